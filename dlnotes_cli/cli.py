@@ -1,0 +1,112 @@
+"""The `dlnotes` program: the app, and main(), the one place where an error becomes a line and an exit code."""
+
+import os
+import re
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from dlnotes_cli import __version__, output
+from dlnotes_cli.commands import data, doctor, evaluate, predict, train_mlp
+from dlnotes_cli.errors import DlnotesError, ExitCode, InputError, UnfinishedError
+
+app = typer.Typer(
+    name="dlnotes",
+    help="A deep-learning course as shell commands, on your own data.",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 bug, 2 bad input, 3 could not finish, 4 gate not met, 130 Ctrl-C, 143 SIGTERM.",
+)
+for module in (train_mlp, predict, evaluate, data, doctor):
+    module.register(app)
+
+
+@app.callback()
+def _options(
+    *, version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=None)] = False
+) -> None:
+    if version:
+        output.line(f"dlnotes {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; nothing but a bug in dlnotes ends with a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        return int(app(arguments or ["--help"], prog_name="dlnotes", standalone_mode=False) or 0)
+    except DlnotesError as error:
+        return _fail(error)
+    except typer.TyperException as error:
+        return _fail(_usage_error(error, arguments))
+    except (KeyboardInterrupt, typer.Abort):
+        return ExitCode.INTERRUPTED
+    except _TerminatedError:
+        return ExitCode.TERMINATED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the edge of the program: anything else is a bug
+        if _is_out_of_memory(error):
+            return _fail(UnfinishedError("memory", "not enough for this work", "use smaller --batch-size, --size or --limit"))
+        output.bug(traceback.format_exc())
+        return ExitCode.BUG
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM outside a training loop; a BaseException, as KeyboardInterrupt is, so that clean-up runs on the way out."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
+
+
+def _fail(error: DlnotesError) -> int:
+    if os.environ.get("DLNOTES_DEBUG") == "1":
+        traceback.print_exc()
+    output.error(error)
+    return error.exit_code
+
+
+def _usage_error(error: typer.TyperException, arguments: list[str]) -> InputError:
+    """Turn Typer's sentence into our line: the option first, then what is wrong, then the way out."""
+    text = error.format_message().replace("\n", " ").rstrip(".")
+    command = " ".join(["dlnotes", *_command_words(arguments)])
+    named = re.match(r"Invalid value for (?:argument )?'(?P<name>[^' ]+)[^']*': (?P<what>.*)", text)
+    missing = re.match(r"No such (?P<kind>option|command):? '?(?P<name>[^' ]+)'?\.?(?P<hint>.*)", text)
+    if named:
+        return InputError(named["name"], named["what"], f"see {command} --help")
+    if missing:
+        near = re.search(r"(?:options?:|mean) '?([^',)? ]+)", missing["hint"])
+        fix = f"did you mean {near[1]}?" if near else f"see {command} --help"
+        return InputError(missing["name"], f"no such {missing['kind']}", fix)
+    return InputError("usage", text, f"see {command} --help")
+
+
+def _command_words(arguments: list[str]) -> list[str]:
+    known: Any = typer.main.get_command(app)
+    found: list[str] = []
+    for word in arguments:
+        known = getattr(known, "commands", {}).get(word)
+        if known is None:
+            break
+        found.append(word)
+    return found
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error).lower()

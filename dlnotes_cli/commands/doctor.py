@@ -1,0 +1,4 @@
+"""Soon."""
+import typer
+def register(app: typer.Typer) -> None:
+    """Nothing yet."""

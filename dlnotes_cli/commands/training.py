@@ -1,0 +1,29 @@
+"""How the result of a training command is shown."""
+
+import json
+from typing import TYPE_CHECKING
+
+from dlnotes_cli import output
+from dlnotes_cli.commands.gate import check_accuracy
+from dlnotes_cli.configs.groups import ClassifierConfig
+
+if TYPE_CHECKING:
+    from dlnotes_cli.tasks.classifier import TrainingResult
+
+
+def show_training(result: "TrainingResult", config: ClassifierConfig) -> None:
+    """Print a training result, as a table and paths or as JSON, then hold the gate."""
+    fields = result.fields
+    if config.json:
+        output.raw(json.dumps(fields, indent=2) + "\n")
+    else:
+        parts = [(name, fields[name]) for name in ("train", "validation", "test") if fields[name] is not None]
+        rows = [(name, f"{p['samples']:,}", f"{p['loss']:.4f}", f"{p['accuracy']:.4f}") for name, p in parts]
+        output.table(("part", "samples", "loss", "accuracy"), rows)
+        timing = fields["timing"]
+        output.line()
+        output.line(f"best epoch {fields['best_epoch']} of {fields['epochs']}, {fields['steps']:,} steps; "
+                    f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} samples/s")
+        for path in (fields["model_file"], *fields["pictures"]):
+            output.line(path)
+    check_accuracy(result.test_accuracy, config.min_accuracy)

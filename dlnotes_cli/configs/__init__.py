@@ -1,0 +1,1 @@
+"""One frozen dataclass per command: its options with default, range, help and group."""

@@ -1,0 +1,162 @@
+"""How an option is written down: one dataclass field with its default, range, help and group."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+
+from dlnotes_cli.errors import InputError, unknown_choice
+
+GROUPS = ("Data", "Model", "Training", "Output", "Device")  # the panels of a command's help, in this order
+DATA, MODEL, TRAINING, OUTPUT, DEVICE = GROUPS
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of numbers in the usual notation.
+
+    >>> 1.0 in Range("[0, 1)"), 0 in Range("[0, 1)"), float("nan") in Range("(0, inf)")
+    (False, True, False)
+    >>> str(Range("(0, 1]"))
+    'above 0 and at most 1'
+    """
+
+    notation: str
+
+    def _parts(self) -> tuple[str, float, float, str]:
+        match = re.fullmatch(r"([\[(])(\S+), (\S+)([\])])", self.notation)
+        if match is None:
+            raise ValueError(f"not an interval: {self.notation}")
+        return match[1], float(match[2]), float(match[3]), match[4]
+
+    def __contains__(self, value: float) -> bool:
+        left, low, high, right = self._parts()
+        above = value > low if left == "(" else value >= low
+        below = value < high if right == ")" else value <= high
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        left, low, high, right = self._parts()
+        words = []
+        if math.isfinite(low):
+            words.append(f"{'above' if left == '(' else 'at least'} {low:g}")
+        if math.isfinite(high):
+            words.append(f"{'below' if right == ')' else 'at most'} {high:g}")
+        return " and ".join(words) or "finite"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the shell needs to know about a field; neutral, so that no parser is loaded to describe options."""
+
+    help: str
+    group: str
+    names: tuple[str, ...] = ()
+    within: Range | None = None
+    parse: Callable[[str], Any] | None = None
+    metavar: str | None = None
+    shown_default: str | None = None
+    complete: Callable[[], list[str]] | None = None
+    is_argument: bool = False
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002  # the word that option parsers use
+    *,
+    group: str,
+    within: str | None = None,
+    **details: Any,
+) -> Any:
+    """Describe one option as a dataclass field.
+
+    A default of None with `shown_default` is filled in later, by the recipe or from the data; `details` are fields of
+    `Option`; `parse` turns the shell's text into the value and raises ValueError with what it expected.
+    """
+    described = Option(help, group, within=Range(within) if within else None, **details)
+    return dataclasses.field(default=default, metadata={"option": described})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The base of every command's options; making one checks every value against its range and choices."""
+
+    command: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for name, described in options_of(type(self)).items():
+            value = getattr(self, name)
+            if value is not None:
+                _check(flag(name, described), value, described, choices_of(type(self), name))
+
+    def as_json(self) -> dict[str, Any]:
+        """The options as plain JSON values, paths as text."""
+        return {
+            field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild a config from `as_json`; fields that are missing keep their default."""
+        hints = hints_of(cls)
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: _typed(value, hints[name]) for name, value in stored.items() if name in known})
+
+
+def options_of(config_type: type[Config]) -> dict[str, Option]:
+    """The described fields of a config, group by group."""
+    described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
+    return dict(sorted(described.items(), key=lambda item: GROUPS.index(item[1].group)))
+
+
+@cache
+def hints_of(config_type: type[Config]) -> dict[str, Any]:
+    """The field types of a config, resolved once."""
+    return get_type_hints(config_type)
+
+
+def choices_of(config_type: type[Config], name: str) -> tuple[str, ...]:
+    """The closed set that a field's `Literal` type allows, or nothing."""
+    for part in (hints_of(config_type)[name], *get_args(hints_of(config_type)[name])):
+        if get_origin(part) is Literal:
+            return tuple(str(choice) for choice in get_args(part))
+    return ()
+
+
+def flag(name: str, described: Option) -> str:
+    """The long name under which the shell knows a field: `batch_size` is `--batch-size`."""
+    if described.is_argument:
+        return name.upper()
+    long_names = [n for n in described.names if n.startswith("--")]
+    return long_names[0].split("/")[0] if long_names else "--" + name.replace("_", "-")
+
+
+def _check(where: str, value: Any, described: Option, choices: tuple[str, ...]) -> None:
+    if choices and value not in choices:
+        raise unknown_choice(where, str(value), choices)
+    if described.within is None:
+        return
+    for number in value if isinstance(value, tuple) else (value,):
+        if number not in described.within:
+            raise InputError(where, f"{number} is out of range", f"give a value {described.within}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    parts = {hint, *get_args(hint)}
+    if isinstance(value, str) and Path in parts:
+        return Path(value)
+    if isinstance(value, list):
+        return tuple(value)
+    return value

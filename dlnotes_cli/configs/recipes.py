@@ -1,0 +1,48 @@
+"""Defaults that belong together: the best recipe we know, and the course's own."""
+
+import dataclasses
+from typing import Any, TypeVar
+
+from dlnotes_cli.configs.option import Config
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+# The course's notebooks (MNIST MLP with validation): plain SGD, no schedule, pixels from 0 to 1.
+NOTES_MLP: dict[str, Any] = {
+    "epochs": 50, "batch_size": 20, "optimizer": "sgd", "lr": 0.01, "momentum": 0.0, "schedule": "constant",
+    "weight_decay": 0.0, "l1": 0.0, "label_smoothing": 0.0, "augment": "none", "dropout": 0.2, "batch_norm": False,
+    "normalize": "unit", "val_split": 0.2,
+}  # fmt: skip
+BEST_MLP: dict[str, Any] = {
+    "optimizer": "adamw", "lr": 3e-3, "momentum": 0.9, "schedule": "one-cycle",
+    "weight_decay": 0.05, "l1": 0.0, "label_smoothing": 0.1, "augment": "standard", "dropout": 0.2, "batch_norm": True,
+    "normalize": "standard", "val_split": 0.1,
+}  # fmt: skip
+MLP_RECIPES = {"best": BEST_MLP, "notes": NOTES_MLP}
+
+# Learning rates that suit an optimiser other than the recipe's own.
+_PEAK_LR = {"sgd": 0.1, "adam": 3e-3, "adamw": 3e-3}
+_SMALL_SET = 10_000  # training samples; below it, small batches and many epochs
+_EPOCHS_BUDGETED = 1_000_000  # a time budget or a step count ends the run, not the epochs
+
+
+def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
+    """Replace the options that were not given (None) by `defaults`."""
+    missing = {name: value for name, value in defaults.items() if getattr(config, name) is None}
+    return dataclasses.replace(config, **missing)
+
+
+def with_recipe(config: AnyConfig, recipe: dict[str, Any]) -> AnyConfig:
+    """Fill in a recipe; an optimiser other than the recipe's brings its own learning rate."""
+    optimizer = getattr(config, "optimizer", None)
+    if optimizer not in {None, recipe["optimizer"]}:
+        recipe = recipe | {"lr": _PEAK_LR[optimizer]}
+    return filled(config, recipe)
+
+
+def with_length(config: AnyConfig, samples: int) -> AnyConfig:
+    """Fill in batch size and epochs for a training part of `samples`."""
+    small = samples < _SMALL_SET
+    stops_itself = getattr(config, "time_budget", None) or getattr(config, "max_steps", None)
+    epochs = _EPOCHS_BUDGETED if stops_itself else 60 if small else 40
+    return filled(config, {"batch_size": 64 if small else 256, "epochs": epochs})

@@ -1,0 +1,1 @@
+"""Named sets, folders, tables; decoding, splits, batches, augmentation."""

@@ -1,0 +1,85 @@
+"""Batches without per-sample Python: one tensor of samples, sliced by index, scaled on the device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dlnotes_cli.data.formats import PictureFormat
+from dlnotes_cli.seeding import derived_seed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dlnotes_cli.data.dataset import DataSet
+    from dlnotes_cli.data.formats import SampleFormat
+
+
+def epoch_order(indices: Tensor, seed: int, epoch: int) -> Tensor:
+    """The order in which an epoch visits `indices`: a permutation that depends on seed and epoch alone."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, epoch))
+    return indices[torch.randperm(len(indices), generator=generator)]
+
+
+def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
+    """Start and stop of each batch; a last batch of one sample joins the one before it.
+
+    Batch normalisation has no variance over one sample, so none is ever trained on alone.
+
+    >>> batch_bounds(65, 32), batch_bounds(70, 32)
+    ([(0, 32), (32, 65)], [(0, 32), (32, 64), (64, 70)])
+    """
+    starts = list(range(0, samples, batch_size))
+    if len(starts) > 1 and samples - starts[-1] == 1 < batch_size:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], samples], strict=True))
+
+
+class Scaler:
+    """Pixels 0..255 to what the network expects, `(x / 255 - mean) / std` per channel; tables pass as they are."""
+
+    def __init__(self, sample_format: "SampleFormat", device: torch.device) -> None:
+        self._offset: Tensor | None = None
+        if isinstance(sample_format, PictureFormat):
+            mean, std = (torch.tensor(v, dtype=torch.float64) for v in (sample_format.mean, sample_format.std))
+            self._scale = (1 / (255 * std)).float().view(-1, 1, 1).to(device)
+            self._offset = (-mean / std).float().view(-1, 1, 1).to(device)
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Float32 of the same shape, (N, C, H, W) or (N, F)."""
+        x = samples.float()
+        return x if self._offset is None else torch.addcmul(self._offset, x, self._scale)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a data set on its device: which samples, in a fixed order."""
+
+    samples: Tensor  # uint8 (N, C, H, W) or float32 (N, F), of the whole data set
+    labels: Tensor  # int64 (N,)
+    indices: Tensor  # int64, into both
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples and labels at `indices`, unscaled."""
+        return self.samples.index_select(0, indices), self.labels.index_select(0, indices)
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The whole part, batch by batch, in its fixed order."""
+        for chunk in self.indices.split(batch_size):
+            yield self.take(chunk)
+
+
+def parts_on(dataset: "DataSet", device: torch.device) -> dict[str, Part]:
+    """Every part of a data set with its tensors on `device`; on the CPU nothing is copied."""
+    samples, labels = _tensor(dataset.samples).to(device), _tensor(dataset.labels).to(device)
+    return {name: Part(samples, labels, _tensor(indices).to(device)) for name, indices in dataset.parts.items()}
+
+
+def _tensor(array: "NDArray[np.generic]") -> Tensor:
+    return torch.from_numpy(array)

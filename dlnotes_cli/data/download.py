@@ -1,0 +1,113 @@
+"""Downloads of published files: whole and with the published SHA-256, or not there at all."""
+
+import hashlib
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from dlnotes_cli import files, output
+from dlnotes_cli.errors import InputError
+
+_TIMEOUT_S = 15.0  # to connect, and for each silence afterwards
+_CHUNK = 1 << 16
+_STALE_S = 3600.0  # a temporary file this old was left by a killed process
+_MEGABYTE = 1_000_000
+
+
+def fetch(urls: Sequence[str], destination: Path, *, sha256: str, size: int, offline: bool = False) -> None:
+    """Download a file of known size and sum to `destination`, from the first of `urls` that gives it.
+
+    It appears whole and checked, or not at all. Raises InputError naming the file, the addresses, what went wrong
+    and where to put the file by hand.
+    """
+    by_hand = f"put {destination.name} from {urls[0]} into {destination.parent}"
+    if offline:
+        raise InputError(destination.name, "not on this machine, and --offline forbids to download it", by_hand)
+    _prepare(destination.parent, size)
+    reasons = []
+    for url in urls:
+        try:
+            _download(url, destination, sha256, size)
+        except _DownloadError as error:
+            reasons.append(f"{url}: {error}")
+        else:
+            return
+    raise InputError(destination.name, f"cannot be downloaded ({', then '.join(reasons)})", f"try again, or {by_hand}")
+
+
+class _DownloadError(Exception):
+    """Why one address did not give the file."""
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, but never from https to anything else."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme not in {"https", req.type}:
+            raise urllib.error.HTTPError(newurl, code, f"redirects from {req.type} to {newurl}", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _prepare(folder: Path, size: int) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise InputError(folder, f"cannot be made ({reason})", "set $DLNOTES_CACHE to a writable folder") from error
+    files.check_writable_folder("$DLNOTES_CACHE", folder)
+    files.check_room(folder, size, "free space, or set $DLNOTES_CACHE to another folder")
+    for leftover in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
+        if leftover.stat().st_mtime < time.time() - _STALE_S:
+            files.remove(leftover)
+
+
+def _download(url: str, destination: Path, sha256: str, size: int) -> None:
+    opener = urllib.request.build_opener(_SafeRedirects)
+    with _network():
+        response = opener.open(url, timeout=_TIMEOUT_S)
+    with (
+        response,
+        output.progress(f"downloading {destination.name}") as progress,
+        files.atomic_stream(destination, size) as stream,
+    ):
+        digest = hashlib.sha256()
+        done = 0
+        while chunk := _next_chunk(response, size + 1 - done):
+            done += len(chunk)
+            stream.write(chunk)
+            digest.update(chunk)
+            progress.update(min(done / size, 1.0), f"{done / _MEGABYTE:.1f} of {size / _MEGABYTE:.1f} MB")
+        if done > size:
+            raise _DownloadError(f"more than the published {size:,} bytes")
+        if done < size:
+            raise _DownloadError(f"ended after {done:,} of {size:,} bytes")
+        if digest.hexdigest() != sha256:
+            raise _DownloadError("its SHA-256 is not the published one")
+
+
+def _next_chunk(response: IO[bytes], room: int) -> bytes:
+    with _network():
+        return response.read(min(_CHUNK, room))
+
+
+@contextmanager
+def _network() -> Iterator[None]:
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _DownloadError(f"{error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise _DownloadError(str(error.reason).lower()) from error
+    except TimeoutError as error:
+        raise _DownloadError(f"no answer for {_TIMEOUT_S:.0f} s") from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise _DownloadError(str(error) or type(error).__name__) from error

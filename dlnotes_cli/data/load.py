@@ -1,0 +1,165 @@
+"""From the words of `--data` to a data set: named, folder or table; for training, or for a model that exists."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.configs.groups import NAMED_SETS, DataOptions, SourceOptions
+from dlnotes_cli.data import folder, named, table
+from dlnotes_cli.data.dataset import DataSet, Source
+from dlnotes_cli.data.formats import PictureFormat, SampleFormat, TableFormat
+from dlnotes_cli.data.splits import complete_parts, limited
+from dlnotes_cli.errors import InputError, unknown_choice
+
+Kind = Literal["named", "folder", "table"]
+_TABLES = {".csv", ".tsv"}
+_CHUNK = 8192  # samples looked at together when a statistic is taken
+
+
+def kind_of(data: str) -> Kind:
+    """What `--data` names; a named set wins over a folder of the same name, which `./NAME` still reaches."""
+    path = Path(data).expanduser()
+    if data in NAMED_SETS:
+        return "named"
+    if path.is_dir():
+        return "folder"
+    if path.is_file() and path.suffix.lower() in _TABLES:
+        return "table"
+    if path.is_file():
+        raise InputError("--data", f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
+    if any(mark in data for mark in "/\\."):
+        raise InputError("--data", f"no such file or folder: {path}", "check the path")
+    raise unknown_choice("--data", data, NAMED_SETS, kind="data set (and no such folder)")
+
+
+def load_training_data(options: DataOptions, *, seed: int, threads: int) -> DataSet:
+    """Read, split and describe the data of a training run; `options` has its recipe filled in."""
+    kind = kind_of(options.data)
+    dataset = _training_table(options, seed) if kind == "table" else _training_pictures(options, kind, seed, threads)
+    _check_trainable(dataset)
+    train = limited(dataset.parts["train"], dataset.labels, options.limit, seed)
+    return replace(dataset, parts=dataset.parts | {"train": train})
+
+
+def load_for_model(data: str, options: SourceOptions, sample_format: SampleFormat, *, threads: int) -> DataSet:
+    """Read data in the format that a model was trained with; its parts are those that the data itself names."""
+    kind = kind_of(data)
+    have, need = ("a CSV table" if is_table else "pictures" for is_table in (kind == "table", _is_table(sample_format)))
+    if have != need:
+        raise InputError("--data", f"{data} holds {have}, the model was trained on {need}", f"give {need}")
+    if isinstance(sample_format, TableFormat):
+        return _table_for_model(Path(data).expanduser(), sample_format)
+    if kind == "named":
+        return _named_for_model(data, options, sample_format)
+    listing = folder.list_folder(Path(data).expanduser())
+    shape = folder.PictureShape(sample_format.channels, sample_format.height, sample_format.width, sample_format.resize)
+    source = folder.read_folder(
+        listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=options.max_pixels
+    )
+    return _dataset(source, source.parts, sample_format, listing.fingerprint())
+
+
+def pixel_statistics(samples: NDArray[np.generic], indices: NDArray[np.int64]) -> tuple[tuple[float, ...], ...]:
+    """Mean and standard deviation of each channel, for pixels scaled to 0..1, over some samples (N, C, H, W).
+
+    Exact, from the histogram of the 256 values. A constant channel gets the deviation of one grey level.
+    """
+    channels = samples.shape[1]
+    counts = np.zeros((channels, 256))
+    for start in range(0, len(indices), _CHUNK):
+        chunk = samples[indices[start : start + _CHUNK]]
+        for channel in range(channels):
+            counts[channel] += np.bincount(chunk[:, channel].ravel(), minlength=256)
+    levels = np.arange(256) / 255
+    weights = counts / counts.sum(axis=1, keepdims=True)
+    mean = weights @ levels
+    deviation = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
+    return tuple(mean.tolist()), tuple(np.maximum(deviation, 1 / 255).tolist())
+
+
+def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int) -> DataSet:
+    resize = options.resize
+    if kind == "named":
+        source = named.load_named(options.data, data_root=options.data_root, offline=options.offline)
+        fingerprint = f"named:{options.data}"
+    else:
+        listing = folder.list_folder(Path(options.data).expanduser())
+        limit = options.max_pixels
+        shape = folder.choose_shape(
+            listing, size=options.size, resize=resize, color=options.color, max_pixels=limit
+        )
+        source = folder.read_folder(
+            listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=limit
+        )
+        fingerprint = listing.fingerprint()
+    parts = _split(source, options, seed)
+    channels, height, width = source.samples.shape[1:]
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    if options.normalize == "standard":
+        mean, std = pixel_statistics(source.samples, parts["train"])
+    return _dataset(source, parts, PictureFormat(channels, height, width, resize, mean, std), fingerprint)
+
+
+def _training_table(options: DataOptions, seed: int) -> DataSet:
+    path = Path(options.data).expanduser()
+    cells = table.read_table(path)
+    labels, classes = table.read_labels(cells, options.target)
+    everything = {"all": np.arange(len(labels))}
+    source = Source(str(path), np.empty(0), labels, classes, everything, _row_names(cells))
+    parts = _split(source, options, seed)
+    sample_format = table.fit_format(cells, str(options.target), options.categorical, parts["train"])
+    source = replace(source, samples=table.encode(cells, sample_format))
+    return _dataset(source, parts, sample_format, cells.fingerprint)
+
+
+def _table_for_model(path: Path, sample_format: TableFormat) -> DataSet:
+    cells = table.read_table(path)
+    labels, classes = table.read_labels(cells, sample_format.target)
+    samples = table.encode(cells, sample_format)
+    source = Source(str(path), samples, labels, classes, {"all": np.arange(len(labels))}, _row_names(cells))
+    return _dataset(source, source.parts, sample_format, cells.fingerprint)
+
+
+def _named_for_model(data: str, options: SourceOptions, sample_format: PictureFormat) -> DataSet:
+    source = named.load_named(data, data_root=options.data_root, offline=options.offline)
+    have, need = ("x".join(map(str, shape)) for shape in (source.samples.shape[1:], sample_format.shape))
+    if have != need:
+        raise InputError("--data", f"{data} has pictures of {have}, the model needs {need}", "give matching data")
+    return _dataset(source, source.parts, sample_format, f"named:{data}")
+
+
+def _dataset(
+    source: Source, parts: dict[str, NDArray[np.int64]], sample_format: SampleFormat, fingerprint: str
+) -> DataSet:
+    return DataSet(
+        source.name, source.samples, source.labels, source.classes, parts, sample_format, fingerprint,
+        source.files, source.bad_files,
+    )
+
+
+def _split(source: Source, options: DataOptions, seed: int) -> dict[str, NDArray[np.int64]]:
+    if options.val_split is None:
+        raise ValueError("val_split comes from the recipe")
+    return complete_parts(
+        source.parts, source.labels, seed=seed, val_split=options.val_split, test_split=options.test_split
+    )
+
+
+def _check_trainable(dataset: DataSet) -> None:
+    if len(dataset.classes) < 2:  # noqa: PLR2004  # nothing to tell apart
+        raise InputError("--data", f"{dataset.name} has only one class, '{dataset.classes[0]}'", "give two or more")
+    missing = set(range(len(dataset.classes))) - set(dataset.labels[dataset.parts["train"]].tolist())
+    if missing:
+        names = ", ".join(dataset.classes[i] for i in sorted(missing)[:5])
+        raise InputError("--data", f"no training sample of class {names}", "add samples, or make --val-split smaller")
+
+
+def _is_table(sample_format: SampleFormat) -> bool:
+    return isinstance(sample_format, TableFormat)
+
+
+def _row_names(cells: table.Table) -> tuple[str, ...]:
+    return tuple(f"{cells.path}:{line}" for line in cells.lines)

@@ -1,0 +1,56 @@
+"""Which samples train, validate and test: drawn by seed, stratified by class."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.errors import InputError
+
+Indices = NDArray[np.int64]
+
+
+def complete_parts(
+    parts: dict[str, Indices], labels: NDArray[np.int64], *, seed: int, val_split: float, test_split: float
+) -> dict[str, Indices]:
+    """Train, val and (where there is one) test from the parts that the data names.
+
+    Data with no parts gives all three; train and test give val out of train; train and val leave test out.
+    Raises InputError where a part would have no samples.
+    """
+    if "all" in parts:
+        rest, test = hold_out(parts["all"], labels, test_split, seed)
+        named = {"train": rest, "test": test}
+    else:
+        named = dict(parts)
+    if "val" not in named:
+        named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1)
+    for part, option in (("test", "--test-split"), ("val", "--val-split"), ("train", "--val-split")):
+        if part in named and len(named[part]) == 0:
+            total = sum(len(indices) for indices in parts.values())
+            raise InputError(option, f"leaves 0 of {total} samples for {part}", f"give another {option} or more samples")
+    return {part: named[part] for part in ("train", "val", "test") if part in named}
+
+
+def hold_out(indices: Indices, labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Split `indices` into what stays and what is held out, class by class; both sorted.
+
+    Each class gives `fraction` of its samples, rounded so that the total is right too (largest remainders).
+    """
+    generator = np.random.default_rng(seed)
+    groups = [indices[labels[indices] == label] for label in np.unique(labels[indices])]
+    exact = np.array([len(group) * fraction for group in groups])
+    take = np.floor(exact).astype(int)
+    short = round(len(indices) * fraction) - int(take.sum())
+    take[np.argsort(take - exact, kind="stable")[:short]] += 1
+    held, kept = [], []
+    for group, count in zip(groups, take, strict=True):
+        drawn = generator.permutation(group)
+        held.append(drawn[:count])
+        kept.append(drawn[count:])
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))
+
+
+def limited(indices: Indices, labels: NDArray[np.int64], limit: int | None, seed: int) -> Indices:
+    """At most `limit` of `indices`, stratified."""
+    if limit is None or limit >= len(indices):
+        return indices
+    return hold_out(indices, labels, limit / len(indices), seed)[1]

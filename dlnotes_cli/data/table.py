@@ -1,0 +1,173 @@
+"""CSV tables: reading, telling numbers from categories, and encoding rows for a network."""
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.data.formats import Column, TableFormat
+from dlnotes_cli.errors import InputError, unknown_choice
+
+_MOST_CLASSES = 1000
+_SEPARATORS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a CSV file as text, with the line that each row starts at."""
+
+    path: Path
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
+    fingerprint: str
+
+    def column(self, name: str, option: str = "") -> list[str]:
+        """The cells of one column; an unknown name raises InputError offering the nearest."""
+        if name not in self.header:
+            where = option or self.path
+            raise unknown_choice(where, name, self.header, kind="column")
+        position = self.header.index(name)
+        return [row[position] for row in self.rows]
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file with a header line; the separator is the one of `, ; tab |` that the header has most of.
+
+    Raises InputError naming file and line for an empty file, a missing header, a ragged row or text that is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"byte {content[error.start]:#04x} at offset {error.start} is not UTF-8",
+                         "save the file as UTF-8") from None
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", "check the path") from error
+    first_line = text.lstrip().partition("\n")[0]
+    reader = csv.reader(io.StringIO(text), delimiter=max(_SEPARATORS, key=first_line.count), skipinitialspace=True)
+    rows, lines = [], []
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append(tuple(cell.strip() for cell in row))
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise InputError(path, f"line {reader.line_num}: {error}", "mend the line") from error
+    _check_shape(path, rows, lines)
+    return Table(path, rows[0], tuple(rows[1:]), tuple(lines[1:]), hashlib.sha256(content).hexdigest())
+
+
+def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The target column as class indices and class names, numbers in numeric order."""
+    if target is None:
+        raise InputError("--target", f"which column of {table.path} to predict?", f"choose from {', '.join(table.header)}")
+    cells = table.column(target, "--target")
+    for line, cell in zip(table.lines, cells, strict=True):
+        if not cell:
+            raise InputError(table.path, f"line {line}: column '{target}' is empty", "fill the cell or drop the row")
+    classes = sorted(set(cells), key=lambda cell: (_number(cell) is None, _number(cell) or 0.0, cell))
+    if len(classes) > max(_MOST_CLASSES, len(cells) // 2):
+        raise InputError("--target", f"'{target}' has {len(classes)} different values in {len(cells)} rows",
+                         "choose a column of classes")
+    position = {name: index for index, name in enumerate(classes)}
+    return np.array([position[cell] for cell in cells], dtype=np.int64), tuple(classes)
+
+
+def fit_format(
+    table: Table, target: str, categorical: Sequence[str], training_rows: NDArray[np.int64]
+) -> TableFormat:
+    """Decide how each feature column is encoded; the statistics come from the training rows alone.
+
+    A column is numeric where most of its cells are numbers, unless `categorical` names it.
+    """
+    for name in categorical:
+        table.column(name, "--categorical")
+    columns = []
+    for name in table.header:
+        if name == target:
+            continue
+        cells = table.column(name)
+        numbers = sum(_number(cell) is not None for cell in cells)
+        if name in categorical or numbers * 2 <= len(cells):
+            columns.append(Column(name, categories=tuple(sorted(set(cells)))))
+        else:
+            values = _numbers(table, name)[training_rows]
+            columns.append(Column(name, mean=float(values.mean()), std=float(values.std()) or 1.0))
+    if not columns:
+        raise InputError(table.path, f"no column but the target '{target}'", "add feature columns")
+    return TableFormat(target, tuple(columns))
+
+
+def encode(table: Table, table_format: TableFormat) -> NDArray[np.float32]:
+    """Rows as float32 (N, F): numbers standardised, categories one-hot.
+
+    Raises InputError naming line and column where a cell is no number, or a category was not seen in training.
+    """
+    blocks = []
+    for column in table_format.columns:
+        if column.categories:
+            blocks.append(_one_hot(table, column))
+        else:
+            values = (_numbers(table, column.name) - column.mean) / column.std
+            blocks.append(values[:, None].astype(np.float32))
+    return np.concatenate(blocks, axis=1)
+
+
+def select_rows(table: Table, rows: Sequence[int]) -> Table:
+    """The same table with only some of its rows."""
+    return Table(table.path, table.header, tuple(table.rows[i] for i in rows), tuple(table.lines[i] for i in rows),
+                 table.fingerprint)
+
+
+def _check_shape(path: Path, rows: list[tuple[str, ...]], lines: list[int]) -> None:
+    if not rows:
+        raise InputError(path, "the file is empty", "give a CSV with a header line and rows")
+    header = rows[0]
+    if all(_number(cell) is not None for cell in header):
+        raise InputError(path, "the first line holds numbers, not column names", "put a header line above them")
+    if len(set(header)) < len(header) or "" in header:
+        doubled = next((name or "(empty)" for name in header if not name or header.count(name) > 1), "")
+        raise InputError(path, f"column name {doubled} is empty or stands twice", "give each column its own name")
+    if len(rows) == 1:
+        raise InputError(path, "a header line but no rows", "add rows")
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) != len(header):
+            raise InputError(path, f"line {line} has {len(row)} cells, the header {len(header)}", "mend the line")
+
+
+def _numbers(table: Table, name: str) -> NDArray[np.float64]:
+    values = np.empty(len(table.rows))
+    for i, cell in enumerate(table.column(name)):
+        number = _number(cell)
+        if number is None:
+            shown = f"'{cell}' is not a number" if cell else "is empty"
+            fix = f"mend the cell, or pass --categorical {name} when training"
+            raise InputError(table.path, f"line {table.lines[i]}: column '{name}': {shown}", fix)
+        values[i] = number
+    return values
+
+
+def _one_hot(table: Table, column: Column) -> NDArray[np.float32]:
+    position = {name: index for index, name in enumerate(column.categories)}
+    block = np.zeros((len(table.rows), len(column.categories)), dtype=np.float32)
+    for i, cell in enumerate(table.column(column.name)):
+        if cell not in position:
+            what = f"line {table.lines[i]}: column '{column.name}': '{cell}' was not seen in training"
+            raise InputError(table.path, what, f"known are {', '.join(column.categories[:12])}")
+        block[i, position[cell]] = 1.0
+    return block
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,113 @@
+"""Device, precision and threads: what there is, what was asked for, and what runs."""
+
+import os
+import re
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlnotes_cli.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+_CUDA_BF16 = 8  # compute capability from which CUDA cards have bf16 arithmetic
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a task runs and in which precision."""
+
+    device: "torch.device"
+    precision: str
+    threads: int
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context for forward passes: bf16 autocast, or nothing."""
+        import torch
+
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that every result shows."""
+        return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
+
+
+def choose_machine(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Machine:
+    """Settle device, precision and threads, and set the process's thread count.
+
+    `bf16_pays` is the model's own fixed rule. Raises InputError for a device or precision that is not there.
+    """
+    import torch
+
+    chosen = choose_device(device)
+    torch.set_num_threads(threads or available_cores())
+    if precision == "bf16" and chosen.type == "mps":
+        raise InputError("--precision", "bf16 is not available on mps", "use fp32")
+    if precision == "auto":
+        precision = "bf16" if bf16_pays and has_bf16(chosen) else "fp32"
+    return Machine(chosen, precision, torch.get_num_threads())
+
+
+def choose_device(name: str) -> "torch.device":
+    """The device that `name` asks for; `auto` takes cuda, then mps, then cpu. Never a silent fallback."""
+    import torch
+
+    present = present_devices()
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if kind in present))
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise InputError("--device", f"unknown device '{name}'", "use auto, cpu, cuda, cuda:N or mps")
+    kind, _, index = name.partition(":")
+    if kind not in present or int(index or 0) >= max(torch.cuda.device_count(), 1):
+        raise InputError("--device", f"{name} is not on this machine (present: {', '.join(present)})", "use auto or cpu")
+    return torch.device(name)
+
+
+def present_devices() -> list[str]:
+    """The kinds of device on this machine."""
+    import torch
+
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found
+
+
+def has_bf16(device: "torch.device") -> bool:
+    """Whether the processor has bf16 arithmetic in hardware."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= _CUDA_BF16
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe() -> dict[str, Any]:
+    """What `doctor` says of the hardware."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    cpu = torch.device("cpu")
+    return {
+        "devices": present_devices(),
+        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "processor": str(capabilities.get("cpu_name", "unknown")),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "bf16": {kind: has_bf16(torch.device(kind)) for kind in present_devices()},
+        "amx": bool(capabilities.get("amx_bf16")),
+        "cores": available_cores(),
+        "auto": {"device": str(choose_device("auto")), "precision": "bf16" if has_bf16(cpu) else "fp32"},
+    }

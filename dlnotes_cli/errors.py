@@ -1,0 +1,67 @@
+"""What can go wrong, each kind with the exit code that the command ends with."""
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The published exit codes; `cli` is the only place that ends the process with one."""
+
+    DONE = 0
+    BUG = 1
+    BAD_INPUT = 2
+    UNFINISHED = 3
+    GATE = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class DlnotesError(Exception):
+    """A failure that is the user's to mend, told in one line: where, what is wrong, how to fix it.
+
+    >>> str(InputError("--lr", "nan is not a number", "give a value above 0"))
+    '--lr: nan is not a number; give a value above 0'
+    """
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, where: object, what: str, fix: str = "") -> None:
+        self.where, self.what, self.fix = str(where), what, fix
+        super().__init__(f"{where}: {what}" + (f"; {fix}" if fix else ""))
+
+
+class InputError(DlnotesError):
+    """A bad option, file, data set or model file, or data that is not to be had."""
+
+
+class UnfinishedError(DlnotesError):
+    """The run could not finish: disk, memory, divergence."""
+
+    exit_code = ExitCode.UNFINISHED
+
+
+class GateError(DlnotesError):
+    """A gate such as `--min-accuracy` was not met; the result was printed all the same."""
+
+    exit_code = ExitCode.GATE
+
+
+class StoppedError(DlnotesError):
+    """A signal ended the work in an orderly way; `where` names the signal."""
+
+    def __init__(self, exit_code: ExitCode, what: str, fix: str = "") -> None:
+        super().__init__("interrupted" if exit_code is ExitCode.INTERRUPTED else "terminated", what, fix)
+        self.exit_code = exit_code
+
+
+def unknown_choice(where: object, value: str, choices: Iterable[str], kind: str = "value") -> InputError:
+    """Build the error for a name outside a closed set, offering the nearest valid one.
+
+    >>> str(unknown_choice("--optimizer", "adma", ["sgd", "adam"]))
+    "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam"
+    """
+    known = list(choices)
+    near = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.6)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return InputError(where, f"unknown {kind} '{value}'", f"{hint}choose from {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""Networks, and the closed table from a registry name to its builder."""

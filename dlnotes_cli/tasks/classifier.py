@@ -1,0 +1,355 @@
+"""Training a classifier, whatever its network: data, loop, run folder, test, pictures."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from dlnotes_cli import __version__, files, output, plots
+from dlnotes_cli.configs.groups import ClassifierConfig
+from dlnotes_cli.configs.recipes import with_length, with_recipe
+from dlnotes_cli.data.augment import Augmenter, parse_augment
+from dlnotes_cli.data.batches import Part, Scaler, batch_bounds, epoch_order, parts_on
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.formats import format_to_json
+from dlnotes_cli.data.load import load_training_data
+from dlnotes_cli.device import Machine, available_cores, choose_device, choose_machine
+from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
+from dlnotes_cli.models.registry import build, config_to_json, count_parameters
+from dlnotes_cli.seeding import seed_everything
+from dlnotes_cli.stopping import StopRequest, StopRequestedError
+from dlnotes_cli.training import run_folder
+from dlnotes_cli.training.checkpoint import BYTES_SPARE, write_tensors
+from dlnotes_cli.training.horizon import Horizon
+from dlnotes_cli.training.loop import LoopOptions, StepOutcome, Trainer
+from dlnotes_cli.training.metrics import Evaluation, evaluate, predict_logits
+from dlnotes_cli.training.recipe import Objective, OptimizerOptions, balanced_weights, make_optimizer
+from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.schedule import make_schedule
+from dlnotes_cli.training.state import restore_state, save_state
+
+AnyConfig = TypeVar("AnyConfig", bound=ClassifierConfig)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a command adds to the training of a classifier: its network and the defaults that suit it."""
+
+    name: str  # in the registry
+    recipes: dict[str, dict[str, Any]]
+    describe: Callable[[Any, DataSet], Any]  # options and data to the network's configuration
+    initialise: Callable[[nn.Module, Any], None]
+    bf16_pays: Callable[[Any, int], bool]  # configuration and batch size to the fixed rule
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The outcome of a training run; `fields` is what result.json and `--json` show."""
+
+    fields: dict[str, Any]
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Accuracy on the test part, where there is one."""
+        test = self.fields["test"]
+        return None if test is None else float(test["accuracy"])
+
+
+class ClassifierJob:
+    """A network, its data and its objective, as the training loop sees them."""
+
+    def __init__(self, config: ClassifierConfig, network: nn.Module, dataset: DataSet, machine: Machine) -> None:
+        self.network, self.machine, self.classes = network, machine, dataset.classes
+        self.parts = parts_on(dataset, machine.device)
+        self.scaler = Scaler(dataset.format, machine.device)
+        self._seed, self._train = config.seed, self.parts["train"]
+        self._bounds = batch_bounds(len(self._train), _given(config.batch_size))
+        self._objective = _make_objective(config, network, self._train, len(dataset.classes))
+        flippable = not all(name.isdigit() for name in dataset.classes)  # a mirrored digit is no digit
+        operations = parse_augment(_given(config.augment), dataset.format.shape, flippable=flippable)
+        self._augment = Augmenter(operations, config.seed) if operations else None
+        self._epoch, self._order = 0, self._train.indices
+        self.steps_per_epoch = len(self._bounds)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the epoch's order."""
+        self._epoch, self._order = epoch, epoch_order(self._train.indices, self._seed, epoch)
+
+    def step(self, index: int) -> StepOutcome:
+        """Forward pass and objective of one batch."""
+        start, stop = self._bounds[index]
+        indices = self._order[start:stop]
+        samples, labels = self._train.take(indices)
+        if self._augment is not None:
+            samples = self._augment(samples, indices, self._epoch)
+        logits = predict_logits(self.network, self.scaler(samples), self.machine)
+        objective, loss = self._objective(logits, labels)
+        correct = (logits.detach().argmax(1) == labels).sum()
+        return StepOutcome(objective, loss * len(labels), correct, len(labels))
+
+    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+        """Loss and accuracy on the validation part."""
+        return self.evaluate("val", poll).as_json()
+
+    def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
+        """Accuracy decides; between equals the lower loss."""
+        return scores["accuracy"], -scores["loss"]
+
+    def evaluate(self, part: str, poll: Callable[[], None]) -> Evaluation:
+        """The network on one part."""
+        return evaluate(
+            self.network, self.parts[part], self.scaler, self.machine, classes=len(self.classes), poll=poll
+        )
+
+
+def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingResult:
+    """Train, test and document a classifier in its run folder.
+
+    Raises InputError before anything is written where options, folder or data are not right; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
+    """
+    started = time.monotonic()
+    config = with_recipe(config, architecture.recipes[config.recipe])
+    folder = RunFolder(config)
+    choose_device(config.device)
+    dataset = load_training_data(config, seed=config.seed, threads=config.threads or available_cores())
+    _check_gate(config, dataset)
+    data_s = time.monotonic() - started
+    config = with_length(config, dataset.counts["train"])
+    model_config = architecture.describe(config, dataset)
+    machine = choose_machine(
+        config.device, config.precision, config.threads,
+        bf16_pays=architecture.bf16_pays(model_config, _given(config.batch_size)),
+    )  # fmt: skip
+    seed_everything(config.seed)
+    network = build(architecture.name, model_config)
+    architecture.initialise(network, config)
+    job = ClassifierJob(config, network.to(machine.device), dataset, machine)
+    record = _Record(config, architecture.name, config_to_json(model_config), dataset, machine, network)
+    record.announce()
+    with StopRequest() as stop, folder:
+        run = _Run(config, folder, job, record, stop)
+        stored = run.take_up()
+        if stored is not None:
+            return TrainingResult(stored)
+        try:
+            run.trainer.run()
+            return run.finish({"data_s": data_s}, started)
+        except StopRequestedError as request:
+            raise run.stopped(request) from request
+
+
+class _Run:
+    """One training run in its folder: taken up, saved, stopped and finished."""
+
+    def __init__(
+        self, config: ClassifierConfig, folder: RunFolder, job: ClassifierJob, record: "_Record", stop: StopRequest
+    ) -> None:
+        self.config, self.folder, self.job, self.record, self.stop = config, folder, job, record, stop
+        self.trainer = _make_trainer(config, job, save=self.save, poll=stop.poll)
+        self._saved_best: int | None = None
+
+    def take_up(self) -> dict[str, Any] | None:
+        """Start afresh, or go on where the run stands; the stored result where there is nothing left to train."""
+        files.check_room(self.folder.path, 2 * self._state_bytes())
+        if not self.folder.is_resumed:
+            self._save_state()
+            files.write_json(self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()})
+            self.folder.clear_results()
+            return None
+        restore_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device)
+        if self.trainer.is_finished and self.folder.is_complete():
+            epochs = self.trainer.position.epoch - 1
+            output.note(f"{self.folder.path} is already trained for {epochs} epochs; raise --epochs to go on")
+            return self.folder.result()
+        files.write_json(self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()})
+        return None
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the best model, if it is a new one, then where the run stands."""
+        self._save_best()
+        self._save_state()
+        self.folder.write_history(trainer.position.history)
+
+    def finish(self, timing: dict[str, float], started: float) -> TrainingResult:
+        """Save, test the best model, draw the pictures and write the result."""
+        trainer, job = self.trainer, self.job
+        if not trainer.best_weights:
+            raise UnfinishedError("validation", "no epoch gave a finite loss", "give a lower --lr")
+        self.save(trainer)
+        if not trainer.is_annealed:
+            output.warn("the machine slowed down: the time budget ended before the schedule did")
+        tested = time.monotonic()
+        job.network.load_state_dict(trainer.best_weights)
+        part = "test" if "test" in job.parts else "val"
+        final = job.evaluate(part, self.stop.poll)
+        pictures = self._draw(final, part)
+        timing |= {"train_s": trainer.position.elapsed_s, "eval_s": time.monotonic() - tested}
+        fields = self.record.result(trainer, final if part == "test" else None) | {
+            "timing": _timing(timing, trainer.position.samples_seen, started),
+            "out": str(self.folder.path),
+            "model_file": str(self.folder.file(run_folder.MODEL)),
+            "pictures": [str(path) for path in pictures],
+        }
+        fields = output.finite({"schema_version": output.SCHEMA_VERSION, "command": self.config.command} | fields)
+        files.write_json(self.folder.file(run_folder.RESULT), fields)
+        return TrainingResult(fields)
+
+    def stopped(self, request: StopRequestedError) -> StoppedError:
+        """Save after a signal and say how to go on."""
+        self.save(self.trainer)
+        position = self.trainer.position
+        what = f"saved at epoch {position.epoch}, step {position.step_in_epoch} of {self.job.steps_per_epoch}"
+        return StoppedError(request.exit_code, what, f"continue with --resume {self.folder.path}")
+
+    def _save_best(self) -> None:
+        best = self.trainer.position.best_epoch
+        if best is not None and best != self._saved_best:
+            card = self.record.card(self.trainer.position.history[best - 1])
+            write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, card)
+            self._saved_best = best
+
+    def _save_state(self) -> None:
+        save_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device, self.record.identity())
+
+    def _state_bytes(self) -> int:
+        weights = sum(t.numel() * t.element_size() for t in self.job.network.state_dict().values())
+        return 5 * weights + BYTES_SPARE  # weights, two moments, the best so far, and the model file
+
+    def _draw(self, final: Evaluation, part: str) -> list[Path]:
+        drawn = {
+            "curves.png": plots.curves(self.trainer.position.history, self.trainer.position.best_epoch),
+            "confusion.png": plots.confusion(final.confusion, self.job.classes),
+        }
+        predicted = self._some_predictions(part)
+        if predicted is not None:
+            drawn["predictions.png"] = predicted
+        for name, content in drawn.items():
+            files.atomic_write(self.folder.file(name), content)
+        return [self.folder.file(name) for name in drawn]
+
+    @torch.no_grad()
+    def _some_predictions(self, part_name: str) -> bytes | None:
+        part = self.job.parts[part_name]
+        if part.samples.ndim != 4:  # noqa: PLR2004  # a table has no pictures
+            return None
+        samples, labels = part.take(plots.spread(part.indices))
+        logits = predict_logits(self.job.network.eval(), self.job.scaler(samples), self.job.machine)
+        return plots.predictions(
+            samples.cpu().numpy(), labels.tolist(), logits.argmax(1).tolist(), self.job.classes
+        )
+
+
+class _Record:
+    """What is written down of a run: in its model file, its state and its result."""
+
+    def __init__(
+        self,
+        config: ClassifierConfig,
+        name: str,
+        configuration: dict[str, Any],
+        dataset: DataSet,
+        machine: Machine,
+        network: nn.Module,
+    ) -> None:
+        self.config, self.dataset, self.machine = config, dataset, machine
+        self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
+
+    def announce(self) -> None:
+        """Say on stderr what is about to run."""
+        counts = ", ".join(f"{count:,} {part}" for part, count in self.dataset.counts.items())
+        output.note(f"data   {self.dataset.name}: {counts}; {len(self.dataset.classes)} classes")
+        output.note(f"model  {self.model['name']}, {self.model['parameters']:,} parameters")
+        machine = self.machine
+        output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
+        if _given(self.config.batch_size) > self.dataset.counts["train"]:
+            output.note(f"note   the batch shrinks to the {self.dataset.counts['train']} training samples there are")
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this network usable and this run known."""
+        return {
+            "model": self.model["name"],
+            "configuration": self.model["configuration"],
+            "classes": list(self.dataset.classes),
+            "format": format_to_json(self.dataset.format),
+            "data": {
+                "name": self.config.data,
+                "fingerprint": self.dataset.fingerprint,
+                "val_split": self.config.val_split,
+                "test_split": self.config.test_split,
+            },
+            "seed": self.config.seed,
+            "versions": {"dlnotes": __version__, "torch": torch.__version__},
+        }
+
+    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
+        """The card of the model file of one epoch."""
+        return self.identity() | {"kind": "model", "epoch": epoch["epoch"], "metrics": {"validation": epoch["validation"]}}
+
+    def result(self, trainer: Trainer, test: Evaluation | None) -> dict[str, Any]:
+        """The part of the result that the run's outcome decides."""
+        position = trainer.position
+        best = position.best_epoch or 0
+        return {
+            "version": __version__,
+            "seed": self.config.seed,
+            **self.machine.as_json(),
+            "data": {"name": self.config.data, "classes": list(self.dataset.classes), "counts": self.dataset.counts,
+                     "skipped": len(self.dataset.bad_files)},
+            "model": self.model,
+            "epochs": len(position.history),
+            "best_epoch": best,
+            "steps": position.step,
+            "train": position.history[best - 1]["train"],
+            "validation": position.history[best - 1]["validation"],
+            "test": None if test is None else test.as_json(),
+        }
+
+
+def _make_objective(config: ClassifierConfig, network: nn.Module, train: Part, classes: int) -> Objective:
+    weights = None
+    if config.class_weights == "balanced":
+        weights = balanced_weights(train.labels[train.indices], classes)
+    return Objective(
+        network, label_smoothing=_given(config.label_smoothing), class_weights=weights, l1=_given(config.l1)
+    )
+
+
+def _make_trainer(
+    config: ClassifierConfig, job: ClassifierJob, *, save: Callable[[Trainer], None], poll: Callable[[], None]
+) -> Trainer:
+    options = OptimizerOptions(
+        _given(config.optimizer), _given(config.lr), _given(config.momentum), _given(config.weight_decay)
+    )
+    schedule = make_schedule(_given(config.schedule), job.steps_per_epoch)
+    limits = [config.max_steps, config.epochs and config.epochs * job.steps_per_epoch]
+    limit = min((n for n in limits if n is not None), default=None)
+    return Trainer(
+        job, make_optimizer(job.network, options), schedule, Horizon(schedule, limit, config.time_budget),
+        LoopOptions(options.lr, config.grad_clip, config.patience), save=save, poll=poll,
+    )  # fmt: skip
+
+
+def _check_gate(config: ClassifierConfig, dataset: DataSet) -> None:
+    if config.min_accuracy is not None and "test" not in dataset.parts:
+        raise InputError("--min-accuracy", f"{dataset.name} has no test part", "add one, or drop the option")
+
+
+def _timing(timing: dict[str, float], samples: int, started: float) -> dict[str, float]:
+    per_s = samples / timing["train_s"] if timing["train_s"] else 0.0
+    total = {"total_s": time.monotonic() - started, "samples_per_s": per_s}
+    return {name: round(value, 3) for name, value in (timing | total).items()}
+
+
+Value = TypeVar("Value")
+
+
+def _given(value: Value | None) -> Value:
+    """An option that the recipe has filled in."""
+    if value is None:
+        raise ValueError("the recipe leaves an option open")
+    return value

@@ -1,0 +1,31 @@
+"""Training a multi-layer perceptron."""
+
+import math
+
+from torch import nn
+
+from dlnotes_cli.configs.recipes import MLP_RECIPES
+from dlnotes_cli.configs.train_mlp import TrainMlpConfig
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialise
+from dlnotes_cli.tasks.classifier import Architecture, TrainingResult, train_classifier
+
+
+def train_mlp(config: TrainMlpConfig) -> TrainingResult:
+    """Train an MLP on pictures or a table; see `train_classifier` for what is written and raised."""
+    return train_classifier(config, Architecture("mlp", MLP_RECIPES, _describe, _initialise, bf16_pays))
+
+
+def _describe(config: TrainMlpConfig, dataset: DataSet) -> MlpConfig:
+    return MlpConfig(
+        inputs=math.prod(dataset.format.shape),
+        classes=len(dataset.classes),
+        hidden=config.hidden,
+        activation=config.activation,
+        dropout=float(config.dropout or 0.0),
+        batch_norm=bool(config.batch_norm),
+    )
+
+
+def _initialise(network: nn.Module, config: TrainMlpConfig) -> None:
+    initialise(network, config.init)

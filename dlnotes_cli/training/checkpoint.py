@@ -1,0 +1,169 @@
+"""Model files: one safetensors file holds weights and all that is needed to use them, sealed by a SHA-256.
+
+A file is read in this order: size, header, format version, network name, sum, finite numbers, then names and shapes
+against the network it says it is. No pickle is written or read, and nothing in a file names code.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli import files
+from dlnotes_cli.data.formats import SampleFormat, format_from_json
+from dlnotes_cli.errors import InputError
+from dlnotes_cli.models.registry import build_empty
+
+FORMAT_VERSION = 1
+BYTES_SPARE = 1 << 16  # room that a header takes beside the tensors
+_HEADER_CAP = 64 << 20
+_KEY = "dlnotes"
+_UNSEALED = "0" * 64
+_SUM_FIELD = "sha256"
+
+Card = dict[str, Any]  # what a file says of its tensors
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network ready for use, with what its file says of it."""
+
+    path: Path
+    network: nn.Module
+    name: str
+    classes: tuple[str, ...]
+    format: SampleFormat
+    card: Card
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
+    """Write tensors and card to one sealed file, atomically."""
+    sealed = {_SUM_FIELD: _UNSEALED, "format_version": FORMAT_VERSION, **card}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = bytearray(safetensors.torch.save(plain, {_KEY: json.dumps(sealed, allow_nan=False)}))
+    position = content.index(_UNSEALED.encode())
+    content[position : position + len(_UNSEALED)] = hashlib.sha256(content).hexdigest().encode()
+    files.atomic_write(path, bytes(content))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """Read a file of `write_tensors`. Raises InputError naming the file where anything about it is not right."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        fix = "give a model.safetensors file"
+        raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", fix) from error
+    header, card = _read_header(path, content)
+    _check_version(path, card)
+    _check_size(path, content, header)
+    _check_sum(path, content, str(card.get(_SUM_FIELD, "")))
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise InputError(path, f"is damaged ({error})", _fix_for(path)) from error
+    _check_finite(path, tensors)
+    return tensors, card
+
+
+def load_model(path: Path, *, needs: tuple[str, ...]) -> TrainedModel:
+    """Load a trained network of one of the kinds `needs`, in evaluation mode, on the CPU.
+
+    A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of another
+    kind, for one tensor missing or of another shape, and for a card that lacks something.
+    """
+    path = path / "model.safetensors" if path.is_dir() else path
+    tensors, card = read_tensors(path)
+    name = str(card.get("model"))
+    if name not in needs:
+        raise InputError(path, f"holds a {name} model, this command needs {' or '.join(needs)}", "give another model file")
+    try:
+        network = build_empty(name, card["configuration"])
+        sample_format = format_from_json(card["format"])
+        classes = tuple(str(entry) for entry in card["classes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"its description is not valid ({error!r})", "train the model again") from error
+    load_weights(path, network, tensors)
+    return TrainedModel(path, network.eval(), name, classes, sample_format, card)
+
+
+def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, assign: bool = True) -> None:
+    """Put `tensors` into a network that has just these names and shapes, else raise InputError naming the first.
+
+    `assign` makes them the network's own (it may have no memory yet); without it they are copied.
+    """
+    expected = network.state_dict()
+    for name in sorted(set(expected) | set(tensors)):
+        have, need = (str(tuple(t[name].shape)) if name in t else "none" for t in (tensors, expected))
+        if have != need:
+            what = f"tensor {name}: shape {have} in the file, {need} in the network"
+            raise InputError(path, what, "train the model again")
+    network.load_state_dict(tensors, strict=True, assign=assign)
+
+
+def _read_header(path: Path, content: bytes) -> tuple[dict[str, Any], Card]:
+    length = int.from_bytes(content[:8], "little")
+    try:
+        if not 2 <= length <= min(_HEADER_CAP, len(content) - 8):  # noqa: PLR2004  # an empty JSON object
+            raise ValueError(length)
+        header = json.loads(content[8 : 8 + length])
+        return header, dict(json.loads(header["__metadata__"][_KEY]))
+    except (ValueError, KeyError, TypeError) as error:
+        if 0 < len(content) - 8 < length <= _HEADER_CAP and content[8:10] == b'{"':
+            raise _cut_short(path, length + 8, len(content)) from error
+        what = "is empty" if not content else "is not a dlnotes model file"
+        raise InputError(path, what, "give a model.safetensors that dlnotes trained") from error
+
+
+def _check_version(path: Path, card: Card) -> None:
+    version = card.get("format_version")
+    if version != FORMAT_VERSION:
+        what = f"format version {version}, this program reads {FORMAT_VERSION}"
+        raise InputError(path, what, "upgrade dlnotes, or train the model again")
+
+
+def _check_size(path: Path, content: bytes, header: dict[str, Any]) -> None:
+    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+    try:
+        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
+        expected = 8 + int.from_bytes(content[:8], "little") + int(end)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise InputError(path, "is damaged (its table of tensors)", _fix_for(path)) from error
+    if expected != len(content):
+        raise _cut_short(path, expected, len(content))
+
+
+def _check_sum(path: Path, content: bytes, stated: str) -> None:
+    position = content.find(stated.encode()) if len(stated) == len(_UNSEALED) else -1
+    digest = hashlib.sha256()
+    if position >= 0:
+        digest.update(content[:position])
+        digest.update(_UNSEALED.encode())
+        digest.update(memoryview(content)[position + len(stated) :])
+    if position < 0 or digest.hexdigest() != stated:
+        raise InputError(path, "is damaged: checksum differs", _fix_for(path))
+
+
+def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise InputError(path, f"tensor {name} holds numbers that are not finite", _fix_for(path))
+
+
+def _cut_short(path: Path, expected: int, found: int) -> InputError:
+    return InputError(path, f"is damaged: {expected:,} bytes expected, {found:,} found", _fix_for(path))
+
+
+def _fix_for(path: Path) -> str:
+    other = path.with_name("model.safetensors" if path.name == "last.safetensors" else "last.safetensors")
+    if not other.is_file():
+        return "use a copy of it, or train again"
+    if other.name == "model.safetensors":
+        return f"use {other}, the best model so far, or train again with --overwrite"
+    return f"restore it from {other.name} with --resume {path.parent}"
+
+

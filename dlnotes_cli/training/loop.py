@@ -1,0 +1,239 @@
+"""The training loop: one step or one validation at a time, so that it can stop, be saved and go on anywhere."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli import output
+from dlnotes_cli.errors import UnfinishedError
+from dlnotes_cli.training.horizon import Horizon
+from dlnotes_cli.training.schedule import Schedule
+
+_SAVE_EVERY_S = 10.0
+_SAVE_SHARE = 20  # between two saves lies at least this many times what the last one took
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What one batch gave: the scalar to differentiate, and sums for the report."""
+
+    objective: Tensor
+    loss_sum: Tensor  # plain loss in nats, summed over the samples
+    correct: Tensor  # samples classified right
+    samples: int
+
+
+class Job(Protocol):
+    """What is trained; the loop knows nothing else of it."""
+
+    network: nn.Module
+    steps_per_epoch: int
+
+    def start_epoch(self, epoch: int) -> None:
+        """Make ready for the batches of an epoch, counted from 1."""
+
+    def step(self, index: int) -> StepOutcome:
+        """Run the network forward on batch `index` of the epoch."""
+
+    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+        """Loss, accuracy and whatever else is reported; `poll` is called between batches."""
+
+    def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
+        """A key by which validations are compared; larger is better."""
+
+
+@dataclass
+class Tally:
+    """Sums over the samples of an epoch, as far as it has come."""
+
+    loss_sum: float = 0.0
+    correct: int = 0
+    samples: int = 0
+
+    def add(self, outcome: StepOutcome) -> None:
+        """Count one batch."""
+        self.loss_sum += float(outcome.loss_sum)
+        self.correct += int(outcome.correct)
+        self.samples += outcome.samples
+
+    def means(self) -> dict[str, float]:
+        """Loss and accuracy over the samples really seen."""
+        seen = max(self.samples, 1)
+        return {"loss": self.loss_sum / seen, "accuracy": self.correct / seen, "samples": self.samples}
+
+
+@dataclass
+class Position:
+    """Where a run stands; all of it is saved, and a resumed run goes on from it."""
+
+    epoch: int = 1
+    step_in_epoch: int = 0
+    step: int = 0
+    samples_seen: int = 0
+    elapsed_s: float = 0.0
+    validation_s: float = 0.0  # of the last validation
+    total: int | None = None  # steps that a time budget chose
+    best_epoch: int | None = None
+    tally: Tally = field(default_factory=Tally)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How the loop treats its job."""
+
+    lr: float
+    grad_clip: float | None = None
+    patience: int | None = None
+
+
+class Trainer:
+    """Runs a job to its horizon, keeping the weights of the best validation.
+
+    `save` is called every ten seconds or so, and by the caller at the end; `poll` raises to stop between two steps.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        horizon: Horizon,
+        options: LoopOptions,
+        *,
+        save: Callable[["Trainer"], None],
+        poll: Callable[[], None],
+    ) -> None:
+        self.job, self.optimizer, self.schedule, self.horizon = job, optimizer, schedule, horizon
+        self.position = Position()
+        self.best_weights: dict[str, Tensor] = {}
+        self._options, self._save, self._poll = options, save, poll
+        self._next_save = time.monotonic() + _SAVE_EVERY_S
+        self._clock = time.monotonic()
+
+    def run(self) -> None:
+        """Train to the horizon. Raises UnfinishedError where the loss stops being a number."""
+        position = self.position
+        self._clock = time.monotonic()
+        self._start_epoch()
+        with output.progress("train") as progress:
+            while not self.is_finished:
+                if position.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end:
+                    self._step()
+                    progress.update(self.horizon.fraction(position.step, position.elapsed_s), self._status)
+                else:
+                    self._finish_epoch()
+                self._save_if_due()
+                self._poll()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to train: the horizon is reached and its last epoch validated."""
+        return self.position.step_in_epoch == 0 and self.position.step > 0 and (self._is_at_end or self._is_patience_out)
+
+    @property
+    def is_annealed(self) -> bool:
+        """Whether the schedule ran to its end; a machine that slowed down may have cut a time budget short."""
+        return self.horizon.total is None or self.position.step >= self.horizon.total or self._is_patience_out
+
+    @property
+    def _is_at_end(self) -> bool:
+        return self.horizon.is_reached(self.position.step, self.position.elapsed_s)
+
+    @property
+    def _is_patience_out(self) -> bool:
+        patience, position = self._options.patience, self.position
+        return patience is not None and len(position.history) - (position.best_epoch or 0) >= patience
+
+    def _start_epoch(self) -> None:
+        self.job.network.train()
+        self.job.start_epoch(self.position.epoch)
+
+    def _step(self) -> None:
+        position = self.position
+        lr = self._options.lr * self.schedule.factor(position.step, self.horizon.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        outcome = self.job.step(position.step_in_epoch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._check_finite(float(outcome.objective.detach()), "loss")
+        outcome.objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        if self._options.grad_clip is not None:
+            norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self._options.grad_clip)
+            self._check_finite(float(norm), "gradient")
+        self.optimizer.step()
+        position.tally.add(outcome)
+        position.samples_seen += outcome.samples
+        position.step += 1
+        position.step_in_epoch += 1
+        self._tick()
+        self.horizon.observe(position.step, position.elapsed_s, position.validation_s)
+        position.total = self.horizon.total
+
+    def _finish_epoch(self) -> None:
+        position, started = self.position, time.monotonic()
+        if not weights_are_finite(self.job.network):
+            raise self._diverged("a weight")
+        scores = self.job.validate(self._poll)
+        position.validation_s = time.monotonic() - started
+        entry = {"epoch": position.epoch, "step": position.step, "lr": self.optimizer.param_groups[0]["lr"],
+                 "train": position.tally.means(), "validation": scores}
+        if self._is_better(scores):
+            position.best_epoch = position.epoch
+            self.best_weights = {name: t.detach().clone() for name, t in self.job.network.state_dict().items()}
+        position.history.append(output.finite(entry))
+        position.tally = Tally()
+        position.epoch += 1
+        position.step_in_epoch = 0
+        self._tick()
+        if not self.is_finished:
+            self._start_epoch()
+
+    def _is_better(self, scores: dict[str, float]) -> bool:
+        if not math.isfinite(scores["loss"]):
+            return False
+        best = self.position.best_epoch
+        return best is None or self.job.rank(scores) > self.job.rank(self.position.history[best - 1]["validation"])
+
+    def _check_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise self._diverged(f"the {what}")
+
+    def _diverged(self, what: str) -> UnfinishedError:
+        where = f"step {self.position.step + 1}"
+        return UnfinishedError("--lr", f"{what} is not finite at {where} (--lr {self._options.lr:g})", "give a lower --lr")
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.position.elapsed_s += now - self._clock
+        self._clock = now
+
+    def _save_if_due(self) -> None:
+        started = time.monotonic()
+        if started >= self._next_save:
+            self.save()
+            took = time.monotonic() - started
+            self._next_save = time.monotonic() + max(_SAVE_EVERY_S, _SAVE_SHARE * took)
+
+    def save(self) -> None:
+        """Save where the run stands, now."""
+        self._save(self)
+
+    def _status(self) -> str:
+        position = self.position
+        text = f"epoch {position.epoch}  loss {position.tally.means()['loss']:.4f}"
+        if position.history:
+            last = position.history[-1]["validation"]
+            text += "".join(f"  val {name} {last[name]:.4f}" for name in ("loss", "accuracy") if last.get(name) is not None)
+        return text
+
+
+@torch.no_grad()
+def weights_are_finite(network: nn.Module) -> bool:
+    """Whether every number of a network is finite."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values())

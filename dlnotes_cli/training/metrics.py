@@ -1,0 +1,121 @@
+"""What a classifier gets right: loss, accuracy, and precision, recall and F1 of each class from its confusion matrix."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from dlnotes_cli.data.batches import Part, Scaler
+    from dlnotes_cli.device import Machine
+
+BATCH = 1024  # samples in a forward pass without gradients
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """How one class was recognised; a ratio with nothing below the line counts as 0, as in scikit-learn."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of a classifier on labelled samples."""
+
+    loss: float  # cross-entropy in nats, mean per sample
+    confusion: NDArray[np.int64]  # (K, K): rows are true classes, columns predicted ones
+    within_top: dict[int, int] = field(default_factory=dict)  # k -> samples whose class is among the k most probable
+
+    @property
+    def samples(self) -> int:
+        """Samples seen."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Part of the samples that were classified right."""
+        return float(np.trace(self.confusion) / self.samples) if self.samples else math.nan
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the loss is a number; a network that gives none counts as the worst."""
+        return math.isfinite(self.loss)
+
+    def per_class(self, classes: tuple[str, ...]) -> list[ClassScores]:
+        """Precision, recall, F1 and support of every class."""
+        right = np.diag(self.confusion)
+        predicted, support = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
+        return [
+            ClassScores(
+                name, _ratio(right[i], predicted[i]), _ratio(right[i], support[i]),
+                _ratio(2 * right[i], predicted[i] + support[i]), int(support[i]),
+            )
+            for i, name in enumerate(classes)
+        ]  # fmt: skip
+
+    def macro_average(self) -> dict[str, float]:
+        """Unweighted means of precision, recall and F1 over the classes that have samples or were predicted."""
+        scores = self.per_class(tuple("" for _ in self.confusion))
+        seen = np.flatnonzero(self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
+        names = ("precision", "recall", "f1")
+        return {name: float(np.mean([getattr(scores[i], name) for i in seen])) if len(seen) else 0.0 for name in names}
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that every result shows."""
+        return {"loss": self.loss, "accuracy": self.accuracy, "samples": self.samples}
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module,
+    part: "Part",
+    scaler: "Scaler",
+    machine: "Machine",
+    *,
+    classes: int,
+    top: tuple[int, ...] = (),
+    poll: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Run a network over a part, batch by batch, in evaluation mode; `poll` is called between batches.
+
+    Loss and counts are sums over the samples really seen, divided once at the end.
+    """
+    was_training = network.training
+    network.eval()
+    loss = torch.zeros((), dtype=torch.float64, device=part.indices.device)
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=part.indices.device)
+    within = dict.fromkeys(top, 0)
+    try:
+        for samples, labels in part.in_order(BATCH):
+            poll()
+            logits = predict_logits(network, scaler(samples), machine)
+            loss += F.cross_entropy(logits, labels, reduction="sum").double()
+            confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+            for k in top:
+                within[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
+    finally:
+        network.train(was_training)
+    mean_loss = float(loss) / len(part) if len(part) else math.nan
+    return Evaluation(mean_loss, confusion.view(classes, classes).cpu().numpy(), within)
+
+
+def predict_logits(network: nn.Module, x: Tensor, machine: "Machine") -> Tensor:
+    """Logits (N, K) in float32, computed in the machine's precision."""
+    with machine.autocast():
+        logits: Tensor = network(x)
+    return logits.float()
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else 0.0

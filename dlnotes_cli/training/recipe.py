@@ -1,0 +1,65 @@
+"""From the words of a recipe to PyTorch objects: the optimiser and the loss."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
+
+_ADAM_BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """Which optimiser, with what."""
+
+    name: Literal["sgd", "adam", "adamw"]
+    lr: float
+    momentum: float
+    weight_decay: float
+
+
+def make_optimizer(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+    """The optimiser of a network; only weight matrices decay, never biases or normalisation."""
+    decayed, free = split_parameters(network)
+    groups = [
+        {"params": decayed, "weight_decay": options.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if options.name == "sgd":
+        return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=True)
+    kind = torch.optim.Adam if options.name == "adam" else torch.optim.AdamW
+    return kind(groups, lr=options.lr, betas=_ADAM_BETAS, fused=True)
+
+
+def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The weights that penalties act on (two or more dimensions), and the rest."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+
+
+class Objective:
+    """What training minimises: cross-entropy with smoothing and class weights, and an L1 penalty on the weights."""
+
+    def __init__(
+        self, network: nn.Module, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None, l1: float = 0.0
+    ) -> None:
+        self._smoothing, self._weights, self._l1 = label_smoothing, class_weights, l1
+        self._penalised = split_parameters(network)[0] if l1 else []
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(objective, plain cross-entropy): a scalar to differentiate, and the mean loss in nats that is reported."""
+        objective = F.cross_entropy(logits, labels, self._weights, label_smoothing=self._smoothing)
+        is_plain = not self._smoothing and self._weights is None
+        plain = objective.detach() if is_plain else F.cross_entropy(logits.detach(), labels)
+        for weight in self._penalised:
+            objective = objective + self._l1 * weight.abs().sum()
+        return objective, plain
+
+
+def balanced_weights(labels: Tensor, classes: int) -> Tensor:
+    """Samples / (classes * samples of the class), as scikit-learn's "balanced"; float32 (classes,)."""
+    counts = torch.bincount(labels, minlength=classes).clamp(min=1)
+    return (len(labels) / (classes * counts)).float()
