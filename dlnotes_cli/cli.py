@@ -1,5 +1,6 @@
 """The `dlnotes` program: the app, and main(), the one place where an error becomes a line and an exit code."""
 
+import difflib
 import os
 import re
 import signal
@@ -26,13 +27,18 @@ for module in (train_mlp, predict, evaluate, data, doctor):
     module.register(app)
 
 
-@app.callback()
-def _options(
-    *, version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=None)] = False
-) -> None:
-    if version:
+def _show_version(asked: bool) -> None:  # noqa: FBT001  # the form that Typer calls
+    if asked:
         output.line(f"dlnotes {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *, version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True, metavar="",
+                                             callback=_show_version)] = False
+) -> None:
+    del version  # its callback has answered
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        return int(app(arguments or ["--help"], prog_name="dlnotes", standalone_mode=False) or 0)
+        words, known = _command_words(arguments)
+        if words == arguments and hasattr(known, "commands"):  # a group alone shows what is in it
+            arguments = [*arguments, "--help"]
+        return int(app(arguments, prog_name="dlnotes", standalone_mode=False) or 0)
     except DlnotesError as error:
         return _fail(error)
     except typer.TyperException as error:
@@ -85,27 +94,31 @@ def _fail(error: DlnotesError) -> int:
 def _usage_error(error: typer.TyperException, arguments: list[str]) -> InputError:
     """Turn Typer's sentence into our line: the option first, then what is wrong, then the way out."""
     text = error.format_message().replace("\n", " ").rstrip(".")
-    command = " ".join(["dlnotes", *_command_words(arguments)])
+    words, known = _command_words(arguments)
+    help_hint = f"see {' '.join(['dlnotes', *words])} --help"
     named = re.match(r"Invalid value for (?:argument )?'(?P<name>[^' ]+)[^']*': (?P<what>.*)", text)
-    missing = re.match(r"No such (?P<kind>option|command):? '?(?P<name>[^' ]+)'?\.?(?P<hint>.*)", text)
+    missing = re.match(r"No such (?P<kind>option|command):? '?(?P<name>[^' ]+)'?", text)
     if named:
-        return InputError(named["name"], named["what"], f"see {command} --help")
+        return InputError(named["name"], named["what"], help_hint)
     if missing:
-        near = re.search(r"(?:options?:|mean) '?([^',)? ]+)", missing["hint"])
-        fix = f"did you mean {near[1]}?" if near else f"see {command} --help"
-        return InputError(missing["name"], f"no such {missing['kind']}", fix)
-    return InputError("usage", text, f"see {command} --help")
+        names = [name for parameter in known.params for name in parameter.opts] + list(getattr(known, "commands", {}))
+        near = difflib.get_close_matches(missing["name"].rstrip("."), names, n=1, cutoff=0.5)
+        fix = f"did you mean {near[0]}? {help_hint}" if near else help_hint
+        return InputError(missing["name"].rstrip("."), f"no such {missing['kind']}", fix)
+    return InputError("usage", text[0].lower() + text[1:], help_hint)
 
 
-def _command_words(arguments: list[str]) -> list[str]:
+def _command_words(arguments: list[str]) -> tuple[list[str], Any]:
+    """The words that name a command or a group, and what they name."""
     known: Any = typer.main.get_command(app)
-    found: list[str] = []
+    words: list[str] = []
     for word in arguments:
-        known = getattr(known, "commands", {}).get(word)
-        if known is None:
+        below = getattr(known, "commands", {}).get(word)
+        if below is None:
             break
-        found.append(word)
-    return found
+        words.append(word)
+        known = below
+    return words, known
 
 
 def _is_out_of_memory(error: Exception) -> bool:

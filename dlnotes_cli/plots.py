@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from torch import Tensor
 
-# Okabe and Ito's colours, told apart with any colour vision.
-_BLUE, _ORANGE, _RED, _GREY = "#0072B2", "#E69F00", "#D55E00", "#666666"
+# Okabe and Ito's blue and orange, told apart with any colour vision; red never stands without bold type or a star.
+_BLUE, _ORANGE, _RED, _GREY = "#0072B2", "#E69F00", "#CC0000", "#666666"
 _DPI = 120
-_SHOWN = 24  # pictures on the sheet of predictions
+SHOWN = 24  # pictures on the sheet of predictions
 _COLUMNS = 6
 _MOST_NUMBERED_CLASSES = 12  # classes up to which a confusion matrix has room for its counts
 _LONGEST_NAME = 14
@@ -65,12 +64,6 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
             color = "black" if shares[row, column] > 0.6 else "white"  # noqa: PLR2004  # readable on the shade
             axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=color)
     return _png(figure)
-
-
-def spread(indices: "Tensor") -> "Tensor":
-    """The indices, evenly spread, of as many samples as a sheet of predictions shows."""
-    count = min(_SHOWN, len(indices))
-    return indices[[i * len(indices) // count for i in range(count)]]
 
 
 def predictions(

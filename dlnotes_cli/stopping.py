@@ -5,17 +5,9 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from dlnotes_cli.errors import ExitCode
+from dlnotes_cli.errors import ExitCode, StoppedError
 
 _CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
-
-
-class StopRequestedError(Exception):
-    """Raised between two steps of work, once a signal has asked for the end."""
-
-    def __init__(self, exit_code: ExitCode) -> None:
-        super().__init__(exit_code.name.lower())
-        self.exit_code = exit_code
 
 
 class StopRequest:
@@ -35,9 +27,9 @@ class StopRequest:
             signal.signal(number, handler)
 
     def poll(self) -> None:
-        """Raise StopRequestedError if the end was asked for; call it between two steps."""
+        """Raise StoppedError if the end was asked for; call it between two steps."""
         if self._asked is not None:
-            raise StopRequestedError(self._asked)
+            raise StoppedError(self._asked, "ended before the work was done")
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         if self._asked is not None:

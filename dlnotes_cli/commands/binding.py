@@ -3,12 +3,12 @@
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from dlnotes_cli import output
-from dlnotes_cli.configs.option import Config, Option, choices_of, flag, hints_of, options_of
+from dlnotes_cli.configs.option import REQUIRED, Config, Option, choices_of, flag, hints_of, options_of
 from dlnotes_cli.errors import InputError
 
 Run = Callable[[Any], None]
@@ -36,8 +36,7 @@ def add_command(app: typer.Typer, run: Run, *, panel: str, examples: Sequence[st
 
 
 def _config(config_type: type[Config], given: dict[str, Any]) -> Config:
-    options = options_of(config_type)
-    values = {key: _value(key, value, options[key]) for key, value in given.items()}
+    values = {key: _value(config_type, key, value) for key, value in given.items()}
     if "resume" in values:
         from dlnotes_cli.training.run_folder import resumed_config
 
@@ -45,60 +44,85 @@ def _config(config_type: type[Config], given: dict[str, Any]) -> Config:
     return config_type(**values)
 
 
-def _value(key: str, value: Any, described: Option) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, Path):
-        return value.expanduser()
-    if described.parse is None:
-        return value
+def _value(config_type: type[Config], key: str, text: Any) -> Any:
+    """The value that a word of the command line stands for; flags and lists of words are values already."""
+    described = options_of(config_type)[key]
+    if isinstance(text, list):
+        return tuple(text)
+    if not isinstance(text, str):
+        return text
+    parse = described.parse or _PARSERS.get(_plain_type(config_type, key), str)
     try:
-        return described.parse(value)
+        return parse(text)
     except ValueError as error:
-        raise InputError(flag(key, described), str(error)) from error
+        raise InputError(flag(key, described), str(error), "see --help") from error
+
+
+def _plain_type(config_type: type[Config], key: str) -> type:
+    """The one of bool, int, float, Path that a field holds, else str."""
+    hint = hints_of(config_type)[key]
+    return next((plain for plain in (bool, *_PARSERS) if plain in (hint, *get_args(hint))), str)
 
 
 def _parameter(config_type: type[Config], key: str, described: Option) -> inspect.Parameter:
-    choices = choices_of(config_type, key)
-    complete = described.complete or (lambda: list(choices))
+    choices, plain = choices_of(config_type, key), _plain_type(config_type, key)
     details: dict[str, Any] = {
-        "help": described.help,
+        "help": _described(described, choices, config_type.__dataclass_fields__[key].default),
         "rich_help_panel": described.group,
-        "show_default": described.shown_default or _default_text(config_type, key),
-        "metavar": described.metavar or ("|".join(choices) if choices else None),
+        "show_default": False,
+        "metavar": "" if plain is bool else described.metavar or ("WORD" if choices else _METAVARS[plain]),
     }
     if choices or described.complete:
-        details["autocompletion"] = complete
+        details["autocompletion"] = described.complete or (lambda: list(choices))
+    is_required = config_type.__dataclass_fields__[key].default is REQUIRED
     if described.is_argument:
+        many = get_origin(hints_of(config_type)[key]) is tuple
+        shell_type: Any = list[str] if many else str
         described_as: Any = typer.Argument(**details)
     else:
+        shell_type = bool if plain is bool else str
         described_as = typer.Option(*(described.names or (flag(key, described),)), **details)
-    required = config_type.__dataclass_fields__[key].default is inspect.Parameter.empty
-    annotation = Annotated[_shell_type(hints_of(config_type)[key], described), described_as]
-    default = inspect.Parameter.empty if required else None
+    annotation = Annotated[shell_type if is_required else shell_type | None, described_as]
+    default = inspect.Parameter.empty if is_required else None
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _shell_type(hint: Any, described: Option) -> Any:
-    parts = (hint, *get_args(hint))
-    if described.is_argument and tuple in (hint, getattr(hint, "__origin__", None)):
-        return list[str] | None
-    if described.parse is None:
-        for plain in (bool, int, float, Path):
-            if plain in parts:
-                return plain | None
-    return str | None
-
-
-def _default_text(config_type: type[Config], key: str) -> str | bool:
-    default = config_type.__dataclass_fields__[key].default
-    if default is None or default == () or default is False:
-        return False
-    if isinstance(default, tuple):
-        return ",".join(str(item) for item in default)
-    return str(default)
+def _described(described: Option, choices: Sequence[str], default: Any) -> str:
+    """The help of an option, its choices and default at the end."""
+    text = described.help
+    if choices and not all(choice in text for choice in choices):
+        text = f"{text.rstrip('.')}: {', '.join(choices)}."
+    if described.shown_default is not None:
+        shown = described.shown_default
+    elif isinstance(default, tuple):
+        shown = ",".join(map(str, default))
+    else:
+        shown = "" if default is None or default is False or default is REQUIRED else f"{default}"
+    return text + (f" [dim]\\[{shown}][/dim]" if shown else "")
 
 
 def _help(run: Run, examples: Sequence[str]) -> str:
     shown = "\n\n".join(f"[bold]$ {example}[/bold]" for example in examples)
     return f"{inspect.getdoc(run)}\n\n{shown}"
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a number") from None
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+_PARSERS: dict[type, Callable[[str], Any]] = {int: _whole_number, float: _number, Path: _path}
+_METAVARS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}

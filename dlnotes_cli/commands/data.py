@@ -1,4 +1,80 @@
-"""Soon."""
+"""`dlnotes data list` and `dlnotes data info`."""
+
+from typing import Any
+
 import typer
+
+from dlnotes_cli import output
+from dlnotes_cli.commands.binding import add_command
+from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig
+
+LIST_EXAMPLES = ("dlnotes data list", "dlnotes data list --json")
+INFO_EXAMPLES = ("dlnotes data info", "dlnotes data info digits --json")
+_MOST_SIZES = 6
+
+
+def data_list(config: DataListConfig) -> None:
+    """List the named data sets, and where each was found."""
+    from dlnotes_cli.tasks.data import list_sets
+
+    sets = list_sets(config)
+    if config.json:
+        output.document(config.command, {"sets": sets})
+        return
+    rows = [
+        (s["name"], s["found"] or f"not here ({s['download_bytes'] / 1e6:.0f} MB to download)", s["classes"],
+         "x".join(map(str, s["shape"])), ", ".join(f"{n:,} {part}" for part, n in s["counts"].items()), s["path"] or "-")
+        for s in sets
+    ]  # fmt: skip
+    output.table(("set", "found", "classes", "shape", "samples", "path"), rows)
+
+
+def data_info(config: DataInfoConfig) -> None:
+    """Say what is in a data set: samples per class and part, sizes, statistics, unreadable files."""
+    from dlnotes_cli.tasks.data import describe_data
+
+    fields = describe_data(config).fields
+    if config.json:
+        output.document(config.command, fields)
+    elif fields["kind"] == "table":
+        _show_table(fields)
+    else:
+        _show_pictures(fields)
+
+
+def _show_pictures(fields: dict[str, Any]) -> None:
+    parts = list(fields["counts"])
+    rows = [(name, *(fields["counts"][part][name] for part in parts)) for name in fields["classes"]]
+    rows.append(("total", *(sum(fields["counts"][part].values()) for part in parts)))
+    output.table(("class", *parts), rows)
+    output.line()
+    sizes = [f"{s['width']}x{s['height']} ({s['files']:,})" for s in fields["sizes"]]
+    more = f" and {len(sizes) - _MOST_SIZES} more" if len(sizes) > _MOST_SIZES else ""
+    output.line(f"sizes     {', '.join(sizes[:_MOST_SIZES])}{more}")
+    output.line(f"channels  {fields['channels']}")
+    output.line(f"mean      {', '.join(map(str, fields['mean']))}")
+    output.line(f"std       {', '.join(map(str, fields['std']))}")
+    for entry in fields["unreadable"]:
+        output.line(f"unreadable: {entry['file']}: {entry['error']}")
+
+
+def _show_table(fields: dict[str, Any]) -> None:
+    rows = []
+    for column in fields["columns"]:
+        if column["kind"] == "numeric":
+            content = f"{column['min']:g} to {column['max']:g}, mean {column['mean']:g}, deviation {column['std']:g}"
+            content += f", {column['not_numbers']} cells are no numbers" if column["not_numbers"] else ""
+        else:
+            content = ", ".join(column["values"])
+        rows.append((column["name"], column["kind"], column["distinct"], column["empty"], content))
+    output.table(("column", "kind", "distinct", "empty", "content"), rows)
+    output.line()
+    output.line(f"{fields['rows']:,} rows")
+
+
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    """Add the command group to the app."""
+    group = typer.Typer(help="Look at data sets: which are here, and what is in them.", no_args_is_help=False)
+    add_command(group, data_list, panel="Inspect", examples=LIST_EXAMPLES)
+    add_command(group, data_info, panel="Inspect", examples=INFO_EXAMPLES)
+    app.add_typer(group, name="data", rich_help_panel="Inspect")

@@ -1,4 +1,36 @@
-"""Soon."""
+"""`dlnotes doctor`."""
+
 import typer
+
+from dlnotes_cli import output
+from dlnotes_cli.commands.binding import add_command
+from dlnotes_cli.configs.doctor import DoctorConfig
+
+EXAMPLES = ("dlnotes doctor", "dlnotes doctor --json")
+
+
+def doctor(config: DoctorConfig) -> None:
+    """Examine this machine: versions, devices, bf16, cores, cache, data sets."""
+    from dlnotes_cli.tasks.doctor import examine
+
+    fields = examine(config)
+    if config.json:
+        output.document(config.command, fields)
+        return
+    rows = [(name.replace("_", " "), _told(value)) for name, value in fields.items()]
+    output.table(("what", "found"), rows)
+
+
+def _told(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_told(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not here" if value is None else str(value)
+
+
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    """Add the command to the app."""
+    add_command(app, doctor, panel="Inspect", examples=EXAMPLES)

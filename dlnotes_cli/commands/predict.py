@@ -1,4 +1,65 @@
-"""Soon."""
+"""`dlnotes predict`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import typer
+
+from dlnotes_cli import files, output
+from dlnotes_cli.commands.binding import add_command
+from dlnotes_cli.configs.predict import PredictConfig
+from dlnotes_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dlnotes_cli.tasks.predict import Prediction
+
+EXAMPLES = (
+    "dlnotes predict runs/digits runs/digits/predictions.png",
+    "dlnotes predict runs/digits 'runs/digits/*.png' --top 2 --json",
+)
+
+
+def predict(config: PredictConfig) -> None:
+    """Say what a trained classifier sees in pictures or in the rows of a CSV table."""
+    from dlnotes_cli.tasks.predict import Predictor, predictions_csv
+
+    forms = [name for name, asked in (("--json", config.json), ("--jsonl", config.jsonl), ("--csv -", config.csv == "-"))
+             if asked]
+    if len(forms) > 1:
+        raise InputError(forms[0], f"and {forms[1]} both print to stdout", "choose one")
+    predictor = Predictor(config)
+    predictions = []
+    for prediction in predictor:
+        predictions.append(prediction)
+        if config.jsonl:
+            output.json_line(prediction.as_json())
+    if config.csv is not None:
+        text = predictions_csv(predictions, min(config.top, len(predictor.model.classes)))
+        if config.csv == "-":
+            output.raw(text)
+        else:
+            files.write_text(Path(config.csv).expanduser(), text)
+    _show(config, predictions, str(predictor.model.path))
+
+
+def _show(config: PredictConfig, predictions: "Sequence[Prediction]", model: str) -> None:
+    bad = [prediction for prediction in predictions if prediction.error]
+    if config.json:
+        fields = {"model_file": model, "predictions": [p.as_json() for p in predictions], "skipped": len(bad)}
+        output.document(config.command, fields)
+    elif not config.jsonl and config.csv != "-":
+        rows = [
+            (p.item, "not read", "-", p.error) if p.error
+            else (p.item, p.top[0][0], f"{p.top[0][1]:.4f}", ", ".join(f"{name} {share:.4f}" for name, share in p.top[1:]))
+            for p in predictions
+        ]  # fmt: skip
+        output.table(("item", "class", "probability", "then"), rows)
+    for prediction in bad:
+        output.warn(f"skipped {prediction.error}")
+
+
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    """Add the command to the app."""
+    add_command(app, predict, panel="Use", examples=EXAMPLES)

@@ -27,7 +27,7 @@ class DeviceOptions(Config):
 
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps; auto takes the fastest there is.", group=DEVICE)
     precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "auto is bf16 where the processor has it in hardware and it pays.", group=DEVICE
+        "auto", "fp32, bf16, or auto: bf16 where the processor has it in hardware and it pays.", group=DEVICE
     )
     threads: int | None = option(
         None, "Processor threads.", group=DEVICE, within="[1, 1024]", shown_default="all cores"
@@ -106,7 +106,7 @@ class TrainingOptions(Config):
     """How a network is trained."""
 
     recipe: Literal["best", "notes"] = option(
-        "best", "Defaults for the options marked 'by recipe': ours, or those of the course.", group=TRAINING
+        "best", "Values of the options marked 'by recipe': best (ours) or notes (the course's).", group=TRAINING
     )
     epochs: int | None = option(
         None, "Passes over the training samples.", group=TRAINING, within="[1, 1e6]", shown_default=_BY_RECIPE
@@ -147,7 +147,7 @@ class TrainingOptions(Config):
         metavar="WORDS",
     )
     class_weights: Literal["none", "balanced"] = option(
-        "none", "balanced: rare classes count as much as frequent ones.", group=TRAINING
+        "none", "none, or balanced: rare classes count as much as frequent ones.", group=TRAINING
     )
     patience: int | None = option(
         None, "Stop after this many epochs without a better validation.", group=TRAINING, within="[1, 1e6]",

@@ -13,6 +13,7 @@ from dlnotes_cli.errors import InputError, unknown_choice
 
 GROUPS = ("Data", "Model", "Training", "Output", "Device")  # the panels of a command's help, in this order
 DATA, MODEL, TRAINING, OUTPUT, DEVICE = GROUPS
+REQUIRED: Any = dataclasses.MISSING  # the default of an option that must be given
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,9 @@ class Config:
 
 
 def options_of(config_type: type[Config]) -> dict[str, Option]:
-    """The described fields of a config, group by group."""
+    """The described fields of a config: arguments first, then options group by group."""
     described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
-    return dict(sorted(described.items(), key=lambda item: GROUPS.index(item[1].group)))
+    return dict(sorted(described.items(), key=lambda item: -1 if item[1].is_argument else GROUPS.index(item[1].group)))
 
 
 @cache

@@ -28,7 +28,8 @@ class MlpOptions(Config):
         shown_default="by recipe",
     )
     init: Initialisation = option(
-        "default", "First weights: PyTorch's, all 0, all 1, or drawn within or with deviation 1/sqrt(inputs).", group=MODEL
+        "default", "First weights: default (PyTorch's), zeros, ones, uniform or normal (within or with deviation "
+        "1/sqrt(inputs)).", group=MODEL,
     )
 
 

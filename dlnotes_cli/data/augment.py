@@ -27,7 +27,7 @@ class Operation:
 def parse_augment(words: str, shape: tuple[int, ...], *, flippable: bool) -> tuple[Operation, ...]:
     """The operations that `--augment` asks for, for pictures of `shape` (C, H, W).
 
-    `standard` shifts by a fourteenth of the side and flips; `strong` also rotates by 10 degrees and shifts further;
+    `standard` shifts by a 28th of the side and flips; `strong` also rotates by 10 degrees and shifts further;
     `notes` is the course's flip and rotation by 10 degrees. The presets flip only where a mirror image keeps its class.
     """
     if len(shape) != 3:  # noqa: PLR2004  # a table
@@ -118,7 +118,7 @@ def _preset(name: str, side: int, *, flippable: bool) -> tuple[Operation, ...]:
     mirror = (Operation("flip"),) if flippable else ()
     if name == "notes":
         return (*mirror, Operation("rotate", 10))
-    reach = max(1, round(side / 14))
+    reach = max(1, round(side / 28))
     if name == "standard":
         return (*mirror, Operation("shift", reach))
     return (*mirror, Operation("rotate", 10), Operation("shift", 2 * reach))

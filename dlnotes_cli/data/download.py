@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
@@ -65,8 +65,9 @@ def _prepare(folder: Path, size: int) -> None:
     files.check_writable_folder("$DLNOTES_CACHE", folder)
     files.check_room(folder, size, "free space, or set $DLNOTES_CACHE to another folder")
     for leftover in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
-        if leftover.stat().st_mtime < time.time() - _STALE_S:
-            files.remove(leftover)
+        with suppress(FileNotFoundError):  # another download may end at this moment
+            if leftover.stat().st_mtime < time.time() - _STALE_S:
+                files.remove(leftover)
 
 
 def _download(url: str, destination: Path, sha256: str, size: int) -> None:
@@ -75,7 +76,7 @@ def _download(url: str, destination: Path, sha256: str, size: int) -> None:
         response = opener.open(url, timeout=_TIMEOUT_S)
     with (
         response,
-        output.progress(f"downloading {destination.name}") as progress,
+        output.progress(f"downloading {destination.name}, {size / _MEGABYTE:.1f} MB") as progress,
         files.atomic_stream(destination, size) as stream,
     ):
         digest = hashlib.sha256()
@@ -84,7 +85,7 @@ def _download(url: str, destination: Path, sha256: str, size: int) -> None:
             done += len(chunk)
             stream.write(chunk)
             digest.update(chunk)
-            progress.update(min(done / size, 1.0), f"{done / _MEGABYTE:.1f} of {size / _MEGABYTE:.1f} MB")
+            progress.update(min(done / size, 1.0))
         if done > size:
             raise _DownloadError(f"more than the published {size:,} bytes")
         if done < size:
@@ -105,9 +106,15 @@ def _network() -> Iterator[None]:
     except urllib.error.HTTPError as error:
         error.close()
         raise _DownloadError(f"{error.code} {error.reason}") from error
-    except urllib.error.URLError as error:
-        raise _DownloadError(str(error.reason).lower()) from error
-    except TimeoutError as error:
-        raise _DownloadError(f"no answer for {_TIMEOUT_S:.0f} s") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise _DownloadError(str(error) or type(error).__name__) from error
+        raise _DownloadError(_reason(error)) from error
+
+
+def _reason(error: object) -> str:
+    if isinstance(error, urllib.error.URLError):
+        return _reason(error.reason)
+    if isinstance(error, TimeoutError):
+        return f"no answer for {_TIMEOUT_S:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

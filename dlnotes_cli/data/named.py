@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from dlnotes_cli import output
 from dlnotes_cli.data.cifar import CifarForm, read_cifar
 from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.download import fetch
 from dlnotes_cli.data.idx import WHOLE_COPY, idx_shape, read_idx, reading
 from dlnotes_cli.data.published import NAMED, NamedFile, NamedSet
 from dlnotes_cli.errors import InputError, unknown_choice
@@ -196,6 +195,8 @@ def _download(named_set: NamedSet, *, offline: bool) -> Location:
             f"{named_set.name} is not on this machine, and --offline forbids to download it",
             f"put {names} from {named_set.urls[0]} into {folder}, or name the folder that has them with --data-root",
         )
+    from dlnotes_cli.data.download import fetch  # urllib is slow to import, and most runs download nothing
+
     for file in missing:
         urls = [base + file.name for base in named_set.urls]
         fetch(urls, folder / file.name, sha256=file.sha256, size=file.size)

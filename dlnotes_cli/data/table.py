@@ -171,3 +171,21 @@ def _number(cell: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def describe_columns(table: Table) -> list[dict[str, object]]:
+    """For each column its kind and range: what `data info` shows."""
+    described: list[dict[str, object]] = []
+    for name in table.header:
+        cells = table.column(name)
+        numbers = [value for value in map(_number, cells) if value is not None]
+        entry: dict[str, object] = {"name": name, "distinct": len(set(cells)), "empty": cells.count("")}
+        if len(numbers) * 2 > len(cells):
+            values = np.array(numbers)
+            statistics = {"min": values.min(), "max": values.max(), "mean": values.mean(), "std": values.std()}
+            entry |= {"kind": "numeric", "not_numbers": len(cells) - len(numbers)}
+            entry |= {key: float(value) for key, value in statistics.items()}
+        else:
+            entry |= {"kind": "categorical", "values": sorted(set(cells))[:12]}
+        described.append(entry)
+    return described

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -12,13 +12,16 @@ from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 
 @dataclass(frozen=True)
 class Entry:
-    """How a network is described and built."""
+    """What a network is for, how it is described and built."""
 
+    purpose: Literal["classifier", "language"]
     config_type: type[Any]
     build: Callable[[Any], nn.Module]
 
 
-REGISTRY: dict[str, Entry] = {"mlp": Entry(MlpConfig, build_mlp)}
+REGISTRY: dict[str, Entry] = {"mlp": Entry("classifier", MlpConfig, build_mlp)}
+
+CLASSIFIERS = tuple(name for name, entry in REGISTRY.items() if entry.purpose == "classifier")
 
 
 def build(name: str, config: object) -> nn.Module:

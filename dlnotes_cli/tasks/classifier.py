@@ -21,7 +21,8 @@ from dlnotes_cli.device import Machine, available_cores, choose_device, choose_m
 from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
 from dlnotes_cli.models.registry import build, config_to_json, count_parameters
 from dlnotes_cli.seeding import seed_everything
-from dlnotes_cli.stopping import StopRequest, StopRequestedError
+from dlnotes_cli.stopping import StopRequest
+from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.checkpoint import BYTES_SPARE, write_tensors
 from dlnotes_cli.training.horizon import Horizon
@@ -139,7 +140,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
         try:
             run.trainer.run()
             return run.finish({"data_s": data_s}, started)
-        except StopRequestedError as request:
+        except StoppedError as request:
             raise run.stopped(request) from request
 
 
@@ -199,7 +200,7 @@ class _Run:
         files.write_json(self.folder.file(run_folder.RESULT), fields)
         return TrainingResult(fields)
 
-    def stopped(self, request: StopRequestedError) -> StoppedError:
+    def stopped(self, request: StoppedError) -> StoppedError:
         """Save after a signal and say how to go on."""
         self.save(self.trainer)
         position = self.trainer.position
@@ -221,27 +222,11 @@ class _Run:
         return 5 * weights + BYTES_SPARE  # weights, two moments, the best so far, and the model file
 
     def _draw(self, final: Evaluation, part: str) -> list[Path]:
-        drawn = {
-            "curves.png": plots.curves(self.trainer.position.history, self.trainer.position.best_epoch),
-            "confusion.png": plots.confusion(final.confusion, self.job.classes),
-        }
-        predicted = self._some_predictions(part)
-        if predicted is not None:
-            drawn["predictions.png"] = predicted
-        for name, content in drawn.items():
-            files.atomic_write(self.folder.file(name), content)
-        return [self.folder.file(name) for name in drawn]
-
-    @torch.no_grad()
-    def _some_predictions(self, part_name: str) -> bytes | None:
-        part = self.job.parts[part_name]
-        if part.samples.ndim != 4:  # noqa: PLR2004  # a table has no pictures
-            return None
-        samples, labels = part.take(plots.spread(part.indices))
-        logits = predict_logits(self.job.network.eval(), self.job.scaler(samples), self.job.machine)
-        return plots.predictions(
-            samples.cpu().numpy(), labels.tolist(), logits.argmax(1).tolist(), self.job.classes
-        )
+        position, job = self.trainer.position, self.job
+        path = self.folder.file("curves.png")
+        files.atomic_write(path, plots.curves(position.history, position.best_epoch))
+        viewed = Viewed(job.network, job.parts[part], job.scaler, job.machine, job.classes)
+        return [path, *draw_evaluation(self.folder.path, final, viewed)]
 
 
 class _Record:
@@ -283,6 +268,7 @@ class _Record:
                 "test_split": self.config.test_split,
             },
             "seed": self.config.seed,
+            "precision": self.machine.precision,
             "versions": {"dlnotes": __version__, "torch": torch.__version__},
         }
 

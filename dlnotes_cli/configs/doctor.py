@@ -1,0 +1,13 @@
+"""The options of `dlnotes doctor`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dlnotes_cli.configs.groups import FindDataOptions, VoiceOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorConfig(VoiceOptions, FindDataOptions):
+    """Every option of `doctor`."""
+
+    command: ClassVar[str] = "doctor"
