@@ -27,7 +27,7 @@ for module in (train_mlp, predict, evaluate, data, doctor):
     module.register(app)
 
 
-def _show_version(asked: bool) -> None:  # noqa: FBT001  # the form that Typer calls
+def _show_version(asked: bool) -> None:  # the form that Typer calls
     if asked:
         output.line(f"dlnotes {__version__}")
         raise typer.Exit
@@ -35,8 +35,11 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001  # the form that Typer c
 
 @app.callback()
 def _options(
-    *, version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True, metavar="",
-                                             callback=_show_version)] = False
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and end.", is_eager=True, metavar="", callback=_show_version),
+    ] = False,
 ) -> None:
     del version  # its callback has answered
 
@@ -70,14 +73,11 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  # the edge of the program: anything else is a bug
-        if _is_out_of_memory(error):
-            return _fail(UnfinishedError("memory", "not enough for this work", "use smaller --batch-size, --size or --limit"))
-        output.bug(traceback.format_exc())
-        return ExitCode.BUG
+        return _crash(error)
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM outside a training loop; a BaseException, as KeyboardInterrupt is, so that clean-up runs on the way out."""
+    """SIGTERM outside a training loop: as KeyboardInterrupt, it passes every handler but lets clean-up run."""
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
@@ -89,6 +89,14 @@ def _fail(error: DlnotesError) -> int:
         traceback.print_exc()
     output.error(error)
     return error.exit_code
+
+
+def _crash(error: Exception) -> int:
+    if _is_out_of_memory(error):
+        fix = "use a smaller --batch-size, --size or --limit"
+        return _fail(UnfinishedError("memory", "not enough for this work", fix))
+    output.bug(traceback.format_exc())
+    return ExitCode.BUG
 
 
 def _usage_error(error: typer.TyperException, arguments: list[str]) -> InputError:
@@ -122,4 +130,6 @@ def _command_words(arguments: list[str]) -> tuple[list[str], Any]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+    return (
+        isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+    )

@@ -114,8 +114,10 @@ def error(problem: "DlnotesError") -> None:
 
 def bug(report: str) -> None:
     """Print the only traceback there is."""
-    print(f"{report}\ndlnotes: this is a bug in dlnotes; please report it with the output of `dlnotes doctor --json`",
-          file=sys.stderr)
+    print(
+        f"{report}\ndlnotes: this is a bug in dlnotes; please report it with the output of `dlnotes doctor --json`",
+        file=sys.stderr,
+    )
 
 
 class Progress:
@@ -148,7 +150,12 @@ def progress(label: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn(label), BarColumn(bar_width=24), TimeRemainingColumn(compact=True), TextColumn("{task.fields[text]}"))
+    columns = (
+        TextColumn(label),
+        BarColumn(bar_width=24),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[text]}"),
+    )
     with Bar(*columns, console=_console(sys.stderr), transient=True) as bar:
         task = bar.add_task(label, total=1.0, text="")
         yield Progress(label, lambda fraction, text: bar.update(task, completed=fraction, text=text))
@@ -165,4 +172,6 @@ def _console(stream: TextIO) -> "Console":
 
 
 def _is_number(text: str) -> bool:
-    return text.replace(",", "").replace(".", "", 1).replace("-", "", 1).removesuffix("%").strip().isdigit() or text == "-"
+    return (
+        text.replace(",", "").replace(".", "", 1).replace("-", "", 1).removesuffix("%").strip().isdigit() or text == "-"
+    )

@@ -22,6 +22,8 @@ _LONGEST_NAME = 14
 
 def curves(history: Sequence[dict[str, Any]], best_epoch: int | None) -> bytes:
     """Loss and accuracy of training and validation over the epochs, the chosen epoch marked."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(9.6, 4.0)
     epochs = [entry["epoch"] for entry in history]
     for position, name in enumerate(("loss", "accuracy")):
@@ -29,14 +31,23 @@ def curves(history: Sequence[dict[str, Any]], best_epoch: int | None) -> bytes:
         for part, color, style in (("train", _ORANGE, "--"), ("validation", _BLUE, "-")):
             values = [entry[part].get(name) for entry in history]
             dot = "o" if len(epochs) <= 15 else None  # noqa: PLR2004  # few enough to mark
-            axes.plot(epochs, [np.nan if v is None else v for v in values], style, color=color, label=part, marker=dot, ms=3)
+            axes.plot(
+                epochs, [np.nan if v is None else v for v in values], style, color=color, label=part, marker=dot, ms=3
+            )
         if best_epoch is not None:
             axes.axvline(best_epoch, color=_GREY, linewidth=1, linestyle=":")
-            axes.plot([best_epoch], [history[best_epoch - 1]["validation"][name]], "*", color=_RED, ms=11,
-                      label=f"chosen: epoch {best_epoch}", zorder=5)
+            axes.plot(
+                [best_epoch],
+                [history[best_epoch - 1]["validation"][name]],
+                "*",
+                color=_RED,
+                ms=11,
+                label=f"chosen: epoch {best_epoch}",
+                zorder=5,
+            )
         axes.set_xlabel("epoch")
         axes.set_ylabel("cross-entropy (nats)" if name == "loss" else name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return _png(figure)

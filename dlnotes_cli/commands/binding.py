@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -75,14 +75,14 @@ def _parameter(config_type: type[Config], key: str, described: Option) -> inspec
     if choices or described.complete:
         details["autocompletion"] = described.complete or (lambda: list(choices))
     is_required = config_type.__dataclass_fields__[key].default is REQUIRED
+    shell_type: Any = bool if plain is bool else str
     if described.is_argument:
-        many = get_origin(hints_of(config_type)[key]) is tuple
-        shell_type: Any = list[str] if many else str
-        described_as: Any = typer.Argument(**details)
+        described_as = typer.Argument(**details)
+        if str(hints_of(config_type)[key]).startswith("tuple"):
+            shell_type = list[str]
     else:
-        shell_type = bool if plain is bool else str
         described_as = typer.Option(*(described.names or (flag(key, described),)), **details)
-    annotation = Annotated[shell_type if is_required else shell_type | None, described_as]
+    annotation: Any = Annotated[shell_type if is_required else shell_type | None, described_as]
     default = inspect.Parameter.empty if is_required else None
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

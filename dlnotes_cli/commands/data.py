@@ -21,11 +21,12 @@ def data_list(config: DataListConfig) -> None:
     if config.json:
         output.document(config.command, {"sets": sets})
         return
-    rows = [
-        (s["name"], s["found"] or f"not here ({s['download_bytes'] / 1e6:.0f} MB to download)", s["classes"],
-         "x".join(map(str, s["shape"])), ", ".join(f"{n:,} {part}" for part, n in s["counts"].items()), s["path"] or "-")
-        for s in sets
-    ]  # fmt: skip
+    rows = []
+    for entry in sets:
+        found = entry["found"] or f"not here ({entry['download_bytes'] / 1e6:.0f} MB to download)"
+        counts = ", ".join(f"{count:,} {part}" for part, count in entry["counts"].items())
+        shape = "x".join(map(str, entry["shape"]))
+        rows.append((entry["name"], found, entry["classes"], shape, counts, entry["path"] or "-"))
     output.table(("set", "found", "classes", "shape", "samples", "path"), rows)
 
 

@@ -23,7 +23,9 @@ def evaluate(config: EvaluateConfig) -> None:
     elif config.csv == "-":
         output.raw(result.as_csv())
     else:
-        rows = [(s.name, f"{s.precision:.4f}", f"{s.recall:.4f}", f"{s.f1:.4f}", f"{s.support:,}") for s in result.scores]
+        rows: list[tuple[str, ...]] = [
+            (s.name, f"{s.precision:.4f}", f"{s.recall:.4f}", f"{s.f1:.4f}", f"{s.support:,}") for s in result.scores
+        ]
         macro = result.evaluation.macro_average()
         samples = f"{result.evaluation.samples:,}"
         rows.append(("macro average", *(f"{macro[name]:.4f}" for name in ("precision", "recall", "f1")), samples))

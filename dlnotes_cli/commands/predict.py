@@ -25,8 +25,11 @@ def predict(config: PredictConfig) -> None:
     """Say what a trained classifier sees in pictures or in the rows of a CSV table."""
     from dlnotes_cli.tasks.predict import Predictor, predictions_csv
 
-    forms = [name for name, asked in (("--json", config.json), ("--jsonl", config.jsonl), ("--csv -", config.csv == "-"))
-             if asked]
+    forms = [
+        name
+        for name, asked in (("--json", config.json), ("--jsonl", config.jsonl), ("--csv -", config.csv == "-"))
+        if asked
+    ]
     if len(forms) > 1:
         raise InputError(forms[0], f"and {forms[1]} both print to stdout", "choose one")
     predictor = Predictor(config)
@@ -50,14 +53,16 @@ def _show(config: PredictConfig, predictions: "Sequence[Prediction]", model: str
         fields = {"model_file": model, "predictions": [p.as_json() for p in predictions], "skipped": len(bad)}
         output.document(config.command, fields)
     elif not config.jsonl and config.csv != "-":
-        rows = [
-            (p.item, "not read", "-", p.error) if p.error
-            else (p.item, p.top[0][0], f"{p.top[0][1]:.4f}", ", ".join(f"{name} {share:.4f}" for name, share in p.top[1:]))
-            for p in predictions
-        ]  # fmt: skip
-        output.table(("item", "class", "probability", "then"), rows)
+        output.table(("item", "class", "probability", "then"), [_row(prediction) for prediction in predictions])
     for prediction in bad:
         output.warn(f"skipped {prediction.error}")
+
+
+def _row(prediction: "Prediction") -> tuple[str, ...]:
+    if prediction.error:
+        return prediction.item, "not read", "-", ""
+    (name, share), *others = prediction.top
+    return prediction.item, name, f"{share:.4f}", ", ".join(f"{other} {part:.4f}" for other, part in others)
 
 
 def register(app: typer.Typer) -> None:

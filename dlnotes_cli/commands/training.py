@@ -22,8 +22,10 @@ def show_training(result: "TrainingResult", config: ClassifierConfig) -> None:
         output.table(("part", "samples", "loss", "accuracy"), rows)
         timing = fields["timing"]
         output.line()
-        output.line(f"best epoch {fields['best_epoch']} of {fields['epochs']}, {fields['steps']:,} steps; "
-                    f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} samples/s")
+        output.line(
+            f"best epoch {fields['best_epoch']} of {fields['epochs']}, {fields['steps']:,} steps; "
+            f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} samples/s"
+        )
         for path in (fields["model_file"], *fields["pictures"]):
             output.line(path)
     check_accuracy(result.test_accuracy, config.min_accuracy)

@@ -19,8 +19,12 @@ class DataArgument(Config):
     """The data that is looked at."""
 
     data: str = option(
-        "digits", "A named set, a folder of class folders, or a CSV file.", group=DATA, is_argument=True,
-        metavar="[NAME|FOLDER|CSV]", complete=lambda: list(NAMED_SETS),
+        "digits",
+        "A named set, a folder of class folders, or a CSV file.",
+        group=DATA,
+        is_argument=True,
+        metavar="[NAME|FOLDER|CSV]",
+        complete=lambda: list(NAMED_SETS),
     )
     threads: int | None = option(
         None, "Threads that read pictures.", group=DEVICE, within="[1, 1024]", shown_default="all cores"

@@ -23,19 +23,30 @@ class EvaluateOptions(Config):
     """What `evaluate` alone has."""
 
     data: str | None = option(
-        None, "A named set, a folder of class folders, or a CSV file.", group=DATA, metavar="NAME|FOLDER|CSV",
-        shown_default="what the model was trained on", complete=lambda: list(NAMED_SETS),
+        None,
+        "A named set, a folder of class folders, or a CSV file.",
+        group=DATA,
+        metavar="NAME|FOLDER|CSV",
+        shown_default="what the model was trained on",
+        complete=lambda: list(NAMED_SETS),
     )
     split: Literal["auto", "train", "val", "test", "all"] = option(
         "auto", "Part of the data; auto is the test part, or else all that the model has not seen.", group=DATA
     )
     top: tuple[int, ...] = option(
-        (5,), "Count a sample as right if its class is among the k most probable, where there are more than k.",
-        group=OUTPUT, parse=whole_numbers, within="[1, 1e6]", metavar="K,…",
+        (5,),
+        "Count a sample as right if its class is among the k most probable, where there are more than k.",
+        group=OUTPUT,
+        parse=whole_numbers,
+        within="[1, 1e6]",
+        metavar="K,…",
     )
     out: Path | None = option(None, "Folder for the pictures.", group=OUTPUT, shown_default="no pictures")
     csv: str | None = option(
-        None, "Write the scores of each class to this file; - is stdout.", group=OUTPUT, metavar="PATH|-",
+        None,
+        "Write the scores of each class to this file; - is stdout.",
+        group=OUTPUT,
+        metavar="PATH|-",
         shown_default="none",
     )
     overwrite: bool = option(False, "Replace files that exist.", group=OUTPUT, names=("--overwrite",))

@@ -46,10 +46,10 @@ class FindDataOptions(Config):
 class ReadImagesOptions(Config):
     """How picture files are read."""
 
-    skip_bad: bool = option(False, "Go on without unreadable files; name and count them.", group=DATA, names=("--skip-bad",))
-    max_pixels: int = option(
-        MAX_PIXELS, "Refuse pictures with more pixels than this.", group=DATA, within="[1, 1e12]"
+    skip_bad: bool = option(
+        False, "Go on without unreadable files; name and count them.", group=DATA, names=("--skip-bad",)
     )
+    max_pixels: int = option(MAX_PIXELS, "Refuse pictures with more pixels than this.", group=DATA, within="[1, 1e12]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +70,28 @@ class TrainingDataOptions(Config):
     )
     target: str | None = option(None, "CSV: the column to predict.", group=DATA, metavar="COLUMN")
     categorical: tuple[str, ...] = option(
-        (), "CSV: columns to one-hot encode though their cells are numbers.", group=DATA, parse=words, metavar="COLUMN,…"
+        (),
+        "CSV: columns to one-hot encode though their cells are numbers.",
+        group=DATA,
+        parse=words,
+        metavar="COLUMN,…",
     )
     size: int | None = option(
-        None, "Folder: pixels on each side.", group=DATA, within="[1, 4096]",
+        None,
+        "Folder: pixels on each side.",
+        group=DATA,
+        within="[1, 4096]",
         shown_default="the pictures' own if they share one of at most 64, else 32",
     )
-    resize: Literal["crop", "squash", "letterbox"] = option(
-        "crop", "Folder: how a picture is made square.", group=DATA
-    )
+    resize: Literal["crop", "squash", "letterbox"] = option("crop", "Folder: how a picture is made square.", group=DATA)
     color: Literal["gray", "rgb"] | None = option(
         None, "Folder: channels.", group=DATA, shown_default="gray if every picture is"
     )
     normalize: Literal["standard", "unit"] | None = option(
-        None, "standard: mean 0, deviation 1 over the training part; unit: 0 to 1.", group=DATA, shown_default=_BY_RECIPE
+        None,
+        "standard: mean 0, deviation 1 over the training part; unit: 0 to 1.",
+        group=DATA,
+        shown_default=_BY_RECIPE,
     )
     val_split: float | None = option(
         None, "Part of the training samples kept for validation.", group=DATA, within="(0, 1)", shown_default=_BY_RECIPE
@@ -112,8 +120,13 @@ class TrainingOptions(Config):
         None, "Passes over the training samples.", group=TRAINING, within="[1, 1e6]", shown_default=_BY_RECIPE
     )
     time_budget: float | None = option(
-        None, "Seconds of training and validation (90s, 5m); the schedule ends at it.", group=TRAINING,
-        within="(0, 1e7]", parse=duration, metavar="TIME", shown_default="none",
+        None,
+        "Seconds of training and validation (90s, 5m); the schedule ends at it.",
+        group=TRAINING,
+        within="(0, 1e7]",
+        parse=duration,
+        metavar="TIME",
+        shown_default="none",
     )
     max_steps: int | None = option(
         None, "Optimiser steps.", group=TRAINING, within="[1, 1e12]", shown_default="as the epochs give"
@@ -127,14 +140,16 @@ class TrainingOptions(Config):
     lr: float | None = option(
         None, "Learning rate, at the schedule's peak.", group=TRAINING, within="(0, inf)", shown_default=_BY_RECIPE
     )
-    momentum: float | None = option(
-        None, "Momentum of sgd.", group=TRAINING, within="[0, 1)", shown_default=_BY_RECIPE
-    )
+    momentum: float | None = option(None, "Momentum of sgd.", group=TRAINING, within="[0, 1)", shown_default=_BY_RECIPE)
     schedule: Literal["one-cycle", "cosine", "step", "constant"] | None = option(
         None, "Learning rate over time.", group=TRAINING, shown_default=_BY_RECIPE
     )
     weight_decay: float | None = option(
-        None, "L2 penalty on the weights (adamw: decoupled).", group=TRAINING, within="[0, inf)", shown_default=_BY_RECIPE
+        None,
+        "L2 penalty on the weights (adamw: decoupled).",
+        group=TRAINING,
+        within="[0, inf)",
+        shown_default=_BY_RECIPE,
     )
     l1: float | None = option(
         None, "L1 penalty on the weights.", group=TRAINING, within="[0, inf)", shown_default=_BY_RECIPE
@@ -143,14 +158,20 @@ class TrainingOptions(Config):
         None, "Part of each label spread over all classes.", group=TRAINING, within="[0, 1)", shown_default=_BY_RECIPE
     )
     augment: str | None = option(
-        None, "none, notes, standard, strong, or a list: flip,shift:2,rotate:10.", group=TRAINING, shown_default=_BY_RECIPE,
+        None,
+        "none, notes, standard, strong, or a list: flip,shift:2,rotate:10.",
+        group=TRAINING,
+        shown_default=_BY_RECIPE,
         metavar="WORDS",
     )
     class_weights: Literal["none", "balanced"] = option(
         "none", "none, or balanced: rare classes count as much as frequent ones.", group=TRAINING
     )
     patience: int | None = option(
-        None, "Stop after this many epochs without a better validation.", group=TRAINING, within="[1, 1e6]",
+        None,
+        "Stop after this many epochs without a better validation.",
+        group=TRAINING,
+        within="[1, 1e6]",
         shown_default="never",
     )
     grad_clip: float | None = option(
@@ -166,9 +187,7 @@ class TrainingOptions(Config):
 class RunOptions(Config):
     """The folder of a training run."""
 
-    out: Path | None = option(
-        None, "Run folder.", group=OUTPUT, shown_default="runs/<command>-<n>"
-    )
+    out: Path | None = option(None, "Run folder.", group=OUTPUT, shown_default="runs/<command>-<n>")
     overwrite: bool = option(False, "Replace an earlier run in --out.", group=OUTPUT, names=("--overwrite",))
     resume: Path | None = option(
         None, "Go on with this run folder, with its options.", group=OUTPUT, metavar="RUN", shown_default="no"

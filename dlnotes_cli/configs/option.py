@@ -96,9 +96,7 @@ class Config:
 
     def as_json(self) -> dict[str, Any]:
         """The options as plain JSON values, paths as text."""
-        return {
-            field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)
-        }
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
@@ -114,10 +112,12 @@ def options_of(config_type: type[Config]) -> dict[str, Option]:
     return dict(sorted(described.items(), key=lambda item: -1 if item[1].is_argument else GROUPS.index(item[1].group)))
 
 
-@cache
 def hints_of(config_type: type[Config]) -> dict[str, Any]:
     """The field types of a config, resolved once."""
-    return get_type_hints(config_type)
+    return _resolved(config_type)  # type: ignore[arg-type]  # mypy reads the instances' __hash__ as the class's
+
+
+_resolved = cache(get_type_hints)
 
 
 def choices_of(config_type: type[Config], name: str) -> tuple[str, ...]:

@@ -15,15 +15,15 @@ NOTES_MLP: dict[str, Any] = {
 }  # fmt: skip
 BEST_MLP: dict[str, Any] = {
     "optimizer": "adamw", "lr": 3e-3, "momentum": 0.9, "schedule": "one-cycle",
-    "weight_decay": 0.05, "l1": 0.0, "label_smoothing": 0.1, "augment": "standard", "dropout": 0.2, "batch_norm": True,
+    "weight_decay": 0.05, "l1": 0.0, "label_smoothing": 0.1, "augment": "standard", "dropout": 0.0, "batch_norm": True,
     "normalize": "standard", "val_split": 0.1,
 }  # fmt: skip
-MLP_RECIPES = {"best": BEST_MLP, "notes": NOTES_MLP}
+BEST_MLP_ON_TABLES = BEST_MLP | {"lr": 1e-3, "dropout": 0.2, "batch_norm": False, "augment": "none"}
 
 # Learning rates that suit an optimiser other than the recipe's own.
 _PEAK_LR = {"sgd": 0.1, "adam": 3e-3, "adamw": 3e-3}
-_SMALL_SET = 10_000  # training samples; below it, small batches and many epochs
-_EPOCHS_BUDGETED = 1_000_000  # a time budget or a step count ends the run, not the epochs
+_SMALL_SET = 10_000  # training samples below which batches are small
+_EPOCHS = 60
 
 
 def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
@@ -41,8 +41,7 @@ def with_recipe(config: AnyConfig, recipe: dict[str, Any]) -> AnyConfig:
 
 
 def with_length(config: AnyConfig, samples: int) -> AnyConfig:
-    """Fill in batch size and epochs for a training part of `samples`."""
-    small = samples < _SMALL_SET
+    """Fill in batch size and epochs for a training part of `samples`; what else ends the run leaves the epochs open."""
     stops_itself = getattr(config, "time_budget", None) or getattr(config, "max_steps", None)
-    epochs = _EPOCHS_BUDGETED if stops_itself else 60 if small else 40
-    return filled(config, {"batch_size": 64 if small else 256, "epochs": epochs})
+    length = {"batch_size": 64 if samples < _SMALL_SET else 256}
+    return filled(config, length if stops_itself else length | {"epochs": _EPOCHS})

@@ -16,7 +16,11 @@ class MlpOptions(Config):
     """The network of `train-mlp`."""
 
     hidden: tuple[int, ...] = option(
-        (512, 512), "Units of each hidden layer; '' for none.", group=MODEL, parse=whole_numbers, within="[1, 1e6]",
+        (512, 512),
+        "Units of each hidden layer; '' for none.",
+        group=MODEL,
+        parse=whole_numbers,
+        within="[1, 1e6]",
         metavar="N,N,…",
     )
     activation: Activation = option("relu", "Between the layers.", group=MODEL)
@@ -24,12 +28,16 @@ class MlpOptions(Config):
         None, "Part of the hidden units dropped in each step.", group=MODEL, within="[0, 1)", shown_default="by recipe"
     )
     batch_norm: bool | None = option(
-        None, "Normalise each hidden layer over the batch.", group=MODEL, names=("--batch-norm/--no-batch-norm",),
+        None,
+        "Normalise each hidden layer over the batch.",
+        group=MODEL,
+        names=("--batch-norm/--no-batch-norm",),
         shown_default="by recipe",
     )
     init: Initialisation = option(
-        "default", "First weights: default (PyTorch's), zeros, ones, uniform or normal (within or with deviation "
-        "1/sqrt(inputs)).", group=MODEL,
+        "default",
+        "First weights: default (PyTorch's), zeros, ones, uniform or normal (within or with deviation 1/sqrt(inputs)).",
+        group=MODEL,
     )
 
 

@@ -76,8 +76,8 @@ def format_from_json(stored: dict[str, Any]) -> SampleFormat:
     fields = dict(stored)
     kind = fields.pop("kind")
     if kind == PictureFormat.kind:
-        scale = {name: tuple(float(value) for value in fields.pop(name)) for name in ("mean", "std")}
-        return PictureFormat(**fields, **scale)
+        mean, std = (tuple(float(value) for value in fields.pop(name)) for name in ("mean", "std"))
+        return PictureFormat(**fields, mean=mean, std=std)
     if kind == TableFormat.kind:
         columns = tuple(Column(**column | {"categories": tuple(column["categories"])}) for column in fields["columns"])
         return TableFormat(str(fields["target"]), columns)

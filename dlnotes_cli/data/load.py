@@ -88,12 +88,8 @@ def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int
     else:
         listing = folder.list_folder(Path(options.data).expanduser())
         limit = options.max_pixels
-        shape = folder.choose_shape(
-            listing, size=options.size, resize=resize, color=options.color, max_pixels=limit
-        )
-        source = folder.read_folder(
-            listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=limit
-        )
+        shape = folder.choose_shape(listing, size=options.size, resize=resize, color=options.color, max_pixels=limit)
+        source = folder.read_folder(listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=limit)
         fingerprint = listing.fingerprint()
     parts = _split(source, options, seed)
     channels, height, width = source.samples.shape[1:]
@@ -135,8 +131,15 @@ def _dataset(
     source: Source, parts: dict[str, NDArray[np.int64]], sample_format: SampleFormat, fingerprint: str
 ) -> DataSet:
     return DataSet(
-        source.name, source.samples, source.labels, source.classes, parts, sample_format, fingerprint,
-        source.files, source.bad_files,
+        source.name,
+        source.samples,
+        source.labels,
+        source.classes,
+        parts,
+        sample_format,
+        fingerprint,
+        source.files,
+        source.bad_files,
     )
 
 

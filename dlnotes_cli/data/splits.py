@@ -26,7 +26,9 @@ def complete_parts(
     for part, option in (("test", "--test-split"), ("val", "--val-split"), ("train", "--val-split")):
         if part in named and len(named[part]) == 0:
             total = sum(len(indices) for indices in parts.values())
-            raise InputError(option, f"leaves 0 of {total} samples for {part}", f"give another {option} or more samples")
+            raise InputError(
+                option, f"leaves 0 of {total} samples for {part}", f"give another {option} or more samples"
+            )
     return {part: named[part] for part in ("train", "val", "test") if part in named}
 
 

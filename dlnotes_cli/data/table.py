@@ -46,8 +46,9 @@ def read_table(path: Path) -> Table:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(path, f"byte {content[error.start]:#04x} at offset {error.start} is not UTF-8",
-                         "save the file as UTF-8") from None
+        raise InputError(
+            path, f"byte {content[error.start]:#04x} at offset {error.start} is not UTF-8", "save the file as UTF-8"
+        ) from None
     except OSError as error:
         raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", "check the path") from error
     first_line = text.lstrip().partition("\n")[0]
@@ -67,22 +68,25 @@ def read_table(path: Path) -> Table:
 def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """The target column as class indices and class names, numbers in numeric order."""
     if target is None:
-        raise InputError("--target", f"which column of {table.path} to predict?", f"choose from {', '.join(table.header)}")
+        raise InputError(
+            "--target", f"which column of {table.path} to predict?", f"choose from {', '.join(table.header)}"
+        )
     cells = table.column(target, "--target")
     for line, cell in zip(table.lines, cells, strict=True):
         if not cell:
             raise InputError(table.path, f"line {line}: column '{target}' is empty", "fill the cell or drop the row")
     classes = sorted(set(cells), key=lambda cell: (_number(cell) is None, _number(cell) or 0.0, cell))
     if len(classes) > max(_MOST_CLASSES, len(cells) // 2):
-        raise InputError("--target", f"'{target}' has {len(classes)} different values in {len(cells)} rows",
-                         "choose a column of classes")
+        raise InputError(
+            "--target",
+            f"'{target}' has {len(classes)} different values in {len(cells)} rows",
+            "choose a column of classes",
+        )
     position = {name: index for index, name in enumerate(classes)}
     return np.array([position[cell] for cell in cells], dtype=np.int64), tuple(classes)
 
 
-def fit_format(
-    table: Table, target: str, categorical: Sequence[str], training_rows: NDArray[np.int64]
-) -> TableFormat:
+def fit_format(table: Table, target: str, categorical: Sequence[str], training_rows: NDArray[np.int64]) -> TableFormat:
     """Decide how each feature column is encoded; the statistics come from the training rows alone.
 
     A column is numeric where most of its cells are numbers, unless `categorical` names it.
@@ -122,8 +126,13 @@ def encode(table: Table, table_format: TableFormat) -> NDArray[np.float32]:
 
 def select_rows(table: Table, rows: Sequence[int]) -> Table:
     """The same table with only some of its rows."""
-    return Table(table.path, table.header, tuple(table.rows[i] for i in rows), tuple(table.lines[i] for i in rows),
-                 table.fingerprint)
+    return Table(
+        table.path,
+        table.header,
+        tuple(table.rows[i] for i in rows),
+        tuple(table.lines[i] for i in rows),
+        table.fingerprint,
+    )
 
 
 def _check_shape(path: Path, rows: list[tuple[str, ...]], lines: list[int]) -> None:

@@ -41,7 +41,7 @@ class Architecture:
     """What a command adds to the training of a classifier: its network and the defaults that suit it."""
 
     name: str  # in the registry
-    recipes: dict[str, dict[str, Any]]
+    recipe: Callable[[Any], dict[str, Any]]  # options to the defaults of those that were not given
     describe: Callable[[Any, DataSet], Any]  # options and data to the network's configuration
     initialise: Callable[[nn.Module, Any], None]
     bf16_pays: Callable[[Any, int], bool]  # configuration and batch size to the fixed rule
@@ -97,14 +97,12 @@ class ClassifierJob:
         return self.evaluate("val", poll).as_json()
 
     def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
-        """Accuracy decides; between equals the lower loss."""
-        return scores["accuracy"], -scores["loss"]
+        """The loss decides: on a small validation part it is far less noisy than the accuracy."""
+        return (-scores["loss"],)
 
     def evaluate(self, part: str, poll: Callable[[], None]) -> Evaluation:
         """The network on one part."""
-        return evaluate(
-            self.network, self.parts[part], self.scaler, self.machine, classes=len(self.classes), poll=poll
-        )
+        return evaluate(self.network, self.parts[part], self.scaler, self.machine, classes=len(self.classes), poll=poll)
 
 
 def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingResult:
@@ -114,7 +112,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     started = time.monotonic()
-    config = with_recipe(config, architecture.recipes[config.recipe])
+    config = with_recipe(config, architecture.recipe(config))
     folder = RunFolder(config)
     choose_device(config.device)
     dataset = load_training_data(config, seed=config.seed, threads=config.threads or available_cores())
@@ -159,7 +157,9 @@ class _Run:
         files.check_room(self.folder.path, 2 * self._state_bytes())
         if not self.folder.is_resumed:
             self._save_state()
-            files.write_json(self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()})
+            files.write_json(
+                self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()}
+            )
             self.folder.clear_results()
             return None
         restore_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device)
@@ -218,8 +218,8 @@ class _Run:
         save_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device, self.record.identity())
 
     def _state_bytes(self) -> int:
-        weights = sum(t.numel() * t.element_size() for t in self.job.network.state_dict().values())
-        return 5 * weights + BYTES_SPARE  # weights, two moments, the best so far, and the model file
+        weights = sum(t.nbytes for t in self.job.network.state_dict().values())
+        return 5 * int(weights) + BYTES_SPARE  # weights, two moments, the best so far, and the model file
 
     def _draw(self, final: Evaluation, part: str) -> list[Path]:
         position, job = self.trainer.position, self.job
@@ -274,7 +274,11 @@ class _Record:
 
     def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
         """The card of the model file of one epoch."""
-        return self.identity() | {"kind": "model", "epoch": epoch["epoch"], "metrics": {"validation": epoch["validation"]}}
+        return self.identity() | {
+            "kind": "model",
+            "epoch": epoch["epoch"],
+            "metrics": {"validation": epoch["validation"]},
+        }
 
     def result(self, trainer: Trainer, test: Evaluation | None) -> dict[str, Any]:
         """The part of the result that the run's outcome decides."""
@@ -284,8 +288,12 @@ class _Record:
             "version": __version__,
             "seed": self.config.seed,
             **self.machine.as_json(),
-            "data": {"name": self.config.data, "classes": list(self.dataset.classes), "counts": self.dataset.counts,
-                     "skipped": len(self.dataset.bad_files)},
+            "data": {
+                "name": self.config.data,
+                "classes": list(self.dataset.classes),
+                "counts": self.dataset.counts,
+                "skipped": len(self.dataset.bad_files),
+            },
             "model": self.model,
             "epochs": len(position.history),
             "best_epoch": best,

@@ -96,9 +96,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
         files.make_folder("--out", config.out)
         viewed = Viewed(network, part, scaler, machine, model.classes)
         pictures = tuple(draw_evaluation(config.out, outcome, viewed))
-    result = EvaluateResult(
-        str(model.path), data, split, model.classes, outcome, machine, dataset.bad_files, pictures
-    )
+    result = EvaluateResult(str(model.path), data, split, model.classes, outcome, machine, dataset.bad_files, pictures)
     if config.csv not in {None, "-"}:
         files.write_text(Path(str(config.csv)).expanduser(), result.as_csv())
     return result

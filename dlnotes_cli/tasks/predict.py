@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +72,9 @@ class Predictor:
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An item that cannot be read raises InputError, or with `skip_bad` is its own answer."""
         sample_format = self.model.format
+        batches: Iterator[_Batch]
         if isinstance(sample_format, TableFormat):
-            batches = chain.from_iterable(self._rows(path, sample_format) for path in self.paths)
+            batches = (self._rows(path, sample_format) for path in self.paths)
         else:
             batches = self._pictures(sample_format)
         for batch in batches:
@@ -96,7 +96,7 @@ class Predictor:
             samples = np.stack(pixels) if pixels else np.empty((0, *sample_format.shape), np.uint8)
             yield _Batch([str(path) for path in paths], samples, errors)
 
-    def _rows(self, path: Path, sample_format: TableFormat) -> Iterator[_Batch]:
+    def _rows(self, path: Path, sample_format: TableFormat) -> _Batch:
         table = read_table(path)
         errors: dict[int, DlnotesError] = {}
         if self._config.skip_bad:
@@ -107,7 +107,7 @@ class Predictor:
                     errors[row] = error
         good = select_rows(table, [row for row in range(len(table.rows)) if row not in errors])
         items = [f"{path}:{line}" for line in table.lines]
-        yield _Batch(items, encode(good, sample_format), errors)
+        return _Batch(items, encode(good, sample_format), errors)
 
     @torch.no_grad()
     def _answers(self, batch: _Batch) -> Iterator[Prediction]:

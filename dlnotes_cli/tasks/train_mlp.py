@@ -1,19 +1,28 @@
 """Training a multi-layer perceptron."""
 
 import math
+from typing import Any
 
 from torch import nn
 
-from dlnotes_cli.configs.recipes import MLP_RECIPES
+from dlnotes_cli.configs.recipes import BEST_MLP, BEST_MLP_ON_TABLES, NOTES_MLP
 from dlnotes_cli.configs.train_mlp import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.load import kind_of
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialise
 from dlnotes_cli.tasks.classifier import Architecture, TrainingResult, train_classifier
 
 
 def train_mlp(config: TrainMlpConfig) -> TrainingResult:
     """Train an MLP on pictures or a table; see `train_classifier` for what is written and raised."""
-    return train_classifier(config, Architecture("mlp", MLP_RECIPES, _describe, _initialise, bf16_pays))
+    return train_classifier(config, Architecture("mlp", _recipe, _describe, _initialise, bf16_pays))
+
+
+def _recipe(config: TrainMlpConfig) -> dict[str, Any]:
+    kind = kind_of(config.data)
+    if config.recipe == "notes":
+        return NOTES_MLP
+    return BEST_MLP_ON_TABLES if kind == "table" else BEST_MLP
 
 
 def _describe(config: TrainMlpConfig, dataset: DataSet) -> MlpConfig:

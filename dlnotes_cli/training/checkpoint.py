@@ -73,14 +73,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
 def load_model(path: Path, *, needs: tuple[str, ...]) -> TrainedModel:
     """Load a trained network of one of the kinds `needs`, in evaluation mode, on the CPU.
 
-    A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of another
-    kind, for one tensor missing or of another shape, and for a card that lacks something.
+    A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of
+    another kind, for a tensor that is missing or of another shape, and for a card that lacks something.
     """
     path = path / "model.safetensors" if path.is_dir() else path
     tensors, card = read_tensors(path)
     name = str(card.get("model"))
     if name not in needs:
-        raise InputError(path, f"holds a {name} model, this command needs {' or '.join(needs)}", "give another model file")
+        raise InputError(
+            path, f"holds a {name} model, this command needs {' or '.join(needs)}", "give another model file"
+        )
     try:
         network = build_empty(name, card["configuration"])
         sample_format = format_from_json(card["format"])
@@ -107,14 +109,12 @@ def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, 
 
 def _read_header(path: Path, content: bytes) -> tuple[dict[str, Any], Card]:
     length = int.from_bytes(content[:8], "little")
+    if 0 < len(content) - 8 < length <= _HEADER_CAP and content[8:10] == b'{"':
+        raise _cut_short(path, length + 8, len(content))
     try:
-        if not 2 <= length <= min(_HEADER_CAP, len(content) - 8):  # noqa: PLR2004  # an empty JSON object
-            raise ValueError(length)
-        header = json.loads(content[8 : 8 + length])
+        header = json.loads(content[8 : 8 + min(length, _HEADER_CAP)])
         return header, dict(json.loads(header["__metadata__"][_KEY]))
-    except (ValueError, KeyError, TypeError) as error:
-        if 0 < len(content) - 8 < length <= _HEADER_CAP and content[8:10] == b'{"':
-            raise _cut_short(path, length + 8, len(content)) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         what = "is empty" if not content else "is not a dlnotes model file"
         raise InputError(path, what, "give a model.safetensors that dlnotes trained") from error
 
@@ -165,5 +165,3 @@ def _fix_for(path: Path) -> str:
     if other.name == "model.safetensors":
         return f"use {other}, the best model so far, or train again with --overwrite"
     return f"restore it from {other.name} with --resume {path.parent}"
-
-

@@ -134,7 +134,9 @@ class Trainer:
     @property
     def is_finished(self) -> bool:
         """Whether there is nothing left to train: the horizon is reached and its last epoch validated."""
-        return self.position.step_in_epoch == 0 and self.position.step > 0 and (self._is_at_end or self._is_patience_out)
+        return (
+            self.position.step_in_epoch == 0 and self.position.step > 0 and (self._is_at_end or self._is_patience_out)
+        )
 
     @property
     def is_annealed(self) -> bool:
@@ -181,8 +183,13 @@ class Trainer:
             raise self._diverged("a weight")
         scores = self.job.validate(self._poll)
         position.validation_s = time.monotonic() - started
-        entry = {"epoch": position.epoch, "step": position.step, "lr": self.optimizer.param_groups[0]["lr"],
-                 "train": position.tally.means(), "validation": scores}
+        entry = {
+            "epoch": position.epoch,
+            "step": position.step,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train": position.tally.means(),
+            "validation": scores,
+        }
         if self._is_better(scores):
             position.best_epoch = position.epoch
             self.best_weights = {name: t.detach().clone() for name, t in self.job.network.state_dict().items()}
@@ -206,7 +213,9 @@ class Trainer:
 
     def _diverged(self, what: str) -> UnfinishedError:
         where = f"step {self.position.step + 1}"
-        return UnfinishedError("--lr", f"{what} is not finite at {where} (--lr {self._options.lr:g})", "give a lower --lr")
+        return UnfinishedError(
+            "--lr", f"{what} is not finite at {where} (--lr {self._options.lr:g})", "give a lower --lr"
+        )
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -229,7 +238,9 @@ class Trainer:
         text = f"epoch {position.epoch}  loss {position.tally.means()['loss']:.4f}"
         if position.history:
             last = position.history[-1]["validation"]
-            text += "".join(f"  val {name} {last[name]:.4f}" for name in ("loss", "accuracy") if last.get(name) is not None)
+            text += "".join(
+                f"  val {name} {last[name]:.4f}" for name in ("loss", "accuracy") if last.get(name) is not None
+            )
         return text
 
 

@@ -1,4 +1,4 @@
-"""What a classifier gets right: loss, accuracy, and precision, recall and F1 of each class from its confusion matrix."""
+"""What a classifier gets right: loss, accuracy, and precision, recall and F1 of each class."""
 
 import math
 from collections.abc import Callable

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
 from dlnotes_cli import files, output
@@ -73,7 +72,7 @@ class RunFolder:
         files.sweep_temporaries(self.path)
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             files.remove(self.path / _LOCK)
             self._lock.close()
@@ -111,7 +110,9 @@ def _stored_config(folder: Path, command: str) -> dict[str, Any]:
     except ValueError:
         raise InputError(path, "is not valid JSON", "start a new run in another --out") from None
     if stored.get("command") != command:
-        raise InputError("--resume", f"{folder} is a run of {stored.get('command')}", f"use dlnotes {stored.get('command')}")
+        raise InputError(
+            "--resume", f"{folder} is a run of {stored.get('command')}", f"use dlnotes {stored.get('command')}"
+        )
     return stored
 
 
