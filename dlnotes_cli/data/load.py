@@ -146,14 +146,14 @@ def _dataset(
 def _split(source: Source, options: DataOptions, seed: int) -> dict[str, NDArray[np.int64]]:
     if options.val_split is None:
         raise ValueError("val_split comes from the recipe")
+    if len(source.classes) < 2:  # noqa: PLR2004  # nothing to tell apart
+        raise InputError("--data", f"{source.name} has only one class, '{source.classes[0]}'", "give two or more")
     return complete_parts(
         source.parts, source.labels, seed=seed, val_split=options.val_split, test_split=options.test_split
     )
 
 
 def _check_trainable(dataset: DataSet) -> None:
-    if len(dataset.classes) < 2:  # noqa: PLR2004  # nothing to tell apart
-        raise InputError("--data", f"{dataset.name} has only one class, '{dataset.classes[0]}'", "give two or more")
     missing = set(range(len(dataset.classes))) - set(dataset.labels[dataset.parts["train"]].tolist())
     if missing:
         names = ", ".join(dataset.classes[i] for i in sorted(missing)[:5])

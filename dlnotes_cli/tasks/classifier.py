@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
 from dlnotes_cli.training import run_folder
-from dlnotes_cli.training.checkpoint import BYTES_SPARE, write_tensors
+from dlnotes_cli.training.checkpoint import BYTES_SPARE, read_tensors, write_tensors
 from dlnotes_cli.training.horizon import Horizon
 from dlnotes_cli.training.loop import LoopOptions, StepOutcome, Trainer
 from dlnotes_cli.training.metrics import Evaluation, evaluate, predict_logits
@@ -140,6 +141,10 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
             return run.finish({"data_s": data_s}, started)
         except StoppedError as request:
             raise run.stopped(request) from request
+        except UnfinishedError:
+            with suppress(UnfinishedError):  # the first failure is the one to tell
+                run.save_best()
+            raise
 
 
 class _Run:
@@ -163,7 +168,7 @@ class _Run:
             self.folder.clear_results()
             return None
         restore_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device)
-        if self.trainer.is_finished and self.folder.is_complete():
+        if self.trainer.is_finished and self._is_complete():
             epochs = self.trainer.position.epoch - 1
             output.note(f"{self.folder.path} is already trained for {epochs} epochs; raise --epochs to go on")
             return self.folder.result()
@@ -172,7 +177,7 @@ class _Run:
 
     def save(self, trainer: Trainer) -> None:
         """Write the best model, if it is a new one, then where the run stands."""
-        self._save_best()
+        self.save_best()
         self._save_state()
         self.folder.write_history(trainer.position.history)
 
@@ -207,12 +212,21 @@ class _Run:
         what = f"saved at epoch {position.epoch}, step {position.step_in_epoch} of {self.job.steps_per_epoch}"
         return StoppedError(request.exit_code, what, f"continue with --resume {self.folder.path}")
 
-    def _save_best(self) -> None:
+    def save_best(self) -> None:
+        """Write the best model so far, if it is not written yet."""
         best = self.trainer.position.best_epoch
         if best is not None and best != self._saved_best:
             card = self.record.card(self.trainer.position.history[best - 1])
             write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, card)
             self._saved_best = best
+
+    def _is_complete(self) -> bool:
+        """Whether a finished run left its result and a sound model."""
+        try:
+            read_tensors(self.folder.file(run_folder.MODEL))
+        except InputError:
+            return False
+        return self.folder.result() is not None
 
     def _save_state(self) -> None:
         save_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device, self.record.identity())

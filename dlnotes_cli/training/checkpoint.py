@@ -43,7 +43,8 @@ class TrainedModel:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
     """Write tensors and card to one sealed file, atomically."""
-    sealed = {_SUM_FIELD: _UNSEALED, "format_version": FORMAT_VERSION, **card}
+    unsealed = {_SUM_FIELD: _UNSEALED}  # first, so that no other text of the card is taken for the sum
+    sealed = unsealed | {"format_version": FORMAT_VERSION} | card | unsealed
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = bytearray(safetensors.torch.save(plain, {_KEY: json.dumps(sealed, allow_nan=False)}))
     position = content.index(_UNSEALED.encode())

@@ -86,10 +86,6 @@ class RunFolder:
         for name in (RESULT, METRICS, MODEL, *PICTURES):
             files.remove(self.path / name)
 
-    def is_complete(self) -> bool:
-        """Whether a finished run left everything here."""
-        return self.result() is not None and self.file(MODEL).is_file()
-
     def result(self) -> dict[str, Any] | None:
         """The result of a run that has finished."""
         with suppress(FileNotFoundError, ValueError):

@@ -1,0 +1,62 @@
+"""Small data sets and commands that the tests make for themselves."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COLORS = {"blue": (30, 40, 200), "green": (20, 180, 60), "red": (210, 30, 30)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+def small_training(out: Path, *more: object) -> list[str]:
+    """A training command that takes about a second."""
+    words = ["train-mlp", "--hidden", "16", "--epochs", "2", "--limit", "256", "--threads", "1", "--out", out, *more]
+    return [str(word) for word in words]
+
+
+def make_pictures(root: Path, *, count: int = 12, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
+    """A folder of class folders, one for each colour, with noisy PNG files of that colour."""
+    generator = np.random.default_rng(seed)
+    for name, color in COLORS.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            noise = generator.integers(-20, 21, (*size, 3))
+            pixels = np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    return root
+
+
+def make_table(path: Path, *, rows: int = 120, seed: int = 0) -> Path:
+    """A CSV of two numeric columns and a categorical one; the class is the sign of their sum."""
+    generator = np.random.default_rng(seed)
+    lines = ["length,width,kind,label"]
+    for length, width in generator.normal(size=(rows, 2)):
+        kind = generator.choice(["a", "b"])
+        lines.append(f"{length:.4f},{width:.4f},{kind},{'yes' if length + width > 0 else 'no'}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def folder_digest(root: Path) -> str:
+    """A digest of every file below a folder: names and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0")
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

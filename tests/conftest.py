@@ -1,0 +1,63 @@
+"""What several test files need: the program run in this process, small data sets, a small trained run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from builders import Command, Outcome, make_pictures, make_table, small_training
+
+from dlnotes_cli import output
+from dlnotes_cli.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _plain_voice() -> Iterator[None]:
+    yield
+    output.configure()
+
+
+@pytest.fixture
+def dlnotes(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the program in this process: `dlnotes("train-mlp", "--epochs", 1)`."""
+
+    def run(*words: object) -> Outcome:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return Outcome(int(code), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run on digits; read it, do not write in it."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    assert main(small_training(folder, "-q")) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained on `make_pictures`, beside its data in `pictures`; read it, do not write in it."""
+    home = tmp_path_factory.mktemp("colors")
+    make_pictures(home / "pictures", count=20)
+    words = ["train-mlp", "--data", home / "pictures", "--hidden", "16", "--epochs", "8", "--batch-size", "16", "-q"]
+    assert main([str(word) for word in (*words, "--out", home / "run")]) == 0
+    return home / "run"
+
+
+@pytest.fixture(scope="session")
+def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained on `make_table`, beside its data `rows.csv`; read it, do not write in it."""
+    home = tmp_path_factory.mktemp("table")
+    table = make_table(home / "rows.csv")
+    words = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--epochs", "20", "-q"]
+    assert main([str(word) for word in (*words, "--out", home / "run")]) == 0
+    return home / "run"

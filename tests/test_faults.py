@@ -1,0 +1,304 @@
+"""Bad input, each a row: exit code, one line that names what is wrong and how to mend it, nothing written."""
+
+import fcntl
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import Command, folder_digest, make_pictures, make_table, small_training
+from PIL import Image
+
+from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
+
+Words = list[object]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A command with something wrong in it."""
+
+    name: str
+    words: Callable[[Path], Words]
+    says: str  # a pattern for the one line on stderr
+    code: int = 2
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, pictures_run: Path, table_run: Path) -> Path:
+    """A folder with good and bad inputs; no fault may change anything in it."""
+    home = tmp_path_factory.mktemp("faults")
+    for name, run in (("run", digits_run), ("colors", pictures_run), ("table", table_run)):
+        shutil.copytree(run, home / name)
+    make_pictures(home / "pictures", count=3)
+    make_table(home / "rows.csv", rows=40)
+    _make_bad_models(home)
+    _make_bad_pictures(home)
+    _make_bad_tables(home)
+    (home / "file").write_text("a file")
+    return home
+
+
+def _make_bad_models(home: Path) -> None:
+    model = home / "run" / "model.safetensors"
+    content = model.read_bytes()
+    # A pickle that would touch a file: protocol 0, `os.system("touch MARKER")`.
+    (home / "evil.pt").write_bytes(b"cposix\nsystem\n(S'touch " + str(home / "MARKER").encode() + b"'\ntR.")
+    for name, cut in (("empty", 0), ("half", len(content) // 2), ("short", len(content) - 1)):
+        (home / f"{name}.safetensors").write_bytes(content[:cut])
+    flipped = bytearray(content)
+    flipped[-100] ^= 1
+    (home / "flipped.safetensors").write_bytes(flipped)
+    shutil.copytree(home / "run", home / "damaged")
+    (home / "damaged" / "model.safetensors").write_bytes(flipped)
+    tensors, card = read_tensors(model)
+    write_tensors(home / "rnn.safetensors", tensors, card | {"model": "char_rnn"})
+    write_tensors(home / "newer.safetensors", tensors, card | {"format_version": 99})
+    some = {name: tensor for name, tensor in tensors.items() if name != "output.bias"}
+    write_tensors(home / "missing.safetensors", some, card)
+    write_tensors(home / "shape.safetensors", tensors | {"output.bias": torch.zeros(3)}, card)
+    write_tensors(home / "nan.safetensors", tensors | {"output.bias": torch.full((10,), torch.nan)}, card)
+    write_tensors(home / "vague.safetensors", tensors, {k: v for k, v in card.items() if k != "classes"})
+
+
+def _make_bad_pictures(home: Path) -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    photo.save(home / "good.jpg")
+    content = (home / "good.jpg").read_bytes()
+    for folder, name, data in (
+        ("truncated", "cut.jpg", content[: len(content) // 2]),
+        ("text", "text.jpg", b"this is no picture"),
+        ("zero", "zero.jpg", b""),
+        ("html", "page.jpg", b"<!doctype html><html><body>404</body></html>"),
+    ):
+        make_pictures(home / folder, count=3)
+        (home / folder / "red" / name).write_bytes(data)
+    make_pictures(home / "bomb", count=3)
+    Image.new("1", (30_000, 30_000)).save(home / "bomb" / "red" / "bomb.png")
+    make_pictures(home / "hollow", count=3)
+    (home / "hollow" / "violet").mkdir()
+    (home / "nothing").mkdir()
+    (home / "flat").mkdir()
+    photo.save(home / "flat" / "a.png")
+    (home / "lonely" / "red").mkdir(parents=True)
+    photo.save(home / "lonely" / "red" / "a.png")
+    photo.save(home / "lonely" / "red" / "b.png")
+    make_pictures(home / "other", count=3)
+    (home / "other" / "red").rename(home / "other" / "crimson")
+    make_pictures(home / "parts" / "train", count=6)
+    make_pictures(home / "parts" / "val", count=3)
+
+
+def _make_bad_tables(home: Path) -> None:
+    good = (home / "rows.csv").read_text().splitlines()
+    tables = {
+        "cell": [*good[:5], "wide,0.1,a,yes", *good[5:]],
+        "empty": [],
+        "header": good[:1],
+        "ragged": [*good, "1,2"],
+        "unseen": [*good, "1,2,c,yes"],
+        "one": [good[0], *(line for line in good if line.endswith(",yes"))],
+        "numbers": good[1:],
+    }
+    for name, lines in tables.items():
+        (home / f"{name}.csv").write_text("\n".join(lines) + "\n" if lines else "")
+    (home / "numbers.csv").write_text("1,2,3\n4,5,6\n")
+
+
+def _train(*words: object) -> Callable[[Path], Words]:
+    return lambda home: [*small_training(home / "new"), *(_at(home, word) for word in words)]
+
+
+def _do(*words: object) -> Callable[[Path], Words]:
+    return lambda home: [_at(home, word) for word in words]
+
+
+def _at(home: Path, word: object) -> object:
+    """`@name` stands for a path in the test's folder."""
+    return home / word[1:] if isinstance(word, str) and word.startswith("@") else word
+
+
+PICTURE = "@good.jpg"
+FAULTS = [
+    # model files
+    Fault("pickle", _do("predict", "@evil.pt", PICTURE), r"evil\.pt: is not a dlnotes model file; give a model"),
+    Fault("empty model", _do("predict", "@empty.safetensors", PICTURE), r"empty\.safetensors: is empty; give"),
+    Fault("half model", _do("predict", "@half.safetensors", PICTURE), r"half\.safetensors: .*\d bytes expected, [\d,]+ found; "),
+    Fault("short model", _do("evaluate", "@short.safetensors"), r"short\.safetensors: .*[\d,]+ bytes expected, [\d,]+ found"),
+    Fault("flipped byte", _do("evaluate", "@flipped.safetensors"), r"flipped\.safetensors: .*checksum differs; use a copy"),
+    Fault("flipped byte in a run", _do("evaluate", "@damaged"), r"checksum differs; restore it from last\.safetensors .*--resume"),
+    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a char_rnn model, this command needs mlp; give"),
+    Fault("newer format", _do("evaluate", "@newer.safetensors"), r"format version 99, this program reads 1; upgrade"),
+    Fault("missing tensor", _do("evaluate", "@missing.safetensors"), r"output\.bias: shape none in the file, \(10,\) in the network"),
+    Fault("wrong shape", _do("evaluate", "@shape.safetensors"), r"output\.bias: shape \(3,\) in the file, \(10,\) in the network"),
+    Fault("not finite", _do("evaluate", "@nan.safetensors"), r"tensor output\.bias holds numbers that are not finite"),
+    Fault("no classes", _do("evaluate", "@vague.safetensors"), r"its description is not valid .*classes.*; train"),
+    Fault("no such model", _do("evaluate", "@gone"), r"gone: cannot be read \(no such file"),
+    # run folder
+    Fault("resume with another net", _do("train-mlp", "--resume", "@run", "--hidden", "256"), r"--hidden: 256 given, .* has 16; drop"),
+    Fault("resume with another seed", _do("train-mlp", "--resume", "@run", "--seed", "3"), r"--seed: 3 given, .* has 0; drop"),
+    Fault("resume nothing", _do("train-mlp", "--resume", "@nothing"), r"--resume: .*nothing holds no run .*; give"),
+    Fault("resume elsewhere", _do("train-mlp", "--resume", "@run", "--out", "@new"), r"--out: .*new is not the run .*; drop --out"),
+    Fault("out is a file", _train("--out", "@file"), r"--out: .*file is a file; give a folder"),
+    Fault("out without parent", _train("--out", "@gone/new"), r"--out: no folder .*gone; make it first"),
+    Fault("out not writable", _train("--out", "/proc/new"), r"--out: cannot write in /proc .*; choose"),
+    Fault("out holds a run", _train("--out", "@run"), r"--out: .*run is not empty; pass --overwrite"),
+    # numbers and words
+    Fault("no epochs", _train("--epochs", "0"), r"--epochs: 0 is out of range; give a value at least 1"),
+    Fault("negative batch", _train("--batch-size", "-1"), r"--batch-size: -1 is out of range; give"),
+    Fault("lr nan", _train("--lr", "nan"), r"--lr: nan is out of range; give a value above 0"),
+    Fault("lr inf", _train("--lr", "inf"), r"--lr: inf is out of range; give a value above 0"),
+    Fault("seed too large", _train("--seed", str(2**70)), r"--seed: \d+ is out of range; give a value at least 0 and at most"),
+    Fault("val split", _train("--val-split", "1.5"), r"--val-split: 1\.5 is out of range; give a value above 0 and below 1"),
+    Fault("dropout", _train("--dropout", "1.0"), r"--dropout: 1\.0 is out of range; give a value at least 0 and below 1"),
+    Fault("hidden zero", _train("--hidden", "0"), r"--hidden: 0 is out of range; give"),
+    Fault("not a number", _train("--lr", "fast"), r"--lr: 'fast' is not a number; see"),
+    Fault("not whole", _train("--epochs", "1.5"), r"--epochs: '1\.5' is not a whole number; see"),
+    Fault("not a duration", _train("--time-budget", "soon"), r"--time-budget: 'soon' is not a duration like 90s"),
+    Fault("unknown optimizer", _train("--optimizer", "adma"), r"--optimizer: unknown value 'adma'; did you mean 'adam'\?"),
+    Fault("unknown option", _train("--epohcs", "3"), r"--epohcs: no such option; did you mean --epochs\?"),
+    Fault("unknown command", _do("train-mpl"), r"train-mpl: no such command; did you mean train-mlp\?"),
+    Fault("unknown augmentation", _train("--augment", "flop"), r"--augment: unknown word 'flop'; did you mean 'flip'\?"),
+    Fault("augmentation without number", _train("--augment", "shift"), r"--augment: 'shift' needs a number .*; write shift:2"),
+    # devices
+    Fault("no cuda", _train("--device", "cuda:77"), r"--device: cuda:77 is not on this machine \(present: cpu.*\); use"),
+    Fault("unknown device", _train("--device", "gpu"), r"--device: unknown device 'gpu'; use auto"),
+    # data
+    Fault("unknown set", _train("--data", "fashon-mnist"), r"--data: unknown .* 'fashon-mnist'; did you mean 'fashion-mnist'\?"),
+    Fault("no such folder", _train("--data", "@gone/"), r"--data: no such file or folder: .*gone; check"),
+    Fault("data of another kind", _train("--data", "@file"), r"--data: .*file is neither a folder nor a CSV file; give"),
+    Fault("empty folder", _train("--data", "@nothing"), r"--data: .*nothing has no class folders; expected"),
+    Fault("no class folders", _train("--data", "@flat"), r"--data: .*flat has no class folders; expected FOLDER/<class>"),
+    Fault("empty class", _train("--data", "@hollow"), r"--data: class folder .*violet has no pictures; add"),
+    Fault("one class", _train("--data", "@lonely"), r"--data: .*lonely has only one class, 'red'; give"),
+    Fault("nothing to validate", _train("--data", "@pictures", "--val-split", "0.01"), r"--val-split: leaves 0 of 9 samples for val; give"),
+    Fault("truncated picture", _train("--data", "@truncated"), r"cut\.jpg: image is truncated; remove it or pass --skip-bad"),
+    Fault("text as picture", _train("--data", "@text"), r"text\.jpg: not an image; remove it or pass --skip-bad"),
+    Fault("empty picture", _train("--data", "@zero"), r"zero\.jpg: not an image; remove it or pass --skip-bad"),
+    Fault("html as picture", _train("--data", "@html"), r"page\.jpg: not an image; remove it or pass --skip-bad"),
+    Fault("bomb", _train("--data", "@bomb"), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
+    Fault("gate without test", _train("--data", "@parts", "--min-accuracy", "0.5"), r"--min-accuracy: .* has no test part; add"),
+    # tables
+    Fault("no target", _train("--data", "@rows.csv"), r"--target: which column of .*; choose from length, width, kind, label"),
+    Fault("unknown target", _train("--data", "@rows.csv", "--target", "lable"), r"--target: unknown column 'lable'; did you mean 'label'\?"),
+    Fault("text in numbers", _train("--data", "@cell.csv", "--target", "label"), r"cell\.csv: line 6: column 'length': 'wide' is not a number; mend"),
+    Fault("empty table", _train("--data", "@empty.csv", "--target", "label"), r"empty\.csv: the file is empty; give"),
+    Fault("header alone", _train("--data", "@header.csv", "--target", "label"), r"header\.csv: a header line but no rows; add"),
+    Fault("ragged", _train("--data", "@ragged.csv", "--target", "label"), r"ragged\.csv: line 42 has 2 cells, the header 4; mend"),
+    Fault("one class in a table", _train("--data", "@one.csv", "--target", "label"), r"--data: .*one\.csv has only one class, 'yes'; give"),
+    Fault("no header", _train("--data", "@numbers.csv", "--target", "label"), r"numbers\.csv: the first line holds numbers.*; put"),
+    # evaluate and predict
+    Fault("unknown class", _do("evaluate", "@colors", "--data", "@other"), r"--data: class 'crimson' is not known .*; known are blue, green, red"),
+    Fault("table to a picture model", _do("evaluate", "@colors", "--data", "@rows.csv"), r"--data: .* holds a CSV table, the model was trained on pictures"),
+    Fault("pictures to a table model", _do("evaluate", "@table", "--data", "@pictures"), r"--data: .* holds pictures, the model was trained on a CSV table"),
+    Fault("other size", _do("evaluate", "@colors", "--data", "digits"), r"--data: digits has pictures of 1x8x8, the model needs 3x12x10; give"),
+    Fault("unknown part", _do("evaluate", "@run", "--split", "tset"), r"--split: unknown value 'tset'; did you mean 'test'\?"),
+    Fault("absent part", _do("evaluate", "@colors", "--data", "@pictures", "--split", "val"), r"--split: .* has no part 'val'; choose from all"),
+    Fault("csv and json", _do("evaluate", "@run", "--csv", "-", "--json"), r"--csv: - and --json both print to stdout; give"),
+    Fault("evaluate out exists", _do("evaluate", "@run", "--out", "@run"), r"--out: .*run is not empty; pass --overwrite"),
+    Fault("nothing to predict", _do("predict", "@run"), r"PATH: no input given; name files"),
+    Fault("no such picture", _do("predict", "@run", "@gone.png"), r"gone\.png: no such file; check"),
+    Fault("pattern without match", _do("predict", "@run", "@*.xyz"), r"\*\.xyz: the pattern matches nothing; check"),
+    Fault("truncated input", _do("predict", "@run", PICTURE, "@truncated/red/cut.jpg"), r"cut\.jpg: image is truncated; remove it"),
+    Fault("csv to a picture model", _do("predict", "@run", "@rows.csv"), r"rows\.csv: is a CSV table; the model was trained on pictures"),
+    Fault("picture to a table model", _do("predict", "@table", PICTURE), r"good\.jpg: is not a CSV table; the model"),
+    Fault("unseen category", _do("predict", "@table", "@unseen.csv"), r"unseen\.csv: line 42: column 'kind': 'c' was not seen in training"),
+    Fault("json and jsonl", _do("predict", "@run", PICTURE, "--json", "--jsonl"), r"--json: and --jsonl both print to stdout; choose"),
+    Fault("csv exists", _do("predict", "@run", PICTURE, "--csv", "@file"), r"--csv: .*file exists; pass --overwrite"),
+    Fault("no list", _do("predict", "@run", "--files-from", "@gone.txt"), r"--files-from: .*gone\.txt cannot be read"),
+    Fault("no model given", _do("evaluate"), r"missing argument 'MODEL'; see dlnotes evaluate --help"),
+    # data
+    Fault("unreadable pictures", _do("data", "info", "@truncated"), r"cut\.jpg: image is truncated; remove"),
+    Fault("no data root", _do("data", "list", "--data-root", "@gone"), r"--data-root: .*gone"),
+    # divergence
+    Fault("divergence", lambda home: small_training(home / "new", "--lr", "1e12", "--schedule", "constant", "--optimizer", "sgd", "--no-batch-norm", "-q"),
+          r"--lr: the (loss|gradient|a weight) is not finite at step \d+ \(--lr 1e\+12\); give a lower --lr", code=3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_told_in_one_line_and_changes_nothing(fault: Fault, home: Path, dlnotes: Command) -> None:
+    before = folder_digest(home)
+    outcome = dlnotes(*fault.words(home))
+    shutil.rmtree(home / "new", ignore_errors=fault.code == 2) if fault.code == 3 else None
+    assert outcome.code == fault.code, outcome.err
+    lines = outcome.err.splitlines()
+    assert len(lines) == 1, outcome.err
+    assert re.match(rf"dlnotes: error: .*{fault.says}", lines[0]), lines[0]
+    assert outcome.out == ""
+    assert folder_digest(home) == before
+    assert not (home / "MARKER").exists()
+
+
+def test_a_second_run_in_one_folder_is_refused_while_the_first_holds_it(tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (folder / ".lock").open("w") as lock:
+        lock.write("pid 4711 on elsewhere")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        outcome = dlnotes(*small_training(folder, "--overwrite"))
+    assert outcome.code == 2
+    assert re.search(r"--out: .* is in use by another run \(pid 4711 on elsewhere\); wait", outcome.err)
+    assert sorted(path.name for path in folder.iterdir()) == [".lock"]
+
+
+def test_a_stale_lock_is_taken_over_with_a_note(tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".lock").write_text("pid 4711 on elsewhere")
+    outcome = dlnotes(*small_training(folder, "--overwrite"))
+    assert outcome.code == 0
+    assert "took over a stale lock" in outcome.err
+    assert "pid 4711 on elsewhere is gone" in outcome.err
+    assert not (folder / ".lock").exists()
+
+
+def test_divergence_keeps_the_best_finite_model(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dlnotes_cli.training.schedule import Schedule
+
+    monkeypatch.setattr(Schedule, "factor", lambda _self, step, _total: 1.0 if step < 8 else 1e30)
+    outcome = dlnotes(*small_training(tmp_path / "run", "--epochs", "6", "-q"))
+    assert outcome.code == 3
+    tensors, card = read_tensors(tmp_path / "run" / "model.safetensors")
+    assert card["epoch"] in {1, 2}
+    assert all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point())
+    read_tensors(tmp_path / "run" / "last.safetensors")
+
+
+def test_skipped_pictures_are_named_and_counted(tmp_path: Path, dlnotes: Command) -> None:
+    make_pictures(tmp_path / "pictures", count=12)
+    (tmp_path / "pictures" / "red" / "bad.png").write_bytes(b"no picture")
+    outcome = dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "pictures", "--skip-bad", "--json"))
+    assert outcome.code == 0
+    assert "bad.png" in outcome.err
+    assert json.loads(outcome.out)["data"]["skipped"] == 1
+
+
+def test_hidden_entries_are_never_a_class(tmp_path: Path, dlnotes: Command) -> None:
+    make_pictures(tmp_path / "pictures", count=12)
+    (tmp_path / "pictures" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "pictures" / ".DS_Store").write_bytes(b"\0")
+    outcome = dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "pictures", "--json"))
+    assert json.loads(outcome.out)["data"]["classes"] == ["blue", "green", "red"]
+
+
+@pytest.mark.parametrize("batch", [32, 64])
+def test_a_last_batch_of_one_does_not_break_batch_norm(batch: int, tmp_path: Path, dlnotes: Command) -> None:
+    words = small_training(tmp_path / "run", "--limit", "65", "--batch-size", batch, "--batch-norm", "--json")
+    outcome = dlnotes(*words)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["steps"] == 2 * (2 if batch == 32 else 1)
+
+
+def test_a_set_smaller_than_a_batch_shrinks_it_with_a_note(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*small_training(tmp_path / "run", "--limit", "40", "--batch-size", "512"))
+    assert outcome.code == 0
+    assert "the batch shrinks to the 40 training samples" in outcome.err
