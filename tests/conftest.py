@@ -58,6 +58,6 @@ def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run trained on `make_table`, beside its data `rows.csv`; read it, do not write in it."""
     home = tmp_path_factory.mktemp("table")
     table = make_table(home / "rows.csv")
-    words = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--epochs", "20", "-q"]
+    words = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--lr", "0.01", "-q"]
     assert main([str(word) for word in (*words, "--out", home / "run")]) == 0
     return home / "run"

@@ -24,6 +24,8 @@ BEST_MLP_ON_TABLES = BEST_MLP | {"lr": 1e-3, "dropout": 0.2, "batch_norm": False
 _PEAK_LR = {"sgd": 0.1, "adam": 3e-3, "adamw": 3e-3}
 _SMALL_SET = 10_000  # training samples below which batches are small
 _EPOCHS = 60
+_FEWEST_STEPS = 1200  # small sets take more epochs to come to this many steps,
+_MOST_EPOCHS = 300  # up to this many
 
 
 def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
@@ -43,5 +45,7 @@ def with_recipe(config: AnyConfig, recipe: dict[str, Any]) -> AnyConfig:
 def with_length(config: AnyConfig, samples: int) -> AnyConfig:
     """Fill in batch size and epochs for a training part of `samples`; what else ends the run leaves the epochs open."""
     stops_itself = getattr(config, "time_budget", None) or getattr(config, "max_steps", None)
-    length = {"batch_size": 64 if samples < _SMALL_SET else 256}
-    return filled(config, length if stops_itself else length | {"epochs": _EPOCHS})
+    config = filled(config, {"batch_size": 64 if samples < _SMALL_SET else 256})
+    steps_per_epoch = max(1, samples // getattr(config, "batch_size", 1))
+    epochs = min(max(_EPOCHS, _FEWEST_STEPS // steps_per_epoch), _MOST_EPOCHS)
+    return config if stops_itself else filled(config, {"epochs": epochs})

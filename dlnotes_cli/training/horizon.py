@@ -24,17 +24,18 @@ class Horizon:
         """
         if self._budget_s is None or self.total is not None or step == 0:
             return
-        usable_s = max(self._budget_s * _AIM - validation_s, 0.0)
-        if self._limit is not None and step >= self._schedule.turning_point(self._limit):
-            self.total = self._limit
+        chosen = self._affordable(step, elapsed_s, max(self._budget_s * _AIM - validation_s, 0.0))
+        if self._limit is not None and (chosen or step >= self._schedule.turning_point(self._limit)):
+            chosen = min(chosen or self._limit, self._limit)
+        self.total = chosen
+
+    def _affordable(self, step: int, elapsed_s: float, usable_s: float) -> int | None:
+        """The total that `usable_s` seconds pay for, once the schedule must know it."""
         if self._schedule.shape == "constant":
-            self.total = step if elapsed_s >= usable_s else None
-        elif self._schedule.shape == "cosine" and step >= self._schedule.warmup:
-            self.total = max(2 * step, int(step * usable_s / elapsed_s))
-        elif elapsed_s >= usable_s / 2:
-            self.total = 2 * step
-        if self.total is not None and self._limit is not None:
-            self.total = min(self.total, self._limit)
+            return step if elapsed_s >= usable_s else None
+        if self._schedule.shape == "cosine" and step >= self._schedule.warmup:
+            return max(2 * step, int(step * usable_s / elapsed_s))
+        return 2 * step if elapsed_s >= usable_s / 2 else None
 
     def is_reached(self, step: int, elapsed_s: float) -> bool:
         """Whether the run ends after `step` steps."""

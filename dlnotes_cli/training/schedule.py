@@ -45,7 +45,7 @@ class Schedule:
         """The first step whose factor depends on the total."""
         if self.shape == "constant":
             return total
-        return min(self.warmup, total // 2) if self.shape == "cosine" else total // 2
+        return min(self.warmup, total // 2) if self.shape == "cosine" else (total + 1) // 2
 
     def _rise(self, step: int) -> float:
         return min(1.0, (step + 1) / self.warmup) if self.shape in {"one-cycle", "cosine"} else 1.0

@@ -1,0 +1,88 @@
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from builders import Command, make_pictures, make_table
+from sklearn.metrics import precision_recall_fscore_support
+
+
+def test_the_test_part_of_the_training_data_gives_the_scores_of_the_training(
+    digits_run: Path, dlnotes: Command
+) -> None:
+    trained = json.loads((digits_run / "result.json").read_text())
+    found = json.loads(dlnotes("evaluate", digits_run, "--json").out)
+    assert found["split"] == "test"
+    assert {name: found[name] for name in ("loss", "accuracy", "samples")} == trained["test"]
+    validation = json.loads(dlnotes("evaluate", digits_run, "--split", "val", "--json").out)
+    assert validation["loss"] == trained["validation"]["loss"]
+    everything = json.loads(dlnotes("evaluate", digits_run, "--split", "all", "--json").out)
+    assert everything["samples"] == 1797
+
+
+def test_scores_of_each_class_follow_from_the_confusion_matrix(digits_run: Path, dlnotes: Command) -> None:
+    found = json.loads(dlnotes("evaluate", digits_run, "--json", "--top", "3,5").out)
+    pairs = [(t, p) for t, row in enumerate(found["confusion"]) for p, n in enumerate(row) for _ in range(n)]
+    true, predicted = zip(*pairs, strict=True)
+    expected = precision_recall_fscore_support(true, predicted, zero_division=0)
+    for i, entry in enumerate(found["classes"]):
+        assert entry["name"] == str(i)
+        scores = [entry[name] for name in ("precision", "recall", "f1", "support")]
+        assert scores == pytest.approx([column[i] for column in expected])
+    assert found["accuracy"] <= found["top"]["3"] <= found["top"]["5"] <= 1
+
+
+def test_classes_are_matched_by_name(pictures_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    make_pictures(tmp_path / "some", count=6, seed=5)
+    shutil.rmtree(tmp_path / "some" / "blue")
+    found = json.loads(dlnotes("evaluate", pictures_run, "--data", tmp_path / "some", "--json").out)
+    assert found["accuracy"] == 1.0
+    assert found["split"] == "all"
+    assert [entry["support"] for entry in found["classes"]] == [0, 6, 6]
+
+
+def test_a_moved_copy_of_the_training_folder_is_still_known(
+    pictures_run: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    shutil.copytree(pictures_run.parent / "pictures", tmp_path / "moved")
+    found = json.loads(dlnotes("evaluate", pictures_run, "--data", tmp_path / "moved", "--json").out)
+    assert (found["split"], found["samples"]) == ("test", 12)
+
+
+def test_the_gate(digits_run: Path, dlnotes: Command) -> None:
+    outcome = dlnotes("evaluate", digits_run, "--min-accuracy", "0.9999")
+    assert outcome.code == 4
+    assert "macro average" in outcome.out
+    assert outcome.err.startswith("dlnotes: error: --min-accuracy: ")
+    assert dlnotes("evaluate", digits_run, "--min-accuracy", "0.1").code == 0
+
+
+def test_csv_to_stdout_and_to_a_file(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    rows = list(csv.DictReader(io.StringIO(dlnotes("evaluate", digits_run, "--csv", "-").out)))
+    assert [row["class"] for row in rows] == list("0123456789")
+    assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv").code == 0
+    assert list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines())) == rows
+    assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv").code == 2
+    assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv", "--overwrite").code == 0
+
+
+def test_pictures(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    found = json.loads(dlnotes("evaluate", digits_run, "--out", tmp_path / "shown", "--json").out)
+    assert [Path(path).name for path in found["pictures"]] == ["confusion.png", "predictions.png"]
+    assert (tmp_path / "shown" / "confusion.png").read_bytes() == (digits_run / "confusion.png").read_bytes()
+
+
+def test_a_table_with_fewer_columns_or_classes(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    make_table(tmp_path / "new.csv", rows=60, seed=9)
+    found = json.loads(dlnotes("evaluate", table_run, "--data", tmp_path / "new.csv", "--json").out)
+    assert (found["split"], found["samples"]) == ("all", 60)
+    assert found["accuracy"] > 0.85
+    lines = (tmp_path / "new.csv").read_text().splitlines()
+    (tmp_path / "yes.csv").write_text("\n".join([lines[0], *(line for line in lines if line.endswith("yes"))]))
+    assert dlnotes("evaluate", table_run, "--data", tmp_path / "yes.csv").code == 0
+    (tmp_path / "narrow.csv").write_text("length,label\n1,yes\n")
+    narrow = dlnotes("evaluate", table_run, "--data", tmp_path / "narrow.csv")
+    assert narrow.code == 2
+    assert "column 'width'" in narrow.err

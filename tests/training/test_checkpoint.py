@@ -1,0 +1,127 @@
+import hashlib
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from dlnotes_cli import files
+from dlnotes_cli.errors import InputError, UnfinishedError
+from dlnotes_cli.training.checkpoint import load_model, read_tensors, write_tensors
+
+
+@pytest.fixture(scope="module")
+def model(digits_run: Path) -> Path:
+    return digits_run / "model.safetensors"
+
+
+def test_tensors_and_card_come_back(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(3, 4), "b": torch.arange(5), "c": torch.tensor(1.5, dtype=torch.bfloat16)}
+    write_tensors(tmp_path / "t.safetensors", tensors, {"model": "mlp", "note": 'ü " 000'})
+    found, card = read_tensors(tmp_path / "t.safetensors")
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert (card["model"], card["note"]) == ("mlp", 'ü " 000')
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_tensors(tmp_path / name, {k: torch.full((4,), 2.0) for k in "zebra"}, {"x": 1, "y": [2, 3]})
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_file_is_plain_safetensors_sealed_over_all_else(model: Path) -> None:
+    with safe_open(model, "pt") as opened:  # type: ignore[no-untyped-call]
+        card = json.loads(opened.metadata()["dlnotes"])
+        assert set(opened.keys()) >= {"linear1.weight", "output.bias"}
+    content = model.read_bytes()
+    stated = card["sha256"].encode()
+    assert content.count(stated) == 1
+    assert hashlib.sha256(content.replace(stated, b"0" * 64)).hexdigest() == card["sha256"]
+
+
+def test_a_model_file_holds_all_that_its_use_needs(model: Path) -> None:
+    loaded = load_model(model.parent, needs=("mlp",))
+    assert loaded.classes == tuple("0123456789")
+    assert loaded.format.shape == (1, 8, 8)
+    assert not loaded.network.training
+    assert {"format_version", "model", "configuration", "format", "classes", "metrics", "seed", "versions"} <= set(
+        loaded.card
+    )
+
+
+@pytest.mark.parametrize("share", [k / 50 for k in range(50)])
+def test_a_cut_file_is_refused_by_name(share: float, model: Path, tmp_path: Path) -> None:
+    content = model.read_bytes()
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        load_model(path, needs=("mlp",))
+
+
+def test_any_changed_byte_is_refused(model: Path, tmp_path: Path) -> None:
+    content, draw = model.read_bytes(), random.Random(0)
+    path = tmp_path / "changed.safetensors"
+    header = int.from_bytes(content[:8], "little") + 8
+    places = [*range(8), *draw.sample(range(8, header), 100), *draw.sample(range(header, len(content)), 100)]
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(changed)
+        with pytest.raises(InputError, match=re.escape(str(path))):
+            load_model(path, needs=("mlp",))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.binary(max_size=300))
+def test_any_bytes_at_all_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "any.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        load_model(path, needs=("mlp",))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"inputs": "64"}, {"hidden": 16}, {"hidden": [16.0]}, {"hidden": [-1]}, {"activation": "os.system"}, {"extra": 1},
+        {"dropout": None}, {"batch_norm": 1}, {"inputs": True},
+    ],
+)  # fmt: skip
+def test_a_configuration_that_is_not_one_is_refused(wrong: dict[str, object], model: Path, tmp_path: Path) -> None:
+    tensors, card = read_tensors(model)
+    write_tensors(tmp_path / "m", tensors, card | {"configuration": card["configuration"] | wrong})
+    with pytest.raises(InputError, match="its description is not valid"):
+        load_model(tmp_path / "m", needs=("mlp",))
+
+
+def test_a_huge_network_in_a_small_file_takes_no_memory(model: Path, tmp_path: Path) -> None:
+    tensors, card = read_tensors(model)
+    huge = card["configuration"] | {"hidden": [10**6, 10**6, 10**6]}
+    write_tensors(tmp_path / "m", tensors, card | {"configuration": huge})
+    with pytest.raises(InputError, match="tensor linear1"):
+        load_model(tmp_path / "m", needs=("mlp",))
+
+
+@pytest.mark.parametrize("operation", ["fsync", "replace", "mkstemp"])
+def test_whatever_fails_in_writing_the_old_file_stays_whole(
+    operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.safetensors"
+    write_tensors(path, {"a": torch.zeros(3)}, {"n": 1})
+    before = path.read_bytes()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    owner = {"fsync": files.os, "replace": Path, "mkstemp": files.tempfile}[operation]
+    monkeypatch.setattr(owner, operation, fail)
+    with pytest.raises(UnfinishedError, match=r"disk full: [\d,]+ bytes needed, [\d,]+ free"):
+        write_tensors(path, {"a": torch.ones(3)}, {"n": 2})
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.safetensors"]

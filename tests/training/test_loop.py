@@ -1,0 +1,102 @@
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from dlnotes_cli.errors import UnfinishedError
+from dlnotes_cli.training.horizon import Horizon
+from dlnotes_cli.training.loop import LoopOptions, StepOutcome, Trainer
+from dlnotes_cli.training.schedule import Schedule
+
+
+class Scripted:
+    """A job of three steps an epoch whose validations are written beforehand."""
+
+    steps_per_epoch = 3
+
+    def __init__(self, losses: list[float]) -> None:
+        self.network = nn.Linear(1, 1)
+        self._losses, self.started = losses, list[int]()
+
+    def start_epoch(self, epoch: int) -> None:
+        self.started.append(epoch)
+
+    def step(self, index: int) -> StepOutcome:
+        objective = self.network(torch.ones(4, 1)).square().mean()
+        return StepOutcome(objective, torch.tensor(2.0 * (index + 1)), torch.tensor(index), 4)
+
+    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+        poll()
+        return {"loss": self._losses[self.started[-1] - 1], "accuracy": 0.5, "samples": 10}
+
+    def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
+        return (-scores["loss"],)
+
+
+def trainer_of(job: Scripted, epochs: int, *, lr: float = 0.01, **options: float | None) -> Trainer:
+    schedule = Schedule("constant", 1)
+    optimizer = torch.optim.SGD(job.network.parameters(), lr=lr)
+    horizon = Horizon(schedule, epochs * job.steps_per_epoch, None)
+    loop = LoopOptions(lr, **options)  # type: ignore[arg-type]  # patience is whole where it is given
+    return Trainer(job, optimizer, schedule, horizon, loop, save=lambda _: None, poll=lambda: None)
+
+
+def test_the_best_finite_validation_is_kept_and_history_records_the_null() -> None:
+    trainer = trainer_of(Scripted([math.nan, 3.0, 2.0, math.inf, 2.5]), 5)
+    trainer.run()
+    assert trainer.position.best_epoch == 3
+    assert [entry["validation"]["loss"] for entry in trainer.position.history] == [None, 3.0, 2.0, None, 2.5]
+
+
+def test_a_run_without_any_finite_validation_has_no_best() -> None:
+    trainer = trainer_of(Scripted([math.nan, math.nan]), 2)
+    trainer.run()
+    assert trainer.position.best_epoch is None
+    assert not trainer.best_weights
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 6), (3, 7), (None, 8)])
+def test_patience_stops_after_so_many_epochs_without_a_better_one(patience: int | None, epochs: int) -> None:
+    losses = [5.0, 4.0, 4.5, 3.0, 3.5, 3.5, 3.2, 3.1]
+    trainer = trainer_of(Scripted(losses), 8, patience=patience)
+    trainer.run()
+    assert len(trainer.position.history) == epochs
+    assert trainer.position.best_epoch == min(range(epochs), key=lambda i: losses[i]) + 1
+
+
+def test_training_losses_are_means_over_the_samples_really_seen() -> None:
+    trainer = trainer_of(Scripted([1.0]), 1)
+    trainer.run()
+    assert trainer.position.history[0]["train"] == {"loss": (2 + 4 + 6) / 12, "accuracy": 3 / 12, "samples": 12}
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
+    job = Scripted([1.0])
+    with torch.no_grad():
+        job.network.weight.fill_(math.inf)
+    before = {name: tensor.clone() for name, tensor in job.network.state_dict().items()}
+    with pytest.raises(UnfinishedError, match=r"--lr: the loss is not finite at step 1"):
+        trainer_of(job, 1).run()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in job.network.state_dict().items())
+
+
+def test_the_norm_of_the_gradient_is_clipped() -> None:
+    job = Scripted([1.0])
+    with torch.no_grad():
+        job.network.weight.fill_(1e3)
+        job.network.bias.fill_(0.0)
+    before = torch.cat([p.detach().flatten().clone() for p in job.network.parameters()])
+    trainer = trainer_of(job, 1, lr=1.0, grad_clip=0.5)
+    trainer._step()
+    after = torch.cat([p.detach().flatten() for p in job.network.parameters()])
+    assert float((after - before).norm()) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_an_epoch_cut_short_by_steps_is_validated_too() -> None:
+    job = Scripted([1.0, 2.0])
+    trainer = trainer_of(job, 2)
+    trainer.horizon.total = 4
+    trainer.run()
+    assert [entry["train"]["samples"] for entry in trainer.position.history] == [12, 4]

@@ -1,0 +1,69 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as stn
+from numpy.typing import NDArray
+from sklearn import metrics as oracle
+from torch import nn
+
+from dlnotes_cli.data.batches import Part, Scaler
+from dlnotes_cli.data.formats import TableFormat
+from dlnotes_cli.device import Machine
+from dlnotes_cli.training.metrics import Evaluation, evaluate
+
+CPU = Machine(torch.device("cpu"), "fp32", 1)
+pairs = st.integers(1, 60).flatmap(
+    lambda n: st.tuples(
+        stn.arrays(np.int64, n, elements=st.integers(0, 4)), stn.arrays(np.int64, n, elements=st.integers(0, 4))
+    )
+)
+
+
+def part_of(x: torch.Tensor, y: torch.Tensor) -> Part:
+    return Part(x, y, torch.arange(len(y)))
+
+
+@given(pairs)
+def test_scores_agree_with_scikit_learn(pair: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
+    true, predicted = pair
+    evaluation = Evaluation(0.0, oracle.confusion_matrix(true, predicted, labels=range(5)))
+    scores = evaluation.per_class(tuple("abcde"))
+    expected = oracle.precision_recall_fscore_support(true, predicted, labels=range(5), zero_division=0)
+    for i, score in enumerate(scores):
+        found = (score.precision, score.recall, score.f1, score.support)
+        assert found == pytest.approx([column[i] for column in expected])
+    macro = evaluation.macro_average()
+    averages = oracle.precision_recall_fscore_support(true, predicted, average="macro", zero_division=0)[:3]
+    assert list(macro.values()) == pytest.approx(averages)
+    assert evaluation.accuracy == pytest.approx(oracle.accuracy_score(true, predicted))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 2500), st.integers(0, 2**31))
+def test_evaluate_agrees_with_scikit_learn_whatever_the_last_batch(samples: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    logits, labels = generator.normal(size=(samples, 4)).astype(np.float32), generator.integers(0, 4, samples)
+    part = part_of(torch.from_numpy(logits), torch.from_numpy(labels))
+    found = evaluate(nn.Identity(), part, Scaler(TableFormat("y", ()), CPU.device), CPU, classes=4, top=(2, 3))
+    shares = np.exp(logits.astype(np.float64))
+    shares /= shares.sum(axis=1, keepdims=True)
+    assert found.loss == pytest.approx(oracle.log_loss(labels, shares, labels=range(4)), rel=1e-5)
+    assert (found.confusion == oracle.confusion_matrix(labels, logits.argmax(1), labels=range(4))).all()
+    for k in (2, 3):
+        expected = oracle.top_k_accuracy_score(labels, logits, k=k, labels=range(4), normalize=False)
+        assert found.within_top[k] == expected
+
+
+def test_the_mode_of_the_network_is_restored() -> None:
+    network = nn.Dropout(0.5).train()
+    part = part_of(torch.randn(8, 3), torch.zeros(8, dtype=torch.int64))
+    evaluate(network, part, Scaler(TableFormat("y", ()), CPU.device), CPU, classes=3)
+    assert network.training
+
+
+def test_nothing_to_evaluate_has_no_accuracy() -> None:
+    assert math.isnan(Evaluation(math.nan, np.zeros((2, 2), np.int64)).accuracy)

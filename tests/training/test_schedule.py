@@ -1,0 +1,100 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.training.horizon import Horizon
+from dlnotes_cli.training.schedule import Schedule, make_schedule
+
+SHAPES = ["one-cycle", "cosine", "step", "constant"]
+schedules = st.builds(Schedule, st.sampled_from(SHAPES), st.integers(1, 50))
+
+
+@given(schedules, st.integers(1, 400), st.integers(1, 400))
+def test_before_its_turning_point_a_schedule_does_not_depend_on_the_total(
+    schedule: Schedule, one: int, two: int
+) -> None:
+    known = min(schedule.turning_point(one), schedule.turning_point(two), schedule.warmup)
+    for step in range(known):
+        assert schedule.factor(step, one) == schedule.factor(step, two) == schedule.factor(step, None)
+
+
+@given(schedules, st.integers(1, 400))
+def test_factors_lie_between_zero_and_one(schedule: Schedule, total: int) -> None:
+    assert all(0 < schedule.factor(step, total) <= 1 for step in range(total))
+
+
+@pytest.mark.parametrize("shape", ["one-cycle", "cosine"])
+def test_the_end_is_annealed(shape: str) -> None:
+    schedule = Schedule(shape, 20)  # type: ignore[arg-type]  # one of the shapes
+    assert schedule.factor(999, 1000) < 0.01
+    assert max(schedule.factor(step, 1000) for step in range(1000)) == 1.0
+
+
+def test_cosine_agrees_with_pytorch_after_the_warm_up() -> None:
+    schedule = Schedule("cosine", 10)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=90)
+    for step in range(10, 100):
+        assert schedule.factor(step, 100) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+        optimizer.step()
+        reference.step()
+
+
+def test_one_cycle_is_a_trapezoid() -> None:
+    schedule = Schedule("one-cycle", 4)
+    factors = [schedule.factor(step, 16) for step in range(16)]
+    assert factors[:8] == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    assert factors[8:] == [1 - k / 8 for k in range(8)]
+
+
+def test_step_falls_to_a_tenth_and_a_hundredth() -> None:
+    factors = [Schedule("step", 4).factor(step, 100) for step in (0, 49, 50, 74, 75, 99)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_the_warm_up_is_an_epoch_and_at_most_200_steps() -> None:
+    assert make_schedule("one-cycle", 21).warmup == 21
+    assert make_schedule("one-cycle", 5000).warmup == 200
+
+
+def run_with_budget(
+    schedule: Schedule, budget_s: float, step_s: float, limit: int | None = None
+) -> tuple[Horizon, list[float]]:
+    """A simulated run on a machine whose every step takes `step_s`: the horizon at its end, and the factors used."""
+    horizon, factors, step = Horizon(schedule, limit, budget_s), [], 0
+    while not horizon.is_reached(step, step * step_s):
+        factors.append(schedule.factor(step, horizon.total))
+        step += 1
+        horizon.observe(step, step * step_s, 0.0)
+    return horizon, factors
+
+
+@given(schedules, st.floats(0.5, 20), st.one_of(st.none(), st.integers(1, 300)))
+def test_a_budget_is_met_and_its_steps_repeat_the_same_rates(
+    schedule: Schedule, budget_s: float, limit: int | None
+) -> None:
+    horizon, factors = run_with_budget(schedule, budget_s, 0.05, limit)
+    assert len(factors) == horizon.total
+    assert len(factors) * 0.05 <= budget_s * 1.05 + 0.05
+    assert factors == [schedule.factor(step, len(factors)) for step in range(len(factors))]
+    if limit is None and budget_s > 5:
+        assert len(factors) * 0.05 > budget_s * 0.9
+
+
+def test_whichever_comes_first_ends_the_run() -> None:
+    assert run_with_budget(Schedule("one-cycle", 4), 10.0, 0.1, limit=20)[0].total == 20
+    assert (run_with_budget(Schedule("one-cycle", 4), 10.0, 0.1, limit=500)[0].total or 0) <= 100
+
+
+def test_a_machine_that_slows_down_is_cut_off_soon_after_the_budget() -> None:
+    horizon, step, elapsed = Horizon(Schedule("one-cycle", 4), None, 10.0), 0, 0.0
+    while not horizon.is_reached(step, elapsed):
+        step += 1
+        elapsed += 0.1 if elapsed < 5 else 0.3
+        horizon.observe(step, elapsed, 0.0)
+    assert math.isclose(elapsed, 10.5, abs_tol=0.4)
+    assert horizon.total is not None
+    assert step < horizon.total
