@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dlnotes_cli import __version__, output
-from dlnotes_cli.commands import data, doctor, evaluate, predict, train_mlp
+from dlnotes_cli.commands import conv_shape, data, doctor, evaluate, predict, train_mlp
 from dlnotes_cli.errors import DlnotesError, ExitCode, InputError, UnfinishedError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 bug, 2 bad input, 3 could not finish, 4 gate not met, 130 Ctrl-C, 143 SIGTERM.",
 )
-for module in (train_mlp, predict, evaluate, data, doctor):
+for module in (train_mlp, predict, evaluate, conv_shape, data, doctor):
     module.register(app)
 
 
@@ -50,8 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as end:  # Typer turns a broken pipe into SystemExit
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is still to be flushed
         return ExitCode.DONE
     return code
 

@@ -43,7 +43,7 @@ def choose_machine(device: str, precision: str, threads: int | None, *, bf16_pay
     import torch
 
     chosen = choose_device(device)
-    torch.set_num_threads(threads or available_cores())
+    torch.set_num_threads(threads or default_threads())
     if precision == "bf16" and chosen.type == "mps":
         raise InputError("--precision", "bf16 is not available on mps", "use fp32")
     if precision == "auto":
@@ -95,6 +95,12 @@ def has_bf16(device: "torch.device") -> bool:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """Threads where none are asked for: what OMP_NUM_THREADS says, as in PyTorch, else one for each core."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdigit() and int(stated) else available_cores()
 
 
 def describe() -> dict[str, Any]:

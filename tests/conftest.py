@@ -1,19 +1,21 @@
 """What several test files need: the program run in this process, small data sets, a small trained run."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from builders import Command, Outcome, make_pictures, make_table, small_training
+from hypothesis import settings
 
 from dlnotes_cli import output
 from dlnotes_cli.cli import main
 
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.load_profile("unhurried")
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+
+os.environ["OMP_NUM_THREADS"] = "1"  # small nets gain nothing from more, and programs side by side lose much
 
 
 @pytest.fixture(autouse=True)

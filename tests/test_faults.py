@@ -4,7 +4,7 @@ import fcntl
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
 
-Words = list[object]
+Words = Sequence[object]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,11 @@ class DataArgument(Config):
         complete=lambda: list(NAMED_SETS),
     )
     threads: int | None = option(
-        None, "Threads that read pictures.", group=DEVICE, within="[1, 1024]", shown_default="all cores"
+        None,
+        "Threads that read pictures.",
+        group=DEVICE,
+        within="[1, 1024]",
+        shown_default="OMP_NUM_THREADS, else all cores",
     )
 
 

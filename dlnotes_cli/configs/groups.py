@@ -30,7 +30,7 @@ class DeviceOptions(Config):
         "auto", "fp32, bf16, or auto: bf16 where the processor has it in hardware and it pays.", group=DEVICE
     )
     threads: int | None = option(
-        None, "Processor threads.", group=DEVICE, within="[1, 1024]", shown_default="all cores"
+        None, "Processor threads.", group=DEVICE, within="[1, 1024]", shown_default="OMP_NUM_THREADS, else all cores"
     )
 
 

@@ -12,7 +12,7 @@ from dlnotes_cli.errors import InputError, unknown_choice
 from dlnotes_cli.seeding import derived_seed
 
 PRESETS = ("none", "notes", "standard", "strong")
-_OPERATIONS = {"flip": None, "shift": (1, 4096), "rotate": (0, 180)}  # name -> range of its number, if it takes one
+_WORDS = ("flip", "shift", "rotate")
 _MIX = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)  # splitmix64's two multipliers as signed numbers
 
 
@@ -34,9 +34,11 @@ def parse_augment(words: str, shape: tuple[int, ...], *, flippable: bool) -> tup
         if words in {"none", "standard"}:
             return ()
         raise InputError("--augment", f"'{words}' is for pictures", "use none with a table")
-    if words in PRESETS:
-        return _preset(words, min(shape[1:]), flippable=flippable)
-    return tuple(_operation(word.strip()) for word in words.split(",") if word.strip())
+    side = min(shape[1:])
+    parts = [part.strip() for part in words.split(",") if part.strip()]
+    if len(parts) == 1 and parts[0] in PRESETS:
+        return _preset(parts[0], side, flippable=flippable)
+    return tuple(_operation(part, side) for part in parts)
 
 
 class Augmenter:
@@ -124,20 +126,24 @@ def _preset(name: str, side: int, *, flippable: bool) -> tuple[Operation, ...]:
     return (*mirror, Operation("rotate", 10), Operation("shift", 2 * reach))
 
 
-def _operation(word: str) -> Operation:
+def _operation(word: str, side: int) -> Operation:
     name, _, amount = word.partition(":")
-    if name not in _OPERATIONS:
-        raise unknown_choice("--augment", name, (*PRESETS, *_OPERATIONS), kind="word")
-    within = _OPERATIONS[name]
-    if within is None:
+    if name in PRESETS:
+        raise InputError(
+            "--augment", f"'{name}' stands alone", f"drop it, or the other words; words are {', '.join(_WORDS)}"
+        )
+    if name not in _WORDS:
+        raise unknown_choice("--augment", name, (*PRESETS, *_WORDS), kind="word")
+    if name == "flip":
         if amount:
             raise InputError("--augment", f"'{name}' takes no number", f"write {name}")
         return Operation(name)
-    low, high = within
+    unit, low, high = (", in whole pixels", 1, max(1, side - 1)) if name == "shift" else ("", 0, 180)
     try:
         number = float(amount)
     except ValueError:
         number = math.nan
     if not low <= number <= high or (name == "shift" and number != int(number)):
-        raise InputError("--augment", f"'{word}' needs a number from {low} to {high}", f"write {name}:{max(low, 2)}")
+        what = f"'{word}' needs a number from {low} to {high}{unit}"
+        raise InputError("--augment", what, f"write {name}:{min(high, 2)}")
     return Operation(name, number)

@@ -71,7 +71,7 @@ class Part:
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The whole part, batch by batch, in its fixed order."""
-        for chunk in torch.split(self.indices, batch_size):
+        for chunk in self.indices.split(batch_size):
             yield self.take(chunk)
 
 

@@ -1,9 +1,11 @@
 """The only place that opens pictures: files become uint8 arrays, upright, in the channels and size asked for."""
 
 import struct
+import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,25 +18,24 @@ from dlnotes_cli.errors import DlnotesError, InputError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, OverflowError, struct.error, zlib.error)
+_DAMAGE = (  # what Pillow raises on files that break off or contradict themselves
+    OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, AssertionError,
+    struct.error, zlib.error,
+)  # fmt: skip
 _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _SIXTEEN_BIT = 257  # 65535 / 255
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = range(5, 9)  # its values that swap width and height
 
 Image.MAX_IMAGE_PIXELS = None  # open_picture has its own limit, which the user can set
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damage is an error, in one line
 
 
 def open_picture(path: Path, max_pixels: int) -> Image.Image:
     """Read a picture's header. Raises InputError where `path` is no picture or has more than `max_pixels`."""
-    try:
+    with _damage_named(path):
         picture = Image.open(path, formats=_FORMATS)
-    except UnidentifiedImageError:
-        raise InputError(path, "not an image", "remove it or pass --skip-bad") from None
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "check the path") from None
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
+    picture.filename = ""  # a named file would be mapped into memory, which scrambles the pixels of a sideways TIFF
     if picture.width * picture.height > max_pixels:
         picture.close()
         pixels = f"{picture.width}x{picture.height} = {picture.width * picture.height:,} pixels, over {max_pixels:,}"
@@ -53,9 +54,10 @@ class Header:
 
 def read_header(path: Path, max_pixels: int) -> Header:
     """Read a picture's header alone; its pixels may still be damaged. Raises InputError where it is no picture."""
-    with open_picture(path, max_pixels) as picture:
-        turned = picture.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
-        width, height = picture.size[::-1] if turned else picture.size
+    with open_picture(path, max_pixels) as picture, _damage_named(path):
+        exif = Image.Image.getexif(picture)  # the method of a PNG would decode its pixels too
+        is_sideways = exif.get(_ORIENTATION, 1) in _SIDEWAYS and picture.format != "TIFF"  # Pillow turns these itself
+        width, height = picture.size[::-1] if is_sideways else picture.size
         return Header(width, height, picture.mode in _GRAY_MODES)
 
 
@@ -68,14 +70,11 @@ def decode_picture(
     file, where it is damaged.
     """
     height, width = size
-    with open_picture(path, max_pixels) as picture:
-        try:
-            mode = "L" if channels == 1 else "RGB"
-            picture.draft(mode, (max(size), max(size)))
-            upright = ImageOps.exif_transpose(_eight_bit(picture))
-            pixels = np.asarray(_resized(_flattened(upright, mode), (width, height), resize))
-        except _DAMAGE as error:
-            raise _damaged(path, error) from error
+    mode = "L" if channels == 1 else "RGB"
+    with open_picture(path, max_pixels) as picture, _damage_named(path):
+        picture.draft(mode, (max(size), max(size)))
+        ImageOps.exif_transpose(picture, in_place=True)
+        pixels = np.asarray(_resized(_flattened(_eight_bit(picture), mode), (width, height), resize))
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
 
@@ -99,13 +98,10 @@ def decode_all(
 def _eight_bit(picture: Image.Image) -> Image.Image:
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         values = np.asarray(picture).astype(np.int64)
-        reduced = Image.fromarray(np.clip((values + _SIXTEEN_BIT // 2) // _SIXTEEN_BIT, 0, 255).astype(np.uint8))
-    elif picture.mode == "F":
-        reduced = Image.fromarray(np.clip(np.asarray(picture), 0, 255).astype(np.uint8))
-    else:
-        return picture
-    reduced.info["exif"] = picture.info.get("exif", b"")
-    return reduced
+        return Image.fromarray(np.clip((values + _SIXTEEN_BIT // 2) // _SIXTEEN_BIT, 0, 255).astype(np.uint8))
+    if picture.mode == "F":
+        return Image.fromarray(np.clip(np.nan_to_num(np.asarray(picture)), 0, 255).astype(np.uint8))
+    return picture
 
 
 def _flattened(picture: Image.Image, mode: str) -> Image.Image:
@@ -123,12 +119,34 @@ def _resized(picture: Image.Image, size: tuple[int, int], resize: Resize) -> Ima
     if resize == "crop":
         return ImageOps.fit(picture, size, bilinear)
     if resize == "letterbox":
-        return ImageOps.pad(picture, size, bilinear)
+        return _letterboxed(picture, size)
     return picture.resize(size, bilinear, reducing_gap=2.0)
 
 
+def _letterboxed(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    scale = min(size[0] / picture.width, size[1] / picture.height)
+    width, height = (max(1, round(side * scale)) for side in picture.size)  # of a very thin picture a line is left
+    framed = Image.new(picture.mode, size)
+    framed.paste(
+        picture.resize((width, height), Image.Resampling.BILINEAR), ((size[0] - width) // 2, (size[1] - height) // 2)
+    )
+    return framed
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
 def _damaged(path: Path, error: Exception) -> InputError:
-    if isinstance(error, PermissionError | IsADirectoryError):
-        return InputError(path, f"cannot be read ({(error.strerror or '').lower()})", "check its permissions")
+    if isinstance(error, UnidentifiedImageError):
+        return InputError(path, "not an image", "remove it or pass --skip-bad")
+    if isinstance(error, FileNotFoundError):
+        return InputError(path, "no such file", "check the path")
+    if isinstance(error, OSError) and error.strerror:  # the system's, not Pillow's
+        return InputError(path, f"cannot be read ({error.strerror.lower()})", "check the path and its permissions")
     what = "image is truncated" if "truncated" in str(error).lower() else f"image is damaged ({error})"
     return InputError(path, what, "remove it or pass --skip-bad")

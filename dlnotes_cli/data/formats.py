@@ -1,10 +1,11 @@
 """What a model expects of a sample, stored in its file: the shape and scale of pictures, or the columns of a table."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 Resize = Literal["crop", "squash", "letterbox"]
-_RESIZES = ("crop", "squash", "letterbox")
+_LARGEST_SIDE = 1 << 16
+_LARGEST = 1e30  # a mean or deviation beyond it would leave float32
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,11 @@ class PictureFormat:
 
     def __post_init__(self) -> None:
         """Raise ValueError on values that no training run writes."""
-        if self.channels not in {1, 3} or not (1 <= self.height <= 1 << 16 and 1 <= self.width <= 1 << 16):
+        if self.channels not in {1, 3} or not all(1 <= side <= _LARGEST_SIDE for side in self.shape[1:]):
             raise ValueError("picture size")
-        if self.resize not in _RESIZES or not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
+        if not all(type(number) is int for number in self.shape) or self.resize not in get_args(Resize):
+            raise ValueError("picture form")
+        if not len(self.mean) == len(self.std) == self.channels or not all(map(_is_scale, self.mean, self.std)):
             raise ValueError("picture scale")
 
     @property
@@ -41,6 +44,14 @@ class Column:
     mean: float = 0.0
     std: float = 1.0
     categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on values that no training run writes."""
+        texts = (self.name, *self.categories)
+        if not all(isinstance(text, str) for text in texts) or len(set(texts[1:])) < len(texts[1:]):
+            raise ValueError("names of a column")
+        if not _is_scale(self.mean, self.std):
+            raise ValueError("scale of a column")
 
     @property
     def width(self) -> int:
@@ -76,9 +87,15 @@ def format_from_json(stored: dict[str, Any]) -> SampleFormat:
     fields = dict(stored)
     kind = fields.pop("kind")
     if kind == PictureFormat.kind:
-        mean, std = (tuple(float(value) for value in fields.pop(name)) for name in ("mean", "std"))
-        return PictureFormat(**fields, mean=mean, std=std)
+        return PictureFormat(**fields | {name: tuple(fields[name]) for name in ("mean", "std")})
     if kind == TableFormat.kind:
-        columns = tuple(Column(**column | {"categories": tuple(column["categories"])}) for column in fields["columns"])
-        return TableFormat(str(fields["target"]), columns)
+        columns = [Column(**column | {"categories": tuple(column["categories"])}) for column in fields.pop("columns")]
+        if not columns or not isinstance(fields["target"], str):
+            raise ValueError("columns of a table")
+        return TableFormat(**fields, columns=tuple(columns))
     raise ValueError(f"unknown format {kind}")
+
+
+def _is_scale(mean: float, std: float) -> bool:
+    """Whether these can be a mean and a deviation; nan is neither."""
+    return isinstance(mean, int | float) and isinstance(std, int | float) and abs(mean) <= _LARGEST >= std > 0

@@ -11,24 +11,30 @@ from dlnotes_cli.configs.groups import NAMED_SETS, DataOptions, SourceOptions
 from dlnotes_cli.data import folder, named, table
 from dlnotes_cli.data.dataset import DataSet, Source
 from dlnotes_cli.data.formats import PictureFormat, SampleFormat, TableFormat
+from dlnotes_cli.data.paths import TABLES, user_path
 from dlnotes_cli.data.splits import complete_parts, limited
 from dlnotes_cli.errors import InputError, unknown_choice
 
 Kind = Literal["named", "folder", "table"]
-_TABLES = {".csv", ".tsv"}
-_CHUNK = 8192  # samples looked at together when a statistic is taken
+_CHUNK_BYTES = 1 << 23  # looked at together when a statistic is taken
 
 
 def kind_of(data: str) -> Kind:
     """What `--data` names; a named set wins over a folder of the same name, which `./NAME` still reaches."""
-    path = Path(data).expanduser()
     if data in NAMED_SETS:
         return "named"
-    if path.is_dir():
+    path = user_path(data)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise InputError(
+            "--data", f"{path} cannot be read ({(error.strerror or '').lower()})", "check the path"
+        ) from error
+    if is_folder:
         return "folder"
-    if path.is_file() and path.suffix.lower() in _TABLES:
+    if is_file and path.suffix.lower() in TABLES:
         return "table"
-    if path.is_file():
+    if is_file:
         raise InputError("--data", f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
     if any(mark in data for mark in "/\\."):
         raise InputError("--data", f"no such file or folder: {path}", "check the path")
@@ -51,10 +57,10 @@ def load_for_model(data: str, options: SourceOptions, sample_format: SampleForma
     if have != need:
         raise InputError("--data", f"{data} holds {have}, the model was trained on {need}", f"give {need}")
     if isinstance(sample_format, TableFormat):
-        return _table_for_model(Path(data).expanduser(), sample_format)
+        return _table_for_model(user_path(data), sample_format)
     if kind == "named":
         return _named_for_model(data, options, sample_format)
-    listing = folder.list_folder(Path(data).expanduser())
+    listing = folder.list_folder(user_path(data))
     shape = folder.PictureShape(sample_format.channels, sample_format.height, sample_format.width, sample_format.resize)
     source = folder.read_folder(
         listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=options.max_pixels
@@ -69,8 +75,9 @@ def pixel_statistics(samples: NDArray[np.generic], indices: NDArray[np.int64]) -
     """
     channels = samples.shape[1]
     counts = np.zeros((channels, 256))
-    for start in range(0, len(indices), _CHUNK):
-        chunk = samples[indices[start : start + _CHUNK]]
+    step = max(1, _CHUNK_BYTES // samples[0].nbytes)
+    for start in range(0, len(indices), step):
+        chunk = samples[indices[start : start + step]]
         for channel in range(channels):
             counts[channel] += np.bincount(chunk[:, channel].ravel(), minlength=256)
     levels = np.arange(256) / 255
@@ -86,7 +93,7 @@ def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int
         source = named.load_named(options.data, data_root=options.data_root, offline=options.offline)
         fingerprint = f"named:{options.data}"
     else:
-        listing = folder.list_folder(Path(options.data).expanduser())
+        listing = folder.list_folder(user_path(options.data))
         limit = options.max_pixels
         shape = folder.choose_shape(listing, size=options.size, resize=resize, color=options.color, max_pixels=limit)
         source = folder.read_folder(listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=limit)
@@ -100,7 +107,7 @@ def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int
 
 
 def _training_table(options: DataOptions, seed: int) -> DataSet:
-    path = Path(options.data).expanduser()
+    path = user_path(options.data)
     cells = table.read_table(path)
     labels, classes = table.read_labels(cells, options.target)
     everything = {"all": np.arange(len(labels))}

@@ -3,10 +3,20 @@
 import glob
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dlnotes_cli.data.folder import find_pictures
 from dlnotes_cli.errors import InputError
+
+TABLES = frozenset({".csv", ".tsv"})
+
+
+def user_path(word: str) -> Path:
+    """The path that a word stands for, with `~` replaced where there is such a home."""
+    with suppress(RuntimeError):
+        return Path(word).expanduser()
+    return Path(word)
 
 
 def expand_paths(words: Sequence[str], *, tables: bool) -> list[Path]:
@@ -19,7 +29,7 @@ def expand_paths(words: Sequence[str], *, tables: bool) -> list[Path]:
     if not found:
         raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
     for path in found:
-        if (path.suffix.lower() in {".csv", ".tsv"}) != tables:
+        if (path.suffix.lower() in TABLES) != tables:
             have, need = ("a CSV table", "pictures") if not tables else ("not a CSV table", "rows of a CSV table")
             raise InputError(path, f"is {have}; the model was trained on {need}", "give matching input")
     return found
@@ -27,29 +37,37 @@ def expand_paths(words: Sequence[str], *, tables: bool) -> list[Path]:
 
 def read_list(source: str) -> list[str]:
     """The lines of a list of paths, blank ones dropped; `-` is stdin."""
-    if source == "-":
-        return _lines(sys.stdin)
     try:
-        with Path(source).expanduser().open(encoding="utf-8") as stream:
+        if source == "-":
+            return _lines(sys.stdin)
+        with user_path(source).open(encoding="utf-8-sig") as stream:
             return _lines(stream)
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        reason = (error.strerror or "").lower() if isinstance(error, OSError) else "not UTF-8"
         raise InputError("--files-from", f"{source} cannot be read ({reason})", "check the path") from error
 
 
 def _expand(word: str) -> Iterable[Path]:
-    path = Path(word).expanduser()
-    if path.is_dir():
-        found = list(find_pictures(path))
-        if not found:
-            raise InputError(path, "a folder without pictures", "give another folder")
-        return found
-    if not path.exists() and glob.has_magic(word):
-        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # patterns may be absolute
-        if not matches:
-            raise InputError(word, "the pattern matches nothing", "check it")
-        return [Path(match) for match in matches]
-    return [path]
+    path = user_path(word)
+    try:
+        is_pattern = not path.exists() and glob.has_magic(word)
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", "check the path") from error
+    if not is_pattern:
+        return _files(path)
+    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # patterns may be absolute
+    if not matches:
+        raise InputError(word, "the pattern matches nothing", "check it")
+    return dict.fromkeys(file for match in matches for file in _files(Path(match)))  # `**` gives folder and files
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = list(find_pictures(path))
+    if not found:
+        raise InputError(path, "a folder without pictures", "give another folder")
+    return found
 
 
 def _lines(stream: Iterable[str]) -> list[str]:

@@ -16,19 +16,15 @@ def complete_parts(
     Data with no parts gives all three; train and test give val out of train; train and val leave test out.
     Raises InputError where a part would have no samples.
     """
-    if "all" in parts:
-        rest, test = hold_out(parts["all"], labels, test_split, seed)
-        named = {"train": rest, "test": test}
-    else:
-        named = dict(parts)
+    named = dict(parts)
+    if "all" in named:
+        named["train"], named["test"] = hold_out(named["all"], labels, test_split, seed)
+        _check_filled(named, "test", len(named["all"]))
+    if "train" not in named:
+        raise InputError("--data", f"has a part for {' and '.join(named)} alone", "add one to train on")
     if "val" not in named:
         named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1)
-    for part, option in (("test", "--test-split"), ("val", "--val-split"), ("train", "--val-split")):
-        if part in named and len(named[part]) == 0:
-            total = sum(len(indices) for indices in parts.values())
-            raise InputError(
-                option, f"leaves 0 of {total} samples for {part}", f"give another {option} or more samples"
-            )
+        _check_filled(named, "val", sum(map(len, parts.values())))
     return {part: named[part] for part in ("train", "val", "test") if part in named}
 
 
@@ -38,7 +34,8 @@ def hold_out(indices: Indices, labels: NDArray[np.int64], fraction: float, seed:
     Each class gives `fraction` of its samples, rounded so that the total is right too (largest remainders).
     """
     generator = np.random.default_rng(seed)
-    groups = [indices[labels[indices] == label] for label in np.unique(labels[indices])]
+    by_class = indices[np.lexsort((indices, labels[indices]))]
+    groups = np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1)
     exact = np.array([len(group) * fraction for group in groups])
     take = np.floor(exact).astype(int)
     short = round(len(indices) * fraction) - int(take.sum())
@@ -56,3 +53,11 @@ def limited(indices: Indices, labels: NDArray[np.int64], limit: int | None, seed
     if limit is None or limit >= len(indices):
         return indices
     return hold_out(indices, labels, limit / len(indices), seed)[1]
+
+
+def _check_filled(named: dict[str, Indices], held: str, total: int) -> None:
+    for part in (held, "train"):
+        if len(named[part]) == 0:
+            option = f"--{held}-split"
+            fix = f"give another {option} or more samples"
+            raise InputError(option, f"leaves 0 of {total} samples for {part}", fix)

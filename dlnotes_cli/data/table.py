@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from dlnotes_cli.data.formats import Column, TableFormat
 from dlnotes_cli.errors import InputError, unknown_choice
 
 _MOST_CLASSES = 1000
+_MOST_CATEGORIES = 1000  # each is an input of the network
+_LARGEST = 1e30  # a number beyond it would leave float32
 _SEPARATORS = ",;\t|"
 
 
@@ -46,21 +47,23 @@ def read_table(path: Path) -> Table:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            path, f"byte {content[error.start]:#04x} at offset {error.start} is not UTF-8", "save the file as UTF-8"
-        ) from None
+        offset = len(content) - len(error.object) + error.start  # of the object, a byte order mark is cut off
+        what = f"byte {content[offset]:#04x} at offset {offset} is not UTF-8"
+        raise InputError(path, what, "save the file as UTF-8") from None
     except OSError as error:
         raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", "check the path") from error
     first_line = text.lstrip().partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=max(_SEPARATORS, key=first_line.count), skipinitialspace=True)
-    rows, lines = [], []
+    separator = max(_SEPARATORS, key=first_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    rows, lines, line = [], [], 1
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
                 rows.append(tuple(cell.strip() for cell in row))
-                lines.append(reader.line_num)
+                lines.append(line)
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(path, f"line {reader.line_num}: {error}", "mend the line") from error
+        raise InputError(path, f"line {line}: {error}", "mend the line") from error
     _check_shape(path, rows, lines)
     return Table(path, rows[0], tuple(rows[1:]), tuple(lines[1:]), hashlib.sha256(content).hexdigest())
 
@@ -100,10 +103,11 @@ def fit_format(table: Table, target: str, categorical: Sequence[str], training_r
         cells = table.column(name)
         numbers = sum(_number(cell) is not None for cell in cells)
         if name in categorical or numbers * 2 <= len(cells):
-            columns.append(Column(name, categories=tuple(sorted(set(cells)))))
+            columns.append(Column(name, categories=_categories(table, name)))
         else:
             values = _numbers(table, name)[training_rows]
-            columns.append(Column(name, mean=float(values.mean()), std=float(values.std()) or 1.0))
+            deviation = float(values.std()) if np.ptp(values) else 1.0
+            columns.append(Column(name, mean=float(values.mean()), std=deviation))
     if not columns:
         raise InputError(table.path, f"no column but the target '{target}'", "add feature columns")
     return TableFormat(target, tuple(columns))
@@ -163,6 +167,14 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
     return values
 
 
+def _categories(table: Table, name: str) -> tuple[str, ...]:
+    found = sorted(set(table.column(name)))
+    if len(found) > _MOST_CATEGORIES:
+        what = f"column '{name}' has {len(found)} different texts, at most {_MOST_CATEGORIES} can be encoded"
+        raise InputError(table.path, what, "leave the column out")
+    return tuple(found)
+
+
 def _one_hot(table: Table, column: Column) -> NDArray[np.float32]:
     position = {name: index for index, name in enumerate(column.categories)}
     block = np.zeros((len(table.rows), len(column.categories)), dtype=np.float32)
@@ -179,7 +191,7 @@ def _number(cell: str) -> float | None:
         value = float(cell)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None  # nor is nan or inf a number to learn from
 
 
 def describe_columns(table: Table) -> list[dict[str, object]]:

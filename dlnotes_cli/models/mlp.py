@@ -17,6 +17,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 _WIDE = 256  # units from which bf16 arithmetic outweighs its conversions
 _LARGE_BATCH = 128  # likewise for the samples in a step
+_MOST_UNITS = 1 << 28  # in a layer; the weights between two such layers still have a size in bytes
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class MlpConfig:
     activation: Activation = "relu"
     dropout: float = 0.0
     batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where no network could have this form."""
+        if not all(1 <= units <= _MOST_UNITS for units in (self.inputs, self.classes, *self.hidden)):
+            raise ValueError("units of a layer")
+        if not 0 <= self.dropout < 1:
+            raise ValueError("dropout")
 
 
 def build_mlp(config: MlpConfig) -> nn.Sequential:

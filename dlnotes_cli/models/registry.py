@@ -35,7 +35,7 @@ def build_empty(name: str, stored: dict[str, Any]) -> nn.Module:
     Raises KeyError, TypeError or ValueError where `stored` is not the configuration of a `name` network.
     """
     entry = REGISTRY[name]
-    config = entry.config_type(**{key: _checked(key, value, entry) for key, value in stored.items()})
+    config = entry.config_type(**{key: _checked(key, value, entry) for key, value in dict(stored).items()})
     with torch.device("meta"):
         return entry.build(config)
 

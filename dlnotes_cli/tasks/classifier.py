@@ -18,7 +18,7 @@ from dlnotes_cli.data.batches import Part, Scaler, batch_bounds, epoch_order, pa
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.formats import format_to_json
 from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.device import Machine, available_cores, choose_device, choose_machine
+from dlnotes_cli.device import Machine, choose_device, choose_machine, default_threads
 from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
 from dlnotes_cli.models.registry import build, config_to_json, count_parameters
 from dlnotes_cli.seeding import seed_everything
@@ -116,7 +116,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     config = with_recipe(config, architecture.recipe(config))
     folder = RunFolder(config)
     choose_device(config.device)
-    dataset = load_training_data(config, seed=config.seed, threads=config.threads or available_cores())
+    dataset = load_training_data(config, seed=config.seed, threads=config.threads or default_threads())
     _check_gate(config, dataset)
     data_s = time.monotonic() - started
     config = with_length(config, dataset.counts["train"])

@@ -12,7 +12,7 @@ from dlnotes_cli.data import folder, named, table
 from dlnotes_cli.data.dataset import Source
 from dlnotes_cli.data.decode import decode_all, decode_picture, read_header
 from dlnotes_cli.data.load import kind_of, pixel_statistics
-from dlnotes_cli.device import available_cores
+from dlnotes_cli.device import default_threads
 from dlnotes_cli.errors import DlnotesError, InputError
 
 _LOOKED_AT = 32  # pixels on each side to which pictures are brought for their statistics
@@ -74,7 +74,7 @@ def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
         pixels = decode_picture(path, 3, (_LOOKED_AT, _LOOKED_AT), "squash", limit)
         return np.concatenate([pixels.ravel(), np.array([header.width, header.height, channels])])
 
-    measured = decode_all(listing.files, measure, threads=config.threads or available_cores(), skip_bad=True)
+    measured = decode_all(listing.files, measure, threads=config.threads or default_threads(), skip_bad=True)
     bad = {listing.files[i]: error for i, error in enumerate(measured) if isinstance(error, DlnotesError)}
     if bad and not config.skip_bad:
         first = next(iter(bad.values()))

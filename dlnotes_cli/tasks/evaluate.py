@@ -16,7 +16,7 @@ from dlnotes_cli.data.batches import Part, Scaler, parts_on
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.splits import complete_parts
-from dlnotes_cli.device import Machine, available_cores, choose_machine
+from dlnotes_cli.device import Machine, choose_machine, default_threads
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.models.registry import CLASSIFIERS
 from dlnotes_cli.stopping import StopRequest
@@ -83,7 +83,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     model = load_model(config.model, needs=CLASSIFIERS)
     machine = machine_for(model, config.device, config.precision, config.threads)
     data = config.data or str(model.card.get("data", {}).get("name", "digits"))
-    dataset = load_for_model(data, config, model.format, threads=config.threads or available_cores())
+    dataset = load_for_model(data, config, model.format, threads=config.threads or default_threads())
     dataset = replace(_with_trained_parts(dataset, model), labels=_labels_by_name(dataset, model.classes))
     split, part = _choose_part(dataset, config.split, machine)
     network = model.network.to(machine.device)

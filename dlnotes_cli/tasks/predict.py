@@ -18,7 +18,7 @@ from dlnotes_cli.data.decode import decode_all, decode_picture
 from dlnotes_cli.data.formats import PictureFormat, TableFormat
 from dlnotes_cli.data.paths import expand_paths, read_list
 from dlnotes_cli.data.table import encode, read_table, select_rows
-from dlnotes_cli.device import Machine, available_cores
+from dlnotes_cli.device import Machine, default_threads
 from dlnotes_cli.errors import DlnotesError, InputError
 from dlnotes_cli.models.registry import CLASSIFIERS
 from dlnotes_cli.tasks.evaluate import machine_for
@@ -87,7 +87,7 @@ class Predictor:
             limit = self._config.max_pixels
             return decode_picture(path, sample_format.channels, size, sample_format.resize, limit)
 
-        threads = self._config.threads or available_cores()
+        threads = self._config.threads or default_threads()
         for start in range(0, len(self.paths), _CHUNK):
             paths = self.paths[start : start + _CHUNK]
             decoded = decode_all(paths, decode, threads=threads, skip_bad=self._config.skip_bad)

@@ -31,8 +31,13 @@ class StepOutcome:
 class Job(Protocol):
     """What is trained; the loop knows nothing else of it."""
 
-    network: nn.Module
-    steps_per_epoch: int
+    @property
+    def network(self) -> nn.Module:
+        """What learns."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
 
     def start_epoch(self, epoch: int) -> None:
         """Make ready for the batches of an epoch, counted from 1."""
@@ -164,7 +169,7 @@ class Trainer:
         outcome = self.job.step(position.step_in_epoch)
         self.optimizer.zero_grad(set_to_none=True)
         self._check_finite(float(outcome.objective.detach()), "loss")
-        outcome.objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        outcome.objective.backward()
         if self._options.grad_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self._options.grad_clip)
             self._check_finite(float(norm), "gradient")

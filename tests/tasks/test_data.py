@@ -35,7 +35,9 @@ def test_info_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
     }
     assert fields["sizes"] == [{"width": 10, "height": 12, "files": 12}, {"width": 30, "height": 20, "files": 6}]
     assert fields["channels"] == 3
-    assert fields["mean"] == pytest.approx([c / 3 / 255 for c in map(sum, zip(*COLORS.values(), strict=True))], abs=0.01)
+    assert fields["mean"] == pytest.approx(
+        [c / 3 / 255 for c in map(sum, zip(*COLORS.values(), strict=True))], abs=0.01
+    )
 
 
 def test_unreadable_files_are_named(tmp_path: Path, dlnotes: Command) -> None:

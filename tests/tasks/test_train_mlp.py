@@ -157,7 +157,7 @@ def test_pictures_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
 
 
 @pytest.mark.parametrize(("parts", "test"), [(("train", "valid"), False), (("train", "test"), True)])
-def test_the_parts_that_a_folder_names(parts: tuple[str, str], test: bool, tmp_path: Path, dlnotes: Command) -> None:  # noqa: FBT001
+def test_the_parts_that_a_folder_names(parts: tuple[str, str], test: bool, tmp_path: Path, dlnotes: Command) -> None:
     for seed, part in enumerate(parts):
         make_pictures(tmp_path / "data" / part, count=10, seed=seed)
     fields = json.loads(dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "data", "--json")).out)

@@ -1,7 +1,9 @@
 import hashlib
 import json
+import os
 import random
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from dlnotes_cli import files
 from dlnotes_cli.errors import InputError, UnfinishedError
 from dlnotes_cli.training.checkpoint import load_model, read_tensors, write_tensors
 
@@ -35,7 +36,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_file_is_plain_safetensors_sealed_over_all_else(model: Path) -> None:
-    with safe_open(model, "pt") as opened:  # type: ignore[no-untyped-call]
+    with safe_open(model, "pt") as opened:
         card = json.loads(opened.metadata()["dlnotes"])
         assert set(opened.keys()) >= {"linear1.weight", "output.bias"}
     content = model.read_bytes()
@@ -88,8 +89,8 @@ def test_any_bytes_at_all_are_refused(content: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"inputs": "64"}, {"hidden": 16}, {"hidden": [16.0]}, {"hidden": [-1]}, {"activation": "os.system"}, {"extra": 1},
-        {"dropout": None}, {"batch_norm": 1}, {"inputs": True},
+        {"inputs": "64"}, {"hidden": 16}, {"hidden": [16.0]}, {"hidden": [-1]}, {"activation": "os.system"},
+        {"extra": 1}, {"dropout": None}, {"batch_norm": 1}, {"inputs": True},
     ],
 )  # fmt: skip
 def test_a_configuration_that_is_not_one_is_refused(wrong: dict[str, object], model: Path, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_whatever_fails_in_writing_the_old_file_stays_whole(
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    owner = {"fsync": files.os, "replace": Path, "mkstemp": files.tempfile}[operation]
+    owner = {"fsync": os, "replace": Path, "mkstemp": tempfile}[operation]
     monkeypatch.setattr(owner, operation, fail)
     with pytest.raises(UnfinishedError, match=r"disk full: [\d,]+ bytes needed, [\d,]+ free"):
         write_tensors(path, {"a": torch.ones(3)}, {"n": 2})

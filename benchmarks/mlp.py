@@ -1,0 +1,220 @@
+"""`train-mlp` against the course's notebook loops and against the bare tensor loop.
+
+One epoch of 784-512-512-10 at batch 64, fp32, dropout 0.2, on the 60,000 training pictures of Fashion-MNIST
+(github.com/zalandoresearch/fashion-mnist; Debian: dataset-fashion-mnist), all in one process, alternating, for the two
+ways in which the course's notebooks train: the Fashion-MNIST notebook (ToTensor and Normalize, Adam) and the MNIST MLP
+notebook (ToTensor, SGD). Then whole processes: accuracy, time and memory of the default recipe, and `--help`.
+
+    python benchmarks/mlp.py [--data-root FOLDER] [--repeats 3] [--seeds 3] [--json FILE]
+"""
+
+import argparse
+import gzip
+import json
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from measure import DLNOTES, Report, alternating, whole_process
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import FashionMNIST
+
+from dlnotes_cli import output
+from dlnotes_cli.configs.recipes import NOTES_MLP, filled
+from dlnotes_cli.configs.train_mlp import TrainMlpConfig
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.formats import PictureFormat
+from dlnotes_cli.data.named import load_named, locate
+from dlnotes_cli.device import Machine, available_cores
+from dlnotes_cli.models.mlp import MlpConfig, build_mlp
+from dlnotes_cli.tasks.classifier import ClassifierJob
+from dlnotes_cli.training.horizon import Horizon
+from dlnotes_cli.training.loop import LoopOptions, Trainer
+from dlnotes_cli.training.recipe import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.schedule import Schedule
+
+BATCH = 64
+UNIT = PictureFormat(1, 28, 28, "crop", (0.0,), (1.0,))
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """How one of the course's notebooks trains."""
+
+    name: str
+    transform: Callable[[Any], torch.Tensor]
+    optimizer: Literal["adam", "sgd"]
+    lr: float
+
+    def plain_optimizer(self, net: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
+        """The optimiser as PyTorch makes it."""
+        kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.SGD
+        return kind(net.parameters(), lr=self.lr, fused=fused)
+
+
+NORMALIZED = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+NOTEBOOKS = (
+    Notebook("Fashion-MNIST notebook", NORMALIZED, "adam", 0.003),
+    Notebook("MNIST MLP notebook", transforms.ToTensor(), "sgd", 0.01),
+)
+
+
+def network() -> nn.Sequential:
+    """The notebooks' net."""
+    torch.manual_seed(0)
+    return build_mlp(MlpConfig(784, 10, (512, 512), dropout=0.2))
+
+
+def notebook_loop(notebook: Notebook, root: Path) -> Callable[[], None]:
+    """The course's loop, written plainly, on torchvision's own data set."""
+    loader = DataLoader(FashionMNIST(str(root), transform=notebook.transform), batch_size=BATCH, shuffle=True)
+
+    def run() -> None:
+        net = network().train()
+        optimizer = notebook.plain_optimizer(net, fused=False)
+        total = 0.0
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(y)
+
+    return run
+
+
+def tensor_loop(notebook: Notebook, pixels: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
+    """The practical limit: slices of one tensor, the fused optimiser, and nothing else."""
+
+    def run() -> None:
+        net = network().train()
+        optimizer = notebook.plain_optimizer(net, fused=True)
+        for chunk in torch.randperm(len(labels)).split(BATCH):
+            loss = F.cross_entropy(net(pixels[chunk].float() / 255), labels[chunk])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+class JobWithoutValidation(ClassifierJob):
+    """Our job, less the validation that the other two do not have."""
+
+    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+        """A constant."""
+        poll()
+        return {"loss": 0.0, "accuracy": 0.0}
+
+
+def dlnotes_loop(notebook: Notebook, dataset: DataSet, machine: Machine) -> Callable[[], None]:
+    """Our loop, with all that it counts and checks."""
+    config = filled(TrainMlpConfig(batch_size=BATCH), NOTES_MLP)
+    options = OptimizerOptions(notebook.optimizer, notebook.lr, 0.0, 0.0)
+
+    def run() -> None:
+        job = JobWithoutValidation(config, network(), dataset, machine)
+        schedule = Schedule("constant", 1)
+        horizon = Horizon(schedule, job.steps_per_epoch, None)
+        optimizer = make_optimizer(job.network, options)
+        loop = LoopOptions(notebook.lr)
+        Trainer(job, optimizer, schedule, horizon, loop, save=lambda _: None, poll=lambda: None).run()
+
+    return run
+
+
+def measure_epoch(report: Report, data_root: Path | None, repeats: int) -> None:
+    """The three loops, for each of the notebooks."""
+    source = load_named("fashion-mnist", data_root=data_root)
+    train = source.parts["train"]
+    parts = {"train": train, "val": source.parts["test"]}
+    dataset = DataSet(source.name, source.samples, source.labels, source.classes, parts, UNIT, "")
+    pixels, labels = torch.from_numpy(source.samples[train]), torch.from_numpy(source.labels[train])
+    machine = Machine(torch.device("cpu"), "fp32", torch.get_num_threads())
+    with tempfile.TemporaryDirectory() as folder:
+        unpack_for_torchvision(Path(folder), data_root)
+        for notebook in NOTEBOOKS:
+            sides = {
+                "notebook": notebook_loop(notebook, Path(folder)),
+                "tensor": tensor_loop(notebook, pixels, labels),
+                "dlnotes": dlnotes_loop(notebook, dataset, machine),
+            }
+            alternating({name: side for name, side in sides.items() if name != "notebook"}, 1)  # warm up
+            seconds = alternating(sides, repeats)
+            for name, value in seconds.items():
+                report.add(f"{notebook.name}: one epoch, {name} loop", value, "s", n=repeats)
+            ratios = seconds["notebook"] / seconds["dlnotes"], seconds["dlnotes"] / seconds["tensor"]
+            report.add(f"{notebook.name}: notebook / dlnotes", ratios[0], "times", target=">= 4", n=repeats)
+            report.add(f"{notebook.name}: dlnotes / tensor loop", ratios[1], "times", target="<= 1.15", n=repeats)
+
+
+def unpack_for_torchvision(folder: Path, data_root: Path | None) -> None:
+    """Lay the set's files out as torchvision looks for them."""
+    location = locate("fashion-mnist", data_root)
+    if location is None:
+        raise SystemExit("fashion-mnist is not on this machine")
+    raw = folder / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in location.files:
+        content = path.read_bytes()
+        (raw / path.name.removesuffix(".gz")).write_bytes(gzip.decompress(content) if path.suffix == ".gz" else content)
+
+
+def measure_processes(report: Report, data_root: Path | None, seeds: int) -> None:
+    """The default recipe, whole processes."""
+    root = ["--data-root", str(data_root)] if data_root else []
+    runs: tuple[tuple[str, list[str], str, str], ...] = (
+        ("digits", [], ">= 0.975", "< 12"),
+        ("fashion-mnist", ["--data", "fashion-mnist", "--time-budget", "90s", *root], ">= 0.910", ""),
+    )
+    for name, words, accuracy, seconds in runs:
+        ended, fields = [], []
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in range(seeds):
+                command = ["train-mlp", *words, "--seed", str(seed), "--out", f"{folder}/{seed}", "--json", "-q"]
+                ended.append(whole_process([*DLNOTES, *command]))
+                fields.append(json.loads(ended[-1].out))
+        command_text = f"dlnotes train-mlp {' '.join(words)}".strip()
+        found = [entry["test"]["accuracy"] for entry in fields]
+        report.add(f"{name}: test accuracy, seed 0", found[0], "", target=accuracy, command=command_text)
+        report.add(
+            f"{name}: test accuracy, median",
+            statistics.median(found),
+            "",
+            target=accuracy,
+            n=seeds,
+            command=command_text,
+        )
+        report.add(f"{name}: train_s", statistics.median(entry["timing"]["train_s"] for entry in fields), "s", n=seeds)
+        report.add(f"{name}: whole process", statistics.median(e.seconds for e in ended), "s", target=seconds, n=seeds)
+        peak = max(e.peak_bytes for e in ended) / 1e6
+        report.add(f"{name}: peak memory", peak, "MB", target="< 900", n=seeds)
+    help_s = alternating({"help": lambda: whole_process([*DLNOTES, "--help"])}, 7)["help"]
+    report.add("dlnotes --help, whole process", help_s, "s", target="< 0.3", n=7)
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(available_cores())
+    output.configure(quiet=True)
+    report = Report("mlp", torch.get_num_threads())
+    measure_epoch(report, options.data_root, options.repeats)
+    measure_processes(report, options.data_root, options.seeds)
+    report.close(options.json)
+
+
+if __name__ == "__main__":
+    main()

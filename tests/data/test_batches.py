@@ -1,0 +1,118 @@
+"""Batches: which samples, in which order, on which scale."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.data.batches import Part, Scaler, batch_bounds, epoch_order, parts_on
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.formats import Column, PictureFormat, TableFormat
+
+CPU = torch.device("cpu")
+
+
+@given(samples=st.integers(1, 3000), batch_size=st.integers(1, 400))
+def test_batches_cover_every_sample_once_and_none_is_alone(samples: int, batch_size: int) -> None:
+    bounds = batch_bounds(samples, batch_size)
+    assert [i for start, stop in bounds for i in range(start, stop)] == list(range(samples))
+    sizes = [stop - start for start, stop in bounds]
+    assert set(sizes[:-1]) <= {batch_size}
+    assert sizes[-1] <= batch_size + 1
+    if batch_size > 1 and samples > 1:
+        assert min(sizes) > 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "sizes"),
+    [(65, 64, [65]), (66, 64, [64, 2]), (129, 64, [64, 65]), (5, 64, [5]), (3, 1, [1] * 3)],
+)
+def test_a_last_batch_of_one_joins_the_one_before(samples: int, batch_size: int, sizes: list[int]) -> None:
+    assert [stop - start for start, stop in batch_bounds(samples, batch_size)] == sizes
+
+
+@given(
+    indices=st.lists(st.integers(0, 10**9), max_size=60, unique=True),
+    seed=st.integers(0, 2**53),
+    epoch=st.integers(1, 10**6),
+    noise=st.integers(0, 99),
+)
+def test_an_order_is_a_permutation_by_seed_and_epoch_alone(
+    indices: list[int], seed: int, epoch: int, noise: int
+) -> None:
+    given_indices = torch.tensor(indices, dtype=torch.int64)
+    order = epoch_order(given_indices, seed, epoch)
+    assert sorted(order.tolist()) == sorted(indices)
+    torch.manual_seed(noise)
+    torch.rand(noise)
+    assert epoch_order(given_indices, seed, epoch).equal(order)
+    assert given_indices.tolist() == indices
+
+
+def test_orders_differ_by_seed_and_by_epoch() -> None:
+    orders = {tuple(epoch_order(torch.arange(50), seed, epoch).tolist()) for seed in range(5) for epoch in range(5)}
+    assert len(orders) == 25
+
+
+def test_every_place_is_as_likely() -> None:
+    first = [int(epoch_order(torch.arange(10), 0, epoch)[0]) for epoch in range(2000)]
+    assert (np.abs(np.bincount(first, minlength=10) - 200) < 5 * np.sqrt(180)).all()
+
+
+def test_pixels_are_scaled_channel_by_channel() -> None:
+    mean, std = (0.49139968, 0.48215841, 0.44653091), (0.24703223, 0.24348513, 0.26158784)
+    samples = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, 3, 4, 5), np.uint8))
+    expected = (samples.double() / 255 - torch.tensor(mean).double().view(3, 1, 1)) / torch.tensor(std).double().view(
+        3, 1, 1
+    )
+    scaler = Scaler(PictureFormat(3, 4, 5, "crop", mean, std), CPU)
+    for given_samples in (samples, samples.float()):
+        scaled = scaler(given_samples)
+        assert scaled.dtype == torch.float32
+        torch.testing.assert_close(scaled.double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_unscaled_pixels_go_from_0_to_1() -> None:
+    scaler = Scaler(PictureFormat(1, 1, 2, "crop", (0.0,), (1.0,)), CPU)
+    torch.testing.assert_close(scaler(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)), torch.tensor([[[[0.0, 1.0]]]]))
+
+
+def test_a_table_passes_as_it_is() -> None:
+    rows = torch.randn(3, 2)
+    assert Scaler(TableFormat("t", (Column("a"), Column("b"))), CPU)(rows) is rows
+
+
+def small_set() -> DataSet:
+    samples = np.arange(24, dtype=np.uint8).reshape(6, 1, 2, 2)
+    parts = {"train": np.array([0, 2, 3, 5]), "val": np.array([1, 4])}
+    sample_format = PictureFormat(1, 2, 2, "crop", (0.0,), (1.0,))
+    return DataSet("small", samples, np.arange(6), tuple("abcdef"), parts, sample_format, "")
+
+
+def test_parts_share_the_memory_of_the_data_set() -> None:
+    dataset = small_set()
+    parts = parts_on(dataset, CPU)
+    assert list(parts) == ["train", "val"]
+    for name, part in parts.items():
+        assert part.samples.data_ptr() == dataset.samples.ctypes.data
+        assert part.labels.data_ptr() == dataset.labels.ctypes.data
+        assert len(part) == len(dataset.parts[name])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_a_part_in_order_gives_its_samples_with_their_labels(batch_size: int) -> None:
+    part = parts_on(small_set(), CPU)["train"]
+    batches = list(part.in_order(batch_size))
+    assert max(len(labels) for _, labels in batches) <= batch_size
+    assert torch.cat([labels for _, labels in batches]).tolist() == [0, 2, 3, 5]
+    for samples, labels in batches:
+        assert samples[:, 0, 0, 0].tolist() == (labels * 4).tolist()
+        assert samples.dtype == torch.uint8
+
+
+def test_take_gives_what_is_asked_for_in_that_order() -> None:
+    part: Part = parts_on(small_set(), CPU)["val"]
+    samples, labels = part.take(torch.tensor([5, 0, 5]))
+    assert labels.tolist() == [5, 0, 5]
+    assert samples[:, 0, 1, 1].tolist() == [23, 3, 23]

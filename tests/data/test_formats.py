@@ -1,0 +1,101 @@
+"""Formats as a model file stores them: what comes back, and what is refused."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.data.formats import Column, PictureFormat, Resize, TableFormat, format_from_json, format_to_json
+
+SIDES = st.integers(1, 1 << 16)
+MEANS, DEVIATIONS = st.floats(-1e6, 1e6), st.floats(1e-6, 1e6)
+RESIZES: st.SearchStrategy[Resize] = st.sampled_from(["crop", "squash", "letterbox"])
+COLUMNS = st.one_of(
+    st.builds(Column, st.text(), MEANS, DEVIATIONS),
+    st.builds(lambda name, values: Column(name, categories=tuple(values)), st.text(), st.sets(st.text(), min_size=1)),
+)
+
+
+@st.composite
+def picture_formats(draw: st.DrawFn) -> PictureFormat:
+    channels = draw(st.sampled_from([1, 3]))
+    mean, std = (tuple(draw(st.tuples(*[values] * channels))) for values in (MEANS, DEVIATIONS))
+    return PictureFormat(channels, draw(SIDES), draw(SIDES), draw(RESIZES), mean, std)
+
+
+TABLE_FORMATS = st.builds(TableFormat, st.text(), st.lists(COLUMNS, min_size=1, max_size=4).map(tuple))
+
+
+@given(stored=st.one_of(picture_formats(), TABLE_FORMATS))
+def test_a_format_goes_through_json_and_back(stored: PictureFormat | TableFormat) -> None:
+    assert format_from_json(json.loads(json.dumps(format_to_json(stored), allow_nan=False))) == stored
+
+
+def test_shapes() -> None:
+    assert PictureFormat(3, 20, 10, "crop", (0.0,) * 3, (1.0,) * 3).shape == (3, 20, 10)
+    columns = (Column("a"), Column("b", categories=("x", "y", "z")), Column("c"))
+    assert TableFormat("t", columns).shape == (5,)
+    assert [column.width for column in columns] == [1, 3, 1]
+
+
+PICTURE: dict[str, Any] = {
+    "kind": "picture", "channels": 1, "height": 8, "width": 9, "resize": "crop", "mean": [0.5], "std": [0.25]
+}  # fmt: skip
+NUMERIC: dict[str, Any] = {"name": "a", "mean": 0.5, "std": 2.0, "categories": []}
+TABLE: dict[str, Any] = {"kind": "table", "target": "t", "columns": [NUMERIC]}
+BAD_PICTURES: list[dict[str, Any]] = [
+    {"channels": 2}, {"channels": 1.0}, {"channels": True}, {"channels": "1"}, {"channels": None}, {"channels": [1]},
+    {"height": 0}, {"height": -8}, {"width": 8.5}, {"width": 1 << 17}, {"width": "9"}, {"width": None},
+    {"resize": "stretch"}, {"resize": None}, {"resize": ["crop"]},
+    {"mean": []}, {"mean": 0.5}, {"mean": [0.5, 0.5]}, {"mean": "0"}, {"mean": [None]}, {"mean": [[0.5]]},
+    {"mean": [math.nan]}, {"mean": [-math.inf]}, {"mean": [10**400]}, {"std": [0.0]}, {"std": [-1.0]},
+    {"std": [math.nan]}, {"std": [math.inf]}, {"std": [10**400]}, {"std": ["1"]}, {"std": None},
+    {"kind": "sound"}, {"kind": None}, {"kind": []}, {"kind": "table"}, {"invented": 1},
+]  # fmt: skip
+BAD_COLUMNS: list[Any] = [
+    5, None, [], "a", {}, {"name": "a"}, NUMERIC | {"name": 5}, NUMERIC | {"mean": "0"}, NUMERIC | {"mean": math.nan},
+    NUMERIC | {"std": 0}, NUMERIC | {"std": -1.0}, NUMERIC | {"std": math.inf}, NUMERIC | {"std": None},
+    NUMERIC | {"categories": 5}, NUMERIC | {"categories": [5]}, NUMERIC | {"categories": [["x"]]},
+    NUMERIC | {"categories": ["x", "x"]}, NUMERIC | {"mean": 10**400}, NUMERIC | {"invented": 1},
+]  # fmt: skip
+BAD_TABLES: list[dict[str, Any]] = [{"columns": []}, {"columns": 3}, {"columns": None}, {"target": 5}, {"more": 1}]
+BAD: list[Any] = [
+    *(PICTURE | change for change in BAD_PICTURES),
+    *({name: value for name, value in PICTURE.items() if name != missing} for missing in PICTURE),
+    *(TABLE | {"columns": [NUMERIC, column]} for column in BAD_COLUMNS),
+    *(TABLE | change for change in BAD_TABLES),
+    *({name: value for name, value in TABLE.items() if name != missing} for missing in TABLE),
+    None, [], {}, 5, "picture", [["kind", "picture"]],
+]  # fmt: skip
+
+
+def test_the_good_ones_are_good() -> None:
+    assert format_from_json(PICTURE) == PictureFormat(1, 8, 9, "crop", (0.5,), (0.25,))
+    assert format_from_json(TABLE) == TableFormat("t", (Column("a", 0.5, 2.0),))
+
+
+@pytest.mark.parametrize("stored", BAD, ids=repr)
+def test_a_bad_stored_value_is_refused(stored: Any) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        format_from_json(stored)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+@given(base=st.sampled_from([PICTURE, TABLE]), name=st.sampled_from([*PICTURE, *TABLE]), value=JSON)
+def test_whatever_stands_in_a_field_is_refused_in_one_of_three_ways(
+    base: dict[str, Any], name: str, value: Any
+) -> None:
+    try:
+        found = format_from_json(base | {name: value})
+    except (KeyError, TypeError, ValueError):
+        return
+    assert all(type(number) is int and number > 0 for number in found.shape)

@@ -1,0 +1,294 @@
+"""From `--data` to a data set, for training and for a model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import make_pictures, make_table
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from PIL import Image
+
+from dlnotes_cli.configs.evaluate import EvaluateConfig
+from dlnotes_cli.configs.groups import DataOptions
+from dlnotes_cli.configs.recipes import BEST_MLP
+from dlnotes_cli.configs.train_mlp import TrainMlpConfig
+from dlnotes_cli.data import load
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.formats import PictureFormat, TableFormat
+from dlnotes_cli.data.load import kind_of, load_for_model, load_training_data, pixel_statistics
+from dlnotes_cli.errors import InputError
+
+SOURCE = EvaluateConfig(model=Path("none"), offline=True)
+
+
+def options(data: Path | str, **more: Any) -> DataOptions:
+    known: dict[str, Any] = {"val_split": BEST_MLP["val_split"], "normalize": "standard", "offline": True}
+    return TrainMlpConfig(**{"data": str(data), **known, **more})
+
+
+def loaded(data: Path | str, *, seed: int = 0, **more: Any) -> DataSet:
+    return load_training_data(options(data, **more), seed=seed, threads=2)
+
+
+# --- what --data names -------------------------------------------------------------------------------------------
+
+
+def test_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "digits").mkdir()
+    for name in ("x.csv", "Y.TSV"):
+        (tmp_path / name).touch()
+    assert kind_of("digits") == "named"
+    assert kind_of("./digits") == kind_of("~/digits") == kind_of(str(tmp_path)) == "folder"
+    assert kind_of("x.csv") == kind_of("~/Y.TSV") == "table"
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (
+            "mnits",
+            r"--data: unknown data set \(and no such folder\) 'mnits'; did you mean 'mnist'\? choose from digits",
+        ),
+        ("Fashion_MNIST", r".*did you mean 'fashion-mnist'\?"),
+        ("photos/none", "--data: no such file or folder: photos/none; check the path"),
+        ("none.csv", "--data: no such file or folder: none.csv"),
+        ("~no-such-user/photos", "--data: no such file or folder: ~no-such-user/photos"),
+        ("readme.md", "--data: readme.md is neither a folder nor a CSV file; give a named set, a folder or a .csv"),
+        ("x" * 300, r"--data: x+ cannot be read \(file name too long\)"),
+    ],
+)
+def test_what_names_nothing_is_refused(data: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "readme.md").touch()
+    with pytest.raises(InputError, match=line):
+        kind_of(data)
+
+
+# --- statistics --------------------------------------------------------------------------------------------------
+
+PICTURES = hnp.arrays(
+    np.uint8, st.tuples(st.integers(1, 5), st.sampled_from([1, 3]), st.integers(1, 5), st.integers(1, 5))
+)
+
+
+@given(samples=PICTURES, data=st.data())
+def test_pixel_statistics_are_exact(samples: NDArray[np.uint8], data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.integers(0, len(samples) - 1), min_size=1, max_size=5, unique=True))
+    mean, std = pixel_statistics(samples, np.array(chosen))
+    scaled = samples[chosen].astype(np.float64) / 255
+    np.testing.assert_allclose(mean, scaled.mean(axis=(0, 2, 3)), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(std, np.maximum(scaled.std(axis=(0, 2, 3)), 1 / 255), rtol=1e-12)
+
+
+def test_pixel_statistics_do_not_depend_on_how_many_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 5), np.uint8)
+    whole = pixel_statistics(samples, np.arange(50))
+    monkeypatch.setattr(load, "_CHUNK_BYTES", 7 * 60 + 1)
+    assert pixel_statistics(samples, np.arange(50)) == whole
+    monkeypatch.setattr(load, "_CHUNK_BYTES", 1)
+    assert pixel_statistics(samples, np.arange(50)) == whole
+
+
+# --- training: named sets ----------------------------------------------------------------------------------------
+
+
+def test_digits_are_split_in_three() -> None:
+    dataset = loaded("digits")
+    assert dataset.counts == {"train": 1294, "val": 144, "test": 359}
+    assert dataset.samples.shape == (1797, 1, 8, 8)
+    assert dataset.classes == tuple("0123456789")
+    assert isinstance(dataset.format, PictureFormat)
+    train = dataset.samples[dataset.parts["train"]].astype(np.float64) / 255
+    assert dataset.format.mean == pytest.approx((train.mean(),))
+    assert dataset.format.std == pytest.approx((train.std(),))
+    assert dataset.fingerprint == loaded("digits", seed=5).fingerprint
+
+
+def test_pixels_may_stay_from_0_to_1() -> None:
+    sample_format = loaded("digits", normalize="unit").format
+    assert isinstance(sample_format, PictureFormat)
+    assert (sample_format.mean, sample_format.std) == ((0.0,), (1.0,))
+
+
+def test_a_limit_is_on_the_training_part_alone() -> None:
+    whole, few = loaded("digits"), loaded("digits", limit=100)
+    assert few.counts == {"train": 100, "val": 144, "test": 359}
+    assert set(few.parts["train"]) <= set(whole.parts["train"])
+    assert np.bincount(few.labels[few.parts["train"]]).min() >= 9
+    assert few.format == whole.format
+
+
+def test_the_recipe_has_to_be_filled_in() -> None:
+    with pytest.raises(ValueError, match="val_split comes from the recipe"):
+        loaded("digits", val_split=None)
+
+
+# --- training: folders -------------------------------------------------------------------------------------------
+
+
+def test_a_flat_folder_is_split_in_three(tmp_path: Path) -> None:
+    dataset = loaded(make_pictures(tmp_path / "p"))
+    assert dataset.counts == {"train": 26, "val": 3, "test": 7}
+    assert dataset.samples.shape == (36, 3, 12, 10)
+    assert isinstance(dataset.format, PictureFormat)
+    assert dataset.format.shape == (3, 12, 10)
+    train = dataset.samples[dataset.parts["train"]].astype(np.float64) / 255
+    np.testing.assert_allclose(dataset.format.mean, train.mean(axis=(0, 2, 3)))
+    assert [Path(name).parent.name for name in dataset.files] == [dataset.classes[i] for i in dataset.labels]
+
+
+def test_options_of_folders_are_heeded(tmp_path: Path) -> None:
+    dataset = loaded(make_pictures(tmp_path / "p"), size=10, color="gray", resize="letterbox")
+    assert isinstance(dataset.format, PictureFormat)
+    assert (dataset.format.shape, dataset.format.resize) == ((1, 10, 10), "letterbox")
+    assert (dataset.samples[:, :, :, [0, 9]] == 0).all()  # bars: the pictures are higher than wide
+
+
+@pytest.mark.parametrize(
+    ("parts", "counts"),
+    [
+        (("train", "val", "test"), {"train": 9, "val": 9, "test": 9}),
+        (("train", "valid"), {"train": 9, "val": 9}),
+        (("train", "test"), {"train": 6, "val": 3, "test": 9}),
+        (("train",), {"train": 6, "val": 3}),
+    ],
+)
+def test_part_folders_stay_apart(parts: tuple[str, ...], counts: dict[str, int], tmp_path: Path) -> None:
+    for seed, part in enumerate(parts):
+        make_pictures(tmp_path / "p" / part, count=3, seed=seed)
+    dataset = loaded(tmp_path / "p", val_split=0.34)
+    assert dataset.counts == counts
+    if "test" in counts:
+        assert {Path(dataset.files[i]).parts[-3] for i in dataset.parts["test"]} == {"test"}
+
+
+def test_a_folder_with_a_test_part_alone_trains_nothing(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "p" / "test", count=3)
+    with pytest.raises(InputError, match="--data: has a part for test alone; add one to train on"):
+        loaded(tmp_path / "p")
+
+
+def test_a_class_that_is_missing_from_training_is_named(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "train", count=3)
+    make_pictures(tmp_path / "test", count=3)
+    for file in (tmp_path / "train" / "green").iterdir():
+        file.unlink()
+    (tmp_path / "train" / "green").rmdir()
+    with pytest.raises(InputError, match="--data: no training sample of class green; add samples, or make --val-split"):
+        loaded(tmp_path, val_split=0.34)
+
+
+def test_one_class_is_too_few(tmp_path: Path) -> None:
+    (tmp_path / "only").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "only" / "1.png")
+    with pytest.raises(InputError, match="has only one class, 'only'; give two or more"):
+        loaded(tmp_path)
+
+
+def test_bad_files_are_refused_or_skipped(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "p")
+    (tmp_path / "p" / "red" / "3.png").write_text("<html>")
+    with pytest.raises(InputError, match=r"red/3.png: not an image; remove it or pass --skip-bad"):
+        loaded(tmp_path / "p")
+    dataset = loaded(tmp_path / "p", skip_bad=True)
+    assert sum(dataset.counts.values()) == len(dataset.samples) == len(dataset.files) == 35
+    assert [Path(name).name for name in dataset.bad_files] == ["3.png"]
+
+
+# --- training: tables --------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_split_and_standardised_over_its_training_rows(tmp_path: Path) -> None:
+    path = make_table(tmp_path / "t.csv", rows=100)
+    dataset = loaded(path, target="label")
+    assert dataset.counts == {"train": 72, "val": 8, "test": 20}
+    assert dataset.samples.dtype == np.float32
+    assert dataset.samples.shape == (100, 4)
+    train = dataset.samples[dataset.parts["train"]]
+    np.testing.assert_allclose(train[:, :2].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(train[:, :2].std(axis=0), 1, atol=1e-6)
+    np.testing.assert_array_equal(dataset.samples[:, 2:].sum(axis=1), 1)
+    assert dataset.classes == ("no", "yes")
+    assert dataset.files[0] == f"{path}:2"
+    assert isinstance(dataset.format, TableFormat)
+    assert dataset.format.shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "line"),
+    [
+        ("x,t\n1,a\n2,b\n", {}, "--target: which column of .*t.csv to predict"),
+        ("x,t\n1,a\n2,a\n3,a\n", {"target": "t"}, "--data: .*t.csv has only one class, 'a'"),
+        ("x,t\n1,a\n2,b\n", {"target": "t"}, "--test-split: leaves 0 of 2 samples for test"),
+        ("x,t\n1,a\n2,b\n3,a\n", {"target": "t", "test_split": 0.9}, "--test-split: leaves 0 of 3 samples for train"),
+        (
+            "x,t\n1,a\n2,a\n3,a\n4,a\n5,a\n6,b\n",
+            {"target": "t", "test_split": 0.9, "val_split": 0.5},
+            "--val-split|class b",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_trained_on_is_refused(
+    text: str, more: dict[str, Any], line: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=line):
+        loaded(tmp_path / "t.csv", **more)
+
+
+# --- for a model -------------------------------------------------------------------------------------------------
+
+RGB = PictureFormat(3, 6, 5, "squash", (0.5,) * 3, (0.5,) * 3)
+GRAY_8 = PictureFormat(1, 8, 8, "crop", (0.5,), (0.5,))
+
+
+def test_pictures_are_brought_into_the_models_form(tmp_path: Path) -> None:
+    dataset = load_for_model(str(make_pictures(tmp_path / "p")), SOURCE, RGB, threads=2)
+    assert dataset.samples.shape == (36, 3, 6, 5)
+    assert dataset.format is RGB
+    assert list(dataset.parts) == ["all"]
+
+
+def test_the_same_folder_is_known_again_wherever_it_lies(tmp_path: Path) -> None:
+    trained = loaded(make_pictures(tmp_path / "p"))
+    (tmp_path / "p").rename(tmp_path / "q")
+    assert load_for_model(str(tmp_path / "q"), SOURCE, RGB, threads=1).fingerprint == trained.fingerprint
+
+
+def test_a_named_set_has_to_have_the_models_form() -> None:
+    dataset = load_for_model("digits", SOURCE, GRAY_8, threads=1)
+    assert dataset.counts == {"all": 1797}
+    assert dataset.fingerprint == loaded("digits").fingerprint
+    with pytest.raises(
+        InputError, match="--data: digits has pictures of 1x8x8, the model needs 1x9x8; give matching data"
+    ):
+        load_for_model("digits", SOURCE, replace(GRAY_8, height=9), threads=1)
+
+
+def test_a_table_is_encoded_as_in_training(tmp_path: Path) -> None:
+    path = make_table(tmp_path / "t.csv")
+    trained = loaded(path, target="label")
+    again = load_for_model(str(path), SOURCE, trained.format, threads=1)
+    np.testing.assert_array_equal(again.samples, trained.samples)
+    np.testing.assert_array_equal(again.labels, trained.labels)
+    assert (again.classes, again.fingerprint, again.files) == (trained.classes, trained.fingerprint, trained.files)
+    assert again.counts == {"all": 120}
+
+
+def test_a_model_of_pictures_takes_no_table_and_the_reverse(tmp_path: Path) -> None:
+    path = make_table(tmp_path / "t.csv")
+    with pytest.raises(
+        InputError, match=r"--data: .*t.csv holds a CSV table, the model was trained on pictures; give pictures"
+    ):
+        load_for_model(str(path), SOURCE, RGB, threads=1)
+    with pytest.raises(
+        InputError, match="--data: digits holds pictures, the model was trained on a CSV table; give a CSV"
+    ):
+        load_for_model("digits", SOURCE, loaded(path, target="label").format, threads=1)

@@ -1,0 +1,115 @@
+"""From words to files."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlnotes_cli.data.paths import expand_paths, read_list, user_path
+from dlnotes_cli.errors import InputError
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (
+        "in/b.png",
+        "in/a.jpg",
+        "in/deep/c.png",
+        "in/.hidden.png",
+        "in/notes.txt",
+        "odd[1].png",
+        "x.csv",
+        "y.tsv",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (["in"], ["in/a.jpg", "in/b.png", "in/deep/c.png"]),
+        (["in/"], ["in/a.jpg", "in/b.png", "in/deep/c.png"]),
+        (["in/*.png"], ["in/b.png"]),
+        (["in/*.png", "in/a.jpg", "in/*.png"], ["in/b.png", "in/a.jpg", "in/b.png"]),
+        (["in/**/*.png"], ["in/b.png", "in/deep/c.png"]),
+        (["in/[ab].*"], ["in/a.jpg", "in/b.png"]),
+        (["in/d*"], ["in/deep/c.png"]),
+        (["i*/**"], ["in/a.jpg", "in/b.png", "in/deep/c.png", "in/notes.txt"]),
+        (["odd[1].png"], ["odd[1].png"]),
+        (["in/notes.txt", "not there.png"], ["in/notes.txt", "not there.png"]),
+        (["in/.hidden.png"], ["in/.hidden.png"]),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_words_become_files_in_their_order(words: list[str], files: list[str]) -> None:
+    assert expand_paths(words, tables=False) == [Path(file) for file in files]
+
+
+def test_a_word_may_start_at_home(home: Path) -> None:
+    assert expand_paths(["~/in/*.jpg", "~/in/deep"], tables=False) == [home / "in/a.jpg", home / "in/deep/c.png"]
+    assert user_path("~/x") == home / "x"
+    assert user_path("~no-such-user/x") == Path("~no-such-user/x")
+    assert expand_paths(["~no-such-user/x.png"], tables=False) == [Path("~no-such-user/x.png")]
+
+
+@pytest.mark.usefixtures("home")
+def test_tables_are_for_models_of_tables_alone() -> None:
+    assert expand_paths(["x.csv", "y.tsv", "*.csv"], tables=True) == [Path("x.csv"), Path("y.tsv"), Path("x.csv")]
+    with pytest.raises(
+        InputError, match=r"x.csv: is a CSV table; the model was trained on pictures; give matching input"
+    ):
+        expand_paths(["in", "x.csv"], tables=False)
+    with pytest.raises(InputError, match=r"in/b.png: is not a CSV table; the model was trained on rows of a CSV table"):
+        expand_paths(["x.csv", "in/b.png"], tables=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "PATH: no input given; name files, folders or patterns, or pass --files-from"),
+        (["in", "empty"], "empty: a folder without pictures; give another folder"),
+        (["in/*.bmp"], r"in/\*.bmp: the pattern matches nothing; check it"),
+        (["x" * 300], r"x: cannot be read \(file name too long\); check the path"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_words_that_name_nothing_are_refused(words: list[str], line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        expand_paths(words, tables=False)
+
+
+@pytest.mark.parametrize("text", ["a.png\nin/b c.png\n", "\n a.png \r\n\r\nin/b c.png", "\ufeffa.png\nin/b c.png"])
+def test_a_list_is_read_line_by_line(text: str, home: Path) -> None:
+    (home / "list.txt").write_bytes(text.encode())
+    assert read_list("~/list.txt") == ["a.png", "in/b c.png"]
+    assert read_list(str(home / "list.txt")) == ["a.png", "in/b c.png"]
+
+
+def test_a_list_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a.png\n\nb.png\n"))
+    assert read_list("-") == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("source", ["-", "bad.txt"])
+def test_a_list_that_is_not_utf_8_is_refused(source: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "bad.txt").write_bytes(b"\xff.png\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff.png\n"), encoding="utf-8"))
+    with pytest.raises(InputError, match=rf"--files-from: {source} cannot be read \(not UTF-8\); check the path"):
+        read_list(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("none.txt", "no such file or directory"), ("in", "is a directory"), ("~nobody-here/x", "no such")],
+)
+@pytest.mark.usefixtures("home")
+def test_a_list_that_cannot_be_opened_is_named(source: str, reason: str) -> None:
+    with pytest.raises(InputError, match=rf"--files-from: {source} cannot be read \({reason}"):
+        read_list(source)

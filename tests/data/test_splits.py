@@ -1,0 +1,134 @@
+"""Splits: a partition, stratified, and a function of seed and samples alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from dlnotes_cli.data.splits import complete_parts, hold_out, limited
+from dlnotes_cli.errors import InputError
+
+Ints = NDArray[np.int64]
+
+
+def labels_of(at_least: int) -> st.SearchStrategy[Ints]:
+    lists = st.lists(st.integers(0, 6), min_size=at_least, max_size=120)
+    return lists.map(lambda values: np.array(values, np.int64))
+
+
+LABELS = labels_of(at_least=1)
+FRACTIONS = st.floats(0.01, 0.99)
+SEEDS = st.integers(0, 2**53)
+
+
+def counts(labels: Ints, indices: Ints) -> Ints:
+    return np.bincount(labels[indices], minlength=7)
+
+
+@given(labels=LABELS, fraction=FRACTIONS, seed=SEEDS)
+def test_a_held_out_part_is_stratified_and_loses_nothing(labels: Ints, fraction: float, seed: int) -> None:
+    kept, held = hold_out(np.arange(len(labels)), labels, fraction, seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(len(labels)))
+    assert (np.diff(kept) > 0).all()
+    assert (np.diff(held) > 0).all()
+    assert len(held) == round(len(labels) * fraction)
+    assert (np.abs(counts(labels, held) - np.bincount(labels, minlength=7) * fraction) < 1).all()
+
+
+@given(labels=LABELS, fraction=FRACTIONS, seed=SEEDS, shuffle=st.randoms(use_true_random=False))
+def test_a_split_does_not_depend_on_the_order_of_its_indices(
+    labels: Ints, fraction: float, seed: int, shuffle: np.random.Generator
+) -> None:
+    shuffled = list(range(len(labels)))
+    shuffle.shuffle(shuffled)
+    split, again = (
+        hold_out(indices, labels, fraction, seed) for indices in (np.arange(len(labels)), np.array(shuffled))
+    )
+    for part, same in zip(split, again, strict=True):
+        np.testing.assert_array_equal(part, same)
+
+
+def test_seeds_differ_and_each_repeats() -> None:
+    labels = np.repeat(np.arange(3), 40)
+    held = [hold_out(np.arange(120), labels, 0.25, seed)[1].tolist() for seed in (0, 1, 0)]
+    assert held[0] == held[2]
+    assert held[0] != held[1]
+
+
+def test_every_sample_is_drawn_equally_often() -> None:
+    labels = np.array([0] * 10 + [1] * 10)
+    drawn = np.zeros(20)
+    for seed in range(400):
+        drawn[hold_out(np.arange(20), labels, 0.3, seed)[1]] += 1
+    assert (np.abs(drawn - 120) < 5 * np.sqrt(400 * 0.3 * 0.7)).all()
+
+
+def test_many_classes_are_split_in_a_moment() -> None:
+    labels = np.arange(200_000) // 2
+    kept, held = hold_out(np.arange(200_000), labels, 0.5, 0)
+    np.testing.assert_array_equal(labels[kept], np.arange(100_000))
+    np.testing.assert_array_equal(labels[held], np.arange(100_000))
+
+
+@given(labels=labels_of(at_least=20), seed=SEEDS)
+def test_data_without_parts_gives_three(labels: Ints, seed: int) -> None:
+    everything = {"all": np.arange(len(labels))}
+    parts = complete_parts(everything, labels, seed=seed, val_split=0.2, test_split=0.25)
+    assert list(parts) == ["train", "val", "test"]
+    np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(len(labels)))
+    assert len(parts["test"]) == round(len(labels) * 0.25)
+    assert len(parts["val"]) == round((len(labels) - len(parts["test"])) * 0.2)
+
+
+def split(parts: dict[str, Ints], labels: Ints, val: float = 0.2, test: float = 0.5) -> dict[str, Ints]:
+    return complete_parts(parts, labels, seed=3, val_split=val, test_split=test)
+
+
+def test_named_parts_stay_as_they_are() -> None:
+    labels = np.tile(np.arange(2), 20)
+    train, val, test = np.arange(20), np.arange(20, 30), np.arange(30, 40)
+    whole = split({"test": test, "val": val, "train": train}, labels)
+    assert list(whole) == ["train", "val", "test"]
+    assert [whole[name] is part for name, part in (("train", train), ("val", val), ("test", test))] == [True] * 3
+    assert list(split({"train": train, "val": val}, labels)) == ["train", "val"]
+    taken_out = split({"train": train, "test": test}, labels)
+    assert taken_out["test"] is test
+    assert [len(taken_out[name]) for name in ("train", "val")] == [16, 4]
+    np.testing.assert_array_equal(np.sort(np.concatenate([taken_out["train"], taken_out["val"]])), train)
+
+
+def test_a_part_without_samples_is_refused_with_its_option() -> None:
+    labels = np.tile(np.arange(2), 5)
+    everything = {"all": np.arange(10)}
+    with pytest.raises(
+        InputError, match="--test-split: leaves 0 of 10 samples for test; give another --test-split or more"
+    ):
+        split(everything, labels, test=0.01)
+    with pytest.raises(InputError, match="--test-split: leaves 0 of 10 samples for train"):
+        split(everything, labels, test=0.99)
+    with pytest.raises(InputError, match="--val-split: leaves 0 of 10 samples for val"):
+        split(everything, labels, val=0.01)
+    with pytest.raises(InputError, match="--val-split: leaves 0 of 10 samples for train"):
+        split(everything, labels, val=0.99)
+
+
+def test_data_with_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(InputError, match="--data: has a part for val and test alone; add one to train on"):
+        split({"val": np.arange(2), "test": np.arange(2, 4)}, np.zeros(4, np.int64))
+
+
+@given(labels=LABELS, seed=SEEDS, data=st.data())
+def test_a_limit_is_kept_to_the_sample_and_stratified(labels: Ints, seed: int, data: st.DataObject) -> None:
+    indices = np.arange(len(labels))
+    limit = data.draw(st.integers(1, len(labels) + 5))
+    few = limited(indices, labels, limit, seed)
+    assert len(few) == min(limit, len(labels))
+    assert len(np.unique(few)) == len(few)
+    share = min(1.0, limit / len(labels))
+    assert (np.abs(counts(labels, few) - np.bincount(labels, minlength=7) * share) < 1).all()
+
+
+def test_no_limit_gives_the_same_indices() -> None:
+    indices = np.arange(5)
+    assert limited(indices, np.zeros(5, np.int64), None, 0) is indices

@@ -1,0 +1,170 @@
+"""The multi-layer perceptron: its size, its arithmetic, its first weights."""
+
+import math
+from collections.abc import Callable
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dlnotes_cli.configs.train_mlp import Activation
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp, initialise
+from dlnotes_cli.models.registry import count_parameters
+
+Floats = NDArray[np.float64]
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters"),
+    [
+        (MlpConfig(784, 10, (512, 512), dropout=0.2), 669_706),
+        (MlpConfig(784, 10, (512, 256)), 535_818),
+        (MlpConfig(784, 10, (512, 256), batch_norm=True), 536_586),
+        (MlpConfig(784, 10, (256, 128), dropout=0.2), 235_146),
+        (MlpConfig(784, 10, (256,), activation="sigmoid"), 203_530),
+        (MlpConfig(784, 10, (128, 64)), 109_386),
+        (MlpConfig(784, 10, (256, 128, 64)), 242_762),
+        (MlpConfig(784, 10, (512, 256, 128)), 567_434),
+        (MlpConfig(784, 10, (400, 200, 100)), 415_310),
+        (MlpConfig(4, 3, ()), 15),
+    ],
+)
+def test_parameters_of_the_courses_networks(config: MlpConfig, parameters: int) -> None:
+    with torch.device("meta"):
+        assert count_parameters(build_mlp(config)) == parameters
+
+
+def gelu(x: Floats) -> Floats:
+    return np.asarray([[v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in row] for row in x])
+
+
+FUNCTIONS: dict[Activation, Callable[[Floats], Floats]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "leaky-relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "gelu": gelu,
+}
+
+
+def test_every_activation_has_its_formula() -> None:
+    assert set(FUNCTIONS) == set(get_args(Activation))
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("activation", FUNCTIONS)
+def test_forward_against_plain_arithmetic(activation: Activation, *, batch_norm: bool) -> None:
+    torch.manual_seed(0)
+    network = build_mlp(MlpConfig(12, 4, (7, 5), activation, dropout=0.3, batch_norm=batch_norm))
+    for norm in (layer for layer in network if isinstance(layer, nn.BatchNorm1d)):
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            nn.init.normal_(tensor)  # type: ignore[arg-type]  # a running mean is there
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)  # type: ignore[arg-type]  # likewise
+    samples = torch.randn(6, 3, 2, 2)
+    weights = {name: tensor.double().numpy() for name, tensor in network.state_dict().items()}
+    x = samples.double().numpy().reshape(6, 12)
+    for i in (1, 2):
+        x = x @ weights[f"linear{i}.weight"].T
+        if batch_norm:
+            mean, variance = weights[f"norm{i}.running_mean"], weights[f"norm{i}.running_var"]
+            x = (x - mean) / np.sqrt(variance + 1e-5) * weights[f"norm{i}.weight"] + weights[f"norm{i}.bias"]
+        else:
+            x = x + weights[f"linear{i}.bias"]
+        x = FUNCTIONS[activation](x)
+    expected = x @ weights["output.weight"].T + weights["output.bias"]
+    with torch.no_grad():
+        np.testing.assert_allclose(network.eval()(samples), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_stand_in_the_order_that_the_documentation_says() -> None:
+    network = build_mlp(MlpConfig(4, 2, (3, 3), dropout=0.5, batch_norm=True))
+    names = [f"{kind}{i}" for i in (1, 2) for kind in ("linear", "norm", "activation", "dropout")]
+    assert [name for name, _ in network.named_children()] == ["flatten", *names, "output"]
+    plain = build_mlp(MlpConfig(4, 2, (3,)))
+    assert [name for name, _ in plain.named_children()] == ["flatten", "linear1", "activation1", "output"]
+
+
+def test_dropout_is_for_training_alone() -> None:
+    network = build_mlp(MlpConfig(4, 2, (2000,), dropout=0.25))
+    hidden: list[torch.Tensor] = []
+    network.get_submodule("dropout1").register_forward_hook(lambda *args: hidden.append(args[2]))
+    initialise(network, "ones")
+    x = torch.ones(1, 4)
+    network.train()(x)
+    network.eval()(x)
+    assert abs(float((hidden[0] == 0).float().mean()) - 0.25) < 0.05
+    assert hidden[0].unique().tolist() == pytest.approx([0, 4 / 0.75])
+    assert (hidden[1] == 4).all()
+
+
+# --- first weights -----------------------------------------------------------------------------------------------
+
+
+def weights_after(how: str, *, batch_norm: bool = False) -> nn.Sequential:
+    torch.manual_seed(1)
+    network = build_mlp(MlpConfig(100, 50, (400,), batch_norm=batch_norm))
+    initialise(network, how)  # type: ignore[arg-type]  # a column of the tests
+    return network
+
+
+def linear(network: nn.Sequential, name: str) -> nn.Linear:
+    layer = network.get_submodule(name)
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+@pytest.mark.parametrize(("how", "value"), [("zeros", 0.0), ("ones", 1.0)])
+def test_constant_weights(how: str, value: float) -> None:
+    network = weights_after(how)
+    for layer in (linear(network, "linear1"), linear(network, "output")):
+        assert (layer.weight == value).all()
+        assert (layer.bias == 0).all()
+
+
+@pytest.mark.parametrize("how", ["uniform", "normal"])
+def test_random_weights_have_the_spread_of_their_layer(how: str) -> None:
+    network = weights_after(how)
+    for layer, inputs in ((linear(network, "linear1"), 100), (linear(network, "output"), 400)):
+        y, weight = inputs**-0.5, layer.weight.detach()
+        count = weight.numel()
+        assert (layer.bias == 0).all()
+        deviation = y / math.sqrt(3) if how == "uniform" else y
+        assert abs(float(weight.mean())) < 5 * deviation / math.sqrt(count)
+        assert float(weight.std()) == pytest.approx(deviation, rel=0.03)
+        largest = float(weight.abs().max())
+        assert largest <= y if how == "uniform" else 3 * y < largest < 6 * y
+
+
+def test_the_default_stays_pytorchs_and_normalisation_is_never_touched() -> None:
+    torch.manual_seed(1)
+    plain = build_mlp(MlpConfig(100, 50, (400,)))
+    for name, tensor in weights_after("default").state_dict().items():
+        assert tensor.equal(plain.state_dict()[name])
+    norm = weights_after("zeros", batch_norm=True).get_submodule("norm1")
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert (norm.weight == 1).all()
+    assert (norm.bias == 0).all()
+
+
+# --- refusals and rules ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"inputs": 0}, {"inputs": -1}, {"classes": 0}, {"hidden": (5, 0)}, {"hidden": (1 << 40,)}, {"dropout": 1.0},
+     {"dropout": -0.1}, {"dropout": math.nan}],
+)  # fmt: skip
+def test_a_form_that_no_network_has_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"units|dropout"):
+        MlpConfig(**{"inputs": 4, "classes": 2, **change})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_bf16_is_for_wide_layers_in_large_batches() -> None:
+    wide, narrow, none = (MlpConfig(784, 10, hidden) for hidden in ((64, 256), (255,), ()))
+    assert bf16_pays(wide, 128)
+    assert not bf16_pays(wide, 127)
+    assert not bf16_pays(narrow, 1024)
+    assert not bf16_pays(none, 1024)

@@ -1,0 +1,101 @@
+"""The table of networks: closed, and strict about what a file says."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.models.registry import CLASSIFIERS, REGISTRY, build, build_empty, config_to_json, count_parameters
+
+STORED: dict[str, Any] = {
+    "inputs": 6, "classes": 3, "hidden": [5, 4], "activation": "tanh", "dropout": 0.5, "batch_norm": True
+}  # fmt: skip
+
+
+def test_the_table_is_closed() -> None:
+    assert set(CLASSIFIERS) <= set(REGISTRY)
+    assert "mlp" in CLASSIFIERS
+    for name in ("", "MLP", "torch.nn.Linear", "os.system"):
+        with pytest.raises(KeyError):
+            build_empty(name, STORED)
+
+
+CONFIGS = st.builds(
+    MlpConfig,
+    inputs=st.integers(1, 9),
+    classes=st.integers(1, 9),
+    hidden=st.lists(st.integers(1, 9), max_size=3).map(tuple),
+    activation=st.sampled_from(["relu", "sigmoid", "tanh", "leaky-relu", "gelu"]),
+    dropout=st.floats(0, 1, exclude_max=True),
+    batch_norm=st.booleans(),
+)
+
+
+@given(config=CONFIGS)
+def test_a_network_is_built_again_from_its_configuration(config: MlpConfig) -> None:
+    stored = json.loads(json.dumps(config_to_json(config), allow_nan=False))
+    empty, full = build_empty("mlp", stored), build("mlp", config)
+    assert {name: tensor.shape for name, tensor in empty.state_dict().items()} == {
+        name: tensor.shape for name, tensor in full.state_dict().items()
+    }
+    assert count_parameters(empty) == count_parameters(full)
+
+
+def test_an_empty_network_takes_no_memory_however_wide() -> None:
+    network = build_empty("mlp", STORED | {"inputs": 50_000_000, "hidden": [1_000_000] * 3})
+    assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())
+    assert count_parameters(network) > 10**13
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"inputs": "6"}, {"inputs": 6.0}, {"inputs": True}, {"inputs": None}, {"inputs": 0}, {"inputs": -6},
+    {"inputs": 10**30}, {"classes": 0}, {"classes": [3]}, {"classes": 1 << 40},
+    {"hidden": 5}, {"hidden": None}, {"hidden": "55"}, {"hidden": [0]}, {"hidden": [-5]}, {"hidden": [5.0]},
+    {"hidden": [True]}, {"hidden": [[5]]}, {"hidden": {"5": 5}}, {"hidden": [1 << 62] * 2}, {"hidden": [10**30]},
+    {"activation": "softmax"}, {"activation": None}, {"activation": []}, {"activation": "__import__"},
+    {"dropout": 1.0}, {"dropout": -0.5}, {"dropout": math.nan}, {"dropout": math.inf}, {"dropout": 1},
+    {"dropout": "0.5"}, {"batch_norm": 1}, {"batch_norm": None}, {"batch_norm": "yes"}, {"invented": 1},
+]  # fmt: skip
+BAD: list[Any] = [
+    *({name: value for name, value in STORED.items() if name != missing} for missing in ("inputs", "classes")),
+    *(STORED | change for change in CHANGES),
+    None, [], {}, 5, "mlp", [["inputs", 6]],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stored", BAD, ids=repr)
+def test_a_wrong_configuration_is_refused(stored: Any) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        build_empty("mlp", stored)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=4,
+)
+
+
+@given(name=st.sampled_from(list(STORED)), value=JSON)
+def test_whatever_stands_in_a_field_is_refused_in_one_of_three_ways(name: str, value: Any) -> None:
+    try:
+        network = build_empty("mlp", STORED | {name: value})
+    except (KeyError, TypeError, ValueError):
+        return
+    assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())
+
+
+def test_frozen_parameters_do_not_count() -> None:
+    network = build("mlp", MlpConfig(4, 2, (3,)))
+    assert count_parameters(network) == 23
+    for parameter in network.parameters():
+        parameter.requires_grad = False
+    assert count_parameters(network) == 0
+
+
+def test_a_configuration_as_json_is_plain() -> None:
+    assert config_to_json(MlpConfig(6, 3, (5, 4), "tanh", 0.5, batch_norm=True)) == STORED

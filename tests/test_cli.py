@@ -1,0 +1,111 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import Command, small_training
+
+from dlnotes_cli import __version__, cli
+from dlnotes_cli.tasks import train_mlp
+
+PROGRAM = [sys.executable, "-m", "dlnotes_cli"]
+
+
+def test_version_and_help(dlnotes: Command) -> None:
+    assert dlnotes("--version").out == f"dlnotes {__version__}\n"
+    for words in ((), ("--help",), ("-h",)):
+        outcome = dlnotes(*words)
+        assert outcome.code == 0
+        assert all(name in outcome.out for name in ("Train", "Use", "Inspect", "train-mlp", "evaluate", "doctor"))
+        assert outcome.err == ""
+    assert "list" in dlnotes("data").out
+
+
+def test_help_fits_80_columns_and_shows_groups_and_defaults(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = dlnotes("train-mlp", "-h").out
+    assert max(map(len, text.splitlines())) <= 80
+    positions = [text.index(f"─ {group} ─") for group in ("Data", "Model", "Training", "Output", "Device")]
+    assert positions == sorted(positions)
+    assert "[512,512]" in text
+    assert "$ dlnotes train-mlp" in text
+
+
+def test_a_bug_is_the_only_traceback(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(train_mlp, "train_mlp", broken)
+    outcome = dlnotes(*small_training(tmp_path / "run"))
+    assert outcome.code == 1
+    assert "Traceback" in outcome.err
+    assert "dlnotes doctor --json" in outcome.err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_no_memory_is_told_in_one_line(
+    error: Exception, dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(train_mlp, "train_mlp", greedy)
+    outcome = dlnotes(*small_training(tmp_path / "run"))
+    assert outcome.code == 3
+    assert re.fullmatch(r"dlnotes: error: memory: not enough for this work; use .*\n", outcome.err)
+
+
+def test_debug_shows_the_traceback_of_an_error(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLNOTES_DEBUG", "1")
+    assert "Traceback" in dlnotes("evaluate", "gone").err
+
+
+def test_control_characters_in_names_are_escaped(dlnotes: Command) -> None:
+    outcome = dlnotes("predict", "a\nb\x1b[31m")
+    assert outcome.err.count("\n") == 1
+    assert r"a\x0ab\x1b[31m" in outcome.err
+
+
+@pytest.mark.parametrize("words", [["data", "info"], ["data", "list", "--json"], ["--help"]], ids=" ".join)
+def test_a_closed_pipe_ends_quietly(words: list[str]) -> None:
+    process = subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "20"}], ids=str
+)
+def test_terminals_of_all_kinds(environment: dict[str, str]) -> None:
+    done = subprocess.run([*PROGRAM, "data", "info"], capture_output=True, env=os.environ | environment, check=True)
+    assert b"\x1b" not in done.stdout
+    assert b"178" in done.stdout
+    assert done.stderr == b""
+
+
+def test_both_ways_to_start_the_program() -> None:
+    script = Path(sys.executable).parent / "dlnotes"
+    for command in ([str(script)], PROGRAM):
+        done = subprocess.run([*command, "data", "list", "--json"], capture_output=True, check=True)
+        assert json.loads(done.stdout)["command"] == "data list"
+
+
+def test_ctrl_c_outside_a_training_loop(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_mlp, "train_mlp", interrupted)
+    assert dlnotes(*small_training(tmp_path / "run")).code == 130
+
+    def terminated(_: object) -> None:
+        raise cli._TerminatedError
+
+    monkeypatch.setattr(train_mlp, "train_mlp", terminated)
+    assert dlnotes(*small_training(tmp_path / "run")).code == 143

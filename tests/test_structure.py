@@ -1,0 +1,177 @@
+"""The architecture as tests: layers, lazy imports, owners, and help for everything."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dlnotes_cli.cli import app
+from dlnotes_cli.configs.option import GROUPS
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "dlnotes_cli"
+LAYERS = [
+    {"errors", "output", "files", "stopping", "configs", "shapes", "kernels"},
+    {"device", "seeding"},
+    {"data", "models"},
+    {"training", "plots", "tasks"},
+    {"commands", "cli", "__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
+STANDARD_LIBRARY = set(sys.stdlib_module_names)
+
+
+def modules() -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+def area(path: Path) -> str:
+    """The name in LAYERS that a module belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
+    """Dotted names that a module imports, those for type checkers left out."""
+    tree = ast.parse(path.read_text())
+    checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    inside = {id(child) for node in checked for child in ast.walk(node)}
+    for node in tree.body if only_at_start else ast.walk(tree):
+        if id(node) in inside:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(path: Path) -> Iterator[str]:
+    for name in imported(path):
+        if name.startswith("dlnotes_cli.") and name != "dlnotes_cli.__version__":
+            yield name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_its_own_layer_and_below(path: Path) -> None:
+    level = LEVEL[area(path)]
+    for name in ours(path):
+        assert LEVEL[name] <= level, f"{area(path)} (layer {level}) imports {name} (layer {LEVEL[name]})"
+
+
+def test_data_and_models_do_not_know_each_other() -> None:
+    for path in modules():
+        if area(path) in {"data", "models"}:
+            assert not ({"data", "models"} - {area(path)}) & set(ours(path)), path
+
+
+def test_the_lowest_layer_is_the_standard_library() -> None:
+    for path in modules():
+        if LEVEL[area(path)] == 0:
+            outside = {name.split(".")[0] for name in imported(path)} - STANDARD_LIBRARY - {"dlnotes_cli"}
+            assert outside <= ({"rich"} if area(path) == "output" else set()), f"{path}: {outside}"
+
+
+def test_commands_and_the_lowest_layers_load_nothing_heavy_at_start() -> None:
+    for path in modules():
+        if area(path) in {"commands", "cli", "device", "seeding"} or LEVEL[area(path)] == 0:
+            heavy = {name.split(".")[0] for name in imported(path, only_at_start=True)} & HEAVY
+            assert not heavy, f"{path}: {heavy}"
+
+
+def test_package_files_import_nothing_of_weight() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        assert {name.split(".")[0] for name in imported(path)} <= {"importlib", "typing"}, path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "owners"),
+    [
+        (r"\bprint\(|sys\.stdout\.write", {"output.py"}),
+        (r"Image\.open\(", {"data/decode.py"}),
+        (r"torch\.cuda\.(?!get_rng|set_rng)|torch\.backends", {"device.py"}),
+        (r"sys\.exit|raise SystemExit", {"__main__.py"}),
+        (
+            r"os\.replace|\.write_bytes\(|(?<!files)\.write_text\(|open\([^)]*[\"']w|\.rename\(|\.unlink\(|os\.fsync",
+            {"files.py"},
+        ),
+        (
+            r"\bpickle\b(?! is)|(?<!safetensors\.)torch\.load|extractall|\beval\((?!\))|allow_pickle=True|yaml\.load",
+            set(),
+        ),
+        (r"torch\.save|safetensors\.torch", {"training/checkpoint.py"}),
+    ],
+    ids=["printing", "opening pictures", "devices", "exit", "writing", "unsafe loading", "model files"],
+)
+def test_each_thing_has_one_owner(pattern: str, owners: set[str]) -> None:
+    for path in modules():
+        code = "\n".join(
+            line for line in path.read_text().splitlines() if not line.strip().startswith(("#", '"', ">>>"))
+        )
+        if re.search(pattern, code):
+            assert str(path.relative_to(PACKAGE)) in owners, f"{path}: {re.search(pattern, code)}"
+
+
+def loaded_by(*words: str) -> set[str]:
+    """Top-level modules that the program has loaded when a command ends."""
+    script = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); print('LOADED', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--help", "--version", "train-mlp --help", "data list", "data info", "train-mlp --lr x", "conv-shape"],
+)
+def test_what_only_talks_loads_no_torch(words: str) -> None:
+    assert not {"torch", "torchvision", "matplotlib", "sklearn"} & loaded_by(*words.split())
+
+
+def test_training_loads_no_torchvision_and_no_scikit_learn(tmp_path: Path) -> None:
+    found = loaded_by("train-mlp", "--epochs", "1", "--limit", "64", "--hidden", "4", "--out", str(tmp_path / "run"))
+    assert not {"torchvision", "sklearn", "scipy"} & found
+
+
+def commands() -> "dict[str, object]":
+    import typer
+
+    found: dict[str, object] = {}
+
+    def walk(node: object, name: str) -> None:
+        for word, child in getattr(node, "commands", {}).items():
+            if hasattr(child, "commands"):
+                walk(child, f"{name}{word} ")
+            else:
+                found[f"{name}{word}"] = child
+
+    walk(typer.main.get_command(app), "")
+    return found
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_help_examples_and_a_readme_entry(name: str) -> None:
+    command = commands()[name]
+    text = str(command.help)  # type: ignore[attr-defined]  # Typer's own command class is private
+    examples = re.findall(r"\$ (dlnotes [^\[]+)\[", text)
+    assert len(examples) >= 2, text
+    assert all(example.split()[1:2] == name.split()[:1] for example in examples)
+    assert f"`{name}`" in (ROOT / "README.md").read_text()
+    for parameter in command.params:  # type: ignore[attr-defined]
+        if parameter.name != "help":
+            assert getattr(parameter, "help", ""), f"{name}: {parameter.name} has no help"
+            assert parameter.rich_help_panel in GROUPS
+
+
+def test_floors_of_the_dependencies_hold() -> None:
+    import tomllib
+    from importlib.metadata import version
+
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    for requirement in declared:
+        name, floor = requirement.split(">=")
+        have = [int(part) for part in re.findall(r"\d+", version(name))[:2]]
+        assert have >= [int(part) for part in floor.split(".")[:2]], requirement
