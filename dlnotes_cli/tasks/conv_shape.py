@@ -7,12 +7,12 @@ from typing import Any
 
 from dlnotes_cli.configs.conv_shape import ConvShapeConfig, shape
 from dlnotes_cli.errors import InputError
+from dlnotes_cli.shapes.course import remarks, rounding_remark
 from dlnotes_cli.shapes.layer import Layer, Shape
 from dlnotes_cli.shapes.networks import known_network
 from dlnotes_cli.shapes.parser import parse_layers
-from dlnotes_cli.shapes.remarks import remarks, rounding_remark
 from dlnotes_cli.shapes.report import Report, analyse
-from dlnotes_cli.shapes.solve import Setting, gram_sizes, settings_of, solve
+from dlnotes_cli.shapes.solver import Setting, gram_sizes, settings_of, solve
 from dlnotes_cli.shapes.windows import Slide
 
 MAX_BYTES = 4 * 2**20  # of a layer list; a thousand layers take 40 KB
@@ -52,20 +52,122 @@ def _stack(config: ConvShapeConfig) -> Answer:
 def _letters(config: ConvShapeConfig) -> Answer:
     """The course's two formulas: the size from W, F, S, P, and the parameters from K, F, D."""
     if config.kernel is None:
-        raise InputError("-F", "the filter's size is missing", "give W, F and, where they are not 1 and 0, S and P")
+        raise InputError("-F", "the size of the filter is missing", "give -W and -F, or -F, -K and -D")
+    if (config.filters is None) != (config.depth is None):
+        given, missing = ("-K", "-D") if config.depth is None else ("-D", "-K")
+        raise InputError(given, f"needs {missing}: the parameters are K*F*F*D + K", f"add {missing}")
     fields: dict[str, Any] = {}
     lines: list[str] = []
-    notes = ""
+    slide = None
     if config.width is not None:
-        slide = _letter_slide(config, config.width, config.kernel)
-        notes = rounding_remark(slide)
-        fields |= slide._asdict() | {"output": slide.output}
+        slide = _slide(config.width, config)
+        fields |= {"width": slide.size, "kernel": slide.kernel, "stride": slide.stride, "padding": slide.before}
+        fields["output"] = slide.output
         lines.append(slide.formula if config.explain else str(slide.output))
     if config.filters is not None and config.depth is not None:
-        count = config.filters * (config.kernel**2 * config.depth + 1)
-        text = f"({config.filters} * {config.kernel}*{config.kernel} * {config.depth}) + {config.filters} = {count}"
-        fields |= {"filters": config.filters, "depth": config.depth, "parameters": count}
-        lines.append(text if config.explain else f"{count} parameters")
+        count, formula = _parameters(config.filters, config.kernel, config.depth)
+        fields |= {"kernel": config.kernel, "filters": config.filters, "depth": config.depth, "parameters": count}
+        lines.append(formula if config.explain else f"{count} parameters")
     if not lines:
         raise InputError(config.letters[0], "is not enough for a formula", "give -W and -F, or -F, -K and -D")
-    return Answer(fields, tuple(lines), (notes,) if notes else ())
+    return Answer(fields, tuple(lines), tuple(filter(None, [slide and rounding_remark(slide)])))
+
+
+def _slide(width: int, config: ConvShapeConfig) -> Slide:
+    padding = config.padding or 0
+    slide = Slide(width, config.kernel or 1, config.stride or 1, padding, padding)
+    if slide.output < 1:
+        what = f"a filter of {slide.kernel} does not fit into {width + 2 * padding} (padding included): {slide.formula}"
+        raise InputError("-F", what, "use a smaller filter or more padding")
+    return slide
+
+
+def _parameters(filters: int, kernel: int, depth: int) -> tuple[int, str]:
+    count = filters * (kernel * kernel * depth + 1)
+    return count, f"({filters} * {kernel}*{kernel} * {depth}) + {filters} = {count}"
+
+
+def _solutions(config: ConvShapeConfig) -> Answer:
+    unknown, want = config.solve, config.want
+    if unknown is None or want is None:
+        raise InputError("--solve", "needs --want", "add --want")
+    settings = _settings(config)
+    found = solve(unknown, want, settings)
+    values = list(found.first(MAX_SOLUTIONS))
+    fields = {"solve": unknown, "want": want, "lowest": found.lowest, "highest": found.highest, "solutions": values}
+    lines = [f"{v}: {settings[0].having(unknown, v).axis.formula}" if config.explain else str(v) for v in values]
+    more = found.highest is None or found.highest > values[-1]
+    end = "so on without end" if found.highest is None else f"so on up to {found.highest}"
+    return Answer(fields, tuple(lines), (f"and {end}",) if more else ())
+
+
+def _settings(config: ConvShapeConfig) -> tuple[Setting, ...]:
+    """The kernel that is asked about, from the letters or from one layer."""
+    if not config.letters:
+        layers, size = _layers(config)
+        if len(layers) != 1:
+            raise InputError("--solve", f"looks at one layer, got {len(layers)}", "give one layer and its input")
+        return settings_of(layers[0], size)
+    if config.width is None:
+        raise InputError("--solve", "needs the size of the input", "add -W")
+    if config.kernel is None and config.solve != "kernel":
+        raise InputError("--solve", "needs the size of the filter", "add -F")
+    if config.solve != "output_padding" and getattr(config, str(config.solve)) is not None:
+        raise InputError("--solve", f"looks for the {config.solve}, which is given", "leave its letter out")
+    return (
+        Setting(
+            config.width,
+            kernel=config.kernel or 1,
+            stride=config.stride or 1,
+            padding=config.padding or 0,
+            is_transposed=config.solve == "output_padding",
+        ),
+    )
+
+
+def _layers(config: ConvShapeConfig) -> tuple[tuple[Layer, ...], Shape]:
+    """The stack, and the sample that goes into it."""
+    if config.arch is not None:
+        network = known_network(config.arch)
+        return parse_layers(network.layers), config.input or shape(network.input)
+    if config.file is not None:
+        return _read(config.file), _input(config)
+    if not config.layers:
+        raise InputError("LAYERS", "no layers", 'give layers such as "Conv2d(3, 10, 3)", --file or --arch')
+    pieces = [_read("-") if text == "-" else parse_layers(text) for text in config.layers]
+    return tuple(layer for piece in pieces for layer in piece), _input(config)
+
+
+def _input(config: ConvShapeConfig) -> Shape:
+    if config.input is None:
+        raise InputError("--input", "missing", "give the size of one sample, such as --input 3x32x32")
+    return config.input
+
+
+def _read(name: str) -> tuple[Layer, ...]:
+    """The layers of a file, or of stdin where `name` is `-`."""
+    source = "stdin" if name == "-" else str(Path(name).expanduser())
+    try:
+        if name == "-":
+            content = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(source).open("rb") as stream:
+                content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(source, f"cannot be read ({(error.strerror or 'error').lower()})", "check the path") from error
+    if len(content) > MAX_BYTES:
+        raise InputError(source, f"is longer than {MAX_BYTES:,} bytes", "give a layer list")
+    try:
+        return parse_layers(content.decode("utf-8-sig"), source)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{source}, line {line}", "not UTF-8 text", "give a file of PyTorch code") from error
+
+
+def _gram(size: Shape) -> dict[str, list[int]]:
+    vectorised, gram = gram_sizes(size)
+    return {"vectorised": list(vectorised), "gram": list(gram)}
+
+
+def _gram_lines(sizes: dict[str, list[int]]) -> tuple[str, ...]:
+    return tuple(f"{name} {'x'.join(map(str, size))}" for name, size in sizes.items())

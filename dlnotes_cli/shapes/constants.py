@@ -1,0 +1,75 @@
+"""Constants in Python's notation, computed without executing anything."""
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+_LARGEST = 2**200  # whole numbers on the way; a layer refuses what does not fit in 64 bits
+
+
+class NotConstantError(ValueError):
+    """An expression whose value is not written in it."""
+
+
+def constant(node: ast.expr) -> Any:
+    """The value of a literal, of a tuple or list of them, or of arithmetic on numbers.
+
+    Raises NotConstantError for names, calls and anything else that would have to be run, and for numbers that are too
+    large to be meant.
+
+    >>> constant(ast.parse("(16 * 5 * 5, 'same', -1)", mode="eval").body)
+    (400, 'same', -1)
+    """
+    match node:
+        case ast.Constant(int() | float() | str() | None as value):
+            return _bounded(value)
+        case ast.Tuple(elements):
+            return tuple(map(constant, elements))
+        case ast.List(elements):
+            return list(map(constant, elements))
+        case ast.UnaryOp(sign, operand) if type(sign) in _OPERATORS:
+            return _computed(sign, operand)
+        case ast.BinOp(left, sign, right) if type(sign) in _OPERATORS:
+            return _computed(sign, left, right)
+        case ast.Call(ast.Name("float"), [ast.Constant("inf" | "-inf" as value)], []):
+            return float(value)
+        case _:
+            raise NotConstantError("is not a constant")
+
+
+def _computed(sign: ast.operator | ast.unaryop, *operands: ast.expr) -> Any:
+    numbers = [constant(operand) for operand in operands]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise NotConstantError("is not arithmetic on numbers")
+    try:
+        return _bounded(_OPERATORS[type(sign)](*numbers))
+    except (ZeroDivisionError, OverflowError) as error:
+        raise NotConstantError(f"cannot be computed ({error})") from error
+
+
+def _power(base: float, exponent: float) -> Any:
+    if isinstance(base, int) and base.bit_length() * abs(exponent) > _LARGEST.bit_length():
+        raise NotConstantError("is too large")
+    return base**exponent
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise NotConstantError("is too large")
+    if isinstance(value, complex):  # a root of a negative number
+        raise NotConstantError("is not a real number")
+    return value
+
+
+_OPERATORS: dict[type[ast.operator | ast.unaryop], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+}

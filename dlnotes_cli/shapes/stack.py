@@ -1,0 +1,93 @@
+"""A stack of layers applied to an input: the shape, parameters and cost after each, and what each position sees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from dlnotes_cli.errors import InputError
+from dlnotes_cli.shapes.arguments import bind
+from dlnotes_cli.shapes.catalogue import kind_of
+from dlnotes_cli.shapes.layer import Effect, Layer, RefusedError, Shape, check_size, dims, shortened
+from dlnotes_cli.shapes.sight import Sight
+from dlnotes_cli.shapes.windows import Slide, Transposed
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer and what it did; shapes are those of one sample, counts those of one sample too.
+
+    `macs` are multiply-adds without the bias, whose additions are `bias_adds`; `flops` are 2 * `macs`.
+    """
+
+    layer: Layer
+    input: Shape
+    output: Shape
+    effect: Effect
+    sight: Sight
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations without the bias: a multiplication and an addition for each multiply-add."""
+        return 2 * self.effect.macs
+
+    @property
+    def values(self) -> int:
+        """How many numbers come out."""
+        return prod(self.output)
+
+    @property
+    def slides(self) -> tuple[Slide | Transposed, ...]:
+        """The sliding windows of a convolution or pooling layer, one for each axis."""
+        return self.effect.slides
+
+
+def trace(layers: Sequence[Layer], shape: Shape) -> tuple[Step, ...]:
+    """Apply layers one after the other to one sample of `shape`, which has no batch dimension.
+
+    The answer is what PyTorch gives for a batch of one in evaluation mode. Raises InputError, which names the layer,
+    where PyTorch refuses, where nothing would be left, or where a layer would use up the batch dimension.
+
+    >>> from dlnotes_cli.shapes.parser import parse_layers
+    >>> steps = trace(parse_layers("Conv2d(3, 10, 3); MaxPool2d(4, 4)"), (3, 130, 130))
+    >>> [step.output for step in steps], sum(step.effect.parameters for step in steps)
+    ([(10, 128, 128), (10, 32, 32)], 280)
+    """
+    steps: list[Step] = []
+    batched = (1, *shape)
+    sight = Sight.first(shape)
+    for position, layer in enumerate(layers, 1):
+        try:
+            _check_order(layer, steps)
+            effect = apply(layer, batched)
+        except RefusedError as error:
+            raise InputError(where(position, layer), error.what, error.fix) from error
+        sight = sight.after(effect.reach)
+        steps.append(Step(layer, batched[1:], effect.output[1:], effect, sight))
+        batched = effect.output
+    return tuple(steps)
+
+
+def apply(layer: Layer, batched: Shape) -> Effect:
+    """What one layer does to a batch of one; raises RefusedError where PyTorch refuses."""
+    kind = kind_of(layer.name)
+    effect = kind.rule(bind(layer, kind.signature), batched)
+    check_size("an output", effect.output)
+    if effect.output[0] != 1:
+        what = f"reads the batch as channels, since {dims(batched[1:])} has none: {dims(effect.output)} comes out"
+        raise RefusedError(what, f"write the channels first: {dims(batched)}")
+    return effect
+
+
+def where(position: int, layer: Layer) -> str:
+    """How an error names a layer: its position, its place in a file, its text."""
+    return f"layer {position}{f' ({layer.place})' if layer.place else ''}, {shortened(layer.text)}"
+
+
+def _check_order(layer: Layer, steps: Sequence[Step]) -> None:
+    """Refuse what a layer cannot take from the one before it, whatever the shape."""
+    if steps and steps[-1].effect.is_pair:
+        raise RefusedError(
+            "gets an output and its indices from the layer before", "leave out return_indices=True there"
+        )
+    if layer.name == "Embedding" and not all(step.effect.is_view for step in steps):
+        raise RefusedError("takes indices, but the layers before give decimal numbers", "put it first")

@@ -1,0 +1,87 @@
+"""Shapes, parameters, buffers, multiply-adds and refusals against real modules, for every kind of layer."""
+
+import inspect
+import re
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from shapes.drawn_layers import CONFIGURATIONS, EVERY, RECURRENT, Shape
+from shapes.torch_oracle import Truth, ask_torch
+from torch import nn
+
+from dlnotes_cli.errors import InputError
+from dlnotes_cli.shapes import analyse
+from dlnotes_cli.shapes.catalogue import kinds
+
+
+def ask_us(text: str, shape: Shape) -> Truth | str:
+    try:
+        report = analyse(text, shape)
+    except InputError as error:
+        return str(error)
+    states = tuple(size for _, size in report.steps[0].effect.states)
+    return Truth((1, *report.output), report.parameters, report.buffers, report.macs, states)
+
+
+def check(text: str, shape: Shape) -> None:
+    """Hold our answer against torch's.
+
+    Three answers of torch's are refused on purpose: a tensor with nothing in it; one in which the batch dimension has
+    become something else, as where a layer reads it as channels; and fewer channels than were asked for, which a lazy
+    transposed convolution gives, having skipped its check of the groups.
+    """
+    ours, truth = ask_us(text, shape), ask_torch(text, shape)
+    if isinstance(truth, str) or 0 in truth.shape or is_on_purpose(text, shape, truth):
+        event("refused")
+        assert isinstance(ours, str), f"{text} on {shape}: torch says {truth}, we say {ours}"
+    else:
+        event("accepted")
+        assert ours == truth, f"{text} on {shape}: torch says {truth}, we say {ours}"
+
+
+def is_on_purpose(text: str, shape: Shape, truth: Truth) -> bool:
+    if text.startswith("LazyConvTranspose"):
+        asked = re.search(r"\((?:out_channels=)?(\d+)|out_channels=(\d+)", text)
+        rank = int(text[len("LazyConvTranspose")])
+        return asked is None or truth.shape[-rank - 1] != int(asked[1] or asked[2]) or truth.shape[0] != 1
+    if truth.shape[:1] != (1,):
+        return True
+    pair = ask_torch(text, shape, batch=2) if text.startswith("Flatten") else None
+    return isinstance(pair, Truth) and pair.shape[0] != 2
+
+
+RELAXED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+
+
+@settings(max_examples=800, deadline=None, suppress_health_check=RELAXED)
+@given(CONFIGURATIONS)
+def test_agrees_with_torch(layer: tuple[str, Shape]) -> None:
+    check(*layer)
+
+
+@pytest.mark.slow
+@settings(max_examples=2500, deadline=None, suppress_health_check=RELAXED)
+@given(CONFIGURATIONS)
+def test_agrees_with_torch_on_many_more(layer: tuple[str, Shape]) -> None:
+    check(*layer)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "Identity"])
+def test_signatures_are_those_of_torch(name: str) -> None:
+    module = getattr(nn, name)
+    if name in RECURRENT:
+        found = [
+            p for p in inspect.signature(nn.RNNBase.__init__).parameters.values() if p.name not in {"self", "mode"}
+        ]
+        if name == "RNN":
+            found.insert(3, inspect.Parameter("nonlinearity", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="tanh"))
+    else:
+        found = [p for p in inspect.signature(module.__init__).parameters.values() if p.name != "self"]
+    words = []
+    for parameter in found:
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and "*" not in words:
+            words.append("*")
+        has_default = parameter.default is not inspect.Parameter.empty
+        words.append(f"{parameter.name}={parameter.default!r}" if has_default else parameter.name)
+    plain = [word for word in words if not word.startswith(("_", "args", "kwargs"))]
+    assert kinds()[name].signature == ", ".join(plain)
