@@ -66,8 +66,15 @@ NOTEBOOKS = (
 )
 
 
-def network() -> nn.Sequential:
-    """The notebooks' net."""
+def plain_network() -> nn.Sequential:
+    """The notebooks' net, as they write it."""
+    torch.manual_seed(0)
+    hidden = [nn.Linear(784, 512), nn.ReLU(), nn.Dropout(0.2), nn.Linear(512, 512), nn.ReLU(), nn.Dropout(0.2)]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(512, 10))
+
+
+def our_network() -> nn.Sequential:
+    """The same net as `train-mlp` builds it."""
     torch.manual_seed(0)
     return build_mlp(MlpConfig(784, 10, (512, 512), dropout=0.2))
 
@@ -77,7 +84,7 @@ def notebook_loop(notebook: Notebook, root: Path) -> Callable[[], None]:
     loader = DataLoader(FashionMNIST(str(root), transform=notebook.transform), batch_size=BATCH, shuffle=True)
 
     def run() -> None:
-        net = network().train()
+        net = plain_network().train()
         optimizer = notebook.plain_optimizer(net, fused=False)
         total = 0.0
         for x, y in loader:
@@ -94,7 +101,7 @@ def tensor_loop(notebook: Notebook, pixels: torch.Tensor, labels: torch.Tensor) 
     """The practical limit: slices of one tensor, the fused optimiser, and nothing else."""
 
     def run() -> None:
-        net = network().train()
+        net = plain_network().train()
         optimizer = notebook.plain_optimizer(net, fused=True)
         for chunk in torch.randperm(len(labels)).split(BATCH):
             loss = F.cross_entropy(net(pixels[chunk].float() / 255), labels[chunk])
@@ -120,7 +127,7 @@ def dlnotes_loop(notebook: Notebook, dataset: DataSet, machine: Machine) -> Call
     options = OptimizerOptions(notebook.optimizer, notebook.lr, 0.0, 0.0)
 
     def run() -> None:
-        job = JobWithoutValidation(config, network(), dataset, machine)
+        job = JobWithoutValidation(config, our_network(), dataset, machine)
         schedule = Schedule("constant", 1)
         horizon = Horizon(schedule, job.steps_per_epoch, None)
         optimizer = make_optimizer(job.network, options)

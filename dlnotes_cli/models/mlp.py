@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.configs.train_mlp import Activation, Initialisation
+from dlnotes_cli.models.dropout import Dropout
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -52,7 +53,7 @@ def build_mlp(config: MlpConfig) -> nn.Sequential:
             layers.append((f"norm{i}", nn.BatchNorm1d(units)))
         layers.append((f"activation{i}", _ACTIVATIONS[config.activation]()))
         if config.dropout:
-            layers.append((f"dropout{i}", nn.Dropout(config.dropout)))
+            layers.append((f"dropout{i}", Dropout(config.dropout)))
         width = units
     layers.append(("output", nn.Linear(width, config.classes)))
     return nn.Sequential(OrderedDict(layers))

@@ -2,7 +2,7 @@
 
 from dlnotes_cli.training.schedule import Schedule
 
-_AIM = 0.97  # part of the budget that the plan fills, so that a small slow-down does not overrun it
+_AIM = 0.95  # part of the budget that the plan fills, so that a small slow-down does not overrun it
 _GRACE = 1.05  # part of the budget at which a run ends even if its plan is not done
 
 

@@ -1,0 +1,48 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.models.dropout import Dropout
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.2, 0.5, 0.9])
+def test_the_share_dropped_is_p_in_every_place(p: float) -> None:
+    torch.manual_seed(0)
+    layer, x = Dropout(p).train(), torch.ones(4000, 5)
+    out = layer(x)
+    assert (out == 0).double().mean(dim=0).tolist() == pytest.approx([p] * 5, abs=0.03)
+    assert (out == 0).double().mean().item() == pytest.approx(p, abs=0.01)
+    assert out.mean().item() == pytest.approx(1.0, abs=0.05)
+    assert out[out > 0].tolist() == pytest.approx([1 / (1 - p)] * int((out > 0).sum()), rel=1e-3)
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=4))
+def test_any_shape_and_type(shape: list[int]) -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        out = Dropout(0.5).train()(torch.ones(shape, dtype=dtype))
+        assert (list(out.shape), out.dtype) == (shape, dtype)
+
+
+def test_the_gradient_passes_where_the_unit_is_kept() -> None:
+    x = torch.ones(64, 8, requires_grad=True)
+    out = Dropout(0.25).train()(x)
+    out.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, out.detach())
+
+
+def test_neighbouring_units_are_independent() -> None:
+    torch.manual_seed(1)
+    kept = (Dropout(0.5).train()(torch.ones(20000, 8)) > 0).double()
+    correlation = torch.corrcoef(kept.T) - torch.eye(8)
+    assert correlation.abs().max().item() < 0.03
+
+
+def test_evaluation_changes_nothing_and_draws_nothing() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    x = torch.randn(5, 5)
+    torch.set_rng_state(before)
+    assert torch.equal(Dropout(0.5).eval()(x), x)
+    assert torch.equal(torch.get_rng_state(), before)
