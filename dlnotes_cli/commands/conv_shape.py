@@ -14,7 +14,6 @@ from dlnotes_cli.configs.option import choices_of
 from dlnotes_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from dlnotes_cli.shapes.report import Report
     from dlnotes_cli.tasks.conv_shape import Answer
 
 EXAMPLES = (
@@ -23,15 +22,15 @@ EXAMPLES = (
 )
 _NARROWEST = 40  # columns of a terminal
 _LAYER_WIDTH = 40  # of a layer's text on a terminal
-_LEFT_OUT = ("start", "jump", "bias adds", "FLOPs", "activations", "field")  # first to last
+_LEFT_OUT = ("start", "jump", "bias adds", "FLOPs", "activations", "field", "MACs")  # first to last
 
 
 def conv_shape(config: ConvShapeConfig) -> None:
     """Shapes, parameters, cost, memory and receptive field of a stack of layers, without loading torch.
 
-    Layers: as PyTorch writes them, separated by ; or new lines, nn.Sequential too.
-    MACs: multiply-adds of convolutions, linear and recurrent layers. FLOPs: 2 x MACs.
-    Bias additions are counted apart; norms, activations and pooling count 0.
+    Layers: as in PyTorch, separated by ; or new lines; nn.Sequential too.
+    MACs: multiply-adds of convolutions, linear and recurrent layers.
+    FLOPs: 2 x MACs. Bias additions are counted apart, everything else as 0.
     Field: input positions that one output sees, along each axis.
     Jump: their distance from output to output. Start: the first one's centre.
     Inference memory: weights and the largest input and output of one layer.
@@ -58,10 +57,7 @@ def _show(answer: "Answer", config: ConvShapeConfig) -> None:
     elif config.csv:
         output.raw(_csv(answer.fields))
     else:
-        if answer.report is not None:
-            for line in _stack_lines(answer.report, explained=config.explain):
-                output.line(line)
-        for line in answer.lines:
+        for line in (*_stack_lines(answer.fields), *answer.lines):
             output.line(line)
 
 
@@ -80,10 +76,10 @@ def _bare(value: Any) -> str:
 
 
 def _csv(fields: dict[str, Any]) -> str:
-    rows = [{"position": index, **layer} for index, layer in enumerate(fields.get("layers", []), 1)]
     import csv
     import io
 
+    rows = [{"position": index, **layer} for index, layer in enumerate(fields.get("layers", []), 1)]
     if not rows:
         raise InputError("--csv", "has a row for each layer, and there is none", "use --json")
     columns = [name for name in rows[0] if name not in {"hidden", "cell", "formulas"}]
@@ -94,13 +90,16 @@ def _csv(fields: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def _stack_lines(report: "Report", *, explained: bool) -> Iterator[str]:
-    fields = report.fields(explained=explained)
-    yield from _table([_row(index, layer) for index, layer in enumerate(fields["layers"], 1)])
-    for index, layer in enumerate(fields["layers"] if explained else [], 1):
-        yield ""
-        yield f"{index}  {layer['layer']}"
-        yield from (f"   {name}: {formula}" for name, formula in layer["formulas"].items())
+def _stack_lines(fields: dict[str, Any]) -> Iterator[str]:
+    """The table of a stack, the formulas where they were asked for, and the totals."""
+    layers = fields.get("layers")
+    if not layers:
+        return
+    yield from _table([_row(index, layer) for index, layer in enumerate(layers, 1)])
+    for index, layer in enumerate(layers, 1):
+        if layer.get("formulas"):
+            yield from ("", f"{index}  {layer['layer']}")
+            yield from (f"   {name}: {formula}" for name, formula in layer["formulas"].items())
     yield ""
     yield from _totals(fields)
 

@@ -96,6 +96,8 @@ class ConvShapeConfig(VoiceOptions, LetterOptions, StackOptions):
             raise InputError(
                 self.letters[0], "asks about one filter, without --input and layers", "leave out one or the other"
             )
+        if self.gram and (self.letters or self.solve):
+            raise InputError("--gram", "asks about a shape or a stack", "give --input, and layers if you like")
         if (self.solve is None) != (self.want is None):
             given, missing = ("--solve", "--want") if self.want is None else ("--want", "--solve")
             raise InputError(given, f"needs {missing}", f"add {missing}")

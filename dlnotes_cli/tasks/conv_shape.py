@@ -1,17 +1,17 @@
 """`conv-shape`: from options to an answer."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dlnotes_cli.configs.conv_shape import ConvShapeConfig, shape
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes.course import remarks, rounding_remark
-from dlnotes_cli.shapes.layer import Layer, Shape
+from dlnotes_cli.shapes.layer import Layer, Shape, dims
 from dlnotes_cli.shapes.networks import known_network
 from dlnotes_cli.shapes.parser import parse_layers
-from dlnotes_cli.shapes.report import Report, analyse
+from dlnotes_cli.shapes.report import analyse
 from dlnotes_cli.shapes.solver import Setting, gram_sizes, settings_of, solve
 from dlnotes_cli.shapes.windows import Slide
 
@@ -21,12 +21,11 @@ MAX_SOLUTIONS = 10_000
 
 @dataclass(frozen=True)
 class Answer:
-    """What was asked: values for JSON, lines for a person, remarks, and the stack where there is one."""
+    """What was asked: values for JSON, lines for a person beside the table of a stack, and remarks."""
 
     fields: dict[str, Any]
     lines: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    report: Report | None = None
 
 
 def conv_shape(config: ConvShapeConfig) -> Answer:
@@ -36,17 +35,25 @@ def conv_shape(config: ConvShapeConfig) -> Answer:
     if config.letters:
         return _letters(config)
     if config.gram and not config.has_stack:
-        sizes = _gram(_input(config))
-        return Answer({"input": list(_input(config)), **sizes}, _gram_lines(sizes))
+        return _gram(_input(config), {"input": list(_input(config))}, explained=config.explain)
     return _stack(config)
 
 
 def _stack(config: ConvShapeConfig) -> Answer:
     layers, size = _layers(config)
     report = analyse(layers, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
-    sizes = _gram(report.output) if config.gram else {}
-    fields = report.fields(explained=config.explain) | sizes
-    return Answer(fields, _gram_lines(sizes), tuple(remarks(report)), report)
+    answer = Answer(report.fields(explained=config.explain))
+    if config.gram:
+        answer = _gram(report.output, answer.fields, explained=config.explain)
+    return replace(answer, remarks=tuple(remarks(report)))
+
+
+def _gram(size: Shape, fields: dict[str, Any], *, explained: bool) -> Answer:
+    """Lesson 6: a feature map as a matrix of channels and positions, and the Gram matrix of its channels."""
+    vectorised, gram = gram_sizes(size)
+    how = f": {'*'.join(map(str, size[1:]))} = {vectorised[1]}" if explained else ""
+    fields = fields | {"vectorised": list(vectorised), "gram": list(gram)}
+    return Answer(fields, (f"vectorised  {dims(vectorised)}{how}", f"gram        {dims(gram)}"))
 
 
 def _letters(config: ConvShapeConfig) -> Answer:
@@ -56,35 +63,36 @@ def _letters(config: ConvShapeConfig) -> Answer:
     if (config.filters is None) != (config.depth is None):
         given, missing = ("-K", "-D") if config.depth is None else ("-D", "-K")
         raise InputError(given, f"needs {missing}: the parameters are K*F*F*D + K", f"add {missing}")
-    fields: dict[str, Any] = {}
-    lines: list[str] = []
-    slide = None
-    if config.width is not None:
-        slide = _slide(config.width, config)
-        fields |= {"width": slide.size, "kernel": slide.kernel, "stride": slide.stride, "padding": slide.before}
-        fields["output"] = slide.output
-        lines.append(slide.formula if config.explain else str(slide.output))
-    if config.filters is not None and config.depth is not None:
-        count, formula = _parameters(config.filters, config.kernel, config.depth)
-        fields |= {"kernel": config.kernel, "filters": config.filters, "depth": config.depth, "parameters": count}
-        lines.append(formula if config.explain else f"{count} parameters")
-    if not lines:
+    answers = [
+        _size(config.width, config) if config.width is not None else None,
+        _parameters(config.filters, config.kernel, config.depth) if config.filters and config.depth else None,
+    ]
+    found = [answer for answer in answers if answer is not None]
+    if not found:
         raise InputError(config.letters[0], "is not enough for a formula", "give -W and -F, or -F, -K and -D")
-    return Answer(fields, tuple(lines), tuple(filter(None, [slide and rounding_remark(slide)])))
+    fields = {name: value for answer in found for name, value in answer.fields.items() if name != "formulas"}
+    formulas = {name: text for answer in found for name, text in answer.fields["formulas"].items()}
+    lines = tuple(formulas.values()) if config.explain else tuple(line for answer in found for line in answer.lines)
+    notes = tuple(note for answer in found for note in answer.remarks)
+    return Answer({**fields, "formulas": formulas} if config.explain else fields, lines, notes)
 
 
-def _slide(width: int, config: ConvShapeConfig) -> Slide:
+def _size(width: int, config: ConvShapeConfig) -> Answer:
     padding = config.padding or 0
     slide = Slide(width, config.kernel or 1, config.stride or 1, padding, padding)
     if slide.output < 1:
         what = f"a filter of {slide.kernel} does not fit into {width + 2 * padding} (padding included): {slide.formula}"
         raise InputError("-F", what, "use a smaller filter or more padding")
-    return slide
+    letters = {"width": width, "kernel": slide.kernel, "stride": slide.stride, "padding": padding}
+    fields = {**letters, "output": slide.output, "formulas": {"size": slide.formula}}
+    return Answer(fields, (str(slide.output),), tuple(filter(None, [rounding_remark(slide)])))
 
 
-def _parameters(filters: int, kernel: int, depth: int) -> tuple[int, str]:
+def _parameters(filters: int, kernel: int, depth: int) -> Answer:
     count = filters * (kernel * kernel * depth + 1)
-    return count, f"({filters} * {kernel}*{kernel} * {depth}) + {filters} = {count}"
+    formula = f"({filters} * {kernel}*{kernel} * {depth}) + {filters} = {count}"
+    letters = {"kernel": kernel, "filters": filters, "depth": depth}
+    return Answer({**letters, "parameters": count, "formulas": {"parameters": formula}}, (f"{count} parameters",))
 
 
 def _solutions(config: ConvShapeConfig) -> Answer:
@@ -149,7 +157,7 @@ def _read(name: str) -> tuple[Layer, ...]:
     source = "stdin" if name == "-" else str(Path(name).expanduser())
     try:
         if name == "-":
-            content = sys.stdin.buffer.read(MAX_BYTES + 1)
+            content = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""  # None where it is closed
         else:
             with Path(source).open("rb") as stream:
                 content = stream.read(MAX_BYTES + 1)
@@ -162,12 +170,3 @@ def _read(name: str) -> tuple[Layer, ...]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"{source}, line {line}", "not UTF-8 text", "give a file of PyTorch code") from error
-
-
-def _gram(size: Shape) -> dict[str, list[int]]:
-    vectorised, gram = gram_sizes(size)
-    return {"vectorised": list(vectorised), "gram": list(gram)}
-
-
-def _gram_lines(sizes: dict[str, list[int]]) -> tuple[str, ...]:
-    return tuple(f"{name} {'x'.join(map(str, size))}" for name, size in sizes.items())

@@ -1,0 +1,107 @@
+"""`conv-shape` against a script that asks torchinfo the same, whole processes, alternating.
+
+The script imports torch, builds the layers and prints their output shape and parameters, as `conv-shape --field` does.
+Then `conv-shape` against the same program running a command that does nothing, and a list of a thousand layers.
+torchinfo is no dependency of the project: `pip install torchinfo` (1.8.0).
+
+    python benchmarks/conv_shape.py [--repeats 9] [--json FILE]
+"""
+
+import argparse
+import sys
+import tempfile
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from measure import DLNOTES, Report, alternating, whole_process
+
+from dlnotes_cli.shapes import known_network
+
+QUIZ = "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)"
+STACKS = {"quiz of lesson 5": ("3x130x130", QUIZ), "notes-cnn": known_network("notes-cnn")}
+SCRIPT = """
+import sys
+from torch import nn
+from torchinfo import summary
+
+size = (1, *map(int, sys.argv[1].split("x")))
+network = nn.Sequential({layers})
+found = summary(network, size, verbose=0)
+print(*found.summary_list[-1].output_size[1:], found.total_params)
+"""
+NOTHING = "from dlnotes_cli.cli import app, main; app.command('nothing')(lambda: None); main(['nothing'])"
+
+
+def peer(size: str, layers: str) -> list[str]:
+    """The command of a script that asks torchinfo about a stack."""
+    calls = [call.strip() for line in layers.splitlines() for call in line.split(";")]
+    return [sys.executable, "-c", SCRIPT.format(layers=", ".join(f"nn.{call}" for call in calls if call)), size]
+
+
+def ours(size: str, layers: str, field: str) -> list[str]:
+    """The command of the same question to `conv-shape`."""
+    return [*DLNOTES, "conv-shape", "--input", size, layers, "--field", field]
+
+
+def check_answers(size: str, layers: str) -> None:
+    """Both sides must say the same."""
+    theirs = whole_process(peer(size, layers)).out.split()
+    shape, parameters = (whole_process(ours(size, layers, field)).out.strip() for field in ("output", "parameters"))
+    if [*shape.split("x"), parameters] != theirs:
+        raise SystemExit(f"{layers}: torchinfo says {theirs}, conv-shape {shape} and {parameters}")
+
+
+def measure_peer(report: Report, repeats: int) -> None:
+    """Each stack on both sides."""
+    for name, (size, layers) in STACKS.items():
+        check_answers(size, layers)
+        command = ours(size, layers, "output")
+        sides = {"torchinfo": partial(whole_process, peer(size, layers)), "dlnotes": partial(whole_process, command)}
+        seconds = alternating(sides, repeats)
+        report.add(f"{name}: torchinfo script", seconds["torchinfo"], "s", n=repeats)
+        shown = f"dlnotes conv-shape --input {size} '{' '.join(layers.split())}' --field output"
+        report.add(f"{name}: dlnotes", seconds["dlnotes"], "s", target="< 0.3", n=repeats, command=shown)
+        report.add(
+            f"{name}: torchinfo / dlnotes", seconds["torchinfo"] / seconds["dlnotes"], "times", target=">= 5", n=repeats
+        )
+
+
+def measure_start(report: Report, repeats: int) -> None:
+    """What the command costs beyond starting the program, and what a thousand layers cost beyond four."""
+    size, layers = STACKS["quiz of lesson 5"]
+    with tempfile.TemporaryDirectory() as folder:
+        net = Path(folder) / "net.py"
+        net.write_text("nn.Conv2d(3, 3, 3, padding=1),\nnn.ReLU(),\n" * 500)
+        sides = {
+            "nothing": [sys.executable, "-c", NOTHING],
+            "quiz": [*DLNOTES, "conv-shape", "--input", size, layers],
+            "letters": [*DLNOTES, "conv-shape", "-W", "130", "-F", "3"],
+            "thousand": [*DLNOTES, "conv-shape", "--input", "3x130x130", "--file", str(net)],
+            "help": [*DLNOTES, "conv-shape", "--help"],
+        }
+        seconds = alternating({name: partial(whole_process, command) for name, command in sides.items()}, repeats)
+    report.add("a command that does nothing", seconds["nothing"], "s", n=repeats)
+    report.add("quiz of lesson 5, with its table", seconds["quiz"], "s", target="< 0.3", n=repeats)
+    report.add("quiz: beyond doing nothing", seconds["quiz"] - seconds["nothing"], "s", target="<= 0.05", n=repeats)
+    report.add("-W 130 -F 3", seconds["letters"], "s", target="< 0.3", n=repeats)
+    report.add("1,000 layers: beyond four", seconds["thousand"] - seconds["quiz"], "s", target="<= 0.3", n=repeats)
+    report.add("conv-shape --help", seconds["help"], "s", target="< 0.3", n=repeats)
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if find_spec("torchinfo") is None:
+        raise SystemExit("torchinfo is not installed: pip install torchinfo")
+    report = Report("conv-shape", threads=1)
+    measure_peer(report, options.repeats)
+    measure_start(report, options.repeats)
+    report.close(options.json)
+
+
+if __name__ == "__main__":
+    main()

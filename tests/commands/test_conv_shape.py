@@ -1,0 +1,387 @@
+"""`dlnotes conv-shape` from the outside: every way to ask, every form of answer, every refusal."""
+
+import csv
+import io
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from builders import Command
+
+QUIZ = ("Conv2d(3, 10, 3)", "MaxPool2d(4, 4)", "Conv2d(10, 20, 5, padding=2)", "MaxPool2d(2, 2)")
+ASK = ("conv-shape", "--input", "3x130x130")
+ROWS = [
+    ("", "layer", "output", "parameters", "MACs", "FLOPs", "bias adds", "activations", "field", "jump", "start"),
+    ("1", QUIZ[0], "10x128x128", "280", "4,423,680", "8,847,360", "163,840", "640.0 KiB", "3", "1", "1.5"),
+    ("2", QUIZ[1], "10x32x32", "0", "0", "0", "0", "40.0 KiB", "6", "4", "3"),
+    ("3", QUIZ[2], "20x32x32", "5,020", "5,120,000", "10,240,000", "20,480", "80.0 KiB", "22", "4", "3"),
+    ("4", QUIZ[3], "20x16x16", "0", "0", "0", "0", "20.0 KiB", "26", "8", "5"),
+]
+LINE = "{:>1}  {:<28}  {:<10}  {:>10}  {:>9}  {:>10}  {:>9}  {:>11}  {:>5}  {:>4}  {:>5}\n"
+TOTALS = """
+output      20x16x16 = 5,120 values
+parameters  5,300, buffers 0
+cost        9,543,680 MACs = 19,087,360 FLOPs, and 184,320 bias additions
+memory      858.8 KiB for inference, 1.0 MiB for training (adam, float32, batch of 1)
+"""
+TABLE = "".join(LINE.format(*row) for row in ROWS) + TOTALS
+
+
+def give_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_table(dlnotes: Command) -> None:
+    outcome = dlnotes(*ASK, *QUIZ)
+    assert outcome.code == 0
+    assert outcome.out == TABLE
+    notes = outcome.err.splitlines()
+    assert len(notes) == 2
+    assert "5,120 'parameters'" in notes[0]
+    assert "the parameters are 5,300" in notes[0]
+
+
+def test_table_columns_add_up(dlnotes: Command) -> None:
+    lines = dlnotes("conv-shape", "--arch", "vgg16").out.splitlines()
+    rows = [line.split() for line in lines[1 : lines.index("")]]
+    parameters = sum(int(row[-9].replace(",", "")) for row in rows)  # from the right, since a layer's text has spaces
+    assert f"parameters  {parameters:,}, buffers 0" in lines
+
+
+def test_json(dlnotes: Command) -> None:
+    outcome = dlnotes(*ASK, *QUIZ, "--json", "-q")
+    answer = json.loads(outcome.out)
+    assert (answer["schema_version"], answer["command"]) == (1, "conv-shape")
+    assert answer["input"] == [3, 130, 130]
+    assert answer["output"] == [20, 16, 16]
+    assert (answer["parameters"], answer["macs"], answer["flops"], answer["bias_adds"]) == (
+        5300,
+        9543680,
+        19087360,
+        184320,
+    )
+    assert answer["memory"]["training_bytes"] > answer["memory"]["inference_bytes"] > 0
+    assert [layer["layer"] for layer in answer["layers"]] == list(QUIZ)
+    assert answer["layers"][0] == {
+        "layer": "Conv2d(3, 10, 3)",
+        "output": [10, 128, 128],
+        "parameters": 280,
+        "buffers": 0,
+        "macs": 4423680,
+        "flops": 8847360,
+        "bias_adds": 163840,
+        "activation_bytes": 655360,
+        "receptive_field": [3, 3],
+        "jump": [1, 1],
+        "start": [1.5, 1.5],
+    }
+    assert outcome.err == ""
+
+
+def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
+    words = ("conv-shape", "--arch", "lenet5", "--batch", 2)
+    rows = list(csv.DictReader(io.StringIO(dlnotes(*words, "--csv").out)))
+    layers = json.loads(dlnotes(*words, "--json").out)["layers"]
+    assert [row["position"] for row in rows] == [str(index) for index in range(1, len(layers) + 1)]
+    for row, layer in zip(rows, layers, strict=True):
+        for name, value in layer.items():
+            shown = "x".join(map(str, value)) if isinstance(value, list) else str(value)
+            assert row[name] == ("" if value is None else shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((*ASK, *QUIZ, "--field", "output"), "20x16x16"),
+        ((*ASK, *QUIZ, "--field", "values"), "5120"),
+        ((*ASK, *QUIZ, "--field", "parameters"), "5300"),
+        ((*ASK, *QUIZ, "--field", "receptive_field"), "26x26"),
+        ((*ASK, *QUIZ, "--field", "training_bytes", "--optimizer", "sgd"), "1043920"),
+        ((*ASK, *QUIZ, "--field", "gram", "--gram"), "20x20"),
+        (("conv-shape", "--input", "5x4", "LSTM(4, 2)", "--field", "jump"), "null"),
+        (("conv-shape", "--input", "1x28x28", "Flatten()", "--field", "output"), "784"),
+        (("conv-shape", "-W", 130, "-F", 3, "--field", "output"), "128"),
+        (("conv-shape", "--arch", "alexnet", "--field", "parameters"), "61100840"),
+        (("conv-shape", "--arch", "vgg16", "--field", "parameters"), "138357544"),
+        (("conv-shape", "--arch", "vgg19", "--field", "parameters"), "143667240"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else value,
+)
+def test_one_field_bare(words: tuple[object, ...], expected: str, dlnotes: Command) -> None:
+    assert dlnotes(*words).out == f"{expected}\n"
+
+
+@pytest.mark.parametrize("form", ["one text", "file", "stdin", "file on stdin", "mixed"])
+def test_where_layers_come_from(form: str, dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.py"
+    path.write_text("model = nn.Sequential(\n    " + ",\n    ".join(f"nn.{layer}" for layer in QUIZ) + ",\n)\n")
+    give_stdin(monkeypatch, "\n".join(QUIZ[2:] if form == "mixed" else QUIZ).encode())
+    words = {
+        "one text": ("; ".join(QUIZ),),
+        "file": ("--file", path),
+        "stdin": ("-",),
+        "file on stdin": ("--file", "-"),
+        "mixed": (*QUIZ[:2], "-"),
+    }[form]
+    assert dlnotes(*ASK, *words).out == TABLE
+
+
+def test_explain(dlnotes: Command) -> None:
+    out = dlnotes(*ASK, *QUIZ, "--explain").out
+    assert "   size: floor((130 - 3 + 2*0) / 1) + 1 = 128\n" in out
+    assert "   parameters: (20 * 5*5 * 10) + 20 = 5020\n" in out
+    assert "   receptive field: 22 + (2 - 1)*4 = 26\n" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("-W 130 -F 3 -S 1 -P 0", "128\n"),
+        ("-W 130 -F 3", "128\n"),
+        ("-W 130 -F 3 -S 1 -P 0 -K 10 -D 3", "128\n280 parameters\n"),
+        ("-F 3 -K 10 -D 3", "280 parameters\n"),
+        ("--width 32 --kernel 5 --padding 2 --explain", "floor((32 - 5 + 2*2) / 1) + 1 = 32\n"),
+        ("-F 3 -K 10 -D 3 --explain", "(10 * 3*3 * 3) + 10 = 280\n"),
+        ("-W 130 -F 3 --solve padding --want 130", "1\n"),
+        ("-W 128 -F 4 --solve stride --want 32", "4\n"),
+        ("-W 128 -S 4 --solve kernel --want 32", "1\n2\n3\n4\n"),
+        ("-W 16 -F 3 -S 2 -P 1 --solve output_padding --want 32", "1\n"),
+        ("-W 130 -F 3 --solve padding --want 130 --explain", "1: floor((130 - 3 + 2*1) / 1) + 1 = 130\n"),
+        ("--input 20x8x8 --gram", "vectorised  20x64\ngram        20x20\n"),
+        ("--input 20x8x8 --gram --explain", "vectorised  20x64: 8*8 = 64\ngram        20x20\n"),
+    ],
+)
+def test_quick_questions(words: str, expected: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", *words.split())
+    assert (outcome.code, outcome.out, outcome.err) == (0, expected, "")
+
+
+def test_letters_without_a_whole_answer_say_so(dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", "-W", 5, "-F", 2, "-S", 2)
+    assert outcome.out == "2\n"
+    assert outcome.err.count("\n") == 1
+    assert "no floor: (5 - 2 + 2*0) / 2 + 1 = 2.5" in outcome.err
+
+
+def test_solving_a_layer(dlnotes: Command) -> None:
+    layer = "ConvTranspose2d(8, 4, 3, stride=2, padding=1)"
+    words = ("conv-shape", "--input", "8x16x16", layer, "--solve", "output_padding", "--want", 32)
+    assert dlnotes(*words).out == "1\n"
+    answer = json.loads(dlnotes(*words, "--json").out)
+    assert (answer["solve"], answer["want"], answer["solutions"]) == ("output_padding", 32, [1])
+
+
+def test_solutions_without_end(dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", "-W", 8, "-F", 3, "--solve", "stride", "--want", 1)
+    assert outcome.out.splitlines()[:2] == ["6", "7"]
+    assert outcome.err == "dlnotes: note: and so on without end\n"
+
+
+def test_letters_as_json(dlnotes: Command) -> None:
+    answer = json.loads(dlnotes("conv-shape", *["-W", "130", "-F", "3", "-K", "10", "-D", "3", "--json"]).out)
+    assert (answer["output"], answer["parameters"]) == (128, 280)
+
+
+def test_hidden_state_of_lesson_7(dlnotes: Command) -> None:
+    words = ("conv-shape", "--input", "5x100", "--batch", 3, "GRU(100, 20, batch_first=True)")
+    assert "states      layer 1: hidden 1x3x20\n" in dlnotes(*words).out
+    assert json.loads(dlnotes(*words, "--json").out)["layers"][0]["hidden"] == [1, 3, 20]
+
+
+def test_a_narrow_terminal_gets_a_narrow_table(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    for columns in (100, 80, 60, 40):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        table = dlnotes(*ASK, *QUIZ).out.partition("\n\n")[0]
+        assert max(map(len, table.splitlines())) <= columns
+        assert "20x16x16" in table
+
+
+REFUSED = [
+    (
+        ("--input", "3x32x32", "Conv2D(3, 8, 3)"),
+        "layer 1, Conv2D(3, 8, 3): unknown layer 'Conv2D'; did you mean Conv2d?",
+    ),
+    (
+        ("--input", "3x32x32", "ReLU()", "Conv2d(3, 8, 3, paddin=1)"),
+        "layer 2, Conv2d(3, 8, 3, paddin=1): no argument 'paddin'; did you mean 'padding'?",
+    ),
+    (("--input", "3x32x32", "Conv2d(4, 8, 3)"), "layer 1, Conv2d(4, 8, 3): takes 4 channels, got 3"),
+    (
+        ("--input", "32x32x3", "Conv2d(3, 8, 3)"),
+        "takes 3 channels, got 32 (the first of 32x32x3); channels come first: 3x32x32",
+    ),
+    (
+        ("--input", "3x4x4", "Conv2d(3, 8, 7)"),
+        "a kernel that covers 7 does not fit into 4 (padding included): floor((4 - 7 + 2*0) / 1) + 1 = -2",
+    ),
+    (("--input", "3x8x8", "Conv2d(3, 8, 3, dilation=4, padding=0)"), "floor((8 - 4*(3 - 1) - 1 + 2*0) / 1) + 1 = 0"),
+    (("--input", "3x4x4", "Conv2d(3, 8, 3, padding='same', stride=2)"), "padding='same' does not go with stride=2"),
+    (("--input", "3x4x4", "Conv2d(3, 8, 3, groups=2)"), "in_channels=3 does not divide by groups=2"),
+    (
+        ("--input", "3x4x4", "ConvTranspose2d(3, 8, 3, stride=2, output_padding=2)"),
+        "output_padding=2 is not below stride=2 or dilation=1",
+    ),
+    (("--input", "3x4x4", "Conv2d(3, 8, -3)"), "kernel_size=-3 is below 1"),
+    (("--input", "3x4x4", "Conv2d(3, 8, 10**30)"), "kernel_size does not fit in 64 bits"),
+    (("--input", "3x4x4", "Conv2d(3, 8, 9999999999999)"), "larger than 64 bits can address"),
+    (("--input", "3x4x4", "Linear(48, 10)"), "takes 48 values, got 4 (the last of 3x4x4); put Flatten() before it"),
+    (
+        ("--input", "28x28", "Conv2d(1, 8, 3)"),
+        "since 28x28 has none: 8x26x26 comes out; write the channels first: 1x28x28",
+    ),
+    (("--input", "3x4x4", "Conv2d(3, 8"), "Conv2d(3, 8: not a layer list: '(' was never closed"),
+    (("--input", "3x4x4", "os.system('true')"), "os.system('true'): 'os.system' is not a layer"),
+    (("--input", "3x4x4", ""), "layers: no layers"),
+    (("--input", "3x4x4"), "LAYERS: no layers"),
+    (
+        ("--input", "3x4x4", "MaxPool2d(2, return_indices=True)", "ReLU()"),
+        "layer 2, ReLU(): gets an output and its indices",
+    ),
+    (("--input", "3x8", "Linear(8, 4)", "Embedding(9, 2)"), "layer 2, Embedding(9, 2): takes indices"),
+    (("--input", "0x4x4", "ReLU()"), "--input: '0x4x4' is not a shape"),
+    (("--input", "3xax4", "ReLU()"), "--input: '3xax4' is not a shape"),
+    (("--input", "9" * 30, "ReLU()"), "is not a shape"),
+    (("--input", "3037000500x3037000500", "ReLU()"), "larger than 64 bits can address"),
+    (("ReLU()",), "--input: missing"),
+    (("--arch", "vgg20"), "--arch: unknown value 'vgg20'; did you mean 'vgg19'?"),
+    (("--arch", "vgg19", "ReLU()"), "--arch: does not go with LAYERS"),
+    (("--input", "3x4x4", "ReLU()", "--json", "--csv"), "--csv: does not go with --json"),
+    (("--input", "3x4x4", "ReLU()", "--field", "gram"), "--field: 'gram' is not part of this answer"),
+    (("--input", "3x4x4", "ReLU()", "--batch", "0"), "--batch: 0 is out of range"),
+    (("--input", "3x4x4", "ReLU()", "--dtype", "float8"), "--dtype: unknown value 'float8'"),
+    (("--input", "20", "--gram"), "--gram: 20 has no space"),
+    (("-W", "130"), "-F: the size of the filter is missing"),
+    (("-F", "3"), "-F: is not enough for a formula"),
+    (("-W", "3", "-F", "5"), "-F: a filter of 5 does not fit into 3"),
+    (("-W", "130", "-F", "3", "-K", "10"), "-K: needs -D"),
+    (("-W", "130", "-F", "3", "-S", "0"), "--stride: 0 is out of range"),
+    (("-W", "130", "-F", "x"), "--kernel: 'x' is not a whole number"),
+    (("-W", "130", "-F", "3", "ReLU()"), "-W: asks about one filter"),
+    (("-W", "130", "-F", "3", "--csv"), "--csv: has a row for each layer, and there is none"),
+    (("-W", "130", "-F", "3", "--gram"), "--gram: asks about a shape or a stack"),
+    (("-W", "130", "-F", "3", "--solve", "padding"), "--solve: needs --want"),
+    (("-W", "130", "-F", "3", "--want", "3"), "--want: needs --solve"),
+    (("-F", "3", "--solve", "padding", "--want", "3"), "--solve: needs the size of the input; add -W"),
+    (("-W", "130", "--solve", "padding", "--want", "3"), "--solve: needs the size of the filter; add -F"),
+    (
+        ("-W", "130", "-F", "3", "-P", "1", "--solve", "padding", "--want", "130"),
+        "--solve: looks for the padding, which is given",
+    ),
+    (
+        ("-W", "130", "-F", "3", "--solve", "padding", "--want", "129"),
+        "--want: no padding gives 129; padding=0 gives 128, padding=1 gives 130",
+    ),
+    (
+        ("--input", "3x9x9", "ReLU()", "Conv2d(3, 8, 3)", "--solve", "padding", "--want", "9"),
+        "--solve: looks at one layer, got 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_bad_input_is_one_line(words: tuple[str, ...], complaint: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", *words)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("dlnotes: error: ")
+    assert outcome.err.count("\n") == 1
+    assert complaint in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "no layers"),
+        (b"import os\nos.system('true')\n", "net.py, line 2: 'os.system' is not a layer"),
+        (b"ReLU()\nprint('x')\n", "net.py, line 2), print('x'): unknown layer 'print'"),
+        (b"ReLU()\nConv2d(3, 8, \xff)\n", "net.py, line 2: not UTF-8 text"),
+        (b"#" * (4 * 2**20 + 1), "is longer than 4,194,304 bytes"),
+        (b"ReLU()\nx = lambda: 3\n", "net.py, line 2: 'lambda: 3' is not a layer"),
+        (b"ReLU()\n\n\nConv2d(4, 8, 3)\n", "net.py, line 4), Conv2d(4, 8, 3): takes 4 channels, got 3"),
+    ],
+)
+def test_bad_files_are_one_line(content: bytes, complaint: str, dlnotes: Command, tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_bytes(content)
+    outcome = dlnotes("conv-shape", "--input", "3x8x8", "--file", path)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert complaint in outcome.err
+
+
+@pytest.mark.parametrize("name", ["missing.py", ".", "/dev/zero"])
+def test_unreadable_files(name: str, dlnotes: Command, tmp_path: Path) -> None:
+    outcome = dlnotes("conv-shape", "--input", "3x8x8", "--file", tmp_path / name)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_empty_stdin(content: bytes, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_stdin(monkeypatch, content)
+    outcome = dlnotes("conv-shape", "--input", "3x8x8", "-")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == "dlnotes: error: stdin: no layers; list layers such as Conv2d(3, 10, 3)\n"
+
+
+def test_closed_stdin(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert dlnotes("conv-shape", "--input", "3x8x8", "-").code == 2
+
+
+def test_help_defines_what_is_counted(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = dlnotes("conv-shape", "--help").out
+    assert max(map(len, text.splitlines())) <= 80
+    for words in ("MACs: multiply-adds", "FLOPs: 2 x MACs", "Bias additions are counted apart", "Training memory:"):
+        assert words in text
+
+
+IMPORTS = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); print('LOADED', *sys.modules)"
+
+
+@pytest.mark.parametrize(
+    "words", [(*ASK, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--arch", "vgg19")]
+)
+def test_nothing_heavy_is_imported(words: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS, *words], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
+    assert not {"torch", "torchvision", "numpy", "PIL", "rich", "matplotlib", "sklearn"} & loaded
+
+
+def test_the_arithmetic_needs_no_typer() -> None:
+    script = (
+        "import sys; from dlnotes_cli.shapes import analyse, solve; analyse('ReLU()', (3,)); "
+        "print(*(name for name in ('typer', 'torch', 'numpy', 'pydantic') if name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+NOTHING = "from dlnotes_cli.cli import app, main; app.command('nothing')(lambda: None); main(['nothing'])"
+
+
+@pytest.mark.slow
+def test_is_instant(tmp_path: Path) -> None:
+    net = tmp_path / "net.py"
+    net.write_text("nn.Conv2d(3, 3, 3, padding=1),\nnn.ReLU(),\n" * 500)
+    program = [sys.executable, "-m", "dlnotes_cli"]
+    commands = {
+        "nothing": [sys.executable, "-c", NOTHING],
+        "quiz": [*program, *ASK, *QUIZ],
+        "thousand": [*program, "conv-shape", "--input", "3x32x32", "--file", str(net)],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(9):
+        for name, command in commands.items():
+            started = time.perf_counter()
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            seconds[name].append(time.perf_counter() - started)
+    best = {name: statistics.median(values) for name, values in seconds.items()}
+    assert best["quiz"] < 0.3
+    assert best["quiz"] - best["nothing"] < 0.05
+    assert best["thousand"] - best["quiz"] < 0.3
