@@ -2,16 +2,18 @@
 
 The script imports torch, builds the layers and prints their output shape and parameters, as `conv-shape --field` does.
 Then `conv-shape` against the same program running a command that does nothing, and a list of a thousand layers.
-torchinfo is no dependency of the project: `pip install torchinfo` (1.8.0).
+torchinfo is no dependency of the project; give it an environment of its own:
 
-    python benchmarks/conv_shape.py [--repeats 9] [--json FILE]
+    python3 -m venv /tmp/torchinfo && /tmp/torchinfo/bin/pip install torch numpy torchinfo
+    python benchmarks/conv_shape.py --peer /tmp/torchinfo/bin/python [--repeats 9] [--json FILE]
+
+Without `--peer`, that half is left out.
 """
 
 import argparse
 import sys
 import tempfile
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from measure import DLNOTES, Report, alternating, whole_process
@@ -33,10 +35,10 @@ print(*found.summary_list[-1].output_size[1:], found.total_params)
 NOTHING = "from dlnotes_cli.cli import app, main; app.command('nothing')(lambda: None); main(['nothing'])"
 
 
-def peer(size: str, layers: str) -> list[str]:
+def torchinfo(python: str, size: str, layers: str) -> list[str]:
     """The command of a script that asks torchinfo about a stack."""
     calls = [call.strip() for line in layers.splitlines() for call in line.split(";")]
-    return [sys.executable, "-c", SCRIPT.format(layers=", ".join(f"nn.{call}" for call in calls if call)), size]
+    return [python, "-c", SCRIPT.format(layers=", ".join(f"nn.{call}" for call in calls if call)), size]
 
 
 def ours(size: str, layers: str, field: str) -> list[str]:
@@ -44,20 +46,20 @@ def ours(size: str, layers: str, field: str) -> list[str]:
     return [*DLNOTES, "conv-shape", "--input", size, layers, "--field", field]
 
 
-def check_answers(size: str, layers: str) -> None:
+def check_answers(python: str, size: str, layers: str) -> None:
     """Both sides must say the same."""
-    theirs = whole_process(peer(size, layers)).out.split()
+    theirs = whole_process(torchinfo(python, size, layers)).out.split()
     shape, parameters = (whole_process(ours(size, layers, field)).out.strip() for field in ("output", "parameters"))
     if [*shape.split("x"), parameters] != theirs:
         raise SystemExit(f"{layers}: torchinfo says {theirs}, conv-shape {shape} and {parameters}")
 
 
-def measure_peer(report: Report, repeats: int) -> None:
+def measure_peer(report: Report, python: str, repeats: int) -> None:
     """Each stack on both sides."""
     for name, (size, layers) in STACKS.items():
-        check_answers(size, layers)
-        command = ours(size, layers, "output")
-        sides = {"torchinfo": partial(whole_process, peer(size, layers)), "dlnotes": partial(whole_process, command)}
+        check_answers(python, size, layers)
+        commands = {"torchinfo": torchinfo(python, size, layers), "dlnotes": ours(size, layers, "output")}
+        sides = {side: partial(whole_process, command) for side, command in commands.items()}
         seconds = alternating(sides, repeats)
         report.add(f"{name}: torchinfo script", seconds["torchinfo"], "s", n=repeats)
         shown = f"dlnotes conv-shape --input {size} '{' '.join(layers.split())}' --field output"
@@ -92,13 +94,13 @@ def measure_start(report: Report, repeats: int) -> None:
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has torch and torchinfo")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if find_spec("torchinfo") is None:
-        raise SystemExit("torchinfo is not installed: pip install torchinfo")
     report = Report("conv-shape", threads=1)
-    measure_peer(report, options.repeats)
+    if options.peer:
+        measure_peer(report, options.peer, options.repeats)
     measure_start(report, options.repeats)
     report.close(options.json)
 

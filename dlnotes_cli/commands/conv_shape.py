@@ -12,6 +12,7 @@ from dlnotes_cli.commands.binding import add_command
 from dlnotes_cli.configs.conv_shape import ConvShapeConfig
 from dlnotes_cli.configs.option import choices_of
 from dlnotes_cli.errors import InputError
+from dlnotes_cli.shapes.layer import shortened
 
 if TYPE_CHECKING:
     from dlnotes_cli.tasks.conv_shape import Answer
@@ -29,6 +30,10 @@ def conv_shape(config: ConvShapeConfig) -> None:
     """Shapes, parameters, cost, memory and receptive field of a stack of layers, without loading torch.
 
     Layers: as in PyTorch, separated by ; or new lines; nn.Sequential too.
+    Known: Conv, ConvTranspose, pooling, padding, normalisation, activations,
+    Linear, Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold,
+    Embedding, RNN, LSTM, GRU, Identity; the Lazy ones too.
+    Parameters: what training changes; buffers, such as running means, apart.
     MACs: multiply-adds of convolutions, linear and recurrent layers.
     FLOPs: 2 x MACs. Bias additions are counted apart, everything else as 0.
     Field: input positions that one output sees, along each axis.
@@ -65,7 +70,8 @@ def _field(fields: dict[str, Any], name: str) -> Any:
     found = {**fields.get("memory", {}), **fields}
     if name not in found:
         known = [choice for choice in choices_of(ConvShapeConfig, "field") if choice in found]
-        raise InputError("--field", f"'{name}' is not part of this answer", f"choose from {', '.join(known)}")
+        fix = f"choose from {', '.join(known)}" if known else "use --json"
+        raise InputError("--field", f"'{name}' is not part of this answer", fix)
     return found[name]
 
 
@@ -107,7 +113,7 @@ def _stack_lines(fields: dict[str, Any]) -> Iterator[str]:
 def _row(index: int, layer: dict[str, Any]) -> dict[str, str]:
     return {
         "": str(index),
-        "layer": layer["layer"],
+        "layer": shortened(layer["layer"]),
         "output": _bare(layer["output"]),
         "parameters": f"{layer['parameters']:,}",
         "MACs": f"{layer['macs']:,}",
@@ -122,8 +128,6 @@ def _row(index: int, layer: dict[str, Any]) -> dict[str, str]:
 
 def _table(rows: Sequence[dict[str, str]]) -> Iterator[str]:
     """Aligned columns, numbers to the right."""
-    from dlnotes_cli.shapes.layer import shortened
-
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     if sys.stdout.isatty():
         widths = _fitted(widths, max(shutil.get_terminal_size().columns, _NARROWEST))
@@ -151,18 +155,18 @@ def _aligned(row: dict[str, str], widths: dict[str, int]) -> str:
 
 def _totals(fields: dict[str, Any]) -> Iterator[str]:
     memory = fields["memory"]
-    yield f"output      {_bare(fields['output'])} = {fields['values']:,} values"
+    sizes = f"{_bare(fields['output'])} = " if len(fields["output"]) > 1 else ""
+    yield f"output      {sizes}{fields['values']:,} values"
     for index, layer in enumerate(fields["layers"], 1):
         states = [f"{name} {_bare(layer[name])}" for name in ("hidden", "cell") if name in layer]
         if states:
             yield f"states      layer {index}: {', '.join(states)}"
     yield f"parameters  {fields['parameters']:,}, buffers {fields['buffers']:,}"
-    yield f"cost        {fields['macs']:,} MACs = {fields['flops']:,} FLOPs, and {fields['bias_adds']:,} bias additions"
+    yield f"cost        {fields['macs']:,} MACs = {fields['flops']:,} FLOPs"
+    yield f"            and {fields['bias_adds']:,} bias additions"
     inference, training = _bytes(memory["inference_bytes"]), _bytes(memory["training_bytes"])
-    yield (
-        f"memory      {inference} for inference, {training} for training "
-        f"({fields['optimizer']}, {fields['dtype']}, batch of {fields['batch']:,})"
-    )
+    yield f"memory      {inference} for inference, {training} for training"
+    yield f"            ({fields['optimizer']}, {fields['dtype']}, batch of {fields['batch']:,})"
 
 
 def _axes(values: list[int | float] | None) -> str:

@@ -35,7 +35,7 @@ class StackOptions(Config):
     """What is asked about: a stack of layers and its input."""
 
     layers: tuple[str, ...] = option(
-        (), "Layers as PyTorch writes them; - reads stdin.", group=MODEL, is_argument=True, metavar="LAYERS…"
+        (), "Layers as PyTorch writes them; - reads stdin.", group=MODEL, is_argument=True, metavar="LAYERS"
     )
     file: str | None = option(
         None, "Read the layers from a file of PyTorch code, never run; - is stdin.", group=MODEL, metavar="PATH|-"
@@ -96,6 +96,8 @@ class ConvShapeConfig(VoiceOptions, LetterOptions, StackOptions):
             raise InputError(
                 self.letters[0], "asks about one filter, without --input and layers", "leave out one or the other"
             )
+        if self.solve and (self.filters or self.depth):
+            raise InputError("-K" if self.filters else "-D", "has no part in --solve", "leave it out")
         if self.gram and (self.letters or self.solve):
             raise InputError("--gram", "asks about a shape or a stack", "give --input, and layers if you like")
         if (self.solve is None) != (self.want is None):

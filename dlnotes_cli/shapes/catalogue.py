@@ -63,7 +63,7 @@ def kind_of(name: str) -> Kind:
     found = kinds().get(name)
     if found is None:
         near = difflib.get_close_matches(name, kinds(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "see --help for the layers that are known"
+        hint = f"did you mean {near[0]}?" if near else "layers are named as in torch.nn; --help lists them"
         raise RefusedError(f"unknown layer '{name}'", hint)
     return found
 

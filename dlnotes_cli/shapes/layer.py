@@ -12,25 +12,31 @@ Reach = tuple[Window, ...] | Literal["same", "flat", "whole", "lost"]  # how an 
 SPACES = {1: "CxL", 2: "CxHxW", 3: "CxDxHxW"}
 INT64 = 2**63 - 1
 MAX_BYTES = INT64  # of one tensor of four-byte numbers, as torch's storage allows
+RESIDUAL = "Residual"  # a layer of ours whose positional arguments are layers
+MOST_WORDS = 240  # characters of an error's part, whatever was written
 
 
 class RefusedError(Exception):
     """A layer that PyTorch would refuse: what is wrong, and what to write instead."""
 
     def __init__(self, what: str, fix: str = "") -> None:
-        self.what, self.fix = what, fix
+        self.what, self.fix = shortened(what, MOST_WORDS), shortened(fix, MOST_WORDS)
         super().__init__(what)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One call as written, `Conv2d(3, 10, kernel_size=3)`; `place` says where it stands in a file."""
+    """One call as written, `Conv2d(3, 10, kernel_size=3)`; `place` says where it stands in a file.
+
+    `wanted` is the shape that must come out, where the code says so, as `view(-1, 400)` does.
+    """
 
     name: str
     positional: tuple[Any, ...] = ()
     keywords: tuple[tuple[str, Any], ...] = ()
     text: str = ""
     place: str = ""
+    wanted: Shape | None = None
 
 
 @dataclass(frozen=True)

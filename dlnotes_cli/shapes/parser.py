@@ -9,7 +9,8 @@ from typing import Any
 
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes.constants import NotConstantError, constant
-from dlnotes_cli.shapes.layer import Layer, shortened
+from dlnotes_cli.shapes.forward import forward_layers
+from dlnotes_cli.shapes.layer import MOST_WORDS, RESIDUAL, Layer, shortened
 
 _EXAMPLE = "list layers such as Conv2d(3, 10, 3)"
 _PREFIXES = {"", "nn", "torch.nn"}
@@ -19,14 +20,15 @@ _ANYTHING = {"device", "dtype"}  # arguments that say nothing about shapes, so n
 def parse_layers(text: str, source: str = "") -> tuple[Layer, ...]:
     """Read a layer list: calls separated by `;`, commas or new lines.
 
-    Understood are `nn.` prefixes, `nn.Sequential` at any depth, names given to layers, imports, and a class whose only
-    method is `__init__`. Anything else raises InputError with its line, as the order of its layers is not known.
+    Understood are `nn.` prefixes, `nn.Sequential` at any depth, names given to layers, imports, and a class with an
+    `__init__` alone or with a `forward` that is one line from its input to its result. Anything else raises InputError
+    with its line, as the order of its layers is not known. `Residual(...)` is ours: its layers, and their input added.
     `source` names the text in errors, with the line; without it the text stands for itself.
 
     >>> [layer.text for layer in parse_layers("self.c = nn.Conv2d(1, 6, 5); nn.Sequential(nn.ReLU(), Flatten())")]
     ['Conv2d(1, 6, 5)', 'ReLU()', 'Flatten()']
     """
-    reader = _Reader(text.splitlines(), source)
+    reader = Reader(text.splitlines(), source)
     try:
         layers = tuple(reader.block(_parsed(text, reader).body))
     except (RecursionError, MemoryError) as error:
@@ -37,17 +39,19 @@ def parse_layers(text: str, source: str = "") -> tuple[Layer, ...]:
 
 
 @dataclass(frozen=True)
-class _Reader:
-    """Walks the syntax tree of a layer list and knows the text that it came from."""
+class Reader:
+    """Reads the syntax tree of a layer list and knows the text that it came from."""
 
     lines: list[str]
     source: str
 
     def block(self, statements: list[ast.stmt]) -> Iterator[Layer]:
+        """Yield the layers of statements one after the other."""
         for statement in statements:
             yield from self.statement(statement)
 
     def statement(self, node: ast.stmt) -> Iterator[Layer]:
+        """Yield the layers of one statement."""
         match node:
             case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Expr(ast.Constant(str())):
                 return
@@ -55,6 +59,8 @@ class _Reader:
                 return
             case ast.Expr(value) | ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
                 yield from self.expression(value)
+            case ast.ClassDef(body=body) if any(map(_is_forward, body)):
+                yield from forward_layers(self, {part.name: part for part in body if isinstance(part, ast.FunctionDef)})
             case ast.ClassDef(body=body) | ast.FunctionDef(name="__init__", body=body):
                 yield from self.block(body)
             case ast.FunctionDef(name=name):
@@ -63,6 +69,7 @@ class _Reader:
                 raise self.error(node, f"'{self.text(node)}' is not a layer", _EXAMPLE)
 
     def expression(self, node: ast.expr) -> Iterator[Layer]:
+        """Yield the layers that an expression makes."""
         match node:
             case ast.Tuple(elements) | ast.List(elements):
                 for element in elements:
@@ -72,6 +79,9 @@ class _Reader:
             case ast.Call(function, positional, keywords) if self.name(function) == "Sequential":
                 for argument in (*positional, *(keyword.value for keyword in keywords)):
                     yield from self.member(argument)
+            case ast.Call(function, positional, []) if self.name(function) == RESIDUAL:
+                inner = tuple(layer for argument in positional for layer in self.member(argument))
+                yield Layer(RESIDUAL, inner, text=self.text(node), place=self.place(node))
             case ast.Call(function, positional, keywords):
                 yield self.layer(node, self.name(function), positional, keywords)
             case ast.Name() | ast.Attribute():
@@ -106,6 +116,7 @@ class _Reader:
         return Layer(name, values, named, text, self.place(node))
 
     def value(self, node: ast.expr) -> Any:
+        """The value of an argument, which must be a constant."""
         try:
             return constant(node)
         except NotConstantError as error:
@@ -133,10 +144,11 @@ class _Reader:
         return f"{self.source}, {line}" if self.source else line
 
     def error(self, node: ast.AST, what: str, fix: str) -> InputError:
-        return InputError(self.place(node) or shortened(self.lines[0]), what, fix)
+        """The error about a node, with its place."""
+        return InputError(self.place(node) or shortened(self.lines[0]), shortened(what, MOST_WORDS), fix)
 
 
-def _parsed(text: str, reader: _Reader) -> ast.Module:
+def _parsed(text: str, reader: Reader) -> ast.Module:
     """The syntax tree of a text, or of its lines without indentation, as where the first was copied without its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -156,3 +168,7 @@ def _parsed(text: str, reader: _Reader) -> ast.Module:
 
 def _is_super_call(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func).endswith("__init__")
+
+
+def _is_forward(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == "forward"

@@ -75,7 +75,7 @@ def solve(unknown: Unknown, want: int, settings: Sequence[Setting]) -> Solutions
 
 def settings_of(layer: Layer, shape: Shape) -> tuple[Setting, ...]:
     """The axes of a convolution or pooling layer that is applied to one sample of `shape`."""
-    (step,) = trace([layer], shape)
+    step = trace([layer], shape)[-1]
     is_pool = "Pool" in layer.name
     if not step.slides or layer.name in {"Fold", "Unfold"}:
         raise InputError("--solve", f"{layer.text} has no sliding kernel", "give a convolution or pooling layer")

@@ -1,15 +1,17 @@
 """A stack of layers applied to an input: the shape, parameters and cost after each, and what each position sees."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes.arguments import bind
 from dlnotes_cli.shapes.catalogue import kind_of
-from dlnotes_cli.shapes.layer import Effect, Layer, RefusedError, Shape, check_size, dims, shortened
+from dlnotes_cli.shapes.layer import RESIDUAL, Effect, Layer, RefusedError, Shape, check_size, dims, sample, shortened
 from dlnotes_cli.shapes.sight import Sight
 from dlnotes_cli.shapes.windows import Slide, Transposed
+
+MAX_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,47 @@ def trace(layers: Sequence[Layer], shape: Shape) -> tuple[Step, ...]:
     >>> [step.output for step in steps], sum(step.effect.parameters for step in steps)
     ([(10, 128, 128), (10, 32, 32)], 280)
     """
-    steps: list[Step] = []
-    batched = (1, *shape)
-    sight = Sight.first(shape)
-    for position, layer in enumerate(layers, 1):
+    walk = _Walk(shape)
+    walk.through(layers)
+    return tuple(walk.steps)
+
+
+class _Walk:
+    """Where a sample has come to on its way through the layers."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.steps: list[Step] = []
+        self._batched = (1, *shape)
+        self._sight = Sight.first(shape)
+        self._with_weights: set[int] = set()
+
+    def through(self, layers: Sequence[Layer]) -> None:
+        """Apply layers one after the other, those within a residual before its sum."""
+        for layer in layers:
+            if layer.name == RESIDUAL:
+                before = self._batched
+                self.through(layer.positional)
+                self._take(replace(layer, text="Residual sum"), before)
+            else:
+                self._take(layer)
+
+    def _take(self, layer: Layer, added: Shape | None = None) -> None:
         try:
-            _check_order(layer, steps)
-            effect = apply(layer, batched)
+            _check_order(layer, self.steps, self._with_weights)
+            effect = apply(layer, self._batched) if added is None else _sum(added, self._batched)
         except RefusedError as error:
-            raise InputError(where(position, layer), error.what, error.fix) from error
-        sight = sight.after(effect.reach)
-        steps.append(Step(layer, batched[1:], effect.output[1:], effect, sight))
-        batched = effect.output
-    return tuple(steps)
+            raise InputError(where(len(self.steps) + 1, layer), error.what, error.fix) from error
+        self._sight = self._sight.after(effect.reach)
+        if effect.parameters:
+            self._with_weights.add(id(layer))
+        self.steps.append(Step(layer, self._batched[1:], effect.output[1:], effect, self._sight))
+        self._batched = effect.output
+
+
+def _sum(added: Shape, batched: Shape) -> Effect:
+    if added != batched:
+        raise RefusedError(f"adds {sample(added)} to {sample(batched)}", "keep the shape within a Residual")
+    return Effect(batched)
 
 
 def apply(layer: Layer, batched: Shape) -> Effect:
@@ -72,6 +102,8 @@ def apply(layer: Layer, batched: Shape) -> Effect:
     kind = kind_of(layer.name)
     effect = kind.rule(bind(layer, kind.signature), batched)
     check_size("an output", effect.output)
+    if layer.wanted and layer.wanted != effect.output[1:]:
+        raise RefusedError(f"does not give {dims(layer.wanted)}, but {sample(effect.output)}", "mend the number")
     if effect.output[0] != 1:
         what = f"reads the batch as channels, since {dims(batched[1:])} has none: {dims(effect.output)} comes out"
         raise RefusedError(what, f"write the channels first: {dims(batched)}")
@@ -83,8 +115,12 @@ def where(position: int, layer: Layer) -> str:
     return f"layer {position}{f' ({layer.place})' if layer.place else ''}, {shortened(layer.text)}"
 
 
-def _check_order(layer: Layer, steps: Sequence[Step]) -> None:
-    """Refuse what a layer cannot take from the one before it, whatever the shape."""
+def _check_order(layer: Layer, steps: Sequence[Step], with_weights: Container[int]) -> None:
+    """Refuse what a layer cannot take from those before it, whatever the shape."""
+    if len(steps) == MAX_LAYERS:
+        raise RefusedError(f"there are more than {MAX_LAYERS:,} layers", "give fewer")
+    if id(layer) in with_weights:
+        raise RefusedError("runs a second time with the same weights", "write it out twice for weights apart")
     if steps and steps[-1].effect.is_pair:
         raise RefusedError(
             "gets an output and its indices from the layer before", "leave out return_indices=True there"

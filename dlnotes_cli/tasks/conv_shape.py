@@ -15,7 +15,7 @@ from dlnotes_cli.shapes.report import analyse
 from dlnotes_cli.shapes.solver import Setting, gram_sizes, settings_of, solve
 from dlnotes_cli.shapes.windows import Slide
 
-MAX_BYTES = 4 * 2**20  # of a layer list; a thousand layers take 40 KB
+MAX_BYTES = 2**20  # of a layer list; a thousand layers take 40 KB
 MAX_SOLUTIONS = 10_000
 
 
@@ -154,6 +154,21 @@ def _input(config: ConvShapeConfig) -> Shape:
 
 def _read(name: str) -> tuple[Layer, ...]:
     """The layers of a file, or of stdin where `name` is `-`."""
+    return parse_layers(*_content(name))
+
+
+def read_layers(words: str) -> str:
+    """The text of a layer list that `words` are, or that they name: a file, or `-` for stdin.
+
+    Raises InputError where it cannot be read or is not a layer list.
+    """
+    text, source = (words, "") if "(" in words else _content(words)
+    parse_layers(text, source)
+    return text
+
+
+def _content(name: str) -> tuple[str, str]:
+    """The text of a file or of stdin, and its name in errors."""
     source = "stdin" if name == "-" else str(Path(name).expanduser())
     try:
         if name == "-":
@@ -166,7 +181,7 @@ def _read(name: str) -> tuple[Layer, ...]:
     if len(content) > MAX_BYTES:
         raise InputError(source, f"is longer than {MAX_BYTES:,} bytes", "give a layer list")
     try:
-        return parse_layers(content.decode("utf-8-sig"), source)
+        return content.decode("utf-8-sig"), source
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"{source}, line {line}", "not UTF-8 text", "give a file of PyTorch code") from error

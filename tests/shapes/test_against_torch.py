@@ -4,8 +4,9 @@ import inspect
 import re
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
-from shapes.drawn_layers import CONFIGURATIONS, EVERY, RECURRENT, Shape
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+from shapes.drawn_layers import EVERY, RECURRENT, Shape, layers
 from shapes.torch_oracle import Truth, ask_torch
 from torch import nn
 
@@ -53,17 +54,31 @@ def is_on_purpose(text: str, shape: Shape, truth: Truth) -> bool:
 RELAXED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=800, deadline=None, suppress_health_check=RELAXED)
-@given(CONFIGURATIONS)
-def test_agrees_with_torch(layer: tuple[str, Shape]) -> None:
-    check(*layer)
+MANY = 3000 // (2 * len(EVERY)) + 1  # of each kind, drawn freely, and as many again that torch accepts
+
+
+def draw_and_check(data: st.DataObject, name: str, *, fitting: bool) -> None:
+    text, shape = data.draw(layers(st.just(name)))
+    if fitting:
+        assume(isinstance(ask_torch(text, shape), Truth))
+    check(text, shape)
+
+
+@pytest.mark.parametrize("fitting", [False, True])
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=4, deadline=None, suppress_health_check=RELAXED)
+@given(data=st.data())
+def test_agrees_with_torch(name: str, data: st.DataObject, *, fitting: bool) -> None:
+    draw_and_check(data, name, fitting=fitting)
 
 
 @pytest.mark.slow
-@settings(max_examples=2500, deadline=None, suppress_health_check=RELAXED)
-@given(CONFIGURATIONS)
-def test_agrees_with_torch_on_many_more(layer: tuple[str, Shape]) -> None:
-    check(*layer)
+@pytest.mark.parametrize("fitting", [False, True])
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=MANY, deadline=None, suppress_health_check=RELAXED)
+@given(data=st.data())
+def test_agrees_with_torch_on_three_thousand(name: str, data: st.DataObject, *, fitting: bool) -> None:
+    draw_and_check(data, name, fitting=fitting)
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name != "Identity"])

@@ -104,9 +104,9 @@ def test_device_and_dtype_may_be_anything() -> None:
         ("import os\nx = os.system('true')", 2, "'os.system' is not a layer"),
         ("ReLU()\nfor i in range(3): ReLU()", 2, "'for i in range(3): ReLU()' is not a layer"),
         (
-            MODULE + "\n    def forward(self, x):\n        return self.conv(x)",
+            MODULE + "\n    def encode(self, x):\n        return self.conv(x)",
             15,
-            "order of layers in forward() is not read",
+            "order of layers in encode() is not read",
         ),
         ("ReLU()\n\nx = 3", 3, "'3' is not a layer"),
         ("ReLU()\nConv2d(3, n, 3)", 2, "'n' is not a constant"),

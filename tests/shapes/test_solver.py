@@ -110,6 +110,7 @@ def test_pooling_moves_by_its_kernel_where_no_stride_is_given() -> None:
     [
         ("Linear(32, 2)", "has no sliding kernel"),
         ("Unfold(3)", "has no sliding kernel"),
+        ("Residual(Conv2d(3, 3, 3, padding=1))", "has no sliding kernel"),
         ("Conv2d(3, 8, 4, padding='same')", "not the same on both sides"),
     ],
 )

@@ -1,0 +1,28 @@
+#!/bin/sh
+# What a stack of layers does to a picture, without building it: shapes, parameters, cost, memory, receptive field.
+# Look at: the notes, which correct the course's quiz; the formulas that --explain writes out; the last line.
+set -eu
+out=${1:-runs/example-conv-shape}
+mkdir -p "$out"
+dlnotes conv-shape --input 3x130x130 "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2)"
+dlnotes conv-shape -W 130 -F 3 -S 1 -P 0 -K 10 -D 3 --explain
+dlnotes conv-shape -W 130 -F 3 --solve padding --want 130
+
+# a pasted module is read, never run: the layers count in the order of forward()
+cat > "$out/net.py" <<'PYTHON'
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 3, padding=1)
+        self.pool = nn.MaxPool2d(2, 2)
+        self.fc = nn.Linear(16 * 16 * 16, 10)
+
+    def forward(self, x):
+        x = self.pool(F.relu(self.conv(x)))
+        return self.fc(x.view(-1, 16 * 16 * 16))
+PYTHON
+dlnotes conv-shape --input 3x32x32 --file "$out/net.py" --csv
+
+# in a script: the size that a linear layer has to take
+features=$(printf 'nn.Conv2d(3, 16, 5),\nnn.MaxPool2d(2)\n' | dlnotes conv-shape --input 3x64x64 - --field values)
+echo "Linear($features, 10)"
