@@ -1,6 +1,7 @@
 """What several test files need: the program run in this process, small data sets, a small trained run."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,13 @@ settings.load_profile("unhurried")
 
 
 os.environ["OMP_NUM_THREADS"] = "1"  # small nets gain nothing from more, and programs side by side lose much
+_cache = tempfile.TemporaryDirectory(prefix="dlnotes-tests-")
+os.environ["DLNOTES_CACHE"] = _cache.name  # before any test copies the environment
+
+
+def pytest_unconfigure() -> None:
+    """Delete the cache of this run."""
+    _cache.cleanup()
 
 
 @pytest.fixture(autouse=True)

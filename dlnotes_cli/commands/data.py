@@ -1,14 +1,19 @@
-"""`dlnotes data list` and `dlnotes data info`."""
+"""`dlnotes data list`, `dlnotes data info` and `dlnotes data preview`."""
 
 from typing import Any
 
 import typer
 
 from dlnotes_cli import output
+from dlnotes_cli.commands import data_cache
 from dlnotes_cli.commands.binding import add_command
-from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig
+from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig, DataPreviewConfig
 
 LIST_EXAMPLES = ("dlnotes data list", "dlnotes data list --json")
+PREVIEW_EXAMPLES = (
+    "dlnotes data preview",
+    "dlnotes data preview digits --augment rotate:20,erase:0.5 --out sheet.png",
+)
 INFO_EXAMPLES = ("dlnotes data info", "dlnotes data info digits --json")
 _MOST_SIZES = 6
 
@@ -41,6 +46,22 @@ def data_info(config: DataInfoConfig) -> None:
         _show_table(fields)
     else:
         _show_pictures(fields)
+
+
+def data_preview(config: DataPreviewConfig) -> None:
+    """Draw what augmentation does: pictures of a data set in the first column, and beside each its variants.
+
+    A training run with the same seed sees the same variants, one in each epoch; only what is mixed differs.
+    """
+    from dlnotes_cli.tasks.preview import draw_preview
+
+    fields = draw_preview(config)
+    if config.json:
+        output.document(config.command, fields)
+        return
+    shape = "x".join(map(str, fields["shape"]))
+    output.line(f"{', '.join(fields['operations']) or 'no operation'} on {len(fields['samples'])} pictures of {shape}")
+    output.line(fields["out"])
 
 
 def _show_pictures(fields: dict[str, Any]) -> None:
@@ -78,4 +99,6 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Look at data sets: which are here, and what is in them.", no_args_is_help=False)
     add_command(group, data_list, panel="Inspect", examples=LIST_EXAMPLES)
     add_command(group, data_info, panel="Inspect", examples=INFO_EXAMPLES)
+    add_command(group, data_preview, panel="Inspect", examples=PREVIEW_EXAMPLES)
+    data_cache.register(group)
     app.add_typer(group, name="data", rich_help_panel="Inspect")

@@ -1,5 +1,6 @@
 """Batches without per-sample Python: one tensor of samples, sliced by index, scaled on the device."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -82,4 +83,6 @@ def parts_on(dataset: "DataSet", device: torch.device) -> dict[str, Part]:
 
 
 def _tensor(array: "NDArray[np.generic]") -> Tensor:
-    return torch.from_numpy(array)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # a mapped cache is only read
+        return torch.from_numpy(array)

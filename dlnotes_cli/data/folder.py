@@ -1,19 +1,21 @@
 """Folders of class folders: which files there are, what each shows, and their pixels."""
 
-import hashlib
 import os
+import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dlnotes_cli import output
+from dlnotes_cli.data import cache, pixels
 from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.decode import EXTENSIONS, Header, decode_all, decode_picture, read_header
+from dlnotes_cli.data.decode import EXTENSIONS, Header, read_header
 from dlnotes_cli.data.formats import Resize
-from dlnotes_cli.errors import DlnotesError, InputError
+from dlnotes_cli.data.listing import Listing, PictureShape
+from dlnotes_cli.errors import InputError
+
+__all__ = ["Listing", "PictureShape", "choose_shape", "find_pictures", "list_folder", "read_folder"]
 
 _PARTS = {  # names of part folders, in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -22,35 +24,6 @@ _PARTS = {  # names of part folders, in any case
 _LAYOUT = "expected FOLDER/<class>/<picture> or FOLDER/{train,val,test}/<class>/<picture>"
 _LARGEST_OWN_SIZE = 64
 _USUAL_SIZE = 32
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The pictures of a folder, in a fixed order, with their class and part."""
-
-    root: Path
-    files: tuple[Path, ...]
-    labels: tuple[int, ...]
-    classes: tuple[str, ...]
-    parts: tuple[str, ...]  # per file: "all", "train", "val" or "test"
-
-    def fingerprint(self) -> str:
-        """A digest of names and sizes: equal for the same folder wherever it lies."""
-        digest = hashlib.sha256()
-        for file in self.files:
-            entry = f"{file.relative_to(self.root).as_posix()}\0{_size_of(file)}\0"
-            digest.update(entry.encode(errors="surrogateescape"))
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class PictureShape:
-    """The form that pictures are brought into."""
-
-    channels: int
-    height: int
-    width: int
-    resize: Resize
 
 
 def list_folder(root: Path) -> Listing:
@@ -64,13 +37,13 @@ def list_folder(root: Path) -> Listing:
     classes = tuple(sorted({name for names in parts.values() for name in names}, key=_natural))
     position = {name: index for index, name in enumerate(classes)}
     found = [
-        (file, position[name], _PARTS.get(part.lower(), "all"))
+        (*file, position[name], _PARTS.get(part.lower(), "all"))
         for part, names in parts.items()
         for name in sorted(names, key=_natural)
-        for file in _pictures(root / part / name)
+        for file in _pictures(root, f"{part}/{name}" if part else name)
     ]
-    files, labels, named_parts = zip(*found, strict=True)
-    return Listing(root, files, labels, classes, named_parts)
+    names, sizes, times, labels, named_parts = zip(*found, strict=True)
+    return Listing(root, names, sizes, times, labels, classes, named_parts)
 
 
 def choose_shape(
@@ -78,11 +51,12 @@ def choose_shape(
 ) -> PictureShape:
     """Settle the form of a folder's pictures from what was asked for and from their headers.
 
-    Headers are read only until they can change nothing more: of a folder of photographs, a few.
+    Headers are read only until they can change nothing more: of a folder of photographs, a few. Those of files that an
+    earlier run decoded are in the cache.
     """
     sizes: set[tuple[int, int]] = set()
     is_gray = color != "rgb"
-    for header in _headers(listing.files, max_pixels):
+    for header in _headers(listing, max_pixels):
         sizes.add((header.width, header.height))
         is_gray = is_gray and (color == "gray" or header.is_gray)
         if (size or _own_size(sizes) is None) and (color or not is_gray):
@@ -92,43 +66,28 @@ def choose_shape(
 
 
 def read_folder(listing: Listing, shape: PictureShape, *, threads: int, skip_bad: bool, max_pixels: int) -> Source:
-    """Decode every picture of a listing to uint8 (N, C, H, W).
+    """Every picture of a listing as uint8 (N, C, H, W), decoded once and then mapped from the cache, read-only.
 
     A damaged file raises InputError naming it; with `skip_bad` it is left out, named in a warning and counted.
     """
-    samples = np.empty((len(listing.files), shape.channels, shape.height, shape.width), np.uint8)
-    place = dict(zip(listing.files, samples, strict=True))
-
-    def decode(path: Path) -> NDArray[np.uint8]:
-        place[path][:] = decode_picture(path, shape.channels, (shape.height, shape.width), shape.resize, max_pixels)
-        return place[path]
-
-    decoded = decode_all(listing.files, decode, threads=threads, skip_bad=skip_bad)
-    bad = {i: error for i, error in enumerate(decoded) if isinstance(error, DlnotesError)}
-    for error in bad.values():
+    decoded = pixels.read_pixels(listing, shape, pixels.Reading(threads, max_pixels, skip_bad=skip_bad))
+    for error in decoded.errors.values():
         output.warn(f"skipped {error}")
-    kept = [i for i in range(len(decoded)) if i not in bad]
-    if not kept:
-        raise InputError("--data", f"{listing.root}: no picture could be read", "check the files")
-    named = np.array([listing.parts[i] for i in kept])
+    named = np.array([listing.parts[i] for i in decoded.kept])
     return Source(
         name=str(listing.root),
-        samples=samples[kept] if bad else samples,
-        labels=np.array([listing.labels[i] for i in kept], dtype=np.int64),
+        samples=decoded.samples,
+        labels=np.array([listing.labels[i] for i in decoded.kept], dtype=np.int64),
         classes=listing.classes,
         parts={str(part): np.flatnonzero(named == part) for part in np.unique(named)},
-        files=tuple(str(listing.files[i]) for i in kept),
-        bad_files=tuple(str(listing.files[i]) for i in bad),
+        files=tuple(listing.path(i) for i in decoded.kept),
+        bad_files=tuple(listing.path(i) for i in decoded.errors),
     )
 
 
 def find_pictures(path: Path) -> Iterator[Path]:
     """All pictures below a folder, in a fixed order, hidden entries passed over."""
-    for folder, folders, files in os.walk(path, onerror=_refuse):
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=_natural)
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield Path(folder) / name
+    yield from (Path(entry.path) for entry in _walk(str(path)))
 
 
 def _parts(root: Path) -> dict[str, list[str]]:
@@ -151,17 +110,54 @@ def _subfolders(root: Path) -> list[str]:
         raise _unreadable(error) from error
 
 
-def _pictures(folder: Path) -> list[Path]:
-    found = list(find_pictures(folder))
+def _pictures(root: Path, base: str) -> list[tuple[str, int, int]]:
+    """Name below `root`, size and time of each picture of the class folder `base`."""
+    folder = str(root / base)
+    _check_link(root / base)
+    found = [(base + entry.path[len(folder) :], *_size_and_time(entry)) for entry in _walk(folder)]
     if not found:
         raise InputError("--data", f"class folder {folder} has no pictures", "add some, or remove the folder")
     return found
 
 
-def _headers(files: tuple[Path, ...], max_pixels: int) -> Iterator[Header]:
-    for file in files:
+def _check_link(folder: Path) -> None:
+    """Refuse a class that is a link to a folder it lies in: it would have the pictures of all the others."""
+    if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
+        what = f"class folder {folder} is a link to {folder.resolve()}, which it lies in"
+        raise InputError("--data", what, "remove the link")
+
+
+def _walk(root: str) -> Iterator[os.DirEntry[str]]:
+    """The pictures below a folder, its own before those of its sub-folders; links to folders are not followed."""
+    pending = [root]
+    while pending:
         try:
-            yield read_header(file, max_pixels)
+            with os.scandir(pending.pop()) as entries:
+                seen = [entry for entry in entries if not entry.name.startswith(".")]
+                folders = [entry for entry in seen if entry.is_dir()]
+        except OSError as error:
+            raise _unreadable(error) from error
+        below = [entry for entry in folders if not entry.is_symlink()]
+        pending += [entry.path for entry in sorted(below, key=lambda entry: _natural(entry.name), reverse=True)]
+        pictures = [entry for entry in seen if entry.name[entry.name.rfind(".") :].lower() in EXTENSIONS]
+        if folders:
+            pictures = [entry for entry in pictures if not entry.is_dir()]
+        yield from sorted(pictures, key=lambda entry: entry.name)
+
+
+def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
+    try:
+        status = entry.stat()
+    except OSError:  # a link that leads nowhere, which --skip-bad passes over
+        return -1, 0
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (-1, 0)
+
+
+def _headers(listing: Listing, max_pixels: int) -> Iterator[Header]:
+    for name, known in zip(listing.names, cache.known_headers(listing), strict=True):
+        try:
+            allowed = known is not None and known.pixels <= max_pixels
+            yield known if known is not None and allowed else read_header(listing.root / name, max_pixels)
         except InputError:  # decoding names a bad file, or skips it
             continue
 
@@ -169,17 +165,6 @@ def _headers(files: tuple[Path, ...], max_pixels: int) -> Iterator[Header]:
 def _own_size(sizes: set[tuple[int, int]]) -> tuple[int, int] | None:
     """The size that all pictures share, where there is one and it is small."""
     return next(iter(sizes)) if len(sizes) == 1 and max(max(sizes)) <= _LARGEST_OWN_SIZE else None
-
-
-def _size_of(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:  # a link that leads nowhere, which --skip-bad passed over
-        return -1
-
-
-def _refuse(error: OSError) -> None:
-    raise _unreadable(error) from error
 
 
 def _unreadable(error: OSError) -> InputError:

@@ -1,5 +1,7 @@
 """Batches: which samples, in which order, on which scale."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -116,3 +118,13 @@ def test_take_gives_what_is_asked_for_in_that_order() -> None:
     samples, labels = part.take(torch.tensor([5, 0, 5]))
     assert labels.tolist() == [5, 0, 5]
     assert samples[:, 0, 1, 1].tolist() == [23, 3, 23]
+
+
+def test_samples_mapped_from_disk_are_not_copied_and_not_written(tmp_path: Path) -> None:
+    np.arange(48, dtype=np.uint8).tofile(tmp_path / "samples")
+    mapped = np.memmap(tmp_path / "samples", np.uint8, "r", shape=(4, 3, 2, 2))
+    picture_format = PictureFormat(3, 2, 2, "crop", (0.5,) * 3, (0.5,) * 3)
+    parts = {"train": np.arange(4)}
+    part = parts_on(DataSet("a", mapped, np.zeros(4, np.int64), ("x",), parts, picture_format, ""), CPU)["train"]
+    assert part.samples.data_ptr() == mapped.ctypes.data
+    np.testing.assert_array_equal(part.take(torch.tensor([2, 0]))[0].numpy(), mapped[[2, 0]])
