@@ -1,10 +1,18 @@
-"""The options of `dlnotes data list` and `dlnotes data info`."""
+"""The options of `dlnotes data list`, `dlnotes data info` and `dlnotes data preview`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
-from dlnotes_cli.configs.groups import NAMED_SETS, FindDataOptions, SourceOptions, VoiceOptions
-from dlnotes_cli.configs.option import DATA, DEVICE, Config, option
+from dlnotes_cli.configs.groups import (
+    AUGMENT_HELP,
+    NAMED_SETS,
+    FindDataOptions,
+    PictureShapeOptions,
+    SourceOptions,
+    VoiceOptions,
+)
+from dlnotes_cli.configs.option import DATA, DEVICE, OUTPUT, TRAINING, Config, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +48,32 @@ class DataInfoConfig(VoiceOptions, SourceOptions, DataArgument):
     """Every option of `data info`."""
 
     command: ClassVar[str] = "data info"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewOptions(Config):
+    """What `data preview` alone has."""
+
+    data: str = option(
+        "digits",
+        "A named set or a folder of class folders.",
+        group=DATA,
+        is_argument=True,
+        metavar="[NAME|FOLDER]",
+        complete=lambda: list(NAMED_SETS),
+    )
+    samples: int = option(8, "Pictures shown, drawn from all classes alike.", group=DATA, within="[1, 64]")
+    augment: str = option("standard", AUGMENT_HELP, group=TRAINING, metavar="WORDS")
+    variants: int = option(4, "Variants shown of each picture.", group=TRAINING, within="[1, 16]")
+    seed: int = option(
+        0, "Seed of the choice, and of the variants as in a training run.", group=TRAINING, within="[0, 9e15]"
+    )
+    out: Path = option(Path("preview.png"), "PNG file to write.", group=OUTPUT)
+    overwrite: bool = option(False, "Replace a file that exists.", group=OUTPUT, names=("--overwrite",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPreviewConfig(VoiceOptions, PreviewOptions, PictureShapeOptions, SourceOptions):
+    """Every option of `data preview`."""
+
+    command: ClassVar[str] = "data preview"

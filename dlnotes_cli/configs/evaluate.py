@@ -19,6 +19,18 @@ class ModelArgument(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewOptions(Config):
+    """How a model looks at pictures."""
+
+    tta: bool = option(
+        False,
+        "Pictures: average over shifts by a pixel and mirror images (never of digits); takes 3 or 6 times as long.",
+        group=MODEL,
+        names=("--tta",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(Config):
     """What `evaluate` alone has."""
 
@@ -56,7 +68,7 @@ class EvaluateOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(VoiceOptions, DeviceOptions, EvaluateOptions, SourceOptions, ModelArgument):
+class EvaluateConfig(VoiceOptions, DeviceOptions, EvaluateOptions, SourceOptions, ViewOptions, ModelArgument):
     """Every option of `evaluate`."""
 
     command: ClassVar[str] = "evaluate"

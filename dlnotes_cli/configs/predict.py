@@ -1,10 +1,9 @@
 """The options of `dlnotes predict`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
-from dlnotes_cli.configs.evaluate import ModelArgument
+from dlnotes_cli.configs.evaluate import ModelArgument, ViewOptions
 from dlnotes_cli.configs.groups import DeviceOptions, ReadImagesOptions, VoiceOptions
 from dlnotes_cli.configs.option import DATA, OUTPUT, Config, option
 
@@ -36,11 +35,7 @@ class PredictOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(VoiceOptions, DeviceOptions, ReadImagesOptions, PredictOptions, ModelArgument):
+class PredictConfig(VoiceOptions, DeviceOptions, ReadImagesOptions, PredictOptions, ViewOptions, ModelArgument):
     """Every option of `predict`."""
 
     command: ClassVar[str] = "predict"
-
-    def list_file(self) -> Path | None:
-        """The file of `--files-from`, None where there is none or it is stdin."""
-        return None if self.files_from in {None, "-"} else Path(str(self.files_from)).expanduser()

@@ -1,7 +1,7 @@
 """What a classifier gets right: loss, accuracy, and precision, recall and F1 of each class."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,12 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dlnotes_cli.data.augment_words import is_flippable
+from dlnotes_cli.errors import InputError
+
 if TYPE_CHECKING:
     from dlnotes_cli.data.batches import Part, Scaler
+    from dlnotes_cli.data.formats import SampleFormat
     from dlnotes_cli.device import Machine
 
 BATCH = 1024  # samples in a forward pass without gradients
@@ -46,11 +50,6 @@ class Evaluation:
     def accuracy(self) -> float:
         """Part of the samples that were classified right."""
         return float(np.trace(self.confusion) / self.samples) if self.samples else math.nan
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the loss is a number; a network that gives none counts as the worst."""
-        return math.isfinite(self.loss)
 
     def per_class(self, classes: tuple[str, ...]) -> list[ClassScores]:
         """Precision, recall, F1 and support of every class."""
@@ -115,6 +114,37 @@ def predict_logits(network: nn.Module, x: Tensor, machine: "Machine") -> Tensor:
     with machine.autocast():
         logits: Tensor = network(x)
     return logits.float()
+
+
+class AveragedViews(nn.Module):
+    """A network whose logits are the mean over several views of each picture: test-time augmentation, as airbench does.
+
+    Half the weight is the picture, a quarter each the picture moved by one pixel up and left, and down and right; where
+    a mirror image keeps its class, each of them is the mean of itself and its mirror image. Logits are averaged, not
+    probabilities: a view that is sure then counts for more, and the answer is still a softmax over one set of logits.
+    """
+
+    def __init__(self, network: nn.Module, *, mirror: bool) -> None:
+        super().__init__()
+        self._network, self._mirror = network, mirror
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K), float32, of pictures (N, C, H, W)."""
+        height, width = x.shape[2:]
+        framed = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        moved = self._both_ways(framed[..., :height, :width]) + self._both_ways(framed[..., 2:, 2:])
+        return 0.5 * self._both_ways(x) + 0.25 * moved
+
+    def _both_ways(self, x: Tensor) -> Tensor:
+        logits: Tensor = self._network(x).float()
+        return (logits + self._network(x.flip(3)).float()) / 2 if self._mirror else logits
+
+
+def with_views(network: nn.Module, sample_format: "SampleFormat", classes: Sequence[str]) -> nn.Module:
+    """The network of `--tta`. Raises InputError for a model of tables, whose rows have no views."""
+    if len(sample_format.shape) != 3:  # noqa: PLR2004  # (C, H, W)
+        raise InputError("--tta", "the model reads tables, and a row has only one view", "drop --tta")
+    return AveragedViews(network, mirror=is_flippable(classes))
 
 
 def _ratio(part: int, whole: int) -> float:

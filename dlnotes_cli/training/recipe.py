@@ -1,11 +1,14 @@
 """From the words of a recipe to PyTorch objects: the optimiser and the loss."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from dlnotes_cli.data.mix import Mixed
 
 _ADAM_BETAS = (0.9, 0.99)
 
@@ -49,14 +52,25 @@ class Objective:
         self._smoothing, self._weights, self._l1 = label_smoothing, class_weights, l1
         self._penalised = split_parameters(network)[0] if l1 else []
 
-    def __call__(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(objective, plain cross-entropy): a scalar to differentiate, and the mean loss in nats that is reported."""
-        objective = F.cross_entropy(logits, labels, self._weights, label_smoothing=self._smoothing)
-        is_plain = not self._smoothing and self._weights is None
-        plain = objective.detach() if is_plain else F.cross_entropy(logits.detach(), labels)
+    def __call__(self, logits: Tensor, batch: "Mixed") -> tuple[Tensor, Tensor]:
+        """(objective, plain cross-entropy): a scalar to differentiate, and the mean loss in nats that is reported.
+
+        Where pictures were mixed, both are the sums over the two labels, weighted by their shares.
+        """
+        objective, plain = self._losses(logits, batch.labels)
+        if batch.partners is not None:
+            others = self._losses(logits, batch.partners)
+            objective, plain = (
+                batch.share * a + (1 - batch.share) * b for a, b in zip((objective, plain), others, strict=True)
+            )
         for weight in self._penalised:
             objective = objective + self._l1 * weight.abs().sum()
         return objective, plain
+
+    def _losses(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        objective = F.cross_entropy(logits, labels, self._weights, label_smoothing=self._smoothing)
+        is_plain = not self._smoothing and self._weights is None
+        return objective, objective.detach() if is_plain else F.cross_entropy(logits.detach(), labels)
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:

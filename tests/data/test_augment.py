@@ -12,12 +12,24 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
 from dlnotes_cli.data import augment
-from dlnotes_cli.data.augment import Augmenter, Draws, Operation, flip, parse_augment, rotate, rotated, shift
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.data.augment import (
+    Augmenter,
+    Draws,
+    color,
+    colored,
+    crop,
+    erase,
+    flip,
+    gray,
+    rotate,
+    rotated,
+    shift,
+    windows,
+)
+from dlnotes_cli.data.augment_words import Operation
 from dlnotes_cli.seeding import derived_seed
 
 WORD = 1 << 64
-SHAPE = (1, 28, 28)
 
 
 def splitmix64(state: int) -> int:
@@ -61,6 +73,7 @@ def test_draws_are_uniform_and_independent() -> None:
 
 
 ALL = (Operation("flip"), Operation("rotate", 30), Operation("shift", 3))
+EXACT = (Operation("flip"), Operation("crop", 2), Operation("shift", 3), Operation("color", 0.7), Operation("erase", 1))
 
 
 def pictures(count: int, shape: tuple[int, int, int] = (3, 12, 10), seed: int = 0) -> Tensor:
@@ -75,6 +88,28 @@ def test_a_picture_becomes_the_same_in_any_batch(order: list[int], cut: int, see
     for part in (torch.tensor(order[:cut], dtype=torch.int64), torch.tensor(order[cut:], dtype=torch.int64)):
         if len(part):
             torch.testing.assert_close(augmenter(samples[part], part, epoch), whole[part], rtol=0, atol=1e-3)
+
+
+@given(
+    order=st.permutations(range(9)), cut=st.integers(1, 8), seed=st.integers(0, 2**53),
+    channels=st.sampled_from([1, 3]), height=st.integers(4, 19), width=st.integers(4, 19),
+)  # fmt: skip
+def test_without_interpolation_it_is_the_same_to_the_bit(
+    order: list[int], cut: int, seed: int, channels: int, height: int, width: int
+) -> None:
+    samples = pictures(9, (channels, height, width), seed % 1000)
+    augmenter = Augmenter(EXACT, seed)
+    whole = augmenter(samples, torch.arange(9), 1)
+    assert whole.shape == samples.shape
+    for part in (torch.tensor(order[:cut]), torch.tensor(order[cut:])):
+        assert augmenter(samples[part], part, 1).equal(whole[part])
+
+
+def test_a_batch_of_one_large_picture_is_the_same_to_the_bit() -> None:
+    samples = pictures(3, (3, 201, 203))
+    whole = Augmenter(EXACT, 4)(samples, torch.arange(3), 1)
+    for i in range(3):
+        assert Augmenter(EXACT, 4)(samples[i : i + 1], torch.tensor([i]), 1).equal(whole[i : i + 1])
 
 
 def test_epochs_seeds_and_places_draw_anew() -> None:
@@ -126,6 +161,36 @@ def test_shift_against_slices(reach: int) -> None:
     assert moved[2].equal(samples[2])
 
 
+@given(
+    count=st.integers(1, 9), channels=st.sampled_from([1, 3]), height=st.integers(2, 13), width=st.integers(2, 13),
+    seed=st.integers(0, 999), data=st.data(),
+)  # fmt: skip
+def test_crop_against_torchvision(
+    count: int, channels: int, height: int, width: int, seed: int, data: st.DataObject
+) -> None:
+    reach = data.draw(st.integers(1, min(height, width) - 1))
+    samples = pictures(count, (channels, height, width), seed)
+    down, right = (
+        data.draw(st.lists(st.floats(0, 0.9375, width=32), min_size=count, max_size=count)) for _ in range(2)
+    )
+    moved = crop(samples, reach, Given(down, right))
+    assert moved.dtype == torch.uint8
+    for i in range(count):
+        padded = TF.pad(samples[i], [reach] * 4, padding_mode="reflect")
+        top, left = (int(np.float32(2 * reach + 1) * np.float32(draw[i])) for draw in (down, right))
+        assert moved[i].equal(TF.crop(padded, top, left, height, width))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_windows_against_slices(dtype: torch.dtype) -> None:
+    framed = pictures(40, (3, 9, 11)).to(dtype).transpose(2, 3).contiguous().transpose(2, 3)  # in another memory order
+    generator = np.random.default_rng(3)
+    down, right = torch.from_numpy(generator.integers(0, 4, 40)), torch.from_numpy(generator.integers(0, 3, 40))
+    found = windows(framed, down, right, (6, 9))
+    for i in range(40):
+        assert found[i].equal(framed[i, :, down[i] : down[i] + 6, right[i] : right[i] + 9])
+
+
 def test_a_shift_is_as_likely_each_way() -> None:
     dot = torch.zeros(7000, 1, 7, 7, dtype=torch.uint8)
     dot[:, 0, 3, 3] = 1
@@ -163,74 +228,88 @@ def test_augmented_pictures_keep_shape_and_range() -> None:
     assert Augmenter((), 0)(samples, torch.arange(50), 1) is samples
 
 
-# --- words -------------------------------------------------------------------------------------------------------
+factors = st.floats(0, 2, width=32)
 
 
-@pytest.mark.parametrize(
-    ("words", "operations"),
-    [
-        ("none", ()),
-        ("notes", (Operation("flip"), Operation("rotate", 10))),
-        ("standard", (Operation("flip"), Operation("shift", 1))),
-        ("strong", (Operation("flip"), Operation("rotate", 10), Operation("shift", 2))),
-        (" standard ", (Operation("flip"), Operation("shift", 1))),
-        ("flip", (Operation("flip"),)),
-        ("flip, shift:2 ,rotate:7.5", (Operation("flip"), Operation("shift", 2), Operation("rotate", 7.5))),
-        ("rotate:0", (Operation("rotate", 0),)),
-        ("rotate:180", (Operation("rotate", 180),)),
-        ("shift:27", (Operation("shift", 27),)),
-        ("", ()),
-    ],
-)
-def test_words(words: str, operations: tuple[Operation, ...]) -> None:
-    assert parse_augment(words, SHAPE, flippable=True) == operations
+@given(
+    channels=st.sampled_from([1, 3]), seed=st.integers(0, 999),
+    factor=st.lists(st.tuples(factors, factors, factors), min_size=1, max_size=5),
+)  # fmt: skip
+def test_color_against_torchvision(channels: int, seed: int, factor: list[tuple[float, float, float]]) -> None:
+    samples = pictures(len(factor), (channels, 7, 5), seed)
+    brightness, contrast, saturation = (torch.tensor(column).view(-1, 1, 1, 1) for column in zip(*factor, strict=True))
+    changed = colored(samples, brightness, contrast, saturation)
+    for i, (b, c, s) in enumerate(factor):
+        expected = TF.adjust_contrast(TF.adjust_brightness(samples[i] / 255, b), c)
+        if channels == 3:
+            expected = TF.adjust_saturation(expected, s)
+        torch.testing.assert_close(changed[i], expected * 255, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("shape", "reach"), [((1, 8, 8), 1), ((3, 32, 32), 1), ((3, 64, 56), 2), ((3, 224, 224), 8)])
-def test_presets_shift_by_a_28th_of_the_smaller_side(shape: tuple[int, ...], reach: int) -> None:
-    assert parse_augment("standard", shape, flippable=False) == (Operation("shift", reach),)
-    assert parse_augment("strong", shape, flippable=False)[-1] == Operation("shift", 2 * reach)
+def test_color_draws_its_factors_around_one() -> None:
+    samples = pictures(3)
+    untouched = color(samples, 0.4, Given(*([[0.5] * 3] * 3)))
+    torch.testing.assert_close(untouched, samples.float(), rtol=0, atol=1e-3)
+    drawn = color(samples, 0.4, Given([0.0, 0.5, 0.999], [0.5] * 3, [0.5] * 3))
+    for i, factor in enumerate([0.6, 1.0, 1.4]):
+        expected = TF.adjust_brightness(samples[i] / 255, factor) * 255
+        torch.testing.assert_close(drawn[i], expected, rtol=0, atol=0.3)
 
 
-@pytest.mark.parametrize("preset", ["none", "notes", "standard", "strong"])
-def test_presets_never_flip_digits(preset: str) -> None:
-    assert Operation("flip") not in parse_augment(preset, SHAPE, flippable=False)
-    assert Operation("flip") in parse_augment("flip", SHAPE, flippable=False)
+def test_gray_against_torchvision() -> None:
+    samples = pictures(4).float() / 255
+    torch.testing.assert_close(gray(samples), TF.rgb_to_grayscale(samples), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (
-            "flop",
-            "unknown word 'flop'; did you mean 'flip'? choose from none, notes, standard, strong, flip, shift, rotate",
-        ),
-        (
-            "rotat:3",
-            (
-                "unknown word 'rotat'; did you mean 'rotate'? "
-                "choose from none, notes, standard, strong, flip, shift, rotate"
-            ),
-        ),
-        ("standard,rotate:5", "'standard' stands alone; drop it, or the other words; words are flip, shift, rotate"),
-        ("flip:3", "'flip' takes no number; write flip"),
-        ("shift", "'shift' needs a number from 1 to 27, in whole pixels; write shift:2"),
-        ("shift:1.5", "'shift:1.5' needs a number from 1 to 27, in whole pixels; write shift:2"),
-        ("shift:28", "'shift:28' needs a number from 1 to 27, in whole pixels; write shift:2"),
-        ("rotate:", "'rotate:' needs a number from 0 to 180; write rotate:2"),
-        ("rotate:-1", "'rotate:-1' needs a number from 0 to 180; write rotate:2"),
-        ("rotate:nan", "'rotate:nan' needs a number from 0 to 180; write rotate:2"),
-        ("rotate:inf", "'rotate:inf' needs a number from 0 to 180; write rotate:2"),
-        ("rotate:ten", "'rotate:ten' needs a number from 0 to 180; write rotate:2"),
-    ],
-)
-def test_wrong_words_are_refused(words: str, line: str) -> None:
-    with pytest.raises(InputError) as caught:
-        parse_augment(words, SHAPE, flippable=True)
-    assert str(caught.value) == f"--augment: {line}"
+@given(
+    height=st.integers(1, 33), width=st.integers(1, 33), channels=st.sampled_from([1, 3]), seed=st.integers(0, 2**40),
+    dtype=st.sampled_from([torch.uint8, torch.float32]),
+)  # fmt: skip
+def test_erased_is_one_rectangle_as_torchvision_erases(
+    height: int, width: int, channels: int, seed: int, dtype: torch.dtype
+) -> None:
+    samples = torch.full((20, channels, height, width), 7, dtype=dtype)
+    erased = erase(samples, 1.0, Draws(torch.arange(20), seed))
+    assert erased.dtype == dtype
+    for before, after in zip(samples, erased, strict=True):
+        _, rows, columns = (after != 7).nonzero(as_tuple=True)
+        top, left, tall, wide = (
+            rows.min(),
+            columns.min(),
+            rows.max() - rows.min() + 1,
+            columns.max() - columns.min() + 1,
+        )
+        value = torch.tensor(128, dtype=dtype)
+        assert after.equal(TF.erase(before, int(top), int(left), int(tall), int(wide), value))
 
 
-def test_tables_are_not_augmented() -> None:
-    assert parse_augment("none", (5,), flippable=True) == parse_augment("standard", (5,), flippable=True) == ()
-    with pytest.raises(InputError, match="--augment: 'flip' is for pictures; use none with a table"):
-        parse_augment("flip", (5,), flippable=True)
+def test_erased_rectangles_have_the_sizes_that_torchvision_draws() -> None:
+    side, count = 100, 4000
+    samples = torch.zeros(count, 1, side, side, dtype=torch.uint8)
+    erased = erase(samples, 0.25, Draws(torch.arange(count), 3)) == 128
+    chosen = erased.flatten(1).any(1)
+    assert float(chosen.float().mean()) == pytest.approx(0.25, abs=0.03)
+    tall, wide = (erased[chosen].any(axis).sum(-1).flatten().double().numpy() for axis in (3, 2))
+    area, aspect = tall * wide / side**2, tall / wide
+    assert 0.018 < area.min() < 0.03
+    assert 0.31 < area.max() < 0.34
+    assert 0.27 < aspect.min() < 0.35
+    assert 2.9 < aspect.max() < 3.6
+    assert area.mean() == pytest.approx((0.02 + 0.33) / 2, abs=0.012)
+    assert np.log(aspect).mean() == pytest.approx(math.log(0.3 * 3.3) / 2, abs=0.08)
+    touched = erased[chosen].float().mean((0, 1))
+    assert bool((touched.flip(0) - touched).abs().max() < 0.1)  # no side is preferred
+    assert bool((touched.flip(1) - touched).abs().max() < 0.1)
+
+
+@pytest.mark.parametrize("word", ["flip", "shift", "crop", "rotate", "color", "erase"])
+@pytest.mark.parametrize("shape", [(1, 1, 5, 7), (1, 3, 8, 5), (5, 1, 9, 9)])
+def test_every_word_keeps_shape_range_and_input(word: str, shape: tuple[int, int, int, int]) -> None:
+    samples = pictures(shape[0], shape[1:])
+    before = samples.clone()
+    changed = Augmenter((Operation(word, 1.0),), 3)(samples, torch.arange(shape[0]), 1)
+    assert changed.shape == samples.shape
+    assert changed.dtype == (torch.float32 if word in {"rotate", "color"} else torch.uint8)
+    assert float(changed.min()) >= 0
+    assert float(changed.max()) <= 255.001
+    assert samples.equal(before)

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 from numpy.typing import NDArray
 from sklearn import metrics as oracle
-from torch import nn
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
 from dlnotes_cli.data.batches import Part, Scaler
-from dlnotes_cli.data.formats import TableFormat
+from dlnotes_cli.data.formats import PictureFormat, TableFormat
 from dlnotes_cli.device import Machine
-from dlnotes_cli.training.metrics import Evaluation, evaluate
+from dlnotes_cli.errors import InputError
+from dlnotes_cli.training.metrics import AveragedViews, Evaluation, evaluate, with_views
 
 CPU = Machine(torch.device("cpu"), "fp32", 1)
 pairs = st.integers(1, 60).flatmap(
@@ -67,3 +69,39 @@ def test_the_mode_of_the_network_is_restored() -> None:
 
 def test_nothing_to_evaluate_has_no_accuracy() -> None:
     assert math.isnan(Evaluation(math.nan, np.zeros((2, 2), np.int64)).accuracy)
+
+
+class Probe(nn.Module):
+    """Squares of a weighted sum of pixels: no view gives the same as another, and no mean can move inside."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = torch.arange(x[0].numel(), dtype=x.dtype).view(1, *x.shape[1:])
+        return torch.stack([(x * weights).sum((1, 2, 3)), (x * weights**2).sum((1, 2, 3))], 1) ** 2
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("shape", [(3, 1, 6, 5), (1, 3, 4, 7), (2, 1, 1, 1)])
+def test_views_are_pictures_mirrors_and_shifts(shape: tuple[int, ...], *, mirror: bool) -> None:
+    x = torch.rand(shape, dtype=torch.float64)
+    found = AveragedViews(Probe(), mirror=mirror)(x)
+    height, width = shape[2:]
+    framed = TF.pad(x, [1, 1, 1, 1], padding_mode="edge")
+    expected = torch.zeros(shape[0], 2, dtype=torch.float64)
+    for weight, view in (
+        (0.5, x), (0.25, TF.crop(framed, 0, 0, height, width)), (0.25, TF.crop(framed, 2, 2, height, width)),
+    ):  # fmt: skip
+        faces = [view, TF.horizontal_flip(view)] if mirror else [view]
+        expected += weight * torch.stack([Probe()(face) for face in faces]).mean(0)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-8)
+
+
+def test_views_mirror_no_digits_and_need_pictures() -> None:
+    pictures, calls = PictureFormat(1, 4, 4, "crop", (0.0,), (1.0,)), []
+    probe = Probe()
+    probe.register_forward_hook(lambda *_: calls.append(1))
+    for classes, count in ((("0", "1"), 3), (("cat", "dog"), 6)):
+        calls.clear()
+        with_views(probe, pictures, classes)(torch.rand(2, 1, 4, 4))
+        assert len(calls) == count
+    with pytest.raises(InputError, match="--tta: the model reads tables, and a row has only one view; drop --tta"):
+        with_views(probe, TableFormat("y", ()), ("a", "b"))

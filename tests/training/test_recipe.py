@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
+from dlnotes_cli.data.mix import Mixed
 from dlnotes_cli.training.recipe import Objective, OptimizerOptions, balanced_weights, make_optimizer, split_parameters
 
 Array = NDArray[np.float64]
@@ -71,13 +72,22 @@ def test_the_objective_and_the_reported_loss(smoothing: float, l1: float, *, wei
         network, label_smoothing=smoothing, l1=l1,
         class_weights=torch.tensor(weights, dtype=torch.float32) if weighted else None,
     )  # fmt: skip
-    found, plain = objective(torch.tensor(logits, dtype=torch.float32), torch.tensor(labels))
     logs = log_softmax(logits)
-    targets = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
     penalty = l1 * network.weight.abs().sum().item()
-    expected = -(targets * weights * logs).sum() / weights[labels].sum() + penalty
-    assert found.item() == pytest.approx(expected, rel=1e-5)
-    assert plain.item() == pytest.approx(-logs[np.arange(9), labels].mean(), rel=1e-5)
+
+    def expected(labels: NDArray[np.int64]) -> tuple[float, float]:
+        targets = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
+        return -(targets * weights * logs).sum() / weights[labels].sum(), -logs[np.arange(9), labels].mean()
+
+    x, y = torch.tensor(logits, dtype=torch.float32), torch.tensor(labels)
+    found, plain = objective(x, Mixed(x, y))
+    assert found.item() == pytest.approx(expected(labels)[0] + penalty, rel=1e-5)
+    assert plain.item() == pytest.approx(expected(labels)[1], rel=1e-5)
+    found, plain = objective(x, Mixed(x, y, y.roll(1), 0.7))
+    both = zip(expected(labels), expected(np.roll(labels, 1)), strict=True)
+    mean, plain_mean = (0.7 * a + 0.3 * b for a, b in both)
+    assert found.item() == pytest.approx(mean + penalty, rel=1e-5)
+    assert plain.item() == pytest.approx(plain_mean, rel=1e-5)
 
 
 def test_balanced_weights_agree_with_scikit_learn() -> None:
