@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from dlnotes_cli.configs.option import DATA, DEVICE, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.configs.parse import duration, words
+from dlnotes_cli.configs.parse import count_or_auto, duration, words
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit for refusing an image
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+AUGMENT_HELP = (
+    "none, notes, standard, strong, or a list of flip, shift:N and crop:N (pixels), rotate:DEGREES, color:X and "
+    "erase:P (0 to 1), and one of mixup:A and cutmix:A; 'data preview' shows what they do."
+)
 _BY_RECIPE = "by recipe"
 
 
@@ -58,8 +62,8 @@ class SourceOptions(ReadImagesOptions, FindDataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingDataOptions(Config):
-    """What is trained on, and how a sample becomes numbers."""
+class ChosenDataOptions(Config):
+    """What is trained on."""
 
     data: str = option(
         "digits",
@@ -76,6 +80,12 @@ class TrainingDataOptions(Config):
         parse=words,
         metavar="COLUMN,…",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureShapeOptions(Config):
+    """The form that a folder's pictures are brought into."""
+
     size: int | None = option(
         None,
         "Folder: pixels on each side.",
@@ -87,9 +97,15 @@ class TrainingDataOptions(Config):
     color: Literal["gray", "rgb"] | None = option(
         None, "Folder: channels.", group=DATA, shown_default="gray if every picture is"
     )
-    normalize: Literal["standard", "unit"] | None = option(
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDataOptions(PictureShapeOptions, ChosenDataOptions):
+    """What is trained on, and how a sample becomes numbers."""
+
+    normalize: Literal["standard", "unit", "symmetric"] | None = option(
         None,
-        "standard: mean 0, deviation 1 over the training part; unit: 0 to 1.",
+        "standard: mean 0, deviation 1 over the training part; unit: 0 to 1; symmetric: -1 to 1.",
         group=DATA,
         shown_default=_BY_RECIPE,
     )
@@ -132,7 +148,12 @@ class TrainingOptions(Config):
         None, "Optimiser steps.", group=TRAINING, within="[1, 1e12]", shown_default="as the epochs give"
     )
     batch_size: int | None = option(
-        None, "Samples in a step.", group=TRAINING, within="[1, 1e6]", shown_default=_BY_RECIPE
+        None,
+        "Samples in a step; auto (or 0): as many as a GPU's memory takes, on a CPU those of the recipe.",
+        group=TRAINING,
+        within="[0, 1e6]",
+        parse=count_or_auto,
+        shown_default=_BY_RECIPE,
     )
     optimizer: Literal["sgd", "adam", "adamw"] | None = option(
         None, "Optimiser.", group=TRAINING, shown_default=_BY_RECIPE
@@ -159,7 +180,7 @@ class TrainingOptions(Config):
     )
     augment: str | None = option(
         None,
-        "none, notes, standard, strong, or a list: flip,shift:2,rotate:10.",
+        AUGMENT_HELP,
         group=TRAINING,
         shown_default=_BY_RECIPE,
         metavar="WORDS",
@@ -173,6 +194,13 @@ class TrainingOptions(Config):
         group=TRAINING,
         within="[1, 1e6]",
         shown_default="never",
+    )
+    ema: float | None = option(
+        None,
+        "Decay of an average of the weights, kept beside them and used where it validates better; 0: none.",
+        group=TRAINING,
+        within="[0, 1)",
+        shown_default=_BY_RECIPE,
     )
     grad_clip: float | None = option(
         None, "Largest norm of the gradient.", group=TRAINING, within="(0, inf)", shown_default="none"

@@ -36,3 +36,15 @@ def words(text: str) -> tuple[str, ...]:
     ('flip', 'crop:4')
     """
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def count_or_auto(text: str) -> int:
+    """A whole number, 0 for the word `auto`.
+
+    >>> count_or_auto("64"), count_or_auto("auto")
+    (64, 0)
+    """
+    try:
+        return 0 if text.strip() == "auto" else int(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is neither a whole number nor auto") from None

@@ -6,22 +6,36 @@ from typing import Any, TypeVar
 from dlnotes_cli.configs.option import Config
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
+Value = TypeVar("Value")
 
 # The course's notebooks (MNIST MLP with validation): plain SGD, no schedule, pixels from 0 to 1.
 NOTES_MLP: dict[str, Any] = {
     "epochs": 50, "batch_size": 20, "optimizer": "sgd", "lr": 0.01, "momentum": 0.0, "schedule": "constant",
     "weight_decay": 0.0, "l1": 0.0, "label_smoothing": 0.0, "augment": "none", "dropout": 0.2, "batch_norm": False,
-    "normalize": "unit", "val_split": 0.2,
+    "normalize": "unit", "val_split": 0.2, "ema": 0.0,
 }  # fmt: skip
 BEST_MLP: dict[str, Any] = {
     "optimizer": "adamw", "lr": 3e-3, "momentum": 0.9, "schedule": "one-cycle",
     "weight_decay": 0.05, "l1": 0.0, "label_smoothing": 0.1, "augment": "standard", "dropout": 0.0, "batch_norm": True,
-    "normalize": "standard", "val_split": 0.1,
+    "normalize": "standard", "val_split": 0.1, "ema": 0.0,
 }  # fmt: skip
 BEST_MLP_ON_TABLES = BEST_MLP | {"lr": 1e-3, "dropout": 0.2, "batch_norm": False, "augment": "none"}
 
-# Learning rates that suit an optimiser other than the recipe's own.
-_PEAK_LR = {"sgd": 0.1, "adam": 3e-3, "adamw": 3e-3}
+# The course's CIFAR-10 notebooks, the one with augmentation.
+NOTES_CNN = NOTES_MLP | {"arch": "notes-cnn", "epochs": 30, "augment": "notes", "normalize": "symmetric", "width": 1.0}
+BEST_CNN = BEST_MLP | {"arch": "fast", "ema": 0.999, "width": 1.0}
+BY_ARCH: dict[str, dict[str, Any]] = {
+    "fast": {"dropout": 0.0, "batch_norm": True},
+    "notes-cnn": {"dropout": 0.25, "batch_norm": False},
+    "resnet": {"dropout": 0.0, "batch_norm": True},
+}
+
+# What suits an optimiser other than the recipe's own: adamw alone takes its weight decay apart from the gradient.
+_OF_OPTIMIZER: dict[str, dict[str, Any]] = {
+    "sgd": {"lr": 0.1, "weight_decay": 5e-4},
+    "adam": {"lr": 3e-3, "weight_decay": 1e-4},
+    "adamw": {"lr": 3e-3, "weight_decay": 0.05},
+}
 _SMALL_SET = 10_000  # training samples below which batches are small
 _EPOCHS = 60
 _FEWEST_STEPS = 1200  # small sets take more epochs to come to this many steps,
@@ -35,10 +49,10 @@ def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
 
 
 def with_recipe(config: AnyConfig, recipe: dict[str, Any]) -> AnyConfig:
-    """Fill in a recipe; an optimiser other than the recipe's brings its own learning rate."""
+    """Fill in a recipe; an optimiser other than the recipe's brings its own learning rate and weight decay."""
     optimizer = getattr(config, "optimizer", None)
     if optimizer not in {None, recipe["optimizer"]}:
-        recipe = recipe | {"lr": _PEAK_LR[optimizer]}
+        recipe = recipe | _OF_OPTIMIZER[optimizer]
     return filled(config, recipe)
 
 
@@ -49,3 +63,10 @@ def with_length(config: AnyConfig, samples: int) -> AnyConfig:
     steps_per_epoch = max(1, samples // getattr(config, "batch_size", 1))
     epochs = min(max(_EPOCHS, _FEWEST_STEPS // steps_per_epoch), _MOST_EPOCHS)
     return config if stops_itself else filled(config, {"epochs": epochs})
+
+
+def given(value: Value | None) -> Value:
+    """An option that the recipe has filled in."""
+    if value is None:
+        raise ValueError("the recipe leaves an option open")
+    return value

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
+from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 
 
@@ -19,7 +20,10 @@ class Entry:
     build: Callable[[Any], nn.Module]
 
 
-REGISTRY: dict[str, Entry] = {"mlp": Entry("classifier", MlpConfig, build_mlp)}
+REGISTRY: dict[str, Entry] = {
+    "mlp": Entry("classifier", MlpConfig, build_mlp),
+    "cnn": Entry("classifier", CnnConfig, build_cnn),
+}
 
 CLASSIFIERS = tuple(name for name, entry in REGISTRY.items() if entry.purpose == "classifier")
 

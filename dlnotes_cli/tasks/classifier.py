@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,19 +12,22 @@ from torch import nn
 
 from dlnotes_cli import __version__, files, output, plots
 from dlnotes_cli.configs.groups import ClassifierConfig
-from dlnotes_cli.configs.recipes import with_length, with_recipe
-from dlnotes_cli.data.augment import Augmenter, parse_augment
+from dlnotes_cli.configs.recipes import given, with_length, with_recipe
+from dlnotes_cli.data.augment import Augmenter
+from dlnotes_cli.data.augment_words import is_flippable, parse_augment
 from dlnotes_cli.data.batches import Part, Scaler, batch_bounds, epoch_order, parts_on
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.formats import format_to_json
 from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.device import Machine, choose_device, choose_machine, default_threads
+from dlnotes_cli.data.mix import Mixer
+from dlnotes_cli.device import Machine, choose_device, choose_machine, default_threads, free_memory
 from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
 from dlnotes_cli.models.registry import build, config_to_json, count_parameters
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
 from dlnotes_cli.training import run_folder
+from dlnotes_cli.training.batch_size import LARGEST, largest_batch, step_memory
 from dlnotes_cli.training.checkpoint import BYTES_SPARE, read_tensors, write_tensors
 from dlnotes_cli.training.horizon import Horizon
 from dlnotes_cli.training.loop import LoopOptions, StepOutcome, Trainer
@@ -69,11 +72,11 @@ class ClassifierJob:
         self.parts = parts_on(dataset, machine.device)
         self.scaler = Scaler(dataset.format, machine.device)
         self._seed, self._train = config.seed, self.parts["train"]
-        self._bounds = batch_bounds(len(self._train), _given(config.batch_size))
+        self._bounds = batch_bounds(len(self._train), given(config.batch_size))
         self._objective = _make_objective(config, network, self._train, len(dataset.classes))
-        flippable = not all(name.isdigit() for name in dataset.classes)  # a mirrored digit is no digit
-        operations = parse_augment(_given(config.augment), dataset.format.shape, flippable=flippable)
-        self._augment = Augmenter(operations, config.seed) if operations else None
+        shape, flippable = dataset.format.shape, is_flippable(dataset.classes)
+        operations = parse_augment(given(config.augment), shape, flippable=flippable)
+        self._augment, self._mix = Augmenter(operations, config.seed), Mixer(operations, config.seed)
         self._epoch, self._order = 0, self._train.indices
         self.steps_per_epoch = len(self._bounds)
 
@@ -86,11 +89,11 @@ class ClassifierJob:
         start, stop = self._bounds[index]
         indices = self._order[start:stop]
         samples, labels = self._train.take(indices)
-        if self._augment is not None:
-            samples = self._augment(samples, indices, self._epoch)
-        logits = predict_logits(self.network, self.scaler(samples), self.machine)
-        objective, loss = self._objective(logits, labels)
-        correct = (logits.detach().argmax(1) == labels).sum()
+        samples = self._augment(samples, indices, self._epoch)
+        mixed = self._mix(samples, labels, epoch=self._epoch, batch=index)
+        logits = predict_logits(self.network, self.scaler(mixed.samples), self.machine)
+        objective, loss = self._objective(logits, mixed)
+        correct = (logits.detach().argmax(1) == mixed.dominant).sum()
         return StepOutcome(objective, loss * len(labels), correct, len(labels))
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
@@ -119,11 +122,13 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     dataset = load_training_data(config, seed=config.seed, threads=config.threads or default_threads())
     _check_gate(config, dataset)
     data_s = time.monotonic() - started
+    if config.batch_size == 0:
+        config = replace(config, batch_size=_automatic_batch(config, architecture, dataset))
     config = with_length(config, dataset.counts["train"])
     model_config = architecture.describe(config, dataset)
     machine = choose_machine(
         config.device, config.precision, config.threads,
-        bf16_pays=architecture.bf16_pays(model_config, _given(config.batch_size)),
+        bf16_pays=architecture.bf16_pays(model_config, given(config.batch_size)),
     )  # fmt: skip
     seed_everything(config.seed)
     network = build(architecture.name, model_config)
@@ -167,7 +172,10 @@ class _Run:
             )
             self.folder.clear_results()
             return None
-        restore_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device)
+        saved = restore_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device)
+        if saved["data"]["fingerprint"] != self.record.dataset.fingerprint:
+            what = f"{self.config.data} has changed since {self.folder.path} was begun"
+            raise InputError("--resume", what, "restore the data, or start a new run in another --out")
         if self.trainer.is_finished and self._is_complete():
             epochs = self.trainer.position.epoch - 1
             output.note(f"{self.folder.path} is already trained for {epochs} epochs; raise --epochs to go on")
@@ -233,7 +241,8 @@ class _Run:
 
     def _state_bytes(self) -> int:
         weights = sum(t.nbytes for t in self.job.network.state_dict().values())
-        return 5 * int(weights) + BYTES_SPARE  # weights, two moments, the best so far, and the model file
+        copies = 6 if self.trainer.average else 5  # weights, two moments, the best so far, the model file, an average
+        return copies * int(weights) + BYTES_SPARE
 
     def _draw(self, final: Evaluation, part: str) -> list[Path]:
         position, job = self.trainer.position, self.job
@@ -265,7 +274,7 @@ class _Record:
         output.note(f"model  {self.model['name']}, {self.model['parameters']:,} parameters")
         machine = self.machine
         output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
-        if _given(self.config.batch_size) > self.dataset.counts["train"]:
+        if given(self.config.batch_size) > self.dataset.counts["train"]:
             output.note(f"note   the batch shrinks to the {self.dataset.counts['train']} training samples there are")
 
     def identity(self) -> dict[str, Any]:
@@ -318,27 +327,38 @@ class _Record:
         }
 
 
+def _automatic_batch(config: ClassifierConfig, architecture: Architecture, dataset: DataSet) -> int | None:
+    """As many samples as a GPU's memory takes; on other devices nothing, which leaves the choice to the recipe."""
+    device = choose_device(config.device)
+    if device.type != "cuda":
+        return None
+    described = architecture.describe(config, dataset)
+    pays = architecture.bf16_pays(described, LARGEST)
+    machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=pays)
+    network = build(architecture.name, described).to(device)
+    measure = step_memory(network, dataset.format.shape, machine)
+    return largest_batch(measure, free_memory(device), most=min(LARGEST, dataset.counts["train"]))
+
+
 def _make_objective(config: ClassifierConfig, network: nn.Module, train: Part, classes: int) -> Objective:
     weights = None
     if config.class_weights == "balanced":
         weights = balanced_weights(train.labels[train.indices], classes)
-    return Objective(
-        network, label_smoothing=_given(config.label_smoothing), class_weights=weights, l1=_given(config.l1)
-    )
+    return Objective(network, label_smoothing=given(config.label_smoothing), class_weights=weights, l1=given(config.l1))
 
 
 def _make_trainer(
     config: ClassifierConfig, job: ClassifierJob, *, save: Callable[[Trainer], None], poll: Callable[[], None]
 ) -> Trainer:
     options = OptimizerOptions(
-        _given(config.optimizer), _given(config.lr), _given(config.momentum), _given(config.weight_decay)
+        given(config.optimizer), given(config.lr), given(config.momentum), given(config.weight_decay)
     )
-    schedule = make_schedule(_given(config.schedule), job.steps_per_epoch)
+    schedule = make_schedule(given(config.schedule), job.steps_per_epoch)
     limits = [config.max_steps, config.epochs and config.epochs * job.steps_per_epoch]
     limit = min((n for n in limits if n is not None), default=None)
     return Trainer(
         job, make_optimizer(job.network, options), schedule, Horizon(schedule, limit, config.time_budget),
-        LoopOptions(options.lr, config.grad_clip, config.patience), save=save, poll=poll,
+        LoopOptions(options.lr, config.grad_clip, config.patience, given(config.ema)), save=save, poll=poll,
     )  # fmt: skip
 
 
@@ -351,13 +371,3 @@ def _timing(timing: dict[str, float], samples: int, started: float) -> dict[str,
     per_s = samples / timing["train_s"] if timing["train_s"] else 0.0
     total = {"total_s": time.monotonic() - started, "samples_per_s": per_s}
     return {name: round(value, 3) for name, value in (timing | total).items()}
-
-
-Value = TypeVar("Value")
-
-
-def _given(value: Value | None) -> Value:
-    """An option that the recipe has filled in."""
-    if value is None:
-        raise ValueError("the recipe leaves an option open")
-    return value

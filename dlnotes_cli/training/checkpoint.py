@@ -6,9 +6,10 @@ against the network it says it is. No pickle is written or read, and nothing in 
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors.torch
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli import files
 from dlnotes_cli.data.formats import SampleFormat, format_from_json
+from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.models.registry import build_empty
 
@@ -54,14 +56,19 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
     """Read a file of `write_tensors`. Raises InputError naming the file where anything about it is not right."""
+    check_regular(path)
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            content = _read_start(stream)
+            header, card = _read_header(path, content, size)
+            _check_version(path, card)
+            _check_size(path, content, size, header)
+            stream.seek(0)
+            content = stream.read()
     except OSError as error:
         fix = "give a model.safetensors file"
         raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", fix) from error
-    header, card = _read_header(path, content)
-    _check_version(path, card)
-    _check_size(path, content, header)
     _check_sum(path, content, str(card.get(_SUM_FIELD, "")))
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
@@ -108,12 +115,18 @@ def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, 
     network.load_state_dict(tensors, strict=True, assign=assign)
 
 
-def _read_header(path: Path, content: bytes) -> tuple[dict[str, Any], Card]:
+def _read_start(stream: IO[bytes]) -> bytes:
+    """The length of the header and the header, as far as they are there."""
+    length = stream.read(8)
+    return length + stream.read(min(int.from_bytes(length, "little"), _HEADER_CAP))
+
+
+def _read_header(path: Path, content: bytes, size: int) -> tuple[dict[str, Any], Card]:
     length = int.from_bytes(content[:8], "little")
-    if 0 < len(content) - 8 < length <= _HEADER_CAP and content[8:10] == b'{"':
-        raise _cut_short(path, length + 8, len(content))
+    if 0 < size - 8 < length <= _HEADER_CAP and content[8:10] == b'{"':
+        raise _cut_short(path, length + 8, size)
     try:
-        header = json.loads(content[8 : 8 + min(length, _HEADER_CAP)])
+        header = json.loads(content[8:])
         return header, dict(json.loads(header["__metadata__"][_KEY]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         what = "is empty" if not content else "is not a dlnotes model file"
@@ -127,15 +140,15 @@ def _check_version(path: Path, card: Card) -> None:
         raise InputError(path, what, "upgrade dlnotes, or train the model again")
 
 
-def _check_size(path: Path, content: bytes, header: dict[str, Any]) -> None:
+def _check_size(path: Path, content: bytes, size: int, header: dict[str, Any]) -> None:
     tensors = [entry for name, entry in header.items() if name != "__metadata__"]
     try:
         end = max((entry["data_offsets"][1] for entry in tensors), default=0)
         expected = 8 + int.from_bytes(content[:8], "little") + int(end)
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise InputError(path, "is damaged (its table of tensors)", _fix_for(path)) from error
-    if expected != len(content):
-        raise _cut_short(path, expected, len(content))
+    if expected != size:
+        raise _cut_short(path, expected, size)
 
 
 def _check_sum(path: Path, content: bytes, stated: str) -> None:

@@ -17,6 +17,11 @@ class Horizon:
         self._schedule, self._limit, self._budget_s = schedule, limit, budget_s
         self.total = limit if budget_s is None else total
 
+    @property
+    def limits(self) -> list[float | None]:
+        """What the end depends on beside the clock, as JSON values."""
+        return [self._limit, self._budget_s]
+
     def observe(self, step: int, elapsed_s: float, validation_s: float) -> None:
         """Choose the total, if `step` steps in `elapsed_s` seconds are where it must be known.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli import output
 from dlnotes_cli.errors import UnfinishedError
+from dlnotes_cli.training.average import Average, Lent
 from dlnotes_cli.training.horizon import Horizon
 from dlnotes_cli.training.schedule import Schedule
 
@@ -95,6 +96,7 @@ class LoopOptions:
     lr: float
     grad_clip: float | None = None
     patience: int | None = None
+    ema: float = 0.0  # decay of the averaged weights; 0 for none
 
 
 class Trainer:
@@ -117,6 +119,7 @@ class Trainer:
         self.job, self.optimizer, self.schedule, self.horizon = job, optimizer, schedule, horizon
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
+        self.average = Average(job.network, options.ema) if options.ema else None
         self._options, self._save, self._poll = options, save, poll
         self._next_save = time.monotonic() + _SAVE_EVERY_S
         self._clock = time.monotonic()
@@ -177,6 +180,8 @@ class Trainer:
         position.tally.add(outcome)
         position.samples_seen += outcome.samples
         position.step += 1
+        if self.average is not None:
+            self.average.update(self.job.network, position.step)
         position.step_in_epoch += 1
         self._tick()
         self.horizon.observe(position.step, position.elapsed_s, position.validation_s)
@@ -186,7 +191,7 @@ class Trainer:
         position, started = self.position, time.monotonic()
         if not weights_are_finite(self.job.network):
             raise self._diverged("a weight")
-        scores = self.job.validate(self._poll)
+        scores, weights = self._validate()
         position.validation_s = time.monotonic() - started
         entry = {
             "epoch": position.epoch,
@@ -197,7 +202,7 @@ class Trainer:
         }
         if self._is_better(scores):
             position.best_epoch = position.epoch
-            self.best_weights = {name: t.detach().clone() for name, t in self.job.network.state_dict().items()}
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         position.history.append(output.finite(entry))
         position.tally = Tally()
         position.epoch += 1
@@ -205,6 +210,16 @@ class Trainer:
         self._tick()
         if not self.is_finished:
             self._start_epoch()
+
+    def _validate(self) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Scores and weights of the network, or of its average where that is better."""
+        network = self.job.network
+        plain = self.job.validate(self._poll), network.state_dict()
+        if self.average is None:
+            return plain
+        with Lent(network, self.average.tensors):
+            averaged = self.job.validate(self._poll), self.average.tensors
+        return max(plain, averaged, key=lambda candidate: self.job.rank(candidate[0]))
 
     def _is_better(self, scores: dict[str, float]) -> bool:
         if not math.isfinite(scores["loss"]):

@@ -22,9 +22,8 @@ MODEL, LAST, CONFIG, METRICS, RESULT = (
 )  # fmt: skip
 PICTURES = ("curves.png", "confusion.png", "predictions.png")
 _LOCK = ".lock"
-_MAY_DIFFER = {
-    "epochs", "time_budget", "device", "threads", "json", "quiet", "verbose", "resume", "out", "overwrite"
-}  # fmt: skip
+_VOICE = {"json", "quiet", "verbose"}  # said anew by each command
+_MAY_DIFFER = {"epochs", "time_budget", "device", "threads", "resume", "out", "overwrite", *_VOICE}
 
 
 def resumed_config(config_type: type[AnyRun], given: Mapping[str, Any]) -> AnyRun:
@@ -34,7 +33,7 @@ def resumed_config(config_type: type[AnyRun], given: Mapping[str, Any]) -> AnyRu
     """
     folder = Path(given["resume"]).expanduser()
     stored = _stored_config(folder, config_type.command)
-    run = config_type.from_json(stored)
+    run = config_type.from_json({name: value for name, value in stored.items() if name not in _VOICE})
     for name, value in given.items():
         if name not in _MAY_DIFFER and getattr(run, name) != value:
             where = flag(name, options_of(config_type)[name])
@@ -54,6 +53,7 @@ class RunFolder:
         self.is_resumed = options.resume is not None
         self._command, self._overwrite = options.command, options.overwrite
         self._lock: IO[str] | None = None
+        self._made: list[Path] = []
         self.path = options.resume or options.out or Path("runs")
         if self.is_resumed:
             files.check_writable_folder("--resume", self.path)
@@ -65,8 +65,10 @@ class RunFolder:
         self._is_numbered = options.out is None and not self.is_resumed
 
     def __enter__(self) -> Self:
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         if self._is_numbered:
             self.path = _next_numbered(self.path, self._command)
+            self._made.insert(0, self.path)
         files.make_folder("--out", self.path)
         self._lock = _take_lock(self.path)
         files.sweep_temporaries(self.path)
@@ -76,6 +78,8 @@ class RunFolder:
         if self._lock is not None:
             files.remove(self.path / _LOCK)
             self._lock.close()
+        for folder in self._made:  # a run that could not start leaves nothing
+            files.remove_empty_folder(folder)
 
     def file(self, name: str) -> Path:
         """The path of one of the run's files."""
@@ -127,7 +131,10 @@ def _next_numbered(parent: Path, command: str) -> Path:
 
 def _take_lock(folder: Path) -> IO[str]:
     path = folder / _LOCK
-    stream = path.open("a+")
+    try:
+        stream = path.open("a+")
+    except OSError as error:
+        raise files.write_failed(path, 0, error) from error
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -140,8 +147,8 @@ def _take_lock(folder: Path) -> IO[str]:
     if stale:
         output.note(f"took over a stale lock in {folder} ({stale} is gone)")
     stream.truncate(0)
-    stream.write(f"pid {os.getpid()} on {socket.gethostname()}")
-    stream.flush()
+    with suppress(OSError):  # the text is for people: a full disk is told by what needs the room
+        os.write(stream.fileno(), f"pid {os.getpid()} on {socket.gethostname()}".encode())
     return stream
 
 

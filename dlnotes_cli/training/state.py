@@ -12,7 +12,7 @@ from dlnotes_cli.seeding import random_state, restore_random_state
 from dlnotes_cli.training.checkpoint import load_weights, read_tensors, write_tensors
 from dlnotes_cli.training.loop import Position, Tally, Trainer
 
-_NETWORK, _BEST, _OPTIMIZER, _RANDOM = "network.", "best.", "optimizer.", "random."
+_NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM = "network.", "best.", "average.", "optimizer.", "random."
 
 
 def save_state(path: Path, trainer: Trainer, device: torch.device, card: dict[str, Any]) -> None:
@@ -26,26 +26,36 @@ def save_state(path: Path, trainer: Trainer, device: torch.device, card: dict[st
     tensors = {
         **_prefixed(_NETWORK, trainer.job.network.state_dict()),
         **_prefixed(_BEST, trainer.best_weights),
+        **_prefixed(_AVERAGE, trainer.average.tensors if trainer.average else {}),
         **_prefixed(_OPTIMIZER, slots),
         **_prefixed(_RANDOM, random_state(device)),
     }
-    write_tensors(path, tensors, {**card, "kind": "run state", "position": asdict(trainer.position)})
+    standing = {"kind": "run state", "limits": trainer.horizon.limits, "position": asdict(trainer.position)}
+    write_tensors(path, tensors, card | standing)
 
 
-def restore_state(path: Path, trainer: Trainer, device: torch.device) -> None:
-    """Put a trainer back to where `save_state` found it. Raises InputError where the file does not fit the run."""
+def restore_state(path: Path, trainer: Trainer, device: torch.device) -> dict[str, Any]:
+    """Put a trainer back to where `save_state` found it, and return the card that was saved with it.
+
+    A total that a time budget chose is kept where budget and limit are still the same. Raises InputError where the file
+    does not fit the run.
+    """
     tensors, card = read_tensors(path)
     network = trainer.job.network
     load_weights(path, network, {name: t.to(device) for name, t in _below(_NETWORK, tensors).items()}, assign=False)
     trainer.best_weights = {name: t.to(device) for name, t in _below(_BEST, tensors).items()}
+    if trainer.average is not None:
+        trainer.average.tensors = {name: t.to(device) for name, t in _below(_AVERAGE, tensors).items()}
     try:
         stored = dict(card["position"])
         trainer.position = Position(**stored | {"tally": Tally(**stored["tally"])})
-        trainer.horizon.total = trainer.position.total if trainer.horizon.total is None else trainer.horizon.total
+        if trainer.horizon.total is None and card["limits"] == trainer.horizon.limits:
+            trainer.horizon.total = trainer.position.total
         _restore_optimizer(trainer.optimizer, _below(_OPTIMIZER, tensors))
         restore_random_state(_below(_RANDOM, tensors), device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(path, f"is not a state of this run ({error!r})", "start a new run in another --out") from error
+    return card
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[str, Tensor]) -> None:

@@ -1,0 +1,29 @@
+"""`dlnotes train-cnn`."""
+
+import typer
+
+from dlnotes_cli.commands.binding import add_command
+from dlnotes_cli.commands.conv_shape import conv_shape
+from dlnotes_cli.commands.training import show_training
+from dlnotes_cli.configs.train_cnn import TrainCnnConfig
+
+EXAMPLES = (
+    "dlnotes train-cnn --epochs 10",
+    "dlnotes train-cnn --recipe notes --arch fast --data digits --print",
+)
+
+
+def train_cnn(config: TrainCnnConfig) -> None:
+    """Train a convolutional network on pictures."""
+    from dlnotes_cli.tasks.train_cnn import network_of
+    from dlnotes_cli.tasks.train_cnn import train_cnn as task
+
+    if config.print:
+        conv_shape(network_of(config))
+    else:
+        show_training(task(config), config)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    add_command(app, train_cnn, panel="Train", examples=EXAMPLES)

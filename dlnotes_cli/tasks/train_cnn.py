@@ -1,0 +1,113 @@
+"""Training a convolutional network."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from dlnotes_cli.configs.conv_shape import ConvShapeConfig
+from dlnotes_cli.configs.recipes import BEST_CNN, BY_ARCH, NOTES_CNN, given, with_recipe
+from dlnotes_cli.configs.train_cnn import Arch, TrainCnnConfig
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.load import kind_of, load_training_data
+from dlnotes_cli.device import default_threads
+from dlnotes_cli.errors import InputError
+from dlnotes_cli.models.cnn import CnnConfig, initialise
+from dlnotes_cli.models.registry import build_empty, config_to_json
+from dlnotes_cli.shapes.classifiers import NETWORKS, Form
+from dlnotes_cli.shapes.layer import Shape, dims
+from dlnotes_cli.shapes.parser import parse_layers
+from dlnotes_cli.shapes.stack import trace
+from dlnotes_cli.tasks.classifier import Architecture, TrainingResult, train_classifier
+from dlnotes_cli.tasks.conv_shape import read_layers
+
+_NETWORK = ("arch", "width", "dropout", "batch_norm")  # options that --layers replaces
+_LARGEST_SIDE = 1024  # that is tried when an error names the size that a network needs
+
+
+def train_cnn(config: TrainCnnConfig) -> TrainingResult:
+    """Train a CNN on pictures; see `train_classifier` for what is written and raised."""
+    return train_classifier(_checked(config), Architecture("cnn", _recipe, _describe, _initialise, lambda *_: True))
+
+
+def network_of(config: TrainCnnConfig) -> ConvShapeConfig:
+    """The network that `train_cnn` would train, as a question to `conv_shape`."""
+    config = with_recipe(_checked(config), _recipe(config))
+    described = _describe(
+        config, load_training_data(config, seed=config.seed, threads=config.threads or default_threads())
+    )
+    return ConvShapeConfig(layers=(described.layers,), input=described.shape, json=config.json, verbose=config.verbose)
+
+
+def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
+    """Options that fit together, `layers` as text."""
+    if kind_of(config.data) == "table":
+        raise InputError("--data", f"{config.data} is a table, and convolutions need pictures", "use train-mlp")
+    if config.layers is None:
+        return config
+    for name in _NETWORK:
+        if getattr(config, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(flag, "says nothing of a network from --layers", f"drop {flag}, or write it into the list")
+    return replace(config, layers=read_layers(config.layers))
+
+
+def _recipe(config: TrainCnnConfig) -> dict[str, Any]:
+    recipe = NOTES_CNN if config.recipe == "notes" else BEST_CNN
+    if config.layers is not None:
+        return {name: value for name, value in recipe.items() if name not in _NETWORK}
+    return recipe | BY_ARCH[config.arch or recipe["arch"]]
+
+
+def _describe(config: TrainCnnConfig, dataset: DataSet) -> CnnConfig:
+    channels, height, width = shape = dataset.format.shape
+    classes = len(dataset.classes)
+    if config.layers is not None:
+        return _own_network(config.layers, shape, classes)
+    form = Form(channels, height, width, classes, given(config.dropout), given(config.batch_norm), given(config.width))
+    layers = NETWORKS[given(config.arch)](form)
+    try:
+        trace(parse_layers(layers), shape)
+    except InputError as error:
+        what = f"{dims(shape[1:])} is too small for --arch {config.arch}: {error.where}: {error.what}"
+        raise InputError("--size", what, f"use at least {_smallest(given(config.arch), form)}") from error
+    return CnnConfig(layers, shape, classes)
+
+
+def _own_network(layers: str, shape: Shape, classes: int) -> CnnConfig:
+    """A network from `--layers`, checked by arithmetic, then by an empty batch on a device without memory."""
+    output = trace(parse_layers(layers), shape)[-1].output
+    if output != (classes,):
+        what = f"the list ends in {dims(output)}, and the data has {classes} classes"
+        raise InputError("--layers", what, f"end it with Flatten() and Linear(..., {classes})")
+    config = CnnConfig(layers, shape, classes)
+    try:
+        _try_out(config)
+    except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError("--layers", f"PyTorch refuses the list on pictures: {reason}", "use other layers") from error
+    return config
+
+
+def _try_out(config: CnnConfig) -> None:
+    """Run an empty batch through the network on the device that has no memory."""
+    network = build_empty("cnn", config_to_json(config)).train()
+    scores = network(torch.empty(2, *config.shape, device="meta"))
+    if not isinstance(scores, torch.Tensor):
+        raise TypeError(f"{type(scores).__name__} comes out")
+
+
+def _smallest(arch: Arch, form: Form) -> str:
+    for side in range(form.side + 1, _LARGEST_SIDE):
+        try:
+            larger = form._replace(height=side, width=side)
+            trace(parse_layers(NETWORKS[arch](larger)), (form.channels, side, side))
+        except InputError:
+            continue
+        return dims((side, side))
+    return f"{_LARGEST_SIDE} pixels on a side"
+
+
+def _initialise(network: torch.nn.Module, config: TrainCnnConfig) -> None:
+    if config.recipe == "best":
+        initialise(network)

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Train two convolutional networks on the embedded digits: the fast one, and one of your own from a layer list.
+# Look at: the table of layers that comes first, and the test accuracies of the two result tables.
+set -eu
+out=${1:-runs/example-train-cnn}
+mkdir -p "$out"
+own="Conv2d(1, 16, 3, padding=1); ReLU(); MaxPool2d(2); Flatten(); Linear(256, 10)"
+dlnotes train-cnn --layers "$own" --print
+dlnotes train-cnn --width 0.5 --epochs 6 --out "$out/fast" --overwrite
+dlnotes train-cnn --layers "$own" --epochs 10 --out "$out/own" --overwrite

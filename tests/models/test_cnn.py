@@ -1,0 +1,76 @@
+import pytest
+import torch
+from torch import nn
+
+from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialise
+from dlnotes_cli.models.registry import build_empty, config_to_json, count_parameters
+from dlnotes_cli.shapes import analyse
+from dlnotes_cli.shapes.classifiers import NETWORKS, Form
+
+FORM = Form(3, 32, 32, 10)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_network_is_what_conv_shape_says_of_it(name: str) -> None:
+    text = NETWORKS[name](FORM)
+    network = build_cnn(CnnConfig(text, (3, 32, 32), 10))
+    report = analyse(text, (3, 32, 32))
+    assert count_parameters(network) == report.parameters
+    assert sum(buffer.numel() for buffer in network.buffers()) == report.buffers
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_layers_are_pytorch_s_own_in_the_written_order() -> None:
+    text = (
+        "nn.Conv2d(1, 2, 3, padding='same', device=None); nn.LeakyReLU(0.2); LazyConv2d(4, 3); Flatten(); LazyLinear(2)"
+    )
+    network = build_cnn(CnnConfig(text, (1, 5, 5), 2))
+    plain = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding="same"), nn.LeakyReLU(0.2), nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(36, 2)
+    )
+    plain.load_state_dict(network.state_dict())
+    x = torch.randn(3, 1, 5, 5)
+    torch.testing.assert_close(network(x), plain(x))
+
+
+def test_a_residual_adds_its_input() -> None:
+    inner = nn.Conv2d(2, 2, 3, padding=1)
+    x = torch.randn(1, 2, 4, 4)
+    torch.testing.assert_close(Residual(inner)(x), x + inner(x))
+
+
+def test_a_residual_network_starts_as_its_shortcuts() -> None:
+    network = build_cnn(CnnConfig(NETWORKS["resnet"](FORM), (3, 32, 32), 10)).eval()
+    initialise(network)
+    blocks = [block for block in network if isinstance(block, Residual)]
+    x = torch.randn(1, 32, 8, 8)
+    assert len(blocks) == 6
+    assert torch.equal(blocks[0](x), x)
+
+
+def test_convolutions_start_by_he() -> None:
+    network = build_cnn(CnnConfig("Conv2d(64, 128, 3); Flatten(); Linear(128, 2)", (64, 3, 3), 2))
+    initialise(network)
+    weight, bias = network.state_dict()["0.weight"], network.state_dict()["0.bias"]
+    assert weight.std().item() == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)
+    assert not bias.any()
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "reason"),
+    [
+        ("Flatten(); Linear(12, 3)", (3, 2, 2), "3 comes out, 2 class scores are needed"),
+        ("Conv2d(1, 2, 3)", (1, 4, 4), "2x2x2 comes out"),
+        ("Conv2d(1, 2, 9)", (1, 4, 4), "does not fit"),
+        ("__import__('os').system('true')", (1, 4, 4), "not a layer"),
+        ("Secret()", (1, 4, 4), "unknown layer"),
+    ],
+)
+def test_a_stored_list_that_is_no_classifier_is_refused(layers: str, shape: tuple[int, ...], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        build_empty("cnn", {"layers": layers, "shape": list(shape), "classes": 2})
+
+
+def test_the_configuration_survives_its_json() -> None:
+    config = CnnConfig(NETWORKS["fast"](FORM), (3, 32, 32), 10)
+    assert build_empty("cnn", config_to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
