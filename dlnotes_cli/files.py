@@ -13,6 +13,7 @@ from typing import IO, Any
 from dlnotes_cli.errors import InputError, UnfinishedError
 
 TEMPORARY_PREFIX = ".dlnotes-"
+_SHOWN_OF_NAME = 32  # characters of a file's name in that of its temporary, whose length is limited too
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -25,7 +26,7 @@ def atomic_stream(path: Path, needed: int = 0) -> Iterator[IO[bytes]]:
     """
     temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(".partial", f"{TEMPORARY_PREFIX}{path.name}.", path.parent)
+        descriptor, name = tempfile.mkstemp(".partial", f"{TEMPORARY_PREFIX}{path.name[:_SHOWN_OF_NAME]}.", path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
@@ -36,7 +37,7 @@ def atomic_stream(path: Path, needed: int = 0) -> Iterator[IO[bytes]]:
         temporary = None
         sync_folder(path.parent)
     except OSError as error:
-        raise _write_failed(path, needed, error) from error
+        raise write_failed(path, needed, error) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -50,8 +51,8 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    atomic_write(path, text.encode())
+    """Write UTF-8 text atomically; names of files keep bytes that are not UTF-8."""
+    atomic_write(path, text.encode(errors="surrogateescape"))
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
@@ -86,13 +87,17 @@ def check_room(folder: Path, needed: int, fix: str = "free space, or use another
         raise UnfinishedError(folder, f"the disk is too full: {needed:,} bytes needed, {free:,} free", fix)
 
 
-def check_output_file(option: str, path: Path, *, overwrite: bool) -> None:
-    """Refuse, before any work, an output file that could not be written or that exists without `--overwrite`."""
+def check_output_file(option: str, path: Path, *, overwrite: bool, made: Path | None = None) -> None:
+    """Refuse, before any work, an output file that could not be written or that exists without `--overwrite`.
+
+    The folder `made` may be missing yet: it has a check of its own, and is made before the file is written.
+    """
     if path.is_dir():
         raise InputError(option, f"{path} is a folder", "give a file name")
     if path.exists() and not overwrite:
         raise InputError(option, f"{path} exists", "pass --overwrite or another name")
-    check_writable_folder(option, path.parent)
+    if path.parent != made:
+        check_writable_folder(option, path.parent)
 
 
 def check_output_folder(option: str, path: Path, *, overwrite: bool) -> None:
@@ -104,7 +109,7 @@ def check_output_folder(option: str, path: Path, *, overwrite: bool) -> None:
     elif path.exists() or path.is_symlink():
         raise InputError(option, f"{path} is a file", "give a folder")
     else:
-        check_writable_folder(option, path.parent)
+        check_writable_folder(option, next(parent for parent in path.absolute().parents if parent.exists()))
 
 
 def check_writable_folder(option: str, folder: Path) -> None:
@@ -120,11 +125,27 @@ def check_writable_folder(option: str, folder: Path) -> None:
 
 
 def make_folder(option: str, folder: Path) -> None:
-    """Make `folder`, whose parents must exist."""
+    """Make `folder`, and those above it that are missing."""
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(option, f"cannot make {folder} ({_reason(error)})", "choose a writable folder") from error
+
+
+def remove_empty_folder(folder: Path) -> None:
+    """Delete a folder, unless it holds something or is gone."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def write_failed(path: Path, needed: int, error: OSError) -> UnfinishedError:
+    """What to raise where writing `needed` bytes to `path` failed."""
+    if error.errno in _NO_ROOM:
+        with contextlib.suppress(OSError):
+            free = shutil.disk_usage(path.parent).free
+            what = f"disk full: {needed:,} bytes needed, {free:,} free"
+            return UnfinishedError(path, what, "free space, then run again")
+    return UnfinishedError(path, f"cannot write ({_reason(error)})", "mend the folder, then run again")
 
 
 def _umask() -> int:
@@ -135,12 +156,3 @@ def _umask() -> int:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
-
-
-def _write_failed(path: Path, needed: int, error: OSError) -> UnfinishedError:
-    if error.errno in _NO_ROOM:
-        with contextlib.suppress(OSError):
-            free = shutil.disk_usage(path.parent).free
-            what = f"disk full: {needed:,} bytes needed, {free:,} free"
-            return UnfinishedError(path, what, "free space; a training run goes on with --resume")
-    return UnfinishedError(path, f"cannot write ({_reason(error)})", "mend the folder, then run again")

@@ -1,11 +1,16 @@
 """Every figure, drawn without a display and returned as PNG bytes that are the same for the same numbers."""
 
 import io
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dlnotes_cli import output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +23,14 @@ SHOWN = 24  # pictures on the sheet of predictions
 _COLUMNS = 6
 _MOST_NUMBERED_CLASSES = 12  # classes up to which a confusion matrix has room for its counts
 _LONGEST_NAME = 14
+_MOST_LEVEL_NAMES = 4  # class names that stand side by side below a confusion matrix
+_MOST_NUMBERED_WEIGHTS = 9  # rows and columns up to which a kernel has room for its numbers
+_DECIBELS = 100  # range of a spectrum's colours
+_FURTHER_FONTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "IPAGothic",
+    "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Arial Unicode MS", "Noto Sans Arabic", "Noto Sans Hebrew",
+    "Noto Sans Devanagari", "Noto Sans Thai", "Unifont",
+)  # fmt: skip
 
 
 def curves(history: Sequence[dict[str, Any]], best_epoch: int | None) -> bytes:
@@ -56,16 +69,19 @@ def curves(history: Sequence[dict[str, Any]], best_epoch: int | None) -> bytes:
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
     """Confusion matrix (K, K): rows are true classes, shades their share, numbers the counts where there is room."""
     count = len(classes)
+    names = [_short(name) for name in classes]
     side = min(max(3.2 + 0.42 * count, 4.2), 14.0)
-    figure = _figure(side + 1.0, side)
+    margin = 0.08 * max(map(len, names))  # for the names, in inches
+    figure = _figure(side + 1.0 + margin, side + (margin if count > _MOST_LEVEL_NAMES else 0))
     axes = figure.add_subplot()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046, pad=0.03)
-    names = [_short(name) for name in classes]
     step = 1 if count <= 40 else 5  # noqa: PLR2004  # names that still fit
     size = 9 if count <= 20 else 6  # noqa: PLR2004  # likewise
-    axes.set_xticks(range(0, count, step), names[::step], rotation=90 if count > 4 else 0, fontsize=size)  # noqa: PLR2004
+    axes.set_xticks(
+        range(0, count, step), names[::step], rotation=90 if count > _MOST_LEVEL_NAMES else 0, fontsize=size
+    )
     axes.set_yticks(range(0, count, step), names[::step], fontsize=size)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -92,6 +108,76 @@ def predictions(
     return _png(figure)
 
 
+def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes:
+    """A sheet of pictures uint8 (N, 1 + V, C, H, W): in each row an original, then its variants; `names` are (N,)."""
+    count, width = rows.shape[:2]
+    figure = _figure(1.2 * width + 1.2, 1.25 * count + 0.5)
+    figure.suptitle(_plain(title), fontsize=11)
+    for i, pictures in enumerate(rows):
+        for j, picture in enumerate(pictures):
+            axes = figure.add_subplot(count, width, i * width + j + 1)
+            _show(axes, picture)
+            if i == 0:
+                axes.set_title("original" if j == 0 else f"variant {j}", fontsize=9)
+            if j == 0:
+                axes.text(-0.1, 0.5, _short(names[i]), transform=axes.transAxes, ha="right", va="center", fontsize=9)
+    return _png(figure)
+
+
+@dataclass(frozen=True)
+class FilterRow:
+    """A picture, the kernels laid on it and the result; pictures are uint8 (C, H, W), spectra (h, w) in decibels."""
+
+    original: NDArray[np.uint8]
+    kernels: Sequence[tuple[str, NDArray[np.float64], float]]  # name, weights, sum
+    result: NDArray[np.uint8]
+    name: str
+    spectra: Sequence[NDArray[np.floating[Any]]] = ()
+
+
+def filters(rows: Sequence[FilterRow]) -> bytes:
+    """A sheet with a row for each result: picture, kernels with their numbers, result, frequencies before and after."""
+    most = max(len(row.kernels) for row in rows)
+    columns = 2 + most + len(rows[0].spectra)
+    figure = _figure(2.9 * columns, 2.7 * len(rows))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for places, row in zip(grid, rows, strict=True):
+        for axes in places:
+            axes.set_axis_off()
+        _show(places[0], row.original)
+        places[0].set_title("original", fontsize=9)
+        for axes, (name, weights, total) in zip(places[1:], row.kernels, strict=False):
+            _show_weights(axes, name, weights, total)
+        rest = places[1 + len(row.kernels) :]
+        _show(rest[0], row.result)
+        rest[0].set_title(_plain(row.name), fontsize=9)
+        for axes, spectrum, when in zip(rest[1:], row.spectra, ("before", "after"), strict=False):
+            _show_spectrum(axes, spectrum, f"frequencies {when}", float(row.spectra[0].max()))
+    return _png(figure)
+
+
+def _show_weights(axes: "Axes", name: str, weights: NDArray[np.float64], total: float) -> None:
+    largest = np.abs(weights).max() or 1.0
+    axes.imshow(weights, cmap="gray", vmin=-largest, vmax=largest)
+    axes.set_title(f"{_plain(name)}, sum {total:.4g}", fontsize=9)
+    if max(weights.shape) > _MOST_NUMBERED_WEIGHTS:
+        return
+    size = min(11, 45 / max(weights.shape))
+    for (y, x), weight in np.ndenumerate(weights):
+        color = "black" if weight > -0.1 * largest else "white"
+        axes.text(x, y, f"{weight:.3g}", ha="center", va="center", fontsize=size, color=color)
+
+
+def _show_spectrum(axes: "Axes", spectrum: NDArray[np.floating[Any]], title: str, top: float) -> None:
+    axes.imshow(spectrum, cmap="magma", vmin=top - _DECIBELS, vmax=top, extent=(-0.5, 0.5, 0.5, -0.5))
+    axes.set_title(title, fontsize=9)
+    axes.set_axis_on()
+    axes.set_xticks([-0.5, 0, 0.5])
+    axes.set_yticks([-0.5, 0, 0.5])
+    axes.tick_params(labelsize=7)
+    axes.set_xlabel("cycles per pixel", fontsize=7)
+
+
 def _show(axes: "Axes", picture: NDArray[np.uint8]) -> None:
     pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -99,8 +185,13 @@ def _show(axes: "Axes", picture: NDArray[np.uint8]) -> None:
 
 
 def _short(name: str) -> str:
-    plain = name.replace("$", r"\$")
-    return plain if len(plain) <= _LONGEST_NAME else plain[: _LONGEST_NAME - 1] + "…"
+    shown = output.printable(name)
+    return _plain(shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…")
+
+
+def _plain(text: str) -> str:
+    """A text as matplotlib draws it on one line, without formulas."""
+    return output.printable(text).replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -109,10 +200,32 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
 
 
+@cache
+def _fonts() -> list[str]:
+    """matplotlib's own font, then those here that have the letters it lacks."""
+    from matplotlib.font_manager import fontManager
+
+    here = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _FURTHER_FONTS if name in here)]
+
+
 def _png(figure: "Figure") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
 
     FigureCanvasAgg(figure)
+    for text in figure.findobj(Text):
+        text.set_fontfamily(_fonts())
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", "Glyph .* missing", UserWarning)
+        figure.savefig(stream, format="png", metadata={"Software": None})
+    if caught:
+        _warn_of_boxes()
     return stream.getvalue()
+
+
+@cache
+def _warn_of_boxes() -> None:
+    """Say once why some letters are boxes."""
+    output.warn("no font here has some letters of the names, drawn as boxes; Noto Sans CJK has most")

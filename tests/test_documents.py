@@ -21,7 +21,6 @@ def test_every_block_of_the_readme_runs_in_order(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     blocks = re.findall(r"^```(sh|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 4
-    (tmp_path / "runs").mkdir()
     for language, code in blocks:
         done = run(["sh", "-eu", "-c", code] if language == "sh" else [sys.executable, "-c", code], tmp_path)
         assert done.returncode == 0, f"{code}\n{done.stderr}"
@@ -31,7 +30,6 @@ def test_every_block_of_the_readme_runs_in_order(tmp_path: Path) -> None:
 def test_the_readme_shows_the_real_form_of_the_result(tmp_path: Path) -> None:
     shown = re.search(r"^```\n(part .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert shown is not None
-    (tmp_path / "runs").mkdir()
     done = run(["dlnotes", "train-mlp", "--epochs", "1", "--out", "runs/digits"], tmp_path)
     plain = [re.sub(r"[\d.,]+", "#", line).split() for line in (shown[1], done.stdout)[0].splitlines()]
     assert plain == [re.sub(r"[\d.,]+", "#", line).split() for line in done.stdout.splitlines()]
@@ -57,7 +55,6 @@ def help_examples() -> list[str]:
 
 
 def test_the_examples_of_every_help_run_as_they_stand(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
     first = "dlnotes train-mlp --out runs/digits --epochs 2"
     for example in [first, *help_examples()]:
         done = run(["sh", "-c", example], tmp_path)

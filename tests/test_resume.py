@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import Command, small_training
+from builders import Command, folder_digest, make_table, small_training
 
 from dlnotes_cli.training.checkpoint import read_tensors
 
 # Dropout, augmentation, momentum and batch norm all carry state that a resume must restore.
-FULL = ["--dropout", "0.3", "--augment", "shift:1,rotate:10", "--batch-norm", "--epochs", "30", "--limit", "1000"]
+AUGMENT = "shift:1,rotate:10,erase:0.5,mixup:0.5"
+FULL = ["--dropout", "0.3", "--augment", AUGMENT, "--batch-norm", "--epochs", "30", "--limit", "1000"]
 
 
 def start(*words: object) -> "subprocess.Popen[str]":
@@ -70,34 +71,49 @@ def test_a_signal_saves_the_run_which_then_goes_on_bit_for_bit(
     assert_same_run(folder, whole)
 
 
-def kill_and_resume(whole: Path, folder: Path, moments: list[float]) -> None:
-    words: list[object] = [*small_training(folder, *FULL)]
+def start_saving_often(*words: object) -> "subprocess.Popen[str]":
+    """The program as it is, but that it saves every few steps, as a long run does in its minutes."""
+    code = "import sys; from dlnotes_cli.training import loop; loop._SAVE_EVERY_S, loop._SAVE_SHARE = 0.02, 0; "
+    code += "from dlnotes_cli.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def kill_and_resume(folder: Path, moments: list[float], *options: object) -> list[int]:
+    """Train to the end through SIGKILLs, each so many seconds after training began; the steps saved at each."""
+    words: list[object] = [*small_training(folder, *FULL, *options)]
+    steps = []
     for moment in moments:
-        process = start(*words)
+        process = start_saving_often(*words)
+        while process.poll() is None and not list(folder.glob(".dlnotes-*")):
+            time.sleep(0.001)
         time.sleep(moment)
         process.kill()
         process.communicate(timeout=60)
-        if (folder / "config.json").exists():
-            words = ["train-mlp", "--resume", folder, "--threads", 1]
-        elif folder.exists():
-            words = [*small_training(folder, *FULL, "--overwrite")]
-    process = start(*words)
+        steps.append(int(read_tensors(folder / "last.safetensors")[1]["position"]["step"]))
+        words = ["train-mlp", "--resume", folder, "--threads", 1]
+    process = start_saving_often(*words)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert not list(folder.glob(".dlnotes-*"))
-    assert_same_run(folder, whole)
+    return steps
 
 
-def test_killed_at_random_moments_and_resumed(whole: Path, tmp_path: Path) -> None:
+def test_killed_in_the_midst_of_training_and_resumed_each_time(whole: Path, tmp_path: Path) -> None:
     draw = random.Random(1)
-    kill_and_resume(whole, tmp_path / "run", [draw.uniform(1.5, 3.5) for _ in range(3)])
+    steps = kill_and_resume(tmp_path / "run", [draw.uniform(0.05, 0.2) for _ in range(3)])
+    assert len({step for step in steps if 0 < step < 30 * 16}) > 1
+    assert_same_run(tmp_path / "run", whole)
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments_and_resumed_each_time(whole: Path, tmp_path: Path) -> None:
+def test_killed_at_twenty_random_moments_and_resumed_each_time(tmp_path: Path) -> None:
+    long = ["--epochs", "300"]
+    assert run(*small_training(tmp_path / "whole", *FULL, *long)) == 0
     draw = random.Random(2)
-    for number in range(20):
-        kill_and_resume(whole, tmp_path / f"run{number}", [draw.uniform(1.0, 4.0)])
+    steps = kill_and_resume(tmp_path / "run", [draw.uniform(0.05, 0.4) for _ in range(20)], *long)
+    assert len({step for step in steps if 0 < step < 300 * 16}) > 10
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("steps", [1, 4, 17, 16 * 3])
@@ -178,3 +194,32 @@ def test_a_full_disk_ends_the_run_and_leaves_the_earlier_state_whole(tmp_path: P
     assert not list(folder.glob(".dlnotes-*"))
     assert read_tensors(folder / "last.safetensors")[1]["position"]["epoch"] == 3
     assert run("train-mlp", "--resume", folder, "--epochs", 4) == 0
+
+
+def test_a_run_whose_data_has_changed_is_not_taken_up(tmp_path: Path, dlnotes: Command) -> None:
+    table = make_table(tmp_path / "rows.csv")
+    words = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--out", tmp_path / "run"]
+    assert dlnotes(*words, "--max-steps", 3).code == 0
+    table.write_text(table.read_text().rpartition("\n")[0].rpartition("\n")[0] + "\n")
+    before = folder_digest(tmp_path)
+    outcome = dlnotes("train-mlp", "--resume", tmp_path / "run", "--epochs", 9, "-q")
+    assert (outcome.code, folder_digest(tmp_path)) == (2, before)
+    assert f"--resume: {table} has changed since {tmp_path / 'run'} was begun; restore the data" in outcome.err
+    evaluated = dlnotes("evaluate", tmp_path / "run")
+    assert f"warning: {table} has changed since the training" in evaluated.err
+
+
+def test_a_larger_time_budget_goes_on_with_a_finished_run(tmp_path: Path, dlnotes: Command) -> None:
+    words = ["train-mlp", "--hidden", "8", "--limit", "200", "--out", tmp_path / "run", "--json"]
+    first = json.loads(dlnotes(*words, "--time-budget", "0.4s").out)
+    same = json.loads(dlnotes("train-mlp", "--resume", tmp_path / "run", "--json").out)
+    more = json.loads(dlnotes("train-mlp", "--resume", tmp_path / "run", "--time-budget", "1.2s", "--json").out)
+    assert same["steps"] == first["steps"] < more["steps"]
+    assert more["timing"]["train_s"] > first["timing"]["train_s"]
+
+
+def test_how_much_is_said_is_not_remembered(tmp_path: Path, dlnotes: Command) -> None:
+    assert dlnotes(*small_training(tmp_path / "run", "--json", "-q")).err == ""
+    outcome = dlnotes("train-mlp", "--resume", tmp_path / "run", "--epochs", 3)
+    assert "best epoch" in outcome.out
+    assert "model  mlp" in outcome.err

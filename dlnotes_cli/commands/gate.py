@@ -8,5 +8,5 @@ def check_accuracy(accuracy: float | None, at_least: float | None) -> None:
     if at_least is not None and (accuracy is None or accuracy < at_least):
         found = "none" if accuracy is None else f"{accuracy:.4f}"
         raise GateError(
-            "--min-accuracy", f"test accuracy {found} is below {at_least:g}", "train longer, or lower the gate"
+            "--min-accuracy", f"accuracy {found} is below {at_least:g}", "train longer, or lower the gate"
         )

@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dlnotes_cli import output
 from dlnotes_cli.data.formats import Column, TableFormat
+from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import InputError, unknown_choice
 
 _MOST_CLASSES = 1000
+_FEW_CLASSES = 20  # that a target may have in a table of any length
+_FEW_ROWS = 20  # in which a column of different texts is no surprise
 _MOST_CATEGORIES = 1000  # each is an input of the network
 _LARGEST = 1e30  # a number beyond it would leave float32
 _SEPARATORS = ",;\t|"
@@ -43,6 +47,7 @@ def read_table(path: Path) -> Table:
 
     Raises InputError naming file and line for an empty file, a missing header, a ragged row or text that is not UTF-8.
     """
+    check_regular(path)
     try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
@@ -79,7 +84,7 @@ def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tu
         if not cell:
             raise InputError(table.path, f"line {line}: column '{target}' is empty", "fill the cell or drop the row")
     classes = sorted(set(cells), key=lambda cell: (_number(cell) is None, _number(cell) or 0.0, cell))
-    if len(classes) > max(_MOST_CLASSES, len(cells) // 2):
+    if len(classes) > min(_MOST_CLASSES, max(_FEW_CLASSES, len(cells) // 2)):
         raise InputError(
             "--target",
             f"'{target}' has {len(classes)} different values in {len(cells)} rows",
@@ -104,6 +109,9 @@ def fit_format(table: Table, target: str, categorical: Sequence[str], training_r
         numbers = sum(_number(cell) is not None for cell in cells)
         if name in categorical or numbers * 2 <= len(cells):
             columns.append(Column(name, categories=_categories(table, name)))
+            if len(columns[-1].categories) * 2 > len(cells) > _FEW_ROWS:
+                what = f"column '{name}' has {len(columns[-1].categories)} different texts in {len(cells)} rows"
+                output.warn(f"{table.path}: {what}, each an input of its own; leave out names and numbers of rows")
         else:
             values = _numbers(table, name)[training_rows]
             deviation = float(values.std()) if np.ptp(values) else 1.0
@@ -161,7 +169,7 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
         number = _number(cell)
         if number is None:
             shown = f"'{cell}' is not a number" if cell else "is empty"
-            fix = f"mend the cell, or pass --categorical {name} when training"
+            fix = f"mend the cell, or pass --categorical {name} when training" if cell else "fill it or drop the row"
             raise InputError(table.path, f"line {table.lines[i]}: column '{name}': {shown}", fix)
         values[i] = number
     return values

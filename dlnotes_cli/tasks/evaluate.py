@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli import files
+from dlnotes_cli import files, output
 from dlnotes_cli.configs.evaluate import EvaluateConfig
 from dlnotes_cli.data.batches import Part, Scaler, parts_on
 from dlnotes_cli.data.dataset import DataSet
@@ -22,7 +22,7 @@ from dlnotes_cli.models.registry import CLASSIFIERS
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
 from dlnotes_cli.training.checkpoint import TrainedModel, load_model
-from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
+from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate, with_views
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class EvaluateResult:
     machine: Machine
     bad_files: tuple[str, ...]
     pictures: tuple[Path, ...]
+    tta: bool = False
 
     @property
     def scores(self) -> list[ClassScores]:
@@ -54,6 +55,7 @@ class EvaluateResult:
             "model_file": self.model,
             "data": self.data,
             "split": self.split,
+            "tta": self.tta,
             **self.machine.as_json(),
             **self.evaluation.as_json(),
             "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
@@ -82,11 +84,13 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     _check_outputs(config)
     model = load_model(config.model, needs=CLASSIFIERS)
     machine = machine_for(model, config.device, config.precision, config.threads)
+    network = model.network.to(machine.device)
+    if config.tta:
+        network = with_views(network, model.format, model.classes)
     data = config.data or str(model.card.get("data", {}).get("name", "digits"))
     dataset = load_for_model(data, config, model.format, threads=config.threads or default_threads())
-    dataset = replace(_with_trained_parts(dataset, model), labels=_labels_by_name(dataset, model.classes))
+    dataset = replace(_with_trained_parts(data, dataset, model), labels=_labels_by_name(dataset, model.classes))
     split, part = _choose_part(dataset, config.split, machine)
-    network = model.network.to(machine.device)
     scaler = Scaler(model.format, machine.device)
     top = tuple(k for k in sorted(set(config.top)) if 1 < k < len(model.classes))
     with StopRequest() as stop:
@@ -96,7 +100,9 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
         files.make_folder("--out", config.out)
         viewed = Viewed(network, part, scaler, machine, model.classes)
         pictures = tuple(draw_evaluation(config.out, outcome, viewed))
-    result = EvaluateResult(str(model.path), data, split, model.classes, outcome, machine, dataset.bad_files, pictures)
+    result = EvaluateResult(
+        str(model.path), data, split, model.classes, outcome, machine, dataset.bad_files, pictures, config.tta
+    )
     if config.csv not in {None, "-"}:
         files.write_text(Path(str(config.csv)).expanduser(), result.as_csv())
     return result
@@ -111,7 +117,8 @@ def _check_outputs(config: EvaluateConfig) -> None:
     if config.csv == "-" and config.json:
         raise InputError("--csv", "- and --json both print to stdout", "give --csv a file name")
     if config.csv not in {None, "-"}:
-        files.check_output_file("--csv", Path(str(config.csv)).expanduser(), overwrite=config.overwrite)
+        path = Path(str(config.csv)).expanduser()
+        files.check_output_file("--csv", path, overwrite=config.overwrite, made=config.out)
     if config.out is not None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
 
@@ -126,10 +133,12 @@ def _labels_by_name(dataset: DataSet, known: tuple[str, ...]) -> NDArray[np.int6
     return np.asarray(position[dataset.labels], dtype=np.int64)
 
 
-def _with_trained_parts(dataset: DataSet, model: TrainedModel) -> DataSet:
+def _with_trained_parts(data: str, dataset: DataSet, model: TrainedModel) -> DataSet:
     """Split the data as in training, where it is the very data that the model was trained on."""
     trained_on = model.card.get("data", {})
     if trained_on.get("fingerprint") != dataset.fingerprint:
+        if trained_on.get("name") == data:
+            output.warn(f"{data} has changed since the training, which may have seen some of these samples")
         return dataset
     parts = complete_parts(
         dataset.parts, dataset.labels, seed=int(model.card["seed"]),

@@ -77,7 +77,7 @@ def test_what_is_no_interval_is_refused(notation: str) -> None:
     ("options", "line"),
     [
         ({"epochs": 0}, "--epochs: 0 is out of range; give a value at least 1 and at most 1e+06"),
-        ({"batch_size": -1}, "--batch-size: -1 is out of range; give a value at least 1 and at most 1e+06"),
+        ({"batch_size": -1}, "--batch-size: -1 is out of range; give a value at least 0 and at most 1e+06"),
         ({"lr": math.nan}, "--lr: nan is out of range; give a value above 0"),
         ({"lr": math.inf}, "--lr: inf is out of range; give a value above 0"),
         ({"seed": 2**70}, "--seed: 1180591620717411303424 is out of range; give a value at least 0 and at most 9e+15"),

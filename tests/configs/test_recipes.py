@@ -38,6 +38,7 @@ def test_what_was_given_stays(recipe: dict[str, object]) -> None:
 def test_another_optimizer_brings_its_own_learning_rate(recipe: dict[str, object]) -> None:
     assert with_recipe(TrainMlpConfig(optimizer="sgd"), recipe).lr == (0.01 if recipe is NOTES_MLP else 0.1)
     assert with_recipe(TrainMlpConfig(optimizer="adam"), recipe).lr == 3e-3
+    assert with_recipe(TrainMlpConfig(optimizer="adam"), recipe).weight_decay == 1e-4  # not adamw's 0.05
     assert with_recipe(TrainMlpConfig(optimizer="adam", lr=0.2), recipe).lr == 0.2
 
 

@@ -205,7 +205,7 @@ def test_what_is_no_number_to_learn_from_is_named(cell: str, tmp_path: Path) -> 
 
 def test_an_empty_number_is_named(tmp_path: Path) -> None:
     table = table_of(tmp_path, "x,t\n1,a\n,b\n3,a\n")
-    with pytest.raises(InputError, match="line 3: column 'x': is empty; mend the cell"):
+    with pytest.raises(InputError, match="line 3: column 'x': is empty; fill it or drop the row"):
         fit_format(table, "t", [], all_rows(table))
 
 
@@ -276,3 +276,10 @@ def test_columns_are_described(tmp_path: Path) -> None:
     }  # fmt: skip
     assert numeric["std"] == pytest.approx(np.std([1, 2, 4]))
     assert text == {"name": "k", "distinct": 3, "empty": 1, "kind": "categorical", "values": ["", "a", "b"]}
+
+
+def test_a_column_of_names_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"name{i},{i % 3},{'ab'[i % 2]}\n" for i in range(30))
+    table = table_of(tmp_path, f"name,kind,t\n{rows}")
+    fit_format(table, "t", (), np.arange(30))
+    assert "column 'name' has 30 different texts in 30 rows, each an input of its own" in capsys.readouterr().err
