@@ -1,15 +1,18 @@
 """From the words of a command line to files: names, folders, patterns, lists."""
 
+import codecs
 import glob
+import os
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dlnotes_cli.data.folder import find_pictures
 from dlnotes_cli.errors import InputError
 
 TABLES = frozenset({".csv", ".tsv"})
+_LONGEST_LIST = 1 << 28  # bytes
 
 
 def user_path(word: str) -> Path:
@@ -36,15 +39,33 @@ def expand_paths(words: Sequence[str], *, tables: bool) -> list[Path]:
 
 
 def read_list(source: str) -> list[str]:
-    """The lines of a list of paths, blank ones dropped; `-` is stdin."""
+    """The lines of a list of paths, blank ones dropped; `-` is stdin. Raises InputError where it cannot be read."""
     try:
         if source == "-":
-            return _lines(sys.stdin)
-        with user_path(source).open(encoding="utf-8-sig") as stream:
-            return _lines(stream)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror or "").lower() if isinstance(error, OSError) else "not UTF-8"
+            content = sys.stdin.buffer.read(_LONGEST_LIST + 1)
+        else:
+            with user_path(source).open("rb") as stream:
+                content = stream.read(_LONGEST_LIST + 1)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
         raise InputError("--files-from", f"{source} cannot be read ({reason})", "check the path") from error
+    if len(content) > _LONGEST_LIST:
+        raise InputError("--files-from", f"{source} is longer than {_LONGEST_LIST:,} bytes", "give a list of paths")
+    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return [os.fsdecode(line.strip()) for line in lines if line.strip()]
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a pipe or a device, which could give bytes without end or never one.
+
+    A folder, and a file that is missing, are left to whoever opens it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(path, "is not a plain file", "save to a file what comes through a pipe")
 
 
 def _expand(word: str) -> Iterable[Path]:
@@ -64,11 +85,9 @@ def _expand(word: str) -> Iterable[Path]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
+    from dlnotes_cli.data.folder import find_pictures  # which loads a good deal more
+
     found = list(find_pictures(path))
     if not found:
         raise InputError(path, "a folder without pictures", "give another folder")
     return found
-
-
-def _lines(stream: Iterable[str]) -> list[str]:
-    return [line.strip() for line in stream if line.strip()]

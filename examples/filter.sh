@@ -1,0 +1,12 @@
+#!/bin/sh
+# The custom filters of lesson 5 on a photograph: its edges, its blur, and what both do to its frequencies.
+# Look at: sheet.png. High-pass kernels empty the middle of the frequency picture, low-pass kernels all but the middle.
+set -eu
+out=${1:-runs/example-filter}
+mkdir -p "$out"
+dlnotes filter --kernel high-pass --explain
+dlnotes filter --kernel high-pass --kernel gaussian --sigma 2 --color gray --result abs \
+    --sheet "$out/sheet.png" --spectrum --overwrite
+dlnotes filter --kernel gradient --threshold 150 --out "$out/edges.png" --overwrite
+dlnotes filter --kernel "0 1 0; 1 0 1; 0 1 0" --edges crop \
+    --patch "128 97 53 201 198; 35 22 25 200 195; 37 24 28 197 182; 33 28 92 195 179; 31 40 100 192 177"

@@ -1,0 +1,121 @@
+"""Bad input to `dlnotes filter`, each a row: exit 2, one line that says where and how to mend it, nothing written."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import Command, folder_digest
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Words with something wrong in them; `@name` is a path in the test's folder."""
+
+    name: str
+    words: Sequence[object]
+    says: str
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with good and bad inputs; no fault may change anything in it."""
+    bad = tmp_path_factory.mktemp("bad")
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    for name in ("good.jpg", "mix/a.jpg", "mix/c.jpg", "exists.png"):
+        (bad / name).parent.mkdir(exist_ok=True)
+        photo.save(bad / name)
+    content = (bad / "good.jpg").read_bytes()
+    (bad / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (bad / "text.jpg").write_bytes(b"this is no picture")
+    (bad / "zero.jpg").write_bytes(b"")
+    Image.new("1", (30_000, 30_000)).save(bad / "bomb.png")
+    (bad / "nothing").mkdir()
+    shutil.copytree(bad / "mix", bad / "deep" / "er")
+    for name, text in (
+        ("ragged.txt", "1 2 3\n4 5\n"),
+        ("words.csv", "1,2\n3,four\n"),
+        ("nan.json", "[[1, NaN]]"),
+        ("empty.txt", ""),
+        ("binary.txt", "\0"),
+        ("file", "a file"),
+    ):
+        (bad / name).write_text(text)
+    return bad
+
+
+PHOTO = "@good.jpg"
+FAULTS = [
+    Fault("ragged", (PHOTO, "--kernel", "@ragged.txt"), r"ragged\.txt: row 2 has 2 numbers, row 1 has 3 \(column 3\); make"),
+    Fault("not numeric", (PHOTO, "--kernel", "@words.csv"), r"words\.csv: row 2, column 2: 'four' is not a number; write"),
+    Fault("nan", (PHOTO, "--kernel", "@nan.json"), r"nan\.json: row 1, column 2: nan is not a finite number"),
+    Fault("empty", (PHOTO, "--kernel", "@empty.txt"), r"empty\.txt: is empty: no row 1, column 1; write"),
+    Fault("binary", (PHOTO, "--kernel", "@binary.txt"), r"binary\.txt: row 1, column 1: '\\x00' is not a number"),
+    Fault("no kernel file", (PHOTO, "--kernel", "@gone.txt"), r"gone\.txt: cannot be read \(no such file"),
+    Fault("inline ragged", (PHOTO, "--kernel", "1 2; 3"), r"--kernel: row 2 has 1 numbers, row 1 has 2 \(column 2\)"),
+    Fault("inline empty", (PHOTO, "--kernel", ""), r"--kernel: is empty"),
+    Fault("unknown kernel", (PHOTO, "--kernel", "sobel-z"), r"--kernel: unknown kernel 'sobel-z'; did you mean 'sobel-[xy]'\?"),
+    Fault("unknown second", (PHOTO, "--then", "gausian"), r"--kernel: unknown kernel 'gausian'; did you mean 'gaussian'\?"),
+    Fault("kernel too large", (PHOTO, "--kernel", "box", "--size", 31, "--edges", "crop"), r"good\.jpg: --edges: crop leaves nothing of 30x40 .* under a kernel of 31x31; use"),
+    Fault("chain too large", (PHOTO, "--kernel", "box", "--size", 20, "--then", "gaussian", "--edges", "crop"), r"good\.jpg: --edges: crop leaves nothing of 11x21"),
+    Fault("size without use", (PHOTO, "--size", 5), r"--size: goes with none of the kernels; leave it out, or use box"),
+    Fault("size zero", (PHOTO, "--kernel", "box", "--size", 0), r"--size: 0 is out of range"),
+    Fault("sigma", (PHOTO, "--kernel", "gaussian", "--sigma", "nan"), r"--sigma: nan is out of range"),
+    Fault("text", ("@text.jpg",), r"text\.jpg: not an image; remove"),
+    Fault("truncated", ("@cut.jpg",), r"cut\.jpg: image is truncated; remove"),
+    Fault("zero bytes", ("@zero.jpg",), r"zero\.jpg: not an image; remove"),
+    Fault("bomb", ("@bomb.png",), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
+    Fault("missing", ("@gone.jpg",), r"gone\.jpg: no such file; check"),
+    Fault("pattern", ("@*.xyz",), r"\*\.xyz: the pattern matches no file; check"),
+    Fault("empty folder", ("@nothing", "--out", "@new/"), r"nothing: a folder without pictures; add --recursive"),
+    Fault("empty below", ("@nothing", "-r", "--out", "@new/"), r"nothing: a folder without pictures; give"),
+    Fault("nested folder", ("@deep", "--out", "@new/"), r"deep: a folder without pictures; add --recursive"),
+    Fault("ending", (PHOTO, "--out", "@x.xyz"), r"--out: '\.xyz' cannot be written; use \.png, \.jpg"),
+    Fault("pattern without ending", (PHOTO, "--out", "@{name}"), r"--out: '' cannot be written"),
+    Fault("a file as folder", (PHOTO, "--out", "@file"), r"--out: .*file is not a folder; give a folder"),
+    Fault("ending of a pattern", (PHOTO, "--out", "@{name}.gif"), r"--out: '\.gif' cannot be written"),
+    Fault("word of a pattern", (PHOTO, "--out", "@{nam}.png"), r"--out: unknown word \{nam\}; use \{name\}, \{kernel\} and \{index\}"),
+    Fault("exists", (PHOTO, "--out", "@exists.png"), r"--out: .*exists\.png exists; pass --overwrite"),
+    Fault("exists in a folder", ("@mix", "--out", "@mix"), r"--out: .*mix/a\.jpg exists; pass --overwrite"),
+    Fault("no folder", (PHOTO, "--out", "@gone/x.png"), r"--out: no folder .*gone; make it first"),
+    Fault("no folder above", (PHOTO, "--out", "@gone/new/"), r"--out: no folder .*gone; make it first"),
+    Fault("not writable", (PHOTO, "--out", "/proc/x.png"), r"--out: cannot write in /proc"),
+    Fault("one file for many", ("@mix", "--out", "@x.png"), r"--out: .*x\.png is one file for 2 pictures; give a folder"),
+    Fault("two of one name", ("@mix", "--out", "@x-{kernel}.png"), r"--out: two results would be .*x-sobel-x\.png; use a pattern"),
+    Fault("stdout for many", ("@mix", "--out", "-"), r"--out: - takes one picture, got 2; give"),
+    Fault("stdout and json", (PHOTO, "--out", "-", "--json"), r"--json: and --out - both print to stdout; give"),
+    Fault("stdin twice", ("-", "-"), r"PATH: - is stdin, which can be read once"),
+    Fault("sheet of many", ("@mix", "--sheet", "@s.png"), r"--sheet: shows one picture, got 2"),
+    Fault("sheet exists", (PHOTO, "--sheet", "@exists.png"), r"--sheet: .*exists\.png exists; pass --overwrite"),
+    Fault("sheet ending", (PHOTO, "--sheet", "@s.jpg"), r"--sheet: .*s\.jpg is no \.png; name"),
+    Fault("spectrum alone", (PHOTO, "--spectrum"), r"--spectrum: is drawn on the sheet; add --sheet"),
+    Fault("stride of a picture", (PHOTO, "--stride", 2), r"--stride: goes with --patch; add"),
+    Fault("pool of a picture", (PHOTO, "--pool", "max"), r"--pool: goes with --patch; add"),
+    Fault("patch and path", (PHOTO, "--patch", "1"), r"--patch: prints its answer, and does not go with PATH; give"),
+    Fault("patch and out", ("--patch", "1", "--out", "@x.png"), r"--patch: prints its answer, and does not go with --out"),
+    Fault("patch ragged", ("--patch", "1 2; 3"), r"--patch: row 2 has 1 numbers, row 1 has 2"),
+    Fault("patch too small", ("--patch", "1", "--edges", "crop"), r"--edges: crop leaves nothing of 1x1 .* under a kernel of 3x3"),
+    Fault("unknown edges", (PHOTO, "--edges", "extent"), r"--edges: unknown value 'extent'; did you mean 'extend'\?"),
+    Fault("unknown result", (PHOTO, "--result", "ab"), r"--result: unknown value 'ab'; did you mean 'abs'\?"),
+    Fault("unknown format", (PHOTO, "--format", "gif"), r"--format: unknown value 'gif'"),
+    Fault("threshold nan", (PHOTO, "--threshold", "nan"), r"--threshold: nan is out of range"),
+    Fault("device", (PHOTO, "--device", "gpu"), r"--device: unknown device 'gpu'; use auto"),
+    Fault("no cuda", (PHOTO, "--device", "cuda:77"), r"--device: cuda:77 is not on this machine"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_told_in_one_line_and_changes_nothing(
+    fault: Fault, bad: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bad)
+    before = folder_digest(bad)
+    outcome = dlnotes("filter", *(str(word).replace("@", f"{bad}/", 1) for word in fault.words))
+    assert outcome.code == 2, outcome
+    assert outcome.out == ""
+    assert re.fullmatch(rf"dlnotes: error: .*{fault.says}.*\n", outcome.err), outcome.err
+    assert folder_digest(bad) == before

@@ -1,0 +1,24 @@
+"""Strips cover every row once, in order, in any number of threads."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.data.workers import over_strips
+
+
+@given(st.integers(1, 200), st.integers(1, 50), st.sampled_from([1, 3]))
+def test_every_row_once(height: int, strip: int, threads: int) -> None:
+    strips = list(over_strips(lambda start, stop: (start, stop), height, strip, threads))
+    assert [row for start, stop in strips for row in range(start, stop)] == list(range(height))
+    assert max(stop - start for start, stop in strips) <= strip
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_comes_through(threads: int) -> None:
+    def fail(start: int, _stop: int) -> None:
+        if start == 2:
+            raise ValueError("row 2")
+
+    with pytest.raises(ValueError, match="row 2"):
+        list(over_strips(fail, 10, 1, threads))
