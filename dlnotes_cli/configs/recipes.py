@@ -1,7 +1,7 @@
 """Defaults that belong together: the best recipe we know, and the course's own."""
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from dlnotes_cli.configs.option import Config
 
@@ -23,7 +23,8 @@ BEST_MLP_ON_TABLES = BEST_MLP | {"lr": 1e-3, "dropout": 0.2, "batch_norm": False
 
 # The course's CIFAR-10 notebooks, the one with augmentation.
 NOTES_CNN = NOTES_MLP | {"arch": "notes-cnn", "epochs": 30, "augment": "notes", "normalize": "symmetric", "width": 1.0}
-BEST_CNN = BEST_MLP | {"arch": "fast", "ema": 0.999, "width": 1.0}
+BEST_CNN = BEST_MLP | {"arch": "fast", "lr": 6e-3, "ema": 0.995, "width": 1.0}
+LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
 BY_ARCH: dict[str, dict[str, Any]] = {
     "fast": {"dropout": 0.0, "batch_norm": True},
     "notes-cnn": {"dropout": 0.25, "batch_norm": False},
@@ -37,9 +38,19 @@ _OF_OPTIMIZER: dict[str, dict[str, Any]] = {
     "adamw": {"lr": 3e-3, "weight_decay": 0.05},
 }
 _SMALL_SET = 10_000  # training samples below which batches are small
-_EPOCHS = 60
-_FEWEST_STEPS = 1200  # small sets take more epochs to come to this many steps,
-_MOST_EPOCHS = 300  # up to this many
+_SMALL_BATCH = 64
+_MOST_EPOCHS = 300
+
+
+class Length(NamedTuple):
+    """How long a kind of network trains where nothing else is said, and in which steps."""
+
+    epochs: int
+    fewest_steps: int  # to which small sets come by more epochs
+    batch_size: int  # of sets that are not small
+
+
+MLP_LENGTH, CNN_LENGTH = Length(60, 1200, 256), Length(30, 600, 128)
 
 
 def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
@@ -56,12 +67,12 @@ def with_recipe(config: AnyConfig, recipe: dict[str, Any]) -> AnyConfig:
     return filled(config, recipe)
 
 
-def with_length(config: AnyConfig, samples: int) -> AnyConfig:
+def with_length(config: AnyConfig, samples: int, length: Length) -> AnyConfig:
     """Fill in batch size and epochs for a training part of `samples`; what else ends the run leaves the epochs open."""
     stops_itself = getattr(config, "time_budget", None) or getattr(config, "max_steps", None)
-    config = filled(config, {"batch_size": 64 if samples < _SMALL_SET else 256})
+    config = filled(config, {"batch_size": _SMALL_BATCH if samples < _SMALL_SET else length.batch_size})
     steps_per_epoch = max(1, samples // getattr(config, "batch_size", 1))
-    epochs = min(max(_EPOCHS, _FEWEST_STEPS // steps_per_epoch), _MOST_EPOCHS)
+    epochs = min(max(length.epochs, length.fewest_steps // steps_per_epoch), _MOST_EPOCHS)
     return config if stops_itself else filled(config, {"epochs": epochs})
 
 

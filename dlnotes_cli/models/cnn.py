@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.errors import InputError
@@ -14,6 +15,7 @@ from dlnotes_cli.shapes.parser import parse_layers
 from dlnotes_cli.shapes.stack import trace
 
 _LAZY = "Lazy"
+_LEAST_DEVIATION = 0.01  # of a direction that hardly varies
 _ABSTRACT = {"device", "dtype"}  # arguments of a layer that `build_cnn` leaves to the caller
 
 
@@ -72,6 +74,27 @@ def initialise(network: nn.Module) -> None:
     for block in network.modules():
         if isinstance(block, Residual) and isinstance(last := block[-1], nn.Conv2d):
             nn.init.zeros_(last.weight)
+
+
+def first_convolution(network: nn.Module) -> nn.Conv2d:
+    """The convolution that sees the picture."""
+    return next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+
+
+@torch.no_grad()
+def whiten(convolution: nn.Conv2d, pictures: Tensor) -> None:
+    """Start a first convolution with the main directions of the patches it sees, at unit variance, and their negatives.
+
+    After Page 2018 and Jordan 2024 (arXiv:2404.00498). Filters beyond twice the numbers of a patch stay as they are.
+    `pictures` are (N, C, H, W), scaled as in training.
+    """
+    size = (convolution.kernel_size[0], convolution.kernel_size[1])
+    stride = (convolution.stride[0], convolution.stride[1])
+    patches = F.unfold(pictures, size, stride=stride).transpose(1, 2).flatten(0, 1).double()
+    variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+    count = min(convolution.out_channels // 2, patches.shape[1])
+    filters = (directions[:, -count:] / (variances[-count:].sqrt() + _LEAST_DEVIATION)).T.reshape(count, -1, *size)
+    convolution.weight[: 2 * count] = torch.cat([filters, -filters]).float()
 
 
 def _modules(layers: Sequence[Layer], shape: tuple[int, ...]) -> Iterator[nn.Module]:

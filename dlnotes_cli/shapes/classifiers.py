@@ -37,7 +37,8 @@ def fast(form: Form) -> str:
     the last positions goes to the classes (Jordan 2024, arXiv:2404.00498).
     """
     stem, side = form.scaled(32), form.side
-    lines, inputs = [], form.channels
+    lines: list[str] = []
+    inputs = form.channels
     while side > _LARGEST_BODY or not lines:
         stride = 2 if side > _LARGEST_BODY else 1
         lines.append(_convolution(inputs, stem, form, f"3, stride={stride}, padding=1"))

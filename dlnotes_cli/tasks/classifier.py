@@ -12,7 +12,7 @@ from torch import nn
 
 from dlnotes_cli import __version__, files, output, plots
 from dlnotes_cli.configs.groups import ClassifierConfig
-from dlnotes_cli.configs.recipes import given, with_length, with_recipe
+from dlnotes_cli.configs.recipes import Length, given, with_length, with_recipe
 from dlnotes_cli.data.augment import Augmenter
 from dlnotes_cli.data.augment_words import is_flippable, parse_augment
 from dlnotes_cli.data.batches import Part, Scaler, batch_bounds, epoch_order, parts_on
@@ -47,8 +47,9 @@ class Architecture:
     name: str  # in the registry
     recipe: Callable[[Any], dict[str, Any]]  # options to the defaults of those that were not given
     describe: Callable[[Any, DataSet], Any]  # options and data to the network's configuration
-    initialise: Callable[[nn.Module, Any], None]
+    initialise: Callable[[nn.Module, Any, DataSet], None]
     bf16_pays: Callable[[Any, int], bool]  # configuration and batch size to the fixed rule
+    length: Length
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     data_s = time.monotonic() - started
     if config.batch_size == 0:
         config = replace(config, batch_size=_automatic_batch(config, architecture, dataset))
-    config = with_length(config, dataset.counts["train"])
+    config = with_length(config, dataset.counts["train"], architecture.length)
     model_config = architecture.describe(config, dataset)
     machine = choose_machine(
         config.device, config.precision, config.threads,
@@ -132,7 +133,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     )  # fmt: skip
     seed_everything(config.seed)
     network = build(architecture.name, model_config)
-    architecture.initialise(network, config)
+    architecture.initialise(network, config, dataset)
     job = ClassifierJob(config, network.to(machine.device), dataset, machine)
     record = _Record(config, architecture.name, config_to_json(model_config), dataset, machine, network)
     record.announce()

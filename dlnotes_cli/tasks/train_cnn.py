@@ -6,13 +6,14 @@ from typing import Any
 import torch
 
 from dlnotes_cli.configs.conv_shape import ConvShapeConfig
-from dlnotes_cli.configs.recipes import BEST_CNN, BY_ARCH, NOTES_CNN, given, with_recipe
+from dlnotes_cli.configs.recipes import BEST_CNN, BY_ARCH, CNN_LENGTH, LR_WITHOUT_NORM, NOTES_CNN, given, with_recipe
 from dlnotes_cli.configs.train_cnn import Arch, TrainCnnConfig
+from dlnotes_cli.data.batches import Scaler
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import kind_of, load_training_data
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.errors import InputError
-from dlnotes_cli.models.cnn import CnnConfig, initialise
+from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialise, whiten
 from dlnotes_cli.models.registry import build_empty, config_to_json
 from dlnotes_cli.shapes.classifiers import NETWORKS, Form
 from dlnotes_cli.shapes.layer import Shape, dims
@@ -22,12 +23,15 @@ from dlnotes_cli.tasks.classifier import Architecture, TrainingResult, train_cla
 from dlnotes_cli.tasks.conv_shape import read_layers
 
 _NETWORK = ("arch", "width", "dropout", "batch_norm")  # options that --layers replaces
+_LOOKED_AT = 2000  # pictures, for the statistics of their patches
 _LARGEST_SIDE = 1024  # that is tried when an error names the size that a network needs
 
 
 def train_cnn(config: TrainCnnConfig) -> TrainingResult:
     """Train a CNN on pictures; see `train_classifier` for what is written and raised."""
-    return train_classifier(_checked(config), Architecture("cnn", _recipe, _describe, _initialise, lambda *_: True))
+    return train_classifier(
+        _checked(config), Architecture("cnn", _recipe, _describe, _initialise, _bf16_pays, CNN_LENGTH)
+    )
 
 
 def network_of(config: TrainCnnConfig) -> ConvShapeConfig:
@@ -55,8 +59,12 @@ def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
 def _recipe(config: TrainCnnConfig) -> dict[str, Any]:
     recipe = NOTES_CNN if config.recipe == "notes" else BEST_CNN
     if config.layers is not None:
-        return {name: value for name, value in recipe.items() if name not in _NETWORK}
-    return recipe | BY_ARCH[config.arch or recipe["arch"]]
+        recipe = {name: value for name, value in recipe.items() if name not in _NETWORK}
+        is_normal = "BatchNorm" in config.layers
+    else:
+        recipe = recipe | BY_ARCH[config.arch or recipe["arch"]]
+        is_normal = bool(recipe["batch_norm"] if config.batch_norm is None else config.batch_norm)
+    return recipe if is_normal or config.recipe == "notes" else recipe | {"lr": LR_WITHOUT_NORM}
 
 
 def _describe(config: TrainCnnConfig, dataset: DataSet) -> CnnConfig:
@@ -108,6 +116,15 @@ def _smallest(arch: Arch, form: Form) -> str:
     return f"{_LARGEST_SIDE} pixels on a side"
 
 
-def _initialise(network: torch.nn.Module, config: TrainCnnConfig) -> None:
-    if config.recipe == "best":
-        initialise(network)
+def _initialise(network: torch.nn.Module, config: TrainCnnConfig, dataset: DataSet) -> None:
+    if config.recipe == "notes":
+        return
+    initialise(network)
+    if config.arch == "fast":
+        chosen = dataset.parts["train"][:: max(1, dataset.counts["train"] // _LOOKED_AT)]
+        scaler = Scaler(dataset.format, torch.device("cpu"))
+        whiten(first_convolution(network), scaler(torch.from_numpy(dataset.samples[chosen])))
+
+
+def _bf16_pays(_network: CnnConfig, _batch_size: int) -> bool:
+    return True  # convolutions gain at any size that trains

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from dlnotes_cli.configs.recipes import BEST_MLP, BEST_MLP_ON_TABLES, NOTES_MLP
+from dlnotes_cli.configs.recipes import BEST_MLP, BEST_MLP_ON_TABLES, MLP_LENGTH, NOTES_MLP
 from dlnotes_cli.configs.train_mlp import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import kind_of
@@ -15,7 +15,7 @@ from dlnotes_cli.tasks.classifier import Architecture, TrainingResult, train_cla
 
 def train_mlp(config: TrainMlpConfig) -> TrainingResult:
     """Train an MLP on pictures or a table; see `train_classifier` for what is written and raised."""
-    return train_classifier(config, Architecture("mlp", _recipe, _describe, _initialise, bf16_pays))
+    return train_classifier(config, Architecture("mlp", _recipe, _describe, _initialise, bf16_pays, MLP_LENGTH))
 
 
 def _recipe(config: TrainMlpConfig) -> dict[str, Any]:
@@ -36,5 +36,5 @@ def _describe(config: TrainMlpConfig, dataset: DataSet) -> MlpConfig:
     )
 
 
-def _initialise(network: nn.Module, config: TrainMlpConfig) -> None:
+def _initialise(network: nn.Module, config: TrainMlpConfig, _dataset: DataSet) -> None:
     initialise(network, config.init)

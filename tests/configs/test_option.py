@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig
+from dlnotes_cli.configs.conv_shape import ConvShapeConfig
+from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig, DataPreviewConfig
 from dlnotes_cli.configs.doctor import DoctorConfig
 from dlnotes_cli.configs.evaluate import EvaluateConfig
 from dlnotes_cli.configs.option import (
@@ -121,6 +122,17 @@ def test_arguments_stand_first_then_groups_in_their_order() -> None:
         described = list(options_of(config_type).values())
         places = [-1 if entry.is_argument else GROUPS.index(entry.group) for entry in described]
         assert places == sorted(places)
+
+
+def test_options_of_the_command_itself_stand_before_shared_ones_of_their_group() -> None:
+    for config_type, own, shared in (
+        (EvaluateConfig, "data", "data_root"),
+        (ConvShapeConfig, "explain", "json"),
+        (DataPreviewConfig, "samples", "size"),
+    ):
+        names = list(options_of(config_type))
+        assert names.index(own) < names.index(shared), config_type
+    assert list(options_of(PredictConfig))[:2] == ["model", "paths"]  # the order in which they are typed
 
 
 def test_the_name_of_an_option_in_the_shell() -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialise
+from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialise, whiten
 from dlnotes_cli.models.registry import build_empty, config_to_json, count_parameters
 from dlnotes_cli.shapes import analyse
 from dlnotes_cli.shapes.classifiers import NETWORKS, Form
@@ -74,3 +74,19 @@ def test_a_stored_list_that_is_no_classifier_is_refused(layers: str, shape: tupl
 def test_the_configuration_survives_its_json() -> None:
     config = CnnConfig(NETWORKS["fast"](FORM), (3, 32, 32), 10)
     assert build_empty("cnn", config_to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
+
+
+@pytest.mark.parametrize(("channels", "outputs", "count"), [(3, 32, 16), (1, 32, 9), (3, 5, 2)])
+def test_a_whitened_convolution_gives_uncorrelated_outputs_of_unit_variance(
+    channels: int, outputs: int, count: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    smooth = nn.functional.avg_pool2d(torch.randn(200, channels, 20, 20, generator=generator), 3, stride=1) * 3
+    convolution = nn.Conv2d(channels, outputs, 3, stride=2, bias=False)
+    before = convolution.weight.detach().clone()
+    whiten(convolution, smooth)
+    out = convolution(smooth).detach().transpose(0, 1).flatten(1)[: 2 * count]
+    moments = out[:count] @ out[:count].T / out.shape[1]
+    torch.testing.assert_close(moments, torch.eye(count), atol=0.12, rtol=0)
+    torch.testing.assert_close(out[count:], -out[:count])
+    assert torch.equal(convolution.weight[2 * count :], before[2 * count :])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.configs.recipes import BEST_MLP, with_length, with_recipe
+from dlnotes_cli.configs.recipes import BEST_MLP, MLP_LENGTH, with_length, with_recipe
 from dlnotes_cli.configs.train_mlp import TrainMlpConfig
 from dlnotes_cli.data.augment import Augmenter
 from dlnotes_cli.data.augment_words import Operation
@@ -39,7 +39,7 @@ def recorder() -> Recorder:
 
 def make_job(recorder: Recorder, augment: str) -> ClassifierJob:
     config = TrainMlpConfig(data="digits", augment=augment, normalize="unit", batch_size=100, epochs=1)
-    config = with_length(with_recipe(config, BEST_MLP), 1000)
+    config = with_length(with_recipe(config, BEST_MLP), 1000, MLP_LENGTH)
     return ClassifierJob(config, recorder, load_training_data(config, seed=0, threads=1), CPU)
 
 
