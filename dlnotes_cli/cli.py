@@ -1,6 +1,8 @@
 """The `dlnotes` program: the app, and main(), the one place where an error becomes a line and an exit code."""
 
 import difflib
+import errno
+import io
 import os
 import re
 import signal
@@ -12,19 +14,25 @@ from typing import Annotated, Any
 import typer
 
 from dlnotes_cli import __version__, output
-from dlnotes_cli.commands import conv_shape, data, doctor, evaluate, predict, train_mlp
+from dlnotes_cli.commands import conv_shape, data, doctor, evaluate, predict, train_cnn, train_mlp
+from dlnotes_cli.commands import filter as filter_
+from dlnotes_cli.commands.plain_help import PlainGroup
 from dlnotes_cli.errors import DlnotesError, ExitCode, InputError, UnfinishedError
 
 app = typer.Typer(
     name="dlnotes",
+    cls=PlainGroup,
     help="A deep-learning course as shell commands, on your own data.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 bug, 2 bad input, 3 could not finish, 4 gate not met, 130 Ctrl-C, 143 SIGTERM.",
 )
-for module in (train_mlp, predict, evaluate, conv_shape, data, doctor):
+for module in (train_mlp, train_cnn, predict, evaluate, filter_, conv_shape, data, doctor):
     module.register(app)
+
+_STDOUT_FAILS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # files have names, and told it
+_OUT_OF_REACH = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG}  # of whatever the user named
 
 
 def _show_version(asked: bool) -> None:  # the form that Typer calls
@@ -47,15 +55,36 @@ def _options(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; nothing but a bug in dlnotes ends with a traceback."""
     signal.signal(signal.SIGTERM, _terminate)
+    _settle_streams()
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as end:  # Typer turns a broken pipe into SystemExit
-        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+    except SystemExit as end:  # what Typer turns a broken pipe into
+        if not isinstance(end.__context__, BrokenPipeError):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is still to be flushed
-        return ExitCode.DONE
+        code = _lose_stdout(end.__context__)
+    except OSError as error:
+        code = _lose_stdout(error)
     return code
+
+
+def _settle_streams() -> None:
+    """Lead a standard stream that was closed (`>&-`) to nowhere; escape letters that stdout's encoding lacks."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(nowhere, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _lose_stdout(error: OSError) -> int:
+    """End after stdout failed: quietly where nobody reads it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.DONE
+    what = f"cannot be written ({(error.strerror or 'error').lower()})"
+    return _fail(UnfinishedError("stdout", what, "free space, or send it elsewhere"))
 
 
 def _run(arguments: list[str]) -> int:
@@ -72,9 +101,9 @@ def _run(arguments: list[str]) -> int:
         return ExitCode.INTERRUPTED
     except _TerminatedError:
         return ExitCode.TERMINATED
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the edge of the program: anything else is a bug
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _STDOUT_FAILS and not error.filename:
+            raise
         return _crash(error)
 
 
@@ -94,8 +123,11 @@ def _fail(error: DlnotesError) -> int:
 
 
 def _crash(error: Exception) -> int:
+    """End with what no part of the program foresaw: a bug, but for a few failures that can come from anywhere."""
+    if isinstance(error, OSError) and error.errno in _OUT_OF_REACH and error.filename:
+        return _fail(InputError(error.filename, (error.strerror or "").lower(), "check the path"))
     if _is_out_of_memory(error):
-        fix = "use a smaller --batch-size, --size or --limit"
+        fix = "use a smaller network (--hidden, --width), --batch-size, --size or --limit"
         return _fail(UnfinishedError("memory", "not enough for this work", fix))
     output.bug(traceback.format_exc())
     return ExitCode.BUG

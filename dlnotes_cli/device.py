@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dlnotes_cli.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
 _CUDA_BF16 = 8  # compute capability from which CUDA cards have bf16 arithmetic
@@ -90,6 +92,22 @@ def has_bf16(device: "torch.device") -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+def free_memory(device: "torch.device") -> int:
+    """Bytes of a CUDA card that nobody uses."""
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
+def peak_memory(device: "torch.device", run: "Callable[[], None]") -> int:
+    """The most bytes that PyTorch holds on a CUDA card while `run` runs."""
+    import torch
+
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    return int(torch.cuda.max_memory_allocated(device))
 
 
 def available_cores() -> int:

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 _PLAIN_LINES = 8  # progress lines in one run where there is no terminal
 _REFRESH_S = 0.1
+_ESCAPED_BYTE = 0xDC00  # where Python puts a byte of a file name that is not UTF-8
+_BYTES = frozenset(map(chr, range(_ESCAPED_BYTE + 0x80, _ESCAPED_BYTE + 0x100)))
 _PIPED_WIDTH = 400  # columns where nothing wraps: a script reads the table
 
 
@@ -35,12 +37,12 @@ def configure(*, quiet: bool = False, verbose: bool = False) -> None:
 
 
 def printable(text: str) -> str:
-    r"""Escape control characters, so that a file name cannot move the cursor or fake a line.
+    r"""Escape control characters, so that a file name cannot move the cursor or fake a line; and bytes without a text.
 
-    >>> printable("a\nb")
-    'a\\x0ab'
+    >>> printable("a\nb"), printable(os.fsdecode(b"caf\xe9"))
+    ('a\\x0ab', 'caf\\xe9')
     """
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isprintable() else f"\\x{ord(c) - _ESCAPED_BYTE * (c in _BYTES):02x}" for c in text)
 
 
 def document(command: str, fields: dict[str, Any], stream: TextIO | None = None) -> None:
@@ -71,17 +73,24 @@ def line(text: str = "") -> None:
 
 
 def raw(text: str) -> None:
-    """Print text of the result as it is, CSV for example."""
-    sys.stdout.write(text)
+    """Print text of the result as it is, CSV for example: UTF-8, but names of files keep the bytes they have."""
+    raw_bytes(text.encode(errors="surrogateescape"))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+def raw_bytes(content: bytes) -> None:
+    """Print bytes of the result as they are, a picture for example."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; columns whose cells are all numbers are set to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    view = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for position, column in enumerate(columns):
         numeric = all(isinstance(row[position], int | float) or _is_number(str(row[position])) for row in rows)
         view.add_column(column, justify="right" if numeric and rows else "left", overflow="fold")
@@ -99,7 +108,7 @@ def detail(text: str) -> None:
 def note(text: str) -> None:
     """Print a remark to stderr."""
     if not _voice.quiet:
-        print(printable(text), file=sys.stderr)
+        _say(printable(text))
 
 
 def warn(text: str) -> None:
@@ -109,15 +118,18 @@ def warn(text: str) -> None:
 
 def error(problem: "DlnotesError") -> None:
     """Print an error as its one line."""
-    print(printable(f"dlnotes: error: {problem}"), file=sys.stderr)
+    _say(printable(f"dlnotes: error: {problem}"))
 
 
 def bug(report: str) -> None:
     """Print the only traceback there is."""
-    print(
-        f"{report}\ndlnotes: this is a bug in dlnotes; please report it with the output of `dlnotes doctor --json`",
-        file=sys.stderr,
-    )
+    _say(f"{report}\ndlnotes: this is a bug in dlnotes; please report it with the output of `dlnotes doctor --json`")
+
+
+def _say(text: str) -> None:
+    """Print to stderr; where that fails, the work goes on unheard."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 class Progress:

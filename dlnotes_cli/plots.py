@@ -202,7 +202,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 @cache
 def _fonts() -> list[str]:
-    """matplotlib's own font, then those here that have the letters it lacks."""
+    """The font of matplotlib, then those here that have the letters it lacks."""
     from matplotlib.font_manager import fontManager
 
     here = {font.name for font in fontManager.ttflist}

@@ -34,6 +34,23 @@ def test_help_fits_80_columns_and_shows_groups_and_defaults(dlnotes: Command, mo
     assert "$ dlnotes train-mlp" in text
 
 
+@pytest.mark.parametrize("words", ["", "train-mlp", "predict", "evaluate", "filter", "conv-shape", "data", "data info"])
+def test_help_shows_arguments_apart_and_no_types(words: str, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = dlnotes(*words.split(), "--help").out
+    panels = re.findall(r"╭─ (\S+) ─", text)
+    assert len(set(panels)) == len(panels)
+    assert not re.search(r"<(str|bool|int|float|list)|\[\[|Usage.*{", text)
+    assert ("Arguments" in panels) == (words in {"predict", "evaluate", "filter", "conv-shape", "data info"})
+
+
+def test_a_name_beyond_what_the_system_takes_is_told_in_one_line(dlnotes: Command) -> None:
+    for words in (["evaluate", "x" * 300], ["data", "preview", "--out", "x" * 300], ["train-mlp", "--out", "x" * 300]):
+        outcome = dlnotes(*words)
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert "file name too long" in outcome.err
+
+
 def test_a_bug_is_the_only_traceback(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise ZeroDivisionError("oops")
@@ -55,7 +72,9 @@ def test_no_memory_is_told_in_one_line(
     monkeypatch.setattr(train_mlp, "train_mlp", greedy)
     outcome = dlnotes(*small_training(tmp_path / "run"))
     assert outcome.code == 3
-    assert re.fullmatch(r"dlnotes: error: memory: not enough for this work; use .*\n", outcome.err)
+    assert re.fullmatch(
+        r"dlnotes: error: memory: not enough for this work; use .*--hidden.*--batch-size.*\n", outcome.err
+    )
 
 
 def test_debug_shows_the_traceback_of_an_error(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ FAULTS = [
     Fault("short model", _do("evaluate", "@short.safetensors"), r"short\.safetensors: .*[\d,]+ bytes expected, [\d,]+ found"),
     Fault("flipped byte", _do("evaluate", "@flipped.safetensors"), r"flipped\.safetensors: .*checksum differs; use a copy"),
     Fault("flipped byte in a run", _do("evaluate", "@damaged"), r"checksum differs; restore it from last\.safetensors .*--resume"),
-    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a char_rnn model, this command needs mlp; give"),
+    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a char_rnn model, this command needs mlp or cnn; give"),
     Fault("newer format", _do("evaluate", "@newer.safetensors"), r"format version 99, this program reads 1; upgrade"),
     Fault("missing tensor", _do("evaluate", "@missing.safetensors"), r"output\.bias: shape none in the file, \(10,\) in the network"),
     Fault("wrong shape", _do("evaluate", "@shape.safetensors"), r"output\.bias: shape \(3,\) in the file, \(10,\) in the network"),
@@ -145,7 +145,6 @@ FAULTS = [
     Fault("resume nothing", _do("train-mlp", "--resume", "@nothing"), r"--resume: .*nothing holds no run .*; give"),
     Fault("resume elsewhere", _do("train-mlp", "--resume", "@run", "--out", "@new"), r"--out: .*new is not the run .*; drop --out"),
     Fault("out is a file", _train("--out", "@file"), r"--out: .*file is a file; give a folder"),
-    Fault("out without parent", _train("--out", "@gone/new"), r"--out: no folder .*gone; make it first"),
     Fault("out not writable", _train("--out", "/proc/new"), r"--out: cannot write in /proc .*; choose"),
     Fault("out holds a run", _train("--out", "@run"), r"--out: .*run is not empty; pass --overwrite"),
     # numbers and words

@@ -72,6 +72,25 @@ def test_an_output_file_is_checked_before_work(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
+def test_a_folder_that_is_made_later_needs_not_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.csv"
+    files.check_output_file("--csv", path, overwrite=False, made=path.parent)
+    with pytest.raises(InputError, match="--csv: no folder"):
+        files.check_output_file("--csv", path, overwrite=False, made=tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127])
+def test_a_name_of_any_length_that_the_folder_takes_can_be_written(name: str, tmp_path: Path) -> None:
+    files.check_output_file("--csv", tmp_path / name, overwrite=False)
+    files.write_text(tmp_path / name, "x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_bytes_of_a_name_that_are_not_utf_8_are_written_as_they_are(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "a", os.fsdecode(b"caf\xe9") + "é")
+    assert (tmp_path / "a").read_bytes() == b"caf\xe9\xc3\xa9"
+
+
 def test_room_is_checked_before_work(tmp_path: Path) -> None:
     files.check_room(tmp_path, 1)
     with pytest.raises(UnfinishedError, match=r"[\d,]+ bytes needed, [\d,]+ free"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dlnotes_cli.cli import app
+from dlnotes_cli.commands.binding import ARGUMENTS
 from dlnotes_cli.configs.option import GROUPS
 
 ROOT = Path(__file__).parent.parent
@@ -125,10 +126,24 @@ def loaded_by(*words: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    ["--help", "--version", "train-mlp --help", "data list", "data info", "train-mlp --lr x", "conv-shape"],
+    [
+        "--help",
+        "--version",
+        "train-mlp --help",
+        "data list",
+        "data info",
+        "train-mlp --lr x",
+        "conv-shape",
+        "filter --list",
+    ],
 )
 def test_what_only_talks_loads_no_torch(words: str) -> None:
     assert not {"torch", "torchvision", "matplotlib", "sklearn"} & loaded_by(*words.split())
+
+
+def test_filtering_loads_no_torch(tmp_path: Path) -> None:
+    found = loaded_by("filter", "--kernel", "gradient", "--out", str(tmp_path / "edges.png"))
+    assert not {"torch", "torchvision", "matplotlib", "sklearn", "scipy", "rich"} & found
 
 
 def test_training_loads_no_torchvision_and_no_scikit_learn(tmp_path: Path) -> None:
@@ -163,7 +178,8 @@ def test_every_command_has_help_examples_and_a_readme_entry(name: str) -> None:
     for parameter in command.params:  # type: ignore[attr-defined]
         if parameter.name != "help":
             assert getattr(parameter, "help", ""), f"{name}: {parameter.name} has no help"
-            assert parameter.rich_help_panel in GROUPS
+            is_argument = parameter.param_type_name == "argument"
+            assert parameter.rich_help_panel in ((ARGUMENTS,) if is_argument else GROUPS)
 
 
 def test_floors_of_the_dependencies_hold() -> None:

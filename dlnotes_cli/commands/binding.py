@@ -8,10 +8,12 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from dlnotes_cli import output
+from dlnotes_cli.commands.plain_help import PlainCommand
 from dlnotes_cli.configs.option import REQUIRED, Config, Option, choices_of, flag, hints_of, options_of
 from dlnotes_cli.errors import InputError
 
 Run = Callable[[Any], None]
+ARGUMENTS = "Arguments"  # the panel above those of the options
 
 
 def add_command(app: typer.Typer, run: Run, *, panel: str, examples: Sequence[str], name: str | None = None) -> None:
@@ -32,7 +34,7 @@ def add_command(app: typer.Typer, run: Run, *, panel: str, examples: Sequence[st
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     callback.__doc__ = _help(run, examples)
-    app.command(name or config_type.command.split()[-1], rich_help_panel=panel)(callback)
+    app.command(name or config_type.command.split()[-1], rich_help_panel=panel, cls=PlainCommand)(callback)
 
 
 def _config(config_type: type[Config], given: dict[str, Any]) -> Config:
@@ -45,8 +47,13 @@ def _config(config_type: type[Config], given: dict[str, Any]) -> Config:
 
 
 def _value(config_type: type[Config], key: str, text: Any) -> Any:
-    """The value that a word of the command line stands for; flags and lists of words are values already."""
+    """The value that a word of the command line stands for; flags and lists of words are values already.
+
+    Empty words are refused, unless the option's own parser gives them a meaning.
+    """
     described = options_of(config_type)[key]
+    if described.parse is None and (text == "" or (isinstance(text, list) and "" in text)):
+        raise InputError(flag(key, described), "is empty", "give a value, or leave it out")
     if isinstance(text, list):
         return tuple(text)
     if not isinstance(text, str):
@@ -68,7 +75,7 @@ def _parameter(config_type: type[Config], key: str, described: Option) -> inspec
     choices, plain = choices_of(config_type, key), _plain_type(config_type, key)
     details: dict[str, Any] = {
         "help": _described(described, choices, config_type.__dataclass_fields__[key].default),
-        "rich_help_panel": described.group,
+        "rich_help_panel": ARGUMENTS if described.is_argument else described.group,
         "show_default": False,
         "metavar": "" if plain is bool else described.metavar or ("WORD" if choices else _METAVARS[plain]),
     }
@@ -76,10 +83,10 @@ def _parameter(config_type: type[Config], key: str, described: Option) -> inspec
         details["autocompletion"] = described.complete or (lambda: list(choices))
     is_required = config_type.__dataclass_fields__[key].default is REQUIRED
     shell_type: Any = bool if plain is bool else str
+    if described.parse is None and str(hints_of(config_type)[key]).startswith("tuple"):
+        shell_type = list[str]  # words one by one, an option repeated
     if described.is_argument:
         described_as = typer.Argument(**details)
-        if str(hints_of(config_type)[key]).startswith("tuple"):
-            shell_type = list[str]
     else:
         described_as = typer.Option(*(described.names or (flag(key, described),)), **details)
     annotation: Any = Annotated[shell_type if is_required else shell_type | None, described_as]

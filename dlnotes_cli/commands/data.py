@@ -7,6 +7,7 @@ import typer
 from dlnotes_cli import output
 from dlnotes_cli.commands import data_cache
 from dlnotes_cli.commands.binding import add_command
+from dlnotes_cli.commands.plain_help import PlainGroup
 from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig, DataPreviewConfig
 
 LIST_EXAMPLES = ("dlnotes data list", "dlnotes data list --json")
@@ -96,7 +97,9 @@ def _show_table(fields: dict[str, Any]) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the app."""
-    group = typer.Typer(help="Look at data sets: which are here, and what is in them.", no_args_is_help=False)
+    group = typer.Typer(
+        cls=PlainGroup, help="Look at data sets: which are here, and what is in them.", no_args_is_help=False
+    )
     add_command(group, data_list, panel="Inspect", examples=LIST_EXAMPLES)
     add_command(group, data_info, panel="Inspect", examples=INFO_EXAMPLES)
     add_command(group, data_preview, panel="Inspect", examples=PREVIEW_EXAMPLES)

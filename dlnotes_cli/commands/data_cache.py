@@ -6,6 +6,7 @@ import typer
 
 from dlnotes_cli import output
 from dlnotes_cli.commands.binding import add_command
+from dlnotes_cli.commands.plain_help import PlainGroup
 from dlnotes_cli.configs.data_cache import CacheClearConfig, CacheListConfig
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def cache_clear(config: CacheClearConfig) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the group `data`."""
-    group = typer.Typer(help="Look at the cache of decoded pictures, or clear it.", no_args_is_help=False)
+    group = typer.Typer(
+        cls=PlainGroup, help="Look at the cache of decoded pictures, or clear it.", no_args_is_help=False
+    )
     add_command(group, cache_list, panel="Inspect", examples=LIST_EXAMPLES)
     add_command(group, cache_clear, panel="Inspect", examples=CLEAR_EXAMPLES)
     app.add_typer(group, name="cache", rich_help_panel="Inspect")

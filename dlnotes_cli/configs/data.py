@@ -31,7 +31,7 @@ class DataArgument(Config):
         "A named set, a folder of class folders, or a CSV file.",
         group=DATA,
         is_argument=True,
-        metavar="[NAME|FOLDER|CSV]",
+        metavar="NAME|FOLDER|CSV",
         complete=lambda: list(NAMED_SETS),
     )
     threads: int | None = option(
@@ -59,7 +59,7 @@ class PreviewOptions(Config):
         "A named set or a folder of class folders.",
         group=DATA,
         is_argument=True,
-        metavar="[NAME|FOLDER]",
+        metavar="NAME|FOLDER",
         complete=lambda: list(NAMED_SETS),
     )
     samples: int = option(8, "Pictures shown, drawn from all classes alike.", group=DATA, within="[1, 64]")

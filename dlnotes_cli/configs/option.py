@@ -1,6 +1,7 @@
 """How an option is written down: one dataclass field with its default, range, help and group."""
 
 import dataclasses
+import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -107,9 +108,23 @@ class Config:
 
 
 def options_of(config_type: type[Config]) -> dict[str, Option]:
-    """The described fields of a config: arguments first, then options group by group."""
+    """The described fields of a config: arguments first, then options group by group, the command's own before others.
+
+    Its own are those that the module of `config_type` defines.
+    """
     described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
-    return dict(sorted(described.items(), key=lambda item: -1 if item[1].is_argument else GROUPS.index(item[1].group)))
+    own = {
+        name
+        for base in config_type.__mro__
+        if base.__module__ == config_type.__module__
+        for name in inspect.get_annotations(base)
+    }
+
+    def place(item: tuple[str, Option]) -> tuple[int, bool]:
+        name, option = item
+        return (-1, False) if option.is_argument else (GROUPS.index(option.group), name not in own)
+
+    return dict(sorted(described.items(), key=place))
 
 
 def hints_of(config_type: type[Config]) -> dict[str, Any]:

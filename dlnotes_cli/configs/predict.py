@@ -13,7 +13,7 @@ class PredictOptions(Config):
     """What `predict` alone has."""
 
     paths: tuple[str, ...] = option(
-        (), "Pictures, folders, patterns like 'in/*.jpg', or CSV files.", group=DATA, is_argument=True, metavar="PATH…"
+        (), "Pictures, folders, patterns like 'in/*.jpg', or CSV files.", group=DATA, is_argument=True, metavar="PATH"
     )
     files_from: str | None = option(
         None,

@@ -8,33 +8,44 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TypeVar
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dlnotes_cli.data.formats import Resize
+from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import DlnotesError, InputError
 
+DECODER = f"1 with Pillow {PIL.__version__}"  # another gives other pixels: raise the number with any such change
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _DAMAGE = (  # what Pillow raises on files that break off or contradict themselves
     OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, AssertionError,
     struct.error, zlib.error,
 )  # fmt: skip
-_GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _SIXTEEN_BIT = 257  # 65535 / 255
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = range(5, 9)  # its values that swap width and height
+
+Answer = TypeVar("Answer")
 
 Image.MAX_IMAGE_PIXELS = None  # open_picture has its own limit, which the user can set
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damage is an error, in one line
 
 
-def open_picture(path: Path, max_pixels: int) -> Image.Image:
-    """Read a picture's header. Raises InputError where `path` is no picture or has more than `max_pixels`."""
-    with _damage_named(path):
-        picture = Image.open(path, formats=_FORMATS)
+def open_picture(path: Path, max_pixels: int, stream: IO[bytes] | None = None) -> Image.Image:
+    """Read a picture's header, from `stream` where the file is read already.
+
+    Raises InputError where `path` is no picture or has more than `max_pixels`.
+    """
+    if stream is None:
+        check_regular(path)
+    with damage_named(path):
+        picture = Image.open(stream or path, formats=_FORMATS)
     picture.filename = ""  # a named file would be mapped into memory, which scrambles the pixels of a sideways TIFF
     if picture.width * picture.height > max_pixels:
         picture.close()
@@ -51,14 +62,16 @@ class Header:
     height: int
     is_gray: bool
 
+    @property
+    def pixels(self) -> int:
+        """How many there are."""
+        return self.width * self.height
+
 
 def read_header(path: Path, max_pixels: int) -> Header:
     """Read a picture's header alone; its pixels may still be damaged. Raises InputError where it is no picture."""
-    with open_picture(path, max_pixels) as picture, _damage_named(path):
-        exif = Image.Image.getexif(picture)  # the method of a PNG would decode its pixels too
-        is_sideways = exif.get(_ORIENTATION, 1) in _SIDEWAYS and picture.format != "TIFF"  # Pillow turns these itself
-        width, height = picture.size[::-1] if is_sideways else picture.size
-        return Header(width, height, picture.mode in _GRAY_MODES)
+    with open_picture(path, max_pixels) as picture, damage_named(path):
+        return _header(picture)
 
 
 def decode_picture(
@@ -69,21 +82,28 @@ def decode_picture(
     Upright by its EXIF orientation, transparency laid over white, 16 bits reduced to 8. Raises InputError, naming the
     file, where it is damaged.
     """
-    height, width = size
-    mode = "L" if channels == 1 else "RGB"
-    with open_picture(path, max_pixels) as picture, _damage_named(path):
-        picture.draft(mode, (max(size), max(size)))
-        ImageOps.exif_transpose(picture, in_place=True)
-        pixels = np.asarray(_resized(_flattened(_eight_bit(picture), mode), (width, height), resize))
-    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    with open_picture(path, max_pixels) as picture, damage_named(path):
+        return _pixels(picture, channels, size, resize)
+
+
+def decode_stream(
+    path: Path, stream: IO[bytes], channels: int, size: tuple[int, int], resize: Resize, max_pixels: int
+) -> tuple[NDArray[np.uint8], Header]:
+    """The answers of `decode_picture` and `read_header` for a file that is read already; `path` is for its errors."""
+    with open_picture(path, max_pixels, stream) as picture, damage_named(path):
+        header = _header(picture)
+        if picture.format != "PNG":
+            return _pixels(picture, channels, size, resize), header
+    with open_picture(path, max_pixels, stream) as picture, damage_named(path):  # one that was not asked for its EXIF
+        return _pixels(picture, channels, size, resize), header
 
 
 def decode_all(
-    paths: Sequence[Path], decode: Callable[[Path], NDArray[np.uint8]], *, threads: int, skip_bad: bool
-) -> list[NDArray[np.uint8] | DlnotesError]:
+    paths: Sequence[Path], decode: Callable[[Path], Answer], *, threads: int, skip_bad: bool
+) -> list[Answer | DlnotesError]:
     """Decode many files in threads, in order; a bad file raises its error, or with `skip_bad` is its own answer."""
 
-    def attempt(path: Path) -> NDArray[np.uint8] | DlnotesError:
+    def attempt(path: Path) -> Answer | DlnotesError:
         try:
             return decode(path)
         except InputError as error:
@@ -95,7 +115,24 @@ def decode_all(
         return list(pool.map(attempt, paths))
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
+def _header(picture: Image.Image) -> Header:
+    exif = Image.Image.getexif(picture)  # the method of a PNG would decode its pixels too
+    is_sideways = exif.get(_ORIENTATION, 1) in _SIDEWAYS and picture.format != "TIFF"  # Pillow turns these itself
+    width, height = picture.size[::-1] if is_sideways else picture.size
+    return Header(width, height, picture.mode in GRAY_MODES)
+
+
+def _pixels(picture: Image.Image, channels: int, size: tuple[int, int], resize: Resize) -> NDArray[np.uint8]:
+    height, width = size
+    mode = "L" if channels == 1 else "RGB"
+    picture.draft(mode, (max(size), max(size)))
+    ImageOps.exif_transpose(picture, in_place=True)
+    pixels = np.asarray(_resized(_flattened(eight_bit(picture), mode), (width, height), resize))
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def eight_bit(picture: Image.Image) -> Image.Image:
+    """Bring 16-bit, 32-bit and floating grey down to 8 bits; other pictures stay as they are."""
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         values = np.asarray(picture).astype(np.int64)
         return Image.fromarray(np.clip((values + _SIXTEEN_BIT // 2) // _SIXTEEN_BIT, 0, 255).astype(np.uint8))
@@ -134,7 +171,8 @@ def _letterboxed(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what files that are missing or damaged raise into an InputError that names `path`."""
     try:
         yield
     except _DAMAGE as error:

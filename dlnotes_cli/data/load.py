@@ -100,9 +100,11 @@ def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int
         fingerprint = listing.fingerprint()
     parts = _split(source, options, seed)
     channels, height, width = source.samples.shape[1:]
-    mean, std = (0.0,) * channels, (1.0,) * channels
     if options.normalize == "standard":
         mean, std = pixel_statistics(source.samples, parts["train"])
+    else:
+        middle, reach = (0.5, 0.5) if options.normalize == "symmetric" else (0.0, 1.0)
+        mean, std = (middle,) * channels, (reach,) * channels
     return _dataset(source, parts, PictureFormat(channels, height, width, resize, mean, std), fingerprint)
 
 

@@ -119,12 +119,15 @@ def _along_axis(unknown: Unknown, want: int, setting: Setting) -> Solutions:
     right = bisect_right(domain, sign * want, key=lambda value: sign * size(value))
     if left == right:
         raise _no_solution(unknown, want, [(value, size(value)) for value in domain[max(left - 1, 0) : left + 1]])
-    is_open = unknown == "stride" and right == len(domain)
+    is_open = (unknown == "stride" or _fits_at_any_width(unknown, setting)) and right == len(domain)
     return Solutions(domain[left], None if is_open else domain[right - 1])
 
 
 def _grows(unknown: Unknown, setting: Setting) -> bool:
     """Whether the size grows with the unknown; otherwise it shrinks."""
+    axis = setting.axis
+    if unknown == "stride" and setting.ceil and axis.extent > setting.size + 2 * setting.padding:
+        return True  # rounding up lets a kernel wider than its input have one window, if the stride reaches it
     return setting.is_transposed == (unknown != "padding")
 
 
@@ -139,16 +142,28 @@ def _domain(unknown: Unknown, want: int, setting: Setting) -> range:
     if unknown == "padding" and setting.is_pool:
         return range(setting.kernel // 2 + 1)
     if unknown == "kernel":
-        widest = (
-            want + padded
-            if setting.is_transposed
-            else (padded + (stride if setting.ceil else 0)) // setting.dilation + 1
-        )
-        return range(max(2 * setting.padding, 1) if setting.is_pool else 1, _capped(widest) + 1)
+        narrowest = max(2 * setting.padding, 1) if setting.is_pool else 1
+        return range(narrowest, _capped(_widest(want, padded, setting)) + 1)
     if unknown == "stride":
         fewest = setting.output_padding + 1 if setting.output_padding >= setting.dilation else 1
         return range(fewest, _capped(want + padded + setting.kernel * setting.dilation) + 1)
     return range(_capped(want * stride + setting.axis.extent + setting.size * stride) + 1)
+
+
+def _widest(want: int, padded: int, setting: Setting) -> int:
+    """The widest kernel that can matter on `padded` values."""
+    if setting.is_transposed or _fits_at_any_width("kernel", setting):
+        return want + padded
+    if not setting.ceil:
+        return padded // setting.dilation + 1
+    if setting.stride is None:
+        return (padded - 1) // (setting.dilation - 1) + 1
+    return (padded + setting.stride) // setting.dilation + 1
+
+
+def _fits_at_any_width(unknown: Unknown, setting: Setting) -> bool:
+    """Whether a pool that strides by its kernel keeps one window however wide it grows."""
+    return unknown == "kernel" and setting.ceil and setting.stride is None and setting.dilation == 1
 
 
 def _capped(value: int) -> int:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig
 from dlnotes_cli.data import folder, named, table
 from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.decode import decode_all, decode_picture, read_header
+from dlnotes_cli.data.decode import Header, decode_all, decode_picture, read_header
 from dlnotes_cli.data.load import kind_of, pixel_statistics
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.errors import DlnotesError, InputError
@@ -68,11 +69,8 @@ def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
     listing = folder.list_folder(Path(config.data).expanduser())
     limit = config.max_pixels
 
-    def measure(path: Path) -> Any:
-        header = read_header(path, limit)
-        channels = 1 if header.is_gray else 3
-        pixels = decode_picture(path, 3, (_LOOKED_AT, _LOOKED_AT), "squash", limit)
-        return np.concatenate([pixels.ravel(), np.array([header.width, header.height, channels])])
+    def measure(path: Path) -> tuple[Header, NDArray[np.uint8]]:
+        return read_header(path, limit), decode_picture(path, 3, (_LOOKED_AT, _LOOKED_AT), "squash", limit)
 
     measured = decode_all(listing.files, measure, threads=config.threads or default_threads(), skip_bad=True)
     bad = {listing.files[i]: error for i, error in enumerate(measured) if isinstance(error, DlnotesError)}
@@ -80,20 +78,20 @@ def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
         first = next(iter(bad.values()))
         more = f" (and {len(bad) - 1} more unreadable files)" if len(bad) > 1 else ""
         raise InputError(first.where, first.what + more, "remove them, or pass --skip-bad to list them")
-    good = [i for i, answer in enumerate(measured) if not isinstance(answer, DlnotesError)]
-    rows = np.array([measured[i] for i in good])
-    pixels, sides = rows[:, :-3].astype(np.uint8).reshape(-1, 3, _LOOKED_AT, _LOOKED_AT), rows[:, -3:]
+    good = {i: answer for i, answer in enumerate(measured) if not isinstance(answer, DlnotesError)}
+    headers = [header for header, _ in good.values()]
+    pixels = np.array([picture for _, picture in good.values()], np.uint8).reshape(-1, 3, _LOOKED_AT, _LOOKED_AT)
     parts = np.array([listing.parts[i] for i in good])
     source = Source(
         config.data, pixels, np.array([listing.labels[i] for i in good]), listing.classes,
         {str(part): np.flatnonzero(parts == part) for part in np.unique(parts)},
     )  # fmt: skip
-    sizes = Counter((int(width), int(height)) for width, height, _ in sides)
+    sizes = Counter((header.width, header.height) for header in headers)
     return {
         "kind": "folder",
         "classes": list(listing.classes),
         "counts": _counts(source),
-        "channels": int(sides[:, 2].max()),
+        "channels": 1 if all(header.is_gray for header in headers) else 3,
         "sizes": [{"width": w, "height": h, "files": n} for (w, h), n in sizes.most_common()],
         **_statistics(source),
         "unreadable": [{"file": str(path), "error": error.what} for path, error in bad.items()],

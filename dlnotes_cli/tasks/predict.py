@@ -23,7 +23,7 @@ from dlnotes_cli.errors import DlnotesError, InputError
 from dlnotes_cli.models.registry import CLASSIFIERS
 from dlnotes_cli.tasks.evaluate import machine_for
 from dlnotes_cli.training.checkpoint import TrainedModel, load_model
-from dlnotes_cli.training.metrics import predict_logits
+from dlnotes_cli.training.metrics import predict_logits, with_views
 
 _CHUNK = 256  # items decoded and answered together
 
@@ -65,6 +65,8 @@ class Predictor:
         self.model: TrainedModel = load_model(config.model, needs=CLASSIFIERS)
         self.machine: Machine = machine_for(self.model, config.device, config.precision, config.threads)
         self._network = self.model.network.to(self.machine.device)
+        if config.tta:
+            self._network = with_views(self._network, self.model.format, self.model.classes)
         self._scaler = Scaler(self.model.format, self.machine.device)
         listed = read_list(str(config.files_from)) if config.files_from else []
         self.paths = expand_paths([*config.paths, *listed], tables=isinstance(self.model.format, TableFormat))

@@ -241,7 +241,7 @@ REFUSED = [
     ),
     (("--input", "3x4x4", "Conv2d(3, 8"), "Conv2d(3, 8: not a layer list: '(' was never closed"),
     (("--input", "3x4x4", "os.system('true')"), "os.system('true'): 'os.system' is not a layer"),
-    (("--input", "3x4x4", ""), "layers: no layers"),
+    (("--input", "3x4x4", ""), "LAYERS: is empty"),
     (("--input", "3x4x4"), "LAYERS: no layers"),
     (
         ("--input", "3x4x4", "MaxPool2d(2, return_indices=True)", "ReLU()"),

@@ -410,8 +410,8 @@ def test_pillow_warns_of_nothing(tmp_path: Path) -> None:
     path.write_bytes(damaged)
     with pytest.warns(UserWarning, match="Metadata Warning"), Image.open(path):
         pass
-    script = "import sys; from dlnotes_cli.data.decode import read_header; read_header(sys.argv[1], 9999)"
-    ended = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    script = f"from pathlib import Path; from dlnotes_cli.data.decode import *; read_header(Path({str(path)!r}), 9999)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr == ""
 
 

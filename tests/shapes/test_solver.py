@@ -65,6 +65,14 @@ def test_every_value_and_no_other(setting: Setting, unknown: Unknown, want: int)
         assert list(found.first(LAST - found.lowest)) == tried
 
 
+def test_rounding_up_lets_a_long_stride_reach_beyond_the_input() -> None:
+    wide = Setting(1, kernel=3, dilation=3, is_pool=True, ceil=True)
+    assert solve("stride", 1, [wide]) == Solutions(7, None)
+    assert [accepted(wide, "stride", stride) for stride in (6, 7, 8)] == [None, 1, 1]
+    assert solve("kernel", 1, [Setting(3, stride=None, is_pool=True, ceil=True)]) == Solutions(3, None)
+    assert accepted(Setting(3, kernel=50, stride=None, is_pool=True, ceil=True), "padding", 0) == 1
+
+
 def test_the_course_in_letters() -> None:
     assert solve("padding", 130, [Setting(130, kernel=3)]) == Solutions(1, 1)
     assert solve("kernel", 32, [Setting(128, kernel=1, stride=4)]) == Solutions(1, 4)

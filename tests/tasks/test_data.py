@@ -1,9 +1,13 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from builders import COLORS, Command, make_pictures, make_table
 from PIL import Image
+
+from dlnotes_cli.configs.data import DataInfoConfig
+from dlnotes_cli.tasks.data import describe_data
 
 
 def test_list_names_every_set_and_where_it_is(
@@ -23,6 +27,17 @@ def test_info_of_digits(dlnotes: Command) -> None:
     assert fields["counts"]["all"]["3"] == 183
     assert fields["sizes"] == [{"width": 8, "height": 8, "files": 1797}]
     assert "1797" in dlnotes("data", "info", "digits").out
+
+
+def test_info_keeps_little_of_each_picture(tmp_path: Path) -> None:
+    make_pictures(tmp_path, count=200)
+    tracemalloc.start()
+    try:
+        describe_data(DataInfoConfig(data=str(tmp_path)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 600 * 10 * 3 * 32 * 32  # ten times the bytes that are looked at, statistics included
 
 
 def test_info_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:

@@ -74,6 +74,15 @@ def test_pictures(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     assert (tmp_path / "shown" / "confusion.png").read_bytes() == (digits_run / "confusion.png").read_bytes()
 
 
+def test_scores_may_lie_in_the_folder_of_the_pictures(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "shown"
+    assert dlnotes("evaluate", digits_run, "--out", folder, "--csv", folder / "scores.csv").code == 0
+    assert {path.name for path in folder.iterdir()} == {"confusion.png", "predictions.png", "scores.csv"}
+    outcome = dlnotes("evaluate", digits_run, "--out", tmp_path / "other", "--csv", tmp_path / "gone" / "scores.csv")
+    assert outcome.code == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_table_with_fewer_columns_or_classes(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     make_table(tmp_path / "new.csv", rows=60, seed=9)
     found = json.loads(dlnotes("evaluate", table_run, "--data", tmp_path / "new.csv", "--json").out)
@@ -86,3 +95,14 @@ def test_a_table_with_fewer_columns_or_classes(table_run: Path, tmp_path: Path, 
     narrow = dlnotes("evaluate", table_run, "--data", tmp_path / "narrow.csv")
     assert narrow.code == 2
     assert "column 'width'" in narrow.err
+
+
+def test_views_are_averaged_where_there_are_pictures(digits_run: Path, table_run: Path, dlnotes: Command) -> None:
+    plain = json.loads(dlnotes("evaluate", digits_run, "--json").out)
+    viewed = json.loads(dlnotes("evaluate", digits_run, "--tta", "--json").out)
+    assert (plain["tta"], viewed["tta"]) == (False, True)
+    assert viewed["samples"] == plain["samples"]
+    assert viewed["loss"] != plain["loss"]
+    outcome = dlnotes("evaluate", table_run, "--tta")
+    assert outcome.code == 2
+    assert "--tta: the model reads tables" in outcome.err

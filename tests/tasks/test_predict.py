@@ -78,7 +78,7 @@ def test_patterns_lists_and_stdin(
     (tmp_path / "list.txt").write_text("\n".join(expected) + "\n\n")
     words = ("predict", pictures_run, "--json", "--files-from")
     assert list(predictions(dlnotes(*words, tmp_path / "list.txt").out)) == expected
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(expected)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(expected).encode())))
     assert list(predictions(dlnotes(*words, "-").out)) == expected
 
 
@@ -113,3 +113,18 @@ def test_a_bad_row_is_its_own_answer(table_run: Path, tmp_path: Path, dlnotes: C
     assert [entry.get("class", "bad") for entry in entries] == ["yes", "bad", "no", "bad"]
     assert "'wide' is not a number" in entries[1]["error"]
     assert dlnotes("predict", table_run, tmp_path / "rows.csv").code == 2
+
+
+def test_views_are_averaged_where_there_are_pictures(
+    pictures_run: Path, table_run: Path, photos: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    plain, viewed = (
+        json.loads(dlnotes("predict", pictures_run, photos, "--json", *more).out)["predictions"]
+        for more in ((), ("--tta",))
+    )
+    assert [entry["class"] for entry in viewed] == [entry["class"] for entry in plain]
+    assert [entry["probability"] for entry in viewed] != [entry["probability"] for entry in plain]
+    assert sum(option["probability"] for option in viewed[0]["top"]) == pytest.approx(1, abs=1e-5)
+    outcome = dlnotes("predict", table_run, make_table(tmp_path / "rows.csv", rows=5), "--tta")
+    assert outcome.code == 2
+    assert "--tta: the model reads tables" in outcome.err

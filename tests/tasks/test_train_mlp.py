@@ -89,7 +89,7 @@ def test_the_gate_prints_the_result_and_exits_with_4(tmp_path: Path, dlnotes: Co
     outcome = dlnotes(*small_training(tmp_path / "run", "--json", "-q", "--min-accuracy", "1"))
     assert outcome.code == 4
     assert json.loads(outcome.out)["test"]["accuracy"] < 1
-    assert "--min-accuracy: test accuracy 0." in outcome.err
+    assert "--min-accuracy: accuracy 0." in outcome.err
     assert dlnotes(*small_training(tmp_path / "low", "-q", "--min-accuracy", "0.1")).code == 0
 
 

@@ -1,0 +1,32 @@
+"""Help that names arguments and flags as a user types them, without the types and braces that Typer puts around."""
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help is plain."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, told to show no type."""
+        return _plain(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line; what must be given stands bare."""
+        return [piece.removeprefix("{").removesuffix("}") for piece in super().collect_usage_pieces(ctx)]
+
+
+class PlainGroup(TyperGroup):
+    """A group of commands whose help is plain."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, told to show no type."""
+        return _plain(super().get_params(ctx))
+
+
+def _plain(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if parameter.param_type_name == "argument" or parameter.metavar is None:
+            parameter.display_type_rich = lambda ctx: None  # noqa: ARG005  # the name that Typer calls it by
+    return parameters

@@ -1,0 +1,94 @@
+"""Names of classes and files that are no plain words: bytes that are not UTF-8, line ends, letters without a glyph."""
+
+import csv
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import Command, make_pictures, small_training
+
+from dlnotes_cli import plots
+from dlnotes_cli.training.checkpoint import load_model
+
+CAFE = os.fsdecode(b"caf\xe9")
+
+
+def _can_hold_bytes(folder: Path) -> bool:
+    try:
+        (folder / CAFE).touch()
+    except OSError:  # a file system that takes UTF-8 alone
+        return False
+    (folder / CAFE).unlink()
+    return True
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained on classes of which one is not UTF-8, beside its pictures."""
+    home = tmp_path_factory.mktemp("names")
+    if not _can_hold_bytes(home):
+        pytest.skip("names are UTF-8 here")
+    (make_pictures(home / "pictures") / "red").rename(home / "pictures" / CAFE)
+    from dlnotes_cli.cli import main
+
+    assert main(small_training(home / "run", "--data", home / "pictures", "-q")) == 0
+    return home
+
+
+def test_a_class_that_is_not_utf_8_keeps_its_name(home: Path) -> None:
+    result = json.loads((home / "run" / "result.json").read_text())
+    assert result["data"]["classes"] == ["blue", CAFE, "green"]
+    assert load_model(home / "run" / "model.safetensors", needs=("mlp",)).classes == ("blue", CAFE, "green")
+
+
+def test_evaluate_writes_it_as_it_is(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    path = tmp_path / "scores.csv"
+    outcome = dlnotes("evaluate", home / "run", "--csv", path, "--out", tmp_path / "pictures")
+    assert outcome.code == 0, outcome.err
+    assert r"caf\xe9" in outcome.out
+    assert path.read_bytes().splitlines()[2].startswith(b"caf\xe9,")
+
+
+def test_predict_writes_it_as_it_is(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "answers.csv"
+    assert dlnotes("predict", home / "run", home / "pictures", "--csv", path).code == 0
+    text = path.read_text(errors="surrogateescape")
+    assert sum(CAFE in row["item"] for row in csv.DictReader(io.StringIO(text))) == 12
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert dlnotes("predict", home / "run", home / "pictures", "--csv", "-").code == 0
+    assert stdout.buffer.getvalue() == path.read_bytes()
+
+
+@pytest.mark.parametrize("source", ["list", "-"])
+def test_a_list_may_name_it(
+    source: str, home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = home / "pictures" / CAFE / "0.png"
+    content = b"\xef\xbb\xbf" + os.fsencode(picture) + b"\r\n\n"
+    (tmp_path / "list").write_bytes(content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+    outcome = dlnotes("predict", home / "run", "--files-from", source if source == "-" else tmp_path / source, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["predictions"][0]["item"] == str(picture)
+
+
+def test_a_line_end_in_a_name_is_drawn_as_it_is_printed() -> None:
+    matrix = np.eye(2, dtype=np.int64)
+    assert plots.confusion(matrix, ["a\nb", "c"]) == plots.confusion(matrix, [r"a\x0ab", "c"])
+    assert plots.confusion(matrix, [CAFE, "c"]) == plots.confusion(matrix, [r"caf\xe9", "c"])
+
+
+def test_letters_without_a_glyph_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    plots._warn_of_boxes.cache_clear()
+    for _ in range(2):
+        plots.confusion(np.eye(2, dtype=np.int64), ["\U00012000", "c"])
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("dlnotes: warning: no font here has some letters of the names")

@@ -1,0 +1,192 @@
+"""Standard streams that are full, closed or narrow, and files that are none: pipes, devices, links to a parent."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from builders import Command, make_pictures, make_table, small_training
+
+PROGRAM = [sys.executable, "-m", "dlnotes_cli"]
+
+
+def in_shell(words: Sequence[object], redirection: str) -> "subprocess.CompletedProcess[str]":
+    """Run the program from a shell, its streams redirected."""
+    script = f'exec "$@" {redirection}'
+    command = ["sh", "-c", script, "sh", *PROGRAM, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+has_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+FULL = "dlnotes: error: stdout: cannot be written (no space left on device); free space, or send it elsewhere\n"
+
+
+@has_full_device
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["doctor"],
+        ["evaluate", "RUN", "--json"],
+        ["predict", "RUN", "RUN/confusion.png", "--jsonl"],
+        ["predict", "RUN", "RUN/confusion.png", "--csv", "-"],
+    ],
+    ids=" ".join,
+)
+def test_a_full_stdout_is_told_in_one_line(
+    words: list[str], digits_run: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        outcome = dlnotes(*(word.replace("RUN", str(digits_run)) for word in words))
+    assert (outcome.code, outcome.err) == (3, FULL)
+
+
+@has_full_device
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_full_stdout_is_told_once_by_the_whole_program(word: str) -> None:
+    done = in_shell([word], ">/dev/full")
+    assert (done.returncode, done.stderr) == (3, FULL)
+
+
+@has_full_device
+def test_a_full_stderr_stops_no_work(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        outcome = dlnotes(*small_training(tmp_path / "run", "--json"))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # for what is still to be flushed
+    assert outcome.code == 0
+    assert outcome.out == (tmp_path / "run" / "result.json").read_text()
+    assert in_shell(["data", "info", "gone"], "2>/dev/full").returncode == 2
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_bug(redirection: str) -> None:
+    done = in_shell(["data", "list", "--json"], redirection)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("{") or ">&-" in redirection.split()
+
+
+def test_notes_do_not_go_to_stdout_where_stderr_is_closed(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    outcome = dlnotes(*small_training(tmp_path / "run", "--json"))
+    sys.stderr.close()
+    assert outcome.code == 0
+    assert outcome.out == (tmp_path / "run" / "result.json").read_text()
+
+
+def test_a_closed_stdin_holds_no_paths(digits_run: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    outcome = dlnotes("predict", digits_run, "--files-from", "-")
+    sys.stdin.close()
+    assert outcome.code == 2
+    assert outcome.err.startswith("dlnotes: error: PATH: no input given; ")
+
+
+def test_letters_that_stdout_lacks_are_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("length,name\n1,猫\n2,café\n", encoding="utf-8")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*PROGRAM, "data", "info", path], capture_output=True, env=environment, check=True)
+    assert rb"caf\xe9, \u732b" in done.stdout
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """A pipe that nobody writes to, named as a picture."""
+    os.mkfifo(tmp_path / "pipe.png")
+    return tmp_path / "pipe.png"
+
+
+NOT_PLAIN = "is not a plain file; save to a file what comes through a pipe"
+
+
+def test_a_pipe_is_refused_as_model_and_as_picture(pipe: Path, digits_run: Path, dlnotes: Command) -> None:
+    for words in (["predict", pipe, "x.png"], ["predict", digits_run, pipe]):
+        outcome = dlnotes(*words)
+        assert (outcome.code, outcome.err) == (2, f"dlnotes: error: {pipe}: {NOT_PLAIN}\n")
+
+
+def test_a_pipe_is_refused_as_table(tmp_path: Path, table_run: Path, dlnotes: Command) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    outcome = dlnotes("predict", table_run, tmp_path / "pipe.csv")
+    assert (outcome.code, outcome.err) == (2, f"dlnotes: error: {tmp_path / 'pipe.csv'}: {NOT_PLAIN}\n")
+
+
+def test_a_pipe_among_the_pictures_of_a_class_is_a_bad_file(tmp_path: Path, dlnotes: Command) -> None:
+    root = make_pictures(tmp_path / "pictures")
+    os.mkfifo(root / "red" / "pipe.png")
+    outcome = dlnotes(*small_training(tmp_path / "run", "--data", root))
+    assert outcome.code == 2
+    assert f"{root / 'red' / 'pipe.png'}: {NOT_PLAIN}" in outcome.err
+    outcome = dlnotes(*small_training(tmp_path / "run", "--data", root, "--skip-bad"))
+    assert outcome.code == 0
+    assert f"skipped {root / 'red' / 'pipe.png'}" in outcome.err
+
+
+@pytest.mark.parametrize("words", [["/dev/zero", "x.png"], ["RUN", "/dev/zero"]], ids=" ".join)
+def test_a_device_is_not_read(words: list[str], digits_run: Path, dlnotes: Command) -> None:
+    outcome = dlnotes("predict", *(word.replace("RUN", str(digits_run)) for word in words))
+    assert (outcome.code, outcome.err) == (2, f"dlnotes: error: /dev/zero: {NOT_PLAIN}\n")
+
+
+def test_a_list_may_come_through_a_pipe(digits_run: Path, dlnotes: Command) -> None:
+    reader, writer = os.pipe()  # as the shell makes one for <(...)
+    os.write(writer, f"{digits_run / 'confusion.png'}\n".encode())
+    os.close(writer)
+    outcome = dlnotes("predict", digits_run, "--files-from", f"/dev/fd/{reader}", "--jsonl")
+    os.close(reader)
+    assert outcome.code == 0
+    assert "confusion.png" in outcome.out
+
+
+def test_a_list_without_end_is_refused(digits_run: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dlnotes_cli.data import paths
+
+    monkeypatch.setattr(paths, "_LONGEST_LIST", 1000)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a.png\n" * 1000)))
+    for source in ("-", "/dev/zero"):
+        outcome = dlnotes("predict", digits_run, "--files-from", source)
+        assert outcome.code == 2
+        assert f"--files-from: {source} is longer than 1,000 bytes; give a list of paths" in outcome.err
+
+
+@pytest.mark.parametrize(("place", "target"), [("self", "."), ("up", ".."), ("red/self", "."), ("train/self", "..")])
+def test_a_link_to_a_parent_is_no_class(place: str, target: str, tmp_path: Path, dlnotes: Command) -> None:
+    root = make_pictures(tmp_path / "top" / ("train" if place.startswith("train") else ""))
+    root = tmp_path / "top"
+    (root / place).symlink_to(target)
+    outcome = dlnotes("data", "info", root, "--json")
+    if place == "red/self":  # below a class, links to folders are never followed
+        assert outcome.code == 0
+        return
+    assert outcome.code == 2
+    assert (
+        f"--data: class folder {root / place} is a link to {(root / place).resolve()}, which it lies in" in outcome.err
+    )
+
+
+def test_a_link_to_a_folder_elsewhere_is_a_class(tmp_path: Path, dlnotes: Command) -> None:
+    make_pictures(tmp_path / "top")
+    make_pictures(tmp_path / "other")
+    (tmp_path / "top" / "crimson").symlink_to(tmp_path / "other" / "red")
+    outcome = dlnotes("data", "info", tmp_path / "top")
+    assert outcome.code == 0
+    assert "crimson" in outcome.out
+
+
+def test_an_empty_word_is_refused(tmp_path: Path, digits_run: Path, dlnotes: Command) -> None:
+    make_table(tmp_path / "rows.csv")
+    for words, where in (
+        (["train-mlp", "--data", ""], "--data"),
+        (["train-mlp", "--out", ""], "--out"),
+        (["predict", "", "x.png"], "MODEL"),
+        (["predict", digits_run, "x.png", ""], "PATHS"),
+    ):
+        outcome = dlnotes(*words)
+        assert (outcome.code, outcome.err) == (2, f"dlnotes: error: {where}: is empty; give a value, or leave it out\n")
+    assert dlnotes(*small_training(tmp_path / "run", "--hidden", "")).code == 0
