@@ -32,7 +32,16 @@ network = nn.Sequential({layers})
 found = summary(network, size, verbose=0)
 print(*found.summary_list[-1].output_size[1:], found.total_params)
 """
-NOTHING = "from dlnotes_cli.cli import app, main; app.command('nothing')(lambda: None); main(['nothing'])"
+NOTHING = """
+import sys
+from types import SimpleNamespace
+from dlnotes_cli import cli
+
+cli.COMMANDS["nothing"] = "nothing"
+command = SimpleNamespace(register=lambda app: app.command("nothing")(lambda: None))
+sys.modules["dlnotes_cli.commands.nothing"] = command
+cli.main(["nothing"])
+"""
 
 
 def torchinfo(python: str, size: str, layers: str) -> list[str]:

@@ -8,31 +8,45 @@ import re
 import signal
 import sys
 import traceback
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from dlnotes_cli import __version__, output
-from dlnotes_cli.commands import conv_shape, data, doctor, evaluate, predict, train_cnn, train_mlp
-from dlnotes_cli.commands import filter as filter_
-from dlnotes_cli.commands.plain_help import PlainGroup
+from dlnotes_cli.commands.plain import PlainGroup
 from dlnotes_cli.errors import DlnotesError, ExitCode, InputError, UnfinishedError
 
-app = typer.Typer(
-    name="dlnotes",
-    cls=PlainGroup,
-    help="A deep-learning course as shell commands, on your own data.",
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 bug, 2 bad input, 3 could not finish, 4 gate not met, 130 Ctrl-C, 143 SIGTERM.",
-)
-for module in (train_mlp, train_cnn, predict, evaluate, filter_, conv_shape, data, doctor):
-    module.register(app)
-
+COMMANDS = {  # in the order of the help, each with its module
+    "train-mlp": "train_mlp",
+    "train-cnn": "train_cnn",
+    "predict": "predict",
+    "evaluate": "evaluate",
+    "filter": "filter",
+    "conv-shape": "conv_shape",
+    "data": "data",
+    "doctor": "doctor",
+}
 _STDOUT_FAILS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # files have names, and told it
 _OUT_OF_REACH = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG}  # of whatever the user named
+
+
+def build(word: str | None = None) -> Any:
+    """The program as Typer runs it: with all its commands, or with the one that `word` names, which loads faster."""
+    app = typer.Typer(
+        name="dlnotes",
+        cls=PlainGroup,
+        help="A deep-learning course as shell commands, on your own data.",
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="Exit codes: 0 done, 1 bug, 2 bad input, 3 could not finish, 4 gate not met, 130 Ctrl-C, 143 SIGTERM.",
+    )
+    app.callback()(_options)
+    for name in [word] if word in COMMANDS else COMMANDS:
+        import_module(f"dlnotes_cli.commands.{COMMANDS[name]}").register(app)
+    return typer.main.get_command(app)
 
 
 def _show_version(asked: bool) -> None:  # the form that Typer calls
@@ -41,7 +55,6 @@ def _show_version(asked: bool) -> None:  # the form that Typer calls
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     *,
     version: Annotated[
@@ -88,15 +101,16 @@ def _lose_stdout(error: OSError) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    command = build(arguments[0] if arguments else None)
+    words, known = _command_words(command, arguments)
+    if words == arguments and hasattr(known, "commands"):  # a group alone shows what is in it
+        arguments = [*arguments, "--help"]
     try:
-        words, known = _command_words(arguments)
-        if words == arguments and hasattr(known, "commands"):  # a group alone shows what is in it
-            arguments = [*arguments, "--help"]
-        return int(app(arguments, prog_name="dlnotes", standalone_mode=False) or 0)
+        return int(command(arguments, prog_name="dlnotes", standalone_mode=False) or 0)
     except DlnotesError as error:
         return _fail(error)
     except typer.TyperException as error:
-        return _fail(_usage_error(error, arguments))
+        return _fail(_usage_error(error, words, known))
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except _TerminatedError:
@@ -133,10 +147,9 @@ def _crash(error: Exception) -> int:
     return ExitCode.BUG
 
 
-def _usage_error(error: typer.TyperException, arguments: list[str]) -> InputError:
+def _usage_error(error: typer.TyperException, words: list[str], known: Any) -> InputError:
     """Turn Typer's sentence into our line: the option first, then what is wrong, then the way out."""
     text = error.format_message().replace("\n", " ").rstrip(".")
-    words, known = _command_words(arguments)
     help_hint = f"see {' '.join(['dlnotes', *words])} --help"
     named = re.match(r"Invalid value for (?:argument )?'(?P<name>[^' ]+)[^']*': (?P<what>.*)", text)
     missing = re.match(r"No such (?P<kind>option|command):? '?(?P<name>[^' ]+)'?", text)
@@ -150,9 +163,8 @@ def _usage_error(error: typer.TyperException, arguments: list[str]) -> InputErro
     return InputError("usage", text[0].lower() + text[1:], help_hint)
 
 
-def _command_words(arguments: list[str]) -> tuple[list[str], Any]:
-    """The words that name a command or a group, and what they name."""
-    known: Any = typer.main.get_command(app)
+def _command_words(known: Any, arguments: list[str]) -> tuple[list[str], Any]:
+    """The words that name a command or a group below `known`, and what they name."""
     words: list[str] = []
     for word in arguments:
         below = getattr(known, "commands", {}).get(word)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dlnotes_cli.cli import app
+from dlnotes_cli.cli import build
 from dlnotes_cli.commands.binding import ARGUMENTS
 from dlnotes_cli.configs.option import GROUPS
 
@@ -143,7 +143,7 @@ def test_what_only_talks_loads_no_torch(words: str) -> None:
 
 def test_filtering_loads_no_torch(tmp_path: Path) -> None:
     found = loaded_by("filter", "--kernel", "gradient", "--out", str(tmp_path / "edges.png"))
-    assert not {"torch", "torchvision", "matplotlib", "sklearn", "scipy", "rich"} & found
+    assert not {"torch", "torchvision", "matplotlib", "sklearn", "scipy", "rich", "pydantic"} & found
 
 
 def test_training_loads_no_torchvision_and_no_scikit_learn(tmp_path: Path) -> None:
@@ -152,8 +152,6 @@ def test_training_loads_no_torchvision_and_no_scikit_learn(tmp_path: Path) -> No
 
 
 def commands() -> "dict[str, object]":
-    import typer
-
     found: dict[str, object] = {}
 
     def walk(node: object, name: str) -> None:
@@ -163,7 +161,7 @@ def commands() -> "dict[str, object]":
             else:
                 found[f"{name}{word}"] = child
 
-    walk(typer.main.get_command(app), "")
+    walk(build(), "")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from dlnotes_cli import output
-from dlnotes_cli.commands.plain_help import PlainCommand
+from dlnotes_cli.commands.plain import PlainCommand
 from dlnotes_cli.configs.option import REQUIRED, Config, Option, choices_of, flag, hints_of, options_of
 from dlnotes_cli.errors import InputError
 

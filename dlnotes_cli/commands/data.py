@@ -7,7 +7,7 @@ import typer
 from dlnotes_cli import output
 from dlnotes_cli.commands import data_cache
 from dlnotes_cli.commands.binding import add_command
-from dlnotes_cli.commands.plain_help import PlainGroup
+from dlnotes_cli.commands.plain import PlainGroup
 from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig, DataPreviewConfig
 
 LIST_EXAMPLES = ("dlnotes data list", "dlnotes data list --json")

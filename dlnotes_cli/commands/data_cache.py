@@ -6,7 +6,7 @@ import typer
 
 from dlnotes_cli import output
 from dlnotes_cli.commands.binding import add_command
-from dlnotes_cli.commands.plain_help import PlainGroup
+from dlnotes_cli.commands.plain import PlainGroup
 from dlnotes_cli.configs.data_cache import CacheClearConfig, CacheListConfig
 
 if TYPE_CHECKING:

@@ -369,7 +369,7 @@ IMPORTS = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); pri
 def test_nothing_heavy_is_imported(words: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTS, *words], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
-    assert not {"torch", "torchvision", "numpy", "PIL", "rich", "matplotlib", "sklearn"} & loaded
+    assert not {"torch", "torchvision", "numpy", "PIL", "rich", "matplotlib", "sklearn", "pydantic"} & loaded
 
 
 def test_the_arithmetic_needs_no_typer() -> None:
