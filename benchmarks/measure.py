@@ -72,18 +72,18 @@ def whole_process(command: list[str]) -> Ended:
     """Run a command to its end; its wall time, its peak resident memory and its stdout."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        peak = 0
+        peak, ended = 0, threading.Event()
 
         def watch() -> None:
             nonlocal peak
-            while process.poll() is None:
+            while not ended.wait(0.02):  # not a sleep: nothing waits for the watcher's next look
                 peak = max(peak, _peak_of(process.pid))
-                time.sleep(0.05)
 
         watcher = threading.Thread(target=watch)
         watcher.start()
         out = process.stdout.read() if process.stdout else ""
         process.wait()
+        ended.set()
         seconds = time.perf_counter() - started
         watcher.join()
     if process.returncode:
