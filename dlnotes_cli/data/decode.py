@@ -20,7 +20,6 @@ from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import DlnotesError, InputError
 
 DECODER = f"1 with Pillow {PIL.__version__}"  # another gives other pixels: raise the number with any such change
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _DAMAGE = (  # what Pillow raises on files that break off or contradict themselves
     OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, AssertionError,

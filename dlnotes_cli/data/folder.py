@@ -10,12 +10,13 @@ import numpy as np
 from dlnotes_cli import output
 from dlnotes_cli.data import cache, pixels
 from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.decode import EXTENSIONS, Header, read_header
+from dlnotes_cli.data.decode import Header, read_header
 from dlnotes_cli.data.formats import Resize
 from dlnotes_cli.data.listing import Listing, PictureShape
+from dlnotes_cli.data.walk import natural_order, unreadable, walk
 from dlnotes_cli.errors import InputError
 
-__all__ = ["Listing", "PictureShape", "choose_shape", "find_pictures", "list_folder", "read_folder"]
+__all__ = ["Listing", "PictureShape", "choose_shape", "list_folder", "read_folder"]
 
 _PARTS = {  # names of part folders, in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -34,12 +35,12 @@ def list_folder(root: Path) -> Listing:
     parts = _parts(root)
     if not any(parts.values()):
         raise InputError("--data", f"{root} has no class folders", _LAYOUT)
-    classes = tuple(sorted({name for names in parts.values() for name in names}, key=_natural))
+    classes = tuple(sorted({name for names in parts.values() for name in names}, key=natural_order))
     position = {name: index for index, name in enumerate(classes)}
     found = [
         (*file, position[name], _PARTS.get(part.lower(), "all"))
         for part, names in parts.items()
-        for name in sorted(names, key=_natural)
+        for name in sorted(names, key=natural_order)
         for file in _pictures(root, f"{part}/{name}" if part else name)
     ]
     names, sizes, times, labels, named_parts = zip(*found, strict=True)
@@ -85,11 +86,6 @@ def read_folder(listing: Listing, shape: PictureShape, *, threads: int, skip_bad
     )
 
 
-def find_pictures(path: Path) -> Iterator[Path]:
-    """All pictures below a folder, in a fixed order, hidden entries passed over."""
-    yield from (Path(entry.path) for entry in _walk(str(path)))
-
-
 def _parts(root: Path) -> dict[str, list[str]]:
     """The class folders of each part folder, or under "" those of a root without part folders."""
     names = _subfolders(root)
@@ -107,14 +103,14 @@ def _subfolders(root: Path) -> list[str]:
             entry.name for entry in root.iterdir() if not entry.name.startswith((".", "__")) and entry.is_dir()
         )
     except OSError as error:
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
 
 
 def _pictures(root: Path, base: str) -> list[tuple[str, int, int]]:
     """Name below `root`, size and time of each picture of the class folder `base`."""
     folder = str(root / base)
     _check_link(root / base)
-    found = [(base + entry.path[len(folder) :], *_size_and_time(entry)) for entry in _walk(folder)]
+    found = [(base + entry.path[len(folder) :], *_size_and_time(entry)) for entry in walk(folder)]
     if not found:
         raise InputError("--data", f"class folder {folder} has no pictures", "add some, or remove the folder")
     return found
@@ -125,24 +121,6 @@ def _check_link(folder: Path) -> None:
     if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
         what = f"class folder {folder} is a link to {folder.resolve()}, which it lies in"
         raise InputError("--data", what, "remove the link")
-
-
-def _walk(root: str) -> Iterator[os.DirEntry[str]]:
-    """The pictures below a folder, its own before those of its sub-folders; links to folders are not followed."""
-    pending = [root]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                seen = [entry for entry in entries if not entry.name.startswith(".")]
-                folders = [entry for entry in seen if entry.is_dir()]
-        except OSError as error:
-            raise _unreadable(error) from error
-        below = [entry for entry in folders if not entry.is_symlink()]
-        pending += [entry.path for entry in sorted(below, key=lambda entry: _natural(entry.name), reverse=True)]
-        pictures = [entry for entry in seen if entry.name[entry.name.rfind(".") :].lower() in EXTENSIONS]
-        if folders:
-            pictures = [entry for entry in pictures if not entry.is_dir()]
-        yield from sorted(pictures, key=lambda entry: entry.name)
 
 
 def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
@@ -165,11 +143,3 @@ def _headers(listing: Listing, max_pixels: int) -> Iterator[Header]:
 def _own_size(sizes: set[tuple[int, int]]) -> tuple[int, int] | None:
     """The size that all pictures share, where there is one and it is small."""
     return next(iter(sizes)) if len(sizes) == 1 and max(max(sizes)) <= _LARGEST_OWN_SIZE else None
-
-
-def _unreadable(error: OSError) -> InputError:
-    return InputError(error.filename, f"cannot be read ({(error.strerror or '').lower()})", "check its permissions")
-
-
-def _natural(name: str) -> tuple[int, int, str]:
-    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)

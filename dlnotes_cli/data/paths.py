@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from dlnotes_cli.data.walk import find_pictures
 from dlnotes_cli.errors import InputError
 
 TABLES = frozenset({".csv", ".tsv"})
@@ -85,8 +86,6 @@ def _expand(word: str) -> Iterable[Path]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    from dlnotes_cli.data.folder import find_pictures  # which loads a good deal more
-
     found = list(find_pictures(path))
     if not found:
         raise InputError(path, "a folder without pictures", "give another folder")

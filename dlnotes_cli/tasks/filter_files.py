@@ -10,9 +10,9 @@ from pathlib import Path
 
 from dlnotes_cli import files
 from dlnotes_cli.configs.filter import FilterConfig
-from dlnotes_cli.data.decode import EXTENSIONS
 from dlnotes_cli.data.paths import user_path
 from dlnotes_cli.data.picture import FORMATS
+from dlnotes_cli.data.walk import EXTENSIONS, find_pictures
 from dlnotes_cli.errors import InputError
 
 _PHOTOGRAPH = Path("datasets", "images", "china.jpg")  # in scikit-learn's package
@@ -95,8 +95,6 @@ def _expand(word: str, config: FilterConfig) -> Iterator[Item]:
 
 
 def _below(folder: Path, *, is_recursive: bool) -> Iterator[Item]:
-    from dlnotes_cli.data.folder import find_pictures
-
     if is_recursive:
         found = list(find_pictures(folder))
     else:

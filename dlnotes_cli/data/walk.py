@@ -1,0 +1,42 @@
+"""Which files below a folder are pictures, by their names alone; light, so that a command starts at once."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from dlnotes_cli.errors import InputError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+
+
+def find_pictures(path: Path) -> Iterator[Path]:
+    """All pictures below a folder, in a fixed order, hidden entries passed over."""
+    yield from (Path(entry.path) for entry in walk(str(path)))
+
+
+def walk(root: str) -> Iterator[os.DirEntry[str]]:
+    """The pictures below a folder, its own before those of its sub-folders; links to folders are not followed."""
+    pending = [root]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                seen = [entry for entry in entries if not entry.name.startswith(".")]
+                folders = [entry for entry in seen if entry.is_dir()]
+        except OSError as error:
+            raise unreadable(error) from error
+        below = [entry for entry in folders if not entry.is_symlink()]
+        pending += [entry.path for entry in sorted(below, key=lambda entry: natural_order(entry.name), reverse=True)]
+        pictures = [entry for entry in seen if entry.name[entry.name.rfind(".") :].lower() in EXTENSIONS]
+        if folders:
+            pictures = [entry for entry in pictures if not entry.is_dir()]
+        yield from sorted(pictures, key=lambda entry: entry.name)
+
+
+def natural_order(name: str) -> tuple[int, int, str]:
+    """A key that sorts names which are numbers by their value, before all others."""
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+def unreadable(error: OSError) -> InputError:
+    """What to say of a folder that cannot be listed."""
+    return InputError(error.filename, f"cannot be read ({(error.strerror or '').lower()})", "check its permissions")
