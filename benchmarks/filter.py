@@ -88,23 +88,23 @@ def check_answers(home: Path, opencv: Path) -> None:
 def measure(report: Report, home: Path, opencv: Path | None, repeats: int) -> None:
     """Each case on every side, as PNG and as JPEG."""
     (home / "edges").mkdir()
-    cases = [
-        ("12 megapixels to PNG", home / "large.jpg", home / "edges.png", "<= 2.0"),
-        ("12 megapixels to JPEG", home / "large.jpg", home / "edges.jpg", "<= 2.0"),
-        ("1280x720 to PNG", home / "small.jpg", home / "edges.png", "<= 2.5"),
-        ("1280x720 to JPEG", home / "small.jpg", home / "edges.jpg", "<= 2.5"),
-        (f"{MANY} of 1280x720 to JPEG", home / "many", home / "edges", "<= 1.0"),
+    cases = [  # the last two are what we ask of the ratios to OpenCV and to ImageMagick
+        ("12 megapixels to PNG", home / "large.jpg", home / "edges.png", "<= 2.0", "< 1.0"),
+        ("12 megapixels to JPEG", home / "large.jpg", home / "edges.jpg", "<= 2.0", "< 1.0"),
+        ("1280x720 to PNG", home / "small.jpg", home / "edges.png", "<= 2.5", ""),
+        ("1280x720 to JPEG", home / "small.jpg", home / "edges.jpg", "<= 2.5", ""),
+        (f"{MANY} of 1280x720 to JPEG", home / "many", home / "edges", "<= 1.0", ""),
     ]
-    for name, source, out, target in cases:
+    for name, source, out, opencv_target, magick_target in cases:
         commands = sides(source, out, opencv, with_magick=source.is_file())
         seconds = alternating({side: partial(whole_process, command) for side, command in commands.items()}, repeats)
         for side, value in seconds.items():
             shown = f"dlnotes filter {source.name} --color gray --out {out.name}" if side == "dlnotes" else ""
             report.add(f"{name}: {side}", value, "s", n=repeats, command=shown)
-        for side, bound in (("OpenCV", target), ("ImageMagick", "< 1.0")):
+        for side, target in (("OpenCV", opencv_target), ("ImageMagick", magick_target)):
             if side in seconds:
                 ratio = seconds["dlnotes"] / seconds[side]
-                report.add(f"{name}: dlnotes / {side}", ratio, "times", target=bound, n=repeats)
+                report.add(f"{name}: dlnotes / {side}", ratio, "times", target=target, n=repeats)
 
 
 def measure_memory(report: Report, home: Path) -> None:

@@ -22,6 +22,7 @@ from dlnotes_cli.errors import InputError, UnfinishedError
 
 _IN_MEMORY = 1 << 31  # bytes of samples that may stay in memory where the cache cannot be written
 _READ_WHOLE = 1 << 26  # bytes of a picture file
+_SMALL = 1 << 12  # bytes of a picture file: threads wait longer for each other's Python than such a one takes to decode
 
 Answer = TypeVar("Answer")
 _Content = tuple[str, Header]  # what an index keeps of a picture file: digest and header
@@ -216,7 +217,9 @@ class _Work:
         return self._cached[row], (self._index.digests[row], self._index.headers[row])
 
     def _in_chunks(self, work: Callable[[Sequence[int]], Answer], positions: Sequence[int]) -> Iterator[Answer]:
-        return in_chunks(work, positions, threads=self.reading.threads, sample_bytes=self.shape.bytes)
+        sizes = self.listing.sizes
+        threads = self.reading.threads if sum(sizes) >= _SMALL * len(sizes) else 1
+        return in_chunks(work, positions, threads=threads, sample_bytes=self.shape.bytes)
 
     def _passed_over(self, error: InputError) -> InputError:
         if not self.reading.skip_bad:
