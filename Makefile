@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT ?= runs/digits
+SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: run test test-full lint types bench clean
 
@@ -9,10 +10,10 @@ run: .venv/installed
 	$(BIN)/dlnotes train-mlp --out $(OUT) --overwrite
 
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-full: lint types
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m ""
 
 lint: .venv/developed
 	$(BIN)/ruff format --check .
