@@ -84,8 +84,9 @@ def kill_and_resume(folder: Path, moments: list[float], *options: object) -> lis
     words: list[object] = [*small_training(folder, *FULL, *options)]
     steps = []
     for moment in moments:
+        left = set(folder.glob(".dlnotes-*"))  # by a kill in the midst of writing
         process = start_saving_often(*words)
-        while process.poll() is None and not list(folder.glob(".dlnotes-*")):
+        while process.poll() is None and set(folder.glob(".dlnotes-*")) <= left:
             time.sleep(0.001)
         time.sleep(moment)
         process.kill()
