@@ -41,6 +41,7 @@ class Index:
     names: tuple[str, ...]  # below `root`
     sizes: tuple[int, ...]
     times: tuple[int, ...]
+    inodes: tuple[int, ...]
     digests: tuple[str, ...]  # of the picture files' contents
     headers: tuple[Header, ...]
 
@@ -50,12 +51,13 @@ class Index:
         return len(self.names) * int(np.prod(self.shape))
 
     def rows(self, listing: Listing) -> list[int | None]:
-        """The sample of each listed picture whose size and time are as they were."""
-        if (self.names, self.sizes, self.times) == (listing.names, listing.sizes, listing.times):
+        """The sample of each listed picture that is the file it was, with its size and time."""
+        stored = (self.names, self.sizes, self.times, self.inodes)
+        listed = (listing.names, listing.sizes, listing.times, listing.inodes)
+        if stored == listed:
             return list(range(len(self.names)))
-        stored = zip(self.names, self.sizes, self.times, strict=True)
-        row_of = {picture: row for row, picture in enumerate(stored)}
-        return [row_of.get(picture) for picture in zip(listing.names, listing.sizes, listing.times, strict=True)]
+        row_of = {picture: row for row, picture in enumerate(zip(*stored, strict=True))}
+        return [row_of.get(picture) for picture in zip(*listed, strict=True)]
 
     def to_json(self) -> str:
         """The text of the index file; the few different headers are written once."""
@@ -78,7 +80,7 @@ class Index:
         headers = tuple([kinds[i] for i in table["kind"]])
         fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
         index = cls(**fields, headers=headers)
-        columns = (index.names, index.sizes, index.times, index.digests, headers)
+        columns = (index.names, index.sizes, index.times, index.inodes, index.digests, headers)
         if len({len(column) for column in columns}) != 1 or not index.names or "/" in index.samples:
             raise ValueError("no sound index")
         return index

@@ -77,6 +77,11 @@ class Correlation:
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """The rows from `start` to `stop`, as int16, float32 or float64, whichever is narrow and exact enough."""
+        strips = [self._strip(at, min(at + self.strip, stop)) for at in range(start, stop, self.strip)]
+        return strips[0] if len(strips) == 1 else np.concatenate(strips)
+
+    def _strip(self, start: int, stop: int) -> NDArray[Any]:
+        """No more rows than a strip has, for which the spectrum of a large kernel is made."""
         (top, left), (height, width) = self._origin, self._size
         rows = range(start + top, stop + top + height - 1)
         columns = range(left, left + self.shape[1] + width - 1)

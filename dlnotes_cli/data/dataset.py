@@ -27,6 +27,7 @@ class Source:
     parts: "dict[str, NDArray[np.int64]]"
     files: tuple[str, ...] = ()  # one name per sample, where samples are files or rows
     bad_files: tuple[str, ...] = ()  # what --skip-bad left out
+    fingerprint: str = ""  # of names and contents, where samples are files
 
 
 @dataclass(frozen=True)

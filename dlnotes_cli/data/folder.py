@@ -1,8 +1,9 @@
 """Folders of class folders: which files there are, what each shows, and their pixels."""
 
+import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,8 @@ def list_folder(root: Path) -> Listing:
         for name in sorted(names, key=natural_order)
         for file in _pictures(root, f"{part}/{name}" if part else name)
     ]
-    names, sizes, times, labels, named_parts = zip(*found, strict=True)
-    return Listing(root, names, sizes, times, labels, classes, named_parts)
+    names, sizes, times, inodes, labels, named_parts = zip(*found, strict=True)
+    return Listing(root, names, sizes, times, inodes, labels, classes, named_parts)
 
 
 def choose_shape(
@@ -83,7 +84,14 @@ def read_folder(listing: Listing, shape: PictureShape, *, threads: int, skip_bad
         parts={str(part): np.flatnonzero(named == part) for part in np.unique(named)},
         files=tuple(listing.path(i) for i in decoded.kept),
         bad_files=tuple(listing.path(i) for i in decoded.errors),
+        fingerprint=_fingerprint([listing.names[i] for i in decoded.kept], decoded.digests),
     )
+
+
+def _fingerprint(names: Sequence[str], digests: Sequence[str]) -> str:
+    """A digest of names and contents: equal for the same pictures wherever their folder lies."""
+    entries = "".join([f"{name}\0{digest}\0" for name, digest in zip(names, digests, strict=True)])
+    return hashlib.sha256(entries.encode(errors="surrogateescape")).hexdigest()
 
 
 def _parts(root: Path) -> dict[str, list[str]]:
@@ -106,11 +114,11 @@ def _subfolders(root: Path) -> list[str]:
         raise unreadable(error) from error
 
 
-def _pictures(root: Path, base: str) -> list[tuple[str, int, int]]:
-    """Name below `root`, size and time of each picture of the class folder `base`."""
+def _pictures(root: Path, base: str) -> list[tuple[str, int, int, int]]:
+    """Name below `root`, size, time and inode of each picture of the class folder `base`."""
     folder = str(root / base)
     _check_link(root / base)
-    found = [(base + entry.path[len(folder) :], *_size_and_time(entry)) for entry in walk(folder)]
+    found = [(base + entry.path[len(folder) :], *_status(entry)) for entry in walk(folder)]
     if not found:
         raise InputError("--data", f"class folder {folder} has no pictures", "add some, or remove the folder")
     return found
@@ -123,12 +131,13 @@ def _check_link(folder: Path) -> None:
         raise InputError("--data", what, "remove the link")
 
 
-def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
+def _status(entry: os.DirEntry[str]) -> tuple[int, int, int]:
+    """Size, time and inode."""
     try:
         status = entry.stat()
     except OSError:  # a link that leads nowhere, which --skip-bad passes over
-        return -1, 0
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (-1, 0)
+        return -1, 0, 0
+    return (status.st_size, status.st_mtime_ns, status.st_ino) if stat.S_ISREG(status.st_mode) else (-1, 0, 0)
 
 
 def _headers(listing: Listing, max_pixels: int) -> Iterator[Header]:

@@ -1,6 +1,5 @@
 """A folder's pictures as they were found, and the form that they are brought into."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ class Listing:
     names: tuple[str, ...]  # below `root`, with "/" between folders
     sizes: tuple[int, ...]  # bytes; -1 where there is no plain file
     times: tuple[int, ...]  # of the last change, in nanoseconds
+    inodes: tuple[int, ...]  # which file it is: another may take its name with its size and time
     labels: tuple[int, ...]
     classes: tuple[str, ...]
     parts: tuple[str, ...]  # "all", "train", "val" or "test"
@@ -32,11 +32,6 @@ class Listing:
     def path(self, i: int) -> str:
         """The path of one picture, made faster than a Path."""
         return self._prefix + self.names[i]
-
-    def fingerprint(self) -> str:
-        """A digest of names and sizes: equal for the same folder wherever it lies."""
-        entries = "".join([f"{name}\0{size}\0" for name, size in zip(self.names, self.sizes, strict=True)])
-        return hashlib.sha256(entries.encode(errors="surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True)

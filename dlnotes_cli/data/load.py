@@ -65,7 +65,7 @@ def load_for_model(data: str, options: SourceOptions, sample_format: SampleForma
     source = folder.read_folder(
         listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=options.max_pixels
     )
-    return _dataset(source, source.parts, sample_format, listing.fingerprint())
+    return _dataset(source, source.parts, sample_format, source.fingerprint)
 
 
 def pixel_statistics(samples: NDArray[np.generic], indices: NDArray[np.int64]) -> tuple[tuple[float, ...], ...]:
@@ -97,7 +97,7 @@ def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int
         limit = options.max_pixels
         shape = folder.choose_shape(listing, size=options.size, resize=resize, color=options.color, max_pixels=limit)
         source = folder.read_folder(listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=limit)
-        fingerprint = listing.fingerprint()
+        fingerprint = source.fingerprint
     parts = _split(source, options, seed)
     channels, height, width = source.samples.shape[1:]
     if options.normalize == "standard":

@@ -39,10 +39,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pictures that can be read, their positions in the listing, and the errors of the others."""
+    """The pictures that can be read, their positions in the listing, their digests, and the errors of the others."""
 
     samples: NDArray[np.uint8]  # (N, C, H, W)
     kept: list[int]
+    digests: list[str]  # of the files
     errors: dict[int, InputError]
 
 
@@ -94,7 +95,7 @@ class _Work:
             return None
         if is_touched:
             self._refresh(kept)
-        return Pixels(self._cached, kept, errors)
+        return Pixels(self._cached, kept, list(self._index.digests), errors)
 
     def from_renewed_cache(self) -> Pixels | None:
         """Look again, with the lock held: another process may have decoded the same meanwhile."""
@@ -117,7 +118,7 @@ class _Work:
         name = self.entry.write_samples(len(self.listing.names) * self.shape.bytes, fill)
         index = self._new_index(name, contents)
         self.entry.write_index(index)
-        return Pixels(self.entry.map(index), list(contents), errors)
+        return Pixels(self.entry.map(index), list(contents), list(index.digests), errors)
 
     def into_memory(self) -> Pixels:
         """Decode without a cache that can be written."""
@@ -128,10 +129,10 @@ class _Work:
         for chunk in self._read(contents, errors):
             samples[done : done + len(chunk)] = chunk
             done += len(chunk)
-        return Pixels(samples[:done], list(contents), errors)
+        return Pixels(samples[:done], list(contents), [digest for digest, _ in contents.values()], errors)
 
     def _look_up(self) -> None:
-        """Find the cached sample of each picture, as far as sizes and times tell."""
+        """Find the cached sample of each picture, as far as sizes, times and inodes tell."""
         index = self._index
         self._rows: list[int | None] = [None] * len(self.listing.names)
         self._cached = np.empty((0, *self.shape.dimensions), np.uint8)
@@ -179,14 +180,12 @@ class _Work:
                 self.entry.write_index(self._new_index(index.samples, contents))
 
     def _new_index(self, samples: str, contents: dict[int, _Content]) -> Index:
-        names, sizes, times = (
-            tuple([self.listing.names[i] for i in contents]),
-            tuple([self.listing.sizes[i] for i in contents]),
-            tuple([self._times[i] for i in contents]),
-        )
+        names = tuple([self.listing.names[i] for i in contents])
+        columns = (self.listing.sizes, self._times, self.listing.inodes)
+        sizes, times, inodes = (tuple([column[i] for i in contents]) for column in columns)
         digests, headers = zip(*contents.values(), strict=True)
         root = str(self.listing.root.resolve())
-        return Index(root, self.shape.dimensions, samples, names, sizes, times, digests, headers)
+        return Index(root, self.shape.dimensions, samples, names, sizes, times, inodes, digests, headers)
 
     def _read(self, contents: dict[int, _Content], errors: dict[int, InputError]) -> Iterator[NDArray[np.uint8]]:
         """The samples of all pictures that can be read, in order; `contents` and `errors` are filled on the way."""
@@ -243,12 +242,13 @@ class _Work:
     @contextmanager
     def _content(self, i: int) -> Iterator[tuple[Path, IO[bytes], str]]:
         """A picture's path, its file as read, and a digest of it. Raises InputError where it is not what was listed."""
-        path, listed = Path(self.listing.path(i)), (self.listing.sizes[i], self.listing.times[i])
-        if listed[0] < 0:
+        path, listing = Path(self.listing.path(i)), self.listing
+        listed = (listing.sizes[i], listing.times[i], listing.inodes[i])
+        if listing.sizes[i] < 0:
             check_regular(path)
         with damage_named(path), path.open("rb") as stream:
             status = os.fstat(stream.fileno())
-            if (status.st_size, status.st_mtime_ns) != listed:
+            if (status.st_size, status.st_mtime_ns, status.st_ino) != listed:
                 raise InputError(path, "changed while the folder was read", "run again")
             if status.st_size > _READ_WHOLE:
                 digest = hashlib.file_digest(stream, _new_digest).hexdigest()

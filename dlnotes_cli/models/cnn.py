@@ -16,6 +16,7 @@ from dlnotes_cli.shapes.stack import trace
 
 _LAZY = "Lazy"
 _LEAST_DEVIATION = 0.01  # of a direction that hardly varies
+_LEAST_SHARE = 1e-6  # of the largest variance: below it there is nothing but rounding
 _ABSTRACT = {"device", "dtype"}  # arguments of a layer that `build_cnn` leaves to the caller
 
 
@@ -85,15 +86,19 @@ def first_convolution(network: nn.Module) -> nn.Conv2d:
 def whiten(convolution: nn.Conv2d, pictures: Tensor) -> None:
     """Start a first convolution with the main directions of the patches it sees, at unit variance, and their negatives.
 
-    After Page 2018 and Jordan 2024 (arXiv:2404.00498). Filters beyond twice the numbers of a patch stay as they are.
+    After Page 2018 and Jordan 2024 (arXiv:2404.00498). Filters beyond twice the directions in which patches vary stay as
+    they are: those are no more than the numbers of a patch, and none where all pictures are black.
     `pictures` are (N, C, H, W), scaled as in training.
     """
     size = (convolution.kernel_size[0], convolution.kernel_size[1])
     stride = (convolution.stride[0], convolution.stride[1])
     patches = F.unfold(pictures, size, stride=stride).transpose(1, 2).flatten(0, 1).double()
     variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
-    count = min(convolution.out_channels // 2, patches.shape[1])
-    filters = (directions[:, -count:] / (variances[-count:].sqrt() + _LEAST_DEVIATION)).T.reshape(count, -1, *size)
+    varying = int((variances > _LEAST_SHARE * variances[-1].clamp(min=0)).sum())
+    count = min(convolution.out_channels // 2, varying)
+    filters = (
+        directions[:, len(variances) - count :] / (variances[len(variances) - count :].sqrt() + _LEAST_DEVIATION)
+    ).T.reshape(count, -1, *size)
     convolution.weight[: 2 * count] = torch.cat([filters, -filters]).float()
 
 

@@ -22,7 +22,7 @@ from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.mix import Mixer
 from dlnotes_cli.device import Machine, choose_device, choose_machine, default_threads, free_memory
 from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
-from dlnotes_cli.models.registry import build, config_to_json, count_parameters
+from dlnotes_cli.models.registry import build, build_empty, config_to_json, count_parameters
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
@@ -127,6 +127,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
         config = replace(config, batch_size=_automatic_batch(config, architecture, dataset))
     config = with_length(config, dataset.counts["train"], architecture.length)
     model_config = architecture.describe(config, dataset)
+    _check_batches(config, architecture.name, model_config, dataset)
     machine = choose_machine(
         config.device, config.precision, config.threads,
         bf16_pays=architecture.bf16_pays(model_config, given(config.batch_size)),
@@ -366,6 +367,21 @@ def _make_trainer(
 def _check_gate(config: ClassifierConfig, dataset: DataSet) -> None:
     if config.min_accuracy is not None and "test" not in dataset.parts:
         raise InputError("--min-accuracy", f"{dataset.name} has no test part", "add one, or drop the option")
+
+
+def _check_batches(config: ClassifierConfig, name: str, model_config: Any, dataset: DataSet) -> None:
+    """Refuse batches of one sample for a network that has no variance to normalise by in one."""
+    count = dataset.counts["train"]
+    if min(stop - start for start, stop in batch_bounds(count, given(config.batch_size))) > 1:
+        return
+    try:
+        build_empty(name, config_to_json(model_config)).train()(
+            torch.empty(1, *dataset.samples.shape[1:], device="meta")
+        )
+    except ValueError as error:
+        what = "a batch of one sample has no variance for batch norm"
+        place, fix = ("--batch-size", "give 2 or more") if count > 1 else ("--data", "train on more samples")
+        raise InputError(place, what, fix) from error
 
 
 def _timing(timing: dict[str, float], samples: int, started: float) -> dict[str, float]:

@@ -316,7 +316,7 @@ DAMAGE: dict[str, Callable[[Path, Path], object]] = {
     "index null": lambda index, _: index.write_text("null"),
     "other version": lambda index, _: rewrite(index, decoder="0"),
     "column short": lambda index, _: rewrite(index, sizes=[1]),
-    "no rows": lambda index, _: rewrite(index, names=[], sizes=[], times=[], digests=[]),
+    "no rows": lambda index, _: rewrite(index, names=[], sizes=[], times=[], inodes=[], digests=[]),
     "other shape": lambda index, _: rewrite(index, shape=[3, 8, 6]),
     "shape not numbers": lambda index, _: rewrite(index, shape="abc"),
     "field missing": lambda index, _: index.write_text('{"names": []}'),
@@ -513,6 +513,24 @@ def test_what_may_not_be_deleted_is_named(root: Path, monkeypatch: pytest.Monkey
         cache.entries()[0].clear()
 
 
+def test_files_that_swap_names_are_told_apart_though_size_and_time_are_equal(tmp_path: Path) -> None:
+    root = tmp_path / "swapped"
+    for name, level in (("a", 0), ("b", 255)):
+        for i in range(3):
+            path = root / name / f"{i}.bmp"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (5, 5), level).save(path)
+            os.utime(path, (LONG_AGO, LONG_AGO))
+    first = read(root)
+    (root / "a").rename(root / "kept")
+    (root / "b").rename(root / "a")
+    (root / "kept").rename(root / "b")
+    again = read(root)
+    assert first.samples.reshape(6, -1).max(1).tolist() == [0, 0, 0, 255, 255, 255]
+    assert again.samples.reshape(6, -1).max(1).tolist() == [255, 255, 255, 0, 0, 0]
+    assert again.fingerprint != first.fingerprint
+
+
 def test_other_files_in_the_cache_are_no_entries(root: Path, home: Path) -> None:
     read(root)
     (home / "decoded" / "note").write_text("")
@@ -523,6 +541,6 @@ def test_other_files_in_the_cache_are_no_entries(root: Path, home: Path) -> None
 def test_an_index_survives_its_file() -> None:
     headers = (Header(3, 4, is_gray=True), Header(5, 6, is_gray=False), Header(3, 4, is_gray=True))
     names = ("a/1.png", os.fsdecode(b"\xff/\xfe.png"), "new\nline")
-    index = Index("/r", (3, 2, 1), "samples-1", names, (1, 2, 3), (-1, 10**18, 5), ("a", "b", "c"), headers)
+    index = Index("/r", (3, 2, 1), "samples-1", names, (1, 2, 3), (-1, 10**18, 5), (7, 8, 9), ("a", "b", "c"), headers)
     assert Index.from_json(index.to_json()) == index
     assert index.bytes == 18

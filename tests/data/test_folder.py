@@ -123,8 +123,8 @@ def test_names_may_hold_anything(tmp_path: Path) -> None:
     put(tmp_path, *names)
     listing = list_folder(tmp_path)
     assert {name for name, _, _ in shown(listing)} == set(names)
-    assert len(listing.fingerprint()) == 64
     source = read_folder(listing, PictureShape(1, 3, 4, "crop"), threads=1, skip_bad=False, max_pixels=MAX_PIXELS)
+    assert len(source.fingerprint) == 64
     assert (source.samples == 7).all()
 
 
@@ -167,14 +167,18 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
 
 
 def test_a_fingerprint_stays_when_the_folder_moves_and_changes_with_its_files(tmp_path: Path) -> None:
+    def fingerprint(root: Path) -> str:
+        shape = PictureShape(1, 3, 4, "crop")
+        return read_folder(list_folder(root), shape, threads=1, skip_bad=False, max_pixels=MAX_PIXELS).fingerprint
+
     put(tmp_path / "a", "cat/1.png", "dog/1.png")
-    before = list_folder(tmp_path / "a").fingerprint()
+    before = fingerprint(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b" / "c")
-    assert list_folder(tmp_path / "b" / "c").fingerprint() == before
+    assert fingerprint(tmp_path / "b" / "c") == before
     put(tmp_path / "a", "dog/1.png", size=(40, 30))
-    assert list_folder(tmp_path / "a").fingerprint() != before
+    assert fingerprint(tmp_path / "a") != before
     (tmp_path / "b" / "c" / "dog" / "1.png").rename(tmp_path / "b" / "c" / "dog" / "2.png")
-    assert list_folder(tmp_path / "b" / "c").fingerprint() != before
+    assert fingerprint(tmp_path / "b" / "c") != before
 
 
 def test_a_link_that_leads_nowhere_is_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +188,7 @@ def test_a_link_that_leads_nowhere_is_a_bad_file(tmp_path: Path, capsys: pytest.
     shape = choose_shape(listing, size=None, resize="crop", color=None, max_pixels=MAX_PIXELS)
     source = read_folder(listing, shape, threads=1, skip_bad=True, max_pixels=MAX_PIXELS)
     assert len(source.samples) == 2
-    assert len(listing.fingerprint()) == 64
+    assert len(source.fingerprint) == 64
     assert "no such file" in capsys.readouterr().err
 
 
