@@ -87,6 +87,12 @@ def check_room(folder: Path, needed: int, fix: str = "free space, or use another
         raise UnfinishedError(folder, f"the disk is too full: {needed:,} bytes needed, {free:,} free", fix)
 
 
+def check_png(option: str, path: Path) -> None:
+    """Raise InputError where a drawing would be written to a file whose name does not say that it is a PNG."""
+    if path.suffix.lower() != ".png":
+        raise InputError(option, f"{path} is no .png", "name a .png file")
+
+
 def check_output_file(option: str, path: Path, *, overwrite: bool, made: Path | None = None) -> None:
     """Refuse, before any work, an output file that could not be written or that exists without `--overwrite`.
 

@@ -45,7 +45,8 @@ def test_help_shows_arguments_apart_and_no_types(words: str, dlnotes: Command, m
 
 
 def test_a_name_beyond_what_the_system_takes_is_told_in_one_line(dlnotes: Command) -> None:
-    for words in (["evaluate", "x" * 300], ["data", "preview", "--out", "x" * 300], ["train-mlp", "--out", "x" * 300]):
+    name = "x" * 300
+    for words in (["evaluate", name], ["data", "preview", "--out", f"{name}.png"], ["train-mlp", "--out", name]):
         outcome = dlnotes(*words)
         assert (outcome.code, outcome.err.count("\n")) == (2, 1)
         assert "file name too long" in outcome.err

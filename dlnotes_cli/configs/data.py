@@ -13,6 +13,7 @@ from dlnotes_cli.configs.groups import (
     VoiceOptions,
 )
 from dlnotes_cli.configs.option import DATA, DEVICE, OUTPUT, TRAINING, Config, option
+from dlnotes_cli.files import check_png
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +78,8 @@ class DataPreviewConfig(VoiceOptions, PreviewOptions, PictureShapeOptions, Sourc
     """Every option of `data preview`."""
 
     command: ClassVar[str] = "data preview"
+
+    def __post_init__(self) -> None:
+        """Check each option, and the ending of the sheet."""
+        super().__post_init__()
+        check_png("--out", self.out)

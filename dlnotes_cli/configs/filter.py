@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from dlnotes_cli.configs.groups import ReadImagesOptions, VoiceOptions
 from dlnotes_cli.configs.option import DATA, DEVICE, MODEL, OUTPUT, option
 from dlnotes_cli.errors import InputError
+from dlnotes_cli.files import check_png
 
 if TYPE_CHECKING:
     from dlnotes_cli.kernels.kernel import Kernel
@@ -129,8 +130,8 @@ class FilterConfig(VoiceOptions, ReadImagesOptions):
             raise InputError("--patch", f"prints its answer, and does not go with {given_}", "give one of them")
         if self.spectrum and self.sheet is None:
             raise InputError("--spectrum", "is drawn on the sheet", "add --sheet sheet.png")
-        if self.sheet is not None and self.sheet.suffix.lower() != ".png":
-            raise InputError("--sheet", f"{self.sheet} is no .png", "name a .png file")
+        if self.sheet is not None:
+            check_png("--sheet", self.sheet)
         if self.json and self.out == "-":
             raise InputError("--json", "and --out - both print to stdout", "give one of them")
 

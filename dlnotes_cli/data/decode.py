@@ -19,7 +19,7 @@ from dlnotes_cli.data.formats import Resize
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import DlnotesError, InputError
 
-DECODER = f"1 with Pillow {PIL.__version__}"  # another gives other pixels: raise the number with any such change
+DECODER = f"2 with Pillow {PIL.__version__}"  # another gives other pixels: raise the number with any such change
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _DAMAGE = (  # what Pillow raises on files that break off or contradict themselves
     OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, AssertionError,
@@ -31,6 +31,11 @@ _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = range(5, 9)  # its values that swap width and height
 
 Answer = TypeVar("Answer")
+
+
+class RangeError(ValueError):
+    """Numbers that no white is known for."""
+
 
 Image.MAX_IMAGE_PIXELS = None  # open_picture has its own limit, which the user can set
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damage is an error, in one line
@@ -131,13 +136,34 @@ def _pixels(picture: Image.Image, channels: int, size: tuple[int, int], resize: 
 
 
 def eight_bit(picture: Image.Image) -> Image.Image:
-    """Bring 16-bit, 32-bit and floating grey down to 8 bits; other pictures stay as they are."""
-    if picture.mode == "I" or picture.mode.startswith("I;16"):
-        values = np.asarray(picture).astype(np.int64)
-        return Image.fromarray(np.clip((values + _SIXTEEN_BIT // 2) // _SIXTEEN_BIT, 0, 255).astype(np.uint8))
+    """Bring grey of more bits down to 8; other pictures stay as they are.
+
+    White is 65,535 in whole numbers; in decimal ones 1 where none is larger, else 255. Raises RangeError beyond that.
+    """
+    values = sixteen_bit(picture)
+    if values is not None:
+        return Image.fromarray(((values.astype(np.int64) + _SIXTEEN_BIT // 2) // _SIXTEEN_BIT).astype(np.uint8))
     if picture.mode == "F":
-        return Image.fromarray(np.clip(np.nan_to_num(np.asarray(picture)), 0, 255).astype(np.uint8))
+        levels = np.asarray(picture)
+        largest = _largest(levels, 255)
+        return Image.fromarray(np.rint(levels * (255 if largest <= 1 else 1)).astype(np.uint8))
     return picture
+
+
+def sixteen_bit(picture: Image.Image) -> NDArray[np.uint16] | None:
+    """The values (H, W) of whole grey numbers beyond 8 bits, None of other pictures. Raises RangeError over 65,535."""
+    if picture.mode != "I" and not picture.mode.startswith("I;16"):
+        return None
+    values = np.asarray(picture)
+    _largest(values, 65_535)
+    return values.astype(np.uint16)
+
+
+def _largest(values: NDArray[np.generic], white: int) -> float:
+    low, high = float(values.min()), float(values.max())  # not a number where any value is none
+    if not (low >= 0 and high <= white):
+        raise RangeError(f"its values go from {low:g} to {high:g}, beyond 0 to {white:,}")
+    return high
 
 
 def _flattened(picture: Image.Image, mode: str) -> Image.Image:
@@ -185,5 +211,7 @@ def _damaged(path: Path, error: Exception) -> InputError:
         return InputError(path, "no such file", "check the path")
     if isinstance(error, OSError) and error.strerror:  # the system's, not Pillow's
         return InputError(path, f"cannot be read ({error.strerror.lower()})", "check the path and its permissions")
+    if isinstance(error, RangeError):
+        return InputError(path, str(error), "scale them, or pass --skip-bad")
     what = "image is truncated" if "truncated" in str(error).lower() else f"image is damaged ({error})"
     return InputError(path, what, "remove it or pass --skip-bad")

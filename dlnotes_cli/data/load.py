@@ -93,9 +93,8 @@ def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int
         source = named.load_named(options.data, data_root=options.data_root, offline=options.offline)
         fingerprint = f"named:{options.data}"
     else:
-        listing = folder.list_folder(user_path(options.data))
+        listing, shape = _listed(options)
         limit = options.max_pixels
-        shape = folder.choose_shape(listing, size=options.size, resize=resize, color=options.color, max_pixels=limit)
         source = folder.read_folder(listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=limit)
         fingerprint = source.fingerprint
     parts = _split(source, options, seed)
@@ -106,6 +105,26 @@ def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int
         middle, reach = (0.5, 0.5) if options.normalize == "symmetric" else (0.0, 1.0)
         mean, std = (middle,) * channels, (reach,) * channels
     return _dataset(source, parts, PictureFormat(channels, height, width, resize, mean, std), fingerprint)
+
+
+def picture_form(options: DataOptions) -> tuple[tuple[int, int, int], int]:
+    """The shape (C, H, W) of the pictures of a training run, and how many classes they have; none is decoded."""
+    if kind_of(options.data) == "folder":
+        listing, shape = _listed(options)
+        return shape.dimensions, len(listing.classes)
+    source = named.load_named(options.data, data_root=options.data_root, offline=options.offline)
+    channels, height, width = source.samples.shape[1:]
+    return (channels, height, width), len(source.classes)
+
+
+def _listed(options: DataOptions) -> tuple[folder.Listing, folder.PictureShape]:
+    """A folder's pictures and their form."""
+    listing = folder.list_folder(user_path(options.data))
+    _check_classes(str(listing.root), listing.classes)
+    shape = folder.choose_shape(
+        listing, size=options.size, resize=options.resize, color=options.color, max_pixels=options.max_pixels
+    )
+    return listing, shape
 
 
 def _training_table(options: DataOptions, seed: int) -> DataSet:
@@ -155,11 +174,15 @@ def _dataset(
 def _split(source: Source, options: DataOptions, seed: int) -> dict[str, NDArray[np.int64]]:
     if options.val_split is None:
         raise ValueError("val_split comes from the recipe")
-    if len(source.classes) < 2:  # noqa: PLR2004  # nothing to tell apart
-        raise InputError("--data", f"{source.name} has only one class, '{source.classes[0]}'", "give two or more")
+    _check_classes(source.name, source.classes)
     return complete_parts(
         source.parts, source.labels, seed=seed, val_split=options.val_split, test_split=options.test_split
     )
+
+
+def _check_classes(name: str, classes: tuple[str, ...]) -> None:
+    if len(classes) < 2:  # noqa: PLR2004  # nothing to tell apart
+        raise InputError("--data", f"{name} has only one class, '{classes[0]}'", "give two or more")
 
 
 def _check_trainable(dataset: DataSet) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dlnotes_cli.data.decode import GRAY_MODES, damage_named, eight_bit, open_picture
+from dlnotes_cli.data.decode import GRAY_MODES, damage_named, eight_bit, open_picture, sixteen_bit
 from dlnotes_cli.data.png import write_png
 
 Color = Literal["gray", "rgb"]
@@ -56,8 +56,9 @@ def read_picture(path: Path, color: Color | None, max_pixels: int, content: byte
         ImageOps.exif_transpose(picture, in_place=True)
         is_gray = picture.mode in GRAY_MODES if color is None else color == "gray"
         icc = picture.info.get("icc_profile")
-        if is_gray and (picture.mode == "I" or picture.mode.startswith("I;16")):
-            return Picture(np.clip(np.asarray(picture), 0, 65_535).astype(np.uint16)[..., None], icc=icc)
+        deep = sixteen_bit(picture) if is_gray else None
+        if deep is not None:
+            return Picture(deep[..., None], icc=icc)
         plain = eight_bit(picture)
         alpha = None
         if "A" in plain.getbands() or "a" in plain.getbands() or "transparency" in plain.info:

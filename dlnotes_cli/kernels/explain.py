@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dlnotes_cli.kernels.kernel import Kernel, Matrix, separated, total
 
-Passes = Literal["low-pass", "high-pass", "high-boost", "all-pass", "mixed"]
+Passes = Literal["low-pass", "high-pass", "high-boost", "all-pass", "mixed", "nothing"]
 
 PASSES: dict[str, str] = {
     "low-pass": "keeps slow changes of brightness, weakens fast ones: a blur",
@@ -15,6 +15,7 @@ PASSES: dict[str, str] = {
     "high-boost": "keeps flat areas and strengthens fast changes: sharper",
     "all-pass": "every frequency passes alike",
     "mixed": "strengthens some frequencies and weakens others",
+    "nothing": "every answer is 0",
 }
 _STEPS = 12  # frequencies from 0 to half a cycle per pixel along each axis
 _SLACK = 1e-6
@@ -60,7 +61,9 @@ def _passes(matrix: Matrix) -> Passes:
     flat = abs(total(matrix))
     sizes = _responses(matrix)
     largest, smallest = max(sizes), min(sizes)
-    slack = _SLACK * max(largest, _SLACK)
+    slack = _SLACK * largest
+    if largest == 0:
+        return "nothing"
     if largest - smallest <= slack:
         return "all-pass"
     if flat <= slack:
@@ -81,13 +84,14 @@ def _responses(matrix: Matrix) -> list[float]:
 
 
 def _direction(matrix: Matrix) -> str:
-    """The direction in which a kernel looks, from its first moments, else from its second."""
+    """The direction in which a kernel looks or leans, from its first moments, else from its second."""
     middle_y, middle_x = (len(matrix) - 1) / 2, (len(matrix[0]) - 1) / 2
     weights = [(w, y - middle_y, x - middle_x) for y, row in enumerate(matrix) for x, w in enumerate(row) if w]
     reach = sum(abs(w) * math.hypot(y, x) for w, y, x in weights)
     rise_y, rise_x = sum(w * y for w, y, x in weights), sum(w * x for w, y, x in weights)
-    if total(matrix) == 0 and math.hypot(rise_y, rise_x) > _SLACK * reach:
-        return _edges(math.degrees(math.atan2(rise_y, rise_x)))
+    if math.hypot(rise_y, rise_x) > _SLACK * reach:
+        rise = math.degrees(math.atan2(rise_y, rise_x))
+        return _edges(rise) if total(matrix) == 0 else f"heavier {_side(rise)}"
     yy, xx = sum(w * y * y for w, y, x in weights), sum(w * x * x for w, y, x in weights)
     xy = sum(w * x * y for w, y, x in weights)
     if math.hypot(xx - yy, 2 * xy) <= _SLACK * sum(abs(w) * (y * y + x * x) for w, y, x in weights):
@@ -98,11 +102,15 @@ def _direction(matrix: Matrix) -> str:
 
 def _edges(rise: float) -> str:
     """Edges lie across the direction in which brightness rises; degrees clockwise from the right, as rows go down."""
+    return f"{_axis(rise + 90)} edges; brighter {_side(rise)} gives positive values"
+
+
+def _side(rise: float) -> str:
+    """A direction in words, from degrees clockwise from the right."""
     to = {0: "right", 45: "lower right", 90: "bottom", 135: "lower left", 180: "left"}
     to |= {-45: "upper right", -90: "top", -135: "upper left", -180: "left"}
     near = min(to, key=lambda degrees: abs(degrees - rise))
-    where = f"to the {to[near]}" if abs(near - rise) <= _NEAR else f"{rise:.0f} degrees below the right"
-    return f"{_axis(rise + 90)} edges; brighter {where} gives positive values"
+    return f"to the {to[near]}" if abs(near - rise) <= _NEAR else f"{rise:.0f} degrees below the right"
 
 
 def _axis(degrees: float) -> str:

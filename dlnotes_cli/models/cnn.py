@@ -86,8 +86,8 @@ def first_convolution(network: nn.Module) -> nn.Conv2d:
 def whiten(convolution: nn.Conv2d, pictures: Tensor) -> None:
     """Start a first convolution with the main directions of the patches it sees, at unit variance, and their negatives.
 
-    After Page 2018 and Jordan 2024 (arXiv:2404.00498). Filters beyond twice the directions in which patches vary stay as
-    they are: those are no more than the numbers of a patch, and none where all pictures are black.
+    After Page 2018 and Jordan 2024 (arXiv:2404.00498). Filters beyond twice the directions in which patches vary
+    stay as they are: those are no more than the numbers of a patch, and none where all pictures are black.
     `pictures` are (N, C, H, W), scaled as in training.
     """
     size = (convolution.kernel_size[0], convolution.kernel_size[1])
@@ -96,9 +96,9 @@ def whiten(convolution: nn.Conv2d, pictures: Tensor) -> None:
     variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
     varying = int((variances > _LEAST_SHARE * variances[-1].clamp(min=0)).sum())
     count = min(convolution.out_channels // 2, varying)
-    filters = (
-        directions[:, len(variances) - count :] / (variances[len(variances) - count :].sqrt() + _LEAST_DEVIATION)
-    ).T.reshape(count, -1, *size)
+    main = slice(len(variances) - count, None)  # they come in rising order
+    filters = (directions[:, main] / (variances[main].sqrt() + _LEAST_DEVIATION)).T
+    filters = filters.reshape(count, *convolution.weight.shape[1:])
     convolution.weight[: 2 * count] = torch.cat([filters, -filters]).float()
 
 

@@ -71,6 +71,8 @@ def filter_pictures(config: FilterConfig) -> Answer:
         if len(items) > 1:
             raise InputError("--sheet", f"shows one picture, got {len(items)}", "name one, or leave --sheet out")
         files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+        if config.sheet.resolve() in {target.path.resolve() for target in plan[0] if target.path}:
+            raise InputError("--sheet", f"{config.sheet} is where the result goes", "give it another name")
     make_folders(config, plan)
     threads = config.threads or default_threads()
     work = _Work(config, branches, correlate, threads if len(items) == 1 else 1)

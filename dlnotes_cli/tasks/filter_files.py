@@ -127,7 +127,7 @@ def _targets(config: FilterConfig, item: Item, index: int, count: int, names: Se
     if out is None:
         out = f"{_USUAL_PATTERN}{ending or '.png'}"
     if "{" in out:
-        yield from _by_pattern(out, item, f"{index:0{len(str(count))}}", names)
+        yield from _by_pattern(out, item, f"{index:0{len(str(count))}}", names, config.format)
         return
     path = user_path(out)
     if _is_folder(out):
@@ -139,10 +139,10 @@ def _targets(config: FilterConfig, item: Item, index: int, count: int, names: Se
     elif count > 1:
         raise InputError("--out", f"{out} is one file for {count} pictures", "give a folder, or a pattern with {name}")
     else:
-        yield Target(path, _format(path), tuple(range(len(names))))
+        yield Target(path, _format(path, config.format), tuple(range(len(names))))
 
 
-def _by_pattern(pattern: str, item: Item, index: str, names: Sequence[str]) -> Iterator[Target]:
+def _by_pattern(pattern: str, item: Item, index: str, names: Sequence[str], wanted: str | None) -> Iterator[Target]:
     together = tuple(range(len(names)))
     for branches in [(i,) for i in together] if "{kernel}" in pattern else [together]:
         words = {"name": item.path.stem, "index": index, "kernel": names[branches[0]]}
@@ -150,13 +150,15 @@ def _by_pattern(pattern: str, item: Item, index: str, names: Sequence[str]) -> I
         if unknown:
             raise InputError("--out", f"unknown word {{{min(unknown)}}}", "use {name}, {kernel} and {index}")
         text = "".join(words.get(part, part) for part in re.split(r"\{(name|index|kernel)\}", pattern))
-        yield Target(user_path(text), _format(user_path(text)), branches)
+        yield Target(user_path(text), _format(user_path(text), wanted), branches)
 
 
-def _format(path: Path) -> str:
+def _format(path: Path, wanted: str | None = None) -> str:
     found = FORMATS.get(path.suffix.lower())
     if found is None:
         raise InputError("--out", f"'{path.suffix}' cannot be written", f"use {', '.join(FORMATS)}, or a folder")
+    if wanted is not None and FORMATS[f".{wanted}"] != found:
+        raise InputError("--format", f"{wanted} is not what the ending of {path} says", "leave one of them out")
     return found
 
 

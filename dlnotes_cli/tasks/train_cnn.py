@@ -10,8 +10,7 @@ from dlnotes_cli.configs.recipes import BEST_CNN, BY_ARCH, CNN_LENGTH, LR_WITHOU
 from dlnotes_cli.configs.train_cnn import Arch, TrainCnnConfig
 from dlnotes_cli.data.batches import Scaler
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import kind_of, load_training_data
-from dlnotes_cli.device import default_threads
+from dlnotes_cli.data.load import kind_of, picture_form
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialise, whiten
 from dlnotes_cli.models.registry import build_empty, config_to_json
@@ -37,9 +36,7 @@ def train_cnn(config: TrainCnnConfig) -> TrainingResult:
 def network_of(config: TrainCnnConfig) -> ConvShapeConfig:
     """The network that `train_cnn` would train, as a question to `conv_shape`."""
     config = with_recipe(_checked(config), _recipe(config))
-    described = _describe(
-        config, load_training_data(config, seed=config.seed, threads=config.threads or default_threads())
-    )
+    described = _network(config, *picture_form(config))
     return ConvShapeConfig(layers=(described.layers,), input=described.shape, json=config.json, verbose=config.verbose)
 
 
@@ -47,6 +44,11 @@ def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
     """Options that fit together, `layers` as text."""
     if kind_of(config.data) == "table":
         raise InputError("--data", f"{config.data} is a table, and convolutions need pictures", "use train-mlp")
+    for name in ("target", "categorical"):
+        if getattr(config, name):
+            raise InputError(
+                f"--{name}", "is about tables, and convolutions need pictures", "drop it, or use train-mlp"
+            )
     if config.layers is None:
         return config
     for name in _NETWORK:
@@ -68,8 +70,11 @@ def _recipe(config: TrainCnnConfig) -> dict[str, Any]:
 
 
 def _describe(config: TrainCnnConfig, dataset: DataSet) -> CnnConfig:
-    channels, height, width = shape = dataset.format.shape
-    classes = len(dataset.classes)
+    return _network(config, dataset.format.shape, len(dataset.classes))
+
+
+def _network(config: TrainCnnConfig, shape: Shape, classes: int) -> CnnConfig:
+    channels, height, width = shape
     if config.layers is not None:
         return _own_network(config.layers, shape, classes)
     form = Form(channels, height, width, classes, given(config.dropout), given(config.batch_norm), given(config.width))

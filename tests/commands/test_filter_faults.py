@@ -33,6 +33,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (bad / "cut.jpg").write_bytes(content[: len(content) // 2])
     (bad / "text.jpg").write_bytes(b"this is no picture")
     (bad / "zero.jpg").write_bytes(b"")
+    Image.fromarray(np.array([[0.0, 1000.0]], np.float32)).save(bad / "deep.tif")
     Image.new("1", (30_000, 30_000)).save(bad / "bomb.png")
     (bad / "nothing").mkdir()
     shutil.copytree(bad / "mix", bad / "deep" / "er")
@@ -92,6 +93,10 @@ FAULTS = [
     Fault("sheet of many", ("@mix", "--sheet", "@s.png"), r"--sheet: shows one picture, got 2"),
     Fault("sheet exists", (PHOTO, "--sheet", "@exists.png"), r"--sheet: .*exists\.png exists; pass --overwrite"),
     Fault("sheet ending", (PHOTO, "--sheet", "@s.jpg"), r"--sheet: .*s\.jpg is no \.png; name"),
+    Fault("sheet over the result", (PHOTO, "--out", "@s.png", "--sheet", "@s.png"), r"--sheet: .*s\.png is where the result goes; give"),
+    Fault("format and ending", (PHOTO, "--out", "@x.png", "--format", "jpg"), r"--format: jpg is not what the ending of .*x\.png says; leave"),
+    Fault("format and pattern", (PHOTO, "--out", "@{name}-x.png", "--format", "jpg"), r"--format: jpg is not what the ending of .*good-x\.png says"),
+    Fault("decimal numbers", ("@deep.tif",), r"deep\.tif: its values go from 0 to 1000, beyond 0 to 255; scale"),
     Fault("spectrum alone", (PHOTO, "--spectrum"), r"--spectrum: is drawn on the sheet; add --sheet"),
     Fault("stride of a picture", (PHOTO, "--stride", 2), r"--stride: goes with --patch; add"),
     Fault("pool of a picture", (PHOTO, "--pool", "max"), r"--pool: goes with --patch; add"),

@@ -158,3 +158,16 @@ def test_magnitude() -> None:
 def test_what_lies_beyond_the_edge(edges: Edges, expected: list[int]) -> None:
     assert sources(-3, 5, 3, edges).tolist() == expected
     assert set(sources(-4, 4, 1, edges)) <= {0, -1}
+
+
+@pytest.mark.parametrize("size", [3, 11])
+@given(seed=st.integers(0, 2**32), cut=st.integers(1, 599))
+def test_any_number_of_rows_may_be_asked_for(size: int, seed: int, cut: int) -> None:
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(0, 256, (600, 4, 1), dtype=np.uint8)
+    kernel = rng.normal(size=(size, size))
+    filtered = Correlation(picture, rows_of(kernel))
+    found = np.concatenate([filtered.rows(0, cut), filtered.rows(cut, 600)])
+    expected = ndimage.correlate(picture[..., 0].astype(float), kernel, mode="nearest")
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-3)
+    np.testing.assert_allclose(filtered.rows(0, 600)[..., 0], expected, atol=1e-3)

@@ -139,10 +139,26 @@ def test_sixteen_bits_are_reduced_to_eight(extension: str, tmp_path: Path) -> No
     assert read_header(path, MAX_PIXELS).is_gray
 
 
-def test_floating_point_is_clipped(tmp_path: Path) -> None:
-    values = np.array([[-5.0, 0.0, 99.9], [255.0, 300.0, math.nan]], np.float32)
-    Image.fromarray(values).save(tmp_path / "a.tif")
-    np.testing.assert_array_equal(read(tmp_path / "a.tif", 1, (2, 3)), [[0, 0, 99], [255, 255, 0]])
+@pytest.mark.parametrize("white", [1, 255])
+def test_white_is_one_in_decimal_numbers_where_none_is_larger(white: int, tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0.0, 0.25, 1.0]], np.float32) * white).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif", 1, (1, 3)), [0, 64, 255])
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([-5.0, 9.0], r"from -5 to 9, beyond 0 to 255"),
+        ([0.0, 300.0], r"from 0 to 300, beyond 0 to 255"),
+        ([0.0, math.nan], "from nan to nan"),
+        ([0, 254_000], r"from 0 to 254000, beyond 0 to 65,535"),
+    ],
+)
+def test_numbers_without_a_white_are_refused(values: list[float], says: str, tmp_path: Path) -> None:
+    kind = np.float32 if isinstance(values[0], float) else np.int32
+    Image.fromarray(np.array([values], kind)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=rf"a\.tif: its values go {says}.*; scale them, or pass --skip-bad"):
+        read(tmp_path / "a.tif", 1, (1, 2))
 
 
 @pytest.mark.parametrize("details", [{}, {"compression": "group4"}])

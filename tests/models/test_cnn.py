@@ -76,6 +76,19 @@ def test_the_configuration_survives_its_json() -> None:
     assert build_empty("cnn", config_to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_whitening_leaves_out_directions_in_which_nothing_varies(seed: int) -> None:
+    gray = torch.randn(40, 1, 9, 9, generator=torch.Generator().manual_seed(seed)).expand(-1, 3, -1, -1)
+    convolution = nn.Conv2d(3, 32, 3, bias=False)
+    before = convolution.weight.detach().clone()
+    whiten(convolution, gray)
+    assert convolution.weight.isfinite().all()
+    assert convolution(gray).std() < 3
+    assert torch.equal(convolution.weight[18:], before[18:])  # 9 directions are all that vary
+    whiten(convolution, torch.zeros(4, 3, 9, 9))
+    assert convolution.weight.isfinite().all()
+
+
 @pytest.mark.parametrize(("channels", "outputs", "count"), [(3, 32, 16), (1, 32, 9), (3, 5, 2)])
 def test_a_whitened_convolution_gives_uncorrelated_outputs_of_unit_variance(
     channels: int, outputs: int, count: int

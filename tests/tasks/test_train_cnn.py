@@ -125,6 +125,8 @@ FAULTS = {
     "--width 0": r"--width: 0.0 is out of range",
     "--ema 1": r"--ema: 1.0 is out of range",
     "--data tiny --arch notes-cnn": r"--size: 4x4 is too small for --arch notes-cnn: layer 9.*; use at least 8x8",
+    "--target label": r"--target: is about tables, and convolutions need pictures; drop it, or use train-mlp",
+    "--layers 'Flatten(); Linear(64, 10); BatchNorm1d(10)' --batch-size 1": r"--batch-size: a batch of one .*; give 2",
     "--data rows.csv --target label": r"--data: rows.csv is a table, and convolutions need pictures; use train-mlp",
 }
 
@@ -145,6 +147,35 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
     assert (outcome.code, outcome.out) == (2, "")
     assert re.fullmatch(rf"dlnotes: error: .*{FAULTS[line]}.*\n", outcome.err), outcome.err
     assert {path.name for path in tmp_path.iterdir()} == {"tiny", "rows.csv"}
+
+
+def test_batches_of_one_train_where_nothing_is_normalised(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(
+        *words(tmp_path / "run", "--layers", "Flatten(); Linear(64, 10)", "--batch-size", 1, "--limit", 10)
+    )
+    assert outcome.code == 0, outcome.err
+
+
+def test_print_decodes_no_picture(tmp_path: Path, dlnotes: Command) -> None:
+    from builders import make_pictures
+
+    root = make_pictures(tmp_path / "pictures", size=(16, 16))
+    damaged = root / "red" / "0.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    outcome = dlnotes("train-cnn", "--data", root, "--print", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["output"] == [3]
+
+
+def test_pictures_of_one_colour_each_are_learned(tmp_path: Path, dlnotes: Command) -> None:
+    from PIL import Image
+
+    for name, color in (("dark", (10, 20, 30)), ("light", (200, 210, 250)), ("black", (0, 0, 0))):
+        (tmp_path / "flat" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("RGB", (16, 16), color).save(tmp_path / "flat" / name / f"{i}.png")
+    outcome = dlnotes(*words(tmp_path / "run", "--data", tmp_path / "flat", "--json"))
+    assert outcome.code == 0, outcome.err
 
 
 def test_a_last_batch_of_one_has_no_batch_norm_of_its_own(tmp_path: Path, dlnotes: Command) -> None:
