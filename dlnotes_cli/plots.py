@@ -24,7 +24,8 @@ _COLUMNS = 6
 _MOST_NUMBERED_CLASSES = 12  # classes up to which a confusion matrix has room for its counts
 _LONGEST_NAME = 14
 _MOST_LEVEL_NAMES = 4  # class names that stand side by side below a confusion matrix
-_SMALLEST_FONT = 4.0  # points that can still be read at our resolution
+_SMALLEST_FONT = 4.5  # points that can still be read at our resolution
+_SHEET_CELL = 145  # points on a side that a kernel has at least on a sheet of filters
 _MOST_NUMBERED_WEIGHTS = 9  # rows and columns up to which a kernel has room for its numbers
 _DECIBELS = 100  # range of a spectrum's colours
 _FURTHER_FONTS = (
@@ -163,10 +164,13 @@ def _show_weights(axes: "Axes", name: str, weights: NDArray[np.float64], total: 
     axes.set_title(f"{_plain(name)}, sum {total:.4g}", fontsize=9)
     if max(weights.shape) > _MOST_NUMBERED_WEIGHTS:
         return
-    texts = [f"{weight:.3g}" for weight in weights.flat]
-    room = 180 / max(weights.shape)  # points for a weight, of which a digit takes about 0.6 of the font's size
-    size = min(11, room / 4, room / (0.62 * max(map(len, texts)) + 0.6))
-    if size < _SMALLEST_FONT:
+    room = _SHEET_CELL / max(weights.shape)
+    for digits in (3, 2, 1):
+        texts = [f"{weight:.{digits}g}" for weight in weights.flat]
+        size = min(11, room / 4, room / (0.62 * max(map(len, texts)) + 0.6))  # a digit is about 0.62 as wide as high
+        if size >= _SMALLEST_FONT:
+            break
+    else:
         return
     for ((y, x), weight), text in zip(np.ndenumerate(weights), texts, strict=True):
         color = "black" if weight > -0.1 * largest else "white"
