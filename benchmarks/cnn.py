@@ -156,8 +156,8 @@ def measure_cache(report: Report, folder: Path, repeats: int) -> None:
     seconds: dict[str, list[float]] = {"first decode": [], "found again": []}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, {"DLNOTES_CACHE": cache}):
-            for name in seconds:
-                seconds[name].append(train(words)[1]["timing"]["data_s"])
+            for found in seconds.values():
+                found.append(train(words)[1]["timing"]["data_s"])
     for name, target in (("first decode", "<= 20"), ("found again", "< 1 + imports")):
         report.add(f"CIFAR-10: {name} (data_s)", statistics.median(seconds[name]), "s", target=target, n=repeats)
 
