@@ -347,12 +347,12 @@ def test_summaries_tell_what_is_here(root: Path) -> None:
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLNOTES_CACHE", "/a/b")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/somewhere")
     assert cache_folder() == Path("/a/b")
     monkeypatch.delenv("DLNOTES_CACHE")
     assert cache_folder() == Path("/x/dlnotes")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_folder() == Path("/home/me/.cache/dlnotes")
+    assert cache_folder() == Path("/somewhere/.cache/dlnotes")
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason=f"{DEBIAN} is not here (Debian's package dataset-fashion-mnist)")
