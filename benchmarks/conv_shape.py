@@ -36,9 +36,10 @@ NOTHING = """
 import sys
 from types import SimpleNamespace
 from dlnotes_cli import cli
+from dlnotes_cli.commands.plain import PlainCommand
 
 cli.COMMANDS["nothing"] = "nothing"
-command = SimpleNamespace(register=lambda app: app.command("nothing")(lambda: None))
+command = SimpleNamespace(register=lambda app: app.command("nothing", cls=PlainCommand)(lambda: None))
 sys.modules["dlnotes_cli.commands.nothing"] = command
 cli.main(["nothing"])
 """

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dlnotes_cli.configs.groups import VoiceOptions
+from dlnotes_cli.configs.common import VoiceOptions
 from dlnotes_cli.configs.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName, Unknown

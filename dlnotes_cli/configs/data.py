@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from dlnotes_cli.configs.common import VoiceOptions
 from dlnotes_cli.configs.groups import (
     AUGMENT_HELP,
     NAMED_SETS,
     FindDataOptions,
     PictureShapeOptions,
     SourceOptions,
-    VoiceOptions,
 )
 from dlnotes_cli.configs.option import DATA, DEVICE, OUTPUT, TRAINING, Config, option
 from dlnotes_cli.files import check_png

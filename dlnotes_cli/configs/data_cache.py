@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from dlnotes_cli.configs.groups import VoiceOptions
+from dlnotes_cli.configs.common import VoiceOptions
 from dlnotes_cli.configs.option import DATA, Config, option
 
 

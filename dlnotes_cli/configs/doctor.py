@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dlnotes_cli.configs.groups import FindDataOptions, VoiceOptions
+from dlnotes_cli.configs.common import VoiceOptions
+from dlnotes_cli.configs.groups import FindDataOptions
 
 
 @dataclass(frozen=True, kw_only=True)

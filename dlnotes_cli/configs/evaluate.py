@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dlnotes_cli.configs.groups import NAMED_SETS, DeviceOptions, SourceOptions, VoiceOptions
+from dlnotes_cli.configs.common import VoiceOptions
+from dlnotes_cli.configs.groups import NAMED_SETS, DeviceOptions, SourceOptions
 from dlnotes_cli.configs.option import DATA, MODEL, OUTPUT, REQUIRED, Config, option
 from dlnotes_cli.configs.parse import whole_numbers
 

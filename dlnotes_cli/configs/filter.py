@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from dlnotes_cli.configs.groups import ReadImagesOptions, VoiceOptions
+from dlnotes_cli.configs.common import ReadImagesOptions, VoiceOptions
 from dlnotes_cli.configs.option import DATA, DEVICE, MODEL, OUTPUT, option
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.files import check_png

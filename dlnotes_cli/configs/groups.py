@@ -1,28 +1,19 @@
-"""Options that several commands share; each is written once."""
+"""Options of data, devices and training that several commands share; each is written once."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dlnotes_cli.configs.common import ReadImagesOptions, VoiceOptions
 from dlnotes_cli.configs.option import DATA, DEVICE, OUTPUT, TRAINING, Config, option
 from dlnotes_cli.configs.parse import count_or_auto, duration, words
 
-MAX_PIXELS = 178_956_970  # Pillow's own limit for refusing an image
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 AUGMENT_HELP = (
     "none, notes, standard, strong, or a list of flip, shift:N and crop:N (pixels), rotate:DEGREES, color:X and "
     "erase:P (0 to 1), and one of mixup:A and cutmix:A; 'data preview' shows what they do."
 )
 _BY_RECIPE = "by recipe"
-
-
-@dataclass(frozen=True, kw_only=True)
-class VoiceOptions(Config):
-    """How much is said, and in which form."""
-
-    json: bool = option(False, "Print the result as one JSON document.", group=OUTPUT, names=("--json",))
-    quiet: bool = option(False, "Silence all but errors.", group=OUTPUT, names=("--quiet", "-q"))
-    verbose: bool = option(False, "Say more.", group=OUTPUT, names=("--verbose", "-v"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +35,6 @@ class FindDataOptions(Config):
 
     data_root: Path | None = option(None, "A folder that holds named sets.", group=DATA)
     offline: bool = option(False, "Never download.", group=DATA, names=("--offline",))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadImagesOptions(Config):
-    """How picture files are read."""
-
-    skip_bad: bool = option(
-        False, "Go on without unreadable files; name and count them.", group=DATA, names=("--skip-bad",)
-    )
-    max_pixels: int = option(MAX_PIXELS, "Refuse pictures with more pixels than this.", group=DATA, within="[1, 1e12]")
 
 
 @dataclass(frozen=True, kw_only=True)

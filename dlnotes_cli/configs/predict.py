@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dlnotes_cli.configs.common import ReadImagesOptions, VoiceOptions
 from dlnotes_cli.configs.evaluate import ModelArgument, ViewOptions
-from dlnotes_cli.configs.groups import DeviceOptions, ReadImagesOptions, VoiceOptions
+from dlnotes_cli.configs.groups import DeviceOptions
 from dlnotes_cli.configs.option import DATA, OUTPUT, Config, option
 
 

@@ -1,8 +1,10 @@
-"""What the course says about a stack where that is loose or wrong, in one line each."""
+"""The course's own calculation, and what it says about a stack where that is loose or wrong, in one line each."""
 
 from collections.abc import Callable, Iterator
 from math import prod
 
+from dlnotes_cli.errors import InputError
+from dlnotes_cli.shapes.layer import Shape, dims
 from dlnotes_cli.shapes.report import Report
 from dlnotes_cli.shapes.stack import Step
 from dlnotes_cli.shapes.windows import Slide
@@ -30,6 +32,17 @@ def rounding_remark(slide: Slide) -> str:
         return ""
     exact = f"({slide.numerator}) / {slide.stride} + 1 = {slide.travel / slide.stride + 1:g}"
     return f"the course's formula has no floor: {exact}; sizes are rounded down, to {slide.output}"
+
+
+def gram_sizes(shape: Shape) -> tuple[Shape, Shape]:
+    """The sizes of a vectorised feature map, channels x positions, and of its Gram matrix, channels x channels.
+
+    >>> gram_sizes((20, 8, 8))
+    ((20, 64), (20, 20))
+    """
+    if len(shape) < 2:  # noqa: PLR2004  # channels and space
+        raise InputError("--gram", f"{dims(shape)} has no space to vectorise", "give CxHxW")
+    return (shape[0], prod(shape[1:])), (shape[0], shape[0])
 
 
 def _quiz(report: Report) -> Iterator[str]:

@@ -3,11 +3,10 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 from dlnotes_cli.errors import InputError
-from dlnotes_cli.shapes.layer import INT64, Layer, Shape, dims
+from dlnotes_cli.shapes.layer import INT64, Layer, Shape
 from dlnotes_cli.shapes.names import Unknown
 from dlnotes_cli.shapes.stack import trace
 from dlnotes_cli.shapes.windows import Slide, Transposed
@@ -173,14 +172,3 @@ def _capped(value: int) -> int:
 def _no_solution(unknown: Unknown, want: int, nearest: list[tuple[int, int]]) -> InputError:
     shown = ", ".join(f"{unknown}={value} gives {size}" for value, size in nearest if size > 0)
     return InputError("--want", f"no {unknown} gives {want}", shown or "use a smaller size")
-
-
-def gram_sizes(shape: Shape) -> tuple[Shape, Shape]:
-    """The sizes of a vectorised feature map, channels x positions, and of its Gram matrix, channels x channels.
-
-    >>> gram_sizes((20, 8, 8))
-    ((20, 64), (20, 20))
-    """
-    if len(shape) < 2:  # noqa: PLR2004  # channels and space
-        raise InputError("--gram", f"{dims(shape)} has no space to vectorise", "give CxHxW")
-    return (shape[0], prod(shape[1:])), (shape[0], shape[0])

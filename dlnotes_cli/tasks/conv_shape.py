@@ -3,17 +3,19 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.configs.conv_shape import ConvShapeConfig, shape
 from dlnotes_cli.errors import InputError
-from dlnotes_cli.shapes.course import remarks, rounding_remark
+from dlnotes_cli.shapes.course import gram_sizes, remarks, rounding_remark
 from dlnotes_cli.shapes.layer import Layer, Shape, dims
 from dlnotes_cli.shapes.networks import known_network
 from dlnotes_cli.shapes.parser import parse_layers
 from dlnotes_cli.shapes.report import analyse
-from dlnotes_cli.shapes.solver import Setting, gram_sizes, settings_of, solve
 from dlnotes_cli.shapes.windows import Slide
+
+if TYPE_CHECKING:
+    from dlnotes_cli.shapes.solver import Setting
 
 MAX_BYTES = 2**20  # of a layer list; a thousand layers take 40 KB
 MAX_SOLUTIONS = 10_000
@@ -96,6 +98,8 @@ def _parameters(filters: int, kernel: int, depth: int) -> Answer:
 
 
 def _solutions(config: ConvShapeConfig) -> Answer:
+    from dlnotes_cli.shapes.solver import solve  # which few questions need
+
     unknown, want = config.solve, config.want
     if unknown is None or want is None:
         raise InputError("--solve", "needs --want", "add --want")
@@ -109,8 +113,10 @@ def _solutions(config: ConvShapeConfig) -> Answer:
     return Answer(fields, tuple(lines), (f"and {end}",) if more else ())
 
 
-def _settings(config: ConvShapeConfig) -> tuple[Setting, ...]:
+def _settings(config: ConvShapeConfig) -> "tuple[Setting, ...]":
     """The kernel that is asked about, from the letters or from one layer."""
+    from dlnotes_cli.shapes.solver import Setting, settings_of
+
     if not config.letters:
         layers, size = _layers(config)
         if len(layers) != 1:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from dlnotes_cli import files, output
-from dlnotes_cli.configs.groups import MAX_PIXELS
+from dlnotes_cli.configs.common import MAX_PIXELS
 from dlnotes_cli.data import cache, folder, pixels
 from dlnotes_cli.data.cache import Entry, Index
 from dlnotes_cli.data.dataset import Source

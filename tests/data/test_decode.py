@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dlnotes_cli.configs.groups import MAX_PIXELS
+from dlnotes_cli.configs.common import MAX_PIXELS
 from dlnotes_cli.data import decode
 from dlnotes_cli.data.decode import decode_all, decode_picture, read_header
 from dlnotes_cli.data.formats import Resize

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlnotes_cli.configs.groups import MAX_PIXELS
+from dlnotes_cli.configs.common import MAX_PIXELS
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.decode import Header, read_header
 from dlnotes_cli.data.folder import Listing, PictureShape, choose_shape, list_folder, read_folder

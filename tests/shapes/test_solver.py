@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes import Setting, analyse, parse_layers, solve
+from dlnotes_cli.shapes.course import gram_sizes
 from dlnotes_cli.shapes.names import Unknown
-from dlnotes_cli.shapes.solver import Solutions, gram_sizes, settings_of
+from dlnotes_cli.shapes.solver import Solutions, settings_of
 
 LAST = 60  # no wanted size below needs a larger value, but for strides without end
 
