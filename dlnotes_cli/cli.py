@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import gc
 import io
 import os
 import re
@@ -28,6 +29,7 @@ COMMANDS = {  # in the order of the help, each with its module
     "data": "data",
     "doctor": "doctor",
 }
+_OBJECTS = 100_000  # between two searches for garbage: loading a command makes fewer, and no garbage
 _STDOUT_FAILS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # files have names, and told it
 _OUT_OF_REACH = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG}  # of whatever the user named
 
@@ -67,6 +69,7 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; nothing but a bug in dlnotes ends with a traceback."""
+    gc.set_threshold(_OBJECTS)
     signal.signal(signal.SIGTERM, _terminate)
     _settle_streams()
     try:
