@@ -9,7 +9,6 @@ from typing import Any
 
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes.constants import NotConstantError, constant
-from dlnotes_cli.shapes.forward import forward_layers
 from dlnotes_cli.shapes.layer import MOST_WORDS, RESIDUAL, Layer, shortened
 
 _EXAMPLE = "list layers such as Conv2d(3, 10, 3)"
@@ -60,6 +59,8 @@ class Reader:
             case ast.Expr(value) | ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
                 yield from self.expression(value)
             case ast.ClassDef(body=body) if any(map(_is_forward, body)):
+                from dlnotes_cli.shapes.forward import forward_layers  # which most lists do without
+
                 yield from forward_layers(self, {part.name: part for part in body if isinstance(part, ast.FunctionDef)})
             case ast.ClassDef(body=body) | ast.FunctionDef(name="__init__", body=body):
                 yield from self.block(body)

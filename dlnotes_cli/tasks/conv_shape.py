@@ -9,7 +9,6 @@ from dlnotes_cli.configs.conv_shape import ConvShapeConfig, shape
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes.course import gram_sizes, remarks, rounding_remark
 from dlnotes_cli.shapes.layer import Layer, Shape, dims
-from dlnotes_cli.shapes.networks import known_network
 from dlnotes_cli.shapes.parser import parse_layers
 from dlnotes_cli.shapes.report import analyse
 from dlnotes_cli.shapes.windows import Slide
@@ -142,6 +141,8 @@ def _settings(config: ConvShapeConfig) -> "tuple[Setting, ...]":
 def _layers(config: ConvShapeConfig) -> tuple[tuple[Layer, ...], Shape]:
     """The stack, and the sample that goes into it."""
     if config.arch is not None:
+        from dlnotes_cli.shapes.networks import known_network
+
         network = known_network(config.arch)
         return parse_layers(network.layers), config.input or shape(network.input)
     if config.file is not None:
