@@ -22,6 +22,7 @@ from dlnotes_cli.errors import DlnotesError, ExitCode, InputError, UnfinishedErr
 COMMANDS = {  # in the order of the help, each with its module
     "train-mlp": "train_mlp",
     "train-cnn": "train_cnn",
+    "transfer": "transfer",
     "predict": "predict",
     "evaluate": "evaluate",
     "filter": "filter",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's blue and orange, told apart with any colour vision; red never stands without bold type or a star.
 _BLUE, _ORANGE, _RED, _GREY = "#0072B2", "#E69F00", "#CC0000", "#666666"
+_OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_MARKS = "o^sv"
+_MOST_IN_LEGEND = 30
 _DPI = 120
 SHOWN = 24  # pictures on the sheet of predictions
 _COLUMNS = 6
@@ -35,34 +38,42 @@ _FURTHER_FONTS = (
 )  # fmt: skip
 
 
-def curves(history: Sequence[dict[str, Any]], best_epoch: int | None) -> bytes:
-    """Loss and accuracy of training and validation over the epochs, the chosen epoch marked."""
+def curves(history: Sequence[dict[str, Any]], best: int | None, over: str = "epoch") -> bytes:
+    """Loss and accuracy of training and validation over the epochs, or another field of the history.
+
+    `best` is the entry that was chosen, counted from 1. Weight decay falls from left to right, on a logarithmic scale.
+    """
     from matplotlib.ticker import MaxNLocator
 
     figure = _figure(9.6, 4.0)
-    epochs = [entry["epoch"] for entry in history]
+    places = [entry[over] for entry in history]
+    title = over.replace("_", " ")
     for position, name in enumerate(("loss", "accuracy")):
         axes = figure.add_subplot(1, 2, position + 1)
         for part, color, style in (("train", _ORANGE, "--"), ("validation", _BLUE, "-")):
             values = [entry[part].get(name) for entry in history]
-            dot = "o" if len(epochs) <= 15 else None  # noqa: PLR2004  # few enough to mark
+            dot = "o" if len(places) <= 15 else None  # noqa: PLR2004  # few enough to mark
             axes.plot(
-                epochs, [np.nan if v is None else v for v in values], style, color=color, label=part, marker=dot, ms=3
+                places, [np.nan if v is None else v for v in values], style, color=color, label=part, marker=dot, ms=3
             )
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color=_GREY, linewidth=1, linestyle=":")
+        if best is not None:
+            axes.axvline(places[best - 1], color=_GREY, linewidth=1, linestyle=":")
             axes.plot(
-                [best_epoch],
-                [history[best_epoch - 1]["validation"][name]],
+                [places[best - 1]],
+                [history[best - 1]["validation"][name]],
                 "*",
                 color=_RED,
                 ms=11,
-                label=f"chosen: epoch {best_epoch}",
+                label=f"chosen: {title} {places[best - 1]:g}",
                 zorder=5,
             )
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(title)
         axes.set_ylabel("cross-entropy (nats)" if name == "loss" else name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if over == "epoch":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        else:
+            axes.set_xscale("log")
+            axes.invert_xaxis()
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return _png(figure)
@@ -123,6 +134,27 @@ def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes
                 axes.set_title("original" if j == 0 else f"variant {j}", fontsize=9)
             if j == 0:
                 axes.text(-0.1, 0.5, _short(names[i]), transform=axes.transAxes, ha="right", va="center", fontsize=9)
+    return _png(figure)
+
+
+def feature_map(
+    points: NDArray[np.floating[Any]], labels: NDArray[np.int64], classes: Sequence[str], axes_names: tuple[str, str]
+) -> bytes:
+    """Points (N, 2) in the colours and marks of their classes."""
+    from matplotlib import colormaps
+
+    figure = _figure(8.0, 6.4)
+    axes = figure.add_subplot()
+    colors = [*_OKABE_ITO, *colormaps["tab20"].colors]  # type: ignore[attr-defined]  # a list of colours
+    for i, name in enumerate(classes):
+        chosen = points[labels == i]
+        color, mark = colors[i % len(colors)], _MARKS[i // len(colors) % len(_MARKS)]
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=18, alpha=0.75, color=color, marker=mark, label=_short(name))
+    axes.set_xlabel(axes_names[0])
+    axes.set_ylabel(axes_names[1])
+    axes.set_title(f"features of {len(points):,} pictures")
+    if len(classes) <= _MOST_IN_LEGEND:
+        axes.legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
     return _png(figure)
 
 

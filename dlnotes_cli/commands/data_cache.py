@@ -19,7 +19,7 @@ CLEAR_EXAMPLES = ("dlnotes data cache clear", "dlnotes data cache clear --json")
 
 
 def cache_list(config: CacheListConfig) -> None:
-    """List the folders whose pictures are kept decoded."""
+    """List the folders whose pictures are kept decoded, or as features."""
     from dlnotes_cli.tasks.data_cache import list_cache
 
     _show(config, list_cache())
@@ -47,11 +47,8 @@ def _show(config: CacheListConfig | CacheClearConfig, folders: "Sequence[CachedF
     if config.json:
         output.document(config.command, {"folders": [folder.as_json() for folder in folders], "bytes": total})
         return
-    rows = [
-        (f.folder or f"damaged: {f.path}", f.pictures, "x".join(map(str, f.shape or ())), f.bytes, f.last_used)
-        for f in folders
-    ]
+    rows = [(f.folder or f"damaged: {f.path}", f.pictures, f.form, f.bytes, f.last_used) for f in folders]
     if rows:
-        output.table(("folder", "pictures", "shape", "bytes", "last used"), rows)
+        output.table(("folder", "pictures", "form", "bytes", "last used"), rows)
         output.line()
     output.line(f"{total / 1e6:,.1f} MB {'freed' if isinstance(config, CacheClearConfig) else 'in all'}")

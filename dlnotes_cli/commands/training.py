@@ -8,7 +8,7 @@ from dlnotes_cli.commands.gate import check_accuracy
 from dlnotes_cli.configs.groups import ClassifierConfig
 
 if TYPE_CHECKING:
-    from dlnotes_cli.tasks.classifier import TrainingResult
+    from dlnotes_cli.tasks.record import TrainingResult
 
 
 def show_training(result: "TrainingResult", config: ClassifierConfig) -> None:

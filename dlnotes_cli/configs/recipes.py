@@ -24,6 +24,20 @@ BEST_MLP_ON_TABLES = BEST_MLP | {"lr": 1e-3, "dropout": 0.2, "batch_norm": False
 # The course's CIFAR-10 notebooks, the one with augmentation.
 NOTES_CNN = NOTES_MLP | {"arch": "notes-cnn", "epochs": 30, "augment": "notes", "normalize": "symmetric", "width": 1.0}
 BEST_CNN = BEST_MLP | {"arch": "fast", "lr": 6e-3, "ema": 0.995, "width": 1.0}
+# A pretrained network: its last layers alone, or more of it with small steps.
+BEST_FINE_TUNE: dict[str, Any] = {
+    "backbone": "resnet18", "optimizer": "adamw", "lr": 1e-3, "momentum": 0.9, "schedule": "one-cycle",
+    "weight_decay": 0.05, "l1": 0.0, "label_smoothing": 0.1, "augment": "standard", "val_split": 0.2, "ema": 0.0,
+    "batch_size": 32,
+}  # fmt: skip
+BEST_HEAD: dict[str, Any] = {
+    "backbone": "resnet18", "epochs": 100, "label_smoothing": 0.0, "augment": "standard", "val_split": 0.2,
+}  # fmt: skip
+# The course's flowers notebook.
+NOTES_TRANSFER: dict[str, Any] = {
+    "backbone": "vgg16", "optimizer": "sgd", "lr": 1e-3, "momentum": 0.0, "schedule": "constant", "weight_decay": 0.0,
+    "l1": 0.0, "label_smoothing": 0.0, "augment": "none", "val_split": 0.2, "ema": 0.0, "batch_size": 20, "epochs": 2,
+}  # fmt: skip
 LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
 BY_ARCH: dict[str, dict[str, Any]] = {
     "fast": {"dropout": 0.0, "batch_norm": True},
@@ -51,6 +65,7 @@ class Length(NamedTuple):
 
 
 MLP_LENGTH, CNN_LENGTH = Length(60, 1200, 256), Length(30, 600, 128)
+FINE_TUNE_LENGTH = Length(8, 100, 32)
 
 
 def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
@@ -62,7 +77,7 @@ def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
 def with_recipe(config: AnyConfig, recipe: dict[str, Any]) -> AnyConfig:
     """Fill in a recipe; an optimiser other than the recipe's brings its own learning rate and weight decay."""
     optimizer = getattr(config, "optimizer", None)
-    if optimizer not in {None, recipe["optimizer"]}:
+    if optimizer not in {None, recipe.get("optimizer")}:
         recipe = recipe | _OF_OPTIMIZER[optimizer]
     return filled(config, recipe)
 

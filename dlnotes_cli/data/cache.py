@@ -1,7 +1,8 @@
 """The decode cache: which pictures of a folder are there as pixels, in files that are mapped into memory.
 
-`decoded/<digest of the folder's path>/<CxHxW-resize>/` in the user's cache holds one file of samples and the index that
-names it. The index is written last and replaced in one step, so that a reader finds a whole pair or none.
+`decoded/<digest of the folder's path>/<form>/` in the user's cache holds one file of samples and the index that names
+it; the form is CxHxW-resize of pixels, or the name of features that were made from them. The index is written last and
+replaced in one step, so that a reader finds a whole pair or none.
 """
 
 import fcntl
@@ -22,12 +23,13 @@ from numpy.typing import NDArray
 
 from dlnotes_cli import files, output
 from dlnotes_cli.data.decode import DECODER, Header
-from dlnotes_cli.data.listing import Listing, PictureShape
+from dlnotes_cli.data.listing import Listing
 from dlnotes_cli.data.named import cache_folder
 from dlnotes_cli.errors import UnfinishedError
 
 _INDEX = "index.json"
 _SAMPLES = "samples-"  # and a random end: a new file never takes the name of one that is in use
+_DTYPES = {"uint8", "float32"}
 _ELSEWHERE = "free space, or set $DLNOTES_CACHE to another folder"
 
 
@@ -36,7 +38,8 @@ class Index:
     """What a file of samples shows: one entry for each sample, in order."""
 
     root: str
-    shape: tuple[int, int, int]  # (C, H, W)
+    shape: tuple[int, ...]  # of a sample: (C, H, W) of pixels, (F,) of features
+    dtype: str
     samples: str  # the file's name
     names: tuple[str, ...]  # below `root`
     sizes: tuple[int, ...]
@@ -48,7 +51,7 @@ class Index:
     @property
     def bytes(self) -> int:
         """Of the file of samples."""
-        return len(self.names) * int(np.prod(self.shape))
+        return len(self.names) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     def rows(self, listing: Listing) -> list[int | None]:
         """The sample of each listed picture that is the file it was, with its size and time."""
@@ -81,7 +84,12 @@ class Index:
         fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
         index = cls(**fields, headers=headers)
         columns = (index.names, index.sizes, index.times, index.inodes, index.digests, headers)
-        if len({len(column) for column in columns}) != 1 or not index.names or "/" in index.samples:
+        if (
+            len({len(column) for column in columns}) != 1
+            or not index.names
+            or "/" in index.samples
+            or index.dtype not in _DTYPES
+        ):
             raise ValueError("no sound index")
         return index
 
@@ -94,9 +102,9 @@ class Entry:
         self._is_locked = False  # if not, nothing is swept: it may be another's
 
     @classmethod
-    def of(cls, root: Path, shape: PictureShape) -> "Entry":
-        """Where the pictures below `root` lie in the form of `shape`."""
-        return cls(_home(root) / str(shape))
+    def of(cls, root: Path, form: str) -> "Entry":
+        """Where the pictures below `root` lie in a form."""
+        return cls(_home(root) / form)
 
     def read(self) -> Index | None:
         """The index, where there is a sound one with all of its samples."""
@@ -110,11 +118,11 @@ class Entry:
             return None
         return index
 
-    def map(self, index: Index) -> NDArray[np.uint8]:
-        """The samples (N, C, H, W), read-only, from disk as they are asked for. Raises OSError where they are gone."""
+    def map(self, index: Index) -> NDArray[Any]:
+        """The samples, read-only, from disk as they are asked for. Raises OSError where they are gone."""
         with suppress(OSError):  # a cache that cannot be written may still be read
             os.utime(self.path / _INDEX)
-        return np.memmap(self.path / index.samples, np.uint8, "r", shape=(len(index.names), *index.shape))
+        return np.memmap(self.path / index.samples, np.dtype(index.dtype), "r", shape=(len(index.names), *index.shape))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -16,13 +16,19 @@ Answer = TypeVar("Answer")
 
 
 def in_chunks(
-    work: Callable[[Sequence[int]], Answer], positions: Sequence[int], *, threads: int, sample_bytes: int
+    work: Callable[[Sequence[int]], Answer],
+    positions: Sequence[int],
+    *,
+    threads: int,
+    sample_bytes: int,
+    multiple: int = 1,
 ) -> Iterator[Answer]:
     """What `work` answers for each chunk of `positions`, in order; never more than a few chunks are under way.
 
-    The first error ends it all, and so does a signal.
+    All chunks but the last have a multiple of `multiple` positions. The first error ends it all, and so does a signal.
     """
-    step = max(1, min(_MOST_FILES, _MOST_BYTES // sample_bytes, len(positions) // (4 * threads)))
+    step = min(_MOST_FILES, _MOST_BYTES // sample_bytes, len(positions) // (4 * threads))
+    step = max(1, step // multiple) * multiple
     pending: deque[tuple[int, Future[Answer]]] = deque()
     started = time.monotonic()
     with output.progress("pictures") as bar, ThreadPoolExecutor(max_workers=threads) as pool:

@@ -1,5 +1,6 @@
 """The only place that opens pictures: files become uint8 arrays, upright, in the channels and size asked for."""
 
+import math
 import struct
 import warnings
 import zlib
@@ -15,7 +16,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dlnotes_cli.data.formats import Resize
+from dlnotes_cli.data.formats import PictureShape
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import DlnotesError, InputError
 
@@ -78,28 +79,26 @@ def read_header(path: Path, max_pixels: int) -> Header:
         return _header(picture)
 
 
-def decode_picture(
-    path: Path, channels: int, size: tuple[int, int], resize: Resize, max_pixels: int
-) -> NDArray[np.uint8]:
-    """One picture as uint8 (C, H, W); `size` is (height, width).
+def decode_picture(path: Path, shape: PictureShape, max_pixels: int) -> NDArray[np.uint8]:
+    """One picture as uint8 (C, H, W).
 
     Upright by its EXIF orientation, transparency laid over white, 16 bits reduced to 8. Raises InputError, naming the
     file, where it is damaged.
     """
     with open_picture(path, max_pixels) as picture, damage_named(path):
-        return _pixels(picture, channels, size, resize)
+        return _pixels(picture, shape)
 
 
 def decode_stream(
-    path: Path, stream: IO[bytes], channels: int, size: tuple[int, int], resize: Resize, max_pixels: int
+    path: Path, stream: IO[bytes], shape: PictureShape, max_pixels: int
 ) -> tuple[NDArray[np.uint8], Header]:
     """The answers of `decode_picture` and `read_header` for a file that is read already; `path` is for its errors."""
     with open_picture(path, max_pixels, stream) as picture, damage_named(path):
         header = _header(picture)
         if picture.format != "PNG":
-            return _pixels(picture, channels, size, resize), header
+            return _pixels(picture, shape), header
     with open_picture(path, max_pixels, stream) as picture, damage_named(path):  # one that was not asked for its EXIF
-        return _pixels(picture, channels, size, resize), header
+        return _pixels(picture, shape), header
 
 
 def decode_all(
@@ -126,13 +125,13 @@ def _header(picture: Image.Image) -> Header:
     return Header(width, height, picture.mode in GRAY_MODES)
 
 
-def _pixels(picture: Image.Image, channels: int, size: tuple[int, int], resize: Resize) -> NDArray[np.uint8]:
-    height, width = size
-    mode = "L" if channels == 1 else "RGB"
-    picture.draft(mode, (max(size), max(size)))
+def _pixels(picture: Image.Image, shape: PictureShape) -> NDArray[np.uint8]:
+    mode = "L" if shape.channels == 1 else "RGB"
+    side = math.ceil(max(shape.height, shape.width) / shape.crop_pct)
+    picture.draft(mode, (side, side))
     ImageOps.exif_transpose(picture, in_place=True)
-    pixels = np.asarray(_resized(_flattened(eight_bit(picture), mode), (width, height), resize))
-    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    pixels = np.asarray(_resized(_flattened(eight_bit(picture), mode), shape))
+    return pixels.reshape(shape.height, shape.width, shape.channels).transpose(2, 0, 1)
 
 
 def eight_bit(picture: Image.Image) -> Image.Image:
@@ -174,24 +173,22 @@ def _flattened(picture: Image.Image, mode: str) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _resized(picture: Image.Image, size: tuple[int, int], resize: Resize) -> Image.Image:
-    bilinear = Image.Resampling.BILINEAR
-    if picture.size == size:
+def _resized(picture: Image.Image, shape: PictureShape) -> Image.Image:
+    size, method = (shape.width, shape.height), Image.Resampling[shape.interpolation.upper()]
+    if picture.size == size and shape.crop_pct == 1:
         return picture
-    if resize == "crop":
-        return ImageOps.fit(picture, size, bilinear)
-    if resize == "letterbox":
-        return _letterboxed(picture, size)
-    return picture.resize(size, bilinear, reducing_gap=2.0)
+    if shape.resize == "crop":
+        return ImageOps.fit(picture, size, method, bleed=(1 - shape.crop_pct) / 2)
+    if shape.resize == "letterbox":
+        return _letterboxed(picture, size, method)
+    return picture.resize(size, method, reducing_gap=2.0)
 
 
-def _letterboxed(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _letterboxed(picture: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Image.Image:
     scale = min(size[0] / picture.width, size[1] / picture.height)
     width, height = (max(1, round(side * scale)) for side in picture.size)  # of a very thin picture a line is left
     framed = Image.new(picture.mode, size)
-    framed.paste(
-        picture.resize((width, height), Image.Resampling.BILINEAR), ((size[0] - width) // 2, (size[1] - height) // 2)
-    )
+    framed.paste(picture.resize((width, height), method), ((size[0] - width) // 2, (size[1] - height) // 2))
     return framed
 
 

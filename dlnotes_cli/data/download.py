@@ -18,10 +18,22 @@ _TIMEOUT_S = 15.0  # to connect, and for each silence afterwards
 _CHUNK = 1 << 16
 _STALE_S = 3600.0  # a temporary file this old was left by a killed process
 _MEGABYTE = 1_000_000
+_SLACK = 2  # times the size that is about known: a longer file is another
 
 
-def fetch(urls: Sequence[str], destination: Path, *, sha256: str, size: int, offline: bool = False) -> None:
-    """Download a file of known size and sum to `destination`, from the first of `urls` that gives it.
+def fetch(
+    urls: Sequence[str],
+    destination: Path,
+    *,
+    sha256: str,
+    size: int | None,
+    about: int = 0,
+    offline: bool = False,
+    folder_variable: str = "$DLNOTES_CACHE",
+) -> None:
+    """Download a file of known sum, or begin of a sum, to `destination`, from the first of `urls` that gives it.
+
+    `size` is its bytes; where only `about` how many is known, None. `folder_variable` says where the folder comes from.
 
     It appears whole and checked, or not at all. Raises InputError naming the file, the addresses, what went wrong
     and where to put the file by hand.
@@ -29,11 +41,11 @@ def fetch(urls: Sequence[str], destination: Path, *, sha256: str, size: int, off
     by_hand = f"put {destination.name} from {urls[0]} into {destination.parent}"
     if offline:
         raise InputError(destination.name, "not on this machine, and --offline forbids to download it", by_hand)
-    _prepare(destination.parent, size)
+    _prepare(destination.parent, size or about, folder_variable)
     reasons = []
     for url in urls:
         try:
-            _download(url, destination, sha256, size)
+            _download(url, destination, sha256, size, about)
         except _DownloadError as error:
             reasons.append(f"{url}: {error}")
         else:
@@ -56,41 +68,43 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _prepare(folder: Path, size: int) -> None:
+def _prepare(folder: Path, size: int, variable: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise InputError(folder, f"cannot be made ({reason})", "set $DLNOTES_CACHE to a writable folder") from error
-    files.check_writable_folder("$DLNOTES_CACHE", folder)
-    files.check_room(folder, size, "free space, or set $DLNOTES_CACHE to another folder")
+        raise InputError(folder, f"cannot be made ({reason})", f"set {variable} to a writable folder") from error
+    files.check_writable_folder(variable, folder)
+    files.check_room(folder, size, f"free space, or set {variable} to another folder")
     for leftover in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
         with suppress(FileNotFoundError):  # another download may end at this moment
             if leftover.stat().st_mtime < time.time() - _STALE_S:
                 files.remove(leftover)
 
 
-def _download(url: str, destination: Path, sha256: str, size: int) -> None:
+def _download(url: str, destination: Path, sha256: str, size: int | None, about: int) -> None:
     opener = urllib.request.build_opener(_SafeRedirects)
     with _network():
         response = opener.open(url, timeout=_TIMEOUT_S)
+    expected = size or int(response.headers.get("Content-Length") or about)
+    most = size or _SLACK * about
     with (
         response,
-        output.progress(f"downloading {destination.name}, {size / _MEGABYTE:.1f} MB") as progress,
-        files.atomic_stream(destination, size) as stream,
+        output.progress(f"downloading {destination.name}, {expected / _MEGABYTE:.1f} MB") as progress,
+        files.atomic_stream(destination, expected) as stream,
     ):
         digest = hashlib.sha256()
         done = 0
-        while chunk := _next_chunk(response, size + 1 - done):
+        while chunk := _next_chunk(response, most + 1 - done):
             done += len(chunk)
             stream.write(chunk)
             digest.update(chunk)
-            progress.update(min(done / size, 1.0))
-        if done > size:
-            raise _DownloadError(f"more than the published {size:,} bytes")
-        if done < size:
-            raise _DownloadError(f"ended after {done:,} of {size:,} bytes")
-        if digest.hexdigest() != sha256:
+            progress.update(min(done / expected, 1.0))
+        if done > most:
+            raise _DownloadError(f"more than the published {expected:,} bytes")
+        if done < expected and (size or response.headers.get("Content-Length")):
+            raise _DownloadError(f"ended after {done:,} of {expected:,} bytes")
+        if not digest.hexdigest().startswith(sha256):
             raise _DownloadError("its SHA-256 is not the published one")
 
 

@@ -12,12 +12,12 @@ from dlnotes_cli import output
 from dlnotes_cli.data import cache, pixels
 from dlnotes_cli.data.dataset import Source
 from dlnotes_cli.data.decode import Header, read_header
-from dlnotes_cli.data.formats import Resize
-from dlnotes_cli.data.listing import Listing, PictureShape
+from dlnotes_cli.data.formats import PictureShape, Resize
+from dlnotes_cli.data.listing import Listing
 from dlnotes_cli.data.walk import natural_order, unreadable, walk
 from dlnotes_cli.errors import InputError
 
-__all__ = ["Listing", "PictureShape", "choose_shape", "list_folder", "read_folder"]
+__all__ = ["Listing", "choose_shape", "list_folder", "read_folder"]
 
 _PARTS = {  # names of part folders, in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -67,12 +67,14 @@ def choose_shape(
     return PictureShape(1 if is_gray else 3, height, width, resize)
 
 
-def read_folder(listing: Listing, shape: PictureShape, *, threads: int, skip_bad: bool, max_pixels: int) -> Source:
-    """Every picture of a listing as uint8 (N, C, H, W), decoded once and then mapped from the cache, read-only.
+def read_folder(
+    listing: Listing, shape: PictureShape, reading: pixels.Reading, extraction: pixels.Extraction | None = None
+) -> Source:
+    """Every picture of a listing as uint8 (N, C, H, W), or its features, made once and then mapped from the cache.
 
     A damaged file raises InputError naming it; with `skip_bad` it is left out, named in a warning and counted.
     """
-    decoded = pixels.read_pixels(listing, shape, pixels.Reading(threads, max_pixels, skip_bad=skip_bad))
+    decoded = pixels.read_pixels(listing, shape, reading, extraction)
     for error in decoded.errors.values():
         output.warn(f"skipped {error}")
     named = np.array([listing.parts[i] for i in decoded.kept])

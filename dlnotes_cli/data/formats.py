@@ -4,8 +4,36 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 Resize = Literal["crop", "squash", "letterbox"]
+Interpolation = Literal["bilinear", "bicubic"]
 _LARGEST_SIDE = 1 << 16
 _LARGEST = 1e30  # a mean or deviation beyond it would leave float32
+
+
+@dataclass(frozen=True)
+class PictureShape:
+    """The form that pictures are brought into."""
+
+    channels: int
+    height: int
+    width: int
+    resize: Resize
+    crop_pct: float = 1.0  # of "crop": the part of the largest crop's sides that is kept, about the middle
+    interpolation: Interpolation = "bilinear"
+
+    @property
+    def dimensions(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return (self.channels, self.height, self.width)
+
+    @property
+    def bytes(self) -> int:
+        """Of one picture."""
+        return self.channels * self.height * self.width
+
+    def __str__(self) -> str:
+        own = (f"{self.crop_pct:.6g}",) if self.crop_pct < 1 else ()
+        how = (self.interpolation,) if self.interpolation != "bilinear" else ()
+        return "-".join((f"{self.channels}x{self.height}x{self.width}", self.resize, *own, *how))
 
 
 @dataclass(frozen=True)
@@ -20,6 +48,8 @@ class PictureFormat:
     resize: Resize
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop_pct: float = 1.0
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         """Raise ValueError on values that no training run writes."""
@@ -27,6 +57,10 @@ class PictureFormat:
             raise ValueError("picture size")
         if not all(type(number) is int for number in self.shape) or self.resize not in get_args(Resize):
             raise ValueError("picture form")
+        if not (isinstance(self.crop_pct, int | float) and 0 < self.crop_pct <= 1):
+            raise ValueError("part of a crop")
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError("interpolation")
         if not len(self.mean) == len(self.std) == self.channels or not all(map(_is_scale, self.mean, self.std)):
             raise ValueError("picture scale")
 
@@ -34,6 +68,11 @@ class PictureFormat:
     def shape(self) -> tuple[int, ...]:
         """(C, H, W)."""
         return (self.channels, self.height, self.width)
+
+    @property
+    def form(self) -> PictureShape:
+        """What a file is decoded into."""
+        return PictureShape(self.channels, self.height, self.width, self.resize, self.crop_pct, self.interpolation)
 
 
 @dataclass(frozen=True)

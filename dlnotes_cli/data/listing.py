@@ -1,10 +1,9 @@
-"""A folder's pictures as they were found, and the form that they are brought into."""
+"""A folder's pictures as they were found."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-from dlnotes_cli.data.formats import Resize
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,15 @@ class Listing:
         """The path of every picture."""
         return tuple(self.root / name for name in self.names)
 
+    def only(self, paths: Container[str]) -> "Listing":
+        """Those of the pictures whose paths are among `paths`."""
+        chosen = [i for i in range(len(self.names)) if self.path(i) in paths]
+        names, sizes, times, inodes, labels, parts = (
+            tuple([column[i] for i in chosen])
+            for column in (self.names, self.sizes, self.times, self.inodes, self.labels, self.parts)
+        )
+        return Listing(self.root, names, sizes, times, inodes, labels, self.classes, parts)  # type: ignore[arg-type]
+
     @cached_property
     def _prefix(self) -> str:
         return str(self.root / "_").removesuffix("_")
@@ -32,26 +40,3 @@ class Listing:
     def path(self, i: int) -> str:
         """The path of one picture, made faster than a Path."""
         return self._prefix + self.names[i]
-
-
-@dataclass(frozen=True)
-class PictureShape:
-    """The form that pictures are brought into."""
-
-    channels: int
-    height: int
-    width: int
-    resize: Resize
-
-    @property
-    def dimensions(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return (self.channels, self.height, self.width)
-
-    @property
-    def bytes(self) -> int:
-        """Of one picture."""
-        return self.channels * self.height * self.width
-
-    def __str__(self) -> str:
-        return f"{self.channels}x{self.height}x{self.width}-{self.resize}"

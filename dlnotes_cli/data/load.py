@@ -1,5 +1,6 @@
 """From the words of `--data` to a data set: named, folder or table; for training, or for a model that exists."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -7,11 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dlnotes_cli import output
 from dlnotes_cli.configs.groups import NAMED_SETS, DataOptions, SourceOptions
 from dlnotes_cli.data import folder, named, table
 from dlnotes_cli.data.dataset import DataSet, Source
-from dlnotes_cli.data.formats import PictureFormat, SampleFormat, TableFormat
+from dlnotes_cli.data.formats import PictureFormat, PictureShape, SampleFormat, TableFormat
 from dlnotes_cli.data.paths import TABLES, user_path
+from dlnotes_cli.data.pixels import Extraction, Reading
 from dlnotes_cli.data.splits import complete_parts, limited
 from dlnotes_cli.errors import InputError, unknown_choice
 
@@ -45,9 +48,70 @@ def load_training_data(options: DataOptions, *, seed: int, threads: int) -> Data
     """Read, split and describe the data of a training run; `options` has its recipe filled in."""
     kind = kind_of(options.data)
     dataset = _training_table(options, seed) if kind == "table" else _training_pictures(options, kind, seed, threads)
-    _check_trainable(dataset)
-    train = limited(dataset.parts["train"], dataset.labels, options.limit, seed)
-    return replace(dataset, parts=dataset.parts | {"train": train})
+    return _limited(dataset, options, seed)
+
+
+def load_in_format(
+    options: DataOptions,
+    wanted: PictureFormat,
+    *,
+    seed: int,
+    reading: Reading,
+    extraction: Extraction | None = None,
+) -> DataSet:
+    """Read and split pictures in the format of a network that is trained already; named sets keep their own size.
+
+    With an `extraction` the samples are features, float32 (N, F). Those of a folder are kept, so that only pictures
+    that have changed are looked at again.
+    """
+    if kind_of(options.data) == "folder":
+        listing = folder.list_folder(user_path(options.data))
+        _check_classes(str(listing.root), listing.classes)
+        source = folder.read_folder(listing, wanted.form, reading, extraction)
+        return _limited(_dataset(source, _split(source, options, seed), wanted, source.fingerprint), options, seed)
+    source = named.load_named(options.data, data_root=options.data_root, offline=options.offline)
+    source = replace(source, samples=in_channels(source.samples, wanted.channels))
+    height, width = source.samples.shape[2:]
+    wanted = replace(wanted, height=height, width=width, crop_pct=1.0)
+    dataset = _dataset(source, _split(source, options, seed), wanted, f"named:{options.data}")
+    dataset = _limited(dataset, options, seed)
+    if extraction is None:
+        return dataset
+    used = np.sort(np.concatenate(list(dataset.parts.values())))
+    rows = np.zeros((len(source.labels), extraction.width), np.float32)
+    rows[used] = _extracted(source.samples[used], extraction, reading.poll)
+    return replace(dataset, samples=rows)
+
+
+def load_view(
+    options: DataOptions, dataset: DataSet, wanted: PictureFormat, reading: Reading, extraction: Extraction
+) -> NDArray[np.float32]:
+    """Other features (n, F) of the training part of a data set from `load_in_format`, in its order."""
+    chosen = dataset.parts["train"]
+    if dataset.files:
+        listing = folder.list_folder(user_path(options.data)).only({dataset.files[i] for i in chosen})
+        return np.asarray(folder.read_folder(listing, wanted.form, reading, extraction).samples)
+    return _extracted(load_named_pixels(options, wanted)[chosen], extraction, reading.poll)
+
+
+def load_named_pixels(options: DataOptions, wanted: PictureFormat) -> NDArray[np.uint8]:
+    """The pictures (N, C, H, W) of a named set as `load_in_format` takes them."""
+    source = named.load_named(options.data, data_root=options.data_root, offline=options.offline)
+    return np.asarray(in_channels(source.samples, wanted.channels), np.uint8)
+
+
+def check_pictures(options: DataOptions, reader: str) -> None:
+    """Refuse tables, and options about them, for a network that reads pictures. Raises InputError."""
+    if kind_of(options.data) == "table":
+        raise InputError("--data", f"{options.data} is a table, and {reader} needs pictures", "use train-mlp")
+    for name in ("target", "categorical"):
+        if getattr(options, name):
+            raise InputError(f"--{name}", f"is about tables, and {reader} needs pictures", "drop it, or use train-mlp")
+
+
+def in_channels(samples: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
+    """Grey pictures (N, 1, H, W) as coloured ones where those are asked for; others as they are."""
+    return np.repeat(samples, channels, axis=1) if samples.shape[1] == 1 < channels else samples
 
 
 def load_for_model(data: str, options: SourceOptions, sample_format: SampleFormat, *, threads: int) -> DataSet:
@@ -61,9 +125,8 @@ def load_for_model(data: str, options: SourceOptions, sample_format: SampleForma
     if kind == "named":
         return _named_for_model(data, options, sample_format)
     listing = folder.list_folder(user_path(data))
-    shape = folder.PictureShape(sample_format.channels, sample_format.height, sample_format.width, sample_format.resize)
     source = folder.read_folder(
-        listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=options.max_pixels
+        listing, sample_format.form, Reading(threads, options.max_pixels, skip_bad=options.skip_bad)
     )
     return _dataset(source, source.parts, sample_format, source.fingerprint)
 
@@ -94,8 +157,7 @@ def _training_pictures(options: DataOptions, kind: Kind, seed: int, threads: int
         fingerprint = f"named:{options.data}"
     else:
         listing, shape = _listed(options)
-        limit = options.max_pixels
-        source = folder.read_folder(listing, shape, threads=threads, skip_bad=options.skip_bad, max_pixels=limit)
+        source = folder.read_folder(listing, shape, Reading(threads, options.max_pixels, skip_bad=options.skip_bad))
         fingerprint = source.fingerprint
     parts = _split(source, options, seed)
     channels, height, width = source.samples.shape[1:]
@@ -117,7 +179,20 @@ def picture_form(options: DataOptions) -> tuple[tuple[int, int, int], int]:
     return (channels, height, width), len(source.classes)
 
 
-def _listed(options: DataOptions) -> tuple[folder.Listing, folder.PictureShape]:
+def _extracted(samples: NDArray[np.generic], extraction: Extraction, poll: Callable[[], None]) -> NDArray[np.float32]:
+    """Features of pictures in memory."""
+    rows = np.empty((len(samples), extraction.width), np.float32)
+    with output.progress("pictures") as bar:
+        for start in range(0, len(samples), extraction.batch):
+            poll()
+            pixels = np.asarray(samples[start : start + extraction.batch], np.uint8)
+            numbers = [f"{start + i:x}" for i in range(len(pixels))]
+            rows[start : start + len(pixels)] = extraction.run(pixels, numbers)
+            bar.update((start + len(pixels)) / len(samples))
+    return rows
+
+
+def _listed(options: DataOptions) -> tuple[folder.Listing, PictureShape]:
     """A folder's pictures and their form."""
     listing = folder.list_folder(user_path(options.data))
     _check_classes(str(listing.root), listing.classes)
@@ -149,6 +224,7 @@ def _table_for_model(path: Path, sample_format: TableFormat) -> DataSet:
 
 def _named_for_model(data: str, options: SourceOptions, sample_format: PictureFormat) -> DataSet:
     source = named.load_named(data, data_root=options.data_root, offline=options.offline)
+    source = replace(source, samples=in_channels(source.samples, sample_format.channels))
     have, need = ("x".join(map(str, shape)) for shape in (source.samples.shape[1:], sample_format.shape))
     if have != need:
         raise InputError("--data", f"{data} has pictures of {have}, the model needs {need}", "give matching data")
@@ -183,6 +259,13 @@ def _split(source: Source, options: DataOptions, seed: int) -> dict[str, NDArray
 def _check_classes(name: str, classes: tuple[str, ...]) -> None:
     if len(classes) < 2:  # noqa: PLR2004  # nothing to tell apart
         raise InputError("--data", f"{name} has only one class, '{classes[0]}'", "give two or more")
+
+
+def _limited(dataset: DataSet, options: DataOptions, seed: int) -> DataSet:
+    """The data of a run, checked, with no more training samples than asked for."""
+    _check_trainable(dataset)
+    train = limited(dataset.parts["train"], dataset.labels, options.limit, seed)
+    return replace(dataset, parts=dataset.parts | {"train": train})
 
 
 def _check_trainable(dataset: DataSet) -> None:

@@ -48,6 +48,14 @@ def hold_out(indices: Indices, labels: NDArray[np.int64], fraction: float, seed:
     return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))
 
 
+def stratified_folds(indices: Indices, labels: NDArray[np.int64], count: int, seed: int) -> list[Indices]:
+    """Split `indices` into `count` parts of nearly equal size, each class spread evenly; all sorted."""
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(indices)
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return [np.sort(by_class[start::count]) for start in range(count)]
+
+
 def limited(indices: Indices, labels: NDArray[np.int64], limit: int | None, seed: int) -> Indices:
     """At most `limit` of `indices`, stratified."""
     if limit is None or limit >= len(indices):

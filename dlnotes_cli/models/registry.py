@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
+from dlnotes_cli.models.backbones import BackboneConfig, build_backbone
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 
@@ -23,6 +24,7 @@ class Entry:
 REGISTRY: dict[str, Entry] = {
     "mlp": Entry("classifier", MlpConfig, build_mlp),
     "cnn": Entry("classifier", CnnConfig, build_cnn),
+    "backbone": Entry("classifier", BackboneConfig, build_backbone),
 }
 
 CLASSIFIERS = tuple(name for name, entry in REGISTRY.items() if entry.purpose == "classifier")
@@ -50,8 +52,8 @@ def config_to_json(config: Any) -> dict[str, Any]:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable parameters."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    """Parameters of a network, whether they are trained or frozen."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _checked(key: str, value: Any, entry: Entry) -> Any:

@@ -10,22 +10,22 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from dlnotes_cli import __version__, files, output, plots
+from dlnotes_cli import files, output, plots
 from dlnotes_cli.configs.groups import ClassifierConfig
 from dlnotes_cli.configs.recipes import Length, given, with_length, with_recipe
 from dlnotes_cli.data.augment import Augmenter
 from dlnotes_cli.data.augment_words import is_flippable, parse_augment
 from dlnotes_cli.data.batches import Part, Scaler, batch_bounds, epoch_order, parts_on
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.formats import format_to_json
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.mix import Mixer
 from dlnotes_cli.device import Machine, choose_device, choose_machine, default_threads, free_memory
 from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
-from dlnotes_cli.models.registry import build, build_empty, config_to_json, count_parameters
+from dlnotes_cli.models.registry import build, build_empty, config_to_json
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
+from dlnotes_cli.tasks.record import Record, TrainingResult, check_gate, timing_fields
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.batch_size import LARGEST, largest_batch, step_memory
 from dlnotes_cli.training.checkpoint import BYTES_SPARE, read_tensors, write_tensors
@@ -40,6 +40,10 @@ from dlnotes_cli.training.state import restore_state, save_state
 AnyConfig = TypeVar("AnyConfig", bound=ClassifierConfig)
 
 
+def _load(config: ClassifierConfig) -> DataSet:
+    return load_training_data(config, seed=config.seed, threads=config.threads or default_threads())
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What a command adds to the training of a classifier: its network and the defaults that suit it."""
@@ -50,25 +54,24 @@ class Architecture:
     initialise: Callable[[nn.Module, Any, DataSet], None]
     bf16_pays: Callable[[Any, int], bool]  # configuration and batch size to the fixed rule
     length: Length
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """The outcome of a training run; `fields` is what result.json and `--json` show."""
-
-    fields: dict[str, Any]
-
-    @property
-    def test_accuracy(self) -> float | None:
-        """Accuracy on the test part, where there is one."""
-        test = self.fields["test"]
-        return None if test is None else float(test["accuracy"])
+    load: Callable[[Any], DataSet] = _load  # options to data: some networks ask for a form of their own
+    unfreeze: Callable[[nn.Module, int], None] | None = None  # which weights an epoch trains, counted from 1
+    lr_factor: Callable[[nn.Module], dict[str, float]] | None = None  # by parameter name, where layers differ
+    details: Callable[[nn.Module], dict[str, Any]] = lambda _network: {}  # what the result says besides
 
 
 class ClassifierJob:
     """A network, its data and its objective, as the training loop sees them."""
 
-    def __init__(self, config: ClassifierConfig, network: nn.Module, dataset: DataSet, machine: Machine) -> None:
+    def __init__(
+        self,
+        config: ClassifierConfig,
+        network: nn.Module,
+        dataset: DataSet,
+        machine: Machine,
+        unfreeze: Callable[[nn.Module, int], None] | None = None,
+    ) -> None:
+        self._unfreeze = unfreeze
         self.network, self.machine, self.classes = network, machine, dataset.classes
         self.parts = parts_on(dataset, machine.device)
         self.scaler = Scaler(dataset.format, machine.device)
@@ -82,7 +85,9 @@ class ClassifierJob:
         self.steps_per_epoch = len(self._bounds)
 
     def start_epoch(self, epoch: int) -> None:
-        """Draw the epoch's order."""
+        """Draw the epoch's order, and thaw what it trains."""
+        if self._unfreeze is not None:
+            self._unfreeze(self.network, epoch)
         self._epoch, self._order = epoch, epoch_order(self._train.indices, self._seed, epoch)
 
     def step(self, index: int) -> StepOutcome:
@@ -120,8 +125,8 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     config = with_recipe(config, architecture.recipe(config))
     folder = RunFolder(config)
     choose_device(config.device)
-    dataset = load_training_data(config, seed=config.seed, threads=config.threads or default_threads())
-    _check_gate(config, dataset)
+    dataset = architecture.load(config)
+    check_gate(config, dataset)
     data_s = time.monotonic() - started
     if config.batch_size == 0:
         config = replace(config, batch_size=_automatic_batch(config, architecture, dataset))
@@ -135,11 +140,20 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     seed_everything(config.seed)
     network = build(architecture.name, model_config)
     architecture.initialise(network, config, dataset)
-    job = ClassifierJob(config, network.to(machine.device), dataset, machine)
-    record = _Record(config, architecture.name, config_to_json(model_config), dataset, machine, network)
+    job = ClassifierJob(config, network.to(machine.device), dataset, machine, architecture.unfreeze)
+    record = Record(
+        config,
+        architecture.name,
+        config_to_json(model_config),
+        dataset,
+        machine,
+        network,
+        architecture.details(network),
+    )
     record.announce()
     with StopRequest() as stop, folder:
-        run = _Run(config, folder, job, record, stop)
+        factors = architecture.lr_factor(network) if architecture.lr_factor else {}
+        run = _Run(config, folder, job, record, stop, factors)
         stored = run.take_up()
         if stored is not None:
             return TrainingResult(stored)
@@ -158,10 +172,16 @@ class _Run:
     """One training run in its folder: taken up, saved, stopped and finished."""
 
     def __init__(
-        self, config: ClassifierConfig, folder: RunFolder, job: ClassifierJob, record: "_Record", stop: StopRequest
+        self,
+        config: ClassifierConfig,
+        folder: RunFolder,
+        job: ClassifierJob,
+        record: Record,
+        stop: StopRequest,
+        factors: dict[str, float],
     ) -> None:
         self.config, self.folder, self.job, self.record, self.stop = config, folder, job, record, stop
-        self.trainer = _make_trainer(config, job, save=self.save, poll=stop.poll)
+        self.trainer = _make_trainer(config, job, factors, save=self.save, poll=stop.poll)
         self._saved_best: int | None = None
 
     def take_up(self) -> dict[str, Any] | None:
@@ -205,8 +225,13 @@ class _Run:
         final = job.evaluate(part, self.stop.poll)
         pictures = self._draw(final, part)
         timing |= {"train_s": trainer.position.elapsed_s, "eval_s": time.monotonic() - tested}
-        fields = self.record.result(trainer, final if part == "test" else None) | {
-            "timing": _timing(timing, trainer.position.samples_seen, started),
+        fields = self.record.result(
+            trainer.position.history,
+            trainer.position.best_epoch or 0,
+            trainer.position.step,
+            final if part == "test" else None,
+        ) | {
+            "timing": timing_fields(timing, trainer.position.samples_seen, started),
             "out": str(self.folder.path),
             "model_file": str(self.folder.file(run_folder.MODEL)),
             "pictures": [str(path) for path in pictures],
@@ -254,81 +279,6 @@ class _Run:
         return [path, *draw_evaluation(self.folder.path, final, viewed)]
 
 
-class _Record:
-    """What is written down of a run: in its model file, its state and its result."""
-
-    def __init__(
-        self,
-        config: ClassifierConfig,
-        name: str,
-        configuration: dict[str, Any],
-        dataset: DataSet,
-        machine: Machine,
-        network: nn.Module,
-    ) -> None:
-        self.config, self.dataset, self.machine = config, dataset, machine
-        self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
-
-    def announce(self) -> None:
-        """Say on stderr what is about to run."""
-        counts = ", ".join(f"{count:,} {part}" for part, count in self.dataset.counts.items())
-        output.note(f"data   {self.dataset.name}: {counts}; {len(self.dataset.classes)} classes")
-        output.note(f"model  {self.model['name']}, {self.model['parameters']:,} parameters")
-        machine = self.machine
-        output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
-        if given(self.config.batch_size) > self.dataset.counts["train"]:
-            output.note(f"note   the batch shrinks to the {self.dataset.counts['train']} training samples there are")
-
-    def identity(self) -> dict[str, Any]:
-        """What makes this network usable and this run known."""
-        return {
-            "model": self.model["name"],
-            "configuration": self.model["configuration"],
-            "classes": list(self.dataset.classes),
-            "format": format_to_json(self.dataset.format),
-            "data": {
-                "name": self.config.data,
-                "fingerprint": self.dataset.fingerprint,
-                "val_split": self.config.val_split,
-                "test_split": self.config.test_split,
-            },
-            "seed": self.config.seed,
-            "precision": self.machine.precision,
-            "versions": {"dlnotes": __version__, "torch": torch.__version__},
-        }
-
-    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
-        """The card of the model file of one epoch."""
-        return self.identity() | {
-            "kind": "model",
-            "epoch": epoch["epoch"],
-            "metrics": {"validation": epoch["validation"]},
-        }
-
-    def result(self, trainer: Trainer, test: Evaluation | None) -> dict[str, Any]:
-        """The part of the result that the run's outcome decides."""
-        position = trainer.position
-        best = position.best_epoch or 0
-        return {
-            "version": __version__,
-            "seed": self.config.seed,
-            **self.machine.as_json(),
-            "data": {
-                "name": self.config.data,
-                "classes": list(self.dataset.classes),
-                "counts": self.dataset.counts,
-                "skipped": len(self.dataset.bad_files),
-            },
-            "model": self.model,
-            "epochs": len(position.history),
-            "best_epoch": best,
-            "steps": position.step,
-            "train": position.history[best - 1]["train"],
-            "validation": position.history[best - 1]["validation"],
-            "test": None if test is None else test.as_json(),
-        }
-
-
 def _automatic_batch(config: ClassifierConfig, architecture: Architecture, dataset: DataSet) -> int | None:
     """As many samples as a GPU's memory takes; on other devices nothing, which leaves the choice to the recipe."""
     device = choose_device(config.device)
@@ -350,7 +300,12 @@ def _make_objective(config: ClassifierConfig, network: nn.Module, train: Part, c
 
 
 def _make_trainer(
-    config: ClassifierConfig, job: ClassifierJob, *, save: Callable[[Trainer], None], poll: Callable[[], None]
+    config: ClassifierConfig,
+    job: ClassifierJob,
+    factors: dict[str, float],
+    *,
+    save: Callable[[Trainer], None],
+    poll: Callable[[], None],
 ) -> Trainer:
     options = OptimizerOptions(
         given(config.optimizer), given(config.lr), given(config.momentum), given(config.weight_decay)
@@ -359,14 +314,9 @@ def _make_trainer(
     limits = [config.max_steps, config.epochs and config.epochs * job.steps_per_epoch]
     limit = min((n for n in limits if n is not None), default=None)
     return Trainer(
-        job, make_optimizer(job.network, options), schedule, Horizon(schedule, limit, config.time_budget),
+        job, make_optimizer(job.network, options, factors), schedule, Horizon(schedule, limit, config.time_budget),
         LoopOptions(options.lr, config.grad_clip, config.patience, given(config.ema)), save=save, poll=poll,
     )  # fmt: skip
-
-
-def _check_gate(config: ClassifierConfig, dataset: DataSet) -> None:
-    if config.min_accuracy is not None and "test" not in dataset.parts:
-        raise InputError("--min-accuracy", f"{dataset.name} has no test part", "add one, or drop the option")
 
 
 def _check_batches(config: ClassifierConfig, name: str, model_config: Any, dataset: DataSet) -> None:
@@ -382,9 +332,3 @@ def _check_batches(config: ClassifierConfig, name: str, model_config: Any, datas
         what = "a batch of one sample has no variance for batch norm"
         place, fix = ("--batch-size", "give 2 or more") if count > 1 else ("--data", "train on more samples")
         raise InputError(place, what, fix) from error
-
-
-def _timing(timing: dict[str, float], samples: int, started: float) -> dict[str, float]:
-    per_s = samples / timing["train_s"] if timing["train_s"] else 0.0
-    total = {"total_s": time.monotonic() - started, "samples_per_s": per_s}
-    return {name: round(value, 3) for name, value in (timing | total).items()}

@@ -12,6 +12,7 @@ from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig
 from dlnotes_cli.data import folder, named, table
 from dlnotes_cli.data.dataset import Source
 from dlnotes_cli.data.decode import Header, decode_all, decode_picture, read_header
+from dlnotes_cli.data.formats import PictureShape
 from dlnotes_cli.data.load import kind_of, pixel_statistics
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.errors import DlnotesError, InputError
@@ -67,10 +68,10 @@ def _named_info(config: DataInfoConfig) -> dict[str, Any]:
 
 def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
     listing = folder.list_folder(Path(config.data).expanduser())
-    limit = config.max_pixels
+    shape, limit = PictureShape(3, _LOOKED_AT, _LOOKED_AT, "squash"), config.max_pixels
 
     def measure(path: Path) -> tuple[Header, NDArray[np.uint8]]:
-        return read_header(path, limit), decode_picture(path, 3, (_LOOKED_AT, _LOOKED_AT), "squash", limit)
+        return read_header(path, limit), decode_picture(path, shape, limit)
 
     measured = decode_all(listing.files, measure, threads=config.threads or default_threads(), skip_bad=True)
     bad = {listing.files[i]: error for i, error in enumerate(measured) if isinstance(error, DlnotesError)}

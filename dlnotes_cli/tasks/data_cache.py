@@ -15,7 +15,8 @@ class CachedFolder:
 
     folder: str | None
     pictures: int
-    shape: tuple[int, int, int] | None  # (C, H, W)
+    form: str  # 3x32x32-crop of pixels, or what made the features
+    shape: tuple[int, ...] | None  # of a sample: (C, H, W) of pixels, (F,) of features
     bytes: int
     last_used: str  # ISO 8601
     path: str
@@ -26,7 +27,7 @@ class CachedFolder:
 
 
 def list_cache() -> list[CachedFolder]:
-    """Everything in the cache of decoded pictures, the last used first."""
+    """Everything in the cache of decoded pictures and their features, the last used first."""
     return [_described(entry) for entry in cache.entries()]
 
 
@@ -47,6 +48,7 @@ def clear_cache(config: CacheClearConfig) -> list[CachedFolder]:
 def _described(entry: cache.Entry) -> CachedFolder:
     index = entry.read()
     used = datetime.fromtimestamp(entry.last_used(), UTC).isoformat(timespec="seconds")
+    form, size, path = entry.path.name, entry.bytes(), str(entry.path)
     if index is None:
-        return CachedFolder(None, 0, None, entry.bytes(), used, str(entry.path))
-    return CachedFolder(index.root, len(index.names), index.shape, entry.bytes(), used, str(entry.path))
+        return CachedFolder(None, 0, form, None, size, used, path)
+    return CachedFolder(index.root, len(index.names), form, index.shape, size, used, path)

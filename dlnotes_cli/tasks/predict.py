@@ -83,11 +83,8 @@ class Predictor:
             yield from self._answers(batch)
 
     def _pictures(self, sample_format: PictureFormat) -> Iterator[_Batch]:
-        size = (sample_format.height, sample_format.width)
-
         def decode(path: Path) -> NDArray[np.uint8]:
-            limit = self._config.max_pixels
-            return decode_picture(path, sample_format.channels, size, sample_format.resize, limit)
+            return decode_picture(path, sample_format.form, self._config.max_pixels)
 
         threads = self._config.threads or default_threads()
         for start in range(0, len(self.paths), _CHUNK):

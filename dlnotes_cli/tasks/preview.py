@@ -92,8 +92,7 @@ def _from_folder(config: DataPreviewConfig) -> _Shown:
     pictures: dict[int, NDArray[np.uint8]] = {}
     for index in _chosen(part, labels, config).tolist():
         try:
-            size = (shape.height, shape.width)
-            pictures[index] = decode_picture(listing.files[index], shape.channels, size, shape.resize, limit)
+            pictures[index] = decode_picture(listing.files[index], shape, limit)
         except InputError as error:
             if not config.skip_bad:
                 raise

@@ -10,7 +10,7 @@ from dlnotes_cli.configs.recipes import BEST_CNN, BY_ARCH, CNN_LENGTH, LR_WITHOU
 from dlnotes_cli.configs.train_cnn import Arch, TrainCnnConfig
 from dlnotes_cli.data.batches import Scaler
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import kind_of, picture_form
+from dlnotes_cli.data.load import check_pictures, picture_form
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialise, whiten
 from dlnotes_cli.models.registry import build_empty, config_to_json
@@ -18,8 +18,9 @@ from dlnotes_cli.shapes.classifiers import NETWORKS, Form
 from dlnotes_cli.shapes.layer import Shape, dims
 from dlnotes_cli.shapes.parser import parse_layers
 from dlnotes_cli.shapes.stack import trace
-from dlnotes_cli.tasks.classifier import Architecture, TrainingResult, train_classifier
+from dlnotes_cli.tasks.classifier import Architecture, train_classifier
 from dlnotes_cli.tasks.conv_shape import read_layers
+from dlnotes_cli.tasks.record import TrainingResult
 
 _NETWORK = ("arch", "width", "dropout", "batch_norm")  # options that --layers replaces
 _LOOKED_AT = 2000  # pictures, for the statistics of their patches
@@ -42,13 +43,7 @@ def network_of(config: TrainCnnConfig) -> ConvShapeConfig:
 
 def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
     """Options that fit together, `layers` as text."""
-    if kind_of(config.data) == "table":
-        raise InputError("--data", f"{config.data} is a table, and convolutions need pictures", "use train-mlp")
-    for name in ("target", "categorical"):
-        if getattr(config, name):
-            raise InputError(
-                f"--{name}", "is about tables, and convolutions need pictures", "drop it, or use train-mlp"
-            )
+    check_pictures(config, "a convolutional network")
     if config.layers is None:
         return config
     for name in _NETWORK:

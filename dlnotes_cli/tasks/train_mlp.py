@@ -10,7 +10,8 @@ from dlnotes_cli.configs.train_mlp import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import kind_of
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialise
-from dlnotes_cli.tasks.classifier import Architecture, TrainingResult, train_classifier
+from dlnotes_cli.tasks.classifier import Architecture, train_classifier
+from dlnotes_cli.tasks.record import TrainingResult
 
 
 def train_mlp(config: TrainMlpConfig) -> TrainingResult:

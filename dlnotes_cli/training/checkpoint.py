@@ -112,7 +112,8 @@ def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, 
         if have != need:
             what = f"tensor {name}: shape {have} in the file, {need} in the network"
             raise InputError(path, what, "train the model again")
-    network.load_state_dict(tensors, strict=True, assign=assign)
+    expected.update(tensors)  # which keeps the versions of the layers, for which some of torchvision's ask
+    network.load_state_dict(expected, strict=True, assign=assign)
 
 
 def _read_start(stream: IO[bytes]) -> bytes:

@@ -161,14 +161,14 @@ class Trainer:
         return patience is not None and len(position.history) - (position.best_epoch or 0) >= patience
 
     def _start_epoch(self) -> None:
-        self.job.network.train()
         self.job.start_epoch(self.position.epoch)
+        self.job.network.train()
 
     def _step(self) -> None:
         position = self.position
         lr = self._options.lr * self.schedule.factor(position.step, self.horizon.total)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_factor", 1.0)
         outcome = self.job.step(position.step_in_epoch)
         self.optimizer.zero_grad(set_to_none=True)
         self._check_finite(float(outcome.objective.detach()), "loss")
@@ -196,7 +196,7 @@ class Trainer:
         entry = {
             "epoch": position.epoch,
             "step": position.step,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": max(group["lr"] for group in self.optimizer.param_groups),
             "train": position.tally.means(),
             "validation": scores,
         }

@@ -15,11 +15,12 @@ from dlnotes_cli.data.augment_words import is_flippable
 from dlnotes_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from dlnotes_cli.data.batches import Part, Scaler
+    from dlnotes_cli.data.batches import Part
     from dlnotes_cli.data.formats import SampleFormat
     from dlnotes_cli.device import Machine
 
-BATCH = 1024  # samples in a forward pass without gradients
+_BATCH = 1024  # samples in a forward pass without gradients
+_NUMBERS = 1 << 22  # in the samples of such a pass: of large pictures fewer go in
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,16 @@ class Evaluation:
         return {"loss": self.loss, "accuracy": self.accuracy, "samples": self.samples}
 
 
+def forward_batch(shape: Sequence[int]) -> int:
+    """How many samples of `shape` go through a network at once where no gradients are kept."""
+    return max(1, min(_BATCH, _NUMBERS // math.prod(shape)))
+
+
 @torch.no_grad()
 def evaluate(
     network: nn.Module,
     part: "Part",
-    scaler: "Scaler",
+    scaler: Callable[[Tensor], Tensor],
     machine: "Machine",
     *,
     classes: int,
@@ -96,7 +102,7 @@ def evaluate(
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=part.indices.device)
     within = dict.fromkeys(top, 0)
     try:
-        for samples, labels in part.in_order(BATCH):
+        for samples, labels in part.in_order(forward_batch(part.samples.shape[1:])):
             poll()
             logits = predict_logits(network, scaler(samples), machine)
             loss += F.cross_entropy(logits, labels, reduction="sum").double()

@@ -1,5 +1,6 @@
 """From the words of a recipe to PyTorch objects: the optimiser and the loss."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -23,14 +24,22 @@ class OptimizerOptions:
     weight_decay: float
 
 
-def make_optimizer(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
-    """The optimiser of a network; only weight matrices decay, never biases or normalisation."""
-    decayed, free = split_parameters(network)
+def make_optimizer(
+    network: nn.Module, options: OptimizerOptions, lr_factors: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
+    """The optimiser of a network; only weight matrices decay, never biases or normalisation.
+
+    `lr_factors` gives parameters, by name, a learning rate of their own; the loop multiplies by a group's `lr_factor`.
+    """
+    members: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            key = parameter.ndim > 1, (lr_factors or {}).get(name, 1.0)
+            members.setdefault(key, []).append(parameter)
     groups = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": free, "weight_decay": 0.0},
+        {"params": members[key], "weight_decay": options.weight_decay if key[0] else 0.0, "lr_factor": key[1]}
+        for key in sorted(members, reverse=True)
     ]
-    groups = [group for group in groups if group["params"]]
     if options.name == "sgd":
         return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=True)
     kind = torch.optim.Adam if options.name == "adam" else torch.optim.AdamW

@@ -19,7 +19,9 @@ from dlnotes_cli.data import cache, folder, pixels
 from dlnotes_cli.data.cache import Entry, Index
 from dlnotes_cli.data.dataset import Source
 from dlnotes_cli.data.decode import Header, decode_picture, decode_stream, read_header
-from dlnotes_cli.data.folder import PictureShape, choose_shape, list_folder, read_folder
+from dlnotes_cli.data.folder import choose_shape, list_folder, read_folder
+from dlnotes_cli.data.formats import PictureShape
+from dlnotes_cli.data.pixels import Reading
 from dlnotes_cli.errors import InputError, UnfinishedError
 
 SHAPE = PictureShape(3, 6, 8, "crop")
@@ -62,21 +64,18 @@ def root(tmp_path: Path) -> Path:
 
 
 def read(root: Path, shape: PictureShape = SHAPE, *, skip_bad: bool = False, max_pixels: int = MAX_PIXELS) -> Source:
-    return read_folder(list_folder(root), shape, threads=2, skip_bad=skip_bad, max_pixels=max_pixels)
+    return read_folder(list_folder(root), shape, Reading(2, max_pixels, skip_bad=skip_bad))
 
 
 def assert_true(source: Source, shape: PictureShape = SHAPE) -> None:
     """Each sample is what decoding its file alone gives."""
     assert len(source.samples) == len(source.files)
     for sample, name in zip(source.samples, source.files, strict=True):
-        size = (shape.height, shape.width)
-        np.testing.assert_array_equal(
-            sample, decode_picture(Path(name), shape.channels, size, shape.resize, MAX_PIXELS)
-        )
+        np.testing.assert_array_equal(sample, decode_picture(Path(name), shape, MAX_PIXELS))
 
 
 def entry_of(root: Path, shape: PictureShape = SHAPE) -> Entry:
-    return Entry.of(root, shape)
+    return Entry.of(root, str(shape))
 
 
 def samples_file(root: Path) -> Path:
@@ -243,10 +242,10 @@ def test_a_picture_that_goes_or_changes_after_the_scan_is_named(root: Path) -> N
     listing = list_folder(root)
     draw(root / "a" / "02.jpg", 77, when=LONG_AGO + 9)
     with pytest.raises(InputError, match=r"a/02.jpg: changed while the folder was read; run again"):
-        read_folder(listing, SHAPE, threads=1, skip_bad=False, max_pixels=MAX_PIXELS)
+        read_folder(listing, SHAPE, Reading(1, MAX_PIXELS))
     (root / "a" / "02.jpg").unlink()
     with pytest.raises(InputError, match=r"a/02.jpg: no such file"):
-        read_folder(listing, SHAPE, threads=1, skip_bad=False, max_pixels=MAX_PIXELS)
+        read_folder(listing, SHAPE, Reading(1, MAX_PIXELS))
     assert cache.entries() == []
 
 
@@ -437,7 +436,7 @@ def test_two_at_once_decode_once_and_both_are_right(root: Path, decoded: list[st
 def test_what_another_process_decoded_meanwhile_is_taken_over(root: Path, decoded: list[str]) -> None:
     touched = root / "a" / "02.jpg"
     os.utime(touched, (LONG_AGO + 5, LONG_AGO + 5))
-    work = pixels._Work(list_folder(root), SHAPE, pixels.Reading(1, MAX_PIXELS, skip_bad=False))
+    work = pixels._Work(list_folder(root), SHAPE, Reading(1, MAX_PIXELS), None)
     assert work.from_cache() is None
     os.utime(touched, (LONG_AGO, LONG_AGO))
     read(root)
@@ -461,7 +460,7 @@ def test_without_locks_two_at_once_are_right_all_the_same(root: Path, monkeypatc
     def work() -> None:
         listing = list_folder(root)
         start.wait()
-        found.append(read_folder(listing, SHAPE, threads=2, skip_bad=False, max_pixels=MAX_PIXELS))
+        found.append(read_folder(listing, SHAPE, Reading(2, MAX_PIXELS)))
 
     workers = [threading.Thread(target=work) for _ in range(2)]
     for worker in workers:
@@ -541,6 +540,8 @@ def test_other_files_in_the_cache_are_no_entries(root: Path, home: Path) -> None
 def test_an_index_survives_its_file() -> None:
     headers = (Header(3, 4, is_gray=True), Header(5, 6, is_gray=False), Header(3, 4, is_gray=True))
     names = ("a/1.png", os.fsdecode(b"\xff/\xfe.png"), "new\nline")
-    index = Index("/r", (3, 2, 1), "samples-1", names, (1, 2, 3), (-1, 10**18, 5), (7, 8, 9), ("a", "b", "c"), headers)
+    index = Index(
+        "/r", (3, 2, 1), "uint8", "samples-1", names, (1, 2, 3), (-1, 10**18, 5), (7, 8, 9), ("a", "b", "c"), headers
+    )
     assert Index.from_json(index.to_json()) == index
     assert index.bytes == 18

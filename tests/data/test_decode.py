@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from dlnotes_cli.configs.common import MAX_PIXELS
 from dlnotes_cli.data import decode
 from dlnotes_cli.data.decode import decode_all, decode_picture, read_header
-from dlnotes_cli.data.formats import Resize
+from dlnotes_cli.data.formats import PictureShape, Resize
 from dlnotes_cli.errors import InputError
 
 Pixels = NDArray[np.uint8]
@@ -33,7 +33,7 @@ ORIENTATION = 0x0112
 
 def read(path: Path, channels: int = 3, size: tuple[int, int] = (HEIGHT, WIDTH), resize: Resize = "crop") -> Pixels:
     """Decoded as (H, W, C), or (H, W) for one channel."""
-    pixels = decode_picture(path, channels, size, resize, MAX_PIXELS)
+    pixels = decode_picture(path, PictureShape(channels, *size, resize), MAX_PIXELS)
     assert pixels.dtype == np.uint8
     assert pixels.shape == (channels, *size)
     return pixels.transpose(1, 2, 0).squeeze()
@@ -260,7 +260,9 @@ def test_crop_keeps_the_middle(height: int, width: int, size: tuple[int, int], t
     scale = min(height / size[0], width / size[1])
     top, left = (height - size[0] * scale) / 2, (width - size[1] * scale) / 2
     expected = resampled(pixels, (top, height - top, left, width - left), size)
-    found = decode_picture(saved(tmp_path / "a.png", pixels), 3, size, "crop", MAX_PIXELS).transpose(1, 2, 0)
+    found = decode_picture(saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "crop"), MAX_PIXELS).transpose(
+        1, 2, 0
+    )
     assert np.abs(found - expected).max() <= 1.1
 
 
@@ -269,7 +271,9 @@ def test_crop_keeps_the_middle(height: int, width: int, size: tuple[int, int], t
 def test_squash_takes_all_of_it(height: int, width: int, size: tuple[int, int], tmp_path: Path) -> None:
     pixels = smooth(height, width)
     expected = resampled(pixels, (0, height, 0, width), size)
-    found = decode_picture(saved(tmp_path / "a.png", pixels), 3, size, "squash", MAX_PIXELS).transpose(1, 2, 0)
+    found = decode_picture(saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "squash"), MAX_PIXELS).transpose(
+        1, 2, 0
+    )
     assert np.abs(found - expected).max() <= 4  # a coarse reduction comes first
 
 
@@ -284,7 +288,9 @@ def test_letterbox_keeps_the_proportions_between_black_bars(
     top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     expected = np.zeros((*size, 3))
     expected[top : top + inner[0], left : left + inner[1]] = resampled(pixels, (0, height, 0, width), inner)
-    found = decode_picture(saved(tmp_path / "a.png", pixels), 3, size, "letterbox", MAX_PIXELS).transpose(1, 2, 0)
+    found = decode_picture(
+        saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "letterbox"), MAX_PIXELS
+    ).transpose(1, 2, 0)
     assert np.abs(found - expected).max() <= 1.1
 
 
@@ -312,14 +318,13 @@ def test_a_jpeg_is_never_drafted_to_less_than_asked(
     monkeypatch.setattr(decode, "_resized", note)
     details: dict[str, Any] = {"quality": 95, "exif": oriented(orientation)}
     path = saved(tmp_path / "a.jpg", smooth(*shape), **details)
-    found = decode_picture(path, 3, size, "crop", MAX_PIXELS)
+    found = decode_picture(path, PictureShape(3, *size, "crop"), MAX_PIXELS)
     upright = shape if orientation == 1 else shape[::-1]
     for have, original, need in zip(drafted[0], upright, size, strict=True):
         assert have >= min(original, need)
         assert have in {math.ceil(original / factor) for factor in (1, 2, 4, 8)}
-    whole = decode_picture(
-        saved(tmp_path / "a.png", Image.open(path), exif=oriented(orientation)), 3, size, "crop", MAX_PIXELS
-    )
+    png = saved(tmp_path / "a.png", Image.open(path), exif=oriented(orientation))
+    whole = decode_picture(png, PictureShape(3, *size, "crop"), MAX_PIXELS)
     assert np.abs(found.astype(int) - whole).mean() < 4
 
 
@@ -336,7 +341,7 @@ Look = Callable[[Path, int], object]
 
 
 def decoded(path: Path, max_pixels: int) -> Pixels:
-    return decode_picture(path, 3, (8, 8), "letterbox", max_pixels)
+    return decode_picture(path, PictureShape(3, 8, 8, "letterbox"), max_pixels)
 
 
 def refusal(path: Path, look: Look) -> str:
@@ -376,7 +381,7 @@ def test_a_truncated_picture_is_said_to_be_truncated(sort: str, part: float, tmp
     path = tmp_path / "cut.png"
     path.write_bytes(WHOLE[sort][: int(len(WHOLE[sort]) * part)])
     with pytest.raises(InputError, match=r"cut.png: image is truncated; remove it or pass --skip-bad"):
-        decode_picture(path, 3, (60, 80), "crop", MAX_PIXELS)
+        decode_picture(path, PictureShape(3, 60, 80, "crop"), MAX_PIXELS)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # see test_pillow_warns_of_nothing
@@ -462,9 +467,9 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
 
 def test_the_limit_is_on_pixels_and_inclusive(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", COLORS)
-    assert decode_picture(path, 3, (4, 4), "crop", HEIGHT * WIDTH).shape == (3, 4, 4)
+    assert decode_picture(path, PictureShape(3, 4, 4, "crop"), HEIGHT * WIDTH).shape == (3, 4, 4)
     with pytest.raises(InputError, match="30x20 = 600 pixels, over 599"):
-        decode_picture(path, 3, (4, 4), "crop", HEIGHT * WIDTH - 1)
+        decode_picture(path, PictureShape(3, 4, 4, "crop"), HEIGHT * WIDTH - 1)
 
 
 def test_what_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -496,7 +501,7 @@ def test_many_are_decoded_in_order_and_the_bad_are_their_own_answers(threads: in
         paths[bad].write_bytes(b"no picture")
 
     def look(path: Path) -> Pixels:
-        return decode_picture(path, 1, (2, 2), "crop", MAX_PIXELS)
+        return decode_picture(path, PictureShape(1, 2, 2, "crop"), MAX_PIXELS)
 
     answers = decode_all(paths, look, threads=threads, skip_bad=True)
     for i, answer in enumerate(answers):

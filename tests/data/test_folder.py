@@ -11,7 +11,9 @@ from PIL import Image
 from dlnotes_cli.configs.common import MAX_PIXELS
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.decode import Header, read_header
-from dlnotes_cli.data.folder import Listing, PictureShape, choose_shape, list_folder, read_folder
+from dlnotes_cli.data.folder import Listing, choose_shape, list_folder, read_folder
+from dlnotes_cli.data.formats import PictureShape
+from dlnotes_cli.data.pixels import Reading
 from dlnotes_cli.errors import InputError
 
 
@@ -123,7 +125,7 @@ def test_names_may_hold_anything(tmp_path: Path) -> None:
     put(tmp_path, *names)
     listing = list_folder(tmp_path)
     assert {name for name, _, _ in shown(listing)} == set(names)
-    source = read_folder(listing, PictureShape(1, 3, 4, "crop"), threads=1, skip_bad=False, max_pixels=MAX_PIXELS)
+    source = read_folder(listing, PictureShape(1, 3, 4, "crop"), Reading(1, MAX_PIXELS))
     assert len(source.fingerprint) == 64
     assert (source.samples == 7).all()
 
@@ -169,7 +171,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
 def test_a_fingerprint_stays_when_the_folder_moves_and_changes_with_its_files(tmp_path: Path) -> None:
     def fingerprint(root: Path) -> str:
         shape = PictureShape(1, 3, 4, "crop")
-        return read_folder(list_folder(root), shape, threads=1, skip_bad=False, max_pixels=MAX_PIXELS).fingerprint
+        return read_folder(list_folder(root), shape, Reading(1, MAX_PIXELS)).fingerprint
 
     put(tmp_path / "a", "cat/1.png", "dog/1.png")
     before = fingerprint(tmp_path / "a")
@@ -186,7 +188,7 @@ def test_a_link_that_leads_nowhere_is_a_bad_file(tmp_path: Path, capsys: pytest.
     (tmp_path / "cat" / "2.png").symlink_to(tmp_path / "nowhere")
     listing = list_folder(tmp_path)
     shape = choose_shape(listing, size=None, resize="crop", color=None, max_pixels=MAX_PIXELS)
-    source = read_folder(listing, shape, threads=1, skip_bad=True, max_pixels=MAX_PIXELS)
+    source = read_folder(listing, shape, Reading(1, MAX_PIXELS, skip_bad=True))
     assert len(source.samples) == 2
     assert len(source.fingerprint) == 64
     assert "no such file" in capsys.readouterr().err
@@ -252,7 +254,7 @@ def test_every_picture_is_in_its_place(tmp_path: Path) -> None:
     for i in range(12):
         put(tmp_path, f"{i % 3}/{i:02}.png", color=i)
     listing = list_folder(tmp_path)
-    source = read_folder(listing, PictureShape(1, 3, 4, "crop"), threads=3, skip_bad=False, max_pixels=MAX_PIXELS)
+    source = read_folder(listing, PictureShape(1, 3, 4, "crop"), Reading(3, MAX_PIXELS))
     assert source.name == str(tmp_path)
     assert source.samples.dtype == np.uint8
     assert source.samples.shape == (12, 1, 3, 4)
@@ -277,11 +279,11 @@ SHAPE = PictureShape(1, 3, 4, "crop")
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train/a/2.png: image is truncated; remove it or pass --skip-bad"):
-        read_folder(with_bad(tmp_path), SHAPE, threads=2, skip_bad=False, max_pixels=MAX_PIXELS)
+        read_folder(with_bad(tmp_path), SHAPE, Reading(2, MAX_PIXELS))
 
 
 def test_bad_files_are_skipped_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = read_folder(with_bad(tmp_path), SHAPE, threads=2, skip_bad=True, max_pixels=MAX_PIXELS)
+    source = read_folder(with_bad(tmp_path), SHAPE, Reading(2, MAX_PIXELS, skip_bad=True))
     assert [Path(name).relative_to(tmp_path).as_posix() for name in source.bad_files] == [
         "train/a/2.png",
         "val/b/1.png",
@@ -303,12 +305,12 @@ def test_a_picture_over_the_limit_is_a_bad_file(tmp_path: Path) -> None:
     put(tmp_path, "b/2.png", size=(40, 30))
     listing = list_folder(tmp_path)
     with pytest.raises(InputError, match=r"b/2.png: 40x30 = 1,200 pixels, over 100"):
-        read_folder(listing, SHAPE, threads=1, skip_bad=False, max_pixels=100)
-    assert len(read_folder(listing, SHAPE, threads=1, skip_bad=True, max_pixels=100).samples) == 2
+        read_folder(listing, SHAPE, Reading(1, 100))
+    assert len(read_folder(listing, SHAPE, Reading(1, 100, skip_bad=True)).samples) == 2
 
 
 def test_nothing_but_bad_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").write_text("no picture")
     with pytest.raises(InputError, match=r"--data: .* no picture could be read; check the files"):
-        read_folder(list_folder(tmp_path), SHAPE, threads=1, skip_bad=True, max_pixels=MAX_PIXELS)
+        read_folder(list_folder(tmp_path), SHAPE, Reading(1, MAX_PIXELS, skip_bad=True))

@@ -1,0 +1,118 @@
+"""What is written down of a training run: in its model file, its state and its result."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dlnotes_cli import __version__, output
+from dlnotes_cli.configs.groups import ClassifierConfig
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.formats import format_to_json
+from dlnotes_cli.device import Machine
+from dlnotes_cli.errors import InputError
+from dlnotes_cli.models.registry import count_parameters
+from dlnotes_cli.training.metrics import Evaluation
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The outcome of a training run; `fields` is what result.json and `--json` show."""
+
+    fields: dict[str, Any]
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Accuracy on the test part, where there is one."""
+        test = self.fields["test"]
+        return None if test is None else float(test["accuracy"])
+
+
+class Record:
+    """What is written down of a run: in its model file, its state and its result."""
+
+    def __init__(
+        self,
+        config: ClassifierConfig,
+        name: str,
+        configuration: dict[str, Any],
+        dataset: DataSet,
+        machine: Machine,
+        network: nn.Module,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        self.config, self.dataset, self.machine, self._details = config, dataset, machine, details or {}
+        self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
+
+    def announce(self) -> None:
+        """Say on stderr what is about to run."""
+        counts = ", ".join(f"{count:,} {part}" for part, count in self.dataset.counts.items())
+        output.note(f"data   {self.dataset.name}: {counts}; {len(self.dataset.classes)} classes")
+        output.note(f"model  {self.model['name']}, {self.model['parameters']:,} parameters")
+        machine = self.machine
+        output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
+        if (self.config.batch_size or 0) > self.dataset.counts["train"]:
+            output.note(f"note   the batch shrinks to the {self.dataset.counts['train']} training samples there are")
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this network usable and this run known."""
+        return {
+            "model": self.model["name"],
+            "configuration": self.model["configuration"],
+            "classes": list(self.dataset.classes),
+            "format": format_to_json(self.dataset.format),
+            "data": {
+                "name": self.config.data,
+                "fingerprint": self.dataset.fingerprint,
+                "val_split": self.config.val_split,
+                "test_split": self.config.test_split,
+            },
+            "seed": self.config.seed,
+            "precision": self.machine.precision,
+            "versions": {"dlnotes": __version__, "torch": torch.__version__},
+        }
+
+    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
+        """The card of the model file of one epoch."""
+        return self.identity() | {
+            "kind": "model",
+            "epoch": epoch["epoch"],
+            "metrics": {"validation": epoch["validation"]},
+        }
+
+    def result(self, history: list[dict[str, Any]], best: int, steps: int, test: Evaluation | None) -> dict[str, Any]:
+        """The part of the result that the run's outcome decides; `best` counts the entries of `history` from 1."""
+        return {
+            "version": __version__,
+            "seed": self.config.seed,
+            **self.machine.as_json(),
+            "data": {
+                "name": self.config.data,
+                "classes": list(self.dataset.classes),
+                "counts": self.dataset.counts,
+                "skipped": len(self.dataset.bad_files),
+            },
+            "model": self.model,
+            "epochs": len(history),
+            "best_epoch": best,
+            "steps": steps,
+            "train": history[best - 1]["train"],
+            "validation": history[best - 1]["validation"],
+            "test": None if test is None else test.as_json(),
+            **self._details,
+        }
+
+
+def timing_fields(timing: dict[str, float], samples: int, started: float) -> dict[str, float]:
+    """Seconds of a run's phases, and training samples in each second of training."""
+    per_s = samples / timing["train_s"] if timing["train_s"] else 0.0
+    total = {"total_s": time.monotonic() - started, "samples_per_s": per_s}
+    return {name: round(value, 3) for name, value in (timing | total).items()}
+
+
+def check_gate(config: ClassifierConfig, dataset: DataSet) -> None:
+    """Refuse a gate on a test that there is none of."""
+    if config.min_accuracy is not None and "test" not in dataset.parts:
+        raise InputError("--min-accuracy", f"{dataset.name} has no test part", "add one, or drop the option")

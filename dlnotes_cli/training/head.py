@@ -1,0 +1,97 @@
+"""Training a head on features that do not change: few numbers and a smooth loss, so it is solved, not stepped."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
+
+from dlnotes_cli.models.backbones import build_head, first_linear
+from dlnotes_cli.training.recipe import balanced_weights
+
+WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for features of deviation 1
+_LEAST_DEVIATION = 1e-6  # of a feature, as a part of the largest: below it there is nothing but rounding
+_MEMORY = 20  # pairs of steps from which L-BFGS guesses the curvature
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """What a head is and how it is solved."""
+
+    classes: int
+    hidden: tuple[int, ...] = ()
+    label_smoothing: float = 0.0
+    is_balanced: bool = False  # rare classes count as much as frequent ones
+    passes: int = 100  # over the features, at most, for each weight decay
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A head for features as they are, and how it came about."""
+
+    head: nn.Sequential
+    weight_decay: float
+    passes: int
+
+
+def fit_path(
+    features: Tensor,
+    labels: Tensor,
+    options: HeadOptions,
+    weight_decays: tuple[float, ...],
+    poll: Callable[[], None] = lambda: None,
+) -> Iterator[Fit]:
+    """Heads for features (N, F), one for each weight decay, each begun where the last ended.
+
+    Minimises the mean cross-entropy plus half the weight decay times the squared weights, over standardised features,
+    with L-BFGS (Liu and Nocedal 1989). Without hidden layers this is multinomial logistic regression.
+    `poll` is called in each pass.
+    """
+    mean, deviation = features.mean(0), features.std(0, correction=0)
+    deviation = torch.where(deviation > _LEAST_DEVIATION * deviation.max().clamp(min=_LEAST_DEVIATION), deviation, 1)
+    x = (features - mean) / deviation
+    class_weights = balanced_weights(labels, options.classes) if options.is_balanced else None
+    head = _first_head(features.shape[1], options).to(features.device)
+    penalised = [parameter for parameter in head.parameters() if parameter.ndim > 1]
+    for weight_decay in weight_decays:
+        solver = torch.optim.LBFGS(
+            head.parameters(), max_iter=options.passes, max_eval=options.passes, history_size=_MEMORY,
+            tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
+        )  # fmt: skip
+        passes = 0
+
+        def objective(solver: torch.optim.Optimizer = solver, weight_decay: float = weight_decay) -> Tensor:
+            nonlocal passes
+            poll()
+            passes += 1
+            solver.zero_grad()
+            loss = F.cross_entropy(head(x), labels, class_weights, label_smoothing=options.label_smoothing)
+            loss = loss + weight_decay / 2 * sum(weight.square().sum() for weight in penalised)
+            loss.backward()
+            return loss
+
+        solver.step(objective)
+        yield Fit(_for_raw_features(head, mean, deviation, options), weight_decay, passes)
+
+
+def _first_head(inputs: int, options: HeadOptions) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        head = build_head(inputs, options.hidden, options.classes)
+    if not options.hidden:
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
+    return head
+
+
+@torch.no_grad()
+def _for_raw_features(head: nn.Sequential, mean: Tensor, deviation: Tensor, options: HeadOptions) -> nn.Sequential:
+    """A copy of a head whose first layer does the standardising: `W (x - m) / s + b` is `(W / s) x + (b - W m / s)`."""
+    copy = build_head(len(mean), options.hidden, options.classes).to(mean.device)
+    copy.load_state_dict(head.state_dict())
+    first = first_linear(copy)
+    first.weight.div_(deviation)
+    first.bias.sub_(first.weight @ mean)
+    return copy.eval()
