@@ -55,8 +55,8 @@ class StoppedError(DlnotesError):
         self.exit_code = exit_code
 
 
-def unknown_choice(where: object, value: str, choices: Iterable[str], kind: str = "value") -> InputError:
-    """Build the error for a name outside a closed set, offering the nearest valid one.
+def unknown_choice(where: object, value: str, choices: Iterable[str], kind: str = "value", see: str = "") -> InputError:
+    """Build the error for a name outside a closed set, offering the nearest valid one, and all or where to `see` them.
 
     >>> str(unknown_choice("--optimizer", "adma", ["sgd", "adam"]))
     "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam"
@@ -64,4 +64,4 @@ def unknown_choice(where: object, value: str, choices: Iterable[str], kind: str 
     known = list(choices)
     near = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.6)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return InputError(where, f"unknown {kind} '{value}'", f"{hint}choose from {', '.join(known)}")
+    return InputError(where, f"unknown {kind} '{value}'", hint + (see or f"choose from {', '.join(known)}"))

@@ -1,7 +1,7 @@
 """How the result of a training command is shown."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli import output
 from dlnotes_cli.commands.gate import check_accuracy
@@ -22,10 +22,15 @@ def show_training(result: "TrainingResult", config: ClassifierConfig) -> None:
         output.table(("part", "samples", "loss", "accuracy"), rows)
         timing = fields["timing"]
         output.line()
-        output.line(
-            f"best epoch {fields['best_epoch']} of {fields['epochs']}, {fields['steps']:,} steps; "
-            f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} samples/s"
-        )
+        output.line(f"{_choice(fields)}; {timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} samples/s")
         for path in (fields["model_file"], *fields["pictures"]):
             output.line(path)
     check_accuracy(result.test_accuracy, config.min_accuracy)
+
+
+def _choice(fields: dict[str, Any]) -> str:
+    """What was chosen by validation."""
+    if fields.get("weight_decay") is not None:
+        by = f" by {fields['folds']['count']} folds" if fields["folds"] else ""
+        return f"weight decay {fields['weight_decay']:.3g} chosen{by}, {fields['steps']:,} passes over the features"
+    return f"best epoch {fields['best_epoch']} of {fields['epochs']}, {fields['steps']:,} steps"

@@ -38,9 +38,11 @@ NOTES_TRANSFER: dict[str, Any] = {
     "backbone": "vgg16", "optimizer": "sgd", "lr": 1e-3, "momentum": 0.0, "schedule": "constant", "weight_decay": 0.0,
     "l1": 0.0, "label_smoothing": 0.0, "augment": "none", "val_split": 0.2, "ema": 0.0, "batch_size": 20, "epochs": 2,
 }  # fmt: skip
+LONG_S = 600.0  # a time budget from which on a larger network pays
 LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
 BY_ARCH: dict[str, dict[str, Any]] = {
     "fast": {"dropout": 0.0, "batch_norm": True},
+    "large": {"dropout": 0.0, "batch_norm": True},
     "notes-cnn": {"dropout": 0.25, "batch_norm": False},
     "resnet": {"dropout": 0.0, "batch_norm": True},
 }

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from dlnotes_cli.configs.groups import ClassifierConfig
 from dlnotes_cli.configs.option import MODEL, OUTPUT, Config, option
 
-Arch = Literal["fast", "notes-cnn", "resnet"]
+Arch = Literal["fast", "large", "notes-cnn", "resnet"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class CnnOptions(Config):
 
     arch: Arch | None = option(
         None,
-        "fast: the best per second of training; notes-cnn: the course's; resnet: a small residual network.",
+        "fast: the best in minutes; large: in ten and more; notes-cnn: the course's; resnet: a small residual network.",
         group=MODEL,
         shown_default="by recipe",
     )

@@ -224,9 +224,9 @@ def _table_for_model(path: Path, sample_format: TableFormat) -> DataSet:
 
 def _named_for_model(data: str, options: SourceOptions, sample_format: PictureFormat) -> DataSet:
     source = named.load_named(data, data_root=options.data_root, offline=options.offline)
-    source = replace(source, samples=in_channels(source.samples, sample_format.channels))
     have, need = ("x".join(map(str, shape)) for shape in (source.samples.shape[1:], sample_format.shape))
-    if have != need:
+    source = replace(source, samples=in_channels(source.samples, sample_format.channels))
+    if source.samples.shape[1:] != sample_format.shape:
         raise InputError("--data", f"{data} has pictures of {have}, the model needs {need}", "give matching data")
     return _dataset(source, source.parts, sample_format, f"named:{data}")
 

@@ -6,7 +6,16 @@ from typing import Any
 import torch
 
 from dlnotes_cli.configs.conv_shape import ConvShapeConfig
-from dlnotes_cli.configs.recipes import BEST_CNN, BY_ARCH, CNN_LENGTH, LR_WITHOUT_NORM, NOTES_CNN, given, with_recipe
+from dlnotes_cli.configs.recipes import (
+    BEST_CNN,
+    BY_ARCH,
+    CNN_LENGTH,
+    LONG_S,
+    LR_WITHOUT_NORM,
+    NOTES_CNN,
+    given,
+    with_recipe,
+)
 from dlnotes_cli.configs.train_cnn import Arch, TrainCnnConfig
 from dlnotes_cli.data.batches import Scaler
 from dlnotes_cli.data.dataset import DataSet
@@ -54,7 +63,8 @@ def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
 
 
 def _recipe(config: TrainCnnConfig) -> dict[str, Any]:
-    recipe = NOTES_CNN if config.recipe == "notes" else BEST_CNN
+    best = BEST_CNN | {"arch": "large"} if (config.time_budget or 0) >= LONG_S else BEST_CNN
+    recipe = NOTES_CNN if config.recipe == "notes" else best
     if config.layers is not None:
         recipe = {name: value for name, value in recipe.items() if name not in _NETWORK}
         is_normal = "BatchNorm" in config.layers
@@ -120,7 +130,7 @@ def _initialise(network: torch.nn.Module, config: TrainCnnConfig, dataset: DataS
     if config.recipe == "notes":
         return
     initialise(network)
-    if config.arch == "fast":
+    if config.arch in {"fast", "large"}:
         chosen = dataset.parts["train"][:: max(1, dataset.counts["train"] // _LOOKED_AT)]
         scaler = Scaler(dataset.format, torch.device("cpu"))
         whiten(first_convolution(network), scaler(torch.from_numpy(dataset.samples[chosen])))

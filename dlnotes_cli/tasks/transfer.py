@@ -239,7 +239,9 @@ def _is_stepped(config: TransferConfig) -> bool:
 def _checked(config: TransferConfig) -> TransferConfig:
     check_pictures(config, "a pretrained network")
     if config.backbone is not None and config.backbone not in BACKBONES and config.backbone not in backbones.names():
-        raise unknown_choice("--backbone", config.backbone, backbones.names(), kind="network")
+        raise unknown_choice(
+            "--backbone", config.backbone, backbones.names(), kind="network", see="see dlnotes transfer --list"
+        )
     if config.color == "gray":
         raise InputError("--color", "pretrained networks look at colours", "drop it; grey pictures are welcome")
     if config.normalize is not None:

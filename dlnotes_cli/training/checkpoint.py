@@ -88,9 +88,8 @@ def load_model(path: Path, *, needs: tuple[str, ...]) -> TrainedModel:
     tensors, card = read_tensors(path)
     name = str(card.get("model"))
     if name not in needs:
-        raise InputError(
-            path, f"holds a {name} model, this command needs {' or '.join(needs)}", "give another model file"
-        )
+        needed = " or ".join([", ".join(needs[:-1]), needs[-1]]) if len(needs) > 1 else needs[0]
+        raise InputError(path, f"holds a {name} model, this command needs {needed}", "give another model file")
     try:
         network = build_empty(name, card["configuration"])
         sample_format = format_from_json(card["format"])

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.backbones import build_head, first_linear
-from dlnotes_cli.training.recipe import balanced_weights
+from dlnotes_cli.training.recipe import balanced_weights, split_parameters
 
 WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for features of deviation 1
 _LEAST_DEVIATION = 1e-6  # of a feature, as a part of the largest: below it there is nothing but rounding
@@ -43,7 +43,7 @@ def fit_path(
     weight_decays: tuple[float, ...],
     poll: Callable[[], None] = lambda: None,
 ) -> Iterator[Fit]:
-    """Heads for features (N, F), one for each weight decay, each begun where the last ended.
+    """Heads for features (N, F), one for each weight decay; one without hidden layers begins where the last ended.
 
     Minimises the mean cross-entropy plus half the weight decay times the squared weights, over standardised features,
     with L-BFGS (Liu and Nocedal 1989). Without hidden layers this is multinomial logistic regression.
@@ -54,21 +54,22 @@ def fit_path(
     x = (features - mean) / deviation
     class_weights = balanced_weights(labels, options.classes) if options.is_balanced else None
     head = _first_head(features.shape[1], options).to(features.device)
-    penalised = [parameter for parameter in head.parameters() if parameter.ndim > 1]
     for weight_decay in weight_decays:
+        if options.hidden:  # from weights that a strong decay has brought to zero there is no way back
+            head = _first_head(features.shape[1], options).to(features.device)
         solver = torch.optim.LBFGS(
             head.parameters(), max_iter=options.passes, max_eval=options.passes, history_size=_MEMORY,
             tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
         )  # fmt: skip
         passes = 0
 
-        def objective(solver: torch.optim.Optimizer = solver, weight_decay: float = weight_decay) -> Tensor:
+        def objective(head: nn.Sequential = head, weight_decay: float = weight_decay) -> Tensor:
             nonlocal passes
             poll()
             passes += 1
-            solver.zero_grad()
+            head.zero_grad()
             loss = F.cross_entropy(head(x), labels, class_weights, label_smoothing=options.label_smoothing)
-            loss = loss + weight_decay / 2 * sum(weight.square().sum() for weight in penalised)
+            loss = loss + weight_decay / 2 * sum(weights.square().sum() for weights in split_parameters(head)[0])
             loss.backward()
             return loss
 

@@ -89,12 +89,12 @@ def test_whatever_stands_in_a_field_is_refused_in_one_of_three_ways(name: str, v
     assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())
 
 
-def test_frozen_parameters_do_not_count() -> None:
+def test_frozen_parameters_count_too() -> None:
     network = build("mlp", MlpConfig(4, 2, (3,)))
     assert count_parameters(network) == 23
     for parameter in network.parameters():
         parameter.requires_grad = False
-    assert count_parameters(network) == 0
+    assert count_parameters(network) == 23
 
 
 def test_a_configuration_as_json_is_plain() -> None:

@@ -125,9 +125,9 @@ FAULTS = {
     "--width 0": r"--width: 0.0 is out of range",
     "--ema 1": r"--ema: 1.0 is out of range",
     "--data tiny --arch notes-cnn": r"--size: 4x4 is too small for --arch notes-cnn: layer 9.*; use at least 8x8",
-    "--target label": r"--target: is about tables, and convolutions need pictures; drop it, or use train-mlp",
+    "--target label": r"--target: is about tables, and a convolutional network needs pictures; drop it",
     "--layers 'Flatten(); Linear(64, 10); BatchNorm1d(10)' --batch-size 1": r"--batch-size: a batch of one .*; give 2",
-    "--data rows.csv --target label": r"--data: rows.csv is a table, and convolutions need pictures; use train-mlp",
+    "--data rows.csv --target label": r"--data: rows.csv is a table, and a convolutional network needs pictures",
 }
 
 
