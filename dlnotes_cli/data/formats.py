@@ -57,7 +57,7 @@ class PictureFormat:
             raise ValueError("picture size")
         if not all(type(number) is int for number in self.shape) or self.resize not in get_args(Resize):
             raise ValueError("picture form")
-        if not (isinstance(self.crop_pct, int | float) and 0 < self.crop_pct <= 1):
+        if type(self.crop_pct) not in {int, float} or not 0 < self.crop_pct <= 1:
             raise ValueError("part of a crop")
         if self.interpolation not in get_args(Interpolation):
             raise ValueError("interpolation")

@@ -18,20 +18,23 @@ def complete_parts(
     """
     named = dict(parts)
     if "all" in named:
-        named["train"], named["test"] = hold_out(named["all"], labels, test_split, seed)
+        named["train"], named["test"] = hold_out(named["all"], labels, test_split, seed, keep=1)
         _check_filled(named, "test", len(named["all"]))
     if "train" not in named:
         raise InputError("--data", f"has a part for {' and '.join(named)} alone", "add one to train on")
     if "val" not in named:
-        named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1)
+        named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1, keep=1)
         _check_filled(named, "val", sum(map(len, parts.values())))
     return {part: named[part] for part in ("train", "val", "test") if part in named}
 
 
-def hold_out(indices: Indices, labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[Indices, Indices]:
+def hold_out(
+    indices: Indices, labels: NDArray[np.int64], fraction: float, seed: int, *, keep: int = 0
+) -> tuple[Indices, Indices]:
     """Split `indices` into what stays and what is held out, class by class; both sorted.
 
-    Each class gives `fraction` of its samples, rounded so that the total is right too (largest remainders).
+    Each class gives `fraction` of its samples, rounded so that the total is right too (largest remainders), as far as
+    that leaves `keep` samples of it.
     """
     generator = np.random.default_rng(seed)
     by_class = indices[np.lexsort((indices, labels[indices]))]
@@ -39,7 +42,9 @@ def hold_out(indices: Indices, labels: NDArray[np.int64], fraction: float, seed:
     exact = np.array([len(group) * fraction for group in groups])
     take = np.floor(exact).astype(int)
     short = round(len(indices) * fraction) - int(take.sum())
-    take[np.argsort(take - exact, kind="stable")[:short]] += 1
+    spare = np.array([len(group) - keep for group in groups]) - take
+    order = np.argsort(take - exact, kind="stable")
+    take[order[spare[order] > 0][:short]] += 1
     held, kept = [], []
     for group, count in zip(groups, take, strict=True):
         drawn = generator.permutation(group)
@@ -49,7 +54,12 @@ def hold_out(indices: Indices, labels: NDArray[np.int64], fraction: float, seed:
 
 
 def stratified_folds(indices: Indices, labels: NDArray[np.int64], count: int, seed: int) -> list[Indices]:
-    """Split `indices` into `count` parts of nearly equal size, each class spread evenly; all sorted."""
+    """Split `indices` into `count` parts of nearly equal size, each class spread evenly; all sorted.
+
+    Raises InputError where a part would have no samples.
+    """
+    if count > len(indices):
+        raise InputError("--folds", f"{count} parts of {len(indices)} samples", f"give at most {len(indices)}")
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(indices)
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]

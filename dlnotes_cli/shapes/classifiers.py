@@ -54,8 +54,8 @@ def fast(form: Form) -> str:
 def large(form: Form) -> str:
     """The most accurate network that we know for ten minutes of training and more on two cores.
 
-    Three and a half times the work of `fast` for each picture: it starts at up to 32 positions on a side, where edges are still
-    whole. Three stages halve the side, then convolve once more (after Jordan 2024, arXiv:2404.00498).
+    Three and a half times the work of `fast` for each picture: it starts at up to 32 positions on a side, where edges
+    are still whole. Three stages halve the side, then convolve once more (after Jordan 2024, arXiv:2404.00498).
     """
     stem, side = form.scaled(24), form.side
     lines: list[str] = []

@@ -62,3 +62,10 @@ def test_long_work_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(chunks, "_QUIET_S", 0.0)
     list(in_chunks(work, range(6), threads=1, sample_bytes=1))
     assert "of 6\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "threads", "multiple"), [(1000, 2, 16), (100, 1, 16), (5, 2, 16), (33, 1, 7)])
+def test_chunks_come_in_multiples(count: int, threads: int, multiple: int) -> None:
+    sizes = list(in_chunks(len, range(count), threads=threads, sample_bytes=1 << 17, multiple=multiple))
+    assert sum(sizes) == count
+    assert all(size % multiple == 0 for size in sizes[:-1])

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from dlnotes_cli.configs.common import MAX_PIXELS
 from dlnotes_cli.data import decode
 from dlnotes_cli.data.decode import decode_all, decode_picture, read_header
-from dlnotes_cli.data.formats import PictureShape, Resize
+from dlnotes_cli.data.formats import Interpolation, PictureShape, Resize
 from dlnotes_cli.errors import InputError
 
 Pixels = NDArray[np.uint8]
@@ -512,3 +512,35 @@ def test_many_are_decoded_in_order_and_the_bad_are_their_own_answers(threads: in
             np.testing.assert_array_equal(np.asarray(answer), np.full((1, 2, 2), i))
     with pytest.raises(InputError, match=r"3.png: not an image"):
         decode_all(paths, look, threads=threads, skip_bad=False)
+
+
+INTERPOLATIONS: list[Interpolation] = ["bilinear", "bicubic"]
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize(("height", "width"), [(300, 500), (500, 300), (256, 256), (70, 90), (1000, 1200)])
+def test_a_part_of_the_crop_is_what_torchvision_s_presets_show(
+    height: int, width: int, interpolation: Interpolation, tmp_path: Path
+) -> None:
+    from torchvision.transforms import functional
+
+    pixels = smooth(height, width)
+    path = saved(tmp_path / "a.png", pixels)
+    found = decode_picture(path, PictureShape(3, 224, 224, "crop", 224 / 256, interpolation), MAX_PIXELS)
+    method = functional.InterpolationMode(interpolation)
+    resized = functional.resize(Image.fromarray(pixels), [256], method, antialias=True)
+    expected = np.asarray(functional.center_crop(resized, [224, 224])).transpose(2, 0, 1)
+    assert np.abs(found.astype(int) - expected).mean() < 1.5
+    whole = decode_picture(path, PictureShape(3, 224, 224, "crop", 1.0, interpolation), MAX_PIXELS)
+    if min(height, width) > 100:
+        assert np.abs(whole.astype(int) - expected).mean() > np.abs(found.astype(int) - expected).mean()
+
+
+def test_a_form_has_a_name_of_its_own() -> None:
+    forms = [
+        PictureShape(3, 4, 5, "crop"), PictureShape(3, 4, 5, "crop", 0.875), PictureShape(3, 4, 5, "squash"),
+        PictureShape(3, 4, 5, "crop", 0.875, "bicubic"), PictureShape(3, 4, 5, "crop", 1.0, "bicubic"),
+    ]  # fmt: skip
+    assert [str(form) for form in forms] == [
+        "3x4x5-crop", "3x4x5-crop-0.875", "3x4x5-squash", "3x4x5-crop-0.875-bicubic", "3x4x5-crop-bicubic"
+    ]  # fmt: skip

@@ -222,3 +222,22 @@ def test_https_is_never_left(to: str) -> None:
 @pytest.mark.parametrize("start", ["http://example.org/x", "https://example.org/x"])
 def test_https_may_be_redirected_to(start: str) -> None:
     assert redirected(start, "https://example.org/y") is not None
+
+
+def test_where_the_size_is_about_known_the_begin_of_the_sum_decides(site: Site, file: Path) -> None:
+    fetch([site.url("good")], file, sha256=SUM[:8], size=None, about=len(CONTENT) - 1000)
+    assert file.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("bad", "about", "says"),
+    [
+        ("cut", len(CONTENT), "ended after 100,000 of 256,000 bytes"),
+        ("wrong", len(CONTENT), "its SHA-256 is not the published one"),
+        ("good", len(CONTENT) // 3, "more than the published"),
+    ],
+)
+def test_a_bad_file_of_about_known_size_is_refused(bad: str, about: int, says: str, site: Site, file: Path) -> None:
+    with pytest.raises(InputError, match=says):
+        fetch([site.url(bad)], file, sha256=SUM[:8], size=None, about=about)
+    assert left(file) == []

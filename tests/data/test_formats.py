@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.formats import Column, PictureFormat, Resize, TableFormat, format_from_json, format_to_json
+from dlnotes_cli.data.formats import (
+    Column,
+    Interpolation,
+    PictureFormat,
+    Resize,
+    TableFormat,
+    format_from_json,
+    format_to_json,
+)
 
 SIDES = st.integers(1, 1 << 16)
 MEANS, DEVIATIONS = st.floats(-1e6, 1e6), st.floats(1e-6, 1e6)
@@ -23,7 +31,9 @@ COLUMNS = st.one_of(
 def picture_formats(draw: st.DrawFn) -> PictureFormat:
     channels = draw(st.sampled_from([1, 3]))
     mean, std = (tuple(draw(st.tuples(*[values] * channels))) for values in (MEANS, DEVIATIONS))
-    return PictureFormat(channels, draw(SIDES), draw(SIDES), draw(RESIZES), mean, std)
+    part = draw(st.floats(0, 1, exclude_min=True))
+    how: Interpolation = draw(st.sampled_from(["bilinear", "bicubic"]))
+    return PictureFormat(channels, draw(SIDES), draw(SIDES), draw(RESIZES), mean, std, part, how)
 
 
 TABLE_FORMATS = st.builds(TableFormat, st.text(), st.lists(COLUMNS, min_size=1, max_size=4).map(tuple))
@@ -53,6 +63,9 @@ BAD_PICTURES: list[dict[str, Any]] = [
     {"mean": []}, {"mean": 0.5}, {"mean": [0.5, 0.5]}, {"mean": "0"}, {"mean": [None]}, {"mean": [[0.5]]},
     {"mean": [math.nan]}, {"mean": [-math.inf]}, {"mean": [10**400]}, {"std": [0.0]}, {"std": [-1.0]},
     {"std": [math.nan]}, {"std": [math.inf]}, {"std": [10**400]}, {"std": ["1"]}, {"std": None},
+    {"crop_pct": 0}, {"crop_pct": 1.01}, {"crop_pct": -0.5}, {"crop_pct": math.nan}, {"crop_pct": "1"},
+    {"crop_pct": None}, {"crop_pct": True}, {"crop_pct": [1]}, {"interpolation": "nearest"}, {"interpolation": None},
+    {"interpolation": []},
     {"kind": "sound"}, {"kind": None}, {"kind": []}, {"kind": "table"}, {"invented": 1},
 ]  # fmt: skip
 BAD_COLUMNS: list[Any] = [

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.splits import complete_parts, hold_out, limited
+from dlnotes_cli.data.splits import complete_parts, hold_out, limited, stratified_folds
 from dlnotes_cli.errors import InputError
 
 Ints = NDArray[np.int64]
@@ -132,3 +132,34 @@ def test_a_limit_is_kept_to_the_sample_and_stratified(labels: Ints, seed: int, d
 def test_no_limit_gives_the_same_indices() -> None:
     indices = np.arange(5)
     assert limited(indices, np.zeros(5, np.int64), None, 0) is indices
+
+
+@given(labels=LABELS, seed=SEEDS, fraction=st.floats(0.01, 0.99))
+def test_of_each_class_something_may_be_kept(labels: Ints, seed: int, fraction: float) -> None:
+    kept, held = hold_out(np.arange(len(labels)), labels, fraction, seed, keep=1)
+    assert sorted([*kept, *held]) == list(range(len(labels)))
+    assert set(labels[kept]) == set(labels)
+
+
+def test_a_class_of_one_sample_trains() -> None:
+    labels = np.array([0] * 9 + [1])
+    for seed in range(20):
+        parts = split({"train": np.arange(10)}, labels, val=0.3)
+        assert 9 in parts["train"]
+        assert 9 in hold_out(np.arange(10), labels, 0.3, seed, keep=1)[0]
+
+
+@given(labels=LABELS, seed=SEEDS, count=st.integers(2, 6))
+def test_folds_hold_every_sample_once_and_each_class_evenly(labels: Ints, seed: int, count: int) -> None:
+    indices = np.arange(len(labels)) * 3
+    spread = np.zeros(3 * len(labels), np.int64)
+    spread[indices] = labels
+    if count > len(labels):
+        with pytest.raises(InputError, match=f"--folds: {count} parts of {len(labels)} samples; give at most"):
+            stratified_folds(indices, spread, count, seed)
+        return
+    folds = stratified_folds(indices, spread, count, seed)
+    assert sorted(np.concatenate(folds).tolist()) == indices.tolist()
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
+    by_class = np.array([np.bincount(spread[fold], minlength=7) for fold in folds])
+    assert (by_class.max(0) - by_class.min(0) <= 1).all()

@@ -15,7 +15,7 @@ from dlnotes_cli.data.batches import Part, Scaler
 from dlnotes_cli.data.formats import PictureFormat, TableFormat
 from dlnotes_cli.device import Machine
 from dlnotes_cli.errors import InputError
-from dlnotes_cli.training.metrics import AveragedViews, Evaluation, evaluate, with_views
+from dlnotes_cli.training.metrics import AveragedViews, Evaluation, evaluate, forward_batch, with_views
 
 CPU = Machine(torch.device("cpu"), "fp32", 1)
 pairs = st.integers(1, 60).flatmap(
@@ -105,3 +105,12 @@ def test_views_mirror_no_digits_and_need_pictures() -> None:
         assert len(calls) == count
     with pytest.raises(InputError, match="--tta: the model reads tables, and a row has only one view; drop --tta"):
         with_views(probe, TableFormat("y", ()), ("a", "b"))
+
+
+def test_fewer_large_samples_go_through_at_once() -> None:
+    assert [forward_batch(shape) for shape in ((10,), (3, 32, 32), (3, 224, 224), (3, 4096, 4096))] == [
+        1024,
+        1024,
+        27,
+        1,
+    ]

@@ -94,3 +94,12 @@ def test_balanced_weights_agree_with_scikit_learn() -> None:
     labels = np.array([0, 0, 0, 0, 0, 1, 1, 2])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     assert balanced_weights(torch.from_numpy(labels), 3).tolist() == pytest.approx(expected.tolist())
+
+
+def test_parameters_may_have_learning_rates_of_their_own() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2), nn.Linear(2, 2))
+    network[2].requires_grad_(False)
+    factors = {"0.weight": 0.1, "0.bias": 0.1}
+    groups = make_optimizer(network, OptimizerOptions("adamw", 0.1, 0.0, 0.5), factors).param_groups
+    found = {(group["lr_factor"], group["weight_decay"]): [tuple(p.shape) for p in group["params"]] for group in groups}
+    assert found == {(0.1, 0.5): [(3, 2)], (0.1, 0.0): [(3,)], (1.0, 0.5): [(2, 3)], (1.0, 0.0): [(2,)]}

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Put a new head on a network of torchvision. Its weights are random here, so that the example runs offline.
+# Look at: the second run, which finds the features of all pictures and takes a moment; and the map of the features.
+set -eu
+out=${1:-runs/example-transfer}
+mkdir -p "$out"
+python3 - "$out/photos" <<'END'
+import pathlib, sys
+from PIL import Image, ImageDraw
+
+for name, draw in (("disc", ImageDraw.ImageDraw.ellipse), ("square", ImageDraw.ImageDraw.rectangle)):
+    folder = pathlib.Path(sys.argv[1], name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(24):
+        picture = Image.new("RGB", (64, 64), (200 - 3 * i, 120, 60 + 5 * i))
+        draw(ImageDraw.Draw(picture), (8 + i % 5, 10 + i % 7, 40 + i % 9, 42 + i % 11), fill=(20, 5 * i, 90))
+        picture.save(folder / f"{i}.png")
+END
+for run in first second; do
+    dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --out "$out/$run" --overwrite
+done
+dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --folds 4 \
+    --map "$out/map.png" --out "$out/folds" --overwrite

@@ -1,0 +1,165 @@
+"""Backbones: every torchvision network loses its last layer in one way, and nothing else of it changes."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from dlnotes_cli.configs.transfer import BACKBONES
+from dlnotes_cli.models import backbones
+from dlnotes_cli.models.backbones import BackboneConfig, blocks, build_backbone, load_backbone, published
+from dlnotes_cli.models.registry import build_empty, config_to_json
+
+FAMILIES = (
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5",
+    "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_0", "swin_t",
+    "swin_v2_t", "vgg11_bn", "vit_b_32",
+)  # fmt: skip
+
+
+def small(name: str, classes: int = 7, size: int = 64) -> backbones.Transferred:
+    torch.manual_seed(0)
+    return build_backbone(BackboneConfig(name, classes, size)).eval()
+
+
+def test_the_names_written_down_are_those_of_torchvision() -> None:
+    assert set(BACKBONES) <= set(backbones.names()) == set(models.list_models(module=models))
+
+
+def check_on_meta(name: str) -> None:
+    config = BackboneConfig(name, 7, published(name)[0].size, (5,))
+    network = build_empty("backbone", config_to_json(config))
+    assert isinstance(network, backbones.Transferred)
+    x = torch.empty(2, 3, config.size, config.size, device="meta")
+    assert network.eval()(x).shape == network.train()(x).shape == (2, 7)
+    assert network.eval().features(x).shape == (2, network.width)
+    assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())
+    assert {buffer for buffer, _ in network.named_buffers()} <= set(network.state_dict())  # a file holds all of it
+    names = [block for block, _ in blocks(network.backbone)]
+    assert len(names) == len(set(names)) > 4
+    assert not any(isinstance(module, nn.Linear) and module.out_features == 1000 for module in network.modules())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_gets_a_new_head(name: str) -> None:
+    check_on_meta(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - set(FAMILIES)))
+def test_every_network_gets_a_new_head(name: str) -> None:
+    check_on_meta(name)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_32", "mobilenet_v3_small", "densenet121"])
+def test_with_its_old_last_layer_a_network_is_what_it_was(name: str) -> None:
+    torch.manual_seed(0)
+    original = models.get_model(name, weights=None).eval()
+    size = 224 if name.startswith("vit") else 64
+    network = small(name, 1000, size)
+    assert load_backbone(network, name, original.state_dict()) == ""
+    path, last = backbones.last_layer(original)
+    assert isinstance(last, nn.Linear)
+    network.head[0].load_state_dict(last.state_dict())
+    x = torch.randn(2, 3, size, size)
+    torch.testing.assert_close(network.eval()(x), original(x), rtol=1e-4, atol=1e-4)
+    assert path in {"fc", "heads.head", "classifier.3", "classifier"}
+
+
+def test_squeezenet_s_features_are_means_over_all_places() -> None:
+    torch.manual_seed(0)
+    original = models.squeezenet1_0(weights=None).eval()
+    network = small("squeezenet1_0")
+    assert load_backbone(network, "squeezenet1_0", original.state_dict()) == ""
+    x = torch.randn(3, 3, 64, 64)
+    torch.testing.assert_close(network.features(x), original.features(x).mean((2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_pictures_of_another_size_are_brought_to_the_network_s() -> None:
+    network = small("squeezenet1_1", size=64)
+    x = torch.rand(2, 3, 8, 8)
+    larger = nn.functional.interpolate(x, (64, 64), mode="bilinear", antialias=True)
+    torch.testing.assert_close(network(x), network(larger))
+
+
+def test_googlenet_scales_its_input_anew_for_weights_from_elsewhere() -> None:
+    x = torch.rand(2, 3, 64, 64)
+    torch.manual_seed(0)
+    original = models.googlenet(weights=None, init_weights=False, aux_logits=False, transform_input=True).eval()
+    network = build_backbone(BackboneConfig("googlenet", 1000, 64, transform_input=True)).eval()
+    assert load_backbone(network, "googlenet", original.state_dict()) == ""
+    network.head[0].load_state_dict(original.fc.state_dict())
+    torch.testing.assert_close(network(x), original(x), rtol=1e-4, atol=1e-4)
+
+
+def test_the_auxiliary_heads_of_a_file_are_left_out() -> None:
+    original = models.googlenet(weights=None, init_weights=False)
+    assert any(name.startswith("aux1") for name in original.state_dict())
+    assert load_backbone(small("googlenet"), "googlenet", original.state_dict()) == ""
+
+
+def test_densenet_s_old_names_are_understood() -> None:
+    now = models.densenet121(weights=None).state_dict()
+    pattern = re.compile(r"(denselayer\d+\.(?:norm|conv))([12]\.)")
+    old = {pattern.sub(r"\1.\2", name): tensor for name, tensor in now.items() if "num_batches" not in name}
+    assert set(old) - set(now)
+    network = small("densenet121")
+    assert load_backbone(network, "densenet121", old) == ""
+    name = "features.denseblock1.denselayer1.norm1.weight"
+    assert network.backbone.state_dict()[name] is not None
+    torch.testing.assert_close(network.backbone.state_dict()[name], now[name])
+
+
+def test_a_head_for_other_classes_is_left_out_of_a_file_of_weights() -> None:
+    assert load_backbone(small("resnet18"), "resnet18", models.resnet18(num_classes=3).state_dict()) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "says"),
+    [
+        ("resnet18", "resnet50", "tensor layer1.0.conv1.weight is 64x64x3x3 in resnet18, 64x64x1x1 in the file"),
+        ("resnet18", "alexnet", "tensor conv1.weight is 64x3x7x7 in resnet18, missing in the file"),
+        ("resnet18", "resnet34", "tensor layer1.2.conv1.weight is 64x64x3x3 in the file, not in resnet18"),
+    ],
+)
+def test_the_first_tensor_that_differs_is_named(name: str, other: str, says: str) -> None:
+    assert load_backbone(small(name), name, models.get_model(other, weights=None).state_dict()) == says
+
+
+def test_blocks_go_from_the_picture_on() -> None:
+    names = [name for name, _ in blocks(small("resnet18").backbone)]
+    assert names == ["conv1", "bn1", *(f"layer{i}.{j}" for i in range(1, 5) for j in range(2))]
+    vit = [name for name, _ in blocks(small("vit_b_32", size=224).backbone)]
+    assert vit[:2] == ["conv_proj", "encoder.layers.encoder_layer_0"]
+    assert vit[-1] == "encoder.ln"
+
+
+def test_frozen_blocks_keep_their_statistics_while_others_train() -> None:
+    network = small("resnet18")
+    network.backbone.requires_grad_(False)
+    dict(blocks(network.backbone))["layer4.1"].requires_grad_(True)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.train()(torch.randn(4, 3, 64, 64))
+    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.startswith("backbone.layer4.1.") for name in changed)
+
+
+def test_what_is_published_of_a_network() -> None:
+    default, first = published("resnet50")
+    assert (default.name, first.name) == ("IMAGENET1K_V2", "IMAGENET1K_V1")
+    assert default.file == "resnet50-11ad3fa6.pth"
+    assert (default.sha256, default.size, default.parameters) == ("11ad3fa6", 224, 25_557_032)
+    assert default.crop_pct == 224 / 232
+    assert first.mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize(
+    "change", [{"backbone": "resnet19"}, {"size": 0}, {"size": 5000}, {"classes": 0}, {"hidden": [0]}, {"backbone": 3}]
+)
+def test_a_configuration_that_no_run_writes_is_refused(change: dict[str, object]) -> None:
+    stored = config_to_json(BackboneConfig("squeezenet1_1", 3, 64)) | change
+    with pytest.raises((TypeError, ValueError)):
+        build_empty("backbone", stored)
