@@ -150,6 +150,7 @@ class _Work:
                 for samples in self._read(contents, errors):
                     stream.write(samples.data)
             except StoppedError as request:
+                stream.write(self._rest(contents).data)
                 if not contents:
                     raise
                 stopped.append(request)
@@ -160,6 +161,14 @@ class _Work:
         if stopped:
             raise stopped[0]
         return Rows(self.entry.map(index), list(contents), list(index.digests), errors)
+
+    def _rest(self, contents: dict[int, _Content]) -> NDArray[Any]:
+        """The cached rows of the pictures behind those in `contents`, to which they are added."""
+        index, behind = self._index, max(contents, default=-1) + 1
+        rows = {i: row for i, row in enumerate(self._rows[behind:], behind) if row is not None and index is not None}
+        if index is not None:
+            contents |= {i: (index.digests[row], index.headers[row]) for i, row in rows.items()}
+        return self._cached[list(rows.values())]
 
     def into_memory(self) -> Rows:
         """Decode without a cache that can be written."""

@@ -18,23 +18,23 @@ def complete_parts(
     """
     named = dict(parts)
     if "all" in named:
-        named["train"], named["test"] = hold_out(named["all"], labels, test_split, seed, keep=1)
+        named["train"], named["test"] = hold_out(named["all"], labels, test_split, seed, spare_single=True)
         _check_filled(named, "test", len(named["all"]))
     if "train" not in named:
         raise InputError("--data", f"has a part for {' and '.join(named)} alone", "add one to train on")
     if "val" not in named:
-        named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1, keep=1)
+        named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1, spare_single=True)
         _check_filled(named, "val", sum(map(len, parts.values())))
     return {part: named[part] for part in ("train", "val", "test") if part in named}
 
 
 def hold_out(
-    indices: Indices, labels: NDArray[np.int64], fraction: float, seed: int, *, keep: int = 0
+    indices: Indices, labels: NDArray[np.int64], fraction: float, seed: int, *, spare_single: bool = False
 ) -> tuple[Indices, Indices]:
     """Split `indices` into what stays and what is held out, class by class; both sorted.
 
-    Each class gives `fraction` of its samples, rounded so that the total is right too (largest remainders), as far as
-    that leaves `keep` samples of it.
+    Each class gives `fraction` of its samples, rounded so that the total is right too (largest remainders);
+    `spare_single` leaves the sample of a class that has but one.
     """
     generator = np.random.default_rng(seed)
     by_class = indices[np.lexsort((indices, labels[indices]))]
@@ -42,9 +42,10 @@ def hold_out(
     exact = np.array([len(group) * fraction for group in groups])
     take = np.floor(exact).astype(int)
     short = round(len(indices) * fraction) - int(take.sum())
-    spare = np.array([len(group) - keep for group in groups]) - take
     order = np.argsort(take - exact, kind="stable")
-    take[order[spare[order] > 0][:short]] += 1
+    if spare_single:
+        order = order[np.array([len(group) > 1 for group in groups])[order]]
+    take[order[:short]] += 1
     held, kept = [], []
     for group, count in zip(groups, take, strict=True):
         drawn = generator.permutation(group)

@@ -227,7 +227,7 @@ def test_a_table_is_split_and_standardised_over_its_training_rows(tmp_path: Path
         ("x,t\n1,a\n2,b\n", {}, "--target: which column of .*t.csv to predict"),
         ("x,t\n1,a\n2,a\n3,a\n", {"target": "t"}, "--data: .*t.csv has only one class, 'a'"),
         ("x,t\n1,a\n2,b\n", {"target": "t"}, "--test-split: leaves 0 of 2 samples for test"),
-        ("x,t\n1,a\n2,b\n3,a\n", {"target": "t", "test_split": 0.9}, "--test-split: leaves 0 of 3 samples for train"),
+        ("x,t\n1,a\n2,b\n3,a\n", {"target": "t", "test_split": 0.9}, "--val-split: leaves 0 of 3 samples for val"),
         (
             "x,t\n1,a\n2,a\n3,a\n4,a\n5,a\n6,b\n",
             {"target": "t", "test_split": 0.9, "val_split": 0.5},

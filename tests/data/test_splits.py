@@ -135,10 +135,15 @@ def test_no_limit_gives_the_same_indices() -> None:
 
 
 @given(labels=LABELS, seed=SEEDS, fraction=st.floats(0.01, 0.99))
-def test_of_each_class_something_may_be_kept(labels: Ints, seed: int, fraction: float) -> None:
-    kept, held = hold_out(np.arange(len(labels)), labels, fraction, seed, keep=1)
+def test_a_single_sample_of_a_class_may_be_spared(labels: Ints, seed: int, fraction: float) -> None:
+    kept, held = hold_out(np.arange(len(labels)), labels, fraction, seed, spare_single=True)
     assert sorted([*kept, *held]) == list(range(len(labels)))
-    assert set(labels[kept]) == set(labels)
+    single = np.flatnonzero(np.bincount(labels, minlength=7) == 1)
+    assert set(single) <= set(labels[kept])
+    several = ~np.isin(labels, single)
+    if several.any():
+        plain = hold_out(np.flatnonzero(several), labels, fraction, seed)[1]
+        assert abs(len(held) - len(plain)) <= len(single)
 
 
 def test_a_class_of_one_sample_trains() -> None:
@@ -146,7 +151,7 @@ def test_a_class_of_one_sample_trains() -> None:
     for seed in range(20):
         parts = split({"train": np.arange(10)}, labels, val=0.3)
         assert 9 in parts["train"]
-        assert 9 in hold_out(np.arange(10), labels, 0.3, seed, keep=1)[0]
+        assert 9 in hold_out(np.arange(10), labels, 0.3, seed, spare_single=True)[0]
 
 
 @given(labels=LABELS, seed=SEEDS, count=st.integers(2, 6))
