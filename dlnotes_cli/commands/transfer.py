@@ -38,7 +38,7 @@ def _show_list(config: TransferConfig, rows: list[dict[str, object]]) -> None:
         return
     cells = [
         (
-            row["backbone"], f"{row['parameters']:,}", f"{row['megabytes']:.1f}", row["size"], f"{row['accuracy']:.3f}",
+            row["backbone"], f"{row['parameters']:,}", f"{row['mebibytes']:.1f}", row["size"], f"{row['accuracy']:.3f}",
             "yes" if row["is_here"] else "no",
         )
         for row in rows

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dlnotes_cli.configs.groups import ClassifierConfig
-from dlnotes_cli.configs.option import MODEL, OUTPUT, TRAINING, Config, option
+from dlnotes_cli.configs.groups import NAMED_SETS, ClassifierConfig
+from dlnotes_cli.configs.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
 from dlnotes_cli.configs.parse import whole_numbers
 
 # What torchvision has, written down so that neither a wrong name nor completion waits for it to load.
@@ -103,6 +103,32 @@ class TransferOptions(BackboneOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TransferConfig(ClassifierConfig, TransferOptions):
-    """Every option of `transfer`."""
+    """Every option of `transfer`; some of those that classifiers share mean something else here, or nothing."""
 
     command: ClassVar[str] = "transfer"
+
+    data: str = option(
+        "digits", f"A named set ({', '.join(NAMED_SETS)}) or a folder of class folders.", group=DATA,
+        metavar="NAME|FOLDER", complete=lambda: list(NAMED_SETS),
+    )  # fmt: skip
+    target: str | None = None  # of tables, which no backbone reads
+    categorical: tuple[str, ...] = ()
+    color: Literal["gray", "rgb"] | None = None  # always colour
+    normalize: Literal["standard", "unit", "symmetric"] | None = None  # by the weights
+    size: int | None = option(
+        None, "Pixels on each side that the backbone sees.", group=DATA, within="[1, 4096]",
+        shown_default="by the weights",
+    )  # fmt: skip
+    resize: Literal["crop", "squash", "letterbox"] = option("crop", "How a picture is made square.", group=DATA)
+    epochs: int | None = option(
+        None, "Passes over the training samples; frozen: at most, for each weight decay.", group=TRAINING,
+        within="[1, 1e6]", shown_default="by recipe; frozen: 100",
+    )  # fmt: skip
+    max_steps: int | None = option(
+        None, "Optimiser steps; frozen: passes in all.", group=TRAINING, within="[1, 1e12]",
+        shown_default="as the epochs give",
+    )  # fmt: skip
+    weight_decay: float | None = option(
+        None, "L2 penalty on the weights; frozen: half of it times their squares, for features of deviation 1.",
+        group=TRAINING, within="[0, inf)", shown_default="by recipe; frozen: chosen by validation",
+    )  # fmt: skip

@@ -109,6 +109,13 @@ def check_pictures(options: DataOptions, reader: str) -> None:
             raise InputError(f"--{name}", f"is about tables, and {reader} needs pictures", "drop it, or use train-mlp")
 
 
+def has_test_part(options: DataOptions) -> bool:
+    """Whether pictures will have a part to test on: a folder without parts is split, and named sets have one."""
+    if kind_of(options.data) != "folder":
+        return True
+    return bool({"all", "test"} & set(folder.list_folder(user_path(options.data)).parts))
+
+
 def in_channels(samples: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
     """Grey pictures (N, 1, H, W) as coloured ones where those are asked for; others as they are."""
     return np.repeat(samples, channels, axis=1) if samples.shape[1] == 1 < channels else samples

@@ -26,7 +26,7 @@ class Published:
 
     name: str  # IMAGENET1K_V1 for example
     url: str
-    megabytes: float
+    mebibytes: float
     parameters: int
     accuracy: float  # on ImageNet's validation part, of its 1,000 classes
     size: int  # pixels on a side
@@ -176,6 +176,8 @@ def load_backbone(network: Transferred, backbone: str, weights: dict[str, Tensor
         if name.endswith("num_batches_tracked"):  # which older files lack
             given.setdefault(name, torch.zeros_like(tensor, device="cpu"))
         have = f"{_shape(given[name])} in the file" if name in given else "missing in the file"
+        if name in given and given[name].is_floating_point() != tensor.is_floating_point():
+            return f"tensor {name} is {tensor.dtype} in {backbone}, {given[name].dtype} in the file"
         if name not in given or given[name].shape != tensor.shape:
             return f"tensor {name} is {_shape(tensor)} in {backbone}, {have}"
     strange = next((name for name in given if name not in own), None)

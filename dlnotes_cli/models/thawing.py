@@ -15,7 +15,12 @@ def layers_of(network: Transferred, fine_tune: str | None) -> list[dict[str, Any
     found = list(blocks(network.backbone))
     first = len(found) - count_blocks(fine_tune, len(found))
     rows = [
-        {"name": name, "parameters": _parameters(block), "trains": i >= first, "lr_factor": _factor(i, len(found))}
+        {
+            "name": name,
+            "parameters": _parameters(block),
+            "trains": i >= first,
+            "lr_factor": _factor(i, len(found)) if i >= first else None,
+        }
         for i, (name, block) in enumerate(found)
     ]
     return [*rows, {"name": "head", "parameters": _parameters(network.head), "trains": True, "lr_factor": 1.0}]
@@ -28,6 +33,17 @@ def thaw(network: Transferred, count: int) -> None:
         parameter.requires_grad_(count >= len(found))
     for block in found[max(0, len(found) - count) :]:
         block.requires_grad_(True)
+
+
+def thawed(count: int, epoch: int, epochs: int | None) -> int:
+    """How many of `count` blocks train in an epoch, counted from 1: all of them from half time on.
+
+    >>> [thawed(9, epoch, 6) for epoch in range(1, 7)], thawed(9, 1, 1), thawed(9, 1, None)
+    ([3, 6, 9, 9, 9, 9], 9, 9)
+    """
+    if epochs is None:
+        return count
+    return min(count, -(-count * epoch // max(1, epochs // 2)))
 
 
 def lr_factors(network: Transferred) -> dict[str, float]:

@@ -55,7 +55,7 @@ class Architecture:
     bf16_pays: Callable[[Any, int], bool]  # configuration and batch size to the fixed rule
     length: Length
     load: Callable[[Any], DataSet] = _load  # options to data: some networks ask for a form of their own
-    unfreeze: Callable[[nn.Module, int], None] | None = None  # which weights an epoch trains, counted from 1
+    unfreeze: Callable[[nn.Module, int, int | None], None] | None = None  # which weights epoch n of N (if known) trains
     lr_factor: Callable[[nn.Module], dict[str, float]] | None = None  # by parameter name, where layers differ
     details: Callable[[nn.Module], dict[str, Any]] = lambda _network: {}  # what the result says besides
 
@@ -69,9 +69,9 @@ class ClassifierJob:
         network: nn.Module,
         dataset: DataSet,
         machine: Machine,
-        unfreeze: Callable[[nn.Module, int], None] | None = None,
+        unfreeze: Callable[[nn.Module, int, int | None], None] | None = None,
     ) -> None:
-        self._unfreeze = unfreeze
+        self._unfreeze, self._epochs = unfreeze, config.epochs
         self.network, self.machine, self.classes = network, machine, dataset.classes
         self.parts = parts_on(dataset, machine.device)
         self.scaler = Scaler(dataset.format, machine.device)
@@ -87,7 +87,7 @@ class ClassifierJob:
     def start_epoch(self, epoch: int) -> None:
         """Draw the epoch's order, and thaw what it trains."""
         if self._unfreeze is not None:
-            self._unfreeze(self.network, epoch)
+            self._unfreeze(self.network, epoch, self._epochs)
         self._epoch, self._order = epoch, epoch_order(self._train.indices, self._seed, epoch)
 
     def step(self, index: int) -> StepOutcome:

@@ -77,19 +77,20 @@ def extraction_of(
 
 
 def export_features(path: Path, dataset: DataSet) -> None:
-    """Write features (N, F), labels (N,), class names, and the pictures' names and parts to an .npz file."""
-    parts = np.full(len(dataset.labels), "unused", dtype="<U6")
+    """Write features (N, F), labels (N,), class names, names and parts of what was used to an .npz file."""
+    parts = np.full(len(dataset.labels), "", dtype="<U6")
     for part, indices in dataset.parts.items():
         parts[indices] = part
+    used = np.flatnonzero(parts != "")
     names = dataset.files or tuple(map(str, range(len(dataset.labels))))
     stream = io.BytesIO()
     np.savez(
         stream,
-        features=np.asarray(dataset.samples, np.float32),
-        labels=dataset.labels,
+        features=np.asarray(dataset.samples[used], np.float32),
+        labels=dataset.labels[used],
         classes=np.array(dataset.classes),
-        names=np.array(names),
-        parts=parts,
+        names=np.array(names)[used],
+        parts=parts[used],
     )
     files.atomic_write(path, stream.getvalue())
 

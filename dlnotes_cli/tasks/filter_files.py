@@ -1,7 +1,6 @@
 """What `filter` reads and what it writes: from words to inputs, and from `--out` to a file for every result."""
 
 import glob
-import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,11 +10,11 @@ from pathlib import Path
 from dlnotes_cli import files
 from dlnotes_cli.configs.filter import FilterConfig
 from dlnotes_cli.data.paths import user_path
+from dlnotes_cli.data.photographs import photograph
 from dlnotes_cli.data.picture import FORMATS
 from dlnotes_cli.data.walk import EXTENSIONS, find_pictures
 from dlnotes_cli.errors import InputError
 
-_PHOTOGRAPH = Path("datasets", "images", "china.jpg")  # in scikit-learn's package
 _USUAL_PATTERN = "{name}-{kernel}"
 _MOST_BYTES = 2**31  # of a picture on stdin
 
@@ -41,7 +40,7 @@ class Target:
 def find_items(config: FilterConfig) -> list[Item]:
     """The pictures that are named, in order. Raises InputError where a word gives none."""
     if not config.paths:
-        return [Item(_photograph())]
+        return [Item(photograph("china.jpg", "PATH"))]
     if config.paths.count("-") > 1:
         raise InputError("PATH", "- is stdin, which can be read once", "give it once")
     found = [item for word in config.paths for item in _expand(word, config)]
@@ -110,15 +109,6 @@ def _stdin() -> bytes:
     if not content:
         raise InputError("stdin", "is empty", "send a picture, as in `dlnotes filter - < photo.jpg`")
     return content
-
-
-def _photograph() -> Path:
-    package = importlib.util.find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise InputError(
-            "PATH", "no picture given, and scikit-learn, which has one, is not installed", "name a picture"
-        )
-    return Path(package.origin).parent / _PHOTOGRAPH
 
 
 def _targets(config: FilterConfig, item: Item, index: int, count: int, names: Sequence[str]) -> Iterator[Target]:

@@ -1,6 +1,5 @@
 """Which weight decay suits a head: judged on a validation part, or by cross-validation."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,17 +43,14 @@ class HeadSearch:
         self._machine, self._poll = machine, poll
         self._train, self._val = dataset.parts["train"], dataset.parts["val"]
 
-    def by_validation(self, time_budget: float | None) -> Solved:
+    def by_validation(self) -> Solved:
         """Choose the weight decay by the loss on the validation part."""
-        deadline = time.monotonic() + (time_budget or float("inf"))
         history: list[dict[str, Any]] = []
         heads: list[nn.Sequential] = []
         for fit in self._fits(self._train):
             scores = [self._score(fit.head, part) for part in (self._train, self._val)]
             history.append(_entry(history, fit, *scores))
             heads.append(fit.head)
-            if time.monotonic() > deadline:
-                break
         best = _best(history)
         return Solved(heads[best - 1], history, best)
 
@@ -73,8 +69,10 @@ class HeadSearch:
             fits, train, val = zip(*row, strict=True)
             together = Fit(fits[0].head, fits[0].weight_decay, sum(fit.passes for fit in fits))
             history.append(_entry(history, together, _pooled(train), _pooled(val)))
+            history[-1]["train"]["samples"] = len(everything)  # each of them in all folds but one
         best = _best(history)
-        *_, final = self._fits(everything, self._decays[:best])
+        before = () if self._options.hidden else self._decays[: best - 1]  # from which the next one begins
+        *_, final = self._fits(everything, (*before, self._decays[best - 1]))
         accuracies = [fits[best - 1][2].accuracy for fits in outcomes]
         spread = {
             "count": count,

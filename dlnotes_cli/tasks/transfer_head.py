@@ -1,5 +1,6 @@
 """The frozen transfer: features computed once, a head solved on them, its weight decay chosen by validation."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dlnotes_cli import files, output, plots
 from dlnotes_cli.configs.recipes import given
@@ -26,10 +26,10 @@ from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.features import View, draw_map, export_features, extraction_of
 from dlnotes_cli.tasks.head_search import HeadSearch, Solved, evaluate_head
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
-from dlnotes_cli.tasks.record import Record, TrainingResult, check_gate, timing_fields
+from dlnotes_cli.tasks.record import Record, TrainingResult, timing_fields
 from dlnotes_cli.tasks.transfer_plan import Plan, warn_of_few
 from dlnotes_cli.training import run_folder
-from dlnotes_cli.training.checkpoint import write_tensors
+from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
 from dlnotes_cli.training.head import WEIGHT_DECAYS, HeadOptions
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.run_folder import RunFolder
@@ -55,26 +55,41 @@ class _Trained:
 def train_head(plan: Plan) -> TrainingResult:
     """Solve, test and document a head in its run folder.
 
-    Nothing is written there before the head is solved: a run that was stopped goes on from the features that are kept.
+    A run that was stopped goes on from the features that are kept, and one that is finished is solved again.
     """
     started = time.monotonic()
     config = plan.config
     folder = RunFolder(config)
     choose_device(config.device)
-    if folder.is_resumed and (stored := folder.result()) is not None:
-        output.note(f"{folder.path} is trained already")
-        return TrainingResult(stored)
     machine = plan.machine()
-    with StopRequest() as stop:
-        network, dataset, views = _features(plan, machine, stop.poll)
-        check_gate(config, dataset)
-        data_s, begun = time.monotonic() - started, time.monotonic()
-        solved = _solve(plan, dataset, views, machine, stop.poll)
+    with StopRequest() as stop, folder:
+        try:
+            network, dataset, views = _features(plan, machine, stop.poll)
+            _check_unchanged(folder, dataset)
+            data_s, begun = time.monotonic() - started, time.monotonic()
+            solved = _solve(plan, dataset, views, machine, stop.poll)
+        except StoppedError as request:
+            _write_options(folder, config)
+            what = "the features made so far are kept"
+            raise StoppedError(request.exit_code, what, f"continue with --resume {folder.path}") from request
         timing = {"data_s": data_s, "train_s": time.monotonic() - begun}
         network.head = solved.head
         rows = len(dataset.parts["train"]) + sum(map(len, views))
-        with folder:
-            return _document(_Trained(plan, network, dataset, machine, solved, rows), folder, timing, started)
+        return _document(_Trained(plan, network, dataset, machine, solved, rows), folder, timing, started)
+
+
+def _check_unchanged(folder: RunFolder, dataset: DataSet) -> None:
+    """Refuse to go on with a run whose data is another now."""
+    model = folder.file(run_folder.MODEL)
+    if folder.is_resumed and model.exists() and read_tensors(model)[1]["data"]["fingerprint"] != dataset.fingerprint:
+        what = f"{dataset.name} has changed since {folder.path} was begun"
+        raise InputError("--resume", what, "restore the data, or start a new run in another --out")
+
+
+def _write_options(folder: RunFolder, config: TransferConfig) -> None:
+    """Say what the run is, and that it has no results yet."""
+    files.write_json(folder.file(run_folder.CONFIG), {"command": config.command, **config.as_json()})
+    folder.clear_results()
 
 
 def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], started: float) -> TrainingResult:
@@ -83,14 +98,18 @@ def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], st
     config, tested = plan.config, time.monotonic()
     description = config_to_json(plan.describe(len(dataset.classes)))
     record = Record(config, "backbone", description, dataset, trained.machine, network, plan.details(network))
-    files.write_json(folder.file(run_folder.CONFIG), {"command": config.command, **config.as_json()})
-    folder.clear_results()
+    _write_options(folder, config)
     record.announce()
     chosen = solved.history[solved.best - 1]
     write_tensors(folder.file(run_folder.MODEL), network.state_dict(), record.card(chosen))
     folder.write_history(solved.history)
     final = evaluate_head(solved.head, dataset, dataset.parts[trained.part], trained.machine)
-    pictures = [*_draw(trained, folder, final), *_draw_features(config, dataset)]
+    pictures = _draw(trained, folder, final)
+    if config.map_file is not None:
+        draw_map(config.map_file, dataset, config.map_method, config.seed)
+        pictures.append(config.map_file)
+    if config.export_features is not None:
+        export_features(config.export_features, dataset)
     timing |= {"eval_s": time.monotonic() - tested}
     fields = {
         "schema_version": output.SCHEMA_VERSION,
@@ -100,6 +119,7 @@ def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], st
         "best_epoch": chosen["epoch"],
         "weight_decay": chosen["weight_decay"],
         "folds": solved.folds,
+        "features": config.export_features and str(config.export_features),
         "timing": timing_fields(timing, solved.passes * trained.rows, started),
         "out": str(folder.path),
         "model_file": str(folder.file(run_folder.MODEL)),
@@ -110,11 +130,13 @@ def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], st
     return TrainingResult(fields)
 
 
-def solve_head(plan: Plan, poll: Callable[[], None]) -> dict[str, Tensor]:
-    """The head with which fine-tuning begins."""
+def solve_head(plan: Plan, poll: Callable[[], None]) -> Solved:
+    """The head with which fine-tuning begins: solved as if nothing else were trained."""
     machine = plan.machine()
-    _, dataset, views = _features(plan, machine, poll)
-    return _solve(plan, dataset, views, machine, poll).head.state_dict()
+    alone = replace(plan.config, epochs=None, max_steps=None, weight_decay=None, time_budget=None)
+    frozen = replace(plan, config=alone)
+    _, dataset, views = _features(frozen, machine, poll)
+    return _solve(frozen, dataset, views, machine, poll)
 
 
 def _features(
@@ -122,12 +144,8 @@ def _features(
 ) -> tuple[Transferred, DataSet, list[NDArray[np.float32]]]:
     """The network, the data as its features, and those of further views of the training part."""
     network = plan.build(classes=1)
-    try:
-        dataset = plan.load_features(network, machine, poll)
-        views = [_view(plan, network, dataset, machine, number, poll) for number in range(1, plan.config.views)]
-    except StoppedError as request:
-        what = "the features made so far are kept"
-        raise StoppedError(request.exit_code, what, "run the same again to go on") from request
+    dataset = plan.load_features(network, machine, poll)
+    views = [_view(plan, network, dataset, machine, number, poll) for number in range(1, plan.config.views)]
     for features in (dataset.samples, *views):
         if not np.isfinite(features).all():
             raise UnfinishedError(
@@ -141,10 +159,7 @@ def _view(
     plan: Plan, network: Transferred, dataset: DataSet, machine: Machine, number: int, poll: Callable[[], None]
 ) -> NDArray[np.float32]:
     config = plan.config
-    words = given(config.augment)
-    operations = parse_augment(words, plan.format.shape, flippable=is_flippable(dataset.classes))
-    if not operations:
-        raise InputError("--views", f"--augment {words} leaves every view the same", "give --augment, or one view")
+    operations = parse_augment(given(config.augment), plan.format.shape, flippable=is_flippable(dataset.classes))
     view = View(number, operations, config.seed)
     extraction = extraction_of(network, plan.name, plan.format, machine, view)
     return load_view(config, dataset, plan.format, replace(plan.reading, poll=poll), extraction)
@@ -157,11 +172,12 @@ def _solve(
     config = plan.config
     options = HeadOptions(
         len(dataset.classes), config.hidden, given(config.label_smoothing), config.class_weights == "balanced",
-        min(config.epochs or 100, config.max_steps or 1 << 30), config.seed,
+        config.epochs or HeadOptions.passes, config.max_steps,
+        time.monotonic() + (config.time_budget or math.inf), config.seed,
     )  # fmt: skip
     decays = WEIGHT_DECAYS if config.weight_decay is None else (config.weight_decay,)
     work = HeadSearch(dataset, views, options, decays, machine, poll)
-    return work.in_folds(config.folds, config.seed) if config.folds else work.by_validation(config.time_budget)
+    return work.in_folds(config.folds, config.seed) if config.folds else work.by_validation()
 
 
 def _draw(trained: _Trained, folder: RunFolder, final: Evaluation) -> list[Path]:
@@ -179,15 +195,6 @@ def _draw(trained: _Trained, folder: RunFolder, final: Evaluation) -> list[Path]
     seen = Part(samples, labels, torch.arange(count, device=machine.device))
     viewed = Viewed(trained.network, seen, Scaler(dataset.format, machine.device), machine, dataset.classes)
     return [curves, *draw_evaluation(folder.path, final, viewed)]
-
-
-def _draw_features(config: TransferConfig, dataset: DataSet) -> list[Path]:
-    """What was asked for of the features themselves."""
-    if config.export_features is not None:
-        export_features(config.export_features, dataset)
-    if config.map_file is not None:
-        draw_map(config.map_file, dataset, config.map_method, config.seed)
-    return [path for path in (config.export_features, config.map_file) if path is not None]
 
 
 def _pixels(plan: Plan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:

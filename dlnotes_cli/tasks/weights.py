@@ -44,7 +44,9 @@ def find_weights(backbone: str, word: str, *, offline: bool, seed: int) -> Weigh
     if word in by_name:
         return _published(by_name[word], offline=offline)
     path = user_path(word)
-    if not path.is_file():
+    if path.is_dir():
+        raise InputError("--weights", f"{path} is a folder", "give the file")
+    if not path.exists():
         if any(mark in word for mark in "/\\."):
             raise InputError("--weights", f"no such file: {path}", "check the path")
         raise unknown_choice("--weights", word, (*by_name, "none"), kind="word (and no such file)")
@@ -60,14 +62,23 @@ def local_file(weights: Published) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / weights.file
 
 
+def is_here(weights: Published) -> bool:
+    """Whether published weights are on this machine, and whole."""
+    path = local_file(weights)
+    return path.is_file() and file_sha256(path).startswith(weights.sha256)
+
+
 def _published(weights: Published, *, offline: bool) -> Weights:
     path = local_file(weights)
     digest = file_sha256(path) if path.is_file() else ""
     if not digest.startswith(weights.sha256) or not digest:
+        if digest and offline:
+            fix = "run once without --offline, which downloads it again"
+            raise InputError(path, "is damaged: its SHA-256 is not the published one", fix)
         if digest:
             output.warn(f"{path} is damaged: its SHA-256 is not the published one; downloading it again")
         fetch(
-            [weights.url], path, sha256=weights.sha256, size=None, about=int(weights.megabytes * _MEBIBYTE),
+            [weights.url], path, sha256=weights.sha256, size=None, about=int(weights.mebibytes * _MEBIBYTE),
             offline=offline, folder_variable="$TORCH_HOME",
         )  # fmt: skip
         digest = file_sha256(path)

@@ -16,6 +16,7 @@ from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import InputError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which trainers keep the weights among other things
+_PYTORCH = (b"PK\x03\x04", b"\x80", b"c")  # how zipped files, older ones, and pickles without a version begin
 _PARALLEL = "module."  # before every name, where several devices trained
 _OTHER_FILE = "give a state dict, as torch.save(model.state_dict(), PATH) or safetensors write it"
 
@@ -33,6 +34,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(
             path, f"cannot be read ({(error.strerror or str(error)).lower()})", "check the path"
         ) from error
+    for name, tensor in found.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.is_quantized:
+            raise InputError(path, f"tensor {name} is of a kind that no network here has", _OTHER_FILE)
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
@@ -58,6 +62,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    if not start.startswith(_PYTORCH):
+        raise InputError(path, "is empty" if not start else "is no PyTorch file", _OTHER_FILE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the restricted reader, about what it then refuses
@@ -66,8 +74,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         what = "is no plain state dict; nothing in it was run"
         raise InputError(path, what, _OTHER_FILE) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        what = f"is damaged, or no PyTorch file ({str(error).partition(chr(10))[0]})"
-        raise InputError(path, what, _OTHER_FILE) from error
+        raise InputError(path, "is damaged", "use a copy of it, or download it again") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

@@ -1,7 +1,9 @@
 """Training a head on features that do not change: few numbers and a smooth loss, so it is solved, not stepped."""
 
+import math
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
@@ -24,6 +26,8 @@ class HeadOptions:
     label_smoothing: float = 0.0
     is_balanced: bool = False  # rare classes count as much as frequent ones
     passes: int = 100  # over the features, at most, for each weight decay
+    passes_in_all: int | None = None
+    deadline: float = math.inf  # on the monotonic clock
     seed: int = 0
 
 
@@ -47,34 +51,65 @@ def fit_path(
 
     Minimises the mean cross-entropy plus half the weight decay times the squared weights, over standardised features,
     with L-BFGS (Liu and Nocedal 1989). Without hidden layers this is multinomial logistic regression.
-    `poll` is called in each pass.
+    `poll` is called in each pass. Where `passes_in_all` or the deadline ends the work, the last head is the best that
+    its fit had come to: so many passes always give the same heads.
     """
     mean, deviation = features.mean(0), features.std(0, correction=0)
     deviation = torch.where(deviation > _LEAST_DEVIATION * deviation.max().clamp(min=_LEAST_DEVIATION), deviation, 1)
     x = (features - mean) / deviation
     class_weights = balanced_weights(labels, options.classes) if options.is_balanced else None
     head = _first_head(features.shape[1], options).to(features.device)
+    done = 0
     for weight_decay in weight_decays:
+        if done and _is_enough(done, options):
+            return
         if options.hidden:  # from weights that a strong decay has brought to zero there is no way back
             head = _first_head(features.shape[1], options).to(features.device)
         solver = torch.optim.LBFGS(
             head.parameters(), max_iter=options.passes, max_eval=options.passes, history_size=_MEMORY,
             tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
         )  # fmt: skip
-        passes = 0
+        before, best = done, _Best()
 
-        def objective(head: nn.Sequential = head, weight_decay: float = weight_decay) -> Tensor:
-            nonlocal passes
+        def objective(head: nn.Sequential = head, weight_decay: float = weight_decay, best: _Best = best) -> Tensor:
+            nonlocal done
             poll()
-            passes += 1
+            if best.state and _is_enough(done, options):
+                raise _EnoughError
+            done += 1
             head.zero_grad()
             loss = F.cross_entropy(head(x), labels, class_weights, label_smoothing=options.label_smoothing)
             loss = loss + weight_decay / 2 * sum(weights.square().sum() for weights in split_parameters(head)[0])
             loss.backward()
+            best.note(float(loss.detach()), head)
             return loss
 
-        solver.step(objective)
-        yield Fit(_for_raw_features(head, mean, deviation, options), weight_decay, passes)
+        try:
+            solver.step(objective)
+        except _EnoughError:
+            head.load_state_dict(best.state)
+        yield Fit(_for_raw_features(head, mean, deviation, options), weight_decay, done - before)
+
+
+class _EnoughError(Exception):
+    """The work is limited, and the limit is reached."""
+
+
+@dataclass
+class _Best:
+    """The weights with the lowest objective of a fit."""
+
+    lowest: float = math.inf
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def note(self, objective: float, head: nn.Sequential) -> None:
+        if objective < self.lowest or not self.state:
+            self.lowest = objective
+            self.state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+
+
+def _is_enough(passes: int, options: HeadOptions) -> bool:
+    return passes >= (options.passes_in_all or math.inf) or time.monotonic() > options.deadline
 
 
 def _first_head(inputs: int, options: HeadOptions) -> nn.Sequential:

@@ -171,4 +171,4 @@ def _holder(folder: Path) -> str:
 
 
 def _shown(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (",".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "none"

@@ -19,10 +19,12 @@ import torch
 from builders import Command, make_pictures
 from PIL import Image
 
+from dlnotes_cli.cli import main
 from dlnotes_cli.data import pixels
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, Published, build_backbone
 from dlnotes_cli.models.registry import CLASSIFIERS
+from dlnotes_cli.tasks import transfer_head
 from dlnotes_cli.training.checkpoint import load_model, read_tensors
 from dlnotes_cli.training.loop import Trainer
 
@@ -333,6 +335,48 @@ def test_fine_tuning_changes_the_last_blocks_and_no_others(pictures: Path, tmp_p
     assert first["validation"]["accuracy"] >= 0.5  # it began with the solved head
 
 
+def test_fine_tuning_begins_where_the_frozen_run_ends(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    more = ("--label-smoothing", 0, "--augment", "none", "--lr", 1e-9, "--epochs", 1, "--fine-tune", "last-1")
+    frozen = json.loads(dlnotes(*words(pictures, tmp_path / "frozen", "--json")).out)
+    tuned = json.loads(dlnotes(*words(pictures, tmp_path / "tuned", "--json", *more)).out)
+    assert tuned["validation"]["accuracy"] == frozen["validation"]["accuracy"]
+    assert tuned["validation"]["loss"] == pytest.approx(frozen["validation"]["loss"], rel=2e-2, abs=1e-3)
+
+
+def test_fine_tuning_that_did_harm_says_so(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    given = words(pictures, tmp_path / "run", "--fine-tune", "all", "--epochs", 1, "--lr", 1)
+    run = dlnotes(*(word for word in given if word != "-q"))
+    assert run.code == 0, run.err
+    assert re.search(r"warning: fine-tuning validates worse than the frozen backbone \(loss [\d.]+, before", run.err)
+
+
+def test_a_limit_of_passes_repeats_what_a_time_budget_gave(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    timed = json.loads(dlnotes(*words(pictures, tmp_path / "a", "--time-budget", "0.01s", "--json")).out)
+    assert 0 < timed["steps"] < 200
+    counted = json.loads(dlnotes(*words(pictures, tmp_path / "b", "--max-steps", timed["steps"], "--json")).out)
+    assert counted["steps"] == timed["steps"]
+    one, other = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in "ab")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_holds_its_folder_from_the_start(
+    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[int] = []
+    load = transfer_head._features
+
+    def then_another(*arguments: Any) -> Any:
+        monkeypatch.setattr(transfer_head, "_features", load)
+        outcomes.append(main(words(pictures, tmp_path / "run", "--hidden", "8")))
+        return load(*arguments)
+
+    monkeypatch.setattr(transfer_head, "_features", then_another)
+    run = dlnotes(*words(pictures, tmp_path / "run"))
+    assert (outcomes, run.code) == ([2], 0)
+    assert "is in use by another run" in run.err
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["hidden"] == []
+
+
 def test_blocks_thaw_from_the_end_on(
     pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,7 +391,7 @@ def test_blocks_thaw_from_the_end_on(
     monkeypatch.setattr(Trainer, "_step", counted)
     run = dlnotes(*words(pictures, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
     assert run.code == 0, run.err
-    assert thawed == [1, 2, 4, 8, 9]
+    assert thawed == [5, 9, 9, 9, 9]
 
 
 @pytest.mark.parametrize("steps", [2, 4, 9])
@@ -401,14 +445,16 @@ def test_a_signal_keeps_the_features_made_so_far(
     monkeypatch.setattr(pixels._Work, "_rows_of", then_signal)
     stopped = dlnotes(*words(data, tmp_path / "run"))
     assert stopped.code == 130
-    assert (
-        stopped.err == "dlnotes: error: interrupted: the features made so far are kept; run the same again to go on\n"
-    )
-    assert not (tmp_path / "run").exists()
-    monkeypatch.undo()
-    monkeypatch.setenv("DLNOTES_CACHE", str(cache))
-    assert dlnotes(*words(data, tmp_path / "run")).code == 0
+    what = f"the features made so far are kept; continue with --resume {tmp_path / 'run'}"
+    assert stopped.err == f"dlnotes: error: interrupted: {what}\n"
+    monkeypatch.setattr(pixels._Work, "_rows_of", rows_of)
+    resumed = dlnotes("transfer", "--resume", tmp_path / "run", "-q")
+    assert resumed.code == 0, resumed.err
+    assert len(looked_at) == 120
+    assert dlnotes(*words(data, tmp_path / "whole")).code == 0
     assert cache.is_dir()
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole"))
+    assert one == other
 
 
 def test_a_stop_keeps_what_earlier_runs_made(
@@ -428,20 +474,25 @@ def test_a_stop_keeps_what_earlier_runs_made(
     looked_at.clear()
     assert dlnotes(*words(data, tmp_path / "b")).code == 130
     monkeypatch.setattr(pixels._Work, "_rows_of", rows_of)
-    assert dlnotes(*words(data, tmp_path / "b")).code == 0
+    assert dlnotes(*words(data, tmp_path / "b", "--overwrite")).code == 0
     assert len(looked_at) == 2
     shutil.rmtree(cache)
     assert dlnotes(*words(data, tmp_path / "c")).code == 0
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "c" / "model.safetensors").read_bytes()
 
 
-def test_a_finished_run_is_taken_up_by_showing_it_again(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_finished_run_is_solved_again(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
     first = dlnotes(*words(pictures, tmp_path / "run", "--json"))
     again = dlnotes("transfer", "--resume", tmp_path / "run", "--json")
-    assert json.loads(again.out) == json.loads(first.out)
-    (tmp_path / "run" / "result.json").unlink()
+    assert again.code == 0, again.err
+    one, other = (json.loads(run.out) | {"timing": None} for run in (first, again))
+    assert one == other
+    (tmp_path / "run" / "model.safetensors").unlink()
     redone = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q").out)
-    assert redone["test"] == json.loads(first.out)["test"]
+    assert redone["test"] == one["test"]
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    fewer = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q", "--epochs", 3).out)
+    assert fewer["steps"] < one["steps"]
 
 
 # --- what is wrong -----------------------------------------------------------------------------------------------
@@ -451,11 +502,11 @@ FAULTS = {
     "--weights nowhere.pth": r"--weights: no such file: nowhere.pth; check the path",
     "--weights defalt": r"--weights: unknown word \(and no such file\) 'defalt'; did you mean 'default'\?",
     "--weights evil.pth": r"evil.pth: is no plain state dict; nothing in it was run; give a state dict",
-    "--weights cut.pth": r"cut.pth: is damaged, or no PyTorch file",
+    "--weights cut.pth": r"cut.pth: is damaged; use a copy",
     "--weights other.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, missing in the file; give",
     "--weights wider.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, 96x3x7x7 in the file; give",
     "--weights squeezenet1_1-b8a52dc0.pth": r"squeezenet1_1-b8a52dc0.pth: is damaged: its SHA-256 is not the published",
-    "--weights pictures": r"--weights: unknown word \(and no such file\) 'pictures'",
+    "--weights pictures": r"--weights: pictures is a folder; give the file",
     "--size 8": r"--size: squeezenet1_1 cannot take 8x8 \(.*\); use 224",
     "--backbone vit_b_32 --size 64": r"--size: vit_b_32 cannot take 64x64 \(.*\); use 224",
     "--lr 0.1": r"--lr: is about steps, and a frozen backbone's head is solved; drop it, or add --fine-tune",
@@ -463,12 +514,21 @@ FAULTS = {
     "--fine-tune last-2 --views 2": r"--views: is for a frozen backbone; drop it, or --fine-tune",
     "--fine-tune all --map m.png": r"--map: is for a frozen backbone",
     "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, last-2 for example",
-    "--views 2 --augment none": r"--views: --augment none leaves every view the same; give --augment, or one view",
+    "--views 2 --augment none": r"--views: --augment none leaves every view the same; give another",
     "--views 0": r"--views: 0 is out of range",
     "--folds 1": r"--folds: 1 is out of range",
     "--folds 90": r"--folds: 90 parts of 34 samples; give at most 34",
-    "--color gray": r"--color: pretrained networks look at colours; drop it",
-    "--normalize unit": r"--normalize: the scale follows the weights; drop it",
+    "--color gray": r"--color: no such option",
+    "--normalize unit": r"--normalize: no such option",
+    "--augment flip": r"--augment: a frozen backbone looks once at each picture; add --views, or --fine-tune",
+    "--augment flipp --views 2": r"--augment: unknown word 'flipp'; did you mean 'flip'",
+    "--map-method tsne": r"--map-method: says how --map is drawn; add --map map.png",
+    "--folds 3 --time-budget 9s": r"--time-budget: is not kept by --folds",
+    "--recipe notes --folds 3": r"--folds: is for a frozen backbone; drop it, or --recipe notes",
+    "--weights text.pth": r"text.pth: is no PyTorch file; give a state dict",
+    "--weights empty.pth": r"empty.pth: is empty; give a state dict",
+    "--weights whole.pth": r"tensor features.0.weight is torch.float32 in squeezenet1_1, torch.int64 in the file",
+    "--data parts --min-accuracy 0.5": r"--min-accuracy: parts has no test part; add one, or drop the option",
     "--map m.jpg": r"--map: m.jpg does not end in .png; name it m.png",
     "--map pictures/m.gif": r"--map: pictures/m.gif does not end in .png",
     "--export-features there.npz": r"--export-features: there.npz exists; pass --overwrite",
@@ -500,6 +560,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "cut.pth").write_bytes((home / "wider.pth").read_bytes()[:100_000])
     shutil.copy(home / "cut.pth", home / "squeezenet1_1-b8a52dc0.pth")
     (home / "there.npz").write_bytes(b"")
+    (home / "text.pth").write_text("<html>not found</html>")
+    (home / "empty.pth").write_bytes(b"")
+    state = models.squeezenet1_1(weights=None).state_dict()
+    torch.save(state | {"features.0.weight": state["features.0.weight"].long()}, home / "whole.pth")
+    for part in ("train", "val"):
+        make_pictures(home / "parts" / part, count=6)
     return home
 
 

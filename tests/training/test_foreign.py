@@ -87,7 +87,7 @@ def test_a_cut_file_is_damaged_wherever_the_cut_is(suffix: str, tmp_path: Path) 
     content = whole.read_bytes()
     for length in range(0, len(content), max(1, len(content) // 40)):
         cut.write_bytes(content[:length])
-        with pytest.raises(InputError, match=rf"cut\.{suffix}: (is damaged|is no plain state dict)"):
+        with pytest.raises(InputError, match=rf"cut\.{suffix}: is (damaged|empty|no plain state dict|no PyTorch file)"):
             read_weights(cut)
 
 
@@ -95,3 +95,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     for read in (read_weights, file_sha256):
         with pytest.raises(InputError, match=r"gone\.pth: cannot be read \(no such file"):
             read(tmp_path / "gone.pth")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(3, dtype=torch.complex64), torch.eye(3).to_sparse(), torch.zeros(3, device="meta")],
+    ids=["complex", "sparse", "meta"],
+)
+def test_tensors_that_no_network_has_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(2), "b": tensor}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth: (tensor b is of a kind that no network|is damaged|is no plain)"):
+        read_weights(tmp_path / "a.pth")

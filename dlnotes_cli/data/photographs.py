@@ -1,0 +1,41 @@
+"""The pictures that are always there: photographs of scikit-learn's package, and a drawing that is made here."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.errors import InputError
+
+_PHOTOGRAPHS = Path("datasets", "images")
+_PALETTE = np.array(  # deep blue, teal, cream, orange, red, plum
+    [(18, 32, 92), (30, 120, 140), (244, 232, 190), (240, 150, 40), (200, 50, 40), (80, 30, 90)], np.float64
+)
+_STRIPES = 9.0  # between the middle of the drawing and its edge
+_SWIRLS = ((0.30, 0.35, 1.0), (0.72, 0.62, -1.0), (0.20, 0.85, 0.8), (0.85, 0.15, 0.9))  # x, y and turn
+
+
+def photograph(name: str, option: str) -> Path:
+    """The file of scikit-learn's china.jpg or flower.jpg. Raises InputError naming `option` where it is not here."""
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        what = "no picture given, and scikit-learn, which has one, is not installed"
+        raise InputError(option, what, "name a picture")
+    return Path(package.origin).parent / _PHOTOGRAPHS / name
+
+
+def drawing(height: int, width: int) -> NDArray[np.uint8]:
+    """Swirling stripes (H, W, 3), a style of its own."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    phase = 3.0 * x + 2.0 * y
+    for center_x, center_y, turn in _SWIRLS:
+        distance = np.hypot(x - center_x, y - center_y)
+        angle = np.arctan2(y - center_y, x - center_x)
+        phase = phase + np.exp(-((distance / 0.28) ** 2)) * (turn * angle + _STRIPES * distance)
+    place = (phase * 1.6) % 1.0 * len(_PALETTE)
+    low = np.floor(place).astype(int) % len(_PALETTE)
+    share = np.clip((place - np.floor(place)) * 4 - 3, 0, 1)[..., None]  # flat stripes with soft edges
+    colors = _PALETTE[low] * (1 - share) + _PALETTE[(low + 1) % len(_PALETTE)] * share
+    strokes = 14 * np.sin(90 * (y + 0.3 * np.sin(5 * x)) + 12 * phase)[..., None]
+    return np.asarray(np.clip(np.rint(colors + strokes), 0, 255), np.uint8)
