@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/digits
 SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: run test test-full lint types bench clean
+.PHONY: run test test-full lint types bench weights clean
 
 run: .venv/installed
 	$(BIN)/dlnotes train-mlp --out $(OUT) --overwrite
@@ -24,6 +24,9 @@ types: .venv/developed
 
 bench: .venv/developed
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+weights: .venv/installed
+	$(BIN)/python tools/train_small.py $(DATA)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -25,6 +25,7 @@ COMMANDS = {  # in the order of the help, each with its module
     "transfer": "transfer",
     "predict": "predict",
     "evaluate": "evaluate",
+    "style-transfer": "style_transfer",
     "filter": "filter",
     "conv-shape": "conv_shape",
     "data": "data",

@@ -2,8 +2,9 @@
 
 import os
 import re
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.errors import InputError
@@ -99,6 +100,30 @@ def free_memory(device: "torch.device") -> int:
     import torch
 
     return int(torch.cuda.mem_get_info(device)[0])
+
+
+def available_memory(device: "torch.device") -> int | None:
+    """Bytes that a process may still take on a device; None where the system does not say."""
+    if device.type == "cuda":
+        return free_memory(device)
+    limits = [limit for limit in (_free_of_machine(), _free_of_group()) if limit is not None]
+    return min(limits, default=None)
+
+
+def _free_of_machine() -> int | None:
+    """What Linux says can be had without swapping."""
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
+    return None
+
+
+def _free_of_group() -> int | None:
+    """What a container's limit leaves."""
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    return None
 
 
 def peak_memory(device: "torch.device", run: "Callable[[], None]") -> int:

@@ -158,6 +158,18 @@ def feature_map(
     return _png(figure)
 
 
+def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]]) -> bytes:
+    """Named pictures uint8 (H, W, C) in one row, or several where there are many."""
+    columns = min(len(pictures), _COLUMNS)
+    rows = -(-len(pictures) // columns)
+    figure = _figure(3.2 * columns, 3.0 * rows)
+    for i, (name, values) in enumerate(pictures):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        _show(axes, values.transpose(2, 0, 1))
+        axes.set_title(_plain(name), fontsize=10)
+    return _png(figure)
+
+
 @dataclass(frozen=True)
 class FilterRow:
     """A picture, the kernels laid on it and the result; pictures are uint8 (C, H, W), spectra (h, w) in decibels."""

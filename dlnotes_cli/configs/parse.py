@@ -38,6 +38,18 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers from a comma list.
+
+    >>> numbers("1e-3, 0.01")
+    (0.001, 0.01)
+    """
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError(f"'{text}' is not a comma list of numbers like 1e-3,1e-2") from None
+
+
 def count_or_auto(text: str) -> int:
     """A whole number, 0 for the word `auto`.
 

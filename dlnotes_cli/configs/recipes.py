@@ -38,6 +38,13 @@ NOTES_TRANSFER: dict[str, Any] = {
     "backbone": "vgg16", "optimizer": "sgd", "lr": 1e-3, "momentum": 0.0, "schedule": "constant", "weight_decay": 0.0,
     "l1": 0.0, "label_smoothing": 0.0, "augment": "none", "val_split": 0.2, "ema": 0.0, "batch_size": 20, "epochs": 2,
 }  # fmt: skip
+# Paintings: what is minimised, and how.
+BEST_PAINTING: dict[str, Any] = {
+    "optimizer": "lbfgs", "steps": 120, "scales": 3, "ratio": 0.03, "tv": 0.03, "pooling": "avg",
+}  # fmt: skip
+NOTES_PAINTING: dict[str, Any] = {
+    "optimizer": "adam", "lr": 0.003, "steps": 2000, "scales": 1, "ratio": 1e-6, "tv": 0.0, "pooling": "max",
+}  # fmt: skip
 LONG_S = 600.0  # a time budget from which on a larger network pays
 LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
 BY_ARCH: dict[str, dict[str, Any]] = {
@@ -80,7 +87,7 @@ def with_recipe(config: AnyConfig, recipe: dict[str, Any]) -> AnyConfig:
     """Fill in a recipe; an optimiser other than the recipe's brings its own learning rate and weight decay."""
     optimizer = getattr(config, "optimizer", None)
     if optimizer not in {None, recipe.get("optimizer")}:
-        recipe = recipe | _OF_OPTIMIZER[optimizer]
+        recipe = recipe | _OF_OPTIMIZER.get(str(optimizer), {})
     return filled(config, recipe)
 
 

@@ -1,0 +1,54 @@
+"""`dlnotes style-transfer`."""
+
+import typer
+
+from dlnotes_cli import output
+from dlnotes_cli.commands.binding import add_command
+from dlnotes_cli.configs.style_transfer import StyleTransferConfig
+
+EXAMPLES = (
+    "dlnotes style-transfer --size 160 --steps 20 --out painted.png",
+    "dlnotes style-transfer --list-layers --backbone vgg19",
+)
+
+
+def style_transfer(config: StyleTransferConfig) -> None:
+    """Paint one picture in the style of another.
+
+    Layers named convB_I are taken before their ReLU, as in the paper, and reluB_I after it; nothing overwrites them.
+    Without pictures it paints a photograph of scikit-learn's in the style of a drawing made here.
+    """
+    from dlnotes_cli.tasks.style_network import layer_names
+    from dlnotes_cli.tasks.style_transfer import style_transfer as task
+    from dlnotes_cli.tasks.style_transfer import warn_of_defaults
+
+    if config.list_layers:
+        names = layer_names(config)
+        if config.json:
+            output.document(config.command, {"backbone": config.backbone, "layers": names})
+        else:
+            for name in names:
+                output.line(name)
+        return
+    warn_of_defaults(config)
+    fields = task(config).fields
+    if config.json:
+        output.document(config.command, fields)
+        return
+    rows = [
+        (
+            result["content"], f"{scale['size'][1]}x{scale['size'][0]}", scale["steps"], f"{scale['seconds']:.1f}",
+            *(f"{min(scale['losses'][part]):.4g}" for part in ("total", "content", "style")),
+        )
+        for result in fields["results"]
+        for scale in result["scales"]
+    ]  # fmt: skip
+    output.table(("content", "size", "steps", "seconds", "loss", "content loss", "style loss"), rows)
+    output.line()
+    for path in [*(result["out"] for result in fields["results"]), *([fields["sheet"]] if fields["sheet"] else [])]:
+        output.line(path)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    add_command(app, style_transfer, panel="Use", examples=EXAMPLES)

@@ -1,0 +1,178 @@
+"""The losses of neural style transfer (Gatys, Ecker and Bethge 2016), and the painting that minimises them."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dlnotes_cli.errors import UnfinishedError
+
+Scaling = Literal["relative", "notes"]
+Features = Mapping[str, Tensor]  # by layer, each (1, C, H, W)
+MEMORY = 20  # pairs of steps from which L-BFGS guesses the curvature
+_WINDOW = 10  # steps over which a picture must gain
+_LEAST_GAIN = 0.003  # as a part of the loss
+_TINY = 1e-12
+
+
+def gram(features: Tensor) -> Tensor:
+    """Correlations (C, C) of the channels of features (1, C, H, W): sums over all places of their products."""
+    flat = features.flatten(2).squeeze(0)
+    return flat @ flat.T
+
+
+def total_variation(picture: Tensor) -> Tensor:
+    """Mean squared differences of neighbours, down and to the right, in a picture (1, C, H, W)."""
+    return picture.diff(dim=2).square().mean() + picture.diff(dim=3).square().mean()
+
+
+class Losses(NamedTuple):
+    """The weighted sum, and its parts before they are weighted; scalars."""
+
+    total: Tensor
+    content: Tensor
+    style: Tensor
+    variation: Tensor
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each part of the loss weighs; `layers` are the styles' layers."""
+
+    alpha: float
+    beta: float
+    variation: float
+    layers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the features of a picture are held against.
+
+    `relative`: squared distances over the squared norm of what is aimed at, so that layers, networks and sizes weigh
+    alike; Gram matrices are divided by the number of places first, and a weight by the sum of the weights. `notes`: the
+    course's notebook: mean squares of features and of Gram matrices, the latter over channels times places.
+    """
+
+    layer: str  # of the content
+    content: Tensor
+    grams: Mapping[str, Tensor]  # by layer; over the number of places where `relative`
+    weights: Weights
+    scaling: Scaling
+
+    def losses(self, features: Features, picture: Tensor) -> Losses:
+        """The losses of a picture (1, 3, H, W) with these features, in float32 or what they are in beyond it."""
+        found = _at_least_float32(features[self.layer])
+        content = (found - self.content).square().mean()
+        if self.scaling == "relative":
+            content = content / self.content.square().mean().clamp(min=_TINY)
+        style = torch.stack([weight * self._style(name, features[name]) for name, weight in self._layers()]).sum()
+        variation = total_variation(picture)
+        total = self.weights.alpha * content + self.weights.beta * style + self.weights.variation * variation
+        return Losses(total, content, style, variation)
+
+    def _layers(self) -> list[tuple[str, float]]:
+        whole = sum(self.weights.layers.values()) if self.scaling == "relative" else 1.0
+        return [(name, weight / whole) for name, weight in self.weights.layers.items()]
+
+    def _style(self, name: str, features: Tensor) -> Tensor:
+        features, aim = _at_least_float32(features), self.grams[name]
+        places = features.shape[2] * features.shape[3]
+        if self.scaling == "notes":
+            return (gram(features) - aim).square().mean() / (features.shape[1] * places)
+        return (gram(features) / places - aim).square().sum() / aim.square().sum().clamp(min=_TINY)
+
+
+def style_grams(features: Features, layers: Mapping[str, float], scaling: Scaling) -> dict[str, Tensor]:
+    """The Gram matrices of a style's features that `Target` takes."""
+    found: dict[str, Tensor] = {}
+    for name in layers:
+        values = _at_least_float32(features[name])
+        found[name] = gram(values) / (values.shape[2] * values.shape[3] if scaling == "relative" else 1)
+    return found
+
+
+@dataclass(frozen=True)
+class PaintOptions:
+    """How a picture is painted at one size."""
+
+    optimizer: Literal["lbfgs", "adam"]
+    lr: float
+    steps: int
+    settles: bool = True  # end where nothing is gained any more
+    deadline: float = math.inf  # on the monotonic clock
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A picture (1, 3, H, W), scaled, and the losses of every step: total, content, style, total variation."""
+
+    picture: Tensor
+    losses: list[tuple[float, ...]]
+
+
+def paint(
+    network: Callable[[Tensor], Features],
+    target: Target,
+    start: Tensor,
+    bounds: tuple[Tensor, Tensor] | None,
+    options: PaintOptions,
+    after: Callable[[int, Tensor, float], None] = lambda *_: None,
+) -> Painted:
+    """Change a scaled picture (1, 3, H, W) until its loss falls no further, or `steps` are done.
+
+    Before each look its pixels are brought back between `bounds`. `after` hears of every step (number, best picture so
+    far, loss) and may raise to stop. Returns the picture with the lowest loss that was seen. Raises UnfinishedError
+    where a loss is not finite.
+    """
+    picture = start.detach().clone().requires_grad_(True)
+    optimizer = _optimizer(picture, options)
+    losses: list[tuple[float, ...]] = []
+    best, lowest = start.detach().clone(), math.inf
+
+    def look() -> Tensor:
+        nonlocal best, lowest
+        with torch.no_grad():
+            if bounds is not None:
+                picture.clamp_(*bounds)
+        optimizer.zero_grad()
+        found = target.losses(network(picture), picture)
+        found.total.backward()
+        losses.append(tuple(float(loss.detach()) for loss in found))
+        if losses[-1][0] < lowest:
+            best, lowest = picture.detach().clone(), losses[-1][0]
+        return found.total
+
+    for step in range(1, options.steps + 1):
+        optimizer.step(look)  # type: ignore[arg-type]  # a tensor will do, its stubs want a float
+        if not math.isfinite(losses[-1][0]):
+            where = f"step {step} (--lr {options.lr:g})"
+            raise UnfinishedError("--lr", f"the loss is not finite at {where}", "give a lower --lr")
+        after(step, best, lowest)
+        if time.monotonic() > options.deadline or (options.settles and _has_settled(losses)):
+            break
+    return Painted(best, losses)
+
+
+def _optimizer(picture: Tensor, options: PaintOptions) -> torch.optim.Optimizer:
+    if options.optimizer == "adam":
+        return torch.optim.Adam([picture], lr=options.lr)
+    return torch.optim.LBFGS(
+        [picture], lr=options.lr, max_iter=1, history_size=MEMORY, tolerance_grad=0, tolerance_change=0
+    )
+
+
+def _has_settled(losses: Sequence[tuple[float, ...]]) -> bool:
+    """Whether the last steps have gained next to nothing."""
+    if len(losses) < 2 * _WINDOW:
+        return False
+    before, now = (min(loss[0] for loss in part) for part in (losses[:-_WINDOW], losses))
+    return now >= before * (1 - _LEAST_GAIN)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values if values.dtype in {torch.float32, torch.float64} else values.float()

@@ -1,0 +1,43 @@
+"""Train the feature network of `style-transfer` that the package holds.
+
+    python tools/train_small.py CIFAR10 [--steps 7400]
+
+CIFAR10 is a folder of class folders, or `cifar10`. The file says in its card how it was made.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from dlnotes_cli.configs.train_cnn import TrainCnnConfig
+from dlnotes_cli.models.style_nets import SMALL_FILE, SMALL_LAYERS
+from dlnotes_cli.tasks.train_cnn import train_cnn
+from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
+
+LAYERS = "; ".join(line for line in SMALL_LAYERS.strip().splitlines())
+
+
+def main() -> None:
+    """Train, test, and write the file with its provenance."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--steps", type=int, default=7400)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        result = train_cnn(TrainCnnConfig(data=options.data, layers=LAYERS, max_steps=options.steps, out=run)).fields
+        tensors, card = read_tensors(run / "model.safetensors")
+    test = result["test"]
+    provenance = {
+        "command": f"dlnotes train-cnn --data CIFAR10 --layers SMALL --max-steps {options.steps} --seed {card['seed']}",
+        "data": "CIFAR-10 (A. Krizhevsky 2009), 50,000 pictures",
+        "data_fingerprint": card["data"]["fingerprint"],
+        "test_accuracy": test["accuracy"],
+    }
+    kept = {name: value for name, value in card.items() if name not in {"sha256", "format_version", "data"}}
+    write_tensors(SMALL_FILE, tensors, kept | {"provenance": provenance})
+    print(f"{SMALL_FILE}: {SMALL_FILE.stat().st_size:,} bytes, test accuracy {test['accuracy']:.4f}")
+
+
+if __name__ == "__main__":
+    main()
