@@ -17,6 +17,8 @@ MEMORY = 20  # pairs of steps from which L-BFGS guesses the curvature
 _WINDOW = 10  # steps over which a picture must gain
 _LEAST_GAIN = 0.003  # as a part of the loss
 _TINY = 1e-12
+_LOST = 4.0  # times the lowest loss: beyond it a step has gone wrong
+_MOST_FALLS = 12  # after which there is no use in trying on
 
 
 def gram(features: Tensor) -> Tensor:
@@ -125,14 +127,16 @@ def paint(
 ) -> Painted:
     """Change a scaled picture (1, 3, H, W) until its loss falls no further, or `steps` are done.
 
-    Before each look its pixels are brought back between `bounds`. `after` hears of every step (number, best picture so
+    Before each look its pixels are brought back between `bounds`. Where L-BFGS, which takes its steps unproven, has lost
+    its way, it begins again from the best picture with steps of half the length. `after` hears of every step (number, best picture so
     far, loss) and may raise to stop. Returns the picture with the lowest loss that was seen. Raises UnfinishedError
     where a loss is not finite.
     """
     picture = start.detach().clone().requires_grad_(True)
-    optimizer = _optimizer(picture, options)
+    optimizer = _optimizer(picture, options.optimizer, options.lr)
     losses: list[tuple[float, ...]] = []
     best, lowest = start.detach().clone(), math.inf
+    falls = 0
 
     def look() -> Tensor:
         nonlocal best, lowest
@@ -149,7 +153,13 @@ def paint(
 
     for step in range(1, options.steps + 1):
         optimizer.step(look)  # type: ignore[arg-type]  # a tensor will do, its stubs want a float
-        if not math.isfinite(losses[-1][0]):
+        is_lost = not losses[-1][0] <= _LOST * lowest
+        if is_lost and options.optimizer == "lbfgs" and math.isfinite(lowest) and falls < _MOST_FALLS:
+            falls += 1
+            with torch.no_grad():
+                picture.copy_(best)
+            optimizer = _optimizer(picture, options.optimizer, options.lr / 2**falls)
+        elif not math.isfinite(losses[-1][0]):
             where = f"step {step} (--lr {options.lr:g})"
             raise UnfinishedError("--lr", f"the loss is not finite at {where}", "give a lower --lr")
         after(step, best, lowest)
@@ -158,12 +168,10 @@ def paint(
     return Painted(best, losses)
 
 
-def _optimizer(picture: Tensor, options: PaintOptions) -> torch.optim.Optimizer:
-    if options.optimizer == "adam":
-        return torch.optim.Adam([picture], lr=options.lr)
-    return torch.optim.LBFGS(
-        [picture], lr=options.lr, max_iter=1, history_size=MEMORY, tolerance_grad=0, tolerance_change=0
-    )
+def _optimizer(picture: Tensor, name: Literal["lbfgs", "adam"], lr: float) -> torch.optim.Optimizer:
+    if name == "adam":
+        return torch.optim.Adam([picture], lr=lr)
+    return torch.optim.LBFGS([picture], lr=lr, max_iter=1, history_size=MEMORY, tolerance_grad=0, tolerance_change=0)
 
 
 def _has_settled(losses: Sequence[tuple[float, ...]]) -> bool:

@@ -153,6 +153,21 @@ def test_it_ends_where_nothing_is_gained() -> None:
     assert len(ended.losses) == 1
 
 
+def test_a_painting_that_has_lost_its_way_begins_again_from_its_best_picture() -> None:
+    aim, looks = torch.rand(1, 3, 6, 5), 0
+
+    def treacherous(picture: Tensor) -> dict[str, Tensor]:
+        nonlocal looks
+        looks += 1
+        factor = math.nan if looks % 7 == 0 else 1.0
+        return {"content": picture * factor, "a": picture}
+
+    options = PaintOptions("lbfgs", 1.0, 40, settles=False)
+    painted = paint(treacherous, aim_at(aim), torch.rand(1, 3, 6, 5), BOUNDS, options)
+    assert len(painted.losses) == 40
+    torch.testing.assert_close(painted.picture, aim, atol=0.05, rtol=0)
+
+
 def test_what_is_told_may_stop_it() -> None:
     def stop(step: int, _best: Tensor, _loss: float) -> None:
         if step == 3:
