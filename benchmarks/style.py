@@ -88,14 +88,13 @@ def plain_step(size: list[int]) -> float:
     optimizer = torch.optim.Adam([picture], lr=0.003)
     started = time.perf_counter()
     for _ in range(STEPS):
-        x, loss = picture, torch.zeros(())
+        x, found = picture, {}
         for i, layer in enumerate(features):
-            x = layer(x)
-            if i in names:
-                flat = x[0].flatten(1)
-                loss = loss + names[i] * (flat @ flat.T).square().mean() / x.numel()
-            if i == 21:  # conv4_2
-                loss = loss + x.square().mean()
+            x = found[i] = layer(x)
+        loss = found[21].square().mean()  # conv4_2
+        for i, weight in names.items():
+            flat = found[i][0].flatten(1)
+            loss = loss + weight * (flat @ flat.T).square().mean() / flat.numel()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

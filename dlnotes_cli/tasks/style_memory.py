@@ -32,7 +32,7 @@ def forecast(viewer: Viewer, size: tuple[int, int]) -> int:
     for module in network.modules():
         if not next(module.children(), None):
             module.register_forward_hook(count)
-    network(torch.empty(1, 3, *size, device="meta"))
+    network(torch.empty(1, 3, *size, device="meta", dtype=viewer.dtype))
     each = _FLOAT if viewer.machine.precision == "fp32" else _FLOAT / 2
     return round(values * each * _KEPT + _PICTURES * 3 * size[0] * size[1] * _FLOAT)
 

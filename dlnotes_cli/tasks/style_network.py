@@ -53,9 +53,13 @@ class Viewer:
 
     def __call__(self, scaled: Tensor) -> Features:
         """Features by layer of scaled pixels (1, 3, H, W)."""
-        with self.machine.autocast():
-            found: Features = self.network(scaled)
+        found: Features = self.network(scaled.to(self.dtype))
         return found
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which the network works: its weights are brought to it once, not at every look."""
+        return torch.bfloat16 if self.machine.precision == "bf16" else torch.float32
 
 
 def load_viewer(config: StyleTransferConfig, machine: Machine) -> Viewer:
@@ -68,7 +72,9 @@ def load_viewer(config: StyleTransferConfig, machine: Machine) -> Viewer:
     mean_, std_ = (torch.tensor(values, device=machine.device).view(1, 3, 1, 1) for values in (mean, std))
     network = network.to(machine.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
-    return Viewer(network, machine, Scale(mean_, std_), content, styles, weights)
+    viewer = Viewer(network, machine, Scale(mean_, std_), content, styles, weights)
+    network.to(viewer.dtype)
+    return viewer
 
 
 def layer_names(config: StyleTransferConfig) -> list[str]:

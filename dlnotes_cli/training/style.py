@@ -127,10 +127,10 @@ def paint(
 ) -> Painted:
     """Change a scaled picture (1, 3, H, W) until its loss falls no further, or `steps` are done.
 
-    Before each look its pixels are brought back between `bounds`. Where L-BFGS, which takes its steps unproven, has lost
-    its way, it begins again from the best picture with steps of half the length. `after` hears of every step (number, best picture so
-    far, loss) and may raise to stop. Returns the picture with the lowest loss that was seen. Raises UnfinishedError
-    where a loss is not finite.
+    Before each look its pixels are brought back between `bounds`. Where L-BFGS, which takes its steps unproven, has
+    lost its way, it begins again from the best picture with steps of half the length. `after` hears of every step
+    (number, best picture so far, loss) and may raise to stop. Returns the picture with the lowest loss that was seen.
+    Raises UnfinishedError where a loss is not finite.
     """
     picture = start.detach().clone().requires_grad_(True)
     optimizer = _optimizer(picture, options.optimizer, options.lr)
