@@ -16,8 +16,6 @@ for name, draw in (("disc", ImageDraw.ImageDraw.ellipse), ("square", ImageDraw.I
         draw(ImageDraw.Draw(picture), (8 + i % 5, 10 + i % 7, 40 + i % 9, 42 + i % 11), fill=(20, 5 * i, 90))
         picture.save(folder / f"{i}.png")
 END
-for run in first second; do
-    dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --out "$out/$run" --overwrite
-done
+dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --out "$out/run" --overwrite
 dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --folds 4 \
     --map "$out/map.png" --out "$out/folds" --overwrite

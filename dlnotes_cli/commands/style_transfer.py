@@ -7,7 +7,7 @@ from dlnotes_cli.commands.binding import add_command
 from dlnotes_cli.configs.style_transfer import StyleTransferConfig
 
 EXAMPLES = (
-    "dlnotes style-transfer --size 160 --steps 20 --out painted.png",
+    "dlnotes style-transfer --size 128 --steps 15 --out painted.png",
     "dlnotes style-transfer --list-layers --backbone vgg19",
 )
 
