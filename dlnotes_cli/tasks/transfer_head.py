@@ -69,7 +69,8 @@ def train_head(plan: Plan) -> TrainingResult:
             data_s, begun = time.monotonic() - started, time.monotonic()
             solved = _solve(plan, dataset, views, machine, stop.poll)
         except StoppedError as request:
-            _write_options(folder, config)
+            if not folder.is_resumed:  # what is finished stays as it was
+                _write_options(folder, config)
             what = "the features made so far are kept"
             raise StoppedError(request.exit_code, what, f"continue with --resume {folder.path}") from request
         timing = {"data_s": data_s, "train_s": time.monotonic() - begun}

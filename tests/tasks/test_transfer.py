@@ -583,6 +583,22 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert sorted(home.rglob("*")) == before
 
 
+def test_a_stop_in_a_resumed_run_leaves_its_results(
+    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dlnotes(*words(pictures, tmp_path / "run")).code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    load = transfer_head._features
+
+    def then_signal(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return load(*arguments)
+
+    monkeypatch.setattr(transfer_head, "_features", then_signal)
+    assert dlnotes("transfer", "--resume", tmp_path / "run", "-q").code == 130
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
 def test_classes_with_few_pictures_are_named(tmp_path: Path, dlnotes: Command) -> None:
     data = make_pictures(tmp_path / "pictures", count=10)
     for i in range(1, 10):
