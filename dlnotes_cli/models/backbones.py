@@ -119,7 +119,7 @@ def published(backbone: str) -> tuple[Published, ...]:
 
 def build_backbone(config: BackboneConfig) -> Transferred:
     """A network from pictures (N, 3, H, W) to logits (N, classes), with PyTorch's first weights."""
-    backbone = _bare(config.backbone)
+    backbone = _bare(config.backbone, config.size)
     if hasattr(backbone, "transform_input"):
         setattr(backbone, "transform_input", config.transform_input)  # noqa: B010  # no module, as mypy thinks
     path, last = last_layer(backbone)
@@ -188,22 +188,33 @@ def load_backbone(network: Transferred, backbone: str, weights: dict[str, Tensor
     return ""
 
 
-def _bare(name: str) -> nn.Module:
-    """A network of torchvision without the heads that only its training had."""
+def _bare(name: str, size: int | None = None) -> nn.Module:
+    """A network of torchvision without the heads that only its training had.
+
+    Vision transformers are made for one size of picture: for `size`, where it is one that weights are published for.
+    """
+    network = _made(name)
+    if getattr(network, "image_size", size) != size and size in {weights.size for weights in published(name)}:
+        network = _made(name, image_size=size)
+    for auxiliary in _AUXILIARY:
+        if hasattr(network, auxiliary):
+            setattr(network, auxiliary, None)
+            setattr(network, "aux_logits", False)  # noqa: B010  # likewise
+    return network
+
+
+def _made(name: str, **details: Any) -> nn.Module:
+    """A network of torchvision on the device that is the default."""
     from torchvision import models
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The default weight initialization of", FutureWarning)
         try:
-            network: nn.Module = models.get_model(name, weights=None)
+            network: nn.Module = models.get_model(name, weights=None, **details)
         except NotImplementedError:  # RegNet computes its widths with tensors, which must have values
             with torch.device("cpu"):
-                network = models.get_model(name, weights=None)
+                network = models.get_model(name, weights=None, **details)
             network = network.to(torch.get_default_device())
-    for auxiliary in _AUXILIARY:
-        if hasattr(network, auxiliary):
-            setattr(network, auxiliary, None)
-            setattr(network, "aux_logits", False)  # noqa: B010  # likewise
     return network
 
 

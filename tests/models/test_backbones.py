@@ -163,3 +163,11 @@ def test_a_configuration_that_no_run_writes_is_refused(change: dict[str, object]
     stored = config_to_json(BackboneConfig("squeezenet1_1", 3, 64)) | change
     with pytest.raises((TypeError, ValueError)):
         build_empty("backbone", stored)
+
+
+def test_a_vision_transformer_is_made_for_the_size_of_its_weights() -> None:
+    sizes = {weights.size for weights in published("vit_b_16")}
+    assert sizes == {224, 384}
+    for size in sizes:
+        network = build_empty("backbone", config_to_json(BackboneConfig("vit_b_16", 3, size)))
+        assert network.eval()(torch.empty(1, 3, size, size, device="meta")).shape == (1, 3)
