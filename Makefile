@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT ?= runs/digits
-SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
+SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: run test test-full lint types bench weights clean
 

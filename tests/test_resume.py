@@ -1,5 +1,6 @@
 """A run that was stopped, killed or starved goes on to the very same weights and history."""
 
+import itertools
 import json
 import os
 import random
@@ -9,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from builders import Command, folder_digest, make_table, small_training
 
+from dlnotes_cli.training import loop
 from dlnotes_cli.training.checkpoint import read_tensors
 
 # Dropout, augmentation, momentum and batch norm all carry state that a resume must restore.
@@ -167,14 +171,35 @@ def test_a_lost_model_file_is_restored_from_the_state(tmp_path: Path, dlnotes: C
     assert (folder / "model.safetensors").read_bytes() == content
 
 
-def test_steps_of_a_time_budget_repeat_it_exactly(tmp_path: Path, dlnotes: Command) -> None:
+def clock(seconds: Iterator[float]) -> SimpleNamespace:
+    """What stands for `time` in the loop, so that a busy machine cannot change what a time budget buys."""
+    return SimpleNamespace(monotonic=lambda: next(seconds))
+
+
+def test_steps_of_a_time_budget_repeat_it_exactly(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["--epochs", "1000", "--limit", "1000", "--json"]
-    budgeted = dlnotes(*small_training(tmp_path / "a", *words, "--time-budget", "1.5s"))
+    monkeypatch.setattr(loop, "time", clock(itertools.count(0.0, 0.001)))
+    budgeted = dlnotes(*small_training(tmp_path / "a", *words, "--time-budget", "1s"))
     fields = json.loads(budgeted.out)
-    assert fields["timing"]["train_s"] < 1.5 * 1.2
+    assert fields["steps"] > 100
+    assert fields["timing"]["train_s"] < 1
     assert dlnotes(*small_training(tmp_path / "b", *words, "--max-steps", fields["steps"])).code == 0
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
     assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == (tmp_path / "b" / "metrics.jsonl").read_bytes()
+
+
+def test_a_machine_that_slows_down_ends_at_the_budget_and_says_so(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowing = itertools.chain((0.001 * i for i in range(600)), itertools.count(0.6, 0.01))
+    monkeypatch.setattr(loop, "time", clock(slowing))
+    words = ["--epochs", "1000", "--limit", "1000", "--json", "--time-budget", "1s"]
+    outcome = dlnotes(*small_training(tmp_path / "run", *words))
+    assert outcome.code == 0
+    assert "the machine slowed down" in outcome.err
+    assert json.loads(outcome.out)["timing"]["train_s"] < 1.2
 
 
 def test_a_full_disk_ends_the_run_and_leaves_the_earlier_state_whole(tmp_path: Path) -> None:
