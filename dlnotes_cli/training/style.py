@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,9 +22,26 @@ _MOST_FALLS = 12  # after which there is no use in trying on
 
 
 def gram(features: Tensor) -> Tensor:
-    """Correlations (C, C) of the channels of features (1, C, H, W): sums over all places of their products."""
-    flat = features.flatten(2).squeeze(0)
-    return flat @ flat.T
+    """Correlations (C, C) of the channels of features (1, C, H, W): sums over all places of their products.
+
+    In float32, or float64 for features in it.
+    """
+    return _Gram.apply(features.flatten(2).squeeze(0))  # type: ignore[no-any-return]
+
+
+class _Gram(torch.autograd.Function):
+    """F Fᵀ, whose gradient (G + Gᵀ) F is one product here and would be two elsewhere."""
+
+    @staticmethod
+    def forward(ctx: Any, flat: Tensor) -> Tensor:
+        ctx.save_for_backward(flat)
+        values = _at_least_float32(flat)
+        return values @ values.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (flat,), (gradient,) = ctx.saved_tensors, gradients
+        return (gradient + gradient.T).to(flat.dtype) @ flat
 
 
 def total_variation(picture: Tensor) -> Tensor:
@@ -82,7 +99,7 @@ class Target:
         return [(name, weight / whole) for name, weight in self.weights.layers.items()]
 
     def _style(self, name: str, features: Tensor) -> Tensor:
-        features, aim = _at_least_float32(features), self.grams[name]
+        aim = self.grams[name]
         places = features.shape[2] * features.shape[3]
         if self.scaling == "notes":
             return (gram(features) - aim).square().mean() / (features.shape[1] * places)
@@ -93,8 +110,8 @@ def style_grams(features: Features, layers: Mapping[str, float], scaling: Scalin
     """The Gram matrices of a style's features that `Target` takes."""
     found: dict[str, Tensor] = {}
     for name in layers:
-        values = _at_least_float32(features[name])
-        found[name] = gram(values) / (values.shape[2] * values.shape[3] if scaling == "relative" else 1)
+        places = features[name].shape[2] * features[name].shape[3]
+        found[name] = gram(features[name]) / (places if scaling == "relative" else 1)
     return found
 
 
