@@ -218,9 +218,8 @@ class _Run:
             raise UnfinishedError("validation", "no epoch gave a finite loss", "give a lower --lr")
         self.save(trainer)
         if not trainer.is_annealed:
-            output.warn(
-                "the machine slowed down: the time budget ended before the schedule did, so --max-steps cannot repeat this run"
-            )
+            what = "the time budget ended before the schedule did, so --max-steps cannot repeat this run"
+            output.warn(f"the machine slowed down: {what}")
         tested = time.monotonic()
         job.network.load_state_dict(trainer.best_weights)
         part = "test" if "test" in job.parts else "val"

@@ -41,7 +41,7 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (flat,), (gradient,) = ctx.saved_tensors, gradients
-        return (gradient + gradient.T).to(flat.dtype) @ flat
+        return (flat.T @ (gradient + gradient.T).to(flat.dtype)).T  # channels last, as the features are
 
 
 def total_variation(picture: Tensor) -> Tensor:
