@@ -40,7 +40,7 @@ NOTES_TRANSFER: dict[str, Any] = {
 }  # fmt: skip
 # Paintings: what is minimised, and how.
 BEST_PAINTING: dict[str, Any] = {
-    "optimizer": "lbfgs", "steps": 120, "scales": 3, "ratio": 0.03, "tv": 0.03, "pooling": "avg",
+    "optimizer": "lbfgs", "steps": 100, "scales": 3, "ratio": 0.03, "tv": 0.03, "pooling": "avg",
 }  # fmt: skip
 NOTES_PAINTING: dict[str, Any] = {
     "optimizer": "adam", "lr": 0.003, "steps": 2000, "scales": 1, "ratio": 1e-6, "tv": 0.0, "pooling": "max",

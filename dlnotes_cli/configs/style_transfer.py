@@ -79,7 +79,7 @@ class PaintingOptions(Config):
         None, "Learning rate.", group=TRAINING, within="(0, 1e6]", shown_default="lbfgs: 1; adam: 0.02; notes: 0.003"
     )
     steps: int | None = option(
-        None, "Most steps at each scale.", group=TRAINING, within="[1, 1e6]", shown_default="120; notes: 2000"
+        None, "Most steps at each scale.", group=TRAINING, within="[1, 1e6]", shown_default="100; notes: 2000"
     )
     scales: int | None = option(
         None, "Sizes painted one after the other, from coarse to fine.", group=TRAINING, within="[1, 8]",

@@ -26,7 +26,8 @@ def gram(features: Tensor) -> Tensor:
 
     In float32, or float64 for features in it.
     """
-    return _Gram.apply(features.flatten(2).squeeze(0))  # type: ignore[no-any-return]
+    correlations: Tensor = _Gram.apply(features.flatten(2).squeeze(0))  # type: ignore[no-untyped-call]
+    return correlations
 
 
 class _Gram(torch.autograd.Function):
@@ -41,7 +42,8 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (flat,), (gradient,) = ctx.saved_tensors, gradients
-        return (flat.T @ (gradient + gradient.T).to(flat.dtype)).T  # channels last, as the features are
+        channels_last: Tensor = flat.T @ (gradient + gradient.T).to(flat.dtype)  # as the features are
+        return channels_last.T
 
 
 def total_variation(picture: Tensor) -> Tensor:
