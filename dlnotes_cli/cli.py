@@ -23,6 +23,7 @@ COMMANDS = {  # in the order of the help, each with its module
     "train-mlp": "train_mlp",
     "train-cnn": "train_cnn",
     "transfer": "transfer",
+    "char-rnn": "char_rnn",
     "predict": "predict",
     "evaluate": "evaluate",
     "style-transfer": "style_transfer",

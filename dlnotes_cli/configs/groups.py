@@ -107,8 +107,8 @@ class DataOptions(SourceOptions, TrainingDataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(Config):
-    """How a network is trained."""
+class LearningOptions(Config):
+    """How long and how fast any network learns."""
 
     recipe: Literal["best", "notes"] = option(
         "best", "Values of the options marked 'by recipe': best (ours) or notes (the course's).", group=TRAINING
@@ -128,21 +128,9 @@ class TrainingOptions(Config):
     max_steps: int | None = option(
         None, "Optimiser steps.", group=TRAINING, within="[1, 1e12]", shown_default="as the epochs give"
     )
-    batch_size: int | None = option(
-        None,
-        "Samples in a step; auto (or 0): as many as a GPU's memory takes, on a CPU those of the recipe.",
-        group=TRAINING,
-        within="[0, 1e6]",
-        parse=count_or_auto,
-        shown_default=_BY_RECIPE,
-    )
-    optimizer: Literal["sgd", "adam", "adamw"] | None = option(
-        None, "Optimiser.", group=TRAINING, shown_default=_BY_RECIPE
-    )
     lr: float | None = option(
         None, "Learning rate, at the schedule's peak.", group=TRAINING, within="(0, inf)", shown_default=_BY_RECIPE
     )
-    momentum: float | None = option(None, "Momentum of sgd.", group=TRAINING, within="[0, 1)", shown_default=_BY_RECIPE)
     schedule: Literal["one-cycle", "cosine", "step", "constant"] | None = option(
         None, "Learning rate over time.", group=TRAINING, shown_default=_BY_RECIPE
     )
@@ -152,22 +140,6 @@ class TrainingOptions(Config):
         group=TRAINING,
         within="[0, inf)",
         shown_default=_BY_RECIPE,
-    )
-    l1: float | None = option(
-        None, "L1 penalty on the weights.", group=TRAINING, within="[0, inf)", shown_default=_BY_RECIPE
-    )
-    label_smoothing: float | None = option(
-        None, "Part of each label spread over all classes.", group=TRAINING, within="[0, 1)", shown_default=_BY_RECIPE
-    )
-    augment: str | None = option(
-        None,
-        AUGMENT_HELP,
-        group=TRAINING,
-        shown_default=_BY_RECIPE,
-        metavar="WORDS",
-    )
-    class_weights: Literal["none", "balanced"] = option(
-        "none", "none, or balanced: rare classes count as much as frequent ones.", group=TRAINING
     )
     patience: int | None = option(
         None,
@@ -186,10 +158,44 @@ class TrainingOptions(Config):
     grad_clip: float | None = option(
         None, "Largest norm of the gradient.", group=TRAINING, within="(0, inf)", shown_default="none"
     )
+    seed: int = option(0, "Seed of everything drawn at random.", group=TRAINING, within="[0, 9e15]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(LearningOptions):
+    """How a classifier is trained."""
+
+    batch_size: int | None = option(
+        None,
+        "Samples in a step; auto (or 0): as many as a GPU's memory takes, on a CPU those of the recipe.",
+        group=TRAINING,
+        within="[0, 1e6]",
+        parse=count_or_auto,
+        shown_default=_BY_RECIPE,
+    )
+    optimizer: Literal["sgd", "adam", "adamw"] | None = option(
+        None, "Optimiser.", group=TRAINING, shown_default=_BY_RECIPE
+    )
+    momentum: float | None = option(None, "Momentum of sgd.", group=TRAINING, within="[0, 1)", shown_default=_BY_RECIPE)
+    l1: float | None = option(
+        None, "L1 penalty on the weights.", group=TRAINING, within="[0, inf)", shown_default=_BY_RECIPE
+    )
+    label_smoothing: float | None = option(
+        None, "Part of each label spread over all classes.", group=TRAINING, within="[0, 1)", shown_default=_BY_RECIPE
+    )
+    augment: str | None = option(
+        None,
+        AUGMENT_HELP,
+        group=TRAINING,
+        shown_default=_BY_RECIPE,
+        metavar="WORDS",
+    )
+    class_weights: Literal["none", "balanced"] = option(
+        "none", "none, or balanced: rare classes count as much as frequent ones.", group=TRAINING
+    )
     min_accuracy: float | None = option(
         None, "Exit with 4 if the test accuracy is lower.", group=TRAINING, within="[0, 1]", shown_default="no gate"
     )
-    seed: int = option(0, "Seed of everything drawn at random.", group=TRAINING, within="[0, 9e15]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,5 +210,10 @@ class RunOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierConfig(VoiceOptions, RunOptions, DeviceOptions, TrainingOptions, DataOptions):
+class TrainingRunOptions(RunOptions, LearningOptions):
+    """What every training run has: its folder, and how it learns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig(VoiceOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, DataOptions):
     """What every command has that trains a classifier."""

@@ -45,6 +45,16 @@ BEST_PAINTING: dict[str, Any] = {
 NOTES_PAINTING: dict[str, Any] = {
     "optimizer": "adam", "lr": 0.003, "steps": 2000, "scales": 1, "ratio": 1e-6, "tv": 0.0, "pooling": "max",
 }  # fmt: skip
+# Character models: a small batch makes the many steps that a short run needs.
+BEST_CHAR_RNN: dict[str, Any] = {
+    "optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "weight_decay": 0.05, "ema": 0.0, "grad_clip": 1.0,
+    "layers": 2, "hidden": 384, "embed": 64, "dropout": 0.0, "seq_len": 64, "batch_size": 16,
+}  # fmt: skip
+# The course's notebook on Anna Karenina.
+NOTES_CHAR_RNN: dict[str, Any] = {
+    "optimizer": "adam", "lr": 1e-3, "schedule": "constant", "weight_decay": 0.0, "ema": 0.0, "grad_clip": 5.0,
+    "layers": 2, "hidden": 512, "embed": 0, "dropout": 0.5, "seq_len": 100, "batch_size": 128, "epochs": 20,
+}  # fmt: skip
 LONG_S = 600.0  # a time budget from which on a larger network pays
 LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
 BY_ARCH: dict[str, dict[str, Any]] = {
@@ -59,6 +69,7 @@ _OF_OPTIMIZER: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.1, "weight_decay": 5e-4},
     "adam": {"lr": 3e-3, "weight_decay": 1e-4},
     "adamw": {"lr": 3e-3, "weight_decay": 0.05},
+    "rmsprop": {"lr": 1e-3, "weight_decay": 0.0},
 }
 _SMALL_SET = 10_000  # training samples below which batches are small
 _SMALL_BATCH = 64
@@ -74,6 +85,7 @@ class Length(NamedTuple):
 
 
 MLP_LENGTH, CNN_LENGTH = Length(60, 1200, 256), Length(30, 600, 128)
+CHAR_RNN_LENGTH = Length(10, 2000, 16)  # its samples are windows
 FINE_TUNE_LENGTH = Length(8, 100, 32)
 
 

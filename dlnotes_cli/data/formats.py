@@ -1,4 +1,4 @@
-"""What a model expects of a sample, stored in its file: the shape and scale of pictures, or the columns of a table."""
+"""What a model expects, stored in its file: shape and scale of pictures, columns of a table, characters of a text."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -113,10 +113,34 @@ class TableFormat:
         return (sum(column.width for column in self.columns),)
 
 
+@dataclass(frozen=True)
+class TextFormat:
+    """What text is made of: characters, in the order of their tokens, or bytes; and how it is read."""
+
+    kind: ClassVar[str] = "text"
+
+    unit: Literal["chars", "bytes"]
+    characters: str = ""  # sorted; none for bytes
+    lower: bool = False
+    newline: Literal["translate", "keep"] = "translate"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on values that no training run writes."""
+        if self.unit not in {"chars", "bytes"} or self.newline not in {"translate", "keep"}:
+            raise ValueError("form of a text")
+        if type(self.lower) is not bool or list(self.characters) != sorted(set(self.characters)):
+            raise ValueError("characters of a text")
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return 256 if self.unit == "bytes" else len(self.characters)
+
+
 SampleFormat = PictureFormat | TableFormat
 
 
-def format_to_json(sample_format: SampleFormat) -> dict[str, Any]:
+def format_to_json(sample_format: SampleFormat | TextFormat) -> dict[str, Any]:
     """The format as JSON values, for a model file."""
     return {"kind": sample_format.kind, **asdict(sample_format)}
 
@@ -133,6 +157,14 @@ def format_from_json(stored: dict[str, Any]) -> SampleFormat:
             raise ValueError("columns of a table")
         return TableFormat(**fields, columns=tuple(columns))
     raise ValueError(f"unknown format {kind}")
+
+
+def text_format_from_json(stored: dict[str, Any]) -> TextFormat:
+    """Rebuild the format of a text; raises KeyError, TypeError or ValueError where `stored` is not one."""
+    fields = dict(stored)
+    if fields.pop("kind") != TextFormat.kind:
+        raise ValueError("not the format of a text")
+    return TextFormat(**fields)
 
 
 def _is_scale(mean: float, std: float) -> bool:

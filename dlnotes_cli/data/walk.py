@@ -1,4 +1,4 @@
-"""Which files below a folder are pictures, by their names alone; light, so that a command starts at once."""
+"""Which files below a folder are pictures or texts, by their names; light, so that a command starts at once."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from dlnotes_cli.errors import InputError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+TEXTS = frozenset({".txt", ".text", ".md", ".rst", ".tex"})
 
 
 def find_pictures(path: Path) -> Iterator[Path]:
@@ -14,8 +15,11 @@ def find_pictures(path: Path) -> Iterator[Path]:
     yield from (Path(entry.path) for entry in walk(str(path)))
 
 
-def walk(root: str) -> Iterator[os.DirEntry[str]]:
-    """The pictures below a folder, its own before those of its sub-folders; links to folders are not followed."""
+def walk(root: str, extensions: frozenset[str] = EXTENSIONS) -> Iterator[os.DirEntry[str]]:
+    """The pictures below a folder, its own before those of its sub-folders; links to folders are not followed.
+
+    Or the files with other `extensions`, in small letters with their dot.
+    """
     pending = [root]
     while pending:
         try:
@@ -26,10 +30,10 @@ def walk(root: str) -> Iterator[os.DirEntry[str]]:
             raise unreadable(error) from error
         below = [entry for entry in folders if not entry.is_symlink()]
         pending += [entry.path for entry in sorted(below, key=lambda entry: natural_order(entry.name), reverse=True)]
-        pictures = [entry for entry in seen if entry.name[entry.name.rfind(".") :].lower() in EXTENSIONS]
+        found = [entry for entry in seen if entry.name[entry.name.rfind(".") :].lower() in extensions]
         if folders:
-            pictures = [entry for entry in pictures if not entry.is_dir()]
-        yield from sorted(pictures, key=lambda entry: entry.name)
+            found = [entry for entry in found if not entry.is_dir()]
+        yield from sorted(found, key=lambda entry: entry.name)
 
 
 def natural_order(name: str) -> tuple[int, int, str]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone
+from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 
@@ -24,10 +25,12 @@ class Entry:
 REGISTRY: dict[str, Entry] = {
     "mlp": Entry("classifier", MlpConfig, build_mlp),
     "cnn": Entry("classifier", CnnConfig, build_cnn),
+    "char_rnn": Entry("language", CharRnnConfig, build_char_rnn),
     "backbone": Entry("classifier", BackboneConfig, build_backbone),
 }
 
 CLASSIFIERS = tuple(name for name, entry in REGISTRY.items() if entry.purpose == "classifier")
+LANGUAGE_MODELS = tuple(name for name, entry in REGISTRY.items() if entry.purpose == "language")
 
 
 def build(name: str, config: object) -> nn.Module:

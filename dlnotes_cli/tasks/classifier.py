@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dlnotes_cli import files, output, plots
+from dlnotes_cli import files, plots
 from dlnotes_cli.configs.groups import ClassifierConfig
 from dlnotes_cli.configs.recipes import Length, given, with_length, with_recipe
 from dlnotes_cli.data.augment import Augmenter
@@ -20,22 +19,18 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.mix import Mixer
 from dlnotes_cli.device import Machine, choose_device, choose_machine, default_threads, free_memory
-from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
+from dlnotes_cli.errors import InputError
 from dlnotes_cli.models.registry import build, build_empty, config_to_json
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
-from dlnotes_cli.tasks.record import Record, TrainingResult, check_gate, timing_fields
-from dlnotes_cli.training import run_folder
+from dlnotes_cli.tasks.record import Record, TrainingResult, check_gate
+from dlnotes_cli.tasks.training_run import TrainingRun
 from dlnotes_cli.training.batch_size import LARGEST, largest_batch, step_memory
-from dlnotes_cli.training.checkpoint import BYTES_SPARE, read_tensors, write_tensors
-from dlnotes_cli.training.horizon import Horizon
-from dlnotes_cli.training.loop import LoopOptions, StepOutcome, Trainer
+from dlnotes_cli.training.loop import StepOutcome
 from dlnotes_cli.training.metrics import Evaluation, evaluate, predict_logits
 from dlnotes_cli.training.recipe import Objective, OptimizerOptions, balanced_weights, make_optimizer
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.schedule import make_schedule
-from dlnotes_cli.training.state import restore_state, save_state
 
 AnyConfig = TypeVar("AnyConfig", bound=ClassifierConfig)
 
@@ -82,6 +77,7 @@ class ClassifierJob:
         operations = parse_augment(given(config.augment), shape, flippable=flippable)
         self._augment, self._mix = Augmenter(operations, config.seed), Mixer(operations, config.seed)
         self._epoch, self._order = 0, self._train.indices
+        self.carried: dict[str, Tensor] = {}
         self.steps_per_epoch = len(self._bounds)
 
     def start_epoch(self, epoch: int) -> None:
@@ -151,133 +147,25 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
         architecture.details(network),
     )
     record.announce()
+    optimizer = OptimizerOptions(
+        given(config.optimizer), given(config.lr), given(config.momentum), given(config.weight_decay)
+    )
     with StopRequest() as stop, folder:
         factors = architecture.lr_factor(network) if architecture.lr_factor else {}
-        run = _Run(config, folder, job, record, stop, factors)
-        stored = run.take_up()
-        if stored is not None:
-            return TrainingResult(stored)
-        try:
-            run.trainer.run()
-            return run.finish({"data_s": data_s}, started)
-        except StoppedError as request:
-            raise run.stopped(request) from request
-        except UnfinishedError:
-            with suppress(UnfinishedError):  # the first failure is the one to tell
-                run.save_best()
-            raise
+        run = TrainingRun(config, folder, job, record, stop, make_optimizer(job.network, optimizer, factors))
+        return TrainingResult(run.execute(data_s, started, lambda: _conclude(job, run, record)))
 
 
-class _Run:
-    """One training run in its folder: taken up, saved, stopped and finished."""
-
-    def __init__(
-        self,
-        config: ClassifierConfig,
-        folder: RunFolder,
-        job: ClassifierJob,
-        record: Record,
-        stop: StopRequest,
-        factors: dict[str, float],
-    ) -> None:
-        self.config, self.folder, self.job, self.record, self.stop = config, folder, job, record, stop
-        self.trainer = _make_trainer(config, job, factors, save=self.save, poll=stop.poll)
-        self._saved_best: int | None = None
-
-    def take_up(self) -> dict[str, Any] | None:
-        """Start afresh, or go on where the run stands; the stored result where there is nothing left to train."""
-        files.check_room(self.folder.path, 2 * self._state_bytes())
-        if not self.folder.is_resumed:
-            self._save_state()
-            files.write_json(
-                self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()}
-            )
-            self.folder.clear_results()
-            return None
-        saved = restore_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device)
-        if saved["data"]["fingerprint"] != self.record.dataset.fingerprint:
-            what = f"{self.config.data} has changed since {self.folder.path} was begun"
-            raise InputError("--resume", what, "restore the data, or start a new run in another --out")
-        if self.trainer.is_finished and self._is_complete():
-            epochs = self.trainer.position.epoch - 1
-            output.note(f"{self.folder.path} is already trained for {epochs} epochs; raise --epochs to go on")
-            return self.folder.result()
-        files.write_json(self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()})
-        return None
-
-    def save(self, trainer: Trainer) -> None:
-        """Write the best model, if it is a new one, then where the run stands."""
-        self.save_best()
-        self._save_state()
-        self.folder.write_history(trainer.position.history)
-
-    def finish(self, timing: dict[str, float], started: float) -> TrainingResult:
-        """Save, test the best model, draw the pictures and write the result."""
-        trainer, job = self.trainer, self.job
-        if not trainer.best_weights:
-            raise UnfinishedError("validation", "no epoch gave a finite loss", "give a lower --lr")
-        self.save(trainer)
-        if not trainer.is_annealed:
-            what = "the time budget ended before the schedule did, so --max-steps cannot repeat this run"
-            output.warn(f"the machine slowed down: {what}")
-        tested = time.monotonic()
-        job.network.load_state_dict(trainer.best_weights)
-        part = "test" if "test" in job.parts else "val"
-        final = job.evaluate(part, self.stop.poll)
-        pictures = self._draw(final, part)
-        timing |= {"train_s": trainer.position.elapsed_s, "eval_s": time.monotonic() - tested}
-        fields = self.record.result(
-            trainer.position.history,
-            trainer.position.best_epoch or 0,
-            trainer.position.step,
-            final if part == "test" else None,
-        ) | {
-            "timing": timing_fields(timing, trainer.position.samples_seen, started),
-            "out": str(self.folder.path),
-            "model_file": str(self.folder.file(run_folder.MODEL)),
-            "pictures": [str(path) for path in pictures],
-        }
-        fields = output.finite({"schema_version": output.SCHEMA_VERSION, "command": self.config.command} | fields)
-        files.write_json(self.folder.file(run_folder.RESULT), fields)
-        return TrainingResult(fields)
-
-    def stopped(self, request: StoppedError) -> StoppedError:
-        """Save after a signal and say how to go on."""
-        self.save(self.trainer)
-        position = self.trainer.position
-        what = f"saved at epoch {position.epoch}, step {position.step_in_epoch} of {self.job.steps_per_epoch}"
-        return StoppedError(request.exit_code, what, f"continue with --resume {self.folder.path}")
-
-    def save_best(self) -> None:
-        """Write the best model so far, if it is not written yet."""
-        best = self.trainer.position.best_epoch
-        if best is not None and best != self._saved_best:
-            card = self.record.card(self.trainer.position.history[best - 1])
-            write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, card)
-            self._saved_best = best
-
-    def _is_complete(self) -> bool:
-        """Whether a finished run left its result and a sound model."""
-        try:
-            read_tensors(self.folder.file(run_folder.MODEL))
-        except InputError:
-            return False
-        return self.folder.result() is not None
-
-    def _save_state(self) -> None:
-        save_state(self.folder.file(run_folder.LAST), self.trainer, self.job.machine.device, self.record.identity())
-
-    def _state_bytes(self) -> int:
-        weights = sum(t.nbytes for t in self.job.network.state_dict().values())
-        copies = 6 if self.trainer.average else 5  # weights, two moments, the best so far, the model file, an average
-        return copies * int(weights) + BYTES_SPARE
-
-    def _draw(self, final: Evaluation, part: str) -> list[Path]:
-        position, job = self.trainer.position, self.job
-        path = self.folder.file("curves.png")
-        files.atomic_write(path, plots.curves(position.history, position.best_epoch))
-        viewed = Viewed(job.network, job.parts[part], job.scaler, job.machine, job.classes)
-        return [path, *draw_evaluation(self.folder.path, final, viewed)]
+def _conclude(job: ClassifierJob, run: TrainingRun, record: Record) -> tuple[dict[str, Any], list[Path]]:
+    """Test the best model and draw the pictures of a run."""
+    part = "test" if "test" in job.parts else "val"
+    final = job.evaluate(part, run.poll)
+    position, path = run.trainer.position, run.folder.file("curves.png")
+    files.atomic_write(path, plots.curves(position.history, position.best_epoch))
+    viewed = Viewed(job.network, job.parts[part], job.scaler, job.machine, job.classes)
+    pictures = [path, *draw_evaluation(run.folder.path, final, viewed)]
+    test = final if part == "test" else None
+    return record.result(position.history, position.best_epoch or 0, position.step, test), pictures
 
 
 def _automatic_batch(config: ClassifierConfig, architecture: Architecture, dataset: DataSet) -> int | None:
@@ -298,26 +186,6 @@ def _make_objective(config: ClassifierConfig, network: nn.Module, train: Part, c
     if config.class_weights == "balanced":
         weights = balanced_weights(train.labels[train.indices], classes)
     return Objective(network, label_smoothing=given(config.label_smoothing), class_weights=weights, l1=given(config.l1))
-
-
-def _make_trainer(
-    config: ClassifierConfig,
-    job: ClassifierJob,
-    factors: dict[str, float],
-    *,
-    save: Callable[[Trainer], None],
-    poll: Callable[[], None],
-) -> Trainer:
-    options = OptimizerOptions(
-        given(config.optimizer), given(config.lr), given(config.momentum), given(config.weight_decay)
-    )
-    schedule = make_schedule(given(config.schedule), job.steps_per_epoch)
-    limits = [config.max_steps, config.epochs and config.epochs * job.steps_per_epoch]
-    limit = min((n for n in limits if n is not None), default=None)
-    return Trainer(
-        job, make_optimizer(job.network, options, factors), schedule, Horizon(schedule, limit, config.time_budget),
-        LoopOptions(options.lr, config.grad_clip, config.patience, given(config.ema)), save=save, poll=poll,
-    )  # fmt: skip
 
 
 def _check_batches(config: ClassifierConfig, name: str, model_config: Any, dataset: DataSet) -> None:

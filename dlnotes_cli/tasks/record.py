@@ -46,6 +46,16 @@ class Record:
         self.config, self.dataset, self.machine, self._details = config, dataset, machine, details or {}
         self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
 
+    @property
+    def data_name(self) -> str:
+        """What the run is trained on."""
+        return self.config.data
+
+    @property
+    def fingerprint(self) -> str:
+        """A sum over the data."""
+        return self.dataset.fingerprint
+
     def announce(self) -> None:
         """Say on stderr what is about to run."""
         counts = ", ".join(f"{count:,} {part}" for part, count in self.dataset.counts.items())

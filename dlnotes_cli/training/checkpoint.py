@@ -7,6 +7,8 @@ against the network it says it is. No pickle is written or read, and nothing in 
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli import files
-from dlnotes_cli.data.formats import SampleFormat, format_from_json
+from dlnotes_cli.data.formats import SampleFormat, TextFormat, format_from_json, text_format_from_json
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.models.registry import build_empty
@@ -78,26 +80,54 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
     return tensors, card
 
 
+@dataclass(frozen=True)
+class LanguageModel:
+    """A network that continues text, ready for use."""
+
+    path: Path
+    network: nn.Module
+    format: TextFormat
+
+
 def load_model(path: Path, *, needs: tuple[str, ...]) -> TrainedModel:
-    """Load a trained network of one of the kinds `needs`, in evaluation mode, on the CPU.
+    """Load a trained classifier of one of the kinds `needs`, in evaluation mode, on the CPU.
 
     A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of
     another kind, for a tensor that is missing or of another shape, and for a card that lacks something.
     """
+    path, network, card = _load_network(path, needs)
+    with _described(path):
+        classes = tuple(str(entry) for entry in card["classes"])
+        return TrainedModel(path, network, str(card["model"]), classes, format_from_json(card["format"]), card)
+
+
+def load_language_model(path: Path, *, needs: tuple[str, ...]) -> LanguageModel:
+    """Load a trained language model, as `load_model` does a classifier."""
+    path, network, card = _load_network(path, needs)
+    with _described(path):
+        return LanguageModel(path, network, text_format_from_json(card["format"]))
+
+
+def _load_network(path: Path, needs: tuple[str, ...]) -> tuple[Path, nn.Module, Card]:
     path = path / "model.safetensors" if path.is_dir() else path
     tensors, card = read_tensors(path)
     name = str(card.get("model"))
     if name not in needs:
         needed = " or ".join([", ".join(needs[:-1]), needs[-1]]) if len(needs) > 1 else needs[0]
         raise InputError(path, f"holds a {name} model, this command needs {needed}", "give another model file")
-    try:
+    with _described(path):
         network = build_empty(name, card["configuration"])
-        sample_format = format_from_json(card["format"])
-        classes = tuple(str(entry) for entry in card["classes"])
+    load_weights(path, network, tensors)
+    return path, network.eval(), card
+
+
+@contextmanager
+def _described(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file's description into an InputError."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(path, f"its description is not valid ({error!r})", "train the model again") from error
-    load_weights(path, network, tensors)
-    return TrainedModel(path, network.eval(), name, classes, sample_format, card)
 
 
 def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, assign: bool = True) -> None:

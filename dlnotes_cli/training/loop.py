@@ -40,6 +40,8 @@ class Job(Protocol):
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
 
+    carried: dict[str, Tensor]  # what one step hands to the next, beside the network; saved with it
+
     def start_epoch(self, epoch: int) -> None:
         """Make ready for the batches of an epoch, counted from 1."""
 
@@ -102,7 +104,8 @@ class LoopOptions:
 class Trainer:
     """Runs a job to its horizon, keeping the weights of the best validation.
 
-    `save` is called every ten seconds or so, and by the caller at the end; `poll` raises to stop between two steps.
+    `save` is called every ten seconds or so, and by the caller at the end; `poll` raises to stop between two steps;
+    `after_epoch` hears that a validation is done, outside the time that is counted.
     """
 
     def __init__(
@@ -115,12 +118,13 @@ class Trainer:
         *,
         save: Callable[["Trainer"], None],
         poll: Callable[[], None],
+        after_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self.job, self.optimizer, self.schedule, self.horizon = job, optimizer, schedule, horizon
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
         self.average = Average(job.network, options.ema) if options.ema else None
-        self._options, self._save, self._poll = options, save, poll
+        self._options, self._save, self._poll, self._after_epoch = options, save, poll, after_epoch
         self._next_save = time.monotonic() + _SAVE_EVERY_S
         self._clock = time.monotonic()
 
@@ -208,6 +212,8 @@ class Trainer:
         position.epoch += 1
         position.step_in_epoch = 0
         self._tick()
+        self._after_epoch()
+        self._clock = time.monotonic()
         if not self.is_finished:
             self._start_epoch()
 

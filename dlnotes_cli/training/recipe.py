@@ -18,7 +18,7 @@ _ADAM_BETAS = (0.9, 0.99)
 class OptimizerOptions:
     """Which optimiser, with what."""
 
-    name: Literal["sgd", "adam", "adamw"]
+    name: Literal["sgd", "adam", "adamw", "rmsprop"]
     lr: float
     momentum: float
     weight_decay: float
@@ -42,6 +42,8 @@ def make_optimizer(
     ]
     if options.name == "sgd":
         return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=True)
+    if options.name == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=options.lr, foreach=True)
     kind = torch.optim.Adam if options.name == "adam" else torch.optim.AdamW
     return kind(groups, lr=options.lr, betas=_ADAM_BETAS, fused=True)
 

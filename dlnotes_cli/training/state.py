@@ -12,7 +12,9 @@ from dlnotes_cli.seeding import random_state, restore_random_state
 from dlnotes_cli.training.checkpoint import load_weights, read_tensors, write_tensors
 from dlnotes_cli.training.loop import Position, Tally, Trainer
 
-_NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM = "network.", "best.", "average.", "optimizer.", "random."
+_NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _CARRIED = (
+    "network.", "best.", "average.", "optimizer.", "random.", "carried.",
+)  # fmt: skip
 
 
 def save_state(path: Path, trainer: Trainer, device: torch.device, card: dict[str, Any]) -> None:
@@ -29,6 +31,7 @@ def save_state(path: Path, trainer: Trainer, device: torch.device, card: dict[st
         **_prefixed(_AVERAGE, trainer.average.tensors if trainer.average else {}),
         **_prefixed(_OPTIMIZER, slots),
         **_prefixed(_RANDOM, random_state(device)),
+        **_prefixed(_CARRIED, trainer.job.carried),
     }
     standing = {"kind": "run state", "limits": trainer.horizon.limits, "position": asdict(trainer.position)}
     write_tensors(path, tensors, card | standing)
@@ -44,6 +47,7 @@ def restore_state(path: Path, trainer: Trainer, device: torch.device) -> dict[st
     network = trainer.job.network
     load_weights(path, network, {name: t.to(device) for name, t in _below(_NETWORK, tensors).items()}, assign=False)
     trainer.best_weights = {name: t.to(device) for name, t in _below(_BEST, tensors).items()}
+    trainer.job.carried = {name: t.to(device) for name, t in _below(_CARRIED, tensors).items()}
     if trainer.average is not None:
         trainer.average.tensors = {name: t.to(device) for name, t in _below(_AVERAGE, tensors).items()}
     try:

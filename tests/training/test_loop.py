@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dlnotes_cli.errors import UnfinishedError
 from dlnotes_cli.training.horizon import Horizon
@@ -19,6 +19,7 @@ class Scripted:
     def __init__(self, losses: list[float]) -> None:
         self.network = nn.Linear(1, 1)
         self._losses, self.started = losses, list[int]()
+        self.carried = dict[str, Tensor]()
 
     def start_epoch(self, epoch: int) -> None:
         self.started.append(epoch)

@@ -1,0 +1,68 @@
+"""Sequence batching: a text in parallel streams, each read window by window."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dlnotes_cli.data.text import Text
+
+IGNORED = -100  # the target of a place that holds no character, as cross_entropy has it
+
+
+class Window(NamedTuple):
+    """What one step reads."""
+
+    inputs: Tensor  # int64 (B, T)
+    targets: Tensor  # int64 (B, T): the character after each; IGNORED where there is none
+    fresh: Tensor  # bool (B,): where another text begins, and no state is carried on
+    places: NDArray[np.int64]  # (B, T): of the targets, in the text
+    predicted: int  # targets that count
+
+
+class Streams:
+    """A text cut into windows of at most `seq_len` characters, dealt in order to `batch_size` streams.
+
+    Every character but the first of each text is predicted just once. A window never reaches from one text into the
+    next. The first window of each text has `first` characters, so that another `first` cuts at other places; the number
+    of steps does not depend on it.
+    """
+
+    def __init__(self, text: Text, batch_size: int, seq_len: int, first: int | None = None) -> None:
+        self._tokens = text.tokens
+        self._seq_len = seq_len
+        starts, stops, fresh = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, bool)]
+        most = 0
+        for begin, end in pairwise(text.bounds):
+            if end - begin > 1:
+                cuts = np.concatenate([[begin], np.arange(begin + (first or seq_len), end - 1, seq_len)])
+                starts.append(cuts)
+                stops.append(np.append(cuts[1:], end - 1))
+                fresh.append(cuts == begin)
+                most += 1 + -(-(end - begin - 2) // seq_len)
+        self._starts, self._stops, self._fresh = (np.concatenate(parts) for parts in (starts, stops, fresh))
+        self.predicted = int((self._stops - self._starts).sum())
+        self.rows = max(1, min(batch_size, most))
+        self.steps = -(-most // self.rows)
+
+    def window(self, step: int) -> Window:
+        """The windows of all streams at a step; a step below 0 gives what precedes the streams' beginnings."""
+        places = np.arange(self.rows) * self.steps + step
+        there = (places >= 0) & (places < len(self._starts))
+        places = np.where(there, places, 0)
+        starts = self._starts[places]
+        lengths = np.where(there, self._stops[places] - starts, 0)
+        width = int(lengths.max(initial=1)) or 1
+        offsets = np.arange(width)
+        inside = offsets < lengths[:, None]
+        read = np.where(inside, starts[:, None] + offsets, 0)
+        return Window(
+            torch.from_numpy(self._tokens[read].astype(np.int64)),
+            torch.from_numpy(np.where(inside, self._tokens[read + 1].astype(np.int64), IGNORED)),
+            torch.from_numpy(there & self._fresh[places]),
+            read + 1,
+            int(lengths.sum()),
+        )

@@ -1,0 +1,239 @@
+"""Training a character model: texts, the job of the loop, the run."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
+
+from dlnotes_cli import __version__, files, output, plots
+from dlnotes_cli.configs.char_rnn import CharRnnTrainConfig
+from dlnotes_cli.configs.recipes import BEST_CHAR_RNN, CHAR_RNN_LENGTH, NOTES_CHAR_RNN, given, with_length, with_recipe
+from dlnotes_cli.data.formats import TextFormat, format_to_json
+from dlnotes_cli.data.text import Text, find_sources, help_texts, read_text
+from dlnotes_cli.data.windows import IGNORED, Streams
+from dlnotes_cli.device import Machine, choose_device, choose_machine
+from dlnotes_cli.errors import InputError
+from dlnotes_cli.models.char_rnn import CharRnnConfig, bf16_pays
+from dlnotes_cli.models.registry import build, config_to_json, count_parameters
+from dlnotes_cli.seeding import derived_seed, seed_everything
+from dlnotes_cli.stopping import StopRequest
+from dlnotes_cli.tasks.char_rnn_sample import Sampler, default_prime
+from dlnotes_cli.tasks.record import TrainingResult
+from dlnotes_cli.tasks.training_run import TrainingRun
+from dlnotes_cli.training.language import first_state, read, scores, surprise
+from dlnotes_cli.training.loop import StepOutcome
+from dlnotes_cli.training.recipe import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.run_folder import RunFolder
+
+_NAME = "char_rnn"  # in the registry
+
+
+def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
+    """Train a character model in its run folder, on the beginning of the texts; their end validates.
+
+    Raises InputError before anything is written where options, folder or texts are not right; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
+    """
+    started = time.monotonic()
+    config = with_recipe(config, NOTES_CHAR_RNN if config.recipe == "notes" else BEST_CHAR_RNN)
+    _check_options(config)
+    folder = RunFolder(config)
+    choose_device(config.device)
+    text, form = _read(config)
+    split = int(len(text) * (1 - config.val_split))
+    parts = {"train": text.part(0, split), "val": text.part(split, len(text))}
+    _check_text(config, text, form, parts)
+    data_s = time.monotonic() - started
+    config = with_length(config, split // given(config.seq_len), CHAR_RNN_LENGTH)
+    described = CharRnnConfig(
+        form.vocabulary, config.cell, given(config.layers), given(config.hidden), given(config.embed),
+        given(config.dropout), config.tied,
+    )  # fmt: skip
+    pays = bf16_pays(described, given(config.batch_size))
+    machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=pays)
+    seed_everything(config.seed)
+    network = build(_NAME, described).to(machine.device)
+    job = LanguageJob(config, network, parts, machine)
+    record = TextRecord(config, described, form, text, parts, machine, network)
+    record.announce()
+    optimizer = OptimizerOptions(given(config.optimizer), given(config.lr), 0.0, given(config.weight_decay))
+    with StopRequest() as stop, folder:
+        run = TrainingRun(
+            config, folder, job, record, stop, make_optimizer(network, optimizer),
+            after_epoch=lambda: _show_sample(config, network, form, machine),
+        )  # fmt: skip
+        return TrainingResult(run.execute(data_s, started, lambda: _conclude(run, record)))
+
+
+class LanguageJob:
+    """A network and the streams it reads, as the training loop sees them."""
+
+    def __init__(
+        self, config: CharRnnTrainConfig, network: nn.Module, parts: dict[str, Text], machine: Machine
+    ) -> None:
+        self.network, self.machine = network, machine
+        self.carried: dict[str, Tensor] = {}
+        self._parts, self._seed = parts, config.seed
+        self._rows, self._seq_len = given(config.batch_size), given(config.seq_len)
+        self._is_shifted = config.recipe == "best"  # windows begin elsewhere in each epoch
+        self._streams = Streams(parts["train"], self._rows, self._seq_len)
+        self.steps_per_epoch = self._streams.steps
+
+    def start_epoch(self, epoch: int) -> None:
+        """Cut the text into the epoch's windows."""
+        if self._is_shifted:
+            first = 1 + derived_seed(self._seed, epoch) % self._seq_len
+            self._streams = Streams(self._parts["train"], self._rows, self._seq_len, first)
+
+    def step(self, index: int) -> StepOutcome:
+        """Read a window; the state is carried on to the next one, and begins with zeros in each epoch."""
+        if index == 0:
+            state = first_state(self.network, self._streams.rows)
+        else:
+            state = tuple(self.carried[str(i)] for i in range(len(self.carried)))
+        window = self._streams.window(index)
+        logits, state = read(self.network, window, state, self.machine)
+        self.carried = {str(i): part.detach() for i, part in enumerate(state)}
+        targets = window.targets.to(self.machine.device).flatten()
+        loss = F.cross_entropy(logits, targets, ignore_index=IGNORED)
+        correct = (logits.detach().argmax(1) == targets).sum()
+        return StepOutcome(loss, loss.detach() * window.predicted, correct, window.predicted)
+
+    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+        """Loss, bits per character, perplexity and accuracy on the whole validation text."""
+        return scores(surprise(self.network, self._parts["val"], self.machine, poll))
+
+    def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
+        """The loss decides."""
+        return (-scores["loss"],)
+
+
+class TextRecord:
+    """What is written down of a run: in its model file, its state and its result."""
+
+    def __init__(
+        self,
+        config: CharRnnTrainConfig,
+        described: CharRnnConfig,
+        form: TextFormat,
+        text: Text,
+        parts: dict[str, Text],
+        machine: Machine,
+        network: nn.Module,
+    ) -> None:
+        self._config, self._form, self._parts, self.machine = config, form, parts, machine
+        self.data_name = ",".join(text.names) if len(text.names) <= _MOST_NAMES else f"{len(text.names)} texts"
+        self.fingerprint = text.fingerprint
+        self._texts = len(text.names)
+        self._model = {
+            "name": _NAME,
+            "configuration": config_to_json(described),
+            "parameters": count_parameters(network),
+        }
+
+    def announce(self) -> None:
+        """Say on stderr what is about to run."""
+        counts = ", ".join(f"{len(part):,} {name}" for name, part in self._parts.items())
+        unit = "bytes" if self._form.unit == "bytes" else "characters"
+        output.note(f"text   {self.data_name}: {counts}; {self._form.vocabulary} different {unit}")
+        output.note(f"model  {self._config.cell}, {self._model['parameters']:,} parameters")
+        machine = self.machine
+        output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this network usable and this run known."""
+        return {
+            "model": _NAME,
+            "configuration": self._model["configuration"],
+            "format": format_to_json(self._form),
+            "data": {
+                "name": self.data_name,
+                "fingerprint": self.fingerprint,
+                "val_split": self._config.val_split,
+            },
+            "seed": self._config.seed,
+            "precision": self.machine.precision,
+            "versions": {"dlnotes": __version__, "torch": torch.__version__},
+        }
+
+    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
+        """The card of the model file of one epoch."""
+        return self.identity() | {
+            "kind": "model",
+            "epoch": epoch["epoch"],
+            "metrics": {"validation": epoch["validation"]},
+        }
+
+    def result(self, history: list[dict[str, Any]], best: int, steps: int) -> dict[str, Any]:
+        """The part of the result that the run's outcome decides; `best` counts the entries of `history` from 1."""
+        return {
+            "version": __version__,
+            "seed": self._config.seed,
+            **self.machine.as_json(),
+            "data": {
+                "name": self.data_name,
+                "texts": self._texts,
+                "unit": self._form.unit,
+                "vocabulary": self._form.vocabulary,
+                "counts": {name: len(part) for name, part in self._parts.items()},
+            },
+            "model": self._model,
+            "epochs": len(history),
+            "best_epoch": best,
+            "steps": steps,
+            "train": history[best - 1]["train"],
+            "validation": history[best - 1]["validation"],
+            "test": None,
+        }
+
+
+_MOST_NAMES = 3  # texts that are named one by one
+
+
+def _check_options(config: CharRnnTrainConfig) -> None:
+    if config.tied and not config.embed:
+        raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
+    if config.vocab == "bytes" and (config.lower or config.encoding):
+        option = "--lower" if config.lower else "--encoding"
+        raise InputError(option, "is for characters; bytes are taken as they are", "drop it, or use --vocab chars")
+
+
+def _read(config: CharRnnTrainConfig) -> tuple[Text, TextFormat]:
+    sources = find_sources(config.texts) if config.texts else [help_texts()]
+    newline = "keep" if config.vocab == "bytes" else config.newline
+    return read_text(sources, TextFormat(config.vocab, "", config.lower, newline), config.encoding)
+
+
+def _check_text(config: CharRnnTrainConfig, text: Text, form: TextFormat, parts: dict[str, Text]) -> None:
+    where = text.names[0] if len(text.names) == 1 else "TEXT"
+    unit = "bytes" if form.unit == "bytes" else "characters"
+    if len(text) == 0:
+        raise InputError(where, "is empty", "give a text")
+    if form.unit == "chars" and form.vocabulary == 1:
+        raise InputError(where, f"has one distinct character, {form.characters!r}", "give a text that has more")
+    need = given(config.seq_len) + 1
+    if len(parts["train"]) < need:
+        what = f"has {len(parts['train']):,} {unit} to train on, --seq-len {config.seq_len} needs {need:,}"
+        raise InputError(where, what, f"give a longer text, or a lower --seq-len ({len(text)} in all)")
+    if Streams(parts["val"], 1, 1).predicted == 0:
+        what = f"leaves {len(parts['val'])} {unit} for validation, which needs 2 of one text"
+        raise InputError("--val-split", what, "raise it, or give a longer text")
+
+
+def _show_sample(config: CharRnnTrainConfig, network: nn.Module, form: TextFormat, machine: Machine) -> None:
+    if not config.sample or config.quiet:
+        return
+    sampler = Sampler(network, form, machine, seed=config.seed)
+    text = "".join(sampler.text(default_prime(form), config.sample))
+    for line in text.strip("\n").splitlines():
+        output.note(f"  | {line}")
+
+
+def _conclude(run: TrainingRun, record: TextRecord) -> tuple[dict[str, Any], list[Path]]:
+    position, path = run.trainer.position, run.folder.file("curves.png")
+    files.atomic_write(path, plots.curves(position.history, position.best_epoch))
+    return record.result(position.history, position.best_epoch or 0, position.step), [path]
