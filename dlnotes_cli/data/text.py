@@ -81,10 +81,9 @@ class Text:
 
 def find_sources(words: Sequence[str]) -> list[Source]:
     """The texts that `words` name: files, the texts below a folder in order of their names, `-` for stdin."""
-    found = [source for word in words for source in _sources(word)]
-    if sum(word == "-" for word in words) > 1:
+    if list(words).count("-") > 1:
         raise InputError("TEXT", "- is given twice, stdin can be read once", "drop one")
-    return found
+    return [source for word in words for source in _sources(word)]
 
 
 def help_texts() -> Source:

@@ -27,8 +27,12 @@ class Streams:
     """A text cut into windows of at most `seq_len` characters, dealt in order to `batch_size` streams.
 
     Every character but the first of each text is predicted just once. A window never reaches from one text into the
-    next. The first window of each text has `first` characters, so that another `first` cuts at other places; the number
-    of steps does not depend on it.
+    next. Where `first` is given, the first window of each text has that many characters, 1 to `seq_len`, so that
+    another `first` cuts at other places; the number of steps is the same for each.
+
+    >>> streams = Streams(Text(np.arange(1, 14), (0, 13), ("notes",)), batch_size=2, seq_len=3)
+    >>> [streams.window(step).inputs.tolist() for step in range(streams.steps)]
+    [[[1, 2, 3], [7, 8, 9]], [[4, 5, 6], [10, 11, 12]]]
     """
 
     def __init__(self, text: Text, batch_size: int, seq_len: int, first: int | None = None) -> None:
@@ -42,7 +46,7 @@ class Streams:
                 starts.append(cuts)
                 stops.append(np.append(cuts[1:], end - 1))
                 fresh.append(cuts == begin)
-                most += 1 + -(-(end - begin - 2) // seq_len)
+                most += len(cuts) if first is None else 1 + -(-(end - begin - 2) // seq_len)
         self._starts, self._stops, self._fresh = (np.concatenate(parts) for parts in (starts, stops, fresh))
         self.predicted = int((self._stops - self._starts).sum())
         self.rows = max(1, min(batch_size, most))

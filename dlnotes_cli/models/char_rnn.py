@@ -54,14 +54,21 @@ class CharRnn(nn.Module):
         self.narrow: nn.Linear | None = None
         if config.tied and config.embed != config.hidden:
             self.narrow = nn.Linear(config.hidden, config.embed)
-        self.output = nn.Linear(config.embed if config.tied else config.hidden, config.vocabulary)
+        self.output = _Bias(config.vocabulary) if config.tied else nn.Linear(config.hidden, config.vocabulary)
         if self.embedding is not None and config.tied:
             nn.init.normal_(self.embedding.weight, 0.0, config.embed**-0.5)
-            self.output.weight = self.embedding.weight
+
+    def output_layer(self) -> tuple[Tensor, Tensor]:
+        """Weights (vocabulary, width) and bias of the last layer."""
+        if isinstance(self.output, nn.Linear):
+            return self.output.weight, self.output.bias
+        if self.embedding is None:
+            raise TypeError("tied without an embedding")
+        return self.embedding.weight, self.output.bias
 
     def first_state(self, batch: int) -> State:
         """Zeros for `batch` streams."""
-        weight = self.output.weight
+        weight, _ = self.output_layer()
         count = 2 if self.config.cell == "lstm" else 1
         shape = (self.config.layers, batch, self.config.hidden)
         return tuple(torch.zeros(shape, device=weight.device, dtype=weight.dtype) for _ in range(count))
@@ -69,7 +76,7 @@ class CharRnn(nn.Module):
     def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Tokens (B, T) and the state before them to logits (B, T, vocabulary) and the state behind them."""
         if self.embedding is None:
-            x = F.one_hot(tokens, self.config.vocabulary).to(self.output.weight.dtype)
+            x = F.one_hot(tokens, self.config.vocabulary).to(self.output.bias.dtype)
         else:
             x = self.embedding(tokens)
         behind = []
@@ -81,7 +88,15 @@ class CharRnn(nn.Module):
                 x = self.dropout(x)
         if self.narrow is not None:
             x = self.narrow(x)
-        return self.output(x), tuple(torch.cat(parts) for parts in zip(*behind, strict=True))
+        return F.linear(x, *self.output_layer()), tuple(torch.cat(parts) for parts in zip(*behind, strict=True))
+
+
+class _Bias(nn.Module):
+    """The part of a tied output layer that is its own."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(size))
 
 
 def build_char_rnn(config: CharRnnConfig) -> CharRnn:

@@ -53,7 +53,8 @@ class Stepper:
 
 def _output(network: CharRnn) -> tuple[Tensor, Tensor]:
     """Weights, transposed, and bias from the last cells to logits."""
-    weight, bias = network.output.weight.T.contiguous(), network.output.bias
+    weights, bias = network.output_layer()
+    weight = weights.T.contiguous()
     if isinstance(network.narrow, nn.Linear):
         return network.narrow.weight.T @ weight, torch.addmv(bias, weight.T, network.narrow.bias)
     return weight, bias

@@ -80,14 +80,16 @@ class LanguageJob:
         self._parts, self._seed = parts, config.seed
         self._rows, self._seq_len = given(config.batch_size), given(config.seq_len)
         self._is_shifted = config.recipe == "best"  # windows begin elsewhere in each epoch
-        self._streams = Streams(parts["train"], self._rows, self._seq_len)
+        self._streams = self._cut(epoch=1)
         self.steps_per_epoch = self._streams.steps
 
     def start_epoch(self, epoch: int) -> None:
         """Cut the text into the epoch's windows."""
-        if self._is_shifted:
-            first = 1 + derived_seed(self._seed, epoch) % self._seq_len
-            self._streams = Streams(self._parts["train"], self._rows, self._seq_len, first)
+        self._streams = self._cut(epoch)
+
+    def _cut(self, epoch: int) -> Streams:
+        first = 1 + derived_seed(self._seed, epoch) % self._seq_len if self._is_shifted else None
+        return Streams(self._parts["train"], self._rows, self._seq_len, first)
 
     def step(self, index: int) -> StepOutcome:
         """Read a window; the state is carried on to the next one, and begins with zeros in each epoch."""

@@ -102,16 +102,19 @@ class TrainingRun:
             )
             self.folder.clear_results()
             return None
-        saved = restore_state(self.folder.file(run_folder.LAST), self.trainer, self._record.machine.device)
-        if saved["data"]["fingerprint"] != self._record.fingerprint:
-            what = f"{self._record.data_name} has changed since {self.folder.path} was begun"
-            raise InputError("--resume", what, "restore the data, or start a new run in another --out")
+        path, device = self.folder.file(run_folder.LAST), self._record.machine.device
+        restore_state(path, self.trainer, device, self._check_same_data)
         if self.trainer.is_finished and self._is_complete():
             epochs = self.trainer.position.epoch - 1
             output.note(f"{self.folder.path} is already trained for {epochs} epochs; raise --epochs to go on")
             return self.folder.result()
         files.write_json(self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()})
         return None
+
+    def _check_same_data(self, card: dict[str, Any]) -> None:
+        if card["data"]["fingerprint"] != self._record.fingerprint:
+            what = f"{self._record.data_name} has changed since {self.folder.path} was begun"
+            raise InputError("--resume", what, "restore the data, or start a new run in another --out")
 
     def _save(self, trainer: Trainer) -> None:
         """Write the best model, if it is a new one, then where the run stands."""

@@ -1,5 +1,6 @@
 """Saving where a run stands and taking it up again: weights, optimiser, random state, position and history."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,16 @@ def save_state(path: Path, trainer: Trainer, device: torch.device, card: dict[st
     write_tensors(path, tensors, card | standing)
 
 
-def restore_state(path: Path, trainer: Trainer, device: torch.device) -> dict[str, Any]:
-    """Put a trainer back to where `save_state` found it, and return the card that was saved with it.
+def restore_state(
+    path: Path, trainer: Trainer, device: torch.device, check: Callable[[dict[str, Any]], None] = lambda _card: None
+) -> None:
+    """Put a trainer back to where `save_state` found it, once `check` has seen the card that was saved with it.
 
     A total that a time budget chose is kept where budget and limit are still the same. Raises InputError where the file
     does not fit the run.
     """
     tensors, card = read_tensors(path)
+    check(card)
     network = trainer.job.network
     load_weights(path, network, {name: t.to(device) for name, t in _below(_NETWORK, tensors).items()}, assign=False)
     trainer.best_weights = {name: t.to(device) for name, t in _below(_BEST, tensors).items()}
@@ -59,7 +63,6 @@ def restore_state(path: Path, trainer: Trainer, device: torch.device) -> dict[st
         restore_random_state(_below(_RANDOM, tensors), device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(path, f"is not a state of this run ({error!r})", "start a new run in another --out") from error
-    return card
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[str, Tensor]) -> None:
