@@ -185,9 +185,9 @@ def heat(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
     return _png(figure)
 
 
-def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]]) -> bytes:
-    """Named pictures uint8 (H, W, C) in one row, or several where there are many."""
-    columns = min(len(pictures), _COLUMNS)
+def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], columns: int | None = None) -> bytes:
+    """Named pictures uint8 (H, W, C) in rows of `columns`, or of as many as are well seen."""
+    columns = columns or min(len(pictures), _COLUMNS)
     rows = -(-len(pictures) // columns)
     figure = _figure(3.2 * columns, 3.0 * rows)
     for i, (name, values) in enumerate(pictures):

@@ -1,5 +1,8 @@
 """`dlnotes style-transfer`."""
 
+import math
+from typing import Any
+
 import typer
 
 from dlnotes_cli import output
@@ -38,7 +41,7 @@ def style_transfer(config: StyleTransferConfig) -> None:
     rows = [
         (
             result["content"], f"{scale['size'][1]}x{scale['size'][0]}", scale["steps"], f"{scale['seconds']:.1f}",
-            *(f"{min(scale['losses'][part]):.4g}" for part in ("total", "content", "style")),
+            *(f"{scale['losses'][part][_best(scale)]:.4g}" for part in ("total", "content", "style")),
         )
         for result in fields["results"]
         for scale in result["scales"]
@@ -47,6 +50,12 @@ def style_transfer(config: StyleTransferConfig) -> None:
     output.line()
     for path in [*(result["out"] for result in fields["results"]), *([fields["sheet"]] if fields["sheet"] else [])]:
         output.line(path)
+
+
+def _best(scale: dict[str, Any]) -> int:
+    """The look with the lowest loss; its picture is the one that is kept."""
+    totals = scale["losses"]["total"]
+    return min((i for i, total in enumerate(totals) if math.isfinite(total)), key=totals.__getitem__)
 
 
 def register(app: typer.Typer) -> None:

@@ -39,8 +39,9 @@ NOTES_TRANSFER: dict[str, Any] = {
     "l1": 0.0, "label_smoothing": 0.0, "augment": "none", "val_split": 0.2, "ema": 0.0, "batch_size": 20, "epochs": 2,
 }  # fmt: skip
 # Paintings: what is minimised, and how.
+PAINTING_RATES: dict[str, dict[str, Any]] = {"lbfgs": {"lr": 1.0}, "adam": {"lr": 0.02}}
 BEST_PAINTING: dict[str, Any] = {
-    "optimizer": "lbfgs", "steps": 100, "scales": 3, "ratio": 0.03, "tv": 0.03, "pooling": "avg",
+    "optimizer": "lbfgs", "lr": 1.0, "steps": 100, "scales": 3, "ratio": 0.03, "tv": 0.03, "pooling": "avg",
 }  # fmt: skip
 NOTES_PAINTING: dict[str, Any] = {
     "optimizer": "adam", "lr": 0.003, "steps": 2000, "scales": 1, "ratio": 1e-6, "tv": 0.0, "pooling": "max",
@@ -95,11 +96,13 @@ def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
     return dataclasses.replace(config, **missing)
 
 
-def with_recipe(config: AnyConfig, recipe: dict[str, Any]) -> AnyConfig:
+def with_recipe(
+    config: AnyConfig, recipe: dict[str, Any], of_optimizer: dict[str, dict[str, Any]] = _OF_OPTIMIZER
+) -> AnyConfig:
     """Fill in a recipe; an optimiser other than the recipe's brings its own learning rate and weight decay."""
     optimizer = getattr(config, "optimizer", None)
     if optimizer not in {None, recipe.get("optimizer")}:
-        recipe = recipe | _OF_OPTIMIZER.get(str(optimizer), {})
+        recipe = recipe | of_optimizer.get(str(optimizer), {})
     return filled(config, recipe)
 
 

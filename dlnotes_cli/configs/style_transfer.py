@@ -21,12 +21,15 @@ class PicturesOptions(ReadImagesOptions):
         shown_default="a photograph of scikit-learn's",
     )  # fmt: skip
     style: tuple[str, ...] = option(
-        (), "The picture in whose style; several as FILE:WEIGHT,FILE:WEIGHT.", group=DATA, parse=words,
-        metavar="FILE[:W],…", shown_default="a drawing made here",
+        (), "The picture in whose style; several, each with its weight, by repeating it or as FILE:W,FILE:W.",
+        group=DATA, metavar="FILE[:W]", shown_default="a drawing made here",
     )  # fmt: skip
     size: int = option(384, "Pixels on the longer side of the result.", group=DATA, within="[16, 16384]")
     style_scale: float = option(
-        1.0, "Size of the style picture, as a part of the result's.", group=DATA, within="[0.05, 8]"
+        1.0,
+        "Size of the style picture, as a part of the result's; not with --recipe notes.",
+        group=DATA,
+        within="[0.05, 8]",
     )
 
 
@@ -54,15 +57,19 @@ class LossOptions(Config):
         None, "How the network shrinks its maps.", group=MODEL, shown_default="avg; --recipe notes: max"
     )
     ratio: float | None = option(
-        None, "alpha / beta, the weight of content against style; smaller is more style.", group=MODEL,
-        within="(0, 1e12]", shown_default="by recipe",
+        None, "alpha / beta, content against style, smaller is more style; of relative losses, or of the notes'.",
+        group=MODEL, within="[1e-12, 1e12]", shown_default="0.03; notes: 1e-6",
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
         (), "Paint once for each of these ratios; --sheet shows them side by side.", group=MODEL, parse=numbers,
-        metavar="X,X,…", shown_default="no",
+        within="[1e-12, 1e12]", metavar="X,X,…", shown_default="no",
     )  # fmt: skip
     tv: float | None = option(
-        None, "Weight of the total variation, which smooths.", group=MODEL, within="[0, 1e6]", shown_default="by recipe"
+        None,
+        "Weight of the total variation, which smooths.",
+        group=MODEL,
+        within="[0, 1e6]",
+        shown_default="0.03; notes: 0",
     )
     preserve_color: bool = option(
         False, "Keep the colours of the content; take the lightness alone.", group=MODEL, names=("--preserve-color",)
@@ -74,9 +81,11 @@ class PaintingOptions(Config):
     """How it is minimised."""
 
     recipe: Literal["best", "notes"] = option("best", "best (ours) or notes (the course's).", group=TRAINING)
-    optimizer: Literal["lbfgs", "adam"] | None = option(None, "Optimiser.", group=TRAINING, shown_default="lbfgs")
+    optimizer: Literal["lbfgs", "adam"] | None = option(
+        None, "Optimiser.", group=TRAINING, shown_default="lbfgs; notes: adam"
+    )
     lr: float | None = option(
-        None, "Learning rate.", group=TRAINING, within="(0, 1e6]", shown_default="lbfgs: 1; adam: 0.02; notes: 0.003"
+        None, "Learning rate.", group=TRAINING, within="(0, 1e6]", shown_default="lbfgs: 1; adam: 0.02, notes: 0.003"
     )
     steps: int | None = option(
         None, "Most steps at each scale.", group=TRAINING, within="[1, 1e6]", shown_default="100; notes: 2000"
@@ -89,8 +98,8 @@ class PaintingOptions(Config):
         "content", "What to begin with: content, noise, or a picture.", group=TRAINING, metavar="WORD|FILE"
     )
     time_budget: float | None = option(
-        None, "Seconds of painting (30s, 5m).", group=TRAINING, within="(0, 1e7]", parse=duration, metavar="TIME",
-        shown_default="none",
+        None, "Seconds of painting (30s, 5m), shared by all pictures.", group=TRAINING, within="(0, 1e7]",
+        parse=duration, metavar="TIME", shown_default="none",
     )  # fmt: skip
     seed: int = option(0, "Seed of noise and of random weights.", group=TRAINING, within="[0, 9e15]")
 
@@ -107,7 +116,9 @@ class ResultOptions(Config):
     save_every: int | None = option(
         None, "Write the picture so far every N steps.", group=OUTPUT, within="[1, 1e6]", shown_default="at the end"
     )
-    goes_on: bool = option(False, "Go on from where a stopped run left --out.", group=OUTPUT, names=("--resume",))
+    goes_on: bool = option(
+        False, "Go on where a stopped run was; what is painted is left as it is.", group=OUTPUT, names=("--resume",)
+    )
     list_layers: bool = option(False, "Show the layers of --backbone, and end.", group=OUTPUT, names=("--list-layers",))
     fit: bool = option(
         False, "Where memory does not do for --size, paint as large as it does.", group=DEVICE, names=("--fit",)

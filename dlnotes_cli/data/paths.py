@@ -23,6 +23,11 @@ def user_path(word: str) -> Path:
     return Path(word)
 
 
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths name one place, which may not be there yet."""
+    return one.absolute() == other.absolute() or (one.exists() and other.exists() and one.samefile(other))
+
+
 def expand_paths(words: Sequence[str], *, tables: bool) -> list[Path]:
     """The files that `words` name, in order: a folder gives the pictures below it, a pattern what it matches.
 

@@ -68,6 +68,12 @@ def read_picture(path: Path, color: Color | None, max_pixels: int, content: byte
     return Picture(values.reshape(*values.shape[:2], -1), alpha, icc)
 
 
+def count_frames(path: Path, max_pixels: int) -> int:
+    """Pictures in a file: more than one in an animation. Raises InputError as `read_picture` does."""
+    with open_picture(path, max_pixels) as picture, damage_named(path):
+        return int(getattr(picture, "n_frames", 1))
+
+
 def write_picture(stream: IO[bytes], picture: Picture, format_: str, *, threads: int = 1) -> None:
     """Write a picture in one of the formats that FORMATS names; what the format cannot hold is left out."""
     if format_ == "NPY":

@@ -41,6 +41,10 @@ DEFAULTS: dict[str, Layers] = {
 }
 
 
+# Pixels of the shorter side that each network still sees something in.
+SHORTEST = {"small": 16, "vgg16": 16, "vgg19": 16, "squeezenet1_0": 32, "squeezenet1_1": 32}
+
+
 class StyleNet(nn.Module):
     """A network's first layers; `forward` gives those that were asked for.
 

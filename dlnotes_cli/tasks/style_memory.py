@@ -1,54 +1,91 @@
 """How much memory a painting takes, told before it begins."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from dlnotes_cli import output
+from dlnotes_cli.configs.recipes import given
 from dlnotes_cli.configs.style_transfer import StyleTransferConfig
 from dlnotes_cli.device import available_memory
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.tasks.style_network import Viewer
-from dlnotes_cli.tasks.style_pictures import Canvas
+from dlnotes_cli.tasks.style_pictures import with_longer, with_shorter_at_least
 from dlnotes_cli.training.style import MEMORY
 
+Size = tuple[int, int]
+
 _FLOAT = 4  # bytes
-_KEPT = 2.2  # times the values of all layers: kept for the gradient, and the gradients on their way back
-_PICTURES = 2 * MEMORY + 10  # of the size that is painted, that L-BFGS and we hold
+_BASE = 40_000_000  # bytes that the libraries take for themselves
+_KEPT = {"fp32": 2.5, "bf16": 3.6}  # times what the gradient needs: that itself, gradients on their way, losses in fp32
+_PICTURES = 10  # of the size that is painted, that we and Adam hold
 _SHARE = 0.9  # of what is free
 _STEP = 16  # pixels in which sizes are offered
 
 
-def forecast(viewer: Viewer, size: tuple[int, int]) -> int:
-    """Bytes that painting at (H, W) takes beyond the network, a little more than is needed."""
-    values = 0
+class Forecast:
+    """Bytes beyond the network and the pictures as they were read, a little more than is needed."""
 
-    def count(_module: nn.Module, _inputs: object, found: Tensor) -> None:
-        nonlocal values
-        values += found.numel()
+    def __init__(self, config: StyleTransferConfig, viewer: Viewer, styles: Sequence[Size]) -> None:
+        self._config, self._viewer, self._styles = config, viewer, styles
 
-    network = copy.deepcopy(viewer.network).to("meta")
-    for module in network.modules():
-        if not next(module.children(), None):
-            module.register_forward_hook(count)
-    network(torch.empty(1, 3, *size, device="meta", dtype=viewer.dtype))
-    each = _FLOAT if viewer.machine.precision == "fp32" else _FLOAT / 2
-    return round(values * each * _KEPT + _PICTURES * 3 * size[0] * size[1] * _FLOAT)
+    def __call__(self, content: Size, longer: int) -> int:
+        """For a picture (H, W) painted with `longer` pixels on the longer side."""
+        size = with_longer(content, longer)
+        looked = [
+            with_shorter_at_least(style, max(size) * self._config.style_scale, self._viewer.shortest)
+            for style in self._styles
+        ]
+        return _BASE + max(self._painting(size), *map(self._looking, looked))
+
+    def _painting(self, size: Size) -> int:
+        """Of the steps: all that the gradient needs, and the pictures that the optimiser remembers."""
+        kept, _, _ = self._values(size)
+        pairs = min(MEMORY, given(self._config.steps)) if self._config.optimizer == "lbfgs" else 0
+        pictures = (2 * pairs + _PICTURES) * 3 * size[0] * size[1] * _FLOAT
+        return round(kept * self._each * _KEPT[self._viewer.machine.precision] + pictures)
+
+    def _looking(self, size: Size) -> int:
+        """Of one look without a gradient: the layers that were asked for, in fp32 too, and those that are at work."""
+        _, wanted, largest = self._values(size)
+        return wanted * self._each + largest * (self._each + _FLOAT) + 2 * 3 * size[0] * size[1] * _FLOAT
+
+    @property
+    def _each(self) -> int:
+        return _FLOAT if self._viewer.machine.precision == "fp32" else _FLOAT // 2
+
+    def _values(self, size: Size) -> tuple[int, int, int]:
+        """Numbers at (H, W): those that a gradient needs, those of the wanted layers, those of the largest layer."""
+        kept: list[int] = []
+
+        def count(module: nn.Module, _inputs: object, found: Tensor) -> None:
+            kept.append(0 if isinstance(module, nn.Conv2d) else found.numel())
+
+        network = copy.deepcopy(self._viewer.network).to("meta")
+        for module in network.modules():
+            if not next(module.children(), None):
+                module.register_forward_hook(count)
+        wanted = [
+            found.numel()
+            for found in network(torch.empty(1, 3, *size, device="meta", dtype=self._viewer.dtype)).values()
+        ]
+        return sum(kept), sum(wanted), max(*kept, *wanted)
 
 
-def affordable(config: StyleTransferConfig, viewer: Viewer, canvas: Canvas) -> int:
+def affordable(config: StyleTransferConfig, viewer: Viewer, content: Size, styles: Sequence[Size]) -> int:
     """The longer side to paint: what is asked for, or with `--fit` as much of it as memory does for.
 
     Raises InputError naming the size that would do.
     """
-    free = available_memory(viewer.machine.device)
-    if free is None or forecast(viewer, canvas.sized(config.size)) <= _SHARE * free:
+    free, forecast = available_memory(viewer.machine.device), Forecast(config, viewer, styles)
+    if free is None or forecast(content, config.size) <= _SHARE * free:
         return config.size
     size = config.size
-    while size > _STEP and forecast(viewer, canvas.sized(size)) > _SHARE * free:
+    while size > _STEP and forecast(content, size) > _SHARE * free:
         size -= max(_STEP, size // 10 // _STEP * _STEP)
-    need, have = forecast(viewer, canvas.sized(config.size)) / 1e9, free / 1e9
+    need, have = forecast(content, config.size) / 1e9, free / 1e9
     if not config.fit:
         what = f"{config.size} pixels need about {need:.1f} GB, {have:.1f} GB are free"
         raise InputError("--size", what, f"use --size {size}, or --fit")

@@ -12,7 +12,7 @@ from dlnotes_cli.device import Machine
 from dlnotes_cli.errors import InputError, unknown_choice
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone
 from dlnotes_cli.models.registry import build_empty
-from dlnotes_cli.models.style_nets import DEFAULTS, SMALL_FILE, StyleNet, named_layers
+from dlnotes_cli.models.style_nets import DEFAULTS, SHORTEST, SMALL_FILE, StyleNet, named_layers
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.tasks.weights import find_weights
 from dlnotes_cli.training.checkpoint import load_weights, read_tensors
@@ -50,6 +50,7 @@ class Viewer:
     content: str
     styles: dict[str, float]
     weights: str  # what it was filled with
+    shortest: int  # pixels of a side that it still sees something in
 
     def __call__(self, scaled: Tensor) -> Features:
         """Features by layer of scaled pixels (1, 3, H, W)."""
@@ -64,15 +65,14 @@ class Viewer:
 
 def load_viewer(config: StyleTransferConfig, machine: Machine) -> Viewer:
     """Build the network and fill it. Raises InputError for a layer that is not there and weights that do not fit."""
+    content, styles = _chosen_layers(config, layer_names(config))
     features, mean, std, weights = _small(config) if config.backbone == "small" else _of_torchvision(config)
-    known = [name for name, _ in named_layers(features) if name]
-    content, styles = _chosen_layers(config, known)
     pooling = config.pooling or ("max" if config.recipe == "notes" else "avg")
     network = StyleNet(features, {content, *styles}, pooling=pooling, reflect=config.backbone == "small")
     mean_, std_ = (torch.tensor(values, device=machine.device).view(1, 3, 1, 1) for values in (mean, std))
     network = network.to(machine.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
-    viewer = Viewer(network, machine, Scale(mean_, std_), content, styles, weights)
+    viewer = Viewer(network, machine, Scale(mean_, std_), content, styles, weights, SHORTEST[config.backbone])
     network.to(viewer.dtype)
     return viewer
 
@@ -132,7 +132,10 @@ def _chosen_layers(config: StyleTransferConfig, known: list[str]) -> tuple[str, 
     usual = DEFAULTS[config.backbone]
     styles = dict(usual.style)
     if config.style_layers:
-        styles = dict(_weighted(word) for word in config.style_layers)
+        weighted = [_weighted(word) for word in config.style_layers]
+        styles = dict(weighted)
+        if len(styles) < len(weighted):
+            raise InputError("--style-layers", "names a layer twice", "give each once")
     content = config.content_layer or usual.content
     for option, name in (("--content-layer", content), *(("--style-layers", name) for name in styles)):
         if name not in known:

@@ -1,5 +1,6 @@
 """Pictures of `style-transfer`: read and sized, blended with their colours, written."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from dlnotes_cli import files
-from dlnotes_cli.data.picture import Picture, read_picture, write_picture
+from dlnotes_cli.data.picture import Picture, count_frames, read_picture, write_picture
 from dlnotes_cli.errors import InputError
 
-_SHORTEST = 16  # pixels of a side that a network with two poolings still sees something in
+_SMALLEST = 16  # pixels of a side below which a picture shows nothing that could be painted
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 
 
@@ -31,19 +32,11 @@ class Canvas:
         height, width = self.picture.values.shape[:2]
         return height, width
 
-    def sized(self, longer: int) -> tuple[int, int]:
-        """(H, W) with `longer` pixels on the longer side. Raises InputError where the other is too short to paint."""
-        height, width = self.size
-        scale = longer / max(height, width)
-        found = max(1, round(height * scale)), max(1, round(width * scale))
-        if min(found) < _SHORTEST:
-            what = f"{width}x{height} would be {found[1]}x{found[0]}, too thin to paint"
-            raise InputError(self.name, what, f"crop it, or give a --size with {_SHORTEST} on the shorter side")
-        return found
-
-    def sized_at_least(self, longer: float) -> tuple[int, int]:
-        """(H, W) with `longer` pixels on the longer side, or more where the other would be too short."""
-        return self.sized(max(round(longer), -(-_SHORTEST * max(self.size) // min(self.size))))
+    @property
+    def digest(self) -> str:
+        """A SHA-256 of the pixels."""
+        parts = (self.picture.values, self.picture.alpha)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts if part is not None)).hexdigest()
 
     def pixels(self, size: tuple[int, int]) -> Tensor:
         """Float32 (1, 3, H, W) in 0..1."""
@@ -51,11 +44,36 @@ class Canvas:
         return torch.from_numpy(values.astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
 
 
+def with_longer(size: tuple[int, int], longer: float) -> tuple[int, int]:
+    """(H, W) of the same shape with `longer` pixels on the longer side."""
+    scale = longer / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def with_shorter_at_least(size: tuple[int, int], longer: float, shortest: int) -> tuple[int, int]:
+    """(H, W) with `longer` pixels on the longer side, or more where the other would have less than `shortest`."""
+    return with_longer(size, max(round(longer), -(-shortest * max(size) // min(size))))
+
+
+def check_size(name: str, size: tuple[int, int], longer: int, shortest: int) -> None:
+    """Raise InputError where a picture (H, W) would be too thin to be looked at."""
+    found = with_longer(size, longer)
+    if min(found) < shortest:
+        what = f"{size[1]}x{size[0]} would be {found[1]}x{found[0]}, too thin to paint"
+        raise InputError(name, what, f"crop it, or give a --size with {shortest} on the shorter side")
+
+
 def read_canvas(path: Path, max_pixels: int) -> Canvas:
-    """Read a picture in colour. Raises InputError where there is nothing to see."""
+    """Read a picture in colour. Raises InputError where there is nothing to see, or more than one picture."""
+    frames = count_frames(path, max_pixels)
+    if frames > 1:
+        raise InputError(path, f"is animated ({frames} frames)", "save one frame of it as a picture")
     picture = read_picture(path, "rgb", max_pixels)
     if picture.alpha is not None and not picture.alpha.any():
         raise InputError(path, "is wholly transparent", "give a picture that shows something")
+    height, width = picture.values.shape[:2]
+    if min(height, width) < _SMALLEST:
+        raise InputError(path, f"has {width}x{height} pixels", f"give a picture of {_SMALLEST} or more on each side")
     return Canvas(str(path), picture)
 
 

@@ -1,5 +1,6 @@
 """The losses of neural style transfer (Gatys, Ecker and Bethge 2016), and the painting that minimises them."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ _WINDOW = 10  # steps over which a picture must gain
 _LEAST_GAIN = 0.003  # as a part of the loss
 _TINY = 1e-12
 _LOST = 4.0  # times the lowest loss: beyond it a step has gone wrong
+_SCRATCH = "al"  # where L-BFGS keeps what it needs within a step
 _MOST_FALLS = 12  # after which there is no use in trying on
 
 
@@ -128,63 +130,105 @@ class PaintOptions:
     deadline: float = math.inf  # on the monotonic clock
 
 
-@dataclass(frozen=True)
-class Painted:
-    """A picture (1, 3, H, W), scaled, and the losses of every step: total, content, style, total variation."""
-
-    picture: Tensor
-    losses: list[tuple[float, ...]]
-
-
-def paint(
-    network: Callable[[Tensor], Features],
-    target: Target,
-    start: Tensor,
-    bounds: tuple[Tensor, Tensor] | None,
-    options: PaintOptions,
-    after: Callable[[int, Tensor, float], None] = lambda *_: None,
-) -> Painted:
-    """Change a scaled picture (1, 3, H, W) until its loss falls no further, or `steps` are done.
+class Painting:
+    """A scaled picture (1, 3, H, W) that is changed until its loss falls no further, or `steps` are done.
 
     Before each look its pixels are brought back between `bounds`. Where L-BFGS, which takes its steps unproven, has
-    lost its way, it begins again from the best picture with steps of half the length. `after` hears of every step
-    (number, best picture so far, loss) and may raise to stop. Returns the picture with the lowest loss that was seen.
-    Raises UnfinishedError where a loss is not finite.
+    lost its way, it begins again from the best picture with steps of half the length. `state` and `restore` take a
+    painting up again just where it stood.
     """
-    picture = start.detach().clone().requires_grad_(True)
-    optimizer = _optimizer(picture, options.optimizer, options.lr)
-    losses: list[tuple[float, ...]] = []
-    best, lowest = start.detach().clone(), math.inf
-    falls = 0
 
-    def look() -> Tensor:
-        nonlocal best, lowest
+    def __init__(
+        self,
+        network: Callable[[Tensor], Features],
+        target: Target,
+        start: Tensor,
+        bounds: tuple[Tensor, Tensor] | None,
+        options: PaintOptions,
+    ) -> None:
+        self._network, self._target, self._bounds, self._options = network, target, bounds, options
+        self._picture = start.detach().clone().requires_grad_(True)
+        self._falls = 0
+        self._optimizer = _optimizer(self._picture, options.optimizer, options.lr)
+        self.best, self.lowest = start.detach().clone(), math.inf
+        self.losses: list[tuple[float, ...]] = []  # of every look: total, content, style, total variation
+        self.steps = 0
+
+    def run(self, after: Callable[["Painting"], None] = lambda _: None) -> None:
+        """Paint to the end, and look once more at what the last step made; `after` each step, it may raise to stop.
+
+        Raises UnfinishedError where a loss is not finite.
+        """
+        while self.steps < self._options.steps:
+            self._step()
+            after(self)
+            if time.monotonic() > self._options.deadline or (self._options.settles and _has_settled(self.losses)):
+                break
         with torch.no_grad():
-            if bounds is not None:
-                picture.clamp_(*bounds)
-        optimizer.zero_grad()
-        found = target.losses(network(picture), picture)
-        found.total.backward()
-        losses.append(tuple(float(loss.detach()) for loss in found))
-        if losses[-1][0] < lowest:
-            best, lowest = picture.detach().clone(), losses[-1][0]
-        return found.total
+            self._look()
 
-    for step in range(1, options.steps + 1):
-        optimizer.step(look)  # type: ignore[arg-type]  # a tensor will do, its stubs want a float
-        is_lost = not losses[-1][0] <= _LOST * lowest
-        if is_lost and options.optimizer == "lbfgs" and math.isfinite(lowest) and falls < _MOST_FALLS:
-            falls += 1
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Where it stands: tensors, and JSON values."""
+        tensors, numbers = {"now": self._picture.detach(), "best": self.best}, {}
+        for name, value in self._optimizer.state[self._picture].items():
+            if isinstance(value, Tensor):
+                tensors[name] = value
+            elif not isinstance(value, list):
+                numbers[name] = value
+            elif name != _SCRATCH:
+                numbers[name] = []  # to be filled
+                tensors |= {f"{name}.{i}": entry for i, entry in enumerate(value)}
+        losses = [[loss if math.isfinite(loss) else None for loss in look] for look in self.losses]
+        return tensors, {"losses": losses, "steps": self.steps, "falls": self._falls, "optimizer": numbers}
+
+    def restore(self, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        with torch.no_grad():
+            self._picture.copy_(tensors["now"])
+        self.best = tensors["best"].to(self._picture)
+        self.losses = [tuple(math.nan if loss is None else loss for loss in look) for look in card["losses"]]
+        self.lowest = min((look[0] for look in self.losses if math.isfinite(look[0])), default=math.inf)
+        self.steps, self._falls = card["steps"], card["falls"]
+        self._optimizer = _optimizer(self._picture, self._options.optimizer, self._options.lr / 2**self._falls)
+        state: dict[str, Any] = copy.deepcopy(dict(card["optimizer"]))
+        for name in sorted(tensors.keys() - {"now", "best"}, key=lambda name: int(name.partition(".")[2] or 0)):
+            kind, dot, _ = name.partition(".")
+            value = tensors[name].to(self._picture.device)
+            if dot:
+                state[kind].append(value)
+            else:
+                state[kind] = value
+        if state:
+            self._optimizer.state[self._picture] = state
+
+    def _step(self) -> None:
+        self._optimizer.step(self._look_and_learn)  # type: ignore[arg-type]  # a tensor will do, its stubs want a float
+        self.steps += 1
+        is_lost = not self.losses[-1][0] <= _LOST * self.lowest
+        if is_lost and self._options.optimizer == "lbfgs" and math.isfinite(self.lowest) and self._falls < _MOST_FALLS:
+            self._falls += 1
             with torch.no_grad():
-                picture.copy_(best)
-            optimizer = _optimizer(picture, options.optimizer, options.lr / 2**falls)
-        elif not math.isfinite(losses[-1][0]):
-            where = f"step {step} (--lr {options.lr:g})"
+                self._picture.copy_(self.best)
+            self._optimizer = _optimizer(self._picture, self._options.optimizer, self._options.lr / 2**self._falls)
+        elif not math.isfinite(self.losses[-1][0]):
+            where = f"step {self.steps} (--lr {self._options.lr:g})"
             raise UnfinishedError("--lr", f"the loss is not finite at {where}", "give a lower --lr")
-        after(step, best, lowest)
-        if time.monotonic() > options.deadline or (options.settles and _has_settled(losses)):
-            break
-    return Painted(best, losses)
+
+    def _look_and_learn(self) -> Tensor:
+        self._optimizer.zero_grad()
+        total = self._look()
+        total.backward()
+        return total
+
+    def _look(self) -> Tensor:
+        with torch.no_grad():
+            if self._bounds is not None:
+                self._picture.clamp_(*self._bounds)
+        found = self._target.losses(self._network(self._picture), self._picture)
+        self.losses.append(tuple(float(loss.detach()) for loss in found))
+        if self.losses[-1][0] < self.lowest:
+            self.best, self.lowest = self._picture.detach().clone(), self.losses[-1][0]
+        return found.total
 
 
 def _optimizer(picture: Tensor, name: Literal["lbfgs", "adam"], lr: float) -> torch.optim.Optimizer:

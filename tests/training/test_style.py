@@ -1,7 +1,9 @@
 """The losses of style transfer against plain formulas and finite differences, and the painting that lowers them."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +14,12 @@ from torch import Tensor
 
 from dlnotes_cli.errors import UnfinishedError
 from dlnotes_cli.training.style import (
+    Painting,
     PaintOptions,
     Scaling,
     Target,
     Weights,
     gram,
-    paint,
     style_grams,
     total_variation,
 )  # fmt: skip
@@ -123,26 +125,32 @@ def aim_at(picture: Tensor, beta: float = 0.0) -> Target:
 BOUNDS = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
 
 
+def paint(*arguments: Any, after: "Callable[[Painting], None]" = lambda _: None) -> Painting:
+    painting = Painting(*arguments)
+    painting.run(after)
+    return painting
+
+
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_painting_finds_what_it_aims_at_and_stays_in_range(optimizer: str) -> None:
     aim = torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(0)) * 1.5 - 0.2  # some beyond black and white
     options = PaintOptions(optimizer, 1.0 if optimizer == "lbfgs" else 0.05, 300, settles=False)  # type: ignore[arg-type]
     painted = paint(identity, aim_at(aim), torch.full((1, 3, 6, 5), 0.5), BOUNDS, options)
-    torch.testing.assert_close(painted.picture, aim.clamp(0, 1), atol=0.02, rtol=0)
+    torch.testing.assert_close(painted.best, aim.clamp(0, 1), atol=0.02, rtol=0)
     free = paint(identity, aim_at(aim), torch.full((1, 3, 6, 5), 0.5), None, options)
-    torch.testing.assert_close(free.picture, aim, atol=0.02, rtol=0)
+    torch.testing.assert_close(free.best, aim, atol=0.02, rtol=0)
 
 
 def test_the_best_picture_is_kept_and_told() -> None:
     aim, told = torch.rand(1, 3, 6, 5), []
     options = PaintOptions("adam", 0.9, 25, settles=False)  # far too fast: the loss goes up and down
     start = torch.rand(1, 3, 6, 5)
-    painted = paint(identity, aim_at(aim), start, BOUNDS, options, lambda *a: told.append(a))
-    assert [step for step, _, _ in told] == list(range(1, 26))
+    painted = paint(identity, aim_at(aim), start, BOUNDS, options, after=lambda p: told.append((p.steps, p.lowest)))
+    assert [step for step, _ in told] == list(range(1, 26))
     totals = [losses[0] for losses in painted.losses]
-    assert [loss for _, _, loss in told] == np.minimum.accumulate(totals).tolist()
-    assert float(aim_at(aim).losses(identity(painted.picture), painted.picture).total) == pytest.approx(min(totals))
-    assert torch.equal(told[-1][1], painted.picture)
+    assert len(totals) == 26  # before the first step, and after each
+    assert [loss for _, loss in told] == np.minimum.accumulate(totals[:-1]).tolist()
+    assert float(aim_at(aim).losses(identity(painted.best), painted.best).total) == pytest.approx(min(totals))
 
 
 def test_it_ends_where_nothing_is_gained() -> None:
@@ -150,7 +158,7 @@ def test_it_ends_where_nothing_is_gained() -> None:
     painted = paint(identity, aim_at(aim), aim.clone(), BOUNDS, PaintOptions("lbfgs", 1.0, 500))
     assert 20 <= len(painted.losses) < 40
     ended = paint(identity, aim_at(aim), torch.rand(1, 3, 6, 5), BOUNDS, PaintOptions("adam", 0.01, 500, deadline=0.0))
-    assert len(ended.losses) == 1
+    assert len(ended.losses) == 2
 
 
 def test_a_painting_that_has_lost_its_way_begins_again_from_its_best_picture() -> None:
@@ -164,19 +172,53 @@ def test_a_painting_that_has_lost_its_way_begins_again_from_its_best_picture() -
 
     options = PaintOptions("lbfgs", 1.0, 40, settles=False)
     painted = paint(treacherous, aim_at(aim), torch.rand(1, 3, 6, 5), BOUNDS, options)
-    assert len(painted.losses) == 40
-    torch.testing.assert_close(painted.picture, aim, atol=0.05, rtol=0)
+    assert len(painted.losses) == 41
+    torch.testing.assert_close(painted.best, aim, atol=0.05, rtol=0)
 
 
 def test_what_is_told_may_stop_it() -> None:
-    def stop(step: int, _best: Tensor, _loss: float) -> None:
-        if step == 3:
+    def stop(painting: Painting) -> None:
+        if painting.steps == 3:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         paint(
-            identity, aim_at(torch.rand(1, 3, 6, 5)), torch.rand(1, 3, 6, 5), None, PaintOptions("adam", 0.1, 9), stop
+            identity,
+            aim_at(torch.rand(1, 3, 6, 5)),
+            torch.rand(1, 3, 6, 5),
+            None,
+            PaintOptions("adam", 0.1, 9),
+            after=stop,
         )
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("steps", [0, 1, 2, 9, 30])
+def test_a_painting_is_taken_up_just_where_it_stood(optimizer: str, steps: int) -> None:
+    aim, start = torch.rand(1, 3, 6, 5), torch.rand(1, 3, 6, 5)
+    options = PaintOptions(optimizer, 0.3, 40, settles=False)  # type: ignore[arg-type]
+    whole = paint(identity, aim_at(aim, 0.1), start, BOUNDS, options)
+    stopped = Painting(identity, aim_at(aim, 0.1), start, BOUNDS, options)
+
+    def stop(painting: Painting) -> None:
+        if painting.steps == steps:
+            raise InterruptedError
+
+    if steps:
+        with pytest.raises(InterruptedError):
+            stopped.run(stop)
+    tensors, card = stopped.state()
+    again = Painting(identity, aim_at(aim, 0.1), torch.zeros(1, 3, 6, 5), BOUNDS, options)
+    again.restore({name: tensor.clone() for name, tensor in tensors.items()}, json.loads(json.dumps(card)))
+    again.run()
+    assert torch.equal(again.best, whole.best)
+    assert again.losses == whole.losses
+
+
+def test_the_last_step_is_looked_at_too() -> None:
+    aim = torch.full((1, 3, 6, 5), 0.75)
+    painted = paint(identity, aim_at(aim), torch.full((1, 3, 6, 5), 0.5), BOUNDS, PaintOptions("adam", 0.1, 1))
+    torch.testing.assert_close(painted.best, torch.full((1, 3, 6, 5), 0.6))
 
 
 def test_a_loss_that_is_no_number_ends_it() -> None:
