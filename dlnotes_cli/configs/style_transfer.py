@@ -69,7 +69,7 @@ class LossOptions(Config):
         "Weight of the total variation, which smooths.",
         group=MODEL,
         within="[0, 1e6]",
-        shown_default="0.03; notes: 0",
+        shown_default="small: 0.3, others: 0.1; notes: 0",
     )
     preserve_color: bool = option(
         False, "Keep the colours of the content; take the lightness alone.", group=MODEL, names=("--preserve-color",)

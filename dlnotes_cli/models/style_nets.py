@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Pooling = Literal["avg", "max"]
+Padding = Literal["zeros", "replicate", "reflect"]
 
 SMALL_FILE = Path(__file__).parent.parent / "weights" / "small.safetensors"
 
@@ -52,13 +53,13 @@ class StyleNet(nn.Module):
     Fire module. No layer is overwritten by the ReLU behind it.
     """
 
-    def __init__(self, features: nn.Sequential, wanted: set[str], *, pooling: Pooling, reflect: bool) -> None:
+    def __init__(self, features: nn.Sequential, wanted: set[str], *, pooling: Pooling, padding: Padding) -> None:
         super().__init__()
         layers = list(named_layers(_fused(features)))
         last = max(i for i, (name, _) in enumerate(layers) if name in wanted)
         self._names = [name for name, _ in layers[: last + 1]]
         self._wanted = wanted
-        self.layers = nn.ModuleList(_adapted(layer, pooling, reflect=reflect) for _, layer in layers[: last + 1])
+        self.layers = nn.ModuleList(_adapted(layer, pooling, padding) for _, layer in layers[: last + 1])
         self.requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -105,14 +106,12 @@ def _fused(features: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _adapted(layer: nn.Module, pooling: Pooling, *, reflect: bool) -> nn.Module:
+def _adapted(layer: nn.Module, pooling: Pooling, padding: Padding) -> nn.Module:
     for module in layer.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
-    if reflect and isinstance(layer, nn.Conv2d) and isinstance(layer.padding, tuple) and any(layer.padding):
-        down, right = layer.padding
-        layer.padding = (0, 0)
-        return nn.Sequential(nn.ReflectionPad2d((right, right, down, down)), layer)
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = padding
     if isinstance(layer, nn.MaxPool2d) and pooling == "avg":
         return nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode)
     return layer

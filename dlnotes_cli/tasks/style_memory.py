@@ -60,8 +60,11 @@ class Forecast:
         """Numbers at (H, W): those that a gradient needs, those of the wanted layers, those of the largest layer."""
         kept: list[int] = []
 
-        def count(module: nn.Module, _inputs: object, found: Tensor) -> None:
-            kept.append(0 if isinstance(module, nn.Conv2d) else found.numel())
+        def count(module: nn.Module, inputs: tuple[Tensor], found: Tensor) -> None:
+            if not isinstance(module, nn.Conv2d):
+                kept.append(found.numel())
+            elif module.padding_mode != "zeros":
+                kept.append(inputs[0].numel())  # with its frame
 
         network = copy.deepcopy(self._viewer.network).to("meta")
         for module in network.modules():

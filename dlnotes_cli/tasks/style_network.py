@@ -12,7 +12,7 @@ from dlnotes_cli.device import Machine
 from dlnotes_cli.errors import InputError, unknown_choice
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone
 from dlnotes_cli.models.registry import build_empty
-from dlnotes_cli.models.style_nets import DEFAULTS, SHORTEST, SMALL_FILE, StyleNet, named_layers
+from dlnotes_cli.models.style_nets import DEFAULTS, SHORTEST, SMALL_FILE, Padding, StyleNet, named_layers
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.tasks.weights import find_weights
 from dlnotes_cli.training.checkpoint import load_weights, read_tensors
@@ -68,13 +68,20 @@ def load_viewer(config: StyleTransferConfig, machine: Machine) -> Viewer:
     content, styles = _chosen_layers(config, layer_names(config))
     features, mean, std, weights = _small(config) if config.backbone == "small" else _of_torchvision(config)
     pooling = config.pooling or ("max" if config.recipe == "notes" else "avg")
-    network = StyleNet(features, {content, *styles}, pooling=pooling, reflect=config.backbone == "small")
+    network = StyleNet(features, {content, *styles}, pooling=pooling, padding=_padding(config))
     mean_, std_ = (torch.tensor(values, device=machine.device).view(1, 3, 1, 1) for values in (mean, std))
     network = network.to(machine.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
     viewer = Viewer(network, machine, Scale(mean_, std_), content, styles, weights, SHORTEST[config.backbone])
     network.to(viewer.dtype)
     return viewer
+
+
+def _padding(config: StyleTransferConfig) -> Padding:
+    """What lies beyond the edges: the notebook's zeros make a dark border."""
+    if config.recipe == "notes":
+        return "zeros"
+    return "reflect" if config.backbone == "small" else "replicate"
 
 
 def layer_names(config: StyleTransferConfig) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli import files, output, plots
 from dlnotes_cli.configs.parse import words as split_words
-from dlnotes_cli.configs.recipes import BEST_PAINTING, NOTES_PAINTING, PAINTING_RATES, with_recipe
+from dlnotes_cli.configs.recipes import BEST_PAINTING, BEST_SMALL_PAINTING, NOTES_PAINTING, PAINTING_RATES, with_recipe
 from dlnotes_cli.configs.style_transfer import StyleTransferConfig
 from dlnotes_cli.data.paths import is_same, user_path
 from dlnotes_cli.data.photographs import drawing, photograph
@@ -57,7 +57,8 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     """
     started = time.monotonic()
     _check_options(config)
-    config = with_recipe(config, NOTES_PAINTING if config.recipe == "notes" else BEST_PAINTING, PAINTING_RATES)
+    best = BEST_SMALL_PAINTING if config.backbone == "small" else BEST_PAINTING
+    config = with_recipe(config, NOTES_PAINTING if config.recipe == "notes" else best, PAINTING_RATES)
     contents = _plan(config, _contents(config))
     styles = _styles(config)
     start = None if config.init in {"content", "noise"} else read_canvas(user_path(config.init), config.max_pixels)

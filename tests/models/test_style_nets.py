@@ -58,7 +58,7 @@ def test_features_are_taken_before_a_relu_overwrites_them() -> None:
     x = torch.randn(1, 3, 8, 9)
     plain = little()
     expected = plain[0](x)
-    found = StyleNet(little(), {"conv1_1", "relu1_1", "conv2_2"}, pooling="max", reflect=False)(x)
+    found = StyleNet(little(), {"conv1_1", "relu1_1", "conv2_2"}, pooling="max", padding="zeros")(x)
     torch.testing.assert_close(found["conv1_1"], expected)
     assert (found["conv1_1"] < 0).any()
     torch.testing.assert_close(found["relu1_1"], expected.relu())
@@ -66,23 +66,23 @@ def test_features_are_taken_before_a_relu_overwrites_them() -> None:
 
 
 def test_only_the_layers_that_are_needed_are_kept() -> None:
-    assert len(StyleNet(little(), {"conv1_1"}, pooling="max", reflect=False).layers) == 1
-    network = StyleNet(little(), {"conv2_1", "conv1_1"}, pooling="max", reflect=False)
+    assert len(StyleNet(little(), {"conv1_1"}, pooling="max", padding="zeros").layers) == 1
+    network = StyleNet(little(), {"conv2_1", "conv1_1"}, pooling="max", padding="zeros")
     assert len(network.layers) == 4
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_pooling_by_mean_and_reflected_edges() -> None:
     x = torch.randn(1, 3, 8, 8)
-    mean = StyleNet(little(), {"conv2_1"}, pooling="avg", reflect=False)(x)["conv2_1"]
+    mean = StyleNet(little(), {"conv2_1"}, pooling="avg", padding="zeros")(x)["conv2_1"]
     plain = little()
     torch.testing.assert_close(mean, plain[3](nn.functional.avg_pool2d(plain[0](x).relu(), 2)))
-    reflected = StyleNet(little(), {"conv1_1"}, pooling="avg", reflect=True)(x)["conv1_1"]
+    reflected = StyleNet(little(), {"conv1_1"}, pooling="avg", padding="reflect")(x)["conv1_1"]
     framed = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
     first = plain[0]
     assert isinstance(first, nn.Conv2d)
     torch.testing.assert_close(reflected, nn.functional.conv2d(framed, first.weight, first.bias))
-    flat = StyleNet(little(), {"relu2_2"}, pooling="avg", reflect=True)(torch.full((1, 3, 12, 12), 0.7))["relu2_2"]
+    flat = StyleNet(little(), {"relu2_2"}, pooling="avg", padding="reflect")(torch.full((1, 3, 12, 12), 0.7))["relu2_2"]
     torch.testing.assert_close(flat, flat[..., :1, :1].expand_as(flat))  # no border
 
 
@@ -92,7 +92,7 @@ def test_batch_norm_goes_into_the_convolution_before_it() -> None:
     features.train()(torch.randn(8, 3, 6, 6) * 3 + 1)  # some statistics
     x = torch.randn(1, 3, 6, 6)
     expected = features.eval()(x)
-    network = StyleNet(features, {"relu1_1"}, pooling="avg", reflect=False)
+    network = StyleNet(features, {"relu1_1"}, pooling="avg", padding="zeros")
     torch.testing.assert_close(network(x)["relu1_1"], expected, rtol=1e-4, atol=1e-5)
     assert len(network.layers) == 2
 
