@@ -137,12 +137,15 @@ class Progress:
 
     def __init__(self, label: str, advance_bar: Any = None) -> None:
         self._label, self._bar = label, advance_bar
+        self._started, self._first = time.monotonic(), None  # type: float, float | None
         self._shown_at = 0.0
         self._lines = 0
 
     def update(self, fraction: float, text: Callable[[], str] = str) -> None:
         """Show `fraction` (0 to 1) done; cheap enough to call at every step, `text` is made only when it is shown."""
         now = time.monotonic()
+        if self._first is None:
+            self._first, self._started = fraction, now
         if _voice.quiet or now - self._shown_at < _REFRESH_S:
             return
         self._shown_at = now
@@ -150,7 +153,13 @@ class Progress:
             self._bar(fraction, text())
         elif int(fraction * _PLAIN_LINES) > self._lines:
             self._lines = int(fraction * _PLAIN_LINES)
-            note(f"{self._label}: {fraction:4.0%}  {text()}")
+            note(f"{self._label}: {fraction:4.0%}  {text()}{self._left(fraction, now)}")
+
+    def _left(self, fraction: float, now: float) -> str:
+        """The time that is left, at the pace so far; what was done before this process does not count."""
+        done = fraction - (self._first or 0.0)
+        left = (now - self._started) * (1 - fraction) / done if done > 0 else 0.0
+        return f"  {left:.0f} s left" if left >= 1 else ""
 
 
 @contextmanager
