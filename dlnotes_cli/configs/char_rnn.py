@@ -76,6 +76,13 @@ class SequenceOptions(LearningOptions):
     batch_size: int | None = option(
         None, "Streams read side by side.", group=TRAINING, within="[1, 1e6]", shown_default=_BY_RECIPE
     )
+    reset_state: float | None = option(
+        None,
+        "Probability that a stream begins a window with zeros; without it a state may run away and never come back.",
+        group=TRAINING,
+        within="[0, 1]",
+        shown_default=_BY_RECIPE,
+    )
     optimizer: Literal["adamw", "adam", "rmsprop"] | None = option(
         None, "Optimiser.", group=TRAINING, shown_default=_BY_RECIPE
     )

@@ -49,13 +49,15 @@ NOTES_PAINTING: dict[str, Any] = {
 }  # fmt: skip
 # Character models: a small batch makes the many steps that a short run needs.
 BEST_CHAR_RNN: dict[str, Any] = {
-    "optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "weight_decay": 0.05, "ema": 0.0, "grad_clip": 1.0,
-    "layers": 2, "hidden": 384, "embed": 64, "dropout": 0.0, "seq_len": 64, "batch_size": 16,
+    "optimizer": "adamw", "lr": 6e-3, "schedule": "one-cycle", "weight_decay": 0.05, "ema": 0.0, "grad_clip": 1.0,
+    "layers": 2, "hidden": 384, "embed": 64, "dropout": 0.1, "seq_len": 64, "batch_size": 16,
+    "reset_state": 0.02,
 }  # fmt: skip
 # The course's notebook on Anna Karenina.
 NOTES_CHAR_RNN: dict[str, Any] = {
     "optimizer": "adam", "lr": 1e-3, "schedule": "constant", "weight_decay": 0.0, "ema": 0.0, "grad_clip": 5.0,
     "layers": 2, "hidden": 512, "embed": 0, "dropout": 0.5, "seq_len": 100, "batch_size": 128, "epochs": 20,
+    "reset_state": 0.0,
 }  # fmt: skip
 LONG_S = 600.0  # a time budget from which on a larger network pays
 LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
@@ -87,7 +89,7 @@ class Length(NamedTuple):
 
 
 MLP_LENGTH, CNN_LENGTH = Length(60, 1200, 256), Length(30, 600, 128)
-CHAR_RNN_LENGTH = Length(10, 2000, 16)  # its samples are windows
+CHAR_RNN_LENGTH = Length(5, 1000, 16)  # its samples are windows
 FINE_TUNE_LENGTH = Length(8, 100, 32)
 
 

@@ -79,13 +79,14 @@ class LanguageJob:
         self.carried: dict[str, Tensor] = {}
         self._parts, self._seed = parts, config.seed
         self._rows, self._seq_len = given(config.batch_size), given(config.seq_len)
+        self._reset_state, self._epoch = given(config.reset_state), 1
         self._is_shifted = config.recipe == "best"  # windows begin elsewhere in each epoch
         self._streams = self._cut(epoch=1)
         self.steps_per_epoch = self._streams.steps
 
     def start_epoch(self, epoch: int) -> None:
         """Cut the text into the epoch's windows."""
-        self._streams = self._cut(epoch)
+        self._epoch, self._streams = epoch, self._cut(epoch)
 
     def _cut(self, epoch: int) -> Streams:
         first = 1 + derived_seed(self._seed, epoch) % self._seq_len if self._is_shifted else None
@@ -98,6 +99,10 @@ class LanguageJob:
         else:
             state = tuple(self.carried[str(i)] for i in range(len(self.carried)))
         window = self._streams.window(index)
+        if self._reset_state:
+            draws = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch, index))
+            reset = torch.rand(len(window.fresh), generator=draws) < self._reset_state
+            window = window._replace(fresh=window.fresh | reset)
         logits, state = read(self.network, window, state, self.machine)
         self.carried = {str(i): part.detach() for i, part in enumerate(state)}
         targets = window.targets.to(self.machine.device).flatten()

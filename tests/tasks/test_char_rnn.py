@@ -114,7 +114,7 @@ def test_state_is_carried_between_windows_and_begins_anew_with_each_text(tmp_pat
     for name, content in (("a.txt", "abcabcabca" * 3), ("b.txt", "cbacbacba" * 3)):
         (tmp_path / name).write_text(content)
     text, form = read_text(find_sources([str(tmp_path)]), TextFormat("chars"), None)
-    config = CharRnnTrainConfig(recipe="notes", seq_len=10, batch_size=1)
+    config = CharRnnTrainConfig(recipe="notes", seq_len=10, batch_size=1, reset_state=0.0)
     network = build_char_rnn(CharRnnConfig(form.vocabulary, hidden=4, embed=3))
     machine = choose_machine("cpu", "fp32", 1, bf16_pays=False)
     job = LanguageJob(config, network, {"train": text, "val": text}, machine)
@@ -135,8 +135,9 @@ def test_state_is_carried_between_windows_and_begins_anew_with_each_text(tmp_pat
     "words",
     [
         "--cell gru --layers 1", "--cell rnn", "--embed 0", "--tied", "--dropout 0.3", "--optimizer rmsprop",
-        "--optimizer adam", "--recipe notes --hidden 8", "--vocab bytes", "--lower", "--schedule one-cycle",
+        "--optimizer adam", "--recipe notes --hidden 8", "--vocab bytes", "--lower", "--schedule cosine",
         "--patience 1", "--time-budget 0.3s", "--precision bf16", "--ema 0.9", "--newline keep", "--val-split 0.3",
+        "--reset-state 0.5",
     ],
 )  # fmt: skip
 def test_every_option_trains(home: Path, tmp_path: Path, dlnotes: Command, words: str) -> None:
