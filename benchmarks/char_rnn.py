@@ -155,7 +155,7 @@ def notebook_sampling(length: int) -> float:
 def our_sampling(rows: int, length: int) -> float:
     """Characters a second of so many streams side by side."""
     network = build_char_rnn(CharRnnConfig(VOCABULARY, layers=LAYERS, hidden=HIDDEN, embed=64)).eval()
-    machine = choose_machine("cpu", "fp32", default_threads(), bf16_pays=False)
+    machine = choose_machine("cpu", "auto", default_threads(), bf16_pays=rows > 1)
     form = TextFormat("chars", "".join(map(chr, range(32, 32 + VOCABULARY))))
     sampler = Sampler(network, form, machine)
     started = time.perf_counter()

@@ -24,7 +24,8 @@ class Stepper:
     """Runs a network from one character to the next; every method takes and gives states as the network does."""
 
     @torch.no_grad()
-    def __init__(self, network: CharRnn) -> None:
+    def __init__(self, network: CharRnn, precision: torch.dtype = torch.float32) -> None:
+        """Take the network's weights; `precision` is that of products, sums stay in the network's own."""
         self._network = network
         self._cell = _CELLS[network.config.cell]
         vocabulary = network.config.vocabulary
@@ -35,7 +36,10 @@ class Stepper:
             inputs, bias = of_inputs.T.contiguous(), own if i else None
             if i == 0:
                 inputs = table.to(inputs) @ inputs + own
-            self._layers.append(_Layer(inputs, recurrent.T.contiguous(), of_recurrent, bias))
+            own_type = recurrent.dtype
+            if precision != torch.float32:
+                own_type, inputs = precision, inputs if i == 0 else inputs.to(precision)
+            self._layers.append(_Layer(inputs, recurrent.T.contiguous().to(own_type), of_recurrent, bias))
         self._output = _output(network)
 
     def __call__(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -43,7 +47,7 @@ class Stepper:
         behind = []
         x = tokens
         for i, layer in enumerate(self._layers):
-            given = layer.inputs[x] if layer.bias is None else torch.addmm(layer.bias, x, layer.inputs)
+            given = layer.inputs[x] if layer.bias is None else _affine(layer.bias, x, layer.inputs)
             after = self._cell(layer, given, state[0][i], tuple(part[i] for part in state))
             behind.append(after)
             x = after[0]
@@ -61,7 +65,7 @@ def _output(network: CharRnn) -> tuple[Tensor, Tensor]:
 
 
 def _lstm(layer: _Layer, given: Tensor, hidden: Tensor, state: State) -> State:
-    gates = torch.addmm(given + layer.bias_recurrent, hidden, layer.recurrent)
+    gates = _affine(given + layer.bias_recurrent, hidden, layer.recurrent)
     units = hidden.shape[1]
     opened = gates.sigmoid()  # the third quarter is not a gate, its sigmoid is not used
     memory = opened[:, units : 2 * units] * state[1]
@@ -70,7 +74,7 @@ def _lstm(layer: _Layer, given: Tensor, hidden: Tensor, state: State) -> State:
 
 
 def _gru(layer: _Layer, given: Tensor, hidden: Tensor, _state: State) -> State:
-    recalled = torch.addmm(layer.bias_recurrent, hidden, layer.recurrent)
+    recalled = _affine(layer.bias_recurrent, hidden, layer.recurrent)
     reset, update, new = given.chunk(3, 1)
     reset_too, update_too, new_too = recalled.chunk(3, 1)
     candidate = (new + (reset + reset_too).sigmoid() * new_too).tanh()
@@ -78,7 +82,14 @@ def _gru(layer: _Layer, given: Tensor, hidden: Tensor, _state: State) -> State:
 
 
 def _rnn(layer: _Layer, given: Tensor, hidden: Tensor, _state: State) -> State:
-    return (torch.addmm(given + layer.bias_recurrent, hidden, layer.recurrent).tanh(),)
+    return (_affine(given + layer.bias_recurrent, hidden, layer.recurrent).tanh(),)
+
+
+def _affine(added: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """`added` + x `weight`, with the product in the precision of the weight."""
+    if weight.dtype == x.dtype:
+        return torch.addmm(added, x, weight)
+    return (x.to(weight.dtype) @ weight).to(x.dtype).add_(added)
 
 
 _CELLS: dict[str, Cell] = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}

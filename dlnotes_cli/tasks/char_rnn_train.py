@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,8 @@ def _check_text(config: CharRnnTrainConfig, text: Text, form: TextFormat, parts:
 def _show_sample(config: CharRnnTrainConfig, network: nn.Module, form: TextFormat, machine: Machine) -> None:
     if not config.sample or config.quiet:
         return
-    sampler = Sampler(network, form, machine, seed=config.seed)
+    plain = replace(machine, precision="fp32")
+    sampler = Sampler(network, form, plain, seed=config.seed)
     text = "".join(sampler.text(default_prime(form), config.sample))
     for line in text.strip("\n").splitlines():
         output.note(f"  | {line}")

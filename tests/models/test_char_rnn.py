@@ -131,3 +131,17 @@ def test_the_first_loss_is_that_of_a_guess(cell: str, tied: bool) -> None:
 def test_a_description_that_no_network_has(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # the text is for whoever reads the file's error
         CharRnnConfig(**{"vocabulary": 5} | wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_products_in_bf16_are_near(cell: str) -> None:
+    torch.manual_seed(0)
+    network = build_char_rnn(CharRnnConfig(20, cell, 2, 32, 8)).eval()  # type: ignore[arg-type]
+    tokens = torch.randint(20, (6, 5))
+    plain, rough = Stepper(network), Stepper(network, torch.bfloat16)
+    one, other = network.first_state(6), network.first_state(6)
+    for place in range(5):
+        expected, one = plain(tokens[:, place], one)
+        found, other = rough(tokens[:, place], other)
+        torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+    assert found.dtype == torch.float32
