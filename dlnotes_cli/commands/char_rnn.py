@@ -10,7 +10,7 @@ from dlnotes_cli.commands.plain import PlainGroup
 from dlnotes_cli.configs.char_rnn import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 
 TRAIN_EXAMPLES = (
-    "dlnotes char-rnn train --max-steps 40 --out runs/help",
+    "dlnotes char-rnn train --hidden 64 --max-steps 40 --out runs/help",
     "dlnotes char-rnn train --recipe notes --hidden 32 --max-steps 5 --json",
 )
 SAMPLE_EXAMPLES = (
