@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli import __version__, files, output, plots
+from dlnotes_cli import files, output, plots
 from dlnotes_cli.configs.char_rnn import CharRnnTrainConfig
 from dlnotes_cli.configs.recipes import BEST_CHAR_RNN, CHAR_RNN_LENGTH, NOTES_CHAR_RNN, given, with_length, with_recipe
 from dlnotes_cli.data.formats import TextFormat, format_to_json
@@ -19,11 +19,11 @@ from dlnotes_cli.data.windows import IGNORED, Streams
 from dlnotes_cli.device import Machine, choose_device, choose_machine
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.models.char_rnn import CharRnnConfig, bf16_pays
-from dlnotes_cli.models.registry import build, config_to_json, count_parameters
+from dlnotes_cli.models.registry import build, config_to_json
 from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.char_rnn_sample import Sampler, default_prime
-from dlnotes_cli.tasks.record import TrainingResult
+from dlnotes_cli.tasks.record import RunRecord, TrainingResult
 from dlnotes_cli.tasks.training_run import TrainingRun
 from dlnotes_cli.training.language import first_state, read, scores, surprise
 from dlnotes_cli.training.loop import StepOutcome
@@ -120,8 +120,8 @@ class LanguageJob:
         return (-scores["loss"],)
 
 
-class TextRecord:
-    """What is written down of a run: in its model file, its state and its result."""
+class TextRecord(RunRecord):
+    """What is written down of a run on texts."""
 
     def __init__(
         self,
@@ -133,70 +133,42 @@ class TextRecord:
         machine: Machine,
         network: nn.Module,
     ) -> None:
-        self._config, self._form, self._parts, self.machine = config, form, parts, machine
-        self.data_name = ",".join(text.names) if len(text.names) <= _MOST_NAMES else f"{len(text.names)} texts"
-        self.fingerprint = text.fingerprint
-        self._texts = len(text.names)
-        self._model = {
-            "name": _NAME,
-            "configuration": config_to_json(described),
-            "parameters": count_parameters(network),
-        }
+        super().__init__(config, _NAME, config_to_json(described), machine, network)
+        self._config, self._form, self._parts = config, form, parts
+        self._names, self._fingerprint = text.names, text.fingerprint
+
+    @property
+    def data_name(self) -> str:
+        """The texts, or how many there are."""
+        return ",".join(self._names) if len(self._names) <= _MOST_NAMES else f"{len(self._names)} texts"
+
+    @property
+    def fingerprint(self) -> str:
+        """A sum over the texts."""
+        return self._fingerprint
 
     def announce(self) -> None:
         """Say on stderr what is about to run."""
         counts = ", ".join(f"{len(part):,} {name}" for name, part in self._parts.items())
         unit = "bytes" if self._form.unit == "bytes" else "characters"
         output.note(f"text   {self.data_name}: {counts}; {self._form.vocabulary} different {unit}")
-        output.note(f"model  {self._config.cell}, {self._model['parameters']:,} parameters")
-        machine = self.machine
-        output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
+        super().announce()
 
     def identity(self) -> dict[str, Any]:
         """What makes this network usable and this run known."""
-        return {
-            "model": _NAME,
-            "configuration": self._model["configuration"],
-            "format": format_to_json(self._form),
-            "data": {
-                "name": self.data_name,
-                "fingerprint": self.fingerprint,
-                "val_split": self._config.val_split,
-            },
-            "seed": self._config.seed,
-            "precision": self.machine.precision,
-            "versions": {"dlnotes": __version__, "torch": torch.__version__},
-        }
-
-    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
-        """The card of the model file of one epoch."""
-        return self.identity() | {
-            "kind": "model",
-            "epoch": epoch["epoch"],
-            "metrics": {"validation": epoch["validation"]},
-        }
+        found = super().identity()
+        data = found["data"] | {"val_split": self._config.val_split}
+        return found | {"format": format_to_json(self._form), "data": data}
 
     def result(self, history: list[dict[str, Any]], best: int, steps: int) -> dict[str, Any]:
         """The part of the result that the run's outcome decides; `best` counts the entries of `history` from 1."""
-        return {
-            "version": __version__,
-            "seed": self._config.seed,
-            **self.machine.as_json(),
-            "data": {
-                "name": self.data_name,
-                "texts": self._texts,
-                "unit": self._form.unit,
-                "vocabulary": self._form.vocabulary,
-                "counts": {name: len(part) for name, part in self._parts.items()},
-            },
-            "model": self._model,
-            "epochs": len(history),
-            "best_epoch": best,
-            "steps": steps,
-            "train": history[best - 1]["train"],
-            "validation": history[best - 1]["validation"],
-            "test": None,
+        data = {
+            "texts": len(self._names),
+            "unit": self._form.unit,
+            "vocabulary": self._form.vocabulary,
+            "counts": {name: len(part) for name, part in self._parts.items()},
         }
+        return self.outcome(data, history, best, steps)
 
 
 _MOST_NAMES = 3  # texts that are named one by one

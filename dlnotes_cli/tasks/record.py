@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dlnotes_cli import __version__, output
-from dlnotes_cli.configs.groups import ClassifierConfig
+from dlnotes_cli.configs.groups import ClassifierConfig, TrainingRunOptions
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.formats import format_to_json
 from dlnotes_cli.device import Machine
@@ -30,8 +30,69 @@ class TrainingResult:
         return None if test is None else float(test["accuracy"])
 
 
-class Record:
-    """What is written down of a run: in its model file, its state and its result."""
+class RunRecord:
+    """What every training run writes down of itself; a kind of data adds what it is made of."""
+
+    def __init__(
+        self, config: TrainingRunOptions, name: str, configuration: dict[str, Any], machine: Machine, network: nn.Module
+    ) -> None:
+        self.seed, self.machine = config.seed, machine
+        self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
+
+    @property
+    def data_name(self) -> str:
+        """What the run is trained on."""
+        raise NotImplementedError
+
+    @property
+    def fingerprint(self) -> str:
+        """A sum over the data."""
+        raise NotImplementedError
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this network usable and this run known."""
+        return {
+            "model": self.model["name"],
+            "configuration": self.model["configuration"],
+            "data": {"name": self.data_name, "fingerprint": self.fingerprint},
+            "seed": self.seed,
+            "precision": self.machine.precision,
+            "versions": {"dlnotes": __version__, "torch": torch.__version__},
+        }
+
+    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
+        """The card of the model file of one epoch."""
+        return self.identity() | {
+            "kind": "model",
+            "epoch": epoch["epoch"],
+            "metrics": {"validation": epoch["validation"]},
+        }
+
+    def announce(self) -> None:
+        """Say on stderr what is about to run."""
+        output.note(f"model  {self.model['name']}, {self.model['parameters']:,} parameters")
+        machine = self.machine
+        output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
+
+    def outcome(self, data: dict[str, Any], history: list[dict[str, Any]], best: int, steps: int) -> dict[str, Any]:
+        """The part of the result that the run decides; `best` counts the entries of `history` from 1."""
+        return {
+            "version": __version__,
+            "seed": self.seed,
+            **self.machine.as_json(),
+            "data": {"name": self.data_name, **data},
+            "model": self.model,
+            "epochs": len(history),
+            "best_epoch": best,
+            "steps": steps,
+            "train": history[best - 1]["train"],
+            "validation": history[best - 1]["validation"],
+            "test": None,
+        }
+
+
+class Record(RunRecord):
+    """What is written down of a classifier's run."""
 
     def __init__(
         self,
@@ -43,8 +104,8 @@ class Record:
         network: nn.Module,
         details: dict[str, Any] | None = None,
     ) -> None:
-        self.config, self.dataset, self.machine, self._details = config, dataset, machine, details or {}
-        self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
+        super().__init__(config, name, configuration, machine, network)
+        self.config, self.dataset, self._details = config, dataset, details or {}
 
     @property
     def data_name(self) -> str:
@@ -60,59 +121,29 @@ class Record:
         """Say on stderr what is about to run."""
         counts = ", ".join(f"{count:,} {part}" for part, count in self.dataset.counts.items())
         output.note(f"data   {self.dataset.name}: {counts}; {len(self.dataset.classes)} classes")
-        output.note(f"model  {self.model['name']}, {self.model['parameters']:,} parameters")
-        machine = self.machine
-        output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
+        super().announce()
         if (self.config.batch_size or 0) > self.dataset.counts["train"]:
             output.note(f"note   the batch shrinks to the {self.dataset.counts['train']} training samples there are")
 
     def identity(self) -> dict[str, Any]:
         """What makes this network usable and this run known."""
-        return {
-            "model": self.model["name"],
-            "configuration": self.model["configuration"],
+        found = super().identity()
+        splits = {"val_split": self.config.val_split, "test_split": self.config.test_split}
+        return found | {
             "classes": list(self.dataset.classes),
             "format": format_to_json(self.dataset.format),
-            "data": {
-                "name": self.config.data,
-                "fingerprint": self.dataset.fingerprint,
-                "val_split": self.config.val_split,
-                "test_split": self.config.test_split,
-            },
-            "seed": self.config.seed,
-            "precision": self.machine.precision,
-            "versions": {"dlnotes": __version__, "torch": torch.__version__},
-        }
-
-    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
-        """The card of the model file of one epoch."""
-        return self.identity() | {
-            "kind": "model",
-            "epoch": epoch["epoch"],
-            "metrics": {"validation": epoch["validation"]},
+            "data": found["data"] | splits,
         }
 
     def result(self, history: list[dict[str, Any]], best: int, steps: int, test: Evaluation | None) -> dict[str, Any]:
         """The part of the result that the run's outcome decides; `best` counts the entries of `history` from 1."""
-        return {
-            "version": __version__,
-            "seed": self.config.seed,
-            **self.machine.as_json(),
-            "data": {
-                "name": self.config.data,
-                "classes": list(self.dataset.classes),
-                "counts": self.dataset.counts,
-                "skipped": len(self.dataset.bad_files),
-            },
-            "model": self.model,
-            "epochs": len(history),
-            "best_epoch": best,
-            "steps": steps,
-            "train": history[best - 1]["train"],
-            "validation": history[best - 1]["validation"],
-            "test": None if test is None else test.as_json(),
-            **self._details,
+        data = {
+            "classes": list(self.dataset.classes),
+            "counts": self.dataset.counts,
+            "skipped": len(self.dataset.bad_files),
         }
+        found = self.outcome(data, history, best, steps)
+        return found | {"test": None if test is None else test.as_json(), **self._details}
 
 
 def timing_fields(timing: dict[str, float], samples: int, started: float) -> dict[str, float]:

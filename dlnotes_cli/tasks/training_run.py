@@ -4,17 +4,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from dlnotes_cli import files, output
 from dlnotes_cli.configs.groups import TrainingRunOptions
 from dlnotes_cli.configs.recipes import given
-from dlnotes_cli.device import Machine
 from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
 from dlnotes_cli.stopping import StopRequest
-from dlnotes_cli.tasks.record import timing_fields
+from dlnotes_cli.tasks.record import RunRecord, timing_fields
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.checkpoint import BYTES_SPARE, read_tensors, write_tensors
 from dlnotes_cli.training.horizon import Horizon
@@ -26,28 +25,6 @@ from dlnotes_cli.training.state import restore_state, save_state
 Conclusion = tuple[dict[str, Any], list[Path]]  # the result's own fields, and the pictures
 
 
-class Documented(Protocol):
-    """What is written down of a run."""
-
-    @property
-    def data_name(self) -> str:
-        """What the run is trained on."""
-
-    @property
-    def fingerprint(self) -> str:
-        """A sum over the data."""
-
-    @property
-    def machine(self) -> Machine:
-        """Where it runs."""
-
-    def identity(self) -> dict[str, Any]:
-        """What makes the network usable and the run known."""
-
-    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
-        """The card of the model file of one epoch."""
-
-
 class TrainingRun:
     """One run; `execute` does all of it."""
 
@@ -56,7 +33,7 @@ class TrainingRun:
         config: TrainingRunOptions,
         folder: RunFolder,
         job: Job,
-        record: Documented,
+        record: RunRecord,
         stop: StopRequest,
         optimizer: torch.optim.Optimizer,
         after_epoch: Callable[[], None] = lambda: None,

@@ -120,7 +120,7 @@ def _next_numbered(parent: Path, command: str) -> Path:
     files.make_folder("--out", parent)
     number = 1
     while True:
-        folder = parent / f"{command}-{number}"
+        folder = parent / f"{command.replace(' ', '-')}-{number}"
         try:
             folder.mkdir()
         except FileExistsError:

@@ -255,10 +255,11 @@ def test_heat_is_drawn(home: Path, trained: Path, tmp_path: Path, dlnotes: Comma
     assert dlnotes(*words).code == 2  # it exists
 
 
-def test_the_default_text_needs_no_file(tmp_path: Path, dlnotes: Command) -> None:
+def test_the_default_text_needs_no_file(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     words = ["--hidden", 8, "--embed", 4, "--max-steps", 2, "--sample", 0]
-    run = dlnotes("char-rnn", "train", *words, "--out", tmp_path / "run", "--json", "--val-split", 0.01)
-    assert json.loads(run.out)["data"]["name"] == "python-help"
+    fields = json.loads(dlnotes("char-rnn", "train", *words, "--json", "--val-split", 0.01).out)
+    assert (fields["data"]["name"], fields["out"]) == ("python-help", "runs/char-rnn-train-1")
 
 
 def test_a_text_comes_through_a_pipe(tmp_path: Path) -> None:
