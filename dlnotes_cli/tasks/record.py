@@ -1,6 +1,7 @@
 """What is written down of a training run: in its model file, its state and its result."""
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class TrainingResult:
         return None if test is None else float(test["accuracy"])
 
 
-class RunRecord:
+class RunRecord(ABC):
     """What every training run writes down of itself; a kind of data adds what it is made of."""
 
     def __init__(
@@ -40,14 +41,14 @@ class RunRecord:
         self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
 
     @property
+    @abstractmethod
     def data_name(self) -> str:
         """What the run is trained on."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """A sum over the data."""
-        raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
         """What makes this network usable and this run known."""
