@@ -1,6 +1,6 @@
-"""`char-rnn`: loss after a time budget, speed against a plain loop, sampling against the notebook's.
+"""`char-rnn`: loss after a time budget, memory, speed of training and of sampling, against plain loops.
 
-    python benchmarks/char_rnn.py --text tinyshakespeare.txt [--budgets 60s,3m] [--json FILE]
+    python benchmarks/char_rnn.py --text tinyshakespeare.txt [--budgets 60s,3m] [--cells gru,rnn] [--big] [--json FILE]
 
 The first 90 % of the characters train and the last 10 % validate, all of them, which is nanoGPT's split.
 """
@@ -10,26 +10,33 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measure import DLNOTES, Ended, Report, whole_process
+from measure import DLNOTES, Ended, Report, alternating, whole_process
 from torch import nn
 
 from dlnotes_cli.configs.char_rnn import CharRnnTrainConfig
 from dlnotes_cli.configs.parse import duration
 from dlnotes_cli.configs.recipes import BEST_CHAR_RNN, filled
 from dlnotes_cli.data.formats import TextFormat
-from dlnotes_cli.data.text import find_sources, read_text
-from dlnotes_cli.device import choose_machine, default_threads
+from dlnotes_cli.data.text import Text, find_sources, read_text
+from dlnotes_cli.device import Machine, choose_machine, default_threads
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.tasks.char_rnn_sample import Sampler
 from dlnotes_cli.tasks.char_rnn_train import LanguageJob
+from dlnotes_cli.training.horizon import Horizon
+from dlnotes_cli.training.loop import LoopOptions, Trainer
+from dlnotes_cli.training.recipe import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.schedule import Schedule
 
 STEPS = 40
-VOCABULARY, HIDDEN, LAYERS = 65, 384, 2
+VOCABULARY, HIDDEN, LAYERS, EMBED, DROPOUT = 65, 384, 2, 64, 0.1
+ROWS, SEQ_LEN = 16, 64
+BIG = 1 << 30  # bytes
 
 
 class PlainNet(nn.Module):
@@ -56,7 +63,7 @@ def train(text: Path, *words: object) -> tuple[Ended, dict[str, Any]]:
 
 
 def plain_training(
-    tokens: np.ndarray[Any, Any], precision: str, *, seconds: float, rows: int = 64
+    tokens: np.ndarray[Any, Any], precision: str, *, seconds: float, rows: int = ROWS, length: int = SEQ_LEN
 ) -> tuple[float, float]:
     """Characters a second, and the validation loss, of a plain loop with AdamW 3e-3 and a cosine, windows at random."""
     torch.manual_seed(0)
@@ -65,7 +72,7 @@ def plain_training(
     train_, val = data[:split], data[split:]
     network = PlainNet()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    length, seen, started = 128, 0, time.perf_counter()
+    seen, started = 0, time.perf_counter()
     while (spent := time.perf_counter() - started) < seconds:
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * (1 + np.cos(np.pi * spent / seconds)) / 2
@@ -89,50 +96,92 @@ def plain_training(
     return speed, sums / (len(val) - 1)
 
 
-def our_step(tokens_path: Path, precision: str) -> tuple[float, float]:
-    """Characters a second of our training step, and of it without what is not forward, backward and optimiser."""
-    text, form = read_text(find_sources([str(tokens_path)]), TextFormat("chars"), None)
+def our_loop(text: Text, form: TextFormat, machine: Machine) -> Callable[[], None]:
+    """Steps of our loop, with all that it cuts, resets, counts and checks."""
     config = filled(CharRnnTrainConfig(), BEST_CHAR_RNN)
-    machine = choose_machine("cpu", precision, default_threads(), bf16_pays=True)
-    network = build_char_rnn(CharRnnConfig(form.vocabulary, layers=LAYERS, hidden=HIDDEN, embed=64, dropout=0.1))
-    job = LanguageJob(config, network, {"train": text, "val": text}, machine)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
-    job.start_epoch(1)
-    samples, started = 0, time.perf_counter()
-    for index in range(STEPS):
-        outcome = job.step(index)
-        optimizer.zero_grad()
-        outcome.objective.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        samples += outcome.samples
-    spent = time.perf_counter() - started
-    started = time.perf_counter()
-    for index in range(STEPS):
-        job._streams.window(index)  # noqa: SLF001  # the part that is not the network's
-    return samples / spent, (time.perf_counter() - started) / spent
+
+    class WithoutValidation(LanguageJob):
+        def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+            poll()
+            return {"loss": 0.0, "accuracy": 0.0}
+
+    def run() -> None:
+        network = build_char_rnn(CharRnnConfig(form.vocabulary, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT))
+        job = WithoutValidation(config, network, {"train": text, "val": text}, machine)
+        schedule = Schedule("constant", 1)
+        optimizer = make_optimizer(network, OptimizerOptions("adamw", 1e-3, 0.0, 0.05))
+        loop, horizon = LoopOptions(1e-3, grad_clip=1.0), Horizon(schedule, STEPS, None)
+        Trainer(job, optimizer, schedule, horizon, loop, save=lambda _: None, poll=lambda: None).run()
+
+    return run
 
 
-def plain_fp32_step() -> float:
-    """Characters a second of the same network's step in plain fp32."""
-    network = nn.ModuleDict(
-        {
-            "e": nn.Embedding(VOCABULARY, 64),
-            "l": nn.LSTM(64, HIDDEN, LAYERS, dropout=0.1, batch_first=True),
-            "o": nn.Linear(HIDDEN, VOCABULARY),
-        }
-    )
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    tokens = torch.randint(VOCABULARY, (16, 65))
-    started = time.perf_counter()
-    for _ in range(STEPS):
-        found, _ = network["l"](network["e"](tokens[:, :-1]))
-        loss = nn.functional.cross_entropy(network["o"](found).flatten(0, 1), tokens[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-    return STEPS * 16 * 64 / (time.perf_counter() - started)
+def bare_steps(machine: Machine) -> Callable[[], None]:
+    """Forward, backward, clipping and step of the same network on one window, again and again."""
+    network = build_char_rnn(CharRnnConfig(VOCABULARY, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT)).train()
+    optimizer = make_optimizer(network, OptimizerOptions("adamw", 1e-3, 0.0, 0.05))
+    tokens = torch.randint(VOCABULARY, (ROWS, SEQ_LEN + 1))
+
+    def run() -> None:
+        state = network.first_state(ROWS)
+        for _ in range(STEPS):
+            with machine.autocast():
+                logits, behind = network(tokens[:, :-1], state)
+            state = tuple(part.detach() for part in behind)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten()).backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+
+    return run
+
+
+def plain_fp32_steps() -> Callable[[], None]:
+    """The same in plain fp32 PyTorch."""
+    embedding, output = nn.Embedding(VOCABULARY, EMBED), nn.Linear(HIDDEN, VOCABULARY)
+    lstm = nn.LSTM(EMBED, HIDDEN, LAYERS, dropout=DROPOUT, batch_first=True)
+    parameters = [p for module in (embedding, lstm, output) for p in module.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3)
+    tokens = torch.randint(VOCABULARY, (ROWS, SEQ_LEN + 1))
+
+    def run() -> None:
+        for _ in range(STEPS):
+            found, _ = lstm(embedding(tokens[:, :-1]))
+            loss = nn.functional.cross_entropy(output(found).flatten(0, 1), tokens[:, 1:].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+
+    return run
+
+
+def measure_training(report: Report, text: Text, form: TextFormat, repeats: int) -> None:
+    """Characters a second of our loop, its own share, and what bf16 gains."""
+    machine = choose_machine("cpu", "auto", default_threads(), bf16_pays=True)
+    sides = {"ours": our_loop(text, form, machine), "bare": bare_steps(machine), "plain": plain_fp32_steps()}
+    alternating(sides, 1)  # warm up
+    seconds = alternating(sides, repeats)
+    report.add("training", STEPS * ROWS * SEQ_LEN / seconds["ours"], "characters/s", n=repeats)
+    gain = seconds["plain"] / seconds["ours"]
+    report.add("training / the same network in plain fp32", gain, "times", target=">= 1.25", n=repeats)
+    share = (seconds["ours"] - seconds["bare"]) / seconds["ours"]
+    report.add("loop: share beside forward, backward, step", share, "", target="< 0.05", n=repeats)
+
+
+def measure_memory(report: Report, text: Path, *, with_big: bool) -> None:
+    """Peak memory with the notebook's network, and with a text of a gigabyte."""
+    ended, _ = train(text, "--recipe", "notes", "--max-steps", 20)
+    report.add("the notebook's network: peak memory", ended.peak_bytes / 1e6, "MB", target="< 1000")
+    if with_big:
+        with tempfile.TemporaryDirectory() as folder:
+            path, content = Path(folder, "big.txt"), text.read_bytes()
+            with path.open("wb") as stream:
+                for _ in range(BIG // len(content)):
+                    stream.write(content)
+            ended, fields = train(path, "--max-steps", 20, "--val-split", 0.0001)
+        report.add("a text of 1 GiB: peak memory", ended.peak_bytes / 1e6, "MB")
+        report.add("a text of 1 GiB: until training begins", fields["timing"]["data_s"], "s")
 
 
 def notebook_sampling(length: int) -> float:
@@ -164,34 +213,42 @@ def our_sampling(rows: int, length: int) -> float:
     return rows * length / (time.perf_counter() - started)
 
 
+def measure_sampling(report: Report, repeats: int) -> None:
+    """One stream against the notebook's loop, and many streams against one."""
+    alone = statistics.median(our_sampling(1, 1000) for _ in range(repeats))
+    many = statistics.median(our_sampling(64, 300) for _ in range(repeats))
+    notebook = statistics.median(notebook_sampling(1000) for _ in range(repeats))
+    report.add("sampling, one stream", alone, "characters/s", n=repeats)
+    report.add("sampling, one stream / the notebook's loop", alone / notebook, "times", target=">= 3", n=repeats)
+    report.add("sampling, 64 streams / one", many / alone, "times", target=">= 15", n=repeats)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--budgets", default="60s,3m")
+    parser.add_argument("--cells", default="", help="other cells to train for the first budget")
+    parser.add_argument("--big", action="store_true", help="also read a text of 1 GiB")
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     report = Report("char_rnn", default_threads())
     torch.set_num_threads(default_threads())
-    alone = statistics.median(our_sampling(1, 1000) for _ in range(3))
-    many = statistics.median(our_sampling(64, 300) for _ in range(3))
-    notebook = statistics.median(notebook_sampling(1000) for _ in range(3))
-    report.add("sampling, one stream", alone, "characters/s", n=3)
-    report.add("sampling, one stream / the notebook's loop", alone / notebook, "times", target=">= 3", n=3)
-    report.add("sampling, 64 streams / one", many / alone, "times", target=">= 15", n=3)
-    ours = [our_step(options.text, "bf16") for _ in range(3)]
-    plain = statistics.median(plain_fp32_step() for _ in range(3))
-    speed = statistics.median(step for step, _ in ours)
-    report.add("training, characters a second", speed, "characters/s", n=3)
-    report.add("training / the same network in plain fp32", speed / plain, "times", target=">= 1.25", n=3)
-    report.add("reading windows, part of a step", statistics.median(part for _, part in ours), "", target="< 0.05", n=3)
-    text, _ = read_text(find_sources([str(options.text)]), TextFormat("chars"), None)
-    for budget in options.budgets.split(","):
+    text, form = read_text(find_sources([str(options.text)]), TextFormat("chars"), None)
+    measure_sampling(report, options.repeats)
+    measure_training(report, text, form, options.repeats)
+    measure_memory(report, options.text, with_big=options.big)
+    budgets = options.budgets.split(",")
+    for budget in budgets:
         ended, fields = train(options.text, "--time-budget", budget)
         report.add(f"--time-budget {budget}: validation loss", fields["validation"]["loss"], "nats")
         report.add(f"--time-budget {budget}: peak memory", ended.peak_bytes / 1e6, "MB", target="< 1000")
         _, loss = plain_training(text.tokens, "bf16", seconds=duration(budget))
         report.add(f"a plain bf16 loop for {budget}: validation loss", loss, "nats")
+    for cell in filter(None, options.cells.split(",")):
+        _, fields = train(options.text, "--time-budget", budgets[0], "--cell", cell)
+        report.add(f"--cell {cell} --time-budget {budgets[0]}: validation loss", fields["validation"]["loss"], "nats")
     report.close(options.json)
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's blue and orange, told apart with any colour vision; red never stands without bold type or a star.
 _BLUE, _ORANGE, _RED, _GREY = "#0072B2", "#E69F00", "#CC0000", "#666666"
 _OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-_HEAT_COLUMNS, _HEAT_TOP, _HEAT_DARK = 80, 8.0, 4.0  # characters in a line; bits at which the colours end; and turn
+_HEAT_COLUMNS, _HEAT_LINES = 80, 200
+_HEAT_TOP, _HEAT_DARK = 8.0, 4.0  # bits at which the colours end; and turn
 _MARKS = "o^sv"
 _MOST_IN_LEGEND = 30
 _DPI = 120
@@ -70,7 +71,7 @@ def curves(history: Sequence[dict[str, Any]], best: int | None, over: str = "epo
             )
         axes.set_xlabel(title)
         axes.set_ylabel("cross-entropy (nats)" if name == "loss" else name)
-        if over == "epoch":
+        if over in {"epoch", "step"}:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             axes.set_xscale("log")
@@ -160,15 +161,15 @@ def feature_map(
 
 
 def heat(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
-    """The characters of a text on a ground coloured by their values (N,), in bits; nan has none."""
-    lines, line, width = [], [], 0  # type: list[list[tuple[str, float]]], list[tuple[str, float]], int
+    """The first lines of a text, each character on a ground coloured by its value (N,), in bits; nan has none."""
+    lines, line = [], []  # type: list[list[tuple[str, float]]], list[tuple[str, float]]
     for character, value in zip(text, values.tolist(), strict=True):
         line.append((character, value))
-        width = max(width, len(line))
         if character == "\n" or len(line) == _HEAT_COLUMNS:
             lines.append(line)
             line = []
-    lines += [line] if line else []
+    lines = ([*lines, line] if line else lines)[:_HEAT_LINES]
+    width = max(map(len, lines))
     figure = _figure(0.115 * max(width, 30) + 1.6, 0.22 * len(lines) + 0.9)
     axes = figure.add_subplot()
     grid = np.full((len(lines), width), np.nan)
@@ -177,7 +178,7 @@ def heat(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
             grid[row, column] = value
             shown = {"\n": "¶", " ": "", "\t": "→"}.get(character, character)
             color = "white" if value < _HEAT_DARK else "black"
-            axes.text(column, row, _plain(shown), ha="center", va="center", fontsize=8, family="monospace", color=color)
+            axes.text(column, row, _plain(shown), ha="center", va="center", fontsize=8, color=color)
     image = axes.imshow(grid, cmap="cividis", vmin=0, vmax=_HEAT_TOP, aspect="auto")
     figure.colorbar(image, ax=axes, label="surprise (bits)", fraction=0.046, pad=0.02, extend="max")
     axes.set_axis_off()

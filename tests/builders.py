@@ -1,12 +1,20 @@
 """Small data sets and commands that the tests make for themselves."""
 
 import hashlib
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from dlnotes_cli.training.loop import Trainer
 
 COLORS = {"blue": (30, 40, 200), "green": (20, 180, 60), "red": (210, 30, 30)}
 
@@ -60,3 +68,30 @@ def folder_digest(root: Path) -> str:
         if path.is_file():
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def stopped_after(steps: int) -> Iterator[None]:
+    """Send this process SIGTERM when a run has taken so many steps."""
+    from dlnotes_cli.training.loop import Trainer
+
+    step = Trainer._step
+
+    def step_then_signal(trainer: "Trainer") -> None:
+        step(trainer)
+        if trainer.position.step == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_step", step_then_signal)
+        yield
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Hold that two run folders have the same model, history and state, bit for bit."""
+    from dlnotes_cli.training.checkpoint import read_tensors
+
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    weights, others = (read_tensors(folder / "last.safetensors")[0] for folder in (one, other))
+    assert {name: t.tolist() for name, t in weights.items()} == {name: t.tolist() for name, t in others.items()}

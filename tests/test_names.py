@@ -12,7 +12,7 @@ import pytest
 from builders import Command, make_pictures, small_training
 
 from dlnotes_cli import plots
-from dlnotes_cli.training.checkpoint import load_model
+from dlnotes_cli.training.checkpoint import load_classifier
 
 CAFE = os.fsdecode(b"caf\xe9")
 
@@ -42,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_class_that_is_not_utf_8_keeps_its_name(home: Path) -> None:
     result = json.loads((home / "run" / "result.json").read_text())
     assert result["data"]["classes"] == ["blue", CAFE, "green"]
-    assert load_model(home / "run" / "model.safetensors", needs=("mlp",)).classes == ("blue", CAFE, "green")
+    assert load_classifier(home / "run" / "model.safetensors").classes == ("blue", CAFE, "green")
 
 
 def test_evaluate_writes_it_as_it_is(home: Path, tmp_path: Path, dlnotes: Command) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import random
 import re
 import resource
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from builders import Command, folder_digest, make_table, small_training
+from builders import Command, assert_same_run, folder_digest, make_table, small_training, stopped_after
 
 from dlnotes_cli.training import loop
 from dlnotes_cli.training.checkpoint import read_tensors
@@ -34,13 +33,6 @@ def run(*words: object) -> int:
     process = start(*words)
     process.communicate(timeout=120)
     return process.returncode
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
-    assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
-    weights, others = (read_tensors(folder / "last.safetensors")[0] for folder in (one, other))
-    assert {name: t.tolist() for name, t in weights.items()} == {name: t.tolist() for name, t in others.items()}
 
 
 @pytest.fixture(scope="module")
@@ -123,21 +115,10 @@ def test_killed_at_twenty_random_moments_and_resumed_each_time(tmp_path: Path) -
 
 @pytest.mark.parametrize("steps", [1, 4, 17, 16 * 3])
 def test_a_run_stopped_after_any_step_equals_the_whole(
-    steps: int, whole: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    steps: int, whole: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    from dlnotes_cli.training.loop import Trainer
-
-    step = Trainer._step
-
-    def step_then_signal(trainer: Trainer) -> None:
-        step(trainer)
-        if trainer.position.step == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Trainer, "_step", step_then_signal)
-    outcome = dlnotes(*small_training(tmp_path / "run", *FULL))
-    assert outcome.code == 143
-    monkeypatch.undo()
+    with stopped_after(steps):
+        assert dlnotes(*small_training(tmp_path / "run", *FULL)).code == 143
     assert dlnotes("train-mlp", "--resume", tmp_path / "run").code == 0
     assert_same_run(tmp_path / "run", whole)
 

@@ -58,12 +58,16 @@ def sample(config: CharRnnSampleConfig) -> None:
 
     Several samples are drawn side by side, and shown one below the other.
     """
+    from dlnotes_cli.data.text import readable
     from dlnotes_cli.tasks.char_rnn_sample import CharRnnSampler
 
     sampler = CharRnnSampler(config)
     if config.json:
         samples = [found.as_json() for found in sampler.samples()]
-        fields = {"model_file": str(sampler.path), "prime": sampler.prime, "samples": samples}
+        fields = {
+            "model_file": str(sampler.path), "prime": readable(sampler.prime), "seed": config.seed,
+            **sampler.machine.as_json(), "samples": samples,
+        }  # fmt: skip
         output.document(config.command, fields)
     elif config.count == 1:
         output.raw(sampler.prime)

@@ -15,7 +15,7 @@ from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes.layer import shortened
 
 if TYPE_CHECKING:
-    from dlnotes_cli.tasks.conv_shape import Answer
+    from dlnotes_cli.tasks.conv_shape import ShapeAnswer
 
 EXAMPLES = (
     'dlnotes conv-shape --input 3x130x130 "Conv2d(3, 10, 3)" "MaxPool2d(4, 4)"',
@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
     add_command(app, conv_shape, panel="Calculate", examples=EXAMPLES)
 
 
-def _show(answer: "Answer", config: ConvShapeConfig) -> None:
+def _show(answer: "ShapeAnswer", config: ConvShapeConfig) -> None:
     if config.json:
         output.document(config.command, answer.fields)
     elif config.field is not None:

@@ -10,7 +10,7 @@ from dlnotes_cli.commands.binding import add_command
 from dlnotes_cli.configs.filter import FilterConfig
 
 if TYPE_CHECKING:
-    from dlnotes_cli.tasks.filter import Answer
+    from dlnotes_cli.tasks.filter import FilterResult
     from dlnotes_cli.tasks.filter_patch import PatchAnswer, PatchResult
 
 EXAMPLES = (
@@ -83,7 +83,7 @@ def _explain(config: FilterConfig) -> None:
         output.line(line)
 
 
-def _show_results(config: FilterConfig, answer: "Answer") -> None:
+def _show_results(config: FilterConfig, answer: "FilterResult") -> None:
     _explain(config)
     for result in answer.results:
         height, width = result.output_shape[:2]

@@ -83,6 +83,23 @@ class SequenceOptions(LearningOptions):
         within="[0, 1]",
         shown_default=_BY_RECIPE,
     )
+    eval_every: int | None = option(
+        None,
+        "Steps between validations within an epoch, for a long text.",
+        group=TRAINING,
+        within="[1, 1e9]",
+        shown_default="once an epoch",
+    )
+    patience: int | None = option(
+        None,
+        "Stop after this many validations without a better one.",
+        group=TRAINING,
+        within="[1, 1e6]",
+        shown_default="never",
+    )
+    grad_clip: float | None = option(
+        None, "Largest norm of the gradient; 0: any.", group=TRAINING, within="[0, inf)", shown_default=_BY_RECIPE
+    )
     optimizer: Literal["adamw", "adam", "rmsprop"] | None = option(
         None, "Optimiser.", group=TRAINING, shown_default=_BY_RECIPE
     )

@@ -60,6 +60,8 @@ NOTES_CHAR_RNN: dict[str, Any] = {
     "reset_state": 0.0,
 }  # fmt: skip
 LONG_S = 600.0  # a time budget from which on a larger network pays
+LONG_CNN: dict[str, Any] = {"arch": "large"}
+LONG_CHAR_RNN: dict[str, Any] = {"hidden": 512, "dropout": 0.3}  # reads a text so often that it would know it by heart
 LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
 BY_ARCH: dict[str, dict[str, Any]] = {
     "fast": {"dropout": 0.0, "batch_norm": True},
@@ -91,6 +93,12 @@ class Length(NamedTuple):
 MLP_LENGTH, CNN_LENGTH = Length(60, 1200, 256), Length(30, 600, 128)
 CHAR_RNN_LENGTH = Length(5, 1000, 16)  # its samples are windows
 FINE_TUNE_LENGTH = Length(8, 100, 32)
+
+
+def for_long(config: Config, longer: dict[str, Any]) -> dict[str, Any]:
+    """Which of the options `longer`, left open, a time budget that is long enough changes in the best recipe."""
+    is_long = getattr(config, "recipe", "") == "best" and (getattr(config, "time_budget", None) or 0) >= LONG_S
+    return {name: value for name, value in longer.items() if is_long and getattr(config, name) is None}
 
 
 def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:

@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dlnotes_cli import output
 from dlnotes_cli.data.formats import TextFormat
 from dlnotes_cli.data.paths import check_regular, user_path
 from dlnotes_cli.data.walk import TEXTS, walk
@@ -21,6 +23,7 @@ from dlnotes_cli.errors import InputError
 Tokens = NDArray[np.unsignedinteger]
 _CHUNK = 1 << 20  # bytes read at once
 _CODES = 0x110000  # that Unicode has
+_BYTES = 256
 _BOM = "\ufeff"
 _SHOWN = 8  # unknown characters that an error names
 
@@ -40,18 +43,18 @@ class Source:
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes in order. Raises InputError where the file cannot be read."""
-        with self._opened() as stream:
-            while chunk := stream.read(_CHUNK):
-                yield chunk
+        try:
+            with self._opened() as stream:
+                while chunk := stream.read(_CHUNK):
+                    yield chunk
+        except OSError as error:
+            raise unreadable(self.path or self.name, error) from error
 
     def _opened(self) -> IO[bytes]:
         if self.path is None:
             return io.BytesIO(self.content)
-        try:
-            check_regular(self.path)
-            return self.path.open("rb")
-        except OSError as error:
-            raise unreadable(self.path, error) from error
+        check_regular(self.path)
+        return self.path.open("rb")
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,13 @@ class Text:
         return Text(self.tokens[start:stop], (*edges, stop - start), tuple(self.names[i] for i in kept))
 
     @property
-    def fingerprint(self) -> str:
-        """A SHA-256 of the tokens and where texts begin."""
-        digest = hashlib.sha256(repr(self.bounds).encode())
+    def predicted(self) -> int:
+        """Characters that something comes before: all but the first of each text."""
+        return sum(max(stop - start - 1, 0) for start, stop in pairwise(self.bounds))
+
+    def fingerprint(self, form: TextFormat) -> str:
+        """A SHA-256 of the tokens, of what they stand for, and of where texts begin."""
+        digest = hashlib.sha256(repr((self.bounds, form.unit, form.characters)).encode())
         digest.update(np.ascontiguousarray(self.tokens).data)
         return digest.hexdigest()
 
@@ -128,19 +135,22 @@ def encode_text(
     store = _Store(sum(source.size for source in sources))
     bounds = [0]
     for source in sources:
+        read = 0
         for codes in code_points(source, form, encoding):
             store.add(encoder.tokens(codes, source.name, on_unknown), len(form.characters))
+            read += len(codes)
+        _tell_skipped(source.name, read - (store.used - bounds[-1]))
         bounds.append(store.used)
     return Text(store.translated(None), tuple(bounds), tuple(source.name for source in sources))
 
 
 class Encoder:
-    """Code points to the tokens of a vocabulary, and back."""
+    """Code points to the tokens of a vocabulary."""
 
     def __init__(self, form: TextFormat) -> None:
         self._form = form
         self._table = np.full(_CODES, -1, np.int32)
-        self._table[np.frombuffer(form.characters.encode("utf-32-le"), np.uint32)] = np.arange(len(form.characters))
+        self._table[np.frombuffer(_utf_32(form.characters), np.uint32)] = np.arange(len(form.characters))
 
     def tokens(self, codes: NDArray[np.uint32], where: str, on_unknown: Literal["error", "skip"]) -> NDArray[np.int32]:
         """Tokens of code points; those that are not known are an error that names them, or left out."""
@@ -159,8 +169,27 @@ class Encoder:
         """Tokens of a string that was typed, a prime for example."""
         if self._form.unit == "bytes":
             return np.frombuffer(os.fsencode(text), np.uint8).astype(np.int32)
-        text = text.lower() if self._form.lower else text
-        return self.tokens(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), where, on_unknown)
+        text = small(text) if self._form.lower else text
+        found = self.tokens(np.frombuffer(_utf_32(text), np.uint32), where, on_unknown)
+        _tell_skipped(where, len(text) - len(found))
+        return found
+
+
+def small(text: str) -> str:
+    """Small letters; a sigma (U+03A3, U+03C3) is the same one everywhere, so that none depends on its neighbours."""
+    return text.replace("\u03a3", "\u03c3").lower()
+
+
+def decoded(tokens: NDArray[np.integer], form: TextFormat) -> str:
+    """The characters of tokens (N,); bytes that are not ASCII stand as surrogates, as in the names of files."""
+    if form.unit == "bytes":
+        return os.fsdecode(tokens.astype(np.uint8).tobytes())
+    return "".join(form.characters[token] for token in tokens.tolist())
+
+
+def readable(text: str) -> str:
+    """A text whose bytes stand as surrogates, as UTF-8; U+FFFD where they are not that."""
+    return os.fsencode(text).decode(errors="replace")
 
 
 def code_points(source: Source, form: TextFormat, encoding: str | None) -> Iterator[NDArray[np.uint32]]:
@@ -181,16 +210,25 @@ def code_points(source: Source, form: TextFormat, encoding: str | None) -> Itera
             if at_start and text:
                 text, at_start = text.removeprefix(_BOM), False
             text = translate.decode(text, final=not chunk)
-        text = text.lower() if form.lower else text
+        text = small(text) if form.lower else text
         if text:
-            yield np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+            yield np.frombuffer(_utf_32(text), np.uint32)
         if not chunk:
             return
 
 
-def unreadable(path: Path, error: OSError) -> InputError:
+def unreadable(path: Path | str, error: OSError) -> InputError:
     """What a file that cannot be read is refused with."""
     return InputError(path, f"cannot be read ({(error.strerror or 'error').lower()})", "give a text file")
+
+
+def _utf_32(text: str) -> bytes:
+    return text.encode("utf-32-le", "surrogatepass")
+
+
+def _tell_skipped(where: str, count: int) -> None:
+    if count:
+        output.warn(f"{where}: left out {count:,} characters that the model does not know")
 
 
 class _Store:
@@ -200,7 +238,7 @@ class _Store:
         self._values: Tokens = np.empty(most, np.uint8)  # memory that is not written is not taken
         self.used = 0
 
-    def add(self, tokens: NDArray[np.int32], vocabulary: int) -> None:
+    def add(self, tokens: NDArray[np.integer], vocabulary: int) -> None:
         kind = np.min_scalar_type(max(vocabulary - 1, 0))
         stop = self.used + len(tokens)
         if kind.itemsize > self._values.itemsize or stop > len(self._values):
@@ -220,15 +258,12 @@ class _Store:
 
 
 def _read_bytes(sources: Sequence[Source]) -> Text:
-    tokens = np.empty(sum(source.size for source in sources), np.uint8)
-    used, bounds = 0, [0]
+    store, bounds = _Store(sum(source.size for source in sources)), [0]
     for source in sources:
         for chunk in source.chunks():
-            piece = np.frombuffer(chunk, np.uint8)[: len(tokens) - used]
-            tokens[used : used + len(piece)] = piece
-            used += len(piece)
-        bounds.append(used)
-    return Text(tokens[:used], tuple(bounds), tuple(source.name for source in sources))
+            store.add(np.frombuffer(chunk, np.uint8), _BYTES)
+        bounds.append(store.used)
+    return Text(store.translated(None), tuple(bounds), tuple(source.name for source in sources))
 
 
 def _sources(word: str) -> list[Source]:
@@ -264,4 +299,5 @@ def _not_text(source: Source, error: UnicodeError, chunk: bytes, offset: int, en
         return InputError(where, f"is not {encoding} ({error})", "give another --encoding")
     byte = error.object[error.start] if error.start < len(error.object) else chunk[0]
     what = f"byte 0x{byte:02x} at offset {offset + error.start:,} is not {encoding}"
-    return InputError(where, what, "give its --encoding (cp1252 for example), or use --vocab bytes")
+    likely = "utf-16" if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp1252"
+    return InputError(where, what, f"give its --encoding ({likely} for example), or train on --vocab bytes")

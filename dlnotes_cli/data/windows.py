@@ -18,7 +18,7 @@ class Window(NamedTuple):
 
     inputs: Tensor  # int64 (B, T)
     targets: Tensor  # int64 (B, T): the character after each; IGNORED where there is none
-    fresh: Tensor  # bool (B,): where another text begins, and no state is carried on
+    fresh: Tensor  # bool (B,): where no state is carried on, at the beginning of a text for example
     places: NDArray[np.int64]  # (B, T): of the targets, in the text
     predicted: int  # targets that count
 
@@ -28,7 +28,8 @@ class Streams:
 
     Every character but the first of each text is predicted just once. A window never reaches from one text into the
     next. Where `first` is given, the first window of each text has that many characters, 1 to `seq_len`, so that
-    another `first` cuts at other places; the number of steps is the same for each.
+    another `first` cuts at other places; the number of steps is the same for each. The window behind a shorter one is
+    fresh, so that no state comes from what fills up the shorter one's row; the last step may predict nothing.
 
     >>> streams = Streams(Text(np.arange(1, 14), (0, 13), ("notes",)), batch_size=2, seq_len=3)
     >>> [streams.window(step).inputs.tolist() for step in range(streams.steps)]
@@ -45,7 +46,7 @@ class Streams:
                 cuts = np.concatenate([[begin], np.arange(begin + (first or seq_len), end - 1, seq_len)])
                 starts.append(cuts)
                 stops.append(np.append(cuts[1:], end - 1))
-                fresh.append(cuts == begin)
+                fresh.append((cuts == begin) | (cuts == begin + (first or seq_len)) & ((first or seq_len) < seq_len))
                 most += len(cuts) if first is None else 1 + -(-(end - begin - 2) // seq_len)
         self._starts, self._stops, self._fresh = (np.concatenate(parts) for parts in (starts, stops, fresh))
         self.predicted = int((self._stops - self._starts).sum())

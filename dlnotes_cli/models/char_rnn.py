@@ -11,7 +11,7 @@ from dlnotes_cli.models.dropout import Dropout
 
 State = tuple[Tensor, ...]  # (layers, B, hidden) each: hidden state, and of an LSTM the cells' memory
 _KINDS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-_MOST_UNITS = 1 << 20
+_MOST_UNITS, _MOST_LAYERS = 1 << 20, 64
 _WIDE, _SEVERAL = 128, 8  # cells and streams from which bf16 arithmetic outweighs its conversions
 
 
@@ -29,8 +29,10 @@ class CharRnnConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError where no network could have this form."""
-        if not all(1 <= units <= _MOST_UNITS for units in (self.vocabulary, self.layers, self.hidden)):
+        if not all(1 <= units <= _MOST_UNITS for units in (self.vocabulary, self.hidden)):
             raise ValueError("units of a layer")
+        if not 1 <= self.layers <= _MOST_LAYERS:
+            raise ValueError("layers")
         if not 0 <= self.embed <= _MOST_UNITS or (self.tied and not self.embed):
             raise ValueError("embedding")
         if not 0 <= self.dropout < 1:

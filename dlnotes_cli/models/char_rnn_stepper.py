@@ -4,92 +4,106 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlnotes_cli.models.char_rnn import CharRnn, State
 
-Cell = Callable[["_Layer", Tensor, Tensor, State], State]
+States = tuple[State, ...]  # of each layer, (B, hidden) each
+Cell = Callable[[Tensor, State], State]
 
 
 class _Layer(NamedTuple):
-    """A layer's weights, transposed; `inputs` are those of the first layer already multiplied, a row for each token."""
+    """What a layer adds up: a row of `given` and one product, of its input and its last output side by side."""
 
-    inputs: Tensor
-    recurrent: Tensor
-    bias_recurrent: Tensor
-    bias: Tensor | None
+    given: Tensor  # (vocabulary, gates): inputs already multiplied, biases added; behind the first layer (gates,)
+    weight: Tensor  # (inputs + hidden, gates); of the first layer (hidden, gates)
 
 
 class Stepper:
-    """Runs a network from one character to the next; every method takes and gives states as the network does."""
+    """Runs a network from one character to the next."""
 
     @torch.no_grad()
-    def __init__(self, network: CharRnn, precision: torch.dtype = torch.float32) -> None:
-        """Take the network's weights; `precision` is that of products, sums stay in the network's own."""
+    def __init__(self, network: CharRnn, precision: torch.dtype | None = None) -> None:
+        """Take the network's weights; `precision` is that of products, where it is not the network's own."""
         self._network = network
         self._cell = _CELLS[network.config.cell]
-        vocabulary = network.config.vocabulary
-        table = torch.eye(vocabulary) if network.embedding is None else network.embedding.weight
+        join = _join_gru if network.config.cell == "gru" else _join
+        embedding = None if network.embedding is None else network.embedding.weight.detach()
         self._layers = []
         for i, layer in enumerate(network.layers):
-            of_inputs, recurrent, own, of_recurrent = (tensor.detach() for tensor in layer.parameters())
-            inputs, bias = of_inputs.T.contiguous(), own if i else None
+            inputs, recurrent, bias = join(*(tensor.detach() for tensor in layer.parameters()))
             if i == 0:
-                inputs = table.to(inputs) @ inputs + own
-            own_type = recurrent.dtype
-            if precision != torch.float32:
-                own_type, inputs = precision, inputs if i == 0 else inputs.to(precision)
-            self._layers.append(_Layer(inputs, recurrent.T.contiguous().to(own_type), of_recurrent, bias))
+                table = inputs if embedding is None else embedding @ inputs
+                self._layers.append(_Layer(table + bias, recurrent.contiguous().to(precision)))
+            else:
+                self._layers.append(_Layer(bias, torch.cat([inputs, recurrent]).to(precision)))
         self._output = _output(network)
 
-    def __call__(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Tokens (B,) and the state before them to logits (B, vocabulary) and the state behind them."""
-        behind = []
-        x = tokens
-        for i, layer in enumerate(self._layers):
-            given = layer.inputs[x] if layer.bias is None else _affine(layer.bias, x, layer.inputs)
-            after = self._cell(layer, given, state[0][i], tuple(part[i] for part in state))
-            behind.append(after)
-            x = after[0]
+    def first_states(self, rows: int) -> States:
+        """The states before the first character of `rows` streams."""
+        return tuple(zip(*self._network.first_state(rows), strict=True))
+
+    def __call__(self, tokens: Tensor, states: States) -> tuple[Tensor, States]:
+        """Tokens (B,) and the states before them to logits (B, vocabulary) and the states behind them."""
+        behind: list[State] = []
+        for layer, state in zip(self._layers, states, strict=True):
+            given = layer.given if behind else layer.given[tokens]
+            x = torch.cat([behind[-1][0], state[0]], 1) if behind else state[0]
+            behind.append(self._cell(_affine(given, x, layer.weight), state))
         weight, bias = self._output
-        return torch.addmm(bias, x, weight), tuple(torch.stack(parts) for parts in zip(*behind, strict=True))
+        return torch.addmm(bias, behind[-1][0], weight), tuple(behind)
+
+
+def _join(inputs: Tensor, recurrent: Tensor, bias: Tensor, bias_recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (inputs, gates) and (hidden, gates), and one bias, of cells that add up all they are given."""
+    return inputs.T, recurrent.T, bias + bias_recurrent
+
+
+def _join_gru(inputs: Tensor, recurrent: Tensor, bias: Tensor, bias_recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of a GRU: its third gate stands twice, for what is given and what is remembered, added up later."""
+    hidden = recurrent.shape[1]
+    nothing = torch.zeros_like
+
+    def parted(ours: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        own, other = ours[2 * hidden :], others[2 * hidden :]
+        return torch.cat([ours, nothing(own)]), torch.cat([others[: 2 * hidden], nothing(other), other])
+
+    (weight, weight_recurrent), (added, added_recurrent) = parted(inputs, recurrent), parted(bias, bias_recurrent)
+    return weight.T, weight_recurrent.T, added + added_recurrent
 
 
 def _output(network: CharRnn) -> tuple[Tensor, Tensor]:
     """Weights, transposed, and bias from the last cells to logits."""
-    weights, bias = network.output_layer()
+    weights, bias = (tensor.detach() for tensor in network.output_layer())
     weight = weights.T.contiguous()
-    if isinstance(network.narrow, nn.Linear):
-        return network.narrow.weight.T @ weight, torch.addmv(bias, weight.T, network.narrow.bias)
+    if network.narrow is not None:
+        return network.narrow.weight.detach().T @ weight, torch.addmv(bias, weights, network.narrow.bias.detach())
     return weight, bias
 
 
-def _lstm(layer: _Layer, given: Tensor, hidden: Tensor, state: State) -> State:
-    gates = _affine(given + layer.bias_recurrent, hidden, layer.recurrent)
-    units = hidden.shape[1]
+def _lstm(gates: Tensor, state: State) -> State:
+    units = gates.shape[1] // 4
     opened = gates.sigmoid()  # the third quarter is not a gate, its sigmoid is not used
     memory = opened[:, units : 2 * units] * state[1]
     memory.addcmul_(opened[:, :units], gates[:, 2 * units : 3 * units].tanh())
     return opened[:, 3 * units :] * memory.tanh(), memory
 
 
-def _gru(layer: _Layer, given: Tensor, hidden: Tensor, _state: State) -> State:
-    recalled = _affine(layer.bias_recurrent, hidden, layer.recurrent)
-    reset, update, new = given.chunk(3, 1)
-    reset_too, update_too, new_too = recalled.chunk(3, 1)
-    candidate = (new + (reset + reset_too).sigmoid() * new_too).tanh()
-    return (torch.lerp(candidate, hidden, (update + update_too).sigmoid()),)
+def _gru(gates: Tensor, state: State) -> State:
+    reset, update, new, recalled = gates.chunk(4, 1)
+    candidate = torch.addcmul(new, reset.sigmoid(), recalled).tanh()
+    return (torch.lerp(candidate, state[0], update.sigmoid()),)
 
 
-def _rnn(layer: _Layer, given: Tensor, hidden: Tensor, _state: State) -> State:
-    return (_affine(given + layer.bias_recurrent, hidden, layer.recurrent).tanh(),)
+def _rnn(gates: Tensor, _state: State) -> State:
+    return (gates.tanh(),)
 
 
 def _affine(added: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """`added` + x `weight`, with the product in the precision of the weight."""
     if weight.dtype == x.dtype:
         return torch.addmm(added, x, weight)
-    return (x.to(weight.dtype) @ weight).to(x.dtype).add_(added)
+    return added + (x.to(weight.dtype) @ weight)
 
 
 _CELLS: dict[str, Cell] = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}

@@ -68,6 +68,6 @@ def _checked(key: str, value: Any, entry: Entry) -> Any:
     if get_origin(hint) is not None:
         if value not in get_args(hint):
             raise ValueError(key)
-    elif type(value) is not hint:
+    elif type(value) is not hint and (hint, type(value)) != (float, int):
         raise TypeError(key)
     return value

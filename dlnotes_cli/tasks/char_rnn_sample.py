@@ -1,25 +1,24 @@
 """Text from a character model, one character after the other."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.configs.char_rnn import CharRnnSampleConfig
 from dlnotes_cli.data.formats import TextFormat
-from dlnotes_cli.data.text import Encoder
+from dlnotes_cli.data.text import Encoder, decoded, readable
 from dlnotes_cli.device import Machine, choose_machine
 from dlnotes_cli.errors import InputError
-from dlnotes_cli.models.char_rnn import CharRnn, State
+from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.models.char_rnn_stepper import Stepper
-from dlnotes_cli.models.registry import LANGUAGE_MODELS
 from dlnotes_cli.training.checkpoint import load_language_model
 
 _DRAWS = 1024  # numbers drawn at once
-_SEVERAL = 8  # streams from which products in bf16 are faster
+_COLDEST = 1e-6  # temperatures below are 0
 
 
 @dataclass(frozen=True)
@@ -32,17 +31,18 @@ class Choice:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities (B, vocabulary) from logits of that shape; every row sums to 1."""
-        if self.temperature == 0:
+        if self.temperature < _COLDEST:
             return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
         found = (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
         if self.top_k is None and self.top_p is None:
             return found
-        if self.top_k is not None and self.top_k < found.shape[1]:
-            found = found * (found >= found.topk(self.top_k).values[:, -1:])
+        ordered, places = found.sort(stable=True, dim=1, descending=True)
+        ordered = ordered[:, : self.top_k]
         if self.top_p is not None and self.top_p < 1:
-            ordered, places = found.sort(stable=True, dim=1, descending=True)
             kept = ordered.cumsum(1) - ordered < self.top_p * ordered.sum(1, keepdim=True)
-            found = torch.zeros_like(found).scatter_(1, places, ordered * kept)
+            kept[:, 0] = True
+            ordered = ordered * kept
+        found = torch.zeros_like(found).scatter_(1, places[:, : self.top_k], ordered)
         return found / found.sum(1, keepdim=True)
 
 
@@ -54,31 +54,37 @@ class Sampler:
     ) -> None:
         if not isinstance(network, CharRnn):
             raise TypeError(type(network).__name__)
-        self._network, self._form, self._device = network, form, machine.device
-        self._step = Stepper(network, torch.bfloat16 if machine.precision == "bf16" else torch.float32)
+        self._form, self._device = form, machine.device
+        self._step = Stepper(network, torch.bfloat16 if machine.precision == "bf16" else None)
         self._choice = choice or Choice()
         self._generator = torch.Generator().manual_seed(seed)
 
     def tokens(self, prime: Tensor, rows: int, length: int) -> Iterator[Tensor]:
         """Tokens (rows,), `length` times, after a prime (N,)."""
-        state: State = self._network.first_state(rows)
         with torch.inference_mode():
-            for token in prime.to(self._device):
-                logits, state = self._step(token.expand(rows), state)
-            for start in range(0, length, _DRAWS):
-                draws = torch.rand((min(_DRAWS, length - start), rows, 1), generator=self._generator)
-                for draw in draws.to(self._device):
+            states = self._step.first_states(1)
+            for token in prime.to(self._device)[:, None]:
+                logits, states = self._step(token, states)
+            logits = logits.expand(rows, -1)
+            states = tuple(tuple(part.expand(rows, -1) for part in state) for state in states)
+        for start in range(0, length, _DRAWS):
+            draws = torch.rand((min(_DRAWS, length - start), rows, 1), generator=self._generator)
+            for draw in draws.to(self._device):
+                with torch.inference_mode():  # not while a caller has the turn
                     sums = self._choice.probabilities(logits.float()).cumsum(1)
                     chosen = torch.searchsorted(sums, draw * sums[:, -1:], right=True).squeeze(1)
                     chosen = chosen.clamp_(max=self._form.vocabulary - 1)
-                    yield chosen
-                    logits, state = self._step(chosen, state)
+                    logits, states = self._step(chosen, states)
+                yield chosen
 
-    def text(self, prime: str, length: int, rows: int = 1) -> Iterator[str]:
-        """The characters of one sample as they come; of bytes, each as its own surrogate where it is not ASCII."""
+    def text(self, prime: str, length: int, poll: Callable[[], None]) -> str:
+        """One sample; `poll` is called after each character and may raise to stop."""
         encoded = torch.from_numpy(Encoder(self._form).encode(prime, "--prime", "error")).long()
-        for chosen in self.tokens(encoded, rows, length):
-            yield decoded(chosen[:1], self._form)
+        found = []
+        for chosen in self.tokens(encoded, 1, length):
+            found.append(chosen)
+            poll()
+        return readable(decoded(torch.cat(found).numpy(), self._form))
 
 
 def default_prime(form: TextFormat) -> str:
@@ -88,23 +94,16 @@ def default_prime(form: TextFormat) -> str:
     return " " if " " in form.characters else form.characters[0]
 
 
-def decoded(tokens: Tensor, form: TextFormat) -> str:
-    """The characters of tokens (N,); bytes that are not ASCII stand as surrogates, as in the names of files."""
-    if form.unit == "bytes":
-        return os.fsdecode(bytes(tokens.tolist()))
-    return "".join(form.characters[token] for token in tokens.tolist())
-
-
 @dataclass(frozen=True)
 class Sample:
-    """One finished sample."""
+    """One finished sample; of bytes, those that are not ASCII stand as surrogates."""
 
     text: str
     is_stopped: bool  # by --stop
 
     def as_json(self) -> dict[str, Any]:
         """The fields that `--json` shows."""
-        return {"text": self.text, "ended": "stop" if self.is_stopped else "length"}
+        return {"text": readable(self.text), "ended": "stop" if self.is_stopped else "length"}
 
 
 class CharRnnSampler:
@@ -115,62 +114,56 @@ class CharRnnSampler:
 
     def __init__(self, config: CharRnnSampleConfig) -> None:
         self._config = config
-        pays = config.count >= _SEVERAL
-        machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=pays)
-        model = load_language_model(config.model, needs=LANGUAGE_MODELS)
-        self.path, self.form, self.machine = model.path, model.format, machine
-        self.prime = default_prime(self.form) if config.prime is None else config.prime
-        encoded = Encoder(self.form).encode(self.prime, "--prime", config.on_unknown)
+        model = load_language_model(config.model)
+        self.path, self.form = model.path, model.format
+        pays = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
+        self.machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=pays)
+        prime = default_prime(self.form) if config.prime is None else config.prime
+        encoder = Encoder(self.form)
+        encoded = encoder.encode(prime, "--prime", config.on_unknown)
         if not len(encoded):
             raise InputError("--prime", "has no character that the model knows", "give another")
-        self.prime = decoded(torch.from_numpy(encoded), self.form)
+        self.prime = decoded(encoded, self.form)
         self._encoded = torch.from_numpy(encoded).long()
+        self._stop = [] if config.stop is None else encoder.encode(config.stop, "--stop", "error").tolist()
         choice = Choice(config.temperature, config.top_k, config.top_p)
-        network = model.network.to(machine.device)
-        self._sampler = Sampler(network, self.form, machine, seed=config.seed, choice=choice)
+        network = model.network.to(self.machine.device)
+        self._sampler = Sampler(network, self.form, self.machine, seed=config.seed, choice=choice)
 
     def stream(self) -> Iterator[str]:
         """One sample as it comes, held back where it may be the beginning of `--stop`."""
-        stop, held = self._config.stop, ""
+        stop, held = self._stop, list[int]()
         for chosen in self._sampler.tokens(self._encoded, 1, self._config.length):
-            held += decoded(chosen, self.form)
-            if stop is not None and held.endswith(stop):
-                yield held.removesuffix(stop)
+            held.append(int(chosen))
+            if stop and held[-len(stop) :] == stop:
+                yield self._text(held[: -len(stop)])
                 return
-            ready = len(held) - (_overlap(held, stop) if stop else 0)
-            yield held[:ready]
+            ready = len(held) - _overlap(held, stop)
+            yield self._text(held[:ready])
             held = held[ready:]
-        yield held
+        yield self._text(held)
 
     def samples(self) -> list[Sample]:
         """All samples, drawn side by side."""
-        config, stop = self._config, self._config.stop
-        texts = [""] * config.count
-        running = set(range(config.count))
+        count, stop = self._config.count, self._stop
         columns: list[Tensor] = []
-        for chosen in self._sampler.tokens(self._encoded, config.count, config.length):
-            if stop is None:
-                columns.append(chosen)
-                continue
-            for i, character in enumerate(self._characters(chosen)):
-                if i in running:
-                    texts[i] += character
-                    if texts[i].endswith(stop):
-                        running.discard(i)
-            if not running:
-                break
-        if stop is None:
-            texts = [decoded(row, self.form) for row in torch.stack(columns, 1)]
-            return [Sample(text, is_stopped=False) for text in texts]
-        return [
-            Sample(text if i in running else text.removesuffix(stop), is_stopped=i not in running)
-            for i, text in enumerate(texts)
-        ]
+        ends: dict[int, int] = {}  # row to its length without the stop
+        for chosen in self._sampler.tokens(self._encoded, count, self._config.length):
+            columns.append(chosen)
+            if stop and len(columns) >= len(stop):
+                last = torch.stack(columns[-len(stop) :], 1)
+                stopped = (last.cpu() == torch.tensor(stop)).all(1).nonzero().flatten().tolist()
+                ends |= {row: len(columns) - len(stop) for row in stopped if row not in ends}
+                if len(ends) == count:
+                    break
+        rows = torch.stack(columns, 1).tolist()
+        return [Sample(self._text(row[: ends.get(i)]), is_stopped=i in ends) for i, row in enumerate(rows)]
 
-    def _characters(self, chosen: Tensor) -> list[str]:
-        return [decoded(token[None], self.form) for token in chosen]
+    def _text(self, tokens: Sequence[int]) -> str:
+        return decoded(np.array(tokens, np.int64), self.form)
 
 
-def _overlap(text: str, stop: str) -> int:
-    """Characters at the end of `text` with which `stop` begins."""
-    return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
+def _overlap(tokens: Sequence[int], stop: Sequence[int]) -> int:
+    """Tokens at the end with which `stop` begins."""
+    longest = min(len(stop) - 1, len(tokens))
+    return next((n for n in range(longest, 0, -1) if list(tokens[-n:]) == list(stop[:n])), 0)

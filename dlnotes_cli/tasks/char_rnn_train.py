@@ -1,5 +1,6 @@
 """Training a character model: texts, the job of the loop, the run."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,18 @@ from torch import Tensor, nn
 
 from dlnotes_cli import files, output, plots
 from dlnotes_cli.configs.char_rnn import CharRnnTrainConfig
-from dlnotes_cli.configs.recipes import BEST_CHAR_RNN, CHAR_RNN_LENGTH, NOTES_CHAR_RNN, given, with_length, with_recipe
+from dlnotes_cli.configs.recipes import (
+    BEST_CHAR_RNN,
+    CHAR_RNN_LENGTH,
+    LONG_CHAR_RNN,
+    NOTES_CHAR_RNN,
+    for_long,
+    given,
+    with_length,
+    with_recipe,
+)
 from dlnotes_cli.data.formats import TextFormat, format_to_json
-from dlnotes_cli.data.text import Text, find_sources, help_texts, read_text
+from dlnotes_cli.data.text import Text, decoded, find_sources, help_texts, read_text
 from dlnotes_cli.data.windows import IGNORED, Streams
 from dlnotes_cli.device import Machine, choose_device, choose_machine
 from dlnotes_cli.errors import InputError
@@ -24,8 +34,8 @@ from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.char_rnn_sample import Sampler, default_prime
 from dlnotes_cli.tasks.record import RunRecord, TrainingResult
-from dlnotes_cli.tasks.training_run import TrainingRun
-from dlnotes_cli.training.language import first_state, read, scores, surprise
+from dlnotes_cli.tasks.training_run import TrainingRun, tell_longer
+from dlnotes_cli.training.language import first_state, read_window, surprise
 from dlnotes_cli.training.loop import StepOutcome
 from dlnotes_cli.training.recipe import OptimizerOptions, make_optimizer
 from dlnotes_cli.training.run_folder import RunFolder
@@ -40,7 +50,8 @@ def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     started = time.monotonic()
-    config = with_recipe(config, NOTES_CHAR_RNN if config.recipe == "notes" else BEST_CHAR_RNN)
+    longer = for_long(config, LONG_CHAR_RNN)
+    config = with_recipe(config, _recipe(config))
     _check_options(config)
     folder = RunFolder(config)
     choose_device(config.device)
@@ -61,13 +72,17 @@ def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
     job = LanguageJob(config, network, parts, machine)
     record = TextRecord(config, described, form, text, parts, machine, network)
     record.announce()
+    tell_longer(longer)
+    if job.rows < given(config.batch_size):
+        output.note(f"note   the batch shrinks to the {job.rows} windows that the text has")
     optimizer = OptimizerOptions(given(config.optimizer), given(config.lr), 0.0, given(config.weight_decay))
     with StopRequest() as stop, folder:
+        samples = Samples(config, network, form, machine, stop.poll)
         run = TrainingRun(
             config, folder, job, record, stop, make_optimizer(network, optimizer),
-            after_epoch=lambda: _show_sample(config, network, form, machine),
+            after_validation=samples.show, eval_every=config.eval_every,
         )  # fmt: skip
-        return TrainingResult(run.execute(data_s, started, lambda: _conclude(run, record)))
+        return TrainingResult(run.execute(data_s, started, lambda: _conclude(run, record, samples)))
 
 
 class LanguageJob:
@@ -81,13 +96,19 @@ class LanguageJob:
         self._parts, self._seed = parts, config.seed
         self._rows, self._seq_len = given(config.batch_size), given(config.seq_len)
         self._reset_state, self._epoch = given(config.reset_state), 1
-        self._is_shifted = config.recipe == "best"  # windows begin elsewhere in each epoch
+        self._is_shifted = config.recipe == "best"  # windows begin elsewhere in each epoch; not in the course's way
         self._streams = self._cut(epoch=1)
-        self.steps_per_epoch = self._streams.steps
+        self.steps_per_epoch, self.validation_samples = self._streams.steps, parts["val"].predicted
+
+    @property
+    def rows(self) -> int:
+        """Streams that are read side by side; fewer than were asked for where the text has no more windows."""
+        return self._streams.rows
 
     def start_epoch(self, epoch: int) -> None:
         """Cut the text into the epoch's windows."""
-        self._epoch, self._streams = epoch, self._cut(epoch)
+        if epoch != self._epoch:
+            self._epoch, self._streams = epoch, self._cut(epoch)
 
     def _cut(self, epoch: int) -> Streams:
         first = 1 + derived_seed(self._seed, epoch) % self._seq_len if self._is_shifted else None
@@ -104,16 +125,18 @@ class LanguageJob:
             draws = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch, index))
             reset = torch.rand(len(window.fresh), generator=draws) < self._reset_state
             window = window._replace(fresh=window.fresh | reset)
-        logits, state = read(self.network, window, state, self.machine)
+        logits, state = read_window(self.network, window, state, self.machine)
         self.carried = {str(i): part.detach() for i, part in enumerate(state)}
         targets = window.targets.to(self.machine.device).flatten()
-        loss = F.cross_entropy(logits, targets, ignore_index=IGNORED)
+        loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
         correct = (logits.detach().argmax(1) == targets).sum()
-        return StepOutcome(loss, loss.detach() * window.predicted, correct, window.predicted)
+        return StepOutcome(loss_sum / max(window.predicted, 1), loss_sum.detach(), correct, window.predicted)
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
         """Loss, bits per character, perplexity and accuracy on the whole validation text."""
-        return scores(surprise(self.network, self._parts["val"], self.machine, poll))
+        val = self._parts["val"]
+        found = surprise(self.network, val, self.machine, poll)
+        return {**found.measures(), "accuracy": found.correct / val.predicted, "samples": val.predicted}
 
     def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
         """The loss decides."""
@@ -135,7 +158,7 @@ class TextRecord(RunRecord):
     ) -> None:
         super().__init__(config, _NAME, config_to_json(described), machine, network)
         self._config, self._form, self._parts = config, form, parts
-        self._names, self._fingerprint = text.names, text.fingerprint
+        self._names, self._fingerprint = text.names, text.fingerprint(form)
 
     @property
     def data_name(self) -> str:
@@ -171,6 +194,11 @@ class TextRecord(RunRecord):
         return self.outcome(data, history, best, steps)
 
 
+def _recipe(config: CharRnnTrainConfig) -> dict[str, Any]:
+    return NOTES_CHAR_RNN if config.recipe == "notes" else BEST_CHAR_RNN | for_long(config, LONG_CHAR_RNN)
+
+
+_SAMPLE_EVERY_S = 10.0
 _MOST_NAMES = 3  # texts that are named one by one
 
 
@@ -193,28 +221,58 @@ def _check_text(config: CharRnnTrainConfig, text: Text, form: TextFormat, parts:
     unit = "bytes" if form.unit == "bytes" else "characters"
     if len(text) == 0:
         raise InputError(where, "is empty", "give a text")
-    if form.unit == "chars" and form.vocabulary == 1:
-        raise InputError(where, f"has one distinct character, {form.characters!r}", "give a text that has more")
+    if text.tokens.min() == text.tokens.max():
+        what = f"has one distinct character, {decoded(text.tokens[:1], form)!r}"
+        raise InputError(where, what, "give a text that has more")
     need = given(config.seq_len) + 1
-    if len(parts["train"]) < need:
-        what = f"has {len(parts['train']):,} {unit} to train on, --seq-len {config.seq_len} needs {need:,}"
+    if len(parts["train"]) < need or not parts["train"].predicted:
+        what = f"has {len(parts['train']):,} {unit} to train on, --seq-len {config.seq_len} needs {need:,} of one text"
         raise InputError(where, what, f"give a longer text, or a lower --seq-len ({len(text)} in all)")
-    if Streams(parts["val"], 1, 1).predicted == 0:
+    if not parts["val"].predicted:
         what = f"leaves {len(parts['val'])} {unit} for validation, which needs 2 of one text"
         raise InputError("--val-split", what, "raise it, or give a longer text")
 
 
-def _show_sample(config: CharRnnTrainConfig, network: nn.Module, form: TextFormat, machine: Machine) -> None:
-    if not config.sample or config.quiet:
-        return
-    plain = replace(machine, precision="fp32")
-    sampler = Sampler(network, form, plain, seed=config.seed)
-    text = "".join(sampler.text(default_prime(form), config.sample))
-    for line in text.strip("\n").splitlines():
-        output.note(f"  | {line}")
+class Samples:
+    """What the network would write, on stderr after a validation, but not more often than can be read."""
+
+    def __init__(
+        self,
+        config: CharRnnTrainConfig,
+        network: nn.Module,
+        form: TextFormat,
+        machine: Machine,
+        poll: Callable[[], None],
+    ) -> None:
+        self._config, self._network, self._form, self._poll = config, network, form, poll
+        self._machine = replace(machine, precision="fp32")
+        self._next = -math.inf
+
+    def show(self, entry: dict[str, Any]) -> None:
+        """Show a sample below the scores of an epoch, where the last one has stood for a while."""
+        if time.monotonic() >= self._next:
+            self.show_now(entry)
+            self._next = time.monotonic() + _SAMPLE_EVERY_S
+
+    def show_now(self, entry: dict[str, Any]) -> None:
+        """Show a sample below the scores of an epoch."""
+        if not self._config.sample or self._config.quiet:
+            return
+        sampler = Sampler(self._network, self._form, self._machine, seed=self._config.seed)
+        text = sampler.text(default_prime(self._form), self._config.sample, self._poll)
+        scores = entry["validation"]
+        output.note(
+            f"epoch {entry['epoch']}: validation loss {scores['loss']:.4f}, {scores['bits_per_char']:.4f} bits per "
+            f"character, perplexity {scores['perplexity']:.3f}"
+        )
+        for line in text.strip("\n").splitlines():
+            output.note(f"  | {line}")
 
 
-def _conclude(run: TrainingRun, record: TextRecord) -> tuple[dict[str, Any], list[Path]]:
+def _conclude(run: TrainingRun, record: TextRecord, samples: Samples) -> tuple[dict[str, Any], list[Path]]:
     position, path = run.trainer.position, run.folder.file("curves.png")
-    files.atomic_write(path, plots.curves(position.history, position.best_epoch))
-    return record.result(position.history, position.best_epoch or 0, position.step), [path]
+    best = position.best_entry or 0
+    samples.show_now(position.history[best - 1])
+    over = "step" if run.config.eval_every else "epoch"
+    files.atomic_write(path, plots.curves(position.history, position.best_entry, over))
+    return record.result(position.history, best, position.step), [path]

@@ -78,7 +78,7 @@ class ClassifierJob:
         self._augment, self._mix = Augmenter(operations, config.seed), Mixer(operations, config.seed)
         self._epoch, self._order = 0, self._train.indices
         self.carried: dict[str, Tensor] = {}
-        self.steps_per_epoch = len(self._bounds)
+        self.steps_per_epoch, self.validation_samples = len(self._bounds), len(self.parts["val"])
 
     def start_epoch(self, epoch: int) -> None:
         """Draw the epoch's order, and thaw what it trains."""
@@ -161,11 +161,11 @@ def _conclude(job: ClassifierJob, run: TrainingRun, record: Record) -> tuple[dic
     part = "test" if "test" in job.parts else "val"
     final = job.evaluate(part, run.poll)
     position, path = run.trainer.position, run.folder.file("curves.png")
-    files.atomic_write(path, plots.curves(position.history, position.best_epoch))
+    files.atomic_write(path, plots.curves(position.history, position.best_entry))
     viewed = Viewed(job.network, job.parts[part], job.scaler, job.machine, job.classes)
     pictures = [path, *draw_evaluation(run.folder.path, final, viewed)]
     test = final if part == "test" else None
-    return record.result(position.history, position.best_epoch or 0, position.step, test), pictures
+    return record.result(position.history, position.best_entry or 0, position.step, test), pictures
 
 
 def _automatic_batch(config: ClassifierConfig, architecture: Architecture, dataset: DataSet) -> int | None:

@@ -21,7 +21,7 @@ MAX_SOLUTIONS = 10_000
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShapeAnswer:
     """What was asked: values for JSON, lines for a person beside the table of a stack, and remarks."""
 
     fields: dict[str, Any]
@@ -29,7 +29,7 @@ class Answer:
     remarks: tuple[str, ...] = ()
 
 
-def conv_shape(config: ConvShapeConfig) -> Answer:
+def conv_shape(config: ConvShapeConfig) -> ShapeAnswer:
     """Answer a question about a stack of layers or one filter; raises InputError where PyTorch would refuse it."""
     if config.solve is not None:
         return _solutions(config)
@@ -40,24 +40,24 @@ def conv_shape(config: ConvShapeConfig) -> Answer:
     return _stack(config)
 
 
-def _stack(config: ConvShapeConfig) -> Answer:
+def _stack(config: ConvShapeConfig) -> ShapeAnswer:
     layers, size = _layers(config)
     report = analyse(layers, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
-    answer = Answer(report.fields(explained=config.explain))
+    answer = ShapeAnswer(report.fields(explained=config.explain))
     if config.gram:
         answer = _gram(report.output, answer.fields, explained=config.explain)
     return replace(answer, remarks=tuple(remarks(report)))
 
 
-def _gram(size: Shape, fields: dict[str, Any], *, explained: bool) -> Answer:
+def _gram(size: Shape, fields: dict[str, Any], *, explained: bool) -> ShapeAnswer:
     """Lesson 6: a feature map as a matrix of channels and positions, and the Gram matrix of its channels."""
     vectorised, gram = gram_sizes(size)
     how = f": {'*'.join(map(str, size[1:]))} = {vectorised[1]}" if explained else ""
     fields = fields | {"vectorised": list(vectorised), "gram": list(gram)}
-    return Answer(fields, (f"vectorised  {dims(vectorised)}{how}", f"gram        {dims(gram)}"))
+    return ShapeAnswer(fields, (f"vectorised  {dims(vectorised)}{how}", f"gram        {dims(gram)}"))
 
 
-def _letters(config: ConvShapeConfig) -> Answer:
+def _letters(config: ConvShapeConfig) -> ShapeAnswer:
     """The course's two formulas: the size from W, F, S, P, and the parameters from K, F, D."""
     if config.kernel is None:
         raise InputError("-F", "the size of the filter is missing", "give -W and -F, or -F, -K and -D")
@@ -75,10 +75,10 @@ def _letters(config: ConvShapeConfig) -> Answer:
     formulas = {name: text for answer in found for name, text in answer.fields["formulas"].items()}
     lines = tuple(formulas.values()) if config.explain else tuple(line for answer in found for line in answer.lines)
     notes = tuple(note for answer in found for note in answer.remarks)
-    return Answer({**fields, "formulas": formulas} if config.explain else fields, lines, notes)
+    return ShapeAnswer({**fields, "formulas": formulas} if config.explain else fields, lines, notes)
 
 
-def _size(width: int, config: ConvShapeConfig) -> Answer:
+def _size(width: int, config: ConvShapeConfig) -> ShapeAnswer:
     padding = config.padding or 0
     slide = Slide(width, config.kernel or 1, config.stride or 1, padding, padding)
     if slide.output < 1:
@@ -86,17 +86,17 @@ def _size(width: int, config: ConvShapeConfig) -> Answer:
         raise InputError("-F", what, "use a smaller filter or more padding")
     letters = {"width": width, "kernel": slide.kernel, "stride": slide.stride, "padding": padding}
     fields = {**letters, "output": slide.output, "formulas": {"size": slide.formula}}
-    return Answer(fields, (str(slide.output),), tuple(filter(None, [rounding_remark(slide)])))
+    return ShapeAnswer(fields, (str(slide.output),), tuple(filter(None, [rounding_remark(slide)])))
 
 
-def _parameters(filters: int, kernel: int, depth: int) -> Answer:
+def _parameters(filters: int, kernel: int, depth: int) -> ShapeAnswer:
     count = filters * (kernel * kernel * depth + 1)
     formula = f"({filters} * {kernel}*{kernel} * {depth}) + {filters} = {count}"
     letters = {"kernel": kernel, "filters": filters, "depth": depth}
-    return Answer({**letters, "parameters": count, "formulas": {"parameters": formula}}, (f"{count} parameters",))
+    return ShapeAnswer({**letters, "parameters": count, "formulas": {"parameters": formula}}, (f"{count} parameters",))
 
 
-def _solutions(config: ConvShapeConfig) -> Answer:
+def _solutions(config: ConvShapeConfig) -> ShapeAnswer:
     from dlnotes_cli.shapes.solver import solve  # which few questions need
 
     unknown, want = config.solve, config.want
@@ -109,7 +109,7 @@ def _solutions(config: ConvShapeConfig) -> Answer:
     lines = [f"{v}: {settings[0].having(unknown, v).axis.formula}" if config.explain else str(v) for v in values]
     more = found.highest is None or found.highest > values[-1]
     end = "so on without end" if found.highest is None else f"so on up to {found.highest}"
-    return Answer(fields, tuple(lines), (f"and {end}",) if more else ())
+    return ShapeAnswer(fields, tuple(lines), (f"and {end}",) if more else ())
 
 
 def _settings(config: ConvShapeConfig) -> "tuple[Setting, ...]":

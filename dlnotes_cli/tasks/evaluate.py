@@ -18,10 +18,9 @@ from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.splits import complete_parts
 from dlnotes_cli.device import Machine, choose_machine, default_threads
 from dlnotes_cli.errors import InputError
-from dlnotes_cli.models.registry import CLASSIFIERS
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
-from dlnotes_cli.training.checkpoint import TrainedModel, load_model
+from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate, with_views
 
 
@@ -82,7 +81,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     does not know.
     """
     _check_outputs(config)
-    model = load_model(config.model, needs=CLASSIFIERS)
+    model = load_classifier(config.model)
     machine = machine_for(model, config.device, config.precision, config.threads)
     network = model.network.to(machine.device)
     if config.tta:

@@ -46,7 +46,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Answer:
+class FilterResult:
     """What `filter` did: its kernels, the results, the inputs that were skipped."""
 
     branches: tuple[Branch, ...]
@@ -61,7 +61,7 @@ def branches_of(config: FilterConfig) -> tuple[Branch, ...]:
     return tuple(Branch((kernel, *then)) for kernel in kernels)
 
 
-def filter_pictures(config: FilterConfig) -> Answer:
+def filter_pictures(config: FilterConfig) -> FilterResult:
     """Filter every picture and write the results. Raises InputError for a bad option, kernel or picture."""
     branches = branches_of(config)
     correlate = _correlate(config)
@@ -84,7 +84,7 @@ def filter_pictures(config: FilterConfig) -> Answer:
             skipped.append(str(answer.where))
         else:
             results += answer
-    return Answer(branches, tuple(results), tuple(skipped), b"".join(work.stdout))
+    return FilterResult(branches, tuple(results), tuple(skipped), b"".join(work.stdout))
 
 
 def _correlate(config: FilterConfig) -> Correlate:

@@ -20,9 +20,8 @@ from dlnotes_cli.data.paths import expand_paths, read_list
 from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.device import Machine, default_threads
 from dlnotes_cli.errors import DlnotesError, InputError
-from dlnotes_cli.models.registry import CLASSIFIERS
 from dlnotes_cli.tasks.evaluate import machine_for
-from dlnotes_cli.training.checkpoint import TrainedModel, load_model
+from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
 from dlnotes_cli.training.metrics import predict_logits, with_views
 
 _CHUNK = 256  # items decoded and answered together
@@ -62,7 +61,7 @@ class Predictor:
         if config.csv not in {None, "-"}:
             files.check_output_file("--csv", Path(str(config.csv)).expanduser(), overwrite=config.overwrite)
         self._config = config
-        self.model: TrainedModel = load_model(config.model, needs=CLASSIFIERS)
+        self.model: TrainedModel = load_classifier(config.model)
         self.machine: Machine = machine_for(self.model, config.device, config.precision, config.threads)
         self._network = self.model.network.to(self.machine.device)
         if config.tta:

@@ -10,9 +10,10 @@ from dlnotes_cli.configs.recipes import (
     BEST_CNN,
     BY_ARCH,
     CNN_LENGTH,
-    LONG_S,
+    LONG_CNN,
     LR_WITHOUT_NORM,
     NOTES_CNN,
+    for_long,
     given,
     with_recipe,
 )
@@ -30,6 +31,7 @@ from dlnotes_cli.shapes.stack import trace
 from dlnotes_cli.tasks.classifier import Architecture, train_classifier
 from dlnotes_cli.tasks.conv_shape import read_layers
 from dlnotes_cli.tasks.record import TrainingResult
+from dlnotes_cli.tasks.training_run import tell_longer
 
 _NETWORK = ("arch", "width", "dropout", "batch_norm")  # options that --layers replaces
 _LOOKED_AT = 2000  # pictures, for the statistics of their patches
@@ -37,10 +39,15 @@ _LARGEST_SIDE = 1024  # that is tried when an error names the size that a networ
 
 
 def train_cnn(config: TrainCnnConfig) -> TrainingResult:
-    """Train a CNN on pictures; see `train_classifier` for what is written and raised."""
-    return train_classifier(
-        _checked(config), Architecture("cnn", _recipe, _describe, _initialise, _bf16_pays, CNN_LENGTH)
-    )
+    """Train a CNN on pictures, test and document it in its run folder.
+
+    Raises InputError before anything is written where options, folder or data are not right; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
+    """
+    config = _checked(config)
+    if config.layers is None:
+        tell_longer(for_long(config, LONG_CNN))
+    return train_classifier(config, Architecture("cnn", _recipe, _describe, _initialise, _bf16_pays, CNN_LENGTH))
 
 
 def network_of(config: TrainCnnConfig) -> ConvShapeConfig:
@@ -63,8 +70,7 @@ def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
 
 
 def _recipe(config: TrainCnnConfig) -> dict[str, Any]:
-    best = BEST_CNN | {"arch": "large"} if (config.time_budget or 0) >= LONG_S else BEST_CNN
-    recipe = NOTES_CNN if config.recipe == "notes" else best
+    recipe = NOTES_CNN if config.recipe == "notes" else BEST_CNN | for_long(config, LONG_CNN)
     if config.layers is not None:
         recipe = {name: value for name, value in recipe.items() if name not in _NETWORK}
         is_normal = "BatchNorm" in config.layers

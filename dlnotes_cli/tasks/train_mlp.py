@@ -15,7 +15,11 @@ from dlnotes_cli.tasks.record import TrainingResult
 
 
 def train_mlp(config: TrainMlpConfig) -> TrainingResult:
-    """Train an MLP on pictures or a table; see `train_classifier` for what is written and raised."""
+    """Train an MLP on pictures or a table, test and document it in its run folder.
+
+    Raises InputError before anything is written where options, folder or data are not right; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
+    """
     return train_classifier(config, Architecture("mlp", _recipe, _describe, _initialise, bf16_pays, MLP_LENGTH))
 
 

@@ -36,17 +36,27 @@ class TrainingRun:
         record: RunRecord,
         stop: StopRequest,
         optimizer: torch.optim.Optimizer,
-        after_epoch: Callable[[], None] = lambda: None,
+        after_validation: Callable[[dict[str, Any]], None] = lambda _: None,
+        eval_every: int | None = None,
     ) -> None:
         self.config, self.folder, self.poll = config, folder, stop.poll
         self._record = record
         schedule = make_schedule(given(config.schedule), job.steps_per_epoch)
         limits = [config.max_steps, config.epochs and config.epochs * job.steps_per_epoch]
         limit = min((n for n in limits if n is not None), default=None)
-        options = LoopOptions(given(config.lr), config.grad_clip, config.patience, given(config.ema))
+        options = LoopOptions(
+            given(config.lr), config.grad_clip or None, config.patience, given(config.ema), eval_every
+        )
         horizon = Horizon(schedule, limit, config.time_budget)
         self.trainer = Trainer(
-            job, optimizer, schedule, horizon, options, save=self._save, poll=stop.poll, after_epoch=after_epoch
+            job,
+            optimizer,
+            schedule,
+            horizon,
+            options,
+            save=self._save,
+            poll=stop.poll,
+            after_validation=after_validation,
         )
         self._saved_best: int | None = None
 
@@ -130,7 +140,7 @@ class TrainingRun:
 
     def _save_best(self) -> None:
         """Write the best model so far, if it is not written yet."""
-        best = self.trainer.position.best_epoch
+        best = self.trainer.position.best_entry
         if best is not None and best != self._saved_best:
             card = self._record.card(self.trainer.position.history[best - 1])
             write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, card)
@@ -153,3 +163,10 @@ class TrainingRun:
         weights = sum(t.nbytes for t in self.trainer.job.network.state_dict().values())
         copies = 6 if self.trainer.average else 5  # weights, two moments, the best so far, the model file, an average
         return copies * int(weights) + BYTES_SPARE
+
+
+def tell_longer(chosen: dict[str, Any]) -> None:
+    """Say which defaults a long time budget has changed, so that the run can be repeated in steps."""
+    if chosen:
+        words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
+        output.note(f"note   for so long a time budget the defaults are {words}; repeat the run with these too")

@@ -43,13 +43,14 @@ _FROZEN = ("views", "folds", "export_features", "map_file")  # no use to a backb
 
 
 def transfer(config: TransferConfig) -> TrainingResult:
-    """Train a new head for a pretrained network, or more of it; see `train_classifier` for what is written and raised.
+    """Train a new head for a pretrained network, or more of it, and document it in its run folder.
 
     Frozen, the default: the backbone's features are computed once and kept, and the head is solved on them. Fine-tuned:
     the head is solved first (Kumar and others 2022, arXiv:2202.10054), then blocks are thawed from the end on, evenly
     over the first half of the epochs (after Howard and Ruder 2018, arXiv:1801.06146), or all at once where a time
     budget or steps leave the epochs open; earlier ones learn with smaller steps.
-    Raises InputError also where network, weights and pictures do not fit together.
+    Raises InputError before anything is written where options, folder, data or weights are not right or do not fit
+    together; UnfinishedError on divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     config = _checked(config)
     plan = make_plan(config)

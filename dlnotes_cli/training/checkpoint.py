@@ -21,7 +21,7 @@ from dlnotes_cli import files
 from dlnotes_cli.data.formats import SampleFormat, TextFormat, format_from_json, text_format_from_json
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.errors import InputError
-from dlnotes_cli.models.registry import build_empty
+from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_empty
 
 FORMAT_VERSION = 1
 BYTES_SPARE = 1 << 16  # room that a header takes beside the tensors
@@ -87,25 +87,29 @@ class LanguageModel:
     path: Path
     network: nn.Module
     format: TextFormat
+    card: Card
 
 
-def load_model(path: Path, *, needs: tuple[str, ...]) -> TrainedModel:
-    """Load a trained classifier of one of the kinds `needs`, in evaluation mode, on the CPU.
+def load_classifier(path: Path) -> TrainedModel:
+    """Load a trained classifier, in evaluation mode, on the CPU.
 
     A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of
     another kind, for a tensor that is missing or of another shape, and for a card that lacks something.
     """
-    path, network, card = _load_network(path, needs)
+    path, network, card = _load_network(path, CLASSIFIERS)
     with _described(path):
         classes = tuple(str(entry) for entry in card["classes"])
         return TrainedModel(path, network, str(card["model"]), classes, format_from_json(card["format"]), card)
 
 
-def load_language_model(path: Path, *, needs: tuple[str, ...]) -> LanguageModel:
-    """Load a trained language model, as `load_model` does a classifier."""
-    path, network, card = _load_network(path, needs)
+def load_language_model(path: Path) -> LanguageModel:
+    """Load a trained language model, as `load_classifier` does a classifier."""
+    path, network, card = _load_network(path, LANGUAGE_MODELS)
     with _described(path):
-        return LanguageModel(path, network, text_format_from_json(card["format"]))
+        form = text_format_from_json(card["format"])
+        if form.vocabulary != card["configuration"]["vocabulary"]:
+            raise ValueError("vocabulary")
+        return LanguageModel(path, network, form, card)
 
 
 def _load_network(path: Path, needs: tuple[str, ...]) -> tuple[Path, nn.Module, Card]:

@@ -16,6 +16,7 @@ from dlnotes_cli.training.horizon import Horizon
 from dlnotes_cli.training.schedule import Schedule
 
 _SAVE_EVERY_S = 10.0
+_FORWARD_SHARE = 0.3  # of a training step's time, that a sample takes to be read alone
 _SAVE_SHARE = 20  # between two saves lies at least this many times what the last one took
 
 
@@ -39,6 +40,10 @@ class Job(Protocol):
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
+
+    @property
+    def validation_samples(self) -> int:
+        """Samples that a validation reads."""
 
     carried: dict[str, Tensor]  # what one step hands to the next, beside the network; saved with it
 
@@ -86,7 +91,7 @@ class Position:
     elapsed_s: float = 0.0
     validation_s: float = 0.0  # of the last validation
     total: int | None = None  # steps that a time budget chose
-    best_epoch: int | None = None
+    best_entry: int | None = None  # of the history, counted from 1
     tally: Tally = field(default_factory=Tally)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -99,13 +104,14 @@ class LoopOptions:
     grad_clip: float | None = None
     patience: int | None = None
     ema: float = 0.0  # decay of the averaged weights; 0 for none
+    eval_every: int | None = None  # steps between validations within an epoch
 
 
 class Trainer:
     """Runs a job to its horizon, keeping the weights of the best validation.
 
     `save` is called every ten seconds or so, and by the caller at the end; `poll` raises to stop between two steps;
-    `after_epoch` hears that a validation is done, outside the time that is counted.
+    `after_validation` gets each entry of the history, outside the time that is counted.
     """
 
     def __init__(
@@ -118,13 +124,13 @@ class Trainer:
         *,
         save: Callable[["Trainer"], None],
         poll: Callable[[], None],
-        after_epoch: Callable[[], None] = lambda: None,
+        after_validation: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self.job, self.optimizer, self.schedule, self.horizon = job, optimizer, schedule, horizon
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
         self.average = Average(job.network, options.ema) if options.ema else None
-        self._options, self._save, self._poll, self._after_epoch = options, save, poll, after_epoch
+        self._options, self._save, self._poll, self._after_validation = options, save, poll, after_validation
         self._next_save = time.monotonic() + _SAVE_EVERY_S
         self._clock = time.monotonic()
 
@@ -135,7 +141,10 @@ class Trainer:
         self._start_epoch()
         with output.progress("train") as progress:
             while not self.is_finished:
-                if position.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end:
+                if self._is_validation_due:
+                    self._report()
+                    self.job.network.train()
+                elif position.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end:
                     self._step()
                     progress.update(self.horizon.fraction(position.step, position.elapsed_s), self._status)
                 else:
@@ -145,10 +154,20 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is nothing left to train: the horizon is reached and its last epoch validated."""
-        return (
-            self.position.step_in_epoch == 0 and self.position.step > 0 and (self._is_at_end or self._is_patience_out)
-        )
+        """Whether there is nothing left to train: the horizon or the end of patience is reached, and validated."""
+        return self._is_validated and (self._is_at_end or self._is_patience_out)
+
+    @property
+    def _is_validated(self) -> bool:
+        history = self.position.history
+        return bool(history) and history[-1]["step"] == self.position.step
+
+    @property
+    def _is_validation_due(self) -> bool:
+        """Whether an epoch is to be interrupted by a validation; at its end there is one anyway."""
+        position, every = self.position, self._options.eval_every
+        is_within = 0 < position.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end
+        return every is not None and is_within and position.step_in_epoch % every == 0 and not self._is_validated
 
     @property
     def is_annealed(self) -> bool:
@@ -162,7 +181,7 @@ class Trainer:
     @property
     def _is_patience_out(self) -> bool:
         patience, position = self._options.patience, self.position
-        return patience is not None and len(position.history) - (position.best_epoch or 0) >= patience
+        return patience is not None and len(position.history) - (position.best_entry or 0) >= patience
 
     def _start_epoch(self) -> None:
         self.job.start_epoch(self.position.epoch)
@@ -188,10 +207,25 @@ class Trainer:
             self.average.update(self.job.network, position.step)
         position.step_in_epoch += 1
         self._tick()
-        self.horizon.observe(position.step, position.elapsed_s, position.validation_s)
+        self.horizon.observe(position.step, position.elapsed_s, position.validation_s or self._forecast_s())
         position.total = self.horizon.total
 
+    def _forecast_s(self) -> float:
+        """Seconds that the first validation will take, by what samples have taken in training."""
+        networks = 1 if self.average is None else 2
+        per_sample_s = self.position.elapsed_s / max(self.position.samples_seen, 1)
+        return _FORWARD_SHARE * per_sample_s * self.job.validation_samples * networks
+
     def _finish_epoch(self) -> None:
+        if not self._is_validated:  # as it is where a stop came between the validation and this
+            self._report()
+        self.position.epoch += 1
+        self.position.step_in_epoch = 0
+        if not self.is_finished:
+            self._start_epoch()
+
+    def _report(self) -> None:
+        """Validate, keep the weights if they are the best, and add an entry to the history."""
         position, started = self.position, time.monotonic()
         if not weights_are_finite(self.job.network):
             raise self._diverged("a weight")
@@ -205,17 +239,13 @@ class Trainer:
             "validation": scores,
         }
         if self._is_better(scores):
-            position.best_epoch = position.epoch
+            position.best_entry = len(position.history) + 1
             self.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         position.history.append(output.finite(entry))
         position.tally = Tally()
-        position.epoch += 1
-        position.step_in_epoch = 0
         self._tick()
-        self._after_epoch()
+        self._after_validation(position.history[-1])
         self._clock = time.monotonic()
-        if not self.is_finished:
-            self._start_epoch()
 
     def _validate(self) -> tuple[dict[str, float], dict[str, Tensor]]:
         """Scores and weights of the network, or of its average where that is better."""
@@ -230,7 +260,7 @@ class Trainer:
     def _is_better(self, scores: dict[str, float]) -> bool:
         if not math.isfinite(scores["loss"]):
             return False
-        best = self.position.best_epoch
+        best = self.position.best_entry
         return best is None or self.job.rank(scores) > self.job.rank(self.position.history[best - 1]["validation"])
 
     def _check_finite(self, value: float, what: str) -> None:

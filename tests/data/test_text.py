@@ -10,15 +10,11 @@ from hypothesis import strategies as st
 
 from dlnotes_cli.data import text as module
 from dlnotes_cli.data.formats import TextFormat
-from dlnotes_cli.data.text import Encoder, Source, encode_text, find_sources, help_texts, read_text
+from dlnotes_cli.data.text import Encoder, Source, decoded, encode_text, find_sources, help_texts, read_text, readable
 from dlnotes_cli.errors import InputError
 
 CHARS = TextFormat("chars")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
-
-
-def decoded(tokens: "np.ndarray[tuple[int, ...], np.dtype[np.unsignedinteger]]", form: TextFormat) -> str:
-    return "".join(form.characters[token] for token in tokens)
 
 
 @given(TEXTS, st.integers(1, 7), st.sampled_from(["translate", "keep"]), st.sampled_from(["utf-8", "utf-16", "utf-32"]))
@@ -37,10 +33,52 @@ def test_text_is_read_as_python_reads_it_whatever_the_chunks(
     assert form.characters == "".join(sorted(set(expected)))
 
 
-@given(TEXTS)
-def test_letters_are_made_small(text: str) -> None:
-    found, form = read_text([Source("x", None, text.encode())], TextFormat("chars", lower=True, newline="keep"), None)
-    assert decoded(found.tokens, form) == text.lower()
+@given(TEXTS | st.text("ΟΔΣ aİ", min_size=1), st.integers(1, 7))
+def test_letters_are_made_small_one_by_one(text: str, chunk: int) -> None:
+    form = TextFormat("chars", lower=True, newline="keep")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_CHUNK", chunk)
+        found, form = read_text([Source("x", None, text.encode())], form, None)
+    assert decoded(found.tokens, form) == "".join(character.lower() for character in text)
+
+
+def test_what_the_tokens_stand_for_is_in_the_fingerprint() -> None:
+    prints = set()
+    for content in (b"abab", b"cdcd", b"abba"):
+        found, form = read_text([Source("x", None, content)], CHARS, None)
+        prints.add(found.fingerprint(form))
+    assert len(prints) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"ab\xff\x00", bytes(range(256))])
+def test_bytes_are_kept_and_shown_as_text_where_they_are_that(content: bytes) -> None:
+    form = TextFormat("bytes")
+    found, _ = read_text([Source("x", None, content)], form, None)
+    assert found.tokens.tobytes() == content
+    assert decoded(found.tokens, form).encode(errors="surrogateescape") == content
+    assert readable(decoded(found.tokens, form)) == content.decode(errors="replace")
+
+
+def test_a_file_that_says_it_is_empty_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "grown.txt"
+    path.write_bytes(b"abc" * 100)
+    monkeypatch.setattr(Source, "size", 0)
+    for form in (CHARS, TextFormat("bytes")):
+        assert len(read_text([Source("x", path)], form, None)[0]) == 300
+
+
+def test_a_file_that_fails_while_it_is_read_is_named() -> None:
+    path = Path("/proc/self/mem")
+    if not path.exists():
+        pytest.skip("no such file on this system")
+    with pytest.raises(InputError, match="/proc/self/mem: cannot be read"):
+        read_text([Source("mem", path)], CHARS, None)
+
+
+@pytest.mark.parametrize(("content", "hint"), [(b"\xff\xfea\0b\0", "utf-16"), (b"a\x92b", "cp1252")])
+def test_the_likely_encoding_is_named(content: bytes, hint: str) -> None:
+    with pytest.raises(InputError, match=f"--encoding \\({hint} for example"):
+        read_text([Source("x", None, content)], CHARS, None)
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=4))

@@ -26,6 +26,8 @@ def test_every_character_but_the_first_of_a_text_is_predicted_once(
     seen: list[int] = []
     before: dict[int, int] = {}
     starts = {start for start, stop in pairwise(text.bounds) if stop - start > 1}
+    if first is not None and first < seq_len:  # behind a window that is filled up
+        starts |= {start + first for start in starts}
     for step in range(streams.steps):
         window = streams.window(step)
         assert window.inputs.shape[1] <= seq_len
@@ -51,6 +53,15 @@ def test_the_number_of_steps_does_not_depend_on_where_windows_begin(text: Text, 
         (streams.steps, streams.rows) for streams in (Streams(text, rows, seq_len, n) for n in range(1, seq_len + 1))
     }
     assert len(found) == 1
+
+
+def test_a_last_step_may_have_nothing_to_predict() -> None:
+    text = Text(np.arange(10, dtype=np.uint32), (0, 10), ("x",))
+    predicted = [Streams(text, 1, 4, first).window(2).predicted for first in (1, 2, 3, 4)]
+    assert predicted == [4, 3, 2, 1]
+    assert [Streams(text, 1, 8, first).window(1).predicted for first in (1, 8)] == [8, 1]
+    nine = Text(np.arange(9, dtype=np.uint32), (0, 9), ("x",))
+    assert [Streams(nine, 1, 4, first).window(2).predicted for first in (1, 4)] == [3, 0]
 
 
 def test_a_step_below_zero_gives_what_comes_before_a_stream() -> None:

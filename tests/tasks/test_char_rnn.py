@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import Command
+from builders import Command, assert_same_run, stopped_after
 from PIL import Image
 
 from dlnotes_cli.configs.char_rnn import CharRnnTrainConfig
@@ -23,7 +21,6 @@ from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.tasks.char_rnn_sample import Choice, Sampler
 from dlnotes_cli.tasks.char_rnn_train import LanguageJob
-from dlnotes_cli.training.checkpoint import read_tensors
 
 LINES = [f"{'abc'[i % 3] * (1 + i % 5)} {i % 7} brown foxes; the dog" for i in range(60)]
 TEXT = "\n".join(LINES) + "\n"
@@ -84,30 +81,19 @@ def test_the_same_command_gives_the_same_bytes(home: Path, trained: Path, tmp_pa
         assert (tmp_path / "run" / name).read_bytes() == (trained / name).read_bytes()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("after", [1, 7, 13])
+@pytest.mark.parametrize(
+    "words", ["--cell lstm", "--cell gru", "--cell rnn", "--optimizer rmsprop --precision bf16 --eval-every 7"]
+)
+@pytest.mark.parametrize("after", [1, 7, 23, 31])  # in the first epoch, at its end, in the second
 def test_a_run_stopped_after_any_step_equals_the_whole(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, cell: str, after: int
+    home: Path, tmp_path: Path, dlnotes: Command, words: str, after: int
 ) -> None:
-    words = ["--cell", cell, "--dropout", 0.2, "--ema", 0.9]
-    assert dlnotes(*train(home, tmp_path / "whole", *words)).code == 0
-    original, steps = LanguageJob.step, 0
-
-    def step_then_signal(job: LanguageJob, index: int) -> object:
-        nonlocal steps
-        steps += 1
-        if steps == after:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(job, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LanguageJob, "step", step_then_signal)
-        stopped = dlnotes(*train(home, tmp_path / "cut", *words))
-    assert stopped.code == 143
-    assert dlnotes("char-rnn", "train", "--resume", tmp_path / "cut").code == 0
-    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
-    one, other = (read_tensors(tmp_path / name / "last.safetensors")[0] for name in ("whole", "cut"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    given = [*words.split(), "--dropout", 0.2, "--ema", 0.9]
+    assert dlnotes(*train(home, tmp_path / "whole", *given)).code == 0
+    with stopped_after(after):
+        assert dlnotes(*train(home, tmp_path / "run", *given)).code == 143
+    assert dlnotes("char-rnn", "train", "--resume", tmp_path / "run").code == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_state_is_carried_between_windows_and_begins_anew_with_each_text(tmp_path: Path) -> None:
@@ -137,7 +123,7 @@ def test_state_is_carried_between_windows_and_begins_anew_with_each_text(tmp_pat
         "--cell gru --layers 1", "--cell rnn", "--embed 0", "--tied", "--dropout 0.3", "--optimizer rmsprop",
         "--optimizer adam", "--recipe notes --hidden 8", "--vocab bytes", "--lower", "--schedule cosine",
         "--patience 1", "--time-budget 0.3s", "--precision bf16", "--ema 0.9", "--newline keep", "--val-split 0.3",
-        "--reset-state 0.5",
+        "--reset-state 0.5", "--eval-every 4", "--grad-clip 0",
     ],
 )  # fmt: skip
 def test_every_option_trains(home: Path, tmp_path: Path, dlnotes: Command, words: str) -> None:
@@ -147,13 +133,37 @@ def test_every_option_trains(home: Path, tmp_path: Path, dlnotes: Command, words
         "char-rnn", "train", home / "text.txt", *small, "--epochs", 1, "--out", tmp_path / "run", *given, "--json"
     )
     assert run.code == 0, run.err
-    assert json.loads(run.out)["validation"]["loss"] < math.log(256) * 1.1
+    fields = json.loads(run.out)
+    assert fields["validation"]["loss"] < math.log(256 if "bytes" in given else fields["data"]["vocabulary"])
+    stored = json.loads((tmp_path / "run" / "config.json").read_text()) | fields["model"]["configuration"]
+    for name, value in zip(given[::2], given[1::2], strict=False):
+        told = stored[name.removeprefix("--").replace("-", "_")]
+        assert str(told) in {value, f"{value.removesuffix('s')}"} or float(told) == float(value), name
     assert dlnotes("char-rnn", "sample", tmp_path / "run", "--length", 5, "--json").code == 0
+
+
+def test_a_single_stream_trains_though_a_last_step_may_be_empty(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*train(home, tmp_path / "run", "--batch-size", 1, "--epochs", 4, "--json"))
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["train"]["samples"] == int(len(TEXT) * 0.9) - 1
+
+
+def test_long_time_budgets_say_which_defaults_they_change(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    words = [home / "text.txt", "--time-budget", "10m", "--max-steps", 1, "--layers", 1, "--embed", 4, "--sample", 0]
+    run = dlnotes("char-rnn", "train", *words, "--hidden", 8, "--out", tmp_path / "run", "--json")
+    assert "the defaults are --dropout 0.3; repeat the run with these too" in run.err
+    assert json.loads(run.out)["model"]["configuration"]["dropout"] == 0.3
+
+
+def test_a_batch_that_the_text_does_not_fill_is_told(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*train(home, tmp_path / "run", "--batch-size", 5000, "--max-steps", 1))
+    assert re.search(r"note   the batch shrinks to the \d+ windows that the text has", run.err)
 
 
 def test_a_sample_is_shown_after_each_validation(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*train(home, tmp_path / "run", "--sample", 30))
     assert run.err.count("  | ") >= 2
+    assert re.search(r"epoch 1: validation loss [\d.]+, [\d.]+ bits per character, perplexity", run.err)
     assert "  | " not in run.out
 
 
@@ -179,7 +189,14 @@ def test_several_samples_are_told_apart(trained: Path, dlnotes: Command) -> None
 def test_the_most_probable_is_one_and_needs_no_seed(trained: Path, dlnotes: Command) -> None:
     greedy = [
         dlnotes("char-rnn", "sample", trained, "--length", 30, *words).out
-        for words in (["--temperature", 0], ["--temperature", 0, "--seed", 5], ["--top-k", 1], ["--top-p", 1e-9])
+        for words in (
+            ["--temperature", 0],
+            ["--temperature", 0, "--seed", 5],
+            ["--top-k", 1],
+            ["--top-p", 1e-9],
+            ["--temperature", 1e-40],
+            ["--top-p", 1e-50],
+        )
     ]
     assert len(set(greedy)) == 1
 
@@ -194,6 +211,52 @@ def test_a_sample_ends_before_the_stop(trained: Path, dlnotes: Command) -> None:
     assert found == [{"text": whole[:end], "ended": "stop"}]
 
 
+def test_several_samples_end_where_each_meets_the_stop(trained: Path, dlnotes: Command) -> None:
+    words = ["char-rnn", "sample", trained, "--count", 5, "--length", 60, "--json"]
+    whole = [sample["text"] for sample in json.loads(dlnotes(*words).out)["samples"]]
+    found = json.loads(dlnotes(*words, "--stop", "o").out)["samples"]
+    assert [sample["text"] for sample in found] == [text.partition("o")[0] for text in whole]
+    assert [sample["ended"] for sample in found] == ["stop" if "o" in text else "length" for text in whole]
+
+
+def test_a_model_of_bytes_gives_text(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "text.txt").write_text("é" * 400)
+    words = ["--vocab", "bytes", *SMALL, "--max-steps", 60, "--lr", 0.05, "--out", tmp_path / "run"]
+    assert dlnotes("char-rnn", "train", tmp_path / "text.txt", *words).code == 0
+    use = ["char-rnn", "sample", tmp_path / "run", "--prime", "é", "--length", 20, "--temperature", 0]
+    sampled = json.loads(dlnotes(*use, "--json").out)
+    assert (sampled["prime"], sampled["samples"][0]["text"], sampled["seed"]) == ("é", "é" * 10, 0)
+    assert dlnotes(*use).out == "é" * 11 + "\n"
+    stopped = json.loads(dlnotes(*use, "--stop", "éé", "--json").out)["samples"]
+    assert stopped == [{"text": "", "ended": "stop"}]
+    scored = dlnotes("char-rnn", "score", tmp_path / "run", tmp_path / "text.txt", "--json").out
+    assert (json.loads(scored)["unit"], json.loads(scored)["total"]["characters"]) == ("bytes", 800)
+
+
+def test_a_sample_comes_as_it_is_made_and_ends_quietly_with_its_reader(trained: Path) -> None:
+    words = ["char-rnn", "sample", trained, "--length", "100000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dlnotes_cli", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert len(process.stdout.read(50)) == 50
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+def test_training_goes_on_between_two_characters_of_a_sample() -> None:
+    network = build_char_rnn(CharRnnConfig(4, hidden=3, embed=2))
+    sampler = Sampler(network, TextFormat("chars", "abcd"), choose_machine("cpu", "fp32", 1, bf16_pays=False))
+    stream = sampler.tokens(torch.tensor([0, 1]), 2, 5)
+    next(stream)
+    logits, _ = network(torch.tensor([[0]]), network.first_state(1))
+    logits.sum().backward()
+    assert len(list(stream)) == 4
+
+
 def test_probabilities_of_a_choice() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 0.0, 0.0, 5.0]])
     plain = logits.double().softmax(1).float()
@@ -205,6 +268,8 @@ def test_probabilities_of_a_choice() -> None:
     assert (most[0] > 0).tolist() == [True, True, False, False]
     assert (most[1] > 0).tolist() == [False, False, False, True]
     torch.testing.assert_close(most.sum(1), torch.ones(2))
+    level = Choice(top_k=2).probabilities(torch.zeros(1, 5))
+    assert sorted(level[0].tolist()) == [0, 0, 0, 0.5, 0.5]
 
 
 def test_samples_follow_the_probabilities() -> None:
@@ -233,10 +298,15 @@ def test_texts_are_scored_each_and_all(home: Path, trained: Path, tmp_path: Path
     assert "all" in dlnotes(*words).out
 
 
-def test_the_validation_part_scores_as_in_training(trained: Path, tmp_path: Path, dlnotes: Command) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_validation_part_scores_as_in_training(
+    precision: str, home: Path, tmp_path: Path, dlnotes: Command
+) -> None:
     (tmp_path / "val.txt").write_text(TEXT[int(len(TEXT) * 0.9) :])
-    fields = json.loads(dlnotes("char-rnn", "score", trained, tmp_path / "val.txt", "--json").out)
-    expected = json.loads((trained / "result.json").read_text())["validation"]["loss"]
+    assert dlnotes(*train(home, tmp_path / "run", "--precision", precision, "--max-steps", 5)).code == 0
+    words = ["score", tmp_path / "run", tmp_path / "val.txt", "--json", "--precision", precision]
+    fields = json.loads(dlnotes("char-rnn", *words).out)
+    expected = json.loads((tmp_path / "run" / "result.json").read_text())["validation"]["loss"]
     assert fields["total"]["loss"] == pytest.approx(expected, rel=1e-6)
 
 
@@ -282,6 +352,8 @@ FAULTS = {
     "{text} --val-split 0.0005": r"--val-split: leaves 1 characters for validation",
     "{text} --layers 0": r"--layers: 0 is out of range",
     "{text} --cell lstn": r"--cell: unknown value 'lstn'; did you mean lstm\?|did you mean 'lstm'",
+    "{one} --vocab bytes": r"one\.txt: has one distinct character, 'a'",
+    "{one_each} --seq-len 2": r"TEXT: has 4 characters to train on, --seq-len 2 needs 3 of one text",
     "{text} --lr nan": r"--lr: nan is out of range",
 }
 
@@ -295,8 +367,13 @@ def test_a_fault_in_training_is_told_in_one_line(fault: str, tmp_path: Path, dln
     names = {name: tmp_path / f"{name}.txt" for name in contents}
     for name, content in contents.items():
         names[name].write_bytes(content)
-    (tmp_path / "folder").mkdir()
-    names |= {"none": tmp_path / "none.txt", "folder": tmp_path / "folder"}
+    for name in ("folder", "one_each"):
+        (tmp_path / name).mkdir()
+        names[name] = tmp_path / name
+    for letter in "abcd":
+        (tmp_path / "one_each" / f"{letter}.txt").write_text(letter)
+    (tmp_path / "one_each" / "e.txt").write_text("ab")
+    names |= {"none": tmp_path / "none.txt"}
     words = [word.format(**names) for word in fault.split()]
     small = [word for i in range(0, len(SMALL), 2) if SMALL[i] not in words for word in SMALL[i : i + 2]]
     run = dlnotes("char-rnn", "train", *small, "--out", tmp_path / "run", *words)
@@ -311,6 +388,7 @@ USE_FAULTS = {
     "sample {model} --prime Q": r"--prime: has characters that the model does not know: 'Q' \(U\+0051\)",
     "sample {model} --prime Q --on-unknown skip": r"--prime: has no character that the model knows",
     "sample {model} --prime=": r"--prime: is empty",
+    "sample {model} --stop Q": r"--stop: has characters that the model does not know: 'Q'",
     "sample {model} --temperature -1": r"--temperature: -1\.0 is out of range",
     "sample {model} --length 0": r"--length: 0 is out of range",
     "sample {model} --top-p 0": r"--top-p: 0\.0 is out of range",
@@ -341,6 +419,17 @@ def test_a_fault_in_use_is_told_in_one_line(
 def test_skipping_unknown_characters_leaves_the_others(trained: Path, dlnotes: Command) -> None:
     run = dlnotes("char-rnn", "sample", trained, "--prime", "QtheQ", "--on-unknown", "skip", "--length", 3)
     assert run.out.startswith("the")
+    assert "--prime: left out 2 characters that the model does not know" in run.err
+
+
+def test_lines_of_a_model_without_line_ends_are_refused(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "text.txt").write_text("abcabd" * 50)
+    assert (
+        dlnotes("char-rnn", "train", tmp_path / "text.txt", *SMALL, "--max-steps", 1, "--out", tmp_path / "r").code == 0
+    )
+    (tmp_path / "lines.txt").write_text("abc\nabd\n")
+    words = ["score", tmp_path / "r", tmp_path / "lines.txt", "--lines", "--on-unknown", "skip"]
+    assert "--lines: the model knows no end of line" in dlnotes("char-rnn", *words).err
 
 
 def test_a_text_that_changed_is_not_resumed(tmp_path: Path, dlnotes: Command) -> None:

@@ -1,17 +1,13 @@
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
-from builders import Command
+from builders import Command, assert_same_run, stopped_after
 
 from dlnotes_cli.configs.train_cnn import TrainCnnConfig
-from dlnotes_cli.models.registry import CLASSIFIERS
 from dlnotes_cli.tasks.train_cnn import train_cnn
-from dlnotes_cli.training.checkpoint import load_model, read_tensors
-from dlnotes_cli.training.loop import Trainer
+from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 
 SMALL = "Conv2d(1, 4, 3, padding=1); BatchNorm2d(4); ReLU(inplace=True); MaxPool2d(4); Flatten(); Linear(16, 10)"
 # Averaging, augmentation and one-cycle all carry state that a resume must restore.
@@ -45,26 +41,12 @@ def test_the_best_weights_are_the_better_of_plain_and_averaged(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("steps", [1, 5, 8, 19])
-def test_a_run_stopped_after_any_step_equals_the_whole(
-    steps: int, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_stopped_after_any_step_equals_the_whole(steps: int, tmp_path: Path, dlnotes: Command) -> None:
     assert dlnotes(*words(tmp_path / "whole", *FULL)).code == 0
-    step = Trainer._step
-
-    def step_then_signal(trainer: Trainer) -> None:
-        step(trainer)
-        if trainer.position.step == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Trainer, "_step", step_then_signal)
-    assert dlnotes(*words(tmp_path / "run", *FULL)).code == 143
-    monkeypatch.undo()
+    with stopped_after(steps):
+        assert dlnotes(*words(tmp_path / "run", *FULL)).code == 143
     assert dlnotes("train-cnn", "--resume", tmp_path / "run").code == 0
-    for name in ("model.safetensors", "metrics.jsonl"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    one, other = (read_tensors(tmp_path / run / "last.safetensors")[0] for run in ("run", "whole"))
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_the_course_recipe(tmp_path: Path, dlnotes: Command) -> None:
@@ -80,7 +62,7 @@ def test_the_course_recipe(tmp_path: Path, dlnotes: Command) -> None:
         "ema": 0.0,
     }
     assert {name: options[name] for name in expected} == expected
-    model = load_model(tmp_path / "run", needs=CLASSIFIERS)
+    model = load_classifier(tmp_path / "run")
     assert (model.format.mean, model.format.std) == ((0.5,), (0.5,))  # type: ignore[union-attr]
 
 
@@ -125,7 +107,7 @@ FAULTS = {
     "--width 0": r"--width: 0.0 is out of range",
     "--ema 1": r"--ema: 1.0 is out of range",
     "--data tiny --arch notes-cnn": r"--size: 4x4 is too small for --arch notes-cnn: layer 9.*; use at least 8x8",
-    "--target label": r"--target: is about tables, and a convolutional network needs pictures; drop it",
+    "--target label": r"--target: no such option; .*see dlnotes train-cnn --help",
     "--layers 'Flatten(); Linear(64, 10); BatchNorm1d(10)' --batch-size 1": r"--batch-size: a batch of one .*; give 2",
     "--data rows.csv --target label": r"--data: rows.csv is a table, and a convolutional network needs pictures",
 }

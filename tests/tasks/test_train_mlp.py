@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from dlnotes_cli.configs.train_mlp import TrainMlpConfig
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.tasks.train_mlp import train_mlp
-from dlnotes_cli.training.checkpoint import load_model, read_tensors
+from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 
 FIELDS = {
     "schema_version", "command", "version", "seed", "device", "precision", "threads", "data", "model", "epochs",
@@ -42,7 +42,7 @@ def test_the_run_folder_holds_what_is_promised(digits_run: Path) -> None:
 def test_the_reported_test_scores_agree_with_a_forward_pass_by_hand(digits_run: Path) -> None:
     """An independent path: scikit-learn's digits, the stored weights, float64 numpy, scikit-learn's log loss."""
     weights = {name: t.double().numpy() for name, t in read_tensors(digits_run / "model.safetensors")[0].items()}
-    card = load_model(digits_run, needs=("mlp",)).card
+    card = load_classifier(digits_run).card
     pixels, labels = load_digits(return_X_y=True)
     x = np.round(pixels * 255 / 16) / 255
     x = (x - card["format"]["mean"][0]) / card["format"]["std"][0]
@@ -151,7 +151,7 @@ def test_pictures_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(*small_training(tmp_path / "run", *words))
     fields = json.loads(outcome.out)
     assert fields["test"]["accuracy"] == 1.0
-    assert load_model(tmp_path / "run", needs=("mlp",)).format.shape == (3, 8, 8)
+    assert load_classifier(tmp_path / "run").format.shape == (3, 8, 8)
     gray = dlnotes(*small_training(tmp_path / "gray", *words, "--color", "gray"))
     assert json.loads(gray.out)["model"]["configuration"]["inputs"] == 64
 

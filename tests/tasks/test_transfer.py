@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import Command, make_pictures
+from builders import Command, assert_same_run, make_pictures, stopped_after
 from PIL import Image
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.data import pixels
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, Published, build_backbone
-from dlnotes_cli.models.registry import CLASSIFIERS
 from dlnotes_cli.tasks import transfer_head
-from dlnotes_cli.training.checkpoint import load_model, read_tensors
+from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 from dlnotes_cli.training.loop import Trainer
 
 SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--size", "48", "--threads", "1")
@@ -176,7 +175,7 @@ def test_features_are_exported_with_labels_names_and_parts(pictures: Path, tmp_p
     for name, label, part in zip(found["names"], found["labels"], found["parts"], strict=True):
         assert Path(str(name)).parent.name == classes[label]
         assert part in {"train", "val", "test"}
-    model = load_model(tmp_path / "run", needs=CLASSIFIERS)
+    model = load_classifier(tmp_path / "run")
     chosen = found["parts"] == "test"
     logits = model.network.head(torch.from_numpy(found["features"][chosen]))  # type: ignore[operator]
     result = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -396,23 +395,14 @@ def test_blocks_thaw_from_the_end_on(
 
 @pytest.mark.parametrize("steps", [2, 4, 9])
 def test_fine_tuning_stopped_after_any_step_equals_the_whole(
-    steps: int, pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    steps: int, pictures: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     assert dlnotes(*words(pictures, tmp_path / "whole", *TUNED)).code == 0
-    step = Trainer._step
-
-    def step_then_signal(trainer: Trainer) -> None:
-        step(trainer)
-        if trainer.position.step == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Trainer, "_step", step_then_signal)
-    assert dlnotes(*words(pictures, tmp_path / "run", *TUNED)).code == 143
-    monkeypatch.undo()
+    with stopped_after(steps):
+        assert dlnotes(*words(pictures, tmp_path / "run", *TUNED)).code == 143
     resumed = dlnotes("transfer", "--resume", tmp_path / "run", "--threads", 1)
     assert resumed.code == 0, resumed.err
-    for name in ("model.safetensors", "metrics.jsonl"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_the_course_s_way_runs_the_frozen_backbone_in_every_step(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from dlnotes_cli.errors import InputError, UnfinishedError
-from dlnotes_cli.training.checkpoint import load_model, read_tensors, write_tensors
+from dlnotes_cli.training.checkpoint import load_classifier, read_tensors, write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_file_is_plain_safetensors_sealed_over_all_else(model: Path) -> None
 
 
 def test_a_model_file_holds_all_that_its_use_needs(model: Path) -> None:
-    loaded = load_model(model.parent, needs=("mlp",))
+    loaded = load_classifier(model.parent)
     assert loaded.classes == tuple("0123456789")
     assert loaded.format.shape == (1, 8, 8)
     assert not loaded.network.training
@@ -61,7 +61,7 @@ def test_a_cut_file_is_refused_by_name(share: float, model: Path, tmp_path: Path
     path = tmp_path / "cut.safetensors"
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(InputError, match=re.escape(str(path))):
-        load_model(path, needs=("mlp",))
+        load_classifier(path)
 
 
 def test_any_changed_byte_is_refused(model: Path, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_any_changed_byte_is_refused(model: Path, tmp_path: Path) -> None:
         changed[place] ^= 1 << draw.randrange(8)
         path.write_bytes(changed)
         with pytest.raises(InputError, match=re.escape(str(path))):
-            load_model(path, needs=("mlp",))
+            load_classifier(path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -83,7 +83,7 @@ def test_any_bytes_at_all_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "any.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError, match=re.escape(str(path))):
-        load_model(path, needs=("mlp",))
+        load_classifier(path)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_configuration_that_is_not_one_is_refused(wrong: dict[str, object], mo
     tensors, card = read_tensors(model)
     write_tensors(tmp_path / "m", tensors, card | {"configuration": card["configuration"] | wrong})
     with pytest.raises(InputError, match="its description is not valid"):
-        load_model(tmp_path / "m", needs=("mlp",))
+        load_classifier(tmp_path / "m")
 
 
 def test_a_huge_network_in_a_small_file_takes_no_memory(model: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_huge_network_in_a_small_file_takes_no_memory(model: Path, tmp_path: P
     huge = card["configuration"] | {"hidden": [10**6, 10**6, 10**6]}
     write_tensors(tmp_path / "m", tensors, card | {"configuration": huge})
     with pytest.raises(InputError, match="tensor linear1"):
-        load_model(tmp_path / "m", needs=("mlp",))
+        load_classifier(tmp_path / "m")
 
 
 @pytest.mark.parametrize("operation", ["fsync", "replace", "mkstemp"])

@@ -14,11 +14,11 @@ from dlnotes_cli.training.schedule import Schedule
 class Scripted:
     """A job of three steps an epoch whose validations are written beforehand."""
 
-    steps_per_epoch = 3
+    steps_per_epoch, validation_samples = 3, 10
 
     def __init__(self, losses: list[float]) -> None:
         self.network = nn.Linear(1, 1)
-        self._losses, self.started = losses, list[int]()
+        self._losses, self.started = iter(losses), list[int]()
         self.carried = dict[str, Tensor]()
 
     def start_epoch(self, epoch: int) -> None:
@@ -30,7 +30,7 @@ class Scripted:
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
         poll()
-        return {"loss": self._losses[self.started[-1] - 1], "accuracy": 0.5, "samples": 10}
+        return {"loss": next(self._losses), "accuracy": 0.5, "samples": 10}
 
     def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
         return (-scores["loss"],)
@@ -47,14 +47,14 @@ def trainer_of(job: Scripted, epochs: int, *, lr: float = 0.01, **options: float
 def test_the_best_finite_validation_is_kept_and_history_records_the_null() -> None:
     trainer = trainer_of(Scripted([math.nan, 3.0, 2.0, math.inf, 2.5]), 5)
     trainer.run()
-    assert trainer.position.best_epoch == 3
+    assert trainer.position.best_entry == 3
     assert [entry["validation"]["loss"] for entry in trainer.position.history] == [None, 3.0, 2.0, None, 2.5]
 
 
 def test_a_run_without_any_finite_validation_has_no_best() -> None:
     trainer = trainer_of(Scripted([math.nan, math.nan]), 2)
     trainer.run()
-    assert trainer.position.best_epoch is None
+    assert trainer.position.best_entry is None
     assert not trainer.best_weights
 
 
@@ -64,7 +64,27 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(patience: int 
     trainer = trainer_of(Scripted(losses), 8, patience=patience)
     trainer.run()
     assert len(trainer.position.history) == epochs
-    assert trainer.position.best_epoch == min(range(epochs), key=lambda i: losses[i]) + 1
+    assert trainer.position.best_entry == min(range(epochs), key=lambda i: losses[i]) + 1
+
+
+@pytest.mark.parametrize(
+    ("every", "steps"), [(1, [1, 2, 3, 4, 5, 6]), (2, [2, 3, 5, 6]), (3, [3, 6]), (9, [3, 6]), (None, [3, 6])]
+)
+def test_validations_come_within_an_epoch_and_at_its_end(every: int | None, steps: list[int]) -> None:
+    losses = [3.0, 2.0, 1.0, 1.5, 1.6, 1.7][: len(steps)]
+    trainer = trainer_of(Scripted(losses), 2, eval_every=every)
+    trainer.run()
+    history = trainer.position.history
+    assert [entry["step"] for entry in history] == steps
+    assert [entry["epoch"] for entry in history] == [1 + (step > 3) for step in steps]
+    assert sum(entry["train"]["samples"] for entry in history) == 24
+    assert trainer.position.best_entry == losses.index(min(losses)) + 1
+
+
+def test_patience_ends_within_an_epoch_too() -> None:
+    trainer = trainer_of(Scripted([1.0, 2.0, 3.0]), 2, eval_every=1, patience=1)
+    trainer.run()
+    assert [entry["step"] for entry in trainer.position.history] == [1, 2]
 
 
 def test_training_losses_are_means_over_the_samples_really_seen() -> None:
