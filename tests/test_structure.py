@@ -20,7 +20,7 @@ LAYERS = [
     {"device", "seeding"},
     {"data", "models"},
     {"training", "plots", "tasks"},
-    {"commands", "cli", "__main__"},
+    {"commands", "cli", "api", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}

@@ -1,6 +1,8 @@
 """The options of `dlnotes evaluate`."""
 
+import shlex
 from dataclasses import dataclass
+from glob import escape, glob
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -10,13 +12,22 @@ from dlnotes_cli.configs.option import DATA, MODEL, OUTPUT, REQUIRED, Config, op
 from dlnotes_cli.configs.parse import whole_numbers
 
 
+def _model_paths(incomplete: str) -> list[str]:
+    """Runs and model files that begin so, and the runs of `runs/`; names that a shell must quote are left to it."""
+    patterns = (f"{escape(incomplete)}*", "runs/*")
+    found = {path for pattern in patterns for path in glob(pattern)}  # noqa: PTH207  # words stay as they were typed
+    models = [path for path in found if Path(path, "model.safetensors").is_file() or path.endswith("model.safetensors")]
+    return sorted(path for path in models if shlex.quote(path) == path)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelArgument(Config):
     """The model that a command uses."""
 
     model: Path = option(
-        REQUIRED, "A model file, or the folder of the run that made it.", group=MODEL, is_argument=True, metavar="MODEL"
-    )
+        REQUIRED, "A model file, or the folder of the run that made it.", group=MODEL, is_argument=True,
+        metavar="MODEL", complete=_model_paths,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -217,3 +217,18 @@ class TrainingRunOptions(RunOptions, LearningOptions):
 @dataclass(frozen=True, kw_only=True)
 class ClassifierConfig(VoiceOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, DataOptions):
     """What every command has that trains a classifier."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureClassifierConfig(ClassifierConfig):
+    """What every command has that trains a classifier of pictures alone."""
+
+    data: str = option(
+        "digits",
+        f"A named set ({', '.join(NAMED_SETS)}) or a folder of class folders.",
+        group=DATA,
+        metavar="NAME|FOLDER",
+        complete=lambda: list(NAMED_SETS),
+    )
+    target: str | None = None  # of tables
+    categorical: tuple[str, ...] = ()

@@ -62,7 +62,7 @@ class Option:
     parse: Callable[[str], Any] | None = None
     metavar: str | None = None
     shown_default: str | None = None
-    complete: Callable[[], list[str]] | None = None
+    complete: Callable[..., list[str]] | None = None  # all words, or those that begin as its `incomplete` does
     is_argument: bool = False
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dlnotes_cli.configs.groups import ClassifierConfig
+from dlnotes_cli.configs.groups import PictureClassifierConfig
 from dlnotes_cli.configs.option import MODEL, OUTPUT, Config, option
 
 Arch = Literal["fast", "large", "notes-cnn", "resnet"]
@@ -45,7 +45,7 @@ class CnnOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCnnConfig(ClassifierConfig, CnnOptions):
+class TrainCnnConfig(PictureClassifierConfig, CnnOptions):
     """Every option of `train-cnn`."""
 
     command: ClassVar[str] = "train-cnn"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dlnotes_cli.configs.groups import NAMED_SETS, ClassifierConfig
+from dlnotes_cli.configs.groups import PictureClassifierConfig
 from dlnotes_cli.configs.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
 from dlnotes_cli.configs.parse import whole_numbers
 
@@ -102,17 +102,11 @@ class TransferOptions(BackboneOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig(ClassifierConfig, TransferOptions):
+class TransferConfig(PictureClassifierConfig, TransferOptions):
     """Every option of `transfer`; some of those that classifiers share mean something else here, or nothing."""
 
     command: ClassVar[str] = "transfer"
 
-    data: str = option(
-        "digits", f"A named set ({', '.join(NAMED_SETS)}) or a folder of class folders.", group=DATA,
-        metavar="NAME|FOLDER", complete=lambda: list(NAMED_SETS),
-    )  # fmt: skip
-    target: str | None = None  # of tables, which no backbone reads
-    categorical: tuple[str, ...] = ()
     color: Literal["gray", "rgb"] | None = None  # always colour
     normalize: Literal["standard", "unit", "symmetric"] | None = None  # by the weights
     size: int | None = option(

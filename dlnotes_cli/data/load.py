@@ -101,12 +101,9 @@ def load_named_pixels(options: DataOptions, wanted: PictureFormat) -> NDArray[np
 
 
 def check_pictures(options: DataOptions, reader: str) -> None:
-    """Refuse tables, and options about them, for a network that reads pictures. Raises InputError."""
+    """Refuse a table for a network that reads pictures. Raises InputError."""
     if kind_of(options.data) == "table":
         raise InputError("--data", f"{options.data} is a table, and {reader} needs pictures", "use train-mlp")
-    for name in ("target", "categorical"):
-        if getattr(options, name):
-            raise InputError(f"--{name}", f"is about tables, and {reader} needs pictures", "drop it, or use train-mlp")
 
 
 def has_test_part(options: DataOptions) -> bool:

@@ -1,0 +1,87 @@
+"""Completion in bash and zsh: commands, options, and the words that options take."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+CASES = [
+    ("tr", ["train-mlp", "train-cnn", "transfer"]),
+    ("char-rnn s", ["sample", "score"]),
+    ("train-cnn --pat", ["--patience"]),
+    ("train-cnn --data fa", ["fashion-mnist"]),
+    ("train-mlp --optimizer ad", ["adam", "adamw"]),
+    ("data info cifar1", ["cifar10", "cifar100"]),
+    ("filter --kernel sobel", ["sobel", "sobel-x", "sobel-y"]),
+    ("transfer --backbone densenet1", ["densenet121", "densenet161", "densenet169"]),
+    ("style-transfer --backbone vgg", ["vgg16", "vgg19"]),
+    ("predict ru", ["runs/digits"]),
+    ("char-rnn sample runs/digits/", ["runs/digits/model.safetensors"]),
+    ("predict no-such", []),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a run, a folder that is none, and a run whose name a shell would have to quote."""
+    for name in ("runs/digits", "runs/empty", "runs/a b"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("runs/digits/model.safetensors", "runs/digits/last.safetensors", "runs/a b/model.safetensors"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def output(command: list[str], folder: Path, **environment: str) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT | environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize(("words", "expected"), CASES, ids=[words for words, _ in CASES])
+def test_bash_offers_what_begins_so(words: str, expected: list[str], folder: Path) -> None:
+    script = f"""
+        eval "$(dlnotes --show-completion)"
+        COMP_WORDS=(dlnotes {words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+        _dlnotes_completion dlnotes
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    assert sorted(output(["bash", "-c", script], folder).split()) == sorted(expected)
+
+
+@pytest.mark.parametrize(("words", "expected"), CASES, ids=[words for words, _ in CASES])
+def test_zsh_is_told_what_begins_so(words: str, expected: list[str], folder: Path) -> None:
+    told = output(["dlnotes"], folder, _DLNOTES_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=f"dlnotes {words}")
+    assert sorted(re.findall(r'"([^"]+)"(?::"[^"]*"|\n|\))', told)) == sorted(expected)
+    assert "[dim]" not in told
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_takes_the_script_and_the_answer(folder: Path) -> None:
+    script = """
+        autoload -U compinit; compinit -u -D
+        eval "$(dlnotes --show-completion)"
+        _arguments() { print -r -- "$@" }
+        words=(dlnotes filter --kernel sobel) CURRENT=4
+        _dlnotes_completion
+    """
+    assert "sobel-x" in output(["zsh", "-f", "-c", script], folder)
+
+
+def test_completion_loads_nothing_heavy() -> None:
+    at_the_end = "import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules))"
+    told = output(
+        [sys.executable, "-c", f"{at_the_end}; from dlnotes_cli.cli import main; main([])"],
+        Path.cwd(),
+        _DLNOTES_COMPLETE="complete_bash",
+        COMP_WORDS="dlnotes transfer --backbone res",
+        COMP_CWORD="3",
+    )
+    assert "resnet18" in told
+    assert not {"torch", "torchvision", "numpy", "PIL"} & set(told.partition("LOADED")[2].split())
