@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/digits
 SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: run test test-full lint types bench weights clean
+.PHONY: run test test-full lint types bench reference overview weights clean
 
 run: .venv/installed
 	$(BIN)/dlnotes train-mlp --out $(OUT) --overwrite
@@ -22,8 +22,24 @@ lint: .venv/developed
 types: .venv/developed
 	$(BIN)/mypy
 
+# Every figure of the README; the paths are those of data that is not in the package: make bench TEXT=book.txt
 bench: .venv/developed
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/conv_shape.py
+	$(BIN)/python benchmarks/filter.py
+	$(BIN)/python benchmarks/mlp.py
+	$(if $(CIFAR10),$(BIN)/python benchmarks/cnn.py --data $(CIFAR10),@echo "cnn.py: give CIFAR10=FOLDER")
+	$(if $(and $(PETS),$(WEIGHTS)),$(BIN)/python benchmarks/transfer.py --data $(PETS) --weights $(WEIGHTS),\
+		@echo "transfer.py: give PETS=FOLDER WEIGHTS=squeezenet1_0.pth")
+	$(if $(and $(IMAGES),$(WEIGHTS)),$(BIN)/python benchmarks/style.py --images $(IMAGES) --weights $(WEIGHTS),\
+		@echo "style.py: give IMAGES=FOLDER WEIGHTS=squeezenet1_0.pth")
+	$(if $(TEXT),$(BIN)/python benchmarks/char_rnn.py --text $(TEXT),@echo "char_rnn.py: give TEXT=FILE")
+
+# What is made by the program and kept: command reference, picture of the README, feature network.
+reference: .venv/developed
+	$(BIN)/python tools/write_reference.py
+
+overview: .venv/developed
+	$(BIN)/python tools/draw_overview.py
 
 weights: .venv/installed
 	$(BIN)/python tools/train_small.py $(DATA)

@@ -1,52 +1,89 @@
-"""What the documents show runs as it stands: README blocks, examples, and the examples of each command's help."""
+"""What the documents show is true: blocks, examples and help run as they stand, and show what is shown of them."""
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from builders import Command
+from test_structure import commands
+
+from dlnotes_cli import cli
+from dlnotes_cli.commands import binding
 
 ROOT = Path(__file__).parent.parent
+README, COURSE = ((ROOT / name).read_text() for name in ("README.md", "examples/course.md"))
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in {".sh", ".py"})
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+OF_THE_SHELL = re.compile(r"[|><$`;&]|\w=")  # what only a shell understands
 
 
-def run(command: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+class Block(NamedTuple):
+    """Code that a document shows, and the output that it shows for it."""
+
+    language: str
+    code: str
+    shown: str
 
 
-def test_every_block_of_the_readme_runs_in_order(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"^```(sh|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 4
-    for language, code in blocks:
-        done = run(["sh", "-eu", "-c", code] if language == "sh" else [sys.executable, "-c", code], tmp_path)
-        assert done.returncode == 0, f"{code}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+def blocks(text: str) -> Iterator[Block]:
+    found = re.finditer(r"^```(sh|python)\n(.*?)^```\n(?:\n```\n(.*?)^```)?", text, re.MULTILINE | re.DOTALL)
+    yield from (Block(match[1], match[2], match[3] or "") for match in found)
 
 
-def test_the_readme_shows_the_real_form_of_the_result(tmp_path: Path) -> None:
-    shown = re.search(r"^```\n(part .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert shown is not None
-    done = run(["dlnotes", "train-mlp", "--epochs", "1", "--out", "runs/digits"], tmp_path)
-    plain = [re.sub(r"[\d.,]+", "#", line).split() for line in (shown[1], done.stdout)[0].splitlines()]
-    assert plain == [re.sub(r"[\d.,]+", "#", line).split() for line in done.stdout.splitlines()]
+def run(program: list[str], folder: Path) -> str:
+    done = subprocess.run(program, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{program}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def is_plain(line: str) -> bool:
+    """Whether a line is one command of ours and nothing that a shell would have to read."""
+    unquoted = re.sub(r"\"[^\"$`]*\"|'[^']*'", "", line)
+    return line.startswith("dlnotes ") and not OF_THE_SHELL.search(unquoted)
+
+
+def form(output: str) -> list[list[str]]:
+    """Output without its numbers and the width of its columns, which differ from machine to machine."""
+    return [re.sub(r"[\d.,]+", "#", line).split() for line in output.strip().splitlines()]
+
+
+def test_every_block_of_the_readme_runs_in_order_and_gives_what_is_shown(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = list(blocks(README))
+    assert len(found) >= 10
+    for block in found:
+        if "jq " in block.code and shutil.which("jq") is None:
+            continue
+        if block.language == "python":
+            output = run([sys.executable, "-c", block.code], tmp_path)
+        elif all(map(is_plain, block.code.strip().splitlines())):
+            outcomes = [dlnotes(*shlex.split(line, comments=True)[1:]) for line in block.code.strip().splitlines()]
+            assert all(outcome.code == 0 for outcome in outcomes), (block.code, outcomes)
+            output = "".join(outcome.out for outcome in outcomes)
+        else:
+            output = run(["sh", "-eu", "-c", block.code], tmp_path)
+        if block.shown:
+            assert form(output) == form(block.shown), block.code
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_runs_and_says_what_to_look_at(example: Path, tmp_path: Path) -> None:
     assert "Look at: " in example.read_text()
     program = ["sh"] if example.suffix == ".sh" else [sys.executable]
-    done = run([*program, str(example), str(tmp_path / "out")], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+    assert run([*program, str(example), str(tmp_path / "out")], tmp_path)
 
 
 def help_examples() -> list[str]:
-    from test_structure import commands
-
     return [
         example.strip()
         for command in commands().values()
@@ -54,9 +91,64 @@ def help_examples() -> list[str]:
     ]
 
 
-def test_the_examples_of_every_help_run_as_they_stand(tmp_path: Path) -> None:
-    first = "dlnotes train-mlp --out runs/digits --epochs 2"
-    for example in [first, *help_examples()]:
-        done = run(["sh", "-c", example], tmp_path)
-        assert done.returncode == 0, f"{example}\n{done.stderr}"
-        assert done.stdout, example
+def test_the_examples_of_every_help_run_as_they_stand(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for example in ["dlnotes train-mlp --out runs/digits --epochs 2", *help_examples()]:
+        if is_plain(example):
+            outcome = dlnotes(*shlex.split(example)[1:])
+            assert outcome.code == 0, f"{example}\n{outcome.err}"
+            assert outcome.out, example
+        else:
+            assert run(["sh", "-c", example], tmp_path), example
+
+
+def lines_of_commands() -> list[str]:
+    """Commands that documents show for files of the reader's own: indented in the README, inline in the course."""
+    indented = [
+        line for line in README.splitlines() if line.startswith("    dlnotes ") and "dlnotes: error" not in line
+    ]
+    return [line.strip() for line in indented] + re.findall(r"`(dlnotes [^`]+)`", COURSE)
+
+
+class ParsedError(Exception):
+    """A command line was understood."""
+
+
+@pytest.mark.parametrize("line", lines_of_commands())
+def test_commands_for_own_files_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = binding._config
+
+    def parsed(*words: object) -> None:
+        raise ParsedError(make(*words))  # type: ignore[arg-type]  # the words that it takes
+
+    monkeypatch.setattr(binding, "_config", parsed)
+    words = shlex.split(re.sub(r" [<>] \S+", "", line), comments=True)[1:]
+    with pytest.raises(ParsedError):
+        cli.build(words[0])(words, standalone_mode=False)
+
+
+def test_the_course_has_every_lesson_and_names_no_command_that_is_not_there() -> None:
+    assert re.findall(r"^## Lessons? ([\d and]+)", COURSE, re.MULTILINE) == ["2", "3", "4", "5", "6", "7", "8 and 9"]
+    to_come = {"perceptron", "descend", "series", "cell", "visualize", "export"}
+    assert set(re.findall(r"to come: `([\w-]+)`", COURSE)) == to_come
+    assert not to_come & {name.split()[0] for name in commands()}
+
+
+def test_the_reference_is_what_the_program_says() -> None:
+    assert run([sys.executable, "tools/write_reference.py", "--check"], ROOT)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_tree_of_the_readme_is_true() -> None:
+    told = set(re.findall(r"^\| `([\w/]+)/` \|", README, re.MULTILINE))
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    folders = {path.split("/")[0] for path in listed if "/" in path and not path.startswith(".")} - {"dlnotes_cli"}
+    parts = [path.split("/") for path in listed if path.startswith("dlnotes_cli/")]
+    assert told == folders | {f"dlnotes_cli/{part[1]}" for part in parts if len(part) > 2}

@@ -1,0 +1,64 @@
+"""The fields that the README names are those of the documents that `--json` prints."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import Command
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+TABLES = README[README.index("### The JSON of each command") : README.index("### Where data is looked for")]
+COMMANDS = {
+    "predict": "{digits} {digits}/predictions.png",
+    "evaluate": "{digits}",
+    "char-rnn sample": "{text} --length 3",
+    "char-rnn score": "{text} {text}/config.json --on-unknown skip",
+    "filter": "--out {folder}/edges.png",
+    "style-transfer": "--size 64 --steps 1 --scales 1 --out {folder}/painted.png",
+    "conv-shape": "--input 3x8x8 'Conv2d(3, 4, 3)'",
+    "data list": "",
+    "data info": "digits",
+}
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from dlnotes_cli.cli import main
+
+    out = tmp_path_factory.mktemp("text") / "run"
+    words = ["--hidden", "4", "--embed", "2", "--max-steps", "1", "--sample", "0", "--val-split", "0.001"]
+    assert main(["char-rnn", "train", *words, "--out", str(out), "-q"]) == 0
+    return out
+
+
+def told(command: str) -> dict[str, set[str]]:
+    """The fields that a row of the README names, each with the names inside it."""
+    row = re.search(rf"^\| `{command}` \| (.*) \|$", TABLES, re.MULTILINE)
+    assert row is not None, command
+    fields = re.findall(r"`(\w+)`(?: \(([^)]*)\))?", row[1])
+    return {name: set(re.findall(r"`(\w+)`", inside)) for name, inside in fields}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_document_has_the_fields_that_are_named(
+    command: str, digits_run: Path, text_run: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    words = COMMANDS[command].format(digits=digits_run, text=text_run, folder=tmp_path)
+    outcome = dlnotes(*command.split(), *shlex.split(words), "--json")
+    assert outcome.code == 0, outcome.err
+    document: dict[str, Any] = json.loads(outcome.out)
+    assert (document.pop("schema_version"), document.pop("command")) == (1, command)
+    named = told(command)
+    assert set(document) == set(named)
+    for name, inside in named.items():
+        if inside and document[name] and isinstance(document[name], list):
+            assert set(document[name][0]) <= inside, name
+
+
+def test_a_training_run_has_the_fields_that_are_named(digits_run: Path, text_run: Path) -> None:
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]*)\|", TABLES, re.MULTILINE))))
+    for run in (digits_run, text_run):
+        assert set(json.loads((run / "result.json").read_text())) <= named | {"schema_version", "command"}
