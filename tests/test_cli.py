@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders import Command, small_training
+from test_structure import commands
 
 from dlnotes_cli import __version__, cli
 from dlnotes_cli.tasks import train_mlp
@@ -22,6 +23,17 @@ def test_version_and_help(dlnotes: Command) -> None:
         assert all(name in outcome.out for name in ("Train", "Use", "Inspect", "train-mlp", "evaluate", "doctor"))
         assert outcome.err == ""
     assert "list" in dlnotes("data").out
+
+
+@pytest.mark.parametrize("name", ["", "data", "data cache", "char-rnn", *commands()])
+def test_no_help_is_wider_than_80_columns_or_breaks_an_example(
+    name: str, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.rstrip() for line in dlnotes(*name.split(), "--help").out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    examples = re.findall(r"\[bold\](\$ .*?)\[/bold\]", getattr(commands().get(name), "help", ""))
+    assert {f" {example}" for example in examples} <= set(lines)
 
 
 def test_help_fits_80_columns_and_shows_groups_and_defaults(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ TRAIN_EXAMPLES = (
 )
 SAMPLE_EXAMPLES = (
     'dlnotes char-rnn sample runs/help --prime "The " --length 100',
-    "dlnotes char-rnn sample runs/help --count 3 --length 20 --temperature 0.8 --json",
+    "dlnotes char-rnn sample runs/help --count 3 --length 20 --json",
 )
 SCORE_EXAMPLES = (
-    "dlnotes char-rnn score runs/help runs/help/config.json --on-unknown skip",
-    "dlnotes char-rnn score runs/help runs/help/config.json --on-unknown skip --lines --json",
+    "dlnotes char-rnn score runs/help runs/help/config.json",
+    "dlnotes char-rnn score runs/help runs/help/config.json --lines --json",
 )
 _RULE = "-" * 15
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "dlnotes filter --kernel sobel-x --out edges.png",
-    'dlnotes filter --patch "120 140 120; 225 220 205; 255 250 230" --kernel high-pass --edges crop',
+    'dlnotes filter --patch "1 2 3; 4 9 6; 7 8 9" --kernel high-pass --edges crop',
 )
 
 

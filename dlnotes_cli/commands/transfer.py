@@ -8,7 +8,7 @@ from dlnotes_cli.commands.training import show_training
 from dlnotes_cli.configs.transfer import TransferConfig
 
 EXAMPLES = (
-    "dlnotes transfer --backbone squeezenet1_1 --weights none --limit 100 --size 64",
+    "dlnotes transfer --weights none --limit 100 --size 32",
     "dlnotes transfer --list",
 )
 
