@@ -17,7 +17,7 @@ import typer
 
 from dlnotes_cli import __version__, output
 from dlnotes_cli.commands.plain import PlainGroup
-from dlnotes_cli.errors import DlnotesError, ExitCode, InputError, UnfinishedError
+from dlnotes_cli.errors import DlnotesError, ExitCode, InputError, UnfinishedError, reason
 
 COMMANDS = {  # in the order of the help, each with its module
     "train-mlp": "train_mlp",
@@ -102,7 +102,7 @@ def _lose_stdout(error: OSError) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
     if isinstance(error, BrokenPipeError):
         return ExitCode.DONE
-    what = f"cannot be written ({(error.strerror or 'error').lower()})"
+    what = f"cannot be written ({reason(error)})"
     return _fail(UnfinishedError("stdout", what, "free space, or send it elsewhere"))
 
 
@@ -145,7 +145,7 @@ def _fail(error: DlnotesError) -> int:
 def _crash(error: Exception) -> int:
     """End with what no part of the program foresaw: a bug, but for a few failures that can come from anywhere."""
     if isinstance(error, OSError) and error.errno in _OUT_OF_REACH and error.filename:
-        return _fail(InputError(error.filename, (error.strerror or "").lower(), "check the path"))
+        return _fail(InputError(error.filename, reason(error), "check the path"))
     if _is_out_of_memory(error):
         fix = "use a smaller network (--hidden, --width), --batch-size, --size or --limit"
         return _fail(UnfinishedError("memory", "not enough for this work", fix))

@@ -151,7 +151,7 @@ def describe() -> dict[str, Any]:
     import torch
 
     capabilities = torch.cpu.get_capabilities()
-    cpu = torch.device("cpu")
+    auto = choose_device("auto")
     return {
         "devices": present_devices(),
         "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -160,5 +160,5 @@ def describe() -> dict[str, Any]:
         "bf16": {kind: has_bf16(torch.device(kind)) for kind in present_devices()},
         "amx": bool(capabilities.get("amx_bf16")),
         "cores": available_cores(),
-        "auto": {"device": str(choose_device("auto")), "precision": "bf16" if has_bf16(cpu) else "fp32"},
+        "auto": {"device": str(auto), "precision": "bf16" if has_bf16(auto) else "fp32"},
     }

@@ -55,6 +55,20 @@ class StoppedError(DlnotesError):
         self.exit_code = exit_code
 
 
+def reason(error: OSError) -> str:
+    """What the system says of a failure, in small letters.
+
+    >>> reason(PermissionError(13, "Permission denied"))
+    'permission denied'
+    """
+    return (error.strerror or type(error).__name__).lower()
+
+
+def unreadable(where: object, error: OSError, fix: str = "check the path") -> InputError:
+    """Build the error for a file that cannot be read."""
+    return InputError(where, f"cannot be read ({reason(error)})", fix)
+
+
 def unknown_choice(where: object, value: str, choices: Iterable[str], kind: str = "value", see: str = "") -> InputError:
     """Build the error for a name outside a closed set, offering the nearest valid one, and all or where to `see` them.
 

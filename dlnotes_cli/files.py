@@ -10,11 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from dlnotes_cli.errors import InputError, UnfinishedError
+from dlnotes_cli.errors import InputError, UnfinishedError, reason
 
 TEMPORARY_PREFIX = ".dlnotes-"
 _SHOWN_OF_NAME = 32  # characters of a file's name in that of its temporary, whose length is limited too
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def user_path(word: str | Path) -> Path:
+    """The path that a word stands for, with `~` replaced where there is such a home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(word).expanduser()
+    return Path(word)
 
 
 @contextlib.contextmanager
@@ -127,7 +134,7 @@ def check_writable_folder(option: str, folder: Path) -> None:
         with tempfile.TemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder):
             pass
     except OSError as error:
-        raise InputError(option, f"cannot write in {folder} ({_reason(error)})", "choose a writable folder") from error
+        raise InputError(option, f"cannot write in {folder} ({reason(error)})", "choose a writable folder") from error
 
 
 def make_folder(option: str, folder: Path) -> None:
@@ -135,7 +142,7 @@ def make_folder(option: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(option, f"cannot make {folder} ({_reason(error)})", "choose a writable folder") from error
+        raise InputError(option, f"cannot make {folder} ({reason(error)})", "choose a writable folder") from error
 
 
 def remove_empty_folder(folder: Path) -> None:
@@ -151,14 +158,10 @@ def write_failed(path: Path, needed: int, error: OSError) -> UnfinishedError:
             free = shutil.disk_usage(path.parent).free
             what = f"disk full: {needed:,} bytes needed, {free:,} free"
             return UnfinishedError(path, what, "free space, then run again")
-    return UnfinishedError(path, f"cannot write ({_reason(error)})", "mend the folder, then run again")
+    return UnfinishedError(path, f"cannot write ({reason(error)})", "mend the folder, then run again")
 
 
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()

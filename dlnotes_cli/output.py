@@ -45,10 +45,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c) - _ESCAPED_BYTE * (c in _BYTES):02x}" for c in text)
 
 
-def document(command: str, fields: dict[str, Any], stream: TextIO | None = None) -> None:
+def document(command: str, fields: dict[str, Any]) -> None:
     """Print the one JSON document of a command; nan and inf become null."""
-    line_ = json.dumps(finite({"schema_version": SCHEMA_VERSION, "command": command, **fields}), indent=2)
-    print(line_, file=stream or sys.stdout)
+    print(json.dumps(finite({"schema_version": SCHEMA_VERSION, "command": command, **fields}), indent=2))
 
 
 def json_line(fields: dict[str, Any]) -> None:

@@ -140,6 +140,18 @@ def test_the_reference_is_what_the_program_says() -> None:
     assert run([sys.executable, "tools/write_reference.py", "--check"], ROOT)
 
 
+def test_every_command_can_be_called_from_python() -> None:
+    from dlnotes_cli import api
+    from dlnotes_cli.configs.option import Config
+
+    def below(kind: type) -> set[type]:
+        return {kind, *(one for child in kind.__subclasses__() for one in below(child))}
+
+    named = {kind.__name__ for kind in below(Config) if "command" in vars(kind)}
+    assert {name for name in named if not name.startswith("_")} <= set(api.__all__)
+    assert len(named) >= len(commands())
+
+
 def test_links_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):

@@ -11,6 +11,7 @@ from dlnotes_cli import output
 from dlnotes_cli.commands.plain import PlainCommand
 from dlnotes_cli.configs.option import REQUIRED, Config, Option, choices_of, flag, hints_of, options_of
 from dlnotes_cli.errors import InputError
+from dlnotes_cli.files import user_path
 
 Run = Callable[[Any], None]
 ARGUMENTS = "Arguments"  # the panel above those of the options
@@ -28,6 +29,7 @@ def add_command(app: typer.Typer, run: Run, *, panel: str, examples: Sequence[st
         given = {key: value for key, value in values.items() if value not in (None, [])}
         config = _config(config_type, given)
         output.configure(quiet=getattr(config, "quiet", False), verbose=getattr(config, "verbose", False))
+        output.detail(f"options  {_told(config)}")
         run(config)
 
     parameters = [_parameter(config_type, key, described) for key, described in options_of(config_type).items()]
@@ -94,6 +96,12 @@ def _parameter(config_type: type[Config], key: str, described: Option) -> inspec
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+def _told(config: Config) -> str:
+    """The options in force that are not left open."""
+    given = {name: value for name, value in config.as_json().items() if value not in (None, False, [])}
+    return ", ".join(f"{name} {value}" for name, value in given.items())
+
+
 def _described(described: Option, choices: Sequence[str], default: Any) -> str:
     """The help of an option, its choices and default at the end."""
     text = described.help
@@ -128,7 +136,7 @@ def _number(text: str) -> float:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    return user_path(text)
 
 
 _PARSERS: dict[type, Callable[[str], Any]] = {int: _whole_number, float: _number, Path: _path}

@@ -1,7 +1,5 @@
 """`dlnotes char-rnn train`, `dlnotes char-rnn sample` and `dlnotes char-rnn score`."""
 
-import json
-
 import typer
 
 from dlnotes_cli import output
@@ -33,7 +31,7 @@ def train(config: CharRnnTrainConfig) -> None:
 
     fields = train_char_rnn(config).fields
     if config.json:
-        output.raw(json.dumps(fields, indent=2) + "\n")
+        output.document(config.command, fields)
         return
     validation, timing = fields["validation"], fields["timing"]
     rows = [

@@ -43,20 +43,13 @@ def conv_shape(config: ConvShapeConfig) -> None:
     """
     from dlnotes_cli.tasks.conv_shape import conv_shape as task
 
-    answer = task(config)
-    _show(answer, config)
-    for remark in answer.remarks:
-        output.note(f"dlnotes: note: {remark}")
+    show_shapes(task(config), config)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    add_command(app, conv_shape, panel="Calculate", examples=EXAMPLES)
-
-
-def _show(answer: "ShapeAnswer", config: ConvShapeConfig) -> None:
+def show_shapes(answer: "ShapeAnswer", config: ConvShapeConfig, command: str = ConvShapeConfig.command) -> None:
+    """Print an answer as it was asked for, and what is to be remarked on stderr."""
     if config.json:
-        output.document(config.command, answer.fields)
+        output.document(command, answer.fields)
     elif config.field is not None:
         output.line(_bare(_field(answer.fields, config.field)))
     elif config.csv:
@@ -64,6 +57,13 @@ def _show(answer: "ShapeAnswer", config: ConvShapeConfig) -> None:
     else:
         for line in (*_stack_lines(answer.fields), *answer.lines):
             output.line(line)
+    for remark in answer.remarks:
+        output.note(f"dlnotes: note: {remark}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    add_command(app, conv_shape, panel="Calculate", examples=EXAMPLES)
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:

@@ -1,6 +1,5 @@
 """`dlnotes predict`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -43,7 +42,7 @@ def predict(config: PredictConfig) -> None:
         if config.csv == "-":
             output.raw(text)
         else:
-            files.write_text(Path(config.csv).expanduser(), text)
+            files.write_text(files.user_path(config.csv), text)
     _show(config, predictions, str(predictor.model.path))
 
 

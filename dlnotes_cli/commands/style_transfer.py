@@ -1,6 +1,5 @@
 """`dlnotes style-transfer`."""
 
-import math
 from typing import Any
 
 import typer
@@ -23,7 +22,6 @@ def style_transfer(config: StyleTransferConfig) -> None:
     """
     from dlnotes_cli.tasks.style_network import layer_names
     from dlnotes_cli.tasks.style_transfer import style_transfer as task
-    from dlnotes_cli.tasks.style_transfer import warn_of_defaults
 
     if config.list_layers:
         names = layer_names(config)
@@ -33,7 +31,6 @@ def style_transfer(config: StyleTransferConfig) -> None:
             for name in names:
                 output.line(name)
         return
-    warn_of_defaults(config)
     fields = task(config).fields
     if config.json:
         output.document(config.command, fields)
@@ -55,7 +52,7 @@ def style_transfer(config: StyleTransferConfig) -> None:
 def _best(scale: dict[str, Any]) -> int:
     """The look with the lowest loss; its picture is the one that is kept."""
     totals = scale["losses"]["total"]
-    return min((i for i, total in enumerate(totals) if math.isfinite(total)), key=totals.__getitem__)
+    return min((i for i, total in enumerate(totals) if total is not None), key=totals.__getitem__)
 
 
 def register(app: typer.Typer) -> None:

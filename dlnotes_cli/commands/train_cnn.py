@@ -3,7 +3,7 @@
 import typer
 
 from dlnotes_cli.commands.binding import add_command
-from dlnotes_cli.commands.conv_shape import conv_shape
+from dlnotes_cli.commands.conv_shape import show_shapes
 from dlnotes_cli.commands.training import show_training
 from dlnotes_cli.configs.train_cnn import TrainCnnConfig
 
@@ -15,12 +15,15 @@ EXAMPLES = (
 
 def train_cnn(config: TrainCnnConfig) -> None:
     """Train a convolutional network on pictures."""
-    from dlnotes_cli.tasks.train_cnn import network_of
-    from dlnotes_cli.tasks.train_cnn import train_cnn as task
-
     if config.print:
-        conv_shape(network_of(config))
+        from dlnotes_cli.tasks.conv_shape import conv_shape
+        from dlnotes_cli.tasks.train_cnn import network_of
+
+        asked = network_of(config)
+        show_shapes(conv_shape(asked), asked, config.command)
     else:
+        from dlnotes_cli.tasks.train_cnn import train_cnn as task
+
         show_training(task(config), config)
 
 

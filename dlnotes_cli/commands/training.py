@@ -1,6 +1,5 @@
 """How the result of a training command is shown."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli import output
@@ -15,7 +14,7 @@ def show_training(result: "TrainingResult", config: ClassifierConfig) -> None:
     """Print a training result, as a table and paths or as JSON, then hold the gate."""
     fields = result.fields
     if config.json:
-        output.raw(json.dumps(fields, indent=2) + "\n")
+        output.document(config.command, fields)
     else:
         parts = [(name, fields[name]) for name in ("train", "validation", "test") if fields[name] is not None]
         rows = [(name, f"{p['samples']:,}", f"{p['loss']:.4f}", f"{p['accuracy']:.4f}") for name, p in parts]

@@ -8,7 +8,7 @@ from dlnotes_cli.configs.common import VoiceOptions
 from dlnotes_cli.configs.groups import (
     AUGMENT_HELP,
     NAMED_SETS,
-    FindDataOptions,
+    DataRootOptions,
     PictureShapeOptions,
     SourceOptions,
 )
@@ -17,7 +17,7 @@ from dlnotes_cli.files import check_png
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataListConfig(VoiceOptions, FindDataOptions):
+class DataListConfig(VoiceOptions, DataRootOptions):
     """Every option of `data list`."""
 
     command: ClassVar[str] = "data list"

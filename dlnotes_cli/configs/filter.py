@@ -121,13 +121,7 @@ class FilterConfig(VoiceOptions, ReadImagesOptions):
     def __post_init__(self) -> None:
         """Check each option, then that they go together."""
         super().__post_init__()
-        if self.patch is None:
-            for option_, given in {"--stride": self.stride, "--relu": self.relu, "--pool": self.pool}.items():
-                if given:
-                    raise InputError(option_, "goes with --patch", "add --patch, or leave it out")
-        elif self.paths or self.out or self.sheet:
-            given_ = "PATH" if self.paths else "--out" if self.out else "--sheet"
-            raise InputError("--patch", f"prints its answer, and does not go with {given_}", "give one of them")
+        self._check_patch()
         if self.spectrum and self.sheet is None:
             raise InputError("--spectrum", "is drawn on the sheet", "add --sheet sheet.png")
         if self.sheet is not None:
@@ -135,13 +129,31 @@ class FilterConfig(VoiceOptions, ReadImagesOptions):
         if self.json and self.out == "-":
             raise InputError("--json", "and --out - both print to stdout", "give one of them")
 
+    def _check_patch(self) -> None:
+        """Refuse what is about numbers without them, and what is about pictures with them."""
+        if self.patch is None:
+            of_numbers = {"--stride": self.stride, "--relu": self.relu, "--pool": self.pool}
+            option_ = next((name for name, given in of_numbers.items() if given), None)
+            if option_:
+                raise InputError(option_, "goes with --patch", "add --patch, or leave it out")
+            return
+        of_pictures = {
+            "PATH": self.paths, "--out": self.out, "--sheet": self.sheet, "--format": self.format,
+            "--color": self.color, "--recursive": self.recursive, "--device": self.device not in {"cpu", "auto"},
+        }  # fmt: skip
+        option_ = next((name for name, given in of_pictures.items() if given), None)
+        if option_:
+            what = f"filters numbers and prints its answer, and does not go with {option_}"
+            raise InputError("--patch", what, "give one of them")
+
     def parsed_kernels(self) -> "tuple[list[Kernel], list[Kernel]]":
         """The kernels of `--kernel`, and those of `--then`. Raises InputError for one that is wrong."""
         from dlnotes_cli.kernels.parser import parse_kernels  # not when any other command starts
 
-        first = self.kernel or (USUAL_KERNEL,)
+        first = [("--kernel", word) for word in self.kernel or (USUAL_KERNEL,)]
+        then = [("--then", word) for word in self.then]
         size = None if self.pool else self.size
-        found = parse_kernels([*first, *self.then], size=size, sigma=self.sigma)
+        found = parse_kernels([*first, *then], size=size, sigma=self.sigma)
         return found[: len(first)], found[len(first) :]
 
     @property

@@ -30,10 +30,16 @@ class DeviceOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FindDataOptions(Config):
+class DataRootOptions(Config):
     """Where data is looked for."""
 
     data_root: Path | None = option(None, "A folder that holds named sets.", group=DATA)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindDataOptions(DataRootOptions):
+    """Where data is looked for, and whether it may be downloaded."""
+
     offline: bool = option(False, "Never download.", group=DATA, names=("--offline",))
 
 

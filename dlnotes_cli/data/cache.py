@@ -25,7 +25,7 @@ from dlnotes_cli import files, output
 from dlnotes_cli.data.decode import DECODER, Header
 from dlnotes_cli.data.listing import Listing
 from dlnotes_cli.data.named import cache_folder
-from dlnotes_cli.errors import UnfinishedError
+from dlnotes_cli.errors import UnfinishedError, reason
 
 _INDEX = "index.json"
 _SAMPLES = "samples-"  # and a random end: a new file never takes the name of one that is in use
@@ -74,7 +74,7 @@ class Index:
 
     @classmethod
     def from_json(cls, text: str) -> "Index":
-        """Rebuild an index; raises KeyError, TypeError, ValueError or LookupError where `text` is none of ours."""
+        """Rebuild an index; raises TypeError, ValueError or LookupError where `text` is none of ours."""
         stored = json.loads(text)
         if stored.pop("decoder") != DECODER:
             raise ValueError("decoded by another version")
@@ -112,7 +112,7 @@ class Entry:
         try:
             index = Index.from_json(path.read_text())
             self._check_samples(index)
-        except (OSError, AttributeError, KeyError, TypeError, ValueError, LookupError) as error:
+        except (OSError, AttributeError, TypeError, ValueError, LookupError) as error:
             if path.exists():
                 output.detail(f"cache  {self.path} cannot be used ({error})")
             return None
@@ -135,8 +135,7 @@ class Entry:
                 self.path.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(self.path, os.O_RDONLY)
             except OSError as error:
-                reason = (error.strerror or "").lower()
-                raise UnfinishedError(self.path, f"cannot be made ({reason})", _ELSEWHERE) from error
+                raise UnfinishedError(self.path, f"cannot be made ({reason(error)})", _ELSEWHERE) from error
             try:
                 self._is_locked = self._lock(descriptor)
                 if self._is_still(descriptor):
@@ -175,8 +174,9 @@ class Entry:
                 try:
                     files.remove(path)
                 except OSError as error:
-                    reason = (error.strerror or "").lower()
-                    raise UnfinishedError(path, f"cannot be deleted ({reason})", "check its permissions") from error
+                    raise UnfinishedError(
+                        path, f"cannot be deleted ({reason(error)})", "check its permissions"
+                    ) from error
         return freed
 
     def bytes(self) -> int:

@@ -1,15 +1,13 @@
 """A data set in memory: one array of samples, one of labels, and which samples each part holds."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from dlnotes_cli.data.formats import SampleFormat
-
-Part = Literal["all", "train", "val", "test"]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dlnotes_cli.data.formats import PictureShape
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.errors import DlnotesError, InputError
+from dlnotes_cli.errors import DlnotesError, InputError, unreadable
 
 DECODER = f"2 with Pillow {PIL.__version__}"  # another gives other pixels: raise the number with any such change
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -207,7 +207,7 @@ def _damaged(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(path, "no such file", "check the path")
     if isinstance(error, OSError) and error.strerror:  # the system's, not Pillow's
-        return InputError(path, f"cannot be read ({error.strerror.lower()})", "check the path and its permissions")
+        return unreadable(path, error, "check the path and its permissions")
     if isinstance(error, RangeError):
         return InputError(path, str(error), "scale them, or pass --skip-bad")
     what = "image is truncated" if "truncated" in str(error).lower() else f"image is damaged ({error})"

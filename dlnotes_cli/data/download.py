@@ -12,7 +12,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from dlnotes_cli import files, output
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.errors import InputError, reason
 
 _TIMEOUT_S = 15.0  # to connect, and for each silence afterwards
 _CHUNK = 1 << 16
@@ -72,8 +72,7 @@ def _prepare(folder: Path, size: int, variable: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise InputError(folder, f"cannot be made ({reason})", f"set {variable} to a writable folder") from error
+        raise InputError(folder, f"cannot be made ({reason(error)})", f"set {variable} to a writable folder") from error
     files.check_writable_folder(variable, folder)
     files.check_room(folder, size, f"free space, or set {variable} to another folder")
     for leftover in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
@@ -130,5 +129,5 @@ def _reason(error: object) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer for {_TIMEOUT_S:g} s"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return reason(error)
     return str(error) or type(error).__name__

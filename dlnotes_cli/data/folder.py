@@ -14,7 +14,7 @@ from dlnotes_cli.data.dataset import Source
 from dlnotes_cli.data.decode import Header, read_header
 from dlnotes_cli.data.formats import PictureShape, Resize
 from dlnotes_cli.data.listing import Listing
-from dlnotes_cli.data.walk import natural_order, unreadable, walk
+from dlnotes_cli.data.walk import natural_order, unlisted, walk
 from dlnotes_cli.errors import InputError
 
 __all__ = ["Listing", "choose_shape", "list_folder", "read_folder"]
@@ -113,7 +113,7 @@ def _subfolders(root: Path) -> list[str]:
             entry.name for entry in root.iterdir() if not entry.name.startswith((".", "__")) and entry.is_dir()
         )
     except OSError as error:
-        raise unreadable(error) from error
+        raise unlisted(error) from error
 
 
 def _pictures(root: Path, base: str) -> list[tuple[str, int, int, int]]:

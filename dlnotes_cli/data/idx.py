@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.errors import InputError, unreadable
 
 WHOLE_COPY = "replace it by a whole copy, or remove it"
 _GZIP = b"\x1f\x8b"
@@ -80,8 +80,7 @@ def reading(path: Path) -> Iterator[None]:
         what = "cut short" if isinstance(error, EOFError) else f"damaged ({error})"
         raise InputError(path, what, WHOLE_COPY) from error
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise InputError(path, f"cannot be read ({reason})", "check the path and its permissions") from error
+        raise unreadable(path, error, "check the path and its permissions") from error
 
 
 @contextmanager

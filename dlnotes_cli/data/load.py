@@ -13,10 +13,11 @@ from dlnotes_cli.configs.groups import NAMED_SETS, DataOptions, SourceOptions
 from dlnotes_cli.data import folder, named, table
 from dlnotes_cli.data.dataset import DataSet, Source
 from dlnotes_cli.data.formats import PictureFormat, PictureShape, SampleFormat, TableFormat
-from dlnotes_cli.data.paths import TABLES, user_path
+from dlnotes_cli.data.paths import TABLES
 from dlnotes_cli.data.pixels import Extraction, Reading
 from dlnotes_cli.data.splits import complete_parts, limited
-from dlnotes_cli.errors import InputError, unknown_choice
+from dlnotes_cli.errors import InputError, reason, unknown_choice
+from dlnotes_cli.files import user_path
 
 Kind = Literal["named", "folder", "table"]
 _CHUNK_BYTES = 1 << 23  # looked at together when a statistic is taken
@@ -30,9 +31,7 @@ def kind_of(data: str) -> Kind:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:
-        raise InputError(
-            "--data", f"{path} cannot be read ({(error.strerror or '').lower()})", "check the path"
-        ) from error
+        raise InputError("--data", f"{path} cannot be read ({reason(error)})", "check the path") from error
     if is_folder:
         return "folder"
     if is_file and path.suffix.lower() in TABLES:

@@ -77,6 +77,7 @@ def load_named(name: str, *, data_root: Path | None = None, offline: bool = Fals
     a file is damaged, or where pictures and labels do not fit together.
     """
     location = locate(name, data_root) or _download(NAMED[name], offline=offline)
+    output.detail(f"data     {name} is in {location.folder} ({location.found_in})")
     named_set = NAMED[name]
     if not named_set.files:
         return _read_digits(named_set, location)

@@ -6,21 +6,14 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from dlnotes_cli.data.walk import find_pictures
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.errors import InputError, reason, unreadable
+from dlnotes_cli.files import user_path
 
 TABLES = frozenset({".csv", ".tsv"})
 _LONGEST_LIST = 1 << 28  # bytes
-
-
-def user_path(word: str) -> Path:
-    """The path that a word stands for, with `~` replaced where there is such a home."""
-    with suppress(RuntimeError):
-        return Path(word).expanduser()
-    return Path(word)
 
 
 def is_same(one: Path, other: Path) -> bool:
@@ -53,8 +46,7 @@ def read_list(source: str) -> list[str]:
             with user_path(source).open("rb") as stream:
                 content = stream.read(_LONGEST_LIST + 1)
     except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise InputError("--files-from", f"{source} cannot be read ({reason})", "check the path") from error
+        raise InputError("--files-from", f"{source} cannot be read ({reason(error)})", "check the path") from error
     if len(content) > _LONGEST_LIST:
         raise InputError("--files-from", f"{source} is longer than {_LONGEST_LIST:,} bytes", "give a list of paths")
     lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
@@ -79,7 +71,7 @@ def _expand(word: str) -> Iterable[Path]:
     try:
         is_pattern = not path.exists() and glob.has_magic(word)
     except OSError as error:
-        raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", "check the path") from error
+        raise unreadable(path, error) from error
     if not is_pattern:
         return _files(path)
     matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # patterns may be absolute

@@ -27,7 +27,6 @@ class NamedSet:
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     counts: dict[str, int]
-    is_digits: bool = False
     urls: tuple[str, ...] = ()
     files: tuple[NamedFile, ...] = ()
     torchvision: str = ""  # where torchvision keeps IDX files below its root
@@ -65,13 +64,12 @@ _CIFAR10_SUM = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd
 _CIFAR100_SUM = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
 _TORONTO = ("https://www.cs.toronto.edu/~kriz/",)
 
-_DIGITS_SET = NamedSet(name="digits", classes=_DIGITS, shape=(1, 8, 8), counts={"all": 1797}, is_digits=True)
+_DIGITS_SET = NamedSet(name="digits", classes=_DIGITS, shape=(1, 8, 8), counts={"all": 1797})
 _MNIST = NamedSet(
     name="mnist",
     classes=_DIGITS,
     shape=(1, 28, 28),
     counts={"train": 60_000, "test": 10_000},
-    is_digits=True,
     urls=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     files=_MNIST_FILES,
     torchvision="MNIST/raw",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dlnotes_cli import output
 from dlnotes_cli.data.formats import Column, TableFormat
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.errors import InputError, unknown_choice
+from dlnotes_cli.errors import InputError, unknown_choice, unreadable
 
 _MOST_CLASSES = 1000
 _FEW_CLASSES = 20  # that a target may have in a table of any length
@@ -56,7 +56,7 @@ def read_table(path: Path) -> Table:
         what = f"byte {content[offset]:#04x} at offset {offset} is not UTF-8"
         raise InputError(path, what, "save the file as UTF-8") from None
     except OSError as error:
-        raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", "check the path") from error
+        raise unreadable(path, error) from error
     first_line = text.lstrip().partition("\n")[0]
     separator = max(_SEPARATORS, key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)

@@ -1,4 +1,4 @@
-"""Texts as tokens, one small number for a character or a byte; no text is ever a whole string."""
+"""Texts as tokens, one small number for a character or a byte; files are read in pieces and never as whole strings."""
 
 import codecs
 import hashlib
@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 
 from dlnotes_cli import output
 from dlnotes_cli.data.formats import TextFormat
-from dlnotes_cli.data.paths import check_regular, user_path
+from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.data.walk import TEXTS, walk
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.errors import InputError, unreadable
+from dlnotes_cli.files import user_path
 
 Tokens = NDArray[np.unsignedinteger]
 _CHUNK = 1 << 20  # bytes read at once
 _CODES = 0x110000  # that Unicode has
 _BYTES = 256
 _BOM = "\ufeff"
+_TEXT_FIX = "give a text file"
 _SHOWN = 8  # unknown characters that an error names
 
 
@@ -48,7 +50,7 @@ class Source:
                 while chunk := stream.read(_CHUNK):
                     yield chunk
         except OSError as error:
-            raise unreadable(self.path or self.name, error) from error
+            raise unreadable(self.path or self.name, error, _TEXT_FIX) from error
 
     def _opened(self) -> IO[bytes]:
         if self.path is None:
@@ -217,11 +219,6 @@ def code_points(source: Source, form: TextFormat, encoding: str | None) -> Itera
             return
 
 
-def unreadable(path: Path | str, error: OSError) -> InputError:
-    """What a file that cannot be read is refused with."""
-    return InputError(path, f"cannot be read ({(error.strerror or 'error').lower()})", "give a text file")
-
-
 def _utf_32(text: str) -> bytes:
     return text.encode("utf-32-le", "surrogatepass")
 
@@ -276,7 +273,7 @@ def _sources(word: str) -> list[Source]:
             return [Source(word, path)]
         found = [Path(entry.path) for entry in walk(str(path), TEXTS)]
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(path, error, _TEXT_FIX) from error
     if not found:
         raise InputError(path, f"is a folder without texts ({', '.join(sorted(TEXTS))})", "name the files themselves")
     return [Source(str(file), file) for file in found]

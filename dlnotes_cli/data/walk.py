@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.errors import InputError, unreadable
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 TEXTS = frozenset({".txt", ".text", ".md", ".rst", ".tex"})
@@ -27,7 +27,7 @@ def walk(root: str, extensions: frozenset[str] = EXTENSIONS) -> Iterator[os.DirE
                 seen = [entry for entry in entries if not entry.name.startswith(".")]
                 folders = [entry for entry in seen if entry.is_dir()]
         except OSError as error:
-            raise unreadable(error) from error
+            raise unlisted(error) from error
         below = [entry for entry in folders if not entry.is_symlink()]
         pending += [entry.path for entry in sorted(below, key=lambda entry: natural_order(entry.name), reverse=True)]
         found = [entry for entry in seen if entry.name[entry.name.rfind(".") :].lower() in extensions]
@@ -41,6 +41,6 @@ def natural_order(name: str) -> tuple[int, int, str]:
     return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
 
 
-def unreadable(error: OSError) -> InputError:
+def unlisted(error: OSError) -> InputError:
     """What to say of a folder that cannot be listed."""
-    return InputError(error.filename, f"cannot be read ({(error.strerror or '').lower()})", "check its permissions")
+    return unreadable(error.filename, error, "check its permissions")

@@ -28,11 +28,6 @@ class Kernel:
         """Height and width that hold every matrix."""
         return max(map(len, self.matrices)), max(len(matrix[0]) for matrix in self.matrices)
 
-    @property
-    def total(self) -> float:
-        """The sum of the weights."""
-        return total(self.rows)
-
 
 def total(matrix: Matrix) -> float:
     """The sum of a matrix, exactly 0 where only rounding is left of it.

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dlnotes_cli.errors import InputError, unknown_choice
+from dlnotes_cli.errors import InputError, unknown_choice, unreadable
+from dlnotes_cli.files import user_path
 from dlnotes_cli.kernels.catalogue import LARGEST_SIDE, NAMES, WITH_SIGMA, WITH_SIZE, named_kernel
 from dlnotes_cli.kernels.kernel import Kernel, Matrix
 
@@ -19,17 +20,18 @@ _COMMENT = re.compile(r"#[^\n]*")
 
 
 def parse_kernels(
-    words: Sequence[str], *, size: int | None = None, sigma: float | None = None, option: str = "--kernel"
+    given: Sequence[tuple[str, str]], *, size: int | None = None, sigma: float | None = None
 ) -> list[Kernel]:
-    """The kernels that words stand for: names, matrices, files; equal names are numbered.
+    """The kernels that words stand for, each given with its option: names, matrices, files; equal names are numbered.
 
     `size` and `sigma` shape the named kernels that have them. Raises InputError, with row and column where a matrix is
     at fault.
     """
+    words = [word for _, word in given]
     _refuse_unused("--size", size, words, WITH_SIZE)
     _refuse_unused("--sigma", sigma, words, WITH_SIGMA)
     found: list[Kernel] = []
-    for word in words:
+    for option, word in given:
         kernel = _parse_kernel(word, size, sigma, option)
         taken = {other.name for other in found}
         names = (kernel.name, *(f"{kernel.name}-{i}" for i in range(2, len(words) + 2)))
@@ -68,7 +70,7 @@ def _parse_kernel(word: str, size: int | None, sigma: float | None, option: str)
     name = word.strip().lower()
     if name in NAMES:
         return named_kernel(name, size=size, sigma=sigma)
-    path = Path(word).expanduser()
+    path = user_path(word)
     if path.suffix.lower() in _FILE_TYPES or _is_file(path):
         return Kernel(path.stem, parse_matrix(_COMMENT.sub("", _read(path)), path), f"from {path}")
     if not name or re.search(r"[;\[\n,\s]", name) or re.match("[-+.\\d\N{MINUS SIGN}]", name):
@@ -93,7 +95,7 @@ def _read(path: Path) -> str:
         with path.open("rb") as stream:
             content = stream.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(path, f"cannot be read ({(error.strerror or 'error').lower()})", "check the path") from error
+        raise unreadable(path, error) from error
     if len(content) > _MAX_BYTES:
         raise InputError(path, f"is longer than {_MAX_BYTES:,} bytes", "give a kernel")
     try:

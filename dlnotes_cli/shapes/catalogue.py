@@ -41,7 +41,7 @@ _INPLACE = "inplace=False"
 _BLOCKS = "kernel_size, dilation=1, padding=0, stride=1"
 _UPSAMPLE = "size=None, scale_factor=None, mode='nearest', align_corners=None, recompute_scale_factor=None"
 
-_ACTIVATIONS = {  # signatures; those without arguments of their own share the last entry of each line
+_ACTIVATIONS = {  # signatures
     "ELU": "alpha=1.0, inplace=False",
     "CELU": "alpha=1.0, inplace=False",
     "GELU": "approximate='none'",

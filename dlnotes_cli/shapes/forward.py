@@ -27,7 +27,7 @@ _FIX = "list the layers as they run"
 def forward_layers(reader: "Reader", methods: Mapping[str, ast.FunctionDef]) -> Iterator[Layer]:
     """Yield the layers that `forward` runs, each as `__init__` made it.
 
-    Understood are assignments and a return of calls: layers of `self`, functions such as `F.relu`, and and
+    Understood are assignments and a return of calls: layers of `self`, functions such as `F.relu`, and
     `flatten`, `view` or `reshape` to a row for each sample. Anything else raises InputError with its line, skip
     connections too.
     """

@@ -16,21 +16,13 @@ MAX_LAYERS = 10_000
 
 @dataclass(frozen=True)
 class Step:
-    """One layer and what it did; shapes are those of one sample, counts those of one sample too.
-
-    `macs` are multiply-adds without the bias, whose additions are `bias_adds`; `flops` are 2 * `macs`.
-    """
+    """One layer and what it did; shapes are those of one sample, counts those of one sample too."""
 
     layer: Layer
     input: Shape
     output: Shape
     effect: Effect
     sight: Sight
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations without the bias: a multiplication and an addition for each multiply-add."""
-        return 2 * self.effect.macs
 
     @property
     def values(self) -> int:

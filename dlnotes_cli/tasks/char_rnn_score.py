@@ -11,9 +11,9 @@ from dlnotes_cli import files, plots
 from dlnotes_cli.configs.char_rnn import CharRnnScoreConfig
 from dlnotes_cli.data.formats import TextFormat
 from dlnotes_cli.data.text import Text, decoded, encode_text, find_sources
-from dlnotes_cli.device import choose_machine
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.stopping import StopRequest
+from dlnotes_cli.tasks.evaluate import machine_for
 from dlnotes_cli.training.checkpoint import load_language_model
 from dlnotes_cli.training.language import Surprise, surprise
 
@@ -41,8 +41,7 @@ def score_texts(config: CharRnnScoreConfig) -> Scores:
     model = load_language_model(config.model)
     if model.format.unit == "bytes" and config.encoding:
         raise InputError("--encoding", "is for characters, and the model reads bytes", "drop it")
-    pays = model.card.get("precision") == "bf16"
-    machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=pays)
+    machine = machine_for(model.card, config)
     text = encode_text(find_sources(config.texts), model.format, config.encoding, on_unknown=config.on_unknown)
     text = _by_lines(text, model.format) if config.lines else text
     if not text.predicted:

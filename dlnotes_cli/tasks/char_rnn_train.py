@@ -41,6 +41,8 @@ from dlnotes_cli.training.recipe import OptimizerOptions, make_optimizer
 from dlnotes_cli.training.run_folder import RunFolder
 
 _NAME = "char_rnn"  # in the registry
+_SAMPLE_EVERY_S = 10.0
+_MOST_NAMES = 3  # texts that are named one by one
 
 
 def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
@@ -196,10 +198,6 @@ class TextRecord(RunRecord):
 
 def _recipe(config: CharRnnTrainConfig) -> dict[str, Any]:
     return NOTES_CHAR_RNN if config.recipe == "notes" else BEST_CHAR_RNN | for_long(config, LONG_CHAR_RNN)
-
-
-_SAMPLE_EVERY_S = 10.0
-_MOST_NAMES = 3  # texts that are named one by one
 
 
 def _check_options(config: CharRnnTrainConfig) -> None:

@@ -24,7 +24,7 @@ from dlnotes_cli.models.registry import build, build_empty, config_to_json
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
-from dlnotes_cli.tasks.record import Record, TrainingResult, check_gate
+from dlnotes_cli.tasks.record import ClassifierRecord, TrainingResult, check_gate
 from dlnotes_cli.tasks.training_run import TrainingRun
 from dlnotes_cli.training.batch_size import LARGEST, largest_batch, step_memory
 from dlnotes_cli.training.loop import StepOutcome
@@ -126,6 +126,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     data_s = time.monotonic() - started
     if config.batch_size == 0:
         config = replace(config, batch_size=_automatic_batch(config, architecture, dataset))
+        config = with_recipe(config, architecture.recipe(config))
     config = with_length(config, dataset.counts["train"], architecture.length)
     model_config = architecture.describe(config, dataset)
     _check_batches(config, architecture.name, model_config, dataset)
@@ -137,7 +138,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
     network = build(architecture.name, model_config)
     architecture.initialise(network, config, dataset)
     job = ClassifierJob(config, network.to(machine.device), dataset, machine, architecture.unfreeze)
-    record = Record(
+    record = ClassifierRecord(
         config,
         architecture.name,
         config_to_json(model_config),
@@ -156,7 +157,7 @@ def train_classifier(config: AnyConfig, architecture: Architecture) -> TrainingR
         return TrainingResult(run.execute(data_s, started, lambda: _conclude(job, run, record)))
 
 
-def _conclude(job: ClassifierJob, run: TrainingRun, record: Record) -> tuple[dict[str, Any], list[Path]]:
+def _conclude(job: ClassifierJob, run: TrainingRun, record: ClassifierRecord) -> tuple[dict[str, Any], list[Path]]:
     """Test the best model and draw the pictures of a run."""
     part = "test" if "test" in job.parts else "val"
     final = job.evaluate(part, run.poll)

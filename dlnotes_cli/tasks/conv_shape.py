@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.configs.conv_shape import ConvShapeConfig, shape
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.errors import InputError, unreadable
+from dlnotes_cli.files import user_path
 from dlnotes_cli.shapes.course import gram_sizes, remarks, rounding_remark
 from dlnotes_cli.shapes.layer import Layer, Shape, dims
 from dlnotes_cli.shapes.parser import parse_layers
@@ -176,7 +177,7 @@ def read_layers(words: str) -> str:
 
 def _content(name: str) -> tuple[str, str]:
     """The text of a file or of stdin, and its name in errors."""
-    source = "stdin" if name == "-" else str(Path(name).expanduser())
+    source = "stdin" if name == "-" else str(user_path(name))
     try:
         if name == "-":
             content = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""  # None where it is closed
@@ -184,7 +185,7 @@ def _content(name: str) -> tuple[str, str]:
             with Path(source).open("rb") as stream:
                 content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(source, f"cannot be read ({(error.strerror or 'error').lower()})", "check the path") from error
+        raise unreadable(source, error) from error
     if len(content) > MAX_BYTES:
         raise InputError(source, f"is longer than {MAX_BYTES:,} bytes", "give a layer list")
     try:

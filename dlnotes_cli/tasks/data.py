@@ -16,6 +16,7 @@ from dlnotes_cli.data.formats import PictureShape
 from dlnotes_cli.data.load import kind_of, pixel_statistics
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.errors import DlnotesError, InputError
+from dlnotes_cli.files import user_path
 
 _LOOKED_AT = 32  # pixels on each side to which pictures are brought for their statistics
 
@@ -67,7 +68,7 @@ def _named_info(config: DataInfoConfig) -> dict[str, Any]:
 
 
 def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
-    listing = folder.list_folder(Path(config.data).expanduser())
+    listing = folder.list_folder(user_path(config.data))
     shape, limit = PictureShape(3, _LOOKED_AT, _LOOKED_AT, "squash"), config.max_pixels
 
     def measure(path: Path) -> tuple[Header, NDArray[np.uint8]]:
@@ -100,7 +101,7 @@ def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
 
 
 def _table_info(config: DataInfoConfig) -> dict[str, Any]:
-    cells = table.read_table(Path(config.data).expanduser())
+    cells = table.read_table(user_path(config.data))
     return {"kind": "table", "rows": len(cells.rows), "columns": table.describe_columns(cells)}
 
 

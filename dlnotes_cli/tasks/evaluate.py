@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli import files, output
 from dlnotes_cli.configs.evaluate import EvaluateConfig
+from dlnotes_cli.configs.groups import DeviceOptions
 from dlnotes_cli.data.batches import Part, Scaler, parts_on
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_for_model
@@ -82,7 +84,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     """
     _check_outputs(config)
     model = load_classifier(config.model)
-    machine = machine_for(model, config.device, config.precision, config.threads)
+    machine = machine_for(model.card, config)
     network = model.network.to(machine.device)
     if config.tta:
         network = with_views(network, model.format, model.classes)
@@ -103,20 +105,20 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
         str(model.path), data, split, model.classes, outcome, machine, dataset.bad_files, pictures, config.tta
     )
     if config.csv not in {None, "-"}:
-        files.write_text(Path(str(config.csv)).expanduser(), result.as_csv())
+        files.write_text(files.user_path(str(config.csv)), result.as_csv())
     return result
 
 
-def machine_for(model: TrainedModel, device: str, precision: str, threads: int | None) -> Machine:
+def machine_for(card: Mapping[str, Any], options: DeviceOptions) -> Machine:
     """Where a trained model runs: in the precision of its training, so that the same samples give the same answers."""
-    return choose_machine(device, precision, threads, bf16_pays=model.card.get("precision") == "bf16")
+    return choose_machine(options.device, options.precision, options.threads, bf16_pays=card.get("precision") == "bf16")
 
 
 def _check_outputs(config: EvaluateConfig) -> None:
     if config.csv == "-" and config.json:
         raise InputError("--csv", "- and --json both print to stdout", "give --csv a file name")
     if config.csv not in {None, "-"}:
-        path = Path(str(config.csv)).expanduser()
+        path = files.user_path(str(config.csv))
         files.check_output_file("--csv", path, overwrite=config.overwrite, made=config.out)
     if config.out is not None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)

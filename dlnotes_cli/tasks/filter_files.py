@@ -9,11 +9,11 @@ from pathlib import Path
 
 from dlnotes_cli import files
 from dlnotes_cli.configs.filter import FilterConfig
-from dlnotes_cli.data.paths import user_path
 from dlnotes_cli.data.photographs import photograph
 from dlnotes_cli.data.picture import FORMATS
 from dlnotes_cli.data.walk import EXTENSIONS, find_pictures
 from dlnotes_cli.errors import InputError
+from dlnotes_cli.files import user_path
 
 _USUAL_PATTERN = "{name}-{kernel}"
 _MOST_BYTES = 2**31  # of a picture on stdin

@@ -59,10 +59,10 @@ class Predictor:
     def __init__(self, config: PredictConfig) -> None:
         """Check everything that can be checked. Raises InputError for a bad model file, output or list of paths."""
         if config.csv not in {None, "-"}:
-            files.check_output_file("--csv", Path(str(config.csv)).expanduser(), overwrite=config.overwrite)
+            files.check_output_file("--csv", files.user_path(str(config.csv)), overwrite=config.overwrite)
         self._config = config
         self.model: TrainedModel = load_classifier(config.model)
-        self.machine: Machine = machine_for(self.model, config.device, config.precision, config.threads)
+        self.machine: Machine = machine_for(self.model.card, config)
         self._network = self.model.network.to(self.machine.device)
         if config.tta:
             self._network = with_views(self._network, self.model.format, self.model.classes)

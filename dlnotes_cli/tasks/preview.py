@@ -16,9 +16,9 @@ from dlnotes_cli.data.augment_words import Operation, is_flippable, parse_augmen
 from dlnotes_cli.data.decode import decode_picture
 from dlnotes_cli.data.load import kind_of
 from dlnotes_cli.data.mix import Mixer
-from dlnotes_cli.data.paths import user_path
 from dlnotes_cli.data.splits import limited
 from dlnotes_cli.errors import InputError
+from dlnotes_cli.files import user_path
 
 
 @dataclass(frozen=True)

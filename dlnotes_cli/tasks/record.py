@@ -92,7 +92,7 @@ class RunRecord(ABC):
         }
 
 
-class Record(RunRecord):
+class ClassifierRecord(RunRecord):
     """What is written down of a classifier's run."""
 
     def __init__(

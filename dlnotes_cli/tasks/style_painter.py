@@ -154,7 +154,7 @@ class Painter:
                 "size": list(size),
                 "steps": painting.steps,
                 "seconds": round(progress.scale_s, 3),
-                "losses": {part: [look[i] for look in painting.losses] for i, part in enumerate(_PARTS)},
+                "losses": output.finite({part: [look[i] for look in painting.losses] for i, part in enumerate(_PARTS)}),
             }
         )
         self._best, self._painting = painting.best, None

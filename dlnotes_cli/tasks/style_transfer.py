@@ -14,12 +14,13 @@ from dlnotes_cli import files, output, plots
 from dlnotes_cli.configs.parse import words as split_words
 from dlnotes_cli.configs.recipes import BEST_PAINTING, BEST_SMALL_PAINTING, NOTES_PAINTING, PAINTING_RATES, with_recipe
 from dlnotes_cli.configs.style_transfer import StyleTransferConfig
-from dlnotes_cli.data.paths import is_same, user_path
+from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.photographs import drawing, photograph
 from dlnotes_cli.data.picture import FORMATS, Picture, read_picture
 from dlnotes_cli.data.walk import find_pictures
 from dlnotes_cli.device import choose_machine
 from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
+from dlnotes_cli.files import user_path
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.style_memory import affordable
 from dlnotes_cli.tasks.style_network import Viewer, load_viewer
@@ -27,6 +28,7 @@ from dlnotes_cli.tasks.style_painter import Job, Painter, state_file
 from dlnotes_cli.tasks.style_pictures import Canvas, check_size, read_canvas, resized, with_longer
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+_INITS = {"content", "noise"}  # what `--init` says beside a file
 _DRAWN = 512  # pixels on the longer side of our own drawing
 _REPORTED = (  # what it takes to paint the same again
     "recipe", "size", "scales", "steps", "optimizer", "lr", "tv", "pooling", "style_scale", "preserve_color", "init",
@@ -56,12 +58,13 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     UnfinishedError where the loss stops being a number and StoppedError after a signal, with the picture so far saved.
     """
     started = time.monotonic()
+    _note_defaults(config)
     _check_options(config)
     best = BEST_SMALL_PAINTING if config.backbone == "small" else BEST_PAINTING
     config = with_recipe(config, NOTES_PAINTING if config.recipe == "notes" else best, PAINTING_RATES)
     contents = _plan(config, _contents(config))
     styles = _styles(config)
-    start = None if config.init in {"content", "noise"} else read_canvas(user_path(config.init), config.max_pixels)
+    start = None if config.init in _INITS else read_canvas(user_path(config.init), config.max_pixels)
     machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=True)
     viewer = load_viewer(config, machine)
     sizes = [_size(config, viewer, content, styles) for content in contents]
@@ -183,11 +186,16 @@ def _size(
 def _styles(config: StyleTransferConfig) -> list[tuple[Canvas, float]]:
     if not config.style:
         return [(Canvas("drawing", Picture(drawing(_DRAWN * 3 // 4, _DRAWN))), 1.0)]
+    return [(read_canvas(path, config.max_pixels), weight) for path, weight in _style_files(config)]
+
+
+def _style_files(config: StyleTransferConfig) -> list[tuple[Path, float]]:
+    """The files of `--style` with their weights."""
     words = [part for word in config.style for part in ([word] if user_path(word).exists() else split_words(word))]
-    return [_weighted_style(config, word) for word in words]
+    return [_weighted(word) for word in words]
 
 
-def _weighted_style(config: StyleTransferConfig, word: str) -> tuple[Canvas, float]:
+def _weighted(word: str) -> tuple[Path, float]:
     name, colon, weight = word.rpartition(":")
     try:
         value = float(weight)
@@ -199,7 +207,7 @@ def _weighted_style(config: StyleTransferConfig, word: str) -> tuple[Canvas, flo
         raise InputError("--style", f"'{word}' is no FILE:WEIGHT", "give a file, and a weight behind a colon")
     if not 0 < value < float("inf"):
         raise InputError("--style", f"{weight} is no weight of {name}", "give a number above 0")
-    return read_canvas(user_path(name), config.max_pixels), value
+    return user_path(name), value
 
 
 def _plan(config: StyleTransferConfig, contents: Sequence[tuple[Path | None, tuple[int, int]]]) -> list[_Content]:
@@ -220,9 +228,9 @@ def _plan(config: StyleTransferConfig, contents: Sequence[tuple[Path | None, tup
 
 
 def _check_outputs(config: StyleTransferConfig, paths: Sequence[Path], folder: Path | None) -> None:
-    inputs = [
-        user_path(word.rpartition(":")[0] or word) for word in (config.content, *config.style, config.init) if word
-    ]
+    inputs = [path for path, _ in _style_files(config)]
+    inputs += [user_path(config.content)] if config.content else []
+    inputs += [] if config.init in _INITS else [user_path(config.init)]
     for path in paths:
         if path.suffix.lower() not in _ENDINGS:
             raise InputError("--out", f"'{path.suffix}' cannot be written", f"use {', '.join(_ENDINGS)}, or a folder")
@@ -264,7 +272,7 @@ def _sheet(
     return plots.side_by_side(reduced, columns=None if len(shown) == per_row else per_row)
 
 
-def warn_of_defaults(config: StyleTransferConfig) -> None:
+def _note_defaults(config: StyleTransferConfig) -> None:
     """Say what stands in for pictures that were not named."""
     if config.content is None:
         output.note("content  china.jpg, a photograph of scikit-learn's")

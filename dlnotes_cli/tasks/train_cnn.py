@@ -52,9 +52,9 @@ def train_cnn(config: TrainCnnConfig) -> TrainingResult:
 
 def network_of(config: TrainCnnConfig) -> ConvShapeConfig:
     """The network that `train_cnn` would train, as a question to `conv_shape`."""
-    config = with_recipe(_checked(config), _recipe(config))
-    described = _network(config, *picture_form(config))
-    return ConvShapeConfig(layers=(described.layers,), input=described.shape, json=config.json, verbose=config.verbose)
+    config = _checked(config)
+    described = _network(with_recipe(config, _recipe(config)), *picture_form(config))
+    return ConvShapeConfig(layers=(described.layers,), input=described.shape, json=config.json)
 
 
 def _checked(config: TrainCnnConfig) -> TrainCnnConfig:

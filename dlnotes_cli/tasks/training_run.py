@@ -84,24 +84,21 @@ class TrainingRun:
         files.check_room(self.folder.path, 2 * self._state_bytes())
         if not self.folder.is_resumed:
             self._save_state()
-            files.write_json(
-                self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()}
-            )
+            self.folder.write_options(self.config)
             self.folder.clear_results()
             return None
         path, device = self.folder.file(run_folder.LAST), self._record.machine.device
         restore_state(path, self.trainer, device, self._check_same_data)
         if self.trainer.is_finished and self._is_complete():
             epochs = self.trainer.position.epoch - 1
-            output.note(f"{self.folder.path} is already trained for {epochs} epochs; raise --epochs to go on")
+            more = "--patience ended it" if self.trainer.is_out_of_patience else "raise --epochs to go on"
+            output.note(f"{self.folder.path} is already trained for {epochs} epochs; {more}")
             return self.folder.result()
-        files.write_json(self.folder.file(run_folder.CONFIG), {"command": self.config.command, **self.config.as_json()})
+        self.folder.write_options(self.config)
         return None
 
     def _check_same_data(self, card: dict[str, Any]) -> None:
-        if card["data"]["fingerprint"] != self._record.fingerprint:
-            what = f"{self._record.data_name} has changed since {self.folder.path} was begun"
-            raise InputError("--resume", what, "restore the data, or start a new run in another --out")
+        self.folder.check_same_data(card, self._record.data_name, self._record.fingerprint)
 
     def _save(self, trainer: Trainer) -> None:
         """Write the best model, if it is a new one, then where the run stands."""

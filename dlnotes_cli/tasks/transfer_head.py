@@ -19,14 +19,14 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.decode import decode_picture
 from dlnotes_cli.data.load import load_named_pixels, load_view
 from dlnotes_cli.device import Machine, choose_device
-from dlnotes_cli.errors import InputError, StoppedError, UnfinishedError
+from dlnotes_cli.errors import StoppedError, UnfinishedError
 from dlnotes_cli.models.backbones import Transferred
 from dlnotes_cli.models.registry import config_to_json
 from dlnotes_cli.stopping import StopRequest
 from dlnotes_cli.tasks.features import View, draw_map, export_features, extraction_of
 from dlnotes_cli.tasks.head_search import HeadSearch, Solved, evaluate_head
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
-from dlnotes_cli.tasks.record import Record, TrainingResult, timing_fields
+from dlnotes_cli.tasks.record import ClassifierRecord, TrainingResult, timing_fields
 from dlnotes_cli.tasks.transfer_plan import Plan, warn_of_few
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
@@ -82,15 +82,15 @@ def train_head(plan: Plan) -> TrainingResult:
 def _check_unchanged(folder: RunFolder, dataset: DataSet) -> None:
     """Refuse to go on with a run whose data is another now."""
     model = folder.file(run_folder.MODEL)
-    if folder.is_resumed and model.exists() and read_tensors(model)[1]["data"]["fingerprint"] != dataset.fingerprint:
-        what = f"{dataset.name} has changed since {folder.path} was begun"
-        raise InputError("--resume", what, "restore the data, or start a new run in another --out")
+    if folder.is_resumed and model.exists():
+        folder.check_same_data(read_tensors(model)[1], dataset.name, dataset.fingerprint)
 
 
 def _write_options(folder: RunFolder, config: TransferConfig) -> None:
     """Say what the run is, and that it has no results yet."""
-    files.write_json(folder.file(run_folder.CONFIG), {"command": config.command, **config.as_json()})
+    folder.write_options(config)
     folder.clear_results()
+    files.remove(folder.file(run_folder.LAST))  # of another kind of run
 
 
 def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], started: float) -> TrainingResult:
@@ -98,7 +98,7 @@ def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], st
     plan, solved, dataset, network = trained.plan, trained.solved, trained.dataset, trained.network
     config, tested = plan.config, time.monotonic()
     description = config_to_json(plan.describe(len(dataset.classes)))
-    record = Record(config, "backbone", description, dataset, trained.machine, network, plan.details(network))
+    record = ClassifierRecord(config, "backbone", description, dataset, trained.machine, network, plan.details(network))
     _write_options(folder, config)
     record.announce()
     chosen = solved.history[solved.best - 1]

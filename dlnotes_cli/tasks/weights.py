@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dlnotes_cli import output
 from dlnotes_cli.data.download import fetch
-from dlnotes_cli.data.paths import user_path
 from dlnotes_cli.errors import InputError, unknown_choice
+from dlnotes_cli.files import user_path
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import Published
 from dlnotes_cli.training.foreign import file_sha256, read_weights
@@ -42,7 +42,9 @@ def find_weights(backbone: str, word: str, *, offline: bool, seed: int) -> Weigh
         return Weights("none", known[0], None, f"seed{seed}")
     by_name = {"default": known[0]} | {weights.name: weights for weights in known}
     if word in by_name:
-        return _published(by_name[word], offline=offline)
+        found = _published(by_name[word], offline=offline)
+        output.detail(f"weights  {found.file}")
+        return found
     path = user_path(word)
     if path.is_dir():
         raise InputError("--weights", f"{path} is a folder", "give the file")

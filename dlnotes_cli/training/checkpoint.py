@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dlnotes_cli import files
 from dlnotes_cli.data.formats import SampleFormat, TextFormat, format_from_json, text_format_from_json
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.errors import InputError, unreadable
 from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_empty
 
 FORMAT_VERSION = 1
@@ -70,7 +70,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
             content = stream.read()
     except OSError as error:
         fix = "give a model.safetensors file"
-        raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", fix) from error
+        raise unreadable(path, error, fix) from error
     _check_sum(path, content, str(card.get(_SUM_FIELD, "")))
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)

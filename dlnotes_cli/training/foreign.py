@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.errors import InputError, unreadable
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which trainers keep the weights among other things
 _PYTORCH = (b"PK\x03\x04", b"\x80", b"c")  # how zipped files, older ones, and pickles without a version begin
@@ -31,9 +31,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except OSError as error:
-        raise InputError(
-            path, f"cannot be read ({(error.strerror or str(error)).lower()})", "check the path"
-        ) from error
+        raise unreadable(path, error) from error
     for name, tensor in found.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.is_quantized:
             raise InputError(path, f"tensor {name} is of a kind that no network here has", _OTHER_FILE)
@@ -51,7 +49,7 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(path, f"cannot be read ({(error.strerror or '').lower()})", "check the path") from error
+        raise unreadable(path, error) from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

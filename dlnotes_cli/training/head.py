@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.backbones import build_head, first_linear
-from dlnotes_cli.training.recipe import balanced_weights, split_parameters
+from dlnotes_cli.training.recipe import balanced_weights, penalised
 
 WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for features of deviation 1
 _LEAST_DEVIATION = 1e-6  # of a feature, as a part of the largest: below it there is nothing but rounding
@@ -79,7 +79,7 @@ def fit_path(
             done += 1
             head.zero_grad()
             loss = F.cross_entropy(head(x), labels, class_weights, label_smoothing=options.label_smoothing)
-            loss = loss + weight_decay / 2 * sum(weights.square().sum() for weights in split_parameters(head)[0])
+            loss = loss + weight_decay / 2 * sum(weights.square().sum() for weights in penalised(head))
             loss.backward()
             best.note(float(loss.detach()), head)
             return loss

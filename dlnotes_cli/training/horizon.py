@@ -13,9 +13,9 @@ class Horizon:
     budget the total stays unknown until the schedule must know it; it is then chosen from the time used so far.
     """
 
-    def __init__(self, schedule: Schedule, limit: int | None, budget_s: float | None, total: int | None = None) -> None:
+    def __init__(self, schedule: Schedule, limit: int | None, budget_s: float | None) -> None:
         self._schedule, self._limit, self._budget_s = schedule, limit, budget_s
-        self.total = limit if budget_s is None else total
+        self.total = limit if budget_s is None else None
 
     @property
     def limits(self) -> list[float | None]:

@@ -155,7 +155,7 @@ class Trainer:
     @property
     def is_finished(self) -> bool:
         """Whether there is nothing left to train: the horizon or the end of patience is reached, and validated."""
-        return self._is_validated and (self._is_at_end or self._is_patience_out)
+        return self._is_validated and (self._is_at_end or self.is_out_of_patience)
 
     @property
     def _is_validated(self) -> bool:
@@ -172,14 +172,15 @@ class Trainer:
     @property
     def is_annealed(self) -> bool:
         """Whether the schedule ran to its end; a machine that slowed down may have cut a time budget short."""
-        return self.horizon.total is None or self.position.step >= self.horizon.total or self._is_patience_out
+        return self.horizon.total is None or self.position.step >= self.horizon.total or self.is_out_of_patience
 
     @property
     def _is_at_end(self) -> bool:
         return self.horizon.is_reached(self.position.step, self.position.elapsed_s)
 
     @property
-    def _is_patience_out(self) -> bool:
+    def is_out_of_patience(self) -> bool:
+        """Whether validations have become no better for as long as `patience` allows."""
         patience, position = self._options.patience, self.position
         return patience is not None and len(position.history) - (position.best_entry or 0) >= patience
 

@@ -49,10 +49,9 @@ def make_optimizer(
     return torch.optim.AdamW(groups, lr=options.lr, betas=_ADAMW_BETAS, fused=True)
 
 
-def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The weights that penalties act on (two or more dimensions), and the rest."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+def penalised(network: nn.Module) -> list[nn.Parameter]:
+    """The weights that penalties act on: those of two or more dimensions that are trained."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad and parameter.ndim > 1]
 
 
 class Objective:
@@ -62,7 +61,7 @@ class Objective:
         self, network: nn.Module, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None, l1: float = 0.0
     ) -> None:
         self._smoothing, self._weights, self._l1 = label_smoothing, class_weights, l1
-        self._penalised = split_parameters(network)[0] if l1 else []
+        self._penalised = penalised(network) if l1 else []
 
     def __call__(self, logits: Tensor, batch: "Mixed") -> tuple[Tensor, Tensor]:
         """(objective, plain cross-entropy): a scalar to differentiate, and the mean loss in nats that is reported.

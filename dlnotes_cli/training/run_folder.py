@@ -31,7 +31,7 @@ def resumed_config(config_type: type[AnyRun], given: Mapping[str, Any]) -> AnyRu
 
     Raises InputError where the folder holds no run of this command, or a given option differs from the run's.
     """
-    folder = Path(given["resume"]).expanduser()
+    folder = files.user_path(given["resume"])
     stored = _stored_config(folder, config_type.command)
     run = config_type.from_json({name: value for name, value in stored.items() if name not in _VOICE})
     for name, value in given.items():
@@ -56,6 +56,7 @@ class RunFolder:
         self._made: list[Path] = []
         self.path = options.resume or options.out or Path("runs")
         if self.is_resumed:
+            _check_same_options(self.path, options)
             files.check_writable_folder("--resume", self.path)
         elif options.out is None:
             files.check_writable_folder("--out", self.path if self.path.exists() else Path())
@@ -85,6 +86,16 @@ class RunFolder:
         """The path of one of the run's files."""
         return self.path / name
 
+    def write_options(self, options: RunOptions) -> None:
+        """Write config.json: the command and every option in force."""
+        files.write_json(self.file(CONFIG), {"command": options.command, **options.as_json()})
+
+    def check_same_data(self, card: Mapping[str, Any], name: str, fingerprint: str) -> None:
+        """Refuse to go on where a card of the run has another sum over the data. Raises InputError."""
+        if card["data"]["fingerprint"] != fingerprint:
+            what = f"{name} has changed since {self.path} was begun"
+            raise InputError("--resume", what, "restore the data, or start a new run in another --out")
+
     def clear_results(self) -> None:
         """Delete what an earlier run left here, and nothing else; its state and options are replaced already."""
         for name in (RESULT, METRICS, MODEL, *PICTURES):
@@ -99,6 +110,15 @@ class RunFolder:
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Write metrics.jsonl: a line per epoch."""
         files.write_text(self.file(METRICS), "".join(json.dumps(entry) + "\n" for entry in history))
+
+
+def _check_same_options(folder: Path, options: RunOptions) -> None:
+    """Refuse options that are not those of the run, as a caller may give who did not ask `resumed_config`."""
+    stored, given = _stored_config(folder, options.command), options.as_json()
+    for name in sorted((stored.keys() & given.keys()) - _MAY_DIFFER):
+        if stored[name] != given[name]:
+            what = f"{name} is {_shown(given[name])}, but {_shown(stored[name])} in the run"
+            raise InputError("--resume", what, "take the options from resumed_config")
 
 
 def _stored_config(folder: Path, command: str) -> dict[str, Any]:

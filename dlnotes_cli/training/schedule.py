@@ -1,4 +1,4 @@
-"""Learning rate over time, and how many steps a time budget buys.
+"""Learning rate over time.
 
 Every schedule is a function of (step, total steps) whose first part does not depend on the total. A time budget can
 therefore choose the total late, from the speed that was measured until then, and the same number of steps given as

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dlnotes_cli.data.paths import expand_paths, read_list, user_path
+from dlnotes_cli.data.paths import expand_paths, read_list
 from dlnotes_cli.errors import InputError
+from dlnotes_cli.files import user_path
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.errors import InputError
+from dlnotes_cli.kernels.kernel import Kernel
 from dlnotes_cli.kernels.parser import parse_channels, parse_kernels, parse_matrix
 
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
@@ -15,6 +16,10 @@ NUMBERS = st.floats(-1e6, 1e6)
 MATRICES = st.integers(1, 5).flatmap(
     lambda width: st.lists(st.lists(NUMBERS, min_size=width, max_size=width), min_size=1, max_size=5)
 )
+
+
+def kernels_of(*words: str, size: int | None = None, sigma: float | None = None) -> list[Kernel]:
+    return parse_kernels([("--kernel", word) for word in words], size=size, sigma=sigma)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +36,7 @@ MATRICES = st.integers(1, 5).flatmap(
 )
 def test_ways_to_write_a_matrix(text: str) -> None:
     assert parse_matrix(text, "--kernel") == SOBEL
-    assert parse_kernels([text])[0].rows == SOBEL
+    assert kernels_of(text)[0].rows == SOBEL
 
 
 @given(MATRICES)
@@ -55,7 +60,7 @@ def test_what_is_written_is_read(rows: list[list[float]]) -> None:
 )
 def test_files(name: str, content: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content, newline="")
-    (kernel,) = parse_kernels([str(tmp_path / name)])
+    (kernel,) = kernels_of(str(tmp_path / name))
     assert (kernel.name, kernel.rows) == (Path(name).stem, SOBEL)
 
 
@@ -89,36 +94,36 @@ def test_a_wrong_matrix_is_told_by_row_and_column(text: str, says: str, tmp_path
         parse_matrix(text, "--kernel")
     assert str(inline.value).startswith(f"--kernel: {says}")
     with pytest.raises(InputError) as file:
-        parse_kernels([str(tmp_path / "k.txt")])
+        kernels_of(str(tmp_path / "k.txt"))
     assert str(file.value).startswith(f"{tmp_path / 'k.txt'}: {says}")
 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "k.csv").write_bytes(b"\xff\xfe1")
     with pytest.raises(InputError, match=r"k\.csv: not UTF-8 text; give"):
-        parse_kernels([str(tmp_path / "k.csv")])
+        kernels_of(str(tmp_path / "k.csv"))
     with pytest.raises(InputError, match=r"gone\.json: cannot be read \(no such file"):
-        parse_kernels([str(tmp_path / "gone.json")])
+        kernels_of(str(tmp_path / "gone.json"))
 
 
 def test_names_are_told_apart_and_may_be_of_any_case() -> None:
-    names = [kernel.name for kernel in parse_kernels(["1", "2", "Sobel-X", "sobel-x", "3"])]
+    names = [kernel.name for kernel in kernels_of("1", "2", "Sobel-X", "sobel-x", "3")]
     assert names == ["custom", "custom-2", "sobel-x", "sobel-x-2", "custom-3"]
 
 
 @pytest.mark.parametrize("word", ["sobelx", "sobel_x", "edge"])
 def test_an_unknown_name_offers_the_nearest(word: str) -> None:
     with pytest.raises(InputError, match=f"--kernel: unknown kernel '{word}'; .*choose from box, emboss"):
-        parse_kernels([word])
+        kernels_of(word)
 
 
 def test_size_and_sigma_shape_those_that_have_them() -> None:
-    box, sobel = parse_kernels(["box", "sobel-x"], size=5)
+    box, sobel = kernels_of("box", "sobel-x", size=5)
     assert (box.size, sobel.size) == ((5, 5), (3, 3))
     with pytest.raises(InputError, match=r"--size: goes with none of the kernels; leave it out, or use box, gaussian"):
-        parse_kernels(["sobel-x"], size=5)
+        kernels_of("sobel-x", size=5)
     with pytest.raises(InputError, match=r"--sigma: goes with none of the kernels; leave it out, or use gaussian"):
-        parse_kernels(["box"], sigma=2.0)
+        kernels_of("box", sigma=2.0)
 
 
 def test_channels() -> None:

@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from dlnotes_cli.data.mix import Mixed
-from dlnotes_cli.training.recipe import Objective, OptimizerOptions, balanced_weights, make_optimizer, split_parameters
+from dlnotes_cli.training.recipe import Objective, OptimizerOptions, balanced_weights, make_optimizer, penalised
 
 Array = NDArray[np.float64]
 
@@ -48,9 +48,7 @@ def test_optimisers_agree_with_their_formulas(name: str, decay: float) -> None:
 
 def test_only_weight_matrices_decay() -> None:
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
-    decayed, free = split_parameters(network)
-    assert [p.ndim for p in decayed] == [2, 2]
-    assert [p.ndim for p in free] == [1, 1, 1, 1]
+    assert [p.ndim for p in penalised(network)] == [2, 2]
     groups = make_optimizer(network, OptimizerOptions("adamw", 0.1, 0.9, 0.5)).param_groups
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
 
