@@ -19,24 +19,26 @@ TARGET = Path(__file__).parent.parent / "docs" / "overview.png"
 DLNOTES = [sys.executable, "-m", "dlnotes_cli"]
 PANELS = {  # the command that is shown, and the picture that it wrote
     "dlnotes train-cnn": "runs/digits/curves.png",
-    "dlnotes predict, evaluate": "runs/digits/predictions.png",
-    "dlnotes filter --kernel gradient --sheet edges.png": "edges.png",
-    "dlnotes style-transfer --content coast.png --out painted.png": "both.png",
+    "dlnotes style-transfer --content coast.png": "both.png",
+    "dlnotes filter coast.png --kernel gradient --sheet edges.png": "edges.png",
     "dlnotes char-rnn score runs/text note.txt --heat heat.png": "heat.png",
-    "dlnotes data preview digits --augment rotate:25,erase:0.6": "sheet.png",
+    "dlnotes evaluate runs/digits --out shown": "runs/digits/predictions.png",
+    "dlnotes data preview --augment rotate:25,erase:0.6": "sheet.png",
 }
+ROWS = (1.5, 0.9, 2.1)  # their heights
 COMMANDS = (
     "train-cnn --epochs 20 --out runs/digits",
     "filter coast.png --kernel gradient --sheet edges.png",
     "style-transfer --content coast.png --size 360 --out painted.png",
     "char-rnn train --time-budget 40s --out runs/text",
     "char-rnn score runs/text note.txt --heat heat.png",
-    "data preview digits --augment rotate:25,erase:0.6 --out sheet.png",
+    "data preview digits --augment rotate:25,erase:0.6 --samples 5 --variants 6 --out sheet.png",
 )
 NOTE = (
-    "The statements in the body of the function are executed in the order in which they\n"
-    "are given, and an expression such as a list or a tuple may be used as a value.\n"
-) * 2
+    "The statements in the body of the function are executed in the order in\n"
+    "which they are given, and an expression such as a list or a tuple may be\n"
+    "used as a value. Nobody expected the lighthouse at the end of the sentence.\n"
+)
 WIDTH, HEIGHT, SCALE = 360, 240, 3
 
 
@@ -79,8 +81,10 @@ def main() -> None:
         both.paste(coast(), (0, 0))
         both.paste(painted.resize((WIDTH, HEIGHT)), (WIDTH, 0))
         both.save(folder / "both.png")
-        figure = Figure(figsize=(12, 10.5), layout="constrained", facecolor="white")
-        for axes, (command, path) in zip(figure.subplots(3, 2).flat, PANELS.items(), strict=True):
+        figure = Figure(figsize=(12, 8.6), layout="constrained", facecolor="white")
+        for axes, (command, path) in zip(
+            figure.subplots(len(ROWS), 2, height_ratios=ROWS).flat, PANELS.items(), strict=True
+        ):
             axes.imshow(Image.open(folder / path).convert("RGB"), interpolation="lanczos")
             axes.set_title(f"$ {command}", family="monospace", fontsize=9, loc="left")
             axes.axis("off")

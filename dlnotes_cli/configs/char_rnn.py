@@ -107,7 +107,7 @@ class SequenceOptions(LearningOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnTrainConfig(VoiceOptions, TrainingRunOptions, DeviceOptions, SequenceOptions, RnnOptions, TextOptions):
+class CharRnnTrainConfig(VoiceOptions, SequenceOptions, TrainingRunOptions, DeviceOptions, RnnOptions, TextOptions):
     """Every option of `char-rnn train`."""
 
     command: ClassVar[str] = "char-rnn train"

@@ -173,7 +173,7 @@ class Encoder:
             return np.frombuffer(os.fsencode(text), np.uint8).astype(np.int32)
         text = small(text) if self._form.lower else text
         found = self.tokens(np.frombuffer(_utf_32(text), np.uint32), where, on_unknown)
-        _tell_skipped(where, len(text) - len(found))
+        _tell_skipped(where, len(text) - len(found) if len(found) else 0)  # of nothing left, an error tells
         return found
 
 

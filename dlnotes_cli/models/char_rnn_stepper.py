@@ -27,7 +27,7 @@ class Stepper:
         """Take the network's weights; `precision` is that of products, where it is not the network's own."""
         self._network = network
         self._cell = _CELLS[network.config.cell]
-        join = _join_gru if network.config.cell == "gru" else _join
+        join = _JOINS[network.config.cell]
         embedding = None if network.embedding is None else network.embedding.weight.detach()
         self._layers = []
         for i, layer in enumerate(network.layers):
@@ -37,7 +37,8 @@ class Stepper:
                 self._layers.append(_Layer(table + bias, recurrent.contiguous().to(precision)))
             else:
                 self._layers.append(_Layer(bias, torch.cat([inputs, recurrent]).to(precision)))
-        self._output = _output(network)
+        weight, bias = _output(network)
+        self._output = _Layer(bias, weight.to(precision))
 
     def first_states(self, rows: int) -> States:
         """The states before the first character of `rows` streams."""
@@ -50,8 +51,17 @@ class Stepper:
             given = layer.given if behind else layer.given[tokens]
             x = torch.cat([behind[-1][0], state[0]], 1) if behind else state[0]
             behind.append(self._cell(_affine(given, x, layer.weight), state))
-        weight, bias = self._output
-        return torch.addmm(bias, behind[-1][0], weight), tuple(behind)
+        return _affine(self._output.given, behind[-1][0], self._output.weight), tuple(behind)
+
+
+def _join_lstm(
+    inputs: Tensor, recurrent: Tensor, bias: Tensor, bias_recurrent: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of an LSTM, its third quarter doubled: tanh x is 2 sigmoid 2x - 1, and one call does all four."""
+    doubled = torch.ones_like(bias)
+    doubled.view(4, -1)[2] = 2.0
+    inputs, recurrent, bias = _join(inputs, recurrent, bias, bias_recurrent)
+    return inputs * doubled, recurrent * doubled, bias * doubled
 
 
 def _join(inputs: Tensor, recurrent: Tensor, bias: Tensor, bias_recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,11 +92,9 @@ def _output(network: CharRnn) -> tuple[Tensor, Tensor]:
 
 
 def _lstm(gates: Tensor, state: State) -> State:
-    units = gates.shape[1] // 4
-    opened = gates.sigmoid()  # the third quarter is not a gate, its sigmoid is not used
-    memory = opened[:, units : 2 * units] * state[1]
-    memory.addcmul_(opened[:, :units], gates[:, 2 * units : 3 * units].tanh())
-    return opened[:, 3 * units :] * memory.tanh(), memory
+    taken, kept, new, shown = gates.sigmoid_().chunk(4, 1)
+    memory = (kept * state[1]).addcmul_(taken, new, value=2.0).sub_(taken)
+    return torch.addcmul(-shown, shown, (memory * 2.0).sigmoid_(), value=2.0), memory
 
 
 def _gru(gates: Tensor, state: State) -> State:
@@ -103,7 +111,8 @@ def _affine(added: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """`added` + x `weight`, with the product in the precision of the weight."""
     if weight.dtype == x.dtype:
         return torch.addmm(added, x, weight)
-    return added + (x.to(weight.dtype) @ weight)
+    return (x.to(weight.dtype) @ weight).to(x.dtype).add_(added)
 
 
+_JOINS = {"lstm": _join_lstm, "gru": _join_gru, "rnn": _join}
 _CELLS: dict[str, Cell] = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}

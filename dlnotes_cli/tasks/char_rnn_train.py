@@ -244,6 +244,7 @@ class Samples:
     ) -> None:
         self._config, self._network, self._form, self._poll = config, network, form, poll
         self._machine = replace(machine, precision="fp32")
+        self.over = "step" if config.eval_every else "epoch"  # what tells entries of the history apart
         self._next = -math.inf
 
     def show(self, entry: dict[str, Any]) -> None:
@@ -271,6 +272,5 @@ def _conclude(run: TrainingRun, record: TextRecord, samples: Samples) -> tuple[d
     position, path = run.trainer.position, run.folder.file("curves.png")
     best = position.best_entry or 0
     samples.show_now(position.history[best - 1])
-    over = "step" if run.config.eval_every else "epoch"
-    files.atomic_write(path, plots.curves(position.history, position.best_entry, over))
+    files.atomic_write(path, plots.curves(position.history, position.best_entry, samples.over))
     return record.result(position.history, best, position.step), [path]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from dlnotes_cli.tasks.style_pictures import Canvas, check_size, read_canvas, re
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 _INITS = {"content", "noise"}  # what `--init` says beside a file
+_OURS = "china.jpg"  # a photograph of scikit-learn's
 _DRAWN = 512  # pixels on the longer side of our own drawing
 _REPORTED = (  # what it takes to paint the same again
     "recipe", "size", "scales", "steps", "optimizer", "lr", "tv", "pooling", "style_scale", "preserve_color", "init",
@@ -169,14 +170,16 @@ def _contents(config: StyleTransferConfig) -> list[tuple[Path | None, tuple[int,
 
 
 def _read(config: StyleTransferConfig, content: Path | None) -> Canvas:
-    return read_canvas(content or photograph("china.jpg", "--content"), config.max_pixels)
+    if content is not None:
+        return read_canvas(content, config.max_pixels)
+    return replace(read_canvas(photograph(_OURS, "--content"), config.max_pixels), name=_OURS)
 
 
 def _size(
     config: StyleTransferConfig, viewer: Viewer, content: _Content, styles: Sequence[tuple[Canvas, float]]
 ) -> int:
     """The longer side to paint a picture with, which memory does for."""
-    name = str(content.path or "china.jpg")
+    name = str(content.path or _OURS)
     check_size(name, content.size, config.size, viewer.shortest)
     size = affordable(config, viewer, content.size, [canvas.size for canvas, _ in styles])
     check_size(name, content.size, size, viewer.shortest)
@@ -218,7 +221,7 @@ def _plan(config: StyleTransferConfig, contents: Sequence[tuple[Path | None, tup
         raise InputError("--out", f"{out} is one file for {len(contents)} pictures", "give a folder")
     plan = []
     for content, size in contents:
-        path = out / f"{(content or Path('china')).stem}.png" if is_folder else out
+        path = out / f"{(content or Path(_OURS)).stem}.png" if is_folder else out
         targets = [(config.ratio or 0.0, path)]
         if config.sweep_ratio:
             targets = [(ratio, path.with_stem(f"{path.stem}-ratio-{ratio:g}")) for ratio in config.sweep_ratio]
@@ -275,6 +278,6 @@ def _sheet(
 def _note_defaults(config: StyleTransferConfig) -> None:
     """Say what stands in for pictures that were not named."""
     if config.content is None:
-        output.note("content  china.jpg, a photograph of scikit-learn's")
+        output.note(f"content  {_OURS}, a photograph of scikit-learn's")
     if not config.style:
         output.note("style    a drawing made here")

@@ -190,9 +190,7 @@ class Trainer:
 
     def _step(self) -> None:
         position = self.position
-        lr = self._options.lr * self.schedule.factor(position.step, self.horizon.total)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group.get("lr_factor", 1.0)
+        self._set_rates(position.step)
         outcome = self.job.step(position.step_in_epoch)
         self.optimizer.zero_grad(set_to_none=True)
         self._check_finite(float(outcome.objective.detach()), "loss")
@@ -211,6 +209,11 @@ class Trainer:
         self.horizon.observe(position.step, position.elapsed_s, position.validation_s or self._forecast_s())
         position.total = self.horizon.total
 
+    def _set_rates(self, step: int) -> None:
+        lr = self._options.lr * self.schedule.factor(step, self.horizon.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group.get("lr_factor", 1.0)
+
     def _forecast_s(self) -> float:
         """Seconds that the first validation will take, by what samples have taken in training."""
         networks = 1 if self.average is None else 2
@@ -228,6 +231,7 @@ class Trainer:
     def _report(self) -> None:
         """Validate, keep the weights if they are the best, and add an entry to the history."""
         position, started = self.position, time.monotonic()
+        self._set_rates(position.step - 1)  # of the last step, which another process may have taken
         if not weights_are_finite(self.job.network):
             raise self._diverged("a weight")
         scores, weights = self._validate()

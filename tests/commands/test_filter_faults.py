@@ -60,7 +60,7 @@ FAULTS = [
     Fault("inline ragged", (PHOTO, "--kernel", "1 2; 3"), r"--kernel: row 2 has 1 numbers, row 1 has 2 \(column 2\)"),
     Fault("inline empty", (PHOTO, "--kernel", ""), r"--kernel: is empty"),
     Fault("unknown kernel", (PHOTO, "--kernel", "sobel-z"), r"--kernel: unknown kernel 'sobel-z'; did you mean 'sobel-[xy]'\?"),
-    Fault("unknown second", (PHOTO, "--then", "gausian"), r"--kernel: unknown kernel 'gausian'; did you mean 'gaussian'\?"),
+    Fault("unknown second", (PHOTO, "--then", "gausian"), r"--then: unknown kernel 'gausian'; did you mean 'gaussian'\?"),
     Fault("kernel too large", (PHOTO, "--kernel", "box", "--size", 31, "--edges", "crop"), r"good\.jpg: --edges: crop leaves nothing of 30x40 .* under a kernel of 31x31; use"),
     Fault("chain too large", (PHOTO, "--kernel", "box", "--size", 20, "--then", "gaussian", "--edges", "crop"), r"good\.jpg: --edges: crop leaves nothing of 11x21"),
     Fault("size without use", (PHOTO, "--size", 5), r"--size: goes with none of the kernels; leave it out, or use box"),

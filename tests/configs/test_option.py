@@ -155,7 +155,7 @@ EXAMPLES: list[Config] = [
     EvaluateConfig(model=Path("run"), data="digits", top=(1, 3), csv="-", out=Path("pictures"), min_accuracy=0.5),
     DataInfoConfig(data="x.csv", threads=2),
     DataListConfig(data_root=Path("~")),
-    DoctorConfig(json=True, offline=True),
+    DoctorConfig(json=True),
 ]  # fmt: skip
 
 

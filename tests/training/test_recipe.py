@@ -34,8 +34,9 @@ def run_by_hand(name: str, gradients: Array, *, decay: float) -> Array:
             continue
         if name == "adamw":
             w = w * (1 - 0.1 * decay)
-        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
-        w = w - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8)
+        b = 0.99 if name == "adamw" else 0.999
+        m, v = 0.9 * m + 0.1 * g, b * v + (1 - b) * g * g
+        w = w - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - b**t)) + 1e-8)
     return w
 
 
