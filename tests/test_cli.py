@@ -64,6 +64,21 @@ def test_a_name_beyond_what_the_system_takes_is_told_in_one_line(dlnotes: Comman
         assert "file name too long" in outcome.err
 
 
+@pytest.mark.parametrize(
+    "words", [["evaluate", "~no-such-user/run"], ["train-mlp", "--resume", "~no-such-user/run"],
+              ["filter", "--kernel", "~no-such-user/k.txt"], ["conv-shape", "~no-such-user/net.py"]],
+)  # fmt: skip
+def test_a_home_that_is_not_there_is_no_bug(words: list[str], dlnotes: Command) -> None:
+    outcome = dlnotes(*words)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+
+
+def test_verbose_says_which_options_are_in_force_and_where_data_is(dlnotes: Command) -> None:
+    told = dlnotes("data", "info", "digits", "-v").err
+    assert re.search(r"options  data digits, .*verbose True", told)
+    assert "data     digits is in" in told
+
+
 def test_a_bug_is_the_only_traceback(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise ZeroDivisionError("oops")

@@ -123,6 +123,22 @@ def test_a_run_stopped_after_any_step_equals_the_whole(
     assert_same_run(tmp_path / "run", whole)
 
 
+def test_options_from_python_that_are_not_the_run_s_are_refused(whole: Path) -> None:
+    from dlnotes_cli.api import InputError, TrainMlpConfig, resumed_config, train_mlp
+
+    before = folder_digest(whole)
+    with pytest.raises(InputError, match=r"--resume: hidden is 512,512, but 16 in the run; .*resumed_config"):
+        train_mlp(TrainMlpConfig(resume=whole))
+    assert train_mlp(resumed_config(TrainMlpConfig, {"resume": whole})).fields["out"] == str(whole)
+    assert folder_digest(whole) == before
+
+
+def test_a_run_that_patience_ended_says_so(tmp_path: Path, dlnotes: Command) -> None:
+    words = small_training(tmp_path / "run", "--patience", 1, "--lr", 1e-12, "--epochs", 5)
+    assert dlnotes(*words).code == 0
+    assert "--patience ended it" in dlnotes("train-mlp", "--resume", tmp_path / "run").err
+
+
 def test_resuming_a_finished_run_says_so_and_rewrites_nothing(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
     first = dlnotes(*small_training(folder, "--json"))

@@ -121,6 +121,23 @@ def test_the_colours_of_the_content_can_be_kept(home: Path, tmp_path: Path, dlno
     assert np.abs(kept.mean(-1) - content.mean(-1)).mean() > 3
 
 
+def test_a_result_may_be_named_as_a_word_of_init(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert dlnotes(*words(home, Path("content"))).code == 0
+    assert (tmp_path / "content" / "content.png").exists()
+
+
+def test_a_style_with_a_weight_is_not_painted_over(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes((home / "stripes.png").read_bytes())
+    given = ["--style", f"{tmp_path / 'a.png'}:1,{tmp_path / 'b.png'}:2", "--out", tmp_path / "b.png", "--overwrite"]
+    run = dlnotes("style-transfer", "--content", home / "content.png", *given, *QUICK)
+    assert (run.code, (tmp_path / "b.png").read_bytes()) == (2, (home / "stripes.png").read_bytes())
+    assert "over or among what is read" in run.err
+
+
 def test_several_styles_are_blended(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     both = f"{home / 'stripes.png'}:2,{home / 'noise.jpg'}:1"
     run = dlnotes(*words(home, tmp_path / "a.png", "--style", both, "--json"))

@@ -23,7 +23,9 @@ def test_no_more_than_there_are() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the memory decides")
-def test_auto_on_a_processor_is_the_recipe_s(dlnotes: Command, tmp_path: Path) -> None:
-    run = dlnotes("train-mlp", "--hidden", 8, "--max-steps", 2, "--batch-size", "auto", "--out", tmp_path / "run")
+@pytest.mark.parametrize(("recipe", "expected"), [("best", 64), ("notes", 20)])
+def test_auto_on_a_processor_is_the_recipe_s(recipe: str, expected: int, dlnotes: Command, tmp_path: Path) -> None:
+    words = ["--hidden", 8, "--max-steps", 2, "--batch-size", "auto", "--recipe", recipe]
+    run = dlnotes("train-mlp", *words, "--out", tmp_path / "run")
     assert run.code == 0, run.err
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["batch_size"] == 64
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["batch_size"] == expected
