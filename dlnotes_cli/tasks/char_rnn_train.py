@@ -79,12 +79,13 @@ def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
         output.note(f"note   the batch shrinks to the {job.rows} windows that the text has")
     optimizer = OptimizerOptions(given(config.optimizer), given(config.lr), 0.0, given(config.weight_decay))
     with StopRequest() as stop, folder:
-        samples = Samples(config, network, form, machine, stop.poll)
+        samples = SampleReport(config, network, form, machine, stop.poll)
         run = TrainingRun(
             config, folder, job, record, stop, make_optimizer(network, optimizer),
             after_validation=samples.show, eval_every=config.eval_every,
         )  # fmt: skip
-        return TrainingResult(run.execute(data_s, started, lambda: _conclude(run, record, samples)))
+        over = "step" if config.eval_every else "epoch"  # what tells entries of the history apart
+        return TrainingResult(run.execute(data_s, started, lambda: _conclude(run, record, samples, over)))
 
 
 class LanguageJob:
@@ -231,7 +232,7 @@ def _check_text(config: CharRnnTrainConfig, text: Text, form: TextFormat, parts:
         raise InputError("--val-split", what, "raise it, or give a longer text")
 
 
-class Samples:
+class SampleReport:
     """What the network would write, on stderr after a validation, but not more often than can be read."""
 
     def __init__(
@@ -244,7 +245,6 @@ class Samples:
     ) -> None:
         self._config, self._network, self._form, self._poll = config, network, form, poll
         self._machine = replace(machine, precision="fp32")
-        self.over = "step" if config.eval_every else "epoch"  # what tells entries of the history apart
         self._next = -math.inf
 
     def show(self, entry: dict[str, Any]) -> None:
@@ -255,11 +255,11 @@ class Samples:
 
     def show_now(self, entry: dict[str, Any]) -> None:
         """Show a sample below the scores of an epoch."""
-        if not self._config.sample or self._config.quiet:
+        scores = entry["validation"]
+        if not self._config.sample or self._config.quiet or scores["loss"] is None:
             return
         sampler = Sampler(self._network, self._form, self._machine, seed=self._config.seed)
         text = sampler.text(default_prime(self._form), self._config.sample, self._poll)
-        scores = entry["validation"]
         output.note(
             f"epoch {entry['epoch']}: validation loss {scores['loss']:.4f}, {scores['bits_per_char']:.4f} bits per "
             f"character, perplexity {scores['perplexity']:.3f}"
@@ -268,9 +268,11 @@ class Samples:
             output.note(f"  | {line}")
 
 
-def _conclude(run: TrainingRun, record: TextRecord, samples: Samples) -> tuple[dict[str, Any], list[Path]]:
+def _conclude(
+    run: TrainingRun, record: TextRecord, samples: SampleReport, over: str
+) -> tuple[dict[str, Any], list[Path]]:
     position, path = run.trainer.position, run.folder.file("curves.png")
     best = position.best_entry or 0
     samples.show_now(position.history[best - 1])
-    files.atomic_write(path, plots.curves(position.history, position.best_entry, samples.over))
+    files.atomic_write(path, plots.curves(position.history, position.best_entry, over))
     return record.result(position.history, best, position.step), [path]
