@@ -22,17 +22,18 @@ lint: .venv/developed
 types: .venv/developed
 	$(BIN)/mypy
 
-# Every figure of the README; the paths are those of data that is not in the package: make bench TEXT=book.txt
+# The figures of the README. Paths are those of data that is not in the package (TEXT=book.txt), and of interpreters that
+# have torchinfo (PEER) and OpenCV (OPENCV).
 bench: .venv/developed
-	$(BIN)/python benchmarks/conv_shape.py
-	$(BIN)/python benchmarks/filter.py
+	$(BIN)/python benchmarks/conv_shape.py --repeats 15 $(if $(PEER),--peer $(PEER))
+	$(BIN)/python benchmarks/filter.py --repeats 15 $(if $(OPENCV),--opencv-python $(OPENCV))
 	$(BIN)/python benchmarks/mlp.py
-	$(if $(CIFAR10),$(BIN)/python benchmarks/cnn.py --data $(CIFAR10),@echo "cnn.py: give CIFAR10=FOLDER")
+	$(if $(CIFAR10),$(BIN)/python benchmarks/cnn.py --data $(CIFAR10) --long 20m,@echo "cnn.py: give CIFAR10=FOLDER")
 	$(if $(and $(PETS),$(WEIGHTS)),$(BIN)/python benchmarks/transfer.py --data $(PETS) --weights $(WEIGHTS),\
 		@echo "transfer.py: give PETS=FOLDER WEIGHTS=squeezenet1_0.pth")
 	$(if $(and $(IMAGES),$(WEIGHTS)),$(BIN)/python benchmarks/style.py --images $(IMAGES) --weights $(WEIGHTS),\
 		@echo "style.py: give IMAGES=FOLDER WEIGHTS=squeezenet1_0.pth")
-	$(if $(TEXT),$(BIN)/python benchmarks/char_rnn.py --text $(TEXT),@echo "char_rnn.py: give TEXT=FILE")
+	$(if $(TEXT),$(BIN)/python benchmarks/char_rnn.py --text $(TEXT) --budgets 60s,3m,20m --cells gru,rnn --big,@echo "char_rnn.py: give TEXT=FILE")
 
 # What is made by the program and kept: command reference, picture of the README, feature network.
 reference: .venv/developed

@@ -14,7 +14,7 @@ from dlnotes_cli import output
 from dlnotes_cli.configs.char_rnn import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.configs.conv_shape import ConvShapeConfig
 from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig, DataPreviewConfig
-from dlnotes_cli.configs.data_cache import CacheClearConfig, CacheListConfig
+from dlnotes_cli.configs.data_cache import CacheClearConfig
 from dlnotes_cli.configs.doctor import DoctorConfig
 from dlnotes_cli.configs.evaluate import EvaluateConfig
 from dlnotes_cli.configs.filter import FilterConfig
@@ -47,7 +47,6 @@ from dlnotes_cli.training.run_folder import resumed_config
 
 __all__ = [
     "CacheClearConfig",
-    "CacheListConfig",
     "CachedFolder",
     "CharRnnSampleConfig",
     "CharRnnSampler",

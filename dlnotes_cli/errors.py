@@ -30,6 +30,11 @@ class DlnotesError(Exception):
         self.where, self.what, self.fix = str(where), what, fix
         super().__init__(f"{where}: {what}" + (f"; {fix}" if fix else ""))
 
+    @property
+    def fault(self) -> str:
+        """Where and what, without how to fix it: of what is skipped."""
+        return f"{self.where}: {self.what}"
+
 
 class InputError(DlnotesError):
     """A bad option, file, data set or model file, or data that is not to be had."""

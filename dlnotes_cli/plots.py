@@ -73,6 +73,8 @@ def curves(history: Sequence[dict[str, Any]], best: int | None, over: str = "epo
         axes.set_ylabel("cross-entropy (nats)" if name == "loss" else name)
         if over in {"epoch", "step"}:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if len(places) == 1:  # of which no axis can be made
+                axes.set_xticks(places)
         else:
             axes.set_xscale("log")
             axes.invert_xaxis()
@@ -176,7 +178,7 @@ def heat(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
     for row, cells in enumerate(lines):
         for column, (character, value) in enumerate(cells):
             grid[row, column] = value
-            shown = {"\n": "¶", " ": "", "\t": "→"}.get(character, character)
+            shown = {"\n": "¶", " ": "", "\t": "→"}.get(character, character if character.isprintable() else "·")
             color = "white" if value < _HEAT_DARK else "black"
             axes.text(column, row, _plain(shown), ha="center", va="center", fontsize=8, color=color)
     image = axes.imshow(grid, cmap="cividis", vmin=0, vmax=_HEAT_TOP, aspect="auto")

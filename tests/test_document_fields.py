@@ -21,6 +21,14 @@ COMMANDS = {
     "conv-shape": "--input 3x8x8 'Conv2d(3, 4, 3)'",
     "data list": "",
     "data info": "digits",
+    "data preview": "digits --out {folder}/sheet.png",
+    "data cache list": "",
+    "data cache clear": "",
+    "transfer --list": "",
+    "style-transfer --list-layers": "",
+    "filter --list": "",
+    "filter --patch": "'1 2; 3 4'",
+    "doctor": "",
 }
 
 
@@ -50,7 +58,8 @@ def test_a_document_has_the_fields_that_are_named(
     outcome = dlnotes(*command.split(), *shlex.split(words), "--json")
     assert outcome.code == 0, outcome.err
     document: dict[str, Any] = json.loads(outcome.out)
-    assert (document.pop("schema_version"), document.pop("command")) == (1, command)
+    assert document.pop("schema_version") == 1
+    assert command.startswith(document.pop("command"))
     named = told(command)
     assert set(document) == set(named)
     for name, inside in named.items():

@@ -17,23 +17,16 @@ from PIL import Image, ImageDraw
 
 TARGET = Path(__file__).parent.parent / "docs" / "overview.png"
 DLNOTES = [sys.executable, "-m", "dlnotes_cli"]
-PANELS = {  # the command that is shown, and the picture that it wrote
-    "dlnotes train-cnn": "runs/digits/curves.png",
-    "dlnotes style-transfer --content coast.png": "both.png",
-    "dlnotes filter coast.png --kernel gradient --sheet edges.png": "edges.png",
-    "dlnotes char-rnn score runs/text note.txt --heat heat.png": "heat.png",
-    "dlnotes evaluate runs/digits --out shown": "runs/digits/predictions.png",
-    "dlnotes data preview --augment rotate:25,erase:0.6": "sheet.png",
-}
-ROWS = (1.5, 0.9, 2.1)  # their heights
-COMMANDS = (
-    "train-cnn --epochs 20 --out runs/digits",
-    "filter coast.png --kernel gradient --sheet edges.png",
-    "style-transfer --content coast.png --size 360 --out painted.png",
-    "char-rnn train --time-budget 40s --out runs/text",
-    "char-rnn score runs/text note.txt --heat heat.png",
-    "data preview digits --augment rotate:25,erase:0.6 --samples 5 --variants 6 --out sheet.png",
+PANELS = (  # commands as they are run and shown, and the picture that each wrote
+    ("train-cnn --epochs 20 --out runs/digits", "runs/digits/curves.png"),
+    ("style-transfer --content coast.png --size 360 --sheet both.png", "both.png"),
+    ("filter coast.png --kernel gradient --sheet edges.png", "edges.png"),
+    ("char-rnn score runs/text note.txt --heat heat.png", "heat.png"),
+    ("evaluate runs/digits --out shown", "shown/predictions.png"),
+    ("data preview --augment rotate:25,erase:0.6 --variants 6 --samples 5", "preview.png"),
 )
+ROWS = (1.5, 0.9, 2.1)  # their heights
+TEXT = "char-rnn train --time-budget 40s --out runs/text"  # what the heat is of
 NOTE = (
     "The statements in the body of the function are executed in the order in\n"
     "which they are given, and an expression such as a list or a tuple may be\n"
@@ -74,19 +67,12 @@ def main() -> None:
         folder = Path(name)
         coast().save(folder / "coast.png")
         (folder / "note.txt").write_text(NOTE)
-        for command in COMMANDS:
+        for command in (TEXT, *(command for command, _ in PANELS)):
             subprocess.run([*DLNOTES, *shlex.split(command), "-q"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        painted = Image.open(folder / "painted.png").convert("RGB")
-        both = Image.new("RGB", (2 * WIDTH, HEIGHT))
-        both.paste(coast(), (0, 0))
-        both.paste(painted.resize((WIDTH, HEIGHT)), (WIDTH, 0))
-        both.save(folder / "both.png")
         figure = Figure(figsize=(12, 8.6), layout="constrained", facecolor="white")
-        for axes, (command, path) in zip(
-            figure.subplots(len(ROWS), 2, height_ratios=ROWS).flat, PANELS.items(), strict=True
-        ):
+        for axes, (command, path) in zip(figure.subplots(len(ROWS), 2, height_ratios=ROWS).flat, PANELS, strict=True):
             axes.imshow(Image.open(folder / path).convert("RGB"), interpolation="lanczos")
-            axes.set_title(f"$ {command}", family="monospace", fontsize=9, loc="left")
+            axes.set_title(f"$ dlnotes {command}", family="monospace", fontsize=8.5, loc="left")
             axes.axis("off")
         with mpl.rc_context({"text.parse_math": False}):
             figure.savefig(folder / "overview.png", dpi=100)

@@ -69,6 +69,7 @@ def python_page() -> str:
     configs = [name for name, found in public if inspect.isclass(found) and issubclass(found, Config)]
     parts += ["## Options", "Classes whose fields are the options of their command in [commands.md](commands.md):"]
     parts += [", ".join(f"`{name}`" for name in configs) + ".", "## Functions and classes"]
+    parts.append("What `fields` and `as_json()` hold is in the [README](../README.md#the-json-of-each-command).")
     parts += [described(name, found) for name, found in public if name not in configs]
     return "\n\n".join(parts) + "\n"
 
@@ -76,9 +77,16 @@ def python_page() -> str:
 def described(name: str, found: Any) -> str:
     """A heading with the signature, the docstring below it, and the same of a class's public methods."""
     lines = [f"### `{name}{signature(found)}`", documentation(found)]
+    if inspect.ismodule(found):
+        told = {word: getattr(found, word) for word in ("configure", "line", "document")}
+        lines += [f"`{name}.{word}{signature(member)}`: {documentation(member)}" for word, member in told.items()]
     if inspect.isclass(found) and not issubclass(found, Exception):
         for method, member in vars(found).items():
-            if inspect.isfunction(member) and not method.startswith("_"):
+            if isinstance(member, property):
+                lines.append(f"`{name}.{method}`: {documentation(member)}")
+            elif inspect.isfunction(member) and method == "__iter__":
+                lines.append(f"`for … in {name}(…)`: {documentation(member)}")
+            elif inspect.isfunction(member) and not method.startswith("_"):
                 lines.append(f"`{name}.{method}{signature(member)}`: {documentation(member)}")
     return "\n\n".join(lines)
 

@@ -35,16 +35,18 @@ def train(config: CharRnnTrainConfig) -> None:
         return
     validation, timing = fields["validation"], fields["timing"]
     rows = [
-        ("train", f"{fields['data']['counts']['train']:,}", f"{fields['train']['loss']:.4f}", "", ""),
+        ("train", f"{fields['train']['samples']:,}", f"{fields['train']['loss']:.4f}", "", ""),
         (
-            "validation", f"{fields['data']['counts']['val']:,}", f"{validation['loss']:.4f}",
+            "validation", f"{validation['samples']:,}", f"{validation['loss']:.4f}",
             f"{validation['bits_per_char']:.4f}", f"{validation['perplexity']:.3f}",
         ),
     ]  # fmt: skip
-    output.table(("part", fields["data"]["unit"], "loss", "bits per char", "perplexity"), rows)
+    unit = fields["data"]["unit"]
+    output.table(("part", f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity"), rows)
     output.line()
     output.line(
-        f"best epoch {fields['best_epoch']} of {fields['epochs']}, {fields['steps']:,} steps; "
+        f"best epoch {fields['best_epoch']} of {fields['epochs']}, "
+        f"step {fields['best_step']:,} of {fields['steps']:,}; "
         f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} {fields['data']['unit']}/s"
     )
     for path in (fields["model_file"], *fields["pictures"]):
@@ -90,7 +92,8 @@ def score(config: CharRnnScoreConfig) -> None:
         (e["name"], f"{e['predicted']:,}", *(f"{e[name]:.4f}" if e["predicted"] else "-" for name in _MEASURES))
         for e in entries
     ]
-    output.table(("text", "predicted", "loss", "bits per char", "perplexity"), rows)
+    unit = fields["unit"].removesuffix("s")
+    output.table(("text", "predicted", "loss", f"bits per {unit}", "perplexity"), rows)
     if fields["heat"]:
         output.line()
         output.line(fields["heat"])

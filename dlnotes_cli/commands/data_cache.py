@@ -26,7 +26,7 @@ def cache_list(config: CacheListConfig) -> None:
 
 
 def cache_clear(config: CacheClearConfig) -> None:
-    """Delete decoded pictures, of one folder or of all, and say what was freed. The pictures themselves stay."""
+    """Delete decoded pictures and features, of one folder or of all, and say what was freed. The pictures stay."""
     from dlnotes_cli.tasks.data_cache import clear_cache
 
     _show(config, clear_cache(config))
@@ -35,7 +35,7 @@ def cache_clear(config: CacheClearConfig) -> None:
 def register(app: typer.Typer) -> None:
     """Add the command group to the group `data`."""
     group = typer.Typer(
-        cls=PlainGroup, help="Look at the cache of decoded pictures, or clear it.", no_args_is_help=False
+        cls=PlainGroup, help="Look at the cache of decoded pictures and features, or clear it.", no_args_is_help=False
     )
     add_command(group, cache_list, panel="Inspect", examples=LIST_EXAMPLES)
     add_command(group, cache_clear, panel="Inspect", examples=CLEAR_EXAMPLES)

@@ -37,13 +37,14 @@ def style_transfer(config: StyleTransferConfig) -> None:
         return
     rows = [
         (
-            result["content"], f"{scale['size'][1]}x{scale['size'][0]}", scale["steps"], f"{scale['seconds']:.1f}",
+            result["content"], f"{result['ratio']:g}",
+            f"{scale['size'][1]}x{scale['size'][0]}", scale["steps"], f"{scale['seconds']:.1f}",
             *(f"{scale['losses'][part][_best(scale)]:.4g}" for part in ("total", "content", "style")),
         )
         for result in fields["results"]
         for scale in result["scales"]
     ]  # fmt: skip
-    output.table(("content", "size", "steps", "seconds", "loss", "content loss", "style loss"), rows)
+    output.table(("content", "ratio", "size", "steps", "seconds", "loss", "content loss", "style loss"), rows)
     output.line()
     for path in [*(result["out"] for result in fields["results"]), *([fields["sheet"]] if fields["sheet"] else [])]:
         output.line(path)

@@ -135,7 +135,11 @@ class LearningOptions(Config):
         None, "Optimiser steps.", group=TRAINING, within="[1, 1e12]", shown_default="as the epochs give"
     )
     lr: float | None = option(
-        None, "Learning rate, at the schedule's peak.", group=TRAINING, within="(0, inf)", shown_default=_BY_RECIPE
+        None,
+        "Learning rate at the schedule's peak, which a run of few hundred steps may not reach.",
+        group=TRAINING,
+        within="(0, inf)",
+        shown_default=_BY_RECIPE,
     )
     schedule: Literal["one-cycle", "cosine", "step", "constant"] | None = option(
         None, "Learning rate over time.", group=TRAINING, shown_default=_BY_RECIPE

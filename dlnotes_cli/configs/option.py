@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from dlnotes_cli.errors import InputError, unknown_choice
+from dlnotes_cli.files import user_path
 
 GROUPS = ("Data", "Model", "Training", "Output", "Device")  # the panels of a command's help, in this order
 DATA, MODEL, TRAINING, OUTPUT, DEVICE = GROUPS
@@ -85,15 +86,20 @@ def option(
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The base of every command's options; making one checks every value against its range and choices."""
+    """The base of every command's options; making one checks every value against its range and choices.
+
+    Paths may be given as text, tuples as lists, and text stands for what it does in the shell.
+    """
 
     command: ClassVar[str]
 
     def __post_init__(self) -> None:
         for name, described in options_of(type(self)).items():
-            value = getattr(self, name)
-            if value is not None:
-                _check(flag(name, described), value, described, choices_of(type(self), name))
+            given, where = getattr(self, name), flag(name, described)
+            if given is not None:
+                value = _settled(where, given, hints_of(type(self))[name], described)
+                object.__setattr__(self, name, value)
+                _check(where, value, described, choices_of(type(self), name))
 
     def as_json(self) -> dict[str, Any]:
         """The options as plain JSON values, paths as text."""
@@ -151,12 +157,32 @@ def flag(name: str, described: Option) -> str:
     return long_names[0].split("/")[0] if long_names else "--" + name.replace("_", "-")
 
 
+def _settled(where: str, value: Any, hint: Any, described: Option) -> Any:
+    """A value as its field holds it, made from text or a list where a caller gave that."""
+    kinds = {hint, *get_args(hint)}
+    is_text = str in kinds or any(get_origin(kind) is Literal for kind in kinds)
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, str) or (is_text and get_origin(hint) is not tuple):
+        return value
+    if Path in kinds:
+        return user_path(value)
+    if described.parse is not None:
+        try:
+            return described.parse(value)
+        except ValueError as error:
+            raise InputError(where, str(error), "see --help") from error
+    return (value,) if get_origin(hint) is tuple else value
+
+
 def _check(where: str, value: Any, described: Option, choices: tuple[str, ...]) -> None:
     if choices and value not in choices:
         raise unknown_choice(where, str(value), choices)
     if described.within is None:
         return
     for number in value if isinstance(value, tuple) else (value,):
+        if not isinstance(number, int | float):
+            raise InputError(where, f"{number!r} is not a number", f"give a value {described.within}")
         if number not in described.within:
             raise InputError(where, f"{number} is out of range", f"give a value {described.within}")
 

@@ -76,7 +76,7 @@ def read_folder(
     """
     decoded = pixels.read_pixels(listing, shape, reading, extraction)
     for error in decoded.errors.values():
-        output.warn(f"skipped {error}")
+        output.warn(f"skipped {error.fault}")
     named = np.array([listing.parts[i] for i in decoded.kept])
     return Source(
         name=str(listing.root),

@@ -25,6 +25,7 @@ Tokens = NDArray[np.unsignedinteger]
 _CHUNK = 1 << 20  # bytes read at once
 _CODES = 0x110000  # that Unicode has
 _BYTES = 256
+_SURROGATES = 0xD800, 0xDFFF  # which stand for half a character in UTF-16, and for none alone
 _BOM = "\ufeff"
 _TEXT_FIX = "give a text file"
 _SHOWN = 8  # unknown characters that an error names
@@ -172,6 +173,8 @@ class Encoder:
         if self._form.unit == "bytes":
             return np.frombuffer(os.fsencode(text), np.uint8).astype(np.int32)
         text = small(text) if self._form.lower else text
+        if self._form.newline == "translate":
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         found = self.tokens(np.frombuffer(_utf_32(text), np.uint32), where, on_unknown)
         _tell_skipped(where, len(text) - len(found) if len(found) else 0)  # of nothing left, an error tells
         return found
@@ -214,7 +217,12 @@ def code_points(source: Source, form: TextFormat, encoding: str | None) -> Itera
             text = translate.decode(text, final=not chunk)
         text = small(text) if form.lower else text
         if text:
-            yield np.frombuffer(_utf_32(text), np.uint32)
+            codes = np.frombuffer(_utf_32(text), np.uint32)
+            halves = codes[(codes >= _SURROGATES[0]) & (codes <= _SURROGATES[1])]
+            if len(halves):
+                what = f"has U+{halves[0]:04X}, one half of a character"
+                raise InputError(source.path or source.name, what, "mend it, or use --vocab bytes")
+            yield codes
         if not chunk:
             return
 
@@ -297,4 +305,5 @@ def _not_text(source: Source, error: UnicodeError, chunk: bytes, offset: int, en
     byte = error.object[error.start] if error.start < len(error.object) else chunk[0]
     what = f"byte 0x{byte:02x} at offset {offset + error.start:,} is not {encoding}"
     likely = "utf-16" if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp1252"
+    likely = "latin-1" if likely == encoding else likely
     return InputError(where, what, f"give its --encoding ({likely} for example), or train on --vocab bytes")

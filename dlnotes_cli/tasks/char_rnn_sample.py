@@ -125,7 +125,7 @@ class CharRnnSampler:
             raise InputError("--prime", "has no character that the model knows", "give another")
         self.prime = decoded(encoded, self.form)
         self._encoded = torch.from_numpy(encoded).long()
-        self._stop = [] if config.stop is None else encoder.encode(config.stop, "--stop", "error").tolist()
+        self._stop = [] if config.stop is None else _stop_tokens(encoder, config.stop)
         choice = Choice(config.temperature, config.top_k, config.top_p)
         network = model.network.to(self.machine.device)
         self._sampler = Sampler(network, self.form, self.machine, seed=config.seed, choice=choice)
@@ -161,6 +161,13 @@ class CharRnnSampler:
 
     def _text(self, tokens: Sequence[int]) -> str:
         return decoded(np.array(tokens, np.int64), self.form)
+
+
+def _stop_tokens(encoder: Encoder, stop: str) -> list[int]:
+    try:
+        return list(map(int, encoder.encode(stop, "--stop", "error")))
+    except InputError as error:
+        raise InputError(error.where, error.what, "take them out, for it could never come") from error
 
 
 def _overlap(tokens: Sequence[int], stop: Sequence[int]) -> int:

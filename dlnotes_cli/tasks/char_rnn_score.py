@@ -10,6 +10,7 @@ import numpy as np
 from dlnotes_cli import files, plots
 from dlnotes_cli.configs.char_rnn import CharRnnScoreConfig
 from dlnotes_cli.data.formats import TextFormat
+from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.text import Text, decoded, encode_text, find_sources
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.stopping import StopRequest
@@ -42,7 +43,11 @@ def score_texts(config: CharRnnScoreConfig) -> Scores:
     if model.format.unit == "bytes" and config.encoding:
         raise InputError("--encoding", "is for characters, and the model reads bytes", "drop it")
     machine = machine_for(model.card, config)
-    text = encode_text(find_sources(config.texts), model.format, config.encoding, on_unknown=config.on_unknown)
+    sources = find_sources(config.texts)
+    read = [model.path, *(source.path for source in sources if source.path is not None)]
+    if config.heat is not None and any(is_same(config.heat, path) for path in read):
+        raise InputError("--heat", f"{config.heat} is what is read", "give another name")
+    text = encode_text(sources, model.format, config.encoding, on_unknown=config.on_unknown)
     text = _by_lines(text, model.format) if config.lines else text
     if not text.predicted:
         raise InputError("TEXT", "has no character to predict; the first of each text is not", "give a longer one")
@@ -90,4 +95,5 @@ def _heat(text: Text, found: Surprise, form: TextFormat) -> bytes:
     bits = found.first / math.log(2)
     more = sum(bound < len(tokens) for bound in text.bounds[1:-1])
     name = f"{text.names[0]} and {more} more" if more else text.names[0]
-    return plots.heat(shown, bits, f"{name}: {np.nanmean(bits):.2f} bits per character")
+    part = f", first {len(tokens):,} characters" if len(tokens) < len(text) else ""
+    return plots.heat(shown, bits, f"{name}{part}: {np.nanmean(bits):.2f} bits per {form.unit.removesuffix('s')}")

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from dlnotes_cli.configs.recipes import (
     with_recipe,
 )
 from dlnotes_cli.data.formats import TextFormat, format_to_json
+from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.text import Text, decoded, find_sources, help_texts, read_text
 from dlnotes_cli.data.windows import IGNORED, Streams
 from dlnotes_cli.device import Machine, choose_device, choose_machine
@@ -194,7 +195,7 @@ class TextRecord(RunRecord):
             "vocabulary": self._form.vocabulary,
             "counts": {name: len(part) for name, part in self._parts.items()},
         }
-        return self.outcome(data, history, best, steps)
+        return self.outcome(data, history, best, steps) | {"best_step": history[best - 1]["step"]}
 
 
 def _recipe(config: CharRnnTrainConfig) -> dict[str, Any]:
@@ -211,8 +212,21 @@ def _check_options(config: CharRnnTrainConfig) -> None:
 
 def _read(config: CharRnnTrainConfig) -> tuple[Text, TextFormat]:
     sources = find_sources(config.texts) if config.texts else [help_texts()]
+    _check_files([source.path for source in sources if source.path is not None], config.out)
     newline = "keep" if config.vocab == "bytes" else config.newline
     return read_text(sources, TextFormat(config.vocab, "", config.lower, newline), config.encoding)
+
+
+def _check_files(paths: Sequence[Path], out: Path | None) -> None:
+    """Refuse a text that the run could replace, and one that would validate what it trained."""
+    seen = set()
+    for path in paths:
+        if out is not None and is_same(path.parent, out):
+            raise InputError("--out", f"{out} holds {path}, which is trained on", "give another")
+        if path.resolve() in seen:
+            what = "is given twice, so that what is validated would be trained on too"
+            raise InputError(path, what, "give each text once")
+        seen.add(path.resolve())
 
 
 def _check_text(config: CharRnnTrainConfig, text: Text, form: TextFormat, parts: dict[str, Text]) -> None:
@@ -226,7 +240,7 @@ def _check_text(config: CharRnnTrainConfig, text: Text, form: TextFormat, parts:
     need = given(config.seq_len) + 1
     if len(parts["train"]) < need or not parts["train"].predicted:
         what = f"has {len(parts['train']):,} {unit} to train on, --seq-len {config.seq_len} needs {need:,} of one text"
-        raise InputError(where, what, f"give a longer text, or a lower --seq-len ({len(text)} in all)")
+        raise InputError(where, what, f"give a longer text ({len(text)} in all), or a lower --seq-len or --val-split")
     if not parts["val"].predicted:
         what = f"leaves {len(parts['val'])} {unit} for validation, which needs 2 of one text"
         raise InputError("--val-split", what, "raise it, or give a longer text")
@@ -245,25 +259,29 @@ class SampleReport:
     ) -> None:
         self._config, self._network, self._form, self._poll = config, network, form, poll
         self._machine = replace(machine, precision="fp32")
-        self._next = -math.inf
+        self._next, self._shown = -math.inf, -1
 
     def show(self, entry: dict[str, Any]) -> None:
-        """Show a sample below the scores of an epoch, where the last one has stood for a while."""
+        """Show the scores of a validation, and a sample below, where the last ones have stood for a while."""
         if time.monotonic() >= self._next:
             self.show_now(entry)
             self._next = time.monotonic() + _SAMPLE_EVERY_S
 
     def show_now(self, entry: dict[str, Any]) -> None:
-        """Show a sample below the scores of an epoch."""
-        scores = entry["validation"]
-        if not self._config.sample or self._config.quiet or scores["loss"] is None:
+        """Show the scores of a validation, and a sample below; not a second time."""
+        scores, step = entry["validation"], entry["step"]
+        if self._config.quiet or scores["loss"] is None or step == self._shown:
+            return
+        self._shown = step
+        output.note(
+            f"epoch {entry['epoch']}, step {step:,}: validation loss {scores['loss']:.4f}, "
+            f"{scores['bits_per_char']:.4f} bits per {self._form.unit.removesuffix('s')}, "
+            f"perplexity {scores['perplexity']:.3f}"
+        )
+        if not self._config.sample:
             return
         sampler = Sampler(self._network, self._form, self._machine, seed=self._config.seed)
         text = sampler.text(default_prime(self._form), self._config.sample, self._poll)
-        output.note(
-            f"epoch {entry['epoch']}: validation loss {scores['loss']:.4f}, {scores['bits_per_char']:.4f} bits per "
-            f"character, perplexity {scores['perplexity']:.3f}"
-        )
         for line in text.strip("\n").splitlines():
             output.note(f"  | {line}")
 

@@ -80,7 +80,7 @@ def filter_pictures(config: FilterConfig) -> FilterResult:
     skipped: list[str] = []
     for answer in _followed(_in_threads(work, items, plan, threads), len(items)):
         if isinstance(answer, InputError):
-            output.warn(f"skipped {answer}")
+            output.warn(f"skipped {answer.fault}")
             skipped.append(str(answer.where))
         else:
             results += answer

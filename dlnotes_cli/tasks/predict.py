@@ -115,7 +115,7 @@ class Predictor:
         answers = iter(zip(indices.tolist(), probabilities.tolist(), strict=True))
         for position, item in enumerate(batch.items):
             if position in batch.errors:
-                yield Prediction(item, error=str(batch.errors[position]))
+                yield Prediction(item, error=batch.errors[position].fault)
                 continue
             classes, shares = next(answers)
             yield Prediction(item, tuple((self.model.classes[c], p) for c, p in zip(classes, shares, strict=True)))

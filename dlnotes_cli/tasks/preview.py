@@ -96,7 +96,7 @@ def _from_folder(config: DataPreviewConfig) -> _Shown:
         except InputError as error:
             if not config.skip_bad:
                 raise
-            output.warn(f"skipped {error}")
+            output.warn(f"skipped {error.fault}")
     if not pictures:
         raise InputError("DATA", f"{config.data}: no picture could be read", "check the files")
     names = tuple(listing.classes[labels[index]] for index in pictures)

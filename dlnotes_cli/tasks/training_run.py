@@ -59,6 +59,7 @@ class TrainingRun:
             after_validation=after_validation,
         )
         self._saved_best: int | None = None
+        self._is_trained = False  # and saved so; its network has the best weights then, no longer the last ones
 
     def execute(self, data_s: float, started: float, conclude: Callable[[], Conclusion]) -> dict[str, Any]:
         """Train to the end, `conclude` with the best weights, and write the result; a finished run gives what it has.
@@ -111,6 +112,7 @@ class TrainingRun:
         if not trainer.best_weights:
             raise UnfinishedError("validation", "no epoch gave a finite loss", "give a lower --lr")
         self._save(trainer)
+        self._is_trained = True
         if not trainer.is_annealed:
             what = "the time budget ended before the schedule did, so --max-steps cannot repeat this run"
             output.warn(f"the machine slowed down: {what}")
@@ -130,7 +132,8 @@ class TrainingRun:
 
     def _stopped(self, request: StoppedError) -> StoppedError:
         """Save after a signal and say how to go on."""
-        self._save(self.trainer)
+        if not self._is_trained:
+            self._save(self.trainer)
         position = self.trainer.position
         what = f"saved at epoch {position.epoch}, step {position.step_in_epoch} of {self.trainer.job.steps_per_epoch}"
         return StoppedError(request.exit_code, what, f"continue with --resume {self.folder.path}")

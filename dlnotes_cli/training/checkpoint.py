@@ -69,7 +69,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
             stream.seek(0)
             content = stream.read()
     except OSError as error:
-        fix = "give a model.safetensors file"
+        fix = "give the folder of a run, or its model.safetensors"
         raise unreadable(path, error, fix) from error
     _check_sum(path, content, str(card.get(_SUM_FIELD, "")))
     try:
@@ -115,10 +115,12 @@ def load_language_model(path: Path) -> LanguageModel:
 def _load_network(path: Path, needs: tuple[str, ...]) -> tuple[Path, nn.Module, Card]:
     path = path / "model.safetensors" if path.is_dir() else path
     tensors, card = read_tensors(path)
+    if card.get("kind") == "run state":
+        raise InputError(path, "is where a run stands, not its model", f"use {path.with_name('model.safetensors')}")
     name = str(card.get("model"))
     if name not in needs:
         needed = " or ".join([", ".join(needs[:-1]), needs[-1]]) if len(needs) > 1 else needs[0]
-        raise InputError(path, f"holds a {name} model, this command needs {needed}", "give another model file")
+        raise InputError(path, f"holds a model of kind {name}, this command needs {needed}", "give another model file")
     with _described(path):
         network = build_empty(name, card["configuration"])
     load_weights(path, network, tensors)

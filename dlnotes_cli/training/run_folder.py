@@ -191,4 +191,5 @@ def _holder(folder: Path) -> str:
 
 
 def _shown(value: object) -> str:
-    return (",".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "none"
+    shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else str("" if value is None else value)
+    return shown or "none"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -157,6 +158,27 @@ EXAMPLES: list[Config] = [
     DataListConfig(data_root=Path("~")),
     DoctorConfig(json=True),
 ]  # fmt: skip
+
+
+def test_text_and_lists_stand_for_what_they_do_in_the_shell() -> None:
+    made = TrainMlpConfig(out="~/runs/x", hidden=[3, 4], time_budget="5m", categorical="a,b")  # type: ignore[arg-type]
+    told = TrainMlpConfig(out=Path("~/runs/x").expanduser(), hidden=(3, 4), time_budget=300.0, categorical=("a", "b"))
+    assert made == told
+    assert PredictConfig(model="m", paths="a.png").paths == ("a.png",)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"lr": "x"}, "--lr: 'x' is not a number; give a value above 0"),
+        ({"hidden": "a"}, "--hidden: 'a' is not a comma list of whole numbers"),
+        ({"hidden": [None]}, "--hidden: None is not a number"),
+        ({"time_budget": "soon"}, "--time-budget: "),
+    ],
+)
+def test_values_of_no_such_kind_are_refused(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        TrainMlpConfig(**values)
 
 
 @pytest.mark.parametrize("config", EXAMPLES, ids=lambda config: type(config).__name__)

@@ -2,10 +2,13 @@
 
 import json
 import math
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +22,9 @@ from dlnotes_cli.data.text import find_sources, read_text
 from dlnotes_cli.device import choose_machine
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
+from dlnotes_cli.tasks import char_rnn_train
 from dlnotes_cli.tasks.char_rnn_sample import Choice, Sampler
-from dlnotes_cli.tasks.char_rnn_train import LanguageJob
+from dlnotes_cli.tasks.char_rnn_train import LanguageJob, SampleReport
 
 LINES = [f"{'abc'[i % 3] * (1 + i % 5)} {i % 7} brown foxes; the dog" for i in range(60)]
 TEXT = "\n".join(LINES) + "\n"
@@ -96,6 +100,26 @@ def test_a_run_stopped_after_any_step_equals_the_whole(
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
+def test_a_run_stopped_in_its_last_sample_goes_on_as_the_whole(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--epochs", 3, "--lr", 0.1, "--schedule", "constant", "--sample", 5]  # whose last epoch is not the best
+    assert dlnotes(*train(home, tmp_path / "whole", *words)).code == 0
+    conclude = char_rnn_train._conclude
+
+    def signalled(*given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return conclude(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(char_rnn_train, "_conclude", signalled)
+        patch.setattr(SampleReport, "show", lambda *_: None)  # so that the last sample is made, and looks for a stop
+        assert dlnotes(*train(home, tmp_path / "run", *words)).code == 143
+    for name in ("run", "whole"):
+        assert dlnotes("char-rnn", "train", "--resume", tmp_path / name, "--epochs", 5).code == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
 def test_state_is_carried_between_windows_and_begins_anew_with_each_text(tmp_path: Path) -> None:
     for name, content in (("a.txt", "abcabcabca" * 3), ("b.txt", "cbacbacba" * 3)):
         (tmp_path / name).write_text(content)
@@ -163,7 +187,7 @@ def test_a_batch_that_the_text_does_not_fill_is_told(home: Path, tmp_path: Path,
 def test_a_sample_is_shown_after_each_validation(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*train(home, tmp_path / "run", "--sample", 30))
     assert run.err.count("  | ") >= 2
-    assert re.search(r"epoch 1: validation loss [\d.]+, [\d.]+ bits per character, perplexity", run.err)
+    assert re.search(r"epoch 1, step 23: validation loss [\d.]+, [\d.]+ bits per char, perplexity", run.err)
     assert "  | " not in run.out
 
 
@@ -352,6 +376,9 @@ FAULTS = {
     "{text} --val-split 0.0005": r"--val-split: leaves 1 characters for validation",
     "{text} --layers 0": r"--layers: 0 is out of range",
     "{text} --cell lstn": r"--cell: unknown value 'lstn'; did you mean lstm\?|did you mean 'lstm'",
+    "{text} {text}": r"text\.txt: is given twice",
+    "{half} --encoding unicode_escape": r"half\.txt: has U\+D83D, one half of a character",
+    "{text} --val-split 0.999": r"has \d characters to train on.*lower --seq-len or --val-split",
     "{one} --vocab bytes": r"one\.txt: has one distinct character, 'a'",
     "{one_each} --seq-len 2": r"TEXT: has 5 characters to train on, --seq-len 2 needs 3 of one text",
     "{text} --lr nan": r"--lr: nan is out of range",
@@ -362,7 +389,7 @@ FAULTS = {
 def test_a_fault_in_training_is_told_in_one_line(fault: str, tmp_path: Path, dlnotes: Command) -> None:
     contents = {
         "text": TEXT.encode(), "empty": b"", "one": b"a" * 99, "short": b"123456789",
-        "byte": b"ab" * 500 + b"\x92" + b"c" * 99,
+        "byte": b"ab" * 500 + b"\x92" + b"c" * 99, "half": rb"smile \ud83d\ude00 " * 30,
     }  # fmt: skip
     names = {name: tmp_path / f"{name}.txt" for name in contents}
     for name, content in contents.items():
@@ -392,13 +419,15 @@ USE_FAULTS = {
     "sample {model} --temperature -1": r"--temperature: -1\.0 is out of range",
     "sample {model} --length 0": r"--length: 0 is out of range",
     "sample {model} --top-p 0": r"--top-p: 0\.0 is out of range",
-    "sample {classifier}": r"holds a mlp model, this command needs char_rnn",
-    "score {classifier} {text}": r"holds a mlp model, this command needs char_rnn",
+    "sample {classifier}": r"holds a model of kind mlp, this command needs char_rnn",
+    "score {classifier} {text}": r"holds a model of kind mlp, this command needs char_rnn",
     "score {model}": r"TEXT: no text given",
     "score {model} {unknown}": r"unknown\.txt: has characters that the model does not know: 'Q' .*--on-unknown skip",
     "score {model} {text} --heat x.jpg": r"--heat: .*png",
-    "predict {model} {text}": r"holds a char_rnn model, this command needs mlp",
-    "evaluate {model}": r"holds a char_rnn model, this command needs mlp",
+    "score {model} {text} --heat {picture} --overwrite": r"--heat: .*is what is read",
+    "sample {model}/last.safetensors": r"is where a run stands, not its model; use .*model\.safetensors",
+    "predict {model} {text}": r"holds a model of kind char_rnn, this command needs mlp",
+    "evaluate {model}": r"holds a model of kind char_rnn, this command needs mlp",
 }
 
 
@@ -408,6 +437,9 @@ def test_a_fault_in_use_is_told_in_one_line(
 ) -> None:
     (tmp_path / "unknown.txt").write_text("foQxes")
     names = {"model": trained, "classifier": digits_run, "text": home / "text.txt", "unknown": tmp_path / "unknown.txt"}
+    names["picture"] = tmp_path / "text.png"
+    names["picture"].write_text(TEXT)
+    names["text"] = names["picture"] if "picture" in fault else names["text"]
     words = [word.format(**names) for word in fault.split()]
     run = dlnotes(*(words if words[0] in {"predict", "evaluate"} else ["char-rnn", *words]))
     assert run.code == 2
@@ -420,6 +452,20 @@ def test_skipping_unknown_characters_leaves_the_others(trained: Path, dlnotes: C
     run = dlnotes("char-rnn", "sample", trained, "--prime", "QtheQ", "--on-unknown", "skip", "--length", 3)
     assert run.out.startswith("the")
     assert "--prime: left out 2 characters that the model does not know" in run.err
+
+
+def test_a_text_that_the_run_would_replace_is_refused(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text(TEXT)
+    words = ["train", tmp_path / "run" / "metrics.jsonl", *SMALL, "--out", tmp_path / "run", "--overwrite"]
+    run = dlnotes("char-rnn", *words)
+    assert (run.code, (tmp_path / "run" / "metrics.jsonl").read_text()) == (2, TEXT)
+    assert "which is trained on; give another" in run.err
+
+
+def test_ends_of_lines_in_a_prime_are_those_of_the_texts(trained: Path, dlnotes: Command) -> None:
+    words = ["char-rnn", "sample", trained, "--length", 9]
+    assert dlnotes(*words, "--prime", "dog\r\nthe").out == dlnotes(*words, "--prime", "dog\nthe").out
 
 
 def test_lines_of_a_model_without_line_ends_are_refused(tmp_path: Path, dlnotes: Command) -> None:
