@@ -103,8 +103,14 @@ def test_a_run_stopped_after_any_step_equals_the_whole(
 def test_a_run_stopped_in_its_last_sample_goes_on_as_the_whole(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["--epochs", 3, "--lr", 0.1, "--schedule", "constant", "--sample", 5]  # whose last epoch is not the best
+    monkeypatch.setattr(
+        LanguageJob, "rank", lambda _, scores: (scores["loss"],)
+    )  # the first epoch is kept, not the last
+    words = ["--epochs", 3, "--sample", 5]
     assert dlnotes(*train(home, tmp_path / "whole", *words)).code == 0
+    assert (
+        json.loads((tmp_path / "whole" / "result.json").read_text())["best_epoch"] < 3
+    )  # its weights are not the last
     conclude = char_rnn_train._conclude
 
     def signalled(*given: Any) -> Any:
