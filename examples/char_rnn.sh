@@ -1,6 +1,6 @@
 #!/bin/sh
 # Train a small LSTM on the help texts of Python, let it write, and see what surprises it.
-# Look at: heat.png. Bright letters surprised the network: rare ones and capitals most, spaces and the ends of words least.
+# Look at: heat.png. Bright letters surprised the network: rare ones such as w, y and g most, spaces and 'the' least.
 set -eu
 out=${1:-runs/example-char-rnn}
 dlnotes char-rnn train --hidden 96 --max-steps 250 --sample 0 --out "$out" --overwrite
