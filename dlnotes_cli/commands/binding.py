@@ -135,9 +135,5 @@ def _number(text: str) -> float:
         raise ValueError(f"'{text}' is not a number") from None
 
 
-def _path(text: str) -> Path:
-    return user_path(text)
-
-
-_PARSERS: dict[type, Callable[[str], Any]] = {int: _whole_number, float: _number, Path: _path}
+_PARSERS: dict[type, Callable[[str], Any]] = {int: _whole_number, float: _number, Path: user_path}
 _METAVARS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}

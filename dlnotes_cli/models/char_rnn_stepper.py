@@ -54,6 +54,11 @@ class Stepper:
         return _affine(self._output.given, behind[-1][0], self._output.weight), tuple(behind)
 
 
+def _join(inputs: Tensor, recurrent: Tensor, bias: Tensor, bias_recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (inputs, gates) and (hidden, gates), and one bias, of cells that add up all they are given."""
+    return inputs.T, recurrent.T, bias + bias_recurrent
+
+
 def _join_lstm(
     inputs: Tensor, recurrent: Tensor, bias: Tensor, bias_recurrent: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,11 +67,6 @@ def _join_lstm(
     doubled.view(4, -1)[2] = 2.0
     inputs, recurrent, bias = _join(inputs, recurrent, bias, bias_recurrent)
     return inputs * doubled, recurrent * doubled, bias * doubled
-
-
-def _join(inputs: Tensor, recurrent: Tensor, bias: Tensor, bias_recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (inputs, gates) and (hidden, gates), and one bias, of cells that add up all they are given."""
-    return inputs.T, recurrent.T, bias + bias_recurrent
 
 
 def _join_gru(inputs: Tensor, recurrent: Tensor, bias: Tensor, bias_recurrent: Tensor) -> tuple[Tensor, Tensor, Tensor]:

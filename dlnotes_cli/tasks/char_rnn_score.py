@@ -14,7 +14,7 @@ from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.text import Text, decoded, encode_text, find_sources
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.stopping import StopRequest
-from dlnotes_cli.tasks.evaluate import machine_for
+from dlnotes_cli.tasks.machine import machine_for
 from dlnotes_cli.training.checkpoint import load_language_model
 from dlnotes_cli.training.language import Surprise, surprise
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ from numpy.typing import NDArray
 
 from dlnotes_cli import files, output
 from dlnotes_cli.configs.evaluate import EvaluateConfig
-from dlnotes_cli.configs.groups import DeviceOptions
 from dlnotes_cli.data.batches import Part, Scaler, parts_on
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.splits import complete_parts
-from dlnotes_cli.device import Machine, choose_machine, default_threads
+from dlnotes_cli.device import Machine, default_threads
 from dlnotes_cli.errors import InputError
 from dlnotes_cli.stopping import StopRequest
+from dlnotes_cli.tasks.machine import machine_for
 from dlnotes_cli.tasks.pictures import Viewed, draw_evaluation
 from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate, with_views
@@ -107,11 +106,6 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     if config.csv not in {None, "-"}:
         files.write_text(files.user_path(str(config.csv)), result.as_csv())
     return result
-
-
-def machine_for(card: Mapping[str, Any], options: DeviceOptions) -> Machine:
-    """Where a trained model runs: in the precision of its training, so that the same samples give the same answers."""
-    return choose_machine(options.device, options.precision, options.threads, bf16_pays=card.get("precision") == "bf16")
 
 
 def _check_outputs(config: EvaluateConfig) -> None:

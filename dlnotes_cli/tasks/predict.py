@@ -20,7 +20,7 @@ from dlnotes_cli.data.paths import expand_paths, read_list
 from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.device import Machine, default_threads
 from dlnotes_cli.errors import DlnotesError, InputError
-from dlnotes_cli.tasks.evaluate import machine_for
+from dlnotes_cli.tasks.machine import machine_for
 from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
 from dlnotes_cli.training.metrics import predict_logits, with_views
 
