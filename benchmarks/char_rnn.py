@@ -19,18 +19,18 @@ import torch
 from measure import DLNOTES, Ended, Report, alternating, whole_process
 from torch import nn
 
-from dlnotes_cli.configs.char_rnn import CharRnnTrainConfig
-from dlnotes_cli.configs.parse import duration
-from dlnotes_cli.configs.recipes import BEST_CHAR_RNN, filled
+from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
+from dlnotes_cli.char_rnn.sample import Sampler
+from dlnotes_cli.char_rnn.train import LanguageJob
 from dlnotes_cli.data.formats import TextFormat
 from dlnotes_cli.data.text import Text, find_sources, read_text
 from dlnotes_cli.device import Machine, choose_machine, default_threads
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
-from dlnotes_cli.tasks.char_rnn_sample import Sampler
-from dlnotes_cli.tasks.char_rnn_train import LanguageJob
-from dlnotes_cli.training.horizon import Horizon
-from dlnotes_cli.training.loop import LoopOptions, Trainer
-from dlnotes_cli.training.recipe import OptimizerOptions, make_optimizer
+from dlnotes_cli.shell.parse import duration
+from dlnotes_cli.training.engine.loop import LoopOptions, Trainer
+from dlnotes_cli.training.engine.step_budget import Horizon
+from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.recipes import BEST_CHAR_RNN, filled
 from dlnotes_cli.training.schedule import Schedule
 
 STEPS = 40

@@ -27,17 +27,17 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from dlnotes_cli import output
-from dlnotes_cli.configs.recipes import BEST_CNN, BY_ARCH, filled
-from dlnotes_cli.configs.train_cnn import TrainCnnConfig
+from dlnotes_cli.classify.options_cnn import TrainCnnConfig
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.device import Machine, available_cores
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
-from dlnotes_cli.shapes.classifiers import NETWORKS, Form
-from dlnotes_cli.tasks.classifier import ClassifierJob
-from dlnotes_cli.training.horizon import Horizon
-from dlnotes_cli.training.loop import LoopOptions, Trainer
-from dlnotes_cli.training.recipe import OptimizerOptions, make_optimizer
+from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
+from dlnotes_cli.shell import output
+from dlnotes_cli.training.engine.classifier import ClassifierJob
+from dlnotes_cli.training.engine.loop import LoopOptions, Trainer
+from dlnotes_cli.training.engine.step_budget import Horizon
+from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.recipes import BEST_CNN, BY_ARCH, filled
 from dlnotes_cli.training.schedule import Schedule
 
 CIFAR10 = Form(3, 32, 32, 10)

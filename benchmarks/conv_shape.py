@@ -36,11 +36,11 @@ NOTHING = """
 import sys
 from types import SimpleNamespace
 from dlnotes_cli import cli
-from dlnotes_cli.commands.plain import PlainCommand
+from dlnotes_cli.shell.startup import PlainCommand
 
 cli.COMMANDS["nothing"] = "nothing"
 command = SimpleNamespace(register=lambda app: app.command("nothing", cls=PlainCommand)(lambda: None))
-sys.modules["dlnotes_cli.commands.nothing"] = command
+sys.modules["dlnotes_cli.nothing"] = command
 cli.main(["nothing"])
 """
 

@@ -26,18 +26,18 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import FashionMNIST
 
-from dlnotes_cli import output
-from dlnotes_cli.configs.recipes import NOTES_MLP, filled
-from dlnotes_cli.configs.train_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.formats import PictureFormat
-from dlnotes_cli.data.named import load_named, locate
+from dlnotes_cli.data.named.sets import load_named, locate
 from dlnotes_cli.device import Machine, available_cores
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
-from dlnotes_cli.tasks.classifier import ClassifierJob
-from dlnotes_cli.training.horizon import Horizon
-from dlnotes_cli.training.loop import LoopOptions, Trainer
-from dlnotes_cli.training.recipe import OptimizerOptions, make_optimizer
+from dlnotes_cli.shell import output
+from dlnotes_cli.training.engine.classifier import ClassifierJob
+from dlnotes_cli.training.engine.loop import LoopOptions, Trainer
+from dlnotes_cli.training.engine.step_budget import Horizon
+from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.recipes import NOTES_MLP, filled
 from dlnotes_cli.training.schedule import Schedule
 
 BATCH = 64

@@ -21,7 +21,7 @@ from measure import DLNOTES, Ended, Report, whole_process
 from PIL import Image
 from torchvision import models
 
-from dlnotes_cli.models.style_nets import DEFAULTS, named_layers
+from dlnotes_cli.style.feature_networks import DEFAULTS, named_layers
 
 PAIRS = (("octopus", "delaunay"), ("space_needle", "delaunay"), ("octopus", "space_needle"))
 SIZE = 256

@@ -10,40 +10,40 @@ that the command prints and whose `exit_code` is the code it ends with. Notes an
 has the options of a run that is to go on.
 """
 
-from dlnotes_cli import output
-from dlnotes_cli.configs.char_rnn import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
-from dlnotes_cli.configs.conv_shape import ConvShapeConfig
-from dlnotes_cli.configs.data import DataInfoConfig, DataListConfig, DataPreviewConfig
-from dlnotes_cli.configs.data_cache import CacheClearConfig
-from dlnotes_cli.configs.doctor import DoctorConfig
-from dlnotes_cli.configs.evaluate import EvaluateConfig
-from dlnotes_cli.configs.filter import FilterConfig
-from dlnotes_cli.configs.predict import PredictConfig
-from dlnotes_cli.configs.style_transfer import StyleTransferConfig
-from dlnotes_cli.configs.train_cnn import TrainCnnConfig
-from dlnotes_cli.configs.train_mlp import TrainMlpConfig
-from dlnotes_cli.configs.transfer import TransferConfig
-from dlnotes_cli.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
+from dlnotes_cli.calculate.conv_shape import ShapeAnswer, conv_shape
+from dlnotes_cli.calculate.options import ConvShapeConfig
+from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
+from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample
+from dlnotes_cli.char_rnn.score import Scores, score_texts
+from dlnotes_cli.char_rnn.train import train_char_rnn
+from dlnotes_cli.classify.evaluate import EvaluateResult, evaluate_model
+from dlnotes_cli.classify.options_cnn import TrainCnnConfig
+from dlnotes_cli.classify.options_evaluate import EvaluateConfig
+from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options_predict import PredictConfig
+from dlnotes_cli.classify.predict import Prediction, Predictor
+from dlnotes_cli.classify.train_cnn import train_cnn
+from dlnotes_cli.classify.train_mlp import train_mlp
+from dlnotes_cli.filter.filter import FilterResult, filter_pictures
+from dlnotes_cli.filter.options import FilterConfig
+from dlnotes_cli.filter.patch import PatchAnswer, filter_patch
+from dlnotes_cli.manage.data import DataInfo, describe_data, list_sets
+from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
+from dlnotes_cli.manage.doctor import examine
+from dlnotes_cli.manage.options_cache import CacheClearConfig
+from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig, DataPreviewConfig
+from dlnotes_cli.manage.options_doctor import DoctorConfig
+from dlnotes_cli.manage.preview import draw_preview
 from dlnotes_cli.shapes import Setting, analyse, solve
-from dlnotes_cli.tasks.char_rnn_sample import CharRnnSampler, Sample
-from dlnotes_cli.tasks.char_rnn_score import Scores, score_texts
-from dlnotes_cli.tasks.char_rnn_train import train_char_rnn
-from dlnotes_cli.tasks.conv_shape import ShapeAnswer, conv_shape
-from dlnotes_cli.tasks.data import DataInfo, describe_data, list_sets
-from dlnotes_cli.tasks.data_cache import CachedFolder, clear_cache, list_cache
-from dlnotes_cli.tasks.doctor import examine
-from dlnotes_cli.tasks.evaluate import EvaluateResult, evaluate_model
-from dlnotes_cli.tasks.filter import FilterResult, filter_pictures
-from dlnotes_cli.tasks.filter_patch import PatchAnswer, filter_patch
-from dlnotes_cli.tasks.predict import Prediction, Predictor
-from dlnotes_cli.tasks.preview import draw_preview
-from dlnotes_cli.tasks.record import TrainingResult
-from dlnotes_cli.tasks.style_transfer import StyleResult, style_transfer
-from dlnotes_cli.tasks.train_cnn import train_cnn
-from dlnotes_cli.tasks.train_mlp import train_mlp
-from dlnotes_cli.tasks.transfer import list_backbones, transfer
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
+from dlnotes_cli.style.options import StyleTransferConfig
+from dlnotes_cli.style.task import StyleResult, style_transfer
 from dlnotes_cli.training.checkpoint import LanguageModel, TrainedModel, load_classifier, load_language_model
-from dlnotes_cli.training.run_folder import resumed_config
+from dlnotes_cli.training.record import TrainingResult
+from dlnotes_cli.training.resumed_options import resumed_config
+from dlnotes_cli.transfer.options import TransferConfig
+from dlnotes_cli.transfer.task import list_backbones, transfer
 
 __all__ = [
     "CacheClearConfig",

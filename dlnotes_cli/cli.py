@@ -15,22 +15,23 @@ from typing import Annotated, Any
 
 import typer
 
-from dlnotes_cli import __version__, output
-from dlnotes_cli.commands.plain import PlainGroup
-from dlnotes_cli.errors import DlnotesError, ExitCode, InputError, UnfinishedError, reason
+from dlnotes_cli import __version__
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, UnfinishedError, reason
+from dlnotes_cli.shell.startup import PlainGroup
 
 COMMANDS = {  # in the order of the help, each with its module
-    "train-mlp": "train_mlp",
-    "train-cnn": "train_cnn",
-    "transfer": "transfer",
-    "char-rnn": "char_rnn",
-    "predict": "predict",
-    "evaluate": "evaluate",
-    "style-transfer": "style_transfer",
-    "filter": "filter",
-    "conv-shape": "conv_shape",
-    "data": "data",
-    "doctor": "doctor",
+    "train-mlp": "classify.command_mlp",
+    "train-cnn": "classify.command_cnn",
+    "transfer": "transfer.commands",
+    "char-rnn": "char_rnn.commands",
+    "predict": "classify.command_predict",
+    "evaluate": "classify.command_evaluate",
+    "style-transfer": "style.commands",
+    "filter": "filter.commands",
+    "conv-shape": "calculate.commands",
+    "data": "manage.command_data",
+    "doctor": "manage.command_doctor",
 }
 _OBJECTS = 100_000  # between two searches for garbage: loading a command makes fewer, and no garbage
 _STDOUT_FAILS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # files have names, and told it
@@ -50,7 +51,7 @@ def build(word: str | None = None) -> Any:
     )
     app.callback()(_options)
     for name in [word] if word in COMMANDS else COMMANDS:
-        import_module(f"dlnotes_cli.commands.{COMMANDS[name]}").register(app)
+        import_module(f"dlnotes_cli.{COMMANDS[name]}").register(app)
     return typer.main.get_command(app)
 
 

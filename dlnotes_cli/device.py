@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli import output
+from dlnotes_cli.shell import output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.loop import Trainer
+    from dlnotes_cli.training.engine.loop import Trainer
 
 COLORS = {"blue": (30, 40, 200), "green": (20, 180, 60), "red": (210, 30, 30)}
 
@@ -73,7 +73,7 @@ def folder_digest(root: Path) -> str:
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
     """Send this process SIGTERM when a run has taken so many steps."""
-    from dlnotes_cli.training.loop import Trainer
+    from dlnotes_cli.training.engine.loop import Trainer
 
     step = Trainer._step
 

@@ -9,8 +9,8 @@ import pytest
 from builders import Command, Outcome, make_pictures, make_table, small_training
 from hypothesis import settings
 
-from dlnotes_cli import output
 from dlnotes_cli.cli import main
+from dlnotes_cli.shell import output
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")

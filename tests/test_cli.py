@@ -10,7 +10,7 @@ from builders import Command, small_training
 from test_structure import commands
 
 from dlnotes_cli import __version__, cli
-from dlnotes_cli.tasks import train_mlp
+from dlnotes_cli.classify import train_mlp
 
 PROGRAM = [sys.executable, "-m", "dlnotes_cli"]
 

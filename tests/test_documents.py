@@ -15,7 +15,7 @@ from builders import Command
 from test_structure import commands
 
 from dlnotes_cli import cli
-from dlnotes_cli.commands import binding
+from dlnotes_cli.shell import binding
 
 ROOT = Path(__file__).parent.parent
 README, COURSE = ((ROOT / name).read_text() for name in ("README.md", "examples/course.md"))
@@ -142,7 +142,7 @@ def test_the_reference_is_what_the_program_says() -> None:
 
 def test_every_command_can_be_called_from_python() -> None:
     from dlnotes_cli import api
-    from dlnotes_cli.configs.option import Config
+    from dlnotes_cli.shell.option import Config
 
     def below(kind: type[Config]) -> set[type[Config]]:
         return {kind, *(one for child in kind.__subclasses__() for one in below(child))}

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import pytest
 from builders import Command, assert_same_run, folder_digest, make_table, small_training, stopped_after
 
-from dlnotes_cli.training import loop
 from dlnotes_cli.training.checkpoint import read_tensors
+from dlnotes_cli.training.engine import loop
 
 # Dropout, augmentation, momentum and batch norm all carry state that a resume must restore.
 AUGMENT = "shift:1,rotate:10,erase:0.5,mixup:0.5"

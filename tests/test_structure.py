@@ -1,4 +1,4 @@
-"""The architecture as tests: layers, lazy imports, owners, and help for everything."""
+"""The architecture as tests: floors, lazy imports, owners, and help for everything."""
 
 import ast
 import re
@@ -10,19 +10,23 @@ from pathlib import Path
 import pytest
 
 from dlnotes_cli.cli import build
-from dlnotes_cli.commands.binding import ARGUMENTS
-from dlnotes_cli.configs.option import GROUPS
+from dlnotes_cli.shell.binding import ARGUMENTS
+from dlnotes_cli.shell.option import GROUPS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dlnotes_cli"
-LAYERS = [
-    {"errors", "output", "files", "stopping", "configs", "shapes", "kernels"},
+FLOORS = [  # from the bottom up; what stands on one floor may import from those below it
+    {"shell"},
+    {"shapes"},
     {"device", "seeding"},
     {"data", "models"},
-    {"training", "plots", "tasks"},
-    {"commands", "cli", "api", "__main__"},
+    {"plots"},
+    {"training"},
+    {"calculate", "char_rnn", "classify", "filter", "manage", "style", "transfer"},
+    {"cli", "api"},
+    {"__main__"},
 ]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
 STANDARD_LIBRARY = set(sys.stdlib_module_names)
 
@@ -32,7 +36,7 @@ def modules() -> list[Path]:
 
 
 def area(path: Path) -> str:
-    """The name in LAYERS that a module belongs to."""
+    """The name in FLOORS that a module belongs to."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -51,37 +55,62 @@ def imported(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def ours(path: Path) -> Iterator[str]:
-    for name in imported(path):
-        if name.startswith("dlnotes_cli.") and name != "dlnotes_cli.__version__":
-            yield name.split(".")[1]
+def dotted(path: Path) -> str:
+    """The name under which a module is imported."""
+    return ".".join(("dlnotes_cli", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+NAMES = {dotted(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imported_modules(path: Path) -> set[Path]:
+    """The modules of the package that a module imports, at start or inside functions."""
+    parents = {name: name.rpartition(".")[0] for name in imported(path) if name.startswith("dlnotes_cli.")}
+    return {NAMES[name if name in NAMES else parent] for name, parent in parents.items()} - {PACKAGE / "__init__.py"}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_its_own_layer_and_below(path: Path) -> None:
-    level = LEVEL[area(path)]
-    for name in ours(path):
-        assert LEVEL[name] <= level, f"{area(path)} (layer {level}) imports {name} (layer {LEVEL[name]})"
+def test_imports_go_downward_only(path: Path) -> None:
+    here = area(path)
+    for module in imported_modules(path):
+        there = area(module)
+        assert there == here or FLOOR[there] < FLOOR[here], f"{path}: {here} imports {module} of {there}"
 
 
-def test_data_and_models_do_not_know_each_other() -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = {path: imported_modules(path) for path in modules()}
+    while ends := {path for path, found in left.items() if not found & left.keys()} | left.keys() - set().union(
+        *left.values()
+    ):
+        left = {path: found for path, found in left.items() if path not in ends}
+    assert not left, "a circle goes through " + ", ".join(sorted(dotted(path) for path in left))
+
+
+@pytest.mark.parametrize(("floor", "also"), [("shell", {"typer", "rich"}), ("shapes", set())])
+def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[str]) -> None:
     for path in modules():
-        if area(path) in {"data", "models"}:
-            assert not ({"data", "models"} - {area(path)}) & set(ours(path)), path
-
-
-def test_the_lowest_layer_is_the_standard_library() -> None:
-    for path in modules():
-        if LEVEL[area(path)] == 0:
+        if area(path) == floor:
             outside = {name.split(".")[0] for name in imported(path)} - STANDARD_LIBRARY - {"dlnotes_cli"}
-            assert outside <= ({"rich"} if area(path) == "output" else set()), f"{path}: {outside}"
+            assert outside <= also, f"{path}: {outside}"
 
 
-def test_commands_and_the_lowest_layers_load_nothing_heavy_at_start() -> None:
+def is_light(path: Path) -> bool:
+    """Whether a module is loaded to show a help text."""
+    parts = ("options", "commands", "help_texts", "startup")
+    return area(path) in {"shell", "shapes", "device", "seeding", "cli"} or path.stem.startswith(parts)
+
+
+def test_options_and_commands_load_nothing_heavy_at_start() -> None:
     for path in modules():
-        if area(path) in {"commands", "cli", "device", "seeding"} or LEVEL[area(path)] == 0:
+        if is_light(path):
             heavy = {name.split(".")[0] for name in imported(path, only_at_start=True)} & HEAVY
             assert not heavy, f"{path}: {heavy}"
+
+
+def test_every_test_file_mirrors_a_module_or_folder() -> None:
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        folder = path.parent.relative_to(ROOT / "tests")
+        assert (PACKAGE / folder).is_dir(), f"{path} mirrors no folder of the package"
 
 
 def test_package_files_import_nothing_of_weight() -> None:
@@ -92,19 +121,19 @@ def test_package_files_import_nothing_of_weight() -> None:
 @pytest.mark.parametrize(
     ("pattern", "owners"),
     [
-        (r"\bprint\(|sys\.stdout\.write", {"output.py"}),
-        (r"Image\.open\(", {"data/decode.py"}),
+        (r"\bprint\(|sys\.stdout\.write", {"shell/output.py"}),
+        (r"Image\.open\(", {"data/images/decode.py"}),
         (r"torch\.cuda\.(?!get_rng|set_rng)|torch\.backends", {"device.py"}),
         (r"sys\.exit|raise SystemExit", {"__main__.py"}),
         (
             r"os\.replace|\.write_bytes\(|(?<!files)\.write_text\(|open\([^)]*[\"']w|\.rename\(|\.unlink\(|os\.fsync",
-            {"files.py"},
+            {"shell/files.py"},
         ),
         (
             r"\bpickle\b(?! is)|(?<!safetensors\.)torch\.load|extractall|\beval\((?!\))|allow_pickle=True|yaml\.load",
-            {"training/foreign.py"},  # others' .pth files, with weights_only
+            {"training/foreign_weights.py"},  # others' .pth files, with weights_only
         ),
-        (r"torch\.save|safetensors\.torch", {"training/checkpoint.py", "training/foreign.py"}),
+        (r"torch\.save|safetensors\.torch", {"training/checkpoint.py", "training/foreign_weights.py"}),
     ],
     ids=["printing", "opening pictures", "devices", "exit", "writing", "unsafe loading", "model files"],
 )

@@ -9,9 +9,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from dlnotes_cli.configs.train_cnn import TrainCnnConfig
-from dlnotes_cli.models.style_nets import SMALL_FILE, SMALL_LAYERS
-from dlnotes_cli.tasks.train_cnn import train_cnn
+from dlnotes_cli.classify.options_cnn import TrainCnnConfig
+from dlnotes_cli.classify.train_cnn import train_cnn
+from dlnotes_cli.style.feature_networks import SMALL_FILE, SMALL_LAYERS
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
 
 LAYERS = "; ".join(line for line in SMALL_LAYERS.strip().splitlines())

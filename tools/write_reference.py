@@ -16,7 +16,7 @@ from typing import Any
 
 from dlnotes_cli import api
 from dlnotes_cli.cli import build
-from dlnotes_cli.configs.option import Config
+from dlnotes_cli.shell.option import Config
 
 DOCS = Path(__file__).parent.parent / "docs"
 WRITTEN = "Written by `make reference` from the program; do not edit."

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from dlnotes_cli import files, output
-from dlnotes_cli.errors import InputError, reason
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError, reason
 
 _TIMEOUT_S = 15.0  # to connect, and for each silence afterwards
 _CHUNK = 1 << 16

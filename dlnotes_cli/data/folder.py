@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dlnotes_cli import output
-from dlnotes_cli.data import cache, pixels
+from dlnotes_cli.data.cache import pixels
+from dlnotes_cli.data.cache import store as cache
 from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.decode import Header, read_header
 from dlnotes_cli.data.formats import PictureShape, Resize
+from dlnotes_cli.data.images.decode import Header, read_header
 from dlnotes_cli.data.listing import Listing
 from dlnotes_cli.data.walk import natural_order, unlisted, walk
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError
 
 __all__ = ["Listing", "choose_shape", "list_folder", "read_folder"]
 

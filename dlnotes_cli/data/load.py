@@ -8,16 +8,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli import output
-from dlnotes_cli.configs.groups import NAMED_SETS, DataOptions, SourceOptions
-from dlnotes_cli.data import folder, named, table
+from dlnotes_cli.data import folder, table
+from dlnotes_cli.data.cache.pixels import Extraction, Reading
 from dlnotes_cli.data.dataset import DataSet, Source
 from dlnotes_cli.data.formats import PictureFormat, PictureShape, SampleFormat, TableFormat
+from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.options import NAMED_SETS, DataOptions, SourceOptions
 from dlnotes_cli.data.paths import TABLES
-from dlnotes_cli.data.pixels import Extraction, Reading
 from dlnotes_cli.data.splits import complete_parts, limited
-from dlnotes_cli.errors import InputError, reason, unknown_choice
-from dlnotes_cli.files import user_path
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError, reason, unknown_choice
+from dlnotes_cli.shell.files import user_path
 
 Kind = Literal["named", "folder", "table"]
 _CHUNK_BYTES = 1 << 23  # looked at together when a statistic is taken

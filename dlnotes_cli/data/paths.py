@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dlnotes_cli.data.walk import find_pictures
-from dlnotes_cli.errors import InputError, reason, unreadable
-from dlnotes_cli.files import user_path
+from dlnotes_cli.shell.errors import InputError, reason, unreadable
+from dlnotes_cli.shell.files import user_path
 
 TABLES = frozenset({".csv", ".tsv"})
 _LONGEST_LIST = 1 << 28  # bytes

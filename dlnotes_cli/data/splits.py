@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell.errors import InputError
 
 Indices = NDArray[np.int64]
 

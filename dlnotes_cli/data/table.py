@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli import output
 from dlnotes_cli.data.formats import Column, TableFormat
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.errors import InputError, unknown_choice, unreadable
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError, unknown_choice, unreadable
 
 _MOST_CLASSES = 1000
 _FEW_CLASSES = 20  # that a target may have in a table of any length

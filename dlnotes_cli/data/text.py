@@ -14,12 +14,12 @@ from typing import IO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli import output
 from dlnotes_cli.data.formats import TextFormat
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.data.walk import TEXTS, walk
-from dlnotes_cli.errors import InputError, unreadable
-from dlnotes_cli.files import user_path
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError, unreadable
+from dlnotes_cli.shell.files import user_path
 
 Tokens = NDArray[np.unsignedinteger]
 _CHUNK = 1 << 20  # bytes read at once

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dlnotes_cli.errors import InputError, unreadable
+from dlnotes_cli.shell.errors import InputError, unreadable
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 TEXTS = frozenset({".txt", ".text", ".md", ".rst", ".tex"})

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.errors import InputError
 from dlnotes_cli.models.dropout import Dropout
 from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parser import parse_layers
+from dlnotes_cli.shapes.parsing.parser import parse_layers
 from dlnotes_cli.shapes.stack import trace
+from dlnotes_cli.shell.errors import InputError
 
 _LAZY = "Lazy"
 _LEAST_DEVIATION = 0.01  # of a direction that hardly varies

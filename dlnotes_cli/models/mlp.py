@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.configs.train_mlp import Activation, Initialisation
+from dlnotes_cli.models.choices import Activation, Initialization
 from dlnotes_cli.models.dropout import Dropout
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -59,7 +59,7 @@ def build_mlp(config: MlpConfig) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def initialise(model: nn.Module, how: Initialisation) -> None:
+def initialise(model: nn.Module, how: Initialization) -> None:
     """Set the first weights of every linear layer, biases to zero; `default` keeps PyTorch's.
 
     `uniform` draws from [-y, y) and `normal` with deviation y, where y = 1 / sqrt(inputs of the layer).
@@ -79,7 +79,7 @@ def bf16_pays(config: MlpConfig, batch_size: int) -> bool:
 
 
 @torch.no_grad()
-def _set_weights(weight: Tensor, how: Initialisation, y: float) -> None:
+def _set_weights(weight: Tensor, how: Initialization, y: float) -> None:
     if how == "zeros":
         weight.zero_()
     elif how == "ones":

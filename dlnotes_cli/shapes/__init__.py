@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlnotes_cli.shapes.course import remarks as remarks
+    from dlnotes_cli.shapes.course_remarks import remarks as remarks
     from dlnotes_cli.shapes.layer import Layer as Layer
     from dlnotes_cli.shapes.networks import known_network as known_network
-    from dlnotes_cli.shapes.parser import parse_layers as parse_layers
+    from dlnotes_cli.shapes.parsing.parser import parse_layers as parse_layers
     from dlnotes_cli.shapes.report import Report as Report
     from dlnotes_cli.shapes.report import analyse as analyse
     from dlnotes_cli.shapes.solver import Setting as Setting
@@ -25,8 +25,8 @@ _HOMES = {
     "Setting": "solver",
     "analyse": "report",
     "known_network": "networks",
-    "parse_layers": "parser",
-    "remarks": "course",
+    "parse_layers": "parsing.parser",
+    "remarks": "course_remarks",
     "solve": "solver",
     "trace": "stack",
 }

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from fractions import Fraction
 
-from dlnotes_cli.shapes.sight import Sight
+from dlnotes_cli.shapes.receptive_field import Sight
+from dlnotes_cli.shapes.rules.windows import Slide
 from dlnotes_cli.shapes.stack import Step
-from dlnotes_cli.shapes.windows import Slide
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-from dlnotes_cli.shapes.windows import Slide, Transposed, Window
+from dlnotes_cli.shapes.rules.windows import Slide, Transposed, Window
 
 Shape = tuple[int, ...]
 Reach = tuple[Window, ...] | Literal["same", "flat", "whole", "lost"]  # how an output position looks back at the input

@@ -10,8 +10,8 @@ from typing import Any
 from dlnotes_cli.shapes.explain import explain
 from dlnotes_cli.shapes.layer import Layer, Shape
 from dlnotes_cli.shapes.names import Dtype, OptimizerName
-from dlnotes_cli.shapes.parser import parse_layers
-from dlnotes_cli.shapes.sight import Sight
+from dlnotes_cli.shapes.parsing.parser import parse_layers
+from dlnotes_cli.shapes.receptive_field import Sight
 from dlnotes_cli.shapes.stack import Step, trace
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes.layer import INT64, Layer, Shape
 from dlnotes_cli.shapes.names import Unknown
+from dlnotes_cli.shapes.rules.windows import Slide, Transposed
 from dlnotes_cli.shapes.stack import trace
-from dlnotes_cli.shapes.windows import Slide, Transposed
+from dlnotes_cli.shell.errors import InputError
 
 
 @dataclass(frozen=True)

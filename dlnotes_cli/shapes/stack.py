@@ -4,12 +4,12 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from dlnotes_cli.errors import InputError
-from dlnotes_cli.shapes.arguments import bind
-from dlnotes_cli.shapes.catalogue import kind_of
 from dlnotes_cli.shapes.layer import RESIDUAL, Effect, Layer, RefusedError, Shape, check_size, dims, sample, shortened
-from dlnotes_cli.shapes.sight import Sight
-from dlnotes_cli.shapes.windows import Slide, Transposed
+from dlnotes_cli.shapes.receptive_field import Sight
+from dlnotes_cli.shapes.rules.arguments import bind
+from dlnotes_cli.shapes.rules.catalog import kind_of
+from dlnotes_cli.shapes.rules.windows import Slide, Transposed
+from dlnotes_cli.shell.errors import InputError
 
 MAX_LAYERS = 10_000
 
@@ -41,7 +41,7 @@ def trace(layers: Sequence[Layer], shape: Shape) -> tuple[Step, ...]:
     The answer is what PyTorch gives for a batch of one in evaluation mode. Raises InputError, which names the layer,
     where PyTorch refuses, where nothing would be left, or where a layer would use up the batch dimension.
 
-    >>> from dlnotes_cli.shapes.parser import parse_layers
+    >>> from dlnotes_cli.shapes.parsing.parser import parse_layers
     >>> steps = trace(parse_layers("Conv2d(3, 10, 3); MaxPool2d(4, 4)"), (3, 130, 130))
     >>> [step.output for step in steps], sum(step.effect.parameters for step in steps)
     ([(10, 128, 128), (10, 32, 32)], 280)

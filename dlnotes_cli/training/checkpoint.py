@@ -17,11 +17,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli import files
 from dlnotes_cli.data.formats import SampleFormat, TextFormat, format_from_json, text_format_from_json
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.errors import InputError, unreadable
 from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_empty
+from dlnotes_cli.shell import files
+from dlnotes_cli.shell.errors import InputError, unreadable
 
 FORMAT_VERSION = 1
 BYTES_SPARE = 1 << 16  # room that a header takes beside the tensors

@@ -6,43 +6,19 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, Self
 
-from dlnotes_cli import files, output
-from dlnotes_cli.configs.groups import RunOptions
-from dlnotes_cli.configs.option import Config, flag, options_of
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.options import RunOptions
+from dlnotes_cli.training.resumed_options import CONFIG, check_same_options
 
-AnyRun = TypeVar("AnyRun", bound=Config)
-
-MODEL, LAST, CONFIG, METRICS, RESULT = (
-    "model.safetensors", "last.safetensors", "config.json", "metrics.jsonl", "result.json",
+MODEL, LAST, METRICS, RESULT = (
+    "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",
 )  # fmt: skip
 PICTURES = ("curves.png", "confusion.png", "predictions.png")
 _LOCK = ".lock"
-_VOICE = {"json", "quiet", "verbose"}  # said anew by each command
-_MAY_DIFFER = {"epochs", "time_budget", "device", "threads", "resume", "out", "overwrite", *_VOICE}
-
-
-def resumed_config(config_type: type[AnyRun], given: Mapping[str, Any]) -> AnyRun:
-    """The options of the run that `given["resume"]` names, with the few that may change taken from `given`.
-
-    Raises InputError where the folder holds no run of this command, or a given option differs from the run's.
-    """
-    folder = files.user_path(given["resume"])
-    stored = _stored_config(folder, config_type.command)
-    run = config_type.from_json({name: value for name, value in stored.items() if name not in _VOICE})
-    for name, value in given.items():
-        if name not in _MAY_DIFFER and getattr(run, name) != value:
-            where = flag(name, options_of(config_type)[name])
-            what = f"{_shown(value)} given, but the run in {folder} has {_shown(getattr(run, name))}"
-            raise InputError(where, what, "drop the option, or start a new run in another --out")
-    if Path(given.get("out", folder)) != folder:
-        raise InputError("--out", f"{given['out']} is not the run that --resume names", "drop --out")
-    kept = {name: value for name, value in given.items() if name in _MAY_DIFFER}
-    return replace(run, **kept | {"resume": folder, "out": folder, "overwrite": False})
 
 
 class RunFolder:
@@ -56,7 +32,7 @@ class RunFolder:
         self._made: list[Path] = []
         self.path = options.resume or options.out or Path("runs")
         if self.is_resumed:
-            _check_same_options(self.path, options)
+            check_same_options(self.path, options)
             files.check_writable_folder("--resume", self.path)
         elif options.out is None:
             files.check_writable_folder("--out", self.path if self.path.exists() else Path())
@@ -112,30 +88,6 @@ class RunFolder:
         files.write_text(self.file(METRICS), "".join(json.dumps(entry) + "\n" for entry in history))
 
 
-def _check_same_options(folder: Path, options: RunOptions) -> None:
-    """Refuse options that are not those of the run, as a caller may give who did not ask `resumed_config`."""
-    stored, given = _stored_config(folder, options.command), options.as_json()
-    for name in sorted((stored.keys() & given.keys()) - _MAY_DIFFER):
-        if stored[name] != given[name]:
-            what = f"{name} is {_shown(given[name])}, but {_shown(stored[name])} in the run"
-            raise InputError("--resume", what, "take the options from resumed_config")
-
-
-def _stored_config(folder: Path, command: str) -> dict[str, Any]:
-    path = folder / CONFIG
-    try:
-        stored = dict(json.loads(path.read_text()))
-    except OSError:
-        raise InputError("--resume", f"{folder} holds no run (no {CONFIG})", "give the folder of a run") from None
-    except ValueError:
-        raise InputError(path, "is not valid JSON", "start a new run in another --out") from None
-    if stored.get("command") != command:
-        raise InputError(
-            "--resume", f"{folder} is a run of {stored.get('command')}", f"use dlnotes {stored.get('command')}"
-        )
-    return stored
-
-
 def _next_numbered(parent: Path, command: str) -> Path:
     files.make_folder("--out", parent)
     number = 1
@@ -188,8 +140,3 @@ def _locked(folder: Path, holder: str) -> InputError:
 
 def _holder(folder: Path) -> str:
     return (folder / _LOCK).read_text().strip()
-
-
-def _shown(value: object) -> str:
-    shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else str("" if value is None else value)
-    return shown or "none"

@@ -19,7 +19,7 @@ import pytest
 
 from dlnotes_cli.data import download
 from dlnotes_cli.data.download import fetch
-from dlnotes_cli.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.errors import InputError, UnfinishedError
 
 CONTENT = bytes(range(256)) * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlnotes_cli.configs.common import MAX_PIXELS
 from dlnotes_cli.data import folder
-from dlnotes_cli.data.decode import Header, read_header
+from dlnotes_cli.data.cache.pixels import Reading
 from dlnotes_cli.data.folder import Listing, choose_shape, list_folder, read_folder
 from dlnotes_cli.data.formats import PictureShape
-from dlnotes_cli.data.pixels import Reading
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.data.images.decode import Header, read_header
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option_groups import MAX_PIXELS
 
 
 def put(root: Path, *names: str, color: object = 7, mode: str = "L", size: tuple[int, int] = (4, 3)) -> Path:

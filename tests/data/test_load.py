@@ -13,15 +13,15 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.configs.evaluate import EvaluateConfig
-from dlnotes_cli.configs.groups import DataOptions
-from dlnotes_cli.configs.recipes import BEST_MLP
-from dlnotes_cli.configs.train_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options_evaluate import EvaluateConfig
+from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.data import load
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.formats import PictureFormat, TableFormat
 from dlnotes_cli.data.load import kind_of, load_for_model, load_training_data, pixel_statistics
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.data.options import DataOptions
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.recipes import BEST_MLP
 
 SOURCE = EvaluateConfig(model=Path("none"), offline=True)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dlnotes_cli.data.paths import expand_paths, read_list
-from dlnotes_cli.errors import InputError
-from dlnotes_cli.files import user_path
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
 
 
 @pytest.fixture

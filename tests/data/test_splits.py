@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.splits import complete_parts, hold_out, limited, stratified_folds
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell.errors import InputError
 
 Ints = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dlnotes_cli.data.formats import Column, TableFormat
 from dlnotes_cli.data.table import Table, describe_columns, encode, fit_format, read_labels, read_table, select_rows
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell.errors import InputError
 
 STUDENTS = """admit,gre,gpa,rank
 0,380,3.61,3

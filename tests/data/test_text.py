@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dlnotes_cli.data import text as module
 from dlnotes_cli.data.formats import TextFormat
 from dlnotes_cli.data.text import Encoder, Source, decoded, encode_text, find_sources, help_texts, read_text, readable
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell.errors import InputError
 
 CHARS = TextFormat("chars")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)

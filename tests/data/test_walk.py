@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.data.walk import find_pictures, natural_order
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell.errors import InputError
 
 
 def _touch(root: Path, *names: str) -> None:

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torchvision import models
 
-from dlnotes_cli.configs.transfer import BACKBONES
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, blocks, build_backbone, load_backbone, published
 from dlnotes_cli.models.registry import build_empty, config_to_json
+from dlnotes_cli.transfer.options import BACKBONES
 
 FAMILIES = (
     "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5",

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dlnotes_cli.configs.char_rnn import Cell
+from dlnotes_cli.char_rnn.stepper import Stepper
 from dlnotes_cli.models.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
-from dlnotes_cli.models.char_rnn_stepper import Stepper
+from dlnotes_cli.models.choices import Cell
 from dlnotes_cli.models.registry import build_empty, config_to_json, count_parameters
 
 CELLS: "st.SearchStrategy[Cell]" = st.sampled_from(get_args(Cell))

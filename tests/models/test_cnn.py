@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialise, whiten
+from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
 from dlnotes_cli.models.registry import build_empty, config_to_json, count_parameters
 from dlnotes_cli.shapes import analyse
-from dlnotes_cli.shapes.classifiers import NETWORKS, Form
 
 FORM = Form(3, 32, 32, 10)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dlnotes_cli.configs.train_mlp import Activation
+from dlnotes_cli.models.choices import Activation
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp, initialise
 from dlnotes_cli.models.registry import count_parameters
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dlnotes_cli.shapes.catalogue import kinds
+from dlnotes_cli.shapes.rules.catalog import kinds
 
 Shape = tuple[int, ...]
 

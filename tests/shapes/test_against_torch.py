@@ -10,9 +10,9 @@ from shapes.drawn_layers import EVERY, RECURRENT, Shape, layers
 from shapes.torch_oracle import Truth, ask_torch
 from torch import nn
 
-from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes import analyse
-from dlnotes_cli.shapes.catalogue import kinds
+from dlnotes_cli.shapes.rules.catalog import kinds
+from dlnotes_cli.shell.errors import InputError
 
 
 def ask_us(text: str, shape: Shape) -> Truth | str:

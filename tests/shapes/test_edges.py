@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from shapes.torch_oracle import Truth, ask_torch
 
-from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes import analyse
+from dlnotes_cli.shell.errors import InputError
 
 Shape = tuple[int, ...]
 

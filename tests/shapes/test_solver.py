@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.errors import InputError
 from dlnotes_cli.shapes import Setting, analyse, parse_layers, solve
-from dlnotes_cli.shapes.course import gram_sizes
+from dlnotes_cli.shapes.course_remarks import gram_sizes
 from dlnotes_cli.shapes.names import Unknown
 from dlnotes_cli.shapes.solver import Solutions, settings_of
+from dlnotes_cli.shell.errors import InputError
 
 LAST = 60  # no wanted size below needs a larger value, but for strides without end
 

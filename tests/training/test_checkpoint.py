@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from dlnotes_cli.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.training.checkpoint import load_classifier, read_tensors, write_tensors
 
 

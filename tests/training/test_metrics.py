@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvis
 from dlnotes_cli.data.batches import Part, Scaler
 from dlnotes_cli.data.formats import PictureFormat, TableFormat
 from dlnotes_cli.device import Machine
-from dlnotes_cli.errors import InputError
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import AveragedViews, Evaluation, evaluate, forward_batch, with_views
 
 CPU = Machine(torch.device("cpu"), "fp32", 1)

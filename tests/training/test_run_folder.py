@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from builders import Command, folder_digest, small_training
 
-from dlnotes_cli import files
-from dlnotes_cli.errors import UnfinishedError
+from dlnotes_cli.shell import files
+from dlnotes_cli.shell.errors import UnfinishedError
 
 
 def _full(*_: object) -> int:

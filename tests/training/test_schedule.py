@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.training.horizon import Horizon
+from dlnotes_cli.training.engine.step_budget import Horizon
 from dlnotes_cli.training.schedule import Schedule, make_schedule
 
 SHAPES = ["one-cycle", "cosine", "step", "constant"]

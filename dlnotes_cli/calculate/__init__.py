@@ -1,0 +1,1 @@
+"""Calculators: what shape and cost a stack of layers has."""

@@ -1,0 +1,111 @@
+"""`dlnotes char-rnn train`, `dlnotes char-rnn sample` and `dlnotes char-rnn score`."""
+
+import typer
+
+from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.binding import add_command
+from dlnotes_cli.shell.startup import PlainGroup
+
+TRAIN_EXAMPLES = (
+    "dlnotes char-rnn train --hidden 64 --max-steps 40 --out runs/help",
+    "dlnotes char-rnn train --recipe notes --hidden 32 --max-steps 5 --json",
+)
+SAMPLE_EXAMPLES = (
+    'dlnotes char-rnn sample runs/help --prime "The " --length 100',
+    "dlnotes char-rnn sample runs/help --count 3 --length 20 --json",
+)
+SCORE_EXAMPLES = (
+    "dlnotes char-rnn score runs/help runs/help/config.json",
+    "dlnotes char-rnn score runs/help runs/help/config.json --lines --json",
+)
+_RULE = "-" * 15
+
+
+def train(config: CharRnnTrainConfig) -> None:
+    """Train a recurrent network (LSTM, GRU or plain) to continue a text, character by character.
+
+    The end of the text validates, all of it, in bits per character.
+    """
+    from dlnotes_cli.char_rnn.train import train_char_rnn
+
+    fields = train_char_rnn(config).fields
+    if config.json:
+        output.document(config.command, fields)
+        return
+    validation, timing = fields["validation"], fields["timing"]
+    rows = [
+        ("train", f"{fields['train']['samples']:,}", f"{fields['train']['loss']:.4f}", "", ""),
+        (
+            "validation", f"{validation['samples']:,}", f"{validation['loss']:.4f}",
+            f"{validation['bits_per_char']:.4f}", f"{validation['perplexity']:.3f}",
+        ),
+    ]  # fmt: skip
+    unit = fields["data"]["unit"]
+    output.table(("part", f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity"), rows)
+    output.line()
+    output.line(
+        f"best epoch {fields['best_epoch']} of {fields['epochs']}, "
+        f"step {fields['best_step']:,} of {fields['steps']:,}; "
+        f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} {fields['data']['unit']}/s"
+    )
+    for path in (fields["model_file"], *fields["pictures"]):
+        output.line(path)
+
+
+def sample(config: CharRnnSampleConfig) -> None:
+    """Continue a text with a trained character model, on stdout as it is made.
+
+    Several samples are drawn side by side, and shown one below the other.
+    """
+    from dlnotes_cli.char_rnn.sample import CharRnnSampler
+    from dlnotes_cli.data.text import readable
+
+    sampler = CharRnnSampler(config)
+    if config.json:
+        samples = [found.as_json() for found in sampler.samples()]
+        fields = {
+            "model_file": str(sampler.path), "prime": readable(sampler.prime), "seed": config.seed,
+            **sampler.machine.as_json(), "samples": samples,
+        }  # fmt: skip
+        output.document(config.command, fields)
+    elif config.count == 1:
+        output.raw(sampler.prime)
+        for piece in sampler.stream():
+            output.raw(piece)
+        output.raw("\n")
+    else:
+        for found in sampler.samples():
+            output.raw(f"{sampler.prime}{found.text}\n{_RULE}\n")
+
+
+def score(config: CharRnnScoreConfig) -> None:
+    """Say how well a trained character model predicts texts: its loss, bits per character and perplexity."""
+    from dlnotes_cli.char_rnn.score import score_texts
+
+    fields = score_texts(config).fields
+    if config.json:
+        output.document(config.command, fields)
+        return
+    entries = [*fields["texts"], *([{"name": "all", **fields["total"]}] if len(fields["texts"]) > 1 else [])]
+    rows = [
+        (e["name"], f"{e['predicted']:,}", *(f"{e[name]:.4f}" if e["predicted"] else "-" for name in _MEASURES))
+        for e in entries
+    ]
+    unit = fields["unit"].removesuffix("s")
+    output.table(("text", "predicted", "loss", f"bits per {unit}", "perplexity"), rows)
+    if fields["heat"]:
+        output.line()
+        output.line(fields["heat"])
+
+
+_MEASURES = ("loss", "bits_per_char", "perplexity")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    group = typer.Typer(cls=PlainGroup, help="Character models: train, sample, score.", no_args_is_help=False)
+    add_command(group, train, panel="Train", examples=TRAIN_EXAMPLES)
+    add_command(group, sample, panel="Use", examples=SAMPLE_EXAMPLES)
+    add_command(group, score, panel="Use", examples=SCORE_EXAMPLES)
+    app.add_typer(group, name="char-rnn", rich_help_panel="Train")

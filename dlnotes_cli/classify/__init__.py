@@ -1,0 +1,1 @@
+"""Image and table classifiers: train-mlp, train-cnn, evaluate, predict."""

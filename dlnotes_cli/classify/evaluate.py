@@ -1,0 +1,154 @@
+"""How good a trained classifier is on labelled data."""
+
+import csv
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dlnotes_cli.classify.options_evaluate import EvaluateConfig
+from dlnotes_cli.data.batches import Part, Scaler, parts_on
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.load import load_for_model
+from dlnotes_cli.data.splits import complete_parts
+from dlnotes_cli.device import Machine, default_threads
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
+from dlnotes_cli.training.evaluation_plots import Viewed, draw_evaluation
+from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate, with_views
+from dlnotes_cli.training.model_runtime import machine_for
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Scores over all samples and per class."""
+
+    model: str
+    data: str
+    split: str
+    classes: tuple[str, ...]
+    evaluation: Evaluation
+    machine: Machine
+    bad_files: tuple[str, ...]
+    pictures: tuple[Path, ...]
+    tta: bool = False
+
+    @property
+    def scores(self) -> list[ClassScores]:
+        """Precision, recall, F1 and support of each class."""
+        return self.evaluation.per_class(self.classes)
+
+    @property
+    def top_accuracies(self) -> dict[int, float]:
+        """Part of the samples whose class is among the k most probable."""
+        return {k: count / self.evaluation.samples for k, count in self.evaluation.within_top.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        return {
+            "model_file": self.model,
+            "data": self.data,
+            "split": self.split,
+            "tta": self.tta,
+            **self.machine.as_json(),
+            **self.evaluation.as_json(),
+            "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
+            "macro": self.evaluation.macro_average(),
+            "classes": [vars(score) for score in self.scores],
+            "confusion": self.evaluation.confusion.tolist(),
+            "skipped": list(self.bad_files),
+            "pictures": [str(path) for path in self.pictures],
+        }
+
+    def as_csv(self) -> str:
+        """One row per class."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("class", "precision", "recall", "f1", "support"))
+        writer.writerows((s.name, s.precision, s.recall, s.f1, s.support) for s in self.scores)
+        return stream.getvalue()
+
+
+def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
+    """Run a model over labelled data, classes matched by name.
+
+    Raises InputError where the model file, the data or an output is not right, or the data has a class that the model
+    does not know.
+    """
+    _check_outputs(config)
+    model = load_classifier(config.model)
+    machine = machine_for(model.card, config)
+    network = model.network.to(machine.device)
+    if config.tta:
+        network = with_views(network, model.format, model.classes)
+    data = config.data or str(model.card.get("data", {}).get("name", "digits"))
+    dataset = load_for_model(data, config, model.format, threads=config.threads or default_threads())
+    dataset = replace(_with_trained_parts(data, dataset, model), labels=_labels_by_name(dataset, model.classes))
+    split, part = _choose_part(dataset, config.split, machine)
+    scaler = Scaler(model.format, machine.device)
+    top = tuple(k for k in sorted(set(config.top)) if 1 < k < len(model.classes))
+    with StopRequest() as stop:
+        outcome = evaluate(network, part, scaler, machine, classes=len(model.classes), top=top, poll=stop.poll)
+    pictures: tuple[Path, ...] = ()
+    if config.out is not None:
+        files.make_folder("--out", config.out)
+        viewed = Viewed(network, part, scaler, machine, model.classes)
+        pictures = tuple(draw_evaluation(config.out, outcome, viewed))
+    result = EvaluateResult(
+        str(model.path), data, split, model.classes, outcome, machine, dataset.bad_files, pictures, config.tta
+    )
+    if config.csv not in {None, "-"}:
+        files.write_text(files.user_path(str(config.csv)), result.as_csv())
+    return result
+
+
+def _check_outputs(config: EvaluateConfig) -> None:
+    if config.csv == "-" and config.json:
+        raise InputError("--csv", "- and --json both print to stdout", "give --csv a file name")
+    if config.csv not in {None, "-"}:
+        path = files.user_path(str(config.csv))
+        files.check_output_file("--csv", path, overwrite=config.overwrite, made=config.out)
+    if config.out is not None:
+        files.check_output_folder("--out", config.out, overwrite=config.overwrite)
+
+
+def _labels_by_name(dataset: DataSet, known: tuple[str, ...]) -> NDArray[np.int64]:
+    present = np.unique(dataset.labels)
+    for index in present:
+        if dataset.classes[index] not in known:
+            what = f"class '{dataset.classes[index]}' is not known to the model"
+            raise InputError("--data", what, f"known are {', '.join(known)}")
+    position = np.array([known.index(name) if name in known else -1 for name in dataset.classes])
+    return np.asarray(position[dataset.labels], dtype=np.int64)
+
+
+def _with_trained_parts(data: str, dataset: DataSet, model: TrainedModel) -> DataSet:
+    """Split the data as in training, where it is the very data that the model was trained on."""
+    trained_on = model.card.get("data", {})
+    if trained_on.get("fingerprint") != dataset.fingerprint:
+        if trained_on.get("name") == data:
+            output.warn(f"{data} has changed since the training, which may have seen some of these samples")
+        return dataset
+    parts = complete_parts(
+        dataset.parts, dataset.labels, seed=int(model.card["seed"]),
+        val_split=float(trained_on["val_split"]), test_split=float(trained_on["test_split"]),
+    )  # fmt: skip
+    return replace(dataset, parts=parts)
+
+
+def _choose_part(dataset: DataSet, split: str, machine: Machine) -> tuple[str, Part]:
+    parts = parts_on(dataset, machine.device)
+    if split == "auto":
+        split = next((name for name in ("test", "val") if name in parts), "all")
+    if split == "all" and "all" not in parts:
+        some = next(iter(parts.values()))
+        return split, replace(some, indices=torch.cat([part.indices for part in parts.values()]).sort().values)
+    if split not in parts:
+        raise InputError("--split", f"{dataset.name} has no part '{split}'", f"choose from {', '.join(parts)}, all")
+    return split, parts[split]

@@ -1,0 +1,51 @@
+"""The options of `dlnotes train-cnn`."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from dlnotes_cli.shell.option import MODEL, OUTPUT, Config, option
+from dlnotes_cli.training.options import PictureClassifierConfig
+
+Arch = Literal["fast", "large", "notes-cnn", "resnet"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CnnOptions(Config):
+    """The network of `train-cnn`."""
+
+    arch: Arch | None = option(
+        None,
+        "fast: the best in minutes; large: in ten and more; notes-cnn: the course's; resnet: a small residual network.",
+        group=MODEL,
+        shown_default="by recipe",
+    )
+    layers: str | None = option(
+        None,
+        "A network of your own in place of --arch, as conv-shape reads it: text, a file, or - for stdin.",
+        group=MODEL,
+        metavar="TEXT|FILE|-",
+        shown_default="none",
+    )
+    width: float | None = option(
+        None, "Factor on the channels of --arch.", group=MODEL, within="[0.1, 32]", shown_default="1"
+    )
+    dropout: float | None = option(
+        None, "Part of the units dropped before a linear layer.", group=MODEL, within="[0, 1)", shown_default="by arch"
+    )
+    batch_norm: bool | None = option(
+        None,
+        "Normalise after each convolution over the batch.",
+        group=MODEL,
+        names=("--batch-norm/--no-batch-norm",),
+        shown_default="by arch",
+    )
+    print: bool = option(
+        False, "Show the network as conv-shape does, and end without training.", group=OUTPUT, names=("--print",)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCnnConfig(PictureClassifierConfig, CnnOptions):
+    """Every option of `train-cnn`."""
+
+    command: ClassVar[str] = "train-cnn"

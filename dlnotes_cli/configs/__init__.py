@@ -1,1 +1,0 @@
-"""One frozen dataclass per command: its options with default, range, help and group."""

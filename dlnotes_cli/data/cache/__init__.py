@@ -1,0 +1,1 @@
+"""The decode cache: decoded images and features, memory-mapped."""

@@ -1,0 +1,1 @@
+"""Named data sets: where they are found, and how their files are read."""

@@ -1,0 +1,105 @@
+"""What was published: the closed table of named sets, with the addresses, sizes and sums of their files."""
+
+from dataclasses import dataclass
+
+from dlnotes_cli.data.named.cifar import CIFAR10, CIFAR100, CifarForm
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """One published file: its size and SHA-256 as downloaded, and where known the SHA-256 once uncompressed."""
+
+    name: str
+    size: int
+    sha256: str
+    content_sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedSet:
+    """A published data set; `shape` is (C, H, W), `counts` says how many samples each part has.
+
+    `urls` are the addresses of the folders that hold `files`, the second for when the first fails. The files of an
+    IDX set are pictures and labels of the training part, then of the test part. A set without files is embedded.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    counts: dict[str, int]
+    urls: tuple[str, ...] = ()
+    files: tuple[NamedFile, ...] = ()
+    torchvision: str = ""  # where torchvision keeps IDX files below its root
+    cifar: CifarForm | None = None
+
+
+def _files(text: str) -> tuple[NamedFile, ...]:
+    cells = [iter(text.split())] * 4
+    return tuple(NamedFile(name, int(size), *sums) for name, size, *sums in zip(*cells, strict=True))
+
+
+_DIGITS = tuple("0123456789")
+_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_MNIST_FILES = _files("""
+    train-images-idx3-ubyte.gz 9912422 440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609
+    ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db
+    train-labels-idx1-ubyte.gz 28881 3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c
+    65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5
+    t10k-images-idx3-ubyte.gz 1648877 8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6
+    0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7
+    t10k-labels-idx1-ubyte.gz 4542 f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6
+    ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2
+""")
+_FASHION_FILES = _files("""
+    train-images-idx3-ubyte.gz 26421880 3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84
+    c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888
+    train-labels-idx1-ubyte.gz 29515 a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845
+    bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9
+    t10k-images-idx3-ubyte.gz 4422102 346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073
+    5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b
+    t10k-labels-idx1-ubyte.gz 5148 67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5
+    0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34
+""")
+_CIFAR10_SUM = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+_CIFAR100_SUM = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
+_TORONTO = ("https://www.cs.toronto.edu/~kriz/",)
+
+_DIGITS_SET = NamedSet(name="digits", classes=_DIGITS, shape=(1, 8, 8), counts={"all": 1797})
+_MNIST = NamedSet(
+    name="mnist",
+    classes=_DIGITS,
+    shape=(1, 28, 28),
+    counts={"train": 60_000, "test": 10_000},
+    urls=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+    files=_MNIST_FILES,
+    torchvision="MNIST/raw",
+)
+_FASHION = NamedSet(
+    name="fashion-mnist",
+    classes=_CLOTHES,
+    shape=(1, 28, 28),
+    counts={"train": 60_000, "test": 10_000},
+    urls=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    files=_FASHION_FILES,
+    torchvision="FashionMNIST/raw",
+)
+_CIFAR10 = NamedSet(
+    name="cifar10",
+    classes=CIFAR10.classes,
+    shape=(3, 32, 32),
+    counts={"train": 50_000, "test": 10_000},
+    urls=_TORONTO,
+    files=(NamedFile("cifar-10-binary.tar.gz", 170_052_171, _CIFAR10_SUM),),
+    cifar=CIFAR10,
+)
+_CIFAR100 = NamedSet(
+    name="cifar100",
+    classes=CIFAR100.classes,
+    shape=(3, 32, 32),
+    counts={"train": 50_000, "test": 10_000},
+    urls=_TORONTO,
+    files=(NamedFile("cifar-100-binary.tar.gz", 168_513_733, _CIFAR100_SUM),),
+    cifar=CIFAR100,
+)
+
+NAMED: dict[str, NamedSet] = {one.name: one for one in (_DIGITS_SET, _MNIST, _FASHION, _CIFAR10, _CIFAR100)}

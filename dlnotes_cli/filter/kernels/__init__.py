@@ -1,0 +1,1 @@
+"""The catalog of kernels and the text that describes one."""

@@ -1,0 +1,1 @@
+"""Shape rules: one file for each family of layers."""

@@ -1,0 +1,1 @@
+"""What every command shares between words and output; standard library only."""

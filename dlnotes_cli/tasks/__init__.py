@@ -1,1 +1,0 @@
-"""What each command does, callable from Python: frozen Config in, Result out."""

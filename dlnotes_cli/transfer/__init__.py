@@ -1,0 +1,1 @@
+"""Transfer learning: a pretrained backbone with a new head."""

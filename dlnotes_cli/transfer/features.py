@@ -1,0 +1,132 @@
+"""Features of pictures: what a frozen backbone sees, computed once and kept."""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dlnotes_cli import plots
+from dlnotes_cli.data.batches import Scaler
+from dlnotes_cli.data.cache.pixels import Extraction
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.formats import PictureFormat
+from dlnotes_cli.data.images.augment import Augmenter
+from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.device import Machine
+from dlnotes_cli.models.backbones import Transferred
+from dlnotes_cli.shell import files, output
+
+_BATCH = 16  # always as many, so that a picture's features are the same bytes whichever pictures are beside it
+_SEED_DIGITS = 15  # hexadecimal digits of a file's digest that make a number of 60 bits
+_MOST_MAPPED = 5000  # points that t-SNE places in minutes
+_PERPLEXITY = 30.0  # neighbours that t-SNE counts, as in scikit-learn
+
+
+@dataclass(frozen=True)
+class View:
+    """One of several looks at the same pictures: augmented as in an epoch of training; 0 is the picture itself."""
+
+    number: int
+    operations: tuple[Operation, ...] = ()
+    seed: int = 0
+
+    def __str__(self) -> str:
+        if not self.number:
+            return ""
+        words = ",".join(map(str, self.operations))
+        return f"-view{self.number}-{hashlib.sha256(f'{words} {self.seed}'.encode()).hexdigest()[:8]}"
+
+
+@torch.no_grad()
+def extraction_of(
+    network: Transferred, name: str, sample_format: PictureFormat, machine: Machine, view: View = View(0)
+) -> Extraction:
+    """How pictures in `sample_format` become features (F,); `name` tells backbone and weights.
+
+    A view's draws depend on the picture's content, so that they stay the same when other pictures come or go.
+    """
+    network = network.to(machine.device).eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
+    scaler, augmenter = Scaler(sample_format, machine.device), Augmenter(view.operations, view.seed)
+
+    def features(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NDArray[np.float32]:
+        filled = np.zeros((_BATCH, *pixels.shape[1:]), np.uint8)
+        filled[: len(pixels)] = pixels
+        numbers = torch.zeros(_BATCH, dtype=torch.int64)
+        numbers[: len(digests)] = torch.tensor([int(digest[:_SEED_DIGITS], 16) for digest in digests])
+        samples = torch.from_numpy(filled).to(machine.device)
+        if view.number:
+            samples = augmenter(samples, numbers.to(machine.device), view.number)
+        with machine.autocast():
+            found = network.features(scaler(samples))
+        return found[: len(pixels)].float().cpu().numpy()
+
+    @torch.no_grad()
+    def run(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NDArray[np.float32]:
+        starts = range(0, len(pixels), _BATCH)
+        return np.concatenate([features(pixels[i : i + _BATCH], digests[i : i + _BATCH]) for i in starts])
+
+    where = "" if machine.device.type == "cpu" else f"-{machine.device.type}"
+    form = f"{name}-{sample_format.form}-{machine.precision}{where}{view}"
+    return Extraction(f"features-{form}", network.width, _BATCH, run)
+
+
+def export_features(path: Path, dataset: DataSet) -> None:
+    """Write features (N, F), labels (N,), class names, names and parts of what was used to an .npz file."""
+    parts = np.full(len(dataset.labels), "", dtype="<U6")
+    for part, indices in dataset.parts.items():
+        parts[indices] = part
+    used = np.flatnonzero(parts != "")
+    names = dataset.files or tuple(map(str, range(len(dataset.labels))))
+    stream = io.BytesIO()
+    np.savez(
+        stream,
+        features=np.asarray(dataset.samples[used], np.float32),
+        labels=dataset.labels[used],
+        classes=np.array(dataset.classes),
+        names=np.array(names)[used],
+        parts=parts[used],
+    )
+    files.atomic_write(path, stream.getvalue())
+
+
+def draw_map(path: Path, dataset: DataSet, method: Literal["pca", "tsne"], seed: int) -> None:
+    """Draw the pictures as points in two dimensions, near to each other where their features are (scikit-learn)."""
+    used = np.sort(np.concatenate(list(dataset.parts.values())))
+    if method == "tsne" and len(used) > _MOST_MAPPED:
+        output.warn(f"t-SNE draws {_MOST_MAPPED:,} of {len(used):,} pictures")
+        used = np.sort(np.random.default_rng(seed).permutation(used)[:_MOST_MAPPED])
+    features = np.asarray(dataset.samples[used], np.float64)
+    points, axes = _PLACE[method](features, seed)
+    files.atomic_write(path, plots.feature_map(points, dataset.labels[used], dataset.classes, axes))
+
+
+def _principal(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    from sklearn.decomposition import PCA
+
+    found = PCA(min(2, *features.shape), random_state=seed).fit(features)
+    points = np.zeros((len(features), 2))
+    points[:, : found.n_components_] = found.transform(features)
+    shares = [*found.explained_variance_ratio_, 0.0][:2]
+    first, second = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
+    return points, (first, second)
+
+
+def _neighbours(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    from sklearn.manifold import TSNE
+
+    perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
+    placer = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
+    return placer.fit_transform(features), ("t-SNE 1", "t-SNE 2")
+
+
+_PLACE: dict[str, Callable[[NDArray[np.float64], int], tuple[NDArray[np.float64], tuple[str, str]]]] = {
+    "pca": _principal,
+    "tsne": _neighbours,
+}

@@ -1,0 +1,182 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from builders import Command, assert_same_run, stopped_after
+
+from dlnotes_cli.classify.options_cnn import TrainCnnConfig
+from dlnotes_cli.classify.train_cnn import train_cnn
+from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
+
+SMALL = "Conv2d(1, 4, 3, padding=1); BatchNorm2d(4); ReLU(inplace=True); MaxPool2d(4); Flatten(); Linear(16, 10)"
+# Averaging, augmentation and one-cycle all carry state that a resume must restore.
+FULL = ["--layers", SMALL, "--augment", "crop:2,rotate:10,erase:0.5,mixup:0.5", "--ema", "0.99", "--limit", "512"]
+
+
+def words(out: Path, *more: object) -> list[str]:
+    return [str(word) for word in ("train-cnn", "--threads", "1", "--epochs", "3", "--out", out, *more)]
+
+
+def test_a_cnn_learns_the_digits_and_its_file_alone_answers(tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(tmp_path / "run", "--width", "0.5", "--json"))
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    assert result["test"]["accuracy"] > 0.9
+    assert result["model"]["name"] == "cnn"
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"curves.png", "confusion.png", "predictions.png"}
+    evaluated = json.loads(dlnotes("evaluate", tmp_path / "run", "--json").out)
+    assert evaluated["accuracy"] == result["test"]["accuracy"]
+    seen = json.loads(dlnotes("predict", tmp_path / "run", tmp_path / "run" / "curves.png", "--json").out)
+    assert len(seen["predictions"]) == 1
+
+
+def test_the_best_weights_are_the_better_of_plain_and_averaged(tmp_path: Path) -> None:
+    config = TrainCnnConfig(layers=SMALL, epochs=2, limit=256, ema=0.999, lr=1e-3, out=tmp_path / "run", quiet=True)
+    train_cnn(config)
+    state, _ = read_tensors(tmp_path / "run" / "last.safetensors")
+    candidates = {prefix: state[f"{prefix}.5.weight"] for prefix in ("network", "average", "best")}
+    assert not torch.equal(candidates["network"], candidates["average"])
+    assert any(torch.equal(candidates["best"], candidates[name]) for name in ("network", "average"))
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8, 19])
+def test_a_run_stopped_after_any_step_equals_the_whole(steps: int, tmp_path: Path, dlnotes: Command) -> None:
+    assert dlnotes(*words(tmp_path / "whole", *FULL)).code == 0
+    with stopped_after(steps):
+        assert dlnotes(*words(tmp_path / "run", *FULL)).code == 143
+    assert dlnotes("train-cnn", "--resume", tmp_path / "run").code == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_the_course_recipe(tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(tmp_path / "run", "--recipe", "notes", "--max-steps", "3"))
+    assert run.code == 0, run.err
+    options = json.loads((tmp_path / "run" / "config.json").read_text())
+    expected = {
+        "arch": "notes-cnn",
+        "batch_size": 20,
+        "lr": 0.01,
+        "dropout": 0.25,
+        "normalize": "symmetric",
+        "ema": 0.0,
+    }
+    assert {name: options[name] for name in expected} == expected
+    model = load_classifier(tmp_path / "run")
+    assert (model.format.mean, model.format.std) == ((0.5,), (0.5,))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("arch", ["fast", "notes-cnn", "resnet"])
+def test_the_experiments_of_the_course_are_one_option_each(arch: str, dlnotes: Command) -> None:
+    shown = dlnotes("train-cnn", "--arch", arch, "--dropout", "0.3", "--no-batch-norm", "--print").out
+    assert "Dropout(0.3)" in shown
+    assert "BatchNorm2d" not in shown
+    assert "BatchNorm2d" in dlnotes("train-cnn", "--arch", arch, "--batch-norm", "--print").out
+
+
+def test_print_is_conv_shape_s_answer(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = dlnotes("train-cnn", "--layers", SMALL, "--print", "--json")
+    asked = dlnotes("conv-shape", "--input", "1x8x8", SMALL, "--json")
+    assert (printed.code, printed.out) == (0, asked.out.replace('"conv-shape"', '"train-cnn"'))
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_come_from_a_file_or_from_stdin(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(SMALL.replace("; ", "\n"))
+    from_text = dlnotes("train-cnn", "--layers", SMALL, "--print", "--json").out
+    assert json.loads(dlnotes("train-cnn", "--layers", file, "--print", "--json").out) == json.loads(from_text)
+    with file.open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        assert json.loads(dlnotes("train-cnn", "--layers", "-", "--print", "--json").out) == json.loads(from_text)
+
+
+FAULTS = {
+    "--layers 'Flatten(); Linear(64, 3)'": r"--layers: the list ends in 3, and the data has 10 classes; end it with",
+    "--layers 'Conv2d(1, 4, 3)'": r"--layers: the list ends in 4x6x6, and the data has 10 classes",
+    "--layers 'Conv2d(3, 4, 3); Flatten(); Linear(9, 10)'": r"layer 1, Conv2d\(3, 4, 3\): .*3.*1",
+    "--layers 'Flatten(); Unflatten(1, (8, 8)); LSTM(8, 8); Flatten(); Linear(64, 10)'": r"--layers: PyTorch refuses",
+    "--layers nowhere.py": r"nowhere.py: cannot be read \(no such file or directory\)",
+    "--layers 'print(1)'": r"unknown layer 'print'",
+    "--layers 'Flatten(); Linear(64, 10)' --width 2": r"--width: says nothing of a network from --layers",
+    "--layers 'Flatten(); Linear(64, 10)' --arch fast": r"--arch: says nothing of a network from --layers",
+    "--arch fats": r"--arch: unknown value 'fats'; did you mean 'fast'",
+    "--width 0": r"--width: 0.0 is out of range",
+    "--ema 1": r"--ema: 1.0 is out of range",
+    "--data tiny --arch notes-cnn": r"--size: 4x4 is too small for --arch notes-cnn: layer 9.*; use at least 8x8",
+    "--target label": r"--target: no such option; .*see dlnotes train-cnn --help",
+    "--layers 'Flatten(); Linear(64, 10); BatchNorm1d(10)' --batch-size 1": r"--batch-size: a batch of one .*; give 2",
+    "--data rows.csv": r"--data: rows.csv is a table, and a convolutional network needs pictures",
+}
+
+
+@pytest.mark.parametrize("line", FAULTS)
+def test_bad_input_is_one_line_and_leaves_no_folder(
+    line: str, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import re
+    import shlex
+
+    from builders import make_pictures, make_table
+
+    make_pictures(tmp_path / "tiny", size=(4, 4))
+    make_table(tmp_path / "rows.csv")
+    monkeypatch.chdir(tmp_path)
+    outcome = dlnotes("train-cnn", *shlex.split(line), "-q")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert re.fullmatch(rf"dlnotes: error: .*{FAULTS[line]}.*\n", outcome.err), outcome.err
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny", "rows.csv"}
+
+
+def test_batches_of_one_train_where_nothing_is_normalised(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(
+        *words(tmp_path / "run", "--layers", "Flatten(); Linear(64, 10)", "--batch-size", 1, "--limit", 10)
+    )
+    assert outcome.code == 0, outcome.err
+
+
+def test_print_decodes_no_picture(tmp_path: Path, dlnotes: Command) -> None:
+    from builders import make_pictures
+
+    root = make_pictures(tmp_path / "pictures", size=(16, 16))
+    damaged = root / "red" / "0.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    outcome = dlnotes("train-cnn", "--data", root, "--print", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["output"] == [3]
+
+
+def test_pictures_of_one_colour_each_are_learned(tmp_path: Path, dlnotes: Command) -> None:
+    from PIL import Image
+
+    for name, color in (("dark", (10, 20, 30)), ("light", (200, 210, 250)), ("black", (0, 0, 0))):
+        (tmp_path / "flat" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("RGB", (16, 16), color).save(tmp_path / "flat" / name / f"{i}.png")
+    outcome = dlnotes(*words(tmp_path / "run", "--data", tmp_path / "flat", "--json"))
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_last_batch_of_one_has_no_batch_norm_of_its_own(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*words(tmp_path / "run", "--layers", SMALL, "--limit", "65", "--batch-size", "32", "-q"))
+    assert outcome.code == 0, outcome.err
+
+
+def test_mixed_pictures_train_and_a_set_of_one_class_does_not(tmp_path: Path, dlnotes: Command) -> None:
+    from builders import make_pictures
+    from PIL import Image
+
+    root = make_pictures(tmp_path / "pictures", size=(16, 16))
+    for mode, name in (("L", "red"), ("RGBA", "blue"), ("P", "green")):
+        Image.open(root / name / "0.png").convert(mode).save(root / name / "0.png")
+    outcome = dlnotes(*words(tmp_path / "run", "--data", root, "--width", "0.25", "--json"))
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["model"]["configuration"]["shape"] == [3, 16, 16]
+    (tmp_path / "one").mkdir()
+    (root / "red").rename(tmp_path / "one" / "red")
+    outcome = dlnotes(*words(tmp_path / "run1", "--data", tmp_path / "one"))
+    assert outcome.code == 2
+    assert "has only one class, 'red'" in outcome.err

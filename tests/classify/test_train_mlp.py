@@ -1,0 +1,202 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import Command, make_pictures, make_table, small_training
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
+
+from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.train_mlp import train_mlp
+from dlnotes_cli.data.load import load_training_data
+from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
+
+FIELDS = {
+    "schema_version", "command", "version", "seed", "device", "precision", "threads", "data", "model", "epochs",
+    "best_epoch", "validation", "test", "steps", "timing", "out", "model_file", "pictures",
+}  # fmt: skip
+
+
+def test_the_run_folder_holds_what_is_promised(digits_run: Path) -> None:
+    names = {path.name for path in digits_run.iterdir()}
+    assert names == {
+        "model.safetensors", "last.safetensors", "config.json", "metrics.jsonl", "result.json",
+        "curves.png", "confusion.png", "predictions.png",
+    }  # fmt: skip
+    for picture in digits_run.glob("*.png"):
+        with Image.open(picture) as opened:
+            assert min(opened.size) >= 400
+    result = json.loads((digits_run / "result.json").read_text())
+    assert set(result) >= FIELDS
+    assert result["command"] == "train-mlp"
+    assert set(result["timing"]) >= {"data_s", "train_s", "eval_s", "total_s", "samples_per_s"}
+    assert result["model"]["parameters"] == 64 * 16 + 2 * 16 + 16 * 10 + 10
+    history = [json.loads(line) for line in (digits_run / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in history] == [1, 2]
+    assert history[result["best_epoch"] - 1]["validation"] == result["validation"]
+
+
+def test_the_reported_test_scores_agree_with_a_forward_pass_by_hand(digits_run: Path) -> None:
+    """An independent path: scikit-learn's digits, the stored weights, float64 numpy, scikit-learn's log loss."""
+    weights = {name: t.double().numpy() for name, t in read_tensors(digits_run / "model.safetensors")[0].items()}
+    card = load_classifier(digits_run).card
+    pixels, labels = load_digits(return_X_y=True)
+    x = np.round(pixels * 255 / 16) / 255
+    x = (x - card["format"]["mean"][0]) / card["format"]["std"][0]
+    h = x @ weights["linear1.weight"].T
+    h = (h - weights["norm1.running_mean"]) / np.sqrt(weights["norm1.running_var"] + 1e-5)
+    h = np.maximum(h * weights["norm1.weight"] + weights["norm1.bias"], 0)
+    logits = h @ weights["output.weight"].T + weights["output.bias"]
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    config = TrainMlpConfig(val_split=0.1, normalize="standard")
+    test = load_training_data(config, seed=0, threads=1).parts["test"]
+    result = json.loads((digits_run / "result.json").read_text())["test"]
+    assert result["samples"] == len(test)
+    assert result["loss"] == pytest.approx(log_loss(labels[test], shares[test]), rel=1e-4)
+    assert result["accuracy"] == pytest.approx(float((shares[test].argmax(1) == labels[test]).mean()))
+
+
+def test_the_same_command_gives_the_same_bytes(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    assert dlnotes(*small_training(tmp_path / "again")).code == 0
+    for name in ("model.safetensors", "metrics.jsonl", "curves.png", "confusion.png", "predictions.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (digits_run / name).read_bytes()
+
+
+def test_another_seed_gives_another_model(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    assert dlnotes(*small_training(tmp_path / "other", "--seed", "1")).code == 0
+    assert (tmp_path / "other" / "model.safetensors").read_bytes() != (digits_run / "model.safetensors").read_bytes()
+
+
+def test_the_task_is_callable_from_python_with_the_same_defaults(digits_run: Path, tmp_path: Path) -> None:
+    result = train_mlp(TrainMlpConfig(hidden=(16,), epochs=2, limit=256, threads=1, out=tmp_path / "run"))
+    stored = json.loads((digits_run / "result.json").read_text())
+    assert result.fields["test"] == stored["test"]
+    assert result.test_accuracy == stored["test"]["accuracy"]
+
+
+def test_json_is_one_document_and_nothing_else(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*small_training(tmp_path / "run", "--json"))
+    assert json.loads(outcome.out) == json.loads((tmp_path / "run" / "result.json").read_text())
+    quiet = dlnotes(*small_training(tmp_path / "quiet", "--json", "-q"))
+    assert quiet.err == ""
+
+
+def test_the_gate_prints_the_result_and_exits_with_4(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*small_training(tmp_path / "run", "--json", "-q", "--min-accuracy", "1"))
+    assert outcome.code == 4
+    assert json.loads(outcome.out)["test"]["accuracy"] < 1
+    assert "--min-accuracy: accuracy 0." in outcome.err
+    assert dlnotes(*small_training(tmp_path / "low", "-q", "--min-accuracy", "0.1")).code == 0
+
+
+def test_the_recipe_of_the_notes(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*small_training(tmp_path / "run", "--recipe", "notes", "--json"))
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    expected = {
+        "optimizer": "sgd", "lr": 0.01, "momentum": 0.0, "batch_size": 20, "dropout": 0.2, "schedule": "constant",
+        "batch_norm": False, "augment": "none", "label_smoothing": 0.0, "normalize": "unit", "val_split": 0.2,
+    }  # fmt: skip
+    assert {name: config[name] for name in expected} == expected
+    assert json.loads(outcome.out)["data"]["counts"]["val"] == round(0.2 * (1797 - 359))
+
+
+def test_the_first_loss_is_that_of_a_guess(tmp_path: Path, dlnotes: Command) -> None:
+    words = ["--max-steps", "1", "--batch-size", "256", "--lr", "1e-9", "--no-batch-norm", "--json"]
+    fields = json.loads(dlnotes(*small_training(tmp_path / "run", *words)).out)
+    assert fields["train"]["loss"] == pytest.approx(math.log(10), rel=0.1)
+    assert fields["steps"] == 1
+
+
+def test_a_few_samples_are_learned_by_heart(tmp_path: Path, dlnotes: Command) -> None:
+    words = ["--limit", "32", "--epochs", "100", "--hidden", "64", "--augment", "none", "--json"]
+    assert dlnotes(*small_training(tmp_path / "run", *words)).code == 0
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["train"]["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--optimizer", "sgd", "--momentum", "0.9"), ("--optimizer", "adam", "--schedule", "cosine"),
+        ("--schedule", "step"), ("--schedule", "constant"), ("--l1", "1e-5"), ("--label-smoothing", "0.3"),
+        ("--class-weights", "balanced"), ("--grad-clip", "0.5"), ("--augment", "strong"), ("--augment", "notes"),
+        ("--augment", "flip,shift:2,rotate:10"), ("--precision", "bf16"), ("--hidden", ""), ("--patience", "1"),
+        ("--activation", "gelu", "--init", "normal"), ("--activation", "leaky-relu", "--init", "uniform"),
+        ("--activation", "tanh"), ("--activation", "sigmoid"), ("--normalize", "unit"), ("--time-budget", "0.3s"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_every_option_trains(words: tuple[str, ...], tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*small_training(tmp_path / "run", "--epochs", "16", *words, "--json"))
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["test"]["accuracy"] > 0.15
+
+
+@pytest.mark.parametrize("how", ["zeros", "ones"])
+def test_equal_first_weights_keep_all_units_equal(how: str, tmp_path: Path, dlnotes: Command) -> None:
+    """The weight-initialisation notebook: with all weights equal, the hidden units never differ."""
+    words = ["--init", how, "--no-batch-norm", "--optimizer", "sgd", "--lr", "1e-4", "--dropout", "0"]
+    assert dlnotes(*small_training(tmp_path / "run", *words)).code == 0
+    weight = read_tensors(tmp_path / "run" / "model.safetensors")[0]["linear1.weight"]
+    assert bool((weight == weight[0]).all())
+
+
+def test_pictures_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
+    make_pictures(tmp_path / "train_me", count=16)
+    words = ["--data", tmp_path / "train_me", "--size", "8", "--resize", "letterbox", "--epochs", "10", "--json"]
+    outcome = dlnotes(*small_training(tmp_path / "run", *words))
+    fields = json.loads(outcome.out)
+    assert fields["test"]["accuracy"] == 1.0
+    assert load_classifier(tmp_path / "run").format.shape == (3, 8, 8)
+    gray = dlnotes(*small_training(tmp_path / "gray", *words, "--color", "gray"))
+    assert json.loads(gray.out)["model"]["configuration"]["inputs"] == 64
+
+
+@pytest.mark.parametrize(("parts", "test"), [(("train", "valid"), False), (("train", "test"), True)])
+def test_the_parts_that_a_folder_names(parts: tuple[str, str], test: bool, tmp_path: Path, dlnotes: Command) -> None:
+    for seed, part in enumerate(parts):
+        make_pictures(tmp_path / "data" / part, count=10, seed=seed)
+    fields = json.loads(dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "data", "--json")).out)
+    assert fields["data"]["counts"] == ({"train": 27, "val": 3, "test": 30} if test else {"train": 30, "val": 30})
+    assert (fields["test"] is not None) is test
+
+
+def test_a_table(tmp_path: Path, dlnotes: Command) -> None:
+    table = make_table(tmp_path / "rows.csv", rows=400)
+    words = ["train-mlp", "--data", table, "--target", "label", "--epochs", "30", "--out", tmp_path / "run", "--json"]
+    fields = json.loads(dlnotes(*words).out)
+    assert fields["test"]["accuracy"] > 0.93
+    assert fields["data"]["classes"] == ["no", "yes"]
+    assert [Path(path).name for path in fields["pictures"]] == ["curves.png", "confusion.png"]
+    assert fields["model"]["configuration"]["inputs"] == 4
+
+
+def test_a_run_without_out_takes_the_next_free_number(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in small_training(tmp_path) if word not in {"--out", str(tmp_path)}]
+    for number in (1, 2):
+        assert json.loads(dlnotes(*words, "--json").out)["out"] == f"runs/train-mlp-{number}"
+
+
+def test_overwrite_replaces_the_run_and_leaves_other_files(tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "run"
+    assert dlnotes(*small_training(folder, "--epochs", "3")).code == 0
+    (folder / "notes.txt").write_text("mine")
+    assert dlnotes(*small_training(folder, "--overwrite")).code == 0
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_real_idx_files(tmp_path: Path, dlnotes: Command) -> None:
+    if not Path("/usr/share/datasets/fashion-mnist").is_dir():
+        pytest.skip("Debian's dataset-fashion-mnist is not on this machine")
+    words = ["--data", "fashion-mnist", "--limit", "2000", "--hidden", "64", "--json", "--offline"]
+    fields = json.loads(dlnotes(*small_training(tmp_path / "run", *words)).out)
+    assert fields["data"]["counts"] == {"train": 2000, "val": 6000, "test": 10000}
+    assert fields["test"]["accuracy"] > 0.7

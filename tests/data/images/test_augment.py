@@ -1,0 +1,315 @@
+"""Augmentation: draws by counter, and operations against torchvision and plain numpy, picture by picture."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
+
+from dlnotes_cli.data.images import augment
+from dlnotes_cli.data.images.augment import (
+    Augmenter,
+    Draws,
+    color,
+    colored,
+    crop,
+    erase,
+    flip,
+    gray,
+    rotate,
+    rotated,
+    shift,
+    windows,
+)
+from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.seeding import derived_seed
+
+WORD = 1 << 64
+
+
+def splitmix64(state: int) -> int:
+    """The output function as Steele, Lea and Flood give it, for a state that has been advanced."""
+    z = state % WORD
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % WORD
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % WORD
+    return z ^ (z >> 31)
+
+
+def test_the_reference_is_splitmix64() -> None:
+    gamma = 0x9E3779B97F4A7C15
+    assert [splitmix64(1234567 + gamma * n) for n in (1, 2, 3)] == [
+        6457827717110365317, 3203168211198807973, 9817491932198370423
+    ]  # fmt: skip
+
+
+@given(seed=st.integers(0, (1 << 63) - 1), indices=st.lists(st.integers(0, 2**40), min_size=1, max_size=20))
+def test_draws_are_splitmix64s(seed: int, indices: list[int]) -> None:
+    draws = Draws(torch.tensor(indices), seed)
+    for count in (1, 2, 3):
+        start = derived_seed(seed, count)
+        expected = [(splitmix64(start + 0x9E3779B97F4A7C15 * index) >> 40) / 2**24 for index in indices]
+        assert draws.uniform().tolist() == expected
+
+
+def test_multipliers_are_splitmix64s() -> None:
+    assert [factor % WORD for factor in augment._MIX] == [0xBF58476D1CE4E5B9, 0x94D049BB133111EB]
+
+
+def test_draws_are_uniform_and_independent() -> None:
+    draws = Draws(torch.arange(200_000), 7)
+    first, second = draws.uniform().double().numpy(), draws.uniform().double().numpy()
+    for values in (first, second):
+        assert values.min() >= 0
+        assert values.max() < 1
+        counts = np.histogram(values, bins=100, range=(0, 1))[0]
+        assert ((counts - 2000) ** 2 / 2000).sum() < 180  # chi squared with 99 degrees of freedom, p = 1e-6
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.01
+    assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.01
+
+
+ALL = (Operation("flip"), Operation("rotate", 30), Operation("shift", 3))
+EXACT = (Operation("flip"), Operation("crop", 2), Operation("shift", 3), Operation("color", 0.7), Operation("erase", 1))
+
+
+def pictures(count: int, shape: tuple[int, int, int] = (3, 12, 10), seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8))
+
+
+@given(order=st.permutations(range(12)), cut=st.integers(0, 12), seed=st.integers(0, 2**53), epoch=st.integers(1, 1000))
+def test_a_picture_becomes_the_same_in_any_batch(order: list[int], cut: int, seed: int, epoch: int) -> None:
+    samples = pictures(12)
+    augmenter = Augmenter(ALL, seed)
+    whole = augmenter(samples, torch.arange(12), epoch)
+    for part in (torch.tensor(order[:cut], dtype=torch.int64), torch.tensor(order[cut:], dtype=torch.int64)):
+        if len(part):
+            torch.testing.assert_close(augmenter(samples[part], part, epoch), whole[part], rtol=0, atol=1e-3)
+
+
+@given(
+    order=st.permutations(range(9)), cut=st.integers(1, 8), seed=st.integers(0, 2**53),
+    channels=st.sampled_from([1, 3]), height=st.integers(4, 19), width=st.integers(4, 19),
+)  # fmt: skip
+def test_without_interpolation_it_is_the_same_to_the_bit(
+    order: list[int], cut: int, seed: int, channels: int, height: int, width: int
+) -> None:
+    samples = pictures(9, (channels, height, width), seed % 1000)
+    augmenter = Augmenter(EXACT, seed)
+    whole = augmenter(samples, torch.arange(9), 1)
+    assert whole.shape == samples.shape
+    for part in (torch.tensor(order[:cut]), torch.tensor(order[cut:])):
+        assert augmenter(samples[part], part, 1).equal(whole[part])
+
+
+def test_a_batch_of_one_large_picture_is_the_same_to_the_bit() -> None:
+    samples = pictures(3, (3, 201, 203))
+    whole = Augmenter(EXACT, 4)(samples, torch.arange(3), 1)
+    for i in range(3):
+        assert Augmenter(EXACT, 4)(samples[i : i + 1], torch.tensor([i]), 1).equal(whole[i : i + 1])
+
+
+def test_epochs_seeds_and_places_draw_anew() -> None:
+    samples, indices = pictures(64), torch.arange(64)
+    base = Augmenter((Operation("shift", 3),), 0)(samples, indices, 1)
+    assert not base.equal(Augmenter((Operation("shift", 3),), 0)(samples, indices, 2))
+    assert not base.equal(Augmenter((Operation("shift", 3),), 1)(samples, indices, 1))
+    assert not base.equal(Augmenter((Operation("shift", 3),), 0)(samples, indices + 64, 1))
+    twice = Augmenter((Operation("flip"), Operation("flip")), 0)(samples, indices, 1)
+    assert not twice.equal(samples)
+    assert base.equal(Augmenter((Operation("shift", 3),), 0)(samples, indices, 1))
+
+
+class Given(Draws):
+    """Draws that are given."""
+
+    def __init__(self, *numbers: list[float]) -> None:
+        super().__init__(torch.arange(len(numbers[0])), 0)
+        self._given = iter(numbers)
+
+    def uniform(self) -> Tensor:
+        return torch.tensor(next(self._given))
+
+
+def test_flip_against_torchvision() -> None:
+    samples = pictures(4)
+    flipped = flip(samples, 0.0, Given([0.0, 0.49, 0.5, 0.99]))
+    assert flipped.dtype == torch.uint8
+    for i, mirrored in enumerate([True, True, False, False]):
+        assert flipped[i].equal(TF.horizontal_flip(samples[i]) if mirrored else samples[i])
+
+
+@pytest.mark.parametrize("reach", [1, 3, 9])
+def test_shift_against_slices(reach: int) -> None:
+    samples = pictures(30)
+    generator = np.random.default_rng(1)
+    down, right = (generator.random(30).astype(np.float32) for _ in range(2))
+    down[:3], right[:3] = (0, 0.999999, 0.5), (0.999999, 0, 0.5)
+    moved = shift(samples, reach, Given(down.tolist(), right.tolist()))
+    assert moved.dtype == torch.uint8
+    for i in range(30):
+        y, x = (int((2 * reach + 1) * draw[i]) - reach for draw in (down, right))
+        expected = np.zeros((3, 12, 10), np.uint8)
+        for row in range(12):
+            for column in range(10):
+                if 0 <= row + y < 12 and 0 <= column + x < 10:
+                    expected[:, row, column] = samples[i, :, row + y, column + x]
+        np.testing.assert_array_equal(moved[i], expected)
+    assert moved[2].equal(samples[2])
+
+
+@given(
+    count=st.integers(1, 9), channels=st.sampled_from([1, 3]), height=st.integers(2, 13), width=st.integers(2, 13),
+    seed=st.integers(0, 999), data=st.data(),
+)  # fmt: skip
+def test_crop_against_torchvision(
+    count: int, channels: int, height: int, width: int, seed: int, data: st.DataObject
+) -> None:
+    reach = data.draw(st.integers(1, min(height, width) - 1))
+    samples = pictures(count, (channels, height, width), seed)
+    down, right = (
+        data.draw(st.lists(st.floats(0, 0.9375, width=32), min_size=count, max_size=count)) for _ in range(2)
+    )
+    moved = crop(samples, reach, Given(down, right))
+    assert moved.dtype == torch.uint8
+    for i in range(count):
+        padded = TF.pad(samples[i], [reach] * 4, padding_mode="reflect")
+        top, left = (int(np.float32(2 * reach + 1) * np.float32(draw[i])) for draw in (down, right))
+        assert moved[i].equal(TF.crop(padded, top, left, height, width))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_windows_against_slices(dtype: torch.dtype) -> None:
+    framed = pictures(40, (3, 9, 11)).to(dtype).transpose(2, 3).contiguous().transpose(2, 3)  # in another memory order
+    generator = np.random.default_rng(3)
+    down, right = torch.from_numpy(generator.integers(0, 4, 40)), torch.from_numpy(generator.integers(0, 3, 40))
+    found = windows(framed, down, right, (6, 9))
+    for i in range(40):
+        assert found[i].equal(framed[i, :, down[i] : down[i] + 6, right[i] : right[i] + 9])
+
+
+def test_a_shift_is_as_likely_each_way() -> None:
+    dot = torch.zeros(7000, 1, 7, 7, dtype=torch.uint8)
+    dot[:, 0, 3, 3] = 1
+    moved = shift(dot, 3, Draws(torch.arange(7000), 5)).sum(dim=0)[0]
+    assert int(moved.sum()) == 7000
+    expected = 7000 / 49
+    assert ((moved - expected) ** 2 / expected).sum() < 110  # chi squared with 48 degrees of freedom, p = 1e-6
+
+
+@pytest.mark.parametrize("size", [(12, 12), (12, 20), (20, 12), (9, 9)])
+def test_rotate_against_torchvision(size: tuple[int, int]) -> None:
+    samples = pictures(9, (3, *size))
+    turned = rotate(samples, 40.0, Given([i / 8 for i in range(9)]))
+    assert turned.dtype == torch.float32
+    for i in range(9):
+        angle = (2 * i / 8 - 1) * 40.0
+        expected = TF.rotate(samples[i : i + 1].float(), angle, InterpolationMode.BILINEAR)[0]
+        torch.testing.assert_close(turned[i], expected, rtol=0, atol=0.02)
+    torch.testing.assert_close(turned[4], samples[4].float(), rtol=0, atol=1e-3)
+
+
+def test_a_quarter_turn_is_exact() -> None:
+    samples = pictures(2, (3, 8, 8))
+    turned = rotated(samples, torch.tensor([math.pi / 2, -math.pi / 2]))
+    torch.testing.assert_close(turned[0], samples[0].float().rot90(1, (1, 2)), rtol=0, atol=1e-2)
+    torch.testing.assert_close(turned[1], samples[1].float().rot90(-1, (1, 2)), rtol=0, atol=1e-2)
+
+
+def test_augmented_pictures_keep_shape_and_range() -> None:
+    samples = pictures(50)
+    changed = Augmenter(ALL, 3)(samples, torch.arange(50), 1)
+    assert changed.shape == samples.shape
+    assert float(changed.min()) >= 0
+    assert float(changed.max()) <= 255.001
+    assert Augmenter((), 0)(samples, torch.arange(50), 1) is samples
+
+
+factors = st.floats(0, 2, width=32)
+
+
+@given(
+    channels=st.sampled_from([1, 3]), seed=st.integers(0, 999),
+    factor=st.lists(st.tuples(factors, factors, factors), min_size=1, max_size=5),
+)  # fmt: skip
+def test_color_against_torchvision(channels: int, seed: int, factor: list[tuple[float, float, float]]) -> None:
+    samples = pictures(len(factor), (channels, 7, 5), seed)
+    brightness, contrast, saturation = (torch.tensor(column).view(-1, 1, 1, 1) for column in zip(*factor, strict=True))
+    changed = colored(samples, brightness, contrast, saturation)
+    for i, (b, c, s) in enumerate(factor):
+        expected = TF.adjust_contrast(TF.adjust_brightness(samples[i] / 255, b), c)
+        if channels == 3:
+            expected = TF.adjust_saturation(expected, s)
+        torch.testing.assert_close(changed[i], expected * 255, rtol=0, atol=1e-3)
+
+
+def test_color_draws_its_factors_around_one() -> None:
+    samples = pictures(3)
+    untouched = color(samples, 0.4, Given(*([[0.5] * 3] * 3)))
+    torch.testing.assert_close(untouched, samples.float(), rtol=0, atol=1e-3)
+    drawn = color(samples, 0.4, Given([0.0, 0.5, 0.999], [0.5] * 3, [0.5] * 3))
+    for i, factor in enumerate([0.6, 1.0, 1.4]):
+        expected = TF.adjust_brightness(samples[i] / 255, factor) * 255
+        torch.testing.assert_close(drawn[i], expected, rtol=0, atol=0.3)
+
+
+def test_gray_against_torchvision() -> None:
+    samples = pictures(4).float() / 255
+    torch.testing.assert_close(gray(samples), TF.rgb_to_grayscale(samples), rtol=0, atol=1e-6)
+
+
+@given(
+    height=st.integers(1, 33), width=st.integers(1, 33), channels=st.sampled_from([1, 3]), seed=st.integers(0, 2**40),
+    dtype=st.sampled_from([torch.uint8, torch.float32]),
+)  # fmt: skip
+def test_erased_is_one_rectangle_as_torchvision_erases(
+    height: int, width: int, channels: int, seed: int, dtype: torch.dtype
+) -> None:
+    samples = torch.full((20, channels, height, width), 7, dtype=dtype)
+    erased = erase(samples, 1.0, Draws(torch.arange(20), seed))
+    assert erased.dtype == dtype
+    for before, after in zip(samples, erased, strict=True):
+        _, rows, columns = (after != 7).nonzero(as_tuple=True)
+        top, left, tall, wide = (
+            rows.min(),
+            columns.min(),
+            rows.max() - rows.min() + 1,
+            columns.max() - columns.min() + 1,
+        )
+        value = torch.tensor(128, dtype=dtype)
+        assert after.equal(TF.erase(before, int(top), int(left), int(tall), int(wide), value))
+
+
+def test_erased_rectangles_have_the_sizes_that_torchvision_draws() -> None:
+    side, count = 100, 4000
+    samples = torch.zeros(count, 1, side, side, dtype=torch.uint8)
+    erased = erase(samples, 0.25, Draws(torch.arange(count), 3)) == 128
+    chosen = erased.flatten(1).any(1)
+    assert float(chosen.float().mean()) == pytest.approx(0.25, abs=0.03)
+    tall, wide = (erased[chosen].any(axis).sum(-1).flatten().double().numpy() for axis in (3, 2))
+    area, aspect = tall * wide / side**2, tall / wide
+    assert 0.018 < area.min() < 0.03
+    assert 0.31 < area.max() < 0.34
+    assert 0.27 < aspect.min() < 0.35
+    assert 2.9 < aspect.max() < 3.6
+    assert area.mean() == pytest.approx((0.02 + 0.33) / 2, abs=0.012)
+    assert np.log(aspect).mean() == pytest.approx(math.log(0.3 * 3.3) / 2, abs=0.08)
+    touched = erased[chosen].float().mean((0, 1))
+    assert bool((touched.flip(0) - touched).abs().max() < 0.1)  # no side is preferred
+    assert bool((touched.flip(1) - touched).abs().max() < 0.1)
+
+
+@pytest.mark.parametrize("word", ["flip", "shift", "crop", "rotate", "color", "erase"])
+@pytest.mark.parametrize("shape", [(1, 1, 5, 7), (1, 3, 8, 5), (5, 1, 9, 9)])
+def test_every_word_keeps_shape_range_and_input(word: str, shape: tuple[int, int, int, int]) -> None:
+    samples = pictures(shape[0], shape[1:])
+    before = samples.clone()
+    changed = Augmenter((Operation(word, 1.0),), 3)(samples, torch.arange(shape[0]), 1)
+    assert changed.shape == samples.shape
+    assert changed.dtype == (torch.float32 if word in {"rotate", "color"} else torch.uint8)
+    assert float(changed.min()) >= 0
+    assert float(changed.max()) <= 255.001
+    assert samples.equal(before)

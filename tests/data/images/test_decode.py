@@ -1,0 +1,547 @@
+"""Pictures of every kind made into arrays, and files that are none."""
+
+import io
+import math
+import os
+import subprocess
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from dlnotes_cli.data.formats import Interpolation, PictureShape, Resize
+from dlnotes_cli.data.images import decode
+from dlnotes_cli.data.images.decode import decode_all, decode_picture, read_header
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option_groups import MAX_PIXELS
+
+Pixels = NDArray[np.uint8]
+GENERATOR = np.random.default_rng(0)
+HEIGHT, WIDTH = 20, 30
+COLORS: Pixels = GENERATOR.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+GRAYS: Pixels = GENERATOR.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+ALPHAS: Pixels = GENERATOR.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+ORIENTATION = 0x0112
+
+
+def read(path: Path, channels: int = 3, size: tuple[int, int] = (HEIGHT, WIDTH), resize: Resize = "crop") -> Pixels:
+    """Decoded as (H, W, C), or (H, W) for one channel."""
+    pixels = decode_picture(path, PictureShape(channels, *size, resize), MAX_PIXELS)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (channels, *size)
+    return pixels.transpose(1, 2, 0).squeeze()
+
+
+def saved(path: Path, picture: Image.Image | Pixels | NDArray[np.uint16], **details: Any) -> Path:
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path, **details)
+    return path
+
+
+def smooth(height: int, width: int) -> Pixels:
+    """A picture whose neighbours differ little, so that ways of resizing agree."""
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    waves = np.stack([np.sin(5 * x + 1), np.cos(4 * y), np.sin(3 * (x + y))], axis=-1)
+    return np.rint(127.5 + 120 * waves).astype(np.uint8)
+
+
+def luma(colors: NDArray[Any]) -> NDArray[np.float64]:
+    """ITU-R 601, what `L` means."""
+    return np.asarray(colors.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
+
+
+def over_white(values: NDArray[Any], alphas: Pixels) -> NDArray[np.float64]:
+    share = (alphas / 255).reshape(alphas.shape + (1,) * (values.ndim - 2))
+    return np.asarray(values * share + 255 * (1 - share), np.float64)
+
+
+# --- what a picture may be ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extension", ["png", "bmp", "tif", "ppm", "webp"])
+def test_colours_come_through_unchanged(extension: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / f"a.{extension}", COLORS, **({"lossless": True} if extension == "webp" else {}))
+    np.testing.assert_array_equal(read(path), COLORS)
+    assert np.abs(read(path, channels=1) - luma(COLORS)).max() <= 1
+
+
+@pytest.mark.parametrize("extension", ["png", "bmp", "tif", "pgm", "gif"])
+def test_grays_come_through_unchanged_in_one_channel_or_three(extension: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / f"a.{extension}", GRAYS)
+    np.testing.assert_array_equal(read(path, channels=1), GRAYS)
+    np.testing.assert_array_equal(read(path), np.repeat(GRAYS[:, :, None], 3, axis=2))
+
+
+def test_a_palette_is_looked_up(tmp_path: Path) -> None:
+    palette = Image.fromarray(COLORS).quantize(16)
+    np.testing.assert_array_equal(read(saved(tmp_path / "a.png", palette)), np.asarray(palette.convert("RGB")))
+
+
+def test_a_transparent_entry_of_a_palette_is_white(tmp_path: Path) -> None:
+    palette = Image.fromarray(COLORS).quantize(16)
+    path = saved(tmp_path / "a.png", palette, transparency=3)
+    colors = np.asarray(palette.convert("RGB")).copy()
+    colors[np.asarray(palette) == 3] = 255
+    np.testing.assert_array_equal(read(path), colors)
+
+
+def test_a_palette_of_half_transparent_entries_lies_over_white(tmp_path: Path) -> None:
+    palette = Image.fromarray(COLORS).quantize(16)
+    alphas = bytes(range(0, 256, 17))
+    path = saved(tmp_path / "a.png", palette, transparency=alphas)
+    shares = np.frombuffer(alphas, np.uint8)[np.asarray(palette)]
+    assert np.abs(read(path) - over_white(np.asarray(palette.convert("RGB")), shares)).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparency_lies_over_white(channels: int, tmp_path: Path) -> None:
+    colors = saved(tmp_path / "rgba.png", np.dstack([COLORS, ALPHAS]))
+    expected = over_white(COLORS, ALPHAS)
+    assert np.abs(read(colors, channels) - (expected if channels == 3 else luma(expected))).max() <= 1.5
+    grays = saved(tmp_path / "la.png", np.dstack([GRAYS, ALPHAS]))
+    difference = read(grays, channels) - over_white(GRAYS, ALPHAS).reshape(HEIGHT, WIDTH, *(1,) * (channels == 3))
+    assert np.abs(difference).max() <= 1
+
+
+def test_a_colour_that_stands_for_transparent_is_white(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", COLORS, transparency=tuple(COLORS[4, 5].tolist()))
+    expected = COLORS.copy()
+    expected[(COLORS[4, 5] == COLORS).all(axis=2)] = 255
+    np.testing.assert_array_equal(read(path), expected)
+
+
+@pytest.mark.parametrize("extension", ["tif", "jpg"])
+def test_inks_become_colours(extension: str, tmp_path: Path) -> None:
+    inks = Image.merge(
+        "CMYK", [Image.fromarray(channel) for channel in (*smooth(HEIGHT, WIDTH).transpose(2, 0, 1), GRAYS // 9)]
+    )
+    path = saved(
+        tmp_path / f"a.{extension}", inks, **({"quality": 100, "subsampling": 0} if extension == "jpg" else {})
+    )
+    cyan_magenta_yellow, black = np.asarray(inks)[:, :, :3].astype(float), np.asarray(inks)[:, :, 3:].astype(float)
+    expected = (255 - cyan_magenta_yellow) * (255 - black) / 255
+    assert np.abs(read(path) - expected).max() <= (1 if extension == "tif" else 6)
+
+
+@pytest.mark.parametrize("extension", ["png", "tif", "pgm"])
+def test_sixteen_bits_are_reduced_to_eight(extension: str, tmp_path: Path) -> None:
+    deep = GENERATOR.integers(0, 65536, (HEIGHT, WIDTH), np.uint16)
+    deep[0, :4] = 0, 65535, 128, 65407
+    path = saved(tmp_path / f"a.{extension}", deep)
+    np.testing.assert_array_equal(read(path, channels=1), np.floor(deep / 257 + 0.5))
+    np.testing.assert_array_equal(read(path)[:, :, 2], np.floor(deep / 257 + 0.5))
+    assert read_header(path, MAX_PIXELS).is_gray
+
+
+@pytest.mark.parametrize("white", [1, 255])
+def test_white_is_one_in_decimal_numbers_where_none_is_larger(white: int, tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0.0, 0.25, 1.0]], np.float32) * white).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif", 1, (1, 3)), [0, 64, 255])
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([-5.0, 9.0], r"from -5 to 9, beyond 0 to 255"),
+        ([0.0, 300.0], r"from 0 to 300, beyond 0 to 255"),
+        ([0.0, math.nan], "from nan to nan"),
+        ([0, 254_000], r"from 0 to 254000, beyond 0 to 65,535"),
+    ],
+)
+def test_numbers_without_a_white_are_refused(values: list[float], says: str, tmp_path: Path) -> None:
+    kind = np.float32 if isinstance(values[0], float) else np.int32
+    Image.fromarray(np.array([values], kind)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=rf"a\.tif: its values go {says}.*; scale them, or pass --skip-bad"):
+        read(tmp_path / "a.tif", 1, (1, 2))
+
+
+@pytest.mark.parametrize("details", [{}, {"compression": "group4"}])
+def test_one_bit_is_black_or_white(details: dict[str, str], tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.tif", Image.fromarray(GRAYS > 99), **details)
+    np.testing.assert_array_equal(read(path, channels=1), (GRAYS > 99) * 255)
+    np.testing.assert_array_equal(read(path)[:, :, 1], (GRAYS > 99) * 255)
+    assert read_header(path, MAX_PIXELS).is_gray
+
+
+@pytest.mark.parametrize("extension", ["gif", "webp"])
+def test_an_animation_is_its_first_frame(extension: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), color) for color in ("red", "blue")]
+    path = saved(tmp_path / f"a.{extension}", frames[0], save_all=True, append_images=frames[1:], lossless=True)
+    np.testing.assert_array_equal(read(path), np.full((HEIGHT, WIDTH, 3), (255, 0, 0)))
+
+
+# --- upright -----------------------------------------------------------------------------------------------------
+
+
+def oriented(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return exif
+
+
+SORTS: dict[str, tuple[str, Callable[[], Image.Image], dict[str, Any]]] = {
+    "png": ("png", lambda: Image.fromarray(COLORS), {}),
+    "jpeg": ("jpg", lambda: Image.fromarray(smooth(HEIGHT, WIDTH)), {"quality": 100, "subsampling": 0}),
+    "webp": ("webp", lambda: Image.fromarray(COLORS), {"lossless": True}),
+    "tiff": ("tif", lambda: Image.fromarray(COLORS), {}),
+    "palette": ("png", lambda: Image.fromarray(COLORS).quantize(16), {}),
+    "transparent": ("png", lambda: Image.fromarray(np.dstack([COLORS, ALPHAS])), {}),
+    "gray tiff": ("tif", lambda: Image.fromarray(GRAYS), {}),
+    "sixteen-bit png": ("png", lambda: Image.fromarray(GRAYS.astype(np.uint16) * 257), {}),
+    "sixteen-bit tiff": ("tif", lambda: Image.fromarray(GRAYS.astype(np.uint16) * 257), {}),
+    "one-bit": ("png", lambda: Image.fromarray(GRAYS > 99), {}),
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("sort", SORTS)
+def test_pictures_stand_upright(sort: str, orientation: int, tmp_path: Path) -> None:
+    extension, make, details = SORTS[sort]
+    plain = saved(tmp_path / f"plain.{extension}", make(), **details)
+    turned = saved(tmp_path / f"turned.{extension}", make(), exif=oriented(orientation), **details)
+    lying = Image.fromarray(read(plain))
+    lying.getexif()[ORIENTATION] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(lying))
+    size = upright.shape[:2]
+    np.testing.assert_array_equal(read(turned, size=size), upright)
+    header = read_header(turned, MAX_PIXELS)
+    assert (header.height, header.width) == size == ((WIDTH, HEIGHT) if orientation > 4 else (HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_an_orientation_that_there_is_not_changes_nothing(orientation: int, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", COLORS, exif=oriented(orientation))
+    np.testing.assert_array_equal(read(path), COLORS)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_gray"),
+    [("L", True), ("LA", True), ("1", True), ("RGB", False), ("RGBA", False), ("P", False), ("I;16", True)],
+)
+def test_a_header_tells_size_and_colour(mode: str, is_gray: bool, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.new(mode, (7, 5)))
+    header = read_header(path, MAX_PIXELS)
+    assert (header.width, header.height, header.is_gray) == (7, 5, is_gray)
+
+
+# --- resizing ----------------------------------------------------------------------------------------------------
+
+
+def triangle(length: int, start: float, stop: float, count: int) -> NDArray[np.float64]:
+    """Weights (count, length) that resample a piece of a line by triangles as wide as a new pixel, or an old one."""
+    scale = (stop - start) / count
+    support = max(scale, 1.0)
+    centres = start + (np.arange(count)[:, None] + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centres) / support)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def resampled(pixels: Pixels, box: tuple[float, float, float, float], size: tuple[int, int]) -> NDArray[np.float64]:
+    top, bottom, left, right = box
+    rows = triangle(pixels.shape[0], top, bottom, size[0])
+    columns = triangle(pixels.shape[1], left, right, size[1])
+    return np.asarray(np.einsum("yh,hwc,xw->yxc", rows, pixels.astype(np.float64), columns))
+
+
+SIZES = pytest.mark.parametrize("size", [(16, 16), (13, 29), (29, 13), (90, 70), (1, 1)])
+SHAPES = pytest.mark.parametrize(("height", "width"), [(40, 61), (61, 40), (50, 50), (9, 80)])
+
+
+@SIZES
+@SHAPES
+def test_crop_keeps_the_middle(height: int, width: int, size: tuple[int, int], tmp_path: Path) -> None:
+    pixels = smooth(height, width)
+    scale = min(height / size[0], width / size[1])
+    top, left = (height - size[0] * scale) / 2, (width - size[1] * scale) / 2
+    expected = resampled(pixels, (top, height - top, left, width - left), size)
+    found = decode_picture(saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "crop"), MAX_PIXELS).transpose(
+        1, 2, 0
+    )
+    assert np.abs(found - expected).max() <= 1.1
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 29), (29, 13), (90, 70)])
+@SHAPES
+def test_squash_takes_all_of_it(height: int, width: int, size: tuple[int, int], tmp_path: Path) -> None:
+    pixels = smooth(height, width)
+    expected = resampled(pixels, (0, height, 0, width), size)
+    found = decode_picture(saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "squash"), MAX_PIXELS).transpose(
+        1, 2, 0
+    )
+    assert np.abs(found - expected).max() <= 4  # a coarse reduction comes first
+
+
+@SIZES
+@SHAPES
+def test_letterbox_keeps_the_proportions_between_black_bars(
+    height: int, width: int, size: tuple[int, int], tmp_path: Path
+) -> None:
+    pixels = smooth(height, width)
+    scale = min(size[0] / height, size[1] / width)
+    inner = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    expected = np.zeros((*size, 3))
+    expected[top : top + inner[0], left : left + inner[1]] = resampled(pixels, (0, height, 0, width), inner)
+    found = decode_picture(
+        saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "letterbox"), MAX_PIXELS
+    ).transpose(1, 2, 0)
+    assert np.abs(found - expected).max() <= 1.1
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])
+def test_a_very_thin_picture_leaves_something(size: tuple[int, int], resize: Resize, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.new("L", size, 200))
+    pixels = read(path, 1, (16, 16), resize)
+    assert (pixels > 0).any(axis=0).all() or (pixels > 0).any(axis=1).all()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (60, 75), (75, 60), (150, 200), (31, 120)])
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (129, 1000)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_is_never_drafted_to_less_than_asked(
+    size: tuple[int, int], shape: tuple[int, int], orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafted: list[tuple[int, int]] = []
+
+    def note(picture: Image.Image, *rest: Any) -> Image.Image:
+        drafted.append(picture.size[::-1])
+        return resized(picture, *rest)
+
+    resized = decode._resized
+    monkeypatch.setattr(decode, "_resized", note)
+    details: dict[str, Any] = {"quality": 95, "exif": oriented(orientation)}
+    path = saved(tmp_path / "a.jpg", smooth(*shape), **details)
+    found = decode_picture(path, PictureShape(3, *size, "crop"), MAX_PIXELS)
+    upright = shape if orientation == 1 else shape[::-1]
+    for have, original, need in zip(drafted[0], upright, size, strict=True):
+        assert have >= min(original, need)
+        assert have in {math.ceil(original / factor) for factor in (1, 2, 4, 8)}
+    png = saved(tmp_path / "a.png", Image.open(path), exif=oriented(orientation))
+    whole = decode_picture(png, PictureShape(3, *size, "crop"), MAX_PIXELS)
+    assert np.abs(found.astype(int) - whole).mean() < 4
+
+
+# --- what is no picture ------------------------------------------------------------------------------------------
+
+
+def content(extension: str, **details: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(GENERATOR.integers(0, 256, (60, 80, 3), np.uint8)).save(stream, extension, **details)
+    return stream.getvalue()
+
+
+Look = Callable[[Path, int], object]
+
+
+def decoded(path: Path, max_pixels: int) -> Pixels:
+    return decode_picture(path, PictureShape(3, 8, 8, "letterbox"), max_pixels)
+
+
+def refusal(path: Path, look: Look) -> str:
+    """What a look at a file is refused with, or nothing."""
+    try:
+        look(path, MAX_PIXELS // 100)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+WHOLE = {
+    "JPEG": content("JPEG"), "progressive": content("JPEG", progressive=True), "PNG": content("PNG"),
+    "WEBP": content("WEBP"), "BMP": content("BMP"), "GIF": content("GIF"), "TIFF": content("TIFF"),
+    "PPM": content("PPM"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sort", WHOLE)
+def test_a_picture_cut_short_anywhere_is_refused_in_one_line(sort: str, tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    whole = WHOLE[sort]
+    refused = 0
+    for length in np.unique(np.linspace(0, len(whole) - 1, 60).astype(int)):
+        path.write_bytes(whole[:length])
+        line = refusal(path, decoded)
+        if line:
+            refused += 1
+            assert line.startswith(f"{path}: ")
+            assert line.endswith("; remove it or pass --skip-bad")
+    assert refused >= 58  # but for what lies behind the pixels
+
+
+@pytest.mark.parametrize("sort", ["JPEG", "progressive", "PNG", "BMP", "GIF", "PPM"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_a_truncated_picture_is_said_to_be_truncated(sort: str, part: float, tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    path.write_bytes(WHOLE[sort][: int(len(WHOLE[sort]) * part)])
+    with pytest.raises(InputError, match=r"cut.png: image is truncated; remove it or pass --skip-bad"):
+        decode_picture(path, PictureShape(3, 60, 80, "crop"), MAX_PIXELS)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # see test_pillow_warns_of_nothing
+@pytest.mark.parametrize("sort", WHOLE)
+def test_changed_bytes_are_an_error_or_other_pixels_and_nothing_else(sort: str, tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    path = tmp_path / "changed"
+    for _ in range(120):
+        changed = bytearray(WHOLE[sort])
+        for _ in range(draw.integers(1, 4)):
+            changed[draw.integers(0, min(len(changed), int(draw.choice([40, 400, 100_000]))))] = draw.integers(0, 256)
+        path.write_bytes(changed)
+        for look in (read_header, decoded):
+            line = refusal(path, look)
+            assert not line or line.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"hello\n", b"<!DOCTYPE html><html><body>404</body></html>", b"\xff\xd8", b"%PDF-1.7", bytes(500)]
+)
+@pytest.mark.parametrize("look", [read_header, decoded])
+def test_what_is_no_image_is_named(look: Look, text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=r"photo.jpg: not an image; remove it or pass --skip-bad"):
+        look(path, MAX_PIXELS)
+
+
+def test_a_format_that_is_not_listed_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not an image"):
+        read(saved(tmp_path / "a.ico", Image.new("RGB", (16, 16))))
+
+
+def test_damaged_metadata_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    path.write_bytes(content("WEBP", exif=oriented(6)).replace(b"MM\0*\0\0", b"MMxx\0\0"))
+    for look in (lambda: read_header(path, MAX_PIXELS), lambda: read(path)):
+        with pytest.raises(InputError, match=r"a.webp: image is damaged \(not a TIFF file"):
+            look()
+
+
+def test_pillow_warns_of_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    damaged = content("TIFF").replace(
+        (277).to_bytes(2, "little") + b"\3\0\1\0", (277).to_bytes(2, "little") + b"\3\0\2\0"
+    )
+    path.write_bytes(damaged)
+    with pytest.warns(UserWarning, match="Metadata Warning"), Image.open(path):
+        pass
+    imports = "from pathlib import Path; from dlnotes_cli.data.images.decode import read_header"
+    script = f"{imports}; read_header(Path({str(path)!r}), 9999)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+
+
+def test_a_header_is_read_without_the_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(WHOLE["PNG"][:80])
+    header = read_header(path, MAX_PIXELS)
+    assert (header.width, header.height) == (80, 60)
+
+
+def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    side = 30_000
+    row = bytes(side // 8 + 1)
+    squeeze = zlib.compressobj(9)
+    squeezed = b"".join([squeeze.compress(row) for _ in range(side)]) + squeeze.flush()
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    header = side.to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", squeezed) + chunk(b"IEND", b""))
+    assert path.stat().st_size < 200_000
+    tracemalloc.start()
+    for look in (lambda: read_header(path, MAX_PIXELS), lambda: read(path)):
+        with pytest.raises(InputError, match="30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"):
+            look()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+def test_the_limit_is_on_pixels_and_inclusive(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", COLORS)
+    assert decode_picture(path, PictureShape(3, 4, 4, "crop"), HEIGHT * WIDTH).shape == (3, 4, 4)
+    with pytest.raises(InputError, match="30x20 = 600 pixels, over 599"):
+        decode_picture(path, PictureShape(3, 4, 4, "crop"), HEIGHT * WIDTH - 1)
+
+
+def test_what_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"none.png: no such file; check the path"):
+        read(tmp_path / "none.png")
+    with pytest.raises(InputError, match=r"cannot be read \(is a directory\); check the path and its permissions"):
+        read(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be read \(file name too long\)"):
+        read(tmp_path / ("x" * 300 + ".png"))
+    path = saved(tmp_path / "a.png", COLORS)
+    path.chmod(0)
+    if os.geteuid() == 0:  # root may read everything
+        monkeypatch.setattr(Image, "open", _forbid)
+    with pytest.raises(InputError, match=r"a.png: cannot be read \(permission denied\); check .* permissions"):
+        read(path)
+
+
+def _forbid(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+# --- many files --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_are_decoded_in_order_and_the_bad_are_their_own_answers(threads: int, tmp_path: Path) -> None:
+    paths = [saved(tmp_path / f"{i}.png", np.full((2, 2), i, np.uint8)) for i in range(20)]
+    for bad in (3, 11):
+        paths[bad].write_bytes(b"no picture")
+
+    def look(path: Path) -> Pixels:
+        return decode_picture(path, PictureShape(1, 2, 2, "crop"), MAX_PIXELS)
+
+    answers = decode_all(paths, look, threads=threads, skip_bad=True)
+    for i, answer in enumerate(answers):
+        if i in {3, 11}:
+            assert isinstance(answer, InputError)
+            assert answer.where == str(paths[i])
+        else:
+            np.testing.assert_array_equal(np.asarray(answer), np.full((1, 2, 2), i))
+    with pytest.raises(InputError, match=r"3.png: not an image"):
+        decode_all(paths, look, threads=threads, skip_bad=False)
+
+
+INTERPOLATIONS: list[Interpolation] = ["bilinear", "bicubic"]
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize(("height", "width"), [(300, 500), (500, 300), (256, 256), (70, 90), (1000, 1200)])
+def test_a_part_of_the_crop_is_what_torchvision_s_presets_show(
+    height: int, width: int, interpolation: Interpolation, tmp_path: Path
+) -> None:
+    from torchvision.transforms import functional
+
+    pixels = smooth(height, width)
+    path = saved(tmp_path / "a.png", pixels)
+    found = decode_picture(path, PictureShape(3, 224, 224, "crop", 224 / 256, interpolation), MAX_PIXELS)
+    method = functional.InterpolationMode(interpolation)
+    resized = functional.resize(Image.fromarray(pixels), [256], method, antialias=True)
+    expected = np.asarray(functional.center_crop(resized, [224, 224])).transpose(2, 0, 1)
+    assert np.abs(found.astype(int) - expected).mean() < 1.5
+    whole = decode_picture(path, PictureShape(3, 224, 224, "crop", 1.0, interpolation), MAX_PIXELS)
+    if min(height, width) > 100:
+        assert np.abs(whole.astype(int) - expected).mean() > np.abs(found.astype(int) - expected).mean()
+
+
+def test_a_form_has_a_name_of_its_own() -> None:
+    forms = [
+        PictureShape(3, 4, 5, "crop"), PictureShape(3, 4, 5, "crop", 0.875), PictureShape(3, 4, 5, "squash"),
+        PictureShape(3, 4, 5, "crop", 0.875, "bicubic"), PictureShape(3, 4, 5, "crop", 1.0, "bicubic"),
+    ]  # fmt: skip
+    assert [str(form) for form in forms] == [
+        "3x4x5-crop", "3x4x5-crop-0.875", "3x4x5-squash", "3x4x5-crop-0.875-bicubic", "3x4x5-crop-bicubic"
+    ]  # fmt: skip

@@ -1,0 +1,98 @@
+"""Mixing against loops written by hand, and the distribution of its shares."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.mix import Mixed, Mixer, cutmix, mixup
+
+shapes = st.tuples(st.integers(1, 7), st.sampled_from([1, 3]), st.integers(1, 13), st.integers(1, 13))
+
+
+def pictures(shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+
+@given(shape=shapes, share=st.floats(0, 1))
+def test_mixup_by_hand(shape: tuple[int, ...], share: float) -> None:
+    samples = pictures(shape)
+    mixed = mixup(samples, share)
+    assert mixed.dtype == torch.float32
+    for i in range(shape[0]):
+        expected = share * samples[i].double() + (1 - share) * samples[i - 1].double()
+        torch.testing.assert_close(mixed[i].double(), expected, rtol=0, atol=1e-3)
+
+
+@given(shape=shapes, share=st.floats(0, 1), centre=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
+def test_cutmix_by_hand(shape: tuple[int, ...], share: float, centre: tuple[float, float]) -> None:
+    """Yun et al. 2019, appendix A, algorithm 1: box sides are sqrt(1 - share) of the picture's, the share is mended."""
+    samples = pictures(shape)
+    before = samples.clone()
+    mixed, left = cutmix(samples, share, centre)
+    assert samples.equal(before)
+    assert mixed.dtype == torch.uint8
+    count, _, height, width = shape
+    tall, wide = int(height * (1 - share) ** 0.5) // 2, int(width * (1 - share) ** 0.5) // 2
+    y, x = int(height * centre[0]), int(width * centre[1])
+    taken = 0
+    for row in range(height):
+        for column in range(width):
+            is_inside = y - tall <= row < y + tall and x - wide <= column < x + wide
+            taken += is_inside
+            for i in range(count):
+                assert mixed[i, :, row, column].equal(samples[i - is_inside, :, row, column])
+    assert left == pytest.approx(1 - taken / (height * width))
+
+
+def test_without_a_word_nothing_is_mixed() -> None:
+    samples, labels = pictures((4, 1, 3, 3)), torch.arange(4)
+    mixed = Mixer((Operation("flip"),), 0)(samples, labels, epoch=1, batch=0)
+    assert mixed.samples is samples
+    assert mixed.labels is mixed.dominant is labels
+    assert mixed.partners is None
+    assert mixed.share == 1
+
+
+@pytest.mark.parametrize("word", ["mixup", "cutmix"])
+def test_share_and_partners_come_from_seed_epoch_and_place(word: str) -> None:
+    samples, labels = pictures((5, 3, 16, 16)), torch.tensor([3, 1, 4, 1, 5])
+    mixer = Mixer((Operation("flip"), Operation(word, 1.0)), 7)
+    mixed = mixer(samples, labels, epoch=2, batch=3)
+    assert mixed.partners is not None
+    assert mixed.partners.tolist() == [5, 3, 1, 4, 1]
+    again = Mixer((Operation(word, 1.0),), 7)(samples, labels, epoch=2, batch=3)
+    assert again.samples.equal(mixed.samples)
+    assert again.share == mixed.share
+    others = [mixer(samples, labels, epoch=e, batch=b).share for e, b in ((2, 4), (3, 3), (3, 2))]
+    others.append(Mixer((Operation(word, 1.0),), 8)(samples, labels, epoch=2, batch=3).share)
+    assert len({mixed.share, *others}) == 5
+
+
+@pytest.mark.parametrize("amount", [0.2, 1.0, 4.0])
+def test_shares_are_beta_distributed(amount: float) -> None:
+    mixer, samples = Mixer((Operation("mixup", amount),), 0), torch.zeros(2, 1, 1, 1)
+    shares = [mixer(samples, torch.zeros(2), epoch=1, batch=batch).share for batch in range(3000)]
+    variance = 1 / (4 * (2 * amount + 1))
+    assert np.mean(shares) == pytest.approx(0.5, abs=4 * (variance / 3000) ** 0.5)
+    assert np.var(shares) == pytest.approx(variance, rel=0.1)
+    kurtosis = 3 - 6 / (2 * amount + 3)
+    assert np.mean((np.array(shares) - 0.5) ** 4) / variance**2 == pytest.approx(kurtosis, rel=0.15)
+
+
+def test_the_dominant_label_has_the_larger_share() -> None:
+    labels, partners = torch.tensor([0, 1]), torch.tensor([2, 3])
+    samples = torch.zeros(2, 1, 1, 1)
+    assert Mixed(samples, labels, partners, 0.5).dominant is labels
+    assert Mixed(samples, labels, partners, 0.49).dominant is partners
+
+
+@pytest.mark.parametrize("word", ["mixup", "cutmix"])
+def test_a_batch_of_one_is_mixed_with_itself(word: str) -> None:
+    samples, labels = pictures((1, 1, 5, 4)), torch.tensor([2])
+    mixed = Mixer((Operation(word, 1.0),), 0)(samples, labels, epoch=1, batch=0)
+    torch.testing.assert_close(mixed.samples.float(), samples.float(), rtol=0, atol=1e-3)
+    assert mixed.partners is not None
+    assert mixed.partners.tolist() == [2]

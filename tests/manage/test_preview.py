@@ -1,0 +1,112 @@
+"""The sheet of `data preview`: what it shows is what training sees."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import COLORS, Command, make_pictures, make_table
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from dlnotes_cli import plots
+from dlnotes_cli.data.images.augment import Augmenter
+from dlnotes_cli.data.images.augment_words import Operation
+
+
+def preview(dlnotes: Command, *words: object) -> dict[str, object]:
+    outcome = dlnotes("data", "preview", *words, "--json")
+    assert outcome.code == 0, outcome.err
+    fields: dict[str, object] = json.loads(outcome.out)
+    return fields
+
+
+def test_the_sheet_holds_originals_and_the_variants_of_training(
+    dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[torch.Tensor] = []
+
+    def draw(rows: NDArray[np.uint8], *_: object) -> bytes:
+        drawn.append(torch.from_numpy(rows))
+        return b""
+
+    monkeypatch.setattr(plots, "variants", draw)
+    words = ("--augment", "shift:2,erase:1", "--samples", 5, "--variants", 3, "--seed", 4)
+    fields = preview(dlnotes, "digits", *words, "--out", tmp_path / "sheet.png")
+    shown = [(entry["class"], entry["index"]) for entry in fields["samples"]]  # type: ignore[attr-defined]
+    indices = torch.tensor([index for _, index in shown])
+    digits = load_digits()
+    assert [int(name) for name, _ in shown] == digits.target[indices].tolist()
+    assert len({name for name, _ in shown}) == 5
+    originals = drawn[0][:, 0]
+    np.testing.assert_allclose(originals[:, 0], digits.images[indices] * 255 / 16, atol=1)
+    augmenter = Augmenter((Operation("shift", 2), Operation("erase", 1)), 4)
+    for epoch in (1, 2, 3):
+        assert augmenter(originals, indices, epoch).equal(drawn[0][:, epoch])
+
+
+@pytest.mark.parametrize(
+    ("words", "operations"),
+    [
+        ("standard", ["flip", "crop:2"]),
+        ("none", []),
+        ("rotate:7.5,mixup:0.2", ["rotate:7.5", "mixup:0.2"]),
+        ("color:0.5,cutmix:1", ["color:0.5", "cutmix:1"]),
+    ],
+)
+def test_a_folder_is_brought_into_the_form_asked_for(
+    words: str, operations: list[str], dlnotes: Command, tmp_path: Path
+) -> None:
+    make_pictures(tmp_path / "pictures" / "train", count=4)
+    make_pictures(tmp_path / "pictures" / "test", count=1, seed=1)
+    out = tmp_path / "sheet.png"
+    options = ("--augment", words, "--size", 16, "--resize", "squash", "--samples", 6, "--out", out)
+    fields = preview(dlnotes, tmp_path / "pictures", *options)
+    assert fields["operations"] == operations
+    assert fields["shape"] == [3, 16, 16]
+    assert [entry["class"] for entry in fields["samples"]] == [n for n in COLORS for _ in range(2)]  # type: ignore[attr-defined]
+    with Image.open(out) as sheet:
+        assert min(sheet.size) > 400
+    before = out.read_bytes()
+    assert dlnotes("data", "preview", tmp_path / "pictures", *options).code == 2
+    assert dlnotes("data", "preview", tmp_path / "pictures", *options, "--overwrite").code == 0
+    assert out.read_bytes() == before
+
+
+def test_the_answer_for_a_person(dlnotes: Command, tmp_path: Path) -> None:
+    outcome = dlnotes("data", "preview", "--augment", "none", "--samples", 2, "--out", tmp_path / "a.png")
+    assert outcome.out == f"no operation on 2 pictures of 1x8x8\n{tmp_path / 'a.png'}\n"
+
+
+def test_unreadable_pictures(dlnotes: Command, tmp_path: Path) -> None:
+    make_pictures(tmp_path / "p", count=1)
+    (tmp_path / "p" / "red" / "0.png").write_bytes(b"no picture")
+    words = ("data", "preview", tmp_path / "p", "--size", 8, "--color", "rgb", "--out", tmp_path / "a.png")
+    outcome = dlnotes(*words)
+    assert outcome.code == 2
+    assert "0.png" in outcome.err
+    assert not (tmp_path / "a.png").exists()
+    outcome = dlnotes(*words, "--skip-bad", "--json")
+    assert [entry["class"] for entry in json.loads(outcome.out)["samples"]] == ["blue", "green"]
+    assert "warning: skipped" in outcome.err
+    for name in ("blue", "green"):
+        (tmp_path / "p" / name / "0.png").write_bytes(b"")
+    assert dlnotes(*words, "--skip-bad", "--overwrite").code == 2
+
+
+def test_tables_and_wrong_words_are_refused(dlnotes: Command, tmp_path: Path) -> None:
+    for words, says in (
+        ((make_table(tmp_path / "t.csv"),), "DATA: .* is a table, only pictures are augmented; give pictures"),
+        (("--augment", "crop:8"), "--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
+        (("--augment", "cutmx:1"), r"--augment: unknown word 'cutmx'; did you mean 'cutmix'\?"),
+        (("--out", tmp_path / "no" / "a.png"), "--out: "),
+        (("--out", tmp_path / "a.jpg"), r"--out: .*a\.jpg is no \.png; name a \.png file"),
+    ):
+        outcome = dlnotes("data", "preview", "--out", tmp_path / "a.png", *words)
+        assert outcome.code == 2
+        assert outcome.err.count("\n") == 1
+        assert re.search(says, outcome.err), outcome.err
+    assert not (tmp_path / "a.png").exists()

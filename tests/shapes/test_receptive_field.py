@@ -1,0 +1,139 @@
+"""Receptive field, jump and start against the footprint of the gradient, for every output position."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from shapes.torch_oracle import build
+
+from dlnotes_cli.shapes import Report, analyse
+from dlnotes_cli.shapes.rules.windows import MAX_PERIOD, Transposed, sampled, shared
+from dlnotes_cli.shell.errors import InputError
+
+Hull = tuple[int, int] | None  # first and last input position that reach an output; None where none does
+
+
+def footprint(layers: list[str], size: int) -> list[Hull]:
+    """For each output position, the input positions with a gradient; every weight is 1, so that nothing cancels."""
+    network = torch.nn.Sequential(*map(build, layers)).double()
+    for parameter in network.parameters():
+        torch.nn.init.ones_(parameter)
+    x = torch.ones(1, 1, size, dtype=torch.double, requires_grad=True)
+    y = network(x)
+    hulls: list[Hull] = []
+    for position in range(y.shape[-1]):
+        (gradient,) = torch.autograd.grad(y[0, :, position].sum(), x, retain_graph=True)
+        seen = gradient[0, 0].nonzero().flatten().tolist()
+        hulls.append((seen[0], seen[-1]) if seen else None)
+    return hulls
+
+
+def check(layers: list[str], size: int) -> None:
+    report = analyse("\n".join(layers), (1, size))
+    assert report.sight.windows is not None
+    (window,) = report.sight.windows
+    for position, hull in enumerate(footprint(layers, size)):
+        low, high = window.at(position)
+        if not is_cut(report, position):
+            assert hull == (low, high), (layers, position)
+        elif hull is not None:
+            assert low <= hull[0] <= hull[1] <= high, (layers, position)
+
+
+def is_cut(report: Report, position: int) -> bool:
+    """Whether a border, of the input or of a layer between, or a hole between strides may cut what a position sees."""
+    if any(
+        slide.kernel < slide.stride for step in report.steps for slide in step.slides if isinstance(slide, Transposed)
+    ):
+        return True
+    low = high = position
+    for step in reversed(report.steps):
+        if isinstance(step.effect.reach, tuple):
+            (window,) = step.effect.reach
+            low, high = window.at(low)[0], window.at(high)[1]
+        if low < 0 or high >= step.input[-1] or low > high:
+            return True
+    return False
+
+
+def convolution(kernel: int, stride: int, padding: int, dilation: int) -> str:
+    return f"Conv1d(1, 1, {kernel}, stride={stride}, padding={padding}, dilation={dilation}, bias=False)"
+
+
+def transposed(kernel: int, stride: int, padding: int) -> str:
+    return f"ConvTranspose1d(1, 1, {kernel}, stride={stride}, padding={padding}, bias=False)"
+
+
+SMALL = st.integers(1, 3)
+LAYERS = st.one_of(
+    st.builds(convolution, st.integers(1, 5), SMALL, st.integers(0, 2), SMALL),
+    st.builds(transposed, st.integers(1, 5), SMALL, st.integers(0, 1)),
+    st.builds(lambda kernel, stride: f"AvgPool1d({kernel}, {stride})", SMALL, SMALL),
+    st.builds(lambda kernel: f"AvgPool1d({kernel}, ceil_mode=True, padding={kernel // 2})", SMALL),
+    st.builds(lambda left, right: f"ZeroPad1d(({left}, {right}))", st.integers(-2, 3), st.integers(-2, 3)),
+    st.builds(lambda size: f"AdaptiveAvgPool1d({size})", st.integers(3, 12)),
+    st.builds(lambda factor: f"Upsample(scale_factor={factor})", st.sampled_from([2, 3, 0.5])),
+    st.builds(lambda mode: f"Upsample(scale_factor=2, mode='{mode}')", st.sampled_from(["linear", "nearest-exact"])),
+    st.builds(lambda size: f"Upsample(size={size}, mode='area')", st.integers(3, 12)),
+    st.sampled_from(["ReLU()", "Identity()"]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(LAYERS, min_size=1, max_size=4), st.integers(40, 60))
+def test_each_position_sees_what_the_gradient_reaches(layers: list[str], size: int) -> None:
+    try:
+        assume(analyse("\n".join(layers), (1, size)).output[-1] < 200)
+    except InputError:
+        assume(condition=False)
+    check(layers, size)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ["Conv1d(1, 1, 3, stride=2, bias=False)", "Conv1d(1, 1, 3, dilation=2, bias=False)", "AvgPool1d(2)"],
+        ["ConvTranspose1d(1, 1, 4, stride=2, padding=1, bias=False)", "Conv1d(1, 1, 3, bias=False)"],
+        ["ConvTranspose1d(1, 1, 1, stride=3, bias=False)", "Conv1d(1, 1, 4, bias=False)"],
+        ["AdaptiveAvgPool1d(7)", "Conv1d(1, 1, 2, bias=False)", "Upsample(scale_factor=2)"],
+    ],
+    ids=lambda layers: layers[0].partition("(")[0],
+)
+def test_chosen_stacks(layers: list[str]) -> None:
+    check(layers, 31)
+
+
+def test_course_net() -> None:
+    report = analyse("Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)", (3, 130, 130))
+    assert report.sight.field == (26, 26)
+    assert report.sight.jump == (Fraction(8), Fraction(8))
+    assert report.sight.start == (Fraction(5), Fraction(5))
+
+
+def test_axes_are_apart() -> None:
+    report = analyse("Conv2d(1, 1, (3, 5), stride=(1, 2), padding=(1, 0)); AvgPool2d((2, 1))", (1, 20, 30))
+    assert report.sight.field == (4, 5)
+    assert report.sight.jump == (Fraction(2), Fraction(2))
+    assert report.sight.start == (Fraction(1), Fraction(5, 2))
+
+
+def test_after_flattening_positions_are_gone_and_a_linear_layer_sees_everything() -> None:
+    report = analyse("Conv2d(1, 2, 3); Flatten(); Linear(72, 5)", (1, 8, 8))
+    assert [step.sight.field for step in report.steps] == [(3, 3), (3, 3), (8, 8)]
+    assert [step.sight.jump is None for step in report.steps] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "layers", ["LSTM(8, 4)", "Linear(8, 4)", "Unfold(2)", "Embedding(9, 3)", "Unflatten(1, (1, 1))"]
+)
+def test_unknown_where_positions_mix(layers: str) -> None:
+    assert analyse(layers, (1, 8, 8) if layers == "Unfold(2)" else (1, 8)).sight.field is None
+
+
+def test_patterns_that_repeat_late_are_not_followed() -> None:
+    assert shared(10**9, 10**9 - 1) is None
+    assert sampled(Fraction(1, MAX_PERIOD + 1), Fraction(0)) is None
+    stack = "AdaptiveAvgPool1d(4095); Conv1d(1, 1, 1, stride=4); AdaptiveAvgPool1d(997)"
+    assert analyse(stack, (1, 4099)).sight.field is None

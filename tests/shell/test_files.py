@@ -1,0 +1,104 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from dlnotes_cli.shell import files
+from dlnotes_cli.shell.errors import InputError, UnfinishedError
+
+
+def test_a_file_appears_whole_with_the_usual_permissions(tmp_path: Path) -> None:
+    files.atomic_write(tmp_path / "a.bin", b"123")
+    assert (tmp_path / "a.bin").read_bytes() == b"123"
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o666 & ~mask
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+class Failing:
+    """Lets every call on `os` pass but the Nth, which fails as a full disk does."""
+
+    NAMES = ("open", "fsync", "close", "fdopen", "replace", "chmod", "unlink")
+
+    def __init__(self, nth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._left, self.has_failed = nth, False
+        for name in ("open", "fsync", "fdopen", "replace", "chmod"):
+            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
+
+    def _counted(self, call: object) -> object:
+        def run(*words: object, **options: object) -> object:
+            self._left -= 1
+            if self._left == 0:
+                self.has_failed = True
+                raise OSError(28, "No space left on device")
+            return call(*words, **options)  # type: ignore[operator]
+
+        return run
+
+
+def test_whichever_operation_fails_the_old_file_or_the_new_one_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    for nth in range(1, 30):
+        path.write_bytes(b"old")
+        with pytest.MonkeyPatch.context() as patch:
+            failing = Failing(nth, patch)
+            try:
+                files.atomic_write(path, b"new")
+            except UnfinishedError as error:
+                assert "disk full: 3 bytes needed" in str(error)  # noqa: PT017  # one of many
+        assert path.read_bytes() in {b"old", b"new"}
+        assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+        if not failing.has_failed:
+            assert path.read_bytes() == b"new"
+            break
+    else:
+        pytest.fail("writing never succeeded")
+    assert nth > 3
+
+
+def test_an_output_file_is_checked_before_work(tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("")
+    files.check_output_file("--out", tmp_path / "here", overwrite=True)
+    for path, says in (
+        ("here", "exists"),
+        (".", "is a folder"),
+        ("gone/a", "no folder"),
+        ("here/a", "is not a folder"),
+    ):
+        with pytest.raises(InputError, match=f"--out: .*{says}"):
+            files.check_output_file("--out", tmp_path / path, overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+def test_a_folder_that_is_made_later_needs_not_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.csv"
+    files.check_output_file("--csv", path, overwrite=False, made=path.parent)
+    with pytest.raises(InputError, match="--csv: no folder"):
+        files.check_output_file("--csv", path, overwrite=False, made=tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127])
+def test_a_name_of_any_length_that_the_folder_takes_can_be_written(name: str, tmp_path: Path) -> None:
+    files.check_output_file("--csv", tmp_path / name, overwrite=False)
+    files.write_text(tmp_path / name, "x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_bytes_of_a_name_that_are_not_utf_8_are_written_as_they_are(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "a", os.fsdecode(b"caf\xe9") + "é")
+    assert (tmp_path / "a").read_bytes() == b"caf\xe9\xc3\xa9"
+
+
+def test_room_is_checked_before_work(tmp_path: Path) -> None:
+    files.check_room(tmp_path, 1)
+    with pytest.raises(UnfinishedError, match=r"[\d,]+ bytes needed, [\d,]+ free"):
+        files.check_room(tmp_path, 1 << 60)
+
+
+def test_leftovers_of_killed_processes_are_swept(tmp_path: Path) -> None:
+    (tmp_path / f"{files.TEMPORARY_PREFIX}x.partial").write_text("half")
+    (tmp_path / "mine").write_text("whole")
+    files.sweep_temporaries(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -1,0 +1,212 @@
+"""Options: intervals, checks, names, and the way to JSON and back."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.calculate.options import ConvShapeConfig
+from dlnotes_cli.classify.options_evaluate import EvaluateConfig
+from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options_predict import PredictConfig
+from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig, DataPreviewConfig
+from dlnotes_cli.manage.options_doctor import DoctorConfig
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option import (
+    DATA,
+    DEVICE,
+    GROUPS,
+    MODEL,
+    TRAINING,
+    Config,
+    Range,
+    choices_of,
+    flag,
+    option,
+    options_of,
+)
+from dlnotes_cli.shell.parse import words
+
+CONFIGS: list[type[Config]] = [
+    TrainMlpConfig, PredictConfig, EvaluateConfig, DataInfoConfig, DataListConfig, DoctorConfig,
+]  # fmt: skip
+NUMBERS = st.one_of(st.floats(), st.integers(-100, 100))
+
+
+@given(low=st.integers(-9, 9), span=st.integers(0, 9), value=NUMBERS)
+@pytest.mark.parametrize("left", "[(")
+@pytest.mark.parametrize("right", "])")
+def test_an_interval_holds_what_its_notation_says(low: int, span: int, value: float, left: str, right: str) -> None:
+    high = low + span
+    above = value > low or (left == "[" and value == low)
+    below = value < high or (right == "]" and value == high)
+    assert (value in Range(f"{left}{low}, {high}{right}")) == (above and below)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("notation", ["(0, inf)", "(-inf, inf)", "[0, inf]", "[-inf, 1]"])
+def test_nan_and_infinity_are_in_no_interval(value: float, notation: str) -> None:
+    assert value not in Range(notation)
+
+
+@pytest.mark.parametrize(
+    ("notation", "said"),
+    [
+        ("[0, 1)", "at least 0 and below 1"),
+        ("(0, 1]", "above 0 and at most 1"),
+        ("(0, inf)", "above 0"),
+        ("[-inf, 2.5]", "at most 2.5"),
+        ("(-inf, inf)", "finite"),
+    ],
+)
+def test_an_interval_in_words(notation: str, said: str) -> None:
+    assert str(Range(notation)) == said
+
+
+@pytest.mark.parametrize("notation", ["0, 1", "[0 1]", "[0,1]", "[0, 1", "[a, b]", ""])
+def test_what_is_no_interval_is_refused(notation: str) -> None:
+    with pytest.raises(ValueError, match=r"not an interval|could not convert"):
+        assert 0 in Range(notation)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"epochs": 0}, "--epochs: 0 is out of range; give a value at least 1 and at most 1e+06"),
+        ({"batch_size": -1}, "--batch-size: -1 is out of range; give a value at least 0 and at most 1e+06"),
+        ({"lr": math.nan}, "--lr: nan is out of range; give a value above 0"),
+        ({"lr": math.inf}, "--lr: inf is out of range; give a value above 0"),
+        ({"seed": 2**70}, "--seed: 1180591620717411303424 is out of range; give a value at least 0 and at most 9e+15"),
+        ({"val_split": 1.5}, "--val-split: 1.5 is out of range; give a value above 0 and below 1"),
+        ({"dropout": 1.0}, "--dropout: 1.0 is out of range; give a value at least 0 and below 1"),
+        ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value at least 1 and at most 1e+06"),
+        ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 1e+07"),
+        (
+            {"optimizer": "adma"},
+            "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam, adamw",
+        ),
+        (
+            {"init": "what"},
+            "--init: unknown value 'what'; choose from default, zeros, ones, uniform, normal",
+        ),
+    ],
+)
+def test_a_bad_value_names_the_option_the_value_and_the_range(options: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        TrainMlpConfig(**options)
+    assert str(caught.value) == line
+
+
+@pytest.mark.parametrize("config_type", CONFIGS)
+def test_every_number_has_a_range_that_holds_its_default(config_type: type[Config]) -> None:
+    for name, described in options_of(config_type).items():
+        default: Any = config_type.__dataclass_fields__[name].default
+        if type(default) in {int, float}:
+            assert described.within is not None, name
+            assert default in described.within, name
+
+
+def test_choices_of_a_literal_that_may_be_none() -> None:
+    assert choices_of(TrainMlpConfig, "color") == ("gray", "rgb")
+    assert choices_of(TrainMlpConfig, "precision") == ("auto", "fp32", "bf16")
+    assert choices_of(TrainMlpConfig, "seed") == ()
+
+
+def test_arguments_stand_first_then_groups_in_their_order() -> None:
+    for config_type in CONFIGS:
+        described = list(options_of(config_type).values())
+        places = [-1 if entry.is_argument else GROUPS.index(entry.group) for entry in described]
+        assert places == sorted(places)
+
+
+def test_options_of_the_command_itself_stand_before_shared_ones_of_their_group() -> None:
+    for config_type, own, shared in (
+        (EvaluateConfig, "data", "data_root"),
+        (ConvShapeConfig, "explain", "json"),
+        (DataPreviewConfig, "samples", "size"),
+    ):
+        names = list(options_of(config_type))
+        assert names.index(own) < names.index(shared), config_type
+    assert list(options_of(PredictConfig))[:2] == ["model", "paths"]  # the order in which they are typed
+
+
+def test_the_name_of_an_option_in_the_shell() -> None:
+    described = options_of(TrainMlpConfig)
+    assert flag("batch_size", described["batch_size"]) == "--batch-size"
+    assert flag("batch_norm", described["batch_norm"]) == "--batch-norm"
+    assert flag("quiet", described["quiet"]) == "--quiet"
+    assert flag("model", options_of(PredictConfig)["model"]) == "MODEL"
+
+
+EXAMPLES: list[Config] = [
+    TrainMlpConfig(),
+    TrainMlpConfig(
+        data="some folder", hidden=(), data_root=Path("/data"), out=Path("a/b"), lr=0.5, batch_norm=False,
+        val_split=0.3,
+        categorical=("rank", "prestige"), color="gray", epochs=3, seed=9, quiet=True,
+    ),
+    TrainMlpConfig(hidden=(3, 4, 5), resume=Path("runs/x"), activation="gelu"),
+    PredictConfig(model=Path("m.safetensors"), paths=("a.png", "b c.jpg"), files_from="-", top=2),
+    EvaluateConfig(model=Path("run"), data="digits", top=(1, 3), csv="-", out=Path("pictures"), min_accuracy=0.5),
+    DataInfoConfig(data="x.csv", threads=2),
+    DataListConfig(data_root=Path("~")),
+    DoctorConfig(json=True),
+]  # fmt: skip
+
+
+def test_text_and_lists_stand_for_what_they_do_in_the_shell() -> None:
+    made = TrainMlpConfig(out="~/runs/x", hidden=[3, 4], time_budget="5m", categorical="a,b")  # type: ignore[arg-type]
+    told = TrainMlpConfig(out=Path("~/runs/x").expanduser(), hidden=(3, 4), time_budget=300.0, categorical=("a", "b"))
+    assert made == told
+    assert PredictConfig(model="m", paths="a.png").paths == ("a.png",)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"lr": "x"}, "--lr: 'x' is not a number; give a value above 0"),
+        ({"hidden": "a"}, "--hidden: 'a' is not a comma list of whole numbers"),
+        ({"hidden": [None]}, "--hidden: None is not a number"),
+        ({"time_budget": "soon"}, "--time-budget: "),
+    ],
+)
+def test_values_of_no_such_kind_are_refused(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        TrainMlpConfig(**values)
+
+
+@pytest.mark.parametrize("config", EXAMPLES, ids=lambda config: type(config).__name__)
+def test_a_config_goes_through_json_and_back(config: Config) -> None:
+    stored = json.loads(json.dumps(config.as_json(), allow_nan=False))
+    assert type(config).from_json(stored) == config
+
+
+def test_reading_a_config_keeps_defaults_and_ignores_what_it_does_not_know() -> None:
+    assert TrainMlpConfig.from_json({"command": "train-mlp", "epochs": 5, "invented": 1}) == TrainMlpConfig(epochs=5)
+
+
+def test_a_stored_value_is_checked_like_any_other() -> None:
+    with pytest.raises(InputError, match="--lr: -1 is out of range"):
+        TrainMlpConfig.from_json({"lr": -1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Small(Config):
+    command: ClassVar[str] = "small"
+    device: Literal["a", "b"] = option("a", "Last.", group=DEVICE)
+    rate: float = option(0.5, "Third.", group=TRAINING, within="(0, 1)")
+    network: str = option("net", "Second.", group=MODEL, names=("--net", "-n"))
+    files: tuple[str, ...] = option((), "First.", group=DATA, parse=words)
+    undescribed: int = 3
+
+
+def test_options_are_the_described_fields_alone() -> None:
+    assert list(options_of(Small)) == ["files", "network", "rate", "device"]
+    assert flag("network", options_of(Small)["network"]) == "--net"
+    assert Small(undescribed=-7).undescribed == -7

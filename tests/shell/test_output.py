@@ -1,0 +1,78 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError, unknown_choice
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(values)
+def test_every_document_is_json_without_nan(value: object) -> None:
+    json.dumps(output.finite(value), allow_nan=False)
+
+
+def test_finite_changes_nothing_else() -> None:
+    given_ = {"a": [1, 2.5, math.nan], "b": {"c": math.inf, "d": "x"}, "e": None}
+    assert output.finite(given_) == {"a": [1, 2.5, None], "b": {"c": None, "d": "x"}, "e": None}
+
+
+def test_a_document_carries_its_schema_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+    output.document("doctor", {"x": math.nan})
+    assert json.loads(capsys.readouterr().out) == {"schema_version": 1, "command": "doctor", "x": None}
+
+
+@given(st.text())
+def test_printable_text_stays_on_its_line(text: str) -> None:
+    assert output.printable(text).isprintable()
+
+
+def test_quiet_silences_all_but_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    output.configure(quiet=True)
+    output.note("a")
+    output.warn("b")
+    with output.progress("train") as progress:
+        progress.update(0.5, lambda: "c")
+    output.error(InputError("--x", "is wrong", "mend it"))
+    captured = capsys.readouterr()
+    assert captured == ("", "dlnotes: error: --x: is wrong; mend it\n")
+
+
+def test_verbose_says_more(capsys: pytest.CaptureFixture[str]) -> None:
+    output.detail("a")
+    output.configure(verbose=True)
+    output.detail("b")
+    assert capsys.readouterr().err == "b\n"
+
+
+def test_progress_without_a_terminal_is_a_few_plain_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "_REFRESH_S", 0.0)
+    with output.progress("train") as progress:
+        for step in range(1001):
+            progress.update(step / 1000, lambda step=step: f"step {step}")  # type: ignore[misc]
+    lines = capsys.readouterr().err.splitlines()
+    assert 4 <= len(lines) <= 10
+    assert lines[-1] == "train: 100%  step 1000"
+
+
+def test_a_table_keeps_every_cell_whole_where_it_is_piped(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("name", "count"), [("x" * 150, 7), ("[bold]y[/bold]", 12)])
+    lines = capsys.readouterr().out.splitlines()
+    assert "x" * 150 in lines[2]
+    assert "[bold]y[/bold]" in lines[3]
+    assert [line.rstrip()[-2:] for line in lines[2:]] == [" 7", "12"]
+
+
+def test_the_nearest_choice_is_offered() -> None:
+    assert "did you mean 'adam'?" in str(unknown_choice("--optimizer", "Adma", ["sgd", "adam"]))
+    assert "did you mean" not in str(unknown_choice("--optimizer", "zzz", ["sgd", "adam"]))

@@ -1,0 +1,41 @@
+"""Texts that stand for values, and those that do not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.shell.parse import duration, whole_numbers, words
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90), ("90s", 90), ("1.5", 1.5), (".5m", 30), ("5m", 300), ("5min", 300), ("2h", 7200), (" 3 s ", 3),
+        ("2.h", 7200), ("0", 0),
+    ],
+)  # fmt: skip
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "5 d", "-5s", "1e3", "nan", "inf", "5m30s", "5,5", "."])
+def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration like 90s, 5m or 1h"):
+        duration(text)
+
+
+@given(numbers=st.lists(st.integers(-(10**9), 10**9)))
+def test_whole_numbers_read_back(numbers: list[int]) -> None:
+    assert whole_numbers(",".join(map(str, numbers))) == tuple(numbers)
+    assert whole_numbers(" , ".join(map(str, numbers))) == tuple(numbers)
+
+
+@pytest.mark.parametrize("text", ["5,", ",5", "5;5", "5.0", "x", "5,,5", "1" * 5000])
+def test_what_are_no_whole_numbers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a comma list of whole numbers like 512,512"):
+        whole_numbers(text)
+
+
+def test_words_lose_white_space_and_empty_parts() -> None:
+    assert words(" flip , crop:4,,") == ("flip", "crop:4")
+    assert words("") == ()

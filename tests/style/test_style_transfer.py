@@ -1,0 +1,450 @@
+"""`style-transfer`: pictures in, paintings out, at small sizes."""
+
+import json
+import os
+import re
+import shlex
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import Command
+from PIL import Image, ImageCms
+
+from dlnotes_cli.style import memory as style_memory
+from dlnotes_cli.style import painter as style_painter
+from dlnotes_cli.style import task as style_transfer
+from dlnotes_cli.style.feature_networks import SHORTEST
+from dlnotes_cli.style.images import write_painting
+from dlnotes_cli.style.network import load_viewer
+from dlnotes_cli.style.painter import Painter
+
+QUICK = ("--size", "48", "--steps", "6", "--scales", "2", "--threads", "1", "-q")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A content, two styles, and pictures that will not do."""
+    home = tmp_path_factory.mktemp("style")
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:60, :90]
+    content = np.stack([x * 2, y * 4, 255 - x * 2], -1).astype(np.uint8)
+    content[20:40, 30:60] = (250, 240, 10)
+    Image.fromarray(content).save(home / "content.png")
+    stripes = np.where((x + y)[..., None] // 6 % 2, (200, 30, 40), (20, 60, 200)).astype(np.uint8)
+    Image.fromarray(stripes).save(home / "stripes.png")
+    Image.fromarray(generator.integers(0, 255, (40, 40, 3), np.uint8)).save(home / "noise.jpg")
+    layers = np.dstack([content, np.where(x < 45, 255, 60)]).astype(np.uint8)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(layers).save(home / "layers.png", icc_profile=profile)
+    Image.new("RGBA", (40, 40), (1, 2, 3, 0)).save(home / "clear.png")
+    Image.new("RGB", (1, 1)).save(home / "dot.png")
+    Image.new("RGB", (4000, 5)).save(home / "long.png")
+    Image.new("RGB", (1600, 20)).save(home / "thin.png")
+    frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
+    frames[0].save(home / "moving.gif", save_all=True, append_images=frames[1:])
+    (home / "text.jpg").write_text("no picture")
+    (home / "cut.jpg").write_bytes((home / "noise.jpg").read_bytes()[:600])
+    (home / "many").mkdir()
+    for i in range(2):
+        Image.fromarray(np.roll(content, 20 * i, 1)).save(home / "many" / f"{i}.jpg")
+    (home / "empty").mkdir()
+    (home / "there.png").write_bytes(b"")
+    return home
+
+
+def words(home: Path, out: Path, *more: object) -> list[str]:
+    given = ["style-transfer", "--content", home / "content.png", "--style", home / "stripes.png", "--out", out]
+    return [str(word) for word in (*given, *QUICK, *more)]
+
+
+def opened(path: Path) -> np.ndarray[Any, Any]:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_a_picture_is_painted_and_its_losses_fall(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(home, tmp_path / "a.png", "--json", "--steps", 25, "--sheet", tmp_path / "sheet.png"))
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    painted = opened(tmp_path / "a.png")
+    assert painted.shape == (32, 48, 3)
+    assert painted.std() > 10
+    (entry,) = result["results"]
+    assert [scale["size"] for scale in entry["scales"]] == [[32, 48]]  # 24 would be too small to see anything in
+    losses = entry["scales"][0]["losses"]["style"]
+    assert len(losses) == entry["scales"][0]["steps"] + 1 <= 26
+    assert min(losses) < losses[0] / 2
+    assert opened(tmp_path / "sheet.png").shape[1] > 800
+    assert (result["backbone"], result["weights"]) == ("small", "small")
+
+
+def test_the_same_command_paints_the_same_bytes(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    for name in ("a.png", "b.png"):
+        assert dlnotes(*words(home, tmp_path / name, "--size", 96, "--init", "noise")).code == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_scales_go_from_coarse_to_fine(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(home, tmp_path / "a.png", "--json", "--size", 256, "--scales", 3, "--steps", 2))
+    scales = json.loads(run.out)["results"][0]["scales"]
+    assert [scale["size"] for scale in scales] == [[43, 64], [85, 128], [171, 256]]
+
+
+def test_transparency_and_profile_are_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    for name in ("a.png", "a.webp", "a.jpg"):
+        run = dlnotes(*words(home, tmp_path / name, "--content", home / "layers.png"))
+        assert run.code == 0, run.err
+        with Image.open(tmp_path / name) as picture:
+            assert picture.info.get("icc_profile")
+            assert picture.mode == ("RGB" if name.endswith("jpg") else "RGBA")
+            if picture.mode == "RGBA":
+                alpha = np.asarray(picture)[..., 3]
+                assert alpha[:, :20].min() == 255
+                assert alpha[:, -20:].max() == 60
+
+
+def test_the_colours_of_the_content_can_be_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    for name, more in (("plain", ()), ("kept", ("--preserve-color",))):
+        assert dlnotes(*words(home, tmp_path / f"{name}.png", "--steps", 20, *more)).code == 0
+    with Image.open(home / "content.png") as picture:
+        content = np.asarray(picture.resize((48, 32), Image.Resampling.LANCZOS)).astype(float)
+
+    def chroma(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return values[..., :1] - values[..., 1:]  # type: ignore[no-any-return]
+
+    plain, kept = (opened(tmp_path / f"{name}.png").astype(float) for name in ("plain", "kept"))
+    inside = ((kept > 0) & (kept < 255)).all(-1)  # where nothing was cut off
+    assert np.abs(chroma(kept) - chroma(content))[inside].max() <= 2
+    assert np.abs(chroma(plain) - chroma(content)).mean() > 20
+    assert np.abs(kept.mean(-1) - content.mean(-1)).mean() > 3
+
+
+def test_a_result_may_be_named_as_a_word_of_init(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert dlnotes(*words(home, Path("content"))).code == 0
+    assert (tmp_path / "content" / "content.png").exists()
+
+
+def test_a_style_with_a_weight_is_not_painted_over(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes((home / "stripes.png").read_bytes())
+    given = ["--style", f"{tmp_path / 'a.png'}:1,{tmp_path / 'b.png'}:2", "--out", tmp_path / "b.png", "--overwrite"]
+    run = dlnotes("style-transfer", "--content", home / "content.png", *given, *QUICK)
+    assert (run.code, (tmp_path / "b.png").read_bytes()) == (2, (home / "stripes.png").read_bytes())
+    assert "over or among what is read" in run.err
+
+
+def test_several_styles_are_blended(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    both = f"{home / 'stripes.png'}:2,{home / 'noise.jpg'}:1"
+    run = dlnotes(*words(home, tmp_path / "a.png", "--style", both, "--json"))
+    assert run.code == 0, run.err
+    assert [entry["weight"] for entry in json.loads(run.out)["styles"]] == [1.0, 2.0, 1.0]
+    alone = f"{home / 'noise.jpg'}:1e-9"
+    assert dlnotes(*words(home, tmp_path / "b.png", "--style", alone)).code == 0
+    assert dlnotes(*words(home, tmp_path / "c.png")).code == 0
+    near, far = (np.abs(opened(tmp_path / "c.png").astype(int) - opened(tmp_path / f"{n}.png")).mean() for n in "ba")
+    assert near < far
+
+
+def test_a_folder_is_painted_with_one_network(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[int] = []
+
+    def load(*arguments: Any) -> Any:
+        loads.append(1)
+        return load_viewer(*arguments)
+
+    monkeypatch.setattr(style_transfer, "load_viewer", load)
+    run = dlnotes(*words(home, tmp_path / "out", "--content", home / "many"))
+    assert run.code == 0, run.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
+    assert len(loads) == 1
+
+
+def test_ratios_are_swept_onto_a_sheet(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    ratios = ("--sweep-ratio", "1e-4,1", "--sheet", tmp_path / "sheet.png", "--steps", 20)
+    run = dlnotes(*words(home, tmp_path / "a.png", *ratios, "--json"))
+    assert run.code == 0, run.err
+    results = json.loads(run.out)["results"]
+    assert [Path(entry["out"]).name for entry in results] == ["a-ratio-0.0001.png", "a-ratio-1.png"]
+    content, style = ([entry["scales"][-1]["losses"][part][-1] for entry in results] for part in ("content", "style"))
+    assert content[0] > content[1]
+    assert style[0] < style[1]
+    assert (tmp_path / "sheet.png").is_file()
+
+
+def test_without_pictures_it_paints_what_is_at_hand(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = dlnotes("style-transfer", "--size", "48", "--steps", "2", "--threads", "1")
+    assert run.code == 0, run.err
+    assert opened(tmp_path / "painted.png").shape == (32, 48, 3)
+    assert "china.jpg" in run.err
+
+
+def test_the_course_s_recipe(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(home, tmp_path / "a.png", "--recipe", "notes", "--scales", 1, "--steps", 4, "--json"))
+    assert run.code == 0, run.err
+    result = json.loads(run.out)["results"][0]
+    assert result["ratio"] == 1e-6
+    losses = result["scales"][0]["losses"]
+    assert losses["content"][0] == 0  # it begins with the content
+    assert losses["total"][0] == pytest.approx(1e6 * losses["style"][0])
+
+
+def test_a_random_network_paints_with_a_warning(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    given = [
+        word
+        for word in words(home, tmp_path / "a.png", "--backbone", "squeezenet1_1", "--weights", "none")
+        if word != "-q"
+    ]
+    run = dlnotes(*given)
+    assert run.code == 0, run.err
+    assert "warning: --weights none: squeezenet1_1 is random" in run.err
+
+
+@pytest.mark.parametrize("backbone", ["small", "vgg19", "squeezenet1_0"])
+def test_the_layers_are_listed(backbone: str, dlnotes: Command) -> None:
+    shown = dlnotes("style-transfer", "--list-layers", "--backbone", backbone).out.split()
+    assert (
+        json.loads(dlnotes("style-transfer", "--list-layers", "--backbone", backbone, "--json").out)["layers"] == shown
+    )
+    assert {"small": "relu3_2", "vgg19": "conv5_4", "squeezenet1_0": "fire9"}[backbone] in shown
+
+
+# --- long work ---------------------------------------------------------------------------------------------------
+
+
+def interrupted(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    poll = style_painter.Painter._fraction
+
+    def counted(painter: Painter) -> float:
+        if painter.progress.scale == 1 and painter._painting and painter._painting.steps == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return poll(painter)
+
+    monkeypatch.setattr(Painter, "_fraction", counted)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_ctrl_c_saves_the_picture_so_far_and_resume_ends_as_if_nothing_had_been(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    more = ("--size", 128, "--steps", 10, "--optimizer", optimizer, "--json")
+    given = words(home, tmp_path / "a.png", *more)
+    whole = json.loads(dlnotes(*words(home, tmp_path / "whole.png", *more)).out)
+    interrupted(4, monkeypatch)
+    stopped = dlnotes(*given)
+    assert (stopped.code, stopped.out) == (130, "")
+    assert re.fullmatch(
+        r"dlnotes: error: interrupted: the picture so far is saved as .*a\.png; go on with .*--resume\n", stopped.err
+    )
+    assert opened(tmp_path / "a.png").shape == (85, 128, 3)
+    assert (tmp_path / "a.png.state.safetensors").is_file()
+    monkeypatch.undo()
+    resumed = dlnotes(*given, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    for found, expected in zip(json.loads(resumed.out)["results"], whole["results"], strict=True):
+        for scale, other in zip(found["scales"], expected["scales"], strict=True):
+            assert (scale["size"], scale["steps"], scale["losses"]) == (other["size"], other["steps"], other["losses"])
+    assert not (tmp_path / "a.png.state.safetensors").exists()
+
+
+def test_a_folder_that_was_stopped_goes_on(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = words(home, tmp_path / "out", "--content", home / "many", "--size", 128, "--steps", 5)
+    assert dlnotes(*words(home, tmp_path / "whole", "--content", home / "many", "--size", 128, "--steps", 5)).code == 0
+    interrupted(2, monkeypatch)
+    assert dlnotes(*given).code == 130
+    assert not (tmp_path / "out" / "1.png").exists()
+    monkeypatch.undo()
+    assert dlnotes(*given, "--resume").code == 0
+    before = [(tmp_path / "out" / name).stat().st_mtime_ns for name in ("0.png", "1.png")]
+    again = dlnotes(*(word for word in given if word != "-q"), "--resume")
+    assert (again.code, again.err.count("is painted already")) == (0, 2)
+    assert [(tmp_path / "out" / name).stat().st_mtime_ns for name in ("0.png", "1.png")] == before
+    for name in ("0.png", "1.png"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_what_is_resumed_must_be_the_same(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = words(home, tmp_path / "a.png", "--size", 128, "--steps", 10)
+    none = dlnotes(*given, "--resume")
+    assert (none.code, "there is nothing to go on with" in none.err) == (2, True)
+    interrupted(2, monkeypatch)
+    assert dlnotes(*given).code == 130
+    monkeypatch.undo()
+    noise = home / "noise.jpg"
+    for more in (["--ratio", 0.5], ["--lr", 0.7], ["--init", "noise"], ["--style", noise], ["--preserve-color"]):
+        other = dlnotes(*given, "--resume", *more)
+        assert (other.code, "was painted with other pictures or options" in other.err) == (2, True), more
+    state = tmp_path / "a.png.state.safetensors"
+    state.write_bytes(state.read_bytes()[:-1])
+    damaged = dlnotes(*given, "--resume")
+    assert (damaged.code, "drop --resume, and paint it anew" in damaged.err) == (2, True)
+
+
+def test_the_picture_so_far_is_written_on_the_way(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def write(path: Path, *arguments: Any) -> None:
+        written.append(path)
+        write_painting(path, *arguments)
+
+    monkeypatch.setattr(style_painter, "write_painting", write)
+    assert dlnotes(*words(home, tmp_path / "a.png", "--save-every", 2)).code == 0
+    assert len(written) == 4  # after steps 2, 4 and 6, and at the end
+
+
+def test_a_time_budget_is_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(home, tmp_path / "a.png", "--size", 200, "--steps", 100_000, "--time-budget", "2s", "--json"))
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["results"][0]["seconds"] < 30
+
+
+def test_memory_is_forecast_and_refused_or_fitted(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style_memory, "available_memory", lambda _: 80_000_000)
+    large = words(home, tmp_path / "a.png", "--size", 512, "--steps", 1, "--scales", 1)
+    refused = dlnotes(*large)
+    assert refused.code == 2
+    found = re.search(
+        r"--size: 512 pixels need about [\d.]+ GB, 0.1 GB are free; use --size (\d+), or --fit", refused.err
+    )
+    assert found, refused.err
+    assert not (tmp_path / "a.png").exists()
+    assert dlnotes(*large, "--fit").code == 0
+    assert max(opened(tmp_path / "a.png").shape) == int(found[1]) < 512
+
+
+# --- what is wrong -----------------------------------------------------------------------------------------------
+
+FAULTS = {
+    "--content gone.png": r"gone.png: no such file; check the path",
+    "--content text.jpg": r"text.jpg: not an image",
+    "--content cut.jpg": r"cut.jpg: image is (truncated|damaged)",
+    "--content clear.png": r"clear.png: is wholly transparent; give a picture that shows something",
+    "--content long.png": r"long.png: has 4000x5 pixels; give a picture of 16 or more on each side",
+    "--content thin.png": r"thin.png: 1600x20 would be 48x1, too thin to paint; crop it",
+    "--content dot.png": r"dot.png: has 1x1 pixels; give a picture of 16 or more",
+    "--style dot.png": r"dot.png: has 1x1 pixels",
+    "--init dot.png": r"dot.png: has 1x1 pixels",
+    "--content moving.gif": r"moving.gif: is animated \(2 frames\); save one frame",
+    "--style :2": r"--style: ':2' is no FILE:WEIGHT",
+    "--style stripes.png:": r"--style: 'stripes.png:' is no FILE:WEIGHT",
+    "--style-layers relu1_1:1,relu1_1:2": r"--style-layers: names a layer twice",
+    "--ratio 1 --sweep-ratio 1,2 --sheet s.png": r"--ratio: is one ratio",
+    "--sweep-ratio 1,1 --sheet s.png": r"--sweep-ratio: gives a ratio twice",
+    "--sweep-ratio 1,1e300 --sheet s.png": r"--sweep-ratio: 1e\+300 is out of range",
+    "--recipe notes --style-scale 2": r"--style-scale: does nothing with --recipe notes",
+    "--out new.png --sheet new.png": r"--sheet: new.png is a painting",
+    "--out content.png --overwrite": r"--out: content.png would be written over",
+    "--content many --out many": r"--out: many/0.png would be written over or among",
+    "--content content.png --max-pixels 100": r"content.png: 90x60 = 5,400 pixels, over 100; raise --max-pixels",
+    "--content empty": r"--content: empty is a folder without pictures; give another",
+    "--style gone.png": r"gone.png: no such file; check the path",
+    "--style stripes.png:-1": r"--style: -1 is no weight of stripes.png; give a number above 0",
+    "--style stripes.png:x": r"stripes.png:x: no such file",
+    "--init gone.png": r"gone.png: no such file",
+    "--out a.xyz": r"--out: '.xyz' cannot be written; use .png, .jpg, .jpeg, .webp, or a folder",
+    "--out there.png": r"--out: there.png exists; pass --overwrite",
+    "--out no/such/a.png": r"--out: .*no/such",
+    "--content many --out a.png": r"--out: a.png is one file for 2 pictures; give a folder",
+    "--content-layer conv9_9": r"--content-layer: unknown layer 'conv9_9'; .*choose from conv1_1, relu1_1",
+    "--style-layers relu1_1:1,conv7_1:1": r"--style-layers: unknown layer 'conv7_1'",
+    "--style-layers relu1_1:x": r"--style-layers: 'x' is no weight of relu1_1; write conv1_1:1.0",
+    "--style-layers relu1_1:0": r"--style-layers: every weight is 0; give one above 0",
+    "--steps 0": r"--steps: 0 is out of range",
+    "--size -3": r"--size: -3 is out of range",
+    "--ratio 0": r"--ratio: 0.0 is out of range",
+    "--tv -1": r"--tv: -1.0 is out of range",
+    "--sweep-ratio 1,2": r"--sweep-ratio: is shown on a sheet; add --sheet sheet.png",
+    "--sweep-ratio 1,-2 --sheet s.png": r"--sweep-ratio: -2.0 is out of range",
+    "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma list of numbers",
+    "--weights none": r"--weights: the small network has its own; drop it",
+    "--backbone squeezenet1_1 --weights gone.pth": r"--weights: no such file: gone.pth",
+    "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* in squeezenet1_1, missing in the file",
+    "--backbone vgg18": r"--backbone: unknown value 'vgg18'; did you mean 'vgg19'",
+    "--sheet s.jpg": r"--sheet: .*s.jpg",
+}
+
+
+@pytest.mark.parametrize("line", FAULTS)
+def test_bad_input_is_one_line_and_paints_nothing(
+    line: str, home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    torch.save({"a": torch.zeros(1)}, home / "other.pth")
+    before = sorted(home.rglob("*"))
+    usual = ["--content", "content.png", "--style", "stripes.png", "--out", "new.png", *QUICK]
+    outcome = dlnotes("style-transfer", *usual, *shlex.split(line))
+    assert (outcome.code, outcome.out) == (2, ""), outcome.err
+    assert re.fullmatch(rf"dlnotes: error: .*{FAULTS[line]}.*\n", outcome.err), outcome.err
+    assert sorted(home.rglob("*")) == before
+
+
+def test_a_wide_picture_is_painted_at_the_sizes_that_it_has(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    Image.new("RGB", (320, 32), (200, 100, 50)).save(tmp_path / "wide.png")
+    run = dlnotes(
+        *words(home, tmp_path / "a.png", "--content", tmp_path / "wide.png", "--size", 256, "--steps", 2, "--json")
+    )
+    assert run.code == 0, run.err
+    assert [scale["size"] for scale in json.loads(run.out)["results"][0]["scales"]] == [[26, 256]]
+
+
+def test_bad_pictures_of_a_folder_can_be_skipped(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.jpg").write_text("no picture")
+    given = [word for word in words(home, tmp_path / "out", "--content", tmp_path / "in", "--steps", 1) if word != "-q"]
+    assert dlnotes(*given).code == 2
+    run = dlnotes(*given, "--skip-bad")
+    assert (run.code, "skipped" in run.err) == (0, True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("backbone", ["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"])
+def test_the_smallest_size_is_painted(backbone: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    side = SHORTEST[backbone]
+    Image.new("RGB", (64, side), (9, 200, 100)).save(tmp_path / "in.png")
+    weights = [] if backbone == "small" else ["--weights", "none"]
+    sizes = ["--size", 64, "--steps", 2, "--scales", 3, "--backbone", backbone]
+    run = dlnotes(*words(home, tmp_path / "a.png", "--content", tmp_path / "in.png", *sizes, *weights))
+    assert run.code == 0, run.err
+
+
+@pytest.mark.parametrize(
+    "more", ["--optimizer adam", "--recipe notes --optimizer lbfgs", "--pooling max --tv 0.5", "--init noise"]
+)
+def test_every_way_of_painting_lowers_the_loss(more: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(home, tmp_path / "a.png", "--json", "--scales", 1, *more.split()))
+    assert run.code == 0, run.err
+    totals = json.loads(run.out)["results"][0]["scales"][0]["losses"]["total"]
+    assert min(totals) < totals[0]
+    options = json.loads(run.out)["options"]
+    assert options["lr"] == (0.02 if "adam" in more else 1.0)
+
+
+def test_styles_may_be_repeated_and_a_time_budget_is_shared(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    styles = ("--style", home / "noise.jpg", "--content", home / "many", "--time-budget", "1s", "--steps", 100_000)
+    run = dlnotes(*words(home, tmp_path / "out", *styles, "--size", 100, "--sheet", tmp_path / "sheet.png", "--json"))
+    assert run.code == 0, run.err
+    found = json.loads(run.out)
+    assert [Path(entry["file"]).name for entry in found["styles"]] == ["stripes.png", "noise.jpg"]
+    assert sum(entry["seconds"] for entry in found["results"]) < 15
+    assert (tmp_path / "sheet.png").is_file()

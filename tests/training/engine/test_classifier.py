@@ -1,0 +1,105 @@
+"""Augmentation in training, and only there."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.data.images.augment import Augmenter
+from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.mix import Mixer
+from dlnotes_cli.data.load import load_training_data
+from dlnotes_cli.device import Machine
+from dlnotes_cli.training.engine.classifier import ClassifierJob
+from dlnotes_cli.training.recipes import BEST_MLP, MLP_LENGTH, with_length, with_recipe
+
+CPU = Machine(torch.device("cpu"), "fp32", 1)
+
+
+class Recorder(nn.Module):
+    """Keeps what it is shown, in 0..255."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append((x * 255).round())
+        logits: Tensor = self.linear(x.flatten(1))
+        return logits
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    torch.manual_seed(0)
+    return Recorder()
+
+
+def make_job(recorder: Recorder, augment: str) -> ClassifierJob:
+    config = TrainMlpConfig(data="digits", augment=augment, normalize="unit", batch_size=100, epochs=1)
+    config = with_length(with_recipe(config, BEST_MLP), 1000, MLP_LENGTH)
+    return ClassifierJob(config, recorder, load_training_data(config, seed=0, threads=1), CPU)
+
+
+@pytest.mark.parametrize("words", ["strong", "flip,crop:2,rotate:30,color:1,erase:1,mixup:1", "erase:1,cutmix:1"])
+def test_validation_and_test_see_the_pictures_as_they_are(
+    words: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(recorder, words)
+    augmented: list[Tensor] = []
+    original = Augmenter.__call__
+
+    def watched(self: Augmenter, samples: Tensor, indices: Tensor, epoch: int) -> Tensor:
+        augmented.append(indices)
+        return original(self, samples, indices, epoch)
+
+    monkeypatch.setattr(Augmenter, "__call__", watched)
+    job.start_epoch(1)
+    for index in range(job.steps_per_epoch):
+        job.step(index)
+    assert torch.cat(augmented).sort().values.equal(job.parts["train"].indices.sort().values)
+    assert not torch.cat(recorder.seen).equal(job.parts["train"].samples[torch.cat(augmented)].float())
+    monkeypatch.setattr(Augmenter, "__call__", lambda *_: pytest.fail("augmented outside training"))
+    monkeypatch.setattr(Mixer, "__call__", lambda *_, **__: pytest.fail("mixed outside training"))
+    for part in ("val", "test"):
+        recorder.seen.clear()
+        job.evaluate(part, lambda: None)
+        assert torch.cat(recorder.seen).equal(job.parts[part].samples[job.parts[part].indices].float())
+
+
+def test_an_epoch_is_the_same_whatever_was_run_before(recorder: Recorder) -> None:
+    job = make_job(recorder, "shift:2,mixup:1")
+    seen = []
+    for _ in range(2):
+        job.start_epoch(3)
+        recorder.seen.clear()
+        job.step(4)
+        seen.append(recorder.seen[0])
+    assert seen[0].equal(seen[1])
+    job.start_epoch(4)
+    recorder.seen.clear()
+    job.step(4)
+    assert not recorder.seen[0].equal(seen[0])
+
+
+def test_a_mixed_step_weighs_both_labels_and_counts_the_larger_share(recorder: Recorder) -> None:
+    job = make_job(recorder, "mixup:1")
+    job.start_epoch(1)
+    outcome = job.step(2)
+    part = job.parts["train"]
+    order = job._order[200:300]
+    labels = part.labels[order].numpy()
+    samples = part.samples[order].double().numpy()
+    share = Mixer((Operation("mixup", 1.0),), 0)(part.samples[order], part.labels[order], epoch=1, batch=2).share
+    x = share * samples + (1 - share) * np.roll(samples, 1, axis=0)
+    with torch.no_grad():
+        logits = recorder.linear(torch.from_numpy(x / 255).float().flatten(1)).double().numpy()
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    rows = np.arange(100)
+    loss = -(share * logs[rows, labels] + (1 - share) * logs[rows, np.roll(labels, 1)])
+    assert float(outcome.loss_sum) == pytest.approx(loss.sum(), rel=1e-4)
+    counted = labels if share >= 0.5 else np.roll(labels, 1)
+    assert int(outcome.correct) == int((logits.argmax(1) == counted).sum())
+    assert outcome.samples == 100

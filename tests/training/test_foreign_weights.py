@@ -1,0 +1,108 @@
+"""Weights of others: read safely, or refused in one line with nothing run."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.foreign_weights import file_sha256, read_weights
+
+STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3)}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state},
+        lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+    ],
+    ids=["plain", "state_dict", "model", "parallel"],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_state_dict_is_read_in_all_its_usual_forms(wrap: Any, zipped: bool, tmp_path: Path) -> None:
+    torch.save(wrap(STATE), tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    found = read_weights(tmp_path / "a.pth")
+    assert found.keys() == STATE.keys()
+    assert all(torch.equal(found[name], STATE[name]) for name in STATE)
+
+
+def test_safetensors_and_half_precision_are_read_as_float32(tmp_path: Path) -> None:
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in STATE.items()}
+    safetensors.torch.save_file(half, tmp_path / "a.safetensors")
+    found = read_weights(tmp_path / "a.safetensors")
+    assert found["a.weight"].dtype == torch.float32
+    assert torch.equal(found["a.weight"], STATE["a.weight"])
+    assert found["a.count"].dtype == torch.int64
+
+
+class Evil:
+    def __init__(self, marker: Path) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._marker),)
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_a_pickle_that_runs_something_is_refused_and_nothing_is_run(how: str, tmp_path: Path) -> None:
+    marker, path = tmp_path / "marker", tmp_path / "evil.pth"
+    if how == "torch":
+        torch.save({"a": Evil(marker)}, path)
+    else:
+        path.write_bytes(pickle.dumps(Evil(marker)))
+    with pytest.raises(
+        InputError, match=r"evil\.pth: is no plain state dict; nothing in it was run; give a state dict"
+    ):
+        read_weights(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ([1, 2], "holds a list, not named tensors"),
+        (torch.zeros(3), "holds a Tensor, not named tensors"),
+        ({"a": torch.zeros(3), "b": "text"}, "holds 'b' beside its tensors, not named tensors"),
+        ({}, "holds nothing, not named tensors"),
+        ({"a": torch.tensor([1.0, float("nan")])}, "tensor a holds numbers that are not finite; use other weights"),
+    ],
+)
+def test_what_is_no_state_dict_is_described(content: Any, says: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=says):
+        read_weights(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_cut_file_is_damaged_wherever_the_cut_is(suffix: str, tmp_path: Path) -> None:
+    whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
+    (torch.save if suffix == "pth" else safetensors.torch.save_file)(STATE, whole)
+    content = whole.read_bytes()
+    for length in range(0, len(content), max(1, len(content) // 40)):
+        cut.write_bytes(content[:length])
+        with pytest.raises(InputError, match=rf"cut\.{suffix}: is (damaged|empty|no plain state dict|no PyTorch file)"):
+            read_weights(cut)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for read in (read_weights, file_sha256):
+        with pytest.raises(InputError, match=r"gone\.pth: cannot be read \(no such file"):
+            read(tmp_path / "gone.pth")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(3, dtype=torch.complex64), torch.eye(3).to_sparse(), torch.zeros(3, device="meta")],
+    ids=["complex", "sparse", "meta"],
+)
+def test_tensors_that_no_network_has_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(2), "b": tensor}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth: (tensor b is of a kind that no network|is damaged|is no plain)"):
+        read_weights(tmp_path / "a.pth")

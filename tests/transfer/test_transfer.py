@@ -1,0 +1,610 @@
+"""`transfer`: features computed once, a head solved or more of the network trained, on small pictures and networks."""
+
+import hashlib
+import http.server
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import Command, assert_same_run, make_pictures, stopped_after
+from PIL import Image
+
+from dlnotes_cli.cli import main
+from dlnotes_cli.data.cache import pixels
+from dlnotes_cli.models import backbones
+from dlnotes_cli.models.backbones import BackboneConfig, Published, build_backbone
+from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
+from dlnotes_cli.training.engine.loop import Trainer
+from dlnotes_cli.transfer import frozen_head as transfer_head
+
+SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--size", "48", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("transfer") / "pictures", count=14, size=(50, 60))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Digests of the pictures that a network has looked at for their features."""
+    seen: list[str] = []
+    make = pixels.Extraction.__init__
+
+    def noting(self: pixels.Extraction, name: str, width: int, batch: int, run: Any) -> None:
+        def noted(samples: Any, digests: Any) -> Any:
+            seen.extend(digests)
+            return run(samples, digests)
+
+        make(self, name, width, batch, noted)
+
+    monkeypatch.setattr(pixels.Extraction, "__init__", noting)
+    return seen
+
+
+def pixels_of(path: Path) -> np.ndarray[Any, Any]:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def words(data: Path, out: Path, *more: object) -> list[str]:
+    return [str(word) for word in ("transfer", "--data", data, "--out", out, *SMALL, "-q", *more)]
+
+
+def test_a_head_learns_colours_from_random_features_and_its_file_alone_answers(
+    pictures: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    run = dlnotes(*words(pictures, tmp_path / "run", "--json"))
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    assert result["test"]["accuracy"] >= 0.75
+    assert result["data"]["counts"] == {"train": 27, "val": 7, "test": 8}
+    assert result["epochs"] == result["steps"] >= result["best_epoch"] > 0
+    assert result["layers"][-1] == {"name": "head", "parameters": 1539, "trains": True, "lr_factor": 1.0}
+    assert not any(layer["trains"] for layer in result["layers"][:-1])
+    assert result["model"]["parameters"] == sum(layer["parameters"] for layer in result["layers"])
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    best = min(lines, key=lambda line: line["validation"]["loss"])
+    assert (result["weight_decay"], result["best_epoch"]) == (best["weight_decay"], best["epoch"])
+    for name in ("curves.png", "confusion.png", "predictions.png"):
+        assert pixels_of(tmp_path / "run" / name).shape[1] > 300
+    shutil.move(tmp_path / "run" / "model.safetensors", tmp_path / "alone.safetensors")
+    evaluated = dlnotes("evaluate", tmp_path / "alone.safetensors", "--json", "--threads", 1)
+    assert evaluated.code == 0, evaluated.err
+    assert json.loads(evaluated.out)["accuracy"] == result["test"]["accuracy"]
+    assert json.loads(evaluated.out)["loss"] == pytest.approx(result["test"]["loss"], rel=2e-2, abs=1e-3)
+    seen = json.loads(dlnotes("predict", tmp_path / "alone.safetensors", pictures / "red", "--json").out)
+    assert [entry["class"] for entry in seen["predictions"]].count("red") >= 11
+
+
+def test_features_are_kept_and_made_anew_for_changed_files_only(
+    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
+) -> None:
+    data = make_pictures(tmp_path / "pictures", count=10)
+    first = dlnotes(*words(data, tmp_path / "a"))
+    assert first.code == 0, first.err
+    assert len(looked_at) == 30
+    looked_at.clear()
+    assert dlnotes(*words(data, tmp_path / "b")).code == 0
+    assert not looked_at
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+    assert [f["form"] for f in json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]] == [
+        entry.name for entry in cache.glob("decoded/*/*")
+    ]
+    Image.new("RGB", (9, 9), "red").save(data / "red" / "3.png")
+    Image.new("RGB", (9, 9), "blue").save(data / "blue" / "new.png")
+    (data / "green" / "0.png").unlink()
+    assert dlnotes(*words(data, tmp_path / "c")).code == 0
+    assert len(looked_at) == 2
+    shutil.rmtree(cache)
+    assert dlnotes(*words(data, tmp_path / "d")).code == 0
+    assert (tmp_path / "c" / "model.safetensors").read_bytes() == (tmp_path / "d" / "model.safetensors").read_bytes()
+
+
+def test_other_weights_sizes_and_networks_have_features_of_their_own(
+    pictures: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
+) -> None:
+    for i, more in enumerate(
+        ((), ("--size", 40), ("--seed", 1), ("--resize", "squash"), ("--backbone", "squeezenet1_0"))
+    ):
+        looked_at.clear()
+        run = dlnotes(*words(pictures, tmp_path / str(i), *more))
+        assert run.code == 0, run.err
+        assert len(looked_at) == 42, more
+    assert len(list(cache.glob("decoded/*/*"))) == 5
+
+
+def test_without_a_cache_the_features_stay_in_memory(
+    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "file" / "cache"))
+    run = dlnotes(*words(pictures, tmp_path / "run"))
+    assert run.code == 0, run.err
+    assert read_tensors(tmp_path / "run" / "model.safetensors")
+
+
+def test_views_add_augmented_looks_at_the_training_part_alone(
+    pictures: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
+) -> None:
+    run = dlnotes(*words(pictures, tmp_path / "run", "--views", 3, "--json"))
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["data"]["counts"]["train"] == 27
+    assert len(looked_at) == 42 + 2 * 27
+    looked_at.clear()
+    assert dlnotes(*words(pictures, tmp_path / "again", "--views", 3)).code == 0
+    assert not looked_at
+    names = sorted(entry.name for entry in cache.glob("decoded/*/*"))
+    assert len(names) == 3
+    assert [("view" in name) for name in names] == [False, True, True]
+
+
+def test_folds_judge_every_sample_once_and_say_the_spread(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    result = json.loads(dlnotes(*words(pictures, tmp_path / "run", "--folds", 4, "--json")).out)
+    folds = result["folds"]
+    assert result["validation"]["samples"] == 27 + 7
+    assert len(folds["accuracies"]) == folds["count"] == 4
+    assert folds["mean"] == pytest.approx(np.mean(folds["accuracies"]))
+    assert folds["std"] == pytest.approx(np.std(folds["accuracies"], ddof=1))
+    assert 0 < folds["mean"] <= 1
+
+
+def test_features_are_exported_with_labels_names_and_parts(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(pictures, tmp_path / "run", "--export-features", tmp_path / "f.npz", "--hidden", "8"))
+    assert run.code == 0, run.err
+    with np.load(tmp_path / "f.npz") as stored:
+        found = dict(stored)
+    assert found["features"].shape == (42, 512)
+    classes = found["classes"].tolist()
+    for name, label, part in zip(found["names"], found["labels"], found["parts"], strict=True):
+        assert Path(str(name)).parent.name == classes[label]
+        assert part in {"train", "val", "test"}
+    model = load_classifier(tmp_path / "run")
+    chosen = found["parts"] == "test"
+    logits = model.network.head(torch.from_numpy(found["features"][chosen]))  # type: ignore[operator]
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (logits.argmax(1).numpy() == found["labels"][chosen]).mean() == result["test"]["accuracy"]
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_the_map_draws_every_class(method: str, pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(pictures, tmp_path / "run", "--map", tmp_path / "map.png", "--map-method", method))
+    assert run.code == 0, run.err
+    drawn = pixels_of(tmp_path / "map.png")
+    assert drawn.shape == (768, 960, 3)
+    for mark in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):  # the first three colours, in the legend
+        assert (np.abs(drawn.astype(int) - mark).sum(2) < 70).sum() > 20
+
+
+def test_a_named_set_and_grey_pictures_are_read(tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(
+        "transfer", *SMALL[:4], "--size", 32, "--limit", 60, "--threads", 1, "--out", tmp_path / "run", "--json", "-q"
+    )
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    assert result["test"]["accuracy"] > 0.3
+    evaluated = json.loads(dlnotes("evaluate", tmp_path / "run", "--json", "--threads", 1).out)
+    assert evaluated["accuracy"] == pytest.approx(result["test"]["accuracy"], abs=0.01)
+
+
+# --- weights -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict as torchvision would save it."""
+    from torchvision import models
+
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "own.pth"
+    torch.save(models.squeezenet1_1(weights=None).state_dict(), path)
+    return path
+
+
+def test_weights_from_a_file_go_into_the_model_unchanged(
+    weights: Path, pictures: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    run = dlnotes(*words(pictures, tmp_path / "run", "--weights", weights, "--json"))
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["weights"] == str(weights)
+    stored = torch.load(weights, weights_only=True)
+    tensors, _ = read_tensors(tmp_path / "run" / "model.safetensors")
+    assert torch.equal(tensors["backbone.features.0.weight"], stored["features.0.weight"])
+    assert not any(name.startswith("backbone.classifier.1") for name in tensors)
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A server that publishes `weights`, torchvision's table pointing at it, and an empty cache of torch's."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    served = tmp_path / "served"
+    served.mkdir()
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:8]
+    shutil.copy(weights, served / f"squeezenet1_1-{digest}.pth")
+    handler = type(
+        "Handler", (_Files,), {"__init__": lambda self, *a: _Files.__init__(self, *a, directory=str(served))}
+    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/squeezenet1_1-{digest}.pth"
+    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    entry = Published("IMAGENET1K_V1", url, 4.8, 1_235_496, 0.58, 224, 0.875, "bilinear", *imagenet)
+    monkeypatch.setattr(backbones, "published", lambda _: (entry,))
+    yield served / f"squeezenet1_1-{digest}.pth"
+    server.shutdown()
+    server.server_close()
+
+
+def default(data: Path, out: Path, *more: object) -> list[str]:
+    return words(data, out, "--weights", "default", *more)
+
+
+def test_weights_are_downloaded_once_and_checked(site: Path, pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    assert dlnotes(*default(pictures, tmp_path / "a")).code == 0
+    kept = tmp_path / "torch" / "hub" / "checkpoints" / site.name
+    assert kept.read_bytes() == site.read_bytes()
+    content = site.read_bytes()
+    site.unlink()
+    assert dlnotes(*default(pictures, tmp_path / "b", "--offline")).code == 0
+    kept.write_bytes(content[:-1])
+    broken = dlnotes(*default(pictures, tmp_path / "c"))
+    assert broken.code == 2
+    assert re.search(rf"warning: \S*{site.name} is damaged", broken.err) is None  # -q
+    assert re.search(rf"error: {site.name}: cannot be downloaded \(http://127\S+: 404 ", broken.err)
+    site.write_bytes(content)
+    assert dlnotes(*default(pictures, tmp_path / "d")).code == 0
+    assert kept.read_bytes() == content
+
+
+@pytest.mark.parametrize("fault", ["cut", "other"])
+def test_a_damaged_download_is_refused_and_leaves_nothing(
+    fault: str, site: Path, pictures: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    content = site.read_bytes()
+    site.write_bytes(content[: len(content) // 2] if fault == "cut" else content[::-1])
+    run = dlnotes(*default(pictures, tmp_path / "run"))
+    assert run.code == 2
+    assert "its SHA-256 is not the published one" in run.err
+    assert run.err.count("\n") == 1
+    assert not list((tmp_path / "torch" / "hub" / "checkpoints").iterdir())
+    assert not (tmp_path / "run").exists()
+
+
+def test_offline_the_line_says_what_is_missing_and_where_to_put_it(
+    site: Path, pictures: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    run = dlnotes(*default(pictures, tmp_path / "run", "--offline"))
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    assert (run.code, run.out) == (2, "")
+    assert re.fullmatch(
+        rf"dlnotes: error: {site.name}: not on this machine, .*; put {site.name} from http://127\S+ into {folder}\n",
+        run.err,
+    )
+
+
+def test_the_list_names_every_network(dlnotes: Command) -> None:
+    rows = json.loads(dlnotes("transfer", "--list", "--json").out)["backbones"]
+    assert len(rows) == len(backbones.names())
+    assert rows == sorted(rows, key=lambda row: row["backbone"])
+    resnet = next(row for row in rows if row["backbone"] == "resnet18")
+    assert (resnet["parameters"], resnet["size"], resnet["accuracy"]) == (11_689_512, 224, 0.69758)
+    shown = dlnotes("transfer", "--list").out
+    assert re.search(r"resnet18 +11,689,512 +44\.7 +224 +0\.698 +(yes|no)", shown)
+
+
+# --- fine-tuning --------------------------------------------------------------------------------------------------
+
+TUNED = ("--fine-tune", "last-2", "--epochs", "3", "--batch-size", "8", "--lr", "0.01")
+
+
+def test_fine_tuning_changes_the_last_blocks_and_no_others(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(pictures, tmp_path / "run", *TUNED, "--json"))
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    trained = {layer["name"]: layer["lr_factor"] for layer in result["layers"] if layer["trains"]}
+    assert trained == {"features.11": pytest.approx(0.075, rel=0.01), "features.12": 0.1, "head": 1.0}
+    torch.manual_seed(0)
+    fresh = build_backbone(BackboneConfig("squeezenet1_1", 3, 48)).state_dict()
+    last, _ = read_tensors(tmp_path / "run" / "last.safetensors")
+    changed = {name for name in fresh if not torch.equal(fresh[name], last[f"network.{name}"])}
+    assert {name.rpartition(".")[0].split(".")[1] for name in changed if name.startswith("backbone")} == {"features"}
+    assert {name.split(".")[2] for name in changed if name.startswith("backbone")} == {"11", "12"}
+    first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["validation"]["accuracy"] >= 0.5  # it began with the solved head
+
+
+def test_fine_tuning_begins_where_the_frozen_run_ends(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    more = ("--label-smoothing", 0, "--augment", "none", "--lr", 1e-9, "--epochs", 1, "--fine-tune", "last-1")
+    frozen = json.loads(dlnotes(*words(pictures, tmp_path / "frozen", "--json")).out)
+    tuned = json.loads(dlnotes(*words(pictures, tmp_path / "tuned", "--json", *more)).out)
+    assert tuned["validation"]["accuracy"] == frozen["validation"]["accuracy"]
+    assert tuned["validation"]["loss"] == pytest.approx(frozen["validation"]["loss"], rel=2e-2, abs=1e-3)
+
+
+def test_fine_tuning_that_did_harm_says_so(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    given = words(pictures, tmp_path / "run", "--fine-tune", "all", "--epochs", 1, "--lr", 1)
+    run = dlnotes(*(word for word in given if word != "-q"))
+    assert run.code == 0, run.err
+    assert re.search(r"warning: fine-tuning validates worse than the frozen backbone \(loss [\d.]+, before", run.err)
+
+
+def test_a_limit_of_passes_repeats_what_a_time_budget_gave(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    timed = json.loads(dlnotes(*words(pictures, tmp_path / "a", "--time-budget", "0.01s", "--json")).out)
+    assert 0 < timed["steps"] < 200
+    counted = json.loads(dlnotes(*words(pictures, tmp_path / "b", "--max-steps", timed["steps"], "--json")).out)
+    assert counted["steps"] == timed["steps"]
+    one, other = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in "ab")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_holds_its_folder_from_the_start(
+    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[int] = []
+    load = transfer_head._features
+
+    def then_another(*arguments: Any) -> Any:
+        monkeypatch.setattr(transfer_head, "_features", load)
+        outcomes.append(main(words(pictures, tmp_path / "run", "--hidden", "8")))
+        return load(*arguments)
+
+    monkeypatch.setattr(transfer_head, "_features", then_another)
+    run = dlnotes(*words(pictures, tmp_path / "run"))
+    assert (outcomes, run.code) == ([2], 0)
+    assert "is in use by another run" in run.err
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["hidden"] == []
+
+
+def test_blocks_thaw_from_the_end_on(
+    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thawed: list[int] = []
+    step = Trainer._step
+
+    def counted(trainer: Trainer) -> None:
+        step(trainer)
+        blocks = backbones.blocks(trainer.job.network.backbone)  # type: ignore[arg-type]
+        thawed.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
+
+    monkeypatch.setattr(Trainer, "_step", counted)
+    run = dlnotes(*words(pictures, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
+    assert run.code == 0, run.err
+    assert thawed == [5, 9, 9, 9, 9]
+
+
+@pytest.mark.parametrize("steps", [2, 4, 9])
+def test_fine_tuning_stopped_after_any_step_equals_the_whole(
+    steps: int, pictures: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    assert dlnotes(*words(pictures, tmp_path / "whole", *TUNED)).code == 0
+    with stopped_after(steps):
+        assert dlnotes(*words(pictures, tmp_path / "run", *TUNED)).code == 143
+    resumed = dlnotes("transfer", "--resume", tmp_path / "run", "--threads", 1)
+    assert resumed.code == 0, resumed.err
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_the_course_s_way_runs_the_frozen_backbone_in_every_step(
+    pictures: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    run = dlnotes(*words(pictures, tmp_path / "run", "--recipe", "notes", "--json"))
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    assert (result["epochs"], result["steps"]) == (2, 4)
+    assert not any(layer["trains"] for layer in result["layers"][:-1])
+    options = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (options["optimizer"], options["lr"], options["batch_size"]) == ("sgd", 0.001, 20)
+
+
+# --- stops and resumes -------------------------------------------------------------------------------------------
+
+
+def test_a_signal_keeps_the_features_made_so_far(
+    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_pictures(tmp_path / "pictures", count=40)
+    rows_of = pixels._Work._rows_of
+
+    def then_signal(self: Any, chunk: Any) -> Any:
+        rows = rows_of(self, chunk)
+        if len(looked_at) == 48:
+            os.kill(os.getpid(), signal.SIGINT)
+        return rows
+
+    monkeypatch.setattr(pixels._Work, "_rows_of", then_signal)
+    stopped = dlnotes(*words(data, tmp_path / "run"))
+    assert stopped.code == 130
+    what = f"the features made so far are kept; continue with --resume {tmp_path / 'run'}"
+    assert stopped.err == f"dlnotes: error: interrupted: {what}\n"
+    monkeypatch.setattr(pixels._Work, "_rows_of", rows_of)
+    resumed = dlnotes("transfer", "--resume", tmp_path / "run", "-q")
+    assert resumed.code == 0, resumed.err
+    assert len(looked_at) == 120
+    assert dlnotes(*words(data, tmp_path / "whole")).code == 0
+    assert cache.is_dir()
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole"))
+    assert one == other
+
+
+def test_a_stop_keeps_what_earlier_runs_made(
+    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_pictures(tmp_path / "pictures", count=30)
+    assert dlnotes(*words(data, tmp_path / "a")).code == 0
+    Image.new("RGB", (9, 9), "blue").save(data / "blue" / "0.png")
+    Image.new("RGB", (9, 8), "red").save(data / "red" / "29.png")
+    rows_of = pixels._Work._rows_of
+
+    def then_signal(self: Any, chunk: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return rows_of(self, chunk)
+
+    monkeypatch.setattr(pixels._Work, "_rows_of", then_signal)
+    looked_at.clear()
+    assert dlnotes(*words(data, tmp_path / "b")).code == 130
+    monkeypatch.setattr(pixels._Work, "_rows_of", rows_of)
+    assert dlnotes(*words(data, tmp_path / "b", "--overwrite")).code == 0
+    assert len(looked_at) == 2
+    shutil.rmtree(cache)
+    assert dlnotes(*words(data, tmp_path / "c")).code == 0
+    assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "c" / "model.safetensors").read_bytes()
+
+
+def test_a_finished_run_is_solved_again(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    first = dlnotes(*words(pictures, tmp_path / "run", "--json"))
+    again = dlnotes("transfer", "--resume", tmp_path / "run", "--json")
+    assert again.code == 0, again.err
+    one, other = (json.loads(run.out) | {"timing": None} for run in (first, again))
+    assert one == other
+    (tmp_path / "run" / "model.safetensors").unlink()
+    redone = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q").out)
+    assert redone["test"] == one["test"]
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    fewer = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q", "--epochs", 3).out)
+    assert fewer["steps"] < one["steps"]
+
+
+# --- what is wrong -----------------------------------------------------------------------------------------------
+
+FAULTS = {
+    "--backbone resnt18": r"--backbone: unknown network 'resnt18'; did you mean 'resnet18'\? see dlnotes",
+    "--weights nowhere.pth": r"--weights: no such file: nowhere.pth; check the path",
+    "--weights defalt": r"--weights: unknown word \(and no such file\) 'defalt'; did you mean 'default'\?",
+    "--weights evil.pth": r"evil.pth: is no plain state dict; nothing in it was run; give a state dict",
+    "--weights cut.pth": r"cut.pth: is damaged; use a copy",
+    "--weights other.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, missing in the file; give",
+    "--weights wider.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, 96x3x7x7 in the file; give",
+    "--weights squeezenet1_1-b8a52dc0.pth": r"squeezenet1_1-b8a52dc0.pth: is damaged: its SHA-256 is not the published",
+    "--weights pictures": r"--weights: pictures is a folder; give the file",
+    "--size 8": r"--size: squeezenet1_1 cannot take 8x8 \(.*\); use 224",
+    "--backbone vit_b_32 --size 64": r"--size: vit_b_32 cannot take 64x64 \(.*\); use 224",
+    "--lr 0.1": r"--lr: is about steps, and a frozen backbone's head is solved; drop it, or add --fine-tune",
+    "--batch-size 8": r"--batch-size: is about steps",
+    "--fine-tune last-2 --views 2": r"--views: is for a frozen backbone; drop it, or --fine-tune",
+    "--fine-tune all --map m.png": r"--map: is for a frozen backbone",
+    "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, last-2 for example",
+    "--views 2 --augment none": r"--views: --augment none leaves every view the same; give another",
+    "--views 0": r"--views: 0 is out of range",
+    "--folds 1": r"--folds: 1 is out of range",
+    "--folds 90": r"--folds: 90 parts of 34 samples; give at most 34",
+    "--color gray": r"--color: no such option",
+    "--normalize unit": r"--normalize: no such option",
+    "--augment flip": r"--augment: a frozen backbone looks once at each picture; add --views, or --fine-tune",
+    "--augment flipp --views 2": r"--augment: unknown word 'flipp'; did you mean 'flip'",
+    "--map-method tsne": r"--map-method: says how --map is drawn; add --map map.png",
+    "--folds 3 --time-budget 9s": r"--time-budget: is not kept by --folds",
+    "--recipe notes --folds 3": r"--folds: is for a frozen backbone; drop it, or --recipe notes",
+    "--weights text.pth": r"text.pth: is no PyTorch file; give a state dict",
+    "--weights empty.pth": r"empty.pth: is empty; give a state dict",
+    "--weights whole.pth": r"tensor features.0.weight is torch.float32 in squeezenet1_1, torch.int64 in the file",
+    "--data parts --min-accuracy 0.5": r"--min-accuracy: parts has no test part; add one, or drop the option",
+    "--map m.jpg": r"--map: m.jpg does not end in .png; name it m.png",
+    "--map pictures/m.gif": r"--map: pictures/m.gif does not end in .png",
+    "--export-features there.npz": r"--export-features: there.npz exists; pass --overwrite",
+    "--export-features no/such/f.npz": r"--export-features: .*no/such",
+    "--data rows.csv": r"--data: rows.csv is a table, and a pretrained network needs pictures; use train-mlp",
+    "--data bad": r"bad/b/cut.jpg: image is truncated; remove it or pass --skip-bad",
+    "--data lonely": r"--data: lonely has only one class, 'a'; give two or more",
+    "--device cuda:9": r"--device: cuda:9 is not on this machine",
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from torchvision import models
+
+    home = tmp_path_factory.mktemp("home")
+    make_pictures(home / "pictures", count=14)
+    for name, classes in (("bad", "ab"), ("lonely", "a")):
+        for label in classes:
+            (home / name / label).mkdir(parents=True)
+            for i in range(5):
+                Image.new("RGB", (40, 40), label * 0 or "red").save(home / name / label / f"{i}.jpg")
+    cut = (home / "bad" / "b" / "0.jpg").read_bytes()
+    (home / "bad" / "b" / "cut.jpg").write_bytes(cut[: len(cut) // 2])
+    (home / "rows.csv").write_text("a,label\n1,x\n2,y\n")
+    (home / "evil.pth").write_bytes(b"cposix\nsystem\n(S'touch MARKER'\ntR.")
+    torch.save(models.alexnet(weights=None, num_classes=2).features.state_dict(), home / "other.pth")
+    torch.save(models.squeezenet1_0(weights=None).state_dict(), home / "wider.pth")
+    (home / "cut.pth").write_bytes((home / "wider.pth").read_bytes()[:100_000])
+    shutil.copy(home / "cut.pth", home / "squeezenet1_1-b8a52dc0.pth")
+    (home / "there.npz").write_bytes(b"")
+    (home / "text.pth").write_text("<html>not found</html>")
+    (home / "empty.pth").write_bytes(b"")
+    state = models.squeezenet1_1(weights=None).state_dict()
+    torch.save(state | {"features.0.weight": state["features.0.weight"].long()}, home / "whole.pth")
+    for part in ("train", "val"):
+        make_pictures(home / "parts" / part, count=6)
+    return home
+
+
+@pytest.mark.parametrize("line", FAULTS)
+def test_bad_input_is_one_line_and_changes_nothing(
+    line: str, home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    before = sorted(home.rglob("*"))
+    given = shlex.split(line)
+    usual = ["--data", "pictures", *SMALL, "--out", "run"]
+    outcome = dlnotes("transfer", *usual, *given, "-q")
+    assert (outcome.code, outcome.out) == (2, ""), outcome.err
+    assert re.fullmatch(rf"dlnotes: error: .*{FAULTS[line]}.*\n", outcome.err), outcome.err
+    assert sorted(home.rglob("*")) == before
+
+
+def test_a_stop_in_a_resumed_run_leaves_its_results(
+    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dlnotes(*words(pictures, tmp_path / "run")).code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    load = transfer_head._features
+
+    def then_signal(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return load(*arguments)
+
+    monkeypatch.setattr(transfer_head, "_features", then_signal)
+    assert dlnotes("transfer", "--resume", tmp_path / "run", "-q").code == 130
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_classes_with_few_pictures_are_named(tmp_path: Path, dlnotes: Command) -> None:
+    data = make_pictures(tmp_path / "pictures", count=10)
+    for i in range(1, 10):
+        (data / "red" / f"{i}.png").unlink()
+    run = dlnotes("transfer", "--data", data, *SMALL, "--out", tmp_path / "run")
+    assert run.code == 0, run.err
+    assert "warning: fewer than 5 pictures to train and validate on: red (1); more would help most" in run.err
+
+
+def test_skipped_pictures_are_named_and_counted(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes("transfer", "--data", home / "bad", *SMALL, "--out", tmp_path / "run", "--skip-bad", "--json")
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["data"]["skipped"] == 1
+    assert "cut.jpg: image is truncated" in run.err
+
+
+def test_a_gate_is_held(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+    assert dlnotes(*words(pictures, tmp_path / "a", "--min-accuracy", "1", "--label-smoothing", "0.9")).code in {0, 4}
+    assert dlnotes(*words(pictures, tmp_path / "b", "--min-accuracy", "0.5")).code == 0
