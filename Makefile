@@ -35,7 +35,7 @@ bench: .venv/developed
 		@echo "style.py: give IMAGES=FOLDER WEIGHTS=squeezenet1_0.pth")
 	$(if $(TEXT),$(BIN)/python benchmarks/char_rnn.py --text $(TEXT) --budgets 60s,3m,20m --cells gru,rnn --big,@echo "char_rnn.py: give TEXT=FILE")
 
-# What is made by the program and kept: command reference, picture of the README, feature network.
+# What is made by the program and kept: command reference, image of the README, feature network.
 reference: .venv/developed
 	$(BIN)/python tools/write_reference.py
 

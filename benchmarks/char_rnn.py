@@ -22,9 +22,9 @@ from torch import nn
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import Sampler
 from dlnotes_cli.char_rnn.train import LanguageJob
-from dlnotes_cli.data.formats import TextFormat
+from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Text, find_sources, read_text
-from dlnotes_cli.device import Machine, choose_machine, default_threads
+from dlnotes_cli.device import Runtime, choose_runtime, default_threads
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.shell.parse import duration
 from dlnotes_cli.training.engine.loop import LoopOptions, Trainer
@@ -96,7 +96,7 @@ def plain_training(
     return speed, sums / (len(val) - 1)
 
 
-def our_loop(text: Text, form: TextFormat, machine: Machine) -> Callable[[], None]:
+def our_loop(text: Text, form: TextPreprocessing, runtime: Runtime) -> Callable[[], None]:
     """Steps of our loop, with all that it cuts, resets, counts and checks."""
     config = filled(CharRnnTrainConfig(), BEST_CHAR_RNN)
 
@@ -107,7 +107,7 @@ def our_loop(text: Text, form: TextFormat, machine: Machine) -> Callable[[], Non
 
     def run() -> None:
         network = build_char_rnn(CharRnnConfig(form.vocabulary, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT))
-        job = WithoutValidation(config, network, {"train": text, "val": text}, machine)
+        job = WithoutValidation(config, network, {"train": text, "val": text}, runtime)
         schedule = Schedule("constant", 1)
         optimizer = make_optimizer(network, OptimizerOptions("adamw", 1e-3, 0.0, 0.05))
         loop, horizon = LoopOptions(1e-3, grad_clip=1.0), Horizon(schedule, STEPS, None)
@@ -116,7 +116,7 @@ def our_loop(text: Text, form: TextFormat, machine: Machine) -> Callable[[], Non
     return run
 
 
-def bare_steps(machine: Machine) -> Callable[[], None]:
+def bare_steps(runtime: Runtime) -> Callable[[], None]:
     """Forward, backward, clipping and step of the same network on one window, again and again."""
     network = build_char_rnn(CharRnnConfig(VOCABULARY, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT)).train()
     optimizer = make_optimizer(network, OptimizerOptions("adamw", 1e-3, 0.0, 0.05))
@@ -125,7 +125,7 @@ def bare_steps(machine: Machine) -> Callable[[], None]:
     def run() -> None:
         state = network.first_state(ROWS)
         for _ in range(STEPS):
-            with machine.autocast():
+            with runtime.autocast():
                 logits, behind = network(tokens[:, :-1], state)
             state = tuple(part.detach() for part in behind)
             optimizer.zero_grad()
@@ -156,10 +156,10 @@ def plain_fp32_steps() -> Callable[[], None]:
     return run
 
 
-def measure_training(report: Report, text: Text, form: TextFormat, repeats: int) -> None:
+def measure_training(report: Report, text: Text, form: TextPreprocessing, repeats: int) -> None:
     """Characters a second of our loop, its own share, and what bf16 gains."""
-    machine = choose_machine("cpu", "auto", default_threads(), bf16_pays=True)
-    sides = {"ours": our_loop(text, form, machine), "bare": bare_steps(machine), "plain": plain_fp32_steps()}
+    runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=True)
+    sides = {"ours": our_loop(text, form, runtime), "bare": bare_steps(runtime), "plain": plain_fp32_steps()}
     alternating(sides, 1)  # warm up
     seconds = alternating(sides, repeats)
     report.add("training", STEPS * ROWS * SEQ_LEN / seconds["ours"], "characters/s", n=repeats)
@@ -204,9 +204,9 @@ def notebook_sampling(length: int) -> float:
 def our_sampling(rows: int, length: int) -> float:
     """Characters a second of so many streams side by side."""
     network = build_char_rnn(CharRnnConfig(VOCABULARY, layers=LAYERS, hidden=HIDDEN, embed=64)).eval()
-    machine = choose_machine("cpu", "auto", default_threads(), bf16_pays=rows > 1)
-    form = TextFormat("chars", "".join(map(chr, range(32, 32 + VOCABULARY))))
-    sampler = Sampler(network, form, machine)
+    runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=rows > 1)
+    form = TextPreprocessing("chars", "".join(map(chr, range(32, 32 + VOCABULARY))))
+    sampler = Sampler(network, form, runtime)
     started = time.perf_counter()
     for _ in sampler.tokens(torch.tensor([0]), rows, length):
         pass
@@ -235,7 +235,7 @@ def main() -> None:
     options = parser.parse_args()
     report = Report("char_rnn", default_threads())
     torch.set_num_threads(default_threads())
-    text, form = read_text(find_sources([str(options.text)]), TextFormat("chars"), None)
+    text, form = read_text(find_sources([str(options.text)]), TextPreprocessing("chars"), None)
     measure_sampling(report, options.repeats)
     measure_training(report, text, form, options.repeats)
     measure_memory(report, options.text, with_big=options.big)

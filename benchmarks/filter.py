@@ -1,7 +1,7 @@
 """`filter` against scripts with OpenCV's filter2D and against ImageMagick, whole processes, alternating.
 
-One 12-megapixel JPEG, one photograph of 1280x720, and a hundred of these in one call, Sobel on grey, all made from
-scikit-learn's two photographs; then the peak memory of the first and of a 100-megapixel grey picture. The answers are
+One 12-megapixel JPEG, one photograph of 1280x720, and a hundred of these in one call, Sobel on gray, all made from
+scikit-learn's two photographs; then the peak memory of the first and of a 100-megapixel gray image. The answers are
 compared with OpenCV's first. Neither peer is a dependency: `python -m venv cv && cv/bin/pip install
 opencv-python-headless`, and ImageMagick from the system; one that is missing is said to be.
 
@@ -32,13 +32,13 @@ import numpy as np
 kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)
 source, out = map(Path, sys.argv[1:])
 for file in sorted(source.iterdir()) if source.is_dir() else [source]:
-    picture = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    edges = cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    edges = cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE)
     cv2.imwrite(str(out / file.name if source.is_dir() else out), edges)
 """
 
 
-def make_pictures(home: Path) -> None:
+def make_images(home: Path) -> None:
     """The inputs, from scikit-learn's photographs."""
     package = find_spec("sklearn")
     if package is None or package.origin is None:
@@ -49,10 +49,10 @@ def make_pictures(home: Path) -> None:
     photographs[0].resize(LARGE, Image.Resampling.LANCZOS).save(home / "large.jpg", quality=92)
     (home / "many").mkdir()
     for i in range(MANY):
-        picture = photographs[i % 2].resize(SMALL, Image.Resampling.LANCZOS)
+        image = photographs[i % 2].resize(SMALL, Image.Resampling.LANCZOS)
         if i % 4 > 1:
-            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        picture.save(home / "many" / f"{i:03}.jpg", quality=92)
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        image.save(home / "many" / f"{i:03}.jpg", quality=92)
     shutil.copy(home / "many" / "000.jpg", home / "small.jpg")
     tile = np.asarray(photographs[0].convert("L").resize((2000, 1000)))
     Image.fromarray(np.tile(tile, (10, 5))).save(home / "huge.png", compress_level=1)
@@ -76,13 +76,13 @@ def sides(source: Path, out: Path, opencv: Path | None, *, with_magick: bool) ->
 
 
 def check_answers(home: Path, opencv: Path) -> None:
-    """OpenCV reads grey from the JPEG's own luminance, which is a few steps from Pillow's: compare on a grey PNG."""
-    Image.open(home / "small.jpg").convert("L").save(home / "grey.png")
-    for name, command in sides(home / "grey.png", home / "check.png", opencv, with_magick=False).items():
+    """OpenCV reads gray from the JPEG's own luminance, which is a few steps from Pillow's: compare on a gray PNG."""
+    Image.open(home / "small.jpg").convert("L").save(home / "gray.png")
+    for name, command in sides(home / "gray.png", home / "check.png", opencv, with_magick=False).items():
         whole_process([part.replace("check", name) for part in command])
     first, second = (np.asarray(Image.open(home / f"{name}.png")) for name in ("dlnotes", "OpenCV"))
     if not np.array_equal(first, second):
-        raise SystemExit("dlnotes and OpenCV give different pictures")
+        raise SystemExit("dlnotes and OpenCV give different images")
 
 
 def measure(report: Report, home: Path, opencv: Path | None, repeats: int) -> None:
@@ -111,7 +111,7 @@ def measure_memory(report: Report, home: Path) -> None:
     """Peak resident memory."""
     for name, file, target in (("12", "large.jpg", "< 350"), ("100", "huge.png", "")):
         peak = whole_process(ours(home / file, home / "edges.png")).peak_bytes / 1e6
-        report.add(f"{name} megapixels, grey: peak memory", peak, "MB", target=target)
+        report.add(f"{name} megapixels, gray: peak memory", peak, "MB", target=target)
 
 
 def main() -> None:
@@ -128,7 +128,7 @@ def main() -> None:
     report = Report("filter", threads=default_threads())
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        make_pictures(home)
+        make_images(home)
         if options.opencv_python is not None:
             check_answers(home, options.opencv_python)
         measure(report, home, options.opencv_python, options.repeats)

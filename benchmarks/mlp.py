@@ -1,6 +1,6 @@
 """`train-mlp` against the course's notebook loops and against the bare tensor loop.
 
-One epoch of 784-512-512-10 at batch 64, fp32, dropout 0.2, on the 60,000 training pictures of Fashion-MNIST
+One epoch of 784-512-512-10 at batch 64, fp32, dropout 0.2, on the 60,000 training images of Fashion-MNIST
 (github.com/zalandoresearch/fashion-mnist; Debian: dataset-fashion-mnist), all in one process, alternating, for the two
 ways in which the course's notebooks train: the Fashion-MNIST notebook (ToTensor and Normalize, Adam) and the MNIST MLP
 notebook (ToTensor, SGD). Then whole processes: accuracy, time and memory of the default recipe, and `--help`.
@@ -28,9 +28,9 @@ from torchvision.datasets import FashionMNIST
 
 from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.formats import PictureFormat
 from dlnotes_cli.data.named.sets import load_named, locate
-from dlnotes_cli.device import Machine, available_cores
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import Runtime, available_cores
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.shell import output
 from dlnotes_cli.training.engine.classifier import ClassifierJob
@@ -41,7 +41,7 @@ from dlnotes_cli.training.recipes import NOTES_MLP, filled
 from dlnotes_cli.training.schedule import Schedule
 
 BATCH = 64
-UNIT = PictureFormat(1, 28, 28, "crop", (0.0,), (1.0,))
+UNIT = ImagePreprocessing(1, 28, 28, "crop", (0.0,), (1.0,))
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Notebook:
     lr: float
 
     def plain_optimizer(self, net: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
-        """The optimiser as PyTorch makes it."""
+        """The optimizer as PyTorch makes it."""
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.SGD
         return kind(net.parameters(), lr=self.lr, fused=fused)
 
@@ -98,7 +98,7 @@ def notebook_loop(notebook: Notebook, root: Path) -> Callable[[], None]:
 
 
 def tensor_loop(notebook: Notebook, pixels: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
-    """The practical limit: slices of one tensor, the fused optimiser, and nothing else."""
+    """The practical limit: slices of one tensor, the fused optimizer, and nothing else."""
 
     def run() -> None:
         net = plain_network().train()
@@ -121,13 +121,13 @@ class JobWithoutValidation(ClassifierJob):
         return {"loss": 0.0, "accuracy": 0.0}
 
 
-def dlnotes_loop(notebook: Notebook, dataset: DataSet, machine: Machine) -> Callable[[], None]:
+def dlnotes_loop(notebook: Notebook, dataset: DataSet, runtime: Runtime) -> Callable[[], None]:
     """Our loop, with all that it counts and checks."""
     config = filled(TrainMlpConfig(batch_size=BATCH), NOTES_MLP)
     options = OptimizerOptions(notebook.optimizer, notebook.lr, 0.0, 0.0)
 
     def run() -> None:
-        job = JobWithoutValidation(config, our_network(), dataset, machine)
+        job = JobWithoutValidation(config, our_network(), dataset, runtime)
         schedule = Schedule("constant", 1)
         horizon = Horizon(schedule, job.steps_per_epoch, None)
         optimizer = make_optimizer(job.network, options)
@@ -140,18 +140,18 @@ def dlnotes_loop(notebook: Notebook, dataset: DataSet, machine: Machine) -> Call
 def measure_epoch(report: Report, data_root: Path | None, repeats: int) -> None:
     """The three loops, for each of the notebooks."""
     source = load_named("fashion-mnist", data_root=data_root)
-    train = source.parts["train"]
-    parts = {"train": train, "val": source.parts["test"]}
+    train = source.splits["train"]
+    parts = {"train": train, "val": source.splits["test"]}
     dataset = DataSet(source.name, source.samples, source.labels, source.classes, parts, UNIT, "")
     pixels, labels = torch.from_numpy(source.samples[train]), torch.from_numpy(source.labels[train])
-    machine = Machine(torch.device("cpu"), "fp32", torch.get_num_threads())
+    runtime = Runtime(torch.device("cpu"), "fp32", torch.get_num_threads())
     with tempfile.TemporaryDirectory() as folder:
         unpack_for_torchvision(Path(folder), data_root)
         for notebook in NOTEBOOKS:
             sides = {
                 "notebook": notebook_loop(notebook, Path(folder)),
                 "tensor": tensor_loop(notebook, pixels, labels),
-                "dlnotes": dlnotes_loop(notebook, dataset, machine),
+                "dlnotes": dlnotes_loop(notebook, dataset, runtime),
             }
             alternating({name: side for name, side in sides.items() if name != "notebook"}, 1)  # warm up
             seconds = alternating(sides, repeats)

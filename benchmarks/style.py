@@ -1,8 +1,8 @@
-"""`style-transfer`: the notebook's recipe against L-BFGS from coarse to fine, the time of a picture, bf16, memory.
+"""`style-transfer`: the notebook's recipe against L-BFGS from coarse to fine, the time of an image, bf16, memory.
 
     python benchmarks/style.py --images FOLDER --weights squeezenet1_0.pth [--steps 2000] [--json FILE]
 
-FOLDER has octopus.jpg, space_needle.jpg and delaunay.jpg, the pictures of the course's notebook. The weights are
+FOLDER has octopus.jpg, space_needle.jpg and delaunay.jpg, the images of the course's notebook. The weights are
 torchvision's for squeezenet1_0, or a state dict of the same form; vgg19 is random, for its speed alone.
 """
 
@@ -30,18 +30,18 @@ STEPS = 15  # of vgg19, that are timed
 
 
 def paint(*words: object) -> tuple[Ended, dict[str, Any], np.ndarray[Any, Any]]:
-    """A whole process of `style-transfer`: how it ended, its first result, and the picture in 0..1."""
+    """A whole process of `style-transfer`: how it ended, its first result, and the image in 0..1."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "painted.png"
         command = [*DLNOTES, "style-transfer", *map(str, words), "--out", str(out), "--json", "-q"]
         ended = whole_process(command)
-        with Image.open(out) as picture:
-            pixels = np.asarray(picture.convert("RGB"), np.float32) / 255
+        with Image.open(out) as image:
+            pixels = np.asarray(image.convert("RGB"), np.float32) / 255
     return ended, json.loads(ended.out)["results"][0], pixels
 
 
 class NotebookLoss:
-    """The notebook's own loss, written plainly in fp32, of a picture against a content and a style."""
+    """The notebook's own loss, written plainly in fp32, of an image against a content and a style."""
 
     def __init__(self, weights: Path, content: Path, style: Path, shape: tuple[int, ...]) -> None:
         network = models.squeezenet1_0()
@@ -51,7 +51,7 @@ class NotebookLoss:
         self._content, self._style = (self._features(self._read(path, shape)) for path in (content, style))
 
     def __call__(self, pixels: np.ndarray[Any, Any]) -> float:
-        """The loss of a picture (H, W, 3) in 0..1."""
+        """The loss of an image (H, W, 3) in 0..1."""
         found = self._features(torch.from_numpy(pixels).permute(2, 0, 1)[None])
         name = self._chosen.content
         loss = (found[name] - self._content[name]).square().mean()
@@ -71,8 +71,8 @@ class NotebookLoss:
         return {name: value.clone() for name, value in found.items()}
 
     def _read(self, path: Path, shape: tuple[int, ...]) -> torch.Tensor:
-        with Image.open(path) as picture:
-            sized = picture.convert("RGB").resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
+        with Image.open(path) as image:
+            sized = image.convert("RGB").resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.asarray(sized, np.float32) / 255).permute(2, 0, 1)[None]
 
     def _gram(self, features: torch.Tensor) -> torch.Tensor:
@@ -84,11 +84,11 @@ def plain_step(size: list[int]) -> float:
     """Seconds of one Adam step of the notebook's loop, written plainly in fp32."""
     features = models.vgg19().features[:29].eval().requires_grad_(False)
     names = {0: 1.0, 5: 0.75, 10: 0.2, 19: 0.2, 28: 0.2}
-    picture = torch.rand(1, 3, *size, requires_grad=True)
-    optimizer = torch.optim.Adam([picture], lr=0.003)
+    image = torch.rand(1, 3, *size, requires_grad=True)
+    optimizer = torch.optim.Adam([image], lr=0.003)
     started = time.perf_counter()
     for _ in range(STEPS):
-        x, found = picture, {}
+        x, found = image, {}
         for i, layer in enumerate(features):
             x = found[i] = layer(x)
         loss = found[21].square().mean()  # conv4_2
@@ -120,7 +120,7 @@ def measure_against_notebook(report: Report, images: Path, weights: Path, steps:
 
 
 def measure_speed(report: Report, images: Path, weights: Path) -> None:
-    """Whole processes of a picture at 384 pixels, a step of vgg19, and its memory."""
+    """Whole processes of an image at 384 pixels, a step of vgg19, and its memory."""
     pair = ["--content", images / "octopus.jpg", "--style", images / "delaunay.jpg"]
     for name, words in (("small", []), ("squeezenet1_0", ["--backbone", "squeezenet1_0", "--weights", weights])):
         taken = statistics.median(paint(*pair, *words)[0].seconds for _ in range(3))

@@ -2,7 +2,7 @@
 
     python benchmarks/transfer.py --data FOLDER --weights squeezenet1_0.pth [--epochs 10] [--repeats 3] [--json FILE]
 
-FOLDER has train and val parts of class folders; 125 and 75 pictures each of CIFAR-10's cats and dogs gave the figures
+FOLDER has train and val splits of class folders; 125 and 75 images each of CIFAR-10's cats and dogs gave the figures
 of the README. The weights are torchvision's for squeezenet1_0 (https://download.pytorch.org/models), or a state dict
 of the same form. Everything is timed as a whole process.
 """

@@ -24,7 +24,7 @@ from dlnotes_cli.classify.options_predict import PredictConfig
 from dlnotes_cli.classify.predict import Prediction, Predictor
 from dlnotes_cli.classify.train_cnn import train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp
-from dlnotes_cli.filter.filter import FilterResult, filter_pictures
+from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchAnswer, filter_patch
 from dlnotes_cli.manage.data import DataInfo, describe_data, list_sets
@@ -34,7 +34,7 @@ from dlnotes_cli.manage.options_cache import CacheClearConfig
 from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig, DataPreviewConfig
 from dlnotes_cli.manage.options_doctor import DoctorConfig
 from dlnotes_cli.manage.preview import draw_preview
-from dlnotes_cli.shapes import Setting, analyse, solve
+from dlnotes_cli.shapes import Setting, analyze, solve
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.style.options import StyleTransferConfig
@@ -83,15 +83,15 @@ __all__ = [
     "TrainingResult",
     "TransferConfig",
     "UnfinishedError",
-    "analyse",
+    "analyze",
     "clear_cache",
     "conv_shape",
     "describe_data",
     "draw_preview",
     "evaluate_model",
     "examine",
+    "filter_images",
     "filter_patch",
-    "filter_pictures",
     "list_backbones",
     "list_cache",
     "list_sets",

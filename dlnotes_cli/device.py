@@ -18,7 +18,7 @@ _CUDA_BF16 = 8  # compute capability from which CUDA cards have bf16 arithmetic
 
 
 @dataclass(frozen=True)
-class Machine:
+class Runtime:
     """Where a task runs and in which precision."""
 
     device: "torch.device"
@@ -38,7 +38,7 @@ class Machine:
         return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
 
 
-def choose_machine(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Machine:
+def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Runtime:
     """Settle device, precision and threads, and set the process's thread count.
 
     `bf16_pays` is the model's own fixed rule. Raises InputError for a device or precision that is not there.
@@ -51,7 +51,7 @@ def choose_machine(device: str, precision: str, threads: int | None, *, bf16_pay
         raise InputError("--precision", "bf16 is not available on mps", "use fp32")
     if precision == "auto":
         precision = "bf16" if bf16_pays and has_bf16(chosen) else "fp32"
-    return Machine(chosen, precision, torch.get_num_threads())
+    return Runtime(chosen, precision, torch.get_num_threads())
 
 
 def choose_device(name: str) -> "torch.device":

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's blue and orange, told apart with any colour vision; red never stands without bold type or a star.
+# Okabe and Ito's blue and orange, told apart with any color vision; red never stands without bold type or a star.
 _BLUE, _ORANGE, _RED, _GREY = "#0072B2", "#E69F00", "#CC0000", "#666666"
 _OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _HEAT_COLUMNS, _HEAT_LINES = 80, 200
-_HEAT_TOP, _HEAT_DARK = 8.0, 4.0  # bits at which the colours end; and turn
+_HEAT_TOP, _HEAT_DARK = 8.0, 4.0  # bits at which the colors end; and turn
 _MARKS = "o^sv"
 _MOST_IN_LEGEND = 30
 _DPI = 120
-SHOWN = 24  # pictures on the sheet of predictions
+SHOWN = 24  # images on the sheet of predictions
 _COLUMNS = 6
 _MOST_NUMBERED_CLASSES = 12  # classes up to which a confusion matrix has room for its counts
 _LONGEST_NAME = 14
@@ -32,7 +32,7 @@ _MOST_LEVEL_NAMES = 4  # class names that stand side by side below a confusion m
 _SMALLEST_FONT = 4.5  # points that can still be read at our resolution
 _SHEET_CELL = 145  # points on a side that a kernel has at least on a sheet of filters
 _MOST_NUMBERED_WEIGHTS = 9  # rows and columns up to which a kernel has room for its numbers
-_DECIBELS = 100  # range of a spectrum's colours
+_DECIBELS = 100  # range of a spectrum's colors
 _FURTHER_FONTS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "IPAGothic",
     "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Arial Unicode MS", "Noto Sans Arabic", "Noto Sans Hebrew",
@@ -111,14 +111,14 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
 
 
 def predictions(
-    pictures: NDArray[np.uint8], labels: Sequence[int], predicted: Sequence[int], classes: Sequence[str]
+    images: NDArray[np.uint8], labels: Sequence[int], predicted: Sequence[int], classes: Sequence[str]
 ) -> bytes:
-    """A sheet of pictures uint8 (N, C, H, W), each titled "predicted (true)"; wrong ones in red."""
-    rows = -(-len(pictures) // _COLUMNS)
+    """A sheet of images uint8 (N, C, H, W), each titled "predicted (true)"; wrong ones in red."""
+    rows = -(-len(images) // _COLUMNS)
     figure = _figure(9.6, 1.85 * rows)
-    for i, picture in enumerate(pictures):
+    for i, image in enumerate(images):
         axes = figure.add_subplot(rows, _COLUMNS, i + 1)
-        _show(axes, picture)
+        _show(axes, image)
         right = labels[i] == predicted[i]
         title = f"{_short(classes[predicted[i]])}\n({_short(classes[labels[i]])})"
         axes.set_title(title, fontsize=9, color="black" if right else _RED, fontweight="normal" if right else "bold")
@@ -126,14 +126,14 @@ def predictions(
 
 
 def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes:
-    """A sheet of pictures uint8 (N, 1 + V, C, H, W): in each row an original, then its variants; `names` are (N,)."""
+    """A sheet of images uint8 (N, 1 + V, C, H, W): in each row an original, then its variants; `names` are (N,)."""
     count, width = rows.shape[:2]
     figure = _figure(1.2 * width + 1.2, 1.25 * count + 0.5)
     figure.suptitle(_plain(title), fontsize=11)
-    for i, pictures in enumerate(rows):
-        for j, picture in enumerate(pictures):
+    for i, images in enumerate(rows):
+        for j, image in enumerate(images):
             axes = figure.add_subplot(count, width, i * width + j + 1)
-            _show(axes, picture)
+            _show(axes, image)
             if i == 0:
                 axes.set_title("original" if j == 0 else f"variant {j}", fontsize=9)
             if j == 0:
@@ -144,26 +144,26 @@ def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes
 def feature_map(
     points: NDArray[np.floating[Any]], labels: NDArray[np.int64], classes: Sequence[str], axes_names: tuple[str, str]
 ) -> bytes:
-    """Points (N, 2) in the colours and marks of their classes."""
+    """Points (N, 2) in the colors and marks of their classes."""
     from matplotlib import colormaps
 
     figure = _figure(8.0, 6.4)
     axes = figure.add_subplot()
-    colors = [*_OKABE_ITO, *colormaps["tab20"].colors]  # type: ignore[attr-defined]  # a list of colours
+    colors = [*_OKABE_ITO, *colormaps["tab20"].colors]  # type: ignore[attr-defined]  # a list of colors
     for i, name in enumerate(classes):
         chosen = points[labels == i]
         color, mark = colors[i % len(colors)], _MARKS[i // len(colors) % len(_MARKS)]
         axes.scatter(chosen[:, 0], chosen[:, 1], s=18, alpha=0.75, color=color, marker=mark, label=_short(name))
     axes.set_xlabel(axes_names[0])
     axes.set_ylabel(axes_names[1])
-    axes.set_title(f"features of {len(points):,} pictures")
+    axes.set_title(f"features of {len(points):,} images")
     if len(classes) <= _MOST_IN_LEGEND:
         axes.legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
     return _png(figure)
 
 
 def heat(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
-    """The first lines of a text, each character on a ground coloured by its value (N,), in bits; nan has none."""
+    """The first lines of a text, each character on a ground colored by its value (N,), in bits; nan has none."""
     lines, line = [], []  # type: list[list[tuple[str, float]]], list[tuple[str, float]]
     for character, value in zip(text, values.tolist(), strict=True):
         line.append((character, value))
@@ -188,12 +188,12 @@ def heat(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
     return _png(figure)
 
 
-def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], columns: int | None = None) -> bytes:
-    """Named pictures uint8 (H, W, C) in rows of `columns`, or of as many as are well seen."""
-    columns = columns or min(len(pictures), _COLUMNS)
-    rows = -(-len(pictures) // columns)
+def side_by_side(images: Sequence[tuple[str, NDArray[np.uint8]]], columns: int | None = None) -> bytes:
+    """Named images uint8 (H, W, C) in rows of `columns`, or of as many as are well seen."""
+    columns = columns or min(len(images), _COLUMNS)
+    rows = -(-len(images) // columns)
     figure = _figure(3.2 * columns, 3.0 * rows)
-    for i, (name, values) in enumerate(pictures):
+    for i, (name, values) in enumerate(images):
         axes = figure.add_subplot(rows, columns, i + 1)
         _show(axes, values.transpose(2, 0, 1))
         axes.set_title(_plain(name), fontsize=10)
@@ -202,7 +202,7 @@ def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], columns: int
 
 @dataclass(frozen=True)
 class FilterRow:
-    """A picture, the kernels laid on it and the result; pictures are uint8 (C, H, W), spectra (h, w) in decibels."""
+    """An image, the kernels laid on it and the result; images are uint8 (C, H, W), spectra (h, w) in decibels."""
 
     original: NDArray[np.uint8]
     kernels: Sequence[tuple[str, NDArray[np.float64], float]]  # name, weights, sum
@@ -212,7 +212,7 @@ class FilterRow:
 
 
 def filters(rows: Sequence[FilterRow]) -> bytes:
-    """A sheet with a row for each result: picture, kernels with their numbers, result, frequencies before and after."""
+    """A sheet with a row for each result: image, kernels with their numbers, result, frequencies before and after."""
     most = max(len(row.kernels) for row in rows)
     columns = 2 + most + len(rows[0].spectra)
     figure = _figure(2.9 * columns, 2.7 * len(rows))
@@ -261,8 +261,8 @@ def _show_spectrum(axes: "Axes", spectrum: NDArray[np.floating[Any]], title: str
     axes.set_xlabel("cycles per pixel", fontsize=7)
 
 
-def _show(axes: "Axes", picture: NDArray[np.uint8]) -> None:
-    pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
+def _show(axes: "Axes", image: NDArray[np.uint8]) -> None:
+    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_axis_off()
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a stack of layers does to a picture, without building it: shapes, parameters, cost, memory, receptive field.
+# What a stack of layers does to an image, without building it: shapes, parameters, cost, memory, receptive field.
 # Look at: the notes, which correct the course's quiz; the formulas that --explain writes out; the last line.
 set -eu
 out=${1:-runs/example-conv-shape}

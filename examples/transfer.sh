@@ -1,6 +1,6 @@
 #!/bin/sh
 # Put a new head on a network of torchvision. Its weights are random here, so that the example runs offline.
-# Look at: the second run, which finds the features of all pictures and takes a moment; and the map of the features.
+# Look at: the second run, which finds the features of all images and takes a moment; and the map of the features.
 set -eu
 out=${1:-runs/example-transfer}
 mkdir -p "$out"
@@ -12,9 +12,9 @@ for name, draw in (("disc", ImageDraw.ImageDraw.ellipse), ("square", ImageDraw.I
     folder = pathlib.Path(sys.argv[1], name)
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(24):
-        picture = Image.new("RGB", (64, 64), (200 - 3 * i, 120, 60 + 5 * i))
-        draw(ImageDraw.Draw(picture), (8 + i % 5, 10 + i % 7, 40 + i % 9, 42 + i % 11), fill=(20, 5 * i, 90))
-        picture.save(folder / f"{i}.png")
+        image = Image.new("RGB", (64, 64), (200 - 3 * i, 120, 60 + 5 * i))
+        draw(ImageDraw.Draw(image), (8 + i % 5, 10 + i % 7, 40 + i % 9, 42 + i % 11), fill=(20, 5 * i, 90))
+        image.save(folder / f"{i}.png")
 END
 dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --out "$out/run" --overwrite
 dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --folds 4 \

@@ -37,8 +37,8 @@ def small_training(out: Path, *more: object) -> list[str]:
     return [str(word) for word in words]
 
 
-def make_pictures(root: Path, *, count: int = 12, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
-    """A folder of class folders, one for each colour, with noisy PNG files of that colour."""
+def make_images(root: Path, *, count: int = 12, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
+    """A folder of class folders, one for each color, with noisy PNG files of that color."""
     generator = np.random.default_rng(seed)
     for name, color in COLORS.items():
         (root / name).mkdir(parents=True)

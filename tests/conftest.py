@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders import Command, Outcome, make_pictures, make_table, small_training
+from builders import Command, Outcome, make_images, make_table, small_training
 from hypothesis import settings
 
 from dlnotes_cli.cli import main
@@ -54,11 +54,11 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictures_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run trained on `make_pictures`, beside its data in `pictures`; read it, do not write in it."""
+def images_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained on `make_images`, beside its data in `images`; read it, do not write in it."""
     home = tmp_path_factory.mktemp("colors")
-    make_pictures(home / "pictures", count=20)
-    words = ["train-mlp", "--data", home / "pictures", "--hidden", "16", "--epochs", "8", "--batch-size", "16", "-q"]
+    make_images(home / "images", count=20)
+    words = ["train-mlp", "--data", home / "images", "--hidden", "16", "--epochs", "8", "--batch-size", "16", "-q"]
     assert main([str(word) for word in (*words, "--out", home / "run")]) == 0
     return home / "run"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import Command, folder_digest, make_pictures, make_table, small_training
+from builders import Command, folder_digest, make_images, make_table, small_training
 from PIL import Image
 
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
@@ -30,15 +30,15 @@ class Fault:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, pictures_run: Path, table_run: Path) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, images_run: Path, table_run: Path) -> Path:
     """A folder with good and bad inputs; no fault may change anything in it."""
     home = tmp_path_factory.mktemp("faults")
-    for name, run in (("run", digits_run), ("colors", pictures_run), ("table", table_run)):
+    for name, run in (("run", digits_run), ("colors", images_run), ("table", table_run)):
         shutil.copytree(run, home / name)
-    make_pictures(home / "pictures", count=3)
+    make_images(home / "images", count=3)
     make_table(home / "rows.csv", rows=40)
     _make_bad_models(home)
-    _make_bad_pictures(home)
+    _make_bad_images(home)
     _make_bad_tables(home)
     (home / "file").write_text("a file")
     return home
@@ -56,31 +56,31 @@ def _make_bad_models(home: Path) -> None:
     (home / "flipped.safetensors").write_bytes(flipped)
     shutil.copytree(home / "run", home / "damaged")
     (home / "damaged" / "model.safetensors").write_bytes(flipped)
-    tensors, card = read_tensors(model)
-    write_tensors(home / "rnn.safetensors", tensors, card | {"model": "char_rnn"})
-    write_tensors(home / "newer.safetensors", tensors, card | {"format_version": 99})
+    tensors, metadata = read_tensors(model)
+    write_tensors(home / "rnn.safetensors", tensors, metadata | {"model": "char_rnn"})
+    write_tensors(home / "newer.safetensors", tensors, metadata | {"format_version": 99})
     some = {name: tensor for name, tensor in tensors.items() if name != "output.bias"}
-    write_tensors(home / "missing.safetensors", some, card)
-    write_tensors(home / "shape.safetensors", tensors | {"output.bias": torch.zeros(3)}, card)
-    write_tensors(home / "nan.safetensors", tensors | {"output.bias": torch.full((10,), torch.nan)}, card)
-    write_tensors(home / "vague.safetensors", tensors, {k: v for k, v in card.items() if k != "classes"})
+    write_tensors(home / "missing.safetensors", some, metadata)
+    write_tensors(home / "shape.safetensors", tensors | {"output.bias": torch.zeros(3)}, metadata)
+    write_tensors(home / "nan.safetensors", tensors | {"output.bias": torch.full((10,), torch.nan)}, metadata)
+    write_tensors(home / "vague.safetensors", tensors, {k: v for k, v in metadata.items() if k != "classes"})
 
 
-def _make_bad_pictures(home: Path) -> None:
+def _make_bad_images(home: Path) -> None:
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     photo.save(home / "good.jpg")
     content = (home / "good.jpg").read_bytes()
     for folder, name, data in (
         ("truncated", "cut.jpg", content[: len(content) // 2]),
-        ("text", "text.jpg", b"this is no picture"),
+        ("text", "text.jpg", b"this is no image"),
         ("zero", "zero.jpg", b""),
         ("html", "page.jpg", b"<!doctype html><html><body>404</body></html>"),
     ):
-        make_pictures(home / folder, count=3)
+        make_images(home / folder, count=3)
         (home / folder / "red" / name).write_bytes(data)
-    make_pictures(home / "bomb", count=3)
+    make_images(home / "bomb", count=3)
     Image.new("1", (30_000, 30_000)).save(home / "bomb" / "red" / "bomb.png")
-    make_pictures(home / "hollow", count=3)
+    make_images(home / "hollow", count=3)
     (home / "hollow" / "violet").mkdir()
     (home / "nothing").mkdir()
     (home / "flat").mkdir()
@@ -88,10 +88,10 @@ def _make_bad_pictures(home: Path) -> None:
     (home / "lonely" / "red").mkdir(parents=True)
     photo.save(home / "lonely" / "red" / "a.png")
     photo.save(home / "lonely" / "red" / "b.png")
-    make_pictures(home / "other", count=3)
+    make_images(home / "other", count=3)
     (home / "other" / "red").rename(home / "other" / "crimson")
-    make_pictures(home / "parts" / "train", count=6)
-    make_pictures(home / "parts" / "val", count=3)
+    make_images(home / "parts" / "train", count=6)
+    make_images(home / "parts" / "val", count=3)
 
 
 def _make_bad_tables(home: Path) -> None:
@@ -168,9 +168,9 @@ FAULTS = [
     Fault("color beyond one", _train("--augment", "flip,color:2"), r"--augment: 'color:2' needs a number from 0 to 1; write color:0\.2"),
     Fault("mixup of nothing", _train("--augment", "mixup:0"), r"--augment: 'mixup:0' needs a number from 0\.01 to 100; write mixup:0\.2"),
     Fault("two mixings", _train("--augment", "mixup:1,cutmix:1"), r"--augment: 'mixup' and 'cutmix' both mix the batch; keep one"),
-    Fault("augmented rows", _train("--data", "@rows.csv", "--target", "label", "--augment", "crop:2"), r"--augment: 'crop:2' is for pictures; use none"),
+    Fault("augmented rows", _train("--data", "@rows.csv", "--target", "label", "--augment", "crop:2"), r"--augment: 'crop:2' is for images; use none"),
     Fault("views of rows", _do("evaluate", "@table", "--tta"), r"--tta: the model reads tables, .*; drop --tta"),
-    Fault("preview of rows", _do("data", "preview", "@rows.csv"), r"DATA: .*rows\.csv is a table, .*; give pictures"),
+    Fault("preview of rows", _do("data", "preview", "@rows.csv"), r"DATA: .*rows\.csv is a table, .*; give images"),
     # devices
     Fault("no cuda", _train("--device", "cuda:77"), r"--device: cuda:77 is not on this machine \(present: cpu.*\); use"),
     Fault("unknown device", _train("--device", "gpu"), r"--device: unknown device 'gpu'; use auto"),
@@ -180,15 +180,15 @@ FAULTS = [
     Fault("data of another kind", _train("--data", "@file"), r"--data: .*file is neither a folder nor a CSV file; give"),
     Fault("empty folder", _train("--data", "@nothing"), r"--data: .*nothing has no class folders; expected"),
     Fault("no class folders", _train("--data", "@flat"), r"--data: .*flat has no class folders; expected FOLDER/<class>"),
-    Fault("empty class", _train("--data", "@hollow"), r"--data: class folder .*violet has no pictures; add"),
+    Fault("empty class", _train("--data", "@hollow"), r"--data: class folder .*violet has no images; add"),
     Fault("one class", _train("--data", "@lonely"), r"--data: .*lonely has only one class, 'red'; give"),
-    Fault("nothing to validate", _train("--data", "@pictures", "--val-split", "0.01"), r"--val-split: leaves 0 of 9 samples for val; give"),
-    Fault("truncated picture", _train("--data", "@truncated"), r"cut\.jpg: image is truncated; remove it or pass --skip-bad"),
-    Fault("text as picture", _train("--data", "@text"), r"text\.jpg: not an image; remove it or pass --skip-bad"),
-    Fault("empty picture", _train("--data", "@zero"), r"zero\.jpg: not an image; remove it or pass --skip-bad"),
-    Fault("html as picture", _train("--data", "@html"), r"page\.jpg: not an image; remove it or pass --skip-bad"),
+    Fault("nothing to validate", _train("--data", "@images", "--val-split", "0.01"), r"--val-split: leaves 0 of 9 samples for val; give"),
+    Fault("truncated image", _train("--data", "@truncated"), r"cut\.jpg: image is truncated; remove it or pass --skip-bad"),
+    Fault("text as image", _train("--data", "@text"), r"text\.jpg: not an image; remove it or pass --skip-bad"),
+    Fault("empty image", _train("--data", "@zero"), r"zero\.jpg: not an image; remove it or pass --skip-bad"),
+    Fault("html as image", _train("--data", "@html"), r"page\.jpg: not an image; remove it or pass --skip-bad"),
     Fault("bomb", _train("--data", "@bomb"), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
-    Fault("gate without test", _train("--data", "@parts", "--min-accuracy", "0.5"), r"--min-accuracy: .* has no test part; add"),
+    Fault("gate without test", _train("--data", "@parts", "--min-accuracy", "0.5"), r"--min-accuracy: .* has no test split; add"),
     # tables
     Fault("no target", _train("--data", "@rows.csv"), r"--target: which column of .*; choose from length, width, kind, label"),
     Fault("numbers as target", _train("--data", "@rows.csv", "--target", "length"), r"--target: 'length' has \d+ different values in 40 rows; choose a column of classes"),
@@ -201,26 +201,26 @@ FAULTS = [
     Fault("no header", _train("--data", "@numbers.csv", "--target", "label"), r"numbers\.csv: the first line holds numbers.*; put"),
     # evaluate and predict
     Fault("unknown class", _do("evaluate", "@colors", "--data", "@other"), r"--data: class 'crimson' is not known .*; known are blue, green, red"),
-    Fault("table to a picture model", _do("evaluate", "@colors", "--data", "@rows.csv"), r"--data: .* holds a CSV table, the model was trained on pictures"),
-    Fault("pictures to a table model", _do("evaluate", "@table", "--data", "@pictures"), r"--data: .* holds pictures, the model was trained on a CSV table"),
-    Fault("other size", _do("evaluate", "@colors", "--data", "digits"), r"--data: digits has pictures of 1x8x8, the model needs 3x12x10; give"),
+    Fault("table to an image model", _do("evaluate", "@colors", "--data", "@rows.csv"), r"--data: .* holds a CSV table, the model was trained on images"),
+    Fault("images to a table model", _do("evaluate", "@table", "--data", "@images"), r"--data: .* holds images, the model was trained on a CSV table"),
+    Fault("other size", _do("evaluate", "@colors", "--data", "digits"), r"--data: digits has images of 1x8x8, the model needs 3x12x10; give"),
     Fault("unknown part", _do("evaluate", "@run", "--split", "tset"), r"--split: unknown value 'tset'; did you mean 'test'\?"),
-    Fault("absent part", _do("evaluate", "@colors", "--data", "@pictures", "--split", "val"), r"--split: .* has no part 'val'; choose from all"),
+    Fault("absent part", _do("evaluate", "@colors", "--data", "@images", "--split", "val"), r"--split: .* has no part 'val'; choose from all"),
     Fault("csv and json", _do("evaluate", "@run", "--csv", "-", "--json"), r"--csv: - and --json both print to stdout; give"),
     Fault("evaluate out exists", _do("evaluate", "@run", "--out", "@run"), r"--out: .*run is not empty; pass --overwrite"),
     Fault("nothing to predict", _do("predict", "@run"), r"PATH: no input given; name files"),
-    Fault("no such picture", _do("predict", "@run", "@gone.png"), r"gone\.png: no such file; check"),
+    Fault("no such image", _do("predict", "@run", "@gone.png"), r"gone\.png: no such file; check"),
     Fault("pattern without match", _do("predict", "@run", "@*.xyz"), r"\*\.xyz: the pattern matches nothing; check"),
     Fault("truncated input", _do("predict", "@run", PICTURE, "@truncated/red/cut.jpg"), r"cut\.jpg: image is truncated; remove it"),
-    Fault("csv to a picture model", _do("predict", "@run", "@rows.csv"), r"rows\.csv: is a CSV table; the model was trained on pictures"),
-    Fault("picture to a table model", _do("predict", "@table", PICTURE), r"good\.jpg: is not a CSV table; the model"),
+    Fault("csv to an image model", _do("predict", "@run", "@rows.csv"), r"rows\.csv: is a CSV table; the model was trained on images"),
+    Fault("image to a table model", _do("predict", "@table", PICTURE), r"good\.jpg: is not a CSV table; the model"),
     Fault("unseen category", _do("predict", "@table", "@unseen.csv"), r"unseen\.csv: line 42: column 'kind': 'c' was not seen in training"),
     Fault("json and jsonl", _do("predict", "@run", PICTURE, "--json", "--jsonl"), r"--json: and --jsonl both print to stdout; choose"),
     Fault("csv exists", _do("predict", "@run", PICTURE, "--csv", "@file"), r"--csv: .*file exists; pass --overwrite"),
     Fault("no list", _do("predict", "@run", "--files-from", "@gone.txt"), r"--files-from: .*gone\.txt cannot be read"),
     Fault("no model given", _do("evaluate"), r"missing argument 'MODEL'; see dlnotes evaluate --help"),
     # data
-    Fault("unreadable pictures", _do("data", "info", "@truncated"), r"cut\.jpg: image is truncated; remove"),
+    Fault("unreadable images", _do("data", "info", "@truncated"), r"cut\.jpg: image is truncated; remove"),
     Fault("no data root", _do("data", "list", "--data-root", "@gone"), r"--data-root: .*gone"),
     # divergence
     Fault("divergence", lambda home: small_training(home / "new", "--lr", "1e12", "--schedule", "constant", "--optimizer", "sgd", "--no-batch-norm", "-q"),
@@ -275,26 +275,26 @@ def test_divergence_keeps_the_best_finite_model(
     monkeypatch.setattr(Schedule, "factor", lambda _self, step, _total: 1.0 if step < 8 else 1e30)
     outcome = dlnotes(*small_training(tmp_path / "run", "--epochs", "6", "-q"))
     assert outcome.code == 3
-    tensors, card = read_tensors(tmp_path / "run" / "model.safetensors")
-    assert card["epoch"] in {1, 2}
+    tensors, metadata = read_tensors(tmp_path / "run" / "model.safetensors")
+    assert metadata["epoch"] in {1, 2}
     assert all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point())
     read_tensors(tmp_path / "run" / "last.safetensors")
 
 
-def test_skipped_pictures_are_named_and_counted(tmp_path: Path, dlnotes: Command) -> None:
-    make_pictures(tmp_path / "pictures", count=12)
-    (tmp_path / "pictures" / "red" / "bad.png").write_bytes(b"no picture")
-    outcome = dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "pictures", "--skip-bad", "--json"))
+def test_skipped_images_are_named_and_counted(tmp_path: Path, dlnotes: Command) -> None:
+    make_images(tmp_path / "images", count=12)
+    (tmp_path / "images" / "red" / "bad.png").write_bytes(b"no image")
+    outcome = dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "images", "--skip-bad", "--json"))
     assert outcome.code == 0
     assert "bad.png" in outcome.err
     assert json.loads(outcome.out)["data"]["skipped"] == 1
 
 
 def test_hidden_entries_are_never_a_class(tmp_path: Path, dlnotes: Command) -> None:
-    make_pictures(tmp_path / "pictures", count=12)
-    (tmp_path / "pictures" / ".ipynb_checkpoints").mkdir()
-    (tmp_path / "pictures" / ".DS_Store").write_bytes(b"\0")
-    outcome = dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "pictures", "--json"))
+    make_images(tmp_path / "images", count=12)
+    (tmp_path / "images" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "images" / ".DS_Store").write_bytes(b"\0")
+    outcome = dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "images", "--json"))
     assert json.loads(outcome.out)["data"]["classes"] == ["blue", "green", "red"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import Command, make_pictures, small_training
+from builders import Command, make_images, small_training
 
 from dlnotes_cli import plots
 from dlnotes_cli.training.checkpoint import load_classifier
@@ -28,14 +28,14 @@ def _can_hold_bytes(folder: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run trained on classes of which one is not UTF-8, beside its pictures."""
+    """A run trained on classes of which one is not UTF-8, beside its images."""
     home = tmp_path_factory.mktemp("names")
     if not _can_hold_bytes(home):
         pytest.skip("names are UTF-8 here")
-    (make_pictures(home / "pictures") / "red").rename(home / "pictures" / CAFE)
+    (make_images(home / "images") / "red").rename(home / "images" / CAFE)
     from dlnotes_cli.cli import main
 
-    assert main(small_training(home / "run", "--data", home / "pictures", "-q")) == 0
+    assert main(small_training(home / "run", "--data", home / "images", "-q")) == 0
     return home
 
 
@@ -47,7 +47,7 @@ def test_a_class_that_is_not_utf_8_keeps_its_name(home: Path) -> None:
 
 def test_evaluate_writes_it_as_it_is(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     path = tmp_path / "scores.csv"
-    outcome = dlnotes("evaluate", home / "run", "--csv", path, "--out", tmp_path / "pictures")
+    outcome = dlnotes("evaluate", home / "run", "--csv", path, "--out", tmp_path / "images")
     assert outcome.code == 0, outcome.err
     assert r"caf\xe9" in outcome.out
     assert path.read_bytes().splitlines()[2].startswith(b"caf\xe9,")
@@ -57,12 +57,12 @@ def test_predict_writes_it_as_it_is(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "answers.csv"
-    assert dlnotes("predict", home / "run", home / "pictures", "--csv", path).code == 0
+    assert dlnotes("predict", home / "run", home / "images", "--csv", path).code == 0
     text = path.read_text(errors="surrogateescape")
     assert sum(CAFE in row["item"] for row in csv.DictReader(io.StringIO(text))) == 12
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
     monkeypatch.setattr(sys, "stdout", stdout)
-    assert dlnotes("predict", home / "run", home / "pictures", "--csv", "-").code == 0
+    assert dlnotes("predict", home / "run", home / "images", "--csv", "-").code == 0
     assert stdout.buffer.getvalue() == path.read_bytes()
 
 
@@ -70,13 +70,13 @@ def test_predict_writes_it_as_it_is(
 def test_a_list_may_name_it(
     source: str, home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = home / "pictures" / CAFE / "0.png"
-    content = b"\xef\xbb\xbf" + os.fsencode(picture) + b"\r\n\n"
+    image = home / "images" / CAFE / "0.png"
+    content = b"\xef\xbb\xbf" + os.fsencode(image) + b"\r\n\n"
     (tmp_path / "list").write_bytes(content)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
     outcome = dlnotes("predict", home / "run", "--files-from", source if source == "-" else tmp_path / source, "--json")
     assert outcome.code == 0, outcome.err
-    assert json.loads(outcome.out)["predictions"][0]["item"] == str(picture)
+    assert json.loads(outcome.out)["predictions"][0]["item"] == str(image)
 
 
 def test_a_line_end_in_a_name_is_drawn_as_it_is_printed() -> None:

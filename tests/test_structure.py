@@ -135,7 +135,7 @@ def test_package_files_import_nothing_of_weight() -> None:
         ),
         (r"torch\.save|safetensors\.torch", {"training/checkpoint.py", "training/foreign_weights.py"}),
     ],
-    ids=["printing", "opening pictures", "devices", "exit", "writing", "unsafe loading", "model files"],
+    ids=["printing", "opening images", "devices", "exit", "writing", "unsafe loading", "model files"],
 )
 def test_each_thing_has_one_owner(pattern: str, owners: set[str]) -> None:
     for path in modules():

@@ -1,4 +1,4 @@
-"""Draw docs/overview.png, the picture of the README: what some commands draw, each below the command.
+"""Draw docs/overview.png, the image of the README: what some commands draw, each below the command.
 
     python tools/draw_overview.py
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 TARGET = Path(__file__).parent.parent / "docs" / "overview.png"
 DLNOTES = [sys.executable, "-m", "dlnotes_cli"]
-PANELS = (  # commands as they are run and shown, and the picture that each wrote
+PANELS = (  # commands as they are run and shown, and the image that each wrote
     ("train-cnn --epochs 20 --out runs/digits", "runs/digits/curves.png"),
     ("style-transfer --content coast.png --size 360 --sheet both.png", "both.png"),
     ("filter coast.png --kernel gradient --sheet edges.png", "edges.png"),
@@ -37,8 +37,8 @@ WIDTH, HEIGHT, SCALE = 360, 240, 3
 
 def coast() -> Image.Image:
     """A lighthouse by the sea, drawn larger and shrunk, so that its edges are soft."""
-    picture = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE))
+    draw = ImageDraw.Draw(image)
 
     def at(*points: float) -> list[float]:
         return [SCALE * value for value in points]
@@ -58,7 +58,7 @@ def coast() -> Image.Image:
     draw.rectangle(at(248, 58, 284, 70), fill=(58, 58, 66))
     draw.rectangle(at(256, 40, 276, 58), fill=(255, 240, 150))
     draw.polygon(at(252, 40, 266, 24, 280, 40), fill=(58, 58, 66))
-    return picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 
 
 def main() -> None:

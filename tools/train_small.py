@@ -26,15 +26,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         result = train_cnn(TrainCnnConfig(data=options.data, layers=LAYERS, max_steps=options.steps, out=run)).fields
-        tensors, card = read_tensors(run / "model.safetensors")
+        tensors, metadata = read_tensors(run / "model.safetensors")
     test = result["test"]
+    seed = metadata["seed"]
     provenance = {
-        "command": f"dlnotes train-cnn --data CIFAR10 --layers SMALL --max-steps {options.steps} --seed {card['seed']}",
-        "data": "CIFAR-10 (A. Krizhevsky 2009), 50,000 pictures",
-        "data_fingerprint": card["data"]["fingerprint"],
+        "command": f"dlnotes train-cnn --data CIFAR10 --layers SMALL --max-steps {options.steps} --seed {seed}",
+        "data": "CIFAR-10 (A. Krizhevsky 2009), 50,000 images",
+        "data_fingerprint": metadata["data"]["fingerprint"],
         "test_accuracy": test["accuracy"],
     }
-    kept = {name: value for name, value in card.items() if name not in {"sha256", "format_version", "data"}}
+    kept = {name: value for name, value in metadata.items() if name not in {"sha256", "format_version", "data"}}
     write_tensors(SMALL_FILE, tensors, kept | {"provenance": provenance})
     print(f"{SMALL_FILE}: {SMALL_FILE.stat().st_size:,} bytes, test accuracy {test['accuracy']:.4f}")
 

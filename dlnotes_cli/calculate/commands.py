@@ -21,16 +21,16 @@ def conv_shape(config: ConvShapeConfig) -> None:
     """Shapes, parameters, cost, memory and receptive field of a stack of layers, without loading torch.
 
     Layers: as in PyTorch, separated by ; or new lines; nn.Sequential too.
-    Known: Conv, ConvTranspose, pooling, padding, normalisation, activations,
+    Known: Conv, ConvTranspose, pooling, padding, normalization, activations,
     Linear, Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold,
     Embedding, RNN, LSTM, GRU, Identity; the Lazy ones too.
     Parameters: what training changes; buffers, such as running means, apart.
     MACs: multiply-adds of convolutions, linear and recurrent layers.
     FLOPs: 2 x MACs. Bias additions are counted apart, everything else as 0.
     Field: input positions that one output sees, along each axis.
-    Jump: their distance from output to output. Start: the first one's centre.
+    Jump: their distance from output to output. Start: the first one's center.
     Inference memory: weights and the largest input and output of one layer.
-    Training memory: weights, gradients, optimiser state and all activations.
+    Training memory: weights, gradients, optimizer state and all activations.
     """
     from dlnotes_cli.calculate.conv_shape import conv_shape as task
 

@@ -8,7 +8,7 @@ from dlnotes_cli.shapes.course_remarks import gram_sizes, remarks, rounding_rema
 from dlnotes_cli.shapes.layer import Layer, Shape, dims
 from dlnotes_cli.shapes.parsing.parser import parse_layers
 from dlnotes_cli.shapes.parsing.source import read_layers
-from dlnotes_cli.shapes.report import analyse
+from dlnotes_cli.shapes.report import analyze
 from dlnotes_cli.shapes.rules.windows import Slide
 from dlnotes_cli.shell.errors import InputError
 
@@ -40,7 +40,7 @@ def conv_shape(config: ConvShapeConfig) -> ShapeAnswer:
 
 def _stack(config: ConvShapeConfig) -> ShapeAnswer:
     layers, size = _layers(config)
-    report = analyse(layers, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
+    report = analyze(layers, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
     answer = ShapeAnswer(report.fields(explained=config.explain))
     if config.gram:
         answer = _gram(report.output, answer.fields, explained=config.explain)
@@ -49,10 +49,10 @@ def _stack(config: ConvShapeConfig) -> ShapeAnswer:
 
 def _gram(size: Shape, fields: dict[str, Any], *, explained: bool) -> ShapeAnswer:
     """Lesson 6: a feature map as a matrix of channels and positions, and the Gram matrix of its channels."""
-    vectorised, gram = gram_sizes(size)
-    how = f": {'*'.join(map(str, size[1:]))} = {vectorised[1]}" if explained else ""
-    fields = fields | {"vectorised": list(vectorised), "gram": list(gram)}
-    return ShapeAnswer(fields, (f"vectorised  {dims(vectorised)}{how}", f"gram        {dims(gram)}"))
+    vectorized, gram = gram_sizes(size)
+    how = f": {'*'.join(map(str, size[1:]))} = {vectorized[1]}" if explained else ""
+    fields = fields | {"vectorized": list(vectorized), "gram": list(gram)}
+    return ShapeAnswer(fields, (f"vectorized  {dims(vectorized)}{how}", f"gram        {dims(gram)}"))
 
 
 def _letters(config: ConvShapeConfig) -> ShapeAnswer:

@@ -7,14 +7,14 @@ from typing import ClassVar, Literal
 from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName, Unknown
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import VoiceOptions
+from dlnotes_cli.shell.option_groups import OutputOptions
 
 _SIZE = "[1, 9.2e18]"
 _LETTERS = {"width": "-W", "kernel": "-F", "stride": "-S", "padding": "-P", "filters": "-K", "depth": "-D"}
 
 FieldName = Literal[
     "output", "values", "parameters", "buffers", "macs", "flops", "bias_adds", "activation_bytes", "inference_bytes",
-    "training_bytes", "receptive_field", "jump", "start", "vectorised", "gram",
+    "training_bytes", "receptive_field", "jump", "start", "vectorized", "gram",
 ]  # fmt: skip
 
 
@@ -73,7 +73,7 @@ class LetterOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvShapeConfig(VoiceOptions, LetterOptions, StackOptions):
+class ConvShapeConfig(OutputOptions, LetterOptions, StackOptions):
     """Every option of `conv-shape`."""
 
     command: ClassVar[str] = "conv-shape"
@@ -82,7 +82,7 @@ class ConvShapeConfig(VoiceOptions, LetterOptions, StackOptions):
     optimizer: OptimizerName = option("adam", "Whose state training keeps", group=TRAINING)
     explain: bool = option(False, "Show each formula with the numbers put in.", group=OUTPUT, names=("--explain",))
     gram: bool = option(
-        False, "Sizes of the vectorised output and of its Gram matrix.", group=OUTPUT, names=("--gram",)
+        False, "Sizes of the vectorized output and of its Gram matrix.", group=OUTPUT, names=("--gram",)
     )
     csv: bool = option(False, "Print a row for each layer as CSV.", group=OUTPUT, names=("--csv",))
     field: FieldName | None = option(None, "Print this one number or shape, bare", group=OUTPUT)

@@ -49,7 +49,7 @@ def train(config: CharRnnTrainConfig) -> None:
         f"step {fields['best_step']:,} of {fields['steps']:,}; "
         f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} {fields['data']['unit']}/s"
     )
-    for path in (fields["model_file"], *fields["pictures"]):
+    for path in (fields["model_file"], *fields["plots"]):
         output.line(path)
 
 
@@ -66,7 +66,7 @@ def sample(config: CharRnnSampleConfig) -> None:
         samples = [found.as_json() for found in sampler.samples()]
         fields = {
             "model_file": str(sampler.path), "prime": readable(sampler.prime), "seed": config.seed,
-            **sampler.machine.as_json(), "samples": samples,
+            **sampler.runtime.as_json(), "samples": samples,
         }  # fmt: skip
         output.document(config.command, fields)
     elif config.count == 1:

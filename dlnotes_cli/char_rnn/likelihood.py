@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.char_rnn.streams import IGNORED, Streams, Window
 from dlnotes_cli.data.text import Text
-from dlnotes_cli.device import Machine
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.char_rnn import State
 
 _STREAMS, _WINDOW = 64, 128
@@ -37,7 +37,7 @@ class Surprise:
 
 
 def surprise(
-    network: nn.Module, text: Text, machine: Machine, poll: Callable[[], None] = lambda: None, *, first: int = 0
+    network: nn.Module, text: Text, runtime: Runtime, poll: Callable[[], None] = lambda: None, *, first: int = 0
 ) -> Surprise:
     """Read whole texts with carried state, from zeros at the beginning of each.
 
@@ -54,7 +54,7 @@ def surprise(
     with torch.inference_mode():
         for step in range(-_WARM_UP if streams.rows > 1 else 0, streams.steps):
             window = streams.window(step)
-            logits, state = read_window(network, window, state, machine)
+            logits, state = read_window(network, window, state, runtime)
             if step >= 0:
                 targets = window.targets.to(logits.device)
                 losses = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="none")
@@ -69,13 +69,13 @@ def surprise(
     return Surprise(sums, predicted, correct, nats)
 
 
-def read_window(network: nn.Module, window: Window, state: State, machine: Machine) -> tuple[Tensor, State]:
+def read_window(network: nn.Module, window: Window, state: State, runtime: Runtime) -> tuple[Tensor, State]:
     """Logits float32 (B * T, vocabulary) of a window, and the state behind it; fresh rows begin with zeros."""
     if bool(window.fresh.any()):
-        kept = (~window.fresh).to(machine.device)[None, :, None]
+        kept = (~window.fresh).to(runtime.device)[None, :, None]
         state = tuple(part * kept for part in state)
-    with machine.autocast():
-        logits, state = network(window.inputs.to(machine.device), state)
+    with runtime.autocast():
+        logits, state = network(window.inputs.to(runtime.device), state)
     return logits.flatten(0, 1).float(), state
 
 

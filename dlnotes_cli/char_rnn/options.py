@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.models.choices import Cell
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import DeviceOptions, VoiceOptions
+from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions
 from dlnotes_cli.training.options import LearningOptions, ModelArgument, TrainingRunOptions
 
 _BY_RECIPE = "by recipe"
@@ -100,13 +100,13 @@ class SequenceOptions(LearningOptions):
         None, "Largest norm of the gradient; 0: any.", group=TRAINING, within="[0, inf)", shown_default=_BY_RECIPE
     )
     optimizer: Literal["adamw", "adam", "rmsprop"] | None = option(
-        None, "Optimiser.", group=TRAINING, shown_default=_BY_RECIPE
+        None, "Optimizer.", group=TRAINING, shown_default=_BY_RECIPE
     )
     sample: int = option(200, "Characters sampled after each validation; 0: none.", group=OUTPUT, within="[0, 1e6]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnTrainConfig(VoiceOptions, SequenceOptions, TrainingRunOptions, DeviceOptions, RnnOptions, TextOptions):
+class CharRnnTrainConfig(OutputOptions, SequenceOptions, TrainingRunOptions, DeviceOptions, RnnOptions, TextOptions):
     """Every option of `char-rnn train`."""
 
     command: ClassVar[str] = "char-rnn train"
@@ -147,7 +147,7 @@ class SampleOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnSampleConfig(VoiceOptions, DeviceOptions, SampleOptions, ModelArgument):
+class CharRnnSampleConfig(OutputOptions, DeviceOptions, SampleOptions, ModelArgument):
     """Every option of `char-rnn sample`."""
 
     command: ClassVar[str] = "char-rnn sample"
@@ -167,7 +167,7 @@ class ScoreOptions(Config):
     )
     heat: Path | None = option(
         None,
-        "Draw the start of the text with each character coloured by its surprise.",
+        "Draw the start of the text with each character colored by its surprise.",
         group=OUTPUT,
         metavar="FILE.png",
         shown_default="no",
@@ -176,7 +176,7 @@ class ScoreOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnScoreConfig(VoiceOptions, DeviceOptions, ScoreOptions, ModelArgument):
+class CharRnnScoreConfig(OutputOptions, DeviceOptions, ScoreOptions, ModelArgument):
     """Every option of `char-rnn score`."""
 
     command: ClassVar[str] = "char-rnn score"

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
 from dlnotes_cli.char_rnn.stepper import Stepper
-from dlnotes_cli.data.formats import TextFormat
+from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Encoder, decoded, readable
-from dlnotes_cli.device import Machine, choose_machine
+from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.checkpoint import load_language_model
@@ -50,12 +50,18 @@ class Sampler:
     """Continues texts, several side by side; all that is drawn is a function of the seed."""
 
     def __init__(
-        self, network: nn.Module, form: TextFormat, machine: Machine, *, seed: int = 0, choice: Choice | None = None
+        self,
+        network: nn.Module,
+        form: TextPreprocessing,
+        runtime: Runtime,
+        *,
+        seed: int = 0,
+        choice: Choice | None = None,
     ) -> None:
         if not isinstance(network, CharRnn):
             raise TypeError(type(network).__name__)
-        self._form, self._device = form, machine.device
-        self._step = Stepper(network, torch.bfloat16 if machine.precision == "bf16" else None)
+        self._form, self._device = form, runtime.device
+        self._step = Stepper(network, torch.bfloat16 if runtime.precision == "bf16" else None)
         self._choice = choice or Choice()
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -87,7 +93,7 @@ class Sampler:
         return readable(decoded(torch.cat(found).numpy(), self._form))
 
 
-def default_prime(form: TextFormat) -> str:
+def default_prime(form: TextPreprocessing) -> str:
     """What a sample goes on from where nothing is said: the end of a line, a space, or the first character there is."""
     if form.unit == "bytes" or "\n" in form.characters:
         return "\n"
@@ -115,9 +121,9 @@ class CharRnnSampler:
     def __init__(self, config: CharRnnSampleConfig) -> None:
         self._config = config
         model = load_language_model(config.model)
-        self.path, self.form = model.path, model.format
+        self.path, self.form = model.path, model.preprocessing
         pays = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
-        self.machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=pays)
+        self.runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=pays)
         prime = default_prime(self.form) if config.prime is None else config.prime
         encoder = Encoder(self.form)
         encoded = encoder.encode(prime, "--prime", config.on_unknown)
@@ -127,8 +133,8 @@ class CharRnnSampler:
         self._encoded = torch.from_numpy(encoded).long()
         self._stop = [] if config.stop is None else _stop_tokens(encoder, config.stop)
         choice = Choice(config.temperature, config.top_k, config.top_p)
-        network = model.network.to(self.machine.device)
-        self._sampler = Sampler(network, self.form, self.machine, seed=config.seed, choice=choice)
+        network = model.network.to(self.runtime.device)
+        self._sampler = Sampler(network, self.form, self.runtime, seed=config.seed, choice=choice)
 
     def stream(self) -> Iterator[str]:
         """One sample as it comes, held back where it may be the beginning of `--stop`."""

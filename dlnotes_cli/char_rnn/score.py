@@ -10,14 +10,14 @@ import numpy as np
 from dlnotes_cli import plots
 from dlnotes_cli.char_rnn.likelihood import Surprise, surprise
 from dlnotes_cli.char_rnn.options import CharRnnScoreConfig
-from dlnotes_cli.data.formats import TextFormat
 from dlnotes_cli.data.paths import is_same
+from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Text, decoded, encode_text, find_sources
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.checkpoint import load_language_model
-from dlnotes_cli.training.model_runtime import machine_for
+from dlnotes_cli.training.model_runtime import runtime_for_model
 
 _HEAT_CHARACTERS = 4000
 
@@ -41,24 +41,24 @@ def score_texts(config: CharRnnScoreConfig) -> Scores:
         files.check_png("--heat", config.heat)
         files.check_output_file("--heat", config.heat, overwrite=config.overwrite)
     model = load_language_model(config.model)
-    if model.format.unit == "bytes" and config.encoding:
+    if model.preprocessing.unit == "bytes" and config.encoding:
         raise InputError("--encoding", "is for characters, and the model reads bytes", "drop it")
-    machine = machine_for(model.card, config)
+    runtime = runtime_for_model(model.metadata, config)
     sources = find_sources(config.texts)
     read = [model.path, *(source.path for source in sources if source.path is not None)]
     if config.heat is not None and any(is_same(config.heat, path) for path in read):
         raise InputError("--heat", f"{config.heat} is what is read", "give another name")
-    text = encode_text(sources, model.format, config.encoding, on_unknown=config.on_unknown)
-    text = _by_lines(text, model.format) if config.lines else text
+    text = encode_text(sources, model.preprocessing, config.encoding, on_unknown=config.on_unknown)
+    text = _by_lines(text, model.preprocessing) if config.lines else text
     if not text.predicted:
         raise InputError("TEXT", "has no character to predict; the first of each text is not", "give a longer one")
     kept = _HEAT_CHARACTERS if config.heat else 0
     with StopRequest() as stop:
-        found = surprise(model.network.to(machine.device), text, machine, stop.poll, first=kept)
+        found = surprise(model.network.to(runtime.device), text, runtime, stop.poll, first=kept)
     fields: dict[str, Any] = {
         "model_file": str(model.path),
-        **machine.as_json(),
-        "unit": model.format.unit,
+        **runtime.as_json(),
+        "unit": model.preprocessing.unit,
         "texts": [
             {"name": name, "characters": stop - start, "predicted": int(found.predicted[i]), **found.measures(i)}
             for i, (name, (start, stop)) in enumerate(zip(text.names, pairwise(text.bounds), strict=True))
@@ -67,12 +67,12 @@ def score_texts(config: CharRnnScoreConfig) -> Scores:
         "heat": None,
     }
     if config.heat is not None:
-        files.atomic_write(config.heat, _heat(text, found, model.format))
+        files.atomic_write(config.heat, _heat(text, found, model.preprocessing))
         fields["heat"] = str(config.heat)
     return Scores(fields)
 
 
-def _by_lines(text: Text, form: TextFormat) -> Text:
+def _by_lines(text: Text, form: TextPreprocessing) -> Text:
     """Each line as a text of its own, its end included; named as compilers name them."""
     end = ord("\n") if form.unit == "bytes" else form.characters.find("\n")
     if end < 0:
@@ -87,7 +87,7 @@ def _by_lines(text: Text, form: TextFormat) -> Text:
     return Text(text.tokens, tuple(bounds), tuple(names))
 
 
-def _heat(text: Text, found: Surprise, form: TextFormat) -> bytes:
+def _heat(text: Text, found: Surprise, form: TextPreprocessing) -> bytes:
     tokens = text.tokens[: len(found.first)]
     if form.unit == "bytes":  # one sign for each
         shown = "".join(chr(byte) if chr(byte).isprintable() or byte == ord("\n") else "·" for byte in tokens)

@@ -16,17 +16,17 @@ from dlnotes_cli.char_rnn.likelihood import first_state, read_window, surprise
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import Sampler, default_prime
 from dlnotes_cli.char_rnn.streams import IGNORED, Streams
-from dlnotes_cli.data.formats import TextFormat, format_to_json
 from dlnotes_cli.data.paths import is_same
+from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.data.text import Text, decoded, find_sources, help_texts, read_text
-from dlnotes_cli.device import Machine, choose_device, choose_machine
+from dlnotes_cli.device import Runtime, choose_device, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, bf16_pays
 from dlnotes_cli.models.registry import build, config_to_json
 from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.engine.loop import StepOutcome
+from dlnotes_cli.training.engine.loop import StepOutput
 from dlnotes_cli.training.engine.run import TrainingRun, tell_longer
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
 from dlnotes_cli.training.recipes import (
@@ -70,18 +70,18 @@ def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
         given(config.dropout), config.tied,
     )  # fmt: skip
     pays = bf16_pays(described, given(config.batch_size))
-    machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=pays)
+    runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=pays)
     seed_everything(config.seed)
-    network = build(_NAME, described).to(machine.device)
-    job = LanguageJob(config, network, parts, machine)
-    record = TextRecord(config, described, form, text, parts, machine, network)
+    network = build(_NAME, described).to(runtime.device)
+    job = LanguageJob(config, network, parts, runtime)
+    record = TextRecord(config, described, form, text, parts, runtime, network)
     record.announce()
     tell_longer(longer)
     if job.rows < given(config.batch_size):
         output.note(f"note   the batch shrinks to the {job.rows} windows that the text has")
     optimizer = OptimizerOptions(given(config.optimizer), given(config.lr), 0.0, given(config.weight_decay))
     with StopRequest() as stop, folder:
-        samples = SampleReport(config, network, form, machine, stop.poll)
+        samples = SampleReport(config, network, form, runtime, stop.poll)
         run = TrainingRun(
             config, folder, job, record, stop, make_optimizer(network, optimizer),
             after_validation=samples.show, eval_every=config.eval_every,
@@ -94,9 +94,9 @@ class LanguageJob:
     """A network and the streams it reads, as the training loop sees them."""
 
     def __init__(
-        self, config: CharRnnTrainConfig, network: nn.Module, parts: dict[str, Text], machine: Machine
+        self, config: CharRnnTrainConfig, network: nn.Module, parts: dict[str, Text], runtime: Runtime
     ) -> None:
-        self.network, self.machine = network, machine
+        self.network, self.runtime = network, runtime
         self.carried: dict[str, Tensor] = {}
         self._parts, self._seed = parts, config.seed
         self._rows, self._seq_len = given(config.batch_size), given(config.seq_len)
@@ -119,7 +119,7 @@ class LanguageJob:
         first = 1 + derived_seed(self._seed, epoch) % self._seq_len if self._is_shifted else None
         return Streams(self._parts["train"], self._rows, self._seq_len, first)
 
-    def step(self, index: int) -> StepOutcome:
+    def step(self, index: int) -> StepOutput:
         """Read a window; the state is carried on to the next one, and begins with zeros in each epoch."""
         if index == 0:
             state = first_state(self.network, self._streams.rows)
@@ -130,17 +130,17 @@ class LanguageJob:
             draws = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch, index))
             reset = torch.rand(len(window.fresh), generator=draws) < self._reset_state
             window = window._replace(fresh=window.fresh | reset)
-        logits, state = read_window(self.network, window, state, self.machine)
+        logits, state = read_window(self.network, window, state, self.runtime)
         self.carried = {str(i): part.detach() for i, part in enumerate(state)}
-        targets = window.targets.to(self.machine.device).flatten()
+        targets = window.targets.to(self.runtime.device).flatten()
         loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
         correct = (logits.detach().argmax(1) == targets).sum()
-        return StepOutcome(loss_sum / max(window.predicted, 1), loss_sum.detach(), correct, window.predicted)
+        return StepOutput(loss_sum / max(window.predicted, 1), loss_sum.detach(), correct, window.predicted)
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
         """Loss, bits per character, perplexity and accuracy on the whole validation text."""
         val = self._parts["val"]
-        found = surprise(self.network, val, self.machine, poll)
+        found = surprise(self.network, val, self.runtime, poll)
         return {**found.measures(), "accuracy": found.correct / val.predicted, "samples": val.predicted}
 
     def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
@@ -155,13 +155,13 @@ class TextRecord(RunRecord):
         self,
         config: CharRnnTrainConfig,
         described: CharRnnConfig,
-        form: TextFormat,
+        form: TextPreprocessing,
         text: Text,
         parts: dict[str, Text],
-        machine: Machine,
+        runtime: Runtime,
         network: nn.Module,
     ) -> None:
-        super().__init__(config, _NAME, config_to_json(described), machine, network)
+        super().__init__(config, _NAME, config_to_json(described), runtime, network)
         self._config, self._form, self._parts = config, form, parts
         self._names, self._fingerprint = text.names, text.fingerprint(form)
 
@@ -186,7 +186,7 @@ class TextRecord(RunRecord):
         """What makes this network usable and this run known."""
         found = super().identity()
         data = found["data"] | {"val_split": self._config.val_split}
-        return found | {"format": format_to_json(self._form), "data": data}
+        return found | {"format": preprocessing_to_json(self._form), "data": data}
 
     def result(self, history: list[dict[str, Any]], best: int, steps: int) -> dict[str, Any]:
         """The part of the result that the run's outcome decides; `best` counts the entries of `history` from 1."""
@@ -211,11 +211,11 @@ def _check_options(config: CharRnnTrainConfig) -> None:
         raise InputError(option, "is for characters; bytes are taken as they are", "drop it, or use --vocab chars")
 
 
-def _read(config: CharRnnTrainConfig) -> tuple[Text, TextFormat]:
+def _read(config: CharRnnTrainConfig) -> tuple[Text, TextPreprocessing]:
     sources = find_sources(config.texts) if config.texts else [help_texts()]
     _check_files([source.path for source in sources if source.path is not None], config.out)
     newline = "keep" if config.vocab == "bytes" else config.newline
-    return read_text(sources, TextFormat(config.vocab, "", config.lower, newline), config.encoding)
+    return read_text(sources, TextPreprocessing(config.vocab, "", config.lower, newline), config.encoding)
 
 
 def _check_files(paths: Sequence[Path], out: Path | None) -> None:
@@ -230,7 +230,7 @@ def _check_files(paths: Sequence[Path], out: Path | None) -> None:
         seen.add(path.resolve())
 
 
-def _check_text(config: CharRnnTrainConfig, text: Text, form: TextFormat, parts: dict[str, Text]) -> None:
+def _check_text(config: CharRnnTrainConfig, text: Text, form: TextPreprocessing, parts: dict[str, Text]) -> None:
     where = text.names[0] if len(text.names) == 1 else "TEXT"
     unit = "bytes" if form.unit == "bytes" else "characters"
     if len(text) == 0:
@@ -254,12 +254,12 @@ class SampleReport:
         self,
         config: CharRnnTrainConfig,
         network: nn.Module,
-        form: TextFormat,
-        machine: Machine,
+        form: TextPreprocessing,
+        runtime: Runtime,
         poll: Callable[[], None],
     ) -> None:
         self._config, self._network, self._form, self._poll = config, network, form, poll
-        self._machine = replace(machine, precision="fp32")
+        self._runtime = replace(runtime, precision="fp32")
         self._next, self._shown = -math.inf, -1
 
     def show(self, entry: dict[str, Any]) -> None:
@@ -281,7 +281,7 @@ class SampleReport:
         )
         if not self._config.sample:
             return
-        sampler = Sampler(self._network, self._form, self._machine, seed=self._config.seed)
+        sampler = Sampler(self._network, self._form, self._runtime, seed=self._config.seed)
         text = sampler.text(default_prime(self._form), self._config.sample, self._poll)
         for line in text.strip("\n").splitlines():
             output.note(f"  | {line}")

@@ -16,7 +16,7 @@ EXAMPLES = (
 
 
 def train_cnn(config: TrainCnnConfig) -> None:
-    """Train a convolutional network on pictures."""
+    """Train a convolutional network on images."""
     if config.print:
         from dlnotes_cli.classify.train_cnn import report_network
 

@@ -14,7 +14,7 @@ EXAMPLES = (
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Measure a trained classifier on labelled data: accuracy, loss, and precision, recall and F1 of each class."""
+    """Measure a trained classifier on labeled data: accuracy, loss, and precision, recall and F1 of each class."""
     from dlnotes_cli.classify.evaluate import evaluate_model
 
     result = evaluate_model(config)
@@ -34,7 +34,7 @@ def evaluate(config: EvaluateConfig) -> None:
         tops = "".join(f", top-{k} {accuracy:.4f}" for k, accuracy in result.top_accuracies.items())
         found = f"accuracy {result.evaluation.accuracy:.4f}{tops}, loss {result.evaluation.loss:.4f}"
         output.line(f"{found} on {samples} samples of {result.data} ({result.split})")
-        for path in result.pictures:
+        for path in result.images:
             output.line(str(path))
     check_accuracy(result.evaluation.accuracy, config.min_accuracy)
 

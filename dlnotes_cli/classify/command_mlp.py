@@ -13,7 +13,7 @@ EXAMPLES = (
 
 
 def train_mlp(config: TrainMlpConfig) -> None:
-    """Train a multi-layer perceptron on pictures or on a CSV table."""
+    """Train a multi-layer perceptron on images or on a CSV table."""
     from dlnotes_cli.classify.train_mlp import train_mlp as task
 
     show_training(task(config), config)

@@ -21,7 +21,7 @@ EXAMPLES = (
 
 
 def predict(config: PredictConfig) -> None:
-    """Say what a trained classifier sees in pictures or in the rows of a CSV table."""
+    """Say what a trained classifier sees in images or in the rows of a CSV table."""
     from dlnotes_cli.classify.predict import Predictor, predictions_csv
 
     forms = [

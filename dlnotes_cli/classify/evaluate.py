@@ -1,4 +1,4 @@
-"""How good a trained classifier is on labelled data."""
+"""How good a trained classifier is on labeled data."""
 
 import csv
 import io
@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from dlnotes_cli.classify.options_evaluate import EvaluateConfig
-from dlnotes_cli.data.batches import Part, Scaler, parts_on
+from dlnotes_cli.data.batches import Normalizer, Split, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_for_model
-from dlnotes_cli.data.splits import complete_parts
-from dlnotes_cli.device import Machine, default_threads
+from dlnotes_cli.data.splits import complete_splits
+from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
 from dlnotes_cli.training.evaluation_plots import Viewed, draw_evaluation
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate, with_views
-from dlnotes_cli.training.model_runtime import machine_for
+from dlnotes_cli.training.model_runtime import runtime_for_model
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class EvaluateResult:
     split: str
     classes: tuple[str, ...]
     evaluation: Evaluation
-    machine: Machine
+    runtime: Runtime
     bad_files: tuple[str, ...]
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     tta: bool = False
 
     @property
@@ -56,14 +56,14 @@ class EvaluateResult:
             "data": self.data,
             "split": self.split,
             "tta": self.tta,
-            **self.machine.as_json(),
+            **self.runtime.as_json(),
             **self.evaluation.as_json(),
             "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
             "macro": self.evaluation.macro_average(),
             "classes": [vars(score) for score in self.scores],
             "confusion": self.evaluation.confusion.tolist(),
             "skipped": list(self.bad_files),
-            "pictures": [str(path) for path in self.pictures],
+            "plots": [str(path) for path in self.images],
         }
 
     def as_csv(self) -> str:
@@ -76,32 +76,32 @@ class EvaluateResult:
 
 
 def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
-    """Run a model over labelled data, classes matched by name.
+    """Run a model over labeled data, classes matched by name.
 
     Raises InputError where the model file, the data or an output is not right, or the data has a class that the model
     does not know.
     """
     _check_outputs(config)
     model = load_classifier(config.model)
-    machine = machine_for(model.card, config)
-    network = model.network.to(machine.device)
+    runtime = runtime_for_model(model.metadata, config)
+    network = model.network.to(runtime.device)
     if config.tta:
-        network = with_views(network, model.format, model.classes)
-    data = config.data or str(model.card.get("data", {}).get("name", "digits"))
-    dataset = load_for_model(data, config, model.format, threads=config.threads or default_threads())
+        network = with_views(network, model.preprocessing, model.classes)
+    data = config.data or str(model.metadata.get("data", {}).get("name", "digits"))
+    dataset = load_for_model(data, config, model.preprocessing, threads=config.threads or default_threads())
     dataset = replace(_with_trained_parts(data, dataset, model), labels=_labels_by_name(dataset, model.classes))
-    split, part = _choose_part(dataset, config.split, machine)
-    scaler = Scaler(model.format, machine.device)
+    split, part = _choose_part(dataset, config.split, runtime)
+    normalizer = Normalizer(model.preprocessing, runtime.device)
     top = tuple(k for k in sorted(set(config.top)) if 1 < k < len(model.classes))
     with StopRequest() as stop:
-        outcome = evaluate(network, part, scaler, machine, classes=len(model.classes), top=top, poll=stop.poll)
-    pictures: tuple[Path, ...] = ()
+        outcome = evaluate(network, part, normalizer, runtime, classes=len(model.classes), top=top, poll=stop.poll)
+    images: tuple[Path, ...] = ()
     if config.out is not None:
         files.make_folder("--out", config.out)
-        viewed = Viewed(network, part, scaler, machine, model.classes)
-        pictures = tuple(draw_evaluation(config.out, outcome, viewed))
+        viewed = Viewed(network, part, normalizer, runtime, model.classes)
+        images = tuple(draw_evaluation(config.out, outcome, viewed))
     result = EvaluateResult(
-        str(model.path), data, split, model.classes, outcome, machine, dataset.bad_files, pictures, config.tta
+        str(model.path), data, split, model.classes, outcome, runtime, dataset.bad_files, images, config.tta
     )
     if config.csv not in {None, "-"}:
         files.write_text(files.user_path(str(config.csv)), result.as_csv())
@@ -130,20 +130,20 @@ def _labels_by_name(dataset: DataSet, known: tuple[str, ...]) -> NDArray[np.int6
 
 def _with_trained_parts(data: str, dataset: DataSet, model: TrainedModel) -> DataSet:
     """Split the data as in training, where it is the very data that the model was trained on."""
-    trained_on = model.card.get("data", {})
+    trained_on = model.metadata.get("data", {})
     if trained_on.get("fingerprint") != dataset.fingerprint:
         if trained_on.get("name") == data:
             output.warn(f"{data} has changed since the training, which may have seen some of these samples")
         return dataset
-    parts = complete_parts(
-        dataset.parts, dataset.labels, seed=int(model.card["seed"]),
+    parts = complete_splits(
+        dataset.splits, dataset.labels, seed=int(model.metadata["seed"]),
         val_split=float(trained_on["val_split"]), test_split=float(trained_on["test_split"]),
     )  # fmt: skip
-    return replace(dataset, parts=parts)
+    return replace(dataset, splits=parts)
 
 
-def _choose_part(dataset: DataSet, split: str, machine: Machine) -> tuple[str, Part]:
-    parts = parts_on(dataset, machine.device)
+def _choose_part(dataset: DataSet, split: str, runtime: Runtime) -> tuple[str, Split]:
+    parts = splits_on_device(dataset, runtime.device)
     if split == "auto":
         split = next((name for name in ("test", "val") if name in parts), "all")
     if split == "all" and "all" not in parts:

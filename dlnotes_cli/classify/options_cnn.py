@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.option import MODEL, OUTPUT, Config, option
-from dlnotes_cli.training.options import PictureClassifierConfig
+from dlnotes_cli.training.options import ImageClassifierConfig
 
 Arch = Literal["fast", "large", "notes-cnn", "resnet"]
 
@@ -34,7 +34,7 @@ class CnnOptions(Config):
     )
     batch_norm: bool | None = option(
         None,
-        "Normalise after each convolution over the batch.",
+        "Normalize after each convolution over the batch.",
         group=MODEL,
         names=("--batch-norm/--no-batch-norm",),
         shown_default="by arch",
@@ -45,7 +45,7 @@ class CnnOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCnnConfig(PictureClassifierConfig, CnnOptions):
+class TrainCnnConfig(ImageClassifierConfig, CnnOptions):
     """Every option of `train-cnn`."""
 
     command: ClassVar[str] = "train-cnn"

@@ -6,18 +6,18 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.data.options import NAMED_SETS, SourceOptions
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, option
-from dlnotes_cli.shell.option_groups import DeviceOptions, VoiceOptions
+from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions
 from dlnotes_cli.shell.parse import whole_numbers
 from dlnotes_cli.training.options import ModelArgument
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewOptions(Config):
-    """How a model looks at pictures."""
+    """How a model looks at images."""
 
     tta: bool = option(
         False,
-        "Pictures: average over shifts by a pixel and mirror images (never of digits); takes 3 or 6 times as long.",
+        "Images: average over shifts by a pixel and mirror images (never of digits); takes 3 or 6 times as long.",
         group=MODEL,
         names=("--tta",),
     )
@@ -36,7 +36,7 @@ class EvaluateOptions(Config):
         complete=lambda: list(NAMED_SETS),
     )
     split: Literal["auto", "train", "val", "test", "all"] = option(
-        "auto", "Part of the data; auto is the test part, or else all that the model has not seen.", group=DATA
+        "auto", "Part of the data; auto is the test split, or else all that the model has not seen.", group=DATA
     )
     top: tuple[int, ...] = option(
         (5,),
@@ -46,7 +46,7 @@ class EvaluateOptions(Config):
         within="[1, 1e6]",
         metavar="K,…",
     )
-    out: Path | None = option(None, "Folder for the pictures.", group=OUTPUT, shown_default="no pictures")
+    out: Path | None = option(None, "Folder for the images.", group=OUTPUT, shown_default="no images")
     csv: str | None = option(
         None,
         "Write the scores of each class to this file; - is stdout.",
@@ -61,7 +61,7 @@ class EvaluateOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(VoiceOptions, DeviceOptions, EvaluateOptions, SourceOptions, ViewOptions, ModelArgument):
+class EvaluateConfig(OutputOptions, DeviceOptions, EvaluateOptions, SourceOptions, ViewOptions, ModelArgument):
     """Every option of `evaluate`."""
 
     command: ClassVar[str] = "evaluate"

@@ -27,7 +27,7 @@ class MlpOptions(Config):
     )
     batch_norm: bool | None = option(
         None,
-        "Normalise each hidden layer over the batch.",
+        "Normalize each hidden layer over the batch.",
         group=MODEL,
         names=("--batch-norm/--no-batch-norm",),
         shown_default="by recipe",

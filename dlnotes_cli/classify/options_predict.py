@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from dlnotes_cli.classify.options_evaluate import ViewOptions
 from dlnotes_cli.shell.option import DATA, OUTPUT, Config, option
-from dlnotes_cli.shell.option_groups import DeviceOptions, ReadImagesOptions, VoiceOptions
+from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions, ReadImagesOptions
 from dlnotes_cli.training.options import ModelArgument
 
 
@@ -14,7 +14,7 @@ class PredictOptions(Config):
     """What `predict` alone has."""
 
     paths: tuple[str, ...] = option(
-        (), "Pictures, folders, patterns like 'in/*.jpg', or CSV files.", group=DATA, is_argument=True, metavar="PATH"
+        (), "Images, folders, patterns like 'in/*.jpg', or CSV files.", group=DATA, is_argument=True, metavar="PATH"
     )
     files_from: str | None = option(
         None,
@@ -36,7 +36,7 @@ class PredictOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(VoiceOptions, DeviceOptions, ReadImagesOptions, PredictOptions, ViewOptions, ModelArgument):
+class PredictConfig(OutputOptions, DeviceOptions, ReadImagesOptions, PredictOptions, ViewOptions, ModelArgument):
     """Every option of `predict`."""
 
     command: ClassVar[str] = "predict"

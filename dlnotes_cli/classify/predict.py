@@ -1,4 +1,4 @@
-"""What a trained classifier says of new pictures or rows, each answer beside its own name."""
+"""What a trained classifier says of new images or rows, each answer beside its own name."""
 
 import csv
 import io
@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from dlnotes_cli.classify.options_predict import PredictConfig
-from dlnotes_cli.data.batches import Scaler
-from dlnotes_cli.data.formats import PictureFormat, TableFormat
-from dlnotes_cli.data.images.decode import decode_all, decode_picture
+from dlnotes_cli.data.batches import Normalizer
+from dlnotes_cli.data.images.decode import decode_all, decode_image
 from dlnotes_cli.data.paths import expand_paths, read_list
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
-from dlnotes_cli.device import Machine, default_threads
+from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
 from dlnotes_cli.training.metrics import predict_logits, with_views
-from dlnotes_cli.training.model_runtime import machine_for
+from dlnotes_cli.training.model_runtime import runtime_for_model
 
 _CHUNK = 256  # items decoded and answered together
 
@@ -62,28 +62,30 @@ class Predictor:
             files.check_output_file("--csv", files.user_path(str(config.csv)), overwrite=config.overwrite)
         self._config = config
         self.model: TrainedModel = load_classifier(config.model)
-        self.machine: Machine = machine_for(self.model.card, config)
-        self._network = self.model.network.to(self.machine.device)
+        self.runtime: Runtime = runtime_for_model(self.model.metadata, config)
+        self._network = self.model.network.to(self.runtime.device)
         if config.tta:
-            self._network = with_views(self._network, self.model.format, self.model.classes)
-        self._scaler = Scaler(self.model.format, self.machine.device)
+            self._network = with_views(self._network, self.model.preprocessing, self.model.classes)
+        self._normalizer = Normalizer(self.model.preprocessing, self.runtime.device)
         listed = read_list(str(config.files_from)) if config.files_from else []
-        self.paths = expand_paths([*config.paths, *listed], tables=isinstance(self.model.format, TableFormat))
+        self.paths = expand_paths(
+            [*config.paths, *listed], tables=isinstance(self.model.preprocessing, TablePreprocessing)
+        )
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An item that cannot be read raises InputError, or with `skip_bad` is its own answer."""
-        sample_format = self.model.format
+        preprocessing = self.model.preprocessing
         batches: Iterator[_Batch]
-        if isinstance(sample_format, TableFormat):
-            batches = (self._rows(path, sample_format) for path in self.paths)
+        if isinstance(preprocessing, TablePreprocessing):
+            batches = (self._rows(path, preprocessing) for path in self.paths)
         else:
-            batches = self._pictures(sample_format)
+            batches = self._images(preprocessing)
         for batch in batches:
             yield from self._answers(batch)
 
-    def _pictures(self, sample_format: PictureFormat) -> Iterator[_Batch]:
+    def _images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
         def decode(path: Path) -> NDArray[np.uint8]:
-            return decode_picture(path, sample_format.form, self._config.max_pixels)
+            return decode_image(path, preprocessing.form, self._config.max_pixels)
 
         threads = self._config.threads or default_threads()
         for start in range(0, len(self.paths), _CHUNK):
@@ -91,27 +93,27 @@ class Predictor:
             decoded = decode_all(paths, decode, threads=threads, skip_bad=self._config.skip_bad)
             errors = {i: answer for i, answer in enumerate(decoded) if isinstance(answer, DlnotesError)}
             pixels = [answer for answer in decoded if not isinstance(answer, DlnotesError)]
-            samples = np.stack(pixels) if pixels else np.empty((0, *sample_format.shape), np.uint8)
+            samples = np.stack(pixels) if pixels else np.empty((0, *preprocessing.shape), np.uint8)
             yield _Batch([str(path) for path in paths], samples, errors)
 
-    def _rows(self, path: Path, sample_format: TableFormat) -> _Batch:
+    def _rows(self, path: Path, preprocessing: TablePreprocessing) -> _Batch:
         table = read_table(path)
         errors: dict[int, DlnotesError] = {}
         if self._config.skip_bad:
             for row in range(len(table.rows)):
                 try:
-                    encode(select_rows(table, [row]), sample_format)
+                    encode(select_rows(table, [row]), preprocessing)
                 except InputError as error:
                     errors[row] = error
         good = select_rows(table, [row for row in range(len(table.rows)) if row not in errors])
         items = [f"{path}:{line}" for line in table.lines]
-        return _Batch(items, encode(good, sample_format), errors)
+        return _Batch(items, encode(good, preprocessing), errors)
 
     @torch.no_grad()
     def _answers(self, batch: _Batch) -> Iterator[Prediction]:
         k = min(self._config.top, len(self.model.classes))
-        x = self._scaler(torch.from_numpy(batch.samples).to(self.machine.device))
-        probabilities, indices = predict_logits(self._network, x, self.machine).softmax(1).topk(k, dim=1)
+        x = self._normalizer(torch.from_numpy(batch.samples).to(self.runtime.device))
+        probabilities, indices = predict_logits(self._network, x, self.runtime).softmax(1).topk(k, dim=1)
         answers = iter(zip(indices.tolist(), probabilities.tolist(), strict=True))
         for position, item in enumerate(batch.items):
             if position in batch.errors:

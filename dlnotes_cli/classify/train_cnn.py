@@ -6,16 +6,16 @@ from typing import Any
 import torch
 
 from dlnotes_cli.classify.options_cnn import Arch, TrainCnnConfig
-from dlnotes_cli.data.batches import Scaler
+from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import check_pictures, picture_form
-from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialise, whiten
+from dlnotes_cli.data.load import check_images, image_form
+from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize, whiten
 from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
 from dlnotes_cli.models.registry import build_empty, config_to_json
 from dlnotes_cli.shapes.layer import Shape, dims
 from dlnotes_cli.shapes.parsing.parser import parse_layers
 from dlnotes_cli.shapes.parsing.source import layers_text
-from dlnotes_cli.shapes.report import Report, analyse
+from dlnotes_cli.shapes.report import Report, analyze
 from dlnotes_cli.shapes.stack import trace
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.classifier import Architecture, train_classifier
@@ -34,12 +34,12 @@ from dlnotes_cli.training.recipes import (
 from dlnotes_cli.training.record import TrainingResult
 
 _NETWORK = ("arch", "width", "dropout", "batch_norm")  # options that --layers replaces
-_LOOKED_AT = 2000  # pictures, for the statistics of their patches
+_LOOKED_AT = 2000  # images, for the statistics of their patches
 _LARGEST_SIDE = 1024  # that is tried when an error names the size that a network needs
 
 
 def train_cnn(config: TrainCnnConfig) -> TrainingResult:
-    """Train a CNN on pictures, test and document it in its run folder.
+    """Train a CNN on images, test and document it in its run folder.
 
     Raises InputError before anything is written where options, folder or data are not right; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
@@ -47,19 +47,19 @@ def train_cnn(config: TrainCnnConfig) -> TrainingResult:
     config = _checked(config)
     if config.layers is None:
         tell_longer(for_long(config, LONG_CNN))
-    return train_classifier(config, Architecture("cnn", _recipe, _describe, _initialise, _bf16_pays, CNN_LENGTH))
+    return train_classifier(config, Architecture("cnn", _recipe, _describe, _initialize, _bf16_pays, CNN_LENGTH))
 
 
 def report_network(config: TrainCnnConfig) -> Report:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     config = _checked(config)
-    described = _network(with_recipe(config, _recipe(config)), *picture_form(config))
-    return analyse(parse_layers(described.layers), described.shape)
+    described = _network(with_recipe(config, _recipe(config)), *image_form(config))
+    return analyze(parse_layers(described.layers), described.shape)
 
 
 def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
     """Options that fit together, `layers` as text."""
-    check_pictures(config, "a convolutional network")
+    check_images(config, "a convolutional network")
     if config.layers is None:
         return config
     for name in _NETWORK:
@@ -81,7 +81,7 @@ def _recipe(config: TrainCnnConfig) -> dict[str, Any]:
 
 
 def _describe(config: TrainCnnConfig, dataset: DataSet) -> CnnConfig:
-    return _network(config, dataset.format.shape, len(dataset.classes))
+    return _network(config, dataset.preprocessing.shape, len(dataset.classes))
 
 
 def _network(config: TrainCnnConfig, shape: Shape, classes: int) -> CnnConfig:
@@ -109,7 +109,7 @@ def _own_network(layers: str, shape: Shape, classes: int) -> CnnConfig:
         _try_out(config)
     except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError("--layers", f"PyTorch refuses the list on pictures: {reason}", "use other layers") from error
+        raise InputError("--layers", f"PyTorch refuses the list on images: {reason}", "use other layers") from error
     return config
 
 
@@ -132,14 +132,14 @@ def _smallest(arch: Arch, form: Form) -> str:
     return f"{_LARGEST_SIDE} pixels on a side"
 
 
-def _initialise(network: torch.nn.Module, config: TrainCnnConfig, dataset: DataSet) -> None:
+def _initialize(network: torch.nn.Module, config: TrainCnnConfig, dataset: DataSet) -> None:
     if config.recipe == "notes":
         return
-    initialise(network)
+    initialize(network)
     if config.arch in {"fast", "large"}:
-        chosen = dataset.parts["train"][:: max(1, dataset.counts["train"] // _LOOKED_AT)]
-        scaler = Scaler(dataset.format, torch.device("cpu"))
-        whiten(first_convolution(network), scaler(torch.from_numpy(dataset.samples[chosen])))
+        chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _LOOKED_AT)]
+        normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))
+        whiten(first_convolution(network), normalizer(torch.from_numpy(dataset.samples[chosen])))
 
 
 def _bf16_pays(_network: CnnConfig, _batch_size: int) -> bool:

@@ -8,19 +8,19 @@ from torch import nn
 from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import kind_of
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialise
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize
 from dlnotes_cli.training.engine.classifier import Architecture, train_classifier
 from dlnotes_cli.training.recipes import BEST_MLP, BEST_MLP_ON_TABLES, MLP_LENGTH, NOTES_MLP
 from dlnotes_cli.training.record import TrainingResult
 
 
 def train_mlp(config: TrainMlpConfig) -> TrainingResult:
-    """Train an MLP on pictures or a table, test and document it in its run folder.
+    """Train an MLP on images or a table, test and document it in its run folder.
 
     Raises InputError before anything is written where options, folder or data are not right; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    return train_classifier(config, Architecture("mlp", _recipe, _describe, _initialise, bf16_pays, MLP_LENGTH))
+    return train_classifier(config, Architecture("mlp", _recipe, _describe, _initialize, bf16_pays, MLP_LENGTH))
 
 
 def _recipe(config: TrainMlpConfig) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def _recipe(config: TrainMlpConfig) -> dict[str, Any]:
 
 def _describe(config: TrainMlpConfig, dataset: DataSet) -> MlpConfig:
     return MlpConfig(
-        inputs=math.prod(dataset.format.shape),
+        inputs=math.prod(dataset.preprocessing.shape),
         classes=len(dataset.classes),
         hidden=config.hidden,
         activation=config.activation,
@@ -41,5 +41,5 @@ def _describe(config: TrainMlpConfig, dataset: DataSet) -> MlpConfig:
     )
 
 
-def _initialise(network: nn.Module, config: TrainMlpConfig, _dataset: DataSet) -> None:
-    initialise(network, config.init)
+def _initialize(network: nn.Module, config: TrainMlpConfig, _dataset: DataSet) -> None:
+    initialize(network, config.init)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dlnotes_cli.data.formats import PictureFormat
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.seeding import derived_seed
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dlnotes_cli.data.dataset import DataSet
-    from dlnotes_cli.data.formats import SampleFormat
+    from dlnotes_cli.data.preprocessing import Preprocessing
 
 
 def epoch_order(indices: Tensor, seed: int, epoch: int) -> Tensor:
@@ -28,7 +28,7 @@ def epoch_order(indices: Tensor, seed: int, epoch: int) -> Tensor:
 def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
     """Start and stop of each batch; a last batch of one sample joins the one before it.
 
-    Batch normalisation has no variance over one sample, so none is ever trained on alone.
+    Batch normalization has no variance over one sample, so none is ever trained on alone.
 
     >>> batch_bounds(65, 32), batch_bounds(70, 32)
     ([(0, 32), (32, 65)], [(0, 32), (32, 64), (64, 70)])
@@ -39,13 +39,13 @@ def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], samples], strict=True))
 
 
-class Scaler:
+class Normalizer:
     """Pixels 0..255 to what the network expects, `(x / 255 - mean) / std` per channel; tables pass as they are."""
 
-    def __init__(self, sample_format: "SampleFormat", device: torch.device) -> None:
+    def __init__(self, preprocessing: "Preprocessing", device: torch.device) -> None:
         self._offset: Tensor | None = None
-        if isinstance(sample_format, PictureFormat):
-            mean, std = (torch.tensor(v, dtype=torch.float64) for v in (sample_format.mean, sample_format.std))
+        if isinstance(preprocessing, ImagePreprocessing):
+            mean, std = (torch.tensor(v, dtype=torch.float64) for v in (preprocessing.mean, preprocessing.std))
             self._scale = (1 / (255 * std)).float().view(-1, 1, 1).to(device)
             self._offset = (-mean / std).float().view(-1, 1, 1).to(device)
 
@@ -56,7 +56,7 @@ class Scaler:
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """One part of a data set on its device: which samples, in a fixed order."""
 
     samples: Tensor  # uint8 (N, C, H, W) or float32 (N, F), of the whole data set
@@ -76,10 +76,10 @@ class Part:
             yield self.take(chunk)
 
 
-def parts_on(dataset: "DataSet", device: torch.device) -> dict[str, Part]:
+def splits_on_device(dataset: "DataSet", device: torch.device) -> dict[str, Split]:
     """Every part of a data set with its tensors on `device`; on the CPU nothing is copied."""
     samples, labels = _tensor(dataset.samples).to(device), _tensor(dataset.labels).to(device)
-    return {name: Part(samples, labels, _tensor(indices).to(device)) for name, indices in dataset.parts.items()}
+    return {name: Split(samples, labels, _tensor(indices).to(device)) for name, indices in dataset.splits.items()}
 
 
 def _tensor(array: "NDArray[np.generic]") -> Tensor:

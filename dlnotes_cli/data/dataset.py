@@ -7,14 +7,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from dlnotes_cli.data.formats import SampleFormat
+    from dlnotes_cli.data.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
 class Source:
     """What a reader found: samples with their labels, and the parts that the data itself names.
 
-    `samples` is uint8 (N, C, H, W) for pictures, float64 (N, F) for a table's numbers before they are encoded.
+    `samples` is uint8 (N, C, H, W) for images, float64 (N, F) for a table's numbers before they are encoded.
     `parts` maps "train", "val", "test", or "all" where the data names none, to int64 indices into `samples`.
     """
 
@@ -22,7 +22,7 @@ class Source:
     samples: "NDArray[np.generic]"
     labels: "NDArray[np.int64]"
     classes: tuple[str, ...]
-    parts: "dict[str, NDArray[np.int64]]"
+    splits: "dict[str, NDArray[np.int64]]"
     files: tuple[str, ...] = ()  # one name per sample, where samples are files or rows
     bad_files: tuple[str, ...] = ()  # what --skip-bad left out
     fingerprint: str = ""  # of names and contents, where samples are files
@@ -32,15 +32,15 @@ class Source:
 class DataSet:
     """A source made ready: split into train, val and (where there is one) test, with the format that models need.
 
-    `samples` is uint8 (N, C, H, W) for pictures, float32 (N, F), standardised, for a table.
+    `samples` is uint8 (N, C, H, W) for images, float32 (N, F), standardized, for a table.
     """
 
     name: str
     samples: "NDArray[np.generic]"
     labels: "NDArray[np.int64]"
     classes: tuple[str, ...]
-    parts: "dict[str, NDArray[np.int64]]"
-    format: "SampleFormat"
+    splits: "dict[str, NDArray[np.int64]]"
+    preprocessing: "Preprocessing"
     fingerprint: str  # tells whether two data sets are the same samples
     files: tuple[str, ...] = ()
     bad_files: tuple[str, ...] = ()
@@ -48,4 +48,4 @@ class DataSet:
     @property
     def counts(self) -> dict[str, int]:
         """Samples in each part."""
-        return {part: len(indices) for part, indices in self.parts.items()}
+        return {part: len(indices) for part, indices in self.splits.items()}

@@ -11,9 +11,9 @@ import numpy as np
 from dlnotes_cli.data.cache import pixels
 from dlnotes_cli.data.cache import store as cache
 from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.formats import PictureShape, Resize
 from dlnotes_cli.data.images.decode import Header, read_header
 from dlnotes_cli.data.listing import Listing
+from dlnotes_cli.data.preprocessing import ImageShape, Resize
 from dlnotes_cli.data.walk import natural_order, unlisted, walk
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
@@ -24,13 +24,13 @@ _PARTS = {  # names of part folders, in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_LAYOUT = "expected FOLDER/<class>/<picture> or FOLDER/{train,val,test}/<class>/<picture>"
+_LAYOUT = "expected FOLDER/<class>/<image> or FOLDER/{train,val,test}/<class>/<image>"
 _LARGEST_OWN_SIZE = 64
 _USUAL_SIZE = 32
 
 
 def list_folder(root: Path) -> Listing:
-    """Find the pictures below `root`; hidden entries and files that are no pictures are passed over.
+    """Find the images below `root`; hidden entries and files that are no images are passed over.
 
     Raises InputError naming the folder where it has no class folders, or the class that is empty.
     """
@@ -43,7 +43,7 @@ def list_folder(root: Path) -> Listing:
         (*file, position[name], _PARTS.get(part.lower(), "all"))
         for part, names in parts.items()
         for name in sorted(names, key=natural_order)
-        for file in _pictures(root, f"{part}/{name}" if part else name)
+        for file in _images(root, f"{part}/{name}" if part else name)
     ]
     names, sizes, times, inodes, labels, named_parts = zip(*found, strict=True)
     return Listing(root, names, sizes, times, inodes, labels, classes, named_parts)
@@ -51,8 +51,8 @@ def list_folder(root: Path) -> Listing:
 
 def choose_shape(
     listing: Listing, *, size: int | None, resize: Resize, color: str | None, max_pixels: int
-) -> PictureShape:
-    """Settle the form of a folder's pictures from what was asked for and from their headers.
+) -> ImageShape:
+    """Settle the form of a folder's images from what was asked for and from their headers.
 
     Headers are read only until they can change nothing more: of a folder of photographs, a few. Those of files that an
     earlier run decoded are in the cache.
@@ -65,26 +65,26 @@ def choose_shape(
         if (size or _own_size(sizes) is None) and (color or not is_gray):
             break
     width, height = (size, size) if size else _own_size(sizes) or (_USUAL_SIZE, _USUAL_SIZE)
-    return PictureShape(1 if is_gray else 3, height, width, resize)
+    return ImageShape(1 if is_gray else 3, height, width, resize)
 
 
 def read_folder(
-    listing: Listing, shape: PictureShape, reading: pixels.Reading, extraction: pixels.Extraction | None = None
+    listing: Listing, shape: ImageShape, reading: pixels.Reading, extraction: pixels.Extraction | None = None
 ) -> Source:
-    """Every picture of a listing as uint8 (N, C, H, W), or its features, made once and then mapped from the cache.
+    """Every image of a listing as uint8 (N, C, H, W), or its features, made once and then mapped from the cache.
 
     A damaged file raises InputError naming it; with `skip_bad` it is left out, named in a warning and counted.
     """
     decoded = pixels.read_pixels(listing, shape, reading, extraction)
     for error in decoded.errors.values():
         output.warn(f"skipped {error.fault}")
-    named = np.array([listing.parts[i] for i in decoded.kept])
+    named = np.array([listing.splits[i] for i in decoded.kept])
     return Source(
         name=str(listing.root),
         samples=decoded.samples,
         labels=np.array([listing.labels[i] for i in decoded.kept], dtype=np.int64),
         classes=listing.classes,
-        parts={str(part): np.flatnonzero(named == part) for part in np.unique(named)},
+        splits={str(part): np.flatnonzero(named == part) for part in np.unique(named)},
         files=tuple(listing.path(i) for i in decoded.kept),
         bad_files=tuple(listing.path(i) for i in decoded.errors),
         fingerprint=_fingerprint([listing.names[i] for i in decoded.kept], decoded.digests),
@@ -92,7 +92,7 @@ def read_folder(
 
 
 def _fingerprint(names: Sequence[str], digests: Sequence[str]) -> str:
-    """A digest of names and contents: equal for the same pictures wherever their folder lies."""
+    """A digest of names and contents: equal for the same images wherever their folder lies."""
     entries = "".join([f"{name}\0{digest}\0" for name, digest in zip(names, digests, strict=True)])
     return hashlib.sha256(entries.encode(errors="surrogateescape")).hexdigest()
 
@@ -117,18 +117,18 @@ def _subfolders(root: Path) -> list[str]:
         raise unlisted(error) from error
 
 
-def _pictures(root: Path, base: str) -> list[tuple[str, int, int, int]]:
-    """Name below `root`, size, time and inode of each picture of the class folder `base`."""
+def _images(root: Path, base: str) -> list[tuple[str, int, int, int]]:
+    """Name below `root`, size, time and inode of each image of the class folder `base`."""
     folder = str(root / base)
     _check_link(root / base)
     found = [(base + entry.path[len(folder) :], *_status(entry)) for entry in walk(folder)]
     if not found:
-        raise InputError("--data", f"class folder {folder} has no pictures", "add some, or remove the folder")
+        raise InputError("--data", f"class folder {folder} has no images", "add some, or remove the folder")
     return found
 
 
 def _check_link(folder: Path) -> None:
-    """Refuse a class that is a link to a folder it lies in: it would have the pictures of all the others."""
+    """Refuse a class that is a link to a folder it lies in: it would have the images of all the others."""
     if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
         what = f"class folder {folder} is a link to {folder.resolve()}, which it lies in"
         raise InputError("--data", what, "remove the link")
@@ -153,5 +153,5 @@ def _headers(listing: Listing, max_pixels: int) -> Iterator[Header]:
 
 
 def _own_size(sizes: set[tuple[int, int]]) -> tuple[int, int] | None:
-    """The size that all pictures share, where there is one and it is small."""
+    """The size that all images share, where there is one and it is small."""
     return next(iter(sizes)) if len(sizes) == 1 and max(max(sizes)) <= _LARGEST_OWN_SIZE else None

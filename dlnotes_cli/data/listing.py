@@ -1,4 +1,4 @@
-"""A folder's pictures as they were found."""
+"""A folder's images as they were found."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a folder, in a fixed order; every tuple but `classes` has one entry for each."""
+    """The images of a folder, in a fixed order; every tuple but `classes` has one entry for each."""
 
     root: Path
     names: tuple[str, ...]  # below `root`, with "/" between folders
@@ -17,26 +17,26 @@ class Listing:
     inodes: tuple[int, ...]  # which file it is: another may take its name with its size and time
     labels: tuple[int, ...]
     classes: tuple[str, ...]
-    parts: tuple[str, ...]  # "all", "train", "val" or "test"
+    splits: tuple[str, ...]  # "all", "train", "val" or "test"
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """The path of every picture."""
+        """The path of every image."""
         return tuple(self.root / name for name in self.names)
 
     def only(self, paths: Container[str]) -> "Listing":
-        """Those of the pictures whose paths are among `paths`."""
+        """Those of the images whose paths are among `paths`."""
         chosen = [i for i in range(len(self.names)) if self.path(i) in paths]
-        names, sizes, times, inodes, labels, parts = (
+        names, sizes, times, inodes, labels, splits = (
             tuple([column[i] for i in chosen])
-            for column in (self.names, self.sizes, self.times, self.inodes, self.labels, self.parts)
+            for column in (self.names, self.sizes, self.times, self.inodes, self.labels, self.splits)
         )
-        return Listing(self.root, names, sizes, times, inodes, labels, self.classes, parts)  # type: ignore[arg-type]
+        return Listing(self.root, names, sizes, times, inodes, labels, self.classes, splits)  # type: ignore[arg-type]
 
     @cached_property
     def _prefix(self) -> str:
         return str(self.root / "_").removesuffix("_")
 
     def path(self, i: int) -> str:
-        """The path of one picture, made faster than a Path."""
+        """The path of one image, made faster than a Path."""
         return self._prefix + self.names[i]

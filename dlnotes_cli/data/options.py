@@ -53,29 +53,29 @@ class ChosenDataOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureShapeOptions(Config):
-    """The form that a folder's pictures are brought into."""
+class ImageShapeOptions(Config):
+    """The form that a folder's images are brought into."""
 
     size: int | None = option(
         None,
         "Folder: pixels on each side.",
         group=DATA,
         within="[1, 4096]",
-        shown_default="the pictures' own if they share one of at most 64, else 32",
+        shown_default="the images' own if they share one of at most 64, else 32",
     )
-    resize: Literal["crop", "squash", "letterbox"] = option("crop", "Folder: how a picture is made square.", group=DATA)
+    resize: Literal["crop", "squash", "letterbox"] = option("crop", "Folder: how an image is made square.", group=DATA)
     color: Literal["gray", "rgb"] | None = option(
-        None, "Folder: channels.", group=DATA, shown_default="gray if every picture is"
+        None, "Folder: channels.", group=DATA, shown_default="gray if every image is"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingDataOptions(PictureShapeOptions, ChosenDataOptions):
+class TrainingDataOptions(ImageShapeOptions, ChosenDataOptions):
     """What is trained on, and how a sample becomes numbers."""
 
     normalize: Literal["standard", "unit", "symmetric"] | None = option(
         None,
-        "standard: mean 0, deviation 1 over the training part; unit: 0 to 1; symmetric: -1 to 1.",
+        "standard: mean 0, deviation 1 over the training split; unit: 0 to 1; symmetric: -1 to 1.",
         group=DATA,
         shown_default=BY_RECIPE,
     )
@@ -83,7 +83,7 @@ class TrainingDataOptions(PictureShapeOptions, ChosenDataOptions):
         None, "Part of the training samples kept for validation.", group=DATA, within="(0, 1)", shown_default=BY_RECIPE
     )
     test_split: float = option(
-        0.2, "Part kept for the test, where the data has no test part of its own.", group=DATA, within="(0, 1)"
+        0.2, "Part kept for the test, where the data has no test split of its own.", group=DATA, within="(0, 1)"
     )
     limit: int | None = option(
         None, "Train on at most this many samples.", group=DATA, within="[1, 1e12]", shown_default="all"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dlnotes_cli.data.walk import find_pictures
+from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell.errors import InputError, reason, unreadable
 from dlnotes_cli.shell.files import user_path
 
@@ -22,9 +22,9 @@ def is_same(one: Path, other: Path) -> bool:
 
 
 def expand_paths(words: Sequence[str], *, tables: bool) -> list[Path]:
-    """The files that `words` name, in order: a folder gives the pictures below it, a pattern what it matches.
+    """The files that `words` name, in order: a folder gives the images below it, a pattern what it matches.
 
-    Raises InputError where a word gives no file, where there are none at all, and for a CSV among pictures or a picture
+    Raises InputError where a word gives no file, where there are none at all, and for a CSV among images or an image
     among tables.
     """
     found = [path for word in words for path in _expand(word)]
@@ -32,7 +32,7 @@ def expand_paths(words: Sequence[str], *, tables: bool) -> list[Path]:
         raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
     for path in found:
         if (path.suffix.lower() in TABLES) != tables:
-            have, need = ("a CSV table", "pictures") if not tables else ("not a CSV table", "rows of a CSV table")
+            have, need = ("a CSV table", "images") if not tables else ("not a CSV table", "rows of a CSV table")
             raise InputError(path, f"is {have}; the model was trained on {need}", "give matching input")
     return found
 
@@ -83,7 +83,7 @@ def _expand(word: str) -> Iterable[Path]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = list(find_pictures(path))
+    found = list(find_images(path))
     if not found:
-        raise InputError(path, "a folder without pictures", "give another folder")
+        raise InputError(path, "a folder without images", "give another folder")
     return found

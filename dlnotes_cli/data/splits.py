@@ -8,24 +8,24 @@ from dlnotes_cli.shell.errors import InputError
 Indices = NDArray[np.int64]
 
 
-def complete_parts(
-    parts: dict[str, Indices], labels: NDArray[np.int64], *, seed: int, val_split: float, test_split: float
+def complete_splits(
+    splits: dict[str, Indices], labels: NDArray[np.int64], *, seed: int, val_split: float, test_split: float
 ) -> dict[str, Indices]:
-    """Train, val and (where there is one) test from the parts that the data names.
+    """Train, val and (where there is one) test from the splits that the data names.
 
-    Data with no parts gives all three; train and test give val out of train; train and val leave test out.
-    Raises InputError where a part would have no samples.
+    Data with no splits gives all three; train and test give val out of train; train and val leave test out.
+    Raises InputError where a split would have no samples.
     """
-    named = dict(parts)
+    named = dict(splits)
     if "all" in named:
         named["train"], named["test"] = hold_out(named["all"], labels, test_split, seed, spare_single=True)
         _check_filled(named, "test", len(named["all"]))
     if "train" not in named:
-        raise InputError("--data", f"has a part for {' and '.join(named)} alone", "add one to train on")
+        raise InputError("--data", f"has a split for {' and '.join(named)} alone", "add one to train on")
     if "val" not in named:
         named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1, spare_single=True)
-        _check_filled(named, "val", sum(map(len, parts.values())))
-    return {part: named[part] for part in ("train", "val", "test") if part in named}
+        _check_filled(named, "val", sum(map(len, splits.values())))
+    return {split: named[split] for split in ("train", "val", "test") if split in named}
 
 
 def hold_out(
@@ -55,12 +55,12 @@ def hold_out(
 
 
 def stratified_folds(indices: Indices, labels: NDArray[np.int64], count: int, seed: int) -> list[Indices]:
-    """Split `indices` into `count` parts of nearly equal size, each class spread evenly; all sorted.
+    """Split `indices` into `count` folds of nearly equal size, each class spread evenly; all sorted.
 
-    Raises InputError where a part would have no samples.
+    Raises InputError where a split would have no samples.
     """
     if count > len(indices):
-        raise InputError("--folds", f"{count} parts of {len(indices)} samples", f"give at most {len(indices)}")
+        raise InputError("--folds", f"{count} folds of {len(indices)} samples", f"give at most {len(indices)}")
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(indices)
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
@@ -75,8 +75,8 @@ def limited(indices: Indices, labels: NDArray[np.int64], limit: int | None, seed
 
 
 def _check_filled(named: dict[str, Indices], held: str, total: int) -> None:
-    for part in (held, "train"):
-        if len(named[part]) == 0:
+    for split in (held, "train"):
+        if len(named[split]) == 0:
             option = f"--{held}-split"
             fix = f"give another {option} or more samples"
-            raise InputError(option, f"leaves 0 of {total} samples for {part}", fix)
+            raise InputError(option, f"leaves 0 of {total} samples for {split}", fix)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.formats import Column, TableFormat
 from dlnotes_cli.data.paths import check_regular
+from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice, unreadable
 
@@ -94,7 +94,9 @@ def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tu
     return np.array([position[cell] for cell in cells], dtype=np.int64), tuple(classes)
 
 
-def fit_format(table: Table, target: str, categorical: Sequence[str], training_rows: NDArray[np.int64]) -> TableFormat:
+def fit_preprocessing(
+    table: Table, target: str, categorical: Sequence[str], training_rows: NDArray[np.int64]
+) -> TablePreprocessing:
     """Decide how each feature column is encoded; the statistics come from the training rows alone.
 
     A column is numeric where most of its cells are numbers, unless `categorical` names it.
@@ -118,16 +120,16 @@ def fit_format(table: Table, target: str, categorical: Sequence[str], training_r
             columns.append(Column(name, mean=float(values.mean()), std=deviation))
     if not columns:
         raise InputError(table.path, f"no column but the target '{target}'", "add feature columns")
-    return TableFormat(target, tuple(columns))
+    return TablePreprocessing(target, tuple(columns))
 
 
-def encode(table: Table, table_format: TableFormat) -> NDArray[np.float32]:
-    """Rows as float32 (N, F): numbers standardised, categories one-hot.
+def encode(table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float32]:
+    """Rows as float32 (N, F): numbers standardized, categories one-hot.
 
     Raises InputError naming line and column where a cell is no number, or a category was not seen in training.
     """
     blocks = []
-    for column in table_format.columns:
+    for column in preprocessing.columns:
         if column.categories:
             blocks.append(_one_hot(table, column))
         else:

@@ -14,8 +14,8 @@ from typing import IO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.formats import TextFormat
 from dlnotes_cli.data.paths import check_regular
+from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.walk import TEXTS, walk
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unreadable
@@ -82,7 +82,7 @@ class Text:
         """Characters that something comes before: all but the first of each text."""
         return sum(max(stop - start - 1, 0) for start, stop in pairwise(self.bounds))
 
-    def fingerprint(self, form: TextFormat) -> str:
+    def fingerprint(self, form: TextPreprocessing) -> str:
         """A SHA-256 of the tokens, of what they stand for, and of where texts begin."""
         digest = hashlib.sha256(repr((self.bounds, form.unit, form.characters)).encode())
         digest.update(np.ascontiguousarray(self.tokens).data)
@@ -103,7 +103,9 @@ def help_texts() -> Source:
     return Source("python-help", None, "\n".join(topics[name] for name in sorted(topics)).encode())
 
 
-def read_text(sources: Sequence[Source], form: TextFormat, encoding: str | None) -> tuple[Text, TextFormat]:
+def read_text(
+    sources: Sequence[Source], form: TextPreprocessing, encoding: str | None
+) -> tuple[Text, TextPreprocessing]:
     """Read texts whose vocabulary is not known yet; returns them with `form` completed by what they have.
 
     Raises InputError for bytes that are not text in `encoding`.
@@ -129,7 +131,7 @@ def read_text(sources: Sequence[Source], form: TextFormat, encoding: str | None)
 
 
 def encode_text(
-    sources: Sequence[Source], form: TextFormat, encoding: str | None, *, on_unknown: Literal["error", "skip"]
+    sources: Sequence[Source], form: TextPreprocessing, encoding: str | None, *, on_unknown: Literal["error", "skip"]
 ) -> Text:
     """Read texts with a known vocabulary. Raises InputError naming the characters that are not in it."""
     if form.unit == "bytes":
@@ -150,7 +152,7 @@ def encode_text(
 class Encoder:
     """Code points to the tokens of a vocabulary."""
 
-    def __init__(self, form: TextFormat) -> None:
+    def __init__(self, form: TextPreprocessing) -> None:
         self._form = form
         self._table = np.full(_CODES, -1, np.int32)
         self._table[np.frombuffer(_utf_32(form.characters), np.uint32)] = np.arange(len(form.characters))
@@ -181,11 +183,11 @@ class Encoder:
 
 
 def small(text: str) -> str:
-    """Small letters; a sigma (U+03A3, U+03C3) is the same one everywhere, so that none depends on its neighbours."""
+    """Small letters; a sigma (U+03A3, U+03C3) is the same one everywhere, so that none depends on its neighbors."""
     return text.replace("\u03a3", "\u03c3").lower()
 
 
-def decoded(tokens: NDArray[np.integer], form: TextFormat) -> str:
+def decoded(tokens: NDArray[np.integer], form: TextPreprocessing) -> str:
     """The characters of tokens (N,); bytes that are not ASCII stand as surrogates, as in the names of files."""
     if form.unit == "bytes":
         return os.fsdecode(tokens.astype(np.uint8).tobytes())
@@ -197,7 +199,7 @@ def readable(text: str) -> str:
     return os.fsencode(text).decode(errors="replace")
 
 
-def code_points(source: Source, form: TextFormat, encoding: str | None) -> Iterator[NDArray[np.uint32]]:
+def code_points(source: Source, form: TextPreprocessing, encoding: str | None) -> Iterator[NDArray[np.uint32]]:
     """The characters of a text as code points, chunk by chunk. Raises InputError at the first byte that is not text."""
     decoder = _decoder(encoding or "utf-8")
     translate = io.IncrementalNewlineDecoder(None, translate=True) if form.newline == "translate" else None

@@ -1,4 +1,4 @@
-"""Which files below a folder are pictures or texts, by their names; light, so that a command starts at once."""
+"""Which files below a folder are images or texts, by their names; light, so that a command starts at once."""
 
 import os
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif"
 TEXTS = frozenset({".txt", ".text", ".md", ".rst", ".tex"})
 
 
-def find_pictures(path: Path) -> Iterator[Path]:
-    """All pictures below a folder, in a fixed order, hidden entries passed over."""
+def find_images(path: Path) -> Iterator[Path]:
+    """All images below a folder, in a fixed order, hidden entries passed over."""
     yield from (Path(entry.path) for entry in walk(str(path)))
 
 
 def walk(root: str, extensions: frozenset[str] = EXTENSIONS) -> Iterator[os.DirEntry[str]]:
-    """The pictures below a folder, its own before those of its sub-folders; links to folders are not followed.
+    """The images below a folder, its own before those of its sub-folders; links to folders are not followed.
 
     Or the files with other `extensions`, in small letters with their dot.
     """

@@ -20,10 +20,10 @@ EXAMPLES = (
 
 
 def filter_(config: FilterConfig) -> None:
-    """Lay a convolution kernel on pictures: edges, blur, sharpen, your own.
+    """Lay a convolution kernel on images: edges, blur, sharpen, your own.
 
-    Without a picture it takes a photograph that comes with scikit-learn.
-    Alpha, colour profile and 16-bit grey are kept where the format has them.
+    Without an image it takes a photograph that comes with scikit-learn.
+    Alpha, color profile and 16-bit gray are kept where the format has them.
     A kernel is laid on as written (correlation); --convolve turns it first.
     """
     if config.list_kernels or config.only_talks:
@@ -33,13 +33,13 @@ def filter_(config: FilterConfig) -> None:
     elif config.patch is not None:
         _filter_patch(config)
     else:
-        _filter_pictures(config)
+        _filter_images(config)
 
 
-def _filter_pictures(config: FilterConfig) -> None:
-    from dlnotes_cli.filter.filter import filter_pictures
+def _filter_images(config: FilterConfig) -> None:
+    from dlnotes_cli.filter.filter import filter_images
 
-    answer = filter_pictures(config)
+    answer = filter_images(config)
     if config.out == "-":
         output.raw_bytes(answer.stdout)
     elif config.json:

@@ -1,7 +1,7 @@
-"""Correlation of pictures with kernels, in strips of rows.
+"""Correlation of images with kernels, in strips of rows.
 
 Two short passes where the kernel is a product, plain taps where it is small, FFT where it is large. Every result is
-within 1e-3 of the one in 64 bits, in units of a picture whose white is 255.
+within 1e-3 of the one in 64 bits, in units of an image whose white is 255.
 """
 
 import math
@@ -28,7 +28,7 @@ Pass = Callable[[NDArray[Any]], NDArray[Any]]  # from (h, W * C) to (h', W' * C)
 
 
 class Filtered(Protocol):
-    """A filtered picture that is computed when it is asked for, some rows at a time."""
+    """A filtered image that is computed when it is asked for, some rows at a time."""
 
     shape: tuple[int, int, int]
     largest: float  # no value is larger in size
@@ -39,9 +39,9 @@ class Filtered(Protocol):
 
 
 class Correlation:
-    """A picture (H, W, C) correlated with a kernel (h, w): sum of k(i, j) x(y + i - h // 2, x + j - w // 2).
+    """An image (H, W, C) correlated with a kernel (h, w): sum of k(i, j) x(y + i - h // 2, x + j - w // 2).
 
-    `white` is the value that rounding is measured against, `largest` the largest size of a value in the picture, white
+    `white` is the value that rounding is measured against, `largest` the largest size of a value in the image, white
     where it is not given. With `convolve` the kernel is turned by 180 degrees about its anchor. Raises InputError where
     edges are cropped and nothing is left.
     """
@@ -92,7 +92,7 @@ class Correlation:
 
 
 class Magnitude:
-    """The square root of the sum of squares of several filtered pictures of one shape."""
+    """The square root of the sum of squares of several filtered images of one shape."""
 
     def __init__(self, parts: list[Filtered]) -> None:
         self._parts = parts
@@ -120,7 +120,7 @@ def correlate(
     white: float = 255,
     threads: int = 1,
 ) -> NDArray[Any]:
-    """A picture (H, W) or (H, W, C) correlated with a kernel, as float32, or float64 where float32 would not do."""
+    """An image (H, W) or (H, W, C) correlated with a kernel, as float32, or float64 where float32 would not do."""
     layers = pixels.reshape(*pixels.shape[:2], -1)
     filtered = Correlation(layers, matrix, edges=edges, convolve=convolve, white=white)
     found = collected(filtered, threads)
@@ -128,7 +128,7 @@ def correlate(
 
 
 def collected(filtered: Filtered, threads: int) -> NDArray[Any]:
-    """A filtered picture as a whole, (H, W, C) of float32 or float64."""
+    """A filtered image as a whole, (H, W, C) of float32 or float64."""
     first = filtered.rows(0, 1)
     found = np.empty(filtered.shape, np.float64 if first.dtype == np.float64 else np.float32)
 

@@ -1,4 +1,4 @@
-"""What lies beyond a picture's edge, in the notes' words and two more."""
+"""What lies beyond an image's edge, in the notes' words and two more."""
 
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ def sources(start: int, stop: int, size: int, edges: Edges) -> NDArray[np.intp]:
 
 
 def framed(pixels: NDArray[Any], rows: range, columns: range, edges: Edges, dtype: Any) -> NDArray[Any]:
-    """The rows and columns of a picture (H, W, C), those outside it filled in by `edges`; (h, w, C) of `dtype`."""
+    """The rows and columns of an image (H, W, C), those outside it filled in by `edges`; (h, w, C) of `dtype`."""
     height, width = pixels.shape[:2]
     found = np.empty((len(rows), len(columns), pixels.shape[2]), dtype)
     inside = range(max(rows.start, 0), min(rows.stop, height))

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlnotes_cli.data.images.files import FORMATS
-from dlnotes_cli.data.images.samples import photograph
-from dlnotes_cli.data.walk import EXTENSIONS, find_pictures
+from dlnotes_cli.data.images.samples import sample_photo
+from dlnotes_cli.data.walk import EXTENSIONS, find_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
 _USUAL_PATTERN = "{name}-{kernel}"
-_MOST_BYTES = 2**31  # of a picture on stdin
+_MOST_BYTES = 2**31  # of an image on stdin
 
 
 @dataclass(frozen=True)
 class Item:
-    """A picture to read: its file, and the folder below the one that was named in which it lies."""
+    """An image to read: its file, and the folder below the one that was named in which it lies."""
 
     path: Path
     below: Path = Path()
@@ -38,9 +38,9 @@ class Target:
 
 
 def find_items(config: FilterConfig) -> list[Item]:
-    """The pictures that are named, in order. Raises InputError where a word gives none."""
+    """The images that are named, in order. Raises InputError where a word gives none."""
     if not config.paths:
-        return [Item(photograph("china.jpg", "PATH"))]
+        return [Item(sample_photo("china.jpg", "PATH"))]
     if config.paths.count("-") > 1:
         raise InputError("PATH", "- is stdin, which can be read once", "give it once")
     found = [item for word in config.paths for item in _expand(word, config)]
@@ -55,7 +55,7 @@ def plan_targets(config: FilterConfig, items: Sequence[Item], names: Sequence[st
     """
     if config.out == "-":
         if len(items) > 1:
-            raise InputError("--out", f"- takes one picture, got {len(items)}", "give a folder or a pattern")
+            raise InputError("--out", f"- takes one image, got {len(items)}", "give a folder or a pattern")
         return [[Target(None, FORMATS[f".{config.format or 'png'}"], tuple(range(len(names))))]]
     if config.out is None and config.sheet is not None:
         return [[] for _ in items]
@@ -87,27 +87,27 @@ def _expand(word: str, config: FilterConfig) -> Iterator[Item]:
         yield Item(path)
     else:
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # patterns may be absolute
-        pictures = [Path(match) for match in matches if Path(match).is_file()]
-        if not pictures:
+        images = [Path(match) for match in matches if Path(match).is_file()]
+        if not images:
             raise InputError(word, "the pattern matches no file", "check it")
-        yield from map(Item, pictures)
+        yield from map(Item, images)
 
 
 def _below(folder: Path, *, is_recursive: bool) -> Iterator[Item]:
     if is_recursive:
-        found = list(find_pictures(folder))
+        found = list(find_images(folder))
     else:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
         found = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and entry.is_file()]
     if not found:
-        raise InputError(folder, "a folder without pictures", "give another" if is_recursive else "add --recursive")
+        raise InputError(folder, "a folder without images", "give another" if is_recursive else "add --recursive")
     yield from (Item(path, path.parent.relative_to(folder)) for path in found)
 
 
 def _stdin() -> bytes:
     content = sys.stdin.buffer.read(_MOST_BYTES) if sys.stdin else b""  # None where it is closed
     if not content:
-        raise InputError("stdin", "is empty", "send a picture, as in `dlnotes filter - < photo.jpg`")
+        raise InputError("stdin", "is empty", "send an image, as in `dlnotes filter - < photo.jpg`")
     return content
 
 
@@ -127,7 +127,7 @@ def _targets(config: FilterConfig, item: Item, index: int, count: int, names: Se
             file = path / item.below / f"{stem}{ending or own}"
             yield Target(file, _format(file), (i,))
     elif count > 1:
-        raise InputError("--out", f"{out} is one file for {count} pictures", "give a folder, or a pattern with {name}")
+        raise InputError("--out", f"{out} is one file for {count} images", "give a folder, or a pattern with {name}")
     else:
         yield Target(path, _format(path, config.format), tuple(range(len(names))))
 

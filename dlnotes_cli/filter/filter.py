@@ -1,4 +1,4 @@
-"""`filter`: kernels over pictures, one or many."""
+"""`filter`: kernels over images, one or many."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dlnotes_cli.data.images.files import Picture, depth_for, holds_alpha, read_picture, write_picture
+from dlnotes_cli.data.images.files import LoadedImage, depth_for, holds_alpha, read_image, write_image
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.filter.correlate import Correlation
 from dlnotes_cli.filter.files import Item, Target, find_items, make_folders, plan_targets
@@ -16,8 +16,8 @@ from dlnotes_cli.filter.render import Branch, Correlate, Rendering, rendering, s
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 
-_WAITING = 1  # pictures at a time beyond one for each thread, since some wait for the disk
-_MANY = 20  # pictures from which progress is shown
+_WAITING = 1  # images at a time beyond one for each thread, since some wait for the disk
+_MANY = 20  # images from which progress is shown
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ def branches_of(config: FilterConfig) -> tuple[Branch, ...]:
     return tuple(Branch((kernel, *then)) for kernel in kernels)
 
 
-def filter_pictures(config: FilterConfig) -> FilterResult:
-    """Filter every picture and write the results. Raises InputError for a bad option, kernel or picture."""
+def filter_images(config: FilterConfig) -> FilterResult:
+    """Filter every image and write the results. Raises InputError for a bad option, kernel or image."""
     branches = branches_of(config)
     correlate = _correlate(config)
     items = find_items(config)
     plan = plan_targets(config, items, [branch.name for branch in branches])
     if config.sheet is not None:
         if len(items) > 1:
-            raise InputError("--sheet", f"shows one picture, got {len(items)}", "name one, or leave --sheet out")
+            raise InputError("--sheet", f"shows one image, got {len(items)}", "name one, or leave --sheet out")
         files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
         if config.sheet.resolve() in {target.path.resolve() for target in plan[0] if target.path}:
             raise InputError("--sheet", f"{config.sheet} is where the result goes", "give it another name")
@@ -119,14 +119,14 @@ def _in_threads(
 
 
 class _Work:
-    """What is done to one picture."""
+    """What is done to one image."""
 
     def __init__(self, config: FilterConfig, branches: Sequence[Branch], correlate: Correlate, threads: int) -> None:
         self._config, self._branches, self._correlate, self._threads = config, branches, correlate, threads
         self.stdout: list[bytes] = []
 
     def __call__(self, item: Item, targets: Sequence[Target]) -> list[Written] | InputError:
-        """Write the results of one picture; with `skip_bad` the error of one that will not do is the answer."""
+        """Write the results of one image; with `skip_bad` the error of one that will not do is the answer."""
         try:
             renderings = self._renderings(item)
         except InputError as error:
@@ -141,22 +141,20 @@ class _Work:
         return written
 
     def _renderings(self, item: Item) -> list[Rendering]:
-        picture = read_picture(item.path, self._config.color, self._config.max_pixels, item.content)
+        image = read_image(item.path, self._config.color, self._config.max_pixels, item.content)
         try:
-            return [
-                rendering(picture, branch, self._config, self._correlate, self._threads) for branch in self._branches
-            ]
+            return [rendering(image, branch, self._config, self._correlate, self._threads) for branch in self._branches]
         except InputError as error:
             raise InputError(item.path, f"{error.where}: {error.what}", error.fix) from error
 
     def _write(self, item: Item, renderings: Sequence[Rendering], target: Target) -> Iterator[Written]:
         parts = [renderings[i] for i in target.branches]
-        source = parts[0].picture
+        source = parts[0].image
         largest = max(part.numbers.largest for part in parts) * 255 / source.white
-        picture, ranges = side_by_side(parts, depth_for(target.format, source.values.dtype, largest))
-        if picture.alpha is not None and not holds_alpha(target.format):
+        image, ranges = side_by_side(parts, depth_for(target.format, source.values.dtype, largest))
+        if image.alpha is not None and not holds_alpha(target.format):
             output.note(f"dlnotes: note: {item.path}: transparency is left out, {target.format} has none")
-        self._save(picture, target)
+        self._save(image, target)
         for part, found in zip(parts, ranges, strict=True):
             yield Written(
                 source=str(item.path),
@@ -169,16 +167,16 @@ class _Work:
                 is_cut=found.low < 0 and target.format != "NPY" and self._config.cuts_silently,
             )
 
-    def _save(self, picture: Picture, target: Target) -> None:
+    def _save(self, image: LoadedImage, target: Target) -> None:
         if target.path is not None:
-            with files.atomic_stream(target.path, picture.values.nbytes) as stream:
-                write_picture(stream, picture, target.format, threads=self._threads)
+            with files.atomic_stream(target.path, image.values.nbytes) as stream:
+                write_image(stream, image, target.format, threads=self._threads)
             return
         memory = io.BytesIO()
-        write_picture(memory, picture, target.format, threads=self._threads)
+        write_image(memory, image, target.format, threads=self._threads)
         self.stdout.append(memory.getvalue())
 
 
 def _outer(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(H, W) of grey, (H, W, C) of colour."""
+    """(H, W) of gray, (H, W, C) of color."""
     return shape[:2] if shape[2] == 1 else shape

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, DEVICE, MODEL, OUTPUT, option
-from dlnotes_cli.shell.option_groups import ReadImagesOptions, VoiceOptions
+from dlnotes_cli.shell.option_groups import OutputOptions, ReadImagesOptions
 
 if TYPE_CHECKING:
     from dlnotes_cli.filter.kernels.kernel import Kernel
@@ -24,13 +24,13 @@ def _kernel_names() -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterConfig(VoiceOptions, ReadImagesOptions):
+class FilterConfig(OutputOptions, ReadImagesOptions):
     """Every option of `filter`."""
 
     command: ClassVar[str] = "filter"
 
     paths: tuple[str, ...] = option(
-        (), "Pictures, folders, patterns like 'in/*.jpg'; - is stdin.", group=DATA, is_argument=True, metavar="PATH",
+        (), "Images, folders, patterns like 'in/*.jpg'; - is stdin.", group=DATA, is_argument=True, metavar="PATH",
         shown_default="a photograph that comes with scikit-learn",
     )  # fmt: skip
     recursive: bool = option(False, "Look below folders too.", group=DATA, names=("--recursive", "-r"))
@@ -71,7 +71,7 @@ class FilterConfig(VoiceOptions, ReadImagesOptions):
     )  # fmt: skip
     result: Literal["clip", "abs", "rescale", "signed"] | None = option(
         None, "clip cuts off below 0 and above white, abs takes the size, rescale stretches to the full range, "
-        "signed makes 0 grey.", group=MODEL, shown_default="clip; .npy and --patch: the numbers themselves",
+        "signed makes 0 gray.", group=MODEL, shown_default="clip; .npy and --patch: the numbers themselves",
     )  # fmt: skip
     threshold: float | None = option(
         None, "White where the result is above this (white is 255), else black.", group=MODEL, within="[-1e9, 1e9]",
@@ -97,7 +97,7 @@ class FilterConfig(VoiceOptions, ReadImagesOptions):
     )  # fmt: skip
     overwrite: bool = option(False, "Replace files that exist.", group=OUTPUT, names=("--overwrite",))
     sheet: Path | None = option(
-        None, "Draw picture, kernel with its numbers and result side by side into this PNG.", group=OUTPUT,
+        None, "Draw image, kernel with its numbers and result side by side into this PNG.", group=OUTPUT,
         shown_default="none",
     )  # fmt: skip
     spectrum: bool = option(
@@ -130,18 +130,18 @@ class FilterConfig(VoiceOptions, ReadImagesOptions):
             raise InputError("--json", "and --out - both print to stdout", "give one of them")
 
     def _check_patch(self) -> None:
-        """Refuse what is about numbers without them, and what is about pictures with them."""
+        """Refuse what is about numbers without them, and what is about images with them."""
         if self.patch is None:
             of_numbers = {"--stride": self.stride, "--relu": self.relu, "--pool": self.pool}
             option_ = next((name for name, given in of_numbers.items() if given), None)
             if option_:
                 raise InputError(option_, "goes with --patch", "add --patch, or leave it out")
             return
-        of_pictures = {
+        of_images = {
             "PATH": self.paths, "--out": self.out, "--sheet": self.sheet, "--format": self.format,
             "--color": self.color, "--recursive": self.recursive, "--device": self.device not in {"cpu", "auto"},
         }  # fmt: skip
-        option_ = next((name for name, given in of_pictures.items() if given), None)
+        option_ = next((name for name, given in of_images.items() if given), None)
         if option_:
             what = f"filters numbers and prints its answer, and does not go with {option_}"
             raise InputError("--patch", what, "give one of them")

@@ -1,4 +1,4 @@
-"""One picture under kernels that follow each other, made into a result; results side by side."""
+"""One image under kernels that follow each other, made into a result; results side by side."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.images.files import Picture
+from dlnotes_cli.data.images.files import LoadedImage
 from dlnotes_cli.data.workers import over_strips
 from dlnotes_cli.filter.correlate import Filtered, Magnitude, collected, origin
 from dlnotes_cli.filter.kernels.kernel import Kernel
@@ -31,9 +31,9 @@ class Branch:
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture under a branch: its numbers, made strip by strip when they are asked for."""
+    """An image under a branch: its numbers, made strip by strip when they are asked for."""
 
-    picture: Picture
+    image: LoadedImage
     branch: Branch
     numbers: Filtered
     corner: tuple[int, int]  # what edges that are cropped take from the top and the left
@@ -42,9 +42,9 @@ class Rendering:
 
     @property
     def alpha(self) -> NDArray[Any] | None:
-        """The picture's transparency where the result stands, (H, W)."""
+        """The image's transparency where the result stands, (H, W)."""
         (top, left), (height, width, _) = self.corner, self.numbers.shape
-        alpha = self.picture.alpha
+        alpha = self.image.alpha
         return None if alpha is None else alpha[top : top + height, left : left + width]
 
     def write_to(self, place: NDArray[Any]) -> Range:
@@ -54,14 +54,14 @@ class Rendering:
         """
         is_float = np.issubdtype(place.dtype, np.floating)
         asked = self.config.result if is_float else self.config.result or "clip"
-        mapping = Mapping(asked, self.picture.white, self.config.threshold)
+        mapping = Mapping(asked, self.image.white, self.config.threshold)
         if mapping.needs_range:
             mapping = replace(mapping, found=self._over(lambda _rows, _start, _stop: None))
 
         def fill(rows: NDArray[Any], start: int, stop: int) -> None:
             place[start:stop] = mapping.floats(rows) if is_float else mapping.levels(rows, place.dtype)
 
-        found, unit = self._over(fill), 255 / self.picture.white
+        found, unit = self._over(fill), 255 / self.image.white
         return Range(found.low * unit, found.high * unit)
 
     def _over(self, work: Callable[[NDArray[Any], int, int], None]) -> Range:
@@ -75,21 +75,21 @@ class Rendering:
         return Range(min(low for low, _ in ends), max(high for _, high in ends))
 
 
-def rendering(picture: Picture, branch: Branch, config: FilterConfig, correlate: Correlate, threads: int) -> Rendering:
-    """Make a picture ready under a branch; all kernels but the last are applied now, without rounding to whole values.
+def rendering(
+    image: LoadedImage, branch: Branch, config: FilterConfig, correlate: Correlate, threads: int
+) -> Rendering:
+    """Make an image ready under a branch; all kernels but the last are applied now, without rounding to whole values.
 
     Raises InputError where edges are cropped and nothing is left.
     """
-    values, largest = picture.values, float(picture.white)
+    values, largest = image.values, float(image.white)
     numbers: Filtered | None = None
     top = left = 0
     for kernel in branch.kernels:
         if numbers is not None:
             values, largest = collected(numbers, threads), numbers.largest
         parts = [
-            correlate(
-                values, matrix, edges=config.edges, convolve=config.convolve, white=picture.white, largest=largest
-            )
+            correlate(values, matrix, edges=config.edges, convolve=config.convolve, white=image.white, largest=largest)
             for matrix in kernel.matrices
         ]
         numbers = parts[0] if len(parts) == 1 else Magnitude(parts)
@@ -98,20 +98,20 @@ def rendering(picture: Picture, branch: Branch, config: FilterConfig, correlate:
             top, left = top - up, left - across
     if numbers is None:
         raise ValueError("a branch has at least one kernel")
-    return Rendering(picture, branch, numbers, (top, left), config, threads)
+    return Rendering(image, branch, numbers, (top, left), config, threads)
 
 
-def side_by_side(renderings: Sequence[Rendering], dtype: Any) -> tuple[Picture, list[Range]]:
-    """The results from left to right in one picture of `dtype`; where one is lower, black and clear below it."""
+def side_by_side(renderings: Sequence[Rendering], dtype: Any) -> tuple[LoadedImage, list[Range]]:
+    """The results from left to right in one image of `dtype`; where one is lower, black and clear below it."""
     shapes = [rendering.numbers.shape for rendering in renderings]
     size = (max(height for height, _, _ in shapes), sum(width for _, width, _ in shapes))
-    picture = renderings[0].picture
+    image = renderings[0].image
     values = np.zeros((*size, shapes[0][2]), dtype)
-    alpha = None if picture.alpha is None else np.zeros(size, picture.alpha.dtype)
+    alpha = None if image.alpha is None else np.zeros(size, image.alpha.dtype)
     found, left = [], 0
     for one, (height, width, _) in zip(renderings, shapes, strict=True):
         found.append(one.write_to(values[:height, left : left + width]))
         if alpha is not None:
             alpha[:height, left : left + width] = one.alpha
         left += width
-    return Picture(values, alpha, picture.icc), found
+    return LoadedImage(values, alpha, image.icc), found

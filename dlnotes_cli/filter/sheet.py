@@ -1,4 +1,4 @@
-"""The sheet of `filter`: picture, kernel and result side by side, and their frequencies."""
+"""The sheet of `filter`: image, kernel and result side by side, and their frequencies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from dlnotes_cli import plots
 from dlnotes_cli.filter.kernels.kernel import total
 from dlnotes_cli.filter.render import Rendering
 
-_LONGEST = 640  # pixels of a picture on the sheet
+_LONGEST = 640  # pixels of an image on the sheet
 _WINDOW = 512  # pixels on each side of the middle part whose frequencies are shown
 _FLOOR = 1e-3  # of magnitude, below which a spectrum is black anyway
 
@@ -24,7 +24,7 @@ def draw_sheet(renderings: Sequence[Rendering], *, spectrum: bool) -> bytes:
 def _row(rendering: Rendering, *, spectrum: bool) -> plots.FilterRow:
     values = np.empty(rendering.numbers.shape, np.uint8)
     rendering.write_to(values)
-    source = rendering.picture.values
+    source = rendering.image.values
     kernels = [
         (
             kernel.name if kernel.partner is None else f"{kernel.name}, part {i}",
@@ -45,14 +45,14 @@ def _row(rendering: Rendering, *, spectrum: bool) -> plots.FilterRow:
 
 def _reduced(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, C) brought down to the sheet's size, (C, H, W)."""
-    picture = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    small = np.asarray(picture.reduce(-(-max(picture.size) // _LONGEST)))
+    image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+    small = np.asarray(image.reduce(-(-max(image.size) // _LONGEST)))
     return small.reshape(*small.shape[:2], -1).transpose(2, 0, 1)
 
 
 def _spectra(rendering: Rendering) -> list[NDArray[Any]]:
-    """Before and after, of the middle of the picture, in decibels."""
-    source, numbers = rendering.picture.values, rendering.numbers
+    """Before and after, of the middle of the image, in decibels."""
+    source, numbers = rendering.image.values, rendering.numbers
     side = min(_WINDOW, *source.shape[:2], *numbers.shape[:2])
     top = (numbers.shape[0] - side) // 2
     return [_decibels(_middle(source, side)), _decibels(_middle(numbers.rows(top, top + side), side))]

@@ -1,4 +1,4 @@
-"""From the numbers that a kernel gives to the values of a picture."""
+"""From the numbers that a kernel gives to the values of an image."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,7 +22,7 @@ class Mapping:
     """How numbers become values: `white` is the source's largest value, 255 or 65535.
 
     clip cuts off at 0 and white; abs takes the size first; rescale stretches the smallest number to 0 and the largest
-    to white; signed puts 0 at grey and the largest size at black or white; None leaves the numbers. A `threshold`, in
+    to white; signed puts 0 at gray and the largest size at black or white; None leaves the numbers. A `threshold`, in
     units of a white of 255, then makes black and white of them.
     """
 

@@ -46,11 +46,11 @@ def data_info(config: DataInfoConfig) -> None:
     elif fields["kind"] == "table":
         _show_table(fields)
     else:
-        _show_pictures(fields)
+        _show_images(fields)
 
 
 def data_preview(config: DataPreviewConfig) -> None:
-    """Draw what augmentation does: pictures of a data set in the first column, and beside each its variants.
+    """Draw what augmentation does: images of a data set in the first column, and beside each its variants.
 
     A training run with the same seed sees the same variants, one in each epoch; only what is mixed differs.
     """
@@ -61,11 +61,11 @@ def data_preview(config: DataPreviewConfig) -> None:
         output.document(config.command, fields)
         return
     shape = "x".join(map(str, fields["shape"]))
-    output.line(f"{', '.join(fields['operations']) or 'no operation'} on {len(fields['samples'])} pictures of {shape}")
+    output.line(f"{', '.join(fields['operations']) or 'no operation'} on {len(fields['samples'])} images of {shape}")
     output.line(fields["out"])
 
 
-def _show_pictures(fields: dict[str, Any]) -> None:
+def _show_images(fields: dict[str, Any]) -> None:
     parts = list(fields["counts"])
     rows = [(name, *(fields["counts"][part][name] for part in parts)) for name in fields["classes"]]
     rows.append(("total", *(sum(fields["counts"][part].values()) for part in parts)))

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data import folder, table
 from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.formats import PictureShape
-from dlnotes_cli.data.images.decode import Header, decode_all, decode_picture, read_header
+from dlnotes_cli.data.images.decode import Header, decode_all, decode_image, read_header
 from dlnotes_cli.data.load import kind_of, pixel_statistics
 from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import user_path
 
-_LOOKED_AT = 32  # pixels on each side to which pictures are brought for their statistics
+_LOOKED_AT = 32  # pixels on each side to which images are brought for their statistics
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def list_sets(config: DataListConfig) -> list[dict[str, Any]]:
 def describe_data(config: DataInfoConfig) -> DataInfo:
     """Counts per class and part, sizes, statistics, and files that cannot be read.
 
-    Unreadable pictures raise InputError naming them all, or are listed with `skip_bad`.
+    Unreadable images raise InputError naming them all, or are listed with `skip_bad`.
     """
     describe = {"named": _named_info, "folder": _folder_info, "table": _table_info}[kind_of(config.data)]
     return DataInfo({"data": config.data, **describe(config)})
@@ -70,10 +70,10 @@ def _named_info(config: DataInfoConfig) -> dict[str, Any]:
 
 def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
     listing = folder.list_folder(user_path(config.data))
-    shape, limit = PictureShape(3, _LOOKED_AT, _LOOKED_AT, "squash"), config.max_pixels
+    shape, limit = ImageShape(3, _LOOKED_AT, _LOOKED_AT, "squash"), config.max_pixels
 
     def measure(path: Path) -> tuple[Header, NDArray[np.uint8]]:
-        return read_header(path, limit), decode_picture(path, shape, limit)
+        return read_header(path, limit), decode_image(path, shape, limit)
 
     measured = decode_all(listing.files, measure, threads=config.threads or default_threads(), skip_bad=True)
     bad = {listing.files[i]: error for i, error in enumerate(measured) if isinstance(error, DlnotesError)}
@@ -83,8 +83,8 @@ def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
         raise InputError(first.where, first.what + more, "remove them, or pass --skip-bad to list them")
     good = {i: answer for i, answer in enumerate(measured) if not isinstance(answer, DlnotesError)}
     headers = [header for header, _ in good.values()]
-    pixels = np.array([picture for _, picture in good.values()], np.uint8).reshape(-1, 3, _LOOKED_AT, _LOOKED_AT)
-    parts = np.array([listing.parts[i] for i in good])
+    pixels = np.array([image for _, image in good.values()], np.uint8).reshape(-1, 3, _LOOKED_AT, _LOOKED_AT)
+    parts = np.array([listing.splits[i] for i in good])
     source = Source(
         config.data, pixels, np.array([listing.labels[i] for i in good]), listing.classes,
         {str(part): np.flatnonzero(parts == part) for part in np.unique(parts)},
@@ -110,12 +110,12 @@ def _counts(source: Source) -> dict[str, dict[str, int]]:
     """Samples of each class in each part."""
     return {
         part: {name: int((source.labels[indices] == i).sum()) for i, name in enumerate(source.classes)}
-        for part, indices in source.parts.items()
+        for part, indices in source.splits.items()
     }
 
 
 def _statistics(source: Source) -> dict[str, list[float]]:
-    """Mean and deviation of each channel over the training part, pixels from 0 to 1."""
-    indices = source.parts.get("train", next(iter(source.parts.values())))
+    """Mean and deviation of each channel over the training split, pixels from 0 to 1."""
+    indices = source.splits.get("train", next(iter(source.splits.values())))
     mean, std = pixel_statistics(source.samples, indices)
     return {"mean": [round(value, 4) for value in mean], "std": [round(value, 4) for value in std]}

@@ -11,10 +11,10 @@ from dlnotes_cli.shell.errors import InputError
 
 @dataclass(frozen=True)
 class CachedFolder:
-    """A folder's pictures in one form; without `folder` and `shape` where the entry is damaged."""
+    """A folder's images in one form; without `folder` and `shape` where the entry is damaged."""
 
     folder: str | None
-    pictures: int
+    images: int
     form: str  # 3x32x32-crop of pixels, or what made the features
     shape: tuple[int, ...] | None  # of a sample: (C, H, W) of pixels, (F,) of features
     bytes: int
@@ -27,12 +27,12 @@ class CachedFolder:
 
 
 def list_cache() -> list[CachedFolder]:
-    """Everything in the cache of decoded pictures and their features, the last used first."""
+    """Everything in the cache of decoded images and their features, the last used first."""
     return [_described(entry) for entry in cache.entries()]
 
 
 def clear_cache(config: CacheClearConfig) -> list[CachedFolder]:
-    """Delete decoded pictures, of one folder or of all; returns what was deleted. The pictures themselves stay.
+    """Delete decoded images, of one folder or of all; returns what was deleted. The images themselves stay.
 
     Raises InputError where a folder is named of which nothing is cached.
     """

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from dlnotes_cli.shell.option import DATA, Config, option
-from dlnotes_cli.shell.option_groups import VoiceOptions
+from dlnotes_cli.shell.option_groups import OutputOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheListConfig(VoiceOptions):
+class CacheListConfig(OutputOptions):
     """Every option of `data cache list`."""
 
     command: ClassVar[str] = "data cache list"
@@ -17,7 +17,7 @@ class CacheListConfig(VoiceOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CacheArgument(Config):
-    """Whose pictures are deleted from the cache."""
+    """Whose images are deleted from the cache."""
 
     folder: Path | None = option(
         None, "Clear what is cached of this folder alone.", group=DATA, is_argument=True, metavar="FOLDER"
@@ -25,7 +25,7 @@ class CacheArgument(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheClearConfig(VoiceOptions, CacheArgument):
+class CacheClearConfig(OutputOptions, CacheArgument):
     """Every option of `data cache clear`."""
 
     command: ClassVar[str] = "data cache clear"

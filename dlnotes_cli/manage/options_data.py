@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from dlnotes_cli.data.options import NAMED_SETS, DataRootOptions, PictureShapeOptions, SourceOptions
+from dlnotes_cli.data.options import NAMED_SETS, DataRootOptions, ImageShapeOptions, SourceOptions
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, DEVICE, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import VoiceOptions
+from dlnotes_cli.shell.option_groups import OutputOptions
 from dlnotes_cli.training.options import AUGMENT_HELP
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataListConfig(VoiceOptions, DataRootOptions):
+class DataListConfig(OutputOptions, DataRootOptions):
     """Every option of `data list`."""
 
     command: ClassVar[str] = "data list"
@@ -32,7 +32,7 @@ class DataArgument(Config):
     )
     threads: int | None = option(
         None,
-        "Threads that read pictures.",
+        "Threads that read images.",
         group=DEVICE,
         within="[1, 1024]",
         shown_default="OMP_NUM_THREADS, else all cores",
@@ -40,7 +40,7 @@ class DataArgument(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataInfoConfig(VoiceOptions, SourceOptions, DataArgument):
+class DataInfoConfig(OutputOptions, SourceOptions, DataArgument):
     """Every option of `data info`."""
 
     command: ClassVar[str] = "data info"
@@ -58,9 +58,9 @@ class PreviewOptions(Config):
         metavar="NAME|FOLDER",
         complete=lambda: list(NAMED_SETS),
     )
-    samples: int = option(8, "Pictures shown, drawn from all classes alike.", group=DATA, within="[1, 64]")
+    samples: int = option(8, "Images shown, drawn from all classes alike.", group=DATA, within="[1, 64]")
     augment: str = option("standard", AUGMENT_HELP, group=TRAINING, metavar="WORDS")
-    variants: int = option(4, "Variants shown of each picture.", group=TRAINING, within="[1, 16]")
+    variants: int = option(4, "Variants shown of each image.", group=TRAINING, within="[1, 16]")
     seed: int = option(
         0, "Seed of the choice, and of the variants as in a training run.", group=TRAINING, within="[0, 9e15]"
     )
@@ -69,7 +69,7 @@ class PreviewOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataPreviewConfig(VoiceOptions, PreviewOptions, PictureShapeOptions, SourceOptions):
+class DataPreviewConfig(OutputOptions, PreviewOptions, ImageShapeOptions, SourceOptions):
     """Every option of `data preview`."""
 
     command: ClassVar[str] = "data preview"

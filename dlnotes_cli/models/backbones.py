@@ -22,13 +22,13 @@ _LARGEST_SIDE = 4096
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that torchvision publishes, and the form of pictures that they were trained for."""
+    """Weights that torchvision publishes, and the form of images that they were trained for."""
 
     name: str  # IMAGENET1K_V1 for example
     url: str
     mebibytes: float
     parameters: int
-    accuracy: float  # on ImageNet's validation part, of its 1,000 classes
+    accuracy: float  # on ImageNet's validation split, of its 1,000 classes
     size: int  # pixels on a side
     crop_pct: float  # the part of the shorter side that `size` shows
     interpolation: Literal["bilinear", "bicubic"]
@@ -52,7 +52,7 @@ class BackboneConfig:
 
     backbone: str
     classes: int
-    size: int  # pixels on each side that the backbone sees; pictures of another size are brought to it
+    size: int  # pixels on each side that the backbone sees; images of another size are brought to it
     hidden: tuple[int, ...] = ()  # units of the head's hidden layers
     transform_input: bool = False  # of GoogLeNet and Inception, whose weights expect another scale
 
@@ -61,7 +61,7 @@ class BackboneConfig:
         if self.backbone not in names():
             raise ValueError(f"no network {self.backbone} in torchvision")
         if not 1 <= self.size <= _LARGEST_SIDE or self.classes < 1:
-            raise ValueError("size of a picture or classes")
+            raise ValueError("size of an image or classes")
 
 
 class Transferred(nn.Module):
@@ -75,12 +75,12 @@ class Transferred(nn.Module):
         self.backbone, self.head, self._size = backbone, head, size
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scaled pictures (N, 3, H, W) to logits (N, classes)."""
+        """Scaled images (N, 3, H, W) to logits (N, classes)."""
         logits: Tensor = self.head(self.features(x))
         return logits
 
     def features(self, x: Tensor) -> Tensor:
-        """What the head sees of pictures (N, 3, H, W): (N, F)."""
+        """What the head sees of images (N, 3, H, W): (N, F)."""
         if x.shape[2:] != (self._size, self._size):
             x = F.interpolate(x, (self._size, self._size), mode="bilinear", antialias=True)
         found: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))
@@ -88,7 +88,7 @@ class Transferred(nn.Module):
 
     @property
     def width(self) -> int:
-        """Features of a picture."""
+        """Features of an image."""
         return first_linear(self.head).in_features
 
     def train(self, mode: bool = True) -> "Transferred":  # noqa: FBT002  # as PyTorch declares it
@@ -118,7 +118,7 @@ def published(backbone: str) -> tuple[Published, ...]:
 
 
 def build_backbone(config: BackboneConfig) -> Transferred:
-    """A network from pictures (N, 3, H, W) to logits (N, classes), with PyTorch's first weights."""
+    """A network from images (N, 3, H, W) to logits (N, classes), with PyTorch's first weights."""
     backbone = _bare(config.backbone, config.size)
     if hasattr(backbone, "transform_input"):
         setattr(backbone, "transform_input", config.transform_input)  # noqa: B010  # no module, as mypy thinks
@@ -148,7 +148,7 @@ def last_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
 
 
 def blocks(backbone: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The parts of a network that have weights, with their names, from the picture on.
+    """The parts of a network that have weights, with their names, from the image on.
 
     A part is what `freeze` and learning rates treat as one: a residual or transformer block, or a single layer.
     """
@@ -191,7 +191,7 @@ def load_backbone(network: Transferred, backbone: str, weights: dict[str, Tensor
 def _bare(name: str, size: int | None = None) -> nn.Module:
     """A network of torchvision without the heads that only its training had.
 
-    Vision transformers are made for one size of picture: for `size`, where it is one that weights are published for.
+    Vision transformers are made for one size of image: for `size`, where it is one that weights are published for.
     """
     network = _made(name)
     if getattr(network, "image_size", size) != size and size in {weights.size for weights in published(name)}:

@@ -25,11 +25,11 @@ class CnnConfig:
     """All that it takes to build the network again."""
 
     layers: str
-    shape: tuple[int, ...]  # (C, H, W) of a picture
+    shape: tuple[int, ...]  # (C, H, W) of an image
     classes: int
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the layers do not lead from the picture to one score for each class."""
+        """Raise ValueError where the layers do not lead from the image to one score for each class."""
         try:
             output = trace(parse_layers(self.layers), self.shape)[-1].output
         except InputError as error:
@@ -39,7 +39,7 @@ class CnnConfig:
 
 
 class ChannelsLast(nn.Sequential):
-    """A sequence that lays pictures out with the channels last, which makes convolutions faster on CPU and CUDA."""
+    """A sequence that lays images out with the channels last, which makes convolutions faster on CPU and CUDA."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to logits (N, classes)."""
@@ -61,12 +61,12 @@ class Residual(nn.Sequential):
 
 
 def build_cnn(config: CnnConfig) -> nn.Sequential:
-    """A network from pictures (N, C, H, W) to logits (N, classes)."""
+    """A network from images (N, C, H, W) to logits (N, classes)."""
     return ChannelsLast(*_modules(parse_layers(config.layers), config.shape))
 
 
-def initialise(network: nn.Module) -> None:
-    """He initialisation of convolutions; a residual block starts as the identity (He 2015; Goyal 2017)."""
+def initialize(network: nn.Module) -> None:
+    """He initialization of convolutions; a residual block starts as the identity (He 2015; Goyal 2017)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -78,21 +78,21 @@ def initialise(network: nn.Module) -> None:
 
 
 def first_convolution(network: nn.Module) -> nn.Conv2d:
-    """The convolution that sees the picture."""
+    """The convolution that sees the image."""
     return next(module for module in network.modules() if isinstance(module, nn.Conv2d))
 
 
 @torch.no_grad()
-def whiten(convolution: nn.Conv2d, pictures: Tensor) -> None:
+def whiten(convolution: nn.Conv2d, images: Tensor) -> None:
     """Start a first convolution with the main directions of the patches it sees, at unit variance, and their negatives.
 
     After Page 2018 and Jordan 2024 (arXiv:2404.00498). Filters beyond twice the directions in which patches vary
-    stay as they are: those are no more than the numbers of a patch, and none where all pictures are black.
-    `pictures` are (N, C, H, W), scaled as in training.
+    stay as they are: those are no more than the numbers of a patch, and none where all images are black.
+    `images` are (N, C, H, W), scaled as in training.
     """
     size = (convolution.kernel_size[0], convolution.kernel_size[1])
     stride = (convolution.stride[0], convolution.stride[1])
-    patches = F.unfold(pictures, size, stride=stride).transpose(1, 2).flatten(0, 1).double()
+    patches = F.unfold(images, size, stride=stride).transpose(1, 2).flatten(0, 1).double()
     variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
     varying = int((variances > _LEAST_SHARE * variances[-1].clamp(min=0)).sum())
     count = min(convolution.out_channels // 2, varying)

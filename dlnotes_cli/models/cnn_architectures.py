@@ -1,4 +1,4 @@
-"""The networks of `train-cnn`, written as layer lists for pictures of any size and number of channels."""
+"""The networks of `train-cnn`, written as layer lists for images of any size and number of channels."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Form(NamedTuple):
 
     @property
     def side(self) -> int:
-        """The shorter side of a picture."""
+        """The shorter side of an image."""
         return min(self.height, self.width)
 
     def scaled(self, channels: int) -> int:
@@ -33,7 +33,7 @@ def fast(form: Form) -> str:
     """The most accurate network per second of training that we know on two cores.
 
     Strided convolutions leave at most 16 positions on a side, where the work is then done: each stage halves the side
-    and doubles the channels. Pooling comes before normalisation, which then has a quarter of the work; the maximum over
+    and doubles the channels. Pooling comes before normalization, which then has a quarter of the work; the maximum over
     the last positions goes to the classes (Jordan 2024, arXiv:2404.00498).
     """
     stem, side = form.scaled(32), form.side
@@ -54,7 +54,7 @@ def fast(form: Form) -> str:
 def large(form: Form) -> str:
     """The most accurate network that we know for ten minutes of training and more on two cores.
 
-    Three and a half times the work of `fast` for each picture: it starts at up to 32 positions on a side, where edges
+    Three and a half times the work of `fast` for each image: it starts at up to 32 positions on a side, where edges
     are still whole. Three stages halve the side, then convolve once more (after Jordan 2024, arXiv:2404.00498).
     """
     stem, side = form.scaled(24), form.side
@@ -73,7 +73,7 @@ def large(form: Form) -> str:
 
 
 def notes_cnn(form: Form) -> str:
-    """The course's CIFAR-10 network: 541,094 parameters for 32x32 pixels in colour."""
+    """The course's CIFAR-10 network: 541,094 parameters for 32x32 pixels in color."""
     lines: list[str] = []
     inputs, height, width = form.channels, form.height, form.width
     for outputs in (form.scaled(16), form.scaled(32), form.scaled(64)):

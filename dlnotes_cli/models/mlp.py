@@ -59,7 +59,7 @@ def build_mlp(config: MlpConfig) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def initialise(model: nn.Module, how: Initialization) -> None:
+def initialize(model: nn.Module, how: Initialization) -> None:
     """Set the first weights of every linear layer, biases to zero; `default` keeps PyTorch's.
 
     `uniform` draws from [-y, y) and `normal` with deviation y, where y = 1 / sqrt(inputs of the layer).

@@ -1,7 +1,7 @@
 """Layer arithmetic: shapes, parameters, cost and receptive field of a stack, without torch.
 
->>> from dlnotes_cli.shapes import analyse
->>> analyse("Conv2d(3, 10, 3); MaxPool2d(4, 4)", (3, 130, 130)).output
+>>> from dlnotes_cli.shapes import analyze
+>>> analyze("Conv2d(3, 10, 3); MaxPool2d(4, 4)", (3, 130, 130)).output
 (10, 32, 32)
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dlnotes_cli.shapes.networks import known_network as known_network
     from dlnotes_cli.shapes.parsing.parser import parse_layers as parse_layers
     from dlnotes_cli.shapes.report import Report as Report
-    from dlnotes_cli.shapes.report import analyse as analyse
+    from dlnotes_cli.shapes.report import analyze as analyze
     from dlnotes_cli.shapes.solver import Setting as Setting
     from dlnotes_cli.shapes.solver import solve as solve
     from dlnotes_cli.shapes.stack import trace as trace
@@ -23,14 +23,14 @@ _HOMES = {
     "Layer": "layer",
     "Report": "report",
     "Setting": "solver",
-    "analyse": "report",
+    "analyze": "report",
     "known_network": "networks",
     "parse_layers": "parsing.parser",
     "remarks": "course_remarks",
     "solve": "solver",
     "trace": "stack",
 }
-__all__ = ["Layer", "Report", "Setting", "analyse", "known_network", "parse_layers", "remarks", "solve", "trace"]
+__all__ = ["Layer", "Report", "Setting", "analyze", "known_network", "parse_layers", "remarks", "solve", "trace"]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,13 +35,13 @@ def rounding_remark(slide: Slide) -> str:
 
 
 def gram_sizes(shape: Shape) -> tuple[Shape, Shape]:
-    """The sizes of a vectorised feature map, channels x positions, and of its Gram matrix, channels x channels.
+    """The sizes of a vectorized feature map, channels x positions, and of its Gram matrix, channels x channels.
 
     >>> gram_sizes((20, 8, 8))
     ((20, 64), (20, 20))
     """
     if len(shape) < 2:  # noqa: PLR2004  # channels and space
-        raise InputError("--gram", f"{dims(shape)} has no space to vectorise", "give CxHxW")
+        raise InputError("--gram", f"{dims(shape)} has no space to vectorize", "give CxHxW")
     return (shape[0], prod(shape[1:])), (shape[0], shape[0])
 
 

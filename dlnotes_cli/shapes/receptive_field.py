@@ -12,9 +12,9 @@ class Sight:
     """What one output position sees of the input's space, an axis at a time.
 
     `field` is the largest number of input positions along each axis that reach one output, borders ignored. `jump` is
-    the distance between neighbouring outputs and `start` the centre of the first one's field, in input positions; the
-    centre of the first input position is 0.5. All are None where they mean nothing, after layers that mix positions.
-    Statistics of normalisation layers are not counted.
+    the distance between neighboring outputs and `start` the center of the first one's field, in input positions; the
+    center of the first input position is 0.5. All are None where they mean nothing, after layers that mix positions.
+    Statistics of normalization layers are not counted.
 
     The recurrences are those of Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016, and of
     Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", 2019.
@@ -32,12 +32,12 @@ class Sight:
 
     @property
     def jump(self) -> tuple[Fraction, ...] | None:
-        """The distance between neighbouring outputs."""
+        """The distance between neighboring outputs."""
         return tuple(window.jump for window in self.windows) if self.windows else None
 
     @property
     def start(self) -> tuple[Fraction, ...] | None:
-        """The centre of what the first output sees."""
+        """The center of what the first output sees."""
         return tuple(window.start for window in self.windows) if self.windows else None
 
     def after(self, reach: Reach) -> "Sight":

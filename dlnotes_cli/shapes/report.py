@@ -80,10 +80,10 @@ class Report:
 
     @cached_property
     def memory(self) -> dict[str, int]:
-        """Bytes: weights and buffers, gradients, optimiser state, activations; what inference and training take.
+        """Bytes: weights and buffers, gradients, optimizer state, activations; what inference and training take.
 
         Inference holds the weights, and one layer's input and output at a time, of which the largest pair counts.
-        Training holds every activation for the way back, and for each weight a gradient and the optimiser's state. A
+        Training holds every activation for the way back, and for each weight a gradient and the optimizer's state. A
         layer that works in place or only renames dimensions shares its input's memory.
         """
         each = DTYPE_BYTES[self.dtype]
@@ -145,7 +145,7 @@ class Report:
         return fields
 
 
-def analyse(
+def analyze(
     layers: str | Sequence[Layer],
     shape: Shape,
     *,
@@ -157,7 +157,7 @@ def analyse(
 
     Raises InputError where the text is not a layer list or PyTorch would refuse the stack.
 
-    >>> report = analyse("Conv2d(3, 10, 3); MaxPool2d(4, 4)", (3, 130, 130))
+    >>> report = analyze("Conv2d(3, 10, 3); MaxPool2d(4, 4)", (3, 130, 130))
     >>> report.output, report.parameters, report.macs, report.sight.field
     ((10, 32, 32), 280, 4423680, (6, 6))
     """

@@ -9,7 +9,7 @@ MAX_PIXELS = 178_956_970  # Pillow's own limit for refusing an image
 
 
 @dataclass(frozen=True, kw_only=True)
-class VoiceOptions(Config):
+class OutputOptions(Config):
     """How much is said, and in which form."""
 
     json: bool = option(False, "Print the result as one JSON document.", group=OUTPUT, names=("--json",))
@@ -19,12 +19,12 @@ class VoiceOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ReadImagesOptions(Config):
-    """How picture files are read."""
+    """How image files are read."""
 
     skip_bad: bool = option(
         False, "Go on without unreadable files; name and count them.", group=DATA, names=("--skip-bad",)
     )
-    max_pixels: int = option(MAX_PIXELS, "Refuse pictures with more pixels than this.", group=DATA, within="[1, 1e12]")
+    max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels than this.", group=DATA, within="[1, 1e12]")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,7 @@ def raw(text: str) -> None:
 
 
 def raw_bytes(content: bytes) -> None:
-    """Print bytes of the result as they are, a picture for example."""
+    """Print bytes of the result as they are, an image for example."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()

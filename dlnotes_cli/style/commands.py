@@ -15,10 +15,10 @@ EXAMPLES = (
 
 
 def style_transfer(config: StyleTransferConfig) -> None:
-    """Paint one picture in the style of another.
+    """Paint one image in the style of another.
 
     Layers named convB_I are taken before their ReLU, as in the paper, and reluB_I after it; nothing overwrites them.
-    Without pictures it paints a photograph of scikit-learn's in the style of a drawing made here.
+    Without images it paints a photograph of scikit-learn's in the style of a drawing made here.
     """
     from dlnotes_cli.style.network import layer_names
     from dlnotes_cli.style.task import style_transfer as task
@@ -51,7 +51,7 @@ def style_transfer(config: StyleTransferConfig) -> None:
 
 
 def _best(scale: dict[str, Any]) -> int:
-    """The look with the lowest loss; its picture is the one that is kept."""
+    """The look with the lowest loss; its image is the one that is kept."""
     totals = scale["losses"]["total"]
     return min((i for i, total in enumerate(totals) if total is not None), key=totals.__getitem__)
 

@@ -63,7 +63,7 @@ class StyleNet(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Features (1, C, H, W) by name, of a scaled picture (1, 3, H, W)."""
+        """Features (1, C, H, W) by name, of a scaled image (1, 3, H, W)."""
         found: dict[str, Tensor] = {}
         x = x.contiguous(memory_format=torch.channels_last)
         for name, layer in zip(self._names, self.layers, strict=True):

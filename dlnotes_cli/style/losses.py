@@ -1,4 +1,4 @@
-"""The losses of neural style transfer (Gatys, Ecker and Bethge 2016), and the painting that minimises them."""
+"""The losses of neural style transfer (Gatys, Ecker and Bethge 2016), and the painting that minimizes them."""
 
 import copy
 import math
@@ -15,7 +15,7 @@ from dlnotes_cli.shell.errors import UnfinishedError
 Scaling = Literal["relative", "notes"]
 Features = Mapping[str, Tensor]  # by layer, each (1, C, H, W)
 MEMORY = 20  # pairs of steps from which L-BFGS guesses the curvature
-_WINDOW = 10  # steps over which a picture must gain
+_WINDOW = 10  # steps over which an image must gain
 _LEAST_GAIN = 0.003  # as a part of the loss
 _TINY = 1e-12
 _LOST = 4.0  # times the lowest loss: beyond it a step has gone wrong
@@ -48,9 +48,9 @@ class _Gram(torch.autograd.Function):
         return channels_last.T
 
 
-def total_variation(picture: Tensor) -> Tensor:
-    """Mean squared differences of neighbours, down and to the right, in a picture (1, C, H, W)."""
-    return picture.diff(dim=2).square().mean() + picture.diff(dim=3).square().mean()
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared differences of neighbors, down and to the right, in an image (1, C, H, W)."""
+    return image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
 
 
 class Losses(NamedTuple):
@@ -74,7 +74,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Target:
-    """What the features of a picture are held against.
+    """What the features of an image are held against.
 
     `relative`: squared distances over the squared norm of what is aimed at, so that layers, networks and sizes weigh
     alike; Gram matrices are divided by the number of places first, and a weight by the sum of the weights. `notes`: the
@@ -87,14 +87,14 @@ class Target:
     weights: Weights
     scaling: Scaling
 
-    def losses(self, features: Features, picture: Tensor) -> Losses:
-        """The losses of a picture (1, 3, H, W) with these features, in float32 or what they are in beyond it."""
+    def losses(self, features: Features, image: Tensor) -> Losses:
+        """The losses of an image (1, 3, H, W) with these features, in float32 or what they are in beyond it."""
         found = _at_least_float32(features[self.layer])
         content = (found - self.content).square().mean()
         if self.scaling == "relative":
             content = content / self.content.square().mean().clamp(min=_TINY)
         style = torch.stack([weight * self._style(name, features[name]) for name, weight in self._layers()]).sum()
-        variation = total_variation(picture)
+        variation = total_variation(image)
         total = self.weights.alpha * content + self.weights.beta * style + self.weights.variation * variation
         return Losses(total, content, style, variation)
 
@@ -121,7 +121,7 @@ def style_grams(features: Features, layers: Mapping[str, float], scaling: Scalin
 
 @dataclass(frozen=True)
 class PaintOptions:
-    """How a picture is painted at one size."""
+    """How an image is painted at one size."""
 
     optimizer: Literal["lbfgs", "adam"]
     lr: float
@@ -131,10 +131,10 @@ class PaintOptions:
 
 
 class Painting:
-    """A scaled picture (1, 3, H, W) that is changed until its loss falls no further, or `steps` are done.
+    """A scaled image (1, 3, H, W) that is changed until its loss falls no further, or `steps` are done.
 
     Before each look its pixels are brought back between `bounds`. Where L-BFGS, which takes its steps unproven, has
-    lost its way, it begins again from the best picture with steps of half the length. `state` and `restore` take a
+    lost its way, it begins again from the best image with steps of half the length. `state` and `restore` take a
     painting up again just where it stood.
     """
 
@@ -147,9 +147,9 @@ class Painting:
         options: PaintOptions,
     ) -> None:
         self._network, self._target, self._bounds, self._options = network, target, bounds, options
-        self._picture = start.detach().clone().requires_grad_(True)
+        self._image = start.detach().clone().requires_grad_(True)
         self._falls = 0
-        self._optimizer = _optimizer(self._picture, options.optimizer, options.lr)
+        self._optimizer = _optimizer(self._image, options.optimizer, options.lr)
         self.best, self.lowest = start.detach().clone(), math.inf
         self.losses: list[tuple[float, ...]] = []  # of every look: total, content, style, total variation
         self.steps = 0
@@ -169,8 +169,8 @@ class Painting:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Where it stands: tensors, and JSON values."""
-        tensors, numbers = {"now": self._picture.detach(), "best": self.best}, {}
-        for name, value in self._optimizer.state[self._picture].items():
+        tensors, numbers = {"now": self._image.detach(), "best": self.best}, {}
+        for name, value in self._optimizer.state[self._image].items():
             if isinstance(value, Tensor):
                 tensors[name] = value
             elif not isinstance(value, list):
@@ -181,25 +181,25 @@ class Painting:
         losses = [[loss if math.isfinite(loss) else None for loss in look] for look in self.losses]
         return tensors, {"losses": losses, "steps": self.steps, "falls": self._falls, "optimizer": numbers}
 
-    def restore(self, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         """Go on from a `state`."""
         with torch.no_grad():
-            self._picture.copy_(tensors["now"])
-        self.best = tensors["best"].to(self._picture)
-        self.losses = [tuple(math.nan if loss is None else loss for loss in look) for look in card["losses"]]
+            self._image.copy_(tensors["now"])
+        self.best = tensors["best"].to(self._image)
+        self.losses = [tuple(math.nan if loss is None else loss for loss in look) for look in metadata["losses"]]
         self.lowest = min((look[0] for look in self.losses if math.isfinite(look[0])), default=math.inf)
-        self.steps, self._falls = card["steps"], card["falls"]
-        self._optimizer = _optimizer(self._picture, self._options.optimizer, self._options.lr / 2**self._falls)
-        state: dict[str, Any] = copy.deepcopy(dict(card["optimizer"]))
+        self.steps, self._falls = metadata["steps"], metadata["falls"]
+        self._optimizer = _optimizer(self._image, self._options.optimizer, self._options.lr / 2**self._falls)
+        state: dict[str, Any] = copy.deepcopy(dict(metadata["optimizer"]))
         for name in sorted(tensors.keys() - {"now", "best"}, key=lambda name: int(name.partition(".")[2] or 0)):
             kind, dot, _ = name.partition(".")
-            value = tensors[name].to(self._picture.device)
+            value = tensors[name].to(self._image.device)
             if dot:
                 state[kind].append(value)
             else:
                 state[kind] = value
         if state:
-            self._optimizer.state[self._picture] = state
+            self._optimizer.state[self._image] = state
 
     def _step(self) -> None:
         self._optimizer.step(self._look_and_learn)  # type: ignore[arg-type]  # a tensor will do, its stubs want a float
@@ -208,8 +208,8 @@ class Painting:
         if is_lost and self._options.optimizer == "lbfgs" and math.isfinite(self.lowest) and self._falls < _MOST_FALLS:
             self._falls += 1
             with torch.no_grad():
-                self._picture.copy_(self.best)
-            self._optimizer = _optimizer(self._picture, self._options.optimizer, self._options.lr / 2**self._falls)
+                self._image.copy_(self.best)
+            self._optimizer = _optimizer(self._image, self._options.optimizer, self._options.lr / 2**self._falls)
         elif not math.isfinite(self.losses[-1][0]):
             where = f"step {self.steps} (--lr {self._options.lr:g})"
             raise UnfinishedError("--lr", f"the loss is not finite at {where}", "give a lower --lr")
@@ -223,18 +223,18 @@ class Painting:
     def _look(self) -> Tensor:
         with torch.no_grad():
             if self._bounds is not None:
-                self._picture.clamp_(*self._bounds)
-        found = self._target.losses(self._network(self._picture), self._picture)
+                self._image.clamp_(*self._bounds)
+        found = self._target.losses(self._network(self._image), self._image)
         self.losses.append(tuple(float(loss.detach()) for loss in found))
         if self.losses[-1][0] < self.lowest:
-            self.best, self.lowest = self._picture.detach().clone(), self.losses[-1][0]
+            self.best, self.lowest = self._image.detach().clone(), self.losses[-1][0]
         return found.total
 
 
-def _optimizer(picture: Tensor, name: Literal["lbfgs", "adam"], lr: float) -> torch.optim.Optimizer:
+def _optimizer(image: Tensor, name: Literal["lbfgs", "adam"], lr: float) -> torch.optim.Optimizer:
     if name == "adam":
-        return torch.optim.Adam([picture], lr=lr)
-    return torch.optim.LBFGS([picture], lr=lr, max_iter=1, history_size=MEMORY, tolerance_grad=0, tolerance_change=0)
+        return torch.optim.Adam([image], lr=lr)
+    return torch.optim.LBFGS([image], lr=lr, max_iter=1, history_size=MEMORY, tolerance_grad=0, tolerance_change=0)
 
 
 def _has_settled(losses: Sequence[tuple[float, ...]]) -> bool:

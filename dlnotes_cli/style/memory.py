@@ -26,13 +26,13 @@ _STEP = 16  # pixels in which sizes are offered
 
 
 class Forecast:
-    """Bytes beyond the network and the pictures as they were read, a little more than is needed."""
+    """Bytes beyond the network and the images as they were read, a little more than is needed."""
 
     def __init__(self, config: StyleTransferConfig, viewer: Viewer, styles: Sequence[Size]) -> None:
         self._config, self._viewer, self._styles = config, viewer, styles
 
     def __call__(self, content: Size, longer: int) -> int:
-        """For a picture (H, W) painted with `longer` pixels on the longer side."""
+        """For an image (H, W) painted with `longer` pixels on the longer side."""
         size = with_longer(content, longer)
         looked = [
             with_shorter_at_least(style, max(size) * self._config.style_scale, self._viewer.shortest)
@@ -41,11 +41,11 @@ class Forecast:
         return _BASE + max(self._painting(size), *map(self._looking, looked))
 
     def _painting(self, size: Size) -> int:
-        """Of the steps: all that the gradient needs, and the pictures that the optimiser remembers."""
+        """Of the steps: all that the gradient needs, and the images that the optimizer remembers."""
         kept, _, _ = self._values(size)
         pairs = min(MEMORY, given(self._config.steps)) if self._config.optimizer == "lbfgs" else 0
-        pictures = (2 * pairs + _PICTURES) * 3 * size[0] * size[1] * _FLOAT
-        return round(kept * self._each * _KEPT[self._viewer.machine.precision] + pictures)
+        images = (2 * pairs + _PICTURES) * 3 * size[0] * size[1] * _FLOAT
+        return round(kept * self._each * _KEPT[self._viewer.runtime.precision] + images)
 
     def _looking(self, size: Size) -> int:
         """Of one look without a gradient: the layers that were asked for, in fp32 too, and those that are at work."""
@@ -54,7 +54,7 @@ class Forecast:
 
     @property
     def _each(self) -> int:
-        return _FLOAT if self._viewer.machine.precision == "fp32" else _FLOAT // 2
+        return _FLOAT if self._viewer.runtime.precision == "fp32" else _FLOAT // 2
 
     def _values(self, size: Size) -> tuple[int, int, int]:
         """Numbers at (H, W): those that a gradient needs, those of the wanted layers, those of the largest layer."""
@@ -82,7 +82,7 @@ def affordable(config: StyleTransferConfig, viewer: Viewer, content: Size, style
 
     Raises InputError naming the size that would do.
     """
-    free, forecast = available_memory(viewer.machine.device), Forecast(config, viewer, styles)
+    free, forecast = available_memory(viewer.runtime.device), Forecast(config, viewer, styles)
     if free is None or forecast(content, config.size) <= _SHARE * free:
         return config.size
     size = config.size

@@ -1,12 +1,12 @@
-"""The network that looks at pictures for `style-transfer`: from its name and weights to features by layer."""
+"""The network that looks at images for `style-transfer`: from its name and weights to features by layer."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.data.formats import PictureFormat, format_from_json
-from dlnotes_cli.device import Machine
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, preprocessing_from_json
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone
 from dlnotes_cli.models.registry import build_empty
 from dlnotes_cli.seeding import seed_everything
@@ -45,7 +45,7 @@ class Viewer:
     """A feature network on its machine, with the layers that were chosen."""
 
     network: StyleNet
-    machine: Machine
+    runtime: Runtime
     scale: Scale
     content: str
     styles: dict[str, float]
@@ -60,19 +60,19 @@ class Viewer:
     @property
     def dtype(self) -> torch.dtype:
         """In which the network works: its weights are brought to it once, not at every look."""
-        return torch.bfloat16 if self.machine.precision == "bf16" else torch.float32
+        return torch.bfloat16 if self.runtime.precision == "bf16" else torch.float32
 
 
-def load_viewer(config: StyleTransferConfig, machine: Machine) -> Viewer:
+def load_viewer(config: StyleTransferConfig, runtime: Runtime) -> Viewer:
     """Build the network and fill it. Raises InputError for a layer that is not there and weights that do not fit."""
     content, styles = _chosen_layers(config, layer_names(config))
     features, mean, std, weights = _small(config) if config.backbone == "small" else _of_torchvision(config)
     pooling = config.pooling or ("max" if config.recipe == "notes" else "avg")
     network = StyleNet(features, {content, *styles}, pooling=pooling, padding=_padding(config))
-    mean_, std_ = (torch.tensor(values, device=machine.device).view(1, 3, 1, 1) for values in (mean, std))
-    network = network.to(machine.device)
+    mean_, std_ = (torch.tensor(values, device=runtime.device).view(1, 3, 1, 1) for values in (mean, std))
+    network = network.to(runtime.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
-    viewer = Viewer(network, machine, Scale(mean_, std_), content, styles, weights, SHORTEST[config.backbone])
+    viewer = Viewer(network, runtime, Scale(mean_, std_), content, styles, weights, SHORTEST[config.backbone])
     network.to(viewer.dtype)
     return viewer
 
@@ -85,11 +85,11 @@ def _padding(config: StyleTransferConfig) -> Padding:
 
 
 def layer_names(config: StyleTransferConfig) -> list[str]:
-    """The names of a network's layers, from the picture on; nothing is read or downloaded."""
+    """The names of a network's layers, from the image on; nothing is read or downloaded."""
     with torch.device("meta"):
         if config.backbone == "small":
-            _, card = read_tensors(SMALL_FILE)
-            features = _sequence(build_empty("cnn", card["configuration"]))
+            _, metadata = read_tensors(SMALL_FILE)
+            features = _sequence(build_empty("cnn", metadata["configuration"]))
         else:
             features = _sequence(build_backbone(BackboneConfig(config.backbone, 1, 224)).backbone.features)
     return [name for name, _ in named_layers(features) if name]
@@ -98,11 +98,11 @@ def layer_names(config: StyleTransferConfig) -> list[str]:
 def _small(config: StyleTransferConfig) -> tuple[nn.Sequential, tuple[float, ...], tuple[float, ...], str]:
     if config.weights != "default":
         raise InputError("--weights", "the small network has its own", "drop it, or choose another --backbone")
-    tensors, card = read_tensors(SMALL_FILE)
-    network = build_empty("cnn", card["configuration"])
+    tensors, metadata = read_tensors(SMALL_FILE)
+    network = build_empty("cnn", metadata["configuration"])
     load_weights(SMALL_FILE, network, tensors)
-    form = format_from_json(card["format"])
-    if not isinstance(form, PictureFormat):
+    form = preprocessing_from_json(metadata["format"])
+    if not isinstance(form, ImagePreprocessing):
         raise TypeError(form)
     return nn.Sequential(*network.children()), form.mean, form.std, "small"
 
@@ -126,7 +126,7 @@ def _of_torchvision(config: StyleTransferConfig) -> tuple[nn.Sequential, tuple[f
 
 
 def _draw_weights(features: nn.Sequential, seed: int) -> None:
-    """He's initialisation, as torchvision's networks begin."""
+    """He's initialization, as torchvision's networks begin."""
     seed_everything(seed)
     for module in features.modules():
         if isinstance(module, nn.Conv2d):

@@ -5,28 +5,28 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.option import DATA, DEVICE, MODEL, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import DeviceOptions, ReadImagesOptions, VoiceOptions
+from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions, ReadImagesOptions
 from dlnotes_cli.shell.parse import duration, numbers, words
 
 StyleNet = Literal["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PicturesOptions(ReadImagesOptions):
+class ImagesOptions(ReadImagesOptions):
     """What is painted, and in whose style."""
 
     content: str | None = option(
-        None, "The picture to paint, or a folder of pictures.", group=DATA, metavar="FILE|FOLDER",
+        None, "The image to paint, or a folder of images.", group=DATA, metavar="FILE|FOLDER",
         shown_default="a photograph of scikit-learn's",
     )  # fmt: skip
     style: tuple[str, ...] = option(
-        (), "The picture in whose style; several, each with its weight, by repeating it or as FILE:W,FILE:W.",
+        (), "The image in whose style; several, each with its weight, by repeating it or as FILE:W,FILE:W.",
         group=DATA, metavar="FILE[:W]", shown_default="a drawing made here",
     )  # fmt: skip
     size: int = option(384, "Pixels on the longer side of the result.", group=DATA, within="[16, 16384]")
     style_scale: float = option(
         1.0,
-        "Size of the style picture, as a part of the result's; not with --recipe notes.",
+        "Size of the style image, as a part of the result's; not with --recipe notes.",
         group=DATA,
         within="[0.05, 8]",
     )
@@ -34,7 +34,7 @@ class PicturesOptions(ReadImagesOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions(Config):
-    """What is minimised."""
+    """What is minimized."""
 
     backbone: StyleNet = option(
         "small", "The feature network: small (ours, in the package), vgg19 (the course's), or another.", group=MODEL
@@ -71,17 +71,17 @@ class LossOptions(Config):
         shown_default="small: 0.3, others: 0.1; notes: 0",
     )
     preserve_color: bool = option(
-        False, "Keep the colours of the content; take the lightness alone.", group=MODEL, names=("--preserve-color",)
+        False, "Keep the colors of the content; take the lightness alone.", group=MODEL, names=("--preserve-color",)
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaintingOptions(Config):
-    """How it is minimised."""
+    """How it is minimized."""
 
     recipe: Literal["best", "notes"] = option("best", "best (ours) or notes (the course's).", group=TRAINING)
     optimizer: Literal["lbfgs", "adam"] | None = option(
-        None, "Optimiser.", group=TRAINING, shown_default="lbfgs; notes: adam"
+        None, "Optimizer.", group=TRAINING, shown_default="lbfgs; notes: adam"
     )
     lr: float | None = option(
         None, "Learning rate.", group=TRAINING, within="(0, 1e6]", shown_default="lbfgs: 1; adam: 0.02, notes: 0.003"
@@ -94,10 +94,10 @@ class PaintingOptions(Config):
         shown_default="3; notes: 1",
     )  # fmt: skip
     init: str = option(
-        "content", "What to begin with: content, noise, or a picture.", group=TRAINING, metavar="WORD|FILE"
+        "content", "What to begin with: content, noise, or an image.", group=TRAINING, metavar="WORD|FILE"
     )
     time_budget: float | None = option(
-        None, "Seconds of painting (30s, 5m), shared by all pictures.", group=TRAINING, within="(0, 1e7]",
+        None, "Seconds of painting (30s, 5m), shared by all images.", group=TRAINING, within="(0, 1e7]",
         parse=duration, metavar="TIME", shown_default="none",
     )  # fmt: skip
     seed: int = option(0, "Seed of noise and of random weights.", group=TRAINING, within="[0, 9e15]")
@@ -113,7 +113,7 @@ class ResultOptions(Config):
         None, "Draw content, style and results side by side into this PNG.", group=OUTPUT, shown_default="none"
     )
     save_every: int | None = option(
-        None, "Write the picture so far every N steps.", group=OUTPUT, within="[1, 1e6]", shown_default="at the end"
+        None, "Write the image so far every N steps.", group=OUTPUT, within="[1, 1e6]", shown_default="at the end"
     )
     goes_on: bool = option(
         False, "Go on where a stopped run was; what is painted is left as it is.", group=OUTPUT, names=("--resume",)
@@ -125,7 +125,7 @@ class ResultOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleTransferConfig(VoiceOptions, DeviceOptions, ResultOptions, PaintingOptions, LossOptions, PicturesOptions):
+class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, PaintingOptions, LossOptions, ImagesOptions):
     """Every option of `style-transfer`."""
 
     command: ClassVar[str] = "style-transfer"

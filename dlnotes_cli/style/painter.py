@@ -1,4 +1,4 @@
-"""One picture painted from coarse to fine: targets, start and losses at each size, saved so far when it is stopped."""
+"""One image painted from coarse to fine: targets, start and losses at each size, saved so far when it is stopped."""
 
 import math
 import time
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
-from dlnotes_cli.data.images.files import Picture
+from dlnotes_cli.data.images.files import LoadedImage
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.style.images import Canvas, finished, with_longer, with_shorter_at_least, write_painting
@@ -24,7 +24,7 @@ from dlnotes_cli.training.recipes import given
 _COARSEST = 64  # pixels on the longer side below which no scale is painted
 _STATE = ".state.safetensors"
 _PARTS = ("total", "content", "style", "variation")
-_MAY_DIFFER = {  # options that do not change what is painted, and those whose pictures are compared
+_MAY_DIFFER = {  # options that do not change what is painted, and those whose images are compared
     "steps", "time_budget", "device", "threads", "json", "quiet", "verbose", "overwrite", "save_every", "goes_on",
     "sheet", "out", "fit", "offline", "list_layers", "sweep_ratio", "content", "style", "skip_bad", "max_pixels",
 }  # fmt: skip
@@ -32,7 +32,7 @@ _MAY_DIFFER = {  # options that do not change what is painted, and those whose p
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to paint."""
+    """An image to paint."""
 
     content: Canvas
     styles: Sequence[tuple[Canvas, float]]
@@ -80,40 +80,40 @@ class Painter:
         """(H, W) of the result."""
         return self.sizes[-1]
 
-    def paint(self) -> Picture:
-        """The finished picture, written; its losses are in `progress`."""
+    def paint(self) -> LoadedImage:
+        """The finished image, written; its losses are in `progress`."""
         with output.progress(f"paint {self._job.out.name}") as bar:
             while self.progress.scale < len(self.sizes):
                 self._paint_scale(bar)
-        picture = self._picture()
-        write_painting(self._job.out, picture, self._job.format)
+        image = self._image()
+        write_painting(self._job.out, image, self._job.format)
         files.remove(self._state)
-        return picture
+        return image
 
     def take_up(self) -> None:
         """Go on where a stopped run was. Raises InputError where that was not this painting."""
         try:
-            tensors, card = read_tensors(self._state)
+            tensors, metadata = read_tensors(self._state)
         except InputError as error:
             raise InputError(self._state, error.what, "drop --resume, and paint it anew with --overwrite") from error
-        if card.get("identity") != self._identity():
-            what = f"{self._job.out} was painted with other pictures or options"
+        if metadata.get("identity") != self._identity():
+            what = f"{self._job.out} was painted with other images or options"
             raise InputError("--resume", what, "give the same, or drop --resume")
-        self.sizes = [(height, width) for height, width in card["sizes"]]
-        self.progress = Progress(**card["progress"])
-        if "picture" in tensors:
-            self._best = tensors.pop("picture").to(self._viewer.machine.device)
-        if card["painting"] is not None:
-            self._stored = tensors, card["painting"]
+        self.sizes = [(height, width) for height, width in metadata["sizes"]]
+        self.progress = Progress(**metadata["progress"])
+        if "image" in tensors:
+            self._best = tensors.pop("image").to(self._viewer.runtime.device)
+        if metadata["painting"] is not None:
+            self._stored = tensors, metadata["painting"]
 
     def save(self) -> bool:
-        """Write the picture so far, and where it stands; False where nothing is painted yet."""
+        """Write the image so far, and where it stands; False where nothing is painted yet."""
         tensors, painting = self._painting.state() if self._painting else (self._stored or ({}, None))
         if self._best is None and painting is None:
             return False
         if self._best is not None:
-            tensors = tensors | {"picture": self._best}
-        write_painting(self._job.out, self._picture(), self._job.format)
+            tensors = tensors | {"image": self._best}
+        write_painting(self._job.out, self._image(), self._job.format)
         standing = {"identity": self._identity(), "sizes": [list(size) for size in self.sizes]}
         where = {"progress": vars(self.progress), "painting": painting}
         write_tensors(self._state, tensors, {"kind": "painting", **standing, **where})
@@ -162,7 +162,7 @@ class Painter:
 
     def _start(self, size: tuple[int, int]) -> Tensor:
         """What a scale begins with: the one before it, or what `--init` says."""
-        scale, device = self._viewer.scale, self._viewer.machine.device
+        scale, device = self._viewer.scale, self._viewer.runtime.device
         if self._best is not None:
             if self._best.shape[2:] == size:  # of a painting that was stopped
                 return self._best
@@ -177,7 +177,7 @@ class Painter:
     @torch.no_grad()
     def _target(self, size: tuple[int, int]) -> Target:
         viewer, config = self._viewer, self._config
-        device = viewer.machine.device
+        device = viewer.runtime.device
         scaling: Scaling = "notes" if config.recipe == "notes" else "relative"
         content = viewer(viewer.scale(self._job.content.pixels(size).to(device)))[viewer.content].float()
         whole = sum(weight for _, weight in self._job.styles)
@@ -205,7 +205,7 @@ class Painter:
         done = (sum(areas[: self.progress.scale]) + areas[self.progress.scale] * place) / sum(areas)
         return max(done, min(self.progress.elapsed_s / self._budget_s, 1.0)) if self._budget_s else done
 
-    def _picture(self) -> Picture:
+    def _image(self) -> LoadedImage:
         best = self._painting.best if self._painting else self._best
         if best is None:
             best = self._stored[0]["best"] if self._stored else self._start(self.sizes[0])
@@ -217,7 +217,7 @@ class Painter:
         job, viewer = self._job, self._viewer
         options = {name: value for name, value in self._config.as_json().items() if name not in _MAY_DIFFER}
         return options | {
-            "precision": viewer.machine.precision,
+            "precision": viewer.runtime.precision,
             "layers": {"content": viewer.content, "styles": viewer.styles},
             "ratio": job.ratio,
             "content": job.content.digest,

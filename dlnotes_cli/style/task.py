@@ -1,4 +1,4 @@
-"""Style transfer: pictures painted in the style of others."""
+"""Style transfer: images painted in the style of others."""
 
 import time
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli import plots
-from dlnotes_cli.data.images.files import FORMATS, Picture, read_picture
-from dlnotes_cli.data.images.samples import drawing, photograph
+from dlnotes_cli.data.images.files import FORMATS, LoadedImage, read_image
+from dlnotes_cli.data.images.samples import drawing, sample_photo
 from dlnotes_cli.data.paths import is_same
-from dlnotes_cli.data.walk import find_pictures
-from dlnotes_cli.device import choose_machine
+from dlnotes_cli.data.walk import find_images
+from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.files import user_path
@@ -46,7 +46,7 @@ class StyleResult:
 
 @dataclass(frozen=True)
 class _Content:
-    """A picture to paint: where it is (None: scikit-learn's photograph), its size (H, W), and where results go."""
+    """An image to paint: where it is (None: scikit-learn's photograph), its size (H, W), and where results go."""
 
     path: Path | None
     size: tuple[int, int]
@@ -56,8 +56,8 @@ class _Content:
 def style_transfer(config: StyleTransferConfig) -> StyleResult:
     """Paint every content in the style of others (Gatys, Ecker and Bethge 2016).
 
-    Raises InputError before anything is painted where options, pictures, weights or memory are not right;
-    UnfinishedError where the loss stops being a number and StoppedError after a signal, with the picture so far saved.
+    Raises InputError before anything is painted where options, images, weights or memory are not right;
+    UnfinishedError where the loss stops being a number and StoppedError after a signal, with the image so far saved.
     """
     started = time.monotonic()
     _note_defaults(config)
@@ -67,8 +67,8 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     contents = _plan(config, _contents(config))
     styles = _styles(config)
     start = None if config.init in _INITS else read_canvas(user_path(config.init), config.max_pixels)
-    machine = choose_machine(config.device, config.precision, config.threads, bf16_pays=True)
-    viewer = load_viewer(config, machine)
+    runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
+    viewer = load_viewer(config, runtime)
     sizes = [_size(config, viewer, content, styles) for content in contents]
     budget_s = config.time_budget and config.time_budget / sum(len(content.targets) for content in contents)
     results: list[dict[str, Any]] = []
@@ -76,12 +76,12 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     with StopRequest() as stop:
         for content, size in zip(contents, sizes, strict=True):
             canvas = _read(config, content.path)
-            shown.append((_title(content, contents), canvas.picture.values))
+            shown.append((_title(content, contents), canvas.image.values))
             for ratio, out in content.targets:
                 stop.poll()
                 if config.goes_on and out.exists() and not state_file(out).exists():
                     output.note(f"{out} is painted already")
-                    shown.append((f"ratio {ratio:g}", read_picture(out, "rgb", config.max_pixels).values))
+                    shown.append((f"ratio {ratio:g}", read_image(out, "rgb", config.max_pixels).values))
                     results.append({"content": canvas.name, "out": str(out), "ratio": ratio, "scales": []})
                     continue
                 job = Job(canvas, styles, start, ratio, out, FORMATS[out.suffix.lower()])
@@ -93,7 +93,7 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
                 results.append(_described(painter, job))
     options = config.as_json()
     fields: dict[str, Any] = {
-        **machine.as_json(),
+        **runtime.as_json(),
         "backbone": config.backbone,
         "weights": viewer.weights,
         "content_layer": viewer.content,
@@ -106,19 +106,19 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
         "timing": {"total_s": round(time.monotonic() - started, 3)},
     }
     if config.sheet is not None:
-        pictures = [("style", canvas.picture.values) for canvas, _ in styles]
-        files.atomic_write(config.sheet, _sheet(shown, pictures, config.size, per_row=len(contents[0].targets) + 1))
+        images = [("style", canvas.image.values) for canvas, _ in styles]
+        files.atomic_write(config.sheet, _sheet(shown, images, config.size, per_row=len(contents[0].targets) + 1))
         fields["sheet"] = str(config.sheet)
     return StyleResult(fields)
 
 
-def _paint(painter: Painter, out: Path) -> Picture:
+def _paint(painter: Painter, out: Path) -> LoadedImage:
     try:
         return painter.paint()
     except StoppedError as request:
         if not painter.save():
             raise
-        what = f"the picture so far is saved as {out}"
+        what = f"the image so far is saved as {out}"
         raise StoppedError(request.exit_code, what, "go on with the same command and --resume") from request
     except UnfinishedError:
         with suppress(UnfinishedError):  # the first failure is the one to tell
@@ -151,35 +151,35 @@ def _check_options(config: StyleTransferConfig) -> None:
 
 
 def _contents(config: StyleTransferConfig) -> list[tuple[Path | None, tuple[int, int]]]:
-    """The pictures to paint with their sizes (H, W), all of them read once; None is scikit-learn's photograph."""
+    """The images to paint with their sizes (H, W), all of them read once; None is scikit-learn's photograph."""
     if config.content is None:
         return [(None, _read(config, None).size)]
     path = user_path(config.content)
     if not path.is_dir():
         return [(path, _read(config, path).size)]
     found: list[tuple[Path | None, tuple[int, int]]] = []
-    for picture in find_pictures(path):
+    for image in find_images(path):
         try:
-            found.append((picture, _read(config, picture).size))
+            found.append((image, _read(config, image).size))
         except InputError as error:
             if not config.skip_bad:
                 raise
             output.warn(f"skipped {error}")
     if not found:
-        raise InputError("--content", f"{path} is a folder without pictures", "give another")
+        raise InputError("--content", f"{path} is a folder without images", "give another")
     return found
 
 
 def _read(config: StyleTransferConfig, content: Path | None) -> Canvas:
     if content is not None:
         return read_canvas(content, config.max_pixels)
-    return replace(read_canvas(photograph(_OURS, "--content"), config.max_pixels), name=_OURS)
+    return replace(read_canvas(sample_photo(_OURS, "--content"), config.max_pixels), name=_OURS)
 
 
 def _size(
     config: StyleTransferConfig, viewer: Viewer, content: _Content, styles: Sequence[tuple[Canvas, float]]
 ) -> int:
-    """The longer side to paint a picture with, which memory does for."""
+    """The longer side to paint an image with, which memory does for."""
     name = str(content.path or _OURS)
     check_size(name, content.size, config.size, viewer.shortest)
     size = affordable(config, viewer, content.size, [canvas.size for canvas, _ in styles])
@@ -189,7 +189,7 @@ def _size(
 
 def _styles(config: StyleTransferConfig) -> list[tuple[Canvas, float]]:
     if not config.style:
-        return [(Canvas("drawing", Picture(drawing(_DRAWN * 3 // 4, _DRAWN))), 1.0)]
+        return [(Canvas("drawing", LoadedImage(drawing(_DRAWN * 3 // 4, _DRAWN))), 1.0)]
     return [(read_canvas(path, config.max_pixels), weight) for path, weight in _style_files(config)]
 
 
@@ -219,7 +219,7 @@ def _plan(config: StyleTransferConfig, contents: Sequence[tuple[Path | None, tup
     out = config.out
     is_folder = out.is_dir() or not out.suffix
     if len(contents) > 1 and not is_folder:
-        raise InputError("--out", f"{out} is one file for {len(contents)} pictures", "give a folder")
+        raise InputError("--out", f"{out} is one file for {len(contents)} images", "give a folder")
     plan = []
     for content, size in contents:
         path = out / f"{(content or Path(_OURS)).stem}.png" if is_folder else out
@@ -246,7 +246,7 @@ def _check_outputs(config: StyleTransferConfig, paths: Sequence[Path], folder: P
         above = (place for place in (folder, *folder.absolute().parents) if place.exists())
         files.check_writable_folder("--out", next(above))
     if len(set(paths)) < len(paths):
-        raise InputError("--out", "two results would have one name", "rename one of the pictures")
+        raise InputError("--out", "two results would have one name", "rename one of the images")
     if config.goes_on and not any(path.exists() or state_file(path).exists() for path in paths):
         what = f"there is nothing to go on with: no {state_file(paths[0])}"
         raise InputError("--resume", what, "drop --resume")
@@ -268,16 +268,16 @@ def _sheet(
     per_row: int,
 ) -> bytes:
     """Content and paintings side by side: one content with the styles between, or a row for each, then the styles."""
-    pictures = [*shown[:1], *styles, *shown[1:]] if len(shown) == per_row else [*shown, *styles]
+    images = [*shown[:1], *styles, *shown[1:]] if len(shown) == per_row else [*shown, *styles]
     reduced = [
         (name, resized(values, with_longer(values.shape[:2], min(longer, max(values.shape)))))
-        for name, values in pictures
+        for name, values in images
     ]
     return plots.side_by_side(reduced, columns=None if len(shown) == per_row else per_row)
 
 
 def _note_defaults(config: StyleTransferConfig) -> None:
-    """Say what stands in for pictures that were not named."""
+    """Say what stands in for images that were not named."""
     if config.content is None:
         output.note(f"content  {_OURS}, a photograph of scikit-learn's")
     if not config.style:

@@ -17,8 +17,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.data.formats import SampleFormat, TextFormat, format_from_json, text_format_from_json
 from dlnotes_cli.data.paths import check_regular
+from dlnotes_cli.data.preprocessing import (
+    Preprocessing,
+    TextPreprocessing,
+    preprocessing_from_json,
+    text_preprocessing_from_json,
+)
 from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_empty
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unreadable
@@ -30,7 +35,7 @@ _KEY = "dlnotes"
 _UNSEALED = "0" * 64
 _SUM_FIELD = "sha256"
 
-Card = dict[str, Any]  # what a file says of its tensors
+Metadata = dict[str, Any]  # what a file says of its tensors
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,14 @@ class TrainedModel:
     network: nn.Module
     name: str
     classes: tuple[str, ...]
-    format: SampleFormat
-    card: Card
+    preprocessing: Preprocessing
+    metadata: Metadata
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Metadata) -> None:
     """Write tensors and card to one sealed file, atomically."""
     unsealed = {_SUM_FIELD: _UNSEALED}  # first, so that no other text of the card is taken for the sum
-    sealed = unsealed | {"format_version": FORMAT_VERSION} | card | unsealed
+    sealed = unsealed | {"format_version": FORMAT_VERSION} | metadata | unsealed
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = bytearray(safetensors.torch.save(plain, {_KEY: json.dumps(sealed, allow_nan=False)}))
     position = content.index(_UNSEALED.encode())
@@ -56,28 +61,28 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
     files.atomic_write(path, bytes(content))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
     """Read a file of `write_tensors`. Raises InputError naming the file where anything about it is not right."""
     check_regular(path)
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             content = _read_start(stream)
-            header, card = _read_header(path, content, size)
-            _check_version(path, card)
+            header, metadata = _read_header(path, content, size)
+            _check_version(path, metadata)
             _check_size(path, content, size, header)
             stream.seek(0)
             content = stream.read()
     except OSError as error:
         fix = "give the folder of a run, or its model.safetensors"
         raise unreadable(path, error, fix) from error
-    _check_sum(path, content, str(card.get(_SUM_FIELD, "")))
+    _check_sum(path, content, str(metadata.get(_SUM_FIELD, "")))
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise InputError(path, f"is damaged ({error})", _fix_for(path)) from error
     _check_finite(path, tensors)
-    return tensors, card
+    return tensors, metadata
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ class LanguageModel:
 
     path: Path
     network: nn.Module
-    format: TextFormat
-    card: Card
+    preprocessing: TextPreprocessing
+    metadata: Metadata
 
 
 def load_classifier(path: Path) -> TrainedModel:
@@ -96,35 +101,37 @@ def load_classifier(path: Path) -> TrainedModel:
     A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of
     another kind, for a tensor that is missing or of another shape, and for a card that lacks something.
     """
-    path, network, card = _load_network(path, CLASSIFIERS)
+    path, network, metadata = _load_network(path, CLASSIFIERS)
     with _described(path):
-        classes = tuple(str(entry) for entry in card["classes"])
-        return TrainedModel(path, network, str(card["model"]), classes, format_from_json(card["format"]), card)
+        classes = tuple(str(entry) for entry in metadata["classes"])
+        return TrainedModel(
+            path, network, str(metadata["model"]), classes, preprocessing_from_json(metadata["format"]), metadata
+        )
 
 
 def load_language_model(path: Path) -> LanguageModel:
     """Load a trained language model, as `load_classifier` does a classifier."""
-    path, network, card = _load_network(path, LANGUAGE_MODELS)
+    path, network, metadata = _load_network(path, LANGUAGE_MODELS)
     with _described(path):
-        form = text_format_from_json(card["format"])
-        if form.vocabulary != card["configuration"]["vocabulary"]:
+        form = text_preprocessing_from_json(metadata["format"])
+        if form.vocabulary != metadata["configuration"]["vocabulary"]:
             raise ValueError("vocabulary")
-        return LanguageModel(path, network, form, card)
+        return LanguageModel(path, network, form, metadata)
 
 
-def _load_network(path: Path, needs: tuple[str, ...]) -> tuple[Path, nn.Module, Card]:
+def _load_network(path: Path, needs: tuple[str, ...]) -> tuple[Path, nn.Module, Metadata]:
     path = path / "model.safetensors" if path.is_dir() else path
-    tensors, card = read_tensors(path)
-    if card.get("kind") == "run state":
+    tensors, metadata = read_tensors(path)
+    if metadata.get("kind") == "run state":
         raise InputError(path, "is where a run stands, not its model", f"use {path.with_name('model.safetensors')}")
-    name = str(card.get("model"))
+    name = str(metadata.get("model"))
     if name not in needs:
         needed = " or ".join([", ".join(needs[:-1]), needs[-1]]) if len(needs) > 1 else needs[0]
         raise InputError(path, f"holds a model of kind {name}, this command needs {needed}", "give another model file")
     with _described(path):
-        network = build_empty(name, card["configuration"])
+        network = build_empty(name, metadata["configuration"])
     load_weights(path, network, tensors)
-    return path, network.eval(), card
+    return path, network.eval(), metadata
 
 
 @contextmanager
@@ -157,7 +164,7 @@ def _read_start(stream: IO[bytes]) -> bytes:
     return length + stream.read(min(int.from_bytes(length, "little"), _HEADER_CAP))
 
 
-def _read_header(path: Path, content: bytes, size: int) -> tuple[dict[str, Any], Card]:
+def _read_header(path: Path, content: bytes, size: int) -> tuple[dict[str, Any], Metadata]:
     length = int.from_bytes(content[:8], "little")
     if 0 < size - 8 < length <= _HEADER_CAP and content[8:10] == b'{"':
         raise _cut_short(path, length + 8, size)
@@ -169,8 +176,8 @@ def _read_header(path: Path, content: bytes, size: int) -> tuple[dict[str, Any],
         raise InputError(path, what, "give a model.safetensors that dlnotes trained") from error
 
 
-def _check_version(path: Path, card: Card) -> None:
-    version = card.get("format_version")
+def _check_version(path: Path, metadata: Metadata) -> None:
+    version = metadata.get("format_version")
     if version != FORMAT_VERSION:
         what = f"format version {version}, this program reads {FORMAT_VERSION}"
         raise InputError(path, what, "upgrade dlnotes, or train the model again")

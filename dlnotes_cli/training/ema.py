@@ -6,7 +6,7 @@ from torch import Tensor, nn
 _HEAD_START = 10  # early averages forget faster, by the usual (1 + t) / (10 + t)
 
 
-class Average:
+class MovingAverage:
     """Decay times the average plus the rest times the weights, after each step (Polyak and Juditsky 1992).
 
     Weights and running statistics are averaged; whole numbers, such as counters, are those of the network. In the

@@ -15,17 +15,17 @@ from dlnotes_cli.data.images.augment_words import is_flippable
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
-    from dlnotes_cli.data.batches import Part
-    from dlnotes_cli.data.formats import SampleFormat
-    from dlnotes_cli.device import Machine
+    from dlnotes_cli.data.batches import Split
+    from dlnotes_cli.data.preprocessing import Preprocessing
+    from dlnotes_cli.device import Runtime
 
 _BATCH = 1024  # samples in a forward pass without gradients
-_NUMBERS = 1 << 22  # in the samples of such a pass: of large pictures fewer go in
+_NUMBERS = 1 << 22  # in the samples of such a pass: of large images fewer go in
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How one class was recognised; a ratio with nothing below the line counts as 0, as in scikit-learn."""
+    """How one class was recognized; a ratio with nothing below the line counts as 0, as in scikit-learn."""
 
     name: str
     precision: float
@@ -36,7 +36,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome of a classifier on labelled samples."""
+    """The outcome of a classifier on labeled samples."""
 
     loss: float  # cross-entropy in nats, mean per sample
     confusion: NDArray[np.int64]  # (K, K): rows are true classes, columns predicted ones
@@ -84,9 +84,9 @@ def forward_batch(shape: Sequence[int]) -> int:
 @torch.no_grad()
 def evaluate(
     network: nn.Module,
-    part: "Part",
-    scaler: Callable[[Tensor], Tensor],
-    machine: "Machine",
+    part: "Split",
+    normalizer: Callable[[Tensor], Tensor],
+    runtime: "Runtime",
     *,
     classes: int,
     top: tuple[int, ...] = (),
@@ -104,7 +104,7 @@ def evaluate(
     try:
         for samples, labels in part.in_order(forward_batch(part.samples.shape[1:])):
             poll()
-            logits = predict_logits(network, scaler(samples), machine)
+            logits = predict_logits(network, normalizer(samples), runtime)
             loss += F.cross_entropy(logits, labels, reduction="sum").double()
             confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
             for k in top:
@@ -115,17 +115,17 @@ def evaluate(
     return Evaluation(mean_loss, confusion.view(classes, classes).cpu().numpy(), within)
 
 
-def predict_logits(network: nn.Module, x: Tensor, machine: "Machine") -> Tensor:
+def predict_logits(network: nn.Module, x: Tensor, runtime: "Runtime") -> Tensor:
     """Logits (N, K) in float32, computed in the machine's precision."""
-    with machine.autocast():
+    with runtime.autocast():
         logits: Tensor = network(x)
     return logits.float()
 
 
 class AveragedViews(nn.Module):
-    """A network whose logits are the mean over several views of each picture: test-time augmentation, as airbench does.
+    """A network whose logits are the mean over several views of each image: test-time augmentation, as airbench does.
 
-    Half the weight is the picture, a quarter each the picture moved by one pixel up and left, and down and right; where
+    Half the weight is the image, a quarter each the image moved by one pixel up and left, and down and right; where
     a mirror image keeps its class, each of them is the mean of itself and its mirror image. Logits are averaged, not
     probabilities: a view that is sure then counts for more, and the answer is still a softmax over one set of logits.
     """
@@ -135,7 +135,7 @@ class AveragedViews(nn.Module):
         self._network, self._mirror = network, mirror
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K), float32, of pictures (N, C, H, W)."""
+        """Logits (N, K), float32, of images (N, C, H, W)."""
         height, width = x.shape[2:]
         framed = F.pad(x, (1, 1, 1, 1), mode="replicate")
         moved = self._both_ways(framed[..., :height, :width]) + self._both_ways(framed[..., 2:, 2:])
@@ -146,9 +146,9 @@ class AveragedViews(nn.Module):
         return (logits + self._network(x.flip(3)).float()) / 2 if self._mirror else logits
 
 
-def with_views(network: nn.Module, sample_format: "SampleFormat", classes: Sequence[str]) -> nn.Module:
+def with_views(network: nn.Module, preprocessing: "Preprocessing", classes: Sequence[str]) -> nn.Module:
     """The network of `--tta`. Raises InputError for a model of tables, whose rows have no views."""
-    if len(sample_format.shape) != 3:  # noqa: PLR2004  # (C, H, W)
+    if len(preprocessing.shape) != 3:  # noqa: PLR2004  # (C, H, W)
         raise InputError("--tta", "the model reads tables, and a row has only one view", "drop --tta")
     return AveragedViews(network, mirror=is_flippable(classes))
 

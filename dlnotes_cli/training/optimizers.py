@@ -1,4 +1,4 @@
-"""From the words of a recipe to PyTorch objects: the optimiser and the loss."""
+"""From the words of a recipe to PyTorch objects: the optimizer and the loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _ADAMW_BETAS = (0.9, 0.99)  # short runs do better with a shorter memory than Py
 
 @dataclass(frozen=True)
 class OptimizerOptions:
-    """Which optimiser, with what."""
+    """Which optimizer, with what."""
 
     name: Literal["sgd", "adam", "adamw", "rmsprop"]
     lr: float
@@ -27,7 +27,7 @@ class OptimizerOptions:
 def make_optimizer(
     network: nn.Module, options: OptimizerOptions, lr_factors: Mapping[str, float] | None = None
 ) -> torch.optim.Optimizer:
-    """The optimiser of a network; only weight matrices decay, never biases or normalisation.
+    """The optimizer of a network; only weight matrices decay, never biases or normalization.
 
     `lr_factors` gives parameters, by name, a learning rate of their own; the loop multiplies by a group's `lr_factor`.
     """
@@ -49,24 +49,24 @@ def make_optimizer(
     return torch.optim.AdamW(groups, lr=options.lr, betas=_ADAMW_BETAS, fused=True)
 
 
-def penalised(network: nn.Module) -> list[nn.Parameter]:
+def penalized(network: nn.Module) -> list[nn.Parameter]:
     """The weights that penalties act on: those of two or more dimensions that are trained."""
     return [parameter for parameter in network.parameters() if parameter.requires_grad and parameter.ndim > 1]
 
 
 class Objective:
-    """What training minimises: cross-entropy with smoothing and class weights, and an L1 penalty on the weights."""
+    """What training minimizes: cross-entropy with smoothing and class weights, and an L1 penalty on the weights."""
 
     def __init__(
         self, network: nn.Module, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None, l1: float = 0.0
     ) -> None:
         self._smoothing, self._weights, self._l1 = label_smoothing, class_weights, l1
-        self._penalised = penalised(network) if l1 else []
+        self._penalized = penalized(network) if l1 else []
 
     def __call__(self, logits: Tensor, batch: "Mixed") -> tuple[Tensor, Tensor]:
         """(objective, plain cross-entropy): a scalar to differentiate, and the mean loss in nats that is reported.
 
-        Where pictures were mixed, both are the sums over the two labels, weighted by their shares.
+        Where images were mixed, both are the sums over the two labels, weighted by their shares.
         """
         objective, plain = self._losses(logits, batch.labels)
         if batch.partners is not None:
@@ -74,7 +74,7 @@ class Objective:
             objective, plain = (
                 batch.share * a + (1 - batch.share) * b for a, b in zip((objective, plain), others, strict=True)
             )
-        for weight in self._penalised:
+        for weight in self._penalized:
             objective = objective + self._l1 * weight.abs().sum()
         return objective, plain
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from dlnotes_cli.data.options import BY_RECIPE, NAMED_SETS, DataOptions
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import DeviceOptions, VoiceOptions
+from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions
 from dlnotes_cli.shell.parse import count_or_auto, duration
 
 AUGMENT_HELP = (
@@ -38,7 +38,7 @@ class LearningOptions(Config):
         shown_default="none",
     )
     max_steps: int | None = option(
-        None, "Optimiser steps.", group=TRAINING, within="[1, 1e12]", shown_default="as the epochs give"
+        None, "Optimizer steps.", group=TRAINING, within="[1, 1e12]", shown_default="as the epochs give"
     )
     lr: float | None = option(
         None,
@@ -90,7 +90,7 @@ class TrainingOptions(LearningOptions):
         shown_default=BY_RECIPE,
     )
     optimizer: Literal["sgd", "adam", "adamw"] | None = option(
-        None, "Optimiser.", group=TRAINING, shown_default=BY_RECIPE
+        None, "Optimizer.", group=TRAINING, shown_default=BY_RECIPE
     )
     momentum: float | None = option(None, "Momentum of sgd.", group=TRAINING, within="[0, 1)", shown_default=BY_RECIPE)
     l1: float | None = option(
@@ -140,13 +140,13 @@ class TrainingRunOptions(RunOptions, LearningOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierConfig(VoiceOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, DataOptions):
+class ClassifierConfig(OutputOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, DataOptions):
     """What every command has that trains a classifier."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureClassifierConfig(ClassifierConfig):
-    """What every command has that trains a classifier of pictures alone."""
+class ImageClassifierConfig(ClassifierConfig):
+    """What every command has that trains a classifier of images alone."""
 
     data: str = option(
         "digits",

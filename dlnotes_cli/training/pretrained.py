@@ -20,7 +20,7 @@ _DIGITS = 12  # of a digest that tells weights apart in the cache
 
 @dataclass(frozen=True)
 class Weights:
-    """First weights of a network, and the published ones whose form of pictures they follow."""
+    """First weights of a network, and the published ones whose form of images they follow."""
 
     name: str  # of torchvision's, a path, or "none"
     published: Published

@@ -38,7 +38,7 @@ NOTES_TRANSFER: dict[str, Any] = {
     "backbone": "vgg16", "optimizer": "sgd", "lr": 1e-3, "momentum": 0.0, "schedule": "constant", "weight_decay": 0.0,
     "l1": 0.0, "label_smoothing": 0.0, "augment": "none", "val_split": 0.2, "ema": 0.0, "batch_size": 20, "epochs": 2,
 }  # fmt: skip
-# Paintings: what is minimised, and how.
+# Paintings: what is minimized, and how.
 PAINTING_RATES: dict[str, dict[str, Any]] = {"lbfgs": {"lr": 1.0}, "adam": {"lr": 0.02}}
 BEST_PAINTING: dict[str, Any] = {
     "optimizer": "lbfgs", "lr": 1.0, "steps": 100, "scales": 3, "ratio": 0.03, "tv": 0.1, "pooling": "avg",
@@ -70,7 +70,7 @@ BY_ARCH: dict[str, dict[str, Any]] = {
     "resnet": {"dropout": 0.0, "batch_norm": True},
 }
 
-# What suits an optimiser other than the recipe's own: adamw alone takes its weight decay apart from the gradient.
+# What suits an optimizer other than the recipe's own: adamw alone takes its weight decay apart from the gradient.
 _OF_OPTIMIZER: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.1, "weight_decay": 5e-4},
     "adam": {"lr": 3e-3, "weight_decay": 1e-4},
@@ -110,7 +110,7 @@ def filled(config: AnyConfig, defaults: dict[str, Any]) -> AnyConfig:
 def with_recipe(
     config: AnyConfig, recipe: dict[str, Any], of_optimizer: dict[str, dict[str, Any]] = _OF_OPTIMIZER
 ) -> AnyConfig:
-    """Fill in a recipe; an optimiser other than the recipe's brings its own learning rate and weight decay."""
+    """Fill in a recipe; an optimizer other than the recipe's brings its own learning rate and weight decay."""
     optimizer = getattr(config, "optimizer", None)
     if optimizer not in {None, recipe.get("optimizer")}:
         recipe = recipe | of_optimizer.get(str(optimizer), {})
@@ -118,7 +118,7 @@ def with_recipe(
 
 
 def with_length(config: AnyConfig, samples: int, length: Length) -> AnyConfig:
-    """Fill in batch size and epochs for a training part of `samples`; what else ends the run leaves the epochs open."""
+    """Fill in batch size and epochs for `samples` samples; a time budget or step limit leaves the epochs open."""
     stops_itself = getattr(config, "time_budget", None) or getattr(config, "max_steps", None)
     config = filled(config, {"batch_size": _SMALL_BATCH if samples < _SMALL_SET else length.batch_size})
     steps_per_epoch = max(1, samples // getattr(config, "batch_size", 1))

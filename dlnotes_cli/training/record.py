@@ -10,8 +10,8 @@ from torch import nn
 
 from dlnotes_cli import __version__
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.formats import format_to_json
-from dlnotes_cli.device import Machine
+from dlnotes_cli.data.preprocessing import preprocessing_to_json
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.registry import count_parameters
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
@@ -27,7 +27,7 @@ class TrainingResult:
 
     @property
     def test_accuracy(self) -> float | None:
-        """Accuracy on the test part, where there is one."""
+        """Accuracy on the test split, where there is one."""
         test = self.fields["test"]
         return None if test is None else float(test["accuracy"])
 
@@ -36,9 +36,9 @@ class RunRecord(ABC):
     """What every training run writes down of itself; a kind of data adds what it is made of."""
 
     def __init__(
-        self, config: TrainingRunOptions, name: str, configuration: dict[str, Any], machine: Machine, network: nn.Module
+        self, config: TrainingRunOptions, name: str, configuration: dict[str, Any], runtime: Runtime, network: nn.Module
     ) -> None:
-        self.seed, self.machine = config.seed, machine
+        self.seed, self.runtime = config.seed, runtime
         self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
 
     @property
@@ -58,11 +58,11 @@ class RunRecord(ABC):
             "configuration": self.model["configuration"],
             "data": {"name": self.data_name, "fingerprint": self.fingerprint},
             "seed": self.seed,
-            "precision": self.machine.precision,
+            "precision": self.runtime.precision,
             "versions": {"dlnotes": __version__, "torch": torch.__version__},
         }
 
-    def card(self, epoch: dict[str, Any]) -> dict[str, Any]:
+    def metadata(self, epoch: dict[str, Any]) -> dict[str, Any]:
         """The card of the model file of one epoch."""
         return self.identity() | {
             "kind": "model",
@@ -73,15 +73,15 @@ class RunRecord(ABC):
     def announce(self) -> None:
         """Say on stderr what is about to run."""
         output.note(f"model  {self.model['name']}, {self.model['parameters']:,} parameters")
-        machine = self.machine
-        output.note(f"runs   on {machine.device} in {machine.precision}, {machine.threads} threads")
+        runtime = self.runtime
+        output.note(f"runs   on {runtime.device} in {runtime.precision}, {runtime.threads} threads")
 
     def outcome(self, data: dict[str, Any], history: list[dict[str, Any]], best: int, steps: int) -> dict[str, Any]:
         """The part of the result that the run decides; `best` counts the entries of `history` from 1."""
         return {
             "version": __version__,
             "seed": self.seed,
-            **self.machine.as_json(),
+            **self.runtime.as_json(),
             "data": {"name": self.data_name, **data},
             "model": self.model,
             "epochs": history[-1]["epoch"],
@@ -102,11 +102,11 @@ class ClassifierRecord(RunRecord):
         name: str,
         configuration: dict[str, Any],
         dataset: DataSet,
-        machine: Machine,
+        runtime: Runtime,
         network: nn.Module,
         details: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(config, name, configuration, machine, network)
+        super().__init__(config, name, configuration, runtime, network)
         self.config, self.dataset, self._details = config, dataset, details or {}
 
     @property
@@ -133,7 +133,7 @@ class ClassifierRecord(RunRecord):
         splits = {"val_split": self.config.val_split, "test_split": self.config.test_split}
         return found | {
             "classes": list(self.dataset.classes),
-            "format": format_to_json(self.dataset.format),
+            "format": preprocessing_to_json(self.dataset.preprocessing),
             "data": found["data"] | splits,
         }
 
@@ -157,5 +157,5 @@ def timing_fields(timing: dict[str, float], samples: int, started: float) -> dic
 
 def check_gate(config: ClassifierConfig, dataset: DataSet) -> None:
     """Refuse a gate on a test that there is none of."""
-    if config.min_accuracy is not None and "test" not in dataset.parts:
-        raise InputError("--min-accuracy", f"{dataset.name} has no test part", "add one, or drop the option")
+    if config.min_accuracy is not None and "test" not in dataset.splits:
+        raise InputError("--min-accuracy", f"{dataset.name} has no test split", "add one, or drop the option")

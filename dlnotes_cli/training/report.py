@@ -22,7 +22,7 @@ def show_training(result: "TrainingResult", config: ClassifierConfig) -> None:
         timing = fields["timing"]
         output.line()
         output.line(f"{_choice(fields)}; {timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} samples/s")
-        for path in (fields["model_file"], *fields["pictures"]):
+        for path in (fields["model_file"], *fields["plots"]):
             output.line(path)
     check_accuracy(result.test_accuracy, config.min_accuracy)
 

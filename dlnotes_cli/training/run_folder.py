@@ -17,7 +17,7 @@ from dlnotes_cli.training.resumed_options import CONFIG, check_same_options
 MODEL, LAST, METRICS, RESULT = (
     "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",
 )  # fmt: skip
-PICTURES = ("curves.png", "confusion.png", "predictions.png")
+PLOTS = ("curves.png", "confusion.png", "predictions.png")
 _LOCK = ".lock"
 
 
@@ -66,15 +66,15 @@ class RunFolder:
         """Write config.json: the command and every option in force."""
         files.write_json(self.file(CONFIG), {"command": options.command, **options.as_json()})
 
-    def check_same_data(self, card: Mapping[str, Any], name: str, fingerprint: str) -> None:
+    def check_same_data(self, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
         """Refuse to go on where a card of the run has another sum over the data. Raises InputError."""
-        if card["data"]["fingerprint"] != fingerprint:
+        if metadata["data"]["fingerprint"] != fingerprint:
             what = f"{name} has changed since {self.path} was begun"
             raise InputError("--resume", what, "restore the data, or start a new run in another --out")
 
     def clear_results(self) -> None:
         """Delete what an earlier run left here, and nothing else; its state and options are replaced already."""
-        for name in (RESULT, METRICS, MODEL, *PICTURES):
+        for name in (RESULT, METRICS, MODEL, *PLOTS):
             files.remove(self.path / name)
 
     def result(self) -> dict[str, Any] | None:

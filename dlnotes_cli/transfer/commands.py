@@ -14,7 +14,7 @@ EXAMPLES = (
 
 
 def transfer(config: TransferConfig) -> None:
-    """Train a new head on a pretrained network for your own pictures, or fine-tune more of it."""
+    """Train a new head on a pretrained network for your own images, or fine-tune more of it."""
     from dlnotes_cli.transfer.task import list_backbones
     from dlnotes_cli.transfer.task import transfer as task
 

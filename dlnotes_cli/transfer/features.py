@@ -1,4 +1,4 @@
-"""Features of pictures: what a frozen backbone sees, computed once and kept."""
+"""Features of images: what a frozen backbone sees, computed once and kept."""
 
 import hashlib
 import io
@@ -12,25 +12,25 @@ import torch
 from numpy.typing import NDArray
 
 from dlnotes_cli import plots
-from dlnotes_cli.data.batches import Scaler
+from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.cache.pixels import Extraction
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.formats import PictureFormat
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_words import Operation
-from dlnotes_cli.device import Machine
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import Transferred
 from dlnotes_cli.shell import files, output
 
-_BATCH = 16  # always as many, so that a picture's features are the same bytes whichever pictures are beside it
+_BATCH = 16  # always as many, so that an image's features are the same bytes whichever images are beside it
 _SEED_DIGITS = 15  # hexadecimal digits of a file's digest that make a number of 60 bits
 _MOST_MAPPED = 5000  # points that t-SNE places in minutes
-_PERPLEXITY = 30.0  # neighbours that t-SNE counts, as in scikit-learn
+_PERPLEXITY = 30.0  # neighbors that t-SNE counts, as in scikit-learn
 
 
 @dataclass(frozen=True)
 class View:
-    """One of several looks at the same pictures: augmented as in an epoch of training; 0 is the picture itself."""
+    """One of several looks at the same images: augmented as in an epoch of training; 0 is the image itself."""
 
     number: int
     operations: tuple[Operation, ...] = ()
@@ -45,26 +45,26 @@ class View:
 
 @torch.no_grad()
 def extraction_of(
-    network: Transferred, name: str, sample_format: PictureFormat, machine: Machine, view: View = View(0)
+    network: Transferred, name: str, preprocessing: ImagePreprocessing, runtime: Runtime, view: View = View(0)
 ) -> Extraction:
-    """How pictures in `sample_format` become features (F,); `name` tells backbone and weights.
+    """How images in `preprocessing` become features (F,); `name` tells backbone and weights.
 
-    A view's draws depend on the picture's content, so that they stay the same when other pictures come or go.
+    A view's draws depend on the image's content, so that they stay the same when other images come or go.
     """
-    network = network.to(machine.device).eval()
+    network = network.to(runtime.device).eval()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
-    scaler, augmenter = Scaler(sample_format, machine.device), Augmenter(view.operations, view.seed)
+    normalizer, augmenter = Normalizer(preprocessing, runtime.device), Augmenter(view.operations, view.seed)
 
     def features(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NDArray[np.float32]:
         filled = np.zeros((_BATCH, *pixels.shape[1:]), np.uint8)
         filled[: len(pixels)] = pixels
         numbers = torch.zeros(_BATCH, dtype=torch.int64)
         numbers[: len(digests)] = torch.tensor([int(digest[:_SEED_DIGITS], 16) for digest in digests])
-        samples = torch.from_numpy(filled).to(machine.device)
+        samples = torch.from_numpy(filled).to(runtime.device)
         if view.number:
-            samples = augmenter(samples, numbers.to(machine.device), view.number)
-        with machine.autocast():
-            found = network.features(scaler(samples))
+            samples = augmenter(samples, numbers.to(runtime.device), view.number)
+        with runtime.autocast():
+            found = network.features(normalizer(samples))
         return found[: len(pixels)].float().cpu().numpy()
 
     @torch.no_grad()
@@ -72,15 +72,15 @@ def extraction_of(
         starts = range(0, len(pixels), _BATCH)
         return np.concatenate([features(pixels[i : i + _BATCH], digests[i : i + _BATCH]) for i in starts])
 
-    where = "" if machine.device.type == "cpu" else f"-{machine.device.type}"
-    form = f"{name}-{sample_format.form}-{machine.precision}{where}{view}"
+    where = "" if runtime.device.type == "cpu" else f"-{runtime.device.type}"
+    form = f"{name}-{preprocessing.form}-{runtime.precision}{where}{view}"
     return Extraction(f"features-{form}", network.width, _BATCH, run)
 
 
 def export_features(path: Path, dataset: DataSet) -> None:
     """Write features (N, F), labels (N,), class names, names and parts of what was used to an .npz file."""
     parts = np.full(len(dataset.labels), "", dtype="<U6")
-    for part, indices in dataset.parts.items():
+    for part, indices in dataset.splits.items():
         parts[indices] = part
     used = np.flatnonzero(parts != "")
     names = dataset.files or tuple(map(str, range(len(dataset.labels))))
@@ -97,10 +97,10 @@ def export_features(path: Path, dataset: DataSet) -> None:
 
 
 def draw_map(path: Path, dataset: DataSet, method: Literal["pca", "tsne"], seed: int) -> None:
-    """Draw the pictures as points in two dimensions, near to each other where their features are (scikit-learn)."""
-    used = np.sort(np.concatenate(list(dataset.parts.values())))
+    """Draw the images as points in two dimensions, near to each other where their features are (scikit-learn)."""
+    used = np.sort(np.concatenate(list(dataset.splits.values())))
     if method == "tsne" and len(used) > _MOST_MAPPED:
-        output.warn(f"t-SNE draws {_MOST_MAPPED:,} of {len(used):,} pictures")
+        output.warn(f"t-SNE draws {_MOST_MAPPED:,} of {len(used):,} images")
         used = np.sort(np.random.default_rng(seed).permutation(used)[:_MOST_MAPPED])
     features = np.asarray(dataset.samples[used], np.float64)
     points, axes = _PLACE[method](features, seed)
@@ -118,7 +118,7 @@ def _principal(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.flo
     return points, (first, second)
 
 
-def _neighbours(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
+def _neighbors(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
     from sklearn.manifold import TSNE
 
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
@@ -128,5 +128,5 @@ def _neighbours(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.fl
 
 _PLACE: dict[str, Callable[[NDArray[np.float64], int], tuple[NDArray[np.float64], tuple[str, str]]]] = {
     "pca": _principal,
-    "tsne": _neighbours,
+    "tsne": _neighbors,
 }

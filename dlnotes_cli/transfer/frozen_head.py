@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from dlnotes_cli import plots
-from dlnotes_cli.data.batches import Part, Scaler
+from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_words import is_flippable, parse_augment
-from dlnotes_cli.data.images.decode import decode_picture
+from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.load import load_named_pixels, load_view
-from dlnotes_cli.device import Machine, choose_device
+from dlnotes_cli.device import Runtime, choose_device
 from dlnotes_cli.models.backbones import Transferred
 from dlnotes_cli.models.registry import config_to_json
 from dlnotes_cli.shell import files, output
@@ -43,14 +43,14 @@ class _Trained:
     plan: Plan
     network: Transferred
     dataset: DataSet
-    machine: Machine
+    runtime: Runtime
     solved: Solved
     rows: int  # of features that a pass goes over
 
     @property
     def part(self) -> str:
         """The part that the result is told of."""
-        return "test" if "test" in self.dataset.parts else "val"
+        return "test" if "test" in self.dataset.splits else "val"
 
 
 def train_head(plan: Plan) -> TrainingResult:
@@ -62,13 +62,13 @@ def train_head(plan: Plan) -> TrainingResult:
     config = plan.config
     folder = RunFolder(config)
     choose_device(config.device)
-    machine = plan.machine()
+    runtime = plan.runtime()
     with StopRequest() as stop, folder:
         try:
-            network, dataset, views = _features(plan, machine, stop.poll)
+            network, dataset, views = _features(plan, runtime, stop.poll)
             _check_unchanged(folder, dataset)
             data_s, begun = time.monotonic() - started, time.monotonic()
-            solved = _solve(plan, dataset, views, machine, stop.poll)
+            solved = _solve(plan, dataset, views, runtime, stop.poll)
         except StoppedError as request:
             if not folder.is_resumed:  # what is finished stays as it was
                 _write_options(folder, config)
@@ -76,8 +76,8 @@ def train_head(plan: Plan) -> TrainingResult:
             raise StoppedError(request.exit_code, what, f"continue with --resume {folder.path}") from request
         timing = {"data_s": data_s, "train_s": time.monotonic() - begun}
         network.head = solved.head
-        rows = len(dataset.parts["train"]) + sum(map(len, views))
-        return _document(_Trained(plan, network, dataset, machine, solved, rows), folder, timing, started)
+        rows = len(dataset.splits["train"]) + sum(map(len, views))
+        return _document(_Trained(plan, network, dataset, runtime, solved, rows), folder, timing, started)
 
 
 def _check_unchanged(folder: RunFolder, dataset: DataSet) -> None:
@@ -95,21 +95,21 @@ def _write_options(folder: RunFolder, config: TransferConfig) -> None:
 
 
 def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], started: float) -> TrainingResult:
-    """Write options, model, history, pictures and result."""
+    """Write options, model, history, images and result."""
     plan, solved, dataset, network = trained.plan, trained.solved, trained.dataset, trained.network
     config, tested = plan.config, time.monotonic()
     description = config_to_json(plan.describe(len(dataset.classes)))
-    record = ClassifierRecord(config, "backbone", description, dataset, trained.machine, network, plan.details(network))
+    record = ClassifierRecord(config, "backbone", description, dataset, trained.runtime, network, plan.details(network))
     _write_options(folder, config)
     record.announce()
     chosen = solved.history[solved.best - 1]
-    write_tensors(folder.file(run_folder.MODEL), network.state_dict(), record.card(chosen))
+    write_tensors(folder.file(run_folder.MODEL), network.state_dict(), record.metadata(chosen))
     folder.write_history(solved.history)
-    final = evaluate_head(solved.head, dataset, dataset.parts[trained.part], trained.machine)
-    pictures = _draw(trained, folder, final)
+    final = evaluate_head(solved.head, dataset, dataset.splits[trained.part], trained.runtime)
+    images = _draw(trained, folder, final)
     if config.map_file is not None:
         draw_map(config.map_file, dataset, config.map_method, config.seed)
-        pictures.append(config.map_file)
+        images.append(config.map_file)
     if config.export_features is not None:
         export_features(config.export_features, dataset)
     timing |= {"eval_s": time.monotonic() - tested}
@@ -125,7 +125,7 @@ def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], st
         "timing": timing_fields(timing, solved.passes * trained.rows, started),
         "out": str(folder.path),
         "model_file": str(folder.file(run_folder.MODEL)),
-        "pictures": [str(path) for path in pictures],
+        "plots": [str(path) for path in images],
     }
     fields = output.finite(fields)
     files.write_json(folder.file(run_folder.RESULT), fields)
@@ -134,20 +134,20 @@ def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], st
 
 def solve_head(plan: Plan, poll: Callable[[], None]) -> Solved:
     """The head with which fine-tuning begins: solved as if nothing else were trained."""
-    machine = plan.machine()
+    runtime = plan.runtime()
     alone = replace(plan.config, epochs=None, max_steps=None, weight_decay=None, time_budget=None)
     frozen = replace(plan, config=alone)
-    _, dataset, views = _features(frozen, machine, poll)
-    return _solve(frozen, dataset, views, machine, poll)
+    _, dataset, views = _features(frozen, runtime, poll)
+    return _solve(frozen, dataset, views, runtime, poll)
 
 
 def _features(
-    plan: Plan, machine: Machine, poll: Callable[[], None]
+    plan: Plan, runtime: Runtime, poll: Callable[[], None]
 ) -> tuple[Transferred, DataSet, list[NDArray[np.float32]]]:
-    """The network, the data as its features, and those of further views of the training part."""
+    """The network, the data as its features, and those of further views of the training split."""
     network = plan.build(classes=1)
-    dataset = plan.load_features(network, machine, poll)
-    views = [_view(plan, network, dataset, machine, number, poll) for number in range(1, plan.config.views)]
+    dataset = plan.load_features(network, runtime, poll)
+    views = [_view(plan, network, dataset, runtime, number, poll) for number in range(1, plan.config.views)]
     for features in (dataset.samples, *views):
         if not np.isfinite(features).all():
             raise UnfinishedError(
@@ -158,17 +158,17 @@ def _features(
 
 
 def _view(
-    plan: Plan, network: Transferred, dataset: DataSet, machine: Machine, number: int, poll: Callable[[], None]
+    plan: Plan, network: Transferred, dataset: DataSet, runtime: Runtime, number: int, poll: Callable[[], None]
 ) -> NDArray[np.float32]:
     config = plan.config
-    operations = parse_augment(given(config.augment), plan.format.shape, flippable=is_flippable(dataset.classes))
+    operations = parse_augment(given(config.augment), plan.preprocessing.shape, flippable=is_flippable(dataset.classes))
     view = View(number, operations, config.seed)
-    extraction = extraction_of(network, plan.name, plan.format, machine, view)
-    return load_view(config, dataset, plan.format, replace(plan.reading, poll=poll), extraction)
+    extraction = extraction_of(network, plan.name, plan.preprocessing, runtime, view)
+    return load_view(config, dataset, plan.preprocessing, replace(plan.reading, poll=poll), extraction)
 
 
 def _solve(
-    plan: Plan, dataset: DataSet, views: list[NDArray[np.float32]], machine: Machine, poll: Callable[[], None]
+    plan: Plan, dataset: DataSet, views: list[NDArray[np.float32]], runtime: Runtime, poll: Callable[[], None]
 ) -> Solved:
     """Fit a head for each weight decay and choose the one that validates best, in one part or in folds."""
     config = plan.config
@@ -178,31 +178,31 @@ def _solve(
         time.monotonic() + (config.time_budget or math.inf), config.seed,
     )  # fmt: skip
     decays = WEIGHT_DECAYS if config.weight_decay is None else (config.weight_decay,)
-    work = HeadSearch(dataset, views, options, decays, machine, poll)
+    work = HeadSearch(dataset, views, options, decays, runtime, poll)
     return work.in_folds(config.folds, config.seed) if config.folds else work.by_validation()
 
 
 def _draw(trained: _Trained, folder: RunFolder, final: Evaluation) -> list[Path]:
-    """Curves over the weight decay, the confusion matrix, and some pictures as the whole network sees them."""
-    dataset, machine = trained.dataset, trained.machine
+    """Curves over the weight decay, the confusion matrix, and some images as the whole network sees them."""
+    dataset, runtime = trained.dataset, trained.runtime
     curves = folder.file("curves.png")
     files.atomic_write(curves, plots.curves(trained.solved.history, trained.solved.best, over="weight_decay"))
-    indices = dataset.parts[trained.part]
+    indices = dataset.splits[trained.part]
     count = min(plots.SHOWN, len(indices))
     shown = indices[[i * len(indices) // count for i in range(count)]]
     samples, labels = (
-        torch.from_numpy(array).to(machine.device)
+        torch.from_numpy(array).to(runtime.device)
         for array in (_pixels(trained.plan, dataset, shown), dataset.labels[shown])
     )
-    seen = Part(samples, labels, torch.arange(count, device=machine.device))
-    viewed = Viewed(trained.network, seen, Scaler(dataset.format, machine.device), machine, dataset.classes)
+    seen = Split(samples, labels, torch.arange(count, device=runtime.device))
+    viewed = Viewed(trained.network, seen, Normalizer(dataset.preprocessing, runtime.device), runtime, dataset.classes)
     return [curves, *draw_evaluation(folder.path, final, viewed)]
 
 
 def _pixels(plan: Plan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """A few pictures of a data set whose samples are features."""
+    """A few images of a data set whose samples are features."""
     if dataset.files:
         return np.stack(
-            [decode_picture(Path(dataset.files[i]), plan.format.form, plan.config.max_pixels) for i in indices]
+            [decode_image(Path(dataset.files[i]), plan.preprocessing.form, plan.config.max_pixels) for i in indices]
         )
-    return load_named_pixels(plan.config, plan.format)[indices]
+    return load_named_pixels(plan.config, plan.preprocessing)[indices]

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.backbones import build_head, first_linear
-from dlnotes_cli.training.optimizers import balanced_weights, penalised
+from dlnotes_cli.training.optimizers import balanced_weights, penalized
 
 WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for features of deviation 1
 _LEAST_DEVIATION = 1e-6  # of a feature, as a part of the largest: below it there is nothing but rounding
@@ -49,7 +49,7 @@ def fit_path(
 ) -> Iterator[Fit]:
     """Heads for features (N, F), one for each weight decay; one without hidden layers begins where the last ended.
 
-    Minimises the mean cross-entropy plus half the weight decay times the squared weights, over standardised features,
+    Minimizes the mean cross-entropy plus half the weight decay times the squared weights, over standardized features,
     with L-BFGS (Liu and Nocedal 1989). Without hidden layers this is multinomial logistic regression.
     `poll` is called in each pass. Where `passes_in_all` or the deadline ends the work, the last head is the best that
     its fit had come to: so many passes always give the same heads.
@@ -79,7 +79,7 @@ def fit_path(
             done += 1
             head.zero_grad()
             loss = F.cross_entropy(head(x), labels, class_weights, label_smoothing=options.label_smoothing)
-            loss = loss + weight_decay / 2 * sum(weights.square().sum() for weights in penalised(head))
+            loss = loss + weight_decay / 2 * sum(weights.square().sum() for weights in penalized(head))
             loss.backward()
             best.note(float(loss.detach()), head)
             return loss
@@ -124,7 +124,7 @@ def _first_head(inputs: int, options: HeadOptions) -> nn.Sequential:
 
 @torch.no_grad()
 def _for_raw_features(head: nn.Sequential, mean: Tensor, deviation: Tensor, options: HeadOptions) -> nn.Sequential:
-    """A copy of a head whose first layer does the standardising: `W (x - m) / s + b` is `(W / s) x + (b - W m / s)`."""
+    """A copy of a head whose first layer does the standardizing: `W (x - m) / s + b` is `(W / s) x + (b - W m / s)`."""
     copy = build_head(len(mean), options.hidden, options.classes).to(mean.device)
     copy.load_state_dict(head.state_dict())
     first = first_linear(copy)

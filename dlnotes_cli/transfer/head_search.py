@@ -1,4 +1,4 @@
-"""Which weight decay suits a head: judged on a validation part, or by cross-validation."""
+"""Which weight decay suits a head: judged on a validation split, or by cross-validation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dlnotes_cli.data.batches import Part
+from dlnotes_cli.data.batches import Split
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.splits import stratified_folds
-from dlnotes_cli.device import Machine
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.metrics import Evaluation, evaluate
 from dlnotes_cli.transfer.head_fit import Fit, HeadOptions, fit_path
 
@@ -37,14 +37,14 @@ class HeadSearch:
 
     def __init__(
         self, dataset: DataSet, views: list[NDArray[np.float32]], options: HeadOptions, decays: tuple[float, ...],
-        machine: Machine, poll: Callable[[], None],
+        runtime: Runtime, poll: Callable[[], None],
     ) -> None:  # fmt: skip
         self._dataset, self._views, self._options, self._decays = dataset, views, options, decays
-        self._machine, self._poll = machine, poll
-        self._train, self._val = dataset.parts["train"], dataset.parts["val"]
+        self._runtime, self._poll = runtime, poll
+        self._train, self._val = dataset.splits["train"], dataset.splits["val"]
 
     def by_validation(self) -> Solved:
-        """Choose the weight decay by the loss on the validation part."""
+        """Choose the weight decay by the loss on the validation split."""
         history: list[dict[str, Any]] = []
         heads: list[nn.Sequential] = []
         for fit in self._fits(self._train):
@@ -83,8 +83,8 @@ class HeadSearch:
         return Solved(final.head, history, best, spread)
 
     def _fits(self, chosen: NDArray[np.int64], decays: tuple[float, ...] | None = None) -> Iterator[Fit]:
-        """Fits on some samples of the training and validation parts, with all their views."""
-        device = self._machine.device
+        """Fits on some samples of the training and validation splits, with all their views."""
+        device = self._runtime.device
         inside = np.isin(self._train, chosen)
         features = np.concatenate([self._dataset.samples[chosen], *(view[inside] for view in self._views)])
         labels = np.concatenate(
@@ -94,7 +94,7 @@ class HeadSearch:
         return fit_path(x, y, self._options, decays or self._decays, self._poll)
 
     def _score(self, head: nn.Sequential, indices: NDArray[np.int64]) -> Evaluation:
-        return evaluate_head(head, self._dataset, indices, self._machine)
+        return evaluate_head(head, self._dataset, indices, self._runtime)
 
 
 def _entry(history: list[dict[str, Any]], fit: Fit, train: Evaluation, val: Evaluation) -> dict[str, Any]:
@@ -117,12 +117,12 @@ def _pooled(parts: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(loss, np.sum([part.confusion for part in parts], axis=0))
 
 
-def evaluate_head(head: nn.Sequential, dataset: DataSet, indices: NDArray[np.int64], machine: Machine) -> Evaluation:
+def evaluate_head(head: nn.Sequential, dataset: DataSet, indices: NDArray[np.int64], runtime: Runtime) -> Evaluation:
     """A head on the features of some samples."""
-    plain = Machine(machine.device, "fp32", machine.threads)
-    part = Part(
-        torch.from_numpy(np.asarray(dataset.samples[indices])).to(machine.device),
-        torch.from_numpy(dataset.labels[indices]).to(machine.device),
-        torch.arange(len(indices), device=machine.device),
+    plain = Runtime(runtime.device, "fp32", runtime.threads)
+    part = Split(
+        torch.from_numpy(np.asarray(dataset.samples[indices])).to(runtime.device),
+        torch.from_numpy(dataset.labels[indices]).to(runtime.device),
+        torch.arange(len(indices), device=runtime.device),
     )
     return evaluate(head, part, lambda features: features, plain, classes=len(dataset.classes))

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
 from dlnotes_cli.shell.parse import whole_numbers
-from dlnotes_cli.training.options import PictureClassifierConfig
+from dlnotes_cli.training.options import ImageClassifierConfig
 
 # What torchvision has, written down so that neither a wrong name nor completion waits for it to load.
 _NAMES = """
@@ -75,13 +75,13 @@ class TransferOptions(BackboneOptions):
     )
     views: int = option(
         1,
-        "Frozen: look at each training picture this many times, augmented but for the first.",
+        "Frozen: look at each training image this many times, augmented but for the first.",
         group=TRAINING,
         within="[1, 1000]",
     )
     folds: int | None = option(
         None,
-        "Frozen: choose by cross-validation over this many parts in place of one validation part.",
+        "Frozen: choose by cross-validation over this many parts in place of one validation split.",
         group=TRAINING,
         within="[2, 100]",
         shown_default="none",
@@ -102,24 +102,24 @@ class TransferOptions(BackboneOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig(PictureClassifierConfig, TransferOptions):
+class TransferConfig(ImageClassifierConfig, TransferOptions):
     """Every option of `transfer`; some of those that classifiers share mean something else here, or nothing."""
 
     command: ClassVar[str] = "transfer"
 
-    color: Literal["gray", "rgb"] | None = None  # always colour
+    color: Literal["gray", "rgb"] | None = None  # always color
     normalize: Literal["standard", "unit", "symmetric"] | None = None  # by the weights
     size: int | None = option(
         None, "Pixels on each side that the backbone sees.", group=DATA, within="[1, 4096]",
         shown_default="by the weights",
     )  # fmt: skip
-    resize: Literal["crop", "squash", "letterbox"] = option("crop", "How a picture is made square.", group=DATA)
+    resize: Literal["crop", "squash", "letterbox"] = option("crop", "How an image is made square.", group=DATA)
     epochs: int | None = option(
         None, "Passes over the training samples; frozen: at most, for each weight decay.", group=TRAINING,
         within="[1, 1e6]", shown_default="by recipe; frozen: 100",
     )  # fmt: skip
     max_steps: int | None = option(
-        None, "Optimiser steps; frozen: passes in all.", group=TRAINING, within="[1, 1e12]",
+        None, "Optimizer steps; frozen: passes in all.", group=TRAINING, within="[1, 1e12]",
         shown_default="as the epochs give",
     )  # fmt: skip
     weight_decay: float | None = option(

@@ -1,4 +1,4 @@
-"""What a transfer needs before anything is trained: options, weights, and the form of pictures they ask for."""
+"""What a transfer needs before anything is trained: options, weights, and the form of images they ask for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ import torch
 
 from dlnotes_cli.data.cache.pixels import Reading
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.formats import PictureFormat
-from dlnotes_cli.data.load import load_in_format
-from dlnotes_cli.device import Machine, choose_machine, default_threads
+from dlnotes_cli.data.load import load_preprocessed
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import Runtime, choose_runtime, default_threads
 from dlnotes_cli.models.backbones import BackboneConfig, Transferred, build_backbone, load_backbone
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
@@ -28,11 +28,11 @@ _FEW = 5  # samples of a class, below which chance decides what is learned of it
 
 @dataclass(frozen=True)
 class Plan:
-    """A transfer made ready: options with the recipe filled in, weights, and the form of pictures they ask for."""
+    """A transfer made ready: options with the recipe filled in, weights, and the form of images they ask for."""
 
     config: TransferConfig
     weights: Weights
-    format: PictureFormat
+    preprocessing: ImagePreprocessing
 
     @property
     def backbone(self) -> str:
@@ -41,7 +41,7 @@ class Plan:
 
     @cached_property
     def reading(self) -> Reading:
-        """How the pictures are read."""
+        """How the images are read."""
         config = self.config
         return Reading(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad)
 
@@ -53,7 +53,7 @@ class Plan:
     def describe(self, classes: int) -> BackboneConfig:
         """The network's configuration for so many classes."""
         is_pretrained = self.weights.file is not None
-        return BackboneConfig(self.backbone, classes, self.format.height, self.config.hidden, is_pretrained)
+        return BackboneConfig(self.backbone, classes, self.preprocessing.height, self.config.hidden, is_pretrained)
 
     def fill(self, network: Transferred) -> None:
         """Put the weights into a network. Raises InputError where they are another network's."""
@@ -76,21 +76,23 @@ class Plan:
         network.head.to_empty(device="cpu")
         return network
 
-    def machine(self) -> Machine:
+    def runtime(self) -> Runtime:
         """Where it runs: convolutions and attention gain by bf16 at any size."""
-        return choose_machine(self.config.device, self.config.precision, self.config.threads, bf16_pays=True)
+        return choose_runtime(self.config.device, self.config.precision, self.config.threads, bf16_pays=True)
 
     def load_pixels(self, _config: Any = None) -> DataSet:
         """The data as pixels."""
-        dataset = load_in_format(self.config, self.format, seed=self.config.seed, reading=self.reading)
+        dataset = load_preprocessed(self.config, self.preprocessing, seed=self.config.seed, reading=self.reading)
         warn_of_few(dataset)
         return dataset
 
-    def load_features(self, network: Transferred, machine: Machine, poll: Callable[[], None]) -> DataSet:
+    def load_features(self, network: Transferred, runtime: Runtime, poll: Callable[[], None]) -> DataSet:
         """The data as features of a network's backbone."""
-        extraction = extraction_of(network, self.name, self.format, machine)
+        extraction = extraction_of(network, self.name, self.preprocessing, runtime)
         reading = replace(self.reading, poll=poll)
-        return load_in_format(self.config, self.format, seed=self.config.seed, reading=reading, extraction=extraction)
+        return load_preprocessed(
+            self.config, self.preprocessing, seed=self.config.seed, reading=reading, extraction=extraction
+        )
 
     def details(self, network: Transferred) -> dict[str, Any]:
         """What the result says of the backbone: its weights, and which layers train."""
@@ -111,7 +113,7 @@ def make_plan(config: TransferConfig) -> Plan:
     form = weights.published
     size = config.size or form.size
     crop_pct = form.crop_pct if config.resize == "crop" else 1.0
-    wanted = PictureFormat(3, size, size, config.resize, form.mean, form.std, crop_pct, form.interpolation)
+    wanted = ImagePreprocessing(3, size, size, config.resize, form.mean, form.std, crop_pct, form.interpolation)
     plan = Plan(config, weights, wanted)
     if size != form.size:
         _check_size(plan, form.size)
@@ -120,11 +122,11 @@ def make_plan(config: TransferConfig) -> Plan:
 
 def warn_of_few(dataset: DataSet) -> None:
     """Say which classes have so few samples to learn from that chance decides."""
-    known = np.concatenate([dataset.labels[dataset.parts[part]] for part in ("train", "val")])
+    known = np.concatenate([dataset.labels[dataset.splits[part]] for part in ("train", "val")])
     counts = np.bincount(known, minlength=len(dataset.classes))
     few = [f"{name} ({count})" for name, count in zip(dataset.classes, counts, strict=True) if count < _FEW]
     if few:
-        output.warn(f"fewer than {_FEW} pictures to train and validate on: {', '.join(few)}; more would help most")
+        output.warn(f"fewer than {_FEW} images to train and validate on: {', '.join(few)}; more would help most")
 
 
 def recipe_of(config: TransferConfig) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def recipe_of(config: TransferConfig) -> dict[str, Any]:
 
 def _check_size(plan: Plan, usual: int) -> None:
     """Refuse a size that the network cannot take, found out on the device that has no memory."""
-    size = plan.format.height
+    size = plan.preprocessing.height
     try:
         with torch.device("meta"):
             build_backbone(plan.describe(2)).eval()(torch.empty(1, 3, size, size))

@@ -1,4 +1,4 @@
-"""Transfer: a pretrained network with a new head for the user's own pictures, frozen or fine-tuned."""
+"""Transfer: a pretrained network with a new head for the user's own images, frozen or fine-tuned."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from torch import nn
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_words import parse_augment
-from dlnotes_cli.data.load import check_pictures, has_test_part
+from dlnotes_cli.data.load import check_images, has_test_split
 from dlnotes_cli.device import choose_device
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, Transferred
@@ -81,7 +81,7 @@ def _fine_tune(plan: Plan) -> TrainingResult:
         with StopRequest() as stop:
             solved = _solve_first(plan, stop.poll)
 
-    def initialise(network: nn.Module, _config: TransferConfig, _dataset: DataSet) -> None:
+    def initialize(network: nn.Module, _config: TransferConfig, _dataset: DataSet) -> None:
         plan.fill(_as_transferred(network))
         if solved is not None:
             _as_transferred(network).head.load_state_dict(solved.head.state_dict())
@@ -106,7 +106,7 @@ def _fine_tune(plan: Plan) -> TrainingResult:
     result = train_classifier(
         config,
         Architecture(
-            "backbone", recipe_of, describe, initialise, lambda *_: True, FINE_TUNE_LENGTH, plan.load_pixels, unfreeze,
+            "backbone", recipe_of, describe, initialize, lambda *_: True, FINE_TUNE_LENGTH, plan.load_pixels, unfreeze,
             factors, details,
         ),
     )  # fmt: skip
@@ -137,14 +137,14 @@ def _is_stepped(config: TransferConfig) -> bool:
 
 
 def _checked(config: TransferConfig) -> TransferConfig:
-    check_pictures(config, "a pretrained network")
+    check_images(config, "a pretrained network")
     if config.backbone is not None and config.backbone not in BACKBONES and config.backbone not in backbones.names():
         raise unknown_choice(
             "--backbone", config.backbone, backbones.names(), kind="network", see="see dlnotes transfer --list"
         )
     _check_together(config)
-    if config.min_accuracy is not None and not has_test_part(config):
-        raise InputError("--min-accuracy", f"{config.data} has no test part", "add one, or drop the option")
+    if config.min_accuracy is not None and not has_test_split(config):
+        raise InputError("--min-accuracy", f"{config.data} has no test split", "add one, or drop the option")
     if config.export_features is not None:
         _check_suffix("--export-features", config.export_features, ".npz", config)
     if config.map_file is not None:
@@ -177,7 +177,7 @@ def _check_views(config: TransferConfig) -> None:
     if config.augment is not None:
         operations = parse_augment(config.augment, (3, config.size or _USUAL, config.size or _USUAL), flippable=True)
         if config.views == 1:
-            raise InputError("--augment", "a frozen backbone looks once at each picture", "add --views, or --fine-tune")
+            raise InputError("--augment", "a frozen backbone looks once at each image", "add --views, or --fine-tune")
         if not operations:
             raise InputError("--views", f"--augment {config.augment} leaves every view the same", "give another")
 

@@ -155,8 +155,8 @@ def test_explain(dlnotes: Command) -> None:
         ("-W 128 -S 4 --solve kernel --want 32", "1\n2\n3\n4\n"),
         ("-W 16 -F 3 -S 2 -P 1 --solve output_padding --want 32", "1\n"),
         ("-W 130 -F 3 --solve padding --want 130 --explain", "1: floor((130 - 3 + 2*1) / 1) + 1 = 130\n"),
-        ("--input 20x8x8 --gram", "vectorised  20x64\ngram        20x20\n"),
-        ("--input 20x8x8 --gram --explain", "vectorised  20x64: 8*8 = 64\ngram        20x20\n"),
+        ("--input 20x8x8 --gram", "vectorized  20x64\ngram        20x20\n"),
+        ("--input 20x8x8 --gram --explain", "vectorized  20x64: 8*8 = 64\ngram        20x20\n"),
     ],
 )
 def test_quick_questions(words: str, expected: str, dlnotes: Command) -> None:
@@ -374,7 +374,7 @@ def test_nothing_heavy_is_imported(words: tuple[str, ...]) -> None:
 
 def test_the_arithmetic_needs_no_typer() -> None:
     script = (
-        "import sys; from dlnotes_cli.shapes import analyse, solve; analyse('ReLU()', (3,)); "
+        "import sys; from dlnotes_cli.shapes import analyze, solve; analyze('ReLU()', (3,)); "
         "print(*(name for name in ('typer', 'torch', 'numpy', 'pydantic') if name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"

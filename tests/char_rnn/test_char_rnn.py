@@ -20,9 +20,9 @@ from dlnotes_cli.char_rnn import train as char_rnn_train
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import Choice, Sampler
 from dlnotes_cli.char_rnn.train import LanguageJob, SampleReport
-from dlnotes_cli.data.formats import TextFormat
+from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import find_sources, read_text
-from dlnotes_cli.device import choose_machine
+from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
 
@@ -75,8 +75,8 @@ def test_the_result_has_what_every_training_result_has(trained: Path) -> None:
     assert validation["bits_per_char"] == pytest.approx(validation["loss"] / math.log(2))
     assert validation["perplexity"] == pytest.approx(math.exp(validation["loss"]))
     assert set(fields["timing"]) == {"data_s", "train_s", "eval_s", "total_s", "samples_per_s"}
-    with Image.open(fields["pictures"][0]) as picture:
-        assert picture.size[0] > 300
+    with Image.open(fields["plots"][0]) as image:
+        assert image.size[0] > 300
 
 
 def test_the_same_command_gives_the_same_bytes(home: Path, trained: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -129,11 +129,11 @@ def test_a_run_stopped_in_its_last_sample_goes_on_as_the_whole(
 def test_state_is_carried_between_windows_and_begins_anew_with_each_text(tmp_path: Path) -> None:
     for name, content in (("a.txt", "abcabcabca" * 3), ("b.txt", "cbacbacba" * 3)):
         (tmp_path / name).write_text(content)
-    text, form = read_text(find_sources([str(tmp_path)]), TextFormat("chars"), None)
+    text, form = read_text(find_sources([str(tmp_path)]), TextPreprocessing("chars"), None)
     config = CharRnnTrainConfig(recipe="notes", seq_len=10, batch_size=1, reset_state=0.0)
     network = build_char_rnn(CharRnnConfig(form.vocabulary, hidden=4, embed=3))
-    machine = choose_machine("cpu", "fp32", 1, bf16_pays=False)
-    job = LanguageJob(config, network, {"train": text, "val": text}, machine)
+    runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
+    job = LanguageJob(config, network, {"train": text, "val": text}, runtime)
     job.start_epoch(1)
     for index in range(job.steps_per_epoch):
         outcome = job.step(index)
@@ -279,7 +279,7 @@ def test_a_sample_comes_as_it_is_made_and_ends_quietly_with_its_reader(trained: 
 
 def test_training_goes_on_between_two_characters_of_a_sample() -> None:
     network = build_char_rnn(CharRnnConfig(4, hidden=3, embed=2))
-    sampler = Sampler(network, TextFormat("chars", "abcd"), choose_machine("cpu", "fp32", 1, bf16_pays=False))
+    sampler = Sampler(network, TextPreprocessing("chars", "abcd"), choose_runtime("cpu", "fp32", 1, bf16_pays=False))
     stream = sampler.tokens(torch.tensor([0, 1]), 2, 5)
     next(stream)
     logits, _ = network(torch.tensor([[0]]), network.first_state(1))
@@ -309,8 +309,8 @@ def test_samples_follow_the_probabilities() -> None:
         weight, bias = network.output_layer()
         weight.zero_()
         bias.copy_(torch.tensor([0.5, 0.25, 0.2, 0.05]).log())
-    machine = choose_machine("cpu", "fp32", 1, bf16_pays=False)
-    sampler = Sampler(network, TextFormat("chars", "abcd"), machine, seed=3)
+    runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
+    sampler = Sampler(network, TextPreprocessing("chars", "abcd"), runtime, seed=3)
     drawn = torch.cat(list(sampler.tokens(torch.tensor([0]), 50, 400)))
     shares = torch.bincount(drawn, minlength=4) / len(drawn)
     torch.testing.assert_close(shares, torch.tensor([0.5, 0.25, 0.2, 0.05]), atol=0.015, rtol=0)
@@ -350,8 +350,8 @@ def test_lines_are_scored_by_themselves(home: Path, trained: Path, dlnotes: Comm
 def test_heat_is_drawn(home: Path, trained: Path, tmp_path: Path, dlnotes: Command) -> None:
     words = ["char-rnn", "score", trained, home / "text.txt", "--heat", tmp_path / "heat.png"]
     assert dlnotes(*words).code == 0
-    with Image.open(tmp_path / "heat.png") as picture:
-        assert min(picture.size) > 300
+    with Image.open(tmp_path / "heat.png") as image:
+        assert min(image.size) > 300
     assert dlnotes(*words).code == 2  # it exists
 
 
@@ -430,7 +430,7 @@ USE_FAULTS = {
     "score {model}": r"TEXT: no text given",
     "score {model} {unknown}": r"unknown\.txt: has characters that the model does not know: 'Q' .*--on-unknown skip",
     "score {model} {text} --heat x.jpg": r"--heat: .*png",
-    "score {model} {text} --heat {picture} --overwrite": r"--heat: .*is what is read",
+    "score {model} {text} --heat {image} --overwrite": r"--heat: .*is what is read",
     "sample {model}/last.safetensors": r"is where a run stands, not its model; use .*model\.safetensors",
     "predict {model} {text}": r"holds a model of kind char_rnn, this command needs mlp",
     "evaluate {model}": r"holds a model of kind char_rnn, this command needs mlp",
@@ -443,9 +443,9 @@ def test_a_fault_in_use_is_told_in_one_line(
 ) -> None:
     (tmp_path / "unknown.txt").write_text("foQxes")
     names = {"model": trained, "classifier": digits_run, "text": home / "text.txt", "unknown": tmp_path / "unknown.txt"}
-    names["picture"] = tmp_path / "text.png"
-    names["picture"].write_text(TEXT)
-    names["text"] = names["picture"] if "picture" in fault else names["text"]
+    names["image"] = tmp_path / "text.png"
+    names["image"].write_text(TEXT)
+    names["text"] = names["image"] if "image" in fault else names["text"]
     words = [word.format(**names) for word in fault.split()]
     run = dlnotes(*(words if words[0] in {"predict", "evaluate"} else ["char-rnn", *words]))
     assert run.code == 2

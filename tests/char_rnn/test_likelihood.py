@@ -10,10 +10,10 @@ import torch
 from dlnotes_cli.char_rnn import likelihood as language
 from dlnotes_cli.char_rnn.likelihood import surprise
 from dlnotes_cli.data.text import Text
-from dlnotes_cli.device import choose_machine
+from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
 
-MACHINE = choose_machine("cpu", "fp32", 1, bf16_pays=False)
+MACHINE = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
 
 
 def strictly(network: CharRnn, tokens: "list[int]") -> list[float]:

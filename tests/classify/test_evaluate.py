@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from builders import Command, make_pictures, make_table
+from builders import Command, make_images, make_table
 from sklearn.metrics import precision_recall_fscore_support
 
 
@@ -34,20 +34,18 @@ def test_scores_of_each_class_follow_from_the_confusion_matrix(digits_run: Path,
     assert found["accuracy"] <= found["top"]["3"] <= found["top"]["5"] <= 1
 
 
-def test_classes_are_matched_by_name(pictures_run: Path, tmp_path: Path, dlnotes: Command) -> None:
-    make_pictures(tmp_path / "some", count=6, seed=5)
+def test_classes_are_matched_by_name(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    make_images(tmp_path / "some", count=6, seed=5)
     shutil.rmtree(tmp_path / "some" / "blue")
-    found = json.loads(dlnotes("evaluate", pictures_run, "--data", tmp_path / "some", "--json").out)
+    found = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "some", "--json").out)
     assert found["accuracy"] == 1.0
     assert found["split"] == "all"
     assert [entry["support"] for entry in found["classes"]] == [0, 6, 6]
 
 
-def test_a_moved_copy_of_the_training_folder_is_still_known(
-    pictures_run: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    shutil.copytree(pictures_run.parent / "pictures", tmp_path / "moved")
-    found = json.loads(dlnotes("evaluate", pictures_run, "--data", tmp_path / "moved", "--json").out)
+def test_a_moved_copy_of_the_training_folder_is_still_known(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    shutil.copytree(images_run.parent / "images", tmp_path / "moved")
+    found = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "moved", "--json").out)
     assert (found["split"], found["samples"]) == ("test", 12)
 
 
@@ -68,13 +66,13 @@ def test_csv_to_stdout_and_to_a_file(digits_run: Path, tmp_path: Path, dlnotes: 
     assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv", "--overwrite").code == 0
 
 
-def test_pictures(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_images(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     found = json.loads(dlnotes("evaluate", digits_run, "--out", tmp_path / "shown", "--json").out)
-    assert [Path(path).name for path in found["pictures"]] == ["confusion.png", "predictions.png"]
+    assert [Path(path).name for path in found["plots"]] == ["confusion.png", "predictions.png"]
     assert (tmp_path / "shown" / "confusion.png").read_bytes() == (digits_run / "confusion.png").read_bytes()
 
 
-def test_scores_may_lie_in_the_folder_of_the_pictures(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_scores_may_lie_in_the_folder_of_the_images(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "shown"
     assert dlnotes("evaluate", digits_run, "--out", folder, "--csv", folder / "scores.csv").code == 0
     assert {path.name for path in folder.iterdir()} == {"confusion.png", "predictions.png", "scores.csv"}
@@ -97,7 +95,7 @@ def test_a_table_with_fewer_columns_or_classes(table_run: Path, tmp_path: Path, 
     assert "column 'width'" in narrow.err
 
 
-def test_views_are_averaged_where_there_are_pictures(digits_run: Path, table_run: Path, dlnotes: Command) -> None:
+def test_views_are_averaged_where_there_are_images(digits_run: Path, table_run: Path, dlnotes: Command) -> None:
     plain = json.loads(dlnotes("evaluate", digits_run, "--json").out)
     viewed = json.loads(dlnotes("evaluate", digits_run, "--tta", "--json").out)
     assert (plain["tta"], viewed["tta"]) == (False, True)

@@ -4,27 +4,27 @@ import json
 from pathlib import Path
 
 import pytest
-from builders import COLORS, Command, make_pictures, make_table
+from builders import COLORS, Command, make_images, make_table
 from PIL import Image
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    return make_pictures(tmp_path / "photos", count=3, seed=7)
+    return make_images(tmp_path / "photos", count=3, seed=7)
 
 
 def predictions(outcome_text: str) -> dict[str, str]:
     return {entry["item"]: entry["class"] for entry in json.loads(outcome_text)["predictions"]}
 
 
-def test_every_answer_stands_beside_its_own_file(pictures_run: Path, photos: Path, dlnotes: Command) -> None:
-    found = predictions(dlnotes("predict", pictures_run, photos, "--json").out)
+def test_every_answer_stands_beside_its_own_file(images_run: Path, photos: Path, dlnotes: Command) -> None:
+    found = predictions(dlnotes("predict", images_run, photos, "--json").out)
     assert list(found) == [str(photos / name / f"{i}.png") for name in COLORS for i in range(3)]
     assert all(Path(item).parent.name == name for item, name in found.items())
 
 
-def test_probabilities_are_a_softmax(pictures_run: Path, photos: Path, dlnotes: Command) -> None:
-    entries = json.loads(dlnotes("predict", pictures_run, photos, "--json", "--top", "9").out)["predictions"]
+def test_probabilities_are_a_softmax(images_run: Path, photos: Path, dlnotes: Command) -> None:
+    entries = json.loads(dlnotes("predict", images_run, photos, "--json", "--top", "9").out)["predictions"]
     for entry in entries:
         shares = [option["probability"] for option in entry["top"]]
         assert len(shares) == 3
@@ -33,25 +33,25 @@ def test_probabilities_are_a_softmax(pictures_run: Path, photos: Path, dlnotes: 
         assert (entry["class"], entry["probability"]) == (entry["top"][0]["class"], shares[0])
 
 
-def test_the_forms_of_the_answer_agree(pictures_run: Path, photos: Path, tmp_path: Path, dlnotes: Command) -> None:
-    entries = json.loads(dlnotes("predict", pictures_run, photos, "--json").out)["predictions"]
-    lines = [json.loads(line) for line in dlnotes("predict", pictures_run, photos, "--jsonl").out.splitlines()]
+def test_the_forms_of_the_answer_agree(images_run: Path, photos: Path, tmp_path: Path, dlnotes: Command) -> None:
+    entries = json.loads(dlnotes("predict", images_run, photos, "--json").out)["predictions"]
+    lines = [json.loads(line) for line in dlnotes("predict", images_run, photos, "--jsonl").out.splitlines()]
     assert lines == entries
-    rows = list(csv.DictReader(io.StringIO(dlnotes("predict", pictures_run, photos, "--csv", "-").out)))
+    rows = list(csv.DictReader(io.StringIO(dlnotes("predict", images_run, photos, "--csv", "-").out)))
     assert [(row["item"], row["class"], row["class_3"]) for row in rows] == [
         (entry["item"], entry["class"], entry["top"][2]["class"]) for entry in entries
     ]
-    table = dlnotes("predict", pictures_run, photos, "--csv", tmp_path / "out.csv")
+    table = dlnotes("predict", images_run, photos, "--csv", tmp_path / "out.csv")
     assert all(entry["item"] in table.out for entry in entries)
     assert list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines())) == rows
 
 
-def test_a_bad_file_is_its_own_row_and_never_another_answer(pictures_run: Path, photos: Path, dlnotes: Command) -> None:
-    whole = predictions(dlnotes("predict", pictures_run, photos, "--json").out)
+def test_a_bad_file_is_its_own_row_and_never_another_answer(images_run: Path, photos: Path, dlnotes: Command) -> None:
+    whole = predictions(dlnotes("predict", images_run, photos, "--json").out)
     bad = photos / "green" / "0a.png"
-    bad.write_bytes(b"not a picture")
-    assert dlnotes("predict", pictures_run, photos, "--json").code == 2
-    outcome = dlnotes("predict", pictures_run, photos, "--json", "--skip-bad")
+    bad.write_bytes(b"not an image")
+    assert dlnotes("predict", images_run, photos, "--json").code == 2
+    outcome = dlnotes("predict", images_run, photos, "--json", "--skip-bad")
     assert outcome.code == 0
     document = json.loads(outcome.out)
     assert document["skipped"] == 1
@@ -59,37 +59,37 @@ def test_a_bad_file_is_its_own_row_and_never_another_answer(pictures_run: Path, 
     assert list(errors) == [str(bad)]
     assert "not an image" in errors[str(bad)]
     assert {e["item"]: e["class"] for e in document["predictions"] if "class" in e} == whole
-    rows = list(csv.DictReader(io.StringIO(dlnotes("predict", pictures_run, photos, "--skip-bad", "--csv", "-").out)))
+    rows = list(csv.DictReader(io.StringIO(dlnotes("predict", images_run, photos, "--skip-bad", "--csv", "-").out)))
     assert [row["item"] for row in rows if row["error"]] == [str(bad)]
 
 
-def test_only_bad_files(pictures_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_only_bad_files(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    outcome = dlnotes("predict", pictures_run, tmp_path / "a.png", "--skip-bad", "--json")
+    outcome = dlnotes("predict", images_run, tmp_path / "a.png", "--skip-bad", "--json")
     assert outcome.code == 0
     assert json.loads(outcome.out)["skipped"] == 1
 
 
 def test_patterns_lists_and_stdin(
-    pictures_run: Path, photos: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    images_run: Path, photos: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [str(photos / "red" / f"{i}.png") for i in range(3)]
-    assert list(predictions(dlnotes("predict", pictures_run, photos / "red" / "*.png", "--json").out)) == expected
+    assert list(predictions(dlnotes("predict", images_run, photos / "red" / "*.png", "--json").out)) == expected
     (tmp_path / "list.txt").write_text("\n".join(expected) + "\n\n")
-    words = ("predict", pictures_run, "--json", "--files-from")
+    words = ("predict", images_run, "--json", "--files-from")
     assert list(predictions(dlnotes(*words, tmp_path / "list.txt").out)) == expected
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(expected).encode())))
     assert list(predictions(dlnotes(*words, "-").out)) == expected
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK"])
-def test_the_same_picture_in_any_mode_has_the_same_answer(
-    mode: str, pictures_run: Path, tmp_path: Path, dlnotes: Command
+def test_the_same_image_in_any_mode_has_the_same_answer(
+    mode: str, images_run: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    picture = Image.new("RGB", (10, 12), COLORS["green"]).convert(mode)
+    image = Image.new("RGB", (10, 12), COLORS["green"]).convert(mode)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
-    picture.save(path)
-    assert predictions(dlnotes("predict", pictures_run, path, "--json").out) == {str(path): "green"}
+    image.save(path)
+    assert predictions(dlnotes("predict", images_run, path, "--json").out) == {str(path): "green"}
 
 
 def test_rows_of_a_table(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -115,11 +115,11 @@ def test_a_bad_row_is_its_own_answer(table_run: Path, tmp_path: Path, dlnotes: C
     assert dlnotes("predict", table_run, tmp_path / "rows.csv").code == 2
 
 
-def test_views_are_averaged_where_there_are_pictures(
-    pictures_run: Path, table_run: Path, photos: Path, tmp_path: Path, dlnotes: Command
+def test_views_are_averaged_where_there_are_images(
+    images_run: Path, table_run: Path, photos: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     plain, viewed = (
-        json.loads(dlnotes("predict", pictures_run, photos, "--json", *more).out)["predictions"]
+        json.loads(dlnotes("predict", images_run, photos, "--json", *more).out)["predictions"]
         for more in ((), ("--tta",))
     )
     assert [entry["class"] for entry in viewed] == [entry["class"] for entry in plain]

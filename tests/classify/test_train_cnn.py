@@ -63,7 +63,7 @@ def test_the_course_recipe(tmp_path: Path, dlnotes: Command) -> None:
     }
     assert {name: options[name] for name in expected} == expected
     model = load_classifier(tmp_path / "run")
-    assert (model.format.mean, model.format.std) == ((0.5,), (0.5,))  # type: ignore[union-attr]
+    assert (model.preprocessing.mean, model.preprocessing.std) == ((0.5,), (0.5,))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("arch", ["fast", "notes-cnn", "resnet"])
@@ -109,7 +109,7 @@ FAULTS = {
     "--data tiny --arch notes-cnn": r"--size: 4x4 is too small for --arch notes-cnn: layer 9.*; use at least 8x8",
     "--target label": r"--target: no such option; .*see dlnotes train-cnn --help",
     "--layers 'Flatten(); Linear(64, 10); BatchNorm1d(10)' --batch-size 1": r"--batch-size: a batch of one .*; give 2",
-    "--data rows.csv": r"--data: rows.csv is a table, and a convolutional network needs pictures",
+    "--data rows.csv": r"--data: rows.csv is a table, and a convolutional network needs images",
 }
 
 
@@ -120,9 +120,9 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
     import re
     import shlex
 
-    from builders import make_pictures, make_table
+    from builders import make_images, make_table
 
-    make_pictures(tmp_path / "tiny", size=(4, 4))
+    make_images(tmp_path / "tiny", size=(4, 4))
     make_table(tmp_path / "rows.csv")
     monkeypatch.chdir(tmp_path)
     outcome = dlnotes("train-cnn", *shlex.split(line), "-q")
@@ -131,17 +131,17 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
     assert {path.name for path in tmp_path.iterdir()} == {"tiny", "rows.csv"}
 
 
-def test_batches_of_one_train_where_nothing_is_normalised(tmp_path: Path, dlnotes: Command) -> None:
+def test_batches_of_one_train_where_nothing_is_normalized(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(
         *words(tmp_path / "run", "--layers", "Flatten(); Linear(64, 10)", "--batch-size", 1, "--limit", 10)
     )
     assert outcome.code == 0, outcome.err
 
 
-def test_print_decodes_no_picture(tmp_path: Path, dlnotes: Command) -> None:
-    from builders import make_pictures
+def test_print_decodes_no_image(tmp_path: Path, dlnotes: Command) -> None:
+    from builders import make_images
 
-    root = make_pictures(tmp_path / "pictures", size=(16, 16))
+    root = make_images(tmp_path / "images", size=(16, 16))
     damaged = root / "red" / "0.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
     outcome = dlnotes("train-cnn", "--data", root, "--print", "--json")
@@ -149,7 +149,7 @@ def test_print_decodes_no_picture(tmp_path: Path, dlnotes: Command) -> None:
     assert json.loads(outcome.out)["output"] == [3]
 
 
-def test_pictures_of_one_colour_each_are_learned(tmp_path: Path, dlnotes: Command) -> None:
+def test_images_of_one_color_each_are_learned(tmp_path: Path, dlnotes: Command) -> None:
     from PIL import Image
 
     for name, color in (("dark", (10, 20, 30)), ("light", (200, 210, 250)), ("black", (0, 0, 0))):
@@ -165,11 +165,11 @@ def test_a_last_batch_of_one_has_no_batch_norm_of_its_own(tmp_path: Path, dlnote
     assert outcome.code == 0, outcome.err
 
 
-def test_mixed_pictures_train_and_a_set_of_one_class_does_not(tmp_path: Path, dlnotes: Command) -> None:
-    from builders import make_pictures
+def test_mixed_images_train_and_a_set_of_one_class_does_not(tmp_path: Path, dlnotes: Command) -> None:
+    from builders import make_images
     from PIL import Image
 
-    root = make_pictures(tmp_path / "pictures", size=(16, 16))
+    root = make_images(tmp_path / "images", size=(16, 16))
     for mode, name in (("L", "red"), ("RGBA", "blue"), ("P", "green")):
         Image.open(root / name / "0.png").convert(mode).save(root / name / "0.png")
     outcome = dlnotes(*words(tmp_path / "run", "--data", root, "--width", "0.25", "--json"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import Command, make_pictures, make_table, small_training
+from builders import Command, make_images, make_table, small_training
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
@@ -16,7 +16,7 @@ from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 
 FIELDS = {
     "schema_version", "command", "version", "seed", "device", "precision", "threads", "data", "model", "epochs",
-    "best_epoch", "validation", "test", "steps", "timing", "out", "model_file", "pictures",
+    "best_epoch", "validation", "test", "steps", "timing", "out", "model_file", "plots",
 }  # fmt: skip
 
 
@@ -26,8 +26,8 @@ def test_the_run_folder_holds_what_is_promised(digits_run: Path) -> None:
         "model.safetensors", "last.safetensors", "config.json", "metrics.jsonl", "result.json",
         "curves.png", "confusion.png", "predictions.png",
     }  # fmt: skip
-    for picture in digits_run.glob("*.png"):
-        with Image.open(picture) as opened:
+    for image in digits_run.glob("*.png"):
+        with Image.open(image) as opened:
             assert min(opened.size) >= 400
     result = json.loads((digits_run / "result.json").read_text())
     assert set(result) >= FIELDS
@@ -42,10 +42,10 @@ def test_the_run_folder_holds_what_is_promised(digits_run: Path) -> None:
 def test_the_reported_test_scores_agree_with_a_forward_pass_by_hand(digits_run: Path) -> None:
     """An independent path: scikit-learn's digits, the stored weights, float64 numpy, scikit-learn's log loss."""
     weights = {name: t.double().numpy() for name, t in read_tensors(digits_run / "model.safetensors")[0].items()}
-    card = load_classifier(digits_run).card
+    metadata = load_classifier(digits_run).metadata
     pixels, labels = load_digits(return_X_y=True)
     x = np.round(pixels * 255 / 16) / 255
-    x = (x - card["format"]["mean"][0]) / card["format"]["std"][0]
+    x = (x - metadata["format"]["mean"][0]) / metadata["format"]["std"][0]
     h = x @ weights["linear1.weight"].T
     h = (h - weights["norm1.running_mean"]) / np.sqrt(weights["norm1.running_var"] + 1e-5)
     h = np.maximum(h * weights["norm1.weight"] + weights["norm1.bias"], 0)
@@ -53,7 +53,7 @@ def test_the_reported_test_scores_agree_with_a_forward_pass_by_hand(digits_run: 
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     config = TrainMlpConfig(val_split=0.1, normalize="standard")
-    test = load_training_data(config, seed=0, threads=1).parts["test"]
+    test = load_training_data(config, seed=0, threads=1).splits["test"]
     result = json.loads((digits_run / "result.json").read_text())["test"]
     assert result["samples"] == len(test)
     assert result["loss"] == pytest.approx(log_loss(labels[test], shares[test]), rel=1e-4)
@@ -138,20 +138,20 @@ def test_every_option_trains(words: tuple[str, ...], tmp_path: Path, dlnotes: Co
 
 @pytest.mark.parametrize("how", ["zeros", "ones"])
 def test_equal_first_weights_keep_all_units_equal(how: str, tmp_path: Path, dlnotes: Command) -> None:
-    """The weight-initialisation notebook: with all weights equal, the hidden units never differ."""
+    """The weight-initialization notebook: with all weights equal, the hidden units never differ."""
     words = ["--init", how, "--no-batch-norm", "--optimizer", "sgd", "--lr", "1e-4", "--dropout", "0"]
     assert dlnotes(*small_training(tmp_path / "run", *words)).code == 0
     weight = read_tensors(tmp_path / "run" / "model.safetensors")[0]["linear1.weight"]
     assert bool((weight == weight[0]).all())
 
 
-def test_pictures_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
-    make_pictures(tmp_path / "train_me", count=16)
+def test_images_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
+    make_images(tmp_path / "train_me", count=16)
     words = ["--data", tmp_path / "train_me", "--size", "8", "--resize", "letterbox", "--epochs", "10", "--json"]
     outcome = dlnotes(*small_training(tmp_path / "run", *words))
     fields = json.loads(outcome.out)
     assert fields["test"]["accuracy"] == 1.0
-    assert load_classifier(tmp_path / "run").format.shape == (3, 8, 8)
+    assert load_classifier(tmp_path / "run").preprocessing.shape == (3, 8, 8)
     gray = dlnotes(*small_training(tmp_path / "gray", *words, "--color", "gray"))
     assert json.loads(gray.out)["model"]["configuration"]["inputs"] == 64
 
@@ -159,7 +159,7 @@ def test_pictures_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
 @pytest.mark.parametrize(("parts", "test"), [(("train", "valid"), False), (("train", "test"), True)])
 def test_the_parts_that_a_folder_names(parts: tuple[str, str], test: bool, tmp_path: Path, dlnotes: Command) -> None:
     for seed, part in enumerate(parts):
-        make_pictures(tmp_path / "data" / part, count=10, seed=seed)
+        make_images(tmp_path / "data" / part, count=10, seed=seed)
     fields = json.loads(dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "data", "--json")).out)
     assert fields["data"]["counts"] == ({"train": 27, "val": 3, "test": 30} if test else {"train": 30, "val": 30})
     assert (fields["test"] is not None) is test
@@ -171,7 +171,7 @@ def test_a_table(tmp_path: Path, dlnotes: Command) -> None:
     fields = json.loads(dlnotes(*words).out)
     assert fields["test"]["accuracy"] > 0.93
     assert fields["data"]["classes"] == ["no", "yes"]
-    assert [Path(path).name for path in fields["pictures"]] == ["curves.png", "confusion.png"]
+    assert [Path(path).name for path in fields["plots"]] == ["curves.png", "confusion.png"]
     assert fields["model"]["configuration"]["inputs"] == 4
 
 

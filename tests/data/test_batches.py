@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.batches import Part, Scaler, batch_bounds, epoch_order, parts_on
+from dlnotes_cli.data.batches import Normalizer, Split, batch_bounds, epoch_order, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.formats import Column, PictureFormat, TableFormat
+from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePreprocessing
 
 CPU = torch.device("cpu")
 
@@ -68,43 +68,45 @@ def test_pixels_are_scaled_channel_by_channel() -> None:
     expected = (samples.double() / 255 - torch.tensor(mean).double().view(3, 1, 1)) / torch.tensor(std).double().view(
         3, 1, 1
     )
-    scaler = Scaler(PictureFormat(3, 4, 5, "crop", mean, std), CPU)
+    normalizer = Normalizer(ImagePreprocessing(3, 4, 5, "crop", mean, std), CPU)
     for given_samples in (samples, samples.float()):
-        scaled = scaler(given_samples)
+        scaled = normalizer(given_samples)
         assert scaled.dtype == torch.float32
         torch.testing.assert_close(scaled.double(), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_unscaled_pixels_go_from_0_to_1() -> None:
-    scaler = Scaler(PictureFormat(1, 1, 2, "crop", (0.0,), (1.0,)), CPU)
-    torch.testing.assert_close(scaler(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)), torch.tensor([[[[0.0, 1.0]]]]))
+    normalizer = Normalizer(ImagePreprocessing(1, 1, 2, "crop", (0.0,), (1.0,)), CPU)
+    torch.testing.assert_close(
+        normalizer(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)), torch.tensor([[[[0.0, 1.0]]]])
+    )
 
 
 def test_a_table_passes_as_it_is() -> None:
     rows = torch.randn(3, 2)
-    assert Scaler(TableFormat("t", (Column("a"), Column("b"))), CPU)(rows) is rows
+    assert Normalizer(TablePreprocessing("t", (Column("a"), Column("b"))), CPU)(rows) is rows
 
 
 def small_set() -> DataSet:
     samples = np.arange(24, dtype=np.uint8).reshape(6, 1, 2, 2)
     parts = {"train": np.array([0, 2, 3, 5]), "val": np.array([1, 4])}
-    sample_format = PictureFormat(1, 2, 2, "crop", (0.0,), (1.0,))
-    return DataSet("small", samples, np.arange(6), tuple("abcdef"), parts, sample_format, "")
+    preprocessing = ImagePreprocessing(1, 2, 2, "crop", (0.0,), (1.0,))
+    return DataSet("small", samples, np.arange(6), tuple("abcdef"), parts, preprocessing, "")
 
 
 def test_parts_share_the_memory_of_the_data_set() -> None:
     dataset = small_set()
-    parts = parts_on(dataset, CPU)
+    parts = splits_on_device(dataset, CPU)
     assert list(parts) == ["train", "val"]
     for name, part in parts.items():
         assert part.samples.data_ptr() == dataset.samples.ctypes.data
         assert part.labels.data_ptr() == dataset.labels.ctypes.data
-        assert len(part) == len(dataset.parts[name])
+        assert len(part) == len(dataset.splits[name])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
 def test_a_part_in_order_gives_its_samples_with_their_labels(batch_size: int) -> None:
-    part = parts_on(small_set(), CPU)["train"]
+    part = splits_on_device(small_set(), CPU)["train"]
     batches = list(part.in_order(batch_size))
     assert max(len(labels) for _, labels in batches) <= batch_size
     assert torch.cat([labels for _, labels in batches]).tolist() == [0, 2, 3, 5]
@@ -114,7 +116,7 @@ def test_a_part_in_order_gives_its_samples_with_their_labels(batch_size: int) ->
 
 
 def test_take_gives_what_is_asked_for_in_that_order() -> None:
-    part: Part = parts_on(small_set(), CPU)["val"]
+    part: Split = splits_on_device(small_set(), CPU)["val"]
     samples, labels = part.take(torch.tensor([5, 0, 5]))
     assert labels.tolist() == [5, 0, 5]
     assert samples[:, 0, 1, 1].tolist() == [23, 3, 23]
@@ -123,8 +125,8 @@ def test_take_gives_what_is_asked_for_in_that_order() -> None:
 def test_samples_mapped_from_disk_are_not_copied_and_not_written(tmp_path: Path) -> None:
     np.arange(48, dtype=np.uint8).tofile(tmp_path / "samples")
     mapped = np.memmap(tmp_path / "samples", np.uint8, "r", shape=(4, 3, 2, 2))
-    picture_format = PictureFormat(3, 2, 2, "crop", (0.5,) * 3, (0.5,) * 3)
+    image_format = ImagePreprocessing(3, 2, 2, "crop", (0.5,) * 3, (0.5,) * 3)
     parts = {"train": np.arange(4)}
-    part = parts_on(DataSet("a", mapped, np.zeros(4, np.int64), ("x",), parts, picture_format, ""), CPU)["train"]
+    part = splits_on_device(DataSet("a", mapped, np.zeros(4, np.int64), ("x",), parts, image_format, ""), CPU)["train"]
     assert part.samples.data_ptr() == mapped.ctypes.data
     np.testing.assert_array_equal(part.take(torch.tensor([2, 0]))[0].numpy(), mapped[[2, 0]])

@@ -81,7 +81,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "set" / "pictures.gz"
+    return tmp_path / "cache" / "set" / "images.gz"
 
 
 def left(file: Path) -> list[str]:
@@ -91,7 +91,7 @@ def left(file: Path) -> list[str]:
 def test_a_good_download_is_whole_and_alone(site: Site, file: Path) -> None:
     fetch([site.url("good")], file, sha256=SUM, size=len(CONTENT))
     assert file.read_bytes() == CONTENT
-    assert left(file) == ["pictures.gz"]
+    assert left(file) == ["images.gz"]
 
 
 def test_redirections_are_followed(site: Site, file: Path) -> None:
@@ -103,7 +103,7 @@ def test_redirections_are_followed(site: Site, file: Path) -> None:
 def test_the_second_address_serves_where_the_first_fails(bad: str, site: Site, file: Path) -> None:
     fetch([site.url(bad), site.url("good")], file, sha256=SUM, size=len(CONTENT))
     assert file.read_bytes() == CONTENT
-    assert left(file) == ["pictures.gz"]
+    assert left(file) == ["images.gz"]
     assert site.asked == [f"/{bad}", "/good"]
 
 
@@ -119,8 +119,8 @@ def test_the_second_address_serves_where_the_first_fails(bad: str, site: Site, f
 def test_a_failure_tells_why_and_leaves_nothing(page: str, reason: str, site: Site, file: Path) -> None:
     with pytest.raises(InputError) as caught:
         fetch([site.url(page)], file, sha256=SUM, size=len(CONTENT))
-    by_hand = f"try again, or put pictures.gz from {site.url(page)} into {file.parent}"
-    assert str(caught.value) == f"pictures.gz: cannot be downloaded ({site.url(page)}: {reason}); {by_hand}"
+    by_hand = f"try again, or put images.gz from {site.url(page)} into {file.parent}"
+    assert str(caught.value) == f"images.gz: cannot be downloaded ({site.url(page)}: {reason}); {by_hand}"
     assert left(file) == []
 
 
@@ -155,7 +155,7 @@ def test_no_server_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_offline_asks_nobody_and_makes_nothing(site: Site, file: Path) -> None:
-    with pytest.raises(InputError, match=r"pictures\.gz: not on this machine, and --offline .*; put pictures\.gz from"):
+    with pytest.raises(InputError, match=r"images\.gz: not on this machine, and --offline .*; put images\.gz from"):
         fetch([site.url("good")], file, sha256=SUM, size=len(CONTENT), offline=True)
     assert site.asked == []
     assert not file.parent.exists()
@@ -179,7 +179,7 @@ def test_a_full_disk_is_no_fault_of_the_server(site: Site, file: Path, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UnfinishedError, match=r"pictures\.gz: disk full: 256,000 bytes needed"):
+    with pytest.raises(UnfinishedError, match=r"images\.gz: disk full: 256,000 bytes needed"):
         fetch([site.url("good"), site.url("good")], file, sha256=SUM, size=len(CONTENT))
     assert left(file) == []
     assert site.asked == ["/good"]
@@ -199,12 +199,12 @@ def test_a_folder_that_cannot_be_made_is_named(site: Site, tmp_path: Path) -> No
 
 def test_what_a_killed_download_left_is_swept(site: Site, file: Path) -> None:
     file.parent.mkdir(parents=True)
-    stale, live = file.parent / ".dlnotes-pictures.gz.old.partial", file.parent / ".dlnotes-pictures.gz.new.partial"
+    stale, live = file.parent / ".dlnotes-images.gz.old.partial", file.parent / ".dlnotes-images.gz.new.partial"
     for path in (stale, live):
         path.write_bytes(b"half")
     os.utime(stale, (time.time() - 86_400,) * 2)
     fetch([site.url("good")], file, sha256=SUM, size=len(CONTENT))
-    assert left(file) == [live.name, "pictures.gz"]
+    assert left(file) == [live.name, "images.gz"]
 
 
 def redirected(start: str, to: str) -> urllib.request.Request | None:

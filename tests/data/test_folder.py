@@ -11,8 +11,8 @@ from PIL import Image
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.cache.pixels import Reading
 from dlnotes_cli.data.folder import Listing, choose_shape, list_folder, read_folder
-from dlnotes_cli.data.formats import PictureShape
 from dlnotes_cli.data.images.decode import Header, read_header
+from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import MAX_PIXELS
 
@@ -28,7 +28,7 @@ def put(root: Path, *names: str, color: object = 7, mode: str = "L", size: tuple
 def shown(listing: Listing) -> list[tuple[str, str, str]]:
     return [
         (path.relative_to(listing.root).as_posix(), listing.classes[label], part)
-        for path, label, part in zip(listing.files, listing.labels, listing.parts, strict=True)
+        for path, label, part in zip(listing.files, listing.labels, listing.splits, strict=True)
     ]
 
 
@@ -65,10 +65,10 @@ def test_a_class_may_be_in_one_part_alone(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/ape/1.png", "test/dog/1.png")
     listing = list_folder(tmp_path)
     assert listing.classes == ("ape", "cat", "dog")
-    assert [label for label, part in zip(listing.labels, listing.parts, strict=True) if part == "train"] == [1, 2]
+    assert [label for label, part in zip(listing.labels, listing.splits, strict=True) if part == "train"] == [1, 2]
 
 
-def test_pictures_without_classes_in_a_test_folder_are_passed_over(tmp_path: Path) -> None:
+def test_images_without_classes_in_a_test_folder_are_passed_over(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/1.png")
     assert {part for _, _, part in shown(list_folder(tmp_path))} == {"train"}
 
@@ -97,7 +97,7 @@ def test_hidden_entries_and_other_files_are_never_seen(tmp_path: Path) -> None:
     assert [name for name, _, _ in shown(listing)] == ["cat/1.png", "dog/1.png"]
 
 
-def test_nested_pictures_belong_to_the_class(tmp_path: Path) -> None:
+def test_nested_images_belong_to_the_class(tmp_path: Path) -> None:
     put(tmp_path, "cat/b/x/1.png", "cat/a/2.png", "cat/3.png", "dog/1.PNG")
     assert shown(list_folder(tmp_path)) == [
         ("cat/3.png", "cat", "all"), ("cat/a/2.png", "cat", "all"), ("cat/b/x/1.png", "cat", "all"),
@@ -125,7 +125,7 @@ def test_names_may_hold_anything(tmp_path: Path) -> None:
     put(tmp_path, *names)
     listing = list_folder(tmp_path)
     assert {name for name, _, _ in shown(listing)} == set(names)
-    source = read_folder(listing, PictureShape(1, 3, 4, "crop"), Reading(1, MAX_PIXELS))
+    source = read_folder(listing, ImageShape(1, 3, 4, "crop"), Reading(1, MAX_PIXELS))
     assert len(source.fingerprint) == 64
     assert (source.samples == 7).all()
 
@@ -145,18 +145,16 @@ def test_a_folder_without_classes_is_told_the_layout(names: tuple[str, ...], tmp
         list_folder(tmp_path)
     assert str(caught.value) == (
         f"--data: {tmp_path} has no class folders; "
-        "expected FOLDER/<class>/<picture> or FOLDER/{train,val,test}/<class>/<picture>"
+        "expected FOLDER/<class>/<image> or FOLDER/{train,val,test}/<class>/<image>"
     )
 
 
 @pytest.mark.parametrize("name", ["dog", "train/dog"])
-def test_a_class_without_pictures_is_named(name: str, tmp_path: Path) -> None:
+def test_a_class_without_images_is_named(name: str, tmp_path: Path) -> None:
     put(tmp_path, f"{Path(name).parent}/cat/1.png")
     (tmp_path / name / "deeper").mkdir(parents=True)
     (tmp_path / name / "text.txt").touch()
-    with pytest.raises(
-        InputError, match=f"--data: class folder {tmp_path / name} has no pictures; add some, or remove"
-    ):
+    with pytest.raises(InputError, match=f"--data: class folder {tmp_path / name} has no images; add some, or remove"):
         list_folder(tmp_path)
 
 
@@ -170,7 +168,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
 
 def test_a_fingerprint_stays_when_the_folder_moves_and_changes_with_its_files(tmp_path: Path) -> None:
     def fingerprint(root: Path) -> str:
-        shape = PictureShape(1, 3, 4, "crop")
+        shape = ImageShape(1, 3, 4, "crop")
         return read_folder(list_folder(root), shape, Reading(1, MAX_PIXELS)).fingerprint
 
     put(tmp_path / "a", "cat/1.png", "dog/1.png")
@@ -203,7 +201,7 @@ def chosen(root: Path, size: int | None = None, color: str | None = None) -> tup
     return shape.channels, shape.height, shape.width
 
 
-def test_pictures_of_one_small_size_keep_it(tmp_path: Path) -> None:
+def test_images_of_one_small_size_keep_it(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png", "b/2.png", size=(64, 48))
     assert chosen(tmp_path) == (1, 48, 64)
     assert chosen(tmp_path, size=10) == (1, 10, 10)
@@ -211,7 +209,7 @@ def test_pictures_of_one_small_size_keep_it(tmp_path: Path) -> None:
     assert chosen(tmp_path, size=10, color="rgb") == (3, 10, 10)
 
 
-def test_pictures_of_several_sizes_or_of_a_large_one_become_small(tmp_path: Path) -> None:
+def test_images_of_several_sizes_or_of_a_large_one_become_small(tmp_path: Path) -> None:
     put(tmp_path / "several", "a/1.png", "b/1.png")
     put(tmp_path / "several", "b/2.png", size=(5, 3))
     put(tmp_path / "large", "a/1.png", "b/1.png", size=(65, 20))
@@ -219,7 +217,7 @@ def test_pictures_of_several_sizes_or_of_a_large_one_become_small(tmp_path: Path
     assert chosen(tmp_path / "large") == (1, 32, 32)
 
 
-def test_one_picture_in_colour_makes_all_coloured(tmp_path: Path) -> None:
+def test_one_image_in_color_makes_all_colored(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
     put(tmp_path, "b/2.png", mode="RGB", color=(1, 2, 3))
     assert chosen(tmp_path) == (3, 3, 4)
@@ -229,7 +227,7 @@ def test_one_picture_in_colour_makes_all_coloured(tmp_path: Path) -> None:
 
 def test_bad_files_have_no_say_in_the_shape(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
-    (tmp_path / "a" / "0.png").write_text("no picture")
+    (tmp_path / "a" / "0.png").write_text("no image")
     assert chosen(tmp_path) == (1, 3, 4)
 
 
@@ -250,11 +248,11 @@ def test_no_more_headers_are_read_than_are_needed(tmp_path: Path, monkeypatch: p
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def test_every_picture_is_in_its_place(tmp_path: Path) -> None:
+def test_every_image_is_in_its_place(tmp_path: Path) -> None:
     for i in range(12):
         put(tmp_path, f"{i % 3}/{i:02}.png", color=i)
     listing = list_folder(tmp_path)
-    source = read_folder(listing, PictureShape(1, 3, 4, "crop"), Reading(3, MAX_PIXELS))
+    source = read_folder(listing, ImageShape(1, 3, 4, "crop"), Reading(3, MAX_PIXELS))
     assert source.name == str(tmp_path)
     assert source.samples.dtype == np.uint8
     assert source.samples.shape == (12, 1, 3, 4)
@@ -262,8 +260,8 @@ def test_every_picture_is_in_its_place(tmp_path: Path) -> None:
     np.testing.assert_array_equal(source.samples, np.broadcast_to(np.reshape(numbers, (12, 1, 1, 1)), (12, 1, 3, 4)))
     np.testing.assert_array_equal(source.labels, np.array(numbers) % 3)
     assert source.labels.dtype == np.int64
-    assert list(source.parts) == ["all"]
-    np.testing.assert_array_equal(source.parts["all"], np.arange(12))
+    assert list(source.splits) == ["all"]
+    np.testing.assert_array_equal(source.splits["all"], np.arange(12))
     assert source.bad_files == ()
 
 
@@ -274,7 +272,7 @@ def with_bad(root: Path) -> Listing:
     return list_folder(root)
 
 
-SHAPE = PictureShape(1, 3, 4, "crop")
+SHAPE = ImageShape(1, 3, 4, "crop")
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
@@ -292,7 +290,7 @@ def test_bad_files_are_skipped_named_and_counted(tmp_path: Path, capsys: pytest.
         "train/a/1.png", "train/b/1.png", "val/a/1.png"
     ]  # fmt: skip
     assert source.labels.tolist() == [0, 1, 0]
-    assert {part: indices.tolist() for part, indices in source.parts.items()} == {"train": [0, 1], "val": [2]}
+    assert {part: indices.tolist() for part, indices in source.splits.items()} == {"train": [0, 1], "val": [2]}
     assert (source.samples == 7).all()
     assert len(source.samples) == 3
     lines = capsys.readouterr().err.splitlines()
@@ -300,7 +298,7 @@ def test_bad_files_are_skipped_named_and_counted(tmp_path: Path, capsys: pytest.
     assert lines[0].startswith(f"dlnotes: warning: skipped {tmp_path}/train/a/2.png: image is truncated")
 
 
-def test_a_picture_over_the_limit_is_a_bad_file(tmp_path: Path) -> None:
+def test_a_image_over_the_limit_is_a_bad_file(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
     put(tmp_path, "b/2.png", size=(40, 30))
     listing = list_folder(tmp_path)
@@ -311,6 +309,6 @@ def test_a_picture_over_the_limit_is_a_bad_file(tmp_path: Path) -> None:
 
 def test_nothing_but_bad_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "1.png").write_text("no picture")
-    with pytest.raises(InputError, match=r"--data: .* no picture could be read; check the files"):
+    (tmp_path / "a" / "1.png").write_text("no image")
+    with pytest.raises(InputError, match=r"--data: .* no image could be read; check the files"):
         read_folder(list_folder(tmp_path), SHAPE, Reading(1, MAX_PIXELS, skip_bad=True))

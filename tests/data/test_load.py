@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import make_pictures, make_table
+from builders import make_images, make_table
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,9 +17,9 @@ from dlnotes_cli.classify.options_evaluate import EvaluateConfig
 from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.data import load
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.formats import PictureFormat, TableFormat
 from dlnotes_cli.data.load import kind_of, load_for_model, load_training_data, pixel_statistics
 from dlnotes_cli.data.options import DataOptions
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.recipes import BEST_MLP
 
@@ -73,12 +73,12 @@ def test_what_names_nothing_is_refused(data: str, line: str, tmp_path: Path, mon
 
 # --- statistics --------------------------------------------------------------------------------------------------
 
-PICTURES = hnp.arrays(
+PLOTS = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 5), st.sampled_from([1, 3]), st.integers(1, 5), st.integers(1, 5))
 )
 
 
-@given(samples=PICTURES, data=st.data())
+@given(samples=PLOTS, data=st.data())
 def test_pixel_statistics_are_exact(samples: NDArray[np.uint8], data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.integers(0, len(samples) - 1), min_size=1, max_size=5, unique=True))
     mean, std = pixel_statistics(samples, np.array(chosen))
@@ -104,25 +104,25 @@ def test_digits_are_split_in_three() -> None:
     assert dataset.counts == {"train": 1294, "val": 144, "test": 359}
     assert dataset.samples.shape == (1797, 1, 8, 8)
     assert dataset.classes == tuple("0123456789")
-    assert isinstance(dataset.format, PictureFormat)
-    train = dataset.samples[dataset.parts["train"]].astype(np.float64) / 255
-    assert dataset.format.mean == pytest.approx((train.mean(),))
-    assert dataset.format.std == pytest.approx((train.std(),))
+    assert isinstance(dataset.preprocessing, ImagePreprocessing)
+    train = dataset.samples[dataset.splits["train"]].astype(np.float64) / 255
+    assert dataset.preprocessing.mean == pytest.approx((train.mean(),))
+    assert dataset.preprocessing.std == pytest.approx((train.std(),))
     assert dataset.fingerprint == loaded("digits", seed=5).fingerprint
 
 
 def test_pixels_may_stay_from_0_to_1() -> None:
-    sample_format = loaded("digits", normalize="unit").format
-    assert isinstance(sample_format, PictureFormat)
-    assert (sample_format.mean, sample_format.std) == ((0.0,), (1.0,))
+    preprocessing = loaded("digits", normalize="unit").preprocessing
+    assert isinstance(preprocessing, ImagePreprocessing)
+    assert (preprocessing.mean, preprocessing.std) == ((0.0,), (1.0,))
 
 
 def test_a_limit_is_on_the_training_part_alone() -> None:
     whole, few = loaded("digits"), loaded("digits", limit=100)
     assert few.counts == {"train": 100, "val": 144, "test": 359}
-    assert set(few.parts["train"]) <= set(whole.parts["train"])
-    assert np.bincount(few.labels[few.parts["train"]]).min() >= 9
-    assert few.format == whole.format
+    assert set(few.splits["train"]) <= set(whole.splits["train"])
+    assert np.bincount(few.labels[few.splits["train"]]).min() >= 9
+    assert few.preprocessing == whole.preprocessing
 
 
 def test_the_recipe_has_to_be_filled_in() -> None:
@@ -134,21 +134,21 @@ def test_the_recipe_has_to_be_filled_in() -> None:
 
 
 def test_a_flat_folder_is_split_in_three(tmp_path: Path) -> None:
-    dataset = loaded(make_pictures(tmp_path / "p"))
+    dataset = loaded(make_images(tmp_path / "p"))
     assert dataset.counts == {"train": 26, "val": 3, "test": 7}
     assert dataset.samples.shape == (36, 3, 12, 10)
-    assert isinstance(dataset.format, PictureFormat)
-    assert dataset.format.shape == (3, 12, 10)
-    train = dataset.samples[dataset.parts["train"]].astype(np.float64) / 255
-    np.testing.assert_allclose(dataset.format.mean, train.mean(axis=(0, 2, 3)))
+    assert isinstance(dataset.preprocessing, ImagePreprocessing)
+    assert dataset.preprocessing.shape == (3, 12, 10)
+    train = dataset.samples[dataset.splits["train"]].astype(np.float64) / 255
+    np.testing.assert_allclose(dataset.preprocessing.mean, train.mean(axis=(0, 2, 3)))
     assert [Path(name).parent.name for name in dataset.files] == [dataset.classes[i] for i in dataset.labels]
 
 
 def test_options_of_folders_are_heeded(tmp_path: Path) -> None:
-    dataset = loaded(make_pictures(tmp_path / "p"), size=10, color="gray", resize="letterbox")
-    assert isinstance(dataset.format, PictureFormat)
-    assert (dataset.format.shape, dataset.format.resize) == ((1, 10, 10), "letterbox")
-    assert (dataset.samples[:, :, :, [0, 9]] == 0).all()  # bars: the pictures are higher than wide
+    dataset = loaded(make_images(tmp_path / "p"), size=10, color="gray", resize="letterbox")
+    assert isinstance(dataset.preprocessing, ImagePreprocessing)
+    assert (dataset.preprocessing.shape, dataset.preprocessing.resize) == ((1, 10, 10), "letterbox")
+    assert (dataset.samples[:, :, :, [0, 9]] == 0).all()  # bars: the images are higher than wide
 
 
 @pytest.mark.parametrize(
@@ -162,22 +162,22 @@ def test_options_of_folders_are_heeded(tmp_path: Path) -> None:
 )
 def test_part_folders_stay_apart(parts: tuple[str, ...], counts: dict[str, int], tmp_path: Path) -> None:
     for seed, part in enumerate(parts):
-        make_pictures(tmp_path / "p" / part, count=3, seed=seed)
+        make_images(tmp_path / "p" / part, count=3, seed=seed)
     dataset = loaded(tmp_path / "p", val_split=0.34)
     assert dataset.counts == counts
     if "test" in counts:
-        assert {Path(dataset.files[i]).parts[-3] for i in dataset.parts["test"]} == {"test"}
+        assert {Path(dataset.files[i]).parts[-3] for i in dataset.splits["test"]} == {"test"}
 
 
 def test_a_folder_with_a_test_part_alone_trains_nothing(tmp_path: Path) -> None:
-    make_pictures(tmp_path / "p" / "test", count=3)
-    with pytest.raises(InputError, match="--data: has a part for test alone; add one to train on"):
+    make_images(tmp_path / "p" / "test", count=3)
+    with pytest.raises(InputError, match="--data: has a split for test alone; add one to train on"):
         loaded(tmp_path / "p")
 
 
 def test_a_class_that_is_missing_from_training_is_named(tmp_path: Path) -> None:
-    make_pictures(tmp_path / "train", count=3)
-    make_pictures(tmp_path / "test", count=3)
+    make_images(tmp_path / "train", count=3)
+    make_images(tmp_path / "test", count=3)
     for file in (tmp_path / "train" / "green").iterdir():
         file.unlink()
     (tmp_path / "train" / "green").rmdir()
@@ -193,7 +193,7 @@ def test_one_class_is_too_few(tmp_path: Path) -> None:
 
 
 def test_bad_files_are_refused_or_skipped(tmp_path: Path) -> None:
-    make_pictures(tmp_path / "p")
+    make_images(tmp_path / "p")
     (tmp_path / "p" / "red" / "3.png").write_text("<html>")
     with pytest.raises(InputError, match=r"red/3.png: not an image; remove it or pass --skip-bad"):
         loaded(tmp_path / "p")
@@ -205,20 +205,20 @@ def test_bad_files_are_refused_or_skipped(tmp_path: Path) -> None:
 # --- training: tables --------------------------------------------------------------------------------------------
 
 
-def test_a_table_is_split_and_standardised_over_its_training_rows(tmp_path: Path) -> None:
+def test_a_table_is_split_and_standardized_over_its_training_rows(tmp_path: Path) -> None:
     path = make_table(tmp_path / "t.csv", rows=100)
     dataset = loaded(path, target="label")
     assert dataset.counts == {"train": 72, "val": 8, "test": 20}
     assert dataset.samples.dtype == np.float32
     assert dataset.samples.shape == (100, 4)
-    train = dataset.samples[dataset.parts["train"]]
+    train = dataset.samples[dataset.splits["train"]]
     np.testing.assert_allclose(train[:, :2].mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(train[:, :2].std(axis=0), 1, atol=1e-6)
     np.testing.assert_array_equal(dataset.samples[:, 2:].sum(axis=1), 1)
     assert dataset.classes == ("no", "yes")
     assert dataset.files[0] == f"{path}:2"
-    assert isinstance(dataset.format, TableFormat)
-    assert dataset.format.shape == (4,)
+    assert isinstance(dataset.preprocessing, TablePreprocessing)
+    assert dataset.preprocessing.shape == (4,)
 
 
 @pytest.mark.parametrize(
@@ -245,19 +245,19 @@ def test_a_table_that_cannot_be_trained_on_is_refused(
 
 # --- for a model -------------------------------------------------------------------------------------------------
 
-RGB = PictureFormat(3, 6, 5, "squash", (0.5,) * 3, (0.5,) * 3)
-GRAY_8 = PictureFormat(1, 8, 8, "crop", (0.5,), (0.5,))
+RGB = ImagePreprocessing(3, 6, 5, "squash", (0.5,) * 3, (0.5,) * 3)
+GRAY_8 = ImagePreprocessing(1, 8, 8, "crop", (0.5,), (0.5,))
 
 
-def test_pictures_are_brought_into_the_models_form(tmp_path: Path) -> None:
-    dataset = load_for_model(str(make_pictures(tmp_path / "p")), SOURCE, RGB, threads=2)
+def test_images_are_brought_into_the_models_form(tmp_path: Path) -> None:
+    dataset = load_for_model(str(make_images(tmp_path / "p")), SOURCE, RGB, threads=2)
     assert dataset.samples.shape == (36, 3, 6, 5)
-    assert dataset.format is RGB
-    assert list(dataset.parts) == ["all"]
+    assert dataset.preprocessing is RGB
+    assert list(dataset.splits) == ["all"]
 
 
 def test_the_same_folder_is_known_again_wherever_it_lies(tmp_path: Path) -> None:
-    trained = loaded(make_pictures(tmp_path / "p"))
+    trained = loaded(make_images(tmp_path / "p"))
     (tmp_path / "p").rename(tmp_path / "q")
     assert load_for_model(str(tmp_path / "q"), SOURCE, RGB, threads=1).fingerprint == trained.fingerprint
 
@@ -267,7 +267,7 @@ def test_a_named_set_has_to_have_the_models_form() -> None:
     assert dataset.counts == {"all": 1797}
     assert dataset.fingerprint == loaded("digits").fingerprint
     with pytest.raises(
-        InputError, match="--data: digits has pictures of 1x8x8, the model needs 1x9x8; give matching data"
+        InputError, match="--data: digits has images of 1x8x8, the model needs 1x9x8; give matching data"
     ):
         load_for_model("digits", SOURCE, replace(GRAY_8, height=9), threads=1)
 
@@ -275,20 +275,20 @@ def test_a_named_set_has_to_have_the_models_form() -> None:
 def test_a_table_is_encoded_as_in_training(tmp_path: Path) -> None:
     path = make_table(tmp_path / "t.csv")
     trained = loaded(path, target="label")
-    again = load_for_model(str(path), SOURCE, trained.format, threads=1)
+    again = load_for_model(str(path), SOURCE, trained.preprocessing, threads=1)
     np.testing.assert_array_equal(again.samples, trained.samples)
     np.testing.assert_array_equal(again.labels, trained.labels)
     assert (again.classes, again.fingerprint, again.files) == (trained.classes, trained.fingerprint, trained.files)
     assert again.counts == {"all": 120}
 
 
-def test_a_model_of_pictures_takes_no_table_and_the_reverse(tmp_path: Path) -> None:
+def test_a_model_of_images_takes_no_table_and_the_reverse(tmp_path: Path) -> None:
     path = make_table(tmp_path / "t.csv")
     with pytest.raises(
-        InputError, match=r"--data: .*t.csv holds a CSV table, the model was trained on pictures; give pictures"
+        InputError, match=r"--data: .*t.csv holds a CSV table, the model was trained on images; give images"
     ):
         load_for_model(str(path), SOURCE, RGB, threads=1)
     with pytest.raises(
-        InputError, match="--data: digits holds pictures, the model was trained on a CSV table; give a CSV"
+        InputError, match="--data: digits holds images, the model was trained on a CSV table; give a CSV"
     ):
-        load_for_model("digits", SOURCE, loaded(path, target="label").format, threads=1)
+        load_for_model("digits", SOURCE, loaded(path, target="label").preprocessing, threads=1)

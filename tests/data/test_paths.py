@@ -65,7 +65,7 @@ def test_a_word_may_start_at_home(home: Path) -> None:
 def test_tables_are_for_models_of_tables_alone() -> None:
     assert expand_paths(["x.csv", "y.tsv", "*.csv"], tables=True) == [Path("x.csv"), Path("y.tsv"), Path("x.csv")]
     with pytest.raises(
-        InputError, match=r"x.csv: is a CSV table; the model was trained on pictures; give matching input"
+        InputError, match=r"x.csv: is a CSV table; the model was trained on images; give matching input"
     ):
         expand_paths(["in", "x.csv"], tables=False)
     with pytest.raises(InputError, match=r"in/b.png: is not a CSV table; the model was trained on rows of a CSV table"):
@@ -76,7 +76,7 @@ def test_tables_are_for_models_of_tables_alone() -> None:
     ("words", "line"),
     [
         ([], "PATH: no input given; name files, folders or patterns, or pass --files-from"),
-        (["in", "empty"], "empty: a folder without pictures; give another folder"),
+        (["in", "empty"], "empty: a folder without images; give another folder"),
         (["in/*.bmp"], r"in/\*.bmp: the pattern matches nothing; check it"),
         (["x" * 300], r"x: cannot be read \(file name too long\); check the path"),
     ],

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.splits import complete_parts, hold_out, limited, stratified_folds
+from dlnotes_cli.data.splits import complete_splits, hold_out, limited, stratified_folds
 from dlnotes_cli.shell.errors import InputError
 
 Ints = NDArray[np.int64]
@@ -74,7 +74,7 @@ def test_many_classes_are_split_in_a_moment() -> None:
 @given(labels=labels_of(at_least=20), seed=SEEDS)
 def test_data_without_parts_gives_three(labels: Ints, seed: int) -> None:
     everything = {"all": np.arange(len(labels))}
-    parts = complete_parts(everything, labels, seed=seed, val_split=0.2, test_split=0.25)
+    parts = complete_splits(everything, labels, seed=seed, val_split=0.2, test_split=0.25)
     assert list(parts) == ["train", "val", "test"]
     np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(len(labels)))
     assert len(parts["test"]) == round(len(labels) * 0.25)
@@ -82,7 +82,7 @@ def test_data_without_parts_gives_three(labels: Ints, seed: int) -> None:
 
 
 def split(parts: dict[str, Ints], labels: Ints, val: float = 0.2, test: float = 0.5) -> dict[str, Ints]:
-    return complete_parts(parts, labels, seed=3, val_split=val, test_split=test)
+    return complete_splits(parts, labels, seed=3, val_split=val, test_split=test)
 
 
 def test_named_parts_stay_as_they_are() -> None:
@@ -114,7 +114,7 @@ def test_a_part_without_samples_is_refused_with_its_option() -> None:
 
 
 def test_data_with_nothing_to_train_on_is_refused() -> None:
-    with pytest.raises(InputError, match="--data: has a part for val and test alone; add one to train on"):
+    with pytest.raises(InputError, match="--data: has a split for val and test alone; add one to train on"):
         split({"val": np.arange(2), "test": np.arange(2, 4)}, np.zeros(4, np.int64))
 
 
@@ -160,7 +160,7 @@ def test_folds_hold_every_sample_once_and_each_class_evenly(labels: Ints, seed: 
     spread = np.zeros(3 * len(labels), np.int64)
     spread[indices] = labels
     if count > len(labels):
-        with pytest.raises(InputError, match=f"--folds: {count} parts of {len(labels)} samples; give at most"):
+        with pytest.raises(InputError, match=f"--folds: {count} folds of {len(labels)} samples; give at most"):
             stratified_folds(indices, spread, count, seed)
         return
     folds = stratified_folds(indices, spread, count, seed)

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.formats import Column, TableFormat
-from dlnotes_cli.data.table import Table, describe_columns, encode, fit_format, read_labels, read_table, select_rows
+from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
+from dlnotes_cli.data.table import (
+    Table,
+    describe_columns,
+    encode,
+    fit_preprocessing,
+    read_labels,
+    read_table,
+    select_rows,
+)
 from dlnotes_cli.shell.errors import InputError
 
 STUDENTS = """admit,gre,gpa,rank
@@ -165,13 +173,13 @@ def test_a_column_of_measurements_is_no_target(tmp_path: Path) -> None:
 # --- encoding ----------------------------------------------------------------------------------------------------
 
 
-def test_students_are_encoded_as_the_course_does_but_standardised(tmp_path: Path) -> None:
+def test_students_are_encoded_as_the_course_does_but_standardized(tmp_path: Path) -> None:
     table = table_of(tmp_path, STUDENTS)
     training = np.array([0, 2, 3, 5])
-    table_format = fit_format(table, "admit", ["rank"], training)
-    assert [column.name for column in table_format.columns] == ["gre", "gpa", "rank"]
-    assert table_format.shape == (6,)
-    encoded = encode(table, table_format)
+    preprocessing = fit_preprocessing(table, "admit", ["rank"], training)
+    assert [column.name for column in preprocessing.columns] == ["gre", "gpa", "rank"]
+    assert preprocessing.shape == (6,)
+    encoded = encode(table, preprocessing)
     assert encoded.dtype == np.float32
     numbers = np.array([[380, 3.61], [660, 3.67], [800, 4], [640, 3.19], [520, 2.93], [760, 3]])
     chosen = numbers[training]
@@ -181,40 +189,40 @@ def test_students_are_encoded_as_the_course_does_but_standardised(tmp_path: Path
 
 def test_statistics_are_of_the_training_rows_alone(tmp_path: Path) -> None:
     text = "x,k,t\n1,a,0\n3,b,1\n1000,c,0\n"
-    table_format = fit_format(table_of(tmp_path, text), "t", [], np.array([0, 1]))
-    assert table_format.columns == (Column("x", 2.0, 1.0), Column("k", categories=("a", "b", "c")))
+    preprocessing = fit_preprocessing(table_of(tmp_path, text), "t", [], np.array([0, 1]))
+    assert preprocessing.columns == (Column("x", 2.0, 1.0), Column("k", categories=("a", "b", "c")))
 
 
 def test_a_column_is_numeric_where_most_of_its_cells_are(tmp_path: Path) -> None:
     half = table_of(tmp_path, "x,t\n1,a\n2,b\np,a\nq,b\n")
-    assert fit_format(half, "t", [], all_rows(half)).columns[0].categories == ("1", "2", "p", "q")
+    assert fit_preprocessing(half, "t", [], all_rows(half)).columns[0].categories == ("1", "2", "p", "q")
     most = table_of(tmp_path, "x,t\n1,a\n2,b\n3,a\nq,b\n")
     with pytest.raises(
         InputError, match=r"t.csv: line 5: column 'x': 'q' is not a number; mend the cell, or pass --categorical x"
     ):
-        fit_format(most, "t", [], all_rows(most))
-    assert fit_format(most, "t", ["x"], all_rows(most)).columns[0].categories == ("1", "2", "3", "q")
+        fit_preprocessing(most, "t", [], all_rows(most))
+    assert fit_preprocessing(most, "t", ["x"], all_rows(most)).columns[0].categories == ("1", "2", "3", "q")
 
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "-Infinity", "1e400", "1e31", "12,5", "NA"])
 def test_what_is_no_number_to_learn_from_is_named(cell: str, tmp_path: Path) -> None:
     table = table_of(tmp_path, f"x;t\n1;a\n2;b\n3;a\n{cell};b\n")
     with pytest.raises(InputError, match=f"line 5: column 'x': '{cell}' is not a number"):
-        fit_format(table, "t", [], all_rows(table))
+        fit_preprocessing(table, "t", [], all_rows(table))
 
 
 def test_an_empty_number_is_named(tmp_path: Path) -> None:
     table = table_of(tmp_path, "x,t\n1,a\n,b\n3,a\n")
     with pytest.raises(InputError, match="line 3: column 'x': is empty; fill it or drop the row"):
-        fit_format(table, "t", [], all_rows(table))
+        fit_preprocessing(table, "t", [], all_rows(table))
 
 
 @pytest.mark.parametrize("value", ["5", "0.1", "-1e20"])
 def test_a_constant_column_becomes_nothing_and_stays_small_for_other_values(value: str, tmp_path: Path) -> None:
     table = table_of(tmp_path, "x,t\n" + f"{value},a\n{value},b\n{value},a\n" * 7)
-    table_format = fit_format(table, "t", [], all_rows(table))
-    assert table_format.columns[0].std == 1.0
-    np.testing.assert_allclose(encode(table, table_format), 0, atol=abs(float(value)) * 1e-15)
+    preprocessing = fit_preprocessing(table, "t", [], all_rows(table))
+    assert preprocessing.columns[0].std == 1.0
+    np.testing.assert_allclose(encode(table, preprocessing), 0, atol=abs(float(value)) * 1e-15)
 
 
 def test_a_text_of_too_many_kinds_is_refused(tmp_path: Path) -> None:
@@ -222,22 +230,22 @@ def test_a_text_of_too_many_kinds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"t.csv: column 'name' has 1001 different texts, at most 1000 .*; leave the column out"
     ):
-        fit_format(table, "t", [], all_rows(table))
+        fit_preprocessing(table, "t", [], all_rows(table))
 
 
 def test_there_must_be_something_to_learn_from(tmp_path: Path) -> None:
     table = table_of(tmp_path, "t\na\nb\n")
     with pytest.raises(InputError, match=r"t.csv: no column but the target 't'; add feature columns"):
-        fit_format(table, "t", [], all_rows(table))
+        fit_preprocessing(table, "t", [], all_rows(table))
 
 
 def test_a_column_named_categorical_has_to_exist(tmp_path: Path) -> None:
     table = table_of(tmp_path, STUDENTS)
     with pytest.raises(InputError, match="--categorical: unknown column 'ranks'; did you mean 'rank'"):
-        fit_format(table, "admit", ["ranks"], all_rows(table))
+        fit_preprocessing(table, "admit", ["ranks"], all_rows(table))
 
 
-FORMAT = TableFormat("t", (Column("x", 2.0, 4.0), Column("k", categories=("", "a", "b"))))
+FORMAT = TablePreprocessing("t", (Column("x", 2.0, 4.0), Column("k", categories=("", "a", "b"))))
 
 
 def test_new_rows_are_encoded_by_the_stored_format_whatever_their_columns(tmp_path: Path) -> None:
@@ -281,5 +289,5 @@ def test_columns_are_described(tmp_path: Path) -> None:
 def test_a_column_of_names_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "".join(f"name{i},{i % 3},{'ab'[i % 2]}\n" for i in range(30))
     table = table_of(tmp_path, f"name,kind,t\n{rows}")
-    fit_format(table, "t", (), np.arange(30))
+    fit_preprocessing(table, "t", (), np.arange(30))
     assert "column 'name' has 30 different texts in 30 rows, each an input of its own" in capsys.readouterr().err

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.data import text as module
-from dlnotes_cli.data.formats import TextFormat
+from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Encoder, Source, decoded, encode_text, find_sources, help_texts, read_text, readable
 from dlnotes_cli.shell.errors import InputError
 
-CHARS = TextFormat("chars")
+CHARS = TextPreprocessing("chars")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
@@ -21,7 +21,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6
 def test_text_is_read_as_python_reads_it_whatever_the_chunks(
     text: str, chunk: int, newline: str, encoding: str
 ) -> None:
-    form = TextFormat("chars", newline=newline)  # type: ignore[arg-type]
+    form = TextPreprocessing("chars", newline=newline)  # type: ignore[arg-type]
     content = text.encode(encoding)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_CHUNK", chunk)
@@ -35,7 +35,7 @@ def test_text_is_read_as_python_reads_it_whatever_the_chunks(
 
 @given(TEXTS | st.text("ΟΔΣ aİ", min_size=1), st.integers(1, 7))
 def test_letters_are_made_small_one_by_one(text: str, chunk: int) -> None:
-    form = TextFormat("chars", lower=True, newline="keep")
+    form = TextPreprocessing("chars", lower=True, newline="keep")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_CHUNK", chunk)
         found, form = read_text([Source("x", None, text.encode())], form, None)
@@ -52,7 +52,7 @@ def test_what_the_tokens_stand_for_is_in_the_fingerprint() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"ab\xff\x00", bytes(range(256))])
 def test_bytes_are_kept_and_shown_as_text_where_they_are_that(content: bytes) -> None:
-    form = TextFormat("bytes")
+    form = TextPreprocessing("bytes")
     found, _ = read_text([Source("x", None, content)], form, None)
     assert found.tokens.tobytes() == content
     assert decoded(found.tokens, form).encode(errors="surrogateescape") == content
@@ -63,7 +63,7 @@ def test_a_file_that_says_it_is_empty_is_read_all_the_same(tmp_path: Path, monke
     path = tmp_path / "grown.txt"
     path.write_bytes(b"abc" * 100)
     monkeypatch.setattr(Source, "size", 0)
-    for form in (CHARS, TextFormat("bytes")):
+    for form in (CHARS, TextPreprocessing("bytes")):
         assert len(read_text([Source("x", path)], form, None)[0]) == 300
 
 
@@ -84,7 +84,7 @@ def test_the_likely_encoding_is_named(content: bytes, hint: str) -> None:
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=4))
 def test_bytes_are_taken_as_they_are(contents: list[bytes]) -> None:
     sources = [Source(str(i), None, content) for i, content in enumerate(contents)]
-    found, form = read_text(sources, TextFormat("bytes", newline="keep"), None)
+    found, form = read_text(sources, TextPreprocessing("bytes", newline="keep"), None)
     assert found.tokens.tobytes() == b"".join(contents)
     assert form.vocabulary == 256
     assert found.bounds == tuple(np.cumsum([0, *map(len, contents)]).tolist())
@@ -93,7 +93,7 @@ def test_bytes_are_taken_as_they_are(contents: list[bytes]) -> None:
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(0, 200), st.integers(0, 200))
 def test_a_part_keeps_where_texts_begin(texts: list[str], start: int, length: int) -> None:
     sources = [Source(str(i), None, text.encode()) for i, text in enumerate(texts)]
-    found, _ = read_text(sources, TextFormat("chars", newline="keep"), None)
+    found, _ = read_text(sources, TextPreprocessing("chars", newline="keep"), None)
     start = min(start, len(found))
     stop = min(start + length, len(found))
     part = found.part(start, stop)
@@ -106,19 +106,23 @@ def test_a_part_keeps_where_texts_begin(texts: list[str], start: int, length: in
 def test_many_characters_take_wider_tokens() -> None:
     for count, kind in ((256, np.uint8), (257, np.uint16), (70_000, np.uint32)):
         text = "".join(map(chr, (code for code in range(32, 80_000) if not 0xD800 <= code < 0xE000)))[:count]
-        found, form = read_text([Source("x", None, text.encode())], TextFormat("chars", newline="keep"), None)
+        found, form = read_text([Source("x", None, text.encode())], TextPreprocessing("chars", newline="keep"), None)
         assert found.tokens.dtype == kind
         assert decoded(found.tokens, form) == text
 
 
 def test_a_known_vocabulary_names_what_is_not_in_it() -> None:
-    form = TextFormat("chars", "abc")
+    form = TextPreprocessing("chars", "abc")
     with pytest.raises(InputError, match=r"x: has characters that the model does not know: 'd' \(U\+0064\); .*skip"):
         encode_text([Source("x", None, b"abcd")], form, None, on_unknown="error")
     skipped = encode_text([Source("x", None, b"adbdc")], form, None, on_unknown="skip")
     assert skipped.tokens.tolist() == [0, 1, 2]
-    assert Encoder(TextFormat("bytes")).encode("é", "--prime", "error").tolist() == [0xC3, 0xA9]
-    assert Encoder(TextFormat("chars", "abc", lower=True)).encode("ABC", "--prime", "error").tolist() == [0, 1, 2]
+    assert Encoder(TextPreprocessing("bytes")).encode("é", "--prime", "error").tolist() == [0xC3, 0xA9]
+    assert Encoder(TextPreprocessing("chars", "abc", lower=True)).encode("ABC", "--prime", "error").tolist() == [
+        0,
+        1,
+        2,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,7 @@ def test_what_is_not_text(content: bytes, encoding: str | None, told: str) -> No
 
 
 def test_a_folder_gives_its_texts_in_order(tmp_path: Path) -> None:
-    for name in ("b.txt", "a.md", ".hidden.txt", "picture.png", "more/c.TXT"):
+    for name in ("b.txt", "a.md", ".hidden.txt", "image.png", "more/c.TXT"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert [Path(source.name).name for source in find_sources([str(tmp_path)])] == ["a.md", "b.txt", "c.TXT"]

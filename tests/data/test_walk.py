@@ -1,4 +1,4 @@
-"""Pictures below a folder are found by name, in a fixed order."""
+"""Images below a folder are found by name, in a fixed order."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.walk import find_pictures, natural_order
+from dlnotes_cli.data.walk import find_images, natural_order
 from dlnotes_cli.shell.errors import InputError
 
 
@@ -16,26 +16,26 @@ def _touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def test_a_folders_own_pictures_come_before_those_of_its_sub_folders(tmp_path: Path) -> None:
+def test_a_folders_own_images_come_before_those_of_its_sub_folders(tmp_path: Path) -> None:
     _touch(tmp_path, "b.PNG", "a.jpg", "10/x.jpg", "9/x.jpg", "words/x.jpg", "words/deeper/y.webp")
-    names = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
+    names = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
     assert names == ["a.jpg", "b.PNG", "9/x.jpg", "10/x.jpg", "words/x.jpg", "words/deeper/y.webp"]
 
 
-def test_hidden_entries_other_files_and_folders_named_like_pictures_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_entries_other_files_and_folders_named_like_images_are_passed_over(tmp_path: Path) -> None:
     _touch(tmp_path, ".hidden.jpg", ".thumbs/a.jpg", "notes.txt", "a.jpg/inside.png", "jpg")
-    assert list(find_pictures(tmp_path)) == [tmp_path / "a.jpg" / "inside.png"]
+    assert list(find_images(tmp_path)) == [tmp_path / "a.jpg" / "inside.png"]
 
 
 def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     _touch(tmp_path, "a.png")
     (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
-    assert list(find_pictures(tmp_path)) == [tmp_path / "a.png"]
+    assert list(find_images(tmp_path)) == [tmp_path / "a.png"]
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none: cannot be read \(no such file or directory\); check its permissions"):
-        list(find_pictures(tmp_path / "none"))
+        list(find_images(tmp_path / "none"))
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=1), st.sets(st.text("abcxyz", min_size=1)))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from builders import Command, make_pictures
+from builders import Command, make_images
 from PIL import Image
 from scipy import ndimage
 
@@ -17,7 +17,7 @@ SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CAMERA = "120 140 120; 225 220 205; 255 250 230"
 
 
-def photograph(size: tuple[int, int] = (30, 40), seed: int = 0) -> Image.Image:
+def sample_photo(size: tuple[int, int] = (30, 40), seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
@@ -25,17 +25,17 @@ def photograph(size: tuple[int, int] = (30, 40), seed: int = 0) -> Image.Image:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which the command runs, with `photo.png` in it."""
     monkeypatch.chdir(tmp_path)
-    photograph().save(tmp_path / "photo.png")
+    sample_photo().save(tmp_path / "photo.png")
     return tmp_path
 
 
 def pixels(path: Path | str) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def expected(path: Path | str, kernel: np.ndarray = SOBEL, mode: str = "nearest") -> np.ndarray:
-    """The numbers that SciPy gives for a picture, channel by channel."""
+    """The numbers that SciPy gives for an image, channel by channel."""
     source = pixels(path).astype(np.float64)
     weights = kernel if source.ndim == 2 else kernel[:, :, None]
     return np.asarray(ndimage.correlate(source, weights, mode=mode))
@@ -84,11 +84,11 @@ def test_json(home: Path, dlnotes: Command) -> None:
     assert np.array_equal(numbers, expected("photo.png")[1:-1, 1:-1])
 
 
-def test_floats_of_grey_have_two_dimensions(home: Path, dlnotes: Command) -> None:
+def test_floats_of_gray_have_two_dimensions(home: Path, dlnotes: Command) -> None:
     dlnotes("filter", "photo.png", "--color", "gray", "--kernel", "gaussian", "--out", "blur.npy")
     found = np.load(home / "blur.npy")
-    with Image.open("photo.png") as picture:
-        source = np.asarray(picture.convert("L"), np.float64)
+    with Image.open("photo.png") as image:
+        source = np.asarray(image.convert("L"), np.float64)
     assert (found.shape, found.dtype) == ((30, 40), np.float32)
     weights = np.exp(-(np.arange(-3, 4) ** 2) / 2)
     np.testing.assert_allclose(
@@ -161,9 +161,9 @@ def test_kernels_from_numbers_and_files(home: Path, dlnotes: Command) -> None:
 
 
 def test_many_inputs(home: Path, dlnotes: Command) -> None:
-    make_pictures(home / "in", count=2)
-    photograph(seed=1).save(home / "in" / "top.jpg")
-    (home / "in" / ".hidden.png").write_bytes(b"no picture")
+    make_images(home / "in", count=2)
+    sample_photo(seed=1).save(home / "in" / "top.jpg")
+    (home / "in" / ".hidden.png").write_bytes(b"no image")
     outcome = dlnotes("filter", "in", "--out", "flat")
     assert outcome.code == 0
     assert [path.name for path in (home / "flat").rglob("*.*")] == ["top.jpg"]
@@ -181,7 +181,7 @@ def test_many_inputs(home: Path, dlnotes: Command) -> None:
 def test_stdin_to_stdout(home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((home / "photo.png").read_bytes())))
     sent = io.BytesIO()
-    monkeypatch.setattr("dlnotes_cli.output.raw_bytes", sent.write)
+    monkeypatch.setattr("dlnotes_cli.shell.output.raw_bytes", sent.write)
     outcome = dlnotes("filter", "-", "--out", "-", "--format", "npy")
     assert (outcome.code, outcome.out) == (0, "")
     assert np.array_equal(np.load(io.BytesIO(sent.getvalue())), expected("photo.png"))
@@ -200,10 +200,10 @@ def test_sixteen_bits_stay(home: Path, dlnotes: Command) -> None:
 
 
 def test_transparency_is_kept_and_cropped(home: Path, dlnotes: Command) -> None:
-    picture = photograph().convert("RGBA")
+    image = sample_photo().convert("RGBA")
     alpha = np.random.default_rng(1).integers(0, 256, (30, 40), dtype=np.uint8)
-    picture.putalpha(Image.fromarray(alpha))
-    picture.save(home / "clear.png")
+    image.putalpha(Image.fromarray(alpha))
+    image.save(home / "clear.png")
     dlnotes("filter", "clear.png", "--edges", "crop", "--kernel", "box", "--size", 4, "--out", "x.png")
     assert np.array_equal(pixels(home / "x.png")[..., 3], alpha[2:-1, 2:-1])
     outcome = dlnotes("filter", "clear.png", "--kernel", "box", "--out", "x.jpg")
@@ -217,12 +217,12 @@ def test_orientation_and_profile(home: Path, dlnotes: Command) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x0112] = 6
-    photograph().save(home / "turned.jpg", exif=exif, icc_profile=profile)
+    sample_photo().save(home / "turned.jpg", exif=exif, icc_profile=profile)
     dlnotes("filter", "turned.jpg", "--kernel", "identity", "--out", "x.png")
-    with Image.open("x.png") as picture:
-        assert picture.size == (30, 40)
-        assert picture.info["icc_profile"] == profile
-        assert picture.getexif().get(0x0112, 1) == 1
+    with Image.open("x.png") as image:
+        assert image.size == (30, 40)
+        assert image.info["icc_profile"] == profile
+        assert image.getexif().get(0x0112, 1) == 1
 
 
 # what is told
@@ -297,16 +297,16 @@ def test_stdin_that_is_empty(home: Path, dlnotes: Command, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO()))
     outcome = dlnotes("filter", "-", "--out", "x.png")
     assert outcome.code == 2
-    assert outcome.err.startswith("dlnotes: error: stdin: is empty; send a picture")
+    assert outcome.err.startswith("dlnotes: error: stdin: is empty; send an image")
     assert not (home / "x.png").exists()
 
 
 @pytest.fixture
 def batch(home: Path) -> Path:
-    """A folder with a bad picture between good ones."""
+    """A folder with a bad image between good ones."""
     for name in ("a", "b", "c"):
-        photograph().save(home / f"{name}.jpg")
-    (home / "b.jpg").write_bytes(b"no picture")
+        sample_photo().save(home / f"{name}.jpg")
+    (home / "b.jpg").write_bytes(b"no image")
     return home
 
 
@@ -321,7 +321,7 @@ def test_a_bad_file_ends_a_batch_and_earlier_outputs_stay(threads: int, batch: P
 
 def test_progress_of_many(home: Path, dlnotes: Command) -> None:
     for i in range(24):
-        photograph((4, 4), seed=i).save(home / f"{i}.bmp")
+        sample_photo((4, 4), seed=i).save(home / f"{i}.bmp")
     outcome = dlnotes("filter", "*.bmp", "--out", "done", "--result", "abs")
     assert len(outcome.out.splitlines()) == 24
     assert all(re.fullmatch(r"filter: +\d+%  \d+ of 24", line) for line in outcome.err.splitlines())
@@ -346,8 +346,8 @@ def test_overwriting_replaces_a_file(home: Path, dlnotes: Command) -> None:
 
 @pytest.mark.usefixtures("home")
 def test_python_has_the_same_command() -> None:
-    from dlnotes_cli.filter.filter import filter_pictures
+    from dlnotes_cli.filter.filter import filter_images
     from dlnotes_cli.filter.options import FilterConfig
 
-    (result,) = filter_pictures(FilterConfig(paths=("photo.png",), kernel=("box",), out="x.png")).results
+    (result,) = filter_images(FilterConfig(paths=("photo.png",), kernel=("box",), out="x.png")).results
     assert (result.file, result.kernel, result.output_shape) == ("x.png", "box", (30, 40, 3))

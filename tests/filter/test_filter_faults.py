@@ -31,7 +31,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo.save(bad / name)
     content = (bad / "good.jpg").read_bytes()
     (bad / "cut.jpg").write_bytes(content[: len(content) // 2])
-    (bad / "text.jpg").write_bytes(b"this is no picture")
+    (bad / "text.jpg").write_bytes(b"this is no image")
     (bad / "zero.jpg").write_bytes(b"")
     Image.fromarray(np.array([[0.0, 1000.0]], np.float32)).save(bad / "deep.tif")
     Image.new("1", (30_000, 30_000)).save(bad / "bomb.png")
@@ -72,9 +72,9 @@ FAULTS = [
     Fault("bomb", ("@bomb.png",), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
     Fault("missing", ("@gone.jpg",), r"gone\.jpg: no such file; check"),
     Fault("pattern", ("@*.xyz",), r"\*\.xyz: the pattern matches no file; check"),
-    Fault("empty folder", ("@nothing", "--out", "@new/"), r"nothing: a folder without pictures; add --recursive"),
-    Fault("empty below", ("@nothing", "-r", "--out", "@new/"), r"nothing: a folder without pictures; give"),
-    Fault("nested folder", ("@deep", "--out", "@new/"), r"deep: a folder without pictures; add --recursive"),
+    Fault("empty folder", ("@nothing", "--out", "@new/"), r"nothing: a folder without images; add --recursive"),
+    Fault("empty below", ("@nothing", "-r", "--out", "@new/"), r"nothing: a folder without images; give"),
+    Fault("nested folder", ("@deep", "--out", "@new/"), r"deep: a folder without images; add --recursive"),
     Fault("ending", (PHOTO, "--out", "@x.xyz"), r"--out: '\.xyz' cannot be written; use \.png, \.jpg"),
     Fault("pattern without ending", (PHOTO, "--out", "@{name}"), r"--out: '' cannot be written"),
     Fault("a file as folder", (PHOTO, "--out", "@file"), r"--out: .*file is not a folder; give a folder"),
@@ -85,12 +85,12 @@ FAULTS = [
     Fault("no folder", (PHOTO, "--out", "@gone/x.png"), r"--out: no folder .*gone; make it first"),
     Fault("no folder above", (PHOTO, "--out", "@gone/new/"), r"--out: no folder .*gone; make it first"),
     Fault("not writable", (PHOTO, "--out", "/proc/x.png"), r"--out: cannot write in /proc"),
-    Fault("one file for many", ("@mix", "--out", "@x.png"), r"--out: .*x\.png is one file for 2 pictures; give a folder"),
+    Fault("one file for many", ("@mix", "--out", "@x.png"), r"--out: .*x\.png is one file for 2 images; give a folder"),
     Fault("two of one name", ("@mix", "--out", "@x-{kernel}.png"), r"--out: two results would be .*x-sobel-x\.png; use a pattern"),
-    Fault("stdout for many", ("@mix", "--out", "-"), r"--out: - takes one picture, got 2; give"),
+    Fault("stdout for many", ("@mix", "--out", "-"), r"--out: - takes one image, got 2; give"),
     Fault("stdout and json", (PHOTO, "--out", "-", "--json"), r"--json: and --out - both print to stdout; give"),
     Fault("stdin twice", ("-", "-"), r"PATH: - is stdin, which can be read once"),
-    Fault("sheet of many", ("@mix", "--sheet", "@s.png"), r"--sheet: shows one picture, got 2"),
+    Fault("sheet of many", ("@mix", "--sheet", "@s.png"), r"--sheet: shows one image, got 2"),
     Fault("sheet exists", (PHOTO, "--sheet", "@exists.png"), r"--sheet: .*exists\.png exists; pass --overwrite"),
     Fault("sheet ending", (PHOTO, "--sheet", "@s.jpg"), r"--sheet: .*s\.jpg is no \.png; name"),
     Fault("sheet over the result", (PHOTO, "--out", "@s.png", "--sheet", "@s.png"), r"--sheet: .*s\.png is where the result goes; give"),
@@ -98,8 +98,8 @@ FAULTS = [
     Fault("format and pattern", (PHOTO, "--out", "@{name}-x.png", "--format", "jpg"), r"--format: jpg is not what the ending of .*good-x\.png says"),
     Fault("decimal numbers", ("@deep.tif",), r"deep\.tif: its values go from 0 to 1000, beyond 0 to 255; scale"),
     Fault("spectrum alone", (PHOTO, "--spectrum"), r"--spectrum: is drawn on the sheet; add --sheet"),
-    Fault("stride of a picture", (PHOTO, "--stride", 2), r"--stride: goes with --patch; add"),
-    Fault("pool of a picture", (PHOTO, "--pool", "max"), r"--pool: goes with --patch; add"),
+    Fault("stride of an image", (PHOTO, "--stride", 2), r"--stride: goes with --patch; add"),
+    Fault("pool of an image", (PHOTO, "--pool", "max"), r"--pool: goes with --patch; add"),
     Fault("patch and path", (PHOTO, "--patch", "1"), r"--patch: filters numbers and prints its answer, and does not go with PATH; give"),
     Fault("patch and device", ("--patch", "1", "--device", "cuda:77"), r"--patch: filters numbers .* does not go with --device; give"),
     Fault("patch and format", ("--patch", "1", "--format", "jpg"), r"--patch: filters numbers .* does not go with --format; give"),

@@ -3,7 +3,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from builders import COLORS, Command, make_pictures, make_table
+from builders import COLORS, Command, make_images, make_table
 from PIL import Image
 
 from dlnotes_cli.manage.data import describe_data
@@ -29,8 +29,8 @@ def test_info_of_digits(dlnotes: Command) -> None:
     assert "1797" in dlnotes("data", "info", "digits").out
 
 
-def test_info_keeps_little_of_each_picture(tmp_path: Path) -> None:
-    make_pictures(tmp_path, count=200)
+def test_info_keeps_little_of_each_image(tmp_path: Path) -> None:
+    make_images(tmp_path, count=200)
     tracemalloc.start()
     try:
         describe_data(DataInfoConfig(data=str(tmp_path)))
@@ -41,8 +41,8 @@ def test_info_keeps_little_of_each_picture(tmp_path: Path) -> None:
 
 
 def test_info_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
-    make_pictures(tmp_path / "p" / "train", count=4)
-    make_pictures(tmp_path / "p" / "test", count=2, size=(20, 30))
+    make_images(tmp_path / "p" / "train", count=4)
+    make_images(tmp_path / "p" / "test", count=2, size=(20, 30))
     fields = json.loads(dlnotes("data", "info", tmp_path / "p", "--json").out)
     assert fields["counts"] == {
         "test": {"blue": 2, "green": 2, "red": 2},
@@ -56,7 +56,7 @@ def test_info_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
 
 
 def test_unreadable_files_are_named(tmp_path: Path, dlnotes: Command) -> None:
-    make_pictures(tmp_path / "p", count=2)
+    make_images(tmp_path / "p", count=2)
     (tmp_path / "p" / "red" / "x.png").write_bytes(b"")
     Image.new("L", (5, 5)).save(tmp_path / "p" / "red" / "y.png")
     (tmp_path / "p" / "blue" / "z.jpg").write_bytes(b"no")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from builders import Command, make_pictures, small_training
+from builders import Command, make_images, small_training
 
 from dlnotes_cli.manage.data_cache import clear_cache, list_cache
 from dlnotes_cli.manage.options_cache import CacheClearConfig
@@ -13,9 +13,9 @@ from dlnotes_cli.manage.options_cache import CacheClearConfig
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dlnotes: Command) -> Path:
-    """A cache with one folder of pictures, in the form that a training run gave them."""
+    """A cache with one folder of images, in the form that a training run gave them."""
     monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "cache"))
-    make_pictures(tmp_path / "p")
+    make_images(tmp_path / "p")
     assert dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "p", "--limit", 20)).code == 0
     return tmp_path
 
@@ -34,7 +34,7 @@ def test_list_says_what_is_there(home: Path, dlnotes: Command) -> None:
     fields = json.loads(dlnotes("data", "cache", "list", "--json").out)
     (entry,) = fields["folders"]
     assert entry["folder"] == str(home / "p")
-    assert entry["pictures"] == 36
+    assert entry["images"] == 36
     assert entry["shape"] == [3, 12, 10]
     assert fields["bytes"] == entry["bytes"] == sum(file.stat().st_size for file in Path(entry["path"]).iterdir())
     assert datetime.now(UTC) - datetime.fromisoformat(entry["last_used"]) < timedelta(hours=1)
@@ -59,7 +59,7 @@ def test_training_from_the_cache_gives_the_same_model(home: Path, dlnotes: Comma
 
 
 def test_clear_frees_all_or_one_folder(home: Path, dlnotes: Command) -> None:
-    make_pictures(home / "q")
+    make_images(home / "q")
     dlnotes(*small_training(home / "run2", "--data", home / "q", "--limit", 20))
     cleared = clear_cache(CacheClearConfig(folder=home / "q"))
     assert [entry.folder for entry in cleared] == [str(home / "q")]
@@ -78,7 +78,7 @@ def test_a_damaged_entry_is_listed_and_cleared(dlnotes: Command) -> None:
     (entry,) = list_cache()
     (Path(entry.path) / "index.json").write_text("{")
     (damaged,) = list_cache()
-    assert (damaged.folder, damaged.shape, damaged.pictures) == (None, None, 0)
+    assert (damaged.folder, damaged.shape, damaged.images) == (None, None, 0)
     assert damaged.bytes == 36 * 360 + 1
     assert f"damaged: {damaged.path}" in dlnotes("data", "cache", "list").out
     assert "freed" in dlnotes("data", "cache", "clear").out

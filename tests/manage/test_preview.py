@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import COLORS, Command, make_pictures, make_table
+from builders import COLORS, Command, make_images, make_table
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -60,30 +60,30 @@ def test_the_sheet_holds_originals_and_the_variants_of_training(
 def test_a_folder_is_brought_into_the_form_asked_for(
     words: str, operations: list[str], dlnotes: Command, tmp_path: Path
 ) -> None:
-    make_pictures(tmp_path / "pictures" / "train", count=4)
-    make_pictures(tmp_path / "pictures" / "test", count=1, seed=1)
+    make_images(tmp_path / "images" / "train", count=4)
+    make_images(tmp_path / "images" / "test", count=1, seed=1)
     out = tmp_path / "sheet.png"
     options = ("--augment", words, "--size", 16, "--resize", "squash", "--samples", 6, "--out", out)
-    fields = preview(dlnotes, tmp_path / "pictures", *options)
+    fields = preview(dlnotes, tmp_path / "images", *options)
     assert fields["operations"] == operations
     assert fields["shape"] == [3, 16, 16]
     assert [entry["class"] for entry in fields["samples"]] == [n for n in COLORS for _ in range(2)]  # type: ignore[attr-defined]
     with Image.open(out) as sheet:
         assert min(sheet.size) > 400
     before = out.read_bytes()
-    assert dlnotes("data", "preview", tmp_path / "pictures", *options).code == 2
-    assert dlnotes("data", "preview", tmp_path / "pictures", *options, "--overwrite").code == 0
+    assert dlnotes("data", "preview", tmp_path / "images", *options).code == 2
+    assert dlnotes("data", "preview", tmp_path / "images", *options, "--overwrite").code == 0
     assert out.read_bytes() == before
 
 
 def test_the_answer_for_a_person(dlnotes: Command, tmp_path: Path) -> None:
     outcome = dlnotes("data", "preview", "--augment", "none", "--samples", 2, "--out", tmp_path / "a.png")
-    assert outcome.out == f"no operation on 2 pictures of 1x8x8\n{tmp_path / 'a.png'}\n"
+    assert outcome.out == f"no operation on 2 images of 1x8x8\n{tmp_path / 'a.png'}\n"
 
 
-def test_unreadable_pictures(dlnotes: Command, tmp_path: Path) -> None:
-    make_pictures(tmp_path / "p", count=1)
-    (tmp_path / "p" / "red" / "0.png").write_bytes(b"no picture")
+def test_unreadable_images(dlnotes: Command, tmp_path: Path) -> None:
+    make_images(tmp_path / "p", count=1)
+    (tmp_path / "p" / "red" / "0.png").write_bytes(b"no image")
     words = ("data", "preview", tmp_path / "p", "--size", 8, "--color", "rgb", "--out", tmp_path / "a.png")
     outcome = dlnotes(*words)
     assert outcome.code == 2
@@ -99,7 +99,7 @@ def test_unreadable_pictures(dlnotes: Command, tmp_path: Path) -> None:
 
 def test_tables_and_wrong_words_are_refused(dlnotes: Command, tmp_path: Path) -> None:
     for words, says in (
-        ((make_table(tmp_path / "t.csv"),), "DATA: .* is a table, only pictures are augmented; give pictures"),
+        ((make_table(tmp_path / "t.csv"),), "DATA: .* is a table, only images are augmented; give images"),
         (("--augment", "crop:8"), "--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
         (("--augment", "cutmx:1"), r"--augment: unknown word 'cutmx'; did you mean 'cutmix'\?"),
         (("--out", tmp_path / "no" / "a.png"), "--out: "),

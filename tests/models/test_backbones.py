@@ -77,7 +77,7 @@ def test_squeezenet_s_features_are_means_over_all_places() -> None:
     torch.testing.assert_close(network.features(x), original.features(x).mean((2, 3)), rtol=1e-4, atol=1e-5)
 
 
-def test_pictures_of_another_size_are_brought_to_the_network_s() -> None:
+def test_images_of_another_size_are_brought_to_the_network_s() -> None:
     network = small("squeezenet1_1", size=64)
     x = torch.rand(2, 3, 8, 8)
     larger = nn.functional.interpolate(x, (64, 64), mode="bilinear", antialias=True)
@@ -128,7 +128,7 @@ def test_the_first_tensor_that_differs_is_named(name: str, other: str, says: str
     assert load_backbone(small(name), name, models.get_model(other, weights=None).state_dict()) == says
 
 
-def test_blocks_go_from_the_picture_on() -> None:
+def test_blocks_go_from_the_image_on() -> None:
     names = [name for name, _ in blocks(small("resnet18").backbone)]
     assert names == ["conv1", "bn1", *(f"layer{i}.{j}" for i in range(1, 5) for j in range(2))]
     vit = [name for name, _ in blocks(small("vit_b_32", size=224).backbone)]

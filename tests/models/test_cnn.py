@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialise, whiten
+from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialize, whiten
 from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
 from dlnotes_cli.models.registry import build_empty, config_to_json, count_parameters
-from dlnotes_cli.shapes import analyse
+from dlnotes_cli.shapes import analyze
 
 FORM = Form(3, 32, 32, 10)
 
@@ -14,7 +14,7 @@ FORM = Form(3, 32, 32, 10)
 def test_the_network_is_what_conv_shape_says_of_it(name: str) -> None:
     text = NETWORKS[name](FORM)
     network = build_cnn(CnnConfig(text, (3, 32, 32), 10))
-    report = analyse(text, (3, 32, 32))
+    report = analyze(text, (3, 32, 32))
     assert count_parameters(network) == report.parameters
     assert sum(buffer.numel() for buffer in network.buffers()) == report.buffers
     assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
@@ -41,7 +41,7 @@ def test_a_residual_adds_its_input() -> None:
 
 def test_a_residual_network_starts_as_its_shortcuts() -> None:
     network = build_cnn(CnnConfig(NETWORKS["resnet"](FORM), (3, 32, 32), 10)).eval()
-    initialise(network)
+    initialize(network)
     blocks = [block for block in network if isinstance(block, Residual)]
     x = torch.randn(1, 32, 8, 8)
     assert len(blocks) == 6
@@ -50,7 +50,7 @@ def test_a_residual_network_starts_as_its_shortcuts() -> None:
 
 def test_convolutions_start_by_he() -> None:
     network = build_cnn(CnnConfig("Conv2d(64, 128, 3); Flatten(); Linear(128, 2)", (64, 3, 3), 2))
-    initialise(network)
+    initialize(network)
     weight, bias = network.state_dict()["0.weight"], network.state_dict()["0.bias"]
     assert weight.std().item() == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)
     assert not bias.any()

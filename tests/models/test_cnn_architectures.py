@@ -3,14 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
-from dlnotes_cli.shapes import analyse
+from dlnotes_cli.shapes import analyze
 
 CIFAR = Form(3, 32, 32, 10)
 
 
 def test_the_course_network_has_its_parameters() -> None:
     form = CIFAR._replace(dropout=0.25, batch_norm=False)
-    report = analyse(NETWORKS["notes-cnn"](form), (3, 32, 32))
+    report = analyze(NETWORKS["notes-cnn"](form), (3, 32, 32))
     assert (report.parameters, report.output) == (541_094, (10,))
 
 
@@ -29,7 +29,7 @@ def test_every_network_gives_a_score_for_each_class(
 ) -> None:
     form = Form(channels, height, width, classes, dropout, batch_norm, factor)
     text = NETWORKS[name](form)
-    assert analyse(text, (channels, height, width)).output == (classes,)
+    assert analyze(text, (channels, height, width)).output == (classes,)
     assert ("BatchNorm2d" in text) == batch_norm
     assert ("Dropout" in text) == bool(dropout)
 
@@ -46,6 +46,6 @@ def test_no_convolution_before_a_batch_norm_has_a_bias(name: str) -> None:
 
 @pytest.mark.parametrize("side", [28, 32, 64, 224])
 def test_the_fast_network_pools_few_positions_at_the_end(side: int) -> None:
-    steps = analyse(NETWORKS["fast"](Form(3, side, side, 10)), (3, side, side)).steps
+    steps = analyze(NETWORKS["fast"](Form(3, side, side, 10)), (3, side, side)).steps
     last = next(step for step in steps if step.layer.name == "AdaptiveMaxPool2d")
     assert 3 <= last.input[1] < 6

@@ -32,7 +32,7 @@ def test_the_gradient_passes_where_the_unit_is_kept() -> None:
     assert torch.equal(x.grad, out.detach())
 
 
-def test_neighbouring_units_are_independent() -> None:
+def test_neighboring_units_are_independent() -> None:
     torch.manual_seed(1)
     kept = (Dropout(0.5).train()(torch.ones(20000, 8)) > 0).double()
     correlation = torch.corrcoef(kept.T) - torch.eye(8)

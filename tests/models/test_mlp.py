@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dlnotes_cli.models.choices import Activation
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp, initialise
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp, initialize
 from dlnotes_cli.models.registry import count_parameters
 
 Floats = NDArray[np.float64]
@@ -91,7 +91,7 @@ def test_dropout_is_for_training_alone() -> None:
     network = build_mlp(MlpConfig(4, 2, (2000,), dropout=0.25))
     hidden: list[torch.Tensor] = []
     network.get_submodule("dropout1").register_forward_hook(lambda *args: hidden.append(args[2]))
-    initialise(network, "ones")
+    initialize(network, "ones")
     x = torch.ones(1, 4)
     network.train()(x)
     network.eval()(x)
@@ -106,7 +106,7 @@ def test_dropout_is_for_training_alone() -> None:
 def weights_after(how: str, *, batch_norm: bool = False) -> nn.Sequential:
     torch.manual_seed(1)
     network = build_mlp(MlpConfig(100, 50, (400,), batch_norm=batch_norm))
-    initialise(network, how)  # type: ignore[arg-type]  # a column of the tests
+    initialize(network, how)  # type: ignore[arg-type]  # a column of the tests
     return network
 
 
@@ -138,7 +138,7 @@ def test_random_weights_have_the_spread_of_their_layer(how: str) -> None:
         assert largest <= y if how == "uniform" else 3 * y < largest < 6 * y
 
 
-def test_the_default_stays_pytorchs_and_normalisation_is_never_touched() -> None:
+def test_the_default_stays_pytorchs_and_normalization_is_never_touched() -> None:
     torch.manual_seed(1)
     plain = build_mlp(MlpConfig(100, 50, (400,)))
     for name, tensor in weights_after("default").state_dict().items():

@@ -10,14 +10,14 @@ from shapes.drawn_layers import EVERY, RECURRENT, Shape, layers
 from shapes.torch_oracle import Truth, ask_torch
 from torch import nn
 
-from dlnotes_cli.shapes import analyse
+from dlnotes_cli.shapes import analyze
 from dlnotes_cli.shapes.rules.catalog import kinds
 from dlnotes_cli.shell.errors import InputError
 
 
 def ask_us(text: str, shape: Shape) -> Truth | str:
     try:
-        report = analyse(text, shape)
+        report = analyze(text, shape)
     except InputError as error:
         return str(error)
     states = tuple(size for _, size in report.steps[0].effect.states)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from shapes.torch_oracle import Truth, ask_torch
 
-from dlnotes_cli.shapes import analyse
+from dlnotes_cli.shapes import analyze
 from dlnotes_cli.shell.errors import InputError
 
 Shape = tuple[int, ...]
@@ -22,9 +22,9 @@ def test_agrees_with_torch(text: str, shape: Shape) -> None:
     truth = ask_torch(text, shape)
     if isinstance(truth, str):
         with pytest.raises(InputError):
-            analyse(text, shape)
+            analyze(text, shape)
     else:
-        report = analyse(text, shape)
+        report = analyze(text, shape)
         assert ((1, *report.output), report.parameters, report.buffers, report.macs) == (
             truth.shape,
             truth.parameters,
@@ -52,7 +52,7 @@ def test_a_layer_that_uses_up_the_batch_is_refused_though_torch_takes_a_batch_of
     assert isinstance(alone, Truth)
     assert isinstance(pair, str) or pair.shape != (2, *alone.shape[1:])  # a batch of two has no such answer
     with pytest.raises(InputError):
-        analyse(text, shape)
+        analyze(text, shape)
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_a_tensor_with_nothing_in_it_is_refused(text: str, shape: Shape) -> None
     assert isinstance(truth, Truth)
     assert 0 in truth.shape
     with pytest.raises(InputError):
-        analyse(text, shape)
+        analyze(text, shape)

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapes.torch_oracle import build
 
-from dlnotes_cli.shapes import Report, analyse
+from dlnotes_cli.shapes import Report, analyze
 from dlnotes_cli.shapes.rules.windows import MAX_PERIOD, Transposed, sampled, shared
 from dlnotes_cli.shell.errors import InputError
 
@@ -31,7 +31,7 @@ def footprint(layers: list[str], size: int) -> list[Hull]:
 
 
 def check(layers: list[str], size: int) -> None:
-    report = analyse("\n".join(layers), (1, size))
+    report = analyze("\n".join(layers), (1, size))
     assert report.sight.windows is not None
     (window,) = report.sight.windows
     for position, hull in enumerate(footprint(layers, size)):
@@ -85,7 +85,7 @@ LAYERS = st.one_of(
 @given(st.lists(LAYERS, min_size=1, max_size=4), st.integers(40, 60))
 def test_each_position_sees_what_the_gradient_reaches(layers: list[str], size: int) -> None:
     try:
-        assume(analyse("\n".join(layers), (1, size)).output[-1] < 200)
+        assume(analyze("\n".join(layers), (1, size)).output[-1] < 200)
     except InputError:
         assume(condition=False)
     check(layers, size)
@@ -106,21 +106,21 @@ def test_chosen_stacks(layers: list[str]) -> None:
 
 
 def test_course_net() -> None:
-    report = analyse("Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)", (3, 130, 130))
+    report = analyze("Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)", (3, 130, 130))
     assert report.sight.field == (26, 26)
     assert report.sight.jump == (Fraction(8), Fraction(8))
     assert report.sight.start == (Fraction(5), Fraction(5))
 
 
 def test_axes_are_apart() -> None:
-    report = analyse("Conv2d(1, 1, (3, 5), stride=(1, 2), padding=(1, 0)); AvgPool2d((2, 1))", (1, 20, 30))
+    report = analyze("Conv2d(1, 1, (3, 5), stride=(1, 2), padding=(1, 0)); AvgPool2d((2, 1))", (1, 20, 30))
     assert report.sight.field == (4, 5)
     assert report.sight.jump == (Fraction(2), Fraction(2))
     assert report.sight.start == (Fraction(1), Fraction(5, 2))
 
 
 def test_after_flattening_positions_are_gone_and_a_linear_layer_sees_everything() -> None:
-    report = analyse("Conv2d(1, 2, 3); Flatten(); Linear(72, 5)", (1, 8, 8))
+    report = analyze("Conv2d(1, 2, 3); Flatten(); Linear(72, 5)", (1, 8, 8))
     assert [step.sight.field for step in report.steps] == [(3, 3), (3, 3), (8, 8)]
     assert [step.sight.jump is None for step in report.steps] == [False, True, True]
 
@@ -129,11 +129,11 @@ def test_after_flattening_positions_are_gone_and_a_linear_layer_sees_everything(
     "layers", ["LSTM(8, 4)", "Linear(8, 4)", "Unfold(2)", "Embedding(9, 3)", "Unflatten(1, (1, 1))"]
 )
 def test_unknown_where_positions_mix(layers: str) -> None:
-    assert analyse(layers, (1, 8, 8) if layers == "Unfold(2)" else (1, 8)).sight.field is None
+    assert analyze(layers, (1, 8, 8) if layers == "Unfold(2)" else (1, 8)).sight.field is None
 
 
 def test_patterns_that_repeat_late_are_not_followed() -> None:
     assert shared(10**9, 10**9 - 1) is None
     assert sampled(Fraction(1, MAX_PERIOD + 1), Fraction(0)) is None
     stack = "AdaptiveAvgPool1d(4095); Conv1d(1, 1, 1, stride=4); AdaptiveAvgPool1d(997)"
-    assert analyse(stack, (1, 4099)).sight.field is None
+    assert analyze(stack, (1, 4099)).sight.field is None

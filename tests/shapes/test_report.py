@@ -9,7 +9,7 @@ import torch
 from shapes.torch_oracle import build, multiply_adds
 from torch import Tensor, nn
 
-from dlnotes_cli.shapes import analyse, known_network, parse_layers, remarks
+from dlnotes_cli.shapes import analyze, known_network, parse_layers, remarks
 from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName
 
 QUIZ = "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)"
@@ -20,13 +20,13 @@ def shape_of(text: str) -> tuple[int, ...]:
 
 
 def test_quiz_of_lesson_5() -> None:
-    report = analyse(QUIZ, (3, 130, 130))
+    report = analyze(QUIZ, (3, 130, 130))
     assert [step.output[1] for step in report.steps] == [128, 32, 32, 16]
     assert (report.output, report.values, report.parameters) == ((20, 16, 16), 5120, 5300)
 
 
 def test_sequential_of_lesson_5() -> None:
-    report = analyse(
+    report = analyze(
         "Conv2d(1, 16, 2, stride=2); MaxPool2d(2, 2); Conv2d(16, 32, 3, padding=1); MaxPool2d(2, 2)", (1, 28, 28)
     )
     assert [step.output[1] for step in report.steps] == [14, 7, 7, 3]
@@ -34,22 +34,22 @@ def test_sequential_of_lesson_5() -> None:
 
 
 def test_flattened_digit_is_784() -> None:
-    assert analyse("Flatten()", (1, 28, 28)).output == (784,)
+    assert analyze("Flatten()", (1, 28, 28)).output == (784,)
 
 
 def test_two_poolings_by_four_differ() -> None:
-    assert [analyse(f"MaxPool2d({k}, 4)", (1, 130, 130)).output[1] for k in (2, 4)] == [33, 32]
-    assert [analyse(f"MaxPool2d({k}, 4)", (1, 30, 30)).output[1] for k in (2, 4)] == [8, 7]
+    assert [analyze(f"MaxPool2d({k}, 4)", (1, 130, 130)).output[1] for k in (2, 4)] == [33, 32]
+    assert [analyze(f"MaxPool2d({k}, 4)", (1, 30, 30)).output[1] for k in (2, 4)] == [8, 7]
 
 
 def test_gru_of_lesson_7() -> None:
-    report = analyse("GRU(100, 20, batch_first=True)", (5, 100), batch=3)
+    report = analyze("GRU(100, 20, batch_first=True)", (5, 100), batch=3)
     assert report.fields()["layers"][0]["hidden"] == [1, 3, 20]
     assert report.parameters == 7320
 
 
 def test_lstm_has_two_states() -> None:
-    fields = analyse("LSTM(8, 6, 2, bidirectional=True, proj_size=2)", (5, 8), batch=4).fields()["layers"][0]
+    fields = analyze("LSTM(8, 6, 2, bidirectional=True, proj_size=2)", (5, 8), batch=4).fields()["layers"][0]
     assert (fields["hidden"], fields["cell"]) == ([4, 4, 2], [4, 4, 6])
 
 
@@ -68,7 +68,7 @@ PARAMETERS = {
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
 def test_known_networks(name: NetworkName, parameters: int) -> None:
     network = known_network(name)
-    report = analyse(network.layers, shape_of(network.input))
+    report = analyze(network.layers, shape_of(network.input))
     assert report.parameters == parameters
     assert report.output == ((1000,) if report.input[1] == 224 else (10,))
 
@@ -85,7 +85,7 @@ def test_known_networks_are_those_of_torchvision(name: NetworkName) -> None:
     ours = [layer.name for layer in layers if layer.name != "Flatten"]
     modules = [module for module in theirs.modules() if not list(module.children())]
     assert ours == [type(module).__name__ for module in modules]
-    report = analyse(layers, shape_of(network.input))
+    report = analyze(layers, shape_of(network.input))
     assert report.parameters == sum(parameter.numel() for parameter in theirs.parameters())
     counted = [step.effect.parameters for step in report.steps if step.layer.name != "Flatten"]
     assert counted == [sum(parameter.numel() for parameter in module.parameters()) for module in modules]
@@ -98,7 +98,7 @@ Flatten(); Linear(144, 10)
 
 
 def test_activations_and_macs_of_a_real_run() -> None:
-    report = analyse(STACK, (3, 16, 16), batch=5)
+    report = analyze(STACK, (3, 16, 16), batch=5)
     sizes: list[int] = []
     macs: list[int] = []
 
@@ -122,7 +122,7 @@ def test_macs_agree_with_torch_flop_counter() -> None:
     network = nn.Sequential(*(build(layer.text) for layer in parse_layers(text)))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(2, 4, 16, 16))
-    report = analyse(text, (4, 16, 16), batch=2)
+    report = analyze(text, (4, 16, 16), batch=2)
     assert report.flops == counter.get_total_flops()
 
 
@@ -131,7 +131,7 @@ def test_macs_agree_with_torch_flop_counter() -> None:
     ("optimizer", "state"), [("sgd", 0), ("momentum", 1), ("adam", 2), ("adamw", 2), ("rmsprop", 1)]
 )
 def test_memory(dtype: Dtype, size: int, optimizer: OptimizerName, state: int) -> None:
-    report = analyse(STACK, (3, 16, 16), batch=2, dtype=dtype, optimizer=optimizer)
+    report = analyze(STACK, (3, 16, 16), batch=2, dtype=dtype, optimizer=optimizer)
     kept = [3 * 16 * 16, 8 * 16 * 16, 8 * 16 * 16, 8 * 8 * 8, 4 * 6 * 6, 4 * 6 * 6, 10]  # in place and views apart
     memory = report.memory
     assert memory["activations_bytes"] == 2 * size * sum(kept)
@@ -149,16 +149,16 @@ def test_adam_state_is_that_of_torch() -> None:
     layer(torch.zeros(1, 30)).sum().backward()
     optimizer.step()
     kept = [value for state in optimizer.state.values() for name, value in state.items() if name != "step"]
-    report = analyse("Linear(30, 20)", (30,), optimizer="adam")
+    report = analyze("Linear(30, 20)", (30,), optimizer="adam")
     assert report.memory["optimizer_bytes"] == sum(value.numel() * value.element_size() for value in kept)
 
 
 def test_indices_take_eight_bytes() -> None:
-    assert analyse("Embedding(10, 3)", (7,)).memory["activations_bytes"] == 7 * 8 + 7 * 3 * 4
+    assert analyze("Embedding(10, 3)", (7,)).memory["activations_bytes"] == 7 * 8 + 7 * 3 * 4
 
 
 def test_fields_are_plain_and_batch_scales_cost_alone() -> None:
-    one, five = (analyse(QUIZ, (3, 130, 130), batch=batch).fields(explained=True) for batch in (1, 5))
+    one, five = (analyze(QUIZ, (3, 130, 130), batch=batch).fields(explained=True) for batch in (1, 5))
     assert json.loads(json.dumps(five)) == five
     assert five["macs"] == 5 * one["macs"] == sum(layer["macs"] for layer in five["layers"])
     assert five["flops"] == 2 * five["macs"]
@@ -170,14 +170,14 @@ def test_fields_are_plain_and_batch_scales_cost_alone() -> None:
 
 
 def test_explanations_have_the_numbers() -> None:
-    layers = analyse(QUIZ, (3, 130, 130)).fields(explained=True)["layers"]
+    layers = analyze(QUIZ, (3, 130, 130)).fields(explained=True)["layers"]
     assert layers[0]["formulas"] == {
         "size": "floor((130 - 3 + 2*0) / 1) + 1 = 128",
         "parameters": "(10 * 3*3 * 3) + 10 = 280",
         "MACs": "10x128x128 outputs * 3*3*3 = 4423680",
         "receptive field": "1 + (3 - 1)*1 = 3",
     }
-    (layer,) = analyse("Conv2d(3, 4, (3, 5), dilation=2)", (3, 20, 20)).fields(explained=True)["layers"]
+    (layer,) = analyze("Conv2d(3, 4, (3, 5), dilation=2)", (3, 20, 20)).fields(explained=True)["layers"]
     assert layer["formulas"]["height"] == "floor((20 - 2*(3 - 1) - 1 + 2*0) / 1) + 1 = 16"
     assert layer["formulas"]["width"] == "floor((20 - 2*(5 - 1) - 1 + 2*0) / 1) + 1 = 12"
     assert layer["formulas"]["receptive field, width"] == "1 + 2*(5 - 1)*1 = 9"
@@ -195,7 +195,7 @@ def test_explanations_have_the_numbers() -> None:
     ],
 )
 def test_formulas_of_parameters_and_macs_hold(text: str, shape: tuple[int, ...]) -> None:
-    report = analyse(text, shape)
+    report = analyze(text, shape)
     formulas = dict(report.steps[0].effect.formulas)
     for name, number in (("parameters", report.parameters), ("MACs", report.macs)):
         if name in formulas:
@@ -206,13 +206,13 @@ def test_formulas_of_parameters_and_macs_hold(text: str, shape: tuple[int, ...])
 
 
 def test_remarks_of_the_quiz() -> None:
-    found = list(remarks(analyse(QUIZ, (3, 130, 130))))
+    found = list(remarks(analyze(QUIZ, (3, 130, 130))))
     assert any("5,120 'parameters'" in remark and "the parameters are 5,300" in remark for remark in found)
     assert any("shrinks by 2" in remark for remark in found)
 
 
 def test_the_missing_floor_is_said_once() -> None:
-    found = list(remarks(analyse("MaxPool2d(2, 2); MaxPool2d(2, 2)", (1, 7, 7))))
+    found = list(remarks(analyze("MaxPool2d(2, 2); MaxPool2d(2, 2)", (1, 7, 7))))
     assert found == [
         (
             "layer 1, MaxPool2d(2, 2): the course's formula has no floor: (7 - 2 + 2*0) / 2 + 1 = 3.5; "
@@ -222,18 +222,18 @@ def test_the_missing_floor_is_said_once() -> None:
 
 
 def test_pooling_that_skips_values() -> None:
-    (remark,) = remarks(analyse("MaxPool2d(2, 4)", (1, 34, 34)))
+    (remark,) = remarks(analyze("MaxPool2d(2, 4)", (1, 34, 34)))
     assert "reads 4 of every 16 values (25%)" in remark
-    assert not list(remarks(analyse("MaxPool2d(4, 4)", (1, 32, 32))))
+    assert not list(remarks(analyze("MaxPool2d(4, 4)", (1, 32, 32))))
 
 
 def test_recurrent_layers_in_a_stack() -> None:
-    (remark,) = remarks(analyse("RNN(1, 32); Linear(32, 1)", (20, 1)))
+    (remark,) = remarks(analyze("RNN(1, 32); Linear(32, 1)", (20, 1)))
     assert "the next layer gets its output" in remark
-    (remark,) = remarks(analyse("RNN(4, 3)", (4,)))
+    (remark,) = remarks(analyze("RNN(4, 3)", (4,)))
     assert "reads the batch as one sequence" in remark
 
 
 def test_shapes_multiply_to_values() -> None:
-    report = analyse(QUIZ, (3, 130, 130))
+    report = analyze(QUIZ, (3, 130, 130))
     assert [step.values for step in report.steps] == [prod(step.output) for step in report.steps]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.shapes import Setting, analyse, parse_layers, solve
+from dlnotes_cli.shapes import Setting, analyze, parse_layers, solve
 from dlnotes_cli.shapes.course_remarks import gram_sizes
 from dlnotes_cli.shapes.names import Unknown
 from dlnotes_cli.shapes.solver import Solutions, settings_of
@@ -29,7 +29,7 @@ def accepted(setting: Setting, unknown: Unknown, value: int) -> int | None:
     else:
         text = f"Conv1d(1, 1, {common})"
     with contextlib.suppress(InputError):
-        return analyse(text, (1, setting.size)).output[-1]
+        return analyze(text, (1, setting.size)).output[-1]
     return None
 
 

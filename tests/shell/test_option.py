@@ -153,7 +153,7 @@ EXAMPLES: list[Config] = [
     ),
     TrainMlpConfig(hidden=(3, 4, 5), resume=Path("runs/x"), activation="gelu"),
     PredictConfig(model=Path("m.safetensors"), paths=("a.png", "b c.jpg"), files_from="-", top=2),
-    EvaluateConfig(model=Path("run"), data="digits", top=(1, 3), csv="-", out=Path("pictures"), min_accuracy=0.5),
+    EvaluateConfig(model=Path("run"), data="digits", top=(1, 3), csv="-", out=Path("images"), min_accuracy=0.5),
     DataInfoConfig(data="x.csv", threads=2),
     DataListConfig(data_root=Path("~")),
     DoctorConfig(json=True),

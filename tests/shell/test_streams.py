@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from builders import Command, make_pictures, make_table, small_training
+from builders import Command, make_images, make_table, small_training
 
 PROGRAM = [sys.executable, "-m", "dlnotes_cli"]
 
@@ -97,7 +97,7 @@ def test_letters_that_stdout_lacks_are_escaped(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
-    """A pipe that nobody writes to, named as a picture."""
+    """A pipe that nobody writes to, named as an image."""
     os.mkfifo(tmp_path / "pipe.png")
     return tmp_path / "pipe.png"
 
@@ -105,7 +105,7 @@ def pipe(tmp_path: Path) -> Path:
 NOT_PLAIN = "is not a plain file; save to a file what comes through a pipe"
 
 
-def test_a_pipe_is_refused_as_model_and_as_picture(pipe: Path, digits_run: Path, dlnotes: Command) -> None:
+def test_a_pipe_is_refused_as_model_and_as_image(pipe: Path, digits_run: Path, dlnotes: Command) -> None:
     for words in (["predict", pipe, "x.png"], ["predict", digits_run, pipe]):
         outcome = dlnotes(*words)
         assert (outcome.code, outcome.err) == (2, f"dlnotes: error: {pipe}: {NOT_PLAIN}\n")
@@ -117,8 +117,8 @@ def test_a_pipe_is_refused_as_table(tmp_path: Path, table_run: Path, dlnotes: Co
     assert (outcome.code, outcome.err) == (2, f"dlnotes: error: {tmp_path / 'pipe.csv'}: {NOT_PLAIN}\n")
 
 
-def test_a_pipe_among_the_pictures_of_a_class_is_a_bad_file(tmp_path: Path, dlnotes: Command) -> None:
-    root = make_pictures(tmp_path / "pictures")
+def test_a_pipe_among_the_images_of_a_class_is_a_bad_file(tmp_path: Path, dlnotes: Command) -> None:
+    root = make_images(tmp_path / "images")
     os.mkfifo(root / "red" / "pipe.png")
     outcome = dlnotes(*small_training(tmp_path / "run", "--data", root))
     assert outcome.code == 2
@@ -157,7 +157,7 @@ def test_a_list_without_end_is_refused(digits_run: Path, dlnotes: Command, monke
 
 @pytest.mark.parametrize(("place", "target"), [("self", "."), ("up", ".."), ("red/self", "."), ("train/self", "..")])
 def test_a_link_to_a_parent_is_no_class(place: str, target: str, tmp_path: Path, dlnotes: Command) -> None:
-    root = make_pictures(tmp_path / "top" / ("train" if place.startswith("train") else ""))
+    root = make_images(tmp_path / "top" / ("train" if place.startswith("train") else ""))
     root = tmp_path / "top"
     (root / place).symlink_to(target)
     outcome = dlnotes("data", "info", root, "--json")
@@ -171,8 +171,8 @@ def test_a_link_to_a_parent_is_no_class(place: str, target: str, tmp_path: Path,
 
 
 def test_a_link_to_a_folder_elsewhere_is_a_class(tmp_path: Path, dlnotes: Command) -> None:
-    make_pictures(tmp_path / "top")
-    make_pictures(tmp_path / "other")
+    make_images(tmp_path / "top")
+    make_images(tmp_path / "other")
     (tmp_path / "top" / "crimson").symlink_to(tmp_path / "other" / "red")
     outcome = dlnotes("data", "info", tmp_path / "top")
     assert outcome.code == 0

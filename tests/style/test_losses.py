@@ -61,11 +61,11 @@ def target(content: Tensor, styles: Mapping[str, Tensor], scaling: Scaling) -> T
 @pytest.mark.parametrize("scaling", SCALINGS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_losses_are_those_of_a_plain_implementation(scaling: Scaling, dtype: torch.dtype) -> None:
-    content, found, picture = (drawn((1, 4, 5, 6), seed).to(dtype) for seed in range(3))
+    content, found, image = (drawn((1, 4, 5, 6), seed).to(dtype) for seed in range(3))
     styles = {name: drawn((1, 3 + i, 4, 5), 7 + i).to(dtype) for i, name in enumerate("ab")}
     shown = {name: drawn((1, 3 + i, 6, 4), 17 + i).to(dtype) for i, name in enumerate("ab")}
-    losses = target(content, styles, scaling).losses({"content": found, **shown}, picture)
-    c, f, p = (values.double().numpy()[0] for values in (content, found, picture))
+    losses = target(content, styles, scaling).losses({"content": found, **shown}, image)
+    c, f, p = (values.double().numpy()[0] for values in (content, found, image))
     expected_content = ((f - c) ** 2).mean()
     expected_style = 0.0
     for weight, name in ((0.5, "a"), (1.5, "b")):
@@ -92,14 +92,14 @@ def test_the_losses_are_those_of_a_plain_implementation(scaling: Scaling, dtype:
 def test_gradients_are_those_of_finite_differences(scaling: Scaling, part: str) -> None:
     kernel = drawn((4, 3, 3, 3), 5)
 
-    def look(picture: Tensor) -> dict[str, Tensor]:
-        first = torch.nn.functional.conv2d(picture, kernel).tanh()
+    def look(image: Tensor) -> dict[str, Tensor]:
+        first = torch.nn.functional.conv2d(image, kernel).tanh()
         return {"content": first, "a": first, "b": first.square()}
 
     aim = target(look(drawn((1, 3, 6, 7), 1))["content"], {n: look(drawn((1, 3, 6, 7), 2))[n] for n in "ab"}, scaling)
 
-    def loss(picture: Tensor) -> Tensor:
-        found: Tensor = getattr(aim.losses(look(picture), picture), part)
+    def loss(image: Tensor) -> Tensor:
+        found: Tensor = getattr(aim.losses(look(image), image), part)
         return found
 
     assert torch.autograd.gradcheck(loss, drawn((1, 3, 6, 7), 3).requires_grad_(True))
@@ -113,13 +113,13 @@ def test_bf16_features_are_reckoned_in_float32() -> None:
     assert float(losses.content) == float(losses.style) == 0.0
 
 
-def identity(picture: Tensor) -> dict[str, Tensor]:
-    return {"content": picture, "a": picture}
+def identity(image: Tensor) -> dict[str, Tensor]:
+    return {"content": image, "a": image}
 
 
-def aim_at(picture: Tensor, beta: float = 0.0) -> Target:
-    grams = style_grams({"a": picture}, {"a": 1.0}, "relative")
-    return Target("content", picture, grams, Weights(1.0, beta, 0.0, {"a": 1.0}), "relative")
+def aim_at(image: Tensor, beta: float = 0.0) -> Target:
+    grams = style_grams({"a": image}, {"a": 1.0}, "relative")
+    return Target("content", image, grams, Weights(1.0, beta, 0.0, {"a": 1.0}), "relative")
 
 
 BOUNDS = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
@@ -141,7 +141,7 @@ def test_painting_finds_what_it_aims_at_and_stays_in_range(optimizer: str) -> No
     torch.testing.assert_close(free.best, aim, atol=0.02, rtol=0)
 
 
-def test_the_best_picture_is_kept_and_told() -> None:
+def test_the_best_image_is_kept_and_told() -> None:
     aim, told = torch.rand(1, 3, 6, 5), []
     options = PaintOptions("adam", 0.9, 25, settles=False)  # far too fast: the loss goes up and down
     start = torch.rand(1, 3, 6, 5)
@@ -161,14 +161,14 @@ def test_it_ends_where_nothing_is_gained() -> None:
     assert len(ended.losses) == 2
 
 
-def test_a_painting_that_has_lost_its_way_begins_again_from_its_best_picture() -> None:
+def test_a_painting_that_has_lost_its_way_begins_again_from_its_best_image() -> None:
     aim, looks = torch.rand(1, 3, 6, 5), 0
 
-    def treacherous(picture: Tensor) -> dict[str, Tensor]:
+    def treacherous(image: Tensor) -> dict[str, Tensor]:
         nonlocal looks
         looks += 1
         factor = math.nan if looks % 7 == 0 else 1.0
-        return {"content": picture * factor, "a": picture}
+        return {"content": image * factor, "a": image}
 
     options = PaintOptions("lbfgs", 1.0, 40, settles=False)
     painted = paint(treacherous, aim_at(aim), torch.rand(1, 3, 6, 5), BOUNDS, options)
@@ -207,9 +207,9 @@ def test_a_painting_is_taken_up_just_where_it_stood(optimizer: str, steps: int) 
     if steps:
         with pytest.raises(InterruptedError):
             stopped.run(stop)
-    tensors, card = stopped.state()
+    tensors, metadata = stopped.state()
     again = Painting(identity, aim_at(aim, 0.1), torch.zeros(1, 3, 6, 5), BOUNDS, options)
-    again.restore({name: tensor.clone() for name, tensor in tensors.items()}, json.loads(json.dumps(card)))
+    again.restore({name: tensor.clone() for name, tensor in tensors.items()}, json.loads(json.dumps(metadata)))
     again.run()
     assert torch.equal(again.best, whole.best)
     assert again.losses == whole.losses
@@ -222,8 +222,8 @@ def test_the_last_step_is_looked_at_too() -> None:
 
 
 def test_a_loss_that_is_no_number_ends_it() -> None:
-    def broken(picture: Tensor) -> dict[str, Tensor]:
-        return {"content": picture * math.nan, "a": picture}
+    def broken(image: Tensor) -> dict[str, Tensor]:
+        return {"content": image * math.nan, "a": image}
 
     with pytest.raises(
         UnfinishedError, match=r"--lr: the loss is not finite at step 1 \(--lr 0.1\); give a lower --lr"
@@ -231,5 +231,5 @@ def test_a_loss_that_is_no_number_ends_it() -> None:
         paint(broken, aim_at(torch.rand(1, 3, 6, 5)), torch.rand(1, 3, 6, 5), None, PaintOptions("adam", 0.1, 9))
 
 
-def test_the_total_variation_of_a_flat_picture_is_zero() -> None:
+def test_the_total_variation_of_a_flat_image_is_zero() -> None:
     assert float(total_variation(torch.full((1, 3, 4, 5), 0.3))) == 0.0

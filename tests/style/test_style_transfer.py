@@ -1,4 +1,4 @@
-"""`style-transfer`: pictures in, paintings out, at small sizes."""
+"""`style-transfer`: images in, paintings out, at small sizes."""
 
 import json
 import os
@@ -27,7 +27,7 @@ QUICK = ("--size", "48", "--steps", "6", "--scales", "2", "--threads", "1", "-q"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A content, two styles, and pictures that will not do."""
+    """A content, two styles, and images that will not do."""
     home = tmp_path_factory.mktemp("style")
     generator = np.random.default_rng(0)
     y, x = np.mgrid[:60, :90]
@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.new("RGB", (1600, 20)).save(home / "thin.png")
     frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
     frames[0].save(home / "moving.gif", save_all=True, append_images=frames[1:])
-    (home / "text.jpg").write_text("no picture")
+    (home / "text.jpg").write_text("no image")
     (home / "cut.jpg").write_bytes((home / "noise.jpg").read_bytes()[:600])
     (home / "many").mkdir()
     for i in range(2):
@@ -62,11 +62,11 @@ def words(home: Path, out: Path, *more: object) -> list[str]:
 
 
 def opened(path: Path) -> np.ndarray[Any, Any]:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
-def test_a_picture_is_painted_and_its_losses_fall(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_image_is_painted_and_its_losses_fall(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*words(home, tmp_path / "a.png", "--json", "--steps", 25, "--sheet", tmp_path / "sheet.png"))
     assert run.code == 0, run.err
     result = json.loads(run.out)
@@ -98,20 +98,20 @@ def test_transparency_and_profile_are_kept(home: Path, tmp_path: Path, dlnotes: 
     for name in ("a.png", "a.webp", "a.jpg"):
         run = dlnotes(*words(home, tmp_path / name, "--content", home / "layers.png"))
         assert run.code == 0, run.err
-        with Image.open(tmp_path / name) as picture:
-            assert picture.info.get("icc_profile")
-            assert picture.mode == ("RGB" if name.endswith("jpg") else "RGBA")
-            if picture.mode == "RGBA":
-                alpha = np.asarray(picture)[..., 3]
+        with Image.open(tmp_path / name) as image:
+            assert image.info.get("icc_profile")
+            assert image.mode == ("RGB" if name.endswith("jpg") else "RGBA")
+            if image.mode == "RGBA":
+                alpha = np.asarray(image)[..., 3]
                 assert alpha[:, :20].min() == 255
                 assert alpha[:, -20:].max() == 60
 
 
-def test_the_colours_of_the_content_can_be_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_the_colors_of_the_content_can_be_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     for name, more in (("plain", ()), ("kept", ("--preserve-color",))):
         assert dlnotes(*words(home, tmp_path / f"{name}.png", "--steps", 20, *more)).code == 0
-    with Image.open(home / "content.png") as picture:
-        content = np.asarray(picture.resize((48, 32), Image.Resampling.LANCZOS)).astype(float)
+    with Image.open(home / "content.png") as image:
+        content = np.asarray(image.resize((48, 32), Image.Resampling.LANCZOS)).astype(float)
 
     def chroma(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return values[..., :1] - values[..., 1:]  # type: ignore[no-any-return]
@@ -180,7 +180,7 @@ def test_ratios_are_swept_onto_a_sheet(home: Path, tmp_path: Path, dlnotes: Comm
     assert (tmp_path / "sheet.png").is_file()
 
 
-def test_without_pictures_it_paints_what_is_at_hand(
+def test_without_images_it_paints_what_is_at_hand(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -235,7 +235,7 @@ def interrupted(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_ctrl_c_saves_the_picture_so_far_and_resume_ends_as_if_nothing_had_been(
+def test_ctrl_c_saves_the_image_so_far_and_resume_ends_as_if_nothing_had_been(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
     more = ("--size", 128, "--steps", 10, "--optimizer", optimizer, "--json")
@@ -245,7 +245,7 @@ def test_ctrl_c_saves_the_picture_so_far_and_resume_ends_as_if_nothing_had_been(
     stopped = dlnotes(*given)
     assert (stopped.code, stopped.out) == (130, "")
     assert re.fullmatch(
-        r"dlnotes: error: interrupted: the picture so far is saved as .*a\.png; go on with .*--resume\n", stopped.err
+        r"dlnotes: error: interrupted: the image so far is saved as .*a\.png; go on with .*--resume\n", stopped.err
     )
     assert opened(tmp_path / "a.png").shape == (85, 128, 3)
     assert (tmp_path / "a.png.state.safetensors").is_file()
@@ -289,14 +289,14 @@ def test_what_is_resumed_must_be_the_same(
     noise = home / "noise.jpg"
     for more in (["--ratio", 0.5], ["--lr", 0.7], ["--init", "noise"], ["--style", noise], ["--preserve-color"]):
         other = dlnotes(*given, "--resume", *more)
-        assert (other.code, "was painted with other pictures or options" in other.err) == (2, True), more
+        assert (other.code, "was painted with other images or options" in other.err) == (2, True), more
     state = tmp_path / "a.png.state.safetensors"
     state.write_bytes(state.read_bytes()[:-1])
     damaged = dlnotes(*given, "--resume")
     assert (damaged.code, "drop --resume, and paint it anew" in damaged.err) == (2, True)
 
 
-def test_the_picture_so_far_is_written_on_the_way(
+def test_the_image_so_far_is_written_on_the_way(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
@@ -338,10 +338,10 @@ FAULTS = {
     "--content gone.png": r"gone.png: no such file; check the path",
     "--content text.jpg": r"text.jpg: not an image",
     "--content cut.jpg": r"cut.jpg: image is (truncated|damaged)",
-    "--content clear.png": r"clear.png: is wholly transparent; give a picture that shows something",
-    "--content long.png": r"long.png: has 4000x5 pixels; give a picture of 16 or more on each side",
+    "--content clear.png": r"clear.png: is wholly transparent; give an image that shows something",
+    "--content long.png": r"long.png: has 4000x5 pixels; give an image of 16 or more on each side",
     "--content thin.png": r"thin.png: 1600x20 would be 48x1, too thin to paint; crop it",
-    "--content dot.png": r"dot.png: has 1x1 pixels; give a picture of 16 or more",
+    "--content dot.png": r"dot.png: has 1x1 pixels; give an image of 16 or more",
     "--style dot.png": r"dot.png: has 1x1 pixels",
     "--init dot.png": r"dot.png: has 1x1 pixels",
     "--content moving.gif": r"moving.gif: is animated \(2 frames\); save one frame",
@@ -356,7 +356,7 @@ FAULTS = {
     "--out content.png --overwrite": r"--out: content.png would be written over",
     "--content many --out many": r"--out: many/0.png would be written over or among",
     "--content content.png --max-pixels 100": r"content.png: 90x60 = 5,400 pixels, over 100; raise --max-pixels",
-    "--content empty": r"--content: empty is a folder without pictures; give another",
+    "--content empty": r"--content: empty is a folder without images; give another",
     "--style gone.png": r"gone.png: no such file; check the path",
     "--style stripes.png:-1": r"--style: -1 is no weight of stripes.png; give a number above 0",
     "--style stripes.png:x": r"stripes.png:x: no such file",
@@ -364,7 +364,7 @@ FAULTS = {
     "--out a.xyz": r"--out: '.xyz' cannot be written; use .png, .jpg, .jpeg, .webp, or a folder",
     "--out there.png": r"--out: there.png exists; pass --overwrite",
     "--out no/such/a.png": r"--out: .*no/such",
-    "--content many --out a.png": r"--out: a.png is one file for 2 pictures; give a folder",
+    "--content many --out a.png": r"--out: a.png is one file for 2 images; give a folder",
     "--content-layer conv9_9": r"--content-layer: unknown layer 'conv9_9'; .*choose from conv1_1, relu1_1",
     "--style-layers relu1_1:1,conv7_1:1": r"--style-layers: unknown layer 'conv7_1'",
     "--style-layers relu1_1:x": r"--style-layers: 'x' is no weight of relu1_1; write conv1_1:1.0",
@@ -398,7 +398,7 @@ def test_bad_input_is_one_line_and_paints_nothing(
     assert sorted(home.rglob("*")) == before
 
 
-def test_a_wide_picture_is_painted_at_the_sizes_that_it_has(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_wide_image_is_painted_at_the_sizes_that_it_has(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     Image.new("RGB", (320, 32), (200, 100, 50)).save(tmp_path / "wide.png")
     run = dlnotes(
         *words(home, tmp_path / "a.png", "--content", tmp_path / "wide.png", "--size", 256, "--steps", 2, "--json")
@@ -407,10 +407,10 @@ def test_a_wide_picture_is_painted_at_the_sizes_that_it_has(home: Path, tmp_path
     assert [scale["size"] for scale in json.loads(run.out)["results"][0]["scales"]] == [[26, 256]]
 
 
-def test_bad_pictures_of_a_folder_can_be_skipped(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_bad_images_of_a_folder_can_be_skipped(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "in").mkdir()
     Image.new("RGB", (40, 30), "red").save(tmp_path / "in" / "a.png")
-    (tmp_path / "in" / "b.jpg").write_text("no picture")
+    (tmp_path / "in" / "b.jpg").write_text("no image")
     given = [word for word in words(home, tmp_path / "out", "--content", tmp_path / "in", "--steps", 1) if word != "-q"]
     assert dlnotes(*given).code == 2
     run = dlnotes(*given, "--skip-bad")

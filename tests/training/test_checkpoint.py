@@ -24,9 +24,9 @@ def model(digits_run: Path) -> Path:
 def test_tensors_and_card_come_back(tmp_path: Path) -> None:
     tensors = {"a": torch.randn(3, 4), "b": torch.arange(5), "c": torch.tensor(1.5, dtype=torch.bfloat16)}
     write_tensors(tmp_path / "t.safetensors", tensors, {"model": "mlp", "note": 'ü " 000'})
-    found, card = read_tensors(tmp_path / "t.safetensors")
+    found, metadata = read_tensors(tmp_path / "t.safetensors")
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
-    assert (card["model"], card["note"]) == ("mlp", 'ü " 000')
+    assert (metadata["model"], metadata["note"]) == ("mlp", 'ü " 000')
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -37,21 +37,21 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_file_is_plain_safetensors_sealed_over_all_else(model: Path) -> None:
     with safe_open(model, "pt") as opened:
-        card = json.loads(opened.metadata()["dlnotes"])
+        metadata = json.loads(opened.metadata()["dlnotes"])
         assert set(opened.keys()) >= {"linear1.weight", "output.bias"}
     content = model.read_bytes()
-    stated = card["sha256"].encode()
+    stated = metadata["sha256"].encode()
     assert content.count(stated) == 1
-    assert hashlib.sha256(content.replace(stated, b"0" * 64)).hexdigest() == card["sha256"]
+    assert hashlib.sha256(content.replace(stated, b"0" * 64)).hexdigest() == metadata["sha256"]
 
 
 def test_a_model_file_holds_all_that_its_use_needs(model: Path) -> None:
     loaded = load_classifier(model.parent)
     assert loaded.classes == tuple("0123456789")
-    assert loaded.format.shape == (1, 8, 8)
+    assert loaded.preprocessing.shape == (1, 8, 8)
     assert not loaded.network.training
     assert {"format_version", "model", "configuration", "format", "classes", "metrics", "seed", "versions"} <= set(
-        loaded.card
+        loaded.metadata
     )
 
 
@@ -94,16 +94,16 @@ def test_any_bytes_at_all_are_refused(content: bytes, tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_configuration_that_is_not_one_is_refused(wrong: dict[str, object], model: Path, tmp_path: Path) -> None:
-    tensors, card = read_tensors(model)
-    write_tensors(tmp_path / "m", tensors, card | {"configuration": card["configuration"] | wrong})
+    tensors, metadata = read_tensors(model)
+    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": metadata["configuration"] | wrong})
     with pytest.raises(InputError, match="its description is not valid"):
         load_classifier(tmp_path / "m")
 
 
 def test_a_huge_network_in_a_small_file_takes_no_memory(model: Path, tmp_path: Path) -> None:
-    tensors, card = read_tensors(model)
-    huge = card["configuration"] | {"hidden": [10**6, 10**6, 10**6]}
-    write_tensors(tmp_path / "m", tensors, card | {"configuration": huge})
+    tensors, metadata = read_tensors(model)
+    huge = metadata["configuration"] | {"hidden": [10**6, 10**6, 10**6]}
+    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": huge})
     with pytest.raises(InputError, match="tensor linear1"):
         load_classifier(tmp_path / "m")
 

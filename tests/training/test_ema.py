@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlnotes_cli.training.ema import Average, Lent
+from dlnotes_cli.training.ema import Lent, MovingAverage
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=30), st.sampled_from([0.5, 0.9, 0.999]))
@@ -14,7 +14,7 @@ def test_the_average_is_the_formula(values: list[float], decay: float) -> None:
     network = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         network.weight.fill_(1.0)
-    average, expected = Average(network, decay), 1.0
+    average, expected = MovingAverage(network, decay), 1.0
     for step, value in enumerate(values, 1):
         with torch.no_grad():
             network.weight.fill_(value)
@@ -26,7 +26,7 @@ def test_the_average_is_the_formula(values: list[float], decay: float) -> None:
 
 def test_running_statistics_are_averaged_and_counters_copied() -> None:
     network = nn.BatchNorm1d(3)
-    average = Average(network, 0.9)
+    average = MovingAverage(network, 0.9)
     network(torch.randn(8, 3) + 5)
     average.update(network, 1)
     assert 0 < average.tensors["running_mean"].mean() < network.running_mean.mean()  # type: ignore[union-attr]

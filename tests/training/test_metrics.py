@@ -11,13 +11,13 @@ from sklearn import metrics as oracle
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
-from dlnotes_cli.data.batches import Part, Scaler
-from dlnotes_cli.data.formats import PictureFormat, TableFormat
-from dlnotes_cli.device import Machine
+from dlnotes_cli.data.batches import Normalizer, Split
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import AveragedViews, Evaluation, evaluate, forward_batch, with_views
 
-CPU = Machine(torch.device("cpu"), "fp32", 1)
+CPU = Runtime(torch.device("cpu"), "fp32", 1)
 pairs = st.integers(1, 60).flatmap(
     lambda n: st.tuples(
         stn.arrays(np.int64, n, elements=st.integers(0, 4)), stn.arrays(np.int64, n, elements=st.integers(0, 4))
@@ -25,8 +25,8 @@ pairs = st.integers(1, 60).flatmap(
 )
 
 
-def part_of(x: torch.Tensor, y: torch.Tensor) -> Part:
-    return Part(x, y, torch.arange(len(y)))
+def part_of(x: torch.Tensor, y: torch.Tensor) -> Split:
+    return Split(x, y, torch.arange(len(y)))
 
 
 @given(pairs)
@@ -50,7 +50,9 @@ def test_evaluate_agrees_with_scikit_learn_whatever_the_last_batch(samples: int,
     generator = np.random.default_rng(seed)
     logits, labels = generator.normal(size=(samples, 4)).astype(np.float32), generator.integers(0, 4, samples)
     part = part_of(torch.from_numpy(logits), torch.from_numpy(labels))
-    found = evaluate(nn.Identity(), part, Scaler(TableFormat("y", ()), CPU.device), CPU, classes=4, top=(2, 3))
+    found = evaluate(
+        nn.Identity(), part, Normalizer(TablePreprocessing("y", ()), CPU.device), CPU, classes=4, top=(2, 3)
+    )
     shares = np.exp(logits.astype(np.float64))
     shares /= shares.sum(axis=1, keepdims=True)
     assert found.loss == pytest.approx(oracle.log_loss(labels, shares, labels=range(4)), rel=1e-5)
@@ -63,7 +65,7 @@ def test_evaluate_agrees_with_scikit_learn_whatever_the_last_batch(samples: int,
 def test_the_mode_of_the_network_is_restored() -> None:
     network = nn.Dropout(0.5).train()
     part = part_of(torch.randn(8, 3), torch.zeros(8, dtype=torch.int64))
-    evaluate(network, part, Scaler(TableFormat("y", ()), CPU.device), CPU, classes=3)
+    evaluate(network, part, Normalizer(TablePreprocessing("y", ()), CPU.device), CPU, classes=3)
     assert network.training
 
 
@@ -81,7 +83,7 @@ class Probe(nn.Module):
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("shape", [(3, 1, 6, 5), (1, 3, 4, 7), (2, 1, 1, 1)])
-def test_views_are_pictures_mirrors_and_shifts(shape: tuple[int, ...], *, mirror: bool) -> None:
+def test_views_are_images_mirrors_and_shifts(shape: tuple[int, ...], *, mirror: bool) -> None:
     x = torch.rand(shape, dtype=torch.float64)
     found = AveragedViews(Probe(), mirror=mirror)(x)
     height, width = shape[2:]
@@ -95,16 +97,16 @@ def test_views_are_pictures_mirrors_and_shifts(shape: tuple[int, ...], *, mirror
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-8)
 
 
-def test_views_mirror_no_digits_and_need_pictures() -> None:
-    pictures, calls = PictureFormat(1, 4, 4, "crop", (0.0,), (1.0,)), []
+def test_views_mirror_no_digits_and_need_images() -> None:
+    images, calls = ImagePreprocessing(1, 4, 4, "crop", (0.0,), (1.0,)), []
     probe = Probe()
     probe.register_forward_hook(lambda *_: calls.append(1))
     for classes, count in ((("0", "1"), 3), (("cat", "dog"), 6)):
         calls.clear()
-        with_views(probe, pictures, classes)(torch.rand(2, 1, 4, 4))
+        with_views(probe, images, classes)(torch.rand(2, 1, 4, 4))
         assert len(calls) == count
     with pytest.raises(InputError, match="--tta: the model reads tables, and a row has only one view; drop --tta"):
-        with_views(probe, TableFormat("y", ()), ("a", "b"))
+        with_views(probe, TablePreprocessing("y", ()), ("a", "b"))
 
 
 def test_fewer_large_samples_go_through_at_once() -> None:

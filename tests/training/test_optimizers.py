@@ -1,4 +1,4 @@
-"""Optimisers and losses against arithmetic written out in float64."""
+"""Optimizers and losses against arithmetic written out in float64."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from dlnotes_cli.data.images.mix import Mixed
-from dlnotes_cli.training.optimizers import Objective, OptimizerOptions, balanced_weights, make_optimizer, penalised
+from dlnotes_cli.training.optimizers import Objective, OptimizerOptions, balanced_weights, make_optimizer, penalized
 
 Array = NDArray[np.float64]
 
@@ -42,14 +42,14 @@ def run_by_hand(name: str, gradients: Array, *, decay: float) -> Array:
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_optimisers_agree_with_their_formulas(name: str, decay: float) -> None:
+def test_optimizers_agree_with_their_formulas(name: str, decay: float) -> None:
     gradients = np.random.default_rng(0).normal(size=(7, 2, 3))
     assert run_torch(name, gradients, decay=decay) == pytest.approx(run_by_hand(name, gradients, decay=decay), abs=1e-5)
 
 
 def test_only_weight_matrices_decay() -> None:
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
-    assert [p.ndim for p in penalised(network)] == [2, 2]
+    assert [p.ndim for p in penalized(network)] == [2, 2]
     groups = make_optimizer(network, OptimizerOptions("adamw", 0.1, 0.9, 0.5)).param_groups
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
 

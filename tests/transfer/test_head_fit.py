@@ -15,8 +15,8 @@ def clouds(classes: int, count: int, features: int, seed: int) -> tuple[Tensor, 
     """Overlapping clouds of points with features of very different scales."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % classes
-    centres = generator.normal(size=(classes, features))
-    x = (centres[labels] + generator.normal(size=(count, features)) * 1.5) * 10.0 ** generator.integers(-2, 3, features)
+    centers = generator.normal(size=(classes, features))
+    x = (centers[labels] + generator.normal(size=(count, features)) * 1.5) * 10.0 ** generator.integers(-2, 3, features)
     return torch.tensor(x + 5, dtype=torch.float32), torch.tensor(labels)
 
 

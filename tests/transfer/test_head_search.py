@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.formats import PictureFormat
-from dlnotes_cli.device import Machine
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.transfer.head_fit import HeadOptions
 from dlnotes_cli.transfer.head_search import HeadSearch, Solved
 
-CPU = Machine(torch.device("cpu"), "fp32", 1)
+CPU = Runtime(torch.device("cpu"), "fp32", 1)
 COUNT = 80
 
 
@@ -20,7 +20,7 @@ def searched(*, views: int = 0, folds: int | None = None, hidden: tuple[int, ...
     features = generator.normal(size=(COUNT, 300)).astype(np.float32)
     labels = generator.permutation(np.arange(COUNT) % 2)
     parts = {"train": np.arange(0, COUNT, 2), "val": np.arange(1, COUNT, 2)}
-    form = PictureFormat(3, 8, 8, "crop", (0.0,) * 3, (1.0,) * 3)
+    form = ImagePreprocessing(3, 8, 8, "crop", (0.0,) * 3, (1.0,) * 3)
     dataset = DataSet("noise", features, labels, ("a", "b"), parts, form, "")
     others = [features[parts["train"]] + 0.01 * generator.normal(size=(COUNT // 2, 300)) for _ in range(views)]
     search = HeadSearch(

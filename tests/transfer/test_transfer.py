@@ -1,4 +1,4 @@
-"""`transfer`: features computed once, a head solved or more of the network trained, on small pictures and networks."""
+"""`transfer`: features computed once, a head solved or more of the network trained, on small images and networks."""
 
 import hashlib
 import http.server
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import Command, assert_same_run, make_pictures, stopped_after
+from builders import Command, assert_same_run, make_images, stopped_after
 from PIL import Image
 
 from dlnotes_cli.cli import main
@@ -31,8 +31,8 @@ SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--size", "48", "--
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("transfer") / "pictures", count=14, size=(50, 60))
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("transfer") / "images", count=14, size=(50, 60))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Digests of the pictures that a network has looked at for their features."""
+    """Digests of the images that a network has looked at for their features."""
     seen: list[str] = []
     make = pixels.Extraction.__init__
 
@@ -59,18 +59,18 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def pixels_of(path: Path) -> np.ndarray[Any, Any]:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def words(data: Path, out: Path, *more: object) -> list[str]:
     return [str(word) for word in ("transfer", "--data", data, "--out", out, *SMALL, "-q", *more)]
 
 
-def test_a_head_learns_colours_from_random_features_and_its_file_alone_answers(
-    pictures: Path, tmp_path: Path, dlnotes: Command
+def test_a_head_learns_colors_from_random_features_and_its_file_alone_answers(
+    images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    run = dlnotes(*words(pictures, tmp_path / "run", "--json"))
+    run = dlnotes(*words(images, tmp_path / "run", "--json"))
     assert run.code == 0, run.err
     result = json.loads(run.out)
     assert result["test"]["accuracy"] >= 0.75
@@ -89,14 +89,14 @@ def test_a_head_learns_colours_from_random_features_and_its_file_alone_answers(
     assert evaluated.code == 0, evaluated.err
     assert json.loads(evaluated.out)["accuracy"] == result["test"]["accuracy"]
     assert json.loads(evaluated.out)["loss"] == pytest.approx(result["test"]["loss"], rel=2e-2, abs=1e-3)
-    seen = json.loads(dlnotes("predict", tmp_path / "alone.safetensors", pictures / "red", "--json").out)
+    seen = json.loads(dlnotes("predict", tmp_path / "alone.safetensors", images / "red", "--json").out)
     assert [entry["class"] for entry in seen["predictions"]].count("red") >= 11
 
 
 def test_features_are_kept_and_made_anew_for_changed_files_only(
     tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
 ) -> None:
-    data = make_pictures(tmp_path / "pictures", count=10)
+    data = make_images(tmp_path / "images", count=10)
     first = dlnotes(*words(data, tmp_path / "a"))
     assert first.code == 0, first.err
     assert len(looked_at) == 30
@@ -118,45 +118,45 @@ def test_features_are_kept_and_made_anew_for_changed_files_only(
 
 
 def test_other_weights_sizes_and_networks_have_features_of_their_own(
-    pictures: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
+    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
 ) -> None:
     for i, more in enumerate(
         ((), ("--size", 40), ("--seed", 1), ("--resize", "squash"), ("--backbone", "squeezenet1_0"))
     ):
         looked_at.clear()
-        run = dlnotes(*words(pictures, tmp_path / str(i), *more))
+        run = dlnotes(*words(images, tmp_path / str(i), *more))
         assert run.code == 0, run.err
         assert len(looked_at) == 42, more
     assert len(list(cache.glob("decoded/*/*"))) == 5
 
 
 def test_without_a_cache_the_features_stay_in_memory(
-    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "file" / "cache"))
-    run = dlnotes(*words(pictures, tmp_path / "run"))
+    run = dlnotes(*words(images, tmp_path / "run"))
     assert run.code == 0, run.err
     assert read_tensors(tmp_path / "run" / "model.safetensors")
 
 
 def test_views_add_augmented_looks_at_the_training_part_alone(
-    pictures: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
+    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
 ) -> None:
-    run = dlnotes(*words(pictures, tmp_path / "run", "--views", 3, "--json"))
+    run = dlnotes(*words(images, tmp_path / "run", "--views", 3, "--json"))
     assert run.code == 0, run.err
     assert json.loads(run.out)["data"]["counts"]["train"] == 27
     assert len(looked_at) == 42 + 2 * 27
     looked_at.clear()
-    assert dlnotes(*words(pictures, tmp_path / "again", "--views", 3)).code == 0
+    assert dlnotes(*words(images, tmp_path / "again", "--views", 3)).code == 0
     assert not looked_at
     names = sorted(entry.name for entry in cache.glob("decoded/*/*"))
     assert len(names) == 3
     assert [("view" in name) for name in names] == [False, True, True]
 
 
-def test_folds_judge_every_sample_once_and_say_the_spread(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    result = json.loads(dlnotes(*words(pictures, tmp_path / "run", "--folds", 4, "--json")).out)
+def test_folds_judge_every_sample_once_and_say_the_spread(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    result = json.loads(dlnotes(*words(images, tmp_path / "run", "--folds", 4, "--json")).out)
     folds = result["folds"]
     assert result["validation"]["samples"] == 27 + 7
     assert len(folds["accuracies"]) == folds["count"] == 4
@@ -165,8 +165,8 @@ def test_folds_judge_every_sample_once_and_say_the_spread(pictures: Path, tmp_pa
     assert 0 < folds["mean"] <= 1
 
 
-def test_features_are_exported_with_labels_names_and_parts(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(pictures, tmp_path / "run", "--export-features", tmp_path / "f.npz", "--hidden", "8"))
+def test_features_are_exported_with_labels_names_and_parts(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(images, tmp_path / "run", "--export-features", tmp_path / "f.npz", "--hidden", "8"))
     assert run.code == 0, run.err
     with np.load(tmp_path / "f.npz") as stored:
         found = dict(stored)
@@ -183,16 +183,16 @@ def test_features_are_exported_with_labels_names_and_parts(pictures: Path, tmp_p
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
-def test_the_map_draws_every_class(method: str, pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(pictures, tmp_path / "run", "--map", tmp_path / "map.png", "--map-method", method))
+def test_the_map_draws_every_class(method: str, images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(images, tmp_path / "run", "--map", tmp_path / "map.png", "--map-method", method))
     assert run.code == 0, run.err
     drawn = pixels_of(tmp_path / "map.png")
     assert drawn.shape == (768, 960, 3)
-    for mark in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):  # the first three colours, in the legend
+    for mark in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):  # the first three colors, in the legend
         assert (np.abs(drawn.astype(int) - mark).sum(2) < 70).sum() > 20
 
 
-def test_a_named_set_and_grey_pictures_are_read(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_named_set_and_gray_images_are_read(tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(
         "transfer", *SMALL[:4], "--size", 32, "--limit", 60, "--threads", 1, "--out", tmp_path / "run", "--json", "-q"
     )
@@ -218,9 +218,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_weights_from_a_file_go_into_the_model_unchanged(
-    weights: Path, pictures: Path, tmp_path: Path, dlnotes: Command
+    weights: Path, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    run = dlnotes(*words(pictures, tmp_path / "run", "--weights", weights, "--json"))
+    run = dlnotes(*words(images, tmp_path / "run", "--weights", weights, "--json"))
     assert run.code == 0, run.err
     assert json.loads(run.out)["weights"] == str(weights)
     stored = torch.load(weights, weights_only=True)
@@ -260,30 +260,30 @@ def default(data: Path, out: Path, *more: object) -> list[str]:
     return words(data, out, "--weights", "default", *more)
 
 
-def test_weights_are_downloaded_once_and_checked(site: Path, pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    assert dlnotes(*default(pictures, tmp_path / "a")).code == 0
+def test_weights_are_downloaded_once_and_checked(site: Path, images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    assert dlnotes(*default(images, tmp_path / "a")).code == 0
     kept = tmp_path / "torch" / "hub" / "checkpoints" / site.name
     assert kept.read_bytes() == site.read_bytes()
     content = site.read_bytes()
     site.unlink()
-    assert dlnotes(*default(pictures, tmp_path / "b", "--offline")).code == 0
+    assert dlnotes(*default(images, tmp_path / "b", "--offline")).code == 0
     kept.write_bytes(content[:-1])
-    broken = dlnotes(*default(pictures, tmp_path / "c"))
+    broken = dlnotes(*default(images, tmp_path / "c"))
     assert broken.code == 2
     assert re.search(rf"warning: \S*{site.name} is damaged", broken.err) is None  # -q
     assert re.search(rf"error: {site.name}: cannot be downloaded \(http://127\S+: 404 ", broken.err)
     site.write_bytes(content)
-    assert dlnotes(*default(pictures, tmp_path / "d")).code == 0
+    assert dlnotes(*default(images, tmp_path / "d")).code == 0
     assert kept.read_bytes() == content
 
 
 @pytest.mark.parametrize("fault", ["cut", "other"])
 def test_a_damaged_download_is_refused_and_leaves_nothing(
-    fault: str, site: Path, pictures: Path, tmp_path: Path, dlnotes: Command
+    fault: str, site: Path, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     content = site.read_bytes()
     site.write_bytes(content[: len(content) // 2] if fault == "cut" else content[::-1])
-    run = dlnotes(*default(pictures, tmp_path / "run"))
+    run = dlnotes(*default(images, tmp_path / "run"))
     assert run.code == 2
     assert "its SHA-256 is not the published one" in run.err
     assert run.err.count("\n") == 1
@@ -292,9 +292,9 @@ def test_a_damaged_download_is_refused_and_leaves_nothing(
 
 
 def test_offline_the_line_says_what_is_missing_and_where_to_put_it(
-    site: Path, pictures: Path, tmp_path: Path, dlnotes: Command
+    site: Path, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    run = dlnotes(*default(pictures, tmp_path / "run", "--offline"))
+    run = dlnotes(*default(images, tmp_path / "run", "--offline"))
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     assert (run.code, run.out) == (2, "")
     assert re.fullmatch(
@@ -318,8 +318,8 @@ def test_the_list_names_every_network(dlnotes: Command) -> None:
 TUNED = ("--fine-tune", "last-2", "--epochs", "3", "--batch-size", "8", "--lr", "0.01")
 
 
-def test_fine_tuning_changes_the_last_blocks_and_no_others(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(pictures, tmp_path / "run", *TUNED, "--json"))
+def test_fine_tuning_changes_the_last_blocks_and_no_others(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(images, tmp_path / "run", *TUNED, "--json"))
     assert run.code == 0, run.err
     result = json.loads(run.out)
     trained = {layer["name"]: layer["lr_factor"] for layer in result["layers"] if layer["trains"]}
@@ -334,50 +334,50 @@ def test_fine_tuning_changes_the_last_blocks_and_no_others(pictures: Path, tmp_p
     assert first["validation"]["accuracy"] >= 0.5  # it began with the solved head
 
 
-def test_fine_tuning_begins_where_the_frozen_run_ends(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_fine_tuning_begins_where_the_frozen_run_ends(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     more = ("--label-smoothing", 0, "--augment", "none", "--lr", 1e-9, "--epochs", 1, "--fine-tune", "last-1")
-    frozen = json.loads(dlnotes(*words(pictures, tmp_path / "frozen", "--json")).out)
-    tuned = json.loads(dlnotes(*words(pictures, tmp_path / "tuned", "--json", *more)).out)
+    frozen = json.loads(dlnotes(*words(images, tmp_path / "frozen", "--json")).out)
+    tuned = json.loads(dlnotes(*words(images, tmp_path / "tuned", "--json", *more)).out)
     assert tuned["validation"]["accuracy"] == frozen["validation"]["accuracy"]
     assert tuned["validation"]["loss"] == pytest.approx(frozen["validation"]["loss"], rel=2e-2, abs=1e-3)
 
 
-def test_fine_tuning_that_did_harm_says_so(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    given = words(pictures, tmp_path / "run", "--fine-tune", "all", "--epochs", 1, "--lr", 1)
+def test_fine_tuning_that_did_harm_says_so(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    given = words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", 1, "--lr", 1)
     run = dlnotes(*(word for word in given if word != "-q"))
     assert run.code == 0, run.err
     assert re.search(r"warning: fine-tuning validates worse than the frozen backbone \(loss [\d.]+, before", run.err)
 
 
-def test_a_limit_of_passes_repeats_what_a_time_budget_gave(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    timed = json.loads(dlnotes(*words(pictures, tmp_path / "a", "--time-budget", "0.01s", "--json")).out)
+def test_a_limit_of_passes_repeats_what_a_time_budget_gave(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    timed = json.loads(dlnotes(*words(images, tmp_path / "a", "--time-budget", "0.01s", "--json")).out)
     assert 0 < timed["steps"] < 200
-    counted = json.loads(dlnotes(*words(pictures, tmp_path / "b", "--max-steps", timed["steps"], "--json")).out)
+    counted = json.loads(dlnotes(*words(images, tmp_path / "b", "--max-steps", timed["steps"], "--json")).out)
     assert counted["steps"] == timed["steps"]
     one, other = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in "ab")
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_run_holds_its_folder_from_the_start(
-    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes: list[int] = []
     load = transfer_head._features
 
     def then_another(*arguments: Any) -> Any:
         monkeypatch.setattr(transfer_head, "_features", load)
-        outcomes.append(main(words(pictures, tmp_path / "run", "--hidden", "8")))
+        outcomes.append(main(words(images, tmp_path / "run", "--hidden", "8")))
         return load(*arguments)
 
     monkeypatch.setattr(transfer_head, "_features", then_another)
-    run = dlnotes(*words(pictures, tmp_path / "run"))
+    run = dlnotes(*words(images, tmp_path / "run"))
     assert (outcomes, run.code) == ([2], 0)
     assert "is in use by another run" in run.err
     assert json.loads((tmp_path / "run" / "config.json").read_text())["hidden"] == []
 
 
 def test_blocks_thaw_from_the_end_on(
-    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thawed: list[int] = []
     step = Trainer._step
@@ -388,27 +388,27 @@ def test_blocks_thaw_from_the_end_on(
         thawed.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
 
     monkeypatch.setattr(Trainer, "_step", counted)
-    run = dlnotes(*words(pictures, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
+    run = dlnotes(*words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
     assert run.code == 0, run.err
     assert thawed == [5, 9, 9, 9, 9]
 
 
 @pytest.mark.parametrize("steps", [2, 4, 9])
 def test_fine_tuning_stopped_after_any_step_equals_the_whole(
-    steps: int, pictures: Path, tmp_path: Path, dlnotes: Command
+    steps: int, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    assert dlnotes(*words(pictures, tmp_path / "whole", *TUNED)).code == 0
+    assert dlnotes(*words(images, tmp_path / "whole", *TUNED)).code == 0
     with stopped_after(steps):
-        assert dlnotes(*words(pictures, tmp_path / "run", *TUNED)).code == 143
+        assert dlnotes(*words(images, tmp_path / "run", *TUNED)).code == 143
     resumed = dlnotes("transfer", "--resume", tmp_path / "run", "--threads", 1)
     assert resumed.code == 0, resumed.err
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_the_course_s_way_runs_the_frozen_backbone_in_every_step(
-    pictures: Path, tmp_path: Path, dlnotes: Command
+    images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    run = dlnotes(*words(pictures, tmp_path / "run", "--recipe", "notes", "--json"))
+    run = dlnotes(*words(images, tmp_path / "run", "--recipe", "notes", "--json"))
     assert run.code == 0, run.err
     result = json.loads(run.out)
     assert (result["epochs"], result["steps"]) == (2, 4)
@@ -423,7 +423,7 @@ def test_the_course_s_way_runs_the_frozen_backbone_in_every_step(
 def test_a_signal_keeps_the_features_made_so_far(
     tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = make_pictures(tmp_path / "pictures", count=40)
+    data = make_images(tmp_path / "images", count=40)
     rows_of = pixels._Work._rows_of
 
     def then_signal(self: Any, chunk: Any) -> Any:
@@ -450,7 +450,7 @@ def test_a_signal_keeps_the_features_made_so_far(
 def test_a_stop_keeps_what_earlier_runs_made(
     tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = make_pictures(tmp_path / "pictures", count=30)
+    data = make_images(tmp_path / "images", count=30)
     assert dlnotes(*words(data, tmp_path / "a")).code == 0
     Image.new("RGB", (9, 9), "blue").save(data / "blue" / "0.png")
     Image.new("RGB", (9, 8), "red").save(data / "red" / "29.png")
@@ -471,8 +471,8 @@ def test_a_stop_keeps_what_earlier_runs_made(
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "c" / "model.safetensors").read_bytes()
 
 
-def test_a_finished_run_is_solved_again(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    first = dlnotes(*words(pictures, tmp_path / "run", "--json"))
+def test_a_finished_run_is_solved_again(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    first = dlnotes(*words(images, tmp_path / "run", "--json"))
     again = dlnotes("transfer", "--resume", tmp_path / "run", "--json")
     assert again.code == 0, again.err
     one, other = (json.loads(run.out) | {"timing": None} for run in (first, again))
@@ -496,7 +496,7 @@ FAULTS = {
     "--weights other.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, missing in the file; give",
     "--weights wider.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, 96x3x7x7 in the file; give",
     "--weights squeezenet1_1-b8a52dc0.pth": r"squeezenet1_1-b8a52dc0.pth: is damaged: its SHA-256 is not the published",
-    "--weights pictures": r"--weights: pictures is a folder; give the file",
+    "--weights images": r"--weights: images is a folder; give the file",
     "--size 8": r"--size: squeezenet1_1 cannot take 8x8 \(.*\); use 224",
     "--backbone vit_b_32 --size 64": r"--size: vit_b_32 cannot take 64x64 \(.*\); use 224",
     "--lr 0.1": r"--lr: is about steps, and a frozen backbone's head is solved; drop it, or add --fine-tune",
@@ -507,10 +507,10 @@ FAULTS = {
     "--views 2 --augment none": r"--views: --augment none leaves every view the same; give another",
     "--views 0": r"--views: 0 is out of range",
     "--folds 1": r"--folds: 1 is out of range",
-    "--folds 90": r"--folds: 90 parts of 34 samples; give at most 34",
+    "--folds 90": r"--folds: 90 folds of 34 samples; give at most 34",
     "--color gray": r"--color: no such option",
     "--normalize unit": r"--normalize: no such option",
-    "--augment flip": r"--augment: a frozen backbone looks once at each picture; add --views, or --fine-tune",
+    "--augment flip": r"--augment: a frozen backbone looks once at each image; add --views, or --fine-tune",
     "--augment flipp --views 2": r"--augment: unknown word 'flipp'; did you mean 'flip'",
     "--map-method tsne": r"--map-method: says how --map is drawn; add --map map.png",
     "--folds 3 --time-budget 9s": r"--time-budget: is not kept by --folds",
@@ -518,12 +518,12 @@ FAULTS = {
     "--weights text.pth": r"text.pth: is no PyTorch file; give a state dict",
     "--weights empty.pth": r"empty.pth: is empty; give a state dict",
     "--weights whole.pth": r"tensor features.0.weight is torch.float32 in squeezenet1_1, torch.int64 in the file",
-    "--data parts --min-accuracy 0.5": r"--min-accuracy: parts has no test part; add one, or drop the option",
+    "--data parts --min-accuracy 0.5": r"--min-accuracy: parts has no test split; add one, or drop the option",
     "--map m.jpg": r"--map: m.jpg does not end in .png; name it m.png",
-    "--map pictures/m.gif": r"--map: pictures/m.gif does not end in .png",
+    "--map images/m.gif": r"--map: images/m.gif does not end in .png",
     "--export-features there.npz": r"--export-features: there.npz exists; pass --overwrite",
     "--export-features no/such/f.npz": r"--export-features: .*no/such",
-    "--data rows.csv": r"--data: rows.csv is a table, and a pretrained network needs pictures; use train-mlp",
+    "--data rows.csv": r"--data: rows.csv is a table, and a pretrained network needs images; use train-mlp",
     "--data bad": r"bad/b/cut.jpg: image is truncated; remove it or pass --skip-bad",
     "--data lonely": r"--data: lonely has only one class, 'a'; give two or more",
     "--device cuda:9": r"--device: cuda:9 is not on this machine",
@@ -535,7 +535,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from torchvision import models
 
     home = tmp_path_factory.mktemp("home")
-    make_pictures(home / "pictures", count=14)
+    make_images(home / "images", count=14)
     for name, classes in (("bad", "ab"), ("lonely", "a")):
         for label in classes:
             (home / name / label).mkdir(parents=True)
@@ -555,7 +555,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = models.squeezenet1_1(weights=None).state_dict()
     torch.save(state | {"features.0.weight": state["features.0.weight"].long()}, home / "whole.pth")
     for part in ("train", "val"):
-        make_pictures(home / "parts" / part, count=6)
+        make_images(home / "parts" / part, count=6)
     return home
 
 
@@ -566,7 +566,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
     monkeypatch.chdir(home)
     before = sorted(home.rglob("*"))
     given = shlex.split(line)
-    usual = ["--data", "pictures", *SMALL, "--out", "run"]
+    usual = ["--data", "images", *SMALL, "--out", "run"]
     outcome = dlnotes("transfer", *usual, *given, "-q")
     assert (outcome.code, outcome.out) == (2, ""), outcome.err
     assert re.fullmatch(rf"dlnotes: error: .*{FAULTS[line]}.*\n", outcome.err), outcome.err
@@ -574,9 +574,9 @@ def test_bad_input_is_one_line_and_changes_nothing(
 
 
 def test_a_stop_in_a_resumed_run_leaves_its_results(
-    pictures: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert dlnotes(*words(pictures, tmp_path / "run")).code == 0
+    assert dlnotes(*words(images, tmp_path / "run")).code == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     load = transfer_head._features
 
@@ -589,22 +589,22 @@ def test_a_stop_in_a_resumed_run_leaves_its_results(
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
-def test_classes_with_few_pictures_are_named(tmp_path: Path, dlnotes: Command) -> None:
-    data = make_pictures(tmp_path / "pictures", count=10)
+def test_classes_with_few_images_are_named(tmp_path: Path, dlnotes: Command) -> None:
+    data = make_images(tmp_path / "images", count=10)
     for i in range(1, 10):
         (data / "red" / f"{i}.png").unlink()
     run = dlnotes("transfer", "--data", data, *SMALL, "--out", tmp_path / "run")
     assert run.code == 0, run.err
-    assert "warning: fewer than 5 pictures to train and validate on: red (1); more would help most" in run.err
+    assert "warning: fewer than 5 images to train and validate on: red (1); more would help most" in run.err
 
 
-def test_skipped_pictures_are_named_and_counted(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_skipped_images_are_named_and_counted(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes("transfer", "--data", home / "bad", *SMALL, "--out", tmp_path / "run", "--skip-bad", "--json")
     assert run.code == 0, run.err
     assert json.loads(run.out)["data"]["skipped"] == 1
     assert "cut.jpg: image is truncated" in run.err
 
 
-def test_a_gate_is_held(pictures: Path, tmp_path: Path, dlnotes: Command) -> None:
-    assert dlnotes(*words(pictures, tmp_path / "a", "--min-accuracy", "1", "--label-smoothing", "0.9")).code in {0, 4}
-    assert dlnotes(*words(pictures, tmp_path / "b", "--min-accuracy", "0.5")).code == 0
+def test_a_gate_is_held(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    assert dlnotes(*words(images, tmp_path / "a", "--min-accuracy", "1", "--label-smoothing", "0.9")).code in {0, 4}
+    assert dlnotes(*words(images, tmp_path / "b", "--min-accuracy", "0.5")).code == 0

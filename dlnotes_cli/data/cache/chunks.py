@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from dlnotes_cli.shell import output
 
-_MOST_FILES = 256  # in a chunk: small pictures need many, or handing them over costs more than decoding them
+_MOST_FILES = 256  # in a chunk: small images need many, or handing them over costs more than decoding them
 _MOST_BYTES = 1 << 23
 _QUIET_S = 1.0  # shorter work shows no progress
 
@@ -31,7 +31,7 @@ def in_chunks(
     step = max(1, step // multiple) * multiple
     pending: deque[tuple[int, Future[Answer]]] = deque()
     started = time.monotonic()
-    with output.progress("pictures") as bar, ThreadPoolExecutor(max_workers=threads) as pool:
+    with output.progress("images") as bar, ThreadPoolExecutor(max_workers=threads) as pool:
         starts = iter(range(0, len(positions), step))
         try:
             while True:

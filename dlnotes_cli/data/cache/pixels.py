@@ -1,4 +1,4 @@
-"""The pixels of a folder's pictures, or features of them: mapped from the cache, and made where they are not there."""
+"""The pixels of a folder's images, or features of them: mapped from the cache, and made where they are not there."""
 
 import hashlib
 import io
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.cache.chunks import in_chunks
 from dlnotes_cli.data.cache.store import Entry, Index, settled_times
-from dlnotes_cli.data.formats import PictureShape
 from dlnotes_cli.data.images.decode import Header, damage_named, decode_stream
 from dlnotes_cli.data.listing import Listing
 from dlnotes_cli.data.paths import check_regular
+from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, StoppedError, UnfinishedError
 
 _IN_MEMORY = 1 << 31  # bytes of samples that may stay in memory where the cache cannot be written
-_READ_WHOLE = 1 << 26  # bytes of a picture file
-_SMALL = 1 << 12  # bytes of a picture file: threads wait longer for each other's Python than such a one takes to decode
+_READ_WHOLE = 1 << 26  # bytes of an image file
+_SMALL = 1 << 12  # bytes of an image file: threads wait longer for each other's Python than such a one takes to decode
 
 Answer = TypeVar("Answer")
-_Content = tuple[str, Header]  # what an index keeps of a picture file: digest and header
+_Content = tuple[str, Header]  # what an index keeps of an image file: digest and header
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How picture files are read."""
+    """How image files are read."""
 
     threads: int
     max_pixels: int
@@ -43,18 +43,18 @@ class Reading:
 
 @dataclass(frozen=True)
 class Extraction:
-    """How decoded pictures become rows of numbers, which are then cached in their place."""
+    """How decoded images become rows of numbers, which are then cached in their place."""
 
-    name: str  # of the cache entry: it tells what made the rows, and from what form of the pictures
+    name: str  # of the cache entry: it tells what made the rows, and from what form of the images
     width: int
-    batch: int  # pictures that `run` takes at once with least waste
+    batch: int  # images that `run` takes at once with least waste
     run: Callable[[NDArray[np.uint8], Sequence[str]], NDArray[np.float32]]
-    # ^ pixels (n, C, H, W) and digests of their files to rows (n, width); a row depends on its own picture alone
+    # ^ pixels (n, C, H, W) and digests of their files to rows (n, width); a row depends on its own image alone
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The pictures that can be read, their positions in the listing, their digests, and the errors of the others."""
+    """The images that can be read, their positions in the listing, their digests, and the errors of the others."""
 
     samples: NDArray[Any]  # uint8 (N, C, H, W), or features float32 (N, F)
     kept: list[int]
@@ -62,10 +62,10 @@ class Rows:
     errors: dict[int, InputError]
 
 
-def read_pixels(listing: Listing, shape: PictureShape, reading: Reading, extraction: Extraction | None = None) -> Rows:
-    """The pixels of every listed picture, or its features; what an earlier run made is not made again.
+def read_pixels(listing: Listing, shape: ImageShape, reading: Reading, extraction: Extraction | None = None) -> Rows:
+    """The pixels of every listed image, or its features; what an earlier run made is not made again.
 
-    Raises InputError naming a bad picture unless `skip_bad`, or where all are bad; UnfinishedError where the cache
+    Raises InputError naming a bad image unless `skip_bad`, or where all are bad; UnfinishedError where the cache
     cannot be written and the rows are too many to stay in memory; StoppedError from `poll`, with the rows made until
     then in the cache.
     """
@@ -85,7 +85,7 @@ def read_pixels(listing: Listing, shape: PictureShape, reading: Reading, extract
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some pictures of a listing as they were read."""
+    """Some images of a listing as they were read."""
 
     pixels: NDArray[np.uint8]  # (n, C, H, W): of the new ones, in order, and room
     new: list[int]
@@ -96,7 +96,7 @@ class _Chunk:
 class _Work:
     """A listing against what is cached of it."""
 
-    def __init__(self, listing: Listing, shape: PictureShape, reading: Reading, extraction: Extraction | None) -> None:
+    def __init__(self, listing: Listing, shape: ImageShape, reading: Reading, extraction: Extraction | None) -> None:
         self.listing, self.shape, self.reading, self.extraction = listing, shape, reading, extraction
         self._row_shape: tuple[int, ...] = (extraction.width,) if extraction else shape.dimensions
         self._dtype = np.dtype(np.float32 if extraction else np.uint8)
@@ -111,10 +111,10 @@ class _Work:
         return len(self.listing.names) * math.prod(self._row_shape) * self._dtype.itemsize
 
     def from_cache(self) -> Rows | None:
-        """The cached samples, if they show all pictures that can be read and no others."""
+        """The cached samples, if they show all images that can be read and no others."""
         if self._index is None:
             return None
-        is_touched = self._recognise()
+        is_touched = self._recognize()
         errors: dict[int, InputError] = {}
         for i in self._unknown():
             try:
@@ -163,7 +163,7 @@ class _Work:
         return Rows(self.entry.map(index), list(contents), list(index.digests), errors)
 
     def _rest(self, contents: dict[int, _Content]) -> NDArray[Any]:
-        """The cached rows of the pictures behind those in `contents`, to which they are added."""
+        """The cached rows of the images behind those in `contents`, to which they are added."""
         index, behind = self._index, max(contents, default=-1) + 1
         rows = {i: row for i, row in enumerate(self._rows[behind:], behind) if row is not None and index is not None}
         if index is not None:
@@ -182,7 +182,7 @@ class _Work:
         return Rows(samples[:done], list(contents), [digest for digest, _ in contents.values()], errors)
 
     def _look_up(self) -> None:
-        """Find the cached sample of each picture, as far as sizes, times and inodes tell."""
+        """Find the cached sample of each image, as far as sizes, times and inodes tell."""
         index = self._index
         self._rows: list[int | None] = [None] * len(self.listing.names)
         self._cached = np.empty((0, *self._row_shape), self._dtype)
@@ -204,8 +204,8 @@ class _Work:
     def _unknown(self) -> list[int]:
         return [i for i, row in enumerate(self._rows) if row is None]
 
-    def _recognise(self) -> bool:
-        """Find the samples of pictures that were touched and show what they did; says whether there are any."""
+    def _recognize(self) -> bool:
+        """Find the samples of images that were touched and show what they did; says whether there are any."""
         unknown = self._unknown()
         if not unknown or self._index is None:
             return False
@@ -222,7 +222,7 @@ class _Work:
         return bool(same)
 
     def _refresh(self, kept: list[int]) -> None:
-        """Note the new sizes and times of pictures that were touched; without it they are compared again next time."""
+        """Note the new sizes and times of images that were touched; without it they are compared again next time."""
         index = self._index
         with suppress(UnfinishedError), self.entry.locked():
             if index is not None and self.entry.read() == index:
@@ -238,7 +238,7 @@ class _Work:
         return Index(root, self._row_shape, self._dtype.name, samples, names, sizes, times, inodes, digests, headers)
 
     def _read(self, contents: dict[int, _Content], errors: dict[int, InputError]) -> Iterator[NDArray[Any]]:
-        """The rows of all pictures that can be read, in order; `contents` and `errors` are filled on the way."""
+        """The rows of all images that can be read, in order; `contents` and `errors` are filled on the way."""
         for chunk in self._in_chunks(self._read_chunk, range(len(self.listing.names))):
             self.reading.poll()
             rows = self._rows_of(chunk)
@@ -246,10 +246,10 @@ class _Work:
             errors |= chunk.bad
             yield rows
         if not contents:
-            raise InputError("--data", f"{self.listing.root}: no picture could be read", "check the files")
+            raise InputError("--data", f"{self.listing.root}: no image could be read", "check the files")
 
     def _read_chunk(self, positions: Sequence[int]) -> "_Chunk":
-        """Decode those of some pictures that are not in the cache."""
+        """Decode those of some images that are not in the cache."""
         chunk = _Chunk(np.empty((len(positions), *self.shape.dimensions), np.uint8), [], {}, {})
         for i in positions:
             row = self._rows[i]
@@ -264,7 +264,7 @@ class _Work:
         return chunk
 
     def _rows_of(self, chunk: "_Chunk") -> NDArray[Any]:
-        """The rows of a chunk's pictures, in order: cached ones copied, others made."""
+        """The rows of a chunk's images, in order: cached ones copied, others made."""
         made: NDArray[Any] = chunk.pixels[: len(chunk.new)]
         if self.extraction is not None and chunk.new:
             made = self.extraction.run(made, [chunk.good[i][0] for i in chunk.new])
@@ -302,7 +302,7 @@ class _Work:
 
     @contextmanager
     def _content(self, i: int) -> Iterator[tuple[Path, IO[bytes], str]]:
-        """A picture's path, its file as read, and a digest of it. Raises InputError where it is not what was listed."""
+        """An image's path, its file as read, and a digest of it. Raises InputError where it is not what was listed."""
         path, listing = Path(self.listing.path(i)), self.listing
         listed = (listing.sizes[i], listing.times[i], listing.inodes[i])
         if listing.sizes[i] < 0:

@@ -1,4 +1,4 @@
-"""The decode cache: which pictures of a folder are there as pixels, in files that are mapped into memory.
+"""The decode cache: which images of a folder are there as pixels, in files that are mapped into memory.
 
 `decoded/<digest of the folder's path>/<form>/` in the user's cache holds one file of samples and the index that names
 it; the form is CxHxW-resize of pixels, or the name of features that were made from them. The index is written last and
@@ -45,7 +45,7 @@ class Index:
     sizes: tuple[int, ...]
     times: tuple[int, ...]
     inodes: tuple[int, ...]
-    digests: tuple[str, ...]  # of the picture files' contents
+    digests: tuple[str, ...]  # of the image files' contents
     headers: tuple[Header, ...]
 
     @property
@@ -54,13 +54,13 @@ class Index:
         return len(self.names) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     def rows(self, listing: Listing) -> list[int | None]:
-        """The sample of each listed picture that is the file it was, with its size and time."""
+        """The sample of each listed image that is the file it was, with its size and time."""
         stored = (self.names, self.sizes, self.times, self.inodes)
         listed = (listing.names, listing.sizes, listing.times, listing.inodes)
         if stored == listed:
             return list(range(len(self.names)))
-        row_of = {picture: row for row, picture in enumerate(zip(*stored, strict=True))}
-        return [row_of.get(picture) for picture in zip(*listed, strict=True)]
+        row_of = {image: row for row, image in enumerate(zip(*stored, strict=True))}
+        return [row_of.get(image) for image in zip(*listed, strict=True)]
 
     def to_json(self) -> str:
         """The text of the index file; the few different headers are written once."""
@@ -95,7 +95,7 @@ class Index:
 
 
 class Entry:
-    """One folder's pictures in one form, cached or to be."""
+    """One folder's images in one form, cached or to be."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,7 +103,7 @@ class Entry:
 
     @classmethod
     def of(cls, root: Path, form: str) -> "Entry":
-        """Where the pictures below `root` lie in a form."""
+        """Where the images below `root` lie in a form."""
         return cls(_home(root) / form)
 
     def read(self) -> Index | None:
@@ -220,7 +220,7 @@ class Entry:
 
 
 def known_headers(listing: Listing) -> list[Header | None]:
-    """The header of each listed picture that is unchanged since a run decoded it, in whichever form."""
+    """The header of each listed image that is unchanged since a run decoded it, in whichever form."""
     for entry in sorted(map(Entry, _home(listing.root).glob("*/")), key=Entry.last_used, reverse=True):
         index = entry.read()
         if index is not None:

@@ -15,7 +15,7 @@ _MID_GRAY = 128
 
 
 class Augmenter:
-    """Applies those operations that change each picture alone to uint8 batches (N, C, H, W)."""
+    """Applies those operations that change each image alone to uint8 batches (N, C, H, W)."""
 
     def __init__(self, operations: tuple[Operation, ...], seed: int) -> None:
         self._operations = [operation for operation in operations if operation.name in _APPLY]
@@ -50,34 +50,34 @@ def _shifted(z: Tensor, bits: int) -> Tensor:
 
 
 def flip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
-    """Mirror every second picture left to right."""
+    """Mirror every second image left to right."""
     mirrored = draws.uniform() < 0.5  # noqa: PLR2004  # a fair coin
-    both = torch.cat([samples, samples.flip(3)])  # whole pictures are copied five times as fast as chosen pixels
+    both = torch.cat([samples, samples.flip(3)])  # whole images are copied five times as fast as chosen pixels
     return both.index_select(0, torch.arange(len(samples), device=samples.device) + len(samples) * mirrored)
 
 
 def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Move each picture by up to `amount` whole pixels each way; what comes in is black."""
+    """Move each image by up to `amount` whole pixels each way; what comes in is black."""
     reach = int(amount)
     return _random_windows(F.pad(samples, (reach, reach, reach, reach)), reach, draws)
 
 
 def crop(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Move each picture by up to `amount` whole pixels each way; what comes in is its own reflection."""
+    """Move each image by up to `amount` whole pixels each way; what comes in is its own reflection."""
     reach = int(amount)
     return _random_windows(F.pad(samples, (reach, reach, reach, reach), mode="reflect"), reach, draws)
 
 
 def _random_windows(framed: Tensor, reach: int, draws: Draws) -> Tensor:
-    """From pictures with `reach` pixels added on each side, windows of the old size at places of their own."""
+    """From images with `reach` pixels added on each side, windows of the old size at places of their own."""
     down, right = (((2 * reach + 1) * draws.uniform()).long() for _ in range(2))
     return windows(framed, down, right, (framed.shape[2] - 2 * reach, framed.shape[3] - 2 * reach))
 
 
 def windows(framed: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
-    """The part of `size` (H, W) of each picture (N, C, ., .) that starts at its own row and column, int64 (N,).
+    """The part of `size` (H, W) of each image (N, C, ., .) that starts at its own row and column, int64 (N,).
 
-    Rows are gathered whole, and pictures that start at the same column are cut together: only whole stretches of
+    Rows are gathered whole, and images that start at the same column are cut together: only whole stretches of
     memory are copied, several times as fast as an index for each pixel.
     """
     channels, tall, wide = framed.shape[1:]
@@ -92,13 +92,13 @@ def windows(framed: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) 
 
 
 def rotate(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Turn each picture about its centre by up to `amount` degrees each way, with bilinear interpolation."""
+    """Turn each image about its center by up to `amount` degrees each way, with bilinear interpolation."""
     radians = (2 * draws.uniform() - 1) * math.radians(amount)
     return rotated(samples, radians)
 
 
 def rotated(samples: Tensor, radians: Tensor) -> Tensor:
-    """Turn each picture (N, C, H, W) counter-clockwise by its own angle; float32 in the samples' range."""
+    """Turn each image (N, C, H, W) counter-clockwise by its own angle; float32 in the samples' range."""
     height, width = samples.shape[2:]
     cos, sin = radians.cos(), radians.sin()
     nil = torch.zeros_like(cos)
@@ -109,15 +109,15 @@ def rotated(samples: Tensor, radians: Tensor) -> Tensor:
 
 
 def color(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Vary brightness, contrast and, where there are colours, saturation, each by a factor within 1 - X and 1 + X."""
+    """Vary brightness, contrast and, where there are colors, saturation, each by a factor within 1 - X and 1 + X."""
     factors = [(1 + amount * (2 * draws.uniform() - 1)).view(-1, 1, 1, 1) for _ in range(3)]
     return colored(samples, *factors)
 
 
 def colored(samples: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Pictures times brightness, then moved away from their mean grey, then from their own grey; float32 in 0..255.
+    """Images times brightness, then moved away from their mean gray, then from their own gray; float32 in 0..255.
 
-    Factors are (N, 1, 1, 1). The same picture gives the same bytes in any batch: products and sums are rounded one by
+    Factors are (N, 1, 1, 1). The same image gives the same bytes in any batch: products and sums are rounded one by
     one, and the mean is taken in float64.
     """
     x = (samples * brightness).clamp_(0, 255)
@@ -130,7 +130,7 @@ def colored(samples: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
 
 
 def gray(samples: Tensor) -> Tensor:
-    """Luma (N, 1, H, W) of float pictures with one or three channels, by the weights of ITU-R BT.601."""
+    """Luma (N, 1, H, W) of float images with one or three channels, by the weights of ITU-R BT.601."""
     if samples.shape[1] == 1:
         return samples
     red, green, blue = samples.split(1, dim=1)
@@ -139,9 +139,9 @@ def gray(samples: Tensor) -> Tensor:
 
 
 def erase(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Fill a rectangle of a share `amount` of the pictures with mid grey (Zhong et al. 2017, random erasing).
+    """Fill a rectangle of a share `amount` of the images with mid gray (Zhong et al. 2017, random erasing).
 
-    It has 2 to 33 percent of the area and an aspect from 0.3 to 3.3, as far as it fits into the picture.
+    It has 2 to 33 percent of the area and an aspect from 0.3 to 3.3, as far as it fits into the image.
     """
     height, width = samples.shape[2:]
     chosen = draws.uniform() < amount

@@ -1,4 +1,4 @@
-"""The words of `--augment`: single operations with their amounts, and presets that depend on the pictures."""
+"""The words of `--augment`: single operations with their amounts, and presets that depend on the images."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class _Amount:
-    """The numbers that a word takes, and one to suggest; a `high` of None is the picture's side less one pixel."""
+    """The numbers that a word takes, and one to suggest; a `high` of None is the image's side less one pixel."""
 
     low: float
     high: float | None
@@ -47,17 +47,17 @@ _WORDS = ("flip", *_AMOUNTS)
 
 
 def parse_augment(words: str, shape: tuple[int, ...], *, flippable: bool) -> tuple[Operation, ...]:
-    """The operations that `--augment` asks for, for pictures of `shape` (C, H, W).
+    """The operations that `--augment` asks for, for images of `shape` (C, H, W).
 
-    Grey pictures: `standard` flips and shifts by a 28th of the side; `strong` also rotates by 10 degrees and shifts
-    further. Colour pictures: `standard` flips and crops by an eighth of the side; `strong` also varies colours and
+    Gray images: `standard` flips and shifts by a 28th of the side; `strong` also rotates by 10 degrees and shifts
+    further. Color images: `standard` flips and crops by an eighth of the side; `strong` also varies colors and
     erases rectangles. `notes` is the course's flip and rotation by 10 degrees. The presets flip only where
     `flippable`, see `is_flippable`. Raises InputError for anything else.
     """
     if len(shape) != 3:  # noqa: PLR2004  # a table
         if words in {"none", "standard"}:
             return ()
-        raise InputError("--augment", f"'{words}' is for pictures", "use none with a table")
+        raise InputError("--augment", f"'{words}' is for images", "use none with a table")
     parts = [part.strip() for part in words.split(",") if part.strip()]
     if len(parts) == 1 and parts[0] in PRESETS:
         return _preset(parts[0], shape, flippable=flippable)
@@ -108,7 +108,7 @@ def _operation(word: str, side: int) -> Operation:
 def _number(word: str, text: str, amount: _Amount, side: int) -> float:
     name, high = word.partition(":")[0], side - 1 if amount.high is None else amount.high
     if high < amount.low:
-        raise InputError("--augment", f"'{name}' has nowhere to move pictures of one pixel", f"drop {name}")
+        raise InputError("--augment", f"'{name}' has nowhere to move images of one pixel", f"drop {name}")
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The only place that opens pictures: files become uint8 arrays, upright, in the channels and size asked for."""
+"""The only place that opens images: files become uint8 arrays, upright, in the channels and size asked for."""
 
 import math
 import struct
@@ -16,8 +16,8 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dlnotes_cli.data.formats import PictureShape
 from dlnotes_cli.data.paths import check_regular
+from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell.errors import DlnotesError, InputError, unreadable
 
 DECODER = f"2 with Pillow {PIL.__version__}"  # another gives other pixels: raise the number with any such change
@@ -38,30 +38,30 @@ class RangeError(ValueError):
     """Numbers that no white is known for."""
 
 
-Image.MAX_IMAGE_PIXELS = None  # open_picture has its own limit, which the user can set
+Image.MAX_IMAGE_PIXELS = None  # open_image has its own limit, which the user can set
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damage is an error, in one line
 
 
-def open_picture(path: Path, max_pixels: int, stream: IO[bytes] | None = None) -> Image.Image:
-    """Read a picture's header, from `stream` where the file is read already.
+def open_image(path: Path, max_pixels: int, stream: IO[bytes] | None = None) -> Image.Image:
+    """Read an image's header, from `stream` where the file is read already.
 
-    Raises InputError where `path` is no picture or has more than `max_pixels`.
+    Raises InputError where `path` is no image or has more than `max_pixels`.
     """
     if stream is None:
         check_regular(path)
     with damage_named(path):
-        picture = Image.open(stream or path, formats=_FORMATS)
-    picture.filename = ""  # a named file would be mapped into memory, which scrambles the pixels of a sideways TIFF
-    if picture.width * picture.height > max_pixels:
-        picture.close()
-        pixels = f"{picture.width}x{picture.height} = {picture.width * picture.height:,} pixels, over {max_pixels:,}"
+        image = Image.open(stream or path, formats=_FORMATS)
+    image.filename = ""  # a named file would be mapped into memory, which scrambles the pixels of a sideways TIFF
+    if image.width * image.height > max_pixels:
+        image.close()
+        pixels = f"{image.width}x{image.height} = {image.width * image.height:,} pixels, over {max_pixels:,}"
         raise InputError(path, pixels, "raise --max-pixels if you trust it")
-    return picture
+    return image
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's header tells: its size as it is seen, and whether it has no colour channels."""
+    """What an image's header tells: its size as it is seen, and whether it has no color channels."""
 
     width: int
     height: int
@@ -74,31 +74,31 @@ class Header:
 
 
 def read_header(path: Path, max_pixels: int) -> Header:
-    """Read a picture's header alone; its pixels may still be damaged. Raises InputError where it is no picture."""
-    with open_picture(path, max_pixels) as picture, damage_named(path):
-        return _header(picture)
+    """Read an image's header alone; its pixels may still be damaged. Raises InputError where it is no image."""
+    with open_image(path, max_pixels) as image, damage_named(path):
+        return _header(image)
 
 
-def decode_picture(path: Path, shape: PictureShape, max_pixels: int) -> NDArray[np.uint8]:
-    """One picture as uint8 (C, H, W).
+def decode_image(path: Path, shape: ImageShape, max_pixels: int) -> NDArray[np.uint8]:
+    """One image as uint8 (C, H, W).
 
     Upright by its EXIF orientation, transparency laid over white, 16 bits reduced to 8. Raises InputError, naming the
     file, where it is damaged.
     """
-    with open_picture(path, max_pixels) as picture, damage_named(path):
-        return _pixels(picture, shape)
+    with open_image(path, max_pixels) as image, damage_named(path):
+        return _pixels(image, shape)
 
 
 def decode_stream(
-    path: Path, stream: IO[bytes], shape: PictureShape, max_pixels: int
+    path: Path, stream: IO[bytes], shape: ImageShape, max_pixels: int
 ) -> tuple[NDArray[np.uint8], Header]:
-    """The answers of `decode_picture` and `read_header` for a file that is read already; `path` is for its errors."""
-    with open_picture(path, max_pixels, stream) as picture, damage_named(path):
-        header = _header(picture)
-        if picture.format != "PNG":
-            return _pixels(picture, shape), header
-    with open_picture(path, max_pixels, stream) as picture, damage_named(path):  # one that was not asked for its EXIF
-        return _pixels(picture, shape), header
+    """The answers of `decode_image` and `read_header` for a file that is read already; `path` is for its errors."""
+    with open_image(path, max_pixels, stream) as image, damage_named(path):
+        header = _header(image)
+        if image.format != "PNG":
+            return _pixels(image, shape), header
+    with open_image(path, max_pixels, stream) as image, damage_named(path):  # one that was not asked for its EXIF
+        return _pixels(image, shape), header
 
 
 def decode_all(
@@ -118,42 +118,42 @@ def decode_all(
         return list(pool.map(attempt, paths))
 
 
-def _header(picture: Image.Image) -> Header:
-    exif = Image.Image.getexif(picture)  # the method of a PNG would decode its pixels too
-    is_sideways = exif.get(_ORIENTATION, 1) in _SIDEWAYS and picture.format != "TIFF"  # Pillow turns these itself
-    width, height = picture.size[::-1] if is_sideways else picture.size
-    return Header(width, height, picture.mode in GRAY_MODES)
+def _header(image: Image.Image) -> Header:
+    exif = Image.Image.getexif(image)  # the method of a PNG would decode its pixels too
+    is_sideways = exif.get(_ORIENTATION, 1) in _SIDEWAYS and image.format != "TIFF"  # Pillow turns these itself
+    width, height = image.size[::-1] if is_sideways else image.size
+    return Header(width, height, image.mode in GRAY_MODES)
 
 
-def _pixels(picture: Image.Image, shape: PictureShape) -> NDArray[np.uint8]:
+def _pixels(image: Image.Image, shape: ImageShape) -> NDArray[np.uint8]:
     mode = "L" if shape.channels == 1 else "RGB"
     side = math.ceil(max(shape.height, shape.width) / shape.crop_pct)
-    picture.draft(mode, (side, side))
-    ImageOps.exif_transpose(picture, in_place=True)
-    pixels = np.asarray(_resized(_flattened(eight_bit(picture), mode), shape))
+    image.draft(mode, (side, side))
+    ImageOps.exif_transpose(image, in_place=True)
+    pixels = np.asarray(_resized(_flattened(eight_bit(image), mode), shape))
     return pixels.reshape(shape.height, shape.width, shape.channels).transpose(2, 0, 1)
 
 
-def eight_bit(picture: Image.Image) -> Image.Image:
-    """Bring grey of more bits down to 8; other pictures stay as they are.
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Bring gray of more bits down to 8; other images stay as they are.
 
     White is 65,535 in whole numbers; in decimal ones 1 where none is larger, else 255. Raises RangeError beyond that.
     """
-    values = sixteen_bit(picture)
+    values = sixteen_bit(image)
     if values is not None:
         return Image.fromarray(((values.astype(np.int64) + _SIXTEEN_BIT // 2) // _SIXTEEN_BIT).astype(np.uint8))
-    if picture.mode == "F":
-        levels = np.asarray(picture)
+    if image.mode == "F":
+        levels = np.asarray(image)
         largest = _largest(levels, 255)
         return Image.fromarray(np.rint(levels * (255 if largest <= 1 else 1)).astype(np.uint8))
-    return picture
+    return image
 
 
-def sixteen_bit(picture: Image.Image) -> NDArray[np.uint16] | None:
-    """The values (H, W) of whole grey numbers beyond 8 bits, None of other pictures. Raises RangeError over 65,535."""
-    if picture.mode != "I" and not picture.mode.startswith("I;16"):
+def sixteen_bit(image: Image.Image) -> NDArray[np.uint16] | None:
+    """The values (H, W) of whole gray numbers beyond 8 bits, None of other images. Raises RangeError over 65,535."""
+    if image.mode != "I" and not image.mode.startswith("I;16"):
         return None
-    values = np.asarray(picture)
+    values = np.asarray(image)
     _largest(values, 65_535)
     return values.astype(np.uint16)
 
@@ -165,30 +165,30 @@ def _largest(values: NDArray[np.generic], white: int) -> float:
     return high
 
 
-def _flattened(picture: Image.Image, mode: str) -> Image.Image:
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        layers = picture.convert("RGBA")
+def _flattened(image: Image.Image, mode: str) -> Image.Image:
+    if "A" in image.getbands() or "transparency" in image.info:
+        layers = image.convert("RGBA")
         paper = Image.new("RGBA", layers.size, "white")
-        picture = Image.alpha_composite(paper, layers)
-    return picture if picture.mode == mode else picture.convert(mode)
+        image = Image.alpha_composite(paper, layers)
+    return image if image.mode == mode else image.convert(mode)
 
 
-def _resized(picture: Image.Image, shape: PictureShape) -> Image.Image:
+def _resized(image: Image.Image, shape: ImageShape) -> Image.Image:
     size, method = (shape.width, shape.height), Image.Resampling[shape.interpolation.upper()]
-    if picture.size == size and shape.crop_pct == 1:
-        return picture
+    if image.size == size and shape.crop_pct == 1:
+        return image
     if shape.resize == "crop":
-        return ImageOps.fit(picture, size, method, bleed=(1 - shape.crop_pct) / 2)
+        return ImageOps.fit(image, size, method, bleed=(1 - shape.crop_pct) / 2)
     if shape.resize == "letterbox":
-        return _letterboxed(picture, size, method)
-    return picture.resize(size, method, reducing_gap=2.0)
+        return _letterboxed(image, size, method)
+    return image.resize(size, method, reducing_gap=2.0)
 
 
-def _letterboxed(picture: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Image.Image:
-    scale = min(size[0] / picture.width, size[1] / picture.height)
-    width, height = (max(1, round(side * scale)) for side in picture.size)  # of a very thin picture a line is left
-    framed = Image.new(picture.mode, size)
-    framed.paste(picture.resize((width, height), method), ((size[0] - width) // 2, (size[1] - height) // 2))
+def _letterboxed(image: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Image.Image:
+    scale = min(size[0] / image.width, size[1] / image.height)
+    width, height = (max(1, round(side * scale)) for side in image.size)  # of a very thin image a line is left
+    framed = Image.new(image.mode, size)
+    framed.paste(image.resize((width, height), method), ((size[0] - width) // 2, (size[1] - height) // 2))
     return framed
 
 

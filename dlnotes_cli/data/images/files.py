@@ -1,4 +1,4 @@
-"""Whole pictures in and out: grey or colour, 8 or 16 bits, with their transparency and colour profile."""
+"""Whole images in and out: gray or color, 8 or 16 bits, with their transparency and color profile."""
 
 import io
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dlnotes_cli.data.images.decode import GRAY_MODES, damage_named, eight_bit, open_picture, sixteen_bit
+from dlnotes_cli.data.images.decode import GRAY_MODES, damage_named, eight_bit, open_image, sixteen_bit
 from dlnotes_cli.data.images.png import write_png
 
 Color = Literal["gray", "rgb"]
@@ -31,7 +31,7 @@ _PROFILE_COLORS = {b"GRAY": 1, b"RGB ": 3}  # bytes 16 to 19 of an ICC profile
 
 
 @dataclass(frozen=True)
-class Picture:
+class LoadedImage:
     """Values (H, W, C) of uint8 or uint16, C 1 or 3; transparency (H, W) of the same type; ICC profile."""
 
     values: NDArray[Any]
@@ -44,51 +44,51 @@ class Picture:
         return int(np.iinfo(self.values.dtype).max)
 
 
-def read_picture(path: Path, color: Color | None, max_pixels: int, content: bytes | None = None) -> Picture:
-    """Read a picture upright by its EXIF orientation, in `color` or its own.
+def read_image(path: Path, color: Color | None, max_pixels: int, content: bytes | None = None) -> LoadedImage:
+    """Read an image upright by its EXIF orientation, in `color` or its own.
 
-    `content` is what the file holds, where it was read already and `path` only names it. Grey is Pillow's "L", and
-    keeps 16 bits where the file has them. Raises InputError, naming the file, where it is no picture, damaged, or
+    `content` is what the file holds, where it was read already and `path` only names it. Gray is Pillow's "L", and
+    keeps 16 bits where the file has them. Raises InputError, naming the file, where it is no image, damaged, or
     larger than `max_pixels`.
     """
     stream = None if content is None else io.BytesIO(content)
-    with open_picture(path, max_pixels, stream) as picture, damage_named(path):
-        ImageOps.exif_transpose(picture, in_place=True)
-        is_gray = picture.mode in GRAY_MODES if color is None else color == "gray"
-        icc = picture.info.get("icc_profile")
-        deep = sixteen_bit(picture) if is_gray else None
+    with open_image(path, max_pixels, stream) as image, damage_named(path):
+        ImageOps.exif_transpose(image, in_place=True)
+        is_gray = image.mode in GRAY_MODES if color is None else color == "gray"
+        icc = image.info.get("icc_profile")
+        deep = sixteen_bit(image) if is_gray else None
         if deep is not None:
-            return Picture(deep[..., None], icc=icc)
-        plain = eight_bit(picture)
+            return LoadedImage(deep[..., None], icc=icc)
+        plain = eight_bit(image)
         alpha = None
         if "A" in plain.getbands() or "a" in plain.getbands() or "transparency" in plain.info:
             plain = plain.convert("RGBA")
             alpha = np.asarray(plain.getchannel("A"))
         values = np.asarray(_converted(plain, "L" if is_gray else "RGB"))
-    return Picture(values.reshape(*values.shape[:2], -1), alpha, icc)
+    return LoadedImage(values.reshape(*values.shape[:2], -1), alpha, icc)
 
 
 def count_frames(path: Path, max_pixels: int) -> int:
-    """Pictures in a file: more than one in an animation. Raises InputError as `read_picture` does."""
-    with open_picture(path, max_pixels) as picture, damage_named(path):
-        return int(getattr(picture, "n_frames", 1))
+    """Images in a file: more than one in an animation. Raises InputError as `read_image` does."""
+    with open_image(path, max_pixels) as image, damage_named(path):
+        return int(getattr(image, "n_frames", 1))
 
 
-def write_picture(stream: IO[bytes], picture: Picture, format_: str, *, threads: int = 1) -> None:
-    """Write a picture in one of the formats that FORMATS names; what the format cannot hold is left out."""
+def write_image(stream: IO[bytes], image: LoadedImage, format_: str, *, threads: int = 1) -> None:
+    """Write an image in one of the formats that FORMATS names; what the format cannot hold is left out."""
     if format_ == "NPY":
-        np.save(stream, picture.values[..., 0] if picture.values.shape[2] == 1 else picture.values)
+        np.save(stream, image.values[..., 0] if image.values.shape[2] == 1 else image.values)
         return
-    channels = picture.values.shape[2]
-    alpha = picture.alpha if format_ in _WITH_ALPHA else None
-    layers = picture.values if alpha is None else np.dstack([picture.values, alpha])
-    icc = picture.icc if picture.icc and _PROFILE_COLORS.get(picture.icc[16:20]) == channels else None
+    channels = image.values.shape[2]
+    alpha = image.alpha if format_ in _WITH_ALPHA else None
+    layers = image.values if alpha is None else np.dstack([image.values, alpha])
+    icc = image.icc if image.icc and _PROFILE_COLORS.get(image.icc[16:20]) == channels else None
     if format_ == "PNG":
         write_png(stream, layers, icc=icc, threads=threads)
         return
-    image = Image.fromarray(layers[..., 0] if layers.shape[2] == 1 else np.ascontiguousarray(layers))
+    converted = Image.fromarray(layers[..., 0] if layers.shape[2] == 1 else np.ascontiguousarray(layers))
     profile = {"icc_profile": icc} if icc is not None and format_ in _WITH_PROFILE else {}
-    image.save(stream, format_, **_SETTINGS.get(format_, {}), **profile)
+    converted.save(stream, format_, **_SETTINGS.get(format_, {}), **profile)
 
 
 def depth_for(format_: str, source: "np.dtype[Any]", largest: float) -> "np.dtype[Any]":
@@ -106,8 +106,8 @@ def holds_alpha(format_: str) -> bool:
     return format_ in _WITH_ALPHA
 
 
-def _converted(picture: Image.Image, mode: str) -> Image.Image:
-    """Grey from colours as Pillow reckons it, whatever mode the file has them in."""
-    if mode == "L" and picture.mode not in GRAY_MODES | {"RGB"}:
-        picture = picture.convert("RGB")
-    return picture if picture.mode == mode else picture.convert(mode)  # which would copy
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """Gray from colors as Pillow reckons it, whatever mode the file has them in."""
+    if mode == "L" and image.mode not in GRAY_MODES | {"RGB"}:
+        image = image.convert("RGB")
+    return image if image.mode == mode else image.convert(mode)  # which would copy

@@ -1,4 +1,4 @@
-"""Mixing the pictures of a batch with each other; the loss then counts both labels."""
+"""Mixing the images of a batch with each other; the loss then counts both labels."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from torch import Tensor
 from dlnotes_cli.data.images.augment_words import MIXING, Operation
 from dlnotes_cli.seeding import derived_seed
 
-_STREAM = 0x6D6978  # keeps the draws apart from those of single pictures
+_STREAM = 0x6D6978  # keeps the draws apart from those of single images
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """A batch whose pictures may hold a second one, or, without partners, do not.
+    """A batch whose images may hold a second one, or, without partners, do not.
 
-    `share` of picture i is of class `labels[i]`, the rest of class `partners[i]`.
+    `share` of image i is of class `labels[i]`, the rest of class `partners[i]`.
     """
 
     samples: Tensor  # (N, ...)
@@ -30,7 +30,7 @@ class Mixed:
 
 
 class Mixer:
-    """Mixes each picture with its neighbour in the batch, which the epoch's order has drawn at random.
+    """Mixes each image with its neighbor in the batch, which the epoch's order has drawn at random.
 
     One share, drawn from Beta(A, A), for a batch: a function of the seed, the epoch and the batch's place in it.
     """
@@ -54,19 +54,19 @@ class Mixer:
 
 
 def mixup(samples: Tensor, share: float) -> Tensor:
-    """`share` of each picture plus the rest of the one before it, float32 (Zhang et al. 2018, equation 1)."""
+    """`share` of each image plus the rest of the one before it, float32 (Zhang et al. 2018, equation 1)."""
     x = samples.float()
     return x.roll(1, 0).lerp_(x, share)
 
 
-def cutmix(samples: Tensor, share: float, centre: tuple[float, float]) -> tuple[Tensor, float]:
-    """Each picture with a box of the one before it, and the share that is really left (Yun et al. 2019).
+def cutmix(samples: Tensor, share: float, center: tuple[float, float]) -> tuple[Tensor, float]:
+    """Each image with a box of the one before it, and the share that is really left (Yun et al. 2019).
 
-    The box has the picture's aspect and the area 1 - share; its `centre`, parts of height and width, lies anywhere,
+    The box has the image's aspect and the area 1 - share; its `center`, parts of height and width, lies anywhere,
     and what sticks out is cut off.
     """
     height, width = samples.shape[2:]
-    rows, columns = (_span(side, at, (1 - share) ** 0.5) for side, at in zip((height, width), centre, strict=True))
+    rows, columns = (_span(side, at, (1 - share) ** 0.5) for side, at in zip((height, width), center, strict=True))
     mixed = samples.clone()
     mixed[..., rows, columns] = samples[..., rows, columns].roll(1, 0)
     area = (rows.stop - rows.start) * (columns.stop - columns.start)
@@ -74,5 +74,5 @@ def cutmix(samples: Tensor, share: float, centre: tuple[float, float]) -> tuple[
 
 
 def _span(side: int, at: float, part: float) -> slice:
-    centre, half = int(side * at), int(side * part) // 2
-    return slice(max(0, centre - half), min(side, centre + half))
+    center, half = int(side * at), int(side * part) // 2
+    return slice(max(0, center - half), min(side, center + half))

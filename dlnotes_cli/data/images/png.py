@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.workers import over_strips
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: grey, grey with alpha, colour, colour with alpha
+_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: gray, gray with alpha, color, color with alpha
 _UP = 2  # the filter's number
 _STRIP = 2**19  # bytes
 _LEVEL, _WINDOW, _MEMORY = 1, -15, 9  # a negative window is raw deflate, without zlib's header and check sum

@@ -1,4 +1,4 @@
-"""The pictures that are always there: photographs of scikit-learn's package, and a drawing that is made here."""
+"""The images that are always there: photographs of scikit-learn's package, and a drawing that is made here."""
 
 import importlib.util
 from pathlib import Path
@@ -17,19 +17,19 @@ _REACH = 0.22  # of a swirl
 _SWIRLS = ((0.30, 0.32, 5.0), (0.70, 0.62, -6.0), (0.20, 0.82, 4.0), (0.85, 0.18, 5.0))  # x, y and radians
 
 
-def photograph(name: str, option: str) -> Path:
+def sample_photo(name: str, option: str) -> Path:
     """The file of scikit-learn's china.jpg or flower.jpg. Raises InputError naming `option` where it is not here."""
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
-        what = "no picture given, and scikit-learn, which has one, is not installed"
-        raise InputError(option, what, "name a picture")
+        what = "no image given, and scikit-learn, which has one, is not installed"
+        raise InputError(option, what, "name an image")
     return Path(package.origin).parent / _PHOTOGRAPHS / name
 
 
 def drawing(height: int, width: int) -> NDArray[np.uint8]:
     """Swirling stripes (H, W, 3), a style of its own."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    for center_x, center_y, turn in _SWIRLS:  # turn the plane about each centre, less the farther away
+    for center_x, center_y, turn in _SWIRLS:  # turn the plane about each center, less the farther away
         right, down = x - center_x, y - center_y
         angle = turn * np.exp(-((right**2 + down**2) / _REACH**2))
         x = center_x + right * np.cos(angle) - down * np.sin(angle)

@@ -14,10 +14,10 @@ from dlnotes_cli.data.named.idx import WHOLE_COPY, reading
 from dlnotes_cli.shell.errors import InputError
 
 SHAPE = (3, 32, 32)
-_PIXELS = 3072  # bytes of one picture
+_PIXELS = 3072  # bytes of one image
 _SLAB = 1000  # records read at once
 _MOST_MEMBERS = 64  # the published archives have fewer than ten
-_SLACK = 1 << 20  # bytes of an archive that are not pictures
+_SLACK = 1 << 20  # bytes of an archive that are not images
 _LONGEST_NAMES = 1 << 14  # bytes of the file of class names
 _CHUNK = 1 << 20
 
@@ -36,8 +36,8 @@ CIFAR100_CLASSES = tuple(
 
 
 @dataclass(frozen=True)
-class CifarForm:
-    """How a set is laid out: its folder, its files with the records in each (the last file is the test part)."""
+class CifarLayout:
+    """How a set is laid out: its folder, its files with the records in each (the last file is the test split)."""
 
     folder: str
     files: tuple[tuple[str, int], ...]
@@ -47,11 +47,11 @@ class CifarForm:
 
     @property
     def total(self) -> int:
-        """Pictures in all files."""
+        """Images in all files."""
         return sum(records for _, records in self.files)
 
     def span(self, name: str) -> range:
-        """Where the pictures of one file lie among those of the whole set."""
+        """Where the images of one file lie among those of the whole set."""
         position = [file for file, _ in self.files].index(name)
         start = sum(records for _, records in self.files[:position])
         return range(start, start + self.files[position][1])
@@ -61,14 +61,14 @@ class CifarForm:
         return len(self.span(name)) * (self.label_bytes + _PIXELS)
 
 
-CIFAR10 = CifarForm(
+CIFAR10 = CifarLayout(
     folder="cifar-10-batches-bin",
     files=(*((f"data_batch_{number}.bin", 10_000) for number in range(1, 6)), ("test_batch.bin", 10_000)),
     label_bytes=1,
     names_file="batches.meta.txt",
     classes=CIFAR10_CLASSES,
 )
-CIFAR100 = CifarForm(
+CIFAR100 = CifarLayout(
     folder="cifar-100-binary",
     files=(("train.bin", 50_000), ("test.bin", 10_000)),
     label_bytes=2,  # coarse, fine
@@ -78,15 +78,15 @@ CIFAR100 = CifarForm(
 
 
 @dataclass(frozen=True)
-class CifarPictures:
-    """All pictures of a set, uint8 (N, 3, 32, 32), in the order of its files, with int64 labels (N,)."""
+class CifarImages:
+    """All images of a set, uint8 (N, 3, 32, 32), in the order of its files, with int64 labels (N,)."""
 
     samples: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
 
 
-def read_cifar(path: Path, form: CifarForm) -> CifarPictures:
+def read_cifar(path: Path, form: CifarLayout) -> CifarImages:
     """Read a set from the folder of its unpacked files, or from its archive, of which nothing is written to disk.
 
     Raises InputError naming the file that is missing, damaged, of another size, or has a label beyond the classes.
@@ -98,13 +98,13 @@ def read_cifar(path: Path, form: CifarForm) -> CifarPictures:
         _read_archive(path, form, filling)
     if filling.missing:
         raise InputError(path, f"{min(filling.missing)} is missing", WHOLE_COPY)
-    return CifarPictures(filling.samples, filling.labels, filling.classes)
+    return CifarImages(filling.samples, filling.labels, filling.classes)
 
 
 class _Filling:
     """The arrays of a whole set, filled file by file, in whichever order the files come."""
 
-    def __init__(self, form: CifarForm) -> None:
+    def __init__(self, form: CifarLayout) -> None:
         self.samples = np.empty((form.total, *SHAPE), np.uint8)
         self.labels = np.empty(form.total, np.int64)
         self.classes = form.classes
@@ -156,7 +156,7 @@ class _BoundedGzip(gzip.GzipFile):
         return content
 
 
-def _read_folder(folder: Path, form: CifarForm, filling: _Filling) -> None:
+def _read_folder(folder: Path, form: CifarLayout, filling: _Filling) -> None:
     for name in (*(name for name, _ in form.files), form.names_file):
         path = folder / name
         if path.is_file():
@@ -164,7 +164,7 @@ def _read_folder(folder: Path, form: CifarForm, filling: _Filling) -> None:
                 filling.add(path, name, stream, path.stat().st_size)
 
 
-def _read_archive(path: Path, form: CifarForm, filling: _Filling) -> None:
+def _read_archive(path: Path, form: CifarLayout, filling: _Filling) -> None:
     with reading(path), path.open("rb") as raw, _BoundedGzip(fileobj=raw) as plain:
         plain.limit = sum(form.size(name) for name, _ in form.files) + _SLACK
         with tarfile.open(fileobj=plain, mode="r|") as archive:

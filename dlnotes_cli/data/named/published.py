@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dlnotes_cli.data.named.cifar import CIFAR10, CIFAR100, CifarForm
+from dlnotes_cli.data.named.cifar import CIFAR10, CIFAR100, CifarLayout
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class NamedSet:
     """A published data set; `shape` is (C, H, W), `counts` says how many samples each part has.
 
     `urls` are the addresses of the folders that hold `files`, the second for when the first fails. The files of an
-    IDX set are pictures and labels of the training part, then of the test part. A set without files is embedded.
+    IDX set are images and labels of the training split, then of the test split. A set without files is embedded.
     """
 
     name: str
@@ -30,7 +30,7 @@ class NamedSet:
     urls: tuple[str, ...] = ()
     files: tuple[NamedFile, ...] = ()
     torchvision: str = ""  # where torchvision keeps IDX files below its root
-    cifar: CifarForm | None = None
+    cifar: CifarLayout | None = None
 
 
 def _files(text: str) -> tuple[NamedFile, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.named.cifar import CifarForm, read_cifar
+from dlnotes_cli.data.named.cifar import CifarLayout, read_cifar
 from dlnotes_cli.data.named.idx import WHOLE_COPY, idx_shape, read_idx, reading
 from dlnotes_cli.data.named.published import NAMED, NamedFile, NamedSet
 from dlnotes_cli.shell import output
@@ -71,10 +71,10 @@ def cache_folder() -> Path:
 
 
 def load_named(name: str, *, data_root: Path | None = None, offline: bool = False) -> Source:
-    """Find a named set, or download it to the cache, and read it: uint8 samples (N, C, H, W), training part first.
+    """Find a named set, or download it to the cache, and read it: uint8 samples (N, C, H, W), training split first.
 
     Warns where the copy found differs from the published one. Raises InputError where the set is not to be had, where
-    a file is damaged, or where pictures and labels do not fit together.
+    a file is damaged, or where images and labels do not fit together.
     """
     location = locate(name, data_root) or _download(NAMED[name], offline=offline)
     output.detail(f"data     {name} is in {location.folder} ({location.found_in})")
@@ -165,7 +165,7 @@ def _plain_or_gzipped(folder: Path, file: NamedFile) -> Path | None:
     return next((path for path in candidates if _is_file(path)), None)
 
 
-def _find_cifar(named_set: NamedSet, form: CifarForm, root: Path) -> tuple[Path, ...]:
+def _find_cifar(named_set: NamedSet, form: CifarLayout, root: Path) -> tuple[Path, ...]:
     for base in (root / named_set.name, root):
         folders = [base / form.folder]
         if base.resolve().name in {named_set.name, form.folder}:
@@ -214,30 +214,30 @@ def _read_digits(named_set: NamedSet, location: Location) -> Source:
     return Source(named_set.name, samples, labels, named_set.classes, _parts({"all": len(labels)}))
 
 
-def _read_cifar(named_set: NamedSet, form: CifarForm, location: Location) -> Source:
+def _read_cifar(named_set: NamedSet, form: CifarLayout, location: Location) -> Source:
     path = location.folder
     if len(location.files) == 1:
         path = location.files[0]
         with reading(path), path.open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != named_set.files[0].sha256:
                 _warn_of_difference(named_set, path)
-    pictures = read_cifar(path, form)
-    return Source(named_set.name, pictures.samples, pictures.labels, pictures.classes, _parts(named_set.counts))
+    images = read_cifar(path, form)
+    return Source(named_set.name, images.samples, images.labels, images.classes, _parts(named_set.counts))
 
 
 def _read_idx_set(named_set: NamedSet, location: Location) -> Source:
-    picture_files, label_files = location.files[0::2], location.files[1::2]
-    counts = [_count(path, named_set) for path in picture_files]
+    image_files, label_files = location.files[0::2], location.files[1::2]
+    counts = [_count(path, named_set) for path in image_files]
     samples = np.empty((sum(counts), *named_set.shape), np.uint8)
     labels = np.empty(sum(counts), np.int64)
     sums: list[str] = []
     start = 0
-    for picture_file, label_file, count in zip(picture_files, label_files, counts, strict=True):
+    for image_file, label_file, count in zip(image_files, label_files, counts, strict=True):
         end = start + count
         read = read_idx(label_file)
         _check_labels(label_file, read.array, count, named_set)
         labels[start:end] = read.array
-        sums += [read_idx(picture_file, samples[start:end, 0]).sha256, read.sha256]
+        sums += [read_idx(image_file, samples[start:end, 0]).sha256, read.sha256]
         start = end
     if sums != [file.content_sha256 for file in named_set.files]:
         _warn_of_difference(named_set, location.folder)
@@ -250,13 +250,13 @@ def _count(path: Path, named_set: NamedSet) -> int:
     count, *size = idx_shape(path)
     if tuple(size) != named_set.shape[1:]:
         have, need = ("x".join(map(str, numbers)) or "numbers" for numbers in (size, named_set.shape[1:]))
-        raise InputError(path, f"pictures of {need} expected, {have} found", WHOLE_COPY)
+        raise InputError(path, f"images of {need} expected, {have} found", WHOLE_COPY)
     return count
 
 
 def _check_labels(path: Path, labels: NDArray[np.uint8], count: int, named_set: NamedSet) -> None:
     if labels.shape != (count,):
-        raise InputError(path, f"{len(labels):,} labels for {count:,} pictures", WHOLE_COPY)
+        raise InputError(path, f"{len(labels):,} labels for {count:,} images", WHOLE_COPY)
     if labels.max() >= len(named_set.classes):
         raise InputError(path, f"label {labels.max()}, but {len(named_set.classes)} classes", WHOLE_COPY)
 

@@ -30,12 +30,12 @@ _FIXED: dict[str, tuple[Matrix, str]] = {
     "prewitt-y": (transposed(_PREWITT), "horizontal edges, the columns weighted alike"),
     "roberts-x": (_ROBERTS[0], "edges along the rising diagonal"),
     "roberts-y": (_ROBERTS[1], "edges along the falling diagonal"),
-    "laplacian-4": (_matrix("0 1 0; 1 -4 1; 0 1 0"), "second derivative from 4 neighbours: fine detail"),
-    "laplacian-8": (_matrix("1 1 1; 1 -8 1; 1 1 1"), "second derivative from 8 neighbours: fine detail"),
-    "high-pass": (_matrix("0 -1 0; -1 4 -1; 0 -1 0"), "the notes' high-pass: what differs from its neighbours"),
-    "sharpen": (_matrix("0 -1 0; -1 5 -1; 0 -1 0"), "the picture plus its high-pass"),
+    "laplacian-4": (_matrix("0 1 0; 1 -4 1; 0 1 0"), "second derivative from 4 neighbors: fine detail"),
+    "laplacian-8": (_matrix("1 1 1; 1 -8 1; 1 1 1"), "second derivative from 8 neighbors: fine detail"),
+    "high-pass": (_matrix("0 -1 0; -1 4 -1; 0 -1 0"), "the notes' high-pass: what differs from its neighbors"),
+    "sharpen": (_matrix("0 -1 0; -1 5 -1; 0 -1 0"), "the image plus its high-pass"),
     "emboss": (_matrix("-2 -1 0; -1 1 1; 0 1 2"), "a relief lit from one corner"),
-    "identity": (_matrix("0 0 0; 0 1 0; 0 0 0"), "the picture itself"),
+    "identity": (_matrix("0 0 0; 0 1 0; 0 0 0"), "the image itself"),
     "quiz-a": (_matrix("-1 -1 -1; -1 8 -1; -1 -1 -1"), "the quiz's a: edges in every direction"),
     "quiz-b": (_SOBEL, "the quiz's b: vertical edges (sobel-x)"),
     "quiz-c": (_matrix("0 -1 0; -2 6 -2; 0 -1 0"), "the quiz's c: detail, most of all along rows"),
@@ -65,7 +65,7 @@ def _motion(size: int) -> Matrix:
 
 
 def _gaussian(size: int, sigma: float) -> Matrix:
-    """G(x) = exp(-x^2 / (2 sigma^2)), normalised to sum 1; of even sizes the centre lies between pixels."""
+    """G(x) = exp(-x^2 / (2 sigma^2)), normalized to sum 1; of even sizes the center lies between pixels."""
     line = [math.exp(-(((i - (size - 1) / 2) / sigma) ** 2) / 2) for i in range(size)]
     whole = sum(line)
     return tuple(tuple(a * b / whole**2 for b in line) for a in line)
@@ -73,10 +73,10 @@ def _gaussian(size: int, sigma: float) -> Matrix:
 
 def _log(size: int, sigma: float) -> Matrix:
     """The Laplacian of a Gaussian, (r^2 - 2 sigma^2) / sigma^4 G(r), shifted to sum 0 (Marr and Hildreth, 1980)."""
-    centre = (size - 1) / 2
+    center = (size - 1) / 2
     gaussian = _gaussian(size, sigma)
     raw = [
-        [((y - centre) ** 2 + (x - centre) ** 2 - 2 * sigma**2) / sigma**4 * g for x, g in enumerate(row)]
+        [((y - center) ** 2 + (x - center) ** 2 - 2 * sigma**2) / sigma**4 * g for x, g in enumerate(row)]
         for y, row in enumerate(gaussian)
     ]
     mean = sum(map(sum, raw)) / size**2
@@ -84,7 +84,7 @@ def _log(size: int, sigma: float) -> Matrix:
 
 
 def _unsharp(size: int, sigma: float) -> Matrix:
-    """Twice the picture less its blur."""
+    """Twice the image less its blur."""
     middle = size // 2
     return tuple(
         tuple(2.0 * (y == x == middle) - weight for x, weight in enumerate(row))
@@ -98,7 +98,7 @@ _SIZED: dict[str, tuple[Callable[[int], Matrix], int, str]] = {
 }
 _BLURRED: dict[str, tuple[Callable[[int, float], Matrix], float, str]] = {
     "gaussian": (_gaussian, 1.0, "smooth blur (--size, --sigma)"),
-    "unsharp": (_unsharp, 1.0, "sharpens: twice the picture less its gaussian (--size, --sigma)"),
+    "unsharp": (_unsharp, 1.0, "sharpens: twice the image less its gaussian (--size, --sigma)"),
     "log": (_log, 1.4, "Laplacian of a Gaussian: spots and edges of one scale (--size, --sigma)"),
 }
 WITH_SIGMA = frozenset(_BLURRED)

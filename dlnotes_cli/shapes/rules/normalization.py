@@ -1,4 +1,4 @@
-"""Normalisation layers, in evaluation mode and for a batch of one."""
+"""Normalization layers, in evaluation mode and for a batch of one."""
 
 from math import prod
 
@@ -29,7 +29,7 @@ def instance_norm(given: Arguments, shape: Shape, rank: int) -> Effect:
     given.optional_number("momentum")
     if not given["track_running_stats"] and prod(space) == 1:
         raise RefusedError(
-            f"one value per channel has no variance (got {sample(shape)})", "normalise before this layer"
+            f"one value per channel has no variance (got {sample(shape)})", "normalize before this layer"
         )
     return _per_channel(given, shape, shape[-rank - 1])
 
@@ -40,7 +40,7 @@ def layer_norm(given: Arguments, shape: Shape) -> Effect:
     given.number("eps") if "bias" in given else given.optional_number("eps")
     if shape[-len(sizes) :] != sizes:
         wanted = ", ".join(map(str, sizes))
-        raise RefusedError(f"normalises the last sizes {wanted}, got {sample(shape)}", f"end the shape with {wanted}")
+        raise RefusedError(f"normalizes the last sizes {wanted}, got {sample(shape)}", f"end the shape with {wanted}")
     check_size("a weight", sizes)
     weights = prod(sizes) if given["elementwise_affine"] else 0
     shifts = weights if given.get("bias") else 0
@@ -67,7 +67,7 @@ def group_norm(given: Arguments, shape: Shape) -> Effect:
 
 
 def local_response_norm(given: Arguments, shape: Shape) -> Effect:
-    """Each value by its neighbours in other channels."""
+    """Each value by its neighbors in other channels."""
     given.whole("size", 1)
     for name in ("alpha", "beta", "k"):
         given.number(name)

@@ -26,12 +26,12 @@ class Window(NamedTuple):
 
     @property
     def jump(self) -> Fraction:
-        """The distance between neighbouring outputs, in input positions."""
+        """The distance between neighboring outputs, in input positions."""
         return Fraction(self.step, len(self.low))
 
     @property
     def start(self) -> Fraction:
-        """The centre of what the first output reads; the centre of the first input position is 0.5."""
+        """The center of what the first output reads; the center of the first input position is 0.5."""
         return Fraction(self.low[0] + self.high[0] + 1, 2)
 
     def through(self, layer: "Window") -> "Window | None":
@@ -173,10 +173,10 @@ def sampled(slope: Fraction, offset: Fraction, around: int = 0) -> Window | None
     count = slope.denominator
     if count > MAX_PERIOD:
         return None
-    centres = [slope * o + offset for o in range(count)]
-    margins = [0 if centre.denominator == 1 else around for centre in centres]
-    low = tuple(floor(centre) - margin for centre, margin in zip(centres, margins, strict=True))
-    high = tuple(ceil(centre) + margin for centre, margin in zip(centres, margins, strict=True))
+    centers = [slope * o + offset for o in range(count)]
+    margins = [0 if center.denominator == 1 else around for center in centers]
+    low = tuple(floor(center) - margin for center, margin in zip(centers, margins, strict=True))
+    high = tuple(ceil(center) + margin for center, margin in zip(centers, margins, strict=True))
     return Window(low, high, slope.numerator)
 
 

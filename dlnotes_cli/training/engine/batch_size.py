@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import nn
 
-from dlnotes_cli.device import Machine, peak_memory
+from dlnotes_cli.device import Runtime, peak_memory
 
 SMALLEST, LARGEST = 64, 2048
 _SHARE = 0.6  # of the free memory that a step may take
@@ -26,16 +26,16 @@ def largest_batch(step_bytes: Callable[[int], int], free_bytes: int, *, most: in
     return batch
 
 
-def step_memory(network: nn.Module, shape: tuple[int, ...], machine: Machine) -> Callable[[int], int]:
+def step_memory(network: nn.Module, shape: tuple[int, ...], runtime: Runtime) -> Callable[[int], int]:
     """A function from a number of samples to the bytes that a step on them takes on the machine's GPU."""
 
     def measure(samples: int) -> int:
         def step() -> None:
-            with machine.autocast():
-                logits = network(torch.zeros(samples, *shape, device=machine.device))
-            F.cross_entropy(logits.float(), torch.zeros(samples, dtype=torch.int64, device=machine.device)).backward()
+            with runtime.autocast():
+                logits = network(torch.zeros(samples, *shape, device=runtime.device))
+            F.cross_entropy(logits.float(), torch.zeros(samples, dtype=torch.int64, device=runtime.device)).backward()
             network.zero_grad()
 
-        return peak_memory(machine.device, step)
+        return peak_memory(runtime.device, step)
 
     return measure

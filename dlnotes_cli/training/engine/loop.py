@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.training.ema import Average, Lent
+from dlnotes_cli.training.ema import Lent, MovingAverage
 from dlnotes_cli.training.engine.step_budget import Horizon
 from dlnotes_cli.training.schedule import Schedule
 
@@ -21,7 +21,7 @@ _SAVE_SHARE = 20  # between two saves lies at least this many times what the las
 
 
 @dataclass(frozen=True)
-class StepOutcome:
+class StepOutput:
     """What one batch gave: the scalar to differentiate, and sums for the report."""
 
     objective: Tensor
@@ -50,7 +50,7 @@ class Job(Protocol):
     def start_epoch(self, epoch: int) -> None:
         """Make ready for the batches of an epoch, counted from 1."""
 
-    def step(self, index: int) -> StepOutcome:
+    def step(self, index: int) -> StepOutput:
         """Run the network forward on batch `index` of the epoch."""
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
@@ -68,7 +68,7 @@ class Tally:
     correct: int = 0
     samples: int = 0
 
-    def add(self, outcome: StepOutcome) -> None:
+    def add(self, outcome: StepOutput) -> None:
         """Count one batch."""
         self.loss_sum += float(outcome.loss_sum)
         self.correct += int(outcome.correct)
@@ -129,7 +129,7 @@ class Trainer:
         self.job, self.optimizer, self.schedule, self.horizon = job, optimizer, schedule, horizon
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
-        self.average = Average(job.network, options.ema) if options.ema else None
+        self.average = MovingAverage(job.network, options.ema) if options.ema else None
         self._options, self._save, self._poll, self._after_validation = options, save, poll, after_validation
         self._next_save = time.monotonic() + _SAVE_EVERY_S
         self._clock = time.monotonic()

@@ -22,7 +22,7 @@ from dlnotes_cli.training.record import RunRecord, timing_fields
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
 
-Conclusion = tuple[dict[str, Any], list[Path]]  # the result's own fields, and the pictures
+Conclusion = tuple[dict[str, Any], list[Path]]  # the result's own fields, and the images
 
 
 class TrainingRun:
@@ -88,7 +88,7 @@ class TrainingRun:
             self.folder.write_options(self.config)
             self.folder.clear_results()
             return None
-        path, device = self.folder.file(run_folder.LAST), self._record.machine.device
+        path, device = self.folder.file(run_folder.LAST), self._record.runtime.device
         restore_state(path, self.trainer, device, self._check_same_data)
         if self.trainer.is_finished and self._is_complete():
             epochs = self.trainer.position.epoch - 1
@@ -98,8 +98,8 @@ class TrainingRun:
         self.folder.write_options(self.config)
         return None
 
-    def _check_same_data(self, card: dict[str, Any]) -> None:
-        self.folder.check_same_data(card, self._record.data_name, self._record.fingerprint)
+    def _check_same_data(self, metadata: dict[str, Any]) -> None:
+        self.folder.check_same_data(metadata, self._record.data_name, self._record.fingerprint)
 
     def _save(self, trainer: Trainer) -> None:
         """Write the best model, if it is a new one, then where the run stands."""
@@ -118,13 +118,13 @@ class TrainingRun:
             output.warn(f"the machine slowed down: {what}")
         tested = time.monotonic()
         trainer.job.network.load_state_dict(trainer.best_weights)
-        fields, pictures = conclude()
+        fields, images = conclude()
         timing = {"data_s": data_s, "train_s": trainer.position.elapsed_s, "eval_s": time.monotonic() - tested}
         fields = fields | {
             "timing": timing_fields(timing, trainer.position.samples_seen, started),
             "out": str(self.folder.path),
             "model_file": str(self.folder.file(run_folder.MODEL)),
-            "pictures": [str(path) for path in pictures],
+            "plots": [str(path) for path in images],
         }
         fields = dict(output.finite({"schema_version": output.SCHEMA_VERSION, "command": self.config.command} | fields))
         files.write_json(self.folder.file(run_folder.RESULT), fields)
@@ -142,8 +142,8 @@ class TrainingRun:
         """Write the best model so far, if it is not written yet."""
         best = self.trainer.position.best_entry
         if best is not None and best != self._saved_best:
-            card = self._record.card(self.trainer.position.history[best - 1])
-            write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, card)
+            metadata = self._record.metadata(self.trainer.position.history[best - 1])
+            write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, metadata)
             self._saved_best = best
 
     def _is_complete(self) -> bool:
@@ -156,7 +156,7 @@ class TrainingRun:
 
     def _save_state(self) -> None:
         save_state(
-            self.folder.file(run_folder.LAST), self.trainer, self._record.machine.device, self._record.identity()
+            self.folder.file(run_folder.LAST), self.trainer, self._record.runtime.device, self._record.identity()
         )
 
     def _state_bytes(self) -> int:

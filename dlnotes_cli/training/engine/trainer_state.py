@@ -1,4 +1,4 @@
-"""Saving where a run stands and taking it up again: weights, optimiser, random state, position and history."""
+"""Saving where a run stands and taking it up again: weights, optimizer, random state, position and history."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,7 +18,7 @@ _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _CARRIED = (
 )  # fmt: skip
 
 
-def save_state(path: Path, trainer: Trainer, device: torch.device, card: dict[str, Any]) -> None:
+def save_state(path: Path, trainer: Trainer, device: torch.device, metadata: dict[str, Any]) -> None:
     """Write everything that `restore_state` needs to one model file."""
     slots = {
         f"{parameter}.{name}": value
@@ -35,19 +35,19 @@ def save_state(path: Path, trainer: Trainer, device: torch.device, card: dict[st
         **_prefixed(_CARRIED, trainer.job.carried),
     }
     standing = {"kind": "run state", "limits": trainer.horizon.limits, "position": asdict(trainer.position)}
-    write_tensors(path, tensors, card | standing)
+    write_tensors(path, tensors, metadata | standing)
 
 
 def restore_state(
-    path: Path, trainer: Trainer, device: torch.device, check: Callable[[dict[str, Any]], None] = lambda _card: None
+    path: Path, trainer: Trainer, device: torch.device, check: Callable[[dict[str, Any]], None] = lambda _metadata: None
 ) -> None:
     """Put a trainer back to where `save_state` found it, once `check` has seen the card that was saved with it.
 
     A total that a time budget chose is kept where budget and limit are still the same. Raises InputError where the file
     does not fit the run.
     """
-    tensors, card = read_tensors(path)
-    check(card)
+    tensors, metadata = read_tensors(path)
+    check(metadata)
     network = trainer.job.network
     load_weights(path, network, {name: t.to(device) for name, t in _below(_NETWORK, tensors).items()}, assign=False)
     trainer.best_weights = {name: t.to(device) for name, t in _below(_BEST, tensors).items()}
@@ -55,9 +55,9 @@ def restore_state(
     if trainer.average is not None:
         trainer.average.tensors = {name: t.to(device) for name, t in _below(_AVERAGE, tensors).items()}
     try:
-        stored = dict(card["position"])
+        stored = dict(metadata["position"])
         trainer.position = Position(**stored | {"tally": Tally(**stored["tally"])})
-        if trainer.horizon.total is None and card["limits"] == trainer.horizon.limits:
+        if trainer.horizon.total is None and metadata["limits"] == trainer.horizon.limits:
             trainer.horizon.total = trainer.position.total
         _restore_optimizer(trainer.optimizer, _below(_OPTIMIZER, tensors))
         restore_random_state(_below(_RANDOM, tensors), device)

@@ -20,13 +20,13 @@ from dlnotes_cli.data.cache.pixels import Reading
 from dlnotes_cli.data.cache.store import Entry, Index
 from dlnotes_cli.data.dataset import Source
 from dlnotes_cli.data.folder import choose_shape, list_folder, read_folder
-from dlnotes_cli.data.formats import PictureShape
-from dlnotes_cli.data.images.decode import Header, decode_picture, decode_stream, read_header
+from dlnotes_cli.data.images.decode import Header, decode_image, decode_stream, read_header
+from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.option_groups import MAX_PIXELS
 
-SHAPE = PictureShape(3, 6, 8, "crop")
+SHAPE = ImageShape(3, 6, 8, "crop")
 LONG_AGO = 1_600_000_000
 
 
@@ -59,24 +59,24 @@ def draw(path: Path, seed: int, *, size: tuple[int, int] = (9, 7), when: int = L
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     for i in range(12):
         draw(root / "ab"[i % 2] / f"{i:02}.{'jpg' if i % 3 else 'png'}", i)
     return root
 
 
-def read(root: Path, shape: PictureShape = SHAPE, *, skip_bad: bool = False, max_pixels: int = MAX_PIXELS) -> Source:
+def read(root: Path, shape: ImageShape = SHAPE, *, skip_bad: bool = False, max_pixels: int = MAX_PIXELS) -> Source:
     return read_folder(list_folder(root), shape, Reading(2, max_pixels, skip_bad=skip_bad))
 
 
-def assert_true(source: Source, shape: PictureShape = SHAPE) -> None:
+def assert_true(source: Source, shape: ImageShape = SHAPE) -> None:
     """Each sample is what decoding its file alone gives."""
     assert len(source.samples) == len(source.files)
     for sample, name in zip(source.samples, source.files, strict=True):
-        np.testing.assert_array_equal(sample, decode_picture(Path(name), shape, MAX_PIXELS))
+        np.testing.assert_array_equal(sample, decode_image(Path(name), shape, MAX_PIXELS))
 
 
-def entry_of(root: Path, shape: PictureShape = SHAPE) -> Entry:
+def entry_of(root: Path, shape: ImageShape = SHAPE) -> Entry:
     return Entry.of(root, str(shape))
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_opened_where_sizes_and_times_are_as_they_were(root: Path, mo
 
 
 def _forbidden(*_: object) -> None:
-    raise AssertionError("a picture was opened")
+    raise AssertionError("an image was opened")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_file_younger_than_a_tick_of_the_clock_is_compared_next_time(root: Pat
 
 
 def test_two_forms_lie_side_by_side(root: Path, decoded: list[str]) -> None:
-    forms = [SHAPE, PictureShape(1, 6, 8, "crop"), PictureShape(3, 6, 8, "squash"), PictureShape(3, 5, 5, "letterbox")]
+    forms = [SHAPE, ImageShape(1, 6, 8, "crop"), ImageShape(3, 6, 8, "squash"), ImageShape(3, 5, 5, "letterbox")]
     for form in forms:
         assert_true(read(root, form), form)
     assert len(decoded) == 48
@@ -240,7 +240,7 @@ def test_a_smaller_limit_says_the_same_as_without_a_cache(skip_bad: bool, root: 
             read(root, max_pixels=1199)
 
 
-def test_a_picture_that_goes_or_changes_after_the_scan_is_named(root: Path) -> None:
+def test_a_image_that_goes_or_changes_after_the_scan_is_named(root: Path) -> None:
     listing = list_folder(root)
     draw(root / "a" / "02.jpg", 77, when=LONG_AGO + 9)
     with pytest.raises(InputError, match=r"a/02.jpg: changed while the folder was read; run again"):
@@ -286,7 +286,7 @@ def test_cached_headers_are_those_of_the_files(name: str, root: Path) -> None:
 
 
 def test_the_choice_of_a_shape_is_the_same_with_a_cache(root: Path) -> None:
-    def chosen() -> PictureShape:
+    def chosen() -> ImageShape:
         return choose_shape(list_folder(root), size=None, resize="crop", color=None, max_pixels=MAX_PIXELS)
 
     before = chosen()
@@ -361,7 +361,7 @@ def test_what_a_killed_process_left_is_swept(root: Path) -> None:
 def test_an_error_in_the_middle_leaves_the_earlier_cache_whole(root: Path, decoded: list[str]) -> None:
     read(root)
     draw(root / "a" / "98.png", 98)
-    (root / "b" / "99.jpg").write_bytes(b"no picture")
+    (root / "b" / "99.jpg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"99.jpg: not an image"):
         read(root)
     assert not list(entry_of(root).path.glob(f"{files.TEMPORARY_PREFIX}*"))

@@ -1,4 +1,4 @@
-"""Augmentation: draws by counter, and operations against torchvision and plain numpy, picture by picture."""
+"""Augmentation: draws by counter, and operations against torchvision and plain numpy, image by image."""
 
 import math
 
@@ -76,13 +76,13 @@ ALL = (Operation("flip"), Operation("rotate", 30), Operation("shift", 3))
 EXACT = (Operation("flip"), Operation("crop", 2), Operation("shift", 3), Operation("color", 0.7), Operation("erase", 1))
 
 
-def pictures(count: int, shape: tuple[int, int, int] = (3, 12, 10), seed: int = 0) -> Tensor:
+def images(count: int, shape: tuple[int, int, int] = (3, 12, 10), seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8))
 
 
 @given(order=st.permutations(range(12)), cut=st.integers(0, 12), seed=st.integers(0, 2**53), epoch=st.integers(1, 1000))
-def test_a_picture_becomes_the_same_in_any_batch(order: list[int], cut: int, seed: int, epoch: int) -> None:
-    samples = pictures(12)
+def test_a_image_becomes_the_same_in_any_batch(order: list[int], cut: int, seed: int, epoch: int) -> None:
+    samples = images(12)
     augmenter = Augmenter(ALL, seed)
     whole = augmenter(samples, torch.arange(12), epoch)
     for part in (torch.tensor(order[:cut], dtype=torch.int64), torch.tensor(order[cut:], dtype=torch.int64)):
@@ -97,7 +97,7 @@ def test_a_picture_becomes_the_same_in_any_batch(order: list[int], cut: int, see
 def test_without_interpolation_it_is_the_same_to_the_bit(
     order: list[int], cut: int, seed: int, channels: int, height: int, width: int
 ) -> None:
-    samples = pictures(9, (channels, height, width), seed % 1000)
+    samples = images(9, (channels, height, width), seed % 1000)
     augmenter = Augmenter(EXACT, seed)
     whole = augmenter(samples, torch.arange(9), 1)
     assert whole.shape == samples.shape
@@ -105,15 +105,15 @@ def test_without_interpolation_it_is_the_same_to_the_bit(
         assert augmenter(samples[part], part, 1).equal(whole[part])
 
 
-def test_a_batch_of_one_large_picture_is_the_same_to_the_bit() -> None:
-    samples = pictures(3, (3, 201, 203))
+def test_a_batch_of_one_large_image_is_the_same_to_the_bit() -> None:
+    samples = images(3, (3, 201, 203))
     whole = Augmenter(EXACT, 4)(samples, torch.arange(3), 1)
     for i in range(3):
         assert Augmenter(EXACT, 4)(samples[i : i + 1], torch.tensor([i]), 1).equal(whole[i : i + 1])
 
 
 def test_epochs_seeds_and_places_draw_anew() -> None:
-    samples, indices = pictures(64), torch.arange(64)
+    samples, indices = images(64), torch.arange(64)
     base = Augmenter((Operation("shift", 3),), 0)(samples, indices, 1)
     assert not base.equal(Augmenter((Operation("shift", 3),), 0)(samples, indices, 2))
     assert not base.equal(Augmenter((Operation("shift", 3),), 1)(samples, indices, 1))
@@ -135,7 +135,7 @@ class Given(Draws):
 
 
 def test_flip_against_torchvision() -> None:
-    samples = pictures(4)
+    samples = images(4)
     flipped = flip(samples, 0.0, Given([0.0, 0.49, 0.5, 0.99]))
     assert flipped.dtype == torch.uint8
     for i, mirrored in enumerate([True, True, False, False]):
@@ -144,7 +144,7 @@ def test_flip_against_torchvision() -> None:
 
 @pytest.mark.parametrize("reach", [1, 3, 9])
 def test_shift_against_slices(reach: int) -> None:
-    samples = pictures(30)
+    samples = images(30)
     generator = np.random.default_rng(1)
     down, right = (generator.random(30).astype(np.float32) for _ in range(2))
     down[:3], right[:3] = (0, 0.999999, 0.5), (0.999999, 0, 0.5)
@@ -169,7 +169,7 @@ def test_crop_against_torchvision(
     count: int, channels: int, height: int, width: int, seed: int, data: st.DataObject
 ) -> None:
     reach = data.draw(st.integers(1, min(height, width) - 1))
-    samples = pictures(count, (channels, height, width), seed)
+    samples = images(count, (channels, height, width), seed)
     down, right = (
         data.draw(st.lists(st.floats(0, 0.9375, width=32), min_size=count, max_size=count)) for _ in range(2)
     )
@@ -183,7 +183,7 @@ def test_crop_against_torchvision(
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_windows_against_slices(dtype: torch.dtype) -> None:
-    framed = pictures(40, (3, 9, 11)).to(dtype).transpose(2, 3).contiguous().transpose(2, 3)  # in another memory order
+    framed = images(40, (3, 9, 11)).to(dtype).transpose(2, 3).contiguous().transpose(2, 3)  # in another memory order
     generator = np.random.default_rng(3)
     down, right = torch.from_numpy(generator.integers(0, 4, 40)), torch.from_numpy(generator.integers(0, 3, 40))
     found = windows(framed, down, right, (6, 9))
@@ -202,7 +202,7 @@ def test_a_shift_is_as_likely_each_way() -> None:
 
 @pytest.mark.parametrize("size", [(12, 12), (12, 20), (20, 12), (9, 9)])
 def test_rotate_against_torchvision(size: tuple[int, int]) -> None:
-    samples = pictures(9, (3, *size))
+    samples = images(9, (3, *size))
     turned = rotate(samples, 40.0, Given([i / 8 for i in range(9)]))
     assert turned.dtype == torch.float32
     for i in range(9):
@@ -213,14 +213,14 @@ def test_rotate_against_torchvision(size: tuple[int, int]) -> None:
 
 
 def test_a_quarter_turn_is_exact() -> None:
-    samples = pictures(2, (3, 8, 8))
+    samples = images(2, (3, 8, 8))
     turned = rotated(samples, torch.tensor([math.pi / 2, -math.pi / 2]))
     torch.testing.assert_close(turned[0], samples[0].float().rot90(1, (1, 2)), rtol=0, atol=1e-2)
     torch.testing.assert_close(turned[1], samples[1].float().rot90(-1, (1, 2)), rtol=0, atol=1e-2)
 
 
-def test_augmented_pictures_keep_shape_and_range() -> None:
-    samples = pictures(50)
+def test_augmented_images_keep_shape_and_range() -> None:
+    samples = images(50)
     changed = Augmenter(ALL, 3)(samples, torch.arange(50), 1)
     assert changed.shape == samples.shape
     assert float(changed.min()) >= 0
@@ -236,7 +236,7 @@ factors = st.floats(0, 2, width=32)
     factor=st.lists(st.tuples(factors, factors, factors), min_size=1, max_size=5),
 )  # fmt: skip
 def test_color_against_torchvision(channels: int, seed: int, factor: list[tuple[float, float, float]]) -> None:
-    samples = pictures(len(factor), (channels, 7, 5), seed)
+    samples = images(len(factor), (channels, 7, 5), seed)
     brightness, contrast, saturation = (torch.tensor(column).view(-1, 1, 1, 1) for column in zip(*factor, strict=True))
     changed = colored(samples, brightness, contrast, saturation)
     for i, (b, c, s) in enumerate(factor):
@@ -247,7 +247,7 @@ def test_color_against_torchvision(channels: int, seed: int, factor: list[tuple[
 
 
 def test_color_draws_its_factors_around_one() -> None:
-    samples = pictures(3)
+    samples = images(3)
     untouched = color(samples, 0.4, Given(*([[0.5] * 3] * 3)))
     torch.testing.assert_close(untouched, samples.float(), rtol=0, atol=1e-3)
     drawn = color(samples, 0.4, Given([0.0, 0.5, 0.999], [0.5] * 3, [0.5] * 3))
@@ -257,7 +257,7 @@ def test_color_draws_its_factors_around_one() -> None:
 
 
 def test_gray_against_torchvision() -> None:
-    samples = pictures(4).float() / 255
+    samples = images(4).float() / 255
     torch.testing.assert_close(gray(samples), TF.rgb_to_grayscale(samples), rtol=0, atol=1e-6)
 
 
@@ -305,7 +305,7 @@ def test_erased_rectangles_have_the_sizes_that_torchvision_draws() -> None:
 @pytest.mark.parametrize("word", ["flip", "shift", "crop", "rotate", "color", "erase"])
 @pytest.mark.parametrize("shape", [(1, 1, 5, 7), (1, 3, 8, 5), (5, 1, 9, 9)])
 def test_every_word_keeps_shape_range_and_input(word: str, shape: tuple[int, int, int, int]) -> None:
-    samples = pictures(shape[0], shape[1:])
+    samples = images(shape[0], shape[1:])
     before = samples.clone()
     changed = Augmenter((Operation(word, 1.0),), 3)(samples, torch.arange(shape[0]), 1)
     assert changed.shape == samples.shape

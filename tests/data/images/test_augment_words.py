@@ -35,13 +35,13 @@ def test_words(words: str, operations: tuple[Operation, ...]) -> None:
 
 
 @pytest.mark.parametrize(("side", "reach"), [(1, 1), (8, 1), (28, 1), (32, 1), (56, 2), (224, 8)])
-def test_presets_shift_grey_pictures_by_a_28th_of_the_side(side: int, reach: int) -> None:
+def test_presets_shift_gray_images_by_a_28th_of_the_side(side: int, reach: int) -> None:
     assert parse_augment("standard", (1, side, side + 3), flippable=False) == (Operation("shift", reach),)
     assert parse_augment("strong", (1, side + 3, side), flippable=False)[-1] == Operation("shift", 2 * reach)
 
 
 @pytest.mark.parametrize(("side", "reach"), [(8, 1), (32, 4), (64, 8), (224, 28)])
-def test_presets_crop_colour_pictures_by_an_eighth_of_the_side(side: int, reach: int) -> None:
+def test_presets_crop_color_images_by_an_eighth_of_the_side(side: int, reach: int) -> None:
     standard = (Operation("flip"), Operation("crop", reach))
     assert parse_augment("standard", (3, side, side + 3), flippable=True) == standard
     strong = (*standard, Operation("color", 0.2), Operation("erase", 0.25))
@@ -50,7 +50,7 @@ def test_presets_crop_colour_pictures_by_an_eighth_of_the_side(side: int, reach:
 
 
 @given(preset=st.sampled_from(PRESETS), shape=st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9)))
-def test_what_a_preset_asks_of_small_colour_pictures_can_be_asked_in_words(
+def test_what_a_preset_asks_of_small_color_images_can_be_asked_in_words(
     preset: str, shape: tuple[int, int, int]
 ) -> None:
     operations = parse_augment(preset, shape, flippable=True)
@@ -127,10 +127,10 @@ def test_wrong_words_are_refused(words: str, line: str) -> None:
 
 def test_tables_are_not_augmented() -> None:
     assert parse_augment("none", (5,), flippable=True) == parse_augment("standard", (5,), flippable=True) == ()
-    with pytest.raises(InputError, match="--augment: 'flip' is for pictures; use none with a table"):
+    with pytest.raises(InputError, match="--augment: 'flip' is for images; use none with a table"):
         parse_augment("flip", (5,), flippable=True)
 
 
-def test_a_picture_of_one_pixel_has_nowhere_to_go() -> None:
-    with pytest.raises(InputError, match="--augment: 'crop' has nowhere to move pictures of one pixel; drop crop"):
+def test_a_image_of_one_pixel_has_nowhere_to_go() -> None:
+    with pytest.raises(InputError, match="--augment: 'crop' has nowhere to move images of one pixel; drop crop"):
         parse_augment("crop:1", (3, 1, 9), flippable=True)

@@ -1,4 +1,4 @@
-"""Pictures of every kind made into arrays, and files that are none."""
+"""Images of every kind made into arrays, and files that are none."""
 
 import io
 import math
@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dlnotes_cli.data.formats import Interpolation, PictureShape, Resize
 from dlnotes_cli.data.images import decode
-from dlnotes_cli.data.images.decode import decode_all, decode_picture, read_header
+from dlnotes_cli.data.images.decode import decode_all, decode_image, read_header
+from dlnotes_cli.data.preprocessing import ImageShape, Interpolation, Resize
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import MAX_PIXELS
 
@@ -33,19 +33,19 @@ ORIENTATION = 0x0112
 
 def read(path: Path, channels: int = 3, size: tuple[int, int] = (HEIGHT, WIDTH), resize: Resize = "crop") -> Pixels:
     """Decoded as (H, W, C), or (H, W) for one channel."""
-    pixels = decode_picture(path, PictureShape(channels, *size, resize), MAX_PIXELS)
+    pixels = decode_image(path, ImageShape(channels, *size, resize), MAX_PIXELS)
     assert pixels.dtype == np.uint8
     assert pixels.shape == (channels, *size)
     return pixels.transpose(1, 2, 0).squeeze()
 
 
-def saved(path: Path, picture: Image.Image | Pixels | NDArray[np.uint16], **details: Any) -> Path:
-    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path, **details)
+def saved(path: Path, image: Image.Image | Pixels | NDArray[np.uint16], **details: Any) -> Path:
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **details)
     return path
 
 
 def smooth(height: int, width: int) -> Pixels:
-    """A picture whose neighbours differ little, so that ways of resizing agree."""
+    """An image whose neighbors differ little, so that ways of resizing agree."""
     y, x = np.mgrid[:height, :width] / max(height, width)
     waves = np.stack([np.sin(5 * x + 1), np.cos(4 * y), np.sin(3 * (x + y))], axis=-1)
     return np.rint(127.5 + 120 * waves).astype(np.uint8)
@@ -61,11 +61,11 @@ def over_white(values: NDArray[Any], alphas: Pixels) -> NDArray[np.float64]:
     return np.asarray(values * share + 255 * (1 - share), np.float64)
 
 
-# --- what a picture may be ---------------------------------------------------------------------------------------
+# --- what an image may be ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("extension", ["png", "bmp", "tif", "ppm", "webp"])
-def test_colours_come_through_unchanged(extension: str, tmp_path: Path) -> None:
+def test_colors_come_through_unchanged(extension: str, tmp_path: Path) -> None:
     path = saved(tmp_path / f"a.{extension}", COLORS, **({"lossless": True} if extension == "webp" else {}))
     np.testing.assert_array_equal(read(path), COLORS)
     assert np.abs(read(path, channels=1) - luma(COLORS)).max() <= 1
@@ -109,7 +109,7 @@ def test_transparency_lies_over_white(channels: int, tmp_path: Path) -> None:
     assert np.abs(difference).max() <= 1
 
 
-def test_a_colour_that_stands_for_transparent_is_white(tmp_path: Path) -> None:
+def test_a_color_that_stands_for_transparent_is_white(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", COLORS, transparency=tuple(COLORS[4, 5].tolist()))
     expected = COLORS.copy()
     expected[(COLORS[4, 5] == COLORS).all(axis=2)] = 255
@@ -117,7 +117,7 @@ def test_a_colour_that_stands_for_transparent_is_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["tif", "jpg"])
-def test_inks_become_colours(extension: str, tmp_path: Path) -> None:
+def test_inks_become_colors(extension: str, tmp_path: Path) -> None:
     inks = Image.merge(
         "CMYK", [Image.fromarray(channel) for channel in (*smooth(HEIGHT, WIDTH).transpose(2, 0, 1), GRAYS // 9)]
     )
@@ -201,7 +201,7 @@ SORTS: dict[str, tuple[str, Callable[[], Image.Image], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("sort", SORTS)
-def test_pictures_stand_upright(sort: str, orientation: int, tmp_path: Path) -> None:
+def test_images_stand_upright(sort: str, orientation: int, tmp_path: Path) -> None:
     extension, make, details = SORTS[sort]
     plain = saved(tmp_path / f"plain.{extension}", make(), **details)
     turned = saved(tmp_path / f"turned.{extension}", make(), exif=oriented(orientation), **details)
@@ -224,7 +224,7 @@ def test_an_orientation_that_there_is_not_changes_nothing(orientation: int, tmp_
     ("mode", "is_gray"),
     [("L", True), ("LA", True), ("1", True), ("RGB", False), ("RGBA", False), ("P", False), ("I;16", True)],
 )
-def test_a_header_tells_size_and_colour(mode: str, is_gray: bool, tmp_path: Path) -> None:
+def test_a_header_tells_size_and_color(mode: str, is_gray: bool, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new(mode, (7, 5)))
     header = read_header(path, MAX_PIXELS)
     assert (header.width, header.height, header.is_gray) == (7, 5, is_gray)
@@ -237,8 +237,8 @@ def triangle(length: int, start: float, stop: float, count: int) -> NDArray[np.f
     """Weights (count, length) that resample a piece of a line by triangles as wide as a new pixel, or an old one."""
     scale = (stop - start) / count
     support = max(scale, 1.0)
-    centres = start + (np.arange(count)[:, None] + 0.5) * scale
-    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centres) / support)
+    centers = start + (np.arange(count)[:, None] + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centers) / support)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
@@ -260,9 +260,7 @@ def test_crop_keeps_the_middle(height: int, width: int, size: tuple[int, int], t
     scale = min(height / size[0], width / size[1])
     top, left = (height - size[0] * scale) / 2, (width - size[1] * scale) / 2
     expected = resampled(pixels, (top, height - top, left, width - left), size)
-    found = decode_picture(saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "crop"), MAX_PIXELS).transpose(
-        1, 2, 0
-    )
+    found = decode_image(saved(tmp_path / "a.png", pixels), ImageShape(3, *size, "crop"), MAX_PIXELS).transpose(1, 2, 0)
     assert np.abs(found - expected).max() <= 1.1
 
 
@@ -271,7 +269,7 @@ def test_crop_keeps_the_middle(height: int, width: int, size: tuple[int, int], t
 def test_squash_takes_all_of_it(height: int, width: int, size: tuple[int, int], tmp_path: Path) -> None:
     pixels = smooth(height, width)
     expected = resampled(pixels, (0, height, 0, width), size)
-    found = decode_picture(saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "squash"), MAX_PIXELS).transpose(
+    found = decode_image(saved(tmp_path / "a.png", pixels), ImageShape(3, *size, "squash"), MAX_PIXELS).transpose(
         1, 2, 0
     )
     assert np.abs(found - expected).max() <= 4  # a coarse reduction comes first
@@ -288,15 +286,15 @@ def test_letterbox_keeps_the_proportions_between_black_bars(
     top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     expected = np.zeros((*size, 3))
     expected[top : top + inner[0], left : left + inner[1]] = resampled(pixels, (0, height, 0, width), inner)
-    found = decode_picture(
-        saved(tmp_path / "a.png", pixels), PictureShape(3, *size, "letterbox"), MAX_PIXELS
-    ).transpose(1, 2, 0)
+    found = decode_image(saved(tmp_path / "a.png", pixels), ImageShape(3, *size, "letterbox"), MAX_PIXELS).transpose(
+        1, 2, 0
+    )
     assert np.abs(found - expected).max() <= 1.1
 
 
 @pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
 @pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])
-def test_a_very_thin_picture_leaves_something(size: tuple[int, int], resize: Resize, tmp_path: Path) -> None:
+def test_a_very_thin_image_leaves_something(size: tuple[int, int], resize: Resize, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new("L", size, 200))
     pixels = read(path, 1, (16, 16), resize)
     assert (pixels > 0).any(axis=0).all() or (pixels > 0).any(axis=1).all()
@@ -310,25 +308,25 @@ def test_a_jpeg_is_never_drafted_to_less_than_asked(
 ) -> None:
     drafted: list[tuple[int, int]] = []
 
-    def note(picture: Image.Image, *rest: Any) -> Image.Image:
-        drafted.append(picture.size[::-1])
-        return resized(picture, *rest)
+    def note(image: Image.Image, *rest: Any) -> Image.Image:
+        drafted.append(image.size[::-1])
+        return resized(image, *rest)
 
     resized = decode._resized
     monkeypatch.setattr(decode, "_resized", note)
     details: dict[str, Any] = {"quality": 95, "exif": oriented(orientation)}
     path = saved(tmp_path / "a.jpg", smooth(*shape), **details)
-    found = decode_picture(path, PictureShape(3, *size, "crop"), MAX_PIXELS)
+    found = decode_image(path, ImageShape(3, *size, "crop"), MAX_PIXELS)
     upright = shape if orientation == 1 else shape[::-1]
     for have, original, need in zip(drafted[0], upright, size, strict=True):
         assert have >= min(original, need)
         assert have in {math.ceil(original / factor) for factor in (1, 2, 4, 8)}
     png = saved(tmp_path / "a.png", Image.open(path), exif=oriented(orientation))
-    whole = decode_picture(png, PictureShape(3, *size, "crop"), MAX_PIXELS)
+    whole = decode_image(png, ImageShape(3, *size, "crop"), MAX_PIXELS)
     assert np.abs(found.astype(int) - whole).mean() < 4
 
 
-# --- what is no picture ------------------------------------------------------------------------------------------
+# --- what is no image ------------------------------------------------------------------------------------------
 
 
 def content(extension: str, **details: Any) -> bytes:
@@ -341,7 +339,7 @@ Look = Callable[[Path, int], object]
 
 
 def decoded(path: Path, max_pixels: int) -> Pixels:
-    return decode_picture(path, PictureShape(3, 8, 8, "letterbox"), max_pixels)
+    return decode_image(path, ImageShape(3, 8, 8, "letterbox"), max_pixels)
 
 
 def refusal(path: Path, look: Look) -> str:
@@ -361,7 +359,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("sort", WHOLE)
-def test_a_picture_cut_short_anywhere_is_refused_in_one_line(sort: str, tmp_path: Path) -> None:
+def test_a_image_cut_short_anywhere_is_refused_in_one_line(sort: str, tmp_path: Path) -> None:
     path = tmp_path / "cut.jpg"
     whole = WHOLE[sort]
     refused = 0
@@ -377,11 +375,11 @@ def test_a_picture_cut_short_anywhere_is_refused_in_one_line(sort: str, tmp_path
 
 @pytest.mark.parametrize("sort", ["JPEG", "progressive", "PNG", "BMP", "GIF", "PPM"])
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
-def test_a_truncated_picture_is_said_to_be_truncated(sort: str, part: float, tmp_path: Path) -> None:
+def test_a_truncated_image_is_said_to_be_truncated(sort: str, part: float, tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
     path.write_bytes(WHOLE[sort][: int(len(WHOLE[sort]) * part)])
     with pytest.raises(InputError, match=r"cut.png: image is truncated; remove it or pass --skip-bad"):
-        decode_picture(path, PictureShape(3, 60, 80, "crop"), MAX_PIXELS)
+        decode_image(path, ImageShape(3, 60, 80, "crop"), MAX_PIXELS)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # see test_pillow_warns_of_nothing
@@ -468,9 +466,9 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
 
 def test_the_limit_is_on_pixels_and_inclusive(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", COLORS)
-    assert decode_picture(path, PictureShape(3, 4, 4, "crop"), HEIGHT * WIDTH).shape == (3, 4, 4)
+    assert decode_image(path, ImageShape(3, 4, 4, "crop"), HEIGHT * WIDTH).shape == (3, 4, 4)
     with pytest.raises(InputError, match="30x20 = 600 pixels, over 599"):
-        decode_picture(path, PictureShape(3, 4, 4, "crop"), HEIGHT * WIDTH - 1)
+        decode_image(path, ImageShape(3, 4, 4, "crop"), HEIGHT * WIDTH - 1)
 
 
 def test_what_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,10 +497,10 @@ def _forbid(*_: object, **__: object) -> None:
 def test_many_are_decoded_in_order_and_the_bad_are_their_own_answers(threads: int, tmp_path: Path) -> None:
     paths = [saved(tmp_path / f"{i}.png", np.full((2, 2), i, np.uint8)) for i in range(20)]
     for bad in (3, 11):
-        paths[bad].write_bytes(b"no picture")
+        paths[bad].write_bytes(b"no image")
 
     def look(path: Path) -> Pixels:
-        return decode_picture(path, PictureShape(1, 2, 2, "crop"), MAX_PIXELS)
+        return decode_image(path, ImageShape(1, 2, 2, "crop"), MAX_PIXELS)
 
     answers = decode_all(paths, look, threads=threads, skip_bad=True)
     for i, answer in enumerate(answers):
@@ -527,20 +525,20 @@ def test_a_part_of_the_crop_is_what_torchvision_s_presets_show(
 
     pixels = smooth(height, width)
     path = saved(tmp_path / "a.png", pixels)
-    found = decode_picture(path, PictureShape(3, 224, 224, "crop", 224 / 256, interpolation), MAX_PIXELS)
+    found = decode_image(path, ImageShape(3, 224, 224, "crop", 224 / 256, interpolation), MAX_PIXELS)
     method = functional.InterpolationMode(interpolation)
     resized = functional.resize(Image.fromarray(pixels), [256], method, antialias=True)
     expected = np.asarray(functional.center_crop(resized, [224, 224])).transpose(2, 0, 1)
     assert np.abs(found.astype(int) - expected).mean() < 1.5
-    whole = decode_picture(path, PictureShape(3, 224, 224, "crop", 1.0, interpolation), MAX_PIXELS)
+    whole = decode_image(path, ImageShape(3, 224, 224, "crop", 1.0, interpolation), MAX_PIXELS)
     if min(height, width) > 100:
         assert np.abs(whole.astype(int) - expected).mean() > np.abs(found.astype(int) - expected).mean()
 
 
 def test_a_form_has_a_name_of_its_own() -> None:
     forms = [
-        PictureShape(3, 4, 5, "crop"), PictureShape(3, 4, 5, "crop", 0.875), PictureShape(3, 4, 5, "squash"),
-        PictureShape(3, 4, 5, "crop", 0.875, "bicubic"), PictureShape(3, 4, 5, "crop", 1.0, "bicubic"),
+        ImageShape(3, 4, 5, "crop"), ImageShape(3, 4, 5, "crop", 0.875), ImageShape(3, 4, 5, "squash"),
+        ImageShape(3, 4, 5, "crop", 0.875, "bicubic"), ImageShape(3, 4, 5, "crop", 1.0, "bicubic"),
     ]  # fmt: skip
     assert [str(form) for form in forms] == [
         "3x4x5-crop", "3x4x5-crop-0.875", "3x4x5-squash", "3x4x5-crop-0.875-bicubic", "3x4x5-crop-bicubic"

@@ -12,13 +12,13 @@ from dlnotes_cli.data.images.mix import Mixed, Mixer, cutmix, mixup
 shapes = st.tuples(st.integers(1, 7), st.sampled_from([1, 3]), st.integers(1, 13), st.integers(1, 13))
 
 
-def pictures(shape: tuple[int, ...]) -> torch.Tensor:
+def images(shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
 
 @given(shape=shapes, share=st.floats(0, 1))
 def test_mixup_by_hand(shape: tuple[int, ...], share: float) -> None:
-    samples = pictures(shape)
+    samples = images(shape)
     mixed = mixup(samples, share)
     assert mixed.dtype == torch.float32
     for i in range(shape[0]):
@@ -26,17 +26,17 @@ def test_mixup_by_hand(shape: tuple[int, ...], share: float) -> None:
         torch.testing.assert_close(mixed[i].double(), expected, rtol=0, atol=1e-3)
 
 
-@given(shape=shapes, share=st.floats(0, 1), centre=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
-def test_cutmix_by_hand(shape: tuple[int, ...], share: float, centre: tuple[float, float]) -> None:
-    """Yun et al. 2019, appendix A, algorithm 1: box sides are sqrt(1 - share) of the picture's, the share is mended."""
-    samples = pictures(shape)
+@given(shape=shapes, share=st.floats(0, 1), center=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
+def test_cutmix_by_hand(shape: tuple[int, ...], share: float, center: tuple[float, float]) -> None:
+    """Yun et al. 2019, appendix A, algorithm 1: box sides are sqrt(1 - share) of the image's, the share is mended."""
+    samples = images(shape)
     before = samples.clone()
-    mixed, left = cutmix(samples, share, centre)
+    mixed, left = cutmix(samples, share, center)
     assert samples.equal(before)
     assert mixed.dtype == torch.uint8
     count, _, height, width = shape
     tall, wide = int(height * (1 - share) ** 0.5) // 2, int(width * (1 - share) ** 0.5) // 2
-    y, x = int(height * centre[0]), int(width * centre[1])
+    y, x = int(height * center[0]), int(width * center[1])
     taken = 0
     for row in range(height):
         for column in range(width):
@@ -48,7 +48,7 @@ def test_cutmix_by_hand(shape: tuple[int, ...], share: float, centre: tuple[floa
 
 
 def test_without_a_word_nothing_is_mixed() -> None:
-    samples, labels = pictures((4, 1, 3, 3)), torch.arange(4)
+    samples, labels = images((4, 1, 3, 3)), torch.arange(4)
     mixed = Mixer((Operation("flip"),), 0)(samples, labels, epoch=1, batch=0)
     assert mixed.samples is samples
     assert mixed.labels is mixed.dominant is labels
@@ -58,7 +58,7 @@ def test_without_a_word_nothing_is_mixed() -> None:
 
 @pytest.mark.parametrize("word", ["mixup", "cutmix"])
 def test_share_and_partners_come_from_seed_epoch_and_place(word: str) -> None:
-    samples, labels = pictures((5, 3, 16, 16)), torch.tensor([3, 1, 4, 1, 5])
+    samples, labels = images((5, 3, 16, 16)), torch.tensor([3, 1, 4, 1, 5])
     mixer = Mixer((Operation("flip"), Operation(word, 1.0)), 7)
     mixed = mixer(samples, labels, epoch=2, batch=3)
     assert mixed.partners is not None
@@ -91,7 +91,7 @@ def test_the_dominant_label_has_the_larger_share() -> None:
 
 @pytest.mark.parametrize("word", ["mixup", "cutmix"])
 def test_a_batch_of_one_is_mixed_with_itself(word: str) -> None:
-    samples, labels = pictures((1, 1, 5, 4)), torch.tensor([2])
+    samples, labels = images((1, 1, 5, 4)), torch.tensor([2])
     mixed = Mixer((Operation(word, 1.0),), 0)(samples, labels, epoch=1, batch=0)
     torch.testing.assert_close(mixed.samples.float(), samples.float(), rtol=0, atol=1e-3)
     assert mixed.partners is not None

@@ -23,16 +23,16 @@ def written(pixels: np.ndarray[Any, Any], **options: Any) -> bytes:
 def test_pillow_reads_what_was_written(size: tuple[int, int], channels: int | None, threads: int) -> None:
     shape = size if channels is None else (*size, channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    with Image.open(io.BytesIO(written(pixels, threads=threads))) as picture:
-        assert picture.mode == {None: "L", 1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
-        np.testing.assert_array_equal(np.asarray(picture).reshape(shape), pixels)
+    with Image.open(io.BytesIO(written(pixels, threads=threads))) as image:
+        assert image.mode == {None: "L", 1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
+        np.testing.assert_array_equal(np.asarray(image).reshape(shape), pixels)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (600, 500)])
 def test_sixteen_bits(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 65_536, size, dtype=np.uint16)
-    with Image.open(io.BytesIO(written(pixels))) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), pixels)
+    with Image.open(io.BytesIO(written(pixels))) as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
 def test_the_stream_is_whole_and_the_same_for_any_number_of_threads() -> None:
@@ -49,13 +49,13 @@ def test_the_stream_is_whole_and_the_same_for_any_number_of_threads() -> None:
     assert len(zlib.decompress(packed)) == 2000 * 1001  # which checks Adler-32 too
 
 
-def test_a_colour_profile_is_kept() -> None:
+def test_a_color_profile_is_kept() -> None:
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    with Image.open(io.BytesIO(written(np.zeros((3, 3, 3), np.uint8), icc=profile))) as picture:
-        assert picture.info["icc_profile"] == profile
+    with Image.open(io.BytesIO(written(np.zeros((3, 3, 3), np.uint8), icc=profile))) as image:
+        assert image.info["icc_profile"] == profile
 
 
-def test_flat_pictures_are_small() -> None:
+def test_flat_images_are_small() -> None:
     assert len(written(np.zeros((1000, 1000), np.uint8))) < 10_000

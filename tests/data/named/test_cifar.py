@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlnotes_cli.data.named.cifar import CIFAR10, CIFAR100, CifarForm, read_cifar
+from dlnotes_cli.data.named.cifar import CIFAR10, CIFAR100, CifarLayout, read_cifar
 from dlnotes_cli.shell.errors import InputError
 
-FORM = CifarForm("small-bin", (("one.bin", 3), ("two.bin", 2), ("test.bin", 2)), 1, "names.txt", ("x", "y", "z"))
-FINE = CifarForm("fine-bin", (("train.bin", 3), ("test.bin", 2)), 2, "fine.txt", ("x", "y", "z"))
+FORM = CifarLayout("small-bin", (("one.bin", 3), ("two.bin", 2), ("test.bin", 2)), 1, "names.txt", ("x", "y", "z"))
+FINE = CifarLayout("fine-bin", (("train.bin", 3), ("test.bin", 2)), 2, "fine.txt", ("x", "y", "z"))
 SAMPLES = np.random.default_rng(0).integers(0, 256, (7, 3, 32, 32), np.uint8)
 LABELS = np.array([0, 1, 2, 2, 1, 0, 1])
 
 
-def contents(form: CifarForm) -> dict[str, bytes]:
+def contents(form: CifarLayout) -> dict[str, bytes]:
     found = {}
     for name, _ in form.files:
         span = form.span(name)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.named.idx import idx_shape, read_idx
 from dlnotes_cli.shell.errors import InputError
 
-PICTURES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+PLOTS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=5))
 
 
@@ -26,7 +26,7 @@ def idx(array: NDArray[np.uint8]) -> bytes:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "pictures-idx3-ubyte"
+    return tmp_path / "images-idx3-ubyte"
 
 
 @given(array=ARRAYS, is_gzipped=st.booleans())
@@ -44,27 +44,27 @@ def test_reads_back_what_was_written(
 
 def test_gzip_is_told_by_content_not_by_name(tmp_path: Path) -> None:
     plain, zipped = tmp_path / "plain.gz", tmp_path / "zipped"
-    plain.write_bytes(idx(PICTURES))
-    zipped.write_bytes(gzip.compress(idx(PICTURES), mtime=0))
-    np.testing.assert_array_equal(read_idx(plain).array, PICTURES)
-    np.testing.assert_array_equal(read_idx(zipped).array, PICTURES)
+    plain.write_bytes(idx(PLOTS))
+    zipped.write_bytes(gzip.compress(idx(PLOTS), mtime=0))
+    np.testing.assert_array_equal(read_idx(plain).array, PLOTS)
+    np.testing.assert_array_equal(read_idx(zipped).array, PLOTS)
 
 
 def test_reads_into_an_array_that_is_given(file: Path) -> None:
-    file.write_bytes(idx(PICTURES))
+    file.write_bytes(idx(PLOTS))
     room = np.zeros((4, 3, 4), np.uint8)
     read_idx(file, room[1:3])
-    np.testing.assert_array_equal(room[1:3], PICTURES)
+    np.testing.assert_array_equal(room[1:3], PLOTS)
     assert not room[[0, 3]].any()
 
 
 def test_an_array_of_another_shape_is_refused(file: Path) -> None:
-    file.write_bytes(idx(PICTURES))
-    with pytest.raises(InputError, match=r"pictures-idx3-ubyte: holds 2x3x4 bytes, 2x4x3 expected; replace it"):
+    file.write_bytes(idx(PLOTS))
+    with pytest.raises(InputError, match=r"images-idx3-ubyte: holds 2x3x4 bytes, 2x4x3 expected; replace it"):
         read_idx(file, np.zeros((2, 4, 3), np.uint8))
 
 
-HEADER = idx(PICTURES)[:16]
+HEADER = idx(PLOTS)[:16]
 
 
 @pytest.mark.parametrize(
@@ -73,25 +73,25 @@ HEADER = idx(PICTURES)[:16]
         (b"", "not an IDX file"),
         (b"\0\0\x08", "not an IDX file"),
         (b"<!DOCTYPE html>", "not an IDX file"),
-        (b"\0\0\x0d" + idx(PICTURES)[3:], "IDX items of type 0x0d, 0x08"),
+        (b"\0\0\x0d" + idx(PLOTS)[3:], "IDX items of type 0x0d, 0x08"),
         (b"\0\0\x08\0", "0 IDX dimensions, 1 to 4"),
         (b"\0\0\x08\5" + bytes(20), "5 IDX dimensions, 1 to 4"),
         (HEADER[:9], "cut short inside its header"),
         (HEADER, "cut short: 0 of 24 bytes"),
-        (idx(PICTURES)[:-1], "cut short: 23 of 24 bytes"),
-        (idx(PICTURES) + b"x", "goes on after the 24 bytes"),
+        (idx(PLOTS)[:-1], "cut short: 23 of 24 bytes"),
+        (idx(PLOTS) + b"x", "goes on after the 24 bytes"),
         (idx(np.zeros((0, 3), np.uint8)), "its header promises 0x3 bytes"),
         (b"\0\0\x08\3" + b"\xff" * 12, "its header promises 4294967295x4294967295x4294967295 bytes"),
         (b"\0\0\x08\1" + struct.pack(">I", 1 << 30), "cut short: its header promises 1,073,741,824 bytes"),
-        (gzip.compress(idx(PICTURES), mtime=0)[:-9], "cut short"),
-        (gzip.compress(idx(PICTURES), mtime=0)[:-8] + bytes(8), r"damaged \(CRC check failed"),
-        (gzip.compress(idx(PICTURES), mtime=0)[:10] + b"\xff" * 30, "damaged"),
+        (gzip.compress(idx(PLOTS), mtime=0)[:-9], "cut short"),
+        (gzip.compress(idx(PLOTS), mtime=0)[:-8] + bytes(8), r"damaged \(CRC check failed"),
+        (gzip.compress(idx(PLOTS), mtime=0)[:10] + b"\xff" * 30, "damaged"),
         (b"\x1f\x8b", "cut short"),
     ],
 )
 def test_damage_is_named_with_its_mending(content: bytes, reason: str, file: Path) -> None:
     file.write_bytes(content)
-    with pytest.raises(InputError, match=f"pictures-idx3-ubyte: {reason}.*; replace it by a whole copy, or remove it"):
+    with pytest.raises(InputError, match=f"images-idx3-ubyte: {reason}.*; replace it by a whole copy, or remove it"):
         read_idx(file)
 
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_read_no_further_than_its_header_says(file: Path) -> None:
-    file.write_bytes(gzip.compress(idx(PICTURES) + bytes(20_000_000), 1))
+    file.write_bytes(gzip.compress(idx(PLOTS) + bytes(20_000_000), 1))
     tracemalloc.start()
     with pytest.raises(InputError, match="goes on after"):
         read_idx(file)

@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.named import sets as named
-from dlnotes_cli.data.named.cifar import CifarForm
+from dlnotes_cli.data.named.cifar import CifarLayout
 from dlnotes_cli.data.named.sets import NAMED, NamedFile, cache_folder, load_named, locate, summaries
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.shell.errors import InputError
@@ -68,7 +68,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def pictures(files: Files) -> NDArray[np.uint8]:
+def images(files: Files) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(files[f"{part}-images-idx3-ubyte"][16:] for part in ("train", "t10k")), np.uint8)
 
 
@@ -96,9 +96,8 @@ def test_the_names_are_those_of_the_options() -> None:
 
 
 def test_digits_are_embedded_and_load_without_scikit_learn() -> None:
-    script = (
-        "import sys; from dlnotes_cli.data import named; named.load_named('digits'); print('sklearn' in sys.modules)"
-    )
+    load = "from dlnotes_cli.data.named import sets; sets.load_named('digits')"
+    script = f"import sys; {load}; print('sklearn' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
 
@@ -113,7 +112,7 @@ def test_digits_equal_those_of_scikit_learn() -> None:
         source.samples.reshape(1797, 64), [[round(v * 255 / 16) for v in row] for row in values]
     )
     np.testing.assert_array_equal(source.labels, labels)
-    np.testing.assert_array_equal(source.parts["all"], np.arange(1797))
+    np.testing.assert_array_equal(source.splits["all"], np.arange(1797))
 
 
 @pytest.mark.parametrize("is_gzipped", [True, False])
@@ -124,12 +123,12 @@ def test_idx_sets_are_read_wherever_they_may_lie(
     put(root / folder, FASHION, is_gzipped=is_gzipped)
     source = load_named("fashion-mnist", data_root=root, offline=True)
     assert (source.samples.shape, source.samples.dtype.name) == ((10, 1, 28, 28), "uint8")
-    np.testing.assert_array_equal(source.samples.ravel(), pictures(FASHION))
+    np.testing.assert_array_equal(source.samples.ravel(), images(FASHION))
     labels = b"".join(FASHION[f"{part}-labels-idx1-ubyte"][8:] for part in ("train", "t10k"))
     np.testing.assert_array_equal(source.labels, list(labels))
     assert source.labels.dtype.name == "int64"
     assert source.classes[9] == "Ankle boot"
-    assert {part: indices.tolist() for part, indices in source.parts.items()} == {
+    assert {part: indices.tolist() for part, indices in source.splits.items()} == {
         "train": [0, 1, 2, 3, 4, 5],
         "test": [6, 7, 8, 9],
     }
@@ -187,7 +186,7 @@ def test_files_in_the_root_itself_are_told_apart(files: Files, folder: str, take
 def test_another_copy_is_used_with_one_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(root / "fashion-mnist", NEITHER)
     source = load_named("fashion-mnist", data_root=root)
-    np.testing.assert_array_equal(source.samples.ravel(), pictures(NEITHER))
+    np.testing.assert_array_equal(source.samples.ravel(), images(NEITHER))
     assert capsys.readouterr().err == (
         f"dlnotes: warning: {root}/fashion-mnist differs from the published fashion-mnist; used as it is\n"
     )
@@ -196,11 +195,11 @@ def test_another_copy_is_used_with_one_warning(root: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("train-labels-idx1-ubyte", idx(np.zeros(5, np.uint8)), "5 labels for 6 pictures"),
-        ("train-labels-idx1-ubyte", idx(np.zeros((6, 1), np.uint8)), "6 labels for 6 pictures"),
+        ("train-labels-idx1-ubyte", idx(np.zeros(5, np.uint8)), "5 labels for 6 images"),
+        ("train-labels-idx1-ubyte", idx(np.zeros((6, 1), np.uint8)), "6 labels for 6 images"),
         ("t10k-labels-idx1-ubyte", idx(np.full(4, 10, np.uint8)), "label 10, but 10 classes"),
-        ("t10k-images-idx3-ubyte", idx(np.zeros((4, 28, 27), np.uint8)), "pictures of 28x28 expected, 28x27 found"),
-        ("t10k-images-idx3-ubyte", idx(np.zeros(4, np.uint8)), "pictures of 28x28 expected, numbers found"),
+        ("t10k-images-idx3-ubyte", idx(np.zeros((4, 28, 27), np.uint8)), "images of 28x28 expected, 28x27 found"),
+        ("t10k-images-idx3-ubyte", idx(np.zeros(4, np.uint8)), "images of 28x28 expected, numbers found"),
         ("train-images-idx3-ubyte", b"<html>", "not an IDX file"),
         ("train-images-idx3-ubyte", MNIST["train-images-idx3-ubyte"][:-1], "cut short: 4,703 of 4,704 bytes"),
     ],
@@ -243,7 +242,7 @@ def test_what_is_nowhere_is_downloaded_once(site: str, tmp_path: Path, monkeypat
     shop = put(tmp_path / "site", MNIST)
     monkeypatch.setitem(NAMED, "mnist", replace(NAMED["mnist"], urls=("http://127.0.0.1:9/", site)))
     source = load_named("mnist")
-    np.testing.assert_array_equal(source.samples.ravel(), pictures(MNIST))
+    np.testing.assert_array_equal(source.samples.ravel(), images(MNIST))
     assert names_in(tmp_path / "cache/mnist") == sorted(f"{name}.gz" for name in MNIST)
     for file in shop.iterdir():
         file.unlink()
@@ -255,7 +254,7 @@ def test_only_what_is_missing_is_downloaded(site: str, tmp_path: Path, monkeypat
     pairs = list(MNIST.items())
     put(tmp_path / "cache/mnist", dict(pairs[:3]))
     put(tmp_path / "site", dict(pairs[3:]))
-    np.testing.assert_array_equal(load_named("mnist").samples.ravel(), pictures(MNIST))
+    np.testing.assert_array_equal(load_named("mnist").samples.ravel(), images(MNIST))
 
 
 def test_a_download_must_be_the_published_one(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +267,7 @@ def test_a_download_must_be_the_published_one(site: str, tmp_path: Path, monkeyp
     assert locate("mnist") is None
 
 
-SMALL_FORM = CifarForm("small-bin", (("train.bin", 3), ("test.bin", 2)), 1, "names.txt", ("x", "y"))
+SMALL_FORM = CifarLayout("small-bin", (("train.bin", 3), ("test.bin", 2)), 1, "names.txt", ("x", "y"))
 RECORDS = {
     "train.bin": b"".join(bytes([i % 2]) + bytes([i]) * 3072 for i in range(3)),
     "test.bin": b"".join(bytes([1]) + bytes([i]) * 3072 for i in range(2)),
@@ -302,7 +301,7 @@ def test_unpacked_cifar_is_read_wherever_it_may_lie(folder: str, root: Path) -> 
     source = load_named("cifar10", data_root=root, offline=True)
     assert source.samples[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
     assert source.labels.tolist() == [0, 1, 0, 1, 1]
-    assert {part: indices.tolist() for part, indices in source.parts.items()} == {"train": [0, 1, 2], "test": [3, 4]}
+    assert {part: indices.tolist() for part, indices in source.splits.items()} == {"train": [0, 1, 2], "test": [3, 4]}
 
 
 @pytest.mark.usefixtures("small_cifar")
@@ -363,5 +362,5 @@ def test_the_system_copy_of_fashion_mnist_is_the_published_one(
     source = load_named("fashion-mnist", offline=True)
     assert source.samples.shape == (70_000, 1, 28, 28)
     assert np.bincount(source.labels).tolist() == [7_000] * 10
-    assert [len(source.parts[part]) for part in ("train", "test")] == [60_000, 10_000]
+    assert [len(source.splits[part]) for part in ("train", "test")] == [60_000, 10_000]
     assert capsys.readouterr().err == ""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dlnotes_cli.shapes import analyse, parse_layers
+from dlnotes_cli.shapes import analyze, parse_layers
 from dlnotes_cli.shell.errors import InputError
 
 MADE = """
@@ -63,7 +63,7 @@ def run(source: str, size: tuple[int, ...]) -> tuple[int, ...]:
 )
 def test_forward_is_followed(forward: str) -> None:
     source = module(forward)
-    assert (1, *analyse(source, (3, 16, 16)).output) == run(source, (3, 16, 16))
+    assert (1, *analyze(source, (3, 16, 16)).output) == run(source, (3, 16, 16))
 
 
 def test_the_order_is_that_of_forward_and_unused_layers_do_not_count() -> None:
@@ -72,13 +72,13 @@ def test_the_order_is_that_of_forward_and_unused_layers_do_not_count() -> None:
     assert [layer.name for layer in layers] == ["Conv2d", "ReLU", "MaxPool2d", "BatchNorm2d", "MaxPool2d"]
     assert [layer.place for layer in layers] == ["line 8", "line 18", "line 11", "line 14", "line 11"]
     used = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16))
-    assert analyse(source, (3, 16, 16)).parameters == sum(parameter.numel() for parameter in used.parameters())
+    assert analyze(source, (3, 16, 16)).parameters == sum(parameter.numel() for parameter in used.parameters())
 
 
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 def test_arguments_stand_where_the_function_has_them(name: str) -> None:
     source = module(f"return F.{name}(x, 3, 2, 1, ceil_mode=True)")
-    assert (1, *analyse(source, (3, 16, 16)).output) == tuple(
+    assert (1, *analyze(source, (3, 16, 16)).output) == tuple(
         getattr(functional, name)(torch.zeros(1, 3, 16, 16), 3, 2, 1, ceil_mode=True).shape
     )
 
@@ -105,14 +105,14 @@ def test_arguments_stand_where_the_function_has_them(name: str) -> None:
 )
 def test_anything_else_is_refused_with_its_line(forward: str, complaint: str) -> None:
     with pytest.raises(InputError) as refused:
-        analyse(module(forward), (3, 16, 16))
+        analyze(module(forward), (3, 16, 16))
     assert complaint in str(refused.value)
 
 
 def test_weights_that_are_used_twice_are_refused() -> None:
     source = module("return self.again(self.again(x))", "self.again = nn.Conv2d(3, 3, 3)")
     with pytest.raises(InputError, match=r"layer 2 .* runs a second time with the same weights"):
-        analyse(source, (3, 16, 16))
+        analyze(source, (3, 16, 16))
 
 
 def test_branches_in_init_are_refused() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shapes.drawn_layers import EVERY, Shape, layers
 from shapes.torch_oracle import Truth, ask_torch
 
-from dlnotes_cli.shapes import analyse
+from dlnotes_cli.shapes import analyze
 from dlnotes_cli.shapes.rules.windows import PIXEL, Slide, Transposed, Window
 from dlnotes_cli.shell.errors import InputError
 
@@ -87,13 +87,13 @@ def test_stacks_agree_with_modules_in_a_row(data: st.DataObject) -> None:
         truth = ask_torch(text, size)
         if isinstance(truth, Truth) and 0 not in truth.shape and truth.shape[0] == 1:
             try:
-                analyse(f"{text}\nIdentity()", size)
+                analyze(f"{text}\nIdentity()", size)
             except InputError:
                 continue  # refused on purpose, alone or before another layer, which other tests hold
             words.append(text)
             size, parameters, macs = truth.shape[1:], parameters + truth.parameters, macs + truth.macs
     assume(words)
-    report = analyse("\n".join(words), (4, 12, 12))
+    report = analyze("\n".join(words), (4, 12, 12))
     assert (report.output, report.parameters, report.macs) == (size, parameters, macs)
 
 
@@ -103,7 +103,7 @@ HUGE = st.sampled_from([1, 3, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1, 2**63, 
 @given(st.sampled_from(EVERY), st.lists(HUGE, min_size=1, max_size=6), st.lists(HUGE, min_size=1, max_size=4))
 def test_huge_numbers_are_answered_or_refused(name: str, values: list[int], size: list[int]) -> None:
     try:
-        report = analyse(f"{name}({', '.join(map(str, values))})", tuple(min(one, 2**63 - 1) for one in size))
+        report = analyze(f"{name}({', '.join(map(str, values))})", tuple(min(one, 2**63 - 1) for one in size))
     except InputError:
         return
     assert all(one >= 1 for one in report.output)

@@ -10,11 +10,11 @@ from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_words import Operation
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.device import Machine
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.engine.classifier import ClassifierJob
 from dlnotes_cli.training.recipes import BEST_MLP, MLP_LENGTH, with_length, with_recipe
 
-CPU = Machine(torch.device("cpu"), "fp32", 1)
+CPU = Runtime(torch.device("cpu"), "fp32", 1)
 
 
 class Recorder(nn.Module):
@@ -44,7 +44,7 @@ def make_job(recorder: Recorder, augment: str) -> ClassifierJob:
 
 
 @pytest.mark.parametrize("words", ["strong", "flip,crop:2,rotate:30,color:1,erase:1,mixup:1", "erase:1,cutmix:1"])
-def test_validation_and_test_see_the_pictures_as_they_are(
+def test_validation_and_test_see_the_images_as_they_are(
     words: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_job(recorder, words)
@@ -59,14 +59,14 @@ def test_validation_and_test_see_the_pictures_as_they_are(
     job.start_epoch(1)
     for index in range(job.steps_per_epoch):
         job.step(index)
-    assert torch.cat(augmented).sort().values.equal(job.parts["train"].indices.sort().values)
-    assert not torch.cat(recorder.seen).equal(job.parts["train"].samples[torch.cat(augmented)].float())
+    assert torch.cat(augmented).sort().values.equal(job.splits["train"].indices.sort().values)
+    assert not torch.cat(recorder.seen).equal(job.splits["train"].samples[torch.cat(augmented)].float())
     monkeypatch.setattr(Augmenter, "__call__", lambda *_: pytest.fail("augmented outside training"))
     monkeypatch.setattr(Mixer, "__call__", lambda *_, **__: pytest.fail("mixed outside training"))
     for part in ("val", "test"):
         recorder.seen.clear()
         job.evaluate(part, lambda: None)
-        assert torch.cat(recorder.seen).equal(job.parts[part].samples[job.parts[part].indices].float())
+        assert torch.cat(recorder.seen).equal(job.splits[part].samples[job.splits[part].indices].float())
 
 
 def test_an_epoch_is_the_same_whatever_was_run_before(recorder: Recorder) -> None:
@@ -88,7 +88,7 @@ def test_a_mixed_step_weighs_both_labels_and_counts_the_larger_share(recorder: R
     job = make_job(recorder, "mixup:1")
     job.start_epoch(1)
     outcome = job.step(2)
-    part = job.parts["train"]
+    part = job.splits["train"]
     order = job._order[200:300]
     labels = part.labels[order].numpy()
     samples = part.samples[order].double().numpy()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.training.engine.loop import LoopOptions, StepOutcome, Trainer
+from dlnotes_cli.training.engine.loop import LoopOptions, StepOutput, Trainer
 from dlnotes_cli.training.engine.step_budget import Horizon
 from dlnotes_cli.training.schedule import Schedule
 
@@ -24,9 +24,9 @@ class Scripted:
     def start_epoch(self, epoch: int) -> None:
         self.started.append(epoch)
 
-    def step(self, index: int) -> StepOutcome:
+    def step(self, index: int) -> StepOutput:
         objective = self.network(torch.ones(4, 1)).square().mean()
-        return StepOutcome(objective, torch.tensor(2.0 * (index + 1)), torch.tensor(index), 4)
+        return StepOutput(objective, torch.tensor(2.0 * (index + 1)), torch.tensor(index), 4)
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
         poll()

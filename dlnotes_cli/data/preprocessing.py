@@ -1,4 +1,4 @@
-"""What a model expects, stored in its file: shape and scale of pictures, columns of a table, characters of a text."""
+"""What a model expects, stored in its file: shape and scale of images, columns of a table, characters of a text."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -10,8 +10,8 @@ _LARGEST = 1e30  # a mean or deviation beyond it would leave float32
 
 
 @dataclass(frozen=True)
-class PictureShape:
-    """The form that pictures are brought into."""
+class ImageShape:
+    """The form that images are brought into."""
 
     channels: int
     height: int
@@ -27,7 +27,7 @@ class PictureShape:
 
     @property
     def bytes(self) -> int:
-        """Of one picture."""
+        """Of one image."""
         return self.channels * self.height * self.width
 
     def __str__(self) -> str:
@@ -37,10 +37,10 @@ class PictureShape:
 
 
 @dataclass(frozen=True)
-class PictureFormat:
-    """Pictures of one size; `mean` and `std` are per channel, for pixels scaled to 0..1."""
+class ImagePreprocessing:
+    """Images of one size; `mean` and `std` are per channel, for pixels scaled to 0..1."""
 
-    kind: ClassVar[str] = "picture"
+    kind: ClassVar[str] = "image"
 
     channels: int
     height: int
@@ -54,15 +54,15 @@ class PictureFormat:
     def __post_init__(self) -> None:
         """Raise ValueError on values that no training run writes."""
         if self.channels not in {1, 3} or not all(1 <= side <= _LARGEST_SIDE for side in self.shape[1:]):
-            raise ValueError("picture size")
+            raise ValueError("image size")
         if not all(type(number) is int for number in self.shape) or self.resize not in get_args(Resize):
-            raise ValueError("picture form")
+            raise ValueError("image form")
         if type(self.crop_pct) not in {int, float} or not 0 < self.crop_pct <= 1:
             raise ValueError("part of a crop")
         if self.interpolation not in get_args(Interpolation):
             raise ValueError("interpolation")
         if not len(self.mean) == len(self.std) == self.channels or not all(map(_is_scale, self.mean, self.std)):
-            raise ValueError("picture scale")
+            raise ValueError("image scale")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,9 +70,9 @@ class PictureFormat:
         return (self.channels, self.height, self.width)
 
     @property
-    def form(self) -> PictureShape:
+    def form(self) -> ImageShape:
         """What a file is decoded into."""
-        return PictureShape(self.channels, self.height, self.width, self.resize, self.crop_pct, self.interpolation)
+        return ImageShape(self.channels, self.height, self.width, self.resize, self.crop_pct, self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class TableFormat:
+class TablePreprocessing:
     """The feature columns of a table, in the order of the network's inputs."""
 
     kind: ClassVar[str] = "table"
@@ -114,7 +114,7 @@ class TableFormat:
 
 
 @dataclass(frozen=True)
-class TextFormat:
+class TextPreprocessing:
     """What text is made of: characters, in the order of their tokens, or bytes; and how it is read."""
 
     kind: ClassVar[str] = "text"
@@ -137,34 +137,34 @@ class TextFormat:
         return 256 if self.unit == "bytes" else len(self.characters)
 
 
-SampleFormat = PictureFormat | TableFormat
+Preprocessing = ImagePreprocessing | TablePreprocessing
 
 
-def format_to_json(sample_format: SampleFormat | TextFormat) -> dict[str, Any]:
+def preprocessing_to_json(preprocessing: Preprocessing | TextPreprocessing) -> dict[str, Any]:
     """The format as JSON values, for a model file."""
-    return {"kind": sample_format.kind, **asdict(sample_format)}
+    return {"kind": preprocessing.kind, **asdict(preprocessing)}
 
 
-def format_from_json(stored: dict[str, Any]) -> SampleFormat:
+def preprocessing_from_json(stored: dict[str, Any]) -> Preprocessing:
     """Rebuild a format; raises KeyError, TypeError or ValueError where `stored` is not one."""
     fields = dict(stored)
     kind = fields.pop("kind")
-    if kind == PictureFormat.kind:
-        return PictureFormat(**fields | {name: tuple(fields[name]) for name in ("mean", "std")})
-    if kind == TableFormat.kind:
+    if kind in {ImagePreprocessing.kind, "picture"}:  # as version 0.1 wrote it
+        return ImagePreprocessing(**fields | {name: tuple(fields[name]) for name in ("mean", "std")})
+    if kind == TablePreprocessing.kind:
         columns = [Column(**column | {"categories": tuple(column["categories"])}) for column in fields.pop("columns")]
         if not columns or not isinstance(fields["target"], str):
             raise ValueError("columns of a table")
-        return TableFormat(**fields, columns=tuple(columns))
+        return TablePreprocessing(**fields, columns=tuple(columns))
     raise ValueError(f"unknown format {kind}")
 
 
-def text_format_from_json(stored: dict[str, Any]) -> TextFormat:
+def text_preprocessing_from_json(stored: dict[str, Any]) -> TextPreprocessing:
     """Rebuild the format of a text; raises KeyError, TypeError or ValueError where `stored` is not one."""
     fields = dict(stored)
-    if fields.pop("kind") != TextFormat.kind:
+    if fields.pop("kind") != TextPreprocessing.kind:
         raise ValueError("not the format of a text")
-    return TextFormat(**fields)
+    return TextPreprocessing(**fields)
 
 
 def _is_scale(mean: float, std: float) -> bool:

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.formats import (
+from dlnotes_cli.data.preprocessing import (
     Column,
+    ImagePreprocessing,
     Interpolation,
-    PictureFormat,
     Resize,
-    TableFormat,
-    format_from_json,
-    format_to_json,
+    TablePreprocessing,
+    preprocessing_from_json,
+    preprocessing_to_json,
 )
 
 SIDES = st.integers(1, 1 << 16)
@@ -28,31 +28,31 @@ COLUMNS = st.one_of(
 
 
 @st.composite
-def picture_formats(draw: st.DrawFn) -> PictureFormat:
+def image_formats(draw: st.DrawFn) -> ImagePreprocessing:
     channels = draw(st.sampled_from([1, 3]))
     mean, std = (tuple(draw(st.tuples(*[values] * channels))) for values in (MEANS, DEVIATIONS))
     part = draw(st.floats(0, 1, exclude_min=True))
     how: Interpolation = draw(st.sampled_from(["bilinear", "bicubic"]))
-    return PictureFormat(channels, draw(SIDES), draw(SIDES), draw(RESIZES), mean, std, part, how)
+    return ImagePreprocessing(channels, draw(SIDES), draw(SIDES), draw(RESIZES), mean, std, part, how)
 
 
-TABLE_FORMATS = st.builds(TableFormat, st.text(), st.lists(COLUMNS, min_size=1, max_size=4).map(tuple))
+TABLE_FORMATS = st.builds(TablePreprocessing, st.text(), st.lists(COLUMNS, min_size=1, max_size=4).map(tuple))
 
 
-@given(stored=st.one_of(picture_formats(), TABLE_FORMATS))
-def test_a_format_goes_through_json_and_back(stored: PictureFormat | TableFormat) -> None:
-    assert format_from_json(json.loads(json.dumps(format_to_json(stored), allow_nan=False))) == stored
+@given(stored=st.one_of(image_formats(), TABLE_FORMATS))
+def test_a_format_goes_through_json_and_back(stored: ImagePreprocessing | TablePreprocessing) -> None:
+    assert preprocessing_from_json(json.loads(json.dumps(preprocessing_to_json(stored), allow_nan=False))) == stored
 
 
 def test_shapes() -> None:
-    assert PictureFormat(3, 20, 10, "crop", (0.0,) * 3, (1.0,) * 3).shape == (3, 20, 10)
+    assert ImagePreprocessing(3, 20, 10, "crop", (0.0,) * 3, (1.0,) * 3).shape == (3, 20, 10)
     columns = (Column("a"), Column("b", categories=("x", "y", "z")), Column("c"))
-    assert TableFormat("t", columns).shape == (5,)
+    assert TablePreprocessing("t", columns).shape == (5,)
     assert [column.width for column in columns] == [1, 3, 1]
 
 
 PICTURE: dict[str, Any] = {
-    "kind": "picture", "channels": 1, "height": 8, "width": 9, "resize": "crop", "mean": [0.5], "std": [0.25]
+    "kind": "image", "channels": 1, "height": 8, "width": 9, "resize": "crop", "mean": [0.5], "std": [0.25]
 }  # fmt: skip
 NUMERIC: dict[str, Any] = {"name": "a", "mean": 0.5, "std": 2.0, "categories": []}
 TABLE: dict[str, Any] = {"kind": "table", "target": "t", "columns": [NUMERIC]}
@@ -81,19 +81,19 @@ BAD: list[Any] = [
     *(TABLE | {"columns": [NUMERIC, column]} for column in BAD_COLUMNS),
     *(TABLE | change for change in BAD_TABLES),
     *({name: value for name, value in TABLE.items() if name != missing} for missing in TABLE),
-    None, [], {}, 5, "picture", [["kind", "picture"]],
+    None, [], {}, 5, "image", [["kind", "image"]],
 ]  # fmt: skip
 
 
 def test_the_good_ones_are_good() -> None:
-    assert format_from_json(PICTURE) == PictureFormat(1, 8, 9, "crop", (0.5,), (0.25,))
-    assert format_from_json(TABLE) == TableFormat("t", (Column("a", 0.5, 2.0),))
+    assert preprocessing_from_json(PICTURE) == ImagePreprocessing(1, 8, 9, "crop", (0.5,), (0.25,))
+    assert preprocessing_from_json(TABLE) == TablePreprocessing("t", (Column("a", 0.5, 2.0),))
 
 
 @pytest.mark.parametrize("stored", BAD, ids=repr)
 def test_a_bad_stored_value_is_refused(stored: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
-        format_from_json(stored)
+        preprocessing_from_json(stored)
 
 
 JSON = st.recursive(
@@ -108,7 +108,7 @@ def test_whatever_stands_in_a_field_is_refused_in_one_of_three_ways(
     base: dict[str, Any], name: str, value: Any
 ) -> None:
     try:
-        found = format_from_json(base | {name: value})
+        found = preprocessing_from_json(base | {name: value})
     except (KeyError, TypeError, ValueError):
         return
     assert all(type(number) is int and number > 0 for number in found.shape)
