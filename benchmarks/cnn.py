@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from dlnotes_cli.classify.options_cnn import TrainCnnConfig
+from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.device import Runtime, available_cores
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import FashionMNIST
 
-from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.named.sets import load_named, locate
 from dlnotes_cli.data.preprocessing import ImagePreprocessing

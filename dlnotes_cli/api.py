@@ -1,13 +1,14 @@
-"""dlnotes from Python: each command as a function of its options, which have the shell's names and defaults.
+"""dlnotes from Python: each command as a function of its Config, whose fields have the shell's names and defaults.
 
 >>> from dlnotes_cli.api import ConvShapeConfig, conv_shape
 >>> conv_shape(ConvShapeConfig(layers=("Conv2d(3, 10, 3)",), input=(3, 130, 130))).fields["parameters"]
 280
 
-A Config checks its values when it is made. What a user can mend is raised as a `DlnotesError`, whose text is the line
-that the command prints and whose `exit_code` is the code it ends with. Notes and progress go to stderr;
+A Config converts and validates its values when it is created; text works as in the shell (`epochs="5"`,
+`out="runs/digits"`). Errors that the user can fix are raised as `DlnotesError`: its text is the line that the command
+prints, its `exit_code` the code that the command ends with. Notes and progress go to stderr;
 `output.configure(quiet=True)` silences them. `resumed_config(TrainMlpConfig, {"resume": "runs/digits", "epochs": 80})`
-has the options of a run that is to go on.
+returns the options with which an interrupted run resumes.
 """
 
 from dlnotes_cli.calculate.conv_shape import ShapeAnswer, conv_shape
@@ -17,12 +18,9 @@ from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample
 from dlnotes_cli.char_rnn.score import Scores, score_texts
 from dlnotes_cli.char_rnn.train import train_char_rnn
 from dlnotes_cli.classify.evaluate import EvaluateResult, evaluate_model
-from dlnotes_cli.classify.options_cnn import TrainCnnConfig
-from dlnotes_cli.classify.options_evaluate import EvaluateConfig
-from dlnotes_cli.classify.options_mlp import TrainMlpConfig
-from dlnotes_cli.classify.options_predict import PredictConfig
-from dlnotes_cli.classify.predict import Prediction, Predictor
-from dlnotes_cli.classify.train_cnn import train_cnn
+from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
+from dlnotes_cli.classify.predict import Prediction, Predictor, predictions_csv
+from dlnotes_cli.classify.train_cnn import report_network, train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
@@ -30,13 +28,19 @@ from dlnotes_cli.filter.patch import PatchAnswer, filter_patch
 from dlnotes_cli.manage.data import DataInfo, describe_data, list_sets
 from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
 from dlnotes_cli.manage.doctor import examine
-from dlnotes_cli.manage.options_cache import CacheClearConfig
-from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig, DataPreviewConfig
-from dlnotes_cli.manage.options_doctor import DoctorConfig
+from dlnotes_cli.manage.options import (
+    CacheClearConfig,
+    CacheListConfig,
+    DataInfoConfig,
+    DataListConfig,
+    DataPreviewConfig,
+    DoctorConfig,
+)
 from dlnotes_cli.manage.preview import draw_preview
 from dlnotes_cli.shapes import Setting, analyze, solve
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
+from dlnotes_cli.style.network import layer_names
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.task import StyleResult, style_transfer
 from dlnotes_cli.training.checkpoint import LanguageModel, TrainedModel, load_classifier, load_language_model
@@ -47,6 +51,7 @@ from dlnotes_cli.transfer.task import list_backbones, transfer
 
 __all__ = [
     "CacheClearConfig",
+    "CacheListConfig",
     "CachedFolder",
     "CharRnnSampleConfig",
     "CharRnnSampler",
@@ -92,12 +97,15 @@ __all__ = [
     "examine",
     "filter_images",
     "filter_patch",
+    "layer_names",
     "list_backbones",
     "list_cache",
     "list_sets",
     "load_classifier",
     "load_language_model",
     "output",
+    "predictions_csv",
+    "report_network",
     "resumed_config",
     "score_texts",
     "solve",

@@ -1,8 +1,7 @@
-"""The `dlnotes` program: the app, and main(), the one place where an error becomes a line and an exit code."""
+"""The `dlnotes` program: its commands, and main(), the only place where an error becomes one line and an exit code."""
 
 import difflib
 import errno
-import gc
 import io
 import os
 import re
@@ -16,120 +15,149 @@ from typing import Annotated, Any
 import typer
 
 from dlnotes_cli import __version__
-from dlnotes_cli.shell import output
+from dlnotes_cli.shell import output, startup
+from dlnotes_cli.shell.binding import Command, add_command
 from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, UnfinishedError, reason
-from dlnotes_cli.shell.startup import PlainGroup
 
-COMMANDS = {  # in the order of the help, each with its module
-    "train-mlp": "classify.command_mlp",
-    "train-cnn": "classify.command_cnn",
-    "transfer": "transfer.commands",
-    "char-rnn": "char_rnn.commands",
-    "predict": "classify.command_predict",
-    "evaluate": "classify.command_evaluate",
-    "style-transfer": "style.commands",
-    "filter": "filter.commands",
-    "conv-shape": "calculate.commands",
-    "data": "manage.command_data",
-    "doctor": "manage.command_doctor",
+COMMANDS = {  # in the order of the help, each with its module and function
+    "train-mlp": "classify.commands:train_mlp",
+    "train-cnn": "classify.commands:train_cnn",
+    "transfer": "transfer.commands:transfer",
+    "char-rnn train": "char_rnn.commands:train",
+    "char-rnn sample": "char_rnn.commands:sample",
+    "char-rnn score": "char_rnn.commands:score",
+    "predict": "classify.commands:predict",
+    "evaluate": "classify.commands:evaluate",
+    "style-transfer": "style.commands:style_transfer",
+    "filter": "filter.commands:filter_",
+    "conv-shape": "calculate.commands:conv_shape",
+    "data list": "manage.commands:data_list",
+    "data info": "manage.commands:data_info",
+    "data preview": "manage.commands:data_preview",
+    "data cache list": "manage.commands:cache_list",
+    "data cache clear": "manage.commands:cache_clear",
+    "doctor": "manage.commands:doctor",
 }
-_OBJECTS = 100_000  # between two searches for garbage: loading a command makes fewer, and no garbage
-_STDOUT_FAILS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # files have names, and told it
-_OUT_OF_REACH = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG}  # of whatever the user named
+GROUPS = {  # names in front of commands, each with its panel and help
+    "char-rnn": ("Train", "Train, sample and score character-level language models."),
+    "data": ("Manage", "List, describe and preview data sets."),
+    "data cache": ("Manage", "List or clear the cache of decoded images and features."),
+}
+_STDOUT_FAILURES = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # where no file is named
+_PATH_FAILURES = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG}  # of a path that the user named
 
 
-def build(word: str | None = None) -> Any:
-    """The program as Typer runs it: with all its commands, or with the one that `word` names, which loads faster."""
-    app = typer.Typer(
+def build(first_argument: str | None = None) -> Any:
+    """The program as Typer runs it: with all commands, or only with those that `first_argument` names."""
+    program = typer.Typer(
         name="dlnotes",
-        cls=PlainGroup,
-        help="A deep-learning course as shell commands, on your own data.",
+        cls=startup.PlainGroup,
+        help="A deep-learning course as shell commands: train, use and understand networks on your own data.",
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog="Exit codes: 0 done, 1 bug, 2 bad input, 3 could not finish, 4 gate not met, 130 Ctrl-C, 143 SIGTERM.",
     )
-    app.callback()(_options)
-    for name in [word] if word in COMMANDS else COMMANDS:
-        import_module(f"dlnotes_cli.{COMMANDS[name]}").register(app)
-    return typer.main.get_command(app)
+    program.callback()(_program_options)
+    groups = {"": program}
+    for name in startup.needed(COMMANDS, first_argument):
+        group, _, last = name.rpartition(" ")
+        add_command(_group(groups, group), last, load_command(name))
+    return typer.main.get_command(program)
 
 
-def _show_version(asked: bool) -> None:  # the form that Typer calls
-    if asked:
+def load_command(name: str) -> Command:
+    """Import the command with this name."""
+    module, _, function = COMMANDS[name].partition(":")
+    command: Command = getattr(import_module(f"dlnotes_cli.{module}"), function)
+    return command
+
+
+def _group(groups: dict[str, typer.Typer], name: str) -> typer.Typer:
+    """The group with this name, added to `groups` and to the group above it if it is new."""
+    if name not in groups:
+        above, _, last = name.rpartition(" ")
+        panel, text = GROUPS[name]
+        groups[name] = typer.Typer(cls=startup.PlainGroup, help=text, no_args_is_help=False)
+        _group(groups, above).add_typer(groups[name], name=last, rich_help_panel=panel)
+    return groups[name]
+
+
+def _print_version(is_requested: bool) -> None:  # the parameters that Typer passes
+    if is_requested:
         output.line(f"dlnotes {__version__}")
         raise typer.Exit
 
 
-def _options(
+def _program_options(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version and end.", is_eager=True, metavar="", callback=_show_version),
+        typer.Option("--version", help="Print the version.", is_eager=True, metavar="", callback=_print_version),
     ] = False,
 ) -> None:
-    del version  # its callback has answered
+    del version  # handled by its callback
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code; nothing but a bug in dlnotes ends with a traceback."""
-    gc.set_threshold(_OBJECTS)
+    """Run one command and return its exit code; only a bug in dlnotes prints a traceback."""
+    startup.collect_garbage_rarely()
     signal.signal(signal.SIGTERM, _terminate)
-    _settle_streams()
+    _prepare_streams()
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-    except SystemExit as end:  # what Typer turns a broken pipe into
+    except SystemExit as end:  # which Typer raises for a broken pipe
         if not isinstance(end.__context__, BrokenPipeError):
             raise
-        code = _lose_stdout(end.__context__)
+        code = _stdout_failed(end.__context__)
     except OSError as error:
-        code = _lose_stdout(error)
+        code = _stdout_failed(error)
     return code
 
 
-def _settle_streams() -> None:
-    """Lead a standard stream that was closed (`>&-`) to nowhere; escape letters that stdout's encoding lacks."""
+def _prepare_streams() -> None:
+    """Open closed standard streams (`>&-`) on the null device; escape characters that stdout's encoding lacks."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, open(nowhere, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+            null_device = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(null_device, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _lose_stdout(error: OSError) -> int:
-    """End after stdout failed: quietly where nobody reads it any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
+def _stdout_failed(error: OSError) -> int:
+    """The exit code after a failure to write to stdout, with an error line unless the reader closed the pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards what is still buffered
     if isinstance(error, BrokenPipeError):
         return ExitCode.DONE
     what = f"cannot be written ({reason(error)})"
-    return _fail(UnfinishedError("stdout", what, "free space, or send it elsewhere"))
+    return _fail(UnfinishedError("stdout", what, "free space, or redirect it elsewhere"))
 
 
 def _run(arguments: list[str]) -> int:
     command = build(arguments[0] if arguments else None)
-    words, known = _command_words(command, arguments)
-    if words == arguments and hasattr(known, "commands"):  # a group alone shows what is in it
+    names, named = _resolve(command, arguments)
+    if names == arguments and hasattr(named, "commands"):  # a group without a command shows its help
         arguments = [*arguments, "--help"]
     try:
         return int(command(arguments, prog_name="dlnotes", standalone_mode=False) or 0)
     except DlnotesError as error:
         return _fail(error)
     except typer.TyperException as error:
-        return _fail(_usage_error(error, words, known))
+        return _fail(_usage_error(error, names, named))
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except _TerminatedError:
         return ExitCode.TERMINATED
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _STDOUT_FAILS and not error.filename:
+        if isinstance(error, OSError) and error.errno in _STDOUT_FAILURES and not error.filename:
             raise
         return _crash(error)
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM outside a training loop: as KeyboardInterrupt, it passes every handler but lets clean-up run."""
+    """SIGTERM outside a training loop; like KeyboardInterrupt, no `except Exception` catches it, but clean-up runs."""
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
@@ -144,42 +172,43 @@ def _fail(error: DlnotesError) -> int:
 
 
 def _crash(error: Exception) -> int:
-    """End with what no part of the program foresaw: a bug, but for a few failures that can come from anywhere."""
-    if isinstance(error, OSError) and error.errno in _OUT_OF_REACH and error.filename:
+    """The exit code of an unexpected error: a bug, except for a few failures that can happen anywhere."""
+    if isinstance(error, OSError) and error.errno in _PATH_FAILURES and error.filename:
         return _fail(InputError(error.filename, reason(error), "check the path"))
     if _is_out_of_memory(error):
         fix = "use a smaller network (--hidden, --width), --batch-size, --size or --limit"
-        return _fail(UnfinishedError("memory", "not enough for this work", fix))
+        return _fail(UnfinishedError("memory", "not enough for this command", fix))
     output.bug(traceback.format_exc())
     return ExitCode.BUG
 
 
-def _usage_error(error: typer.TyperException, words: list[str], known: Any) -> InputError:
-    """Turn Typer's sentence into our line: the option first, then what is wrong, then the way out."""
+def _usage_error(error: typer.TyperException, names: list[str], named: Any) -> InputError:
+    """Rewrite Typer's message as a line of ours: the option, what is wrong, how to fix it."""
     text = error.format_message().replace("\n", " ").rstrip(".")
-    help_hint = f"see {' '.join(['dlnotes', *words])} --help"
-    named = re.match(r"Invalid value for (?:argument )?'(?P<name>[^' ]+)[^']*': (?P<what>.*)", text)
+    help_hint = f"see {' '.join(['dlnotes', *names])} --help"
+    invalid = re.match(r"Invalid value for (?:argument )?'(?P<name>[^' ]+)[^']*': (?P<what>.*)", text)
     missing = re.match(r"No such (?P<kind>option|command):? '?(?P<name>[^' ]+)'?", text)
-    if named:
-        return InputError(named["name"], named["what"], help_hint)
+    if invalid:
+        return InputError(invalid["name"], invalid["what"], help_hint)
     if missing:
-        names = [name for parameter in known.params for name in parameter.opts] + list(getattr(known, "commands", {}))
-        near = difflib.get_close_matches(missing["name"].rstrip("."), names, n=1, cutoff=0.5)
+        known = [name for parameter in named.params for name in parameter.opts] + list(getattr(named, "commands", {}))
+        near = difflib.get_close_matches(missing["name"].rstrip("."), known, n=1, cutoff=0.5)
         fix = f"did you mean {near[0]}? {help_hint}" if near else help_hint
         return InputError(missing["name"].rstrip("."), f"no such {missing['kind']}", fix)
     return InputError("usage", text[0].lower() + text[1:], help_hint)
 
 
-def _command_words(known: Any, arguments: list[str]) -> tuple[list[str], Any]:
-    """The words that name a command or a group below `known`, and what they name."""
-    words: list[str] = []
-    for word in arguments:
-        below = getattr(known, "commands", {}).get(word)
+def _resolve(program: Any, arguments: list[str]) -> tuple[list[str], Any]:
+    """The leading arguments that name a group or command, and that group or command; `program` if there are none."""
+    names: list[str] = []
+    named = program
+    for argument in arguments:
+        below = getattr(named, "commands", {}).get(argument)
         if below is None:
             break
-        words.append(word)
-        known = below
-    return words, known
+        names.append(argument)
+        named = below
+    return names, named
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -118,12 +118,12 @@ class ParsedError(Exception):
 
 @pytest.mark.parametrize("line", lines_of_commands())
 def test_commands_for_own_files_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = binding._config
+    make = binding.config_from_shell
 
     def parsed(*words: object) -> None:
         raise ParsedError(make(*words))  # type: ignore[arg-type]  # the words that it takes
 
-    monkeypatch.setattr(binding, "_config", parsed)
+    monkeypatch.setattr(binding, "config_from_shell", parsed)
     words = shlex.split(re.sub(r" [<>] \S+", "", line), comments=True)[1:]
     with pytest.raises(ParsedError):
         cli.build(words[0])(words, standalone_mode=False)

@@ -11,7 +11,7 @@ import pytest
 
 from dlnotes_cli.cli import build
 from dlnotes_cli.shell.binding import ARGUMENTS
-from dlnotes_cli.shell.option import GROUPS
+from dlnotes_cli.shell.option import PANELS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dlnotes_cli"
@@ -206,7 +206,7 @@ def test_every_command_has_help_examples_and_a_readme_entry(name: str) -> None:
         if parameter.name != "help":
             assert getattr(parameter, "help", ""), f"{name}: {parameter.name} has no help"
             is_argument = parameter.param_type_name == "argument"
-            assert parameter.rich_help_panel in ((ARGUMENTS,) if is_argument else GROUPS)
+            assert parameter.rich_help_panel in ((ARGUMENTS,) if is_argument else PANELS)
 
 
 def test_floors_of_the_dependencies_hold() -> None:

@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from dlnotes_cli.classify.options_cnn import TrainCnnConfig
+from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
 from dlnotes_cli.style.feature_networks import SMALL_FILE, SMALL_LAYERS
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors

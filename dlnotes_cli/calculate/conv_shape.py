@@ -59,9 +59,6 @@ def _letters(config: ConvShapeConfig) -> ShapeAnswer:
     """The course's two formulas: the size from W, F, S, P, and the parameters from K, F, D."""
     if config.kernel is None:
         raise InputError("-F", "the size of the filter is missing", "give -W and -F, or -F, -K and -D")
-    if (config.filters is None) != (config.depth is None):
-        given, missing = ("-K", "-D") if config.depth is None else ("-D", "-K")
-        raise InputError(given, f"needs {missing}: the parameters are K*F*F*D + K", f"add {missing}")
     answers = [
         _size(config.width, config) if config.width is not None else None,
         _parameters(config.filters, config.kernel, config.depth) if config.filters and config.depth else None,

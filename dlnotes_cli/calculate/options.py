@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName, Unknown
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import OutputOptions
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, STDOUT_TWICE, TRAINING, Config, check_at_most_one, option
+from dlnotes_cli.shell.option_groups import CsvOptions, OutputOptions
 
-_SIZE = "[1, 9.2e18]"
+_POSITIVE = "[1, 9.2e18]"
 _LETTERS = {"width": "-W", "kernel": "-F", "stride": "-S", "padding": "-P", "filters": "-K", "depth": "-D"}
 
 FieldName = Literal[
@@ -19,108 +19,102 @@ FieldName = Literal[
 
 
 def shape(text: str) -> tuple[int, ...]:
-    """Sizes joined by `x` or commas.
+    """Parse the shape of a sample: sizes joined by `x` or commas.
 
     >>> shape("3x130x130"), shape("784")
     ((3, 130, 130), (784,))
     """
-    parts = re.split(r"\s*[xX,]\s*", text.strip().strip("()"))
-    if not all(re.fullmatch(r"[0-9]{1,19}", part) for part in parts) or not all(map(int, parts)):
-        raise ValueError(f"'{text}' is not a shape of whole numbers above 0, like 3x130x130")
-    return tuple(map(int, parts))
+    sizes = re.split(r"\s*[xX,]\s*", text.strip().strip("()"))
+    if not all(re.fullmatch(r"[0-9]{1,19}", size) for size in sizes) or not all(map(int, sizes)):
+        raise ValueError(f"'{text}' is not a shape of positive integers like 3x130x130")
+    return tuple(map(int, sizes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackOptions(Config):
-    """What is asked about: a stack of layers and its input."""
+    """A stack of layers and its input."""
 
     layers: tuple[str, ...] = option(
-        (), "Layers as PyTorch writes them; - reads stdin.", group=MODEL, is_argument=True, metavar="LAYERS"
-    )
-    file: str | None = option(
-        None, "Read the layers from a file of PyTorch code, never run; - is stdin.", group=MODEL, metavar="PATH|-"
-    )
-    arch: NetworkName | None = option(None, "A known network", group=MODEL)
-    input: tuple[int, ...] | None = option(
-        None, "One sample without batch dimension, such as 3x130x130.", group=DATA, parse=shape, metavar="CxHxW",
-        shown_default="with --arch, the network's own",
+        (), "Layers in PyTorch's notation; - reads them from standard input.", panel=MODEL, is_argument=True,
+        metavar="LAYERS",
     )  # fmt: skip
-    batch: int = option(1, "Samples; scales MACs and memory.", group=DATA, within=_SIZE)
+    file: str | None = option(
+        None, "Read the layers from a file of PyTorch code, which is not run; - is standard input.", panel=MODEL,
+        metavar="FILE|-",
+    )  # fmt: skip
+    arch: NetworkName | None = option(None, "A known network", panel=MODEL)
+    input: tuple[int, ...] | None = option(
+        None, "Shape of one sample, without the batch dimension, such as 3x130x130.", panel=DATA, parse=shape,
+        metavar="CxHxW", shown_default="with --arch: the network's own",
+    )  # fmt: skip
+    batch: int = option(1, "Batch size, which scales MACs and memory.", panel=DATA, within=_POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LetterOptions(Config):
-    """One question in the course's letters."""
+    """One convolution or pooling layer, in the letters of the course's formulas."""
 
-    width: int | None = option(
-        None, "Size of the input along one axis.", group=DATA, within=_SIZE, names=("-W", "--width")
-    )
-    kernel: int | None = option(None, "Size of the filter.", group=MODEL, within=_SIZE, names=("-F", "--kernel"))
-    stride: int | None = option(None, "Stride.", group=MODEL, within=_SIZE, names=("-S", "--stride"), shown_default="1")
+    width: int | None = option(None, "Input size along one axis.", panel=DATA, within=_POSITIVE, short="-W")
+    kernel: int | None = option(None, "Kernel (filter) size.", panel=MODEL, within=_POSITIVE, short="-F")
+    stride: int | None = option(None, "Stride.", panel=MODEL, within=_POSITIVE, short="-S", shown_default="1")
     padding: int | None = option(
-        None, "Padding on each side.", group=MODEL, within="[0, 9.2e18]", names=("-P", "--padding"), shown_default="0"
+        None, "Padding on each side.", panel=MODEL, within="[0, 9.2e18]", short="-P", shown_default="0"
     )
     filters: int | None = option(
-        None, "Number of filters; with -D, gives the parameters.", group=MODEL, within=_SIZE, names=("-K", "--filters")
-    )
-    depth: int | None = option(
-        None, "Depth of the input, its channels.", group=MODEL, within=_SIZE, names=("-D", "--depth")
-    )
+        None, "Number of filters (output channels); with -D, computes the parameters.", panel=MODEL, within=_POSITIVE,
+        short="-K",
+    )  # fmt: skip
+    depth: int | None = option(None, "Depth of the input (input channels).", panel=MODEL, within=_POSITIVE, short="-D")
     solve: Unknown | None = option(
-        None, "With -W or one layer: every value of this setting that gives --want", group=OUTPUT
+        None, "With -W or one layer: find every value of this setting that gives the size --want", panel=OUTPUT
     )
-    want: int | None = option(None, "The size to reach.", group=OUTPUT, within=_SIZE)
+    want: int | None = option(None, "Output size for --solve.", panel=OUTPUT, within=_POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvShapeConfig(OutputOptions, LetterOptions, StackOptions):
+class ConvShapeConfig(OutputOptions, CsvOptions, LetterOptions, StackOptions):
     """Every option of `conv-shape`."""
 
     command: ClassVar[str] = "conv-shape"
 
-    dtype: Dtype = option("float32", "Numbers in memory", group=TRAINING)
-    optimizer: OptimizerName = option("adam", "Whose state training keeps", group=TRAINING)
-    explain: bool = option(False, "Show each formula with the numbers put in.", group=OUTPUT, names=("--explain",))
+    dtype: Dtype = option("float32", "Data type of weights and activations", panel=TRAINING)
+    optimizer: OptimizerName = option("adam", "Optimizer assumed for training memory", panel=TRAINING)
+    explain: bool = option(False, "Print each formula with its numbers.", panel=OUTPUT)
     gram: bool = option(
-        False, "Sizes of the vectorized output and of its Gram matrix.", group=OUTPUT, names=("--gram",)
+        False, "Print the sizes of the output as a matrix (channels x positions) and of its Gram matrix.", panel=OUTPUT
     )
-    csv: bool = option(False, "Print a row for each layer as CSV.", group=OUTPUT, names=("--csv",))
-    field: FieldName | None = option(None, "Print this one number or shape, bare", group=OUTPUT)
+    field: FieldName | None = option(None, "Print only this number or shape", panel=OUTPUT)
 
     def __post_init__(self) -> None:
-        """Check each option, then that they go together."""
+        """Validate each option, then their combination."""
         super().__post_init__()
-        _at_most_one(self.forms)
-        _at_most_one({"LAYERS": bool(self.layers), "--file": self.file is not None, "--arch": self.arch is not None})
-        if self.letters and (self.has_stack or self.input):
-            raise InputError(
-                self.letters[0], "asks about one filter, without --input and layers", "leave out one or the other"
-            )
+        check_at_most_one(
+            {"--json": self.json, "--csv -": self.csv == "-", "--field": self.field is not None}, STDOUT_TWICE
+        )
+        check_at_most_one(
+            {"LAYERS": bool(self.layers), "--file": self.file is not None, "--arch": self.arch is not None}
+        )
+        if self.letters:
+            letter = self.letters[0]
+            for name, is_requested in (("--input", self.input is not None), ("LAYERS", self.has_stack)):
+                check_at_most_one({letter: True, name: is_requested}, f"{letter} describes a single filter")
         if self.solve and (self.filters or self.depth):
-            raise InputError("-K" if self.filters else "-D", "has no part in --solve", "leave it out")
+            raise InputError("-K" if self.filters else "-D", "has no effect with --solve", "drop it")
+        if (self.filters is None) != (self.depth is None):
+            given, missing = ("-K", "-D") if self.depth is None else ("-D", "-K")
+            raise InputError(given, f"needs {missing}: the parameters are K*F*F*D + K", f"add {missing}")
         if self.gram and (self.letters or self.solve):
-            raise InputError("--gram", "asks about a shape or a stack", "give --input, and layers if you like")
+            raise InputError("--gram", "needs a shape or a stack of layers", "give --input, with or without layers")
         if (self.solve is None) != (self.want is None):
             given, missing = ("--solve", "--want") if self.want is None else ("--want", "--solve")
             raise InputError(given, f"needs {missing}", f"add {missing}")
 
     @property
-    def forms(self) -> dict[str, bool]:
-        """The forms in which scripts are answered."""
-        return {"--json": self.json, "--csv": self.csv, "--field": self.field is not None}
-
-    @property
     def has_stack(self) -> bool:
-        """Whether there are layers, from wherever."""
+        """Whether there are layers, from any source."""
         return bool(self.layers) or self.file is not None or self.arch is not None
 
     @property
     def letters(self) -> list[str]:
-        """The letters that are given."""
+        """The options of a single filter that are set, as letters: -W, -F and so on."""
         return [letter for name, letter in _LETTERS.items() if getattr(self, name) is not None]
-
-
-def _at_most_one(given: dict[str, bool]) -> None:
-    names = [name for name, is_given in given.items() if is_given]
-    if len(names) > 1:
-        raise InputError(names[1], f"does not go with {names[0]}", "give one of them")

@@ -1,31 +1,24 @@
-"""`dlnotes char-rnn train`, `dlnotes char-rnn sample` and `dlnotes char-rnn score`."""
-
-import typer
+"""`dlnotes char-rnn train`, `sample` and `score`."""
 
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.binding import add_command
-from dlnotes_cli.shell.startup import PlainGroup
+from dlnotes_cli.shell.binding import command
 
-TRAIN_EXAMPLES = (
-    "dlnotes char-rnn train --hidden 64 --max-steps 40 --out runs/help",
-    "dlnotes char-rnn train --recipe notes --hidden 32 --max-steps 5 --json",
-)
-SAMPLE_EXAMPLES = (
-    'dlnotes char-rnn sample runs/help --prime "The " --length 100',
-    "dlnotes char-rnn sample runs/help --count 3 --length 20 --json",
-)
-SCORE_EXAMPLES = (
-    "dlnotes char-rnn score runs/help runs/help/config.json",
-    "dlnotes char-rnn score runs/help runs/help/config.json --lines --json",
-)
-_RULE = "-" * 15
+_MEASURES = ("loss", "bits_per_char", "perplexity")
+_RULE = "-" * 15  # below each of several samples
 
 
+@command(
+    panel="Train",
+    examples=(
+        "dlnotes char-rnn train --hidden 64 --max-steps 40 --out runs/help",
+        "dlnotes char-rnn train --recipe notes --hidden 32 --max-steps 5 --json",
+    ),
+)
 def train(config: CharRnnTrainConfig) -> None:
-    """Train a recurrent network (LSTM, GRU or plain) to continue a text, character by character.
+    """Train a character-level language model (LSTM, GRU or plain RNN) on text.
 
-    The end of the text validates, all of it, in bits per character.
+    The end of the text is held out for validation, in bits per character.
     """
     from dlnotes_cli.char_rnn.train import train_char_rnn
 
@@ -42,7 +35,8 @@ def train(config: CharRnnTrainConfig) -> None:
         ),
     ]  # fmt: skip
     unit = fields["data"]["unit"]
-    output.table(("part", f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity"), rows)
+    numeric = (f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity")
+    output.table(("split", *numeric), rows, numeric)
     output.line()
     output.line(
         f"best epoch {fields['best_epoch']} of {fields['epochs']}, "
@@ -53,17 +47,24 @@ def train(config: CharRnnTrainConfig) -> None:
         output.line(path)
 
 
+@command(
+    panel="Use",
+    examples=(
+        'dlnotes char-rnn sample runs/help --prime "The " --length 100',
+        "dlnotes char-rnn sample runs/help --count 3 --length 20 --json",
+    ),
+)
 def sample(config: CharRnnSampleConfig) -> None:
-    """Continue a text with a trained character model, on stdout as it is made.
+    """Generate text with a trained character-level language model.
 
-    Several samples are drawn side by side, and shown one below the other.
+    A single sample is printed character by character as it is generated.
     """
     from dlnotes_cli.char_rnn.sample import CharRnnSampler
     from dlnotes_cli.data.text import readable
 
     sampler = CharRnnSampler(config)
     if config.json:
-        samples = [found.as_json() for found in sampler.samples()]
+        samples = [one.as_json() for one in sampler.samples()]
         fields = {
             "model_file": str(sampler.path), "prime": readable(sampler.prime), "seed": config.seed,
             **sampler.runtime.as_json(), "samples": samples,
@@ -75,12 +76,19 @@ def sample(config: CharRnnSampleConfig) -> None:
             output.raw(piece)
         output.raw("\n")
     else:
-        for found in sampler.samples():
-            output.raw(f"{sampler.prime}{found.text}\n{_RULE}\n")
+        for one in sampler.samples():
+            output.raw(f"{sampler.prime}{one.text}\n{_RULE}\n")
 
 
+@command(
+    panel="Use",
+    examples=(
+        "dlnotes char-rnn score runs/help runs/help/config.json",
+        "dlnotes char-rnn score runs/help runs/help/config.json --lines --json",
+    ),
+)
 def score(config: CharRnnScoreConfig) -> None:
-    """Say how well a trained character model predicts texts: its loss, bits per character and perplexity."""
+    """Score texts with a trained character-level language model: loss, bits per character and perplexity."""
     from dlnotes_cli.char_rnn.score import score_texts
 
     fields = score_texts(config).fields
@@ -92,20 +100,8 @@ def score(config: CharRnnScoreConfig) -> None:
         (e["name"], f"{e['predicted']:,}", *(f"{e[name]:.4f}" if e["predicted"] else "-" for name in _MEASURES))
         for e in entries
     ]
-    unit = fields["unit"].removesuffix("s")
-    output.table(("text", "predicted", "loss", f"bits per {unit}", "perplexity"), rows)
+    numeric = ("predicted", "loss", f"bits per {fields['unit'].removesuffix('s')}", "perplexity")
+    output.table(("text", *numeric), rows, numeric)
     if fields["heat"]:
         output.line()
         output.line(fields["heat"])
-
-
-_MEASURES = ("loss", "bits_per_char", "perplexity")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    group = typer.Typer(cls=PlainGroup, help="Character models: train, sample, score.", no_args_is_help=False)
-    add_command(group, train, panel="Train", examples=TRAIN_EXAMPLES)
-    add_command(group, sample, panel="Use", examples=SAMPLE_EXAMPLES)
-    add_command(group, score, panel="Use", examples=SCORE_EXAMPLES)
-    app.add_typer(group, name="char-rnn", rich_help_panel="Train")

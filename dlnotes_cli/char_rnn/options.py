@@ -5,39 +5,50 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.models.choices import Cell
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import check_png
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option, varied
+from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, DeviceOptions, OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.training.options import LearningOptions, ModelArgument, TrainingRunOptions
-
-_BY_RECIPE = "by recipe"
-_TEXTS = "Text files, folders of them, or - for stdin."
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextOptions(Config):
-    """The texts that are trained on, and how they become characters."""
+class TextFilesOptions(Config):
+    """Text files, and how they are decoded."""
 
     texts: tuple[str, ...] = option(
-        (),
-        f"{_TEXTS} None: the help texts of Python itself.",
-        group=DATA,
-        is_argument=True,
-        metavar="TEXT",
+        (), "Text files, folders of text files, or - for standard input.", panel=DATA, is_argument=True, metavar="TEXT"
     )
-    vocab: Literal["chars", "bytes"] = option(
-        "chars", "What is predicted: the characters that the text has, or bytes.", group=DATA
-    )
-    lower: bool = option(False, "Make all letters small.", group=DATA, names=("--lower",))
     encoding: str | None = option(
-        None, "Encoding of the files, utf-8 or cp1252 for example.", group=DATA, shown_default="utf-8"
+        None, "Encoding of the files, such as utf-8 or cp1252.", panel=DATA, shown_default="utf-8"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnUnknownOption(Config):
+    """What is done with characters outside the model's vocabulary."""
+
+    on_unknown: Literal["error", "skip"] = option(
+        "error", "What to do with characters that the model does not know", panel=DATA
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTextOptions(TextFilesOptions):
+    """The training texts, and how they become tokens."""
+
+    texts: tuple[str, ...] = varied(TextFilesOptions, "texts", shown_default="Python's own help texts")
+    vocab: Literal["chars", "bytes"] = option(
+        "chars", "Vocabulary: the characters of the text (chars), or bytes.", panel=DATA
+    )
+    lower: bool = option(False, "Lowercase the text.", panel=DATA)
     newline: Literal["translate", "keep"] = option(
         "translate",
-        "translate: every end of line becomes one \\n, a byte-order mark is dropped; keep: nothing is changed.",
-        group=DATA,
+        "translate: every line end becomes \\n, and a byte-order mark is dropped; keep: nothing is changed.",
+        panel=DATA,
     )
     val_split: float = option(
-        0.1, "Part at the end of the text that is kept for validation.", group=DATA, within="(0, 1)"
+        0.1, "Fraction of the text, at its end, to hold out for validation.", panel=DATA, within="(0, 1)"
     )
 
 
@@ -45,71 +56,76 @@ class TextOptions(Config):
 class RnnOptions(Config):
     """The network."""
 
-    cell: Cell = option("lstm", "Kind of cell.", group=MODEL)
-    layers: int | None = option(None, "Layers of cells.", group=MODEL, within="[1, 64]", shown_default=_BY_RECIPE)
-    hidden: int | None = option(None, "Cells in a layer.", group=MODEL, within="[1, 1e5]", shown_default=_BY_RECIPE)
+    cell: Cell = option("lstm", "Recurrent cell", panel=MODEL)
+    layers: int | None = option(None, "Recurrent layers.", panel=MODEL, within="[1, 64]", shown_default=SET_BY_RECIPE)
+    hidden: int | None = option(
+        None, "Hidden size of each layer.", panel=MODEL, within="[1, 1e5]", shown_default=SET_BY_RECIPE
+    )
     embed: int | None = option(
-        None, "Numbers that a character becomes; 0: one-hot.", group=MODEL, within="[0, 1e5]", shown_default=_BY_RECIPE
+        None, "Embedding size; 0 for one-hot input.", panel=MODEL, within="[0, 1e5]", shown_default=SET_BY_RECIPE
     )
     dropout: float | None = option(
-        None,
-        "Part of what passes from layer to layer dropped in each step.",
-        group=MODEL,
-        within="[0, 1)",
-        shown_default=_BY_RECIPE,
+        None, "Dropout probability between layers.", panel=MODEL, within="[0, 1)", shown_default=SET_BY_RECIPE
     )
-    tied: bool = option(False, "Use the embedding again, transposed, as output layer.", group=MODEL, names=("--tied",))
+    tied: bool = option(False, "Tie the weights of the output layer to those of the embedding.", panel=MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceOptions(LearningOptions):
-    """How it is trained."""
+    """How the network is trained."""
 
     seq_len: int | None = option(
         None,
-        "Characters through which an error is traced back; the state is carried on from batch to batch.",
-        group=TRAINING,
+        "Sequence length of truncated backpropagation through time.",
+        panel=TRAINING,
         within="[1, 1e6]",
-        shown_default=_BY_RECIPE,
+        shown_default=SET_BY_RECIPE,
     )
     batch_size: int | None = option(
-        None, "Streams read side by side.", group=TRAINING, within="[1, 1e6]", shown_default=_BY_RECIPE
+        None,
+        "Sequences per step: the text is cut into N streams that are read in parallel.",
+        panel=TRAINING,
+        within="[1, 1e6]",
+        shown_default=SET_BY_RECIPE,
     )
     reset_state: float | None = option(
         None,
-        "Probability that a stream begins a window with zeros; without it a state may run away and never come back.",
-        group=TRAINING,
+        "Probability of resetting a stream's hidden state at the start of a sequence; with 0 the hidden state can "
+        "diverge.",
+        panel=TRAINING,
         within="[0, 1]",
-        shown_default=_BY_RECIPE,
+        shown_default=SET_BY_RECIPE,
     )
     eval_every: int | None = option(
         None,
-        "Steps between validations within an epoch, for a long text.",
-        group=TRAINING,
+        "Validate every N steps, for texts so long that once per epoch is rare.",
+        panel=TRAINING,
         within="[1, 1e9]",
-        shown_default="once an epoch",
+        shown_default="once per epoch",
     )
-    patience: int | None = option(
-        None,
-        "Stop after this many validations without a better one.",
-        group=TRAINING,
-        within="[1, 1e6]",
-        shown_default="never",
-    )
-    grad_clip: float | None = option(
-        None, "Largest norm of the gradient; 0: any.", group=TRAINING, within="[0, inf)", shown_default=_BY_RECIPE
-    )
+    grad_clip: float | None = varied(LearningOptions, "grad_clip", shown_default=SET_BY_RECIPE)
     optimizer: Literal["adamw", "adam", "rmsprop"] | None = option(
-        None, "Optimizer.", group=TRAINING, shown_default=_BY_RECIPE
+        None, "Optimizer", panel=TRAINING, shown_default=SET_BY_RECIPE
     )
-    sample: int = option(200, "Characters sampled after each validation; 0: none.", group=OUTPUT, within="[0, 1e6]")
+    sample: int = option(
+        200, "Characters to sample and print after each validation; 0 for none.", panel=OUTPUT, within="[0, 1e6]"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnTrainConfig(OutputOptions, SequenceOptions, TrainingRunOptions, DeviceOptions, RnnOptions, TextOptions):
+class CharRnnTrainConfig(
+    OutputOptions, SequenceOptions, TrainingRunOptions, DeviceOptions, RnnOptions, TrainingTextOptions
+):
     """Every option of `char-rnn train`."""
 
     command: ClassVar[str] = "char-rnn train"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        if self.vocab == "bytes" and (self.lower or self.encoding):
+            name = "--lower" if self.lower else "--encoding"
+            raise InputError(name, "has no effect on bytes", f"drop {name}, or use --vocab chars")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,66 +133,60 @@ class SampleOptions(Config):
     """What is sampled, and how."""
 
     prime: str | None = option(
-        None, "Text to go on from.", group=MODEL, metavar="TEXT", shown_default="a line's end, or the first character"
+        None, "Text to continue.", panel=DATA, metavar="TEXT", shown_default="a line end, or the first character"
     )
-    length: int = option(500, "Characters to sample.", group=MODEL, within="[1, 1e9]")
+    length: int = option(500, "Characters to sample.", panel=MODEL, within="[1, 1e9]")
     temperature: float = option(
         1.0,
-        "Divides the logits: below 1 safer, above 1 bolder, 0 always the most probable.",
-        group=MODEL,
+        "Sampling temperature, which divides the logits: below 1 for safer text, above 1 for bolder; 0 always takes "
+        "the most probable character.",
+        panel=MODEL,
         within="[0, 1e3]",
     )
     top_k: int | None = option(
-        None, "Choose among the k most probable.", group=MODEL, within="[1, 1e7]", shown_default="all"
+        None, "Sample from the k most probable characters.", panel=MODEL, within="[1, 1e7]", shown_default="all"
     )
     top_p: float | None = option(
         None,
-        "Choose among the most probable that together have this probability.",
-        group=MODEL,
+        "Sample from the most probable characters whose probabilities add up to X (nucleus sampling).",
+        panel=MODEL,
         within="(0, 1]",
         shown_default="all",
     )
-    count: int = option(1, "Samples, drawn side by side.", group=MODEL, within="[1, 1e5]")
-    stop: str | None = option(
-        None, "End a sample where this text has come; it is not shown.", group=MODEL, metavar="TEXT", shown_default="no"
-    )
-    on_unknown: Literal["error", "skip"] = option(
-        "error", "What to do with characters of the prime that the model does not know.", group=MODEL
-    )
-    seed: int = option(0, "Seed of what is drawn.", group=MODEL, within="[0, 9e15]")
+    count: int = option(1, "Number of samples, drawn in parallel.", panel=MODEL, within="[1, 1e5]")
+    stop: str | None = option(None, "End a sample at this text, which is not printed.", panel=MODEL, metavar="TEXT")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnSampleConfig(OutputOptions, DeviceOptions, SampleOptions, ModelArgument):
+class CharRnnSampleConfig(OutputOptions, DeviceOptions, SeedOption, SampleOptions, OnUnknownOption, ModelArgument):
     """Every option of `char-rnn sample`."""
 
     command: ClassVar[str] = "char-rnn sample"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(Config):
+class ScoreOptions(OnUnknownOption, TextFilesOptions):
     """What is scored."""
 
-    texts: tuple[str, ...] = option((), _TEXTS, group=DATA, is_argument=True, metavar="TEXT")
-    lines: bool = option(False, "Score each line by itself.", group=DATA, names=("--lines",))
-    encoding: str | None = option(
-        None, "Encoding of the files, utf-8 or cp1252 for example.", group=DATA, shown_default="utf-8"
-    )
-    on_unknown: Literal["error", "skip"] = option(
-        "error", "What to do with characters that the model does not know.", group=DATA
-    )
+    lines: bool = option(False, "Score each line separately.", panel=DATA)
     heat: Path | None = option(
         None,
-        "Draw the start of the text with each character colored by its surprise.",
-        group=OUTPUT,
+        "Plot the start of the text, with each character colored by its surprisal.",
+        panel=OUTPUT,
         metavar="FILE.png",
-        shown_default="no",
     )
-    overwrite: bool = option(False, "Replace a file that exists.", group=OUTPUT, names=("--overwrite",))
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnScoreConfig(OutputOptions, DeviceOptions, ScoreOptions, ModelArgument):
+class CharRnnScoreConfig(OutputOptions, OverwriteOption, DeviceOptions, ScoreOptions, ModelArgument):
     """Every option of `char-rnn score`."""
 
     command: ClassVar[str] = "char-rnn score"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then that there is a text and the name of the plot."""
+        super().__post_init__()
+        if not self.texts:
+            raise InputError("TEXT", "no text given", "name files or folders, or - for standard input")
+        if self.heat is not None:
+            check_png("--heat", self.heat)

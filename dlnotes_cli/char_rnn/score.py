@@ -35,10 +35,7 @@ def score_texts(config: CharRnnScoreConfig) -> Scores:
     Runs in the precision of the training. Raises InputError for a model file or texts that are not right, and for
     unknown characters unless they are skipped.
     """
-    if not config.texts:
-        raise InputError("TEXT", "no text given", "name files or folders, or - for stdin")
     if config.heat is not None:
-        files.check_png("--heat", config.heat)
         files.check_output_file("--heat", config.heat, overwrite=config.overwrite)
     model = load_language_model(config.model)
     if model.preprocessing.unit == "bytes" and config.encoding:

@@ -206,9 +206,6 @@ def _recipe(config: CharRnnTrainConfig) -> dict[str, Any]:
 def _check_options(config: CharRnnTrainConfig) -> None:
     if config.tied and not config.embed:
         raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
-    if config.vocab == "bytes" and (config.lower or config.encoding):
-        option = "--lower" if config.lower else "--encoding"
-        raise InputError(option, "is for characters; bytes are taken as they are", "drop it, or use --vocab chars")
 
 
 def _read(config: CharRnnTrainConfig) -> tuple[Text, TextPreprocessing]:

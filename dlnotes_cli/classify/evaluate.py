@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli.classify.options_evaluate import EvaluateConfig
+from dlnotes_cli.classify.options import EvaluateConfig
 from dlnotes_cli.data.batches import Normalizer, Split, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_for_model
@@ -109,8 +109,6 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
 
 
 def _check_outputs(config: EvaluateConfig) -> None:
-    if config.csv == "-" and config.json:
-        raise InputError("--csv", "- and --json both print to stdout", "give --csv a file name")
     if config.csv not in {None, "-"}:
         path = files.user_path(str(config.csv))
         files.check_output_file("--csv", path, overwrite=config.overwrite, made=config.out)

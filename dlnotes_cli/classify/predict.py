@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli.classify.options_predict import PredictConfig
+from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.images.decode import decode_all, decode_image
 from dlnotes_cli.data.paths import expand_paths, read_list

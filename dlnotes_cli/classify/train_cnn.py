@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from dlnotes_cli.classify.options_cnn import Arch, TrainCnnConfig
+from dlnotes_cli.classify.options import Arch, TrainCnnConfig
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_form
@@ -62,10 +62,6 @@ def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
     check_images(config, "a convolutional network")
     if config.layers is None:
         return config
-    for name in _NETWORK:
-        if getattr(config, name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(flag, "says nothing of a network from --layers", f"drop {flag}, or write it into the list")
     return replace(config, layers=layers_text(config.layers))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import kind_of
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize

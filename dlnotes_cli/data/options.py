@@ -1,93 +1,105 @@
-"""Options that say which data is read, and how."""
+"""Options that select a data set and say how it is read."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from dlnotes_cli.shell.option import DATA, Config, option
-from dlnotes_cli.shell.option_groups import ReadImagesOptions
-from dlnotes_cli.shell.parse import words
+from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, OfflineOption, ReadImagesOptions
+from dlnotes_cli.shell.parse import items
 
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
-BY_RECIPE = "by recipe"
+_NAMES = ", ".join(NAMED_SETS)
+IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images per class."
+IMAGES_METAVAR = "NAME|FOLDER"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataRootOptions(Config):
-    """Where data is looked for."""
+class DataRootOption(Config):
+    """Where named data sets are looked up."""
 
-    data_root: Path | None = option(None, "A folder that holds named sets.", group=DATA)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FindDataOptions(DataRootOptions):
-    """Where data is looked for, and whether it may be downloaded."""
-
-    offline: bool = option(False, "Never download.", group=DATA, names=("--offline",))
+    data_root: Path | None = option(
+        None, "Folder of named data sets, searched before $DLNOTES_DATA and the cache.", panel=DATA, metavar="FOLDER"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceOptions(ReadImagesOptions, FindDataOptions):
-    """Whatever reading a data set takes besides its name."""
+class SourceOptions(ReadImagesOptions, OfflineOption, DataRootOption):
+    """How a data set is found and read."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChosenDataOptions(Config):
-    """What is trained on."""
+class DataOption(Config):
+    """The data set."""
 
     data: str = option(
         "digits",
-        f"A named set ({', '.join(NAMED_SETS)}), a folder of class folders, or a CSV file.",
-        group=DATA,
+        f"A named set ({_NAMES}), a folder with one subfolder of images per class, or a CSV file.",
+        panel=DATA,
         metavar="NAME|FOLDER|CSV",
         complete=lambda: list(NAMED_SETS),
     )
-    target: str | None = option(None, "CSV: the column to predict.", group=DATA, metavar="COLUMN")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(Config):
+    """How the columns of a CSV table are used."""
+
+    target: str | None = option(None, "CSV: column to predict.", panel=DATA, metavar="COLUMN")
     categorical: tuple[str, ...] = option(
-        (),
-        "CSV: columns to one-hot encode though their cells are numbers.",
-        group=DATA,
-        parse=words,
-        metavar="COLUMN,…",
+        (), "CSV: numeric columns to one-hot encode.", panel=DATA, parse=items, metavar="COLUMN,…"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageShapeOptions(Config):
-    """The form that a folder's images are brought into."""
+    """The shape to which the images of a folder are resized."""
 
     size: int | None = option(
         None,
-        "Folder: pixels on each side.",
-        group=DATA,
+        "Image folders: pixels per side after resizing.",
+        panel=DATA,
         within="[1, 4096]",
-        shown_default="the images' own if they share one of at most 64, else 32",
+        shown_default="the images' common size if at most 64, else 32",
     )
-    resize: Literal["crop", "squash", "letterbox"] = option("crop", "Folder: how an image is made square.", group=DATA)
+    resize: Literal["crop", "squash", "letterbox"] = option(
+        "crop", "Image folders: how images become square", panel=DATA
+    )
     color: Literal["gray", "rgb"] | None = option(
-        None, "Folder: channels.", group=DATA, shown_default="gray if every image is"
+        None, "Image folders: color channels", panel=DATA, shown_default="gray if every image is gray"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingDataOptions(ImageShapeOptions, ChosenDataOptions):
-    """What is trained on, and how a sample becomes numbers."""
+class SplitOptions(Config):
+    """How samples are scaled and split."""
 
     normalize: Literal["standard", "unit", "symmetric"] | None = option(
         None,
-        "standard: mean 0, deviation 1 over the training split; unit: 0 to 1; symmetric: -1 to 1.",
-        group=DATA,
-        shown_default=BY_RECIPE,
+        "Pixel scaling: standard (mean 0 and standard deviation 1 over the training split), unit (0 to 1) or "
+        "symmetric (-1 to 1).",
+        panel=DATA,
+        shown_default=SET_BY_RECIPE,
     )
     val_split: float | None = option(
-        None, "Part of the training samples kept for validation.", group=DATA, within="(0, 1)", shown_default=BY_RECIPE
+        None,
+        "Fraction of the training samples to hold out for validation.",
+        panel=DATA,
+        within="(0, 1)",
+        shown_default=SET_BY_RECIPE,
     )
     test_split: float = option(
-        0.2, "Part kept for the test, where the data has no test split of its own.", group=DATA, within="(0, 1)"
-    )
+        0.2, "Fraction of the samples to hold out for testing if the data has no test split.", panel=DATA,
+        within="(0, 1)",
+    )  # fmt: skip
     limit: int | None = option(
-        None, "Train on at most this many samples.", group=DATA, within="[1, 1e12]", shown_default="all"
+        None, "Use at most N training samples.", panel=DATA, within="[1, 1e12]", shown_default="all"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDataOptions(SplitOptions, ImageShapeOptions, TableOptions, DataOption):
+    """What a classifier is trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)

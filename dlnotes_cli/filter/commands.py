@@ -3,33 +3,33 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
-
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.binding import add_command
+from dlnotes_cli.shell.binding import command
 
 if TYPE_CHECKING:
     from dlnotes_cli.filter.filter import FilterResult
     from dlnotes_cli.filter.patch import PatchAnswer, PatchResult
 
-EXAMPLES = (
-    "dlnotes filter --kernel sobel-x --out edges.png",
-    'dlnotes filter --patch "1 2 3; 4 9 6; 7 8 9" --kernel high-pass --edges crop',
+
+@command(
+    panel="Use",
+    examples=(
+        "dlnotes filter --kernel sobel-x --out edges.png",
+        'dlnotes filter --patch "1 2 3; 4 9 6; 7 8 9" --kernel high-pass --edges crop',
+    ),
 )
-
-
 def filter_(config: FilterConfig) -> None:
-    """Lay a convolution kernel on images: edges, blur, sharpen, your own.
+    """Apply a convolution kernel to images: edge detection, blur, sharpening, or your own.
 
-    Without an image it takes a photograph that comes with scikit-learn.
-    Alpha, color profile and 16-bit gray are kept where the format has them.
-    A kernel is laid on as written (correlation); --convolve turns it first.
+    Without an image, it filters a photo from scikit-learn.
+    Alpha, color profile and 16-bit gray are kept where the file format has them.
+    A kernel is applied as written (cross-correlation); --convolve flips it first.
     """
-    if config.list_kernels or config.only_talks:
-        from dlnotes_cli.filter.help_texts import tell_all, tell_of
+    if config.list_kernels or config.only_explains:
+        from dlnotes_cli.filter.help_texts import show_all, show_requested
 
-        (tell_all if config.list_kernels else tell_of)(config)
+        (show_all if config.list_kernels else show_requested)(config)
     elif config.patch is not None:
         _filter_patch(config)
     else:
@@ -39,18 +39,18 @@ def filter_(config: FilterConfig) -> None:
 def _filter_images(config: FilterConfig) -> None:
     from dlnotes_cli.filter.filter import filter_images
 
-    answer = filter_images(config)
+    filtered = filter_images(config)
     if config.out == "-":
-        output.raw_bytes(answer.stdout)
+        output.raw_bytes(filtered.stdout)
     elif config.json:
         fields = {name: getattr(config, name) for name in ("edges", "convolve", "result", "threshold", "device")}
-        results = [result.as_json() for result in answer.results]
+        results = [result.as_json() for result in filtered.results]
         sheet = None if config.sheet is None else str(config.sheet)
-        _document(config, {**fields, "results": results, "sheet": sheet, "skipped": list(answer.skipped)})
+        _document(config, {**fields, "results": results, "sheet": sheet, "skipped": list(filtered.skipped)})
     else:
-        _show_results(config, answer)
-    if answer.skipped:
-        output.warn(f"{len(answer.skipped)} skipped: {', '.join(answer.skipped)}")
+        _show_results(config, filtered)
+    if filtered.skipped:
+        output.warn(f"{len(filtered.skipped)} skipped: {', '.join(filtered.skipped)}")
 
 
 def _filter_patch(config: FilterConfig) -> None:
@@ -70,7 +70,7 @@ def _filter_patch(config: FilterConfig) -> None:
 def _document(config: FilterConfig, fields: dict[str, object]) -> None:
     from dlnotes_cli.filter.help_texts import explanations
 
-    kernels = [] if config.pools_alone else [kernel.as_json() for kernel in explanations(config)]
+    kernels = [] if config.pools_without_kernel else [kernel.as_json() for kernel in explanations(config)]
     output.document(config.command, {"kernels": kernels, **fields})
 
 
@@ -83,16 +83,17 @@ def _explain(config: FilterConfig) -> None:
         output.line(line)
 
 
-def _show_results(config: FilterConfig, answer: "FilterResult") -> None:
+def _show_results(config: FilterConfig, filtered: "FilterResult") -> None:
     _explain(config)
-    for result in answer.results:
+    for result in filtered.results:
         height, width = result.output_shape[:2]
         output.line(f"{result.file}  {result.kernel}  {width}x{height}  from {result.low:.6g} to {result.high:.6g}")
     if config.sheet is not None:
         output.line(str(config.sheet))
-    cut = dict.fromkeys(result.kernel for result in answer.results if result.is_cut)
-    if cut:
-        output.note(f"dlnotes: note: {', '.join(cut)}: numbers below 0 became black; --result abs or signed shows them")
+    clipped = dict.fromkeys(result.kernel for result in filtered.results if result.is_cut)
+    if clipped:
+        how = "results below 0 became black; --result abs or signed shows them"
+        output.note(f"dlnotes: note: {', '.join(clipped)}: {how}")
 
 
 def _patch_lines(answer: "PatchAnswer") -> Iterator[str]:
@@ -111,8 +112,3 @@ def _matrix_lines(result: "PatchResult") -> Iterator[str]:
         if i:
             yield "|"
         yield from text_of(channel, digits=10)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    add_command(app, filter_, panel="Use", examples=EXAMPLES, name="filter")

@@ -164,7 +164,7 @@ class _Work:
                 output_shape=_outer(part.numbers.shape),
                 low=found.low,
                 high=found.high,
-                is_cut=found.low < 0 and target.format != "NPY" and self._config.cuts_silently,
+                is_cut=found.low < 0 and target.format != "NPY" and self._config.clips_by_default,
             )
 
     def _save(self, image: LoadedImage, target: Target) -> None:

@@ -1,4 +1,4 @@
-"""What `filter` says of kernels, in lines."""
+"""The text with which `filter` describes kernels, line by line."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -8,34 +8,34 @@ from dlnotes_cli.filter.kernels.kernel import text_of
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import output
 
-Form = Callable[[Explanation], Iterator[str]]
+Formatter = Callable[[Explanation], Iterator[str]]
 
 
 def explanations(config: FilterConfig) -> list[Explanation]:
-    """What can be said of the kernels that are asked for."""
+    """Explain the kernels of `--kernel` and `--then`."""
     return [explain(kernel) for kernels in config.parsed_kernels() for kernel in kernels]
 
 
-def tell_all(config: FilterConfig) -> None:
-    """Show every named kernel."""
-    _tell(config, [explain(named_kernel(name)) for name in NAMES], summary)
+def show_all(config: FilterConfig) -> None:
+    """Print every named kernel."""
+    _show(config, [explain(named_kernel(name)) for name in NAMES], summary)
 
 
-def tell_of(config: FilterConfig) -> None:
-    """Explain the kernels that are asked for."""
-    _tell(config, explanations(config), details)
+def show_requested(config: FilterConfig) -> None:
+    """Print the kernels of `--kernel` and `--then`."""
+    _show(config, explanations(config), details)
 
 
-def lines(explained: Sequence[Explanation], form: Form) -> Iterator[str]:
-    """The lines of each kernel, an empty one between two."""
-    for i, one in enumerate(explained):
+def lines(explained: Sequence[Explanation], formatter: Formatter) -> Iterator[str]:
+    """The lines of each kernel, with an empty line between two kernels."""
+    for i, explanation in enumerate(explained):
         if i:
             yield ""
-        yield from form(one)
+        yield from formatter(explanation)
 
 
 def summary(one: Explanation) -> Iterator[str]:
-    """Name, size, sum, purpose and weights."""
+    """Name, size, sum, purpose and weights of a kernel."""
     height, width = one.kernel.size
     yield f"{one.kernel.name}  {height}x{width}  sum {one.total:.6g}  {one.kernel.purpose}"
     for i, matrix in enumerate(one.kernel.matrices):
@@ -45,7 +45,7 @@ def summary(one: Explanation) -> Iterator[str]:
 
 
 def details(one: Explanation) -> Iterator[str]:
-    """The summary and what follows from the weights."""
+    """The summary of a kernel, and what follows from its weights."""
     yield from summary(one)
     yield f"  passes     {one.passes}: {PASSES[one.passes]}"
     if one.separable is None:
@@ -56,9 +56,9 @@ def details(one: Explanation) -> Iterator[str]:
     yield f"  direction  {one.direction}"
 
 
-def _tell(config: FilterConfig, explained: Sequence[Explanation], form: Form) -> None:
+def _show(config: FilterConfig, explained: Sequence[Explanation], formatter: Formatter) -> None:
     if config.json:
         output.document(config.command, {"kernels": [one.as_json() for one in explained]})
         return
-    for line in lines(explained, form):
+    for line in lines(explained, formatter):
         output.line(line)

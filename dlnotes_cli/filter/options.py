@@ -6,8 +6,23 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, DEVICE, MODEL, OUTPUT, option
-from dlnotes_cli.shell.option_groups import OutputOptions, ReadImagesOptions
+from dlnotes_cli.shell.option import (
+    DATA,
+    MODEL,
+    OUTPUT,
+    STDOUT_TWICE,
+    Config,
+    check_at_most_one,
+    option,
+    varied,
+)
+from dlnotes_cli.shell.option_groups import (
+    DeviceOptions,
+    OutputOptions,
+    OverwriteOption,
+    ReadImagesOptions,
+    ThreadsOption,
+)
 
 if TYPE_CHECKING:
     from dlnotes_cli.filter.kernels.kernel import Kernel
@@ -24,149 +39,155 @@ def _kernel_names() -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterConfig(OutputOptions, ReadImagesOptions):
+class InputOptions(ReadImagesOptions):
+    """The images or numbers to filter."""
+
+    paths: tuple[str, ...] = option(
+        (), "Images, folders, patterns such as 'in/*.jpg', or - for standard input.", panel=DATA, is_argument=True,
+        metavar="PATH", shown_default="a photo from scikit-learn",
+    )  # fmt: skip
+    recursive: bool = option(False, "Include the subfolders of folders.", panel=DATA, short="-r")
+    color: Literal["gray", "rgb"] | None = option(
+        None, "Convert to gray, or to rgb, whose channels are filtered separately.", panel=DATA,
+        shown_default="as the input",
+    )  # fmt: skip
+    patch: str | None = option(
+        None, 'Filter these numbers in place of images and print the result: rows separated by ;, channels by |. '
+        'Channels are filtered separately and summed. "1 2; 3 4"', panel=DATA, metavar="NUMBERS",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelOptions(Config):
+    """The kernels, and how they are applied."""
+
+    kernel: tuple[str, ...] = option(
+        (), 'Kernel: a name (see --list), numbers ("-1 0 1; -2 0 2; -1 0 1"), or a text, CSV or JSON file. Repeat it '
+        "for one result each.", panel=MODEL, metavar="KERNEL", shown_default=USUAL_KERNEL, complete=_kernel_names,
+    )  # fmt: skip
+    then: tuple[str, ...] = option(
+        (), "Kernel to apply to the unrounded result of the one before; may be repeated.", panel=MODEL,
+        metavar="KERNEL", complete=_kernel_names,
+    )  # fmt: skip
+    size: int | None = option(
+        None, "Rows and columns of the kernels box, motion, gaussian, unsharp and log, or of the window of --pool.",
+        panel=MODEL, within=_SIDE, shown_default="set by --kernel; --pool: 2",
+    )  # fmt: skip
+    sigma: float | None = option(
+        None,
+        "Standard deviation of gaussian, unsharp and log, in pixels.",
+        panel=MODEL,
+        within="(0, 170]",
+        shown_default="set by --size",
+    )
+    edges: Literal["extend", "pad", "crop", "reflect", "wrap"] = option(
+        "extend", "Pixels beyond the edge: extend repeats the last pixel, pad takes 0, reflect mirrors without "
+        "repeating the last pixel, wrap continues at the opposite edge; crop removes the pixels that would need them.",
+        panel=MODEL,
+    )  # fmt: skip
+    convolve: bool = option(
+        False, "Flip the kernel (180° rotation) first: convolution as in mathematics. Otherwise it is applied as "
+        "written (cross-correlation), as Conv2d and filter2D do.", panel=MODEL,
+    )  # fmt: skip
+    result: Literal["clip", "abs", "rescale", "signed"] | None = option(
+        None, "Map results to pixels: clip limits them to 0 to white, abs takes absolute values, rescale stretches "
+        "them to the full range, signed shows 0 as gray.", panel=MODEL,
+        shown_default="clip; .npy and --patch: unchanged",
+    )  # fmt: skip
+    threshold: float | None = option(
+        None, "Make results above this white and all others black; white is 255.", panel=MODEL, within="[-1e9, 1e9]"
+    )
+    stride: int | None = option(
+        None, "With --patch: stride of the kernel; with --pool, of the pooling window.", panel=MODEL, within=_SIDE,
+        shown_default="1; --pool: --size",
+    )  # fmt: skip
+    relu: bool = option(False, "With --patch: apply ReLU, which sets negative results to 0.", panel=MODEL)
+    pool: Literal["max", "mean"] | None = option(
+        None, "With --patch: max or mean pooling, after the kernel if one is given.", panel=MODEL
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOutputOptions(OverwriteOption):
+    """The images and explanations that are written."""
+
+    out: str | None = option(
+        None, "A file (several kernels side by side), a folder, a pattern of {name}, {kernel} and {index}, or - for "
+        "standard output. PNG files are compressed lightly, for speed.", panel=OUTPUT, metavar="PATH|-",
+        shown_default="{name}-{kernel}.png",
+    )  # fmt: skip
+    format: FormatName | None = option(
+        None, "File format for standard output and for files in a folder; npy stores floats, with white as 255",
+        panel=OUTPUT, shown_default="standard output: png; files: as the input",
+    )  # fmt: skip
+    sheet: Path | None = option(
+        None, "Save image, kernel weights and result side by side in this PNG file.", panel=OUTPUT, metavar="FILE.png"
+    )
+    spectrum: bool = option(False, "Add the frequency spectrum before and after to --sheet.", panel=OUTPUT)
+    list_kernels: bool = option(
+        False, "List the named kernels with weights, sum and purpose; do not filter.", panel=OUTPUT, name="--list"
+    )
+    explain: bool = option(
+        False, "Describe each kernel: sum, low-pass or high-pass, separable or not, direction.", panel=OUTPUT
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptions, InputOptions):
     """Every option of `filter`."""
 
     command: ClassVar[str] = "filter"
 
-    paths: tuple[str, ...] = option(
-        (), "Images, folders, patterns like 'in/*.jpg'; - is stdin.", group=DATA, is_argument=True, metavar="PATH",
-        shown_default="a photograph that comes with scikit-learn",
-    )  # fmt: skip
-    recursive: bool = option(False, "Look below folders too.", group=DATA, names=("--recursive", "-r"))
-    color: Literal["gray", "rgb"] | None = option(
-        None, "gray, or rgb: each channel by itself.", group=DATA, shown_default="as the input"
-    )
-    patch: str | None = option(
-        None, 'Filter these numbers and print the answer: "1 2; 3 4", channels with | between are summed.', group=DATA,
-        metavar="NUMBERS",
-    )  # fmt: skip
-
-    kernel: tuple[str, ...] = option(
-        (), 'A name (see --list), numbers ("-1 0 1; -2 0 2; -1 0 1") or a text, CSV or JSON file; may be repeated.',
-        group=MODEL, metavar="KERNEL", shown_default=USUAL_KERNEL, complete=_kernel_names,
-    )  # fmt: skip
-    then: tuple[str, ...] = option(
-        (), "A kernel for what the one before gave, not rounded; may be repeated.", group=MODEL, metavar="KERNEL",
-        complete=_kernel_names,
-    )  # fmt: skip
-    size: int | None = option(
-        None, "Rows and columns of box, motion, gaussian, unsharp, log; of --pool.", group=MODEL, within=_SIDE,
-        shown_default="by kernel; pool 2",
-    )  # fmt: skip
-    sigma: float | None = option(
-        None,
-        "Spread of gaussian, unsharp and log, in pixels.",
-        group=MODEL,
-        within="(0, 170]",
-        shown_default="by --size",
-    )
-    edges: Literal["extend", "pad", "crop", "reflect", "wrap"] = option(
-        "extend", "Beyond the edge: extend repeats the last pixel, pad is 0, crop leaves out what needs it, reflect "
-        "mirrors without the last pixel, wrap starts again at the other side.", group=MODEL,
-    )  # fmt: skip
-    convolve: bool = option(
-        False, "Turn the kernel by 180 degrees first: a true convolution. Without it the kernel is laid on as written "
-        "(correlation), as Conv2d and filter2D do.", group=MODEL, names=("--convolve",),
-    )  # fmt: skip
-    result: Literal["clip", "abs", "rescale", "signed"] | None = option(
-        None, "clip cuts off below 0 and above white, abs takes the size, rescale stretches to the full range, "
-        "signed makes 0 gray.", group=MODEL, shown_default="clip; .npy and --patch: the numbers themselves",
-    )  # fmt: skip
-    threshold: float | None = option(
-        None, "White where the result is above this (white is 255), else black.", group=MODEL, within="[-1e9, 1e9]",
-        shown_default="none",
-    )  # fmt: skip
-    stride: int | None = option(
-        None, "Of --patch: steps between answers; with --pool, of the pooling.", group=MODEL, within=_SIDE,
-        shown_default="1; pool: --size",
-    )  # fmt: skip
-    relu: bool = option(False, "Of --patch: negative numbers become 0.", group=MODEL, names=("--relu",))
-    pool: Literal["max", "mean"] | None = option(
-        None, "Of --patch: pool by max or mean; after the kernel, if one is given.", group=MODEL
-    )
-
-    out: str | None = option(
-        None, "A file (several kernels side by side), a folder, a pattern with {name} {kernel} {index}, or - for "
-        "stdout. PNG is packed lightly, for speed.", group=OUTPUT, metavar="PATH|-",
-        shown_default="{name}-{kernel}.png",
-    )  # fmt: skip
-    format: FormatName | None = option(
-        None, "Form of stdout and of files in a folder; npy keeps the floats, white being 255", group=OUTPUT,
-        shown_default="stdout: png; files: as the input",
-    )  # fmt: skip
-    overwrite: bool = option(False, "Replace files that exist.", group=OUTPUT, names=("--overwrite",))
-    sheet: Path | None = option(
-        None, "Draw image, kernel with its numbers and result side by side into this PNG.", group=OUTPUT,
-        shown_default="none",
-    )  # fmt: skip
-    spectrum: bool = option(
-        False, "Add to the sheet the frequencies before and after.", group=OUTPUT, names=("--spectrum",)
-    )
-    list_kernels: bool = option(
-        False, "Show every named kernel: matrix, sum, purpose.", group=OUTPUT, names=("--list",)
-    )
-    explain: bool = option(
-        False,
-        "Say of each kernel: sum, low-pass or high-pass, separable, direction.",
-        group=OUTPUT,
-        names=("--explain",),
-    )
-
-    device: str = option("cpu", "cpu, cuda, cuda:N, mps or auto; all but cpu load PyTorch.", group=DEVICE)
-    threads: int | None = option(
-        None, "Processor threads.", group=DEVICE, within="[1, 1024]", shown_default="OMP_NUM_THREADS, else all cores"
+    device: str = varied(
+        DeviceOptions, "device", default="cpu", help="auto, cpu, cuda, cuda:N or mps; all but cpu load PyTorch."
     )
 
     def __post_init__(self) -> None:
-        """Check each option, then that they go together."""
+        """Validate each option, then their combination."""
         super().__post_init__()
         self._check_patch()
         if self.spectrum and self.sheet is None:
-            raise InputError("--spectrum", "is drawn on the sheet", "add --sheet sheet.png")
+            raise InputError("--spectrum", "needs --sheet, which shows it", "add --sheet sheet.png")
         if self.sheet is not None:
             check_png("--sheet", self.sheet)
-        if self.json and self.out == "-":
-            raise InputError("--json", "and --out - both print to stdout", "give one of them")
+        check_at_most_one({"--json": self.json, "--out -": self.out == "-"}, STDOUT_TWICE)
 
     def _check_patch(self) -> None:
-        """Refuse what is about numbers without them, and what is about images with them."""
+        """Raise InputError for options of numbers without `--patch`, and for options of images with it."""
         if self.patch is None:
             of_numbers = {"--stride": self.stride, "--relu": self.relu, "--pool": self.pool}
-            option_ = next((name for name, given in of_numbers.items() if given), None)
-            if option_:
-                raise InputError(option_, "goes with --patch", "add --patch, or leave it out")
+            unused = next((name for name, value in of_numbers.items() if value), None)
+            if unused:
+                raise InputError(unused, "has no effect without --patch", f"add --patch, or drop {unused}")
             return
         of_images = {
             "PATH": self.paths, "--out": self.out, "--sheet": self.sheet, "--format": self.format,
             "--color": self.color, "--recursive": self.recursive, "--device": self.device not in {"cpu", "auto"},
         }  # fmt: skip
-        option_ = next((name for name, given in of_images.items() if given), None)
-        if option_:
-            what = f"filters numbers and prints its answer, and does not go with {option_}"
-            raise InputError("--patch", what, "give one of them")
+        for name, value in of_images.items():
+            check_at_most_one({"--patch": True, name: bool(value)}, "--patch filters numbers and prints the result")
 
     def parsed_kernels(self) -> "tuple[list[Kernel], list[Kernel]]":
-        """The kernels of `--kernel`, and those of `--then`. Raises InputError for one that is wrong."""
-        from dlnotes_cli.filter.kernels.parser import parse_kernels  # not when any other command starts
+        """Parse the kernels of `--kernel` and of `--then`; raises InputError for one that is not valid."""
+        from dlnotes_cli.filter.kernels.parser import parse_kernels  # here, to keep start-up fast
 
-        first = [("--kernel", word) for word in self.kernel or (USUAL_KERNEL,)]
-        then = [("--then", word) for word in self.then]
+        first = [("--kernel", text) for text in self.kernel or (USUAL_KERNEL,)]
+        then = [("--then", text) for text in self.then]
         size = None if self.pool else self.size
-        found = parse_kernels([*first, *then], size=size, sigma=self.sigma)
-        return found[: len(first)], found[len(first) :]
+        kernels = parse_kernels([*first, *then], size=size, sigma=self.sigma)
+        return kernels[: len(first)], kernels[len(first) :]
 
     @property
-    def only_talks(self) -> bool:
-        """Whether an explanation is all that is asked for."""
+    def only_explains(self) -> bool:
+        """Whether the kernels are explained and nothing is filtered."""
         return self.explain and not (self.paths or self.out or self.sheet or self.patch)
 
     @property
-    def pools_alone(self) -> bool:
-        """Whether numbers are pooled without a kernel before it."""
+    def pools_without_kernel(self) -> bool:
+        """Whether numbers are pooled without a kernel in front of the pooling."""
         return self.pool is not None and not (self.kernel or self.then)
 
     @property
-    def cuts_silently(self) -> bool:
-        """Whether numbers below 0 become black though nobody asked for it."""
+    def clips_by_default(self) -> bool:
+        """Whether results below 0 become black by default, without an option that says so."""
         return self.result is None and self.threshold is None

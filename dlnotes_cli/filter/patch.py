@@ -57,8 +57,8 @@ def filter_patch(config: FilterConfig) -> PatchAnswer:
     """Filter and pool the numbers of `config.patch`. Raises InputError where they or a kernel are wrong."""
     channels = parse_channels(str(config.patch), "--patch")
     patch = np.array(channels, np.float64)
-    branches = () if config.pools_alone else branches_of(config)
-    results = [PatchResult("", _pooled(patch, config))] if config.pools_alone else []
+    branches = () if config.pools_without_kernel else branches_of(config)
+    results = [PatchResult("", _pooled(patch, config))] if config.pools_without_kernel else []
     for branch in branches:
         found = patch
         for kernel in branch.kernels:

@@ -15,7 +15,7 @@ from dlnotes_cli.data.load import kind_of, pixel_statistics
 from dlnotes_cli.data.named import sets as named
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.device import default_threads
-from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig
+from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import user_path
 

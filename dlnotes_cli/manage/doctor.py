@@ -6,7 +6,7 @@ from typing import Any
 
 from dlnotes_cli import __version__, device
 from dlnotes_cli.data.named import sets as named
-from dlnotes_cli.manage.options_doctor import DoctorConfig
+from dlnotes_cli.manage.options import DoctorConfig
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib", "typer", "rich")
 

@@ -17,7 +17,7 @@ from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.load import kind_of
 from dlnotes_cli.data.named import sets as named
 from dlnotes_cli.data.splits import limited
-from dlnotes_cli.manage.options_data import DataPreviewConfig
+from dlnotes_cli.manage.options import DataPreviewConfig
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path

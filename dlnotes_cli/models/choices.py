@@ -1,4 +1,4 @@
-"""Closed sets of names that options offer and models build; loaded without torch."""
+"""The names of what models are built from, for the choices of options; importing them loads no torch."""
 
 from typing import Literal
 

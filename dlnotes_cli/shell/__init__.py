@@ -1,1 +1,1 @@
-"""What every command shares between words and output; standard library only."""
+"""What all commands share: options, start-up, printing, files and errors; standard library, Typer and rich only."""

@@ -1,4 +1,4 @@
-"""What can go wrong, each kind with the exit code that the command ends with."""
+"""The errors of dlnotes, each kind with the exit code that the command ends with."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The published exit codes; `cli` is the only place that ends the process with one."""
+    """The published exit codes; only `cli` ends the process with one."""
 
     DONE = 0
     BUG = 1
@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
 
 
 class DlnotesError(Exception):
-    """A failure that is the user's to mend, told in one line: where, what is wrong, how to fix it.
+    """A failure that the user can fix, as one line: where it is, what is wrong, how to fix it.
 
     >>> str(InputError("--lr", "nan is not a number", "give a value above 0"))
     '--lr: nan is not a number; give a value above 0'
@@ -32,28 +32,28 @@ class DlnotesError(Exception):
 
     @property
     def fault(self) -> str:
-        """Where and what, without how to fix it: of what is skipped."""
+        """The line without how to fix it, for a warning about a file that is skipped."""
         return f"{self.where}: {self.what}"
 
 
 class InputError(DlnotesError):
-    """A bad option, file, data set or model file, or data that is not to be had."""
+    """A bad option, file, data set or model file, or data that is unavailable."""
 
 
 class UnfinishedError(DlnotesError):
-    """The run could not finish: disk, memory, divergence."""
+    """The run could not finish: disk full, out of memory, divergence."""
 
     exit_code = ExitCode.UNFINISHED
 
 
 class GateError(DlnotesError):
-    """A gate such as `--min-accuracy` was not met; the result was printed all the same."""
+    """A gate such as `--min-accuracy` was not met; the result is printed all the same."""
 
     exit_code = ExitCode.GATE
 
 
 class StoppedError(DlnotesError):
-    """A signal ended the work in an orderly way; `where` names the signal."""
+    """A signal stopped the command, which has saved its work; `where` names the signal."""
 
     def __init__(self, exit_code: ExitCode, what: str, fix: str = "") -> None:
         super().__init__("interrupted" if exit_code is ExitCode.INTERRUPTED else "terminated", what, fix)
@@ -61,7 +61,7 @@ class StoppedError(DlnotesError):
 
 
 def reason(error: OSError) -> str:
-    """What the system says of a failure, in small letters.
+    """The operating system's description of a failure, in lower case.
 
     >>> reason(PermissionError(13, "Permission denied"))
     'permission denied'
@@ -75,7 +75,7 @@ def unreadable(where: object, error: OSError, fix: str = "check the path") -> In
 
 
 def unknown_choice(where: object, value: str, choices: Iterable[str], kind: str = "value", see: str = "") -> InputError:
-    """Build the error for a name outside a closed set, offering the nearest valid one, and all or where to `see` them.
+    """Build the error for a name outside a closed set; it suggests the nearest name, then lists all or says `see`.
 
     >>> str(unknown_choice("--optimizer", "adma", ["sgd", "adam"]))
     "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam"

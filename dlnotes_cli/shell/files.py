@@ -1,4 +1,4 @@
-"""The only writer: every file appears whole, flushed to disk, or not at all."""
+"""The only module that writes files: each appears complete and flushed to disk, or not at all."""
 
 import contextlib
 import errno
@@ -13,27 +13,27 @@ from typing import IO, Any
 from dlnotes_cli.shell.errors import InputError, UnfinishedError, reason
 
 TEMPORARY_PREFIX = ".dlnotes-"
-_SHOWN_OF_NAME = 32  # characters of a file's name in that of its temporary, whose length is limited too
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NAME_PREFIX = 32  # characters of a file's name in its temporary name, whose length the file system limits too
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def user_path(word: str | Path) -> Path:
-    """The path that a word stands for, with `~` replaced where there is such a home."""
+def user_path(path: str | Path) -> Path:
+    """A path as the user wrote it, with `~` expanded where that home directory exists."""
     with contextlib.suppress(RuntimeError):
-        return Path(word).expanduser()
-    return Path(word)
+        return Path(path).expanduser()
+    return Path(path)
 
 
 @contextlib.contextmanager
 def atomic_stream(path: Path, needed: int = 0) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; when the block ends it is flushed to disk and renamed to `path`.
+    """Open a temporary file next to `path`; when the block ends, flush it to disk and rename it to `path`.
 
-    An earlier file at `path` stays whole until then, and stays for good where the block raises. Raises UnfinishedError
-    when the disk is full or fails; `needed`, the bytes to come, is for its text.
+    An earlier file at `path` stays intact until then, and for good if the block raises. Raises UnfinishedError when
+    the disk is full or fails; its text names `needed`, the size of the content in bytes.
     """
     temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(".partial", f"{TEMPORARY_PREFIX}{path.name[:_SHOWN_OF_NAME]}.", path.parent)
+        descriptor, name = tempfile.mkstemp(".partial", f"{TEMPORARY_PREFIX}{path.name[:_NAME_PREFIX]}.", path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
@@ -52,18 +52,18 @@ def atomic_stream(path: Path, needed: int = 0) -> Iterator[IO[bytes]]:
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write `content` to `path` through `atomic_stream`, whose guarantees it has."""
+    """Write `content` to `path`, with the guarantees of `atomic_stream`."""
     with atomic_stream(path, len(content)) as stream:
         stream.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically; names of files keep bytes that are not UTF-8."""
+    """Write UTF-8 text atomically; bytes of file names that are not UTF-8 are written unchanged."""
     atomic_write(path, text.encode(errors="surrogateescape"))
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write one JSON document atomically; nan and inf are a programming error."""
+    """Write one JSON document atomically; raises ValueError for nan and inf, which JSON does not have."""
     write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
@@ -77,33 +77,33 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file that may or may not be there."""
+    """Delete a file, if it exists."""
     path.unlink(missing_ok=True)
 
 
 def sweep_temporaries(folder: Path) -> None:
-    """Delete what a killed process left half-written in `folder`; call it only while holding the folder's lock."""
+    """Delete the temporary files of killed processes in `folder`; call it only while holding the folder's lock."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         remove(leftover)
 
 
 def check_room(folder: Path, needed: int, fix: str = "free space, or use another --out") -> None:
-    """Refuse to start work whose files cannot fit; `needed` in bytes."""
+    """Raise UnfinishedError, before any work, if `folder` has less free disk space than `needed` bytes."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UnfinishedError(folder, f"the disk is too full: {needed:,} bytes needed, {free:,} free", fix)
 
 
 def check_png(option: str, path: Path) -> None:
-    """Raise InputError where a drawing would be written to a file whose name does not say that it is a PNG."""
+    """Raise InputError if the name of a plot to write does not end in .png."""
     if path.suffix.lower() != ".png":
-        raise InputError(option, f"{path} is no .png", "name a .png file")
+        raise InputError(option, f"{path} does not end in .png", "give the name of a .png file")
 
 
 def check_output_file(option: str, path: Path, *, overwrite: bool, made: Path | None = None) -> None:
-    """Refuse, before any work, an output file that could not be written or that exists without `--overwrite`.
+    """Raise InputError, before any work, if an output file cannot be written, or exists and `overwrite` is False.
 
-    The folder `made` may be missing yet: it has a check of its own, and is made before the file is written.
+    The folder `made` need not exist yet: the caller checks it and makes it before the file is written.
     """
     if path.is_dir():
         raise InputError(option, f"{path} is a folder", "give a file name")
@@ -114,7 +114,7 @@ def check_output_file(option: str, path: Path, *, overwrite: bool, made: Path | 
 
 
 def check_output_folder(option: str, path: Path, *, overwrite: bool) -> None:
-    """Refuse, before any work, an output folder that could not be made, or that holds files without `--overwrite`."""
+    """Raise InputError, before any work, if a folder cannot be made, or is not empty and `overwrite` is False."""
     if path.is_dir():
         if any(path.iterdir()) and not overwrite:
             raise InputError(option, f"{path} is not empty", "pass --overwrite or another --out")
@@ -126,7 +126,7 @@ def check_output_folder(option: str, path: Path, *, overwrite: bool) -> None:
 
 
 def check_writable_folder(option: str, folder: Path) -> None:
-    """Refuse a folder in which a file could not be made; proved by making one, since mode bits do not tell."""
+    """Raise InputError if no file can be made in `folder`. It tries, since permission bits are not the whole truth."""
     if not folder.is_dir():
         fix = "give a folder" if folder.exists() else "make it first"
         raise InputError(option, f"{folder} is not a folder" if folder.exists() else f"no folder {folder}", fix)
@@ -138,7 +138,7 @@ def check_writable_folder(option: str, folder: Path) -> None:
 
 
 def make_folder(option: str, folder: Path) -> None:
-    """Make `folder`, and those above it that are missing."""
+    """Make `folder` and its missing parents; raises InputError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -146,19 +146,19 @@ def make_folder(option: str, folder: Path) -> None:
 
 
 def remove_empty_folder(folder: Path) -> None:
-    """Delete a folder, unless it holds something or is gone."""
+    """Delete a folder, unless it is not empty or does not exist."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 def write_failed(path: Path, needed: int, error: OSError) -> UnfinishedError:
-    """What to raise where writing `needed` bytes to `path` failed."""
-    if error.errno in _NO_ROOM:
+    """Build the error for a failure to write `needed` bytes to `path`."""
+    if error.errno in _DISK_FULL:
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(path.parent).free
             what = f"disk full: {needed:,} bytes needed, {free:,} free"
             return UnfinishedError(path, what, "free space, then run again")
-    return UnfinishedError(path, f"cannot write ({reason(error)})", "mend the folder, then run again")
+    return UnfinishedError(path, f"cannot write ({reason(error)})", "check the folder's permissions, then run again")
 
 
 def _umask() -> int:

@@ -1,26 +1,30 @@
-"""How an option is written down: one dataclass field with its default, range, help and group."""
+"""How an option is declared: one dataclass field with its default, range, help and panel."""
 
 import dataclasses
 import inspect
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
+from dlnotes_cli.shell import parse
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 
-GROUPS = ("Data", "Model", "Training", "Output", "Device")  # the panels of a command's help, in this order
-DATA, MODEL, TRAINING, OUTPUT, DEVICE = GROUPS
-REQUIRED: Any = dataclasses.MISSING  # the default of an option that must be given
+PANELS = ("Data", "Model", "Training", "Output", "Runtime")  # of a command's help, in this order
+DATA, MODEL, TRAINING, OUTPUT, RUNTIME = PANELS
+REQUIRED: Any = dataclasses.MISSING  # the default of an option without one
+STDOUT_TWICE = "both write to standard output"
 
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of numbers in the usual notation.
+    """An interval of numbers in mathematical notation.
 
     >>> 1.0 in Range("[0, 1)"), 0 in Range("[0, 1)"), float("nan") in Range("(0, inf)")
     (False, True, False)
@@ -30,99 +34,121 @@ class Range:
 
     notation: str
 
-    def _parts(self) -> tuple[str, float, float, str]:
+    def _bounds(self) -> tuple[str, float, float, str]:
         match = re.fullmatch(r"([\[(])(\S+), (\S+)([\])])", self.notation)
         if match is None:
             raise ValueError(f"not an interval: {self.notation}")
         return match[1], float(match[2]), float(match[3]), match[4]
 
     def __contains__(self, value: float) -> bool:
-        left, low, high, right = self._parts()
+        left, low, high, right = self._bounds()
         above = value > low if left == "(" else value >= low
         below = value < high if right == ")" else value <= high
         return above and below and math.isfinite(value)
 
     def __str__(self) -> str:
-        left, low, high, right = self._parts()
-        words = []
+        left, low, high, right = self._bounds()
+        limits = []
         if math.isfinite(low):
-            words.append(f"{'above' if left == '(' else 'at least'} {low:g}")
+            limits.append(f"{'above' if left == '(' else 'at least'} {low:g}")
         if math.isfinite(high):
-            words.append(f"{'below' if right == ')' else 'at most'} {high:g}")
-        return " and ".join(words) or "finite"
+            limits.append(f"{'below' if right == ')' else 'at most'} {high:g}")
+        return " and ".join(limits) or "finite"
 
 
 @dataclass(frozen=True)
 class Option:
-    """What the shell needs to know about a field; neutral, so that no parser is loaded to describe options."""
+    """The description of an option; it holds no class of a parser library, so that describing options loads none."""
 
     help: str
-    group: str
-    names: tuple[str, ...] = ()
+    panel: str
+    name: str = ""  # the long name where it is not the field's
+    short: str = ""
     within: Range | None = None
     parse: Callable[[str], Any] | None = None
     metavar: str | None = None
     shown_default: str | None = None
-    complete: Callable[..., list[str]] | None = None  # all words, or those that begin as its `incomplete` does
+    complete: Callable[..., list[str]] | None = None  # all values, or those that start with its argument `incomplete`
     is_argument: bool = False
 
 
 def option(
     default: Any,
-    help: str,  # noqa: A002  # the word that option parsers use
+    help: str,  # noqa: A002  # the usual name in option parsers
     *,
-    group: str,
+    panel: str,
     within: str | None = None,
     **details: Any,
 ) -> Any:
-    """Describe one option as a dataclass field.
+    """Declare one option as a dataclass field.
 
-    A default of None with `shown_default` is filled in later, by the recipe or from the data; `details` are fields of
-    `Option`; `parse` turns the shell's text into the value and raises ValueError with what it expected.
+    A default of None with `shown_default` is set later, by the recipe or from the data. `details` are fields of
+    `Option`; its `parse` turns text into the value and raises ValueError with what it expects.
     """
-    described = Option(help, group, within=Range(within) if within else None, **details)
+    described = Option(help, panel, within=Range(within) if within else None, **details)
     return dataclasses.field(default=default, metadata={"option": described})
+
+
+def varied(config_type: "type[Config]", name: str, *, default: Any = ..., **changes: Any) -> Any:
+    """Declare an option again, as `config_type` has it but for its default and the `changes` to its `Option`."""
+    field = config_type.__dataclass_fields__[name]
+    described = dataclasses.replace(field.metadata["option"], **changes)
+    return dataclasses.field(default=field.default if default is ... else default, metadata={"option": described})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The base of every command's options; making one checks every value against its range and choices.
+    """The base of every command's options. Creating one converts every value to its field's type and validates it.
 
-    Paths may be given as text, tuples as lists, and text stands for what it does in the shell.
+    Values may be text, as in the shell: `epochs="5"`, `out="runs/digits"`, `time_budget="90s"`, `hidden="64,32"`. Lists
+    may stand for tuples, and any path-like object for a path. Raises InputError for a value that is not valid.
     """
 
     command: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for name, described in options_of(type(self)).items():
-            given, where = getattr(self, name), flag(name, described)
-            if given is not None:
-                value = _settled(where, given, hints_of(type(self))[name], described)
-                object.__setattr__(self, name, value)
-                _check(where, value, described, choices_of(type(self), name))
+        options = options_of(type(self))
+        for name, value in self.converted({name: getattr(self, name) for name in options}).items():
+            object.__setattr__(self, name, value)
 
     @classmethod
-    def from_given(cls, values: Mapping[str, Any]) -> Self:
-        """The options that a command line gives; others keep their default."""
+    def converted(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Convert values of options, by field name, to the types of their fields; fields without an option are left.
+
+        Raises InputError for a value that cannot be converted, is out of range or is not one of the choices.
+        """
+        options, hints = options_of(cls), hints_of(cls)
+        return {
+            name: _validated(value, hints[name], options[name], flag(name, options[name])) if name in options else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line; the others have their defaults."""
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
-        """The options as plain JSON values, paths as text."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        """Every option as a JSON value, paths as text."""
+        return {field.name: _json_value(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild a config from `as_json`; fields that are missing keep their default."""
-        hints = hints_of(cls)
+        """Rebuild a config from `as_json`; missing fields have their defaults, unknown ones are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: _typed(value, hints[name]) for name, value in stored.items() if name in known})
+        return cls(**{name: value for name, value in stored.items() if name in known})
 
 
 def options_of(config_type: type[Config]) -> dict[str, Option]:
-    """The described fields of a config: arguments first, then options group by group, the command's own before others.
+    """The options of a config by field name: arguments first, then panel by panel.
 
-    Its own are those that the module of `config_type` defines.
+    In each panel, those that the module of `config_type` declares come before those that it shares with others.
     """
+    return _options_of(config_type)  # type: ignore[arg-type]  # mypy reads the instances' __hash__ as the class's
+
+
+@cache
+def _options_of(config_type: type[Config]) -> dict[str, Option]:
     described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
     own = {
         name
@@ -133,77 +159,139 @@ def options_of(config_type: type[Config]) -> dict[str, Option]:
 
     def place(item: tuple[str, Option]) -> tuple[int, bool]:
         name, option = item
-        return (-1, False) if option.is_argument else (GROUPS.index(option.group), name not in own)
+        return (-1, False) if option.is_argument else (PANELS.index(option.panel), name not in own)
 
     return dict(sorted(described.items(), key=place))
 
 
 def hints_of(config_type: type[Config]) -> dict[str, Any]:
-    """The field types of a config, resolved once."""
-    return _resolved(config_type)  # type: ignore[arg-type]  # mypy reads the instances' __hash__ as the class's
+    """The type of each field of a config, resolved once."""
+    return _resolved(config_type)  # type: ignore[arg-type]  # as in options_of
 
 
 _resolved = cache(get_type_hints)
 
 
+def type_of(hint: Any) -> Any:
+    """The type of a field without `None`: bool, int, float, str, Path, a Literal or a tuple.
+
+    >>> type_of(int | None), type_of(tuple[int, ...])
+    (<class 'int'>, tuple[int, ...])
+    """
+    if type(None) not in get_args(hint):
+        return hint
+    return next(kind for kind in get_args(hint) if kind is not type(None))
+
+
+def is_tuple(hint: Any) -> bool:
+    """Whether a field holds several values."""
+    return get_origin(type_of(hint)) is tuple
+
+
 def choices_of(config_type: type[Config], name: str) -> tuple[str, ...]:
-    """The closed set that a field's `Literal` type allows, or nothing."""
-    for part in (hints_of(config_type)[name], *get_args(hints_of(config_type)[name])):
-        if get_origin(part) is Literal:
-            return tuple(str(choice) for choice in get_args(part))
-    return ()
+    """The names that a field's `Literal` type allows; empty for other types."""
+    return _choices(type_of(hints_of(config_type)[name]))
 
 
 def flag(name: str, described: Option) -> str:
-    """The long name under which the shell knows a field: `batch_size` is `--batch-size`."""
+    """The long name of an option in the shell: `--batch-size` for `batch_size`; an argument is `PATHS`."""
     if described.is_argument:
         return name.upper()
-    long_names = [n for n in described.names if n.startswith("--")]
-    return long_names[0].split("/")[0] if long_names else "--" + name.replace("_", "-")
+    return described.name or "--" + name.replace("_", "-")
 
 
-def _settled(where: str, value: Any, hint: Any, described: Option) -> Any:
-    """A value as its field holds it, made from text or a list where a caller gave that."""
-    kinds = {hint, *get_args(hint)}
-    is_text = str in kinds or any(get_origin(kind) is Literal for kind in kinds)
-    if isinstance(value, list):
-        return tuple(value)
-    if not isinstance(value, str) or (is_text and get_origin(hint) is not tuple):
-        return value
-    if Path in kinds:
-        return user_path(value)
-    if described.parse is not None:
-        try:
-            return described.parse(value)
-        except ValueError as error:
-            raise InputError(where, str(error), "see --help") from error
-    return (value,) if get_origin(hint) is tuple else value
+def check_at_most_one(requested: Mapping[str, bool], because: str = "") -> None:
+    """Raise InputError where more than one of these options is requested; keys are their names in the shell.
+
+    >>> check_at_most_one({"--json": True, "--csv -": True}, "both print")
+    Traceback (most recent call last):
+    dlnotes_cli.shell.errors.InputError: --csv -: cannot be combined with --json: both print; drop one of them
+    """
+    names = [name for name, is_requested in requested.items() if is_requested]
+    if len(names) > 1:
+        what = f"cannot be combined with {names[0]}"
+        raise InputError(names[1], f"{what}: {because}" if because else what, "drop one of them")
 
 
-def _check(where: str, value: Any, described: Option, choices: tuple[str, ...]) -> None:
-    if choices and value not in choices:
-        raise unknown_choice(where, str(value), choices)
-    if described.within is None:
-        return
-    for number in value if isinstance(value, tuple) else (value,):
-        if not isinstance(number, int | float):
-            raise InputError(where, f"{number!r} is not a number", f"give a value {described.within}")
-        if number not in described.within:
-            raise InputError(where, f"{number} is out of range", f"give a value {described.within}")
+def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
+    """A value as its field holds it, converted from text where necessary."""
+    if value is None and type(None) in get_args(hint):
+        return None
+    if described.parse is None and (value == "" or (isinstance(value, tuple | list) and "" in value)):
+        raise InputError(where, "is empty", "give a value, or leave it out")
+    try:
+        converted = _converted(value, type_of(hint), described.parse)
+    except ValueError as error:
+        is_parsed = described.parse is not None and isinstance(value, str)
+        fix = f"give a value {described.within}" if described.within and not is_parsed else "see --help"
+        raise InputError(where, str(error), fix) from error
+    choices = _choices(type_of(hint))
+    if choices and converted not in choices:
+        raise unknown_choice(where, str(converted), choices)
+    if described.within is not None:
+        for number in converted if isinstance(converted, tuple) else (converted,):
+            if number not in described.within:
+                raise InputError(where, f"{number} is out of range", f"give a value {described.within}")
+    return converted
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+def _converted(value: Any, kind: Any, parser: Callable[[str], Any] | None = None) -> Any:
+    """Convert text, a list or a JSON value to the type `kind`; raises ValueError with what is wrong."""
+    if parser is not None and isinstance(value, str):
+        return parser(value)
+    if get_origin(kind) is tuple:
+        values = value if isinstance(value, tuple | list) else [value]
+        return tuple(_converted(item, get_args(kind)[0]) for item in values)
+    if kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    convert: Callable[[Any], Any] = _SCALARS.get(kind, _text)
+    return convert(value)
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither True nor False")  # noqa: TRY004  # bad values are ValueErrors here
     return value
 
 
-def _typed(value: Any, hint: Any) -> Any:
-    parts = {hint, *get_args(hint)}
-    if isinstance(value, str) and Path in parts:
-        return Path(value)
-    if isinstance(value, list):
-        return tuple(value)
+def _integer(value: Any) -> int:
+    if isinstance(value, str):
+        return parse.integer(value)
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{value!r} is not an integer")  # noqa: TRY004  # as above
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        return parse.number(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{value!r} is not a number")  # noqa: TRY004  # as above
+    return float(value)
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{value!r} is not a path")  # noqa: TRY004  # as above
+    return user_path(os.fspath(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not text")  # noqa: TRY004  # as above
+    return value
+
+
+_SCALARS: dict[Any, Callable[[Any], Any]] = {bool: _boolean, int: _integer, float: _number, Path: _path}
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    return tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [_json_value(item) for item in value]
     return value

@@ -1,20 +1,38 @@
-"""Options that small commands share with large ones, apart from `groups`, which takes long to load."""
+"""Options that commands of several capabilities share, each declared once."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from dlnotes_cli.shell.option import DATA, DEVICE, OUTPUT, Config, option
+from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, TRAINING, Config, option
+from dlnotes_cli.shell.parse import duration
 
-MAX_PIXELS = 178_956_970  # Pillow's own limit for refusing an image
+MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
+SET_BY_RECIPE = "set by --recipe"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(Config):
-    """How much is said, and in which form."""
+    """How much a command prints, and in which format."""
 
-    json: bool = option(False, "Print the result as one JSON document.", group=OUTPUT, names=("--json",))
-    quiet: bool = option(False, "Silence all but errors.", group=OUTPUT, names=("--quiet", "-q"))
-    verbose: bool = option(False, "Say more.", group=OUTPUT, names=("--verbose", "-v"))
+    json: bool = option(False, "Print the result as one JSON document.", panel=OUTPUT)
+    quiet: bool = option(False, "Print nothing but the result and errors.", panel=OUTPUT, short="-q")
+    verbose: bool = option(False, "Print more details to standard error.", panel=OUTPUT, short="-v")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverwriteOption(Config):
+    """Whether existing output is replaced."""
+
+    overwrite: bool = option(False, "Replace output that exists.", panel=OUTPUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvOptions(OverwriteOption):
+    """Where the result is written as CSV."""
+
+    csv: str | None = option(
+        None, "Write the result as CSV to this file; - is standard output.", panel=OUTPUT, metavar="FILE|-"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +40,65 @@ class ReadImagesOptions(Config):
     """How image files are read."""
 
     skip_bad: bool = option(
-        False, "Go on without unreadable files; name and count them.", group=DATA, names=("--skip-bad",)
+        False, "Skip unreadable files and report them; otherwise the first one is an error.", panel=DATA
     )
-    max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels than this.", group=DATA, within="[1, 1e12]")
+    max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels than this.", panel=DATA, within="[1, 1e12]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceOptions(Config):
-    """Where and how the arithmetic runs."""
+class OfflineOption(Config):
+    """Whether files may be downloaded."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps; auto takes the fastest there is.", group=DEVICE)
-    precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "fp32, bf16, or auto: bf16 where the processor has it in hardware and it pays.", group=DEVICE
+    offline: bool = option(False, "Never download data sets or weights.", panel=DATA)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOption(Config):
+    """Which set of defaults is used."""
+
+    recipe: Literal["best", "notes"] = option(
+        "best",
+        "Set of defaults: best (tuned for accuracy and speed) or notes (those of the course notebooks).",
+        panel=TRAINING,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeBudgetOption(Config):
+    """How long training or optimization may take."""
+
+    time_budget: float | None = option(
+        None,
+        "Wall-clock limit: 90s, 5m, 1h or seconds. A learning-rate schedule is fitted to it.",
+        panel=TRAINING,
+        within="(0, 1e7]",
+        parse=duration,
+        metavar="TIME",
+        shown_default="no limit",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedOption(Config):
+    """The seed of a command."""
+
+    seed: int = option(0, "Seed of all random numbers.", panel=RUNTIME, within="[0, 9e15]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadsOption(Config):
+    """How many processor threads a command uses."""
+
     threads: int | None = option(
-        None, "Processor threads.", group=DEVICE, within="[1, 1024]", shown_default="OMP_NUM_THREADS, else all cores"
+        None, "CPU threads.", panel=RUNTIME, within="[1, 1024]", shown_default="OMP_NUM_THREADS, else all cores"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(ThreadsOption):
+    """Where, and in which precision, a command computes."""
+
+    device: str = option("auto", "auto (fastest available), cpu, cuda, cuda:N or mps.", panel=RUNTIME)
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto", "fp32, bf16 (mixed precision), or auto: bf16 where the hardware makes it faster.", panel=RUNTIME
     )

@@ -1,10 +1,10 @@
-"""The only printer: the result to stdout; progress, notes, warnings and errors to stderr."""
+"""The only module that prints: results to stdout; progress, notes, warnings and errors to stderr."""
 
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
     from dlnotes_cli.shell.errors import DlnotesError
 
 SCHEMA_VERSION = 1
-_PLAIN_LINES = 8  # progress lines in one run where there is no terminal
+_PLAIN_LINES = 8  # of progress, where stderr is not a terminal
 _REFRESH_S = 0.1
-_ESCAPED_BYTE = 0xDC00  # where Python puts a byte of a file name that is not UTF-8
-_BYTES = frozenset(map(chr, range(_ESCAPED_BYTE + 0x80, _ESCAPED_BYTE + 0x100)))
-_PIPED_WIDTH = 400  # columns where nothing wraps: a script reads the table
+_ESCAPED_BYTE = 0xDC00  # plus the byte is the code point that Python gives to a byte that is not UTF-8
+_ESCAPED_BYTES = frozenset(map(chr, range(_ESCAPED_BYTE + 0x80, _ESCAPED_BYTE + 0x100)))
+_PIPED_WIDTH = 400  # columns, so that nothing wraps in a table that a script reads
 
 
 @dataclass
-class _Voice:
+class _Verbosity:
     quiet: bool = False
     verbose: bool = False
 
 
-_voice = _Voice()
+_verbosity = _Verbosity()
 
 
 def configure(*, quiet: bool = False, verbose: bool = False) -> None:
-    """Set how much goes to stderr for the rest of the process."""
-    _voice.quiet, _voice.verbose = quiet, verbose
+    """Set how much is printed to stderr from now on."""
+    _verbosity.quiet, _verbosity.verbose = quiet, verbose
 
 
 def printable(text: str) -> str:
-    r"""Escape control characters, so that a file name cannot move the cursor or fake a line; and bytes without a text.
+    r"""Escape bytes that are not UTF-8, and control characters, with which a file name could move the cursor.
 
     >>> printable("a\nb"), printable(os.fsdecode(b"caf\xe9"))
     ('a\\x0ab', 'caf\\xe9')
     """
-    return "".join(c if c.isprintable() else f"\\x{ord(c) - _ESCAPED_BYTE * (c in _BYTES):02x}" for c in text)
+    return "".join(c if c.isprintable() else f"\\x{ord(c) - _ESCAPED_BYTE * (c in _ESCAPED_BYTES):02x}" for c in text)
 
 
 def document(command: str, fields: dict[str, Any]) -> None:
-    """Print the one JSON document of a command; nan and inf become null."""
+    """Print the result of a command as one JSON document; nan and inf become null."""
     print(json.dumps(finite({"schema_version": SCHEMA_VERSION, "command": command, **fields}), indent=2))
 
 
@@ -56,7 +56,7 @@ def json_line(fields: dict[str, Any]) -> None:
 
 
 def finite(value: Any) -> Any:
-    """Replace nan and inf, which JSON does not have, by None, at any depth."""
+    """Replace nan and inf, which JSON does not have, by None at any depth."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -72,99 +72,101 @@ def line(text: str = "") -> None:
 
 
 def raw(text: str) -> None:
-    """Print text of the result as it is, CSV for example: UTF-8, but names of files keep the bytes they have."""
+    """Print text unchanged, CSV for example, as UTF-8; bytes of file names that are not UTF-8 are written unchanged."""
     raw_bytes(text.encode(errors="surrogateescape"))
 
 
 def raw_bytes(content: bytes) -> None:
-    """Print bytes of the result as they are, an image for example."""
+    """Print bytes unchanged, an image for example."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; columns whose cells are all numbers are set to the right."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: Collection[str] = ()) -> None:
+    """Print a table. Columns named in `numeric`, and those whose cells are all numbers, are aligned to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for position, column in enumerate(columns):
-        numeric = all(isinstance(row[position], int | float) or _is_number(str(row[position])) for row in rows)
-        view.add_column(column, justify="right" if numeric and rows else "left", overflow="fold")
+        is_numeric = column in numeric or (rows and all(isinstance(row[position], int | float) for row in rows))
+        view.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
     for row in rows:
         view.add_row(*(Text(printable(str(cell))) for cell in row))
     _console(sys.stdout).print(view)
 
 
 def detail(text: str) -> None:
-    """Print what only `--verbose` asks for."""
-    if _voice.verbose:
+    """Print a detail to stderr with `--verbose`."""
+    if _verbosity.verbose:
         note(text)
 
 
 def note(text: str) -> None:
-    """Print a remark to stderr."""
-    if not _voice.quiet:
-        _say(printable(text))
+    """Print a remark to stderr, unless `--quiet` is set."""
+    if not _verbosity.quiet:
+        _print_to_stderr(printable(text))
 
 
 def warn(text: str) -> None:
-    """Print a warning to stderr."""
+    """Print a warning to stderr, unless `--quiet` is set."""
     note(f"dlnotes: warning: {text}")
 
 
 def error(problem: "DlnotesError") -> None:
-    """Print an error as its one line."""
-    _say(printable(f"dlnotes: error: {problem}"))
+    """Print an error to stderr, in one line."""
+    _print_to_stderr(printable(f"dlnotes: error: {problem}"))
 
 
 def bug(report: str) -> None:
-    """Print the only traceback there is."""
-    _say(f"{report}\ndlnotes: this is a bug in dlnotes; please report it with the output of `dlnotes doctor --json`")
+    """Print the traceback of a bug, the only one that dlnotes prints."""
+    request = "this is a bug in dlnotes; please report it with the output of `dlnotes doctor --json`"
+    _print_to_stderr(f"{report}\ndlnotes: {request}")
 
 
-def _say(text: str) -> None:
-    """Print to stderr; where that fails, the work goes on unheard."""
+def _print_to_stderr(text: str) -> None:
+    """Print to stderr; if that fails, the command continues all the same."""
     with suppress(OSError):
         print(text, file=sys.stderr)
 
 
 class Progress:
-    """How far a piece of work has come; on a terminal a live bar, elsewhere a few plain lines."""
+    """The progress of a piece of work: a live bar on a terminal, a few plain lines elsewhere."""
 
     def __init__(self, label: str, advance_bar: Any = None) -> None:
         self._label, self._bar = label, advance_bar
-        self._started, self._first = time.monotonic(), None  # type: float, float | None
+        self._started = time.monotonic()
+        self._first_fraction: float | None = None
         self._shown_at = 0.0
         self._lines = 0
 
     def update(self, fraction: float, text: Callable[[], str] = str) -> None:
-        """Show `fraction` (0 to 1) done; cheap enough to call at every step, `text` is made only when it is shown."""
+        """Show that `fraction` (0 to 1) is done; `text` is called only when it is shown, so any step may call this."""
         now = time.monotonic()
-        if self._first is None:
-            self._first, self._started = fraction, now
-        if _voice.quiet or now - self._shown_at < _REFRESH_S:
+        if self._first_fraction is None:
+            self._first_fraction, self._started = fraction, now
+        if _verbosity.quiet or now - self._shown_at < _REFRESH_S:
             return
         self._shown_at = now
         if self._bar is not None:
             self._bar(fraction, text())
         elif int(fraction * _PLAIN_LINES) > self._lines:
             self._lines = int(fraction * _PLAIN_LINES)
-            note(f"{self._label}: {fraction:4.0%}  {text()}{self._left(fraction, now)}")
+            note(f"{self._label}: {fraction:4.0%}  {text()}{self._time_left(fraction, now)}")
 
-    def _left(self, fraction: float, now: float) -> str:
-        """The time that is left, at the pace so far; what was done before this process does not count."""
-        done = fraction - (self._first or 0.0)
+    def _time_left(self, fraction: float, now: float) -> str:
+        """The remaining time at the pace of this process, which may have resumed a run."""
+        done = fraction - (self._first_fraction or 0.0)
         left = (now - self._started) * (1 - fraction) / done if done > 0 else 0.0
         return f"  {left:.0f} s left" if left >= 1 else ""
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """Report a piece of work while the block runs."""
-    if _voice.quiet or not _is_live(sys.stderr):
+    """Show the progress of a piece of work while the block runs."""
+    if _verbosity.quiet or not _is_live(sys.stderr):
         yield Progress(label)
         return
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -189,9 +191,3 @@ def _console(stream: TextIO) -> "Console":
     from rich.console import Console
 
     return Console(file=stream, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False, soft_wrap=False)
-
-
-def _is_number(text: str) -> bool:
-    return (
-        text.replace(",", "").replace(".", "", 1).replace("-", "", 1).removesuffix("%").strip().isdigit() or text == "-"
-    )

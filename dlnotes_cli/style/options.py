@@ -4,128 +4,141 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dlnotes_cli.shell.option import DATA, DEVICE, MODEL, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions, ReadImagesOptions
-from dlnotes_cli.shell.parse import duration, numbers, words
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import check_png
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option
+from dlnotes_cli.shell.option_groups import (
+    DeviceOptions,
+    OfflineOption,
+    OutputOptions,
+    OverwriteOption,
+    ReadImagesOptions,
+    RecipeOption,
+    SeedOption,
+    TimeBudgetOption,
+)
+from dlnotes_cli.shell.parse import items, numbers
+from dlnotes_cli.training.options import WeightsOption
 
 StyleNet = Literal["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesOptions(ReadImagesOptions):
-    """What is painted, and in whose style."""
+    """The content and style images."""
 
     content: str | None = option(
-        None, "The image to paint, or a folder of images.", group=DATA, metavar="FILE|FOLDER",
-        shown_default="a photograph of scikit-learn's",
+        None, "Content image, or a folder of them.", panel=DATA, metavar="FILE|FOLDER",
+        shown_default="a photo from scikit-learn",
     )  # fmt: skip
     style: tuple[str, ...] = option(
-        (), "The image in whose style; several, each with its weight, by repeating it or as FILE:W,FILE:W.",
-        group=DATA, metavar="FILE[:W]", shown_default="a drawing made here",
+        (), "Style image; for several, repeat the option or separate them by commas, each with a weight if you like.",
+        panel=DATA, metavar="FILE[:W]", shown_default="a generated image",
     )  # fmt: skip
-    size: int = option(384, "Pixels on the longer side of the result.", group=DATA, within="[16, 16384]")
+    size: int = option(384, "Pixels of the result's longer side.", panel=DATA, within="[16, 16384]")
     style_scale: float = option(
         1.0,
-        "Size of the style image, as a part of the result's; not with --recipe notes.",
-        group=DATA,
+        "Size of the style image relative to the result; not with --recipe notes.",
+        panel=DATA,
         within="[0.05, 8]",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossOptions(Config):
-    """What is minimized."""
+class LossOptions(WeightsOption, OfflineOption):
+    """The loss, and the network that computes it."""
 
     backbone: StyleNet = option(
-        "small", "The feature network: small (ours, in the package), vgg19 (the course's), or another.", group=MODEL
+        "small", "Network that computes the features. small is part of dlnotes; vgg19 is the course's", panel=MODEL
     )
-    weights: str = option(
-        "default", "Of all but small: default (torchvision's), a .pth or .safetensors file, or none (random).",
-        group=MODEL, metavar="WORD|FILE",
-    )  # fmt: skip
-    offline: bool = option(False, "Never download.", group=MODEL, names=("--offline",))
     content_layer: str | None = option(
-        None, "Layer whose features keep the content; --list-layers shows them.", group=MODEL, metavar="LAYER",
-        shown_default="by backbone",
+        None, "Layer of the content loss; --list-layers shows all.", panel=MODEL, metavar="LAYER",
+        shown_default="set by --backbone",
     )  # fmt: skip
     style_layers: tuple[str, ...] = option(
-        (), "Layers whose correlations are the style, with weights: conv1_1:1.0,conv2_1:0.75.", group=MODEL,
-        parse=words, metavar="LAYER:W,…", shown_default="by backbone",
+        (), "Layers of the style loss (Gram matrices) with their weights: conv1_1:1.0,conv2_1:0.75.", panel=MODEL,
+        parse=items, metavar="LAYER:W,…", shown_default="set by --backbone",
     )  # fmt: skip
     pooling: Literal["avg", "max"] | None = option(
-        None, "How the network shrinks its maps.", group=MODEL, shown_default="avg; --recipe notes: max"
+        None, "Pooling layers of the network", panel=MODEL, shown_default="avg; --recipe notes: max"
     )
     ratio: float | None = option(
-        None, "alpha / beta, content against style, smaller is more style; of relative losses, or of the notes'.",
-        group=MODEL, within="[1e-12, 1e12]", shown_default="0.03; notes: 1e-6",
+        None, "Content weight divided by style weight (alpha / beta); lower it for more style. The best recipe weighs "
+        "relative losses, notes those of the notebook.", panel=MODEL, within="[1e-12, 1e12]",
+        shown_default="0.03; --recipe notes: 1e-6",
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
-        (), "Paint once for each of these ratios; --sheet shows them side by side.", group=MODEL, parse=numbers,
-        within="[1e-12, 1e12]", metavar="X,X,…", shown_default="no",
+        (), "Make one result per ratio; --sheet shows them side by side.", panel=MODEL, parse=numbers,
+        within="[1e-12, 1e12]", metavar="X,X,…",
     )  # fmt: skip
     tv: float | None = option(
         None,
-        "Weight of the total variation, which smooths.",
-        group=MODEL,
+        "Weight of the total variation loss, which smooths the result.",
+        panel=MODEL,
         within="[0, 1e6]",
-        shown_default="small: 0.3, others: 0.1; notes: 0",
+        shown_default="small: 0.3, others: 0.1; --recipe notes: 0",
     )
-    preserve_color: bool = option(
-        False, "Keep the colors of the content; take the lightness alone.", group=MODEL, names=("--preserve-color",)
-    )
+    preserve_color: bool = option(False, "Keep the content's colors; transfer only lightness.", panel=MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaintingOptions(Config):
-    """How it is minimized."""
+class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
+    """How the loss is minimized."""
 
-    recipe: Literal["best", "notes"] = option("best", "best (ours) or notes (the course's).", group=TRAINING)
     optimizer: Literal["lbfgs", "adam"] | None = option(
-        None, "Optimizer.", group=TRAINING, shown_default="lbfgs; notes: adam"
+        None, "Optimizer", panel=TRAINING, shown_default="lbfgs; --recipe notes: adam"
     )
     lr: float | None = option(
-        None, "Learning rate.", group=TRAINING, within="(0, 1e6]", shown_default="lbfgs: 1; adam: 0.02, notes: 0.003"
-    )
+        None, "Learning rate.", panel=TRAINING, within="(0, 1e6]",
+        shown_default="lbfgs: 1, adam: 0.02; --recipe notes: 0.003",
+    )  # fmt: skip
     steps: int | None = option(
-        None, "Most steps at each scale.", group=TRAINING, within="[1, 1e6]", shown_default="100; notes: 2000"
-    )
+        None, "Maximum number of optimizer steps at each scale.", panel=TRAINING, within="[1, 1e6]",
+        shown_default="100; --recipe notes: 2000",
+    )  # fmt: skip
     scales: int | None = option(
-        None, "Sizes painted one after the other, from coarse to fine.", group=TRAINING, within="[1, 8]",
-        shown_default="3; notes: 1",
+        None, "Number of image sizes to optimize in turn, from coarse to fine.", panel=TRAINING, within="[1, 8]",
+        shown_default="3; --recipe notes: 1",
     )  # fmt: skip
-    init: str = option(
-        "content", "What to begin with: content, noise, or an image.", group=TRAINING, metavar="WORD|FILE"
-    )
-    time_budget: float | None = option(
-        None, "Seconds of painting (30s, 5m), shared by all images.", group=TRAINING, within="(0, 1e7]",
-        parse=duration, metavar="TIME", shown_default="none",
-    )  # fmt: skip
-    seed: int = option(0, "Seed of noise and of random weights.", group=TRAINING, within="[0, 9e15]")
+    init: str = option("content", "Initial image: content, noise, or a file.", panel=TRAINING, metavar="NAME|FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResultOptions(Config):
-    """What is written."""
+class ResultOptions(OverwriteOption):
+    """The files that are written."""
 
-    out: Path = option(Path("painted.png"), "The result: .png, .jpg or .webp; or a folder.", group=OUTPUT)
-    overwrite: bool = option(False, "Replace files that exist.", group=OUTPUT, names=("--overwrite",))
+    out: Path = option(
+        Path("painted.png"), "Result: a .png, .jpg or .webp file, or a folder.", panel=OUTPUT, metavar="FILE|FOLDER"
+    )
     sheet: Path | None = option(
-        None, "Draw content, style and results side by side into this PNG.", group=OUTPUT, shown_default="none"
+        None, "Save content, style and results side by side in this PNG file.", panel=OUTPUT, metavar="FILE.png"
     )
     save_every: int | None = option(
-        None, "Write the image so far every N steps.", group=OUTPUT, within="[1, 1e6]", shown_default="at the end"
+        None, "Write the current image every N steps.", panel=OUTPUT, within="[1, 1e6]", shown_default="at the end"
     )
-    goes_on: bool = option(
-        False, "Go on where a stopped run was; what is painted is left as it is.", group=OUTPUT, names=("--resume",)
-    )
-    list_layers: bool = option(False, "Show the layers of --backbone, and end.", group=OUTPUT, names=("--list-layers",))
-    fit: bool = option(
-        False, "Where memory does not do for --size, paint as large as it does.", group=DEVICE, names=("--fit",)
-    )
+    continue_run: bool = option(
+        False, "Resume an interrupted command: give its options again; finished results are kept.", panel=OUTPUT,
+        name="--continue",
+    )  # fmt: skip
+    list_layers: bool = option(False, "List the layers of --backbone; do not stylize.", panel=OUTPUT)
+    fit: bool = option(False, "If --size does not fit in memory, use the largest size that does.", panel=RUNTIME)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, PaintingOptions, LossOptions, ImagesOptions):
+class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, OptimizationOptions, LossOptions, ImagesOptions):
     """Every option of `style-transfer`."""
 
     command: ClassVar[str] = "style-transfer"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        if self.recipe == "notes" and self.style_scale != 1:
+            raise InputError("--style-scale", "has no effect with --recipe notes, which stretches the style", "drop it")
+        if self.sweep_ratio and self.sheet is None:
+            raise InputError("--sweep-ratio", "needs --sheet to show its results", "add --sheet sheet.png")
+        names = [f"{ratio:g}" for ratio in self.sweep_ratio]
+        if len(set(names)) < len(names):
+            raise InputError("--sweep-ratio", "contains a ratio twice", "give each once")
+        if self.sheet is not None:
+            check_png("--sheet", self.sheet)

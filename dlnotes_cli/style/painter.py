@@ -25,7 +25,7 @@ _COARSEST = 64  # pixels on the longer side below which no scale is painted
 _STATE = ".state.safetensors"
 _PARTS = ("total", "content", "style", "variation")
 _MAY_DIFFER = {  # options that do not change what is painted, and those whose images are compared
-    "steps", "time_budget", "device", "threads", "json", "quiet", "verbose", "overwrite", "save_every", "goes_on",
+    "steps", "time_budget", "device", "threads", "json", "quiet", "verbose", "overwrite", "save_every", "continue_run",
     "sheet", "out", "fit", "offline", "list_layers", "sweep_ratio", "content", "style", "skip_bad", "max_pixels",
 }  # fmt: skip
 
@@ -95,10 +95,10 @@ class Painter:
         try:
             tensors, metadata = read_tensors(self._state)
         except InputError as error:
-            raise InputError(self._state, error.what, "drop --resume, and paint it anew with --overwrite") from error
+            raise InputError(self._state, error.what, "drop --continue, and start again with --overwrite") from error
         if metadata.get("identity") != self._identity():
             what = f"{self._job.out} was painted with other images or options"
-            raise InputError("--resume", what, "give the same, or drop --resume")
+            raise InputError("--continue", what, "give the same, or drop --continue")
         self.sizes = [(height, width) for height, width in metadata["sizes"]]
         self.progress = Progress(**metadata["progress"])
         if "image" in tensors:

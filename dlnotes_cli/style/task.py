@@ -19,7 +19,7 @@ from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.parse import words as split_words
+from dlnotes_cli.shell.parse import items
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.style.images import Canvas, check_size, read_canvas, resized, with_longer
 from dlnotes_cli.style.memory import affordable
@@ -79,14 +79,14 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
             shown.append((_title(content, contents), canvas.image.values))
             for ratio, out in content.targets:
                 stop.poll()
-                if config.goes_on and out.exists() and not state_file(out).exists():
+                if config.continue_run and out.exists() and not state_file(out).exists():
                     output.note(f"{out} is painted already")
                     shown.append((f"ratio {ratio:g}", read_image(out, "rgb", config.max_pixels).values))
                     results.append({"content": canvas.name, "out": str(out), "ratio": ratio, "scales": []})
                     continue
                 job = Job(canvas, styles, start, ratio, out, FORMATS[out.suffix.lower()])
                 painter = Painter(config, viewer, job, size, stop.poll, budget_s)
-                if config.goes_on and state_file(out).exists():
+                if config.continue_run and state_file(out).exists():
                     painter.take_up()
                 files.make_folder("--out", out.parent)
                 shown.append((f"ratio {ratio:g}", _paint(painter, out).values))
@@ -119,7 +119,7 @@ def _paint(painter: Painter, out: Path) -> LoadedImage:
         if not painter.save():
             raise
         what = f"the image so far is saved as {out}"
-        raise StoppedError(request.exit_code, what, "go on with the same command and --resume") from request
+        raise StoppedError(request.exit_code, what, "continue with the same command and --continue") from request
     except UnfinishedError:
         with suppress(UnfinishedError):  # the first failure is the one to tell
             painter.save()
@@ -141,13 +141,6 @@ def _check_options(config: StyleTransferConfig) -> None:
     """Refuse options that would do nothing beside others."""
     if config.sweep_ratio and config.ratio is not None:
         raise InputError("--ratio", "is one ratio, --sweep-ratio gives several", "drop one of them")
-    if config.recipe == "notes" and config.style_scale != 1:
-        raise InputError("--style-scale", "does nothing with --recipe notes, which stretches the style", "drop it")
-    if config.sweep_ratio and config.sheet is None:
-        raise InputError("--sweep-ratio", "is shown on a sheet", "add --sheet sheet.png")
-    names = [f"{ratio:g}" for ratio in config.sweep_ratio]
-    if len(set(names)) < len(names):
-        raise InputError("--sweep-ratio", "gives a ratio twice", "give each once")
 
 
 def _contents(config: StyleTransferConfig) -> list[tuple[Path | None, tuple[int, int]]]:
@@ -195,7 +188,7 @@ def _styles(config: StyleTransferConfig) -> list[tuple[Canvas, float]]:
 
 def _style_files(config: StyleTransferConfig) -> list[tuple[Path, float]]:
     """The files of `--style` with their weights."""
-    words = [part for word in config.style for part in ([word] if user_path(word).exists() else split_words(word))]
+    words = [part for word in config.style for part in ([word] if user_path(word).exists() else items(word))]
     return [_weighted(word) for word in words]
 
 
@@ -240,21 +233,20 @@ def _check_outputs(config: StyleTransferConfig, paths: Sequence[Path], folder: P
             raise InputError("--out", f"'{path.suffix}' cannot be written", f"use {', '.join(_ENDINGS)}, or a folder")
         if any(is_same(path, given) or is_same(path.parent, given) for given in inputs):
             raise InputError("--out", f"{path} would be written over or among what is read", "give another")
-        overwrite = config.overwrite or config.goes_on
+        overwrite = config.overwrite or config.continue_run
         files.check_output_file("--out", path, overwrite=overwrite, made=folder)
     if folder is not None:
         above = (place for place in (folder, *folder.absolute().parents) if place.exists())
         files.check_writable_folder("--out", next(above))
     if len(set(paths)) < len(paths):
         raise InputError("--out", "two results would have one name", "rename one of the images")
-    if config.goes_on and not any(path.exists() or state_file(path).exists() for path in paths):
+    if config.continue_run and not any(path.exists() or state_file(path).exists() for path in paths):
         what = f"there is nothing to go on with: no {state_file(paths[0])}"
-        raise InputError("--resume", what, "drop --resume")
+        raise InputError("--continue", what, "drop --continue")
     if config.sheet is not None:
-        files.check_png("--sheet", config.sheet)
         if any(is_same(config.sheet, path) for path in (*paths, *inputs)):
             raise InputError("--sheet", f"{config.sheet} is a painting, or what is read", "give another name")
-        files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite or config.goes_on)
+        files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite or config.continue_run)
 
 
 def _title(content: _Content, contents: Sequence[_Content]) -> str:

@@ -95,13 +95,13 @@ class LanguageModel:
     metadata: Metadata
 
 
-def load_classifier(path: Path) -> TrainedModel:
+def load_classifier(path: str | Path) -> TrainedModel:
     """Load a trained classifier, in evaluation mode, on the CPU.
 
     A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of
     another kind, for a tensor that is missing or of another shape, and for a card that lacks something.
     """
-    path, network, metadata = _load_network(path, CLASSIFIERS)
+    path, network, metadata = _load_network(files.user_path(path), CLASSIFIERS)
     with _described(path):
         classes = tuple(str(entry) for entry in metadata["classes"])
         return TrainedModel(
@@ -109,9 +109,9 @@ def load_classifier(path: Path) -> TrainedModel:
         )
 
 
-def load_language_model(path: Path) -> LanguageModel:
+def load_language_model(path: str | Path) -> LanguageModel:
     """Load a trained language model, as `load_classifier` does a classifier."""
-    path, network, metadata = _load_network(path, LANGUAGE_MODELS)
+    path, network, metadata = _load_network(files.user_path(path), LANGUAGE_MODELS)
     with _described(path):
         form = text_preprocessing_from_json(metadata["format"])
         if form.vocabulary != metadata["configuration"]["vocabulary"]:

@@ -1,4 +1,4 @@
-"""Options of training runs that several commands share."""
+"""Options that several training commands share, and those of trained models."""
 
 import shlex
 from collections.abc import Mapping
@@ -7,128 +7,143 @@ from glob import escape, glob
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from dlnotes_cli.data.options import BY_RECIPE, NAMED_SETS, DataOptions
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, TRAINING, Config, option
-from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions
-from dlnotes_cli.shell.parse import count_or_auto, duration
-
-AUGMENT_HELP = (
-    "none, notes, standard, strong, or a list of flip, shift:N and crop:N (pixels), rotate:DEGREES, color:X and "
-    "erase:P (0 to 1), and one of mixup:A and cutmix:A; 'data preview' shows what they do."
+from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, DataOption, DataOptions
+from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, varied
+from dlnotes_cli.shell.option_groups import (
+    SET_BY_RECIPE,
+    DeviceOptions,
+    OutputOptions,
+    OverwriteOption,
+    RecipeOption,
+    SeedOption,
+    TimeBudgetOption,
 )
+from dlnotes_cli.shell.parse import count_or_auto
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningOptions(Config):
-    """How long and how fast any network learns."""
+class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
+    """How long, and with which steps, any network is trained."""
 
-    recipe: Literal["best", "notes"] = option(
-        "best", "Values of the options marked 'by recipe': best (ours) or notes (the course's).", group=TRAINING
-    )
     epochs: int | None = option(
-        None, "Passes over the training samples.", group=TRAINING, within="[1, 1e6]", shown_default=BY_RECIPE
-    )
-    time_budget: float | None = option(
-        None,
-        "Seconds of training and validation (90s, 5m); the schedule ends at it.",
-        group=TRAINING,
-        within="(0, 1e7]",
-        parse=duration,
-        metavar="TIME",
-        shown_default="none",
+        None, "Passes over the training samples.", panel=TRAINING, within="[1, 1e6]", shown_default=SET_BY_RECIPE
     )
     max_steps: int | None = option(
-        None, "Optimizer steps.", group=TRAINING, within="[1, 1e12]", shown_default="as the epochs give"
+        None, "Stop after N optimizer steps.", panel=TRAINING, within="[1, 1e12]", shown_default="no limit"
     )
     lr: float | None = option(
         None,
-        "Learning rate at the schedule's peak, which a run of few hundred steps may not reach.",
-        group=TRAINING,
+        "Learning-rate peak of the schedule; short runs may end during warm-up.",
+        panel=TRAINING,
         within="(0, inf)",
-        shown_default=BY_RECIPE,
+        shown_default=SET_BY_RECIPE,
     )
     schedule: Literal["one-cycle", "cosine", "step", "constant"] | None = option(
-        None, "Learning rate over time.", group=TRAINING, shown_default=BY_RECIPE
+        None, "Learning-rate schedule", panel=TRAINING, shown_default=SET_BY_RECIPE
     )
     weight_decay: float | None = option(
         None,
-        "L2 penalty on the weights (adamw: decoupled).",
-        group=TRAINING,
+        "Weight decay: L2 penalty on the weights (decoupled with adamw).",
+        panel=TRAINING,
         within="[0, inf)",
-        shown_default=BY_RECIPE,
+        shown_default=SET_BY_RECIPE,
     )
     patience: int | None = option(
         None,
-        "Stop after this many epochs without a better validation.",
-        group=TRAINING,
+        "Stop after N validations in a row (by default one per epoch) without improvement.",
+        panel=TRAINING,
         within="[1, 1e6]",
         shown_default="never",
     )
     ema: float | None = option(
         None,
-        "Decay of an average of the weights, kept beside them and used where it validates better; 0: none.",
-        group=TRAINING,
+        "Decay of the moving average (EMA) of the weights, which is used where it validates better; 0 disables it.",
+        panel=TRAINING,
         within="[0, 1)",
-        shown_default=BY_RECIPE,
+        shown_default=SET_BY_RECIPE,
     )
     grad_clip: float | None = option(
-        None, "Largest norm of the gradient.", group=TRAINING, within="(0, inf)", shown_default="none"
+        None, "Gradient-norm clipping threshold; 0 disables it.", panel=TRAINING, within="[0, inf)", shown_default="0"
     )
-    seed: int = option(0, "Seed of everything drawn at random.", group=TRAINING, within="[0, 9e15]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(LearningOptions):
+class AugmentOption(Config):
+    """The augmentation of training images."""
+
+    augment: str | None = option(
+        None,
+        "Augmentation of training images: none, notes, standard, strong, or a list of flip, shift:N, crop:N (pixels), "
+        "rotate:DEGREES, color:X, erase:P (0 to 1) and one of mixup:A and cutmix:A. 'dlnotes data preview' shows them.",
+        panel=TRAINING,
+        metavar="NAME|LIST",
+        shown_default=SET_BY_RECIPE,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyGateOption(Config):
+    """A condition on the accuracy."""
+
+    min_accuracy: float | None = option(
+        None,
+        "Exit with code 4 if the accuracy is lower (after training: on the test split).",
+        panel=OUTPUT,
+        within="[0, 1]",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
     """How a classifier is trained."""
 
     batch_size: int | None = option(
         None,
-        "Samples in a step; auto (or 0): as many as a GPU's memory takes, on a CPU those of the recipe.",
-        group=TRAINING,
+        "Samples per step; auto (or 0) takes as many as fit in the GPU's memory, on a CPU those of the recipe.",
+        panel=TRAINING,
         within="[0, 1e6]",
         parse=count_or_auto,
-        shown_default=BY_RECIPE,
+        shown_default=SET_BY_RECIPE,
     )
     optimizer: Literal["sgd", "adam", "adamw"] | None = option(
-        None, "Optimizer.", group=TRAINING, shown_default=BY_RECIPE
+        None, "Optimizer", panel=TRAINING, shown_default=SET_BY_RECIPE
     )
-    momentum: float | None = option(None, "Momentum of sgd.", group=TRAINING, within="[0, 1)", shown_default=BY_RECIPE)
+    momentum: float | None = option(
+        None, "Momentum of sgd.", panel=TRAINING, within="[0, 1)", shown_default=SET_BY_RECIPE
+    )
     l1: float | None = option(
-        None, "L1 penalty on the weights.", group=TRAINING, within="[0, inf)", shown_default=BY_RECIPE
+        None, "L1 penalty on the weights.", panel=TRAINING, within="[0, inf)", shown_default=SET_BY_RECIPE
     )
     label_smoothing: float | None = option(
-        None, "Part of each label spread over all classes.", group=TRAINING, within="[0, 1)", shown_default=BY_RECIPE
-    )
-    augment: str | None = option(
         None,
-        AUGMENT_HELP,
-        group=TRAINING,
-        shown_default=BY_RECIPE,
-        metavar="WORDS",
+        "Label smoothing: fraction of each label that is spread over all classes.",
+        panel=TRAINING,
+        within="[0, 1)",
+        shown_default=SET_BY_RECIPE,
     )
     class_weights: Literal["none", "balanced"] = option(
-        "none", "none, or balanced: rare classes count as much as frequent ones.", group=TRAINING
-    )
-    min_accuracy: float | None = option(
-        None, "Exit with 4 if the test accuracy is lower.", group=TRAINING, within="[0, 1]", shown_default="no gate"
+        "none",
+        "Weights of the classes in the loss: none, or balanced (inversely proportional to their frequency).",
+        panel=TRAINING,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(Config):
+class RunOptions(OverwriteOption):
     """The folder of a training run."""
 
-    out: Path | None = option(None, "Run folder.", group=OUTPUT, shown_default="runs/<command>-<n>")
-    overwrite: bool = option(False, "Replace an earlier run in --out.", group=OUTPUT, names=("--overwrite",))
+    out: Path | None = option(
+        None, "Run folder to create.", panel=OUTPUT, metavar="FOLDER", shown_default="runs/<command>-<n>"
+    )
     resume: Path | None = option(
-        None, "Go on with this run folder, with its options.", group=OUTPUT, metavar="RUN", shown_default="no"
+        None, "Resume the interrupted run in this folder, with its options.", panel=OUTPUT, metavar="FOLDER"
     )
 
     @classmethod
-    def from_given(cls, values: Mapping[str, Any]) -> Self:
-        """The given options; with `--resume`, those of the stored run, with the given ones that may change."""
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config; with `resume`, from the stored run's options and the few in `values` that may change."""
         if "resume" not in values:
-            return super().from_given(values)
+            return super().from_options(values)
         from dlnotes_cli.training.resumed_options import resumed_config
 
         return resumed_config(cls, values)
@@ -136,42 +151,50 @@ class RunOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRunOptions(RunOptions, LearningOptions):
-    """What every training run has: its folder, and how it learns."""
+    """The options of every training run: its folder, and how it learns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierConfig(OutputOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, DataOptions):
-    """What every command has that trains a classifier."""
+    """The options that all commands share that train a classifier."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageClassifierConfig(ClassifierConfig):
-    """What every command has that trains a classifier of images alone."""
+    """The options that all commands share that train a classifier of images only."""
 
-    data: str = option(
-        "digits",
-        f"A named set ({', '.join(NAMED_SETS)}) or a folder of class folders.",
-        group=DATA,
-        metavar="NAME|FOLDER",
-        complete=lambda: list(NAMED_SETS),
-    )
+    data: str = varied(DataOption, "data", help=IMAGES_HELP, metavar=IMAGES_METAVAR)
     target: str | None = None  # of tables
     categorical: tuple[str, ...] = ()
 
 
-def _model_paths(incomplete: str) -> list[str]:
-    """Runs and model files that begin so, and the runs of `runs/`; names that a shell must quote are left to it."""
+def _complete_models(incomplete: str) -> list[str]:
+    """Runs and model files that start with `incomplete`, and the runs in `runs/`; no name that needs shell quotes."""
     patterns = (f"{escape(incomplete)}*", "runs/*")
-    found = {path for pattern in patterns for path in glob(pattern)}  # noqa: PTH207  # words stay as they were typed
-    models = [path for path in found if Path(path, "model.safetensors").is_file() or path.endswith("model.safetensors")]
+    paths = {path for pattern in patterns for path in glob(pattern)}  # noqa: PTH207  # names stay as they were typed
+    models = [path for path in paths if Path(path, "model.safetensors").is_file() or path.endswith("model.safetensors")]
     return sorted(path for path in models if shlex.quote(path) == path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelArgument(Config):
-    """The model that a command uses."""
+    """The trained model that a command uses."""
 
     model: Path = option(
-        REQUIRED, "A model file, or the folder of the run that made it.", group=MODEL, is_argument=True,
-        metavar="MODEL", complete=_model_paths,
+        REQUIRED, "Model file, or the run folder that holds it.", panel=MODEL, is_argument=True, metavar="MODEL",
+        complete=_complete_models,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsOption(Config):
+    """The initial weights of a pretrained network."""
+
+    weights: str = option(
+        "default",
+        "Pretrained weights: default (torchvision's, downloaded once), the name of another set of torchvision's, a "
+        ".pth or .safetensors file, or none (random).",
+        panel=MODEL,
+        metavar="NAME|FILE",
+        complete=lambda: ["default", "none"],
+    )

@@ -18,7 +18,8 @@ def show_training(result: "TrainingResult", config: ClassifierConfig) -> None:
     else:
         parts = [(name, fields[name]) for name in ("train", "validation", "test") if fields[name] is not None]
         rows = [(name, f"{p['samples']:,}", f"{p['loss']:.4f}", f"{p['accuracy']:.4f}") for name, p in parts]
-        output.table(("part", "samples", "loss", "accuracy"), rows)
+        numeric = ("samples", "loss", "accuracy")
+        output.table(("split", *numeric), rows, numeric)
         timing = fields["timing"]
         output.line()
         output.line(f"{_choice(fields)}; {timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} samples/s")

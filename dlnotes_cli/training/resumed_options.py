@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Config, flag, options_of
 
@@ -21,7 +20,8 @@ def resumed_config(config_type: type[AnyRun], given: Mapping[str, Any]) -> AnyRu
 
     Raises InputError where the folder holds no run of this command, or a given option differs from the run's.
     """
-    folder = files.user_path(given["resume"])
+    given = config_type.converted(given)
+    folder = given["resume"]
     stored = _stored_config(folder, config_type.command)
     run = config_type.from_json({name: value for name, value in stored.items() if name not in _VOICE})
     for name, value in given.items():

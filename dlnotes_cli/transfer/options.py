@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
-from dlnotes_cli.shell.parse import whole_numbers
-from dlnotes_cli.training.options import ImageClassifierConfig
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, varied
+from dlnotes_cli.shell.parse import integers
+from dlnotes_cli.training.options import ImageClassifierConfig, WeightsOption
 
-# What torchvision has, written down so that neither a wrong name nor completion waits for it to load.
+# Torchvision's classification networks, listed here so that completion and a misspelled name need not load it.
 _NAMES = """
 alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 densenet201
 efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
@@ -26,103 +27,106 @@ BACKBONES = tuple(_NAMES.split())
 
 
 def last_blocks(text: str) -> str:
-    """What `--fine-tune` takes: `all` or `last-N`.
+    """Validate a value of `--fine-tune`: `all` or `last-N`.
 
     >>> last_blocks("last-2")
     'last-2'
     """
     if not re.fullmatch(r"all|last-[1-9]\d{0,5}", text.strip()):
-        raise ValueError(f"'{text}' is neither all nor last-N, last-2 for example")
+        raise ValueError(f"'{text}' is neither all nor last-N, such as last-2")
     return text.strip()
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneOptions(Config):
-    """The network that is transferred, and what it starts with."""
+class BackboneOptions(WeightsOption):
+    """The pretrained network."""
 
     backbone: str | None = option(
         None,
-        "A classification network of torchvision; --list shows them.",
-        group=MODEL,
+        "Pretrained torchvision network; --list shows all.",
+        panel=MODEL,
         metavar="NAME",
         complete=lambda: list(BACKBONES),
-        shown_default="resnet18",
-    )
-    weights: str = option(
-        "default",
-        "default (torchvision's, downloaded once), the name of others it has, a .pth or .safetensors file, or none.",
-        group=MODEL,
-        metavar="WORD|FILE",
-        complete=lambda: ["default", "none"],
+        shown_default="resnet18; --recipe notes: vgg16",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferOptions(BackboneOptions):
-    """What `transfer` alone has."""
+    """The options of `transfer` only."""
 
     hidden: tuple[int, ...] = option(
-        (), "Units of hidden layers in the new head.", group=MODEL, parse=whole_numbers, within="[1, 1e6]",
-        metavar="N,N,…", shown_default="none",
+        (), "Units of each hidden layer of the new head.", panel=MODEL, parse=integers, within="[1, 1e6]",
+        metavar="N,N,…", shown_default="no hidden layer",
     )  # fmt: skip
     fine_tune: str | None = option(
         None,
-        "Train the backbone too: its last N blocks (last-N) or all; else it is frozen, its features computed once.",
-        group=MODEL,
+        "Unfreeze and train the last N blocks of the backbone too (last-N), or all blocks.",
+        panel=MODEL,
         parse=last_blocks,
         metavar="last-N|all",
-        shown_default="the head alone",
+        shown_default="frozen backbone; its features are computed once",
     )
     views: int = option(
         1,
-        "Frozen: look at each training image this many times, augmented but for the first.",
-        group=TRAINING,
+        "Frozen backbone: train on N views of each image, all but the first augmented.",
+        panel=TRAINING,
         within="[1, 1000]",
     )
     folds: int | None = option(
         None,
-        "Frozen: choose by cross-validation over this many parts in place of one validation split.",
-        group=TRAINING,
+        "Frozen backbone: choose the weight decay by N-fold cross-validation in place of one validation split.",
+        panel=TRAINING,
         within="[2, 100]",
-        shown_default="none",
     )
     export_features: Path | None = option(
-        None, "Frozen: write features, labels and names to this .npz file.", group=OUTPUT, metavar="FILE.npz",
-        shown_default="no",
+        None, "Frozen backbone: write features, labels and names to this .npz file.", panel=OUTPUT,
+        metavar="FILE.npz",
     )  # fmt: skip
     map_file: Path | None = option(
-        None, "Frozen: draw all features in two dimensions to this .png file.", group=OUTPUT, metavar="FILE.png",
-        shown_default="no", names=("--map",),
+        None, "Frozen backbone: plot the features of all images, projected to two dimensions.", panel=OUTPUT,
+        metavar="FILE.png", name="--map",
     )  # fmt: skip
-    map_method: Literal["pca", "tsne"] = option("pca", "How --map finds its two dimensions: pca or tsne.", group=OUTPUT)
+    map_method: Literal["pca", "tsne"] = option("pca", "Projection of --map", panel=OUTPUT)
     list_backbones: bool = option(
-        False, "Show the networks, their sizes and accuracies, and which weights are here; and end.", group=OUTPUT,
-        names=("--list",),
+        False, "List the backbones with their size, ImageNet accuracy and whether their weights are on this machine; "
+        "do not train.", panel=OUTPUT, name="--list",
     )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferConfig(ImageClassifierConfig, TransferOptions):
-    """Every option of `transfer`; some of those that classifiers share mean something else here, or nothing."""
+    """Every option of `transfer`; some that classifiers share have another default or meaning here, or none."""
 
     command: ClassVar[str] = "transfer"
 
-    color: Literal["gray", "rgb"] | None = None  # always color
-    normalize: Literal["standard", "unit", "symmetric"] | None = None  # by the weights
-    size: int | None = option(
-        None, "Pixels on each side that the backbone sees.", group=DATA, within="[1, 4096]",
-        shown_default="by the weights",
+    color: Literal["gray", "rgb"] | None = None  # always rgb
+    normalize: Literal["standard", "unit", "symmetric"] | None = None  # as the weights require
+    size: int | None = varied(
+        ImageClassifierConfig, "size", help="Pixels per side of the backbone's input.", shown_default="set by --weights"
+    )
+    resize: Literal["crop", "squash", "letterbox"] = varied(
+        ImageClassifierConfig, "resize", help="How images become square"
+    )
+    epochs: int | None = varied(
+        ImageClassifierConfig, "epochs",
+        help="Passes over the training samples. Frozen backbone: limit of the passes per weight decay.",
+        shown_default="set by --recipe; frozen backbone: 100",
     )  # fmt: skip
-    resize: Literal["crop", "squash", "letterbox"] = option("crop", "How an image is made square.", group=DATA)
-    epochs: int | None = option(
-        None, "Passes over the training samples; frozen: at most, for each weight decay.", group=TRAINING,
-        within="[1, 1e6]", shown_default="by recipe; frozen: 100",
+    max_steps: int | None = varied(
+        ImageClassifierConfig, "max_steps", help="Stop after N optimizer steps. Frozen backbone: after N passes in all."
+    )
+    weight_decay: float | None = varied(
+        ImageClassifierConfig, "weight_decay",
+        help="Weight decay: L2 penalty on the weights (decoupled with adamw). Frozen backbone: half of it times their "
+        "squares, for features of standard deviation 1.",
+        shown_default="set by --recipe; frozen backbone: chosen by validation",
     )  # fmt: skip
-    max_steps: int | None = option(
-        None, "Optimizer steps; frozen: passes in all.", group=TRAINING, within="[1, 1e12]",
-        shown_default="as the epochs give",
-    )  # fmt: skip
-    weight_decay: float | None = option(
-        None, "L2 penalty on the weights; frozen: half of it times their squares, for features of deviation 1.",
-        group=TRAINING, within="[0, inf)", shown_default="by recipe; frozen: chosen by validation",
-    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        for limit, value in (("--time-budget", self.time_budget), ("--max-steps", self.max_steps)):
+            check_at_most_one({"--folds": bool(self.folds), limit: bool(value)}, "every fold is fitted to the end")
+        if self.map_method == "tsne" and self.map_file is None:
+            raise InputError("--map-method", "has no effect without --map", "add --map map.png")

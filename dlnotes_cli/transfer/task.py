@@ -163,12 +163,6 @@ def _check_together(config: TransferConfig) -> None:
                 raise InputError(where, "is for a frozen backbone", f"drop it, or {stepped}")
             what = "is about steps, and a frozen backbone's head is solved"
             raise InputError(where, what, "drop it, or add --fine-tune")
-    if config.folds and config.time_budget:
-        raise InputError("--time-budget", "is not kept by --folds, which fits every part", "drop one of them")
-    if config.folds and config.max_steps:
-        raise InputError("--max-steps", "is not kept by --folds, which fits every part", "drop one of them")
-    if config.map_method == "tsne" and config.map_file is None:
-        raise InputError("--map-method", "says how --map is drawn", "add --map map.png")
     if not stepped and config.resume is None:
         _check_views(config)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from builders import Command, assert_same_run, stopped_after
 
-from dlnotes_cli.classify.options_cnn import TrainCnnConfig
+from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
 from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 

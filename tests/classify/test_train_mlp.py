@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
-from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.training.checkpoint import load_classifier, read_tensors

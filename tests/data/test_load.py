@@ -13,8 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.classify.options_evaluate import EvaluateConfig
-from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options import EvaluateConfig, TrainMlpConfig
 from dlnotes_cli.data import load
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import kind_of, load_for_model, load_training_data, pixel_statistics

@@ -7,7 +7,7 @@ from builders import COLORS, Command, make_images, make_table
 from PIL import Image
 
 from dlnotes_cli.manage.data import describe_data
-from dlnotes_cli.manage.options_data import DataInfoConfig
+from dlnotes_cli.manage.options import DataInfoConfig
 
 
 def test_list_names_every_set_and_where_it_is(

@@ -8,7 +8,7 @@ import pytest
 from builders import Command, make_images, small_training
 
 from dlnotes_cli.manage.data_cache import clear_cache, list_cache
-from dlnotes_cli.manage.options_cache import CacheClearConfig
+from dlnotes_cli.manage.options import CacheClearConfig
 
 
 @pytest.fixture

@@ -12,17 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.calculate.options import ConvShapeConfig
-from dlnotes_cli.classify.options_evaluate import EvaluateConfig
-from dlnotes_cli.classify.options_mlp import TrainMlpConfig
-from dlnotes_cli.classify.options_predict import PredictConfig
-from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig, DataPreviewConfig
-from dlnotes_cli.manage.options_doctor import DoctorConfig
+from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainMlpConfig
+from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig, DataPreviewConfig, DoctorConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import (
     DATA,
-    DEVICE,
-    GROUPS,
     MODEL,
+    PANELS,
+    RUNTIME,
     TRAINING,
     Config,
     Range,
@@ -31,7 +28,7 @@ from dlnotes_cli.shell.option import (
     option,
     options_of,
 )
-from dlnotes_cli.shell.parse import words
+from dlnotes_cli.shell.parse import items
 
 CONFIGS: list[type[Config]] = [
     TrainMlpConfig, PredictConfig, EvaluateConfig, DataInfoConfig, DataListConfig, DoctorConfig,
@@ -121,7 +118,7 @@ def test_choices_of_a_literal_that_may_be_none() -> None:
 def test_arguments_stand_first_then_groups_in_their_order() -> None:
     for config_type in CONFIGS:
         described = list(options_of(config_type).values())
-        places = [-1 if entry.is_argument else GROUPS.index(entry.group) for entry in described]
+        places = [-1 if entry.is_argument else PANELS.index(entry.panel) for entry in described]
         assert places == sorted(places)
 
 
@@ -171,8 +168,8 @@ def test_text_and_lists_stand_for_what_they_do_in_the_shell() -> None:
     ("values", "says"),
     [
         ({"lr": "x"}, "--lr: 'x' is not a number; give a value above 0"),
-        ({"hidden": "a"}, "--hidden: 'a' is not a comma list of whole numbers"),
-        ({"hidden": [None]}, "--hidden: None is not a number"),
+        ({"hidden": "a"}, "--hidden: 'a' is not a comma-separated list of integers"),
+        ({"hidden": [None]}, "--hidden: None is not an integer; give a value at least 1"),
         ({"time_budget": "soon"}, "--time-budget: "),
     ],
 )
@@ -199,10 +196,10 @@ def test_a_stored_value_is_checked_like_any_other() -> None:
 @dataclass(frozen=True, kw_only=True)
 class Small(Config):
     command: ClassVar[str] = "small"
-    device: Literal["a", "b"] = option("a", "Last.", group=DEVICE)
-    rate: float = option(0.5, "Third.", group=TRAINING, within="(0, 1)")
-    network: str = option("net", "Second.", group=MODEL, names=("--net", "-n"))
-    files: tuple[str, ...] = option((), "First.", group=DATA, parse=words)
+    device: Literal["a", "b"] = option("a", "Last.", panel=RUNTIME)
+    rate: float = option(0.5, "Third.", panel=TRAINING, within="(0, 1)")
+    network: str = option("net", "Second.", panel=MODEL, name="--net", short="-n")
+    files: tuple[str, ...] = option((), "First.", panel=DATA, parse=items)
     undescribed: int = 3
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.shell.parse import duration, whole_numbers, words
+from dlnotes_cli.shell.parse import duration, integers, items
 
 
 @pytest.mark.parametrize(
@@ -26,16 +26,16 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
 
 @given(numbers=st.lists(st.integers(-(10**9), 10**9)))
 def test_whole_numbers_read_back(numbers: list[int]) -> None:
-    assert whole_numbers(",".join(map(str, numbers))) == tuple(numbers)
-    assert whole_numbers(" , ".join(map(str, numbers))) == tuple(numbers)
+    assert integers(",".join(map(str, numbers))) == tuple(numbers)
+    assert integers(" , ".join(map(str, numbers))) == tuple(numbers)
 
 
 @pytest.mark.parametrize("text", ["5,", ",5", "5;5", "5.0", "x", "5,,5", "1" * 5000])
-def test_what_are_no_whole_numbers_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a comma list of whole numbers like 512,512"):
-        whole_numbers(text)
+def test_a_list_with_anything_but_integers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a comma-separated list of integers like 512,512"):
+        integers(text)
 
 
-def test_words_lose_white_space_and_empty_parts() -> None:
-    assert words(" flip , crop:4,,") == ("flip", "crop:4")
-    assert words("") == ()
+def test_items_lose_white_space_and_empty_items_are_dropped() -> None:
+    assert items(" flip , crop:4,,") == ("flip", "crop:4")
+    assert items("") == ()

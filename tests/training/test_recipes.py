@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.training.recipes import (
     BEST_MLP,
     BEST_MLP_ON_TABLES,

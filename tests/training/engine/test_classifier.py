@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_words import Operation
 from dlnotes_cli.data.images.mix import Mixer

@@ -1,0 +1,143 @@
+"""`dlnotes train-mlp`, `train-cnn`, `evaluate` and `predict`."""
+
+from typing import TYPE_CHECKING
+
+from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
+from dlnotes_cli.shapes.course_remarks import remarks
+from dlnotes_cli.shapes.table import stack_lines
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.binding import command
+from dlnotes_cli.training.gate import check_accuracy
+from dlnotes_cli.training.report import show_training
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dlnotes_cli.classify.evaluate import EvaluateResult
+    from dlnotes_cli.classify.predict import Prediction
+
+_SCORES = ("precision", "recall", "f1")
+
+
+@command(
+    panel="Train",
+    examples=(
+        "dlnotes train-mlp",
+        "dlnotes train-mlp --recipe notes --epochs 5 --hidden 128,64 --out runs/notes",
+    ),
+)
+def train_mlp(config: TrainMlpConfig) -> None:
+    """Train a multi-layer perceptron (MLP) on images or a CSV table."""
+    from dlnotes_cli.classify.train_mlp import train_mlp as task
+
+    show_training(task(config), config)
+
+
+@command(
+    panel="Train",
+    examples=(
+        "dlnotes train-cnn --epochs 10",
+        "dlnotes train-cnn --recipe notes --arch fast --data digits --print",
+    ),
+)
+def train_cnn(config: TrainCnnConfig) -> None:
+    """Train a convolutional network (CNN) on images."""
+    if config.print:
+        _print_network(config)
+        return
+    from dlnotes_cli.classify.train_cnn import train_cnn as task
+
+    show_training(task(config), config)
+
+
+def _print_network(config: TrainCnnConfig) -> None:
+    from dlnotes_cli.classify.train_cnn import report_network
+
+    report = report_network(config)
+    if config.json:
+        output.document(config.command, report.fields())
+    else:
+        for line in stack_lines(report.fields()):
+            output.line(line)
+    for remark in remarks(report):
+        output.note(f"dlnotes: note: {remark}")
+
+
+@command(
+    panel="Use",
+    examples=(
+        "dlnotes evaluate runs/digits",
+        "dlnotes evaluate runs/digits --data digits --split val --json",
+    ),
+)
+def evaluate(config: EvaluateConfig) -> None:
+    """Evaluate a trained classifier on labeled data: accuracy, loss, and precision, recall and F1 per class."""
+    from dlnotes_cli.classify.evaluate import evaluate_model
+
+    result = evaluate_model(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+    elif config.csv == "-":
+        output.raw(result.as_csv())
+    else:
+        _show_scores(result)
+    check_accuracy(result.evaluation.accuracy, config.min_accuracy)
+
+
+def _show_scores(result: "EvaluateResult") -> None:
+    evaluation, macro = result.evaluation, result.evaluation.macro_average()
+    rows = [(s.name, f"{s.precision:.4f}", f"{s.recall:.4f}", f"{s.f1:.4f}", f"{s.support:,}") for s in result.scores]
+    precision, recall, f1 = (f"{macro[name]:.4f}" for name in _SCORES)
+    rows.append(("macro average", precision, recall, f1, f"{evaluation.samples:,}"))
+    output.table(("class", *_SCORES, "support"), rows, numeric=(*_SCORES, "support"))
+    output.line()
+    tops = "".join(f", top-{k} {accuracy:.4f}" for k, accuracy in result.top_accuracies.items())
+    totals = f"accuracy {evaluation.accuracy:.4f}{tops}, loss {evaluation.loss:.4f}"
+    output.line(f"{totals} on {evaluation.samples:,} samples of {result.data} ({result.split})")
+    for path in result.images:
+        output.line(str(path))
+
+
+@command(
+    panel="Use",
+    examples=(
+        "dlnotes predict runs/digits runs/digits/predictions.png",
+        "dlnotes predict runs/digits 'runs/digits/*.png' --top 2 --json",
+    ),
+)
+def predict(config: PredictConfig) -> None:
+    """Classify images or the rows of a CSV table with a trained model."""
+    from dlnotes_cli.classify.predict import Predictor, predictions_csv
+
+    predictor = Predictor(config)
+    predictions = []
+    for prediction in predictor:
+        predictions.append(prediction)
+        if config.jsonl:
+            output.json_line(prediction.as_json())
+    if config.csv is not None:
+        text = predictions_csv(predictions, min(config.top, len(predictor.model.classes)))
+        if config.csv == "-":
+            output.raw(text)
+        else:
+            files.write_text(files.user_path(config.csv), text)
+    _show_predictions(config, predictions, str(predictor.model.path))
+
+
+def _show_predictions(config: PredictConfig, predictions: "Sequence[Prediction]", model: str) -> None:
+    skipped = [prediction for prediction in predictions if prediction.error]
+    if config.json:
+        fields = {"model_file": model, "predictions": [p.as_json() for p in predictions], "skipped": len(skipped)}
+        output.document(config.command, fields)
+    elif not config.jsonl and config.csv != "-":
+        rows = [_prediction_row(prediction) for prediction in predictions]
+        output.table(("item", "class", "probability", "then"), rows, numeric=("probability",))
+    for prediction in skipped:
+        output.warn(f"skipped {prediction.error}")
+
+
+def _prediction_row(prediction: "Prediction") -> tuple[str, ...]:
+    if prediction.error:
+        return prediction.item, "not read", "-", ""
+    (name, probability), *others = prediction.top
+    return prediction.item, name, f"{probability:.4f}", ", ".join(f"{other} {p:.4f}" for other, p in others)

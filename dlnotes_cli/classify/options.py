@@ -1,0 +1,187 @@
+"""The options of `dlnotes train-mlp`, `train-cnn`, `evaluate` and `predict`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from dlnotes_cli.data.options import DataOption, SourceOptions
+from dlnotes_cli.models.choices import Activation, Initialization
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option import (
+    DATA,
+    MODEL,
+    OUTPUT,
+    STDOUT_TWICE,
+    Config,
+    check_at_most_one,
+    flag,
+    option,
+    options_of,
+    varied,
+)
+from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, CsvOptions, DeviceOptions, OutputOptions, ReadImagesOptions
+from dlnotes_cli.shell.parse import integers
+from dlnotes_cli.training.options import AccuracyGateOption, ClassifierConfig, ImageClassifierConfig, ModelArgument
+
+Arch = Literal["fast", "large", "notes-cnn", "resnet"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlpOptions(Config):
+    """The network of `train-mlp`."""
+
+    hidden: tuple[int, ...] = option(
+        (512, 512),
+        "Units of each hidden layer; '' for no hidden layer.",
+        panel=MODEL,
+        parse=integers,
+        within="[1, 1e6]",
+        metavar="N,N,…",
+    )
+    activation: Activation = option("relu", "Activation function", panel=MODEL)
+    dropout: float | None = option(
+        None, "Dropout probability of the hidden units.", panel=MODEL, within="[0, 1)", shown_default=SET_BY_RECIPE
+    )
+    batch_norm: bool | None = option(
+        None, "Apply batch normalization to each hidden layer.", panel=MODEL, shown_default=SET_BY_RECIPE
+    )
+    init: Initialization = option(
+        "default",
+        "Weight initialization: default (PyTorch's), zeros, ones, uniform (within 1/sqrt(inputs) of 0) or normal "
+        "(standard deviation 1/sqrt(inputs)).",
+        panel=MODEL,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainMlpConfig(ClassifierConfig, MlpOptions):
+    """Every option of `train-mlp`."""
+
+    command: ClassVar[str] = "train-mlp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CnnOptions(Config):
+    """The network of `train-cnn`."""
+
+    arch: Arch | None = option(
+        None,
+        "Architecture: fast (best in a few minutes), large (best with 10 minutes or more), notes-cnn (the course's) or "
+        "resnet (a small residual network).",
+        panel=MODEL,
+        shown_default=SET_BY_RECIPE,
+    )
+    layers: str | None = option(
+        None,
+        "Your own network in place of --arch: layers as conv-shape reads them, a file of them, or - for standard "
+        "input.",
+        panel=MODEL,
+        metavar="LAYERS|FILE|-",
+    )
+    width: float | None = option(
+        None, "Multiply the channels of --arch by X.", panel=MODEL, within="[0.1, 32]", shown_default="1"
+    )
+    dropout: float | None = varied(
+        MlpOptions, "dropout", help="Dropout probability in front of linear layers.", shown_default="set by --arch"
+    )
+    batch_norm: bool | None = varied(
+        MlpOptions,
+        "batch_norm",
+        help="Apply batch normalization after each convolution.",
+        shown_default="set by --arch",
+    )
+    print: bool = option(False, "Print the layers as conv-shape does, and do not train.", panel=OUTPUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCnnConfig(ImageClassifierConfig, CnnOptions):
+    """Every option of `train-cnn`."""
+
+    command: ClassVar[str] = "train-cnn"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        if self.layers is None:
+            return
+        for name in ("arch", "width", "dropout", "batch_norm"):
+            if getattr(self, name) is not None:
+                unused = flag(name, options_of(type(self))[name])
+                raise InputError(unused, "has no effect with --layers", f"drop {unused}, or change the layers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TtaOption(Config):
+    """Test-time augmentation."""
+
+    tta: bool = option(
+        False,
+        "Test-time augmentation of images: average the predictions over one-pixel shifts and mirror images (digits: "
+        "shifts only). Takes 3 to 6 times as long.",
+        panel=MODEL,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Config):
+    """The options of `evaluate` only."""
+
+    data: str | None = varied(DataOption, "data", default=None, shown_default="the data that the model was trained on")
+    split: Literal["auto", "train", "val", "test", "all"] = option(
+        "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
+        panel=DATA,
+    )  # fmt: skip
+    top: tuple[int, ...] = option(
+        (5,),
+        "Report top-k accuracy for these k, as far as there are more than k classes.",
+        panel=OUTPUT,
+        parse=integers,
+        within="[1, 1e6]",
+        metavar="K,…",
+    )
+    out: Path | None = option(
+        None, "Folder to create for the plots.", panel=OUTPUT, metavar="FOLDER", shown_default="no plots"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(
+    OutputOptions, CsvOptions, AccuracyGateOption, DeviceOptions, EvaluateOptions, SourceOptions, TtaOption,
+    ModelArgument,
+):  # fmt: skip
+    """Every option of `evaluate`."""
+
+    command: ClassVar[str] = "evaluate"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        check_at_most_one({"--json": self.json, "--csv -": self.csv == "-"}, STDOUT_TWICE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(Config):
+    """The options of `predict` only."""
+
+    paths: tuple[str, ...] = option(
+        (), "Images, folders, patterns such as 'in/*.jpg', or CSV files.", panel=DATA, is_argument=True, metavar="PATH"
+    )
+    files_from: str | None = option(
+        None, "Read more paths from this file, one per line; - is standard input.", panel=DATA, metavar="FILE|-"
+    )
+    top: int = option(3, "Number of classes to report per prediction.", panel=OUTPUT, within="[1, 1e6]")
+    jsonl: bool = option(False, "Print one line of JSON per prediction, as soon as it is made.", panel=OUTPUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(
+    OutputOptions, CsvOptions, DeviceOptions, ReadImagesOptions, PredictOptions, TtaOption, ModelArgument
+):
+    """Every option of `predict`."""
+
+    command: ClassVar[str] = "predict"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        check_at_most_one({"--json": self.json, "--jsonl": self.jsonl, "--csv -": self.csv == "-"}, STDOUT_TWICE)

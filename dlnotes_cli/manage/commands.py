@@ -1,0 +1,162 @@
+"""`dlnotes data list`, `info`, `preview`, `cache list`, `cache clear`, and `dlnotes doctor`."""
+
+from typing import TYPE_CHECKING, Any
+
+from dlnotes_cli.manage.options import (
+    CacheClearConfig,
+    CacheListConfig,
+    DataInfoConfig,
+    DataListConfig,
+    DataPreviewConfig,
+    DoctorConfig,
+)
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.binding import command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dlnotes_cli.manage.data_cache import CachedFolder
+
+_MOST_SIZES = 6  # image sizes to print
+
+
+@command(panel="Manage", examples=("dlnotes data list", "dlnotes data list --json"))
+def data_list(config: DataListConfig) -> None:
+    """List the named data sets, and where each was found."""
+    from dlnotes_cli.manage.data import list_sets
+
+    sets = list_sets(config)
+    if config.json:
+        output.document(config.command, {"sets": sets})
+        return
+    rows = []
+    for entry in sets:
+        place = entry["found"] or f"missing ({entry['download_bytes'] / 1e6:.0f} MB to download)"
+        counts = ", ".join(f"{count:,} {split}" for split, count in entry["counts"].items())
+        shape = "x".join(map(str, entry["shape"]))
+        rows.append((entry["name"], place, entry["classes"], shape, counts, entry["path"] or "-"))
+    output.table(("set", "found", "classes", "shape", "samples", "path"), rows)
+
+
+@command(panel="Manage", examples=("dlnotes data info", "dlnotes data info digits --json"))
+def data_info(config: DataInfoConfig) -> None:
+    """Describe a data set: samples per class and split, image sizes, statistics, unreadable files."""
+    from dlnotes_cli.manage.data import describe_data
+
+    fields = describe_data(config).fields
+    if config.json:
+        output.document(config.command, fields)
+    elif fields["kind"] == "table":
+        _show_columns(fields)
+    else:
+        _show_images(fields)
+
+
+@command(
+    panel="Manage",
+    examples=(
+        "dlnotes data preview",
+        "dlnotes data preview digits --augment rotate:20,erase:0.5 --out sheet.png",
+    ),
+)
+def data_preview(config: DataPreviewConfig) -> None:
+    """Preview augmentation: images of a data set in the first column, augmented variants next to each.
+
+    A training run with the same seed uses the same variants, one per epoch, except for mixup and cutmix.
+    """
+    from dlnotes_cli.manage.preview import draw_preview
+
+    fields = draw_preview(config)
+    if config.json:
+        output.document(config.command, fields)
+        return
+    shape = "x".join(map(str, fields["shape"]))
+    output.line(f"{', '.join(fields['operations']) or 'no operation'} on {len(fields['samples'])} images of {shape}")
+    output.line(fields["out"])
+
+
+@command(panel="Manage", examples=("dlnotes data cache list", "dlnotes data cache list --json"))
+def cache_list(config: CacheListConfig) -> None:
+    """List the image folders whose decoded images or features are cached."""
+    from dlnotes_cli.manage.data_cache import list_cache
+
+    _show_cache(config, list_cache())
+
+
+@command(panel="Manage", examples=("dlnotes data cache clear", "dlnotes data cache clear --json"))
+def cache_clear(config: CacheClearConfig) -> None:
+    """Delete cached images and features of one folder or all, and print the space freed. The image files stay."""
+    from dlnotes_cli.manage.data_cache import clear_cache
+
+    _show_cache(config, clear_cache(config))
+
+
+@command(panel="Manage", examples=("dlnotes doctor", "dlnotes doctor --json"))
+def doctor(config: DoctorConfig) -> None:
+    """Check this machine: versions, devices, precision, CPU cores, cache and data sets."""
+    from dlnotes_cli.manage.doctor import examine
+
+    fields = examine(config)
+    if config.json:
+        output.document(config.command, fields)
+        return
+    rows = [(name.replace("_", " "), _as_text(value)) for name, value in fields.items()]
+    output.table(("what", "found"), rows)
+
+
+def _show_images(fields: dict[str, Any]) -> None:
+    splits = list(fields["counts"])
+    rows = [(name, *(fields["counts"][split][name] for split in splits)) for name in fields["classes"]]
+    rows.append(("total", *(sum(fields["counts"][split].values()) for split in splits)))
+    output.table(("class", *splits), rows)
+    output.line()
+    sizes = [f"{s['width']}x{s['height']} ({s['files']:,})" for s in fields["sizes"]]
+    more = f" and {len(sizes) - _MOST_SIZES} more" if len(sizes) > _MOST_SIZES else ""
+    output.line(f"sizes     {', '.join(sizes[:_MOST_SIZES])}{more}")
+    output.line(f"channels  {fields['channels']}")
+    output.line(f"mean      {', '.join(map(str, fields['mean']))}")
+    output.line(f"std       {', '.join(map(str, fields['std']))}")
+    for entry in fields["unreadable"]:
+        output.line(f"unreadable: {entry['file']}: {entry['error']}")
+
+
+def _show_columns(fields: dict[str, Any]) -> None:
+    rows = [
+        (column["name"], column["kind"], column["distinct"], column["empty"], _content(column))
+        for column in fields["columns"]
+    ]
+    output.table(("column", "kind", "distinct", "empty", "content"), rows)
+    output.line()
+    output.line(f"{fields['rows']:,} rows")
+
+
+def _content(column: dict[str, Any]) -> str:
+    """The values of a column of a CSV table, in short."""
+    if column["kind"] != "numeric":
+        return ", ".join(column["values"])
+    numbers = f"{column['min']:g} to {column['max']:g}, mean {column['mean']:g}, std {column['std']:g}"
+    return numbers + (f", {column['not_numbers']} cells are not numbers" if column["not_numbers"] else "")
+
+
+def _show_cache(config: CacheListConfig | CacheClearConfig, folders: "Sequence[CachedFolder]") -> None:
+    total = sum(folder.bytes for folder in folders)
+    if config.json:
+        output.document(config.command, {"folders": [folder.as_json() for folder in folders], "bytes": total})
+        return
+    rows = [(f.folder or f"damaged: {f.path}", f.images, f.form, f.bytes, f.last_used) for f in folders]
+    if rows:
+        output.table(("folder", "images", "form", "bytes", "last used"), rows)
+        output.line()
+    output.line(f"{total / 1e6:,.1f} MB {'freed' if isinstance(config, CacheClearConfig) else 'in total'}")
+
+
+def _as_text(value: object) -> str:
+    """A value of a JSON document for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_as_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "missing" if value is None else str(value)

@@ -1,0 +1,92 @@
+"""The options of `dlnotes data ...` and `dlnotes doctor`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from dlnotes_cli.data.options import (
+    IMAGES_HELP,
+    IMAGES_METAVAR,
+    DataOption,
+    DataRootOption,
+    ImageShapeOptions,
+    SourceOptions,
+)
+from dlnotes_cli.shell.files import check_png
+from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, option, varied
+from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption, ThreadsOption
+from dlnotes_cli.training.options import AugmentOption
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataListConfig(OutputOptions, DataRootOption):
+    """Every option of `data list`."""
+
+    command: ClassVar[str] = "data list"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataArgument(DataOption):
+    """The data set that is described."""
+
+    data: str = varied(DataOption, "data", is_argument=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfoConfig(OutputOptions, ThreadsOption, SourceOptions, DataArgument):
+    """Every option of `data info`."""
+
+    command: ClassVar[str] = "data info"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewOptions(Config):
+    """The options of `data preview` only."""
+
+    data: str = varied(DataOption, "data", help=IMAGES_HELP, metavar=IMAGES_METAVAR, is_argument=True)
+    samples: int = option(8, "Images to show, drawn in equal numbers from all classes.", panel=DATA, within="[1, 64]")
+    augment: str = varied(AugmentOption, "augment", default="standard", shown_default=None)
+    variants: int = option(4, "Augmented variants to show of each image.", panel=TRAINING, within="[1, 16]")
+    out: Path = option(Path("preview.png"), "PNG file to write.", panel=OUTPUT, metavar="FILE.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPreviewConfig(OutputOptions, OverwriteOption, SeedOption, PreviewOptions, ImageShapeOptions, SourceOptions):
+    """Every option of `data preview`."""
+
+    command: ClassVar[str] = "data preview"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then the name of the output file."""
+        super().__post_init__()
+        check_png("--out", self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheListConfig(OutputOptions):
+    """Every option of `data cache list`."""
+
+    command: ClassVar[str] = "data cache list"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheArgument(Config):
+    """The folder whose cache is deleted."""
+
+    folder: Path | None = option(
+        None, "Clear only the cache of this folder.", panel=DATA, is_argument=True, metavar="FOLDER"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheClearConfig(OutputOptions, CacheArgument):
+    """Every option of `data cache clear`."""
+
+    command: ClassVar[str] = "data cache clear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorConfig(OutputOptions, DataRootOption):
+    """Every option of `doctor`."""
+
+    command: ClassVar[str] = "doctor"
