@@ -21,7 +21,7 @@ class Net(nn.Module):
         x = self.pool(F.relu(self.conv(x)))
         return self.fc(x.view(-1, 16 * 16 * 16))
 PYTHON
-dlnotes conv-shape --input 3x32x32 --file "$out/net.py" --csv
+dlnotes conv-shape --input 3x32x32 --file "$out/net.py" --csv -
 
 # in a script: the size that a linear layer has to take
 features=$(printf 'nn.Conv2d(3, 16, 5),\nnn.MaxPool2d(2)\n' | dlnotes conv-shape --input 3x64x64 - --field values)

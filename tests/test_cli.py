@@ -20,7 +20,7 @@ def test_version_and_help(dlnotes: Command) -> None:
     for words in ((), ("--help",), ("-h",)):
         outcome = dlnotes(*words)
         assert outcome.code == 0
-        assert all(name in outcome.out for name in ("Train", "Use", "Inspect", "train-mlp", "evaluate", "doctor"))
+        assert all(name in outcome.out for name in ("Train", "Use", "Manage", "train-mlp", "evaluate", "doctor"))
         assert outcome.err == ""
     assert "list" in dlnotes("data").out
 
@@ -40,9 +40,9 @@ def test_help_fits_80_columns_and_shows_groups_and_defaults(dlnotes: Command, mo
     monkeypatch.setenv("COLUMNS", "80")
     text = dlnotes("train-mlp", "-h").out
     assert max(map(len, text.splitlines())) <= 80
-    positions = [text.index(f"─ {group} ─") for group in ("Data", "Model", "Training", "Output", "Device")]
+    positions = [text.index(f"─ {group} ─") for group in ("Data", "Model", "Training", "Output", "Runtime")]
     assert positions == sorted(positions)
-    assert "[512,512]" in text
+    assert "[default: 512,512]" in text
     assert "$ dlnotes train-mlp" in text
 
 
@@ -101,7 +101,7 @@ def test_no_memory_is_told_in_one_line(
     outcome = dlnotes(*small_training(tmp_path / "run"))
     assert outcome.code == 3
     assert re.fullmatch(
-        r"dlnotes: error: memory: not enough for this work; use .*--hidden.*--batch-size.*\n", outcome.err
+        r"dlnotes: error: memory: not enough for this command; use .*--hidden.*--batch-size.*\n", outcome.err
     )
 
 

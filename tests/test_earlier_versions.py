@@ -69,7 +69,7 @@ def test_a_character_model_samples_and_scores(home: Path, dlnotes: Command) -> N
 def test_an_interrupted_image_is_finished(home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home / "style")
     words = "--content content.png --style stripes.png --size 48 --steps 6 --scales 1 --threads 1 --precision fp32 -q"
-    resumed = dlnotes("style-transfer", *words.split(), "--resume", "--out", "stylized.png")
+    resumed = dlnotes("style-transfer", *words.split(), "--continue", "--out", "stylized.png")
     assert resumed.code == 0, resumed.err
     with Image.open("stylized.png") as found, Image.open("uninterrupted.png") as expected:
         difference = np.asarray(found, np.int16) - np.asarray(expected, np.int16)

@@ -20,16 +20,15 @@ from dlnotes_cli.shell.option import choices_of
 def conv_shape(config: ConvShapeConfig) -> None:
     """Calculate output shapes, parameters, cost, memory and receptive field of layers.
 
-    Layers are written as in PyTorch, separated by ; or line ends, or as one nn.Sequential:
-    Conv, ConvTranspose, pooling, padding, normalization, activations, Linear,
-    Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold, Embedding,
-    RNN, LSTM, GRU, Identity, and their Lazy variants.
-
-    Parameters: weights that training changes; buffers, such as running means, are counted apart.
-    MACs: multiply-accumulates of convolutions, linear and recurrent layers.
-    FLOPs: 2 x MACs. Bias additions are counted apart, all other operations as 0.
-    Field: the receptive field, input positions that influence one output, along each axis.
-    Jump: input positions between the fields of two neighboring outputs. Start: center of the first field.
+    Notation: PyTorch's, layers separated by ; or line ends; nn.Sequential too.
+    Layers: Conv, ConvTranspose, pooling, padding, normalization, activations,
+    Linear, Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold,
+    Embedding, RNN, LSTM, GRU, Identity, and Lazy variants.
+    Parameters: weights that training changes; buffers are counted apart.
+    MACs: multiply-adds of convolutions, linear and recurrent layers.
+    FLOPs: 2 x MACs. Bias additions are counted apart, all else as 0.
+    Field: receptive field, the input positions that influence one output.
+    Jump: distance of neighboring fields. Start: center of the first field.
     Inference memory: weights, and the largest input and output of one layer.
     Training memory: weights, gradients, optimizer state and all activations.
     """

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName, Unknown
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, STDOUT_TWICE, TRAINING, Config, check_at_most_one, option
-from dlnotes_cli.shell.option_groups import CsvOptions, OutputOptions
+from dlnotes_cli.shell.option_groups import CsvOption, OutputOptions, OverwriteOption
 
 _POSITIVE = "[1, 9.2e18]"
 _LETTERS = {"width": "-W", "kernel": "-F", "stride": "-S", "padding": "-P", "filters": "-K", "depth": "-D"}
@@ -72,7 +72,7 @@ class LetterOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvShapeConfig(OutputOptions, CsvOptions, LetterOptions, StackOptions):
+class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, StackOptions):
     """Every option of `conv-shape`."""
 
     command: ClassVar[str] = "conv-shape"

@@ -98,7 +98,7 @@ class SequenceOptions(LearningOptions):
     )
     eval_every: int | None = option(
         None,
-        "Validate every N steps, for texts so long that once per epoch is rare.",
+        "Validate every N steps, for long texts.",
         panel=TRAINING,
         within="[1, 1e9]",
         shown_default="once per epoch",

@@ -19,7 +19,14 @@ from dlnotes_cli.shell.option import (
     options_of,
     varied,
 )
-from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, CsvOptions, DeviceOptions, OutputOptions, ReadImagesOptions
+from dlnotes_cli.shell.option_groups import (
+    SET_BY_RECIPE,
+    CsvOption,
+    DeviceOptions,
+    OutputOptions,
+    OverwriteOption,
+    ReadImagesOptions,
+)
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training.options import AccuracyGateOption, ClassifierConfig, ImageClassifierConfig, ModelArgument
 
@@ -146,8 +153,8 @@ class EvaluateOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(
-    OutputOptions, CsvOptions, AccuracyGateOption, DeviceOptions, EvaluateOptions, SourceOptions, TtaOption,
-    ModelArgument,
+    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, DeviceOptions, EvaluateOptions, SourceOptions,
+    TtaOption, ModelArgument,
 ):  # fmt: skip
     """Every option of `evaluate`."""
 
@@ -175,8 +182,9 @@ class PredictOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
-    OutputOptions, CsvOptions, DeviceOptions, ReadImagesOptions, PredictOptions, TtaOption, ModelArgument
-):
+    OutputOptions, OverwriteOption, CsvOption, DeviceOptions, ReadImagesOptions, PredictOptions, TtaOption,
+    ModelArgument,
+):  # fmt: skip
     """Every option of `predict`."""
 
     command: ClassVar[str] = "predict"

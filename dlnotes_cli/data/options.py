@@ -63,10 +63,10 @@ class ImageShapeOptions(Config):
         shown_default="the images' common size if at most 64, else 32",
     )
     resize: Literal["crop", "squash", "letterbox"] = option(
-        "crop", "Image folders: how images become square", panel=DATA
+        "crop", "Image folders: make images square by crop, squash or letterbox.", panel=DATA
     )
     color: Literal["gray", "rgb"] | None = option(
-        None, "Image folders: color channels", panel=DATA, shown_default="gray if every image is gray"
+        None, "Image folders: color channels, gray or rgb.", panel=DATA, shown_default="gray if every image is gray"
     )
 
 

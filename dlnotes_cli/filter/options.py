@@ -52,8 +52,8 @@ class InputOptions(ReadImagesOptions):
         shown_default="as the input",
     )  # fmt: skip
     patch: str | None = option(
-        None, 'Filter these numbers in place of images and print the result: rows separated by ;, channels by |. '
-        'Channels are filtered separately and summed. "1 2; 3 4"', panel=DATA, metavar="NUMBERS",
+        None, 'Filter numbers in place of images and print the result: "1 2; 3 4", with | between channels, which are '
+        "filtered separately and summed.", panel=DATA, metavar="NUMBERS",
     )  # fmt: skip
 
 

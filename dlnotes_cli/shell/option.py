@@ -142,7 +142,7 @@ class Config:
 def options_of(config_type: type[Config]) -> dict[str, Option]:
     """The options of a config by field name: arguments first, then panel by panel.
 
-    In each panel, those that the module of `config_type` declares come before those that it shares with others.
+    In each panel, those that the module of `config_type` declares come first, those of `option_groups` last.
     """
     return _options_of(config_type)  # type: ignore[arg-type]  # mypy reads the instances' __hash__ as the class's
 
@@ -150,16 +150,15 @@ def options_of(config_type: type[Config]) -> dict[str, Option]:
 @cache
 def _options_of(config_type: type[Config]) -> dict[str, Option]:
     described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
-    own = {
-        name
-        for base in config_type.__mro__
-        if base.__module__ == config_type.__module__
-        for name in inspect.get_annotations(base)
+    declared_in = {
+        name: base.__module__ for base in reversed(config_type.__mro__) for name in inspect.get_annotations(base)
     }
 
-    def place(item: tuple[str, Option]) -> tuple[int, bool]:
+    def place(item: tuple[str, Option]) -> tuple[int, bool, bool]:
         name, option = item
-        return (-1, False) if option.is_argument else (PANELS.index(option.panel), name not in own)
+        is_shared = declared_in[name] != config_type.__module__
+        panel = -1 if option.is_argument else PANELS.index(option.panel)
+        return panel, is_shared and not option.is_argument, declared_in[name].endswith(".option_groups")
 
     return dict(sorted(described.items(), key=place))
 

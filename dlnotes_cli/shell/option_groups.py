@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, TRAINING, Config, option
-from dlnotes_cli.shell.parse import duration
+from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, Config, option
 
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
 SET_BY_RECIPE = "set by --recipe"
@@ -23,11 +22,11 @@ class OutputOptions(Config):
 class OverwriteOption(Config):
     """Whether existing output is replaced."""
 
-    overwrite: bool = option(False, "Replace output that exists.", panel=OUTPUT)
+    overwrite: bool = option(False, "Replace existing output.", panel=OUTPUT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CsvOptions(OverwriteOption):
+class CsvOption(Config):
     """Where the result is written as CSV."""
 
     csv: str | None = option(
@@ -53,32 +52,6 @@ class OfflineOption(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeOption(Config):
-    """Which set of defaults is used."""
-
-    recipe: Literal["best", "notes"] = option(
-        "best",
-        "Set of defaults: best (tuned for accuracy and speed) or notes (those of the course notebooks).",
-        panel=TRAINING,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimeBudgetOption(Config):
-    """How long training or optimization may take."""
-
-    time_budget: float | None = option(
-        None,
-        "Wall-clock limit: 90s, 5m, 1h or seconds. A learning-rate schedule is fitted to it.",
-        panel=TRAINING,
-        within="(0, 1e7]",
-        parse=duration,
-        metavar="TIME",
-        shown_default="no limit",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class SeedOption(Config):
     """The seed of a command."""
 
@@ -98,7 +71,7 @@ class ThreadsOption(Config):
 class DeviceOptions(ThreadsOption):
     """Where, and in which precision, a command computes."""
 
-    device: str = option("auto", "auto (fastest available), cpu, cuda, cuda:N or mps.", panel=RUNTIME)
+    device: str = option("auto", "auto (fastest available), cpu, cuda, cuda:N or mps.", panel=RUNTIME, metavar="DEVICE")
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "fp32, bf16 (mixed precision), or auto: bf16 where the hardware makes it faster.", panel=RUNTIME
     )

@@ -13,12 +13,10 @@ from dlnotes_cli.shell.option_groups import (
     OutputOptions,
     OverwriteOption,
     ReadImagesOptions,
-    RecipeOption,
     SeedOption,
-    TimeBudgetOption,
 )
 from dlnotes_cli.shell.parse import items, numbers
-from dlnotes_cli.training.options import WeightsOption
+from dlnotes_cli.training.options import RecipeOption, TimeBudgetOption, WeightsOption
 
 StyleNet = Literal["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"]
 
@@ -49,7 +47,10 @@ class LossOptions(WeightsOption, OfflineOption):
     """The loss, and the network that computes it."""
 
     backbone: StyleNet = option(
-        "small", "Network that computes the features. small is part of dlnotes; vgg19 is the course's", panel=MODEL
+        "small",
+        "Network that computes the features: small (part of dlnotes), vgg16, vgg19 (the course's), squeezenet1_0 or "
+        "squeezenet1_1.",
+        panel=MODEL,
     )
     content_layer: str | None = option(
         None, "Layer of the content loss; --list-layers shows all.", panel=MODEL, metavar="LAYER",

@@ -14,11 +14,35 @@ from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
     OutputOptions,
     OverwriteOption,
-    RecipeOption,
     SeedOption,
-    TimeBudgetOption,
 )
-from dlnotes_cli.shell.parse import count_or_auto
+from dlnotes_cli.shell.parse import count_or_auto, duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOption(Config):
+    """Which set of defaults is used."""
+
+    recipe: Literal["best", "notes"] = option(
+        "best",
+        "Set of defaults: best (tuned for accuracy and speed) or notes (those of the course notebooks).",
+        panel=TRAINING,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeBudgetOption(Config):
+    """How long training or optimization may take."""
+
+    time_budget: float | None = option(
+        None,
+        "Wall-clock limit: 90s, 5m, 1h or seconds. A learning-rate schedule is fitted to it.",
+        panel=TRAINING,
+        within="(0, 1e7]",
+        parse=duration,
+        metavar="TIME",
+        shown_default="no limit",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +111,7 @@ class AccuracyGateOption(Config):
 
     min_accuracy: float | None = option(
         None,
-        "Exit with code 4 if the accuracy is lower (after training: on the test split).",
+        "Exit with code 4 if the accuracy is below X; of a training command, the accuracy on the test split.",
         panel=OUTPUT,
         within="[0, 1]",
     )

@@ -14,7 +14,7 @@ from dlnotes_cli.transfer.options import TransferConfig
     ),
 )
 def transfer(config: TransferConfig) -> None:
-    """Train a classifier of your images on a pretrained network: a new head, or fine-tuning."""
+    """Train an image classifier with a pretrained backbone: a new head on frozen features, or fine-tuning."""
     from dlnotes_cli.transfer.task import list_backbones
     from dlnotes_cli.transfer.task import transfer as task
 

@@ -106,7 +106,7 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
         ImageClassifierConfig, "size", help="Pixels per side of the backbone's input.", shown_default="set by --weights"
     )
     resize: Literal["crop", "squash", "letterbox"] = varied(
-        ImageClassifierConfig, "resize", help="How images become square"
+        ImageClassifierConfig, "resize", help="Make images square by crop, squash or letterbox."
     )
     epochs: int | None = varied(
         ImageClassifierConfig, "epochs",

@@ -88,13 +88,24 @@ def test_json(dlnotes: Command) -> None:
 
 def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
     words = ("conv-shape", "--arch", "lenet5", "--batch", 2)
-    rows = list(csv.DictReader(io.StringIO(dlnotes(*words, "--csv").out)))
+    rows = list(csv.DictReader(io.StringIO(dlnotes(*words, "--csv", "-").out)))
     layers = json.loads(dlnotes(*words, "--json").out)["layers"]
     assert [row["position"] for row in rows] == [str(index) for index in range(1, len(layers) + 1)]
     for row, layer in zip(rows, layers, strict=True):
         for name, value in layer.items():
             shown = "x".join(map(str, value)) if isinstance(value, list) else str(value)
             assert row[name] == ("" if value is None else shown)
+
+
+def test_csv_is_written_to_a_file_next_to_the_table(tmp_path: Path, dlnotes: Command) -> None:
+    words = ("conv-shape", "--arch", "lenet5")
+    path = tmp_path / "layers.csv"
+    assert dlnotes(*words, "--csv", path).out == dlnotes(*words).out
+    assert path.read_text() == dlnotes(*words, "--csv", "-").out
+    again = dlnotes(*words, "--csv", path)
+    assert (again.code, again.out) == (2, "")
+    assert again.err == f"dlnotes: error: --csv: {path} exists; pass --overwrite or another name\n"
+    assert dlnotes(*words, "--csv", path, "--overwrite").code == 0
 
 
 @pytest.mark.parametrize(
@@ -254,9 +265,9 @@ REFUSED = [
     (("--input", "3037000500x3037000500", "ReLU()"), "larger than 64 bits can address"),
     (("ReLU()",), "--input: missing"),
     (("--arch", "vgg20"), "--arch: unknown value 'vgg20'; did you mean 'vgg19'?"),
-    (("--arch", "vgg19", "ReLU()"), "--arch: does not go with LAYERS"),
-    (("--input", "3x4x4", "ReLU()", "--json", "--csv"), "--csv: does not go with --json"),
-    (("--input", "3x4x4", "ReLU()", "--field", "gram"), "--field: 'gram' is not part of this answer"),
+    (("--arch", "vgg19", "ReLU()"), "--arch: cannot be combined with LAYERS"),
+    (("--input", "3x4x4", "ReLU()", "--json", "--csv", "-"), "--csv -: cannot be combined with --json"),
+    (("--input", "3x4x4", "ReLU()", "--field", "gram"), "--field: 'gram' is not part of this result"),
     (("--input", "3x4x4", "ReLU()", "--batch", "0"), "--batch: 0 is out of range"),
     (("--input", "3x4x4", "ReLU()", "--dtype", "float8"), "--dtype: unknown value 'float8'"),
     (("--input", "20", "--gram"), "--gram: 20 has no space"),
@@ -265,21 +276,21 @@ REFUSED = [
     (("-W", "3", "-F", "5"), "-F: a filter of 5 does not fit into 3"),
     (("-W", "130", "-F", "3", "-K", "10"), "-K: needs -D"),
     (("-W", "130", "-F", "3", "-S", "0"), "--stride: 0 is out of range"),
-    (("-W", "130", "-F", "x"), "--kernel: 'x' is not a whole number"),
-    (("-W", "130", "-F", "3", "ReLU()"), "-W: asks about one filter"),
-    (("-W", "130", "-F", "3", "--csv"), "--csv: has a row for each layer, and there is none"),
-    (("-W", "130", "-F", "3", "--gram"), "--gram: asks about a shape or a stack"),
+    (("-W", "130", "-F", "x"), "--kernel: 'x' is not an integer"),
+    (("-W", "130", "-F", "3", "ReLU()"), "LAYERS: cannot be combined with -W"),
+    (("-W", "130", "-F", "3", "--csv", "-"), "--csv: needs layers, one per row"),
+    (("-W", "130", "-F", "3", "--gram"), "--gram: needs a shape or a stack of layers"),
     (("-W", "130", "-F", "3", "--solve", "padding"), "--solve: needs --want"),
     (("-W", "130", "-F", "3", "--want", "3"), "--want: needs --solve"),
     (("-F", "3", "--solve", "padding", "--want", "3"), "--solve: needs the size of the input; add -W"),
     (("-W", "130", "--solve", "padding", "--want", "3"), "--solve: needs the size of the filter; add -F"),
     (
         ("-W", "130", "-F", "3", "-D", "3", "--solve", "padding", "--want", "130"),
-        "-D: has no part in --solve",
+        "-D: has no effect with --solve",
     ),
     (
         ("-W", "130", "-F", "3", "--solve", "padding", "--want", "130", "--field", "output"),
-        "--field: 'output' is not part of this answer; use --json",
+        "--field: 'output' is not part of this result; use --json",
     ),
     (
         ("-W", "130", "-F", "3", "-P", "1", "--solve", "padding", "--want", "130"),

@@ -21,7 +21,7 @@ def in_shell(words: Sequence[object], redirection: str) -> "subprocess.Completed
 
 
 has_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-FULL = "dlnotes: error: stdout: cannot be written (no space left on device); free space, or send it elsewhere\n"
+FULL = "dlnotes: error: stdout: cannot be written (no space left on device); free space, or redirect it elsewhere\n"
 
 
 @has_full_device

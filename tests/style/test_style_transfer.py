@@ -245,12 +245,12 @@ def test_ctrl_c_saves_the_image_so_far_and_resume_ends_as_if_nothing_had_been(
     stopped = dlnotes(*given)
     assert (stopped.code, stopped.out) == (130, "")
     assert re.fullmatch(
-        r"dlnotes: error: interrupted: the image so far is saved as .*a\.png; go on with .*--resume\n", stopped.err
+        r"dlnotes: error: interrupted: the image so far is saved as .*a\.png; continue with .*--continue\n", stopped.err
     )
     assert opened(tmp_path / "a.png").shape == (85, 128, 3)
     assert (tmp_path / "a.png.state.safetensors").is_file()
     monkeypatch.undo()
-    resumed = dlnotes(*given, "--resume")
+    resumed = dlnotes(*given, "--continue")
     assert resumed.code == 0, resumed.err
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
     for found, expected in zip(json.loads(resumed.out)["results"], whole["results"], strict=True):
@@ -268,9 +268,9 @@ def test_a_folder_that_was_stopped_goes_on(
     assert dlnotes(*given).code == 130
     assert not (tmp_path / "out" / "1.png").exists()
     monkeypatch.undo()
-    assert dlnotes(*given, "--resume").code == 0
+    assert dlnotes(*given, "--continue").code == 0
     before = [(tmp_path / "out" / name).stat().st_mtime_ns for name in ("0.png", "1.png")]
-    again = dlnotes(*(word for word in given if word != "-q"), "--resume")
+    again = dlnotes(*(word for word in given if word != "-q"), "--continue")
     assert (again.code, again.err.count("is painted already")) == (0, 2)
     assert [(tmp_path / "out" / name).stat().st_mtime_ns for name in ("0.png", "1.png")] == before
     for name in ("0.png", "1.png"):
@@ -281,19 +281,19 @@ def test_what_is_resumed_must_be_the_same(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = words(home, tmp_path / "a.png", "--size", 128, "--steps", 10)
-    none = dlnotes(*given, "--resume")
+    none = dlnotes(*given, "--continue")
     assert (none.code, "there is nothing to go on with" in none.err) == (2, True)
     interrupted(2, monkeypatch)
     assert dlnotes(*given).code == 130
     monkeypatch.undo()
     noise = home / "noise.jpg"
     for more in (["--ratio", 0.5], ["--lr", 0.7], ["--init", "noise"], ["--style", noise], ["--preserve-color"]):
-        other = dlnotes(*given, "--resume", *more)
+        other = dlnotes(*given, "--continue", *more)
         assert (other.code, "was painted with other images or options" in other.err) == (2, True), more
     state = tmp_path / "a.png.state.safetensors"
     state.write_bytes(state.read_bytes()[:-1])
-    damaged = dlnotes(*given, "--resume")
-    assert (damaged.code, "drop --resume, and paint it anew" in damaged.err) == (2, True)
+    damaged = dlnotes(*given, "--continue")
+    assert (damaged.code, "drop --continue, and start again" in damaged.err) == (2, True)
 
 
 def test_the_image_so_far_is_written_on_the_way(
@@ -349,9 +349,9 @@ FAULTS = {
     "--style stripes.png:": r"--style: 'stripes.png:' is no FILE:WEIGHT",
     "--style-layers relu1_1:1,relu1_1:2": r"--style-layers: names a layer twice",
     "--ratio 1 --sweep-ratio 1,2 --sheet s.png": r"--ratio: is one ratio",
-    "--sweep-ratio 1,1 --sheet s.png": r"--sweep-ratio: gives a ratio twice",
+    "--sweep-ratio 1,1 --sheet s.png": r"--sweep-ratio: contains a ratio twice",
     "--sweep-ratio 1,1e300 --sheet s.png": r"--sweep-ratio: 1e\+300 is out of range",
-    "--recipe notes --style-scale 2": r"--style-scale: does nothing with --recipe notes",
+    "--recipe notes --style-scale 2": r"--style-scale: has no effect with --recipe notes",
     "--out new.png --sheet new.png": r"--sheet: new.png is a painting",
     "--out content.png --overwrite": r"--out: content.png would be written over",
     "--content many --out many": r"--out: many/0.png would be written over or among",
@@ -373,7 +373,7 @@ FAULTS = {
     "--size -3": r"--size: -3 is out of range",
     "--ratio 0": r"--ratio: 0.0 is out of range",
     "--tv -1": r"--tv: -1.0 is out of range",
-    "--sweep-ratio 1,2": r"--sweep-ratio: is shown on a sheet; add --sheet sheet.png",
+    "--sweep-ratio 1,2": r"--sweep-ratio: needs --sheet to show its results; add --sheet sheet.png",
     "--sweep-ratio 1,-2 --sheet s.png": r"--sweep-ratio: -2.0 is out of range",
     "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma list of numbers",
     "--weights none": r"--weights: the small network has its own; drop it",
