@@ -36,12 +36,16 @@ NOTHING = """
 import sys
 from types import SimpleNamespace
 from dlnotes_cli import cli
-from dlnotes_cli.shell.startup import PlainCommand
+from dlnotes_cli.shell.binding import command
+from dlnotes_cli.shell.option import Config
 
-cli.COMMANDS["nothing"] = "nothing"
-command = SimpleNamespace(register=lambda app: app.command("nothing", cls=PlainCommand)(lambda: None))
-sys.modules["dlnotes_cli.nothing"] = command
-cli.main(["nothing"])
+@command(panel="Use", examples=())
+def nothing(config: Config) -> None:
+    "Do nothing."
+
+cli.COMMANDS["nothing"] = "nothing:nothing"
+sys.modules["dlnotes_cli.nothing"] = SimpleNamespace(nothing=nothing)
+sys.exit(cli.main(["nothing"]))
 """
 
 

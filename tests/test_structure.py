@@ -1,4 +1,4 @@
-"""The architecture as tests: floors, lazy imports, owners, and help for everything."""
+"""The architecture as tests: which module imports which, lazy imports, owners, and help for everything."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ from dlnotes_cli.shell.option import PANELS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dlnotes_cli"
-FLOORS = [  # from the bottom up; what stands on one floor may import from those below it
+FLOORS = [  # from the bottom up; modules import from the floors below theirs, and from their own area
     {"shell"},
     {"shapes"},
     {"device", "seeding"},
@@ -27,6 +27,7 @@ FLOORS = [  # from the bottom up; what stands on one floor may import from those
     {"__main__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+CIRCLES_OF_TYPES = {"shapes/parsing/forward.py"}  # imports for type checkers a module that imports it; to be removed
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
 STANDARD_LIBRARY = set(sys.stdlib_module_names)
 
@@ -40,11 +41,11 @@ def area(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
-    """Dotted names that a module imports, those for type checkers left out."""
+def imported(path: Path, *, only_at_start: bool = False, for_types: bool = False) -> Iterator[str]:
+    """Dotted names that a module imports; without `for_types`, not those under TYPE_CHECKING."""
     tree = ast.parse(path.read_text())
     checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
-    inside = {id(child) for node in checked for child in ast.walk(node)}
+    inside = set() if for_types else {id(child) for node in checked for child in ast.walk(node)}
     for node in tree.body if only_at_start else ast.walk(tree):
         if id(node) in inside:
             continue
@@ -56,7 +57,7 @@ def imported(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
 
 
 def dotted(path: Path) -> str:
-    """The name under which a module is imported."""
+    """The name by which a module is imported."""
     return ".".join(("dlnotes_cli", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
@@ -64,8 +65,9 @@ NAMES = {dotted(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported_modules(path: Path) -> set[Path]:
-    """The modules of the package that a module imports, at start or inside functions."""
-    parents = {name: name.rpartition(".")[0] for name in imported(path) if name.startswith("dlnotes_cli.")}
+    """The modules of the package that a module imports: at start, inside functions, or for type checkers."""
+    names = imported(path, for_types=str(path.relative_to(PACKAGE)) not in CIRCLES_OF_TYPES)
+    parents = {name: name.rpartition(".")[0] for name in names if name.startswith("dlnotes_cli.")}
     return {NAMES[name if name in NAMES else parent] for name, parent in parents.items()} - {PACKAGE / "__init__.py"}
 
 
@@ -79,10 +81,10 @@ def test_imports_go_downward_only(path: Path) -> None:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     left = {path: imported_modules(path) for path in modules()}
-    while ends := {path for path, found in left.items() if not found & left.keys()} | left.keys() - set().union(
+    while ends := {path for path, targets in left.items() if not targets & left.keys()} | left.keys() - set().union(
         *left.values()
     ):
-        left = {path: found for path, found in left.items() if path not in ends}
+        left = {path: targets for path, targets in left.items() if path not in ends}
     assert not left, "a circle goes through " + ", ".join(sorted(dotted(path) for path in left))
 
 
@@ -95,9 +97,9 @@ def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[st
 
 
 def is_light(path: Path) -> bool:
-    """Whether a module is loaded to show a help text."""
-    parts = ("options", "commands", "help_texts", "startup")
-    return area(path) in {"shell", "shapes", "device", "seeding", "cli"} or path.stem.startswith(parts)
+    """Whether a module is imported when a command starts or prints its help."""
+    names = {"options", "commands", "help_texts", "choices", "gate", "report"}
+    return area(path) in {"shell", "shapes", "device", "seeding", "cli"} or path.stem in names
 
 
 def test_options_and_commands_load_nothing_heavy_at_start() -> None:
@@ -113,7 +115,7 @@ def test_every_test_file_mirrors_a_module_or_folder() -> None:
         assert (PACKAGE / folder).is_dir(), f"{path} mirrors no folder of the package"
 
 
-def test_package_files_import_nothing_of_weight() -> None:
+def test_package_files_import_nothing_heavy() -> None:
     for path in PACKAGE.rglob("__init__.py"):
         assert {name.split(".")[0] for name in imported(path)} <= {"importlib", "typing"}, path
 
@@ -131,7 +133,7 @@ def test_package_files_import_nothing_of_weight() -> None:
         ),
         (
             r"\bpickle\b(?! is)|(?<!safetensors\.)torch\.load|extractall|\beval\((?!\))|allow_pickle=True|yaml\.load",
-            {"training/foreign_weights.py"},  # others' .pth files, with weights_only
+            {"training/foreign_weights.py"},  # .pth files of other programs, with weights_only
         ),
         (r"torch\.save|safetensors\.torch", {"training/checkpoint.py", "training/foreign_weights.py"}),
     ],
@@ -147,7 +149,7 @@ def test_each_thing_has_one_owner(pattern: str, owners: set[str]) -> None:
 
 
 def loaded_by(*words: str) -> set[str]:
-    """Top-level modules that the program has loaded when a command ends."""
+    """Top-level modules that are loaded when a command ends."""
     script = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); print('LOADED', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
@@ -166,21 +168,22 @@ def loaded_by(*words: str) -> set[str]:
         "filter --list",
     ],
 )
-def test_what_only_talks_loads_no_torch(words: str) -> None:
+def test_commands_that_only_print_text_load_no_torch(words: str) -> None:
     assert not {"torch", "torchvision", "matplotlib", "sklearn"} & loaded_by(*words.split())
 
 
 def test_filtering_loads_no_torch(tmp_path: Path) -> None:
-    found = loaded_by("filter", "--kernel", "gradient", "--out", str(tmp_path / "edges.png"))
-    assert not {"torch", "torchvision", "matplotlib", "sklearn", "scipy", "rich", "pydantic"} & found
+    loaded = loaded_by("filter", "--kernel", "gradient", "--out", str(tmp_path / "edges.png"))
+    assert not {"torch", "torchvision", "matplotlib", "sklearn", "scipy", "rich", "pydantic"} & loaded
 
 
 def test_training_loads_no_torchvision_and_no_scikit_learn(tmp_path: Path) -> None:
-    found = loaded_by("train-mlp", "--epochs", "1", "--limit", "64", "--hidden", "4", "--out", str(tmp_path / "run"))
-    assert not {"torchvision", "sklearn", "scipy"} & found
+    loaded = loaded_by("train-mlp", "--epochs", "1", "--limit", "64", "--hidden", "4", "--out", str(tmp_path / "run"))
+    assert not {"torchvision", "sklearn", "scipy"} & loaded
 
 
 def commands() -> "dict[str, object]":
+    """Every command of the program by its full name, in the order of the help."""
     found: dict[str, object] = {}
 
     def walk(node: object, name: str) -> None:

@@ -377,7 +377,7 @@ FAULTS = {
     "{byte}": r"byte\.txt: byte 0x92 at offset 1,000 is not utf-8; .*--encoding \(cp1252",
     "{folder}": r"folder: is a folder without texts",
     "{text} --encoding nonsense": r"--encoding: unknown encoding 'nonsense'",
-    "{text} --vocab bytes --lower": r"--lower: is for characters",
+    "{text} --vocab bytes --lower": r"--lower: has no effect on bytes",
     "{text} --embed 0 --tied": r"--tied: needs an embedding",
     "{text} --val-split 0.0005": r"--val-split: leaves 1 characters for validation",
     "{text} --layers 0": r"--layers: 0 is out of range",

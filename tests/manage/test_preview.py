@@ -103,7 +103,7 @@ def test_tables_and_wrong_words_are_refused(dlnotes: Command, tmp_path: Path) ->
         (("--augment", "crop:8"), "--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
         (("--augment", "cutmx:1"), r"--augment: unknown word 'cutmx'; did you mean 'cutmix'\?"),
         (("--out", tmp_path / "no" / "a.png"), "--out: "),
-        (("--out", tmp_path / "a.jpg"), r"--out: .*a\.jpg is no \.png; name a \.png file"),
+        (("--out", tmp_path / "a.jpg"), r"--out: .*a\.jpg does not end in \.png; give the name of a \.png file"),
     ):
         outcome = dlnotes("data", "preview", "--out", tmp_path / "a.png", *words)
         assert outcome.code == 2

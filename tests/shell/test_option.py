@@ -189,7 +189,7 @@ def test_reading_a_config_keeps_defaults_and_ignores_what_it_does_not_know() -> 
 
 
 def test_a_stored_value_is_checked_like_any_other() -> None:
-    with pytest.raises(InputError, match="--lr: -1.0 is out of range"):
+    with pytest.raises(InputError, match=r"--lr: -1\.0 is out of range"):
         TrainMlpConfig.from_json({"lr": -1})
 
 
