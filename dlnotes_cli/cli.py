@@ -1,13 +1,11 @@
 """The `dlnotes` program: its commands, and main(), the only place where an error becomes one line and an exit code."""
 
-import difflib
 import errno
 import io
 import os
 import re
 import signal
 import sys
-import traceback
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any
@@ -166,6 +164,8 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _fail(error: DlnotesError) -> int:
     if os.environ.get("DLNOTES_DEBUG") == "1":
+        import traceback
+
         traceback.print_exc()
     output.error(error)
     return error.exit_code
@@ -178,6 +178,8 @@ def _crash(error: Exception) -> int:
     if _is_out_of_memory(error):
         fix = "use a smaller network (--hidden, --width), --batch-size, --size or --limit"
         return _fail(UnfinishedError("memory", "not enough for this command", fix))
+    import traceback
+
     output.bug(traceback.format_exc())
     return ExitCode.BUG
 
@@ -191,8 +193,10 @@ def _usage_error(error: typer.TyperException, names: list[str], named: Any) -> I
     if invalid:
         return InputError(invalid["name"], invalid["what"], help_hint)
     if missing:
+        from difflib import get_close_matches
+
         known = [name for parameter in named.params for name in parameter.opts] + list(getattr(named, "commands", {}))
-        near = difflib.get_close_matches(missing["name"].rstrip("."), known, n=1, cutoff=0.5)
+        near = get_close_matches(missing["name"].rstrip("."), known, n=1, cutoff=0.5)
         fix = f"did you mean {near[0]}? {help_hint}" if near else help_hint
         return InputError(missing["name"].rstrip("."), f"no such {missing['kind']}", fix)
     return InputError("usage", text[0].lower() + text[1:], help_hint)

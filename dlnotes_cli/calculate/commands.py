@@ -1,13 +1,15 @@
 """`dlnotes conv-shape`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.calculate.options import ConvShapeConfig
-from dlnotes_cli.shapes.table import bare, stack_lines
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import choices_of
+
+if TYPE_CHECKING:
+    from dlnotes_cli.calculate.conv_shape import ShapeAnswer
 
 
 @command(
@@ -34,23 +36,30 @@ def conv_shape(config: ConvShapeConfig) -> None:
     """
     from dlnotes_cli.calculate.conv_shape import conv_shape as task
 
-    path = None if config.csv in {None, "-"} else files.user_path(str(config.csv))
-    if path is not None:
-        files.check_output_file("--csv", path, overwrite=config.overwrite)
+    csv_file = None if config.csv in {None, "-"} else files.user_path(str(config.csv))
+    if csv_file is not None:
+        files.check_output_file("--csv", csv_file, overwrite=config.overwrite)
     answer = task(config)
-    if path is not None:
-        files.write_text(path, _csv(answer.fields))
+    if csv_file is not None:
+        files.write_text(csv_file, _csv(answer.fields))
     if config.json:
         output.document(config.command, answer.fields)
-    elif config.field is not None:
-        output.line(bare(_field(answer.fields, config.field)))
     elif config.csv == "-":
         output.raw(_csv(answer.fields))
     else:
-        for line in (*stack_lines(answer.fields), *answer.lines):
-            output.line(line)
+        _show(config, answer)
     for remark in answer.remarks:
         output.note(f"dlnotes: note: {remark}")
+
+
+def _show(config: ConvShapeConfig, answer: "ShapeAnswer") -> None:
+    from dlnotes_cli.shapes.table import bare, stack_lines
+
+    if config.field is not None:
+        output.line(bare(_field(answer.fields, config.field)))
+        return
+    for line in (*stack_lines(answer.fields), *answer.lines):
+        output.line(line)
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:
@@ -65,6 +74,8 @@ def _field(fields: dict[str, Any], name: str) -> Any:
 def _csv(fields: dict[str, Any]) -> str:
     import csv
     import io
+
+    from dlnotes_cli.shapes.table import bare
 
     rows = [{"position": index, **layer} for index, layer in enumerate(fields.get("layers", []), 1)]
     if not rows:

@@ -6,7 +6,17 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName, Unknown
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, STDOUT_TWICE, TRAINING, Config, check_at_most_one, option
+from dlnotes_cli.shell.option import (
+    DATA,
+    MODEL,
+    OUTPUT,
+    STDOUT_TWICE,
+    TRAINING,
+    Config,
+    check_at_most_one,
+    option,
+    option_group,
+)
 from dlnotes_cli.shell.option_groups import CsvOption, OutputOptions, OverwriteOption
 
 _POSITIVE = "[1, 9.2e18]"
@@ -30,7 +40,7 @@ def shape(text: str) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class StackOptions(Config):
     """A stack of layers and its input."""
 
@@ -50,7 +60,7 @@ class StackOptions(Config):
     batch: int = option(1, "Batch size, which scales MACs and memory.", panel=DATA, within=_POSITIVE)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class LetterOptions(Config):
     """One convolution or pooling layer, in the letters of the course's formulas."""
 

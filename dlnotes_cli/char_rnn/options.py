@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 from dlnotes_cli.models.choices import Cell
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option, varied
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option, option_group, varied
 from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, DeviceOptions, OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.training.options import LearningOptions, ModelArgument, TrainingRunOptions
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TextFilesOptions(Config):
     """Text files, and how they are decoded."""
 
@@ -24,7 +24,7 @@ class TextFilesOptions(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class OnUnknownOption(Config):
     """What is done with characters outside the model's vocabulary."""
 
@@ -33,7 +33,7 @@ class OnUnknownOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TrainingTextOptions(TextFilesOptions):
     """The training texts, and how they become tokens."""
 
@@ -52,7 +52,7 @@ class TrainingTextOptions(TextFilesOptions):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class RnnOptions(Config):
     """The network."""
 
@@ -70,7 +70,7 @@ class RnnOptions(Config):
     tied: bool = option(False, "Tie the weights of the output layer to those of the embedding.", panel=MODEL)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class SequenceOptions(LearningOptions):
     """How the network is trained."""
 
@@ -128,7 +128,7 @@ class CharRnnTrainConfig(
             raise InputError(name, "has no effect on bytes", f"drop {name}, or use --vocab chars")
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class SampleOptions(Config):
     """What is sampled, and how."""
 
@@ -164,7 +164,7 @@ class CharRnnSampleConfig(OutputOptions, DeviceOptions, SeedOption, SampleOption
     command: ClassVar[str] = "char-rnn sample"
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ScoreOptions(OnUnknownOption, TextFilesOptions):
     """What is scored."""
 

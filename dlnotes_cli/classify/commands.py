@@ -3,8 +3,6 @@
 from typing import TYPE_CHECKING
 
 from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
-from dlnotes_cli.shapes.course_remarks import remarks
-from dlnotes_cli.shapes.table import stack_lines
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.training.gate import check_accuracy
@@ -52,6 +50,8 @@ def train_cnn(config: TrainCnnConfig) -> None:
 
 def _print_network(config: TrainCnnConfig) -> None:
     from dlnotes_cli.classify.train_cnn import report_network
+    from dlnotes_cli.shapes.course_remarks import remarks
+    from dlnotes_cli.shapes.table import stack_lines
 
     report = report_network(config)
     if config.json:

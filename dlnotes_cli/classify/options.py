@@ -16,6 +16,7 @@ from dlnotes_cli.shell.option import (
     check_at_most_one,
     flag,
     option,
+    option_group,
     options_of,
     varied,
 )
@@ -33,7 +34,7 @@ from dlnotes_cli.training.options import AccuracyGateOption, ClassifierConfig, I
 Arch = Literal["fast", "large", "notes-cnn", "resnet"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class MlpOptions(Config):
     """The network of `train-mlp`."""
 
@@ -67,7 +68,7 @@ class TrainMlpConfig(ClassifierConfig, MlpOptions):
     command: ClassVar[str] = "train-mlp"
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class CnnOptions(Config):
     """The network of `train-cnn`."""
 
@@ -117,7 +118,7 @@ class TrainCnnConfig(ImageClassifierConfig, CnnOptions):
                 raise InputError(unused, "has no effect with --layers", f"drop {unused}, or change the layers")
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TtaOption(Config):
     """Test-time augmentation."""
 
@@ -129,7 +130,7 @@ class TtaOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class EvaluateOptions(Config):
     """The options of `evaluate` only."""
 
@@ -166,7 +167,7 @@ class EvaluateConfig(
         check_at_most_one({"--json": self.json, "--csv -": self.csv == "-"}, STDOUT_TWICE)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class PredictOptions(Config):
     """The options of `predict` only."""
 

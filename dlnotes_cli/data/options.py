@@ -1,10 +1,9 @@
 """Options that select a data set and say how it is read."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dlnotes_cli.shell.option import DATA, Config, option
+from dlnotes_cli.shell.option import DATA, Config, option, option_group
 from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, OfflineOption, ReadImagesOptions
 from dlnotes_cli.shell.parse import items
 
@@ -14,7 +13,7 @@ IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images 
 IMAGES_METAVAR = "NAME|FOLDER"
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class DataRootOption(Config):
     """Where named data sets are looked up."""
 
@@ -23,12 +22,12 @@ class DataRootOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class SourceOptions(ReadImagesOptions, OfflineOption, DataRootOption):
     """How a data set is found and read."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class DataOption(Config):
     """The data set."""
 
@@ -41,7 +40,7 @@ class DataOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TableOptions(Config):
     """How the columns of a CSV table are used."""
 
@@ -51,7 +50,7 @@ class TableOptions(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ImageShapeOptions(Config):
     """The shape to which the images of a folder are resized."""
 
@@ -70,7 +69,7 @@ class ImageShapeOptions(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class SplitOptions(Config):
     """How samples are scaled and split."""
 
@@ -97,11 +96,11 @@ class SplitOptions(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TrainingDataOptions(SplitOptions, ImageShapeOptions, TableOptions, DataOption):
     """What a classifier is trained on."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class DataOptions(SourceOptions, TrainingDataOptions):
     """The data of a training run."""

@@ -14,6 +14,7 @@ from dlnotes_cli.shell.option import (
     Config,
     check_at_most_one,
     option,
+    option_group,
     varied,
 )
 from dlnotes_cli.shell.option_groups import (
@@ -38,7 +39,7 @@ def _kernel_names() -> list[str]:
     return list(NAMES)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class InputOptions(ReadImagesOptions):
     """The images or numbers to filter."""
 
@@ -57,7 +58,7 @@ class InputOptions(ReadImagesOptions):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class KernelOptions(Config):
     """The kernels, and how they are applied."""
 
@@ -107,7 +108,7 @@ class KernelOptions(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ImageOutputOptions(OverwriteOption):
     """The images and explanations that are written."""
 

@@ -13,7 +13,7 @@ from dlnotes_cli.data.options import (
     SourceOptions,
 )
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, option, varied
+from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, option, option_group, varied
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption, ThreadsOption
 from dlnotes_cli.training.options import AugmentOption
 
@@ -25,7 +25,7 @@ class DataListConfig(OutputOptions, DataRootOption):
     command: ClassVar[str] = "data list"
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class DataArgument(DataOption):
     """The data set that is described."""
 
@@ -39,7 +39,7 @@ class DataInfoConfig(OutputOptions, ThreadsOption, SourceOptions, DataArgument):
     command: ClassVar[str] = "data info"
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class PreviewOptions(Config):
     """The options of `data preview` only."""
 
@@ -69,7 +69,7 @@ class CacheListConfig(OutputOptions):
     command: ClassVar[str] = "data cache list"
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class CacheArgument(Config):
     """The folder whose cache is deleted."""
 

@@ -1,6 +1,5 @@
 """The errors of dlnotes, each kind with the exit code that the command ends with."""
 
-import difflib
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -80,7 +79,9 @@ def unknown_choice(where: object, value: str, choices: Iterable[str], kind: str 
     >>> str(unknown_choice("--optimizer", "adma", ["sgd", "adam"]))
     "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam"
     """
+    from difflib import get_close_matches
+
     known = list(choices)
-    near = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.6)
+    near = get_close_matches(value.lower(), known, n=1, cutoff=0.6)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return InputError(where, f"unknown {kind} '{value}'", hint + (see or f"choose from {', '.join(known)}"))

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +30,8 @@ def atomic_stream(path: Path, needed: int = 0) -> Iterator[IO[bytes]]:
     An earlier file at `path` stays intact until then, and for good if the block raises. Raises UnfinishedError when
     the disk is full or fails; its text names `needed`, the size of the content in bytes.
     """
+    import tempfile
+
     temporary: Path | None = None
     try:
         descriptor, name = tempfile.mkstemp(".partial", f"{TEMPORARY_PREFIX}{path.name[:_NAME_PREFIX]}.", path.parent)
@@ -127,6 +128,8 @@ def check_output_folder(option: str, path: Path, *, overwrite: bool) -> None:
 
 def check_writable_folder(option: str, folder: Path) -> None:
     """Raise InputError if no file can be made in `folder`. It tries, since permission bits are not the whole truth."""
+    import tempfile
+
     if not folder.is_dir():
         fix = "give a folder" if folder.exists() else "make it first"
         raise InputError(option, f"{folder} is not a folder" if folder.exists() else f"no folder {folder}", fix)

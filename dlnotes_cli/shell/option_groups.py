@@ -1,15 +1,14 @@
 """Options that commands of several capabilities share, each declared once."""
 
-from dataclasses import dataclass
 from typing import Literal
 
-from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, Config, option
+from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, Config, option, option_group
 
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
 SET_BY_RECIPE = "set by --recipe"
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class OutputOptions(Config):
     """How much a command prints, and in which format."""
 
@@ -18,14 +17,14 @@ class OutputOptions(Config):
     verbose: bool = option(False, "Print more details to standard error.", panel=OUTPUT, short="-v")
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class OverwriteOption(Config):
     """Whether existing output is replaced."""
 
     overwrite: bool = option(False, "Replace existing output.", panel=OUTPUT)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class CsvOption(Config):
     """Where the result is written as CSV."""
 
@@ -34,7 +33,7 @@ class CsvOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ReadImagesOptions(Config):
     """How image files are read."""
 
@@ -44,21 +43,21 @@ class ReadImagesOptions(Config):
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels than this.", panel=DATA, within="[1, 1e12]")
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class OfflineOption(Config):
     """Whether files may be downloaded."""
 
     offline: bool = option(False, "Never download data sets or weights.", panel=DATA)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class SeedOption(Config):
     """The seed of a command."""
 
     seed: int = option(0, "Seed of all random numbers.", panel=RUNTIME, within="[0, 9e15]")
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ThreadsOption(Config):
     """How many processor threads a command uses."""
 
@@ -67,7 +66,7 @@ class ThreadsOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class DeviceOptions(ThreadsOption):
     """Where, and in which precision, a command computes."""
 

@@ -1,4 +1,7 @@
-"""What makes the program start fast, each with its gain: medians of 15 runs, alternating with and without it."""
+"""What makes the program start fast, each with its gain: medians of 15 runs, alternating with and without it.
+
+Modules that only errors or writing need (difflib, traceback, tempfile) are imported in their functions: 3 ms.
+"""
 
 import gc
 from collections.abc import Iterable, Iterator

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option, option_group
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
     OfflineOption,
@@ -21,7 +21,7 @@ from dlnotes_cli.training.options import RecipeOption, TimeBudgetOption, Weights
 StyleNet = Literal["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ImagesOptions(ReadImagesOptions):
     """The content and style images."""
 
@@ -42,7 +42,7 @@ class ImagesOptions(ReadImagesOptions):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class LossOptions(WeightsOption, OfflineOption):
     """The loss, and the network that computes it."""
 
@@ -82,7 +82,7 @@ class LossOptions(WeightsOption, OfflineOption):
     preserve_color: bool = option(False, "Keep the content's colors; transfer only lightness.", panel=MODEL)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
     """How the loss is minimized."""
 
@@ -104,7 +104,7 @@ class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
     init: str = option("content", "Initial image: content, noise, or a file.", panel=TRAINING, metavar="NAME|FILE")
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ResultOptions(OverwriteOption):
     """The files that are written."""
 

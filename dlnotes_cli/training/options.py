@@ -2,13 +2,12 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from glob import escape, glob
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, DataOption, DataOptions
-from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, varied
+from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, varied
 from dlnotes_cli.shell.option_groups import (
     SET_BY_RECIPE,
     DeviceOptions,
@@ -19,7 +18,7 @@ from dlnotes_cli.shell.option_groups import (
 from dlnotes_cli.shell.parse import count_or_auto, duration
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class RecipeOption(Config):
     """Which set of defaults is used."""
 
@@ -30,7 +29,7 @@ class RecipeOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TimeBudgetOption(Config):
     """How long training or optimization may take."""
 
@@ -45,7 +44,7 @@ class TimeBudgetOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     """How long, and with which steps, any network is trained."""
 
@@ -91,7 +90,7 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class AugmentOption(Config):
     """The augmentation of training images."""
 
@@ -105,7 +104,7 @@ class AugmentOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class AccuracyGateOption(Config):
     """A condition on the accuracy."""
 
@@ -117,7 +116,7 @@ class AccuracyGateOption(Config):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
     """How a classifier is trained."""
 
@@ -152,7 +151,7 @@ class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class RunOptions(OverwriteOption):
     """The folder of a training run."""
 
@@ -173,17 +172,17 @@ class RunOptions(OverwriteOption):
         return resumed_config(cls, values)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TrainingRunOptions(RunOptions, LearningOptions):
     """The options of every training run: its folder, and how it learns."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ClassifierConfig(OutputOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, DataOptions):
     """The options that all commands share that train a classifier."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ImageClassifierConfig(ClassifierConfig):
     """The options that all commands share that train a classifier of images only."""
 
@@ -200,7 +199,7 @@ def _complete_models(incomplete: str) -> list[str]:
     return sorted(path for path in models if shlex.quote(path) == path)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class ModelArgument(Config):
     """The trained model that a command uses."""
 
@@ -210,7 +209,7 @@ class ModelArgument(Config):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class WeightsOption(Config):
     """The initial weights of a pretrained network."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, varied
+from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, varied
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training.options import ImageClassifierConfig, WeightsOption
 
@@ -37,7 +37,7 @@ def last_blocks(text: str) -> str:
     return text.strip()
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class BackboneOptions(WeightsOption):
     """The pretrained network."""
 
@@ -51,7 +51,7 @@ class BackboneOptions(WeightsOption):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group
 class TransferOptions(BackboneOptions):
     """The options of `transfer` only."""
 
