@@ -36,18 +36,20 @@ def test_no_help_is_wider_than_80_columns_or_breaks_an_example(
     assert {f" {example}" for example in examples} <= set(lines)
 
 
-def test_help_fits_80_columns_and_shows_groups_and_defaults(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_fits_80_columns_and_shows_panels_and_defaults(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = dlnotes("train-mlp", "-h").out
     assert max(map(len, text.splitlines())) <= 80
-    positions = [text.index(f"─ {group} ─") for group in ("Data", "Model", "Training", "Output", "Runtime")]
+    positions = [text.index(f"─ {panel} ─") for panel in ("Data", "Model", "Training", "Output", "Runtime")]
     assert positions == sorted(positions)
     assert re.search(r"\[default:[\s│]+512,512\]", text)
     assert "$ dlnotes train-mlp" in text
 
 
 @pytest.mark.parametrize("words", ["", "train-mlp", "predict", "evaluate", "filter", "conv-shape", "data", "data info"])
-def test_help_shows_arguments_apart_and_no_types(words: str, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_shows_arguments_in_a_panel_and_no_types(
+    words: str, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = dlnotes(*words.split(), "--help").out
     panels = re.findall(r"╭─ (\S+) ─", text)
@@ -56,7 +58,7 @@ def test_help_shows_arguments_apart_and_no_types(words: str, dlnotes: Command, m
     assert ("Arguments" in panels) == (words in {"predict", "evaluate", "filter", "conv-shape", "data info"})
 
 
-def test_a_name_beyond_what_the_system_takes_is_told_in_one_line(dlnotes: Command) -> None:
+def test_a_name_that_is_too_long_is_reported_in_one_line(dlnotes: Command) -> None:
     name = "x" * 300
     for words in (["evaluate", name], ["data", "preview", "--out", f"{name}.png"], ["train-mlp", "--out", name]):
         outcome = dlnotes(*words)
@@ -68,15 +70,15 @@ def test_a_name_beyond_what_the_system_takes_is_told_in_one_line(dlnotes: Comman
     "words", [["evaluate", "~no-such-user/run"], ["train-mlp", "--resume", "~no-such-user/run"],
               ["filter", "--kernel", "~no-such-user/k.txt"], ["conv-shape", "~no-such-user/net.py"]],
 )  # fmt: skip
-def test_a_home_that_is_not_there_is_no_bug(words: list[str], dlnotes: Command) -> None:
+def test_a_missing_home_directory_is_not_a_bug(words: list[str], dlnotes: Command) -> None:
     outcome = dlnotes(*words)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
 
 
-def test_verbose_says_which_options_are_in_force_and_where_data_is(dlnotes: Command) -> None:
-    told = dlnotes("data", "info", "digits", "-v").err
-    assert re.search(r"options  data digits, .*verbose True", told)
-    assert "data     digits is in" in told
+def test_verbose_prints_the_options_in_force_and_where_data_is(dlnotes: Command) -> None:
+    stderr = dlnotes("data", "info", "digits", "-v").err
+    assert re.search(r"options  data digits, .*verbose True", stderr)
+    assert "data     digits is in" in stderr
 
 
 def test_a_bug_is_the_only_traceback(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,13 +93,13 @@ def test_a_bug_is_the_only_traceback(dlnotes: Command, tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
-def test_no_memory_is_told_in_one_line(
+def test_out_of_memory_is_reported_in_one_line(
     error: Exception, dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def greedy(_: object) -> None:
+    def out_of_memory(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(train_mlp, "train_mlp", greedy)
+    monkeypatch.setattr(train_mlp, "train_mlp", out_of_memory)
     outcome = dlnotes(*small_training(tmp_path / "run"))
     assert outcome.code == 3
     assert re.fullmatch(
@@ -130,7 +132,7 @@ def test_a_closed_pipe_ends_quietly(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "20"}], ids=str
 )
-def test_terminals_of_all_kinds(environment: dict[str, str]) -> None:
+def test_output_is_plain_on_any_terminal(environment: dict[str, str]) -> None:
     done = subprocess.run([*PROGRAM, "data", "info"], capture_output=True, env=os.environ | environment, check=True)
     assert b"\x1b" not in done.stdout
     assert b"178" in done.stdout
@@ -144,7 +146,7 @@ def test_both_ways_to_start_the_program() -> None:
         assert json.loads(done.stdout)["command"] == "data list"
 
 
-def test_ctrl_c_outside_a_training_loop(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_outside_a_training_loop(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 

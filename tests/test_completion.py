@@ -1,4 +1,4 @@
-"""Completion in bash and zsh: commands, options, and the words that options take."""
+"""Completion in bash and zsh: commands, options, and values of options."""
 
 import os
 import re
@@ -28,7 +28,7 @@ CASES = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a run, a folder that is none, and a run whose name a shell would have to quote."""
+    """A folder with a run, a folder without a model, and a run whose name needs shell quotes."""
     for name in ("runs/digits", "runs/empty", "runs/a b"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("runs/digits/model.safetensors", "runs/digits/last.safetensors", "runs/a b/model.safetensors"):
@@ -45,7 +45,7 @@ def output(command: list[str], folder: Path, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(("words", "expected"), CASES, ids=[words for words, _ in CASES])
-def test_bash_offers_what_begins_so(words: str, expected: list[str], folder: Path) -> None:
+def test_bash_completes(words: str, expected: list[str], folder: Path) -> None:
     script = f"""
         eval "$(dlnotes --show-completion)"
         COMP_WORDS=(dlnotes {words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
@@ -56,14 +56,14 @@ def test_bash_offers_what_begins_so(words: str, expected: list[str], folder: Pat
 
 
 @pytest.mark.parametrize(("words", "expected"), CASES, ids=[words for words, _ in CASES])
-def test_zsh_is_told_what_begins_so(words: str, expected: list[str], folder: Path) -> None:
-    told = output(["dlnotes"], folder, _DLNOTES_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=f"dlnotes {words}")
-    assert sorted(re.findall(r'"([^"]+)"(?::"[^"]*"|\n|\))', told)) == sorted(expected)
-    assert "[dim]" not in told
+def test_zsh_gets_the_completions(words: str, expected: list[str], folder: Path) -> None:
+    printed = output(["dlnotes"], folder, _DLNOTES_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=f"dlnotes {words}")
+    assert sorted(re.findall(r'"([^"]+)"(?::"[^"]*"|\n|\))', printed)) == sorted(expected)
+    assert "[dim]" not in printed
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_zsh_takes_the_script_and_the_answer(folder: Path) -> None:
+def test_zsh_runs_the_script_and_completes(folder: Path) -> None:
     script = """
         autoload -U compinit; compinit -u -D
         eval "$(dlnotes --show-completion)"
@@ -76,12 +76,12 @@ def test_zsh_takes_the_script_and_the_answer(folder: Path) -> None:
 
 def test_completion_loads_nothing_heavy() -> None:
     at_the_end = "import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules))"
-    told = output(
+    printed = output(
         [sys.executable, "-c", f"{at_the_end}; from dlnotes_cli.cli import main; main([])"],
         Path.cwd(),
         _DLNOTES_COMPLETE="complete_bash",
         COMP_WORDS="dlnotes transfer --backbone res",
         COMP_CWORD="3",
     )
-    assert "resnet18" in told
-    assert not {"torch", "torchvision", "numpy", "PIL"} & set(told.partition("LOADED")[2].split())
+    assert "resnet18" in printed
+    assert not {"torch", "torchvision", "numpy", "PIL"} & set(printed.partition("LOADED")[2].split())

@@ -1,4 +1,4 @@
-"""The fields that the README names are those of the documents that `--json` prints."""
+"""The README lists exactly the fields of the documents that `--json` prints."""
 
 import json
 import re
@@ -42,8 +42,8 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def told(command: str) -> dict[str, set[str]]:
-    """The fields that a row of the README names, each with the names inside it."""
+def documented_fields(command: str) -> dict[str, set[str]]:
+    """The fields in a row of the README, each with the fields inside it."""
     row = re.search(rf"^\| `{command}` \| (.*) \|$", TABLES, re.MULTILINE)
     assert row is not None, command
     fields = re.findall(r"`(\w+)`(?: \(([^)]*)\))?", row[1])
@@ -51,7 +51,7 @@ def told(command: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_document_has_the_fields_that_are_named(
+def test_a_document_has_the_documented_fields(
     command: str, digits_run: Path, text_run: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     words = COMMANDS[command].format(digits=digits_run, text=text_run, folder=tmp_path)
@@ -60,14 +60,14 @@ def test_a_document_has_the_fields_that_are_named(
     document: dict[str, Any] = json.loads(outcome.out)
     assert document.pop("schema_version") == 1
     assert command.startswith(document.pop("command"))
-    named = told(command)
+    named = documented_fields(command)
     assert set(document) == set(named)
     for name, inside in named.items():
         if inside and document[name] and isinstance(document[name], list):
             assert set(document[name][0]) <= inside, name
 
 
-def test_a_training_run_has_the_fields_that_are_named(digits_run: Path, text_run: Path) -> None:
+def test_a_training_result_has_only_documented_fields(digits_run: Path, text_run: Path) -> None:
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]*)\|", TABLES, re.MULTILINE))))
     for run in (digits_run, text_run):
         assert set(json.loads((run / "result.json").read_text())) <= named | {"schema_version", "command"}

@@ -212,7 +212,7 @@ def test_every_command_has_help_examples_and_a_readme_entry(name: str) -> None:
             assert parameter.rich_help_panel in ((ARGUMENTS,) if is_argument else PANELS)
 
 
-def test_floors_of_the_dependencies_hold() -> None:
+def test_installed_dependencies_meet_their_lower_bounds() -> None:
     import tomllib
     from importlib.metadata import version
 

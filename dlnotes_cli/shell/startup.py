@@ -13,19 +13,28 @@ _OBJECTS = 100_000  # allocated between two garbage collections; starting a comm
 
 
 def collect_garbage_rarely() -> None:
-    """Keep the garbage collector from running while commands are loaded."""
+    """Keep the garbage collector from running while commands and torch are imported.
+
+    5 ms of the 180 ms of `dlnotes --help`, 120 ms of the 1,270 ms of `dlnotes doctor`, which imports torch.
+    """
     gc.set_threshold(_OBJECTS)
 
 
 def needed(names: Iterable[str], first_argument: str | None) -> Iterator[str]:
-    """The names of the commands to load for a command line: those below `first_argument`, or all if there are none."""
+    """The names of the commands to load for a command line: those that `first_argument` names, or all.
+
+    Loading one command instead of all: 52 ms of the 143 ms of `dlnotes conv-shape -W 130 -F 3`.
+    """
     every = list(names)
     below = [name for name in every if name.split()[0] == first_argument]
     yield from below or every
 
 
 class _NoConversion:
-    """Replaces Typer's conversion of a parameter by its type, for which Typer loads pydantic; a Config converts."""
+    """Replaces Typer's conversion of values to types, which loads pydantic; a Config converts values instead.
+
+    60 ms of the 154 ms of `dlnotes conv-shape -W 130 -F 3`.
+    """
 
     def coerce(self, value: Any, **_: Any) -> Any:
         """Return the text as it is, several texts as a list."""

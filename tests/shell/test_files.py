@@ -8,7 +8,7 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 
 
-def test_a_file_appears_whole_with_the_usual_permissions(tmp_path: Path) -> None:
+def test_a_file_is_written_completely_with_the_usual_permissions(tmp_path: Path) -> None:
     files.atomic_write(tmp_path / "a.bin", b"123")
     assert (tmp_path / "a.bin").read_bytes() == b"123"
     mask = os.umask(0)
@@ -38,7 +38,7 @@ class Failing:
         return run
 
 
-def test_whichever_operation_fails_the_old_file_or_the_new_one_is_there(tmp_path: Path) -> None:
+def test_the_old_file_or_the_new_one_is_complete_whichever_operation_fails(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     for nth in range(1, 30):
         path.write_bytes(b"old")
@@ -72,7 +72,7 @@ def test_an_output_file_is_checked_before_work(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
-def test_a_folder_that_is_made_later_needs_not_be_there(tmp_path: Path) -> None:
+def test_a_folder_that_is_made_later_need_not_exist(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.csv"
     files.check_output_file("--csv", path, overwrite=False, made=path.parent)
     with pytest.raises(InputError, match="--csv: no folder"):
@@ -80,24 +80,24 @@ def test_a_folder_that_is_made_later_needs_not_be_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "é" * 127])
-def test_a_name_of_any_length_that_the_folder_takes_can_be_written(name: str, tmp_path: Path) -> None:
+def test_a_name_may_be_as_long_as_the_file_system_allows(name: str, tmp_path: Path) -> None:
     files.check_output_file("--csv", tmp_path / name, overwrite=False)
     files.write_text(tmp_path / name, "x")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_bytes_of_a_name_that_are_not_utf_8_are_written_as_they_are(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf_8_are_written_unchanged(tmp_path: Path) -> None:
     files.write_text(tmp_path / "a", os.fsdecode(b"caf\xe9") + "é")
     assert (tmp_path / "a").read_bytes() == b"caf\xe9\xc3\xa9"
 
 
-def test_room_is_checked_before_work(tmp_path: Path) -> None:
+def test_free_disk_space_is_checked_before_work(tmp_path: Path) -> None:
     files.check_room(tmp_path, 1)
     with pytest.raises(UnfinishedError, match=r"[\d,]+ bytes needed, [\d,]+ free"):
         files.check_room(tmp_path, 1 << 60)
 
 
-def test_leftovers_of_killed_processes_are_swept(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_processes_are_deleted(tmp_path: Path) -> None:
     (tmp_path / f"{files.TEMPORARY_PREFIX}x.partial").write_text("half")
     (tmp_path / "mine").write_text("whole")
     files.sweep_temporaries(tmp_path)

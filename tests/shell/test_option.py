@@ -1,4 +1,4 @@
-"""Options: intervals, checks, names, and the way to JSON and back."""
+"""Options: ranges, conversion, validation, names, and JSON."""
 
 import json
 import math
@@ -39,7 +39,7 @@ NUMBERS = st.one_of(st.floats(), st.integers(-100, 100))
 @given(low=st.integers(-9, 9), span=st.integers(0, 9), value=NUMBERS)
 @pytest.mark.parametrize("left", "[(")
 @pytest.mark.parametrize("right", "])")
-def test_an_interval_holds_what_its_notation_says(low: int, span: int, value: float, left: str, right: str) -> None:
+def test_an_interval_contains_what_its_notation_says(low: int, span: int, value: float, left: str, right: str) -> None:
     high = low + span
     above = value > low or (left == "[" and value == low)
     below = value < high or (right == "]" and value == high)
@@ -53,7 +53,7 @@ def test_nan_and_infinity_are_in_no_interval(value: float, notation: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("notation", "said"),
+    ("notation", "words"),
     [
         ("[0, 1)", "at least 0 and below 1"),
         ("(0, 1]", "above 0 and at most 1"),
@@ -62,12 +62,12 @@ def test_nan_and_infinity_are_in_no_interval(value: float, notation: str) -> Non
         ("(-inf, inf)", "finite"),
     ],
 )
-def test_an_interval_in_words(notation: str, said: str) -> None:
-    assert str(Range(notation)) == said
+def test_an_interval_in_words(notation: str, words: str) -> None:
+    assert str(Range(notation)) == words
 
 
 @pytest.mark.parametrize("notation", ["0, 1", "[0 1]", "[0,1]", "[0, 1", "[a, b]", ""])
-def test_what_is_no_interval_is_refused(notation: str) -> None:
+def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
     with pytest.raises(ValueError, match=r"not an interval|could not convert"):
         assert 0 in Range(notation)
 
@@ -101,7 +101,7 @@ def test_a_bad_value_names_the_option_the_value_and_the_range(options: dict[str,
 
 
 @pytest.mark.parametrize("config_type", CONFIGS)
-def test_every_number_has_a_range_that_holds_its_default(config_type: type[Config]) -> None:
+def test_every_number_has_a_range_that_contains_its_default(config_type: type[Config]) -> None:
     for name, described in options_of(config_type).items():
         default: Any = config_type.__dataclass_fields__[name].default
         if type(default) in {int, float}:
@@ -115,14 +115,14 @@ def test_choices_of_a_literal_that_may_be_none() -> None:
     assert choices_of(TrainMlpConfig, "seed") == ()
 
 
-def test_arguments_stand_first_then_groups_in_their_order() -> None:
+def test_arguments_come_first_then_the_panels_in_their_order() -> None:
     for config_type in CONFIGS:
         described = list(options_of(config_type).values())
         places = [-1 if entry.is_argument else PANELS.index(entry.panel) for entry in described]
         assert places == sorted(places)
 
 
-def test_options_of_the_command_itself_stand_before_shared_ones_of_their_group() -> None:
+def test_the_options_of_a_command_come_before_shared_options_of_their_panel() -> None:
     for config_type, own, shared in (
         (EvaluateConfig, "data", "data_root"),
         (ConvShapeConfig, "explain", "json"),
@@ -157,15 +157,17 @@ EXAMPLES: list[Config] = [
 ]  # fmt: skip
 
 
-def test_text_and_lists_stand_for_what_they_do_in_the_shell() -> None:
+def test_text_and_lists_are_converted_as_in_the_shell() -> None:
     made = TrainMlpConfig(out="~/runs/x", hidden=[3, 4], time_budget="5m", categorical="a,b")  # type: ignore[arg-type]
-    told = TrainMlpConfig(out=Path("~/runs/x").expanduser(), hidden=(3, 4), time_budget=300.0, categorical=("a", "b"))
-    assert made == told
+    expected = TrainMlpConfig(
+        out=Path("~/runs/x").expanduser(), hidden=(3, 4), time_budget=300.0, categorical=("a", "b")
+    )
+    assert made == expected
     assert PredictConfig(model="m", paths="a.png").paths == ("a.png",)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         ({"lr": "x"}, "--lr: 'x' is not a number; give a value above 0"),
         ({"hidden": "a"}, "--hidden: 'a' is not a comma-separated list of integers"),
@@ -173,22 +175,22 @@ def test_text_and_lists_stand_for_what_they_do_in_the_shell() -> None:
         ({"time_budget": "soon"}, "--time-budget: "),
     ],
 )
-def test_values_of_no_such_kind_are_refused(values: dict[str, Any], says: str) -> None:
-    with pytest.raises(InputError, match=re.escape(says)):
+def test_a_value_of_the_wrong_type_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
         TrainMlpConfig(**values)
 
 
 @pytest.mark.parametrize("config", EXAMPLES, ids=lambda config: type(config).__name__)
-def test_a_config_goes_through_json_and_back(config: Config) -> None:
+def test_a_config_survives_json(config: Config) -> None:
     stored = json.loads(json.dumps(config.as_json(), allow_nan=False))
     assert type(config).from_json(stored) == config
 
 
-def test_reading_a_config_keeps_defaults_and_ignores_what_it_does_not_know() -> None:
+def test_reading_a_config_keeps_defaults_and_ignores_unknown_fields() -> None:
     assert TrainMlpConfig.from_json({"command": "train-mlp", "epochs": 5, "invented": 1}) == TrainMlpConfig(epochs=5)
 
 
-def test_a_stored_value_is_checked_like_any_other() -> None:
+def test_a_stored_value_is_validated() -> None:
     with pytest.raises(InputError, match=r"--lr: -1\.0 is out of range"):
         TrainMlpConfig.from_json({"lr": -1})
 
@@ -203,7 +205,7 @@ class Small(Config):
     undescribed: int = 3
 
 
-def test_options_are_the_described_fields_alone() -> None:
+def test_only_declared_fields_are_options() -> None:
     assert list(options_of(Small)) == ["files", "network", "rate", "device"]
     assert flag("network", options_of(Small)["network"]) == "--net"
     assert Small(undescribed=-7).undescribed == -7

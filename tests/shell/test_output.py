@@ -25,7 +25,7 @@ def test_finite_changes_nothing_else() -> None:
     assert output.finite(given_) == {"a": [1, 2.5, None], "b": {"c": None, "d": "x"}, "e": None}
 
 
-def test_a_document_carries_its_schema_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_document_has_its_schema_version_and_command(capsys: pytest.CaptureFixture[str]) -> None:
     output.document("doctor", {"x": math.nan})
     assert json.loads(capsys.readouterr().out) == {"schema_version": 1, "command": "doctor", "x": None}
 
@@ -35,18 +35,18 @@ def test_printable_text_stays_on_its_line(text: str) -> None:
     assert output.printable(text).isprintable()
 
 
-def test_quiet_silences_all_but_errors(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
     output.configure(quiet=True)
     output.note("a")
     output.warn("b")
     with output.progress("train") as progress:
         progress.update(0.5, lambda: "c")
-    output.error(InputError("--x", "is wrong", "mend it"))
+    output.error(InputError("--x", "is wrong", "fix it"))
     captured = capsys.readouterr()
-    assert captured == ("", "dlnotes: error: --x: is wrong; mend it\n")
+    assert captured == ("", "dlnotes: error: --x: is wrong; fix it\n")
 
 
-def test_verbose_says_more(capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_prints_details(capsys: pytest.CaptureFixture[str]) -> None:
     output.detail("a")
     output.configure(verbose=True)
     output.detail("b")
@@ -65,7 +65,7 @@ def test_progress_without_a_terminal_is_a_few_plain_lines(
     assert lines[-1] == "train: 100%  step 1000"
 
 
-def test_a_table_keeps_every_cell_whole_where_it_is_piped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_piped_table_truncates_no_cell(capsys: pytest.CaptureFixture[str]) -> None:
     output.table(("name", "count"), [("x" * 150, 7), ("[bold]y[/bold]", 12)])
     lines = capsys.readouterr().out.splitlines()
     assert "x" * 150 in lines[2]
@@ -73,6 +73,13 @@ def test_a_table_keeps_every_cell_whole_where_it_is_piped(capsys: pytest.Capture
     assert [line.rstrip()[-2:] for line in lines[2:]] == [" 7", "12"]
 
 
-def test_the_nearest_choice_is_offered() -> None:
+def test_numeric_columns_are_aligned_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("a", 7, "0.5", "1"), ("b", 12, "-", "2")]
+    output.table(("name", "count", "score", "label"), rows, numeric=("score",))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rstrip() for line in lines[2:]] == ["a          7     0.5   1", "b         12       -   2"]
+
+
+def test_an_unknown_choice_suggests_the_nearest() -> None:
     assert "did you mean 'adam'?" in str(unknown_choice("--optimizer", "Adma", ["sgd", "adam"]))
     assert "did you mean" not in str(unknown_choice("--optimizer", "zzz", ["sgd", "adam"]))

@@ -1,4 +1,4 @@
-"""Texts that stand for values, and those that do not."""
+"""Parsers of option values, and the text that they refuse."""
 
 import pytest
 from hypothesis import given
@@ -19,13 +19,13 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "5 d", "-5s", "1e3", "nan", "inf", "5m30s", "5,5", "."])
-def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+def test_text_that_is_not_a_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration like 90s, 5m or 1h"):
         duration(text)
 
 
 @given(numbers=st.lists(st.integers(-(10**9), 10**9)))
-def test_whole_numbers_read_back(numbers: list[int]) -> None:
+def test_a_list_of_integers_is_read(numbers: list[int]) -> None:
     assert integers(",".join(map(str, numbers))) == tuple(numbers)
     assert integers(" , ".join(map(str, numbers))) == tuple(numbers)
 

@@ -1,4 +1,4 @@
-"""Standard streams that are full, closed or narrow, and files that are none: pipes, devices, links to a parent."""
+"""Standard streams that are full or closed, and paths that are not plain files: pipes, devices, links to a parent."""
 
 import io
 import os
@@ -35,7 +35,7 @@ FULL = "dlnotes: error: stdout: cannot be written (no space left on device); fre
     ],
     ids=" ".join,
 )
-def test_a_full_stdout_is_told_in_one_line(
+def test_a_full_stdout_is_reported_in_one_line(
     words: list[str], digits_run: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Path("/dev/full").open("w") as full:
@@ -46,30 +46,32 @@ def test_a_full_stdout_is_told_in_one_line(
 
 @has_full_device
 @pytest.mark.parametrize("word", ["--help", "--version"])
-def test_a_full_stdout_is_told_once_by_the_whole_program(word: str) -> None:
+def test_a_full_stdout_is_reported_once_by_the_program(word: str) -> None:
     done = in_shell([word], ">/dev/full")
     assert (done.returncode, done.stderr) == (3, FULL)
 
 
 @has_full_device
-def test_a_full_stderr_stops_no_work(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_stderr_does_not_stop_the_work(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Path("/dev/full").open("w", buffering=1) as full:
         monkeypatch.setattr(sys, "stderr", full)
         outcome = dlnotes(*small_training(tmp_path / "run", "--json"))
-        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # for what is still to be flushed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # discards what is still buffered
     assert outcome.code == 0
     assert outcome.out == (tmp_path / "run" / "result.json").read_text()
     assert in_shell(["data", "info", "gone"], "2>/dev/full").returncode == 2
 
 
 @pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_is_no_bug(redirection: str) -> None:
+def test_a_closed_stream_is_not_a_bug(redirection: str) -> None:
     done = in_shell(["data", "list", "--json"], redirection)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("{") or ">&-" in redirection.split()
 
 
-def test_notes_do_not_go_to_stdout_where_stderr_is_closed(
+def test_notes_do_not_go_to_stdout_if_stderr_is_closed(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)
@@ -79,7 +81,7 @@ def test_notes_do_not_go_to_stdout_where_stderr_is_closed(
     assert outcome.out == (tmp_path / "run" / "result.json").read_text()
 
 
-def test_a_closed_stdin_holds_no_paths(digits_run: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stdin_contains_no_paths(digits_run: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     outcome = dlnotes("predict", digits_run, "--files-from", "-")
     sys.stdin.close()
@@ -87,7 +89,7 @@ def test_a_closed_stdin_holds_no_paths(digits_run: Path, dlnotes: Command, monke
     assert outcome.err.startswith("dlnotes: error: PATH: no input given; ")
 
 
-def test_letters_that_stdout_lacks_are_escaped(tmp_path: Path) -> None:
+def test_characters_outside_the_encoding_of_stdout_are_escaped(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("length,name\n1,猫\n2,café\n", encoding="utf-8")
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
@@ -97,7 +99,7 @@ def test_letters_that_stdout_lacks_are_escaped(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
-    """A pipe that nobody writes to, named as an image."""
+    """A pipe with the name of an image, to which nothing is written."""
     os.mkfifo(tmp_path / "pipe.png")
     return tmp_path / "pipe.png"
 
@@ -134,8 +136,8 @@ def test_a_device_is_not_read(words: list[str], digits_run: Path, dlnotes: Comma
     assert (outcome.code, outcome.err) == (2, f"dlnotes: error: /dev/zero: {NOT_PLAIN}\n")
 
 
-def test_a_list_may_come_through_a_pipe(digits_run: Path, dlnotes: Command) -> None:
-    reader, writer = os.pipe()  # as the shell makes one for <(...)
+def test_a_list_of_paths_may_be_a_pipe(digits_run: Path, dlnotes: Command) -> None:
+    reader, writer = os.pipe()  # as the shell creates for <(...)
     os.write(writer, f"{digits_run / 'confusion.png'}\n".encode())
     os.close(writer)
     outcome = dlnotes("predict", digits_run, "--files-from", f"/dev/fd/{reader}", "--jsonl")
@@ -144,7 +146,7 @@ def test_a_list_may_come_through_a_pipe(digits_run: Path, dlnotes: Command) -> N
     assert "confusion.png" in outcome.out
 
 
-def test_a_list_without_end_is_refused(digits_run: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_list_is_refused(digits_run: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from dlnotes_cli.data import paths
 
     monkeypatch.setattr(paths, "_LONGEST_LIST", 1000)
@@ -156,12 +158,12 @@ def test_a_list_without_end_is_refused(digits_run: Path, dlnotes: Command, monke
 
 
 @pytest.mark.parametrize(("place", "target"), [("self", "."), ("up", ".."), ("red/self", "."), ("train/self", "..")])
-def test_a_link_to_a_parent_is_no_class(place: str, target: str, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_link_to_a_parent_is_not_a_class(place: str, target: str, tmp_path: Path, dlnotes: Command) -> None:
     root = make_images(tmp_path / "top" / ("train" if place.startswith("train") else ""))
     root = tmp_path / "top"
     (root / place).symlink_to(target)
     outcome = dlnotes("data", "info", root, "--json")
-    if place == "red/self":  # below a class, links to folders are never followed
+    if place == "red/self":  # in a class folder, links to folders are never followed
         assert outcome.code == 0
         return
     assert outcome.code == 2
@@ -179,7 +181,7 @@ def test_a_link_to_a_folder_elsewhere_is_a_class(tmp_path: Path, dlnotes: Comman
     assert "crimson" in outcome.out
 
 
-def test_an_empty_word_is_refused(tmp_path: Path, digits_run: Path, dlnotes: Command) -> None:
+def test_empty_text_is_refused(tmp_path: Path, digits_run: Path, dlnotes: Command) -> None:
     make_table(tmp_path / "rows.csv")
     for words, where in (
         (["train-mlp", "--data", ""], "--data"),
