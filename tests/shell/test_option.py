@@ -159,10 +159,12 @@ EXAMPLES: list[Config] = [
 
 def test_text_and_lists_are_converted_as_in_the_shell() -> None:
     made = TrainMlpConfig(out="~/runs/x", hidden=[3, 4], time_budget="5m", categorical="a,b")  # type: ignore[arg-type]
-    expected = TrainMlpConfig(
-        out=Path("~/runs/x").expanduser(), hidden=(3, 4), time_budget=300.0, categorical=("a", "b")
-    )
-    assert made == expected
+    home = Path("~").expanduser()
+    assert made == TrainMlpConfig(out=home / "runs/x", hidden=(3, 4), time_budget=300.0, categorical=("a", "b"))
+    made = TrainMlpConfig(epochs="5", lr="1e-3", batch_size="auto", hidden="8,4")  # type: ignore[arg-type]
+    assert made == TrainMlpConfig(epochs=5, lr=0.001, batch_size=0, hidden=(8, 4))
+    made = TrainMlpConfig(data=Path("a"), hidden=["8", "4"])  # type: ignore[arg-type]
+    assert made == TrainMlpConfig(data="a", hidden=(8, 4))
     assert PredictConfig(model="m", paths="a.png").paths == ("a.png",)  # type: ignore[arg-type]
 
 
@@ -172,7 +174,13 @@ def test_text_and_lists_are_converted_as_in_the_shell() -> None:
         ({"lr": "x"}, "--lr: 'x' is not a number; give a value above 0"),
         ({"hidden": "a"}, "--hidden: 'a' is not a comma-separated list of integers"),
         ({"hidden": [None]}, "--hidden: None is not an integer; give a value at least 1"),
-        ({"time_budget": "soon"}, "--time-budget: "),
+        ({"time_budget": "soon"}, "--time-budget: 'soon' is not a duration like 90s, 5m or 1h; see --help"),
+        ({"epochs": 1.5}, "--epochs: 1.5 is not an integer; give a value at least 1"),
+        ({"epochs": True}, "--epochs: True is not an integer"),
+        ({"json": "yes"}, "--json: 'yes' is neither True nor False"),
+        ({"out": 3}, "--out: 3 is not a path"),
+        ({"data": 3}, "--data: 3 is not text"),
+        ({"seed": None}, "--seed: None is not an integer"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(values: dict[str, Any], message: str) -> None:

@@ -52,9 +52,7 @@ def test_a_full_stdout_is_reported_once_by_the_program(word: str) -> None:
 
 
 @has_full_device
-def test_a_full_stderr_does_not_stop_the_work(
-    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_stderr_stops_no_command(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with Path("/dev/full").open("w", buffering=1) as full:
         monkeypatch.setattr(sys, "stderr", full)
         outcome = dlnotes(*small_training(tmp_path / "run", "--json"))
