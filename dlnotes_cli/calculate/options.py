@@ -111,13 +111,13 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
         if self.solve and (self.filters or self.depth):
             raise InputError("-K" if self.filters else "-D", "has no effect with --solve", "drop it")
         if (self.filters is None) != (self.depth is None):
-            given, missing = ("-K", "-D") if self.depth is None else ("-D", "-K")
-            raise InputError(given, f"needs {missing}: the parameters are K*F*F*D + K", f"add {missing}")
+            present, missing = ("-K", "-D") if self.depth is None else ("-D", "-K")
+            raise InputError(present, f"needs {missing}: the parameters are K*F*F*D + K", f"add {missing}")
         if self.gram and (self.letters or self.solve):
             raise InputError("--gram", "needs a shape or a stack of layers", "give --input, with or without layers")
         if (self.solve is None) != (self.want is None):
-            given, missing = ("--solve", "--want") if self.want is None else ("--want", "--solve")
-            raise InputError(given, f"needs {missing}", f"add {missing}")
+            present, missing = ("--solve", "--want") if self.want is None else ("--want", "--solve")
+            raise InputError(present, f"needs {missing}", f"add {missing}")
 
     @property
     def has_stack(self) -> bool:

@@ -104,7 +104,7 @@ class KernelOptions(Config):
     )  # fmt: skip
     relu: bool = option(False, "With --patch: apply ReLU, which sets negative results to 0.", panel=MODEL)
     pool: Literal["max", "mean"] | None = option(
-        None, "With --patch: max or mean pooling, after the kernel if one is given.", panel=MODEL
+        None, "With --patch: max or mean pooling, after the kernel, if there is one.", panel=MODEL
     )
 
 

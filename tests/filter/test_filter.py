@@ -48,7 +48,7 @@ def test_sobel_of_a_photograph(home: Path, dlnotes: Command) -> None:
     outcome = dlnotes("filter", "photo.png", "--kernel", "sobel-x", "--out", "edges.png")
     assert outcome.code == 0
     assert re.fullmatch(r"edges\.png  sobel-x  40x30  from -\d+ to \d+\n", outcome.out)
-    assert "numbers below 0 became black; --result abs or signed shows them" in outcome.err
+    assert "results below 0 became black; --result abs or signed shows them" in outcome.err
     assert np.array_equal(pixels(home / "edges.png"), expected("photo.png").clip(0, 255))
 
 
