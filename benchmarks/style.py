@@ -21,7 +21,7 @@ from measure import DLNOTES, Ended, Report, whole_process
 from PIL import Image
 from torchvision import models
 
-from dlnotes_cli.style.feature_networks import DEFAULTS, named_layers
+from dlnotes_cli.style.feature_layers import DEFAULT_LAYERS, named_layers
 
 PAIRS = (("octopus", "delaunay"), ("space_needle", "delaunay"), ("octopus", "space_needle"))
 SIZE = 256
@@ -47,7 +47,7 @@ class NotebookLoss:
         network = models.squeezenet1_0()
         network.load_state_dict(torch.load(weights, weights_only=True))
         self._layers = [(name, layer.eval()) for name, layer in named_layers(network.features)]
-        self._chosen = DEFAULTS["squeezenet1_0"]
+        self._chosen = DEFAULT_LAYERS["squeezenet1_0"]
         self._content, self._style = (self._features(self._read(path, shape)) for path in (content, style))
 
     def __call__(self, pixels: np.ndarray[Any, Any]) -> float:

@@ -38,7 +38,8 @@ from dlnotes_cli.shapes import Setting, analyze, solve
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.style.options import StyleTransferConfig
-from dlnotes_cli.style.task import StyleResult, style_transfer
+from dlnotes_cli.style.results import StyleResult
+from dlnotes_cli.style.style_transfer import style_transfer
 from dlnotes_cli.training.checkpoint import LanguageModel, TrainedModel, load_classifier, load_language_model
 from dlnotes_cli.training.record import TrainingResult
 from dlnotes_cli.training.resumed_options import resumed_config

@@ -1,6 +1,6 @@
 """`dlnotes style-transfer`."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -8,52 +8,59 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import add_command
 from dlnotes_cli.style.options import StyleTransferConfig
 
+if TYPE_CHECKING:
+    from dlnotes_cli.style.results import StyleResult
+
 EXAMPLES = (
-    "dlnotes style-transfer --size 128 --steps 15 --out painted.png",
+    "dlnotes style-transfer --size 128 --steps 15 --out stylized.png",
     "dlnotes style-transfer --list-layers --backbone vgg19",
 )
 
 
 def style_transfer(config: StyleTransferConfig) -> None:
-    """Paint one image in the style of another.
+    """Transfer the style of one image to the content of another (neural style transfer).
 
-    Layers named convB_I are taken before their ReLU, as in the paper, and reluB_I after it; nothing overwrites them.
-    Without images it paints a photograph of scikit-learn's in the style of a drawing made here.
+    Layers named convB_I are the outputs of convolutions before their ReLU, as in the paper, and reluB_I those after it.
+    Without images, a sample image of scikit-learn gets the style of a generated image.
     """
-    from dlnotes_cli.style.network import layer_names
-    from dlnotes_cli.style.task import style_transfer as task
+    from dlnotes_cli.style.style_transfer import style_transfer as task
 
     if config.list_layers:
-        names = layer_names(config)
-        if config.json:
-            output.document(config.command, {"backbone": config.backbone, "layers": names})
-        else:
-            for name in names:
-                output.line(name)
+        _list_layers(config)
         return
-    fields = task(config).fields
+    result = task(config)
     if config.json:
-        output.document(config.command, fields)
-        return
-    rows = [
-        (
-            result["content"], f"{result['ratio']:g}",
-            f"{scale['size'][1]}x{scale['size'][0]}", scale["steps"], f"{scale['seconds']:.1f}",
-            *(f"{scale['losses'][part][_best(scale)]:.4g}" for part in ("total", "content", "style")),
-        )
-        for result in fields["results"]
-        for scale in result["scales"]
-    ]  # fmt: skip
+        output.document(config.command, result.as_json())
+    else:
+        _print(result)
+
+
+def _list_layers(config: StyleTransferConfig) -> None:
+    from dlnotes_cli.style.feature_extractor import layer_names
+
+    names = layer_names(config)
+    if config.json:
+        output.document(config.command, {"backbone": config.backbone, "layers": names})
+    else:
+        for name in names:
+            output.line(name)
+
+
+def _print(result: "StyleResult") -> None:
+    """A row per scale with the losses of its best evaluation, then the files."""
+    rows = []
+    for image in result.images:
+        for scale in image.scales:
+            height, width = scale.size
+            best = scale.losses[scale.best]
+            losses = (f"{loss:.4g}" for loss in (best.total, best.content, best.style))
+            where = (image.content, f"{image.ratio:g}", f"{width}x{height}")
+            rows.append((*where, scale.steps, f"{scale.seconds:.1f}", *losses))
     output.table(("content", "ratio", "size", "steps", "seconds", "loss", "content loss", "style loss"), rows)
     output.line()
-    for path in [*(result["out"] for result in fields["results"]), *([fields["sheet"]] if fields["sheet"] else [])]:
-        output.line(path)
-
-
-def _best(scale: dict[str, Any]) -> int:
-    """The look with the lowest loss; its image is the one that is kept."""
-    totals = scale["losses"]["total"]
-    return min((i for i, total in enumerate(totals) if total is not None), key=totals.__getitem__)
+    for path in (*(image.out for image in result.images), result.sheet):
+        if path is not None:
+            output.line(str(path))
 
 
 def register(app: typer.Typer) -> None:

@@ -38,15 +38,6 @@ NOTES_TRANSFER: dict[str, Any] = {
     "backbone": "vgg16", "optimizer": "sgd", "lr": 1e-3, "momentum": 0.0, "schedule": "constant", "weight_decay": 0.0,
     "l1": 0.0, "label_smoothing": 0.0, "augment": "none", "val_split": 0.2, "ema": 0.0, "batch_size": 20, "epochs": 2,
 }  # fmt: skip
-# Paintings: what is minimized, and how.
-PAINTING_RATES: dict[str, dict[str, Any]] = {"lbfgs": {"lr": 1.0}, "adam": {"lr": 0.02}}
-BEST_PAINTING: dict[str, Any] = {
-    "optimizer": "lbfgs", "lr": 1.0, "steps": 100, "scales": 3, "ratio": 0.03, "tv": 0.1, "pooling": "avg",
-}  # fmt: skip
-BEST_SMALL_PAINTING = BEST_PAINTING | {"tv": 0.3}  # against the weave that few layers see nothing wrong with
-NOTES_PAINTING: dict[str, Any] = {
-    "optimizer": "adam", "lr": 0.003, "steps": 2000, "scales": 1, "ratio": 1e-6, "tv": 0.0, "pooling": "max",
-}  # fmt: skip
 # Character models: a small batch makes the many steps that a short run needs.
 BEST_CHAR_RNN: dict[str, Any] = {
     "optimizer": "adamw", "lr": 6e-3, "schedule": "one-cycle", "weight_decay": 0.05, "ema": 0.0, "grad_clip": 1.0,
