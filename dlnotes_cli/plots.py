@@ -43,7 +43,7 @@ _FURTHER_FONTS = (
 def curves(history: Sequence[dict[str, Any]], best: int | None, over: str = "epoch") -> bytes:
     """Loss and accuracy of training and validation over the epochs, or another field of the history.
 
-    `best` is the entry that was chosen, counted from 1. Weight decay falls from left to right, on a logarithmic scale.
+    `best` is the index of the chosen entry. Weight decay falls from left to right, on a logarithmic scale.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -59,14 +59,14 @@ def curves(history: Sequence[dict[str, Any]], best: int | None, over: str = "epo
                 places, [np.nan if v is None else v for v in values], style, color=color, label=part, marker=dot, ms=3
             )
         if best is not None:
-            axes.axvline(places[best - 1], color=_GREY, linewidth=1, linestyle=":")
+            axes.axvline(places[best], color=_GREY, linewidth=1, linestyle=":")
             axes.plot(
-                [places[best - 1]],
-                [history[best - 1]["validation"][name]],
+                [places[best]],
+                [history[best]["validation"][name]],
                 "*",
                 color=_RED,
                 ms=11,
-                label=f"chosen: {title} {places[best - 1]:g}",
+                label=f"chosen: {title} {places[best]:g}",
                 zorder=5,
             )
         axes.set_xlabel(title)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -75,15 +75,17 @@ def stopped_after(steps: int) -> Iterator[None]:
     """Send this process SIGTERM when a run has taken so many steps."""
     from dlnotes_cli.training.engine.loop import Trainer
 
-    step = Trainer._step
+    advance = Trainer.advance
 
-    def step_then_signal(trainer: "Trainer") -> None:
-        step(trainer)
-        if trainer.position.step == steps:
+    def advance_then_signal(trainer: "Trainer") -> dict[str, Any] | None:
+        before = trainer.position.step
+        entry = advance(trainer)
+        if before < trainer.position.step == steps:
             os.kill(os.getpid(), signal.SIGTERM)
+        return entry
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", step_then_signal)
+        patch.setattr(Trainer, "advance", advance_then_signal)
         yield
 
 

@@ -25,19 +25,19 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        result = train_cnn(TrainCnnConfig(data=options.data, layers=LAYERS, max_steps=options.steps, out=run)).fields
+        result = train_cnn(TrainCnnConfig(data=options.data, layers=LAYERS, max_steps=options.steps, out=run))
         tensors, metadata = read_tensors(run / "model.safetensors")
-    test = result["test"]
+    accuracy = result.test_accuracy
     seed = metadata["seed"]
     provenance = {
         "command": f"dlnotes train-cnn --data CIFAR10 --layers SMALL --max-steps {options.steps} --seed {seed}",
         "data": "CIFAR-10 (A. Krizhevsky 2009), 50,000 images",
         "data_fingerprint": metadata["data"]["fingerprint"],
-        "test_accuracy": test["accuracy"],
+        "test_accuracy": accuracy,
     }
     kept = {name: value for name, value in metadata.items() if name not in {"sha256", "format_version", "data"}}
     write_tensors(SMALL_FILE, tensors, kept | {"provenance": provenance})
-    print(f"{SMALL_FILE}: {SMALL_FILE.stat().st_size:,} bytes, test accuracy {test['accuracy']:.4f}")
+    print(f"{SMALL_FILE}: {SMALL_FILE.stat().st_size:,} bytes, test accuracy {accuracy:.4f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dlnotes_cli.shapes.course_remarks import remarks
 from dlnotes_cli.shapes.table import stack_lines
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import add_command
-from dlnotes_cli.training.report import show_training
+from dlnotes_cli.training.report import print_training
 
 EXAMPLES = (
     "dlnotes train-cnn --epochs 10",
@@ -31,7 +31,7 @@ def train_cnn(config: TrainCnnConfig) -> None:
     else:
         from dlnotes_cli.classify.train_cnn import train_cnn as task
 
-        show_training(task(config), config)
+        print_training(task(config), config)
 
 
 def register(app: typer.Typer) -> None:

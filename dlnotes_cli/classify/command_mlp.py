@@ -4,7 +4,7 @@ import typer
 
 from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.shell.binding import add_command
-from dlnotes_cli.training.report import show_training
+from dlnotes_cli.training.report import print_training
 
 EXAMPLES = (
     "dlnotes train-mlp",
@@ -16,7 +16,7 @@ def train_mlp(config: TrainMlpConfig) -> None:
     """Train a multi-layer perceptron on images or on a CSV table."""
     from dlnotes_cli.classify.train_mlp import train_mlp as task
 
-    show_training(task(config), config)
+    print_training(task(config), config)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,5 +1,6 @@
 """The networks of `train-cnn`, written as layer lists for images of any size and number of channels."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 _FEWEST_POSITIONS = 3  # on a side before the global pooling
@@ -128,3 +129,20 @@ def _head(channels: int, form: Form, pooling: str) -> str:
 
 def _dropout(form: Form) -> str:
     return f"; Dropout({form.dropout:g})" if form.dropout else ""
+
+
+class Architecture(NamedTuple):
+    """Placeholder until merge."""
+
+    build: "Callable[[Form], str]"
+    dropout: float
+    batch_norm: bool
+    is_whitened: bool
+
+
+ARCHITECTURES = {
+    "fast": Architecture(fast, 0.0, batch_norm=True, is_whitened=True),
+    "large": Architecture(large, 0.0, batch_norm=True, is_whitened=True),
+    "notes-cnn": Architecture(notes_cnn, 0.25, batch_norm=False, is_whitened=False),
+    "resnet": Architecture(resnet, 0.0, batch_norm=True, is_whitened=False),
+}

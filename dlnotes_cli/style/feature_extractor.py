@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, preprocessing_from_json
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone
-from dlnotes_cli.models.registry import build_empty
+from dlnotes_cli.models.registry import build_from_json
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
@@ -108,7 +108,7 @@ def layer_names(config: StyleTransferConfig) -> list[str]:
     with torch.device("meta"):
         if config.backbone == "small":
             _, metadata = read_tensors(SMALL_FILE)
-            features = _sequence(build_empty("cnn", metadata["configuration"]))
+            features = _sequence(build_from_json("cnn", metadata["configuration"]))
         else:
             features = _sequence(build_backbone(BackboneConfig(config.backbone, 1, 224)).backbone.features)
     return [name for name, _ in named_layers(features) if name]
@@ -125,7 +125,7 @@ def _load_small(config: StyleTransferConfig) -> _Pretrained:
     if config.weights != "default":
         raise InputError("--weights", "the small network has its own weights", "drop it, or choose another --backbone")
     tensors, metadata = read_tensors(SMALL_FILE)
-    network = build_empty("cnn", metadata["configuration"])
+    network = build_from_json("cnn", metadata["configuration"])
     load_weights(SMALL_FILE, network, tensors)
     preprocessing = preprocessing_from_json(metadata["format"])
     if not isinstance(preprocessing, ImagePreprocessing):

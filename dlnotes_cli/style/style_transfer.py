@@ -1,6 +1,5 @@
 """Neural style transfer: plan the images, stylize each, and return a typed result."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,9 +21,10 @@ from dlnotes_cli.style.images import InputImage, StyleImage, check_scaled_size, 
 from dlnotes_cli.style.memory_forecast import MemoryForecast, size_that_fits
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.plan import SAMPLE_CONTENT, ContentPlan, StylePlan, make_plan
-from dlnotes_cli.style.recipes import StyleRecipe, resolve
+from dlnotes_cli.style.recipes import StyleRecipe, style_recipe
 from dlnotes_cli.style.results import StyleResult, StylizedImage
 from dlnotes_cli.style.stylizer import StyleSetup, Stylization, Stylizer, checkpoint_file
+from dlnotes_cli.training.recipes import with_recipe
 
 _GENERATED_STYLE = "drawing"  # in JSON results
 _GENERATED_SIZE = (384, 512)  # (H, W)
@@ -50,7 +50,7 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     """
     started = time.monotonic()
     _note_default_images(config)
-    recipe = resolve(config)
+    recipe = style_recipe(config)
     plan = make_plan(config, recipe.ratio)
     setup = _load_setup(config, recipe, plan)
     rows = _stylize_all(setup, plan)
@@ -148,7 +148,7 @@ def _run_or_save(stylizer: Stylizer, job: Stylization) -> LoadedImage:
 
 
 def _reported_options(config: StyleTransferConfig, recipe: StyleRecipe) -> dict[str, Any]:
-    options = config.as_json() | dataclasses.asdict(recipe)
+    options = with_recipe(config, recipe).as_json()
     return {name: options[name] for name in _REPORTED_OPTIONS}
 
 

@@ -1,6 +1,5 @@
 """Stylize one image over a pyramid of sizes, from coarse to fine; an interrupted run is saved and resumed."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.recipes import StyleRecipe
 from dlnotes_cli.style.results import ScaleResult, StylizedImage
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
+from dlnotes_cli.training.recipes import with_recipe
 
 _MIN_LONGER_SIDE = 64  # pixels; smaller sizes of the pyramid are left out
 _CHECKPOINT_SUFFIX = ".state.safetensors"
@@ -264,7 +264,7 @@ class Stylizer:
     def _identity(self) -> dict[str, Any]:
         """What an interrupted and a resumed run must have in common: options that change the image, and pixels."""
         setup, job = self._setup, self._stylization
-        options = setup.config.as_json() | dataclasses.asdict(setup.recipe)
+        options = with_recipe(setup.config, setup.recipe).as_json()
         return {name: value for name, value in options.items() if name not in _NOT_COMPARED} | {
             "precision": setup.extractor.runtime.precision,
             "layers": {"content": setup.extractor.layers.content, "styles": setup.extractor.layers.style},

@@ -1,11 +1,16 @@
 """`dlnotes transfer`."""
 
+from typing import TYPE_CHECKING, Any
+
 import typer
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import add_command
-from dlnotes_cli.training.report import show_training
+from dlnotes_cli.training.report import print_training
 from dlnotes_cli.transfer.options import TransferConfig
+
+if TYPE_CHECKING:
+    from dlnotes_cli.transfer.task import BackboneInfo
 
 EXAMPLES = (
     "dlnotes transfer --weights none --limit 100 --size 32",
@@ -19,12 +24,12 @@ def transfer(config: TransferConfig) -> None:
     from dlnotes_cli.transfer.task import transfer as task
 
     if config.list_backbones:
-        _show_list(config, list_backbones())
+        _print_backbones(config, list_backbones())
         return
     result = task(config)
     if not config.json:
-        _show_layers(result.fields["layers"])
-    show_training(result, config)
+        _print_layers(result.details["layers"])
+    print_training(result, config)
 
 
 def register(app: typer.Typer) -> None:
@@ -32,26 +37,26 @@ def register(app: typer.Typer) -> None:
     add_command(app, transfer, panel="Train", examples=EXAMPLES)
 
 
-def _show_list(config: TransferConfig, rows: list[dict[str, object]]) -> None:
+def _print_backbones(config: TransferConfig, rows: "list[BackboneInfo]") -> None:
     if config.json:
-        output.document(config.command, {"backbones": rows})
+        output.document(config.command, {"backbones": [row.as_json() for row in rows]})
         return
     cells = [
         (
-            row["backbone"], f"{row['parameters']:,}", f"{row['mebibytes']:.1f}", row["size"], f"{row['accuracy']:.3f}",
-            "yes" if row["is_here"] else "no",
+            row.backbone, f"{row.parameters:,}", f"{row.mebibytes:.1f}", row.size, f"{row.accuracy:.3f}",
+            "yes" if row.is_here else "no",
         )
         for row in rows
     ]  # fmt: skip
-    output.table(("backbone", "parameters", "MiB", "size", "ImageNet accuracy", "here"), cells)
+    output.table(("backbone", "parameters", "MiB", "size", "ImageNet accuracy", "downloaded"), cells)
 
 
-def _show_layers(layers: list[dict[str, object]]) -> None:
-    """One line for the frozen blocks in front, then one for each that trains."""
+def _print_layers(layers: list[dict[str, Any]]) -> None:
+    """One line for all frozen blocks, then one for each layer that trains."""
     frozen = [layer for layer in layers if not layer["trains"]]
-    rows = [(f"{layer['name']}", f"{layer['parameters']:,}", layer["lr_factor"]) for layer in layers if layer["trains"]]
+    rows = [(layer["name"], f"{layer['parameters']:,}", layer["lr_factor"]) for layer in layers if layer["trains"]]
     if frozen:
-        total = sum(int(str(layer["parameters"])) for layer in frozen)
+        total = sum(layer["parameters"] for layer in frozen)
         rows.insert(0, (f"{len(frozen)} blocks, frozen", f"{total:,}", "-"))
-    output.table(("layer", "parameters", "learning rate"), rows)
+    output.table(("layer", "parameters", "learning-rate factor"), rows)
     output.line()

@@ -19,7 +19,7 @@ from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_words import Operation
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.backbones import Transferred
+from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.shell import files, output
 
 _BATCH = 16  # always as many, so that an image's features are the same bytes whichever images are beside it
@@ -45,7 +45,7 @@ class View:
 
 @torch.no_grad()
 def extraction_of(
-    network: Transferred, name: str, preprocessing: ImagePreprocessing, runtime: Runtime, view: View = View(0)
+    network: TransferModel, name: str, preprocessing: ImagePreprocessing, runtime: Runtime, view: View = View(0)
 ) -> Extraction:
     """How images in `preprocessing` become features (F,); `name` tells backbone and weights.
 

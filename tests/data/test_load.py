@@ -15,19 +15,19 @@ from PIL import Image
 
 from dlnotes_cli.classify.options_evaluate import EvaluateConfig
 from dlnotes_cli.classify.options_mlp import TrainMlpConfig
+from dlnotes_cli.classify.recipes import MLP_BEST
 from dlnotes_cli.data import load
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import kind_of, load_for_model, load_training_data, pixel_statistics
 from dlnotes_cli.data.options import DataOptions
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.recipes import BEST_MLP
 
 SOURCE = EvaluateConfig(model=Path("none"), offline=True)
 
 
 def options(data: Path | str, **more: Any) -> DataOptions:
-    known: dict[str, Any] = {"val_split": BEST_MLP["val_split"], "normalize": "standard", "offline": True}
+    known: dict[str, Any] = {"val_split": MLP_BEST.val_split, "normalize": "standard", "offline": True}
     return TrainMlpConfig(**{"data": str(data), **known, **more})
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from dlnotes_cli.char_rnn.stepper import Stepper
 from dlnotes_cli.models.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
 from dlnotes_cli.models.choices import Cell
-from dlnotes_cli.models.registry import build_empty, config_to_json, count_parameters
+from dlnotes_cli.models.registry import build_from_json, config_to_json, count_parameters
 
 CELLS: "st.SearchStrategy[Cell]" = st.sampled_from(get_args(Cell))
 
@@ -112,7 +112,7 @@ def test_the_notebook_s_network_has_its_parameters() -> None:
         network = build_char_rnn(config)
     published = 3_366_483
     assert count_parameters(network) == published
-    assert count_parameters(build_empty("char_rnn", config_to_json(config))) == published
+    assert count_parameters(build_from_json("char_rnn", config_to_json(config))) == published
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])

@@ -4,7 +4,7 @@ from torch import nn
 
 from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialize, whiten
 from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
-from dlnotes_cli.models.registry import build_empty, config_to_json, count_parameters
+from dlnotes_cli.models.registry import build_from_json, config_to_json, count_parameters
 from dlnotes_cli.shapes import analyze
 
 FORM = Form(3, 32, 32, 10)
@@ -68,12 +68,12 @@ def test_convolutions_start_by_he() -> None:
 )
 def test_a_stored_list_that_is_no_classifier_is_refused(layers: str, shape: tuple[int, ...], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        build_empty("cnn", {"layers": layers, "shape": list(shape), "classes": 2})
+        build_from_json("cnn", {"layers": layers, "shape": list(shape), "classes": 2})
 
 
 def test_the_configuration_survives_its_json() -> None:
     config = CnnConfig(NETWORKS["fast"](FORM), (3, 32, 32), 10)
-    assert build_empty("cnn", config_to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
+    assert build_from_json("cnn", config_to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
 
 
 @pytest.mark.parametrize("seed", range(20))

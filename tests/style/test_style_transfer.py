@@ -151,8 +151,8 @@ def test_several_style_images_are_blended(home: Path, tmp_path: Path, dlnotes: C
     run = dlnotes(*arguments(home, tmp_path / "a.png", "--style", both, "--json"))
     assert run.code == 0, run.err
     assert [entry["weight"] for entry in json.loads(run.out)["styles"]] == [1.0, 2.0, 1.0]
-    nearly_one = f"{home / 'noise.jpg'}:1e-9"
-    assert dlnotes(*arguments(home, tmp_path / "b.png", "--style", alone)).code == 0
+    negligible = f"{home / 'noise.jpg'}:1e-9"
+    assert dlnotes(*arguments(home, tmp_path / "b.png", "--style", negligible)).code == 0
     assert dlnotes(*arguments(home, tmp_path / "c.png")).code == 0
     blended, nearly_one, one = (read_pixels(tmp_path / f"{name}.png").astype(int) for name in "abc")
     assert np.abs(one - nearly_one).mean() < np.abs(one - blended).mean()

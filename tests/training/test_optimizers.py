@@ -8,7 +8,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from dlnotes_cli.data.images.mix import Mixed
-from dlnotes_cli.training.optimizers import Objective, OptimizerOptions, balanced_weights, make_optimizer, penalized
+from dlnotes_cli.training.objective import Objective, balanced_weights, penalized
+from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
 
 Array = NDArray[np.float64]
 

@@ -25,7 +25,7 @@ from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, Published, build_backbone
 from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 from dlnotes_cli.training.engine.loop import Trainer
-from dlnotes_cli.transfer import frozen_head as transfer_head
+from dlnotes_cli.transfer import frozen_head
 
 SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--size", "48", "--threads", "1")
 
@@ -362,35 +362,37 @@ def test_a_run_holds_its_folder_from_the_start(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes: list[int] = []
-    load = transfer_head._features
+    load = frozen_head._compute_features
 
     def then_another(*arguments: Any) -> Any:
-        monkeypatch.setattr(transfer_head, "_features", load)
+        monkeypatch.setattr(frozen_head, "_compute_features", load)
         outcomes.append(main(words(images, tmp_path / "run", "--hidden", "8")))
         return load(*arguments)
 
-    monkeypatch.setattr(transfer_head, "_features", then_another)
+    monkeypatch.setattr(frozen_head, "_compute_features", then_another)
     run = dlnotes(*words(images, tmp_path / "run"))
     assert (outcomes, run.code) == ([2], 0)
     assert "is in use by another run" in run.err
     assert json.loads((tmp_path / "run" / "config.json").read_text())["hidden"] == []
 
 
-def test_blocks_thaw_from_the_end_on(
+def test_blocks_unfreeze_from_the_last_to_the_first(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thawed: list[int] = []
-    step = Trainer._step
+    unfrozen: list[int] = []
+    advance = Trainer.advance
 
-    def counted(trainer: Trainer) -> None:
-        step(trainer)
+    def counted(trainer: Trainer) -> Any:
+        before, entry = trainer.position.step, advance(trainer)
         blocks = backbones.blocks(trainer.job.network.backbone)  # type: ignore[arg-type]
-        thawed.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
+        if trainer.position.step > before:
+            unfrozen.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
+        return entry
 
-    monkeypatch.setattr(Trainer, "_step", counted)
+    monkeypatch.setattr(Trainer, "advance", counted)
     run = dlnotes(*words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
     assert run.code == 0, run.err
-    assert thawed == [5, 9, 9, 9, 9]
+    assert unfrozen == [5, 9, 9, 9, 9]
 
 
 @pytest.mark.parametrize("steps", [2, 4, 9])
@@ -578,13 +580,13 @@ def test_a_stop_in_a_resumed_run_leaves_its_results(
 ) -> None:
     assert dlnotes(*words(images, tmp_path / "run")).code == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    load = transfer_head._features
+    load = frozen_head._compute_features
 
     def then_signal(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return load(*arguments)
 
-    monkeypatch.setattr(transfer_head, "_features", then_signal)
+    monkeypatch.setattr(frozen_head, "_compute_features", then_signal)
     assert dlnotes("transfer", "--resume", tmp_path / "run", "-q").code == 130
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
