@@ -47,21 +47,8 @@ BEST_SMALL_PAINTING = BEST_PAINTING | {"tv": 0.3}  # against the weave that few 
 NOTES_PAINTING: dict[str, Any] = {
     "optimizer": "adam", "lr": 0.003, "steps": 2000, "scales": 1, "ratio": 1e-6, "tv": 0.0, "pooling": "max",
 }  # fmt: skip
-# Character models: a small batch makes the many steps that a short run needs.
-BEST_CHAR_RNN: dict[str, Any] = {
-    "optimizer": "adamw", "lr": 6e-3, "schedule": "one-cycle", "weight_decay": 0.05, "ema": 0.0, "grad_clip": 1.0,
-    "layers": 2, "hidden": 384, "embed": 64, "dropout": 0.1, "seq_len": 64, "batch_size": 16,
-    "reset_state": 0.02,
-}  # fmt: skip
-# The course's notebook on Anna Karenina.
-NOTES_CHAR_RNN: dict[str, Any] = {
-    "optimizer": "adam", "lr": 1e-3, "schedule": "constant", "weight_decay": 0.0, "ema": 0.0, "grad_clip": 5.0,
-    "layers": 2, "hidden": 512, "embed": 0, "dropout": 0.5, "seq_len": 100, "batch_size": 128, "epochs": 20,
-    "reset_state": 0.0,
-}  # fmt: skip
 LONG_S = 600.0  # a time budget from which on a larger network pays
 LONG_CNN: dict[str, Any] = {"arch": "large"}
-LONG_CHAR_RNN: dict[str, Any] = {"hidden": 512, "dropout": 0.3}  # reads a text so often that it would know it by heart
 LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
 BY_ARCH: dict[str, dict[str, Any]] = {
     "fast": {"dropout": 0.0, "batch_norm": True},
@@ -75,7 +62,6 @@ _OF_OPTIMIZER: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.1, "weight_decay": 5e-4},
     "adam": {"lr": 3e-3, "weight_decay": 1e-4},
     "adamw": {"lr": 3e-3, "weight_decay": 0.05},
-    "rmsprop": {"lr": 1e-3, "weight_decay": 0.0},
 }
 _SMALL_SET = 10_000  # training samples below which batches are small
 _SMALL_BATCH = 64
@@ -91,7 +77,6 @@ class Length(NamedTuple):
 
 
 MLP_LENGTH, CNN_LENGTH = Length(60, 1200, 256), Length(30, 600, 128)
-CHAR_RNN_LENGTH = Length(5, 1000, 16)  # its samples are windows
 FINE_TUNE_LENGTH = Length(8, 100, 32)
 
 
