@@ -48,9 +48,7 @@ _BY_OPTIMIZER: dict[str, dict[str, float]] = {
     "adamw": {"lr": 3e-3, "weight_decay": 0.05},
     "rmsprop": {"lr": 1e-3, "weight_decay": 0.0},
 }
-_SHARED_FIELDS = {field.name for field in fields(CharRnnSettings)} & {
-    field.name for field in fields(CharRnnTrainConfig)
-}
+_OPTION_NAMES = {field.name for field in fields(CharRnnSettings)} - {"random_offset"}
 
 
 def resolve(options: CharRnnTrainConfig) -> CharRnnSettings:
@@ -58,14 +56,14 @@ def resolve(options: CharRnnTrainConfig) -> CharRnnSettings:
     settings = _recipe(options)
     if options.optimizer not in {None, settings.optimizer}:
         settings = replace(settings, **_BY_OPTIMIZER[str(options.optimizer)])  # type: ignore[arg-type]  # floats
-    requested = {name: value for name, value in vars(options).items() if name in _SHARED_FIELDS and value is not None}
+    requested = {name: value for name, value in vars(options).items() if name in _OPTION_NAMES and value is not None}
     return replace(settings, **requested)
 
 
 def with_settings(options: CharRnnTrainConfig, settings: CharRnnSettings) -> CharRnnTrainConfig:
     """The options with the values of `settings`, as config.json stores them; only `epochs` may still be None."""
     epochs = NOTES_EPOCHS if options.recipe == "notes" and options.epochs is None else options.epochs
-    values = {name: value for name, value in asdict(settings).items() if name in _SHARED_FIELDS}
+    values = {name: value for name, value in asdict(settings).items() if name in _OPTION_NAMES}
     return replace(options, epochs=epochs, **values)
 
 

@@ -27,11 +27,11 @@ _HEAT_CHARACTERS = 4000
 
 @dataclass(frozen=True)
 class Score:
-    """How well the model predicts one or more texts; `loss` is a mean cross-entropy in nats, nan without predictions."""
+    """How well the model predicts one or more texts, as means over the predicted characters; nan if there are none."""
 
     characters: int
     predicted: int
-    loss: float
+    loss: float  # cross-entropy in nats
     bits_per_char: float
     perplexity: float
 

@@ -104,7 +104,7 @@ class LanguageModelJob:
         return SequenceBatches(self._texts.train, self._settings.batch_size, seq_len, offset)
 
     def step(self, index: int) -> StepOutput:
-        """Run the network on one batch; the state carries over to the next step, and is zero at the start of an epoch."""
+        """Run the network on one batch; the state carries over between steps, and starts from zero in each epoch."""
         batch = self._batches.batch(index)
         batch = batch._replace(reset=batch.reset | self._random_resets(index))
         logits, state = forward(self.network, batch, self._state(index), self.runtime)

@@ -70,9 +70,8 @@ def _check_splits(texts: TrainingText, seq_len: int) -> None:
     total, train, validation = len(texts.text), len(texts.train), len(texts.validation)
     if train <= seq_len or not texts.train.predicted:
         what = f"has {train:,} {unit} for training, but --seq-len {seq_len} needs {seq_len + 1:,} from one text"
-        raise InputError(
-            _name(texts.text), what, f"give a longer text ({total} in all), or lower --seq-len or --val-split"
-        )
+        fix = f"give a longer text (it has {total} in all), or lower --seq-len or --val-split"
+        raise InputError(_name(texts.text), what, fix)
     if not texts.validation.predicted:
         what = f"leaves {validation} {unit} for validation, which needs 2 from one text"
         raise InputError("--val-split", what, "raise it, or give a longer text")
