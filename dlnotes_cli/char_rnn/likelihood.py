@@ -10,10 +10,9 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatch, SequenceBatches
+from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.data.text import Text
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.char_rnn import State
 
 _BATCH_SIZE, _SEQ_LEN = 64, 128
 _WARM_UP_STEPS = 4  # chunks that each row reads before those it is scored on
@@ -66,27 +65,11 @@ def negative_log_likelihood(
     with torch.inference_mode():
         for step in range(-_WARM_UP_STEPS if batches.batch_size > 1 else 0, batches.steps):
             batch = batches.batch(step)
-            logits, state = forward(network, batch, state, runtime)
+            logits, state = forward_batch(network, batch, state, runtime)
             if step >= 0:
                 totals.add(batch, logits)
             poll()
     return totals.result()
-
-
-def forward(network: nn.Module, batch: SequenceBatch, state: State, runtime: Runtime) -> tuple[Tensor, State]:
-    """Logits float32 (B * T, vocabulary) of a batch, and the state after it; rows to reset start with a zero state."""
-    if bool(batch.reset.any()):
-        keep = (~batch.reset).to(runtime.device)[None, :, None]
-        state = tuple(tensor * keep for tensor in state)
-    with runtime.autocast():
-        logits, state = network(batch.inputs.to(runtime.device), state)
-    return logits.flatten(0, 1).float(), state
-
-
-def initial_state(network: nn.Module, batch_size: int) -> State:
-    """The state before the first character: zeros."""
-    state: State = network.initial_state(batch_size)  # type: ignore[operator]  # a method of every language model
-    return state
 
 
 class _Totals:

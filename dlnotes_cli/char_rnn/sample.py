@@ -48,7 +48,7 @@ class SamplingStrategy:
 
 
 class TokenSampler:
-    """Continues a prime, in one or more parallel samples; the same seed gives the same samples."""
+    """Continues a prime (the text to start from) in parallel samples; the same seed gives the same samples."""
 
     def __init__(
         self,
@@ -144,8 +144,8 @@ class CharRnnSampler:
         self._config = config
         model = load_language_model(config.model)
         self._path, self._preprocessing = model.path, model.preprocessing
-        pays = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
-        self._runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=pays)
+        is_bf16_faster = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
+        self._runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=is_bf16_faster)
         prime = default_prime(self._preprocessing) if config.prime is None else config.prime
         tokenizer = Tokenizer(self._preprocessing)
         prime_tokens = tokenizer.encode(prime, "--prime", config.on_unknown)

@@ -6,9 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlnotes_cli.data.text import Text
+from dlnotes_cli.device import Runtime
+from dlnotes_cli.models.char_rnn import State
 
 IGNORED = -100  # target of a padded position, the default `ignore_index` of cross_entropy
 
@@ -74,3 +76,19 @@ class SequenceBatches:
             positions + 1,
             int(lengths.sum()),
         )
+
+
+def forward_batch(network: nn.Module, batch: SequenceBatch, state: State, runtime: Runtime) -> tuple[Tensor, State]:
+    """Logits float32 (B * T, vocabulary) of a batch, and the state after it; rows to reset start with a zero state."""
+    if bool(batch.reset.any()):
+        keep = (~batch.reset).to(runtime.device)[None, :, None]
+        state = tuple(tensor * keep for tensor in state)
+    with runtime.autocast():
+        logits, state = network(batch.inputs.to(runtime.device), state)
+    return logits.flatten(0, 1).float(), state
+
+
+def initial_state(network: nn.Module, batch_size: int) -> State:
+    """The state before the first character: zeros."""
+    state: State = network.initial_state(batch_size)  # type: ignore[operator]  # a method of every language model
+    return state

@@ -12,11 +12,11 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli import plots
-from dlnotes_cli.char_rnn.likelihood import forward, initial_state, negative_log_likelihood
+from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.recipes import BEST_LENGTH, CharRnnSettings, long_run_defaults, resolve, with_settings
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
-from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches
+from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime
@@ -47,23 +47,22 @@ def train_char_rnn(options: CharRnnTrainConfig) -> TrainingResult:
     started = time.monotonic()
     settings = resolve(options)
     config = with_settings(options, settings)
-    _check_options(config)
+    _check_options(config, settings)
     folder = RunFolder(config)
     choose_device(config.device)
     texts = read_training_text(config, settings.seq_len)
     data_s = time.monotonic() - started
     config = with_length(config, len(texts.train) // settings.seq_len, BEST_LENGTH)
     network_config = _network_config(config, settings, texts.preprocessing)
-    pays = bf16_pays(network_config, settings.batch_size)
-    runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=pays)
+    is_bf16_faster = bf16_pays(network_config, settings.batch_size)
+    runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=is_bf16_faster)
     seed_everything(config.seed)
     network = build(_REGISTRY_NAME, network_config).to(runtime.device)
     job = LanguageModelJob(network, texts, settings, runtime, config.seed)
     record = LanguageModelRecord(config, network_config, texts, runtime, network)
     record.announce()
     tell_longer(long_run_defaults(options))
-    if job.batch_size < settings.batch_size:
-        output.note(f"note   the batch size is lowered to {job.batch_size}, the number of chunks in the text")
+    _note_lower_batch_size(job.batch_size, settings.batch_size)
     optimizer = OptimizerOptions(settings.optimizer, settings.lr, 0.0, settings.weight_decay)
     with StopRequest() as stop, folder:
         report = ValidationReport(config, network, texts.preprocessing, runtime, stop.poll)
@@ -107,7 +106,7 @@ class LanguageModelJob:
         """Run the network on one batch; the state carries over between steps, and starts from zero in each epoch."""
         batch = self._batches.batch(index)
         batch = batch._replace(reset=batch.reset | self._random_resets(index))
-        logits, state = forward(self.network, batch, self._state(index), self.runtime)
+        logits, state = forward_batch(self.network, batch, self._state(index), self.runtime)
         self.carried = {str(i): tensor.detach() for i, tensor in enumerate(state)}
         targets = batch.targets.to(self.runtime.device).flatten()
         loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
@@ -232,12 +231,17 @@ class ValidationReport:
             output.note(f"  | {line}")
 
 
-def _check_options(config: CharRnnTrainConfig) -> None:
-    if config.tied and not config.embed:
+def _check_options(config: CharRnnTrainConfig, settings: CharRnnSettings) -> None:
+    if config.tied and not settings.embed:
         raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
     if config.vocab == "bytes" and (config.lower or config.encoding):
         option = "--lower" if config.lower else "--encoding"
         raise InputError(option, "has no effect with --vocab bytes", "drop it, or use --vocab chars")
+
+
+def _note_lower_batch_size(batch_size: int, requested: int) -> None:
+    if batch_size < requested:
+        output.note(f"note   the batch size is lowered to {batch_size}, the number of chunks in the text")
 
 
 def _network_config(

@@ -45,8 +45,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(home: Path) -> Path:
     from dlnotes_cli.cli import main
 
-    words = ["char-rnn", "train", home / "text.txt", *SMALL, "--epochs", 3, "--out", home / "run", "-q"]
-    assert main([str(word) for word in words]) == 0
+    arguments = ["char-rnn", "train", home / "text.txt", *SMALL, "--epochs", 3, "--out", home / "run", "-q"]
+    assert main([str(argument) for argument in arguments]) == 0
     return home / "run"
 
 
@@ -57,7 +57,7 @@ def train(home: Path, out: Path, *options: object) -> list[object]:
 
 def small_options_without(arguments: list[str]) -> list[object]:
     """SMALL without the options that `arguments` set."""
-    return [word for i in range(0, len(SMALL), 2) if SMALL[i] not in arguments for word in SMALL[i : i + 2]]
+    return [argument for i in range(0, len(SMALL), 2) if SMALL[i] not in arguments for argument in SMALL[i : i + 2]]
 
 
 def test_a_small_network_memorizes_500_characters(tmp_path: Path, dlnotes: Command) -> None:
@@ -187,8 +187,8 @@ def test_a_batch_size_of_one_trains_although_a_last_step_may_have_no_targets(
 
 
 def test_a_long_time_budget_prints_which_defaults_it_changes(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    words = [home / "text.txt", "--time-budget", "10m", "--max-steps", 1, "--layers", 1, "--embed", 4, "--sample", 0]
-    run = dlnotes("char-rnn", "train", *words, "--hidden", 8, "--out", tmp_path / "run", "--json")
+    small = ["--hidden", 8, "--layers", 1, "--embed", 4, "--sample", 0, "--max-steps", 1, "--out", tmp_path / "run"]
+    run = dlnotes("char-rnn", "train", home / "text.txt", "--time-budget", "10m", *small, "--json")
     assert "--dropout 0.3" in run.err
     assert json.loads(run.out)["model"]["configuration"]["dropout"] == 0.3
 
@@ -216,18 +216,18 @@ def test_the_prime_is_continued(trained: Path, dlnotes: Command) -> None:
 
 
 def test_several_samples_differ_and_are_separated(trained: Path, dlnotes: Command) -> None:
-    words = ["char-rnn", "sample", trained, "--count", 3, "--length", 12]
-    fields = json.loads(dlnotes(*words, "--json").out)
+    arguments = ["char-rnn", "sample", trained, "--count", 3, "--length", 12]
+    fields = json.loads(dlnotes(*arguments, "--json").out)
     assert fields["prime"] == "\n"
     assert [len(sample["text"]) for sample in fields["samples"]] == [12, 12, 12]
     assert len({sample["text"] for sample in fields["samples"]}) > 1
-    assert dlnotes(*words).out.count("---------------") == 3
+    assert dlnotes(*arguments).out.count("---------------") == 3
 
 
 def test_greedy_sampling_does_not_depend_on_the_seed(trained: Path, dlnotes: Command) -> None:
     greedy = [
-        dlnotes("char-rnn", "sample", trained, "--length", 30, *words).out
-        for words in (
+        dlnotes("char-rnn", "sample", trained, "--length", 30, *arguments).out
+        for arguments in (
             ["--temperature", 0],
             ["--temperature", 0, "--seed", 5],
             ["--top-k", 1],
@@ -240,27 +240,27 @@ def test_greedy_sampling_does_not_depend_on_the_seed(trained: Path, dlnotes: Com
 
 
 def test_a_sample_ends_before_the_stop_text(trained: Path, dlnotes: Command) -> None:
-    words = ["char-rnn", "sample", trained, "--prime", "the ", "--length", 400, "--temperature", 0.7]
-    whole = dlnotes(*words).out.removeprefix("the ").removesuffix("\n")
+    arguments = ["char-rnn", "sample", trained, "--prime", "the ", "--length", 400, "--temperature", 0.7]
+    whole = dlnotes(*arguments).out.removeprefix("the ").removesuffix("\n")
     stop = whole[10:12]
     end = whole.index(stop)
-    assert dlnotes(*words, "--stop", stop).out == "the " + whole[:end] + "\n"
-    samples = json.loads(dlnotes(*words, "--stop", stop, "--json").out)["samples"]
+    assert dlnotes(*arguments, "--stop", stop).out == "the " + whole[:end] + "\n"
+    samples = json.loads(dlnotes(*arguments, "--stop", stop, "--json").out)["samples"]
     assert samples == [{"text": whole[:end], "ended": "stop"}]
 
 
 def test_each_of_several_samples_ends_at_its_own_stop_text(trained: Path, dlnotes: Command) -> None:
-    words = ["char-rnn", "sample", trained, "--count", 5, "--length", 60, "--json"]
-    whole = [sample["text"] for sample in json.loads(dlnotes(*words).out)["samples"]]
-    samples = json.loads(dlnotes(*words, "--stop", "o").out)["samples"]
+    arguments = ["char-rnn", "sample", trained, "--count", 5, "--length", 60, "--json"]
+    whole = [sample["text"] for sample in json.loads(dlnotes(*arguments).out)["samples"]]
+    samples = json.loads(dlnotes(*arguments, "--stop", "o").out)["samples"]
     assert [sample["text"] for sample in samples] == [text.partition("o")[0] for text in whole]
     assert [sample["ended"] for sample in samples] == ["stop" if "o" in text else "length" for text in whole]
 
 
 def test_a_model_of_bytes_samples_and_scores_text(tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "text.txt").write_text("é" * 400)
-    words = ["--vocab", "bytes", *SMALL, "--max-steps", 150, "--lr", 0.02, "--out", tmp_path / "run"]
-    assert dlnotes("char-rnn", "train", tmp_path / "text.txt", *words).code == 0
+    arguments = ["--vocab", "bytes", *SMALL, "--max-steps", 150, "--lr", 0.02, "--out", tmp_path / "run"]
+    assert dlnotes("char-rnn", "train", tmp_path / "text.txt", *arguments).code == 0
     use = ["char-rnn", "sample", tmp_path / "run", "--prime", "é", "--length", 20, "--temperature", 0]
     sampled = json.loads(dlnotes(*use, "--json").out)
     assert (sampled["prime"], sampled["samples"][0]["text"], sampled["seed"]) == ("é", "é" * 10, 0)
@@ -272,9 +272,9 @@ def test_a_model_of_bytes_samples_and_scores_text(tmp_path: Path, dlnotes: Comma
 
 
 def test_a_sample_is_printed_while_it_is_made_and_a_closed_pipe_ends_it_quietly(trained: Path) -> None:
-    words = ["char-rnn", "sample", trained, "--length", "100000000"]
+    arguments = ["char-rnn", "sample", trained, "--length", "100000000"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "dlnotes_cli", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "dlnotes_cli", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -327,14 +327,14 @@ def test_sampled_tokens_have_the_frequencies_of_the_probabilities() -> None:
 
 def test_each_text_and_their_total_are_scored(home: Path, trained: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "other.txt").write_text("zzz;;;"[3:] + "axb")
-    words = ["char-rnn", "score", trained, home / "text.txt", tmp_path / "other.txt"]
-    fields = json.loads(dlnotes(*words, "--json").out)
+    arguments = ["char-rnn", "score", trained, home / "text.txt", tmp_path / "other.txt"]
+    fields = json.loads(dlnotes(*arguments, "--json").out)
     known, other = fields["texts"]
     assert known["predicted"] == len(TEXT) - 1
     assert known["bits_per_char"] < other["bits_per_char"]
     total = (known["loss"] * known["predicted"] + other["loss"] * other["predicted"]) / fields["total"]["predicted"]
     assert fields["total"]["loss"] == pytest.approx(total)
-    assert "all" in dlnotes(*words).out
+    assert "all" in dlnotes(*arguments).out
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -343,8 +343,8 @@ def test_the_validation_text_has_the_same_loss_in_score_as_in_training(
 ) -> None:
     (tmp_path / "val.txt").write_text(TEXT[int(len(TEXT) * 0.9) :])
     assert dlnotes(*train(home, tmp_path / "run", "--precision", precision, "--max-steps", 5)).code == 0
-    words = ["score", tmp_path / "run", tmp_path / "val.txt", "--json", "--precision", precision]
-    fields = json.loads(dlnotes("char-rnn", *words).out)
+    arguments = ["score", tmp_path / "run", tmp_path / "val.txt", "--json", "--precision", precision]
+    fields = json.loads(dlnotes("char-rnn", *arguments).out)
     expected = json.loads((tmp_path / "run" / "result.json").read_text())["validation"]["loss"]
     assert fields["total"]["loss"] == pytest.approx(expected, rel=1e-6)
 
@@ -357,23 +357,23 @@ def test_lines_are_scored_one_by_one(home: Path, trained: Path, dlnotes: Command
 
 
 def test_the_heat_map_is_written_once(home: Path, trained: Path, tmp_path: Path, dlnotes: Command) -> None:
-    words = ["char-rnn", "score", trained, home / "text.txt", "--heat", tmp_path / "heat.png"]
-    assert dlnotes(*words).code == 0
+    arguments = ["char-rnn", "score", trained, home / "text.txt", "--heat", tmp_path / "heat.png"]
+    assert dlnotes(*arguments).code == 0
     with Image.open(tmp_path / "heat.png") as image:
         assert min(image.size) > 300
-    assert dlnotes(*words).code == 2
+    assert dlnotes(*arguments).code == 2
 
 
 def test_the_default_text_needs_no_file(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["--hidden", 8, "--embed", 4, "--max-steps", 2, "--sample", 0]
-    fields = json.loads(dlnotes("char-rnn", "train", *words, "--json", "--val-split", 0.01).out)
+    arguments = ["--hidden", 8, "--embed", 4, "--max-steps", 2, "--sample", 0]
+    fields = json.loads(dlnotes("char-rnn", "train", *arguments, "--json", "--val-split", 0.01).out)
     assert (fields["data"]["name"], fields["out"]) == ("python-help", "runs/char-rnn-train-1")
 
 
 def test_a_text_is_read_from_standard_input(tmp_path: Path) -> None:
-    words = ["char-rnn", "train", "-", *SMALL, "--epochs", "1", "--out", tmp_path / "run", "--json", "-q"]
-    command = [sys.executable, "-m", "dlnotes_cli", *map(str, words)]
+    arguments = ["char-rnn", "train", "-", *SMALL, "--epochs", "1", "--out", tmp_path / "run", "--json", "-q"]
+    command = [sys.executable, "-m", "dlnotes_cli", *map(str, arguments)]
     done = subprocess.run(command, input=TEXT.encode(), capture_output=True, check=True)
     assert json.loads(done.stdout)["data"]["name"] == "stdin"
 
@@ -416,8 +416,8 @@ def test_a_fault_in_training_is_one_line_on_stderr(fault: str, tmp_path: Path, d
         (tmp_path / "one_each" / f"{letter}.txt").write_text(letter)
     (tmp_path / "one_each" / "e.txt").write_text("ab")
     names |= {"none": tmp_path / "none.txt"}
-    words = [word.format(**names) for word in fault.split()]
-    run = dlnotes("char-rnn", "train", *small_options_without(words), "--out", tmp_path / "run", *words)
+    arguments = [argument.format(**names) for argument in fault.split()]
+    run = dlnotes("char-rnn", "train", *small_options_without(arguments), "--out", tmp_path / "run", *arguments)
     assert run.code == 2
     assert run.out == ""
     assert len(run.err.splitlines()) == 1
@@ -453,8 +453,8 @@ def test_a_fault_in_sampling_or_scoring_is_one_line_on_stderr(
     names = {"model": trained, "classifier": digits_run, "text": home / "text.txt", "unknown": tmp_path / "unknown.txt"}
     names["png_text"] = tmp_path / "text.png"
     names["png_text"].write_text(TEXT)
-    words = [word.format(**names) for word in fault.split()]
-    run = dlnotes(*(words if words[0] in {"predict", "evaluate"} else ["char-rnn", *words]))
+    arguments = [argument.format(**names) for argument in fault.split()]
+    run = dlnotes(*(arguments if arguments[0] in {"predict", "evaluate"} else ["char-rnn", *arguments]))
     assert run.code == 2
     assert run.out == ""
     assert len(run.err.splitlines()) == 1
@@ -470,31 +470,31 @@ def test_unknown_characters_of_a_prime_are_skipped_on_request(trained: Path, dln
 def test_a_text_in_the_run_folder_is_refused(tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.jsonl").write_text(TEXT)
-    words = ["train", tmp_path / "run" / "metrics.jsonl", *SMALL, "--out", tmp_path / "run", "--overwrite"]
-    run = dlnotes("char-rnn", *words)
+    arguments = ["train", tmp_path / "run" / "metrics.jsonl", *SMALL, "--out", tmp_path / "run", "--overwrite"]
+    run = dlnotes("char-rnn", *arguments)
     assert (run.code, (tmp_path / "run" / "metrics.jsonl").read_text()) == (2, TEXT)
     assert "contains the training text" in run.err
 
 
 def test_newlines_of_a_prime_are_translated_as_those_of_texts(trained: Path, dlnotes: Command) -> None:
-    words = ["char-rnn", "sample", trained, "--length", 9]
-    assert dlnotes(*words, "--prime", "dog\r\nthe").out == dlnotes(*words, "--prime", "dog\nthe").out
+    arguments = ["char-rnn", "sample", trained, "--length", 9]
+    assert dlnotes(*arguments, "--prime", "dog\r\nthe").out == dlnotes(*arguments, "--prime", "dog\nthe").out
 
 
 def test_lines_are_refused_if_the_vocabulary_has_no_newline(tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "text.txt").write_text("abcabd" * 50)
-    words = ["train", tmp_path / "text.txt", *SMALL, "--max-steps", 1, "--out", tmp_path / "run"]
-    assert dlnotes("char-rnn", *words).code == 0
+    arguments = ["train", tmp_path / "text.txt", *SMALL, "--max-steps", 1, "--out", tmp_path / "run"]
+    assert dlnotes("char-rnn", *arguments).code == 0
     (tmp_path / "lines.txt").write_text("abc\nabd\n")
-    words = ["score", tmp_path / "run", tmp_path / "lines.txt", "--lines", "--on-unknown", "skip"]
-    assert "--lines: the model's vocabulary has no newline" in dlnotes("char-rnn", *words).err
+    arguments = ["score", tmp_path / "run", tmp_path / "lines.txt", "--lines", "--on-unknown", "skip"]
+    assert "--lines: the model's vocabulary has no newline" in dlnotes("char-rnn", *arguments).err
 
 
 def test_a_run_whose_text_has_changed_is_not_resumed(tmp_path: Path, dlnotes: Command) -> None:
     path = tmp_path / "text.txt"
     path.write_text(TEXT)
-    words = [path, *SMALL, "--out", tmp_path / "run"]
-    assert dlnotes("char-rnn", "train", *words, "--epochs", 1).code == 0
+    arguments = [path, *SMALL, "--out", tmp_path / "run"]
+    assert dlnotes("char-rnn", "train", *arguments, "--epochs", 1).code == 0
     path.write_text(TEXT.replace("brown", "green"))
     run = dlnotes("char-rnn", "train", "--resume", tmp_path / "run", "--epochs", 2)
     assert run.code == 2

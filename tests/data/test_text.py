@@ -87,9 +87,8 @@ def test_larger_vocabularies_use_wider_tokens() -> None:
     for count, dtype in ((256, np.uint8), (257, np.uint16), (70_000, np.uint32)):
         codes = [code for code in range(32, 80_000) if not 0xD800 <= code < 0xE000][:count]
         content = "".join(map(chr, codes)).encode()
-        text, preprocessing = read_and_build_vocabulary(
-            [source(content)], TextPreprocessing("chars", newline="keep"), None
-        )
+        preprocessing = TextPreprocessing("chars", newline="keep")
+        text, preprocessing = read_and_build_vocabulary([source(content)], preprocessing, None)
         assert text.tokens.dtype == dtype
         assert decode_tokens(text.tokens, preprocessing).encode() == content
 
@@ -105,7 +104,7 @@ def test_characters_outside_the_vocabulary_are_an_error_or_are_skipped() -> None
 
 def test_strings_are_preprocessed_before_they_are_encoded() -> None:
     def encode(preprocessing: TextPreprocessing, string: str) -> list[int]:
-        return Tokenizer(preprocessing).encode(string, "--prime", "error").tolist()
+        return list(Tokenizer(preprocessing).encode(string, "--prime", "error"))
 
     assert encode(TextPreprocessing("bytes"), "é") == [0xC3, 0xA9]
     assert encode(TextPreprocessing("chars", "abc", lower=True), "ABC") == [0, 1, 2]
