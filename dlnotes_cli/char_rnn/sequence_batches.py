@@ -65,9 +65,9 @@ class SequenceBatches:
         starts = self._starts[chunks]
         lengths = np.where(exists, self._stops[chunks] - starts, 0)
         width = int(lengths.max(initial=1)) or 1
-        offsets = np.arange(width)
-        is_token = offsets < lengths[:, None]  # and not padding
-        positions = np.where(is_token, starts[:, None] + offsets, 0)
+        columns = np.arange(width)
+        is_token = columns < lengths[:, None]  # and not padding
+        positions = np.where(is_token, starts[:, None] + columns, 0)
         targets = np.where(is_token, self._tokens[positions + 1].astype(np.int64), IGNORED)
         return SequenceBatch(
             torch.from_numpy(self._tokens[positions].astype(np.int64)),

@@ -38,15 +38,15 @@ _SAMPLE_INTERVAL_S = 10.0
 _MOST_NAMES = 3  # texts that are listed by name
 
 
-def train_char_rnn(options: CharRnnTrainConfig) -> TrainingResult:
+def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
     """Train a character model in its run folder, on the start of the texts, and validate on their end.
 
     Raises InputError before anything is written if options, folder or texts are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with a checkpoint saved.
     """
     started = time.monotonic()
-    settings = resolve(options)
-    config = with_settings(options, settings)
+    settings, changed_defaults = resolve(config), long_run_defaults(config)
+    config = with_settings(config, settings)
     _check_options(config, settings)
     folder = RunFolder(config)
     choose_device(config.device)
@@ -61,7 +61,7 @@ def train_char_rnn(options: CharRnnTrainConfig) -> TrainingResult:
     job = LanguageModelJob(network, texts, settings, runtime, config.seed)
     record = LanguageModelRecord(config, network_config, texts, runtime, network)
     record.announce()
-    tell_longer(long_run_defaults(options))
+    tell_longer(changed_defaults)
     _note_lower_batch_size(job.batch_size, settings.batch_size)
     optimizer = OptimizerOptions(settings.optimizer, settings.lr, 0.0, settings.weight_decay)
     with StopRequest() as stop, folder:
