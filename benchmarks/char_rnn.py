@@ -19,18 +19,19 @@ import torch
 from measure import DLNOTES, Ended, Report, alternating, whole_process
 from torch import nn
 
-from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.sample import Sampler
-from dlnotes_cli.char_rnn.train import LanguageJob
+from dlnotes_cli.char_rnn.recipes import BEST
+from dlnotes_cli.char_rnn.sample import TokenSampler
+from dlnotes_cli.char_rnn.train import LanguageModelJob
+from dlnotes_cli.char_rnn.training_text import TrainingText
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Text, find_sources, read_text
+from dlnotes_cli.data.text import Text, read_and_build_vocabulary
+from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.device import Runtime, choose_runtime, default_threads
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.shell.parse import duration
 from dlnotes_cli.training.engine.loop import LoopOptions, Trainer
 from dlnotes_cli.training.engine.step_budget import Horizon
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
-from dlnotes_cli.training.recipes import BEST_CHAR_RNN, filled
 from dlnotes_cli.training.schedule import Schedule
 
 STEPS = 40
@@ -98,16 +99,16 @@ def plain_training(
 
 def our_loop(text: Text, form: TextPreprocessing, runtime: Runtime) -> Callable[[], None]:
     """Steps of our loop, with all that it cuts, resets, counts and checks."""
-    config = filled(CharRnnTrainConfig(), BEST_CHAR_RNN)
+    texts = TrainingText(text, form, text, text)
 
-    class WithoutValidation(LanguageJob):
+    class WithoutValidation(LanguageModelJob):
         def validate(self, poll: Callable[[], None]) -> dict[str, float]:
             poll()
             return {"loss": 0.0, "accuracy": 0.0}
 
     def run() -> None:
         network = build_char_rnn(CharRnnConfig(form.vocabulary, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT))
-        job = WithoutValidation(config, network, {"train": text, "val": text}, runtime)
+        job = WithoutValidation(network, texts, BEST, runtime, seed=0)
         schedule = Schedule("constant", 1)
         optimizer = make_optimizer(network, OptimizerOptions("adamw", 1e-3, 0.0, 0.05))
         loop, horizon = LoopOptions(1e-3, grad_clip=1.0), Horizon(schedule, STEPS, None)
@@ -123,7 +124,7 @@ def bare_steps(runtime: Runtime) -> Callable[[], None]:
     tokens = torch.randint(VOCABULARY, (ROWS, SEQ_LEN + 1))
 
     def run() -> None:
-        state = network.first_state(ROWS)
+        state = network.initial_state(ROWS)
         for _ in range(STEPS):
             with runtime.autocast():
                 logits, behind = network(tokens[:, :-1], state)
@@ -206,7 +207,7 @@ def our_sampling(rows: int, length: int) -> float:
     network = build_char_rnn(CharRnnConfig(VOCABULARY, layers=LAYERS, hidden=HIDDEN, embed=64)).eval()
     runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=rows > 1)
     form = TextPreprocessing("chars", "".join(map(chr, range(32, 32 + VOCABULARY))))
-    sampler = Sampler(network, form, runtime)
+    sampler = TokenSampler(network, form, runtime)
     started = time.perf_counter()
     for _ in sampler.tokens(torch.tensor([0]), rows, length):
         pass
@@ -235,7 +236,7 @@ def main() -> None:
     options = parser.parse_args()
     report = Report("char_rnn", default_threads())
     torch.set_num_threads(default_threads())
-    text, form = read_text(find_sources([str(options.text)]), TextPreprocessing("chars"), None)
+    text, form = read_and_build_vocabulary(find_text_sources([str(options.text)]), TextPreprocessing("chars"), None)
     measure_sampling(report, options.repeats)
     measure_training(report, text, form, options.repeats)
     measure_memory(report, options.text, with_big=options.big)

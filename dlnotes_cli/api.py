@@ -13,8 +13,8 @@ has the options of a run that is to go on.
 from dlnotes_cli.calculate.conv_shape import ShapeAnswer, conv_shape
 from dlnotes_cli.calculate.options import ConvShapeConfig
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
-from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample
-from dlnotes_cli.char_rnn.score import Scores, score_texts
+from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
+from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
 from dlnotes_cli.char_rnn.train import train_char_rnn
 from dlnotes_cli.classify.evaluate import EvaluateResult, evaluate_model
 from dlnotes_cli.classify.options_cnn import TrainCnnConfig
@@ -72,7 +72,9 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Sample",
-    "Scores",
+    "SampleResult",
+    "Score",
+    "ScoreResult",
     "Setting",
     "ShapeAnswer",
     "StoppedError",

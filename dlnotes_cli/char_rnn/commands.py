@@ -1,11 +1,17 @@
 """`dlnotes char-rnn train`, `dlnotes char-rnn sample` and `dlnotes char-rnn score`."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import add_command
 from dlnotes_cli.shell.startup import PlainGroup
+
+if TYPE_CHECKING:
+    from dlnotes_cli.char_rnn.score import Score
+    from dlnotes_cli.training.record import TrainingResult
 
 TRAIN_EXAMPLES = (
     "dlnotes char-rnn train --hidden 64 --max-steps 40 --out runs/help",
@@ -29,28 +35,11 @@ def train(config: CharRnnTrainConfig) -> None:
     """
     from dlnotes_cli.char_rnn.train import train_char_rnn
 
-    fields = train_char_rnn(config).fields
+    result = train_char_rnn(config)
     if config.json:
-        output.document(config.command, fields)
-        return
-    validation, timing = fields["validation"], fields["timing"]
-    rows = [
-        ("train", f"{fields['train']['samples']:,}", f"{fields['train']['loss']:.4f}", "", ""),
-        (
-            "validation", f"{validation['samples']:,}", f"{validation['loss']:.4f}",
-            f"{validation['bits_per_char']:.4f}", f"{validation['perplexity']:.3f}",
-        ),
-    ]  # fmt: skip
-    unit = fields["data"]["unit"]
-    output.table(("part", f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity"), rows)
-    output.line()
-    output.line(
-        f"best epoch {fields['best_epoch']} of {fields['epochs']}, "
-        f"step {fields['best_step']:,} of {fields['steps']:,}; "
-        f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} {fields['data']['unit']}/s"
-    )
-    for path in (fields["model_file"], *fields["plots"]):
-        output.line(path)
+        output.document(config.command, result.as_json())
+    else:
+        _print_training(result)
 
 
 def sample(config: CharRnnSampleConfig) -> None:
@@ -59,47 +48,60 @@ def sample(config: CharRnnSampleConfig) -> None:
     Several samples are drawn side by side, and shown one below the other.
     """
     from dlnotes_cli.char_rnn.sample import CharRnnSampler
-    from dlnotes_cli.data.text import readable
 
     sampler = CharRnnSampler(config)
     if config.json:
-        samples = [found.as_json() for found in sampler.samples()]
-        fields = {
-            "model_file": str(sampler.path), "prime": readable(sampler.prime), "seed": config.seed,
-            **sampler.runtime.as_json(), "samples": samples,
-        }  # fmt: skip
-        output.document(config.command, fields)
+        output.document(config.command, sampler.sample().as_json())
     elif config.count == 1:
         output.raw(sampler.prime)
         for piece in sampler.stream():
             output.raw(piece)
         output.raw("\n")
     else:
-        for found in sampler.samples():
-            output.raw(f"{sampler.prime}{found.text}\n{_RULE}\n")
+        result = sampler.sample()
+        for sample in result.samples:
+            output.raw(f"{result.prime}{sample.text}\n{_RULE}\n")
 
 
 def score(config: CharRnnScoreConfig) -> None:
     """Say how well a trained character model predicts texts: its loss, bits per character and perplexity."""
     from dlnotes_cli.char_rnn.score import score_texts
 
-    fields = score_texts(config).fields
+    result = score_texts(config)
     if config.json:
-        output.document(config.command, fields)
+        output.document(config.command, result.as_json())
         return
-    entries = [*fields["texts"], *([{"name": "all", **fields["total"]}] if len(fields["texts"]) > 1 else [])]
-    rows = [
-        (e["name"], f"{e['predicted']:,}", *(f"{e[name]:.4f}" if e["predicted"] else "-" for name in _MEASURES))
-        for e in entries
-    ]
-    unit = fields["unit"].removesuffix("s")
-    output.table(("text", "predicted", "loss", f"bits per {unit}", "perplexity"), rows)
-    if fields["heat"]:
+    scores = [*result.texts, *([("all", result.total)] if len(result.texts) > 1 else [])]
+    unit = result.unit.removesuffix("s")
+    output.table(("text", "predicted", "loss", f"bits per {unit}", "perplexity"), [_row(*entry) for entry in scores])
+    if result.heat is not None:
         output.line()
-        output.line(fields["heat"])
+        output.line(str(result.heat))
 
 
-_MEASURES = ("loss", "bits_per_char", "perplexity")
+def _print_training(result: "TrainingResult") -> None:
+    validation, timing, unit = result.validation, result.timing, result.data["unit"]
+    rows = [
+        ("train", f"{result.train['samples']:,}", f"{result.train['loss']:.4f}", "", ""),
+        (
+            "validation", f"{validation['samples']:,}", f"{validation['loss']:.4f}",
+            f"{validation['bits_per_char']:.4f}", f"{validation['perplexity']:.3f}",
+        ),
+    ]  # fmt: skip
+    output.table(("split", f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity"), rows)
+    output.line()
+    output.line(
+        f"best epoch {result.best_epoch} of {result.epochs}, "
+        f"step {result.details['best_step']:,} of {result.steps:,}; "
+        f"{timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} {unit}/s"
+    )
+    for path in (result.model_file, *result.plots):
+        output.line(path)
+
+
+def _row(name: str, score: "Score") -> tuple[str, ...]:
+    metrics = (score.loss, score.bits_per_char, score.perplexity)
+    return name, f"{score.predicted:,}", *(f"{metric:.4f}" if score.predicted else "-" for metric in metrics)
 
 
 def register(app: typer.Typer) -> None:
