@@ -1,42 +1,47 @@
-"""The formulas behind a layer's numbers, with the numbers put in."""
+"""The formulas of a layer's sizes, counts and receptive field, with their numbers, as `--explain` prints them."""
 
 from collections.abc import Iterator
 from fractions import Fraction
 
-from dlnotes_cli.shapes.receptive_field import Sight
-from dlnotes_cli.shapes.rules.windows import Slide
-from dlnotes_cli.shapes.stack import Step
+from dlnotes_cli.shapes.receptive_field import ReceptiveField
+from dlnotes_cli.shapes.sliding_window import SlidingWindow
+from dlnotes_cli.shapes.tracing import TracedLayer
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
-def explain(step: Step, before: Sight) -> Iterator[tuple[str, str]]:
-    """Yield what is computed and how: the size of each axis, parameters, MACs, receptive field.
+def layer_formulas(traced: TracedLayer, before: ReceptiveField) -> Iterator[tuple[str, str]]:
+    """Yield quantity and formula: the size of each axis, parameters, MACs, receptive field.
 
-    `before` is what the positions of the layer's input see. Axes with the same formula share one line.
+    `before` is the receptive field of the layer's input. Axes with the same formula share one entry.
     """
-    sizes = step.effect.sizes or tuple(slide.formula for slide in step.slides)
+    sizes = traced.info.size_formulas or tuple(window.formula for window in traced.windows)
     if len(set(sizes)) == 1:
         yield "size", sizes[0]
     else:
         yield from zip(AXES.get(len(sizes), map(str, range(len(sizes)))), sizes, strict=False)
-    yield from step.effect.formulas
-    yield from _field(step, before)
+    yield from traced.info.count_formulas
+    yield from _receptive_field_formulas(traced, before)
 
 
-def _field(step: Step, before: Sight) -> Iterator[tuple[str, str]]:
-    past, jumps, field = before.field, before.jump, step.sight.field
-    slides = [slide for slide in step.slides if isinstance(slide, Slide)]
-    if not slides or not past or not jumps or not field or len(slides) != len(past):
+def _receptive_field_formulas(traced: TracedLayer, before: ReceptiveField) -> Iterator[tuple[str, str]]:
+    """The recurrence r_out = r_in + dilation * (kernel - 1) * jump_in along each axis (Araujo et al. 2019)."""
+    windows = [window for window in traced.windows if isinstance(window, SlidingWindow)]
+    sizes, jumps, results = before.size, before.jump, traced.receptive_field.size
+    if not windows or not sizes or not jumps or not results or len(windows) != len(sizes):
         return
     texts = [
-        f"{seen} + {'' if slide.dilation == 1 else f'{slide.dilation}*'}({slide.kernel} - 1)*{_text(jump)} = {result}"
-        for slide, seen, jump, result in zip(slides, past, jumps, field, strict=True)
+        f"{size} + {_dilation_factor(window)}({window.kernel} - 1)*{_text(jump)} = {result}"
+        for window, size, jump, result in zip(windows, sizes, jumps, results, strict=True)
     ]
     if len(set(texts)) == 1:
         yield "receptive field", texts[0]
     else:
         yield from ((f"receptive field, {axis}", text) for axis, text in zip(AXES[len(texts)], texts, strict=True))
+
+
+def _dilation_factor(window: SlidingWindow) -> str:
+    return "" if window.dilation == 1 else f"{window.dilation}*"
 
 
 def _text(value: Fraction) -> str:
