@@ -5,24 +5,20 @@ from typing import Any
 
 import torch
 
-from dlnotes_cli.classify.options_cnn import Arch, TrainCnnConfig
+from dlnotes_cli.classify.options_cnn import TrainCnnConfig
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_form
-from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize, whiten
-from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
-from dlnotes_cli.models.registry import build_empty, config_to_json
-from dlnotes_cli.shapes.layer import Shape, dims
-from dlnotes_cli.shapes.parsing.parser import parse_layers
-from dlnotes_cli.shapes.parsing.source import layers_text
+from dlnotes_cli.models.cnn import CnnConfig, InvalidCnnError, build_cnn, first_convolution, initialize, whiten
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
+from dlnotes_cli.shapes.layer import Shape, format_shape
+from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import Report, analyze
-from dlnotes_cli.shapes.stack import trace
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.classifier import Architecture, train_classifier
 from dlnotes_cli.training.engine.run import tell_longer
 from dlnotes_cli.training.recipes import (
     BEST_CNN,
-    BY_ARCH,
     CNN_LENGTH,
     LONG_CNN,
     LR_WITHOUT_NORM,
@@ -33,18 +29,18 @@ from dlnotes_cli.training.recipes import (
 )
 from dlnotes_cli.training.record import TrainingResult
 
-_NETWORK = ("arch", "width", "dropout", "batch_norm")  # options that --layers replaces
-_LOOKED_AT = 2000  # images, for the statistics of their patches
-_LARGEST_SIDE = 1024  # that is tried when an error names the size that a network needs
+_NETWORK_OPTIONS = ("arch", "width", "dropout", "batch_norm")  # replaced by --layers
+_WHITENING_IMAGES = 2000  # of whose patches whitening takes the statistics
+_MAX_SIDE = 1024  # the largest size that an error proposes
 
 
 def train_cnn(config: TrainCnnConfig) -> TrainingResult:
-    """Train a CNN on images, test and document it in its run folder.
+    """Train a CNN on images, test it and write its run folder.
 
-    Raises InputError before anything is written where options, folder or data are not right; UnfinishedError on
+    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    config = _checked(config)
+    config = _validated(config)
     if config.layers is None:
         tell_longer(for_long(config, LONG_CNN))
     return train_classifier(config, Architecture("cnn", _recipe, _describe, _initialize, _bf16_pays, CNN_LENGTH))
@@ -52,95 +48,94 @@ def train_cnn(config: TrainCnnConfig) -> TrainingResult:
 
 def report_network(config: TrainCnnConfig) -> Report:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
-    config = _checked(config)
-    described = _network(with_recipe(config, _recipe(config)), *image_form(config))
-    return analyze(parse_layers(described.layers), described.shape)
+    config = _validated(config)
+    network = _network_config(with_recipe(config, _recipe(config)), *image_form(config))
+    return analyze(network.parsed_layers, network.shape)
 
 
-def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
-    """Options that fit together, `layers` as text."""
+def _validated(config: TrainCnnConfig) -> TrainCnnConfig:
+    """The options with `layers` as text; raises InputError where they exclude each other."""
     check_images(config, "a convolutional network")
     if config.layers is None:
         return config
-    for name in _NETWORK:
+    for name in _NETWORK_OPTIONS:
         if getattr(config, name) is not None:
             flag = f"--{name.replace('_', '-')}"
-            raise InputError(flag, "says nothing of a network from --layers", f"drop {flag}, or write it into the list")
+            raise InputError(flag, "has no effect with --layers", f"drop {flag}, or write it into the list")
     return replace(config, layers=layers_text(config.layers))
 
 
 def _recipe(config: TrainCnnConfig) -> dict[str, Any]:
     recipe = NOTES_CNN if config.recipe == "notes" else BEST_CNN | for_long(config, LONG_CNN)
     if config.layers is not None:
-        recipe = {name: value for name, value in recipe.items() if name not in _NETWORK}
-        is_normal = "BatchNorm" in config.layers
+        recipe = {name: value for name, value in recipe.items() if name not in _NETWORK_OPTIONS}
+        has_norm = "BatchNorm" in config.layers
     else:
-        recipe = recipe | BY_ARCH[config.arch or recipe["arch"]]
-        is_normal = bool(recipe["batch_norm"] if config.batch_norm is None else config.batch_norm)
-    return recipe if is_normal or config.recipe == "notes" else recipe | {"lr": LR_WITHOUT_NORM}
+        architecture = ARCHITECTURES[config.arch or recipe["arch"]]
+        recipe = recipe | {"dropout": architecture.dropout, "batch_norm": architecture.batch_norm}
+        has_norm = architecture.batch_norm if config.batch_norm is None else config.batch_norm
+    return recipe if has_norm or config.recipe == "notes" else recipe | {"lr": LR_WITHOUT_NORM}
 
 
 def _describe(config: TrainCnnConfig, dataset: DataSet) -> CnnConfig:
-    return _network(config, dataset.preprocessing.shape, len(dataset.classes))
+    return _network_config(config, dataset.preprocessing.shape, len(dataset.classes))
 
 
-def _network(config: TrainCnnConfig, shape: Shape, classes: int) -> CnnConfig:
-    channels, height, width = shape
+def _network_config(config: TrainCnnConfig, shape: Shape, classes: int) -> CnnConfig:
     if config.layers is not None:
-        return _own_network(config.layers, shape, classes)
-    form = Form(channels, height, width, classes, given(config.dropout), given(config.batch_norm), given(config.width))
-    layers = NETWORKS[given(config.arch)](form)
+        return _custom_network(config.layers, shape, classes)
+    name = given(config.arch)
+    architecture, (channels, height, width) = ARCHITECTURES[name], shape
+    dropout, batch_norm = given(config.dropout), given(config.batch_norm)
+    spec = CnnSpec(channels, height, width, classes, dropout, batch_norm, given(config.width))
     try:
-        trace(parse_layers(layers), shape)
-    except InputError as error:
-        what = f"{dims(shape[1:])} is too small for --arch {config.arch}: {error.where}: {error.what}"
-        raise InputError("--size", what, f"use at least {_smallest(given(config.arch), form)}") from error
-    return CnnConfig(layers, shape, classes)
+        return CnnConfig(architecture.layers(spec), shape, classes)
+    except InvalidCnnError as error:
+        what = f"{format_shape(shape[1:])} is too small for --arch {name}: {error.where}: {error.what}"
+        raise InputError("--size", what, f"use at least {_min_size(architecture, spec)}") from error
 
 
-def _own_network(layers: str, shape: Shape, classes: int) -> CnnConfig:
-    """A network from `--layers`, checked by arithmetic, then by an empty batch on a device without memory."""
-    output = trace(parse_layers(layers), shape)[-1].output
-    if output != (classes,):
-        what = f"the list ends in {dims(output)}, and the data has {classes} classes"
-        raise InputError("--layers", what, f"end it with Flatten() and Linear(..., {classes})")
+def _custom_network(layers: str, shape: Shape, classes: int) -> CnnConfig:
+    """A network from `--layers`, validated by layer arithmetic, then by a forward pass on the meta device."""
     config = CnnConfig(layers, shape, classes)
     try:
-        _try_out(config)
+        _run_on_meta(config)
     except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError("--layers", f"PyTorch refuses the list on images: {reason}", "use other layers") from error
+        raise InputError("--layers", f"PyTorch rejects the layers on images: {reason}", "use other layers") from error
     return config
 
 
-def _try_out(config: CnnConfig) -> None:
-    """Run an empty batch through the network on the device that has no memory."""
-    network = build_empty("cnn", config_to_json(config)).train()
-    scores = network(torch.empty(2, *config.shape, device="meta"))
-    if not isinstance(scores, torch.Tensor):
-        raise TypeError(f"{type(scores).__name__} comes out")
+def _run_on_meta(config: CnnConfig) -> None:
+    """Run the network on the meta device, which holds no data; raises what PyTorch raises."""
+    with torch.device("meta"):
+        network = build_cnn(config).train()
+        logits = network(torch.empty(2, *config.shape))
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(f"the last layer returns a {type(logits).__name__}")
 
 
-def _smallest(arch: Arch, form: Form) -> str:
-    for side in range(form.side + 1, _LARGEST_SIDE):
+def _min_size(architecture: CnnArchitecture, spec: CnnSpec) -> str:
+    """The smallest square size for which an architecture has layers that fit."""
+    for side in range(spec.side + 1, _MAX_SIDE):
+        larger = spec._replace(height=side, width=side)
         try:
-            larger = form._replace(height=side, width=side)
-            trace(parse_layers(NETWORKS[arch](larger)), (form.channels, side, side))
-        except InputError:
+            CnnConfig(architecture.layers(larger), (spec.in_channels, side, side), spec.classes)
+        except InvalidCnnError:
             continue
-        return dims((side, side))
-    return f"{_LARGEST_SIDE} pixels on a side"
+        return format_shape((side, side))
+    return f"{_MAX_SIDE} pixels on a side"
 
 
 def _initialize(network: torch.nn.Module, config: TrainCnnConfig, dataset: DataSet) -> None:
     if config.recipe == "notes":
         return
     initialize(network)
-    if config.arch in {"fast", "large"}:
-        chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _LOOKED_AT)]
+    if config.arch is not None and ARCHITECTURES[config.arch].whitens:
+        chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _WHITENING_IMAGES)]
         normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))
         whiten(first_convolution(network), normalizer(torch.from_numpy(dataset.samples[chosen])))
 
 
 def _bf16_pays(_network: CnnConfig, _batch_size: int) -> bool:
-    return True  # convolutions gain at any size that trains
+    return True  # convolutions gain at any size

@@ -63,12 +63,6 @@ LONG_S = 600.0  # a time budget from which on a larger network pays
 LONG_CNN: dict[str, Any] = {"arch": "large"}
 LONG_CHAR_RNN: dict[str, Any] = {"hidden": 512, "dropout": 0.3}  # reads a text so often that it would know it by heart
 LR_WITHOUT_NORM = 1e-3  # which a deep network without batch norm bears
-BY_ARCH: dict[str, dict[str, Any]] = {
-    "fast": {"dropout": 0.0, "batch_norm": True},
-    "large": {"dropout": 0.0, "batch_norm": True},
-    "notes-cnn": {"dropout": 0.25, "batch_norm": False},
-    "resnet": {"dropout": 0.0, "batch_norm": True},
-}
 
 # What suits an optimizer other than the recipe's own: adamw alone takes its weight decay apart from the gradient.
 _OF_OPTIMIZER: dict[str, dict[str, Any]] = {

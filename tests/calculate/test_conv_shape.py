@@ -11,7 +11,7 @@ import pytest
 from builders import Command
 
 QUIZ = ("Conv2d(3, 10, 3)", "MaxPool2d(4, 4)", "Conv2d(10, 20, 5, padding=2)", "MaxPool2d(2, 2)")
-INPUT = ("conv-shape", "--input", "3x130x130")
+COMMAND = ("conv-shape", "--input", "3x130x130")
 ROWS = [
     ("", "layer", "output", "parameters", "MACs", "FLOPs", "bias adds", "activations", "field", "jump", "start"),
     ("1", QUIZ[0], "10x128x128", "280", "4,423,680", "8,847,360", "163,840", "640.0 KiB", "3", "1", "1.5"),
@@ -36,7 +36,7 @@ def set_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 
 
 def test_table(dlnotes: Command) -> None:
-    outcome = dlnotes(*INPUT, *QUIZ)
+    outcome = dlnotes(*COMMAND, *QUIZ)
     assert outcome.code == 0
     assert outcome.out == TABLE
     notes = outcome.err.splitlines()
@@ -57,7 +57,7 @@ def test_table_columns_add_up(dlnotes: Command) -> None:
 
 
 def test_json(dlnotes: Command) -> None:
-    outcome = dlnotes(*INPUT, *QUIZ, "--json", "-q")
+    outcome = dlnotes(*COMMAND, *QUIZ, "--json", "-q")
     document = json.loads(outcome.out)
     assert (document["schema_version"], document["command"]) == (1, "conv-shape")
     assert document["input"] == [3, 130, 130]
@@ -68,7 +68,7 @@ def test_json(dlnotes: Command) -> None:
         19087360,
         184320,
     )
-    assert document["memory"]["training_bytes"] > answer["memory"]["inference_bytes"] > 0
+    assert document["memory"]["training_bytes"] > document["memory"]["inference_bytes"] > 0
     assert [layer["layer"] for layer in document["layers"]] == list(QUIZ)
     assert document["layers"][0] == {
         "layer": "Conv2d(3, 10, 3)",
@@ -87,9 +87,9 @@ def test_json(dlnotes: Command) -> None:
 
 
 def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
-    words = ("conv-shape", "--arch", "lenet5", "--batch", 2)
-    rows = list(csv.DictReader(io.StringIO(dlnotes(*words, "--csv").out)))
-    layers = json.loads(dlnotes(*words, "--json").out)["layers"]
+    arguments = ("conv-shape", "--arch", "lenet5", "--batch", 2)
+    rows = list(csv.DictReader(io.StringIO(dlnotes(*arguments, "--csv").out)))
+    layers = json.loads(dlnotes(*arguments, "--json").out)["layers"]
     assert [row["position"] for row in rows] == [str(index) for index in range(1, len(layers) + 1)]
     for row, layer in zip(rows, layers, strict=True):
         for name, value in layer.items():
@@ -98,14 +98,14 @@ def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
-        ((*INPUT, *QUIZ, "--field", "output"), "20x16x16"),
-        ((*INPUT, *QUIZ, "--field", "values"), "5120"),
-        ((*INPUT, *QUIZ, "--field", "parameters"), "5300"),
-        ((*INPUT, *QUIZ, "--field", "receptive_field"), "26x26"),
-        ((*INPUT, *QUIZ, "--field", "training_bytes", "--optimizer", "sgd"), "1043920"),
-        ((*INPUT, *QUIZ, "--field", "gram", "--gram"), "20x20"),
+        ((*COMMAND, *QUIZ, "--field", "output"), "20x16x16"),
+        ((*COMMAND, *QUIZ, "--field", "values"), "5120"),
+        ((*COMMAND, *QUIZ, "--field", "parameters"), "5300"),
+        ((*COMMAND, *QUIZ, "--field", "receptive_field"), "26x26"),
+        ((*COMMAND, *QUIZ, "--field", "training_bytes", "--optimizer", "sgd"), "1043920"),
+        ((*COMMAND, *QUIZ, "--field", "gram", "--gram"), "20x20"),
         (("conv-shape", "--input", "5x4", "LSTM(4, 2)", "--field", "jump"), "null"),
         (("conv-shape", "--input", "1x28x28", "Flatten()", "--field", "output"), "784"),
         (("conv-shape", "-W", 130, "-F", 3, "--field", "output"), "128"),
@@ -115,8 +115,8 @@ def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else value,
 )
-def test_one_field_as_plain_text(words: tuple[object, ...], expected: str, dlnotes: Command) -> None:
-    assert dlnotes(*words).out == f"{expected}\n"
+def test_one_field_as_plain_text(arguments: tuple[object, ...], expected: str, dlnotes: Command) -> None:
+    assert dlnotes(*arguments).out == f"{expected}\n"
 
 
 @pytest.mark.parametrize("origin", ["one text", "file", "stdin", "file on stdin", "mixed"])
@@ -126,25 +126,25 @@ def test_layers_come_from_arguments_files_and_stdin(
     path = tmp_path / "net.py"
     path.write_text("model = nn.Sequential(\n    " + ",\n    ".join(f"nn.{layer}" for layer in QUIZ) + ",\n)\n")
     set_stdin(monkeypatch, "\n".join(QUIZ[2:] if origin == "mixed" else QUIZ).encode())
-    words = {
+    arguments = {
         "one text": ("; ".join(QUIZ),),
         "file": ("--file", path),
         "stdin": ("-",),
         "file on stdin": ("--file", "-"),
         "mixed": (*QUIZ[:2], "-"),
     }[origin]
-    assert dlnotes(*INPUT, *words).out == TABLE
+    assert dlnotes(*COMMAND, *arguments).out == TABLE
 
 
 def test_explain(dlnotes: Command) -> None:
-    out = dlnotes(*INPUT, *QUIZ, "--explain").out
+    out = dlnotes(*COMMAND, *QUIZ, "--explain").out
     assert "   size: floor((130 - 3 + 2*0) / 1) + 1 = 128\n" in out
     assert "   parameters: (20 * 5*5 * 10) + 20 = 5020\n" in out
     assert "   receptive field: 22 + (2 - 1)*4 = 26\n" in out
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         ("-W 130 -F 3 -S 1 -P 0", "128\n"),
         ("-W 130 -F 3", "128\n"),
@@ -161,8 +161,8 @@ def test_explain(dlnotes: Command) -> None:
         ("--input 20x8x8 --gram --explain", "vectorized  20x64: 8*8 = 64\ngram        20x20\n"),
     ],
 )
-def test_one_filter_and_gram_sizes(words: str, expected: str, dlnotes: Command) -> None:
-    outcome = dlnotes("conv-shape", *words.split())
+def test_one_filter_and_gram_sizes(arguments: str, expected: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", *arguments.split())
     assert (outcome.code, outcome.out, outcome.err) == (0, expected, "")
 
 
@@ -175,9 +175,9 @@ def test_a_fractional_size_is_noted(dlnotes: Command) -> None:
 
 def test_solving_a_layer(dlnotes: Command) -> None:
     layer = "ConvTranspose2d(8, 4, 3, stride=2, padding=1)"
-    words = ("conv-shape", "--input", "8x16x16", layer, "--solve", "output_padding", "--want", 32)
-    assert dlnotes(*words).out == "1\n"
-    document = json.loads(dlnotes(*words, "--json").out)
+    arguments = ("conv-shape", "--input", "8x16x16", layer, "--solve", "output_padding", "--want", 32)
+    assert dlnotes(*arguments).out == "1\n"
+    document = json.loads(dlnotes(*arguments, "--json").out)
     assert (document["solve"], document["want"], document["solutions"]) == ("output_padding", 32, [1])
 
 
@@ -193,16 +193,16 @@ def test_letters_as_json(dlnotes: Command) -> None:
 
 
 def test_the_hidden_state_of_lesson_7(dlnotes: Command) -> None:
-    words = ("conv-shape", "--input", "5x100", "--batch", 3, "GRU(100, 20, batch_first=True)")
-    assert "states      layer 1: hidden 1x3x20\n" in dlnotes(*words).out
-    assert json.loads(dlnotes(*words, "--json").out)["layers"][0]["hidden"] == [1, 3, 20]
+    arguments = ("conv-shape", "--input", "5x100", "--batch", 3, "GRU(100, 20, batch_first=True)")
+    assert "states      layer 1: hidden 1x3x20\n" in dlnotes(*arguments).out
+    assert json.loads(dlnotes(*arguments, "--json").out)["layers"][0]["hidden"] == [1, 3, 20]
 
 
 def test_the_table_fits_a_narrow_terminal(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     for columns in (100, 80, 60, 40):
         monkeypatch.setenv("COLUMNS", str(columns))
-        table, _, totals = dlnotes(*INPUT, *QUIZ).out.partition("\n\n")
+        table, _, totals = dlnotes(*COMMAND, *QUIZ).out.partition("\n\n")
         assert max(map(len, table.splitlines())) <= columns
         assert max(map(len, totals.splitlines())) <= 60
         assert "20x16x16" in table
@@ -302,10 +302,10 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(
-    ("words", "message"), ERRORS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+    ("arguments", "message"), ERRORS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
 )
-def test_bad_input_is_an_error_of_one_line(words: tuple[str, ...], message: str, dlnotes: Command) -> None:
-    outcome = dlnotes("conv-shape", *words)
+def test_bad_input_is_an_error_of_one_line(arguments: tuple[str, ...], message: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", *arguments)
     assert outcome.code == 2
     assert outcome.out == ""
     assert outcome.err.startswith("dlnotes: error: ")
@@ -369,10 +369,10 @@ IMPORTS = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); pri
 
 
 @pytest.mark.parametrize(
-    "words", [(*INPUT, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--arch", "vgg19")]
+    "arguments", [(*COMMAND, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--arch", "vgg19")]
 )
-def test_no_heavy_package_is_imported(words: tuple[str, ...]) -> None:
-    done = subprocess.run([sys.executable, "-c", IMPORTS, *words], capture_output=True, text=True, check=True)
+def test_no_heavy_package_is_imported(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS, *arguments], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
     assert not {"torch", "torchvision", "numpy", "PIL", "rich", "matplotlib", "sklearn", "pydantic"} & loaded
 
