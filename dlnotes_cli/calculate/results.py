@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.shapes.choices import Hyperparameter
-from dlnotes_cli.shapes.course import gram_sizes, rounding_note
+from dlnotes_cli.shapes.course import rounding_note
 from dlnotes_cli.shapes.layer import Shape, format_shape
-from dlnotes_cli.shapes.report import Report
 from dlnotes_cli.shapes.sliding_window import SlidingWindow
-from dlnotes_cli.shapes.solver import Solutions, WindowSpec
-from dlnotes_cli.shapes.table import report_lines
+
+if TYPE_CHECKING:
+    from dlnotes_cli.shapes.report import Report
+    from dlnotes_cli.shapes.solver import Solutions, WindowSpec
 
 
 class ConvShapeResult(ABC):
@@ -35,12 +36,13 @@ class GramResult(ConvShapeResult):
     """Lesson 6: a feature map as a matrix of channels and positions, and the Gram matrix of its channels."""
 
     input: Shape
+    vectorized: Shape
+    gram: Shape
     explain: bool = False
 
     def sizes_as_json(self) -> dict[str, Any]:
         """The sizes of both matrices."""
-        vectorized, gram = gram_sizes(self.input)
-        return {"vectorized": list(vectorized), "gram": list(gram)}
+        return {"vectorized": list(self.vectorized), "gram": list(self.gram)}
 
     def as_json(self) -> dict[str, Any]:
         """The shape and the sizes of both matrices."""
@@ -48,17 +50,16 @@ class GramResult(ConvShapeResult):
 
     def lines(self) -> Iterator[str]:
         """Yield the sizes of both matrices."""
-        vectorized, gram = gram_sizes(self.input)
-        formula = f": {'*'.join(map(str, self.input[1:]))} = {vectorized[1]}" if self.explain else ""
-        yield f"vectorized  {format_shape(vectorized)}{formula}"
-        yield f"gram        {format_shape(gram)}"
+        formula = f": {'*'.join(map(str, self.input[1:]))} = {self.vectorized[1]}" if self.explain else ""
+        yield f"vectorized  {format_shape(self.vectorized)}{formula}"
+        yield f"gram        {format_shape(self.gram)}"
 
 
 @dataclass(frozen=True)
 class StackResult(ConvShapeResult):
     """The report on a stack of layers, with `gram` also the matrix sizes of its output."""
 
-    report: Report
+    report: "Report"
     course_notes: tuple[str, ...]
     gram: GramResult | None = None
     explain: bool = False
@@ -69,6 +70,8 @@ class StackResult(ConvShapeResult):
 
     def lines(self) -> Iterator[str]:
         """Yield the table, the totals and the matrix sizes."""
+        from dlnotes_cli.shapes.table import report_lines  # one filter needs no table
+
         yield from report_lines(self.report, explain=self.explain)
         if self.gram:
             yield from self.gram.lines()
@@ -140,8 +143,8 @@ class SolveResult(ConvShapeResult):
 
     unknown: Hyperparameter
     target: int
-    axis: WindowSpec  # the first axis, for the formulas
-    solutions: Solutions
+    axis: "WindowSpec"  # the first axis, for the formulas
+    solutions: "Solutions"
     values: tuple[int, ...]
     explain: bool = False
 

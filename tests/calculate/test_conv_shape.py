@@ -265,6 +265,7 @@ ERRORS = [
     (("--input", "3x4x4", "ReLU()", "--batch", "0"), "--batch: 0 is out of range"),
     (("--input", "3x4x4", "ReLU()", "--dtype", "float8"), "--dtype: unknown value 'float8'"),
     (("--input", "20", "--gram"), "--gram: 20 has no spatial size"),
+    (("--input", "3x4x4", "Flatten()", "--gram"), "--gram: 48 has no spatial size"),
     (("-W", "130"), "-F: the size of the filter is missing"),
     (("-F", "3"), "-F: is not enough for a formula"),
     (("-W", "3", "-F", "5"), "-F: a filter of 5 does not fit into 3"),
