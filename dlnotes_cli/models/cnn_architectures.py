@@ -47,11 +47,11 @@ class CnnArchitecture:
 
 
 def fast(spec: CnnSpec) -> str:
-    """The most accurate network per second of training that we know on two cores.
+    """The most accurate network per second of training on two cores, of those we tried.
 
     Strided convolutions reduce the image to at most 16 positions on a side; each stage halves the side and doubles the
-    channels. Pooling comes before normalization, which then costs a quarter; a global maximum leads to the classes
-    (Jordan 2024, arXiv:2404.00498).
+    channels. Pooling before normalization leaves it a quarter of the positions. A global max pool precedes the linear
+    layer (Jordan 2024, arXiv:2404.00498).
     """
     stem, side = spec.scaled(32), spec.side
     lines: list[str] = []
@@ -70,7 +70,7 @@ def fast(spec: CnnSpec) -> str:
 
 
 def large(spec: CnnSpec) -> str:
-    """The most accurate network that we know for ten minutes of training and more on two cores.
+    """The most accurate network after ten minutes of training or more on two cores, of those we tried.
 
     It needs 3.5 times the computation of `fast` per image: the first convolution keeps up to 32 positions on a side,
     where edges are still sharp. Three stages halve the side, then convolve once more (after Jordan 2024,

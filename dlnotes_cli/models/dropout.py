@@ -10,7 +10,7 @@ _DECISIONS = 4  # units that one 64-bit random number decides over
 class Dropout(nn.Dropout):
     """Set each unit to zero with probability `p` in training and scale the others by 1 / (1 - p).
 
-    Srivastava et al. 2014. On a CPU, PyTorch draws one random number per unit; here four units share one, which takes a
+    Srivastava et al. 2014. On a CPU, PyTorch draws one random number per unit; here four units share one, which needs a
     third of the time. `p` is rounded to a multiple of 1/65536.
     """
 

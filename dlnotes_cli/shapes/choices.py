@@ -1,4 +1,4 @@
-"""Closed sets of names that options offer, kept apart from the code that needs them so that `--help` loads little."""
+"""Closed sets of names that options offer, in a module of their own so that `--help` loads little."""
 
 from typing import Literal
 

@@ -13,7 +13,7 @@ SPATIAL_LAYOUTS = {1: "CxL", 2: "CxHxW", 3: "CxDxHxW"}
 INT64 = 2**63 - 1
 MAX_BYTES = INT64  # of a float32 tensor, the limit of torch's storage
 RESIDUAL = "Residual"  # the one layer that torch.nn lacks; its positional arguments are layers
-MAX_ERROR_CHARS = 240  # of each part of an error, however long the layer's text is
+MAX_ERROR_CHARS = 240  # of what is wrong and of how to fix it, each
 
 
 class InvalidLayerError(Exception):

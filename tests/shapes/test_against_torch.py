@@ -117,9 +117,9 @@ UNSUPPORTED = {  # more than one input, no plain tensor as input or output, or d
 
 
 def test_every_other_torch_module_is_supported() -> None:
-    found = {
+    modules = {
         name
         for name, module in vars(nn).items()
         if inspect.isclass(module) and issubclass(module, nn.Module) and "Loss" not in name
     }
-    assert found - set(ALL_LAYERS) <= UNSUPPORTED
+    assert modules - set(ALL_LAYERS) <= UNSUPPORTED

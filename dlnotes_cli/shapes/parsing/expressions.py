@@ -18,7 +18,7 @@ _UNREAD_ARGUMENTS = {"device", "dtype"}  # they do not change shapes, so they ne
 class ExpressionParser:
     """Parses the expressions of a layer list; keeps its lines, so that errors can quote them.
 
-    `source` is the file in errors; without one, a single line stands for itself.
+    `source` is the file in errors; without one, the error about a single line quotes it.
     """
 
     lines: list[str]

@@ -16,7 +16,7 @@ def parse_layers(text: str, source: str = "") -> tuple[Layer, ...]:
     Accepted are `nn.` prefixes, nested `nn.Sequential`, assignments, imports, and a class with an `__init__` alone or
     with a `forward` that is a chain of calls from its input to its result. `Residual(...)` is dlnotes' own: it adds its
     input to the output of its layers. Anything else raises InputError with its line. `source` is the file in errors;
-    without one, a text of one line stands for itself.
+    without one, the error about a text of one line quotes it.
 
     >>> [layer.text for layer in parse_layers("self.c = nn.Conv2d(1, 6, 5); nn.Sequential(nn.ReLU(), Flatten())")]
     ['Conv2d(1, 6, 5)', 'ReLU()', 'Flatten()']
