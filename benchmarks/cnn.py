@@ -31,16 +31,16 @@ from dlnotes_cli.classify.options_cnn import TrainCnnConfig
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.device import Runtime, available_cores
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
-from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.shell import output
 from dlnotes_cli.training.engine.classifier import ClassifierJob
 from dlnotes_cli.training.engine.loop import LoopOptions, Trainer
 from dlnotes_cli.training.engine.step_budget import Horizon
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
-from dlnotes_cli.training.recipes import BEST_CNN, BY_ARCH, filled
+from dlnotes_cli.training.recipes import BEST_CNN, filled
 from dlnotes_cli.training.schedule import Schedule
 
-CIFAR10 = Form(3, 32, 32, 10)
+CIFAR10 = CnnSpec(3, 32, 32, 10)
 NOTEBOOK_BATCH, NOTEBOOK_SAMPLES = 20, 40_000
 NOTEBOOK_EPOCHS = 30  # after which its test accuracy was 0.767
 TO_NOTEBOOK = "60s"  # a budget in which train-cnn is past that accuracy
@@ -50,8 +50,8 @@ STEPS = 20  # of the loops that are compared step by step
 
 def network(name: str, *, dropout: float = 0.0, batch_norm: bool = True) -> nn.Sequential:
     """A network of `train-cnn` for CIFAR-10."""
-    form = CIFAR10._replace(dropout=dropout, batch_norm=batch_norm)
-    return build_cnn(CnnConfig(NETWORKS[name](form), (3, 32, 32), 10))
+    spec = CIFAR10._replace(dropout=dropout, batch_norm=batch_norm)
+    return build_cnn(CnnConfig(ARCHITECTURES[name].layers(spec), (3, 32, 32), 10))
 
 
 def notebook_epoch(folder: Path) -> float:
@@ -91,7 +91,8 @@ def bare_steps(x: Tensor, y: Tensor, *, precision: str, channels_last: bool) -> 
 def dlnotes_steps(folder: Path) -> Callable[[], None]:
     """As many steps of our loop, with all that it draws, augments, counts, checks and averages."""
     given = TrainCnnConfig(data=str(folder), batch_size=BATCH, max_steps=STEPS)
-    config = filled(given, BEST_CNN | BY_ARCH["fast"])
+    fast = ARCHITECTURES["fast"]
+    config = filled(given, BEST_CNN | {"dropout": fast.dropout, "batch_norm": fast.batch_norm})
     dataset = load_training_data(config, seed=0, threads=available_cores())
     runtime = Runtime(torch.device("cpu"), "bf16", torch.get_num_threads())
 

@@ -18,10 +18,15 @@ from pathlib import Path
 
 from measure import DLNOTES, Report, alternating, whole_process
 
-from dlnotes_cli.shapes import known_network
+from dlnotes_cli.shapes import named_network
+from dlnotes_cli.shapes.layer import format_shape
 
 QUIZ = "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)"
-STACKS = {"quiz of lesson 5": ("3x130x130", QUIZ), "notes-cnn": known_network("notes-cnn")}
+COURSE_CNN = named_network("notes-cnn")
+STACKS = {
+    "quiz of lesson 5": ("3x130x130", QUIZ),
+    "notes-cnn": (format_shape(COURSE_CNN.input), COURSE_CNN.layers),
+}
 SCRIPT = """
 import sys
 from torch import nn

@@ -1,7 +1,7 @@
 """dlnotes from Python: each command as a function of its options, which have the shell's names and defaults.
 
 >>> from dlnotes_cli.api import ConvShapeConfig, conv_shape
->>> conv_shape(ConvShapeConfig(layers=("Conv2d(3, 10, 3)",), input=(3, 130, 130))).fields["parameters"]
+>>> conv_shape(ConvShapeConfig(layers=("Conv2d(3, 10, 3)",), input=(3, 130, 130))).as_json()["parameters"]
 280
 
 A Config checks its values when it is made. What a user can mend is raised as a `DlnotesError`, whose text is the line
@@ -10,8 +10,9 @@ that the command prints and whose `exit_code` is the code it ends with. Notes an
 has the options of a run that is to go on.
 """
 
-from dlnotes_cli.calculate.conv_shape import ShapeAnswer, conv_shape
+from dlnotes_cli.calculate.conv_shape import conv_shape
 from dlnotes_cli.calculate.options import ConvShapeConfig
+from dlnotes_cli.calculate.results import ConvShapeResult
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
 from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
@@ -34,7 +35,7 @@ from dlnotes_cli.manage.options_cache import CacheClearConfig
 from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig, DataPreviewConfig
 from dlnotes_cli.manage.options_doctor import DoctorConfig
 from dlnotes_cli.manage.preview import draw_preview
-from dlnotes_cli.shapes import Setting, analyze, solve
+from dlnotes_cli.shapes import WindowSpec, analyze, solve
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.style.options import StyleTransferConfig
@@ -54,6 +55,7 @@ __all__ = [
     "CharRnnScoreConfig",
     "CharRnnTrainConfig",
     "ConvShapeConfig",
+    "ConvShapeResult",
     "DataInfo",
     "DataInfoConfig",
     "DataListConfig",
@@ -75,8 +77,6 @@ __all__ = [
     "SampleResult",
     "Score",
     "ScoreResult",
-    "Setting",
-    "ShapeAnswer",
     "StoppedError",
     "StyleResult",
     "StyleTransferConfig",
@@ -86,6 +86,7 @@ __all__ = [
     "TrainingResult",
     "TransferConfig",
     "UnfinishedError",
+    "WindowSpec",
     "analyze",
     "clear_cache",
     "conv_shape",

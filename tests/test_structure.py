@@ -40,11 +40,11 @@ def area(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
-    """Dotted names that a module imports, those for type checkers left out."""
+def imported(path: Path, *, only_at_start: bool = False, for_type_checkers: bool = False) -> Iterator[str]:
+    """Dotted names that a module imports; `for_type_checkers` includes imports under `if TYPE_CHECKING`."""
     tree = ast.parse(path.read_text())
     checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
-    inside = {id(child) for node in checked for child in ast.walk(node)}
+    inside = set() if for_type_checkers else {id(child) for node in checked for child in ast.walk(node)}
     for node in tree.body if only_at_start else ast.walk(tree):
         if id(node) in inside:
             continue
@@ -63,9 +63,10 @@ def dotted(path: Path) -> str:
 NAMES = {dotted(path): path for path in PACKAGE.rglob("*.py")}
 
 
-def imported_modules(path: Path) -> set[Path]:
+def imported_modules(path: Path, *, for_type_checkers: bool = False) -> set[Path]:
     """The modules of the package that a module imports, at start or inside functions."""
-    parents = {name: name.rpartition(".")[0] for name in imported(path) if name.startswith("dlnotes_cli.")}
+    names = imported(path, for_type_checkers=for_type_checkers)
+    parents = {name: name.rpartition(".")[0] for name in names if name.startswith("dlnotes_cli.")}
     return {NAMES[name if name in NAMES else parent] for name, parent in parents.items()} - {PACKAGE / "__init__.py"}
 
 
@@ -78,7 +79,7 @@ def test_imports_go_downward_only(path: Path) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    left = {path: imported_modules(path) for path in modules()}
+    left = {path: imported_modules(path, for_type_checkers=True) for path in modules()}
     while ends := {path for path, found in left.items() if not found & left.keys()} | left.keys() - set().union(
         *left.values()
     ):

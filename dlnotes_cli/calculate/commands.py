@@ -1,15 +1,17 @@
 """`dlnotes conv-shape`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dlnotes_cli.calculate.options import ConvShapeConfig
-from dlnotes_cli.shapes.table import bare, stack_lines
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import add_command
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import choices_of
+
+if TYPE_CHECKING:
+    from dlnotes_cli.calculate.results import ConvShapeResult
 
 EXAMPLES = (
     'dlnotes conv-shape --input 3x130x130 "Conv2d(3, 10, 3)" "MaxPool2d(4, 4)"',
@@ -18,34 +20,34 @@ EXAMPLES = (
 
 
 def conv_shape(config: ConvShapeConfig) -> None:
-    """Shapes, parameters, cost, memory and receptive field of a stack of layers, without loading torch.
+    """Calculate output shapes, parameters, MACs, memory and receptive field of layers.
 
     Layers: as in PyTorch, separated by ; or new lines; nn.Sequential too.
     Known: Conv, ConvTranspose, pooling, padding, normalization, activations,
     Linear, Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold,
     Embedding, RNN, LSTM, GRU, Identity; the Lazy ones too.
-    Parameters: what training changes; buffers, such as running means, apart.
+    Parameters: trainable values; buffers, such as running means, are separate.
     MACs: multiply-adds of convolutions, linear and recurrent layers.
-    FLOPs: 2 x MACs. Bias additions are counted apart, everything else as 0.
-    Field: input positions that one output sees, along each axis.
-    Jump: their distance from output to output. Start: the first one's center.
+    FLOPs: 2 x MACs. Bias additions are separate, everything else counts as 0.
+    Field: receptive field, the input positions that reach one output, per axis.
+    Jump: input positions between outputs. Start: center of the first field.
     Inference memory: weights and the largest input and output of one layer.
     Training memory: weights, gradients, optimizer state and all activations.
     """
     from dlnotes_cli.calculate.conv_shape import conv_shape as task
 
-    answer = task(config)
+    result = task(config)
     if config.json:
-        output.document(config.command, answer.fields)
+        output.document(config.command, result.as_json())
     elif config.field is not None:
-        output.line(bare(_field(answer.fields, config.field)))
+        output.line(_plain(_field(result.as_json(), config.field)))
     elif config.csv:
-        output.raw(_csv(answer.fields))
+        output.raw(_csv(result))
     else:
-        for line in (*stack_lines(answer.fields), *answer.lines):
+        for line in result.lines():
             output.line(line)
-    for remark in answer.remarks:
-        output.note(f"dlnotes: note: {remark}")
+    for note in result.notes():
+        output.note(f"dlnotes: note: {note}")
 
 
 def register(app: typer.Typer) -> None:
@@ -54,24 +56,35 @@ def register(app: typer.Typer) -> None:
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:
-    found = {**fields.get("memory", {}), **fields}
-    if name not in found:
-        known = [choice for choice in choices_of(ConvShapeConfig, "field") if choice in found]
+    """One field of the JSON document or of its `memory`."""
+    values = {**fields.get("memory", {}), **fields}
+    if name not in values:
+        known = [choice for choice in choices_of(ConvShapeConfig, "field") if choice in values]
         fix = f"choose from {', '.join(known)}" if known else "use --json"
-        raise InputError("--field", f"'{name}' is not part of this answer", fix)
-    return found[name]
+        raise InputError("--field", f"'{name}' is not a field of this result", fix)
+    return values[name]
 
 
-def _csv(fields: dict[str, Any]) -> str:
+def _csv(result: "ConvShapeResult") -> str:
+    """The layers of a stack, one row for each."""
     import csv
     import io
 
-    rows = [{"position": index, **layer} for index, layer in enumerate(fields.get("layers", []), 1)]
-    if not rows:
-        raise InputError("--csv", "has a row for each layer, and there is none", "use --json")
-    columns = [name for name in rows[0] if name not in {"hidden", "cell", "formulas"}]
+    from dlnotes_cli.calculate.results import StackResult
+
+    if not isinstance(result, StackResult):
+        raise InputError("--csv", "prints a row for each layer, and there is no layer", "use --json")
+    rows = [{"position": index, **layer.as_json()} for index, layer in enumerate(result.report.layers, 1)]
+    columns = [name for name in rows[0] if name not in {"hidden", "cell"}]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: "" if row[name] is None else bare(row[name]) for name in columns} for row in rows)
+    writer.writerows({name: "" if row[name] is None else _plain(row[name]) for name in columns} for row in rows)
     return text.getvalue()
+
+
+def _plain(value: Any) -> str:
+    """A field as text, `3x32x32` for a list."""
+    if value is None:
+        return "null"
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName, Unknown
+from dlnotes_cli.shapes.choices import Dtype, Hyperparameter, NetworkName, OptimizerName
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option
 from dlnotes_cli.shell.option_groups import OutputOptions
@@ -66,7 +66,7 @@ class LetterOptions(Config):
     depth: int | None = option(
         None, "Depth of the input, its channels.", group=MODEL, within=_SIZE, names=("-D", "--depth")
     )
-    solve: Unknown | None = option(
+    solve: Hyperparameter | None = option(
         None, "With -W or one layer: every value of this setting that gives --want", group=OUTPUT
     )
     want: int | None = option(None, "The size to reach.", group=OUTPUT, within=_SIZE)

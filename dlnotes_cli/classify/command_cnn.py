@@ -3,8 +3,8 @@
 import typer
 
 from dlnotes_cli.classify.options_cnn import TrainCnnConfig
-from dlnotes_cli.shapes.course_remarks import remarks
-from dlnotes_cli.shapes.table import stack_lines
+from dlnotes_cli.shapes.course import course_notes
+from dlnotes_cli.shapes.table import report_lines
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import add_command
 from dlnotes_cli.training.report import print_training
@@ -22,12 +22,12 @@ def train_cnn(config: TrainCnnConfig) -> None:
 
         report = report_network(config)
         if config.json:
-            output.document(config.command, report.fields())
+            output.document(config.command, report.as_json())
         else:
-            for line in stack_lines(report.fields()):
+            for line in report_lines(report):
                 output.line(line)
-        for remark in remarks(report):
-            output.note(f"dlnotes: note: {remark}")
+        for note in course_notes(report):
+            output.note(f"dlnotes: note: {note}")
     else:
         from dlnotes_cli.classify.train_cnn import train_cnn as task
 

@@ -1,22 +1,22 @@
 """The options of `dlnotes train-cnn`."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.option import MODEL, OUTPUT, Config, option
 from dlnotes_cli.training.options import ImageClassifierConfig
-
-Arch = Literal["fast", "large", "notes-cnn", "resnet"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CnnOptions(Config):
     """The network of `train-cnn`."""
 
-    arch: Arch | None = option(
+    arch: str | None = option(
         None,
-        "fast: the best in minutes; large: in ten and more; notes-cnn: the course's; resnet: a small residual network.",
+        "; ".join(f"{name}: {architecture.summary}" for name, architecture in ARCHITECTURES.items()) + ".",
         group=MODEL,
+        choices=ARCHITECTURES,
         shown_default="by recipe",
     )
     layers: str | None = option(

@@ -10,14 +10,12 @@ from dlnotes_cli.classify.recipes import CnnRecipe, SampleRecipe, cnn_recipe, de
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_form
-from dlnotes_cli.models.cnn import CnnConfig, build_cnn, first_convolution, initialize, whiten
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, Form
+from dlnotes_cli.models.cnn import CnnConfig, InvalidCnnError, build_cnn, first_convolution, initialize, whiten
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.models.registry import build_on_meta
-from dlnotes_cli.shapes.layer import Shape, dims
-from dlnotes_cli.shapes.parsing.parser import parse_layers
-from dlnotes_cli.shapes.parsing.source import layers_text
+from dlnotes_cli.shapes.layer import Shape, format_shape
+from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import Report, analyze
-from dlnotes_cli.shapes.stack import trace
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.classifier import ClassifierTraining, train_classifier
 from dlnotes_cli.training.recipes import has_long_budget, note_long_budget
@@ -25,7 +23,7 @@ from dlnotes_cli.training.record import TrainingResult
 
 _ARCH_OPTIONS = ("arch", "width", "dropout", "batch_norm")  # which have no effect with --layers
 _WHITENING_SAMPLES = 2000  # images from which the statistics of patches are computed
-_LARGEST_SIDE = 1024  # that is tried when an error names the smallest size for a network
+_MAX_SIDE = 1024  # the largest size that an error proposes
 
 
 def train_cnn(options: TrainCnnConfig) -> TrainingResult:
@@ -44,7 +42,7 @@ def report_network(options: TrainCnnConfig) -> Report:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     options = _checked(options)
     config = _network_config(options, cnn_recipe(options), *image_form(options))
-    return analyze(parse_layers(config.layers), config.shape)
+    return analyze(config.parsed_layers, config.shape)
 
 
 class CnnTraining(ClassifierTraining[TrainCnnConfig, SampleRecipe, nn.Sequential]):
@@ -65,7 +63,7 @@ class CnnTraining(ClassifierTraining[TrainCnnConfig, SampleRecipe, nn.Sequential
         if self.options.recipe == "notes":
             return
         initialize(network)
-        if isinstance(self.recipe, CnnRecipe) and ARCHITECTURES[self.recipe.arch].is_whitened:
+        if isinstance(self.recipe, CnnRecipe) and ARCHITECTURES[self.recipe.arch].whitens:
             chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _WHITENING_SAMPLES)]
             normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))
             whiten(first_convolution(network), normalizer(torch.from_numpy(dataset.samples[chosen])))
@@ -85,49 +83,43 @@ def _checked(options: TrainCnnConfig) -> TrainCnnConfig:
 
 def _network_config(options: TrainCnnConfig, recipe: SampleRecipe, shape: Shape, classes: int) -> CnnConfig:
     if options.layers is not None:
-        return _config_of_layers(options.layers, shape, classes)
+        return _custom_network(options.layers, shape, classes)
     if not isinstance(recipe, CnnRecipe):
         raise TypeError("a network without --layers needs a CnnRecipe")
-    channels, height, width = shape
-    form = Form(channels, height, width, classes, recipe.dropout, recipe.batch_norm, recipe.width)
-    layers = ARCHITECTURES[recipe.arch].build(form)
+    architecture, (channels, height, width) = ARCHITECTURES[recipe.arch], shape
+    spec = CnnSpec(channels, height, width, classes, recipe.dropout, recipe.batch_norm, recipe.width)
     try:
-        trace(parse_layers(layers), shape)
-    except InputError as error:
-        what = f"{dims(shape[1:])} is too small for --arch {recipe.arch}: {error.where}: {error.what}"
-        raise InputError("--size", what, f"use at least {_smallest(recipe.arch, form)}") from error
-    return CnnConfig(layers, shape, classes)
+        return CnnConfig(architecture.layers(spec), shape, classes)
+    except InvalidCnnError as error:
+        what = f"{format_shape(shape[1:])} is too small for --arch {recipe.arch}: {error.where}: {error.what}"
+        raise InputError("--size", what, f"use at least {_min_size(architecture, spec)}") from error
 
 
-def _config_of_layers(layers: str, shape: Shape, classes: int) -> CnnConfig:
-    """A network from `--layers`, checked by shape arithmetic, then by a batch on the meta device."""
-    output = trace(parse_layers(layers), shape)[-1].output
-    if output != (classes,):
-        what = f"the layers end in {dims(output)}, and the data has {classes} classes"
-        raise InputError("--layers", what, f"end with Flatten() and Linear(..., {classes})")
+def _custom_network(layers: str, shape: Shape, classes: int) -> CnnConfig:
+    """A network from `--layers`, validated by layer arithmetic, then by a forward pass on the meta device."""
     config = CnnConfig(layers, shape, classes)
     try:
         _run_on_meta(config)
     except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError("--layers", f"PyTorch refuses the layers on images: {reason}", "use other layers") from error
+        raise InputError("--layers", f"PyTorch rejects the layers on images: {reason}", "use other layers") from error
     return config
 
 
 def _run_on_meta(config: CnnConfig) -> None:
-    """Run a batch of two images through the network on the meta device."""
+    """Run two images through the network on the meta device, which holds no data; raises what PyTorch raises."""
     logits = build_on_meta("cnn", config).train()(torch.empty(2, *config.shape, device="meta"))
     if not isinstance(logits, torch.Tensor):
-        raise TypeError(f"the output is a {type(logits).__name__}")
+        raise TypeError(f"the last layer returns a {type(logits).__name__}")
 
 
-def _smallest(arch: str, form: Form) -> str:
-    """The smallest size that an architecture accepts, as text."""
-    for side in range(form.side + 1, _LARGEST_SIDE):
+def _min_size(architecture: CnnArchitecture, spec: CnnSpec) -> str:
+    """The smallest square size for which an architecture has layers that fit."""
+    for side in range(spec.side + 1, _MAX_SIDE):
+        larger = spec._replace(height=side, width=side)
         try:
-            larger = form._replace(height=side, width=side)
-            trace(parse_layers(ARCHITECTURES[arch].build(larger)), (form.channels, side, side))
-        except InputError:
+            CnnConfig(architecture.layers(larger), (spec.in_channels, side, side), spec.classes)
+        except InvalidCnnError:
             continue
-        return dims((side, side))
-    return f"{_LARGEST_SIDE} pixels per side"
+        return format_shape((side, side))
+    return f"{_MAX_SIDE} pixels on a side"

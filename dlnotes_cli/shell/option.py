@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,6 +65,7 @@ class Option:
     shown_default: str | None = None
     complete: Callable[..., list[str]] | None = None  # all words, or those that begin as its `incomplete` does
     is_argument: bool = False
+    choices: Collection[str] = ()  # a closed set of names that other code registers; else the field's `Literal` type
 
 
 def option(
@@ -147,7 +148,10 @@ _resolved = cache(get_type_hints)
 
 
 def choices_of(config_type: type[Config], name: str) -> tuple[str, ...]:
-    """The closed set that a field's `Literal` type allows, or nothing."""
+    """The closed set of values of a field: its option's `choices`, or those of its `Literal` type; else empty."""
+    described: Option = config_type.__dataclass_fields__[name].metadata["option"]
+    if described.choices:
+        return tuple(described.choices)
     for part in (hints_of(config_type)[name], *get_args(hints_of(config_type)[name])):
         if get_origin(part) is Literal:
             return tuple(str(choice) for choice in get_args(part))

@@ -1,4 +1,4 @@
-"""Layer lists: what is understood, what is refused with its line, and that nothing is ever run."""
+"""Layer lists: what is parsed, what is an error with its line, and that nothing is ever executed."""
 
 import ast
 import contextlib
@@ -32,7 +32,7 @@ from torch import nn
 
 
 class Net(nn.Module):
-    """What it is."""
+    """A docstring."""
 
     def __init__(self):
         super().__init__()
@@ -60,36 +60,39 @@ def texts(text: str) -> list[str]:
         "nn.Sequential(collections.OrderedDict({'conv': nn.Conv2d(3, 8, 3), 'relu': nn.ReLU()}))",
         "self.conv1 = nn.Conv2d(3, 8, 3)\nself.relu = nn.ReLU()",
         "    nn.Conv2d(3, 8, 3)\n    nn.ReLU()",
-        "nn.Conv2d(3, 8, 3),\n            nn.ReLU(),",  # copied from the middle of the first line
+        "nn.Conv2d(3, 8, 3),\n            nn.ReLU(),",  # the first line copied without its indentation
         "# a comment\nConv2d(3, 8, 3)\n\nReLU()  # another",
         "Conv2d(3, 8, 3)\r\nReLU()\r\n",
         "Conv2d(3, 8,\n       3)\nReLU()",
     ],
 )
-def test_ways_of_writing_the_same_stack(text: str) -> None:
+def test_ways_to_write_the_same_layers(text: str) -> None:
     assert texts(text) == ["Conv2d(3, 8, 3)", "ReLU()"]
 
 
-def test_code_of_the_course() -> None:
-    steps = trace(parse_layers(NOTES_CODE), (1, 28, 28))
-    assert [step.output[1] for step in steps] == [14, 7, 7, 7, 3, 3]
-    assert sum(step.effect.parameters for step in steps) == 4720
+def test_code_from_the_course() -> None:
+    traced = trace(parse_layers(NOTES_CODE), (1, 28, 28))
+    assert [layer.output[1] for layer in traced] == [14, 7, 7, 7, 3, 3]
+    assert sum(layer.info.parameters for layer in traced) == 4720
 
 
-def test_a_module_with_nothing_but_init() -> None:
+def test_a_class_with_init_alone() -> None:
     assert texts(MODULE) == ["Conv2d(3, 8, 3)", "BatchNorm2d(8)"]
 
 
-def test_a_name_alone_is_a_call_without_arguments() -> None:
+def test_a_name_without_parentheses_is_a_call_without_arguments() -> None:
     assert trace(parse_layers("ReLU; nn.Flatten"), (2, 3))[-1].output == (6,)
 
 
-def test_where_a_layer_stands() -> None:
-    assert [layer.place for layer in parse_layers("ReLU()\n\nTanh()", "net.py")] == ["net.py, line 1", "net.py, line 3"]
-    assert [layer.place for layer in parse_layers("ReLU(); Tanh()")] == ["", ""]
+def test_the_location_of_a_layer() -> None:
+    assert [layer.location for layer in parse_layers("ReLU()\n\nTanh()", "net.py")] == [
+        "net.py, line 1",
+        "net.py, line 3",
+    ]
+    assert [layer.location for layer in parse_layers("ReLU(); Tanh()")] == ["", ""]
 
 
-def test_letters_beyond_ascii_do_not_move_the_text() -> None:
+def test_the_text_of_a_layer_after_non_ascii_characters() -> None:
     assert texts("größe = nn.Linear(4, 2); ReLU()") == ["Linear(4, 2)", "ReLU()"]
 
 
@@ -99,14 +102,14 @@ def test_device_and_dtype_may_be_anything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "what"),
+    ("text", "line", "message"),
     [
         ("import os\nx = os.system('true')", 2, "'os.system' is not a layer"),
         ("ReLU()\nfor i in range(3): ReLU()", 2, "'for i in range(3): ReLU()' is not a layer"),
         (
             MODULE + "\n    def encode(self, x):\n        return self.conv(x)",
             15,
-            "order of layers in encode() is not read",
+            "order of layers in encode() is not known",
         ),
         ("ReLU()\n\nx = 3", 3, "'3' is not a layer"),
         ("ReLU()\nConv2d(3, n, 3)", 2, "'n' is not a constant"),
@@ -127,15 +130,15 @@ def test_device_and_dtype_may_be_anything() -> None:
         ("Linear(4, 1j)", 1, "is not a constant"),
     ],
 )
-def test_other_python_is_refused_with_its_line(text: str, line: int, what: str) -> None:
-    with pytest.raises(InputError) as refused:
+def test_other_code_is_an_error_with_its_line(text: str, line: int, message: str) -> None:
+    with pytest.raises(InputError) as raised:
         parse_layers(text, "net.py")
-    assert refused.value.where == f"net.py, line {line}"
-    assert what in refused.value.what
+    assert raised.value.where == f"net.py, line {line}"
+    assert message in raised.value.what
 
 
-@pytest.mark.parametrize("text", ["", " \n\t\n", "# nothing", "import torch", '"""Words."""', "pass", "[]"])
-def test_no_layers(text: str) -> None:
+@pytest.mark.parametrize("text", ["", " \n\t\n", "# nothing", "import torch", '"""Text."""', "pass", "[]"])
+def test_a_text_without_layers_is_an_error(text: str) -> None:
     with pytest.raises(InputError, match=r"stdin: no layers; list layers such as"):
         parse_layers(text, "stdin")
 
@@ -143,10 +146,10 @@ def test_no_layers(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["a\0b", "(" * 5000, "-" * 100_000 + "1", "Linear(" + "1+" * 50_000 + "1)", "1" * 5000]
 )
-def test_hostile_texts_end_in_one_line(text: str) -> None:
-    with pytest.raises(InputError) as refused:
+def test_hostile_texts_give_an_error_of_one_line(text: str) -> None:
+    with pytest.raises(InputError) as raised:
         parse_layers(text)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_nothing_is_executed(tmp_path: Path) -> None:
@@ -158,7 +161,7 @@ def test_nothing_is_executed(tmp_path: Path) -> None:
 
 
 @given(st.text(alphabet="CRLinear2d(),;.= '\n1x[]{}*-+/", max_size=40))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_gives_an_error(text: str) -> None:
     with contextlib.suppress(InputError):
         trace(parse_layers(text), (3, 8, 8))
 
@@ -171,10 +174,10 @@ NUMBERS = st.integers(-99, 99) | st.floats(-9, 9, allow_nan=False)
         NUMBERS.map(repr), lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from("+-*/%"), inner)
     )
 )
-def test_arithmetic_is_pythons(text: str) -> None:
+def test_arithmetic_is_that_of_python(text: str) -> None:
     node = ast.parse(text, mode="eval").body
     try:
-        expected = eval(text)  # noqa: S307  # the oracle: numbers and operators that were drawn above
+        expected = eval(text)  # noqa: S307  # the oracle: only numbers and operators from above
     except (ZeroDivisionError, OverflowError):
         with pytest.raises(NotConstantError):
             constant(node)
