@@ -1,1 +1,1 @@
-"""The catalog of kernels and the text that describes one."""
+"""Kernels: the named ones, parsing of written ones, and what the weights of a kernel do."""
