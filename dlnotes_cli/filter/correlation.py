@@ -63,15 +63,15 @@ class Correlation:
         self.shape = response_shape(pixels.shape, kernel.shape, border)
         self.max_magnitude = (white if max_magnitude is None else max_magnitude) * float(np.abs(kernel).sum())
         factors = _separable_factors(kernel)
-        weights = sum(int(np.count_nonzero(factor)) for factor in factors)
-        if len(factors) == 1 and weights > _MAX_DIRECT_WEIGHTS:
+        weight_count = sum(int(np.count_nonzero(factor)) for factor in factors)
+        if len(factors) == 1 and weight_count > _MAX_DIRECT_WEIGHTS:
             self.strip_rows = max(_MIN_FFT_ROWS, 3 * kernel.shape[0])
             self._dtype: Any = np.dtype(np.float64)
             self._passes = [_fft_pass(kernel, self.strip_rows, self.shape)]
         else:
             self.strip_rows = max(_STRIP_VALUES // (self.shape[1] * self.shape[2]), 2 * kernel.shape[0], 16)
             is_whole = _is_whole(pixels, factors)
-            self._dtype = _working_dtype(pixels.dtype, self.max_magnitude, white, weights, is_whole=is_whole)
+            self._dtype = _working_dtype(pixels.dtype, self.max_magnitude, white, weight_count, is_whole=is_whole)
             self._passes = [_direct_pass(factor.astype(self._dtype), pixels.shape[2]) for factor in factors]
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
@@ -182,7 +182,7 @@ def _is_whole(pixels: NDArray[Any], factors: list[NDArray[np.float64]]) -> bool:
 
 
 def _working_dtype(
-    source: "np.dtype[Any]", max_magnitude: float, white: float, weights: int, *, is_whole: bool
+    source: "np.dtype[Any]", max_magnitude: float, white: float, weight_count: int, *, is_whole: bool
 ) -> "np.dtype[Any]":
     """The narrowest type for sums up to `max_magnitude`: whole numbers stay exact, others round unnoticeably.
 
@@ -192,7 +192,7 @@ def _working_dtype(
         return source
     if is_whole and max_magnitude <= _MAX_INT16:
         return np.dtype(np.int16)
-    expected_error = max_magnitude * _FLOAT32_ROUNDING * math.sqrt(weights)
+    expected_error = max_magnitude * _FLOAT32_ROUNDING * math.sqrt(weight_count)
     fits_float32 = max_magnitude < _MAX_EXACT_FLOAT32 if is_whole else expected_error <= _MAX_ROUNDING_ERROR * white
     return np.dtype(np.float32 if fits_float32 else np.float64)
 

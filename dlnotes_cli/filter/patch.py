@@ -44,7 +44,7 @@ class PatchResponse:
 
 @dataclass(frozen=True)
 class PatchResult:
-    """The result of `filter --patch`: a response for each chain of kernels, and a correction of the course's numbers."""
+    """The result of `filter --patch`: a response for each chain of kernels; `remark` corrects the course."""
 
     kernels: tuple[Kernel, ...]
     input_shape: tuple[int, int, int]  # (C, H, W)

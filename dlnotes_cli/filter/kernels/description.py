@@ -57,9 +57,7 @@ class KernelDescription:
 def describe(kernel: Kernel) -> KernelDescription:
     """Describe a kernel; of two matrices the first, because the second is the same rotated by 90 degrees."""
     matrix = kernel.matrix
-    direction = (
-        _direction(matrix) if kernel.second_matrix is None else "every direction: the magnitude of two responses"
-    )
+    direction = _direction(matrix) if kernel.second_matrix is None else "all directions: magnitude of two responses"
     return KernelDescription(kernel, weight_sum(matrix), _passes(matrix), separate(matrix), direction)
 
 
@@ -82,16 +80,14 @@ def _passes(matrix: Matrix) -> Passes:
 
 def _frequency_response(matrix: Matrix) -> list[float]:
     """|H(u, v)| on a grid: v from 0 to pi, u from -pi to pi; the other half is its mirror image."""
-    positive, negative = (
+    upward, downward = (
         [math.pi * step / _FREQUENCY_STEPS * sign for step in range(_FREQUENCY_STEPS + 1)] for sign in (1, -1)
     )
-    row_spectra = [
-        [sum(w * cmath.exp(-1j * v * x) for x, w in enumerate(row) if w) for row in matrix] for v in positive
-    ]
+    row_spectra = [[sum(w * cmath.exp(-1j * v * x) for x, w in enumerate(row) if w) for row in matrix] for v in upward]
     return [
         abs(sum(s * cmath.exp(-1j * u * y) for y, s in enumerate(spectra) if s))
         for spectra in row_spectra
-        for u in (*positive, *negative)
+        for u in (*upward, *downward)
     ]
 
 
