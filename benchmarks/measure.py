@@ -49,7 +49,7 @@ class Report:
 
 
 def alternating(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The median seconds of each side; the sides alternate, so that a slow moment of the machine affects all of them."""
+    """The median seconds of each side; the sides alternate, so that a slow moment affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, run in sides.items():
