@@ -55,17 +55,8 @@ class PlainNet(nn.Module):
 def train(text: Path, *arguments: object) -> tuple[Ended, dict[str, Any]]:
     """A whole process of `char-rnn train`, and its JSON result."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            *DLNOTES,
-            "char-rnn",
-            "train",
-            str(text),
-            "--out",
-            f"{folder}/run",
-            "--json",
-            "-q",
-            *map(str, arguments),
-        ]
+        command = [*DLNOTES, "char-rnn", "train", str(text), *map(str, arguments)]
+        command += ["--out", f"{folder}/run", "--json", "-q"]
         ended = whole_process(command)
     return ended, json.loads(ended.out)
 

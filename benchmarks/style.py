@@ -106,18 +106,8 @@ def measure_against_notebook(report: Report, images: Path, weights: Path, steps:
     """The loss of the notebook's recipe, and of dlnotes after a fifth of its time and after the same time."""
     for content, style in PAIRS:
         paths = images / f"{content}.jpg", images / f"{style}.jpg"
-        arguments = [
-            "--content",
-            paths[0],
-            "--style",
-            paths[1],
-            "--size",
-            SIZE,
-            "--recipe",
-            "notes",
-            "--pooling",
-            "max",
-        ]
+        arguments = ["--content", paths[0], "--style", paths[1], "--size", SIZE]
+        arguments += ["--recipe", "notes", "--pooling", "max"]
         arguments += ["--backbone", "squeezenet1_0", "--weights", weights]
         _, notebook, pixels = stylize(*arguments, "--steps", steps, "--precision", "fp32")
         loss = NotebookLoss(weights, *paths, pixels.shape)

@@ -1,6 +1,6 @@
-"""The program with one more command, which does nothing: the time to start `dlnotes` and run a command.
+"""Run a `dlnotes` command that does nothing: the start-up time of every command.
 
-python benchmarks/programs/empty_command.py
+Usage: python benchmarks/programs/empty_command.py
 """
 
 import sys

@@ -84,9 +84,9 @@ def filter_image(
 
     Raises InputError if the border is cropped and no pixel remains.
     """
-    first, *others = chain.kernels
+    first, *remaining = chain.kernels
     response = _kernel_response(image.values, float(image.white), first, config, image.white, backend)
-    for kernel in others:
+    for kernel in remaining:
         values, max_magnitude = compute(response, threads), response.max_magnitude
         response = _kernel_response(values, max_magnitude, kernel, config, image.white, backend)
     return FilteredImage(image, chain, response, _crop_offset(chain, config), config, threads)

@@ -22,9 +22,9 @@ CPU = torch.device("cpu")
 def test_named_kernels_give_the_same_responses(name: str, channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50, channels), dtype=np.uint8)
     for matrix in named_kernel(name).matrices:
-        ours = compute(Correlation(image, matrix), threads=1)
-        theirs = compute(TorchCorrelation(image, matrix, device=CPU), threads=1)
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+        with_numpy = compute(Correlation(image, matrix), threads=1)
+        with_torch = compute(TorchCorrelation(image, matrix, device=CPU), threads=1)
+        np.testing.assert_allclose(with_numpy, with_torch, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("border", ["extend", "pad", "crop", "reflect", "wrap"])
@@ -34,11 +34,11 @@ def test_borders_convolution_and_types(border: BorderMode, convolve: bool, dtype
     rng = np.random.default_rng(0)
     image: NDArray[Any] = rng.integers(0, 256, (20, 30, 1)).astype(dtype)
     matrix = tuple(map(tuple, rng.normal(size=(4, 3)).tolist()))
-    ours = Correlation(image, matrix, border=border, convolve=convolve)
-    theirs = TorchCorrelation(image, matrix, device=CPU, border=border, convolve=convolve)
-    assert ours.shape == theirs.shape
-    assert ours.max_magnitude == theirs.max_magnitude
-    np.testing.assert_allclose(compute(ours, 1), compute(theirs, 1), rtol=0, atol=1e-4)
+    with_numpy = Correlation(image, matrix, border=border, convolve=convolve)
+    with_torch = TorchCorrelation(image, matrix, device=CPU, border=border, convolve=convolve)
+    assert with_numpy.shape == with_torch.shape
+    assert with_numpy.max_magnitude == with_torch.max_magnitude
+    np.testing.assert_allclose(compute(with_numpy, 1), compute(with_torch, 1), rtol=0, atol=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -46,5 +46,5 @@ def test_cuda_gives_the_same_responses() -> None:
     image = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
     for name in NAMES:
         matrix = named_kernel(name).matrix
-        theirs = compute(TorchCorrelation(image, matrix, device=torch.device("cuda")), threads=1)
-        np.testing.assert_allclose(compute(Correlation(image, matrix), 1), theirs, rtol=0, atol=1e-4)
+        with_torch = compute(TorchCorrelation(image, matrix, device=torch.device("cuda")), threads=1)
+        np.testing.assert_allclose(compute(Correlation(image, matrix), 1), with_torch, rtol=0, atol=1e-4)

@@ -1,1 +1,1 @@
-"""Kernels: the named ones, parsing of written ones, and what the weights of a kernel do."""
+"""Kernels: the catalog of named kernels, parsing, and description from the weights."""
