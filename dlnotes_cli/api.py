@@ -27,7 +27,7 @@ from dlnotes_cli.classify.train_cnn import train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
-from dlnotes_cli.filter.patch import PatchAnswer, filter_patch
+from dlnotes_cli.filter.patch import PatchResult, filter_patch
 from dlnotes_cli.manage.data import DataInfo, describe_data, list_sets
 from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
 from dlnotes_cli.manage.doctor import examine
@@ -69,7 +69,7 @@ __all__ = [
     "GateError",
     "InputError",
     "LanguageModel",
-    "PatchAnswer",
+    "PatchResult",
     "PredictConfig",
     "Prediction",
     "Predictor",

@@ -1,8 +1,8 @@
-"""Train the feature network of `style-transfer` that the package holds.
+"""Train the feature network of `style-transfer` that the package contains.
 
     python tools/train_small.py CIFAR10 [--steps 7400]
 
-CIFAR10 is a folder of class folders, or `cifar10`. The file says in its card how it was made.
+CIFAR10 is a folder of class folders, or `cifar10`. The metadata of the file record how it was trained.
 """
 
 import argparse
@@ -18,7 +18,7 @@ LAYERS = "; ".join(line for line in SMALL_LAYERS.strip().splitlines())
 
 
 def main() -> None:
-    """Train, test, and write the file with its provenance."""
+    """Train, test, and write the model file with its provenance."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--steps", type=int, default=7400)
@@ -35,8 +35,8 @@ def main() -> None:
         "data_fingerprint": metadata["data"]["fingerprint"],
         "test_accuracy": accuracy,
     }
-    kept = {name: value for name, value in metadata.items() if name not in {"sha256", "format_version", "data"}}
-    write_tensors(SMALL_FILE, tensors, kept | {"provenance": provenance})
+    inherited = {name: value for name, value in metadata.items() if name not in {"sha256", "format_version", "data"}}
+    write_tensors(SMALL_FILE, tensors, inherited | {"provenance": provenance})
     print(f"{SMALL_FILE}: {SMALL_FILE.stat().st_size:,} bytes, test accuracy {accuracy:.4f}")
 
 

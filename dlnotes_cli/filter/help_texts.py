@@ -3,22 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from dlnotes_cli.filter.kernels.catalog import NAMES, named_kernel
-from dlnotes_cli.filter.kernels.explain import PASSES, Explanation, explain
-from dlnotes_cli.filter.kernels.kernel import text_of
+from dlnotes_cli.filter.kernels.description import PASSES, KernelDescription, describe
+from dlnotes_cli.filter.kernels.kernel import format_matrix
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import output
 
-Form = Callable[[Explanation], Iterator[str]]
+Form = Callable[[KernelDescription], Iterator[str]]
 
 
-def explanations(config: FilterConfig) -> list[Explanation]:
+def explanations(config: FilterConfig) -> list[KernelDescription]:
     """What can be said of the kernels that are asked for."""
-    return [explain(kernel) for kernels in config.parsed_kernels() for kernel in kernels]
+    return [describe(kernel) for kernels in config.parsed_kernels() for kernel in kernels]
 
 
 def tell_all(config: FilterConfig) -> None:
     """Show every named kernel."""
-    _tell(config, [explain(named_kernel(name)) for name in NAMES], summary)
+    _tell(config, [describe(named_kernel(name)) for name in NAMES], summary)
 
 
 def tell_of(config: FilterConfig) -> None:
@@ -26,7 +26,7 @@ def tell_of(config: FilterConfig) -> None:
     _tell(config, explanations(config), details)
 
 
-def lines(explained: Sequence[Explanation], form: Form) -> Iterator[str]:
+def lines(explained: Sequence[KernelDescription], form: Form) -> Iterator[str]:
     """The lines of each kernel, an empty one between two."""
     for i, one in enumerate(explained):
         if i:
@@ -34,17 +34,17 @@ def lines(explained: Sequence[Explanation], form: Form) -> Iterator[str]:
         yield from form(one)
 
 
-def summary(one: Explanation) -> Iterator[str]:
+def summary(one: KernelDescription) -> Iterator[str]:
     """Name, size, sum, purpose and weights."""
     height, width = one.kernel.size
     yield f"{one.kernel.name}  {height}x{width}  sum {one.total:.6g}  {one.kernel.purpose}"
     for i, matrix in enumerate(one.kernel.matrices):
         if i:
             yield "  and"
-        yield from (f"  {line}" for line in text_of(matrix, digits=4))
+        yield from (f"  {line}" for line in format_matrix(matrix, digits=4))
 
 
-def details(one: Explanation) -> Iterator[str]:
+def details(one: KernelDescription) -> Iterator[str]:
     """The summary and what follows from the weights."""
     yield from summary(one)
     yield f"  passes     {one.passes}: {PASSES[one.passes]}"
@@ -56,7 +56,7 @@ def details(one: Explanation) -> Iterator[str]:
     yield f"  direction  {one.direction}"
 
 
-def _tell(config: FilterConfig, explained: Sequence[Explanation], form: Form) -> None:
+def _tell(config: FilterConfig, explained: Sequence[KernelDescription], form: Form) -> None:
     if config.json:
         output.document(config.command, {"kernels": [one.as_json() for one in explained]})
         return

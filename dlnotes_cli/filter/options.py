@@ -148,7 +148,7 @@ class FilterConfig(OutputOptions, ReadImagesOptions):
 
     def parsed_kernels(self) -> "tuple[list[Kernel], list[Kernel]]":
         """The kernels of `--kernel`, and those of `--then`. Raises InputError for one that is wrong."""
-        from dlnotes_cli.filter.kernels.parser import parse_kernels  # not when any other command starts
+        from dlnotes_cli.filter.kernels.parsing import parse_kernels  # not when any other command starts
 
         first = [("--kernel", word) for word in self.kernel or (USUAL_KERNEL,)]
         then = [("--then", word) for word in self.then]

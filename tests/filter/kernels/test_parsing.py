@@ -1,4 +1,4 @@
-"""Matrices from text and files, and every way in which they can be wrong."""
+"""Kernels from text and files, and the error for each kind of mistake."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.filter.kernels.kernel import Kernel
-from dlnotes_cli.filter.kernels.parser import parse_channels, parse_kernels, parse_matrix
+from dlnotes_cli.filter.kernels.parsing import parse_channels, parse_kernels, parse_matrix
 from dlnotes_cli.shell.errors import InputError
 
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
@@ -18,8 +18,8 @@ MATRICES = st.integers(1, 5).flatmap(
 )
 
 
-def kernels_of(*words: str, size: int | None = None, sigma: float | None = None) -> list[Kernel]:
-    return parse_kernels([("--kernel", word) for word in words], size=size, sigma=sigma)
+def parse(*values: str, size: int | None = None, sigma: float | None = None) -> list[Kernel]:
+    return parse_kernels([("--kernel", value) for value in values], size=size, sigma=sigma)
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ def kernels_of(*words: str, size: int | None = None, sigma: float | None = None)
         "-2/2 0 1; -2 0/3 2; -1 .0 1e0",
     ],
 )
-def test_ways_to_write_a_matrix(text: str) -> None:
+def test_syntaxes_of_a_matrix(text: str) -> None:
     assert parse_matrix(text, "--kernel") == SOBEL
-    assert kernels_of(text)[0].rows == SOBEL
+    assert parse(text)[0].matrix == SOBEL
 
 
 @given(MATRICES)
-def test_what_is_written_is_read(rows: list[list[float]]) -> None:
+def test_written_matrices_are_read_back(rows: list[list[float]]) -> None:
     expected = tuple(map(tuple, rows))
     assert parse_matrix("; ".join(" ".join(map(repr, row)) for row in rows), "x") == expected
     assert parse_matrix("\n".join(",".join(map(repr, row)) for row in rows), "x") == expected
@@ -58,14 +58,14 @@ def test_what_is_written_is_read(rows: list[list[float]]) -> None:
         ("3x3", "-1 0 1; -2 0 2; -1 0 1"),
     ],
 )
-def test_files(name: str, content: str, tmp_path: Path) -> None:
+def test_kernels_from_files(name: str, content: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content, newline="")
-    (kernel,) = kernels_of(str(tmp_path / name))
-    assert (kernel.name, kernel.rows) == (Path(name).stem, SOBEL)
+    (kernel,) = parse(str(tmp_path / name))
+    assert (kernel.name, kernel.matrix) == (Path(name).stem, SOBEL)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("1 2; 3", "row 2 has 1 numbers, row 1 has 2 (column 2); make the rows equally long"),
         ("1 2; 3 4 5", "row 2 has 3 numbers, row 1 has 2 (column 3)"),
@@ -82,53 +82,55 @@ def test_files(name: str, content: str, tmp_path: Path) -> None:
         ("[[1, true]]", "row 1, column 2: True is not a finite number"),
         ("[[1, NaN]]", "row 1, column 2: nan is not a finite number"),
         ('[[1, "a"]]', "row 1, column 2: 'a' is not a number"),
-        ("[[1, 2", "not JSON"),
-        ('{"weights": [[1]]}', "holds no list of rows"),
-        (" ".join(["1"] * 1024), "1x1024 numbers; give at most 1023 rows and columns"),
+        ("[[1, 2", "is not JSON"),
+        ('{"weights": [[1]]}', "has no list of rows"),
+        (" ".join(["1"] * 1024), "1x1024 numbers; use at most 1023 rows and columns"),
     ],
     ids=lambda value: value[:20],
 )
-def test_a_wrong_matrix_is_told_by_row_and_column(text: str, says: str, tmp_path: Path) -> None:
+def test_errors_name_row_and_column(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "k.txt").write_text(text)
     with pytest.raises(InputError) as inline:
         parse_matrix(text, "--kernel")
-    assert str(inline.value).startswith(f"--kernel: {says}")
+    assert str(inline.value).startswith(f"--kernel: {message}")
     with pytest.raises(InputError) as file:
-        kernels_of(str(tmp_path / "k.txt"))
-    assert str(file.value).startswith(f"{tmp_path / 'k.txt'}: {says}")
+        parse(str(tmp_path / "k.txt"))
+    assert str(file.value).startswith(f"{tmp_path / 'k.txt'}: {message}")
 
 
-def test_files_that_are_no_text(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "k.csv").write_bytes(b"\xff\xfe1")
-    with pytest.raises(InputError, match=r"k\.csv: not UTF-8 text; give"):
-        kernels_of(str(tmp_path / "k.csv"))
+    with pytest.raises(InputError, match=r"k\.csv: is not UTF-8 text; write"):
+        parse(str(tmp_path / "k.csv"))
     with pytest.raises(InputError, match=r"gone\.json: cannot be read \(no such file"):
-        kernels_of(str(tmp_path / "gone.json"))
+        parse(str(tmp_path / "gone.json"))
 
 
-def test_names_are_told_apart_and_may_be_of_any_case() -> None:
-    names = [kernel.name for kernel in kernels_of("1", "2", "Sobel-X", "sobel-x", "3")]
+def test_equal_names_are_numbered_and_case_is_ignored() -> None:
+    names = [kernel.name for kernel in parse("1", "2", "Sobel-X", "sobel-x", "3")]
     assert names == ["custom", "custom-2", "sobel-x", "sobel-x-2", "custom-3"]
 
 
-@pytest.mark.parametrize("word", ["sobelx", "sobel_x", "edge"])
-def test_an_unknown_name_offers_the_nearest(word: str) -> None:
-    with pytest.raises(InputError, match=f"--kernel: unknown kernel '{word}'; .*choose from box, emboss"):
-        kernels_of(word)
+@pytest.mark.parametrize("name", ["sobelx", "sobel_x", "edge"])
+def test_an_unknown_name_suggests_the_nearest(name: str) -> None:
+    with pytest.raises(InputError, match=f"--kernel: unknown kernel '{name}'; .*choose from box, emboss"):
+        parse(name)
 
 
-def test_size_and_sigma_shape_those_that_have_them() -> None:
-    box, sobel = kernels_of("box", "sobel-x", size=5)
+def test_size_and_sigma_apply_to_the_kernels_that_have_them() -> None:
+    box, sobel = parse("box", "sobel-x", size=5)
     assert (box.size, sobel.size) == ((5, 5), (3, 3))
-    with pytest.raises(InputError, match=r"--size: goes with none of the kernels; leave it out, or use box, gaussian"):
-        kernels_of("sobel-x", size=5)
-    with pytest.raises(InputError, match=r"--sigma: goes with none of the kernels; leave it out, or use gaussian"):
-        kernels_of("box", sigma=2.0)
+    with pytest.raises(InputError, match=r"--size: applies to none of the kernels; leave it out, or use box, gaussian"):
+        parse("sobel-x", size=5)
+    with pytest.raises(InputError, match=r"--sigma: applies to none of the kernels; leave it out, or use gaussian"):
+        parse("box", sigma=2.0)
 
 
 def test_channels() -> None:
     assert parse_channels("1 2 | 3 4", "--patch") == (((1.0, 2.0),), ((3.0, 4.0),))
-    with pytest.raises(InputError, match="--patch: channel 2 is 1x1, channel 1 is 1x2; give channels of one size"):
+    with pytest.raises(
+        InputError, match="--patch: channel 2 is 1x1, channel 1 is 1x2; make the channels equally large"
+    ):
         parse_channels("1 2 | 3", "--patch")
     with pytest.raises(InputError, match="--patch, channel 2: row 1, column 1: 'x' is not a number"):
         parse_channels("1 | x", "--patch")
