@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
 from dlnotes_cli.char_rnn.stepper import Stepper
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Encoder, decoded, readable
+from dlnotes_cli.data.text import Encoder, decode_tokens, readable
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.errors import InputError
@@ -90,7 +90,7 @@ class Sampler:
         for chosen in self.tokens(encoded, 1, length):
             found.append(chosen)
             poll()
-        return readable(decoded(torch.cat(found).numpy(), self._form))
+        return readable(decode_tokens(torch.cat(found).numpy(), self._form))
 
 
 def default_prime(form: TextPreprocessing) -> str:
@@ -129,7 +129,7 @@ class CharRnnSampler:
         encoded = encoder.encode(prime, "--prime", config.on_unknown)
         if not len(encoded):
             raise InputError("--prime", "has no character that the model knows", "give another")
-        self.prime = decoded(encoded, self.form)
+        self.prime = decode_tokens(encoded, self.form)
         self._encoded = torch.from_numpy(encoded).long()
         self._stop = [] if config.stop is None else _stop_tokens(encoder, config.stop)
         choice = Choice(config.temperature, config.top_k, config.top_p)
@@ -166,7 +166,7 @@ class CharRnnSampler:
         return [Sample(self._text(row[: ends.get(i)]), is_stopped=i in ends) for i, row in enumerate(rows)]
 
     def _text(self, tokens: Sequence[int]) -> str:
-        return decoded(np.array(tokens, np.int64), self.form)
+        return decode_tokens(np.array(tokens, np.int64), self.form)
 
 
 def _stop_tokens(encoder: Encoder, stop: str) -> list[int]:

@@ -12,7 +12,7 @@ from dlnotes_cli.char_rnn.likelihood import Surprise, surprise
 from dlnotes_cli.char_rnn.options import CharRnnScoreConfig
 from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Text, decoded, encode_text, find_sources
+from dlnotes_cli.data.text import Text, decode_tokens, encode_text, find_sources
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
@@ -92,7 +92,7 @@ def _heat(text: Text, found: Surprise, form: TextPreprocessing) -> bytes:
     if form.unit == "bytes":  # one sign for each
         shown = "".join(chr(byte) if chr(byte).isprintable() or byte == ord("\n") else "·" for byte in tokens)
     else:
-        shown = decoded(tokens, form)
+        shown = decode_tokens(tokens, form)
     bits = found.first / math.log(2)
     more = sum(bound < len(tokens) for bound in text.bounds[1:-1])
     name = f"{text.names[0]} and {more} more" if more else text.names[0]

@@ -18,7 +18,7 @@ from dlnotes_cli.char_rnn.sample import Sampler, default_prime
 from dlnotes_cli.char_rnn.streams import IGNORED, Streams
 from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
-from dlnotes_cli.data.text import Text, decoded, find_sources, help_texts, read_text
+from dlnotes_cli.data.text import Text, decode_tokens, find_sources, python_help, read_text
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, bf16_pays
 from dlnotes_cli.models.registry import build, config_to_json
@@ -61,7 +61,7 @@ def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
     choose_device(config.device)
     text, form = _read(config)
     split = int(len(text) * (1 - config.val_split))
-    parts = {"train": text.part(0, split), "val": text.part(split, len(text))}
+    parts = {"train": text.slice(0, split), "val": text.slice(split, len(text))}
     _check_text(config, text, form, parts)
     data_s = time.monotonic() - started
     config = with_length(config, split // given(config.seq_len), CHAR_RNN_LENGTH)
@@ -212,7 +212,7 @@ def _check_options(config: CharRnnTrainConfig) -> None:
 
 
 def _read(config: CharRnnTrainConfig) -> tuple[Text, TextPreprocessing]:
-    sources = find_sources(config.texts) if config.texts else [help_texts()]
+    sources = find_sources(config.texts) if config.texts else [python_help()]
     _check_files([source.path for source in sources if source.path is not None], config.out)
     newline = "keep" if config.vocab == "bytes" else config.newline
     return read_text(sources, TextPreprocessing(config.vocab, "", config.lower, newline), config.encoding)
@@ -236,7 +236,7 @@ def _check_text(config: CharRnnTrainConfig, text: Text, form: TextPreprocessing,
     if len(text) == 0:
         raise InputError(where, "is empty", "give a text")
     if text.tokens.min() == text.tokens.max():
-        what = f"has one distinct character, {decoded(text.tokens[:1], form)!r}"
+        what = f"has one distinct character, {decode_tokens(text.tokens[:1], form)!r}"
         raise InputError(where, what, "give a text that has more")
     need = given(config.seq_len) + 1
     if len(parts["train"]) < need or not parts["train"].predicted:

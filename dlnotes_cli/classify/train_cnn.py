@@ -8,7 +8,7 @@ import torch
 from dlnotes_cli.classify.options_cnn import Arch, TrainCnnConfig
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import check_images, image_form
+from dlnotes_cli.data.load import check_images, image_data_shape
 from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize, whiten
 from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
 from dlnotes_cli.models.registry import build_empty, config_to_json
@@ -53,7 +53,7 @@ def train_cnn(config: TrainCnnConfig) -> TrainingResult:
 def report_network(config: TrainCnnConfig) -> Report:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     config = _checked(config)
-    described = _network(with_recipe(config, _recipe(config)), *image_form(config))
+    described = _network(with_recipe(config, _recipe(config)), *image_data_shape(config))
     return analyze(parse_layers(described.layers), described.shape)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlnotes_cli.data.images.files import FORMATS
-from dlnotes_cli.data.images.samples import sample_photo
+from dlnotes_cli.data.images.image_io import FORMATS
+from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.walk import EXTENSIONS, find_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import files
@@ -40,7 +40,7 @@ class Target:
 def find_items(config: FilterConfig) -> list[Item]:
     """The images that are named, in order. Raises InputError where a word gives none."""
     if not config.paths:
-        return [Item(sample_photo("china.jpg", "PATH"))]
+        return [Item(sample_image("china.jpg", "PATH"))]
     if config.paths.count("-") > 1:
         raise InputError("PATH", "- is stdin, which can be read once", "give it once")
     found = [item for word in config.paths for item in _expand(word, config)]

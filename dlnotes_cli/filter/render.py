@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.images.files import LoadedImage
+from dlnotes_cli.data.images.image_io import LoadedImage
 from dlnotes_cli.data.workers import over_strips
 from dlnotes_cli.filter.correlate import Filtered, Magnitude, collected, origin
 from dlnotes_cli.filter.kernels.kernel import Kernel

@@ -12,7 +12,7 @@ from dlnotes_cli.data import folder, table
 from dlnotes_cli.data.dataset import Source
 from dlnotes_cli.data.images.decode import Header, decode_all, decode_image, read_header
 from dlnotes_cli.data.load import kind_of, pixel_statistics
-from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.named import named_sets
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dlnotes_cli.data.cache import store as cache
+from dlnotes_cli.data.cache import entries as cache
 from dlnotes_cli.manage.options_cache import CacheClearConfig
 from dlnotes_cli.shell.errors import InputError
 

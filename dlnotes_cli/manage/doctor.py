@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dlnotes_cli import __version__, device
-from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.named import named_sets
 from dlnotes_cli.manage.options_doctor import DoctorConfig
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib", "typer", "rich")

@@ -11,11 +11,11 @@ from torch import Tensor
 from dlnotes_cli import plots
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import Operation, is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import Operation, is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.load import kind_of
-from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.named import named_sets
 from dlnotes_cli.data.splits import limited
 from dlnotes_cli.manage.options_data import DataPreviewConfig
 from dlnotes_cli.shell import files, output

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli import plots
-from dlnotes_cli.data.images.files import FORMATS, LoadedImage, read_image
-from dlnotes_cli.data.images.samples import drawing, sample_photo
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, read_image
+from dlnotes_cli.data.images.sample_images import generated_image, sample_image
 from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.device import choose_runtime
@@ -173,7 +173,7 @@ def _contents(config: StyleTransferConfig) -> list[tuple[Path | None, tuple[int,
 def _read(config: StyleTransferConfig, content: Path | None) -> Canvas:
     if content is not None:
         return read_canvas(content, config.max_pixels)
-    return replace(read_canvas(sample_photo(_OURS, "--content"), config.max_pixels), name=_OURS)
+    return replace(read_canvas(sample_image(_OURS, "--content"), config.max_pixels), name=_OURS)
 
 
 def _size(
@@ -189,7 +189,7 @@ def _size(
 
 def _styles(config: StyleTransferConfig) -> list[tuple[Canvas, float]]:
     if not config.style:
-        return [(Canvas("drawing", LoadedImage(drawing(_DRAWN * 3 // 4, _DRAWN))), 1.0)]
+        return [(Canvas("drawing", LoadedImage(generated_image(_DRAWN * 3 // 4, _DRAWN))), 1.0)]
     return [(read_canvas(path, config.max_pixels), weight) for path, weight in _style_files(config)]
 
 

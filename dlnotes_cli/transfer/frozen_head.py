@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from dlnotes_cli import plots
 from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.images.augment_words import is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
-from dlnotes_cli.data.load import load_named_pixels, load_view
+from dlnotes_cli.data.load import load_view, named_images
 from dlnotes_cli.device import Runtime, choose_device
 from dlnotes_cli.models.backbones import Transferred
 from dlnotes_cli.models.registry import config_to_json
@@ -203,6 +203,9 @@ def _pixels(plan: Plan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray
     """A few images of a data set whose samples are features."""
     if dataset.files:
         return np.stack(
-            [decode_image(Path(dataset.files[i]), plan.preprocessing.form, plan.config.max_pixels) for i in indices]
+            [
+                decode_image(Path(dataset.files[i]), plan.preprocessing.image_shape, plan.config.max_pixels)
+                for i in indices
+            ]
         )
-    return load_named_pixels(plan.config, plan.preprocessing)[indices]
+    return named_images(dataset, indices)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlnotes_cli.data.cache.pixels import Reading
+from dlnotes_cli.data.cache.request import DecodeSettings
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
@@ -40,10 +40,10 @@ class Plan:
         return str(self.config.backbone)
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> DecodeSettings:
         """How the images are read."""
         config = self.config
-        return Reading(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad)
+        return DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad)
 
     @property
     def name(self) -> str:
@@ -82,7 +82,7 @@ class Plan:
 
     def load_pixels(self, _config: Any = None) -> DataSet:
         """The data as pixels."""
-        dataset = load_preprocessed(self.config, self.preprocessing, seed=self.config.seed, reading=self.reading)
+        dataset = load_preprocessed(self.config, self.preprocessing, seed=self.config.seed, settings=self.reading)
         warn_of_few(dataset)
         return dataset
 
@@ -91,7 +91,7 @@ class Plan:
         extraction = extraction_of(network, self.name, self.preprocessing, runtime)
         reading = replace(self.reading, poll=poll)
         return load_preprocessed(
-            self.config, self.preprocessing, seed=self.config.seed, reading=reading, extraction=extraction
+            self.config, self.preprocessing, seed=self.config.seed, settings=reading, extractor=extraction
         )
 
     def details(self, network: Transferred) -> dict[str, Any]:

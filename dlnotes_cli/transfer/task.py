@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.images.augment_words import parse_augment
+from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import check_images, has_test_split
 from dlnotes_cli.device import choose_device
 from dlnotes_cli.models import backbones

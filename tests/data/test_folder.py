@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dlnotes_cli.data import folder
-from dlnotes_cli.data.cache.pixels import Reading
+from dlnotes_cli.data.cache.read import Reading
 from dlnotes_cli.data.folder import Listing, choose_shape, list_folder, read_folder
 from dlnotes_cli.data.images.decode import Header, read_header
 from dlnotes_cli.data.preprocessing import ImageShape

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from dlnotes_cli import plots
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.augment_parser import Operation
 
 
 def preview(dlnotes: Command, *words: object) -> dict[str, object]:

@@ -26,7 +26,7 @@ from dlnotes_cli.data.images.augment import (
     shift,
     windows,
 )
-from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.seeding import derived_seed
 
 WORD = 1 << 64

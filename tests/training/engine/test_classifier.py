@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.device import Runtime

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.images.augment_words import PRESETS, Operation, is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import PRESETS, Operation, is_flippable, parse_augment
 from dlnotes_cli.shell.errors import InputError
 
 SHAPE, COLOR = (1, 28, 28), (3, 32, 32)

@@ -15,9 +15,9 @@ from PIL import Image
 
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.cache import pixels
-from dlnotes_cli.data.cache import store as cache
-from dlnotes_cli.data.cache.pixels import Reading
-from dlnotes_cli.data.cache.store import Entry, Index
+from dlnotes_cli.data.cache import entries as cache
+from dlnotes_cli.data.cache.read import Reading
+from dlnotes_cli.data.cache.entries import Entry, Index
 from dlnotes_cli.data.dataset import Source
 from dlnotes_cli.data.folder import choose_shape, list_folder, read_folder
 from dlnotes_cli.data.images.decode import Header, decode_image, decode_stream, read_header

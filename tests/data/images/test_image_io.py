@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from dlnotes_cli.data.images.files import FORMATS, LoadedImage, depth_for, read_image, write_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, depth_for, read_image, write_image
 from dlnotes_cli.shell.errors import InputError
 
 RNG = np.random.default_rng(0)

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.named import named_sets
 from dlnotes_cli.data.named.cifar import CifarLayout
-from dlnotes_cli.data.named.sets import NAMED, NamedFile, cache_folder, load_named, locate, summaries
+from dlnotes_cli.data.named.named_sets import NAMED, NamedFile, cache_folder, load_named, locate, summaries
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.shell.errors import InputError
 
