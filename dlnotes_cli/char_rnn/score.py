@@ -97,4 +97,6 @@ def _heat(text: Text, found: Surprise, form: TextPreprocessing) -> bytes:
     more = sum(bound < len(tokens) for bound in text.bounds[1:-1])
     name = f"{text.names[0]} and {more} more" if more else text.names[0]
     part = f", first {len(tokens):,} characters" if len(tokens) < len(text) else ""
-    return plots.heat(shown, bits, f"{name}{part}: {np.nanmean(bits):.2f} bits per {form.unit.removesuffix('s')}")
+    return plots.text_heatmap(
+        shown, bits, f"{name}{part}: {np.nanmean(bits):.2f} bits per {form.unit.removesuffix('s')}"
+    )

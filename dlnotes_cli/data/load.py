@@ -1,4 +1,4 @@
-"""Load the data set that `--data` names, a named set, image folder or CSV table, for training or for a trained model."""
+"""Load the data that `--data` names, a named set, image folder or CSV table, for training or for a trained model."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -204,7 +204,7 @@ def describe_columns(table: Table) -> list[NumericColumn | CategoricalColumn]:
                     max=float(values.max()),
                     mean=float(values.mean()),
                     std=float(values.std()),
-                )  # fmt: skip
+                )
             )
         else:
             shown = tuple(sorted(set(cells))[:_SHOWN_CATEGORIES])

@@ -36,7 +36,7 @@ def draw_evaluation(folder: Path, evaluation: Evaluation, viewed: Viewed) -> lis
 
 @torch.no_grad()
 def _prediction_sheet(viewed: Viewed) -> bytes:
-    count = min(plots.SHOWN, len(viewed.part))
+    count = min(plots.PREDICTIONS_SHOWN, len(viewed.part))
     spread = [i * len(viewed.part) // count for i in range(count)]
     samples, labels = viewed.part.take(viewed.part.indices[spread])
     logits = predict_logits(viewed.network.eval(), viewed.normalizer(samples), viewed.runtime)

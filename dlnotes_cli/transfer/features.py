@@ -103,7 +103,7 @@ def draw_map(path: Path, dataset: DataSet, method: Literal["pca", "tsne"], seed:
         used = np.sort(np.random.default_rng(seed).permutation(used)[:_MOST_MAPPED])
     features = np.asarray(dataset.samples[used], np.float64)
     points, axes = _PLACE[method](features, seed)
-    files.atomic_write(path, plots.feature_map(points, dataset.labels[used], dataset.classes, axes))
+    files.atomic_write(path, plots.embedding_map(points, dataset.labels[used], dataset.classes, axes))
 
 
 def _principal(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:

@@ -188,7 +188,7 @@ def _draw(trained: _Trained, folder: RunFolder, final: Evaluation) -> list[Path]
     curves = folder.file("curves.png")
     files.atomic_write(curves, plots.curves(trained.solved.history, trained.solved.best, over="weight_decay"))
     indices = dataset.splits[trained.part]
-    count = min(plots.SHOWN, len(indices))
+    count = min(plots.PREDICTIONS_SHOWN, len(indices))
     shown = indices[[i * len(indices) // count for i in range(count)]]
     samples, labels = (
         torch.from_numpy(array).to(runtime.device)

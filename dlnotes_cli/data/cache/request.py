@@ -1,4 +1,4 @@
-"""What a caller asks of the decode cache: the images, their shape, how to decode them, and which features to compute."""
+"""Requests to the decode cache: which images, in which shape, how to decode them, and which features to compute."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

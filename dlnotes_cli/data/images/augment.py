@@ -157,7 +157,7 @@ def erase(samples: Tensor, amount: float, draws: Draws) -> Tensor:
 
 
 def _interval_mask(side: int, length: Tensor, position: Tensor) -> Tensor:
-    """Mask (N, side) of intervals of `length` (N,) pixels, rounded; `position` (N,) is 0 for the first, 1 for the last."""
+    """Mask (N, side) of intervals of about `length` (N,) pixels, from position 0 (first) to 1 (last)."""
     pixels = length.round().clamp(1, side)
     start = (position * (side - pixels + 1)).floor()
     pixel = torch.arange(side, device=length.device)

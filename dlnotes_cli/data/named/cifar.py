@@ -37,7 +37,7 @@ CIFAR100_CLASSES = tuple(
 
 @dataclass(frozen=True)
 class CifarLayout:
-    """Layout of a set: its folder in the archive, and its files with their number of records; the last is the test split."""
+    """Folder and files of a set in its archive; each file has a number of records, and the last is the test split."""
 
     folder: str
     files: tuple[tuple[str, int], ...]
