@@ -1,4 +1,4 @@
-"""The sheet of `data preview`: what it shows is what training sees."""
+"""The contact sheet of `data preview` shows the images of a training run."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def preview(dlnotes: Command, *words: object) -> dict[str, object]:
     return fields
 
 
-def test_the_sheet_holds_originals_and_the_variants_of_training(
+def test_the_sheet_has_originals_and_the_variants_of_training(
     dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[torch.Tensor] = []
@@ -57,7 +57,7 @@ def test_the_sheet_holds_originals_and_the_variants_of_training(
         ("color:0.5,cutmix:1", ["color:0.5", "cutmix:1"]),
     ],
 )
-def test_a_folder_is_brought_into_the_form_asked_for(
+def test_a_folder_is_decoded_to_the_requested_shape(
     words: str, operations: list[str], dlnotes: Command, tmp_path: Path
 ) -> None:
     make_images(tmp_path / "images" / "train", count=4)
@@ -76,12 +76,12 @@ def test_a_folder_is_brought_into_the_form_asked_for(
     assert out.read_bytes() == before
 
 
-def test_the_answer_for_a_person(dlnotes: Command, tmp_path: Path) -> None:
+def test_the_printed_summary(dlnotes: Command, tmp_path: Path) -> None:
     outcome = dlnotes("data", "preview", "--augment", "none", "--samples", 2, "--out", tmp_path / "a.png")
     assert outcome.out == f"no operation on 2 images of 1x8x8\n{tmp_path / 'a.png'}\n"
 
 
-def test_unreadable_images(dlnotes: Command, tmp_path: Path) -> None:
+def test_unreadable_images_are_refused_or_skipped(dlnotes: Command, tmp_path: Path) -> None:
     make_images(tmp_path / "p", count=1)
     (tmp_path / "p" / "red" / "0.png").write_bytes(b"no image")
     words = ("data", "preview", tmp_path / "p", "--size", 8, "--color", "rgb", "--out", tmp_path / "a.png")
@@ -97,16 +97,16 @@ def test_unreadable_images(dlnotes: Command, tmp_path: Path) -> None:
     assert dlnotes(*words, "--skip-bad", "--overwrite").code == 2
 
 
-def test_tables_and_wrong_words_are_refused(dlnotes: Command, tmp_path: Path) -> None:
-    for words, says in (
+def test_tables_and_invalid_options_are_refused(dlnotes: Command, tmp_path: Path) -> None:
+    for words, message in (
         ((make_table(tmp_path / "t.csv"),), "DATA: .* is a table, only images are augmented; give images"),
         (("--augment", "crop:8"), "--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
-        (("--augment", "cutmx:1"), r"--augment: unknown word 'cutmx'; did you mean 'cutmix'\?"),
+        (("--augment", "cutmx:1"), r"--augment: unknown operation 'cutmx'; did you mean 'cutmix'\?"),
         (("--out", tmp_path / "no" / "a.png"), "--out: "),
         (("--out", tmp_path / "a.jpg"), r"--out: .*a\.jpg is no \.png; name a \.png file"),
     ):
         outcome = dlnotes("data", "preview", "--out", tmp_path / "a.png", *words)
         assert outcome.code == 2
         assert outcome.err.count("\n") == 1
-        assert re.search(says, outcome.err), outcome.err
+        assert re.search(message, outcome.err), outcome.err
     assert not (tmp_path / "a.png").exists()
