@@ -375,7 +375,7 @@ FAULTS = {
     "{one}": r"one\.txt: has one distinct character, 'a'",
     "{short}": r"short\.txt: has 8 characters to train on, --seq-len 16 needs 17 of one text; .*lower --seq-len",
     "{byte}": r"byte\.txt: byte 0x92 at offset 1,000 is not utf-8; .*--encoding \(cp1252",
-    "{folder}": r"folder: is a folder without texts",
+    "{folder}": r"folder: is a folder without text files",
     "{text} --encoding nonsense": r"--encoding: unknown encoding 'nonsense'",
     "{text} --vocab bytes --lower": r"--lower: is for characters",
     "{text} --embed 0 --tied": r"--tied: needs an embedding",
@@ -383,7 +383,7 @@ FAULTS = {
     "{text} --layers 0": r"--layers: 0 is out of range",
     "{text} --cell lstn": r"--cell: unknown value 'lstn'; did you mean lstm\?|did you mean 'lstm'",
     "{text} {text}": r"text\.txt: is given twice",
-    "{half} --encoding unicode_escape": r"half\.txt: has U\+D83D, one half of a character",
+    "{half} --encoding unicode_escape": r"half\.txt: has U\+D83D, half of a surrogate pair",
     "{text} --val-split 0.999": r"has \d characters to train on.*lower --seq-len or --val-split",
     "{one} --vocab bytes": r"one\.txt: has one distinct character, 'a'",
     "{one_each} --seq-len 2": r"TEXT: has 5 characters to train on, --seq-len 2 needs 3 of one text",
@@ -418,17 +418,17 @@ def test_a_fault_in_training_is_told_in_one_line(fault: str, tmp_path: Path, dln
 
 
 USE_FAULTS = {
-    "sample {model} --prime Q": r"--prime: has characters that the model does not know: 'Q' \(U\+0051\)",
+    "sample {model} --prime Q": r"--prime: has characters outside the model's vocabulary: 'Q' \(U\+0051\)",
     "sample {model} --prime Q --on-unknown skip": r"--prime: has no character that the model knows",
     "sample {model} --prime=": r"--prime: is empty",
-    "sample {model} --stop Q": r"--stop: has characters that the model does not know: 'Q'",
+    "sample {model} --stop Q": r"--stop: has characters outside the model's vocabulary: 'Q'",
     "sample {model} --temperature -1": r"--temperature: -1\.0 is out of range",
     "sample {model} --length 0": r"--length: 0 is out of range",
     "sample {model} --top-p 0": r"--top-p: 0\.0 is out of range",
     "sample {classifier}": r"holds a model of kind mlp, this command needs char_rnn",
     "score {classifier} {text}": r"holds a model of kind mlp, this command needs char_rnn",
     "score {model}": r"TEXT: no text given",
-    "score {model} {unknown}": r"unknown\.txt: has characters that the model does not know: 'Q' .*--on-unknown skip",
+    "score {model} {unknown}": r"unknown\.txt: has characters outside the model's vocabulary: 'Q' .*--on-unknown skip",
     "score {model} {text} --heat x.jpg": r"--heat: .*png",
     "score {model} {text} --heat {image} --overwrite": r"--heat: .*is what is read",
     "sample {model}/last.safetensors": r"is where a run stands, not its model; use .*model\.safetensors",
@@ -457,7 +457,7 @@ def test_a_fault_in_use_is_told_in_one_line(
 def test_skipping_unknown_characters_leaves_the_others(trained: Path, dlnotes: Command) -> None:
     run = dlnotes("char-rnn", "sample", trained, "--prime", "QtheQ", "--on-unknown", "skip", "--length", 3)
     assert run.out.startswith("the")
-    assert "--prime: left out 2 characters that the model does not know" in run.err
+    assert "--prime: skipped 2 characters outside the model's vocabulary" in run.err
 
 
 def test_a_text_that_the_run_would_replace_is_refused(tmp_path: Path, dlnotes: Command) -> None:

@@ -166,7 +166,7 @@ def test_a_link_to_a_parent_is_no_class(place: str, target: str, tmp_path: Path,
         return
     assert outcome.code == 2
     assert (
-        f"--data: class folder {root / place} is a link to {(root / place).resolve()}, which it lies in" in outcome.err
+        f"--data: class folder {root / place} is a link to its parent folder {(root / place).resolve()}" in outcome.err
     )
 
 
