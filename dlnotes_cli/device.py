@@ -217,14 +217,14 @@ def report_gpu(root: Path = Path("/")) -> GpuReport:
 def _gpu_vendors(root: Path) -> tuple[str, ...]:
     """Vendors of the GPUs with a driver below `root`; on macOS Apple's, which every arm64 processor has."""
     search_path = os.pathsep.join(str(root / folder.lstrip("/")) for folder in os.get_exec_path())
-    found = {
+    detected = {
         "NVIDIA": (root / "dev/nvidia0").exists()
         or (root / "proc/driver/nvidia").exists()
         or shutil.which("nvidia-smi", path=search_path) is not None,  # without device nodes in WSL
         "AMD": (root / "dev/kfd").exists(),
         "Apple": platform.system() == "Darwin" and platform.machine() == "arm64",
     }
-    return tuple(vendor for vendor, is_found in found.items() if is_found)
+    return tuple(vendor for vendor, is_present in detected.items() if is_present)
 
 
 def _gpu_advice(vendor: str) -> str:

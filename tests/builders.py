@@ -33,8 +33,21 @@ Command = Callable[..., Outcome]
 
 def small_training(out: Path, *more: object) -> list[str]:
     """A training command that takes about a second."""
-    words = ["train-mlp", "--hidden", "16", "--epochs", "2", "--limit", "256", "--threads", "1", "--out", out, *more]
-    return [str(word) for word in words]
+    arguments = [
+        "train-mlp",
+        "--hidden",
+        "16",
+        "--epochs",
+        "2",
+        "--limit",
+        "256",
+        "--threads",
+        "1",
+        "--out",
+        out,
+        *more,
+    ]
+    return [str(argument) for argument in arguments]
 
 
 def make_images(root: Path, *, count: int = 12, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:

@@ -38,9 +38,9 @@ def _default_output() -> Iterator[None]:
 def dlnotes(capsys: pytest.CaptureFixture[str]) -> Command:
     """Run the program in this process: `dlnotes("train-mlp", "--epochs", 1)`."""
 
-    def run(*words: object) -> Outcome:
+    def run(*arguments: object) -> Outcome:
         capsys.readouterr()
-        code = main([str(word) for word in words])
+        code = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return Outcome(int(code), captured.out, captured.err)
 
@@ -60,8 +60,8 @@ def images_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run trained on `make_images`, next to its data `images`, to read only."""
     home = tmp_path_factory.mktemp("colors")
     make_images(home / "images", count=20)
-    words = ["train-mlp", "--data", home / "images", "--hidden", "16", "--epochs", "8", "--batch-size", "16", "-q"]
-    assert main([str(word) for word in (*words, "--out", home / "run")]) == 0
+    arguments = ["train-mlp", "--data", home / "images", "--hidden", "16", "--epochs", "8", "--batch-size", "16", "-q"]
+    assert main([str(argument) for argument in (*arguments, "--out", home / "run")]) == 0
     return home / "run"
 
 
@@ -70,6 +70,6 @@ def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run trained on `make_table`, next to its data `rows.csv`, to read only."""
     home = tmp_path_factory.mktemp("table")
     table = make_table(home / "rows.csv")
-    words = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--lr", "0.01", "-q"]
-    assert main([str(word) for word in (*words, "--out", home / "run")]) == 0
+    arguments = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--lr", "0.01", "-q"]
+    assert main([str(argument) for argument in (*arguments, "--out", home / "run")]) == 0
     return home / "run"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
 
-Words = Sequence[object]
+Arguments = Sequence[object]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Fault:
     """A command with an error in it."""
 
     name: str
-    words: Callable[[Path], Words]
+    arguments: Callable[[Path], Arguments]
     message: str  # pattern of the line on stderr
     code: int = 2
 
@@ -110,17 +110,17 @@ def _make_bad_tables(home: Path) -> None:
     (home / "numbers.csv").write_text("1,2,3\n4,5,6\n")
 
 
-def _train(*words: object) -> Callable[[Path], Words]:
-    return lambda home: [*small_training(home / "new"), *(_at(home, word) for word in words)]
+def _train(*arguments: object) -> Callable[[Path], Arguments]:
+    return lambda home: [*small_training(home / "new"), *(_at(home, argument) for argument in arguments)]
 
 
-def _do(*words: object) -> Callable[[Path], Words]:
-    return lambda home: [_at(home, word) for word in words]
+def _do(*arguments: object) -> Callable[[Path], Arguments]:
+    return lambda home: [_at(home, argument) for argument in arguments]
 
 
-def _at(home: Path, word: object) -> object:
+def _at(home: Path, argument: object) -> object:
     """Replace `@name` by a path in the test's folder."""
-    return home / word[1:] if isinstance(word, str) and word.startswith("@") else word
+    return home / argument[1:] if isinstance(argument, str) and argument.startswith("@") else argument
 
 
 IMAGE = "@good.jpg"
@@ -218,7 +218,7 @@ FAULTS = [
     Fault("json and jsonl", _do("predict", "@run", IMAGE, "--json", "--jsonl"), r"--json: and --jsonl both print to stdout; choose"),
     Fault("csv exists", _do("predict", "@run", IMAGE, "--csv", "@file"), r"--csv: .*file exists; pass --overwrite"),
     Fault("no list", _do("predict", "@run", "--files-from", "@gone.txt"), r"--files-from: .*gone\.txt cannot be read"),
-    Fault("no model given", _do("evaluate"), r"missing argument 'MODEL'; see dlnotes evaluate --help"),
+    Fault("missing model argument", _do("evaluate"), r"missing argument 'MODEL'; see dlnotes evaluate --help"),
     # data
     Fault("unreadable images", _do("data", "info", "@truncated"), r"cut\.jpg: image is truncated; remove"),
     Fault("no data root", _do("data", "list", "--data-root", "@gone"), r"--data-root: .*gone"),
@@ -231,7 +231,7 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_an_error_is_one_line_and_changes_no_file(fault: Fault, home: Path, dlnotes: Command) -> None:
     before = folder_digest(home)
-    outcome = dlnotes(*fault.words(home))
+    outcome = dlnotes(*fault.arguments(home))
     if fault.code == 3:
         shutil.rmtree(home / "new")  # an unfinished run keeps its files
     assert outcome.code == fault.code, outcome.err
@@ -300,8 +300,8 @@ def test_hidden_entries_are_not_classes(tmp_path: Path, dlnotes: Command) -> Non
 
 @pytest.mark.parametrize("batch", [32, 64])
 def test_a_last_batch_of_one_does_not_break_batch_norm(batch: int, tmp_path: Path, dlnotes: Command) -> None:
-    words = small_training(tmp_path / "run", "--limit", "65", "--batch-size", batch, "--batch-norm", "--json")
-    outcome = dlnotes(*words)
+    arguments = small_training(tmp_path / "run", "--limit", "65", "--batch-size", batch, "--batch-norm", "--json")
+    outcome = dlnotes(*arguments)
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["steps"] == 2 * (2 if batch == 32 else 1)
 

@@ -86,7 +86,6 @@ def splits_on_device(dataset: "DataSet", device: torch.device) -> dict[str, Spli
 
 def _tensor(array: "NDArray[np.generic]") -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "The given NumPy array is not writable"
-        )  # memory-mapped samples are read-only
+        # Memory-mapped samples are read-only.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)

@@ -17,8 +17,8 @@ from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
 
 
-def preview(dlnotes: Command, *words: object) -> dict[str, object]:
-    outcome = dlnotes("data", "preview", *words, "--json")
+def preview(dlnotes: Command, *arguments: object) -> dict[str, object]:
+    outcome = dlnotes("data", "preview", *arguments, "--json")
     assert outcome.code == 0, outcome.err
     fields: dict[str, object] = json.loads(outcome.out)
     return fields
@@ -34,8 +34,8 @@ def test_the_sheet_has_originals_and_the_variants_of_training(
         return b""
 
     monkeypatch.setattr(plots, "variants", draw)
-    words = ("--augment", "shift:2,erase:1", "--samples", 5, "--variants", 3, "--seed", 4)
-    fields = preview(dlnotes, "digits", *words, "--out", tmp_path / "sheet.png")
+    arguments = ("--augment", "shift:2,erase:1", "--samples", 5, "--variants", 3, "--seed", 4)
+    fields = preview(dlnotes, "digits", *arguments, "--out", tmp_path / "sheet.png")
     shown = [(entry["class"], entry["index"]) for entry in fields["samples"]]  # type: ignore[attr-defined]
     indices = torch.tensor([index for _, index in shown])
     digits = load_digits()
@@ -49,7 +49,7 @@ def test_the_sheet_has_originals_and_the_variants_of_training(
 
 
 @pytest.mark.parametrize(
-    ("words", "operations"),
+    ("augment", "operations"),
     [
         ("standard", ["flip", "crop:2"]),
         ("none", []),
@@ -58,12 +58,12 @@ def test_the_sheet_has_originals_and_the_variants_of_training(
     ],
 )
 def test_a_folder_is_decoded_to_the_requested_shape(
-    words: str, operations: list[str], dlnotes: Command, tmp_path: Path
+    augment: str, operations: list[str], dlnotes: Command, tmp_path: Path
 ) -> None:
     make_images(tmp_path / "images" / "train", count=4)
     make_images(tmp_path / "images" / "test", count=1, seed=1)
     out = tmp_path / "sheet.png"
-    options = ("--augment", words, "--size", 16, "--resize", "squash", "--samples", 6, "--out", out)
+    options = ("--augment", augment, "--size", 16, "--resize", "squash", "--samples", 6, "--out", out)
     fields = preview(dlnotes, tmp_path / "images", *options)
     assert fields["operations"] == operations
     assert fields["shape"] == [3, 16, 16]
@@ -84,28 +84,28 @@ def test_the_printed_summary(dlnotes: Command, tmp_path: Path) -> None:
 def test_unreadable_images_are_refused_or_skipped(dlnotes: Command, tmp_path: Path) -> None:
     make_images(tmp_path / "p", count=1)
     (tmp_path / "p" / "red" / "0.png").write_bytes(b"no image")
-    words = ("data", "preview", tmp_path / "p", "--size", 8, "--color", "rgb", "--out", tmp_path / "a.png")
-    outcome = dlnotes(*words)
+    arguments = ("data", "preview", tmp_path / "p", "--size", 8, "--color", "rgb", "--out", tmp_path / "a.png")
+    outcome = dlnotes(*arguments)
     assert outcome.code == 2
     assert "0.png" in outcome.err
     assert not (tmp_path / "a.png").exists()
-    outcome = dlnotes(*words, "--skip-bad", "--json")
+    outcome = dlnotes(*arguments, "--skip-bad", "--json")
     assert [entry["class"] for entry in json.loads(outcome.out)["samples"]] == ["blue", "green"]
     assert "warning: skipped" in outcome.err
     for name in ("blue", "green"):
         (tmp_path / "p" / name / "0.png").write_bytes(b"")
-    assert dlnotes(*words, "--skip-bad", "--overwrite").code == 2
+    assert dlnotes(*arguments, "--skip-bad", "--overwrite").code == 2
 
 
 def test_tables_and_invalid_options_are_refused(dlnotes: Command, tmp_path: Path) -> None:
-    for words, message in (
+    for arguments, message in (
         ((make_table(tmp_path / "t.csv"),), "DATA: .* is a table, only images are augmented; give images"),
         (("--augment", "crop:8"), "--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
         (("--augment", "cutmx:1"), r"--augment: unknown operation 'cutmx'; did you mean 'cutmix'\?"),
         (("--out", tmp_path / "no" / "a.png"), "--out: "),
         (("--out", tmp_path / "a.jpg"), r"--out: .*a\.jpg is no \.png; name a \.png file"),
     ):
-        outcome = dlnotes("data", "preview", "--out", tmp_path / "a.png", *words)
+        outcome = dlnotes("data", "preview", "--out", tmp_path / "a.png", *arguments)
         assert outcome.code == 2
         assert outcome.err.count("\n") == 1
         assert re.search(message, outcome.err), outcome.err

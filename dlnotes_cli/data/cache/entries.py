@@ -35,7 +35,7 @@ _FIX = "free space, or set $DLNOTES_CACHE to another folder"
 
 @dataclass(frozen=True)
 class CacheIndex:
-    """The image files behind a file of samples; every tuple has one item per sample, in order."""
+    """The image files that a file of samples was decoded from; every tuple has one item per sample, in order."""
 
     root: str
     shape: tuple[int, ...]  # of a sample: (C, H, W) of pixels, (F,) of features

@@ -79,7 +79,7 @@ pillow_settings = _PillowSettings()
 def open_image(path: Path, max_pixels: int, stream: IO[bytes] | None = None) -> Iterator[Image.Image]:
     """Open an image whose pixels are decoded inside the context; `stream` has the file's content if already read.
 
-    Raises InputError naming `path` if it is not an image, has more than `max_pixels` or is found damaged inside the
+    Raises InputError naming `path` if it is not an image, has more than `max_pixels` or turns out damaged inside the
     context.
     """
     if stream is None:
