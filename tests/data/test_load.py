@@ -1,5 +1,6 @@
 """Loading the data that `--data` names, for training and for a trained model."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,18 @@ from PIL import Image
 from dlnotes_cli.classify.options_evaluate import EvaluateConfig
 from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.data import load
-from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import kind_of, load_for_model, load_training_data, pixel_statistics
+from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.dataset import DataSet, LabeledSamples
+from dlnotes_cli.data.load import (
+    kind_of,
+    load_for_model,
+    load_preprocessed,
+    load_training_data,
+    load_view,
+    named_images,
+    pixel_statistics,
+)
+from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.options import DataOptions
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.shell.errors import InputError
@@ -294,3 +305,32 @@ def test_images_and_tables_must_match_the_model(tmp_path: Path) -> None:
         InputError, match="--data: digits holds images, the model was trained on a CSV table; give a CSV"
     ):
         load_for_model("digits", OPTIONS, loaded(path, target="label").preprocessing, threads=1)
+
+
+# --- features ----------------------------------------------------------------------------------------------------
+
+
+def test_a_named_set_is_read_once_for_features_and_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+
+    def count(name: str, **places: Any) -> LabeledSamples:
+        reads.append(name)
+        return load_named(name, **places)
+
+    def first_pixel_and_seed(pixels: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.float32]:
+        assert pixels.shape[1:] == (3, 8, 8)
+        return np.stack([pixels[:, 2, 3, 4], np.array(seeds)], axis=1).astype(np.float32)
+
+    monkeypatch.setattr(load, "load_named", count)
+    extractor = FeatureExtractor("test", 2, 16, first_pixel_and_seed)
+    settings = DecodeSettings(1, 10**6)
+    digits = options("digits", limit=100)
+    dataset = load_preprocessed(digits, RGB, seed=0, settings=settings, extractor=extractor)
+    view = load_view(digits, dataset, RGB, settings, extractor)
+    train = dataset.splits["train"]
+    images = named_images(dataset, train)
+    assert reads == ["digits"]
+    assert images.shape == (100, 3, 8, 8)
+    np.testing.assert_array_equal(view[:, 0], images[:, 0, 3, 4])
+    np.testing.assert_array_equal(view[:, 1], np.arange(100))
+    np.testing.assert_array_equal(dataset.samples[train, 0], view[:, 0])
