@@ -31,7 +31,7 @@ from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_NOTES
 from dlnotes_cli.classify.train_mlp import MlpTraining
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.named.sets import load_named, locate
+from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, available_cores
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp

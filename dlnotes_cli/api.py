@@ -28,13 +28,13 @@ from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
-from dlnotes_cli.manage.data import DataInfo, describe_data, list_sets
+from dlnotes_cli.manage.data import ImagesInfo, NamedSetInfo, TableInfo, describe_data, list_sets
 from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
-from dlnotes_cli.manage.doctor import examine
+from dlnotes_cli.manage.doctor import DoctorReport, examine
 from dlnotes_cli.manage.options_cache import CacheClearConfig
 from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig, DataPreviewConfig
 from dlnotes_cli.manage.options_doctor import DoctorConfig
-from dlnotes_cli.manage.preview import draw_preview
+from dlnotes_cli.manage.preview import PreviewResult, draw_preview
 from dlnotes_cli.shapes import WindowSpec, analyze, solve
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
@@ -56,23 +56,26 @@ __all__ = [
     "CharRnnTrainConfig",
     "ConvShapeConfig",
     "ConvShapeResult",
-    "DataInfo",
     "DataInfoConfig",
     "DataListConfig",
     "DataPreviewConfig",
     "DlnotesError",
     "DoctorConfig",
+    "DoctorReport",
     "EvaluateConfig",
     "EvaluateResult",
     "FilterConfig",
     "FilterResult",
     "GateError",
+    "ImagesInfo",
     "InputError",
     "LanguageModel",
+    "NamedSetInfo",
     "PatchResult",
     "PredictConfig",
     "Prediction",
     "Predictor",
+    "PreviewResult",
     "Sample",
     "SampleResult",
     "Score",
@@ -80,6 +83,7 @@ __all__ = [
     "StoppedError",
     "StyleResult",
     "StyleTransferConfig",
+    "TableInfo",
     "TrainCnnConfig",
     "TrainMlpConfig",
     "TrainedModel",

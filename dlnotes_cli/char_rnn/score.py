@@ -147,4 +147,4 @@ def _heat_map(text: Text, likelihood: NegativeLogLikelihood, preprocessing: Text
     names = f"{text.names[0]} and {more} more" if more else text.names[0]
     extent = f", first {len(tokens):,} characters" if len(tokens) < len(text) else ""
     unit = preprocessing.unit.removesuffix("s")
-    return plots.heat(shown, bits, f"{names}{extent}: {np.nanmean(bits):.2f} bits per {unit}")
+    return plots.text_heatmap(shown, bits, f"{names}{extent}: {np.nanmean(bits):.2f} bits per {unit}")

@@ -9,7 +9,7 @@ from dlnotes_cli.classify.options_cnn import TrainCnnConfig
 from dlnotes_cli.classify.recipes import CnnRecipe, SampleRecipe, cnn_recipe, default_arch
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import check_images, image_form
+from dlnotes_cli.data.load import check_images, image_data_shape
 from dlnotes_cli.models.cnn import CnnConfig, InvalidCnnError, build_cnn, first_convolution, initialize, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.models.registry import build_on_meta
@@ -41,7 +41,7 @@ def train_cnn(options: TrainCnnConfig) -> TrainingResult:
 def report_network(options: TrainCnnConfig) -> Report:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     options = _checked(options)
-    config = _network_config(options, cnn_recipe(options), *image_form(options))
+    config = _network_config(options, cnn_recipe(options), *image_data_shape(options))
     return analyze(config.parsed_layers, config.shape)
 
 

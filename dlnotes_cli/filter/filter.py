@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dlnotes_cli.data.images.files import LoadedImage, depth_for, holds_alpha, read_image, write_image
+from dlnotes_cli.data.images.image_io import LoadedImage, depth_for, holds_alpha, read_image, write_image
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.filter.correlation import Correlation
 from dlnotes_cli.filter.filtered_image import (

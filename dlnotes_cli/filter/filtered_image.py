@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.images.files import LoadedImage
+from dlnotes_cli.data.images.image_io import LoadedImage
 from dlnotes_cli.data.workers import over_strips
 from dlnotes_cli.filter.correlation import Magnitude, Response, compute, window_offset
 from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlnotes_cli.data.images.files import FORMATS
+from dlnotes_cli.data.images.image_io import FORMATS
 from dlnotes_cli.filter.inputs import InputImage
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import files

@@ -1,6 +1,6 @@
 """`dlnotes data list`, `dlnotes data info` and `dlnotes data preview`."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -9,6 +9,9 @@ from dlnotes_cli.manage.options_data import DataInfoConfig, DataListConfig, Data
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import add_command
 from dlnotes_cli.shell.startup import PlainGroup
+
+if TYPE_CHECKING:
+    from dlnotes_cli.manage.data import ImagesInfo, TableInfo
 
 LIST_EXAMPLES = ("dlnotes data list", "dlnotes data list --json")
 PREVIEW_EXAMPLES = (
@@ -25,28 +28,28 @@ def data_list(config: DataListConfig) -> None:
 
     sets = list_sets(config)
     if config.json:
-        output.document(config.command, {"sets": sets})
+        output.document(config.command, {"sets": [named_set.as_json() for named_set in sets]})
         return
     rows = []
-    for entry in sets:
-        found = entry["found"] or f"not here ({entry['download_bytes'] / 1e6:.0f} MB to download)"
-        counts = ", ".join(f"{count:,} {part}" for part, count in entry["counts"].items())
-        shape = "x".join(map(str, entry["shape"]))
-        rows.append((entry["name"], found, entry["classes"], shape, counts, entry["path"] or "-"))
+    for named_set in sets:
+        found = named_set.found or f"not here ({named_set.download_bytes / 1e6:.0f} MB to download)"
+        counts = ", ".join(f"{count:,} {split}" for split, count in named_set.counts.items())
+        shape = "x".join(map(str, named_set.shape))
+        rows.append((named_set.name, found, named_set.classes, shape, counts, named_set.path or "-"))
     output.table(("set", "found", "classes", "shape", "samples", "path"), rows)
 
 
 def data_info(config: DataInfoConfig) -> None:
     """Say what is in a data set: samples per class and part, sizes, statistics, unreadable files."""
-    from dlnotes_cli.manage.data import describe_data
+    from dlnotes_cli.manage.data import TableInfo, describe_data
 
-    fields = describe_data(config).fields
+    info = describe_data(config)
     if config.json:
-        output.document(config.command, fields)
-    elif fields["kind"] == "table":
-        _show_table(fields)
+        output.document(config.command, info.as_json())
+    elif isinstance(info, TableInfo):
+        _show_table(info)
     else:
-        _show_images(fields)
+        _show_images(info)
 
 
 def data_preview(config: DataPreviewConfig) -> None:
@@ -56,43 +59,43 @@ def data_preview(config: DataPreviewConfig) -> None:
     """
     from dlnotes_cli.manage.preview import draw_preview
 
-    fields = draw_preview(config)
+    preview = draw_preview(config)
     if config.json:
-        output.document(config.command, fields)
+        output.document(config.command, preview.as_json())
         return
-    shape = "x".join(map(str, fields["shape"]))
-    output.line(f"{', '.join(fields['operations']) or 'no operation'} on {len(fields['samples'])} images of {shape}")
-    output.line(fields["out"])
+    shape = "x".join(map(str, preview.shape))
+    output.line(f"{', '.join(preview.operations) or 'no operation'} on {len(preview.samples)} images of {shape}")
+    output.line(preview.out)
 
 
-def _show_images(fields: dict[str, Any]) -> None:
-    parts = list(fields["counts"])
-    rows = [(name, *(fields["counts"][part][name] for part in parts)) for name in fields["classes"]]
-    rows.append(("total", *(sum(fields["counts"][part].values()) for part in parts)))
-    output.table(("class", *parts), rows)
+def _show_images(info: "ImagesInfo") -> None:
+    splits = list(info.counts)
+    rows = [(name, *(info.counts[split][name] for split in splits)) for name in info.classes]
+    rows.append(("total", *(sum(info.counts[split].values()) for split in splits)))
+    output.table(("class", *splits), rows)
     output.line()
-    sizes = [f"{s['width']}x{s['height']} ({s['files']:,})" for s in fields["sizes"]]
+    sizes = [f"{size.width}x{size.height} ({size.files:,})" for size in info.sizes]
     more = f" and {len(sizes) - _MOST_SIZES} more" if len(sizes) > _MOST_SIZES else ""
     output.line(f"sizes     {', '.join(sizes[:_MOST_SIZES])}{more}")
-    output.line(f"channels  {fields['channels']}")
-    output.line(f"mean      {', '.join(map(str, fields['mean']))}")
-    output.line(f"std       {', '.join(map(str, fields['std']))}")
-    for entry in fields["unreadable"]:
-        output.line(f"unreadable: {entry['file']}: {entry['error']}")
+    output.line(f"channels  {info.channels}")
+    output.line(f"mean      {', '.join(map(str, info.mean))}")
+    output.line(f"std       {', '.join(map(str, info.std))}")
+    for bad in info.unreadable:
+        output.line(f"unreadable: {bad.file}: {bad.error}")
 
 
-def _show_table(fields: dict[str, Any]) -> None:
+def _show_table(info: "TableInfo") -> None:
     rows = []
-    for column in fields["columns"]:
-        if column["kind"] == "numeric":
-            content = f"{column['min']:g} to {column['max']:g}, mean {column['mean']:g}, deviation {column['std']:g}"
-            content += f", {column['not_numbers']} cells are no numbers" if column["not_numbers"] else ""
+    for column in info.columns:
+        if column.kind == "numeric":
+            content = f"{column.min:g} to {column.max:g}, mean {column.mean:g}, deviation {column.std:g}"
+            content += f", {column.not_numbers} cells are no numbers" if column.not_numbers else ""
         else:
-            content = ", ".join(column["values"])
-        rows.append((column["name"], column["kind"], column["distinct"], column["empty"], content))
+            content = ", ".join(column.values)
+        rows.append((column.name, column.kind, column.distinct, column.empty, content))
     output.table(("column", "kind", "distinct", "empty", "content"), rows)
     output.line()
-    output.line(f"{fields['rows']:,} rows")
+    output.line(f"{info.rows:,} rows")
 
 
 def register(app: typer.Typer) -> None:

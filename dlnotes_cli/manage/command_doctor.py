@@ -13,11 +13,11 @@ def doctor(config: DoctorConfig) -> None:
     """Examine this machine: versions, devices, bf16, cores, cache, data sets."""
     from dlnotes_cli.manage.doctor import examine
 
-    fields = examine(config)
+    report = examine(config)
     if config.json:
-        output.document(config.command, fields)
+        output.document(config.command, report.as_json())
         return
-    rows = [(name.replace("_", " "), _told(value)) for name, value in fields.items()]
+    rows = [(name.replace("_", " "), _told(value)) for name, value in report.as_rows().items()]
     output.table(("what", "found"), rows)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dlnotes_cli.data.images.files import FORMATS, LoadedImage, count_frames, read_image, write_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, count_frames, read_image, write_image
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 

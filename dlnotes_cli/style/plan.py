@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dlnotes_cli.data.images.samples import sample_photo
+from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell import files, output
@@ -108,7 +108,7 @@ def _check_options(config: StyleTransferConfig) -> None:
 def _find_contents(config: StyleTransferConfig) -> list[tuple[ContentFile, Size]]:
     """The content images with their sizes; each is read once, so that a damaged one is found before the first step."""
     if config.content is None:
-        sample = ContentFile(sample_photo(SAMPLE_CONTENT, "--content"), SAMPLE_CONTENT)
+        sample = ContentFile(sample_image(SAMPLE_CONTENT, "--content"), SAMPLE_CONTENT)
         return [(sample, sample.read(config.max_pixels).size)]
     path = user_path(config.content)
     if not path.is_dir():

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli import plots
-from dlnotes_cli.data.images.files import LoadedImage, read_image
-from dlnotes_cli.data.images.samples import drawing
+from dlnotes_cli.data.images.image_io import LoadedImage, read_image
+from dlnotes_cli.data.images.sample_images import generated_image
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
@@ -82,7 +82,7 @@ def _load_setup(config: StyleTransferConfig, recipe: StyleRecipe, plan: StylePla
     """Read the style and initial images and load the network, after all that can fail sooner."""
     styles = [StyleImage(read_input_image(path, config.max_pixels), weight) for path, weight in plan.styles]
     if not styles:
-        styles = [StyleImage(InputImage(_GENERATED_STYLE, LoadedImage(drawing(*_GENERATED_SIZE))), 1.0)]
+        styles = [StyleImage(InputImage(_GENERATED_STYLE, LoadedImage(generated_image(*_GENERATED_SIZE))), 1.0)]
     init = None if plan.init is None else read_input_image(plan.init, config.max_pixels)
     runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
     extractor = load_feature_extractor(config, recipe.pooling, runtime)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
-from dlnotes_cli.data.images.files import LoadedImage
+from dlnotes_cli.data.images.image_io import LoadedImage
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.style.feature_extractor import FeatureExtractor

@@ -36,7 +36,7 @@ def draw_evaluation(folder: Path, evaluation: Evaluation, model: EvaluatedModel)
 
 @torch.no_grad()
 def _prediction_sheet(model: EvaluatedModel) -> bytes:
-    count = min(plots.SHOWN, len(model.split))
+    count = min(plots.PREDICTIONS_SHOWN, len(model.split))
     spread = [i * len(model.split) // count for i in range(count)]
     samples, labels = model.split.take(model.split.indices[spread])
     logits = predict_logits(model.network.eval(), model.normalizer(samples), model.runtime)

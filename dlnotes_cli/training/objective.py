@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from dlnotes_cli.data.images.mix import Mixed
+    from dlnotes_cli.data.images.mix import TrainingBatch
 
 
 def penalized(network: nn.Module) -> list[nn.Parameter]:
@@ -24,7 +24,7 @@ class Objective:
         self._smoothing, self._weights, self._l1 = label_smoothing, class_weights, l1
         self._penalized = penalized(network) if l1 else []
 
-    def __call__(self, logits: Tensor, batch: "Mixed") -> tuple[Tensor, Tensor]:
+    def __call__(self, logits: Tensor, batch: "TrainingBatch") -> tuple[Tensor, Tensor]:
         """(objective, plain cross-entropy): a scalar to differentiate, and the mean loss in nats that is reported.
 
         Where images were mixed, both are the sums over the two labels, weighted by their shares.

@@ -80,7 +80,7 @@ def _published(weights: Published, *, offline: bool) -> PretrainedWeights:
         if digest:
             output.warn(f"{path} is damaged: its SHA-256 is not the published one; downloading it again")
         fetch(
-            [weights.url], path, sha256=weights.sha256, size=None, about=int(weights.mebibytes * _MEBIBYTE),
+            [weights.url], path, sha256=weights.sha256, size=None, approximate_size=int(weights.mebibytes * _MEBIBYTE),
             offline=offline, folder_variable="$TORCH_HOME",
         )  # fmt: skip
         digest = file_sha256(path)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from dlnotes_cli import plots
 from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.images.augment_words import is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
-from dlnotes_cli.data.load import load_named_pixels, load_view
+from dlnotes_cli.data.load import load_view, named_images
 from dlnotes_cli.device import Runtime, choose_device
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.shell import files
@@ -130,7 +130,7 @@ def _view(
     number: int,
     poll: Callable[[], None],
 ) -> NDArray[np.float32]:
-    operations = parse_augment(augment, plan.preprocessing.shape, flippable=is_flippable(dataset.classes))
+    operations = parse_augment(augment, dataset.preprocessing.shape, flippable=is_flippable(dataset.classes))
     view = View(number, operations, plan.options.seed)
     extraction = extraction_of(network, plan.features_name, plan.preprocessing, runtime, view)
     return load_view(plan.options, dataset, plan.preprocessing, replace(plan.reading, poll=poll), extraction)
@@ -195,7 +195,7 @@ def _evaluated_model(plan: TransferPlan, features: Features) -> EvaluatedModel:
     """The whole network with the images that predictions.png shows; the data set itself has features alone."""
     dataset, device = features.dataset, features.runtime.device
     indices = dataset.splits[features.evaluated_split]
-    count = min(plots.SHOWN, len(indices))
+    count = min(plots.PREDICTIONS_SHOWN, len(indices))
     shown = indices[[i * len(indices) // count for i in range(count)]]
     pixels, labels = _pixels(plan, dataset, shown), dataset.labels[shown]
     split = Split(
@@ -208,6 +208,6 @@ def _evaluated_model(plan: TransferPlan, features: Features) -> EvaluatedModel:
 def _pixels(plan: TransferPlan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The images (n, C, H, W) behind rows of features."""
     if not dataset.files:
-        return load_named_pixels(plan.options, plan.preprocessing)[indices]
-    shape, max_pixels = plan.preprocessing.form, plan.options.max_pixels
+        return named_images(dataset, indices)
+    shape, max_pixels = plan.preprocessing.image_shape, plan.options.max_pixels
     return np.stack([decode_image(Path(dataset.files[i]), shape, max_pixels) for i in indices])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlnotes_cli.data.cache.pixels import Reading
+from dlnotes_cli.data.cache.request import DecodeSettings
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
@@ -35,10 +35,10 @@ class TransferPlan:
     preprocessing: ImagePreprocessing
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> DecodeSettings:
         """How image files are read."""
         options = self.options
-        return Reading(options.threads or default_threads(), options.max_pixels, skip_bad=options.skip_bad)
+        return DecodeSettings(options.threads or default_threads(), options.max_pixels, skip_bad=options.skip_bad)
 
     @property
     def features_name(self) -> str:
@@ -78,7 +78,7 @@ class TransferPlan:
 
     def load_pixels(self) -> DataSet:
         """The data as pixels."""
-        dataset = load_preprocessed(self.options, self.preprocessing, seed=self.options.seed, reading=self.reading)
+        dataset = load_preprocessed(self.options, self.preprocessing, seed=self.options.seed, settings=self.reading)
         warn_about_few_samples(dataset)
         return dataset
 
@@ -88,8 +88,8 @@ class TransferPlan:
             self.options,
             self.preprocessing,
             seed=self.options.seed,
-            reading=replace(self.reading, poll=poll),
-            extraction=extraction_of(network, self.features_name, self.preprocessing, runtime),
+            settings=replace(self.reading, poll=poll),
+            extractor=extraction_of(network, self.features_name, self.preprocessing, runtime),
         )
 
     def details(self, network: TransferModel) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dlnotes_cli.data.images.augment_words import parse_augment
+from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import check_images, has_test_split
 from dlnotes_cli.models import backbones
 from dlnotes_cli.shell import files

@@ -14,7 +14,7 @@ from dlnotes_cli import plots
 from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime, default_threads, free_memory

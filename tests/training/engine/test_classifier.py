@@ -9,7 +9,7 @@ from dlnotes_cli.classify.options_mlp import TrainMlpConfig
 from dlnotes_cli.classify.recipes import mlp_recipe
 from dlnotes_cli.classify.train_mlp import MlpTraining
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.engine.classifier import ClassifierJob

@@ -1,4 +1,4 @@
-"""Named sets: where they are found, what is read, what is warned of and what is refused."""
+"""Named sets: lookup, reading, downloads, warnings and errors."""
 
 import gzip
 import hashlib
@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.named import named_sets
 from dlnotes_cli.data.named.cifar import CifarLayout
-from dlnotes_cli.data.named.sets import NAMED, NamedFile, cache_folder, load_named, locate, summaries
+from dlnotes_cli.data.named.named_sets import load_named, locate, summaries
+from dlnotes_cli.data.named.published import NAMED, NamedFile
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.shell.errors import InputError
 
@@ -33,24 +34,24 @@ def idx(array: NDArray[np.uint8]) -> bytes:
     return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-def made_files(seed: int) -> Files:
+def random_files(seed: int) -> Files:
     draw = np.random.default_rng(seed)
     files = {}
-    for part, count in (("train", 6), ("t10k", 4)):
-        files[f"{part}-images-idx3-ubyte"] = idx(draw.integers(0, 256, (count, 28, 28), np.uint8))
-        files[f"{part}-labels-idx1-ubyte"] = idx(draw.integers(0, 10, count, np.uint8))
+    for prefix, count in (("train", 6), ("t10k", 4)):
+        files[f"{prefix}-images-idx3-ubyte"] = idx(draw.integers(0, 256, (count, 28, 28), np.uint8))
+        files[f"{prefix}-labels-idx1-ubyte"] = idx(draw.integers(0, 10, count, np.uint8))
     return files
 
 
-MNIST, FASHION, NEITHER = made_files(1), made_files(2), made_files(3)
+MNIST, FASHION, UNPUBLISHED = random_files(1), random_files(2), random_files(3)
 
 
 def publish(files: Files) -> tuple[NamedFile, ...]:
     published = []
     for name, content in files.items():
         zipped = gzip.compress(content, mtime=0)
-        sums = (hashlib.sha256(data).hexdigest() for data in (zipped, content))
-        published.append(NamedFile(f"{name}.gz", len(zipped), *sums))
+        checksums = (hashlib.sha256(data).hexdigest() for data in (zipped, content))
+        published.append(NamedFile(f"{name}.gz", len(zipped), *checksums))
     return tuple(published)
 
 
@@ -69,16 +70,16 @@ def names_in(folder: Path) -> list[str]:
 
 
 def images(files: Files) -> NDArray[np.uint8]:
-    return np.frombuffer(b"".join(files[f"{part}-images-idx3-ubyte"][16:] for part in ("train", "t10k")), np.uint8)
+    return np.frombuffer(b"".join(files[f"{prefix}-images-idx3-ubyte"][16:] for prefix in ("train", "t10k")), np.uint8)
 
 
 @pytest.fixture(autouse=True)
-def small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small sets in place of the published ones, on a machine that has none of them."""
+def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the published sets by small ones, on a machine without any copy."""
     monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("DLNOTES_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(named, "_SYSTEM", tmp_path / "system")
+    monkeypatch.setattr(named_sets, "_SYSTEM_FOLDER", tmp_path / "system")
     for name, files in (("mnist", MNIST), ("fashion-mnist", FASHION)):
         small = replace(NAMED[name], files=publish(files), counts=COUNTS, urls=("http://127.0.0.1:9/",))
         monkeypatch.setitem(NAMED, name, small)
@@ -96,7 +97,7 @@ def test_the_names_are_those_of_the_options() -> None:
 
 
 def test_digits_are_embedded_and_load_without_scikit_learn() -> None:
-    load = "from dlnotes_cli.data.named import sets; sets.load_named('digits')"
+    load = "from dlnotes_cli.data.named import named_sets; named_sets.load_named('digits')"
     script = f"import sys; {load}; print('sklearn' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
@@ -117,25 +118,25 @@ def test_digits_equal_those_of_scikit_learn() -> None:
 
 @pytest.mark.parametrize("is_gzipped", [True, False])
 @pytest.mark.parametrize("folder", ["fashion-mnist", ".", "FashionMNIST/raw"])
-def test_idx_sets_are_read_wherever_they_may_lie(
+def test_idx_sets_are_read_from_every_place(
     folder: str, root: Path, capsys: pytest.CaptureFixture[str], *, is_gzipped: bool
 ) -> None:
     put(root / folder, FASHION, is_gzipped=is_gzipped)
     source = load_named("fashion-mnist", data_root=root, offline=True)
     assert (source.samples.shape, source.samples.dtype.name) == ((10, 1, 28, 28), "uint8")
     np.testing.assert_array_equal(source.samples.ravel(), images(FASHION))
-    labels = b"".join(FASHION[f"{part}-labels-idx1-ubyte"][8:] for part in ("train", "t10k"))
+    labels = b"".join(FASHION[f"{prefix}-labels-idx1-ubyte"][8:] for prefix in ("train", "t10k"))
     np.testing.assert_array_equal(source.labels, list(labels))
     assert source.labels.dtype.name == "int64"
     assert source.classes[9] == "Ankle boot"
-    assert {part: indices.tolist() for part, indices in source.splits.items()} == {
+    assert {split: indices.tolist() for split, indices in source.splits.items()} == {
         "train": [0, 1, 2, 3, 4, 5],
         "test": [6, 7, 8, 9],
     }
     assert capsys.readouterr().err == ""
 
 
-def test_the_places_are_searched_in_their_order(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_roots_are_searched_in_order(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLNOTES_DATA", str(tmp_path / "variable"))
     found = []
     for place in ("cache", "system", "variable", "root"):
@@ -147,7 +148,7 @@ def test_the_places_are_searched_in_their_order(root: Path, tmp_path: Path, monk
     assert found == ["cache", "system", "$DLNOTES_DATA", "--data-root"]
 
 
-def test_a_root_without_the_set_falls_through(root: Path, tmp_path: Path) -> None:
+def test_a_root_without_the_set_is_skipped(root: Path, tmp_path: Path) -> None:
     put(tmp_path / "system/mnist", MNIST)
     (put(root / "mnist", MNIST) / "t10k-labels-idx1-ubyte.gz").unlink()
     location = locate("mnist", root)
@@ -156,8 +157,8 @@ def test_a_root_without_the_set_falls_through(root: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["mnist", "digits"])
-def test_a_root_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--data-root: no folder .*gone; give a folder"):
+def test_a_missing_root_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--data-root: no folder .*gone; give an existing folder"):
         locate(name, tmp_path / "gone")
 
 
@@ -167,28 +168,28 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "folder", "taken_for"),
+    ("files", "folder", "expected"),
     [
         (MNIST, "raw", ["mnist"]),
         (FASHION, "raw", ["fashion-mnist"]),
         (FASHION, "mnist", ["fashion-mnist"]),
-        (NEITHER, "raw", []),
-        (NEITHER, "mnist", ["mnist"]),
-        (NEITHER, "fashion-mnist", ["fashion-mnist"]),
-        (NEITHER | {"t10k-labels-idx1-ubyte": b"damaged"}, "raw", []),
+        (UNPUBLISHED, "raw", []),
+        (UNPUBLISHED, "mnist", ["mnist"]),
+        (UNPUBLISHED, "fashion-mnist", ["fashion-mnist"]),
+        (UNPUBLISHED | {"t10k-labels-idx1-ubyte": b"damaged"}, "raw", []),
     ],
 )
-def test_files_in_the_root_itself_are_told_apart(files: Files, folder: str, taken_for: list[str], root: Path) -> None:
+def test_files_in_the_root_itself_are_identified(files: Files, folder: str, expected: list[str], root: Path) -> None:
     put(root / folder, files)
-    assert [name for name in ("mnist", "fashion-mnist") if locate(name, root / folder)] == taken_for
+    assert [name for name in ("mnist", "fashion-mnist") if locate(name, root / folder)] == expected
 
 
-def test_another_copy_is_used_with_one_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(root / "fashion-mnist", NEITHER)
+def test_a_different_copy_is_used_with_one_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(root / "fashion-mnist", UNPUBLISHED)
     source = load_named("fashion-mnist", data_root=root)
-    np.testing.assert_array_equal(source.samples.ravel(), images(NEITHER))
+    np.testing.assert_array_equal(source.samples.ravel(), images(UNPUBLISHED))
     assert capsys.readouterr().err == (
-        f"dlnotes: warning: {root}/fashion-mnist differs from the published fashion-mnist; used as it is\n"
+        f"dlnotes: warning: {root}/fashion-mnist differs from the published fashion-mnist; used as is\n"
     )
 
 
@@ -201,21 +202,21 @@ def test_another_copy_is_used_with_one_warning(root: Path, capsys: pytest.Captur
         ("t10k-images-idx3-ubyte", idx(np.zeros((4, 28, 27), np.uint8)), "images of 28x28 expected, 28x27 found"),
         ("t10k-images-idx3-ubyte", idx(np.zeros(4, np.uint8)), "images of 28x28 expected, numbers found"),
         ("train-images-idx3-ubyte", b"<html>", "not an IDX file"),
-        ("train-images-idx3-ubyte", MNIST["train-images-idx3-ubyte"][:-1], "cut short: 4,703 of 4,704 bytes"),
+        ("train-images-idx3-ubyte", MNIST["train-images-idx3-ubyte"][:-1], "truncated: 4,703 of 4,704 bytes"),
     ],
 )
-def test_files_that_do_not_fit_are_named(name: str, content: bytes, reason: str, root: Path) -> None:
+def test_files_that_do_not_match_are_named(name: str, content: bytes, reason: str, root: Path) -> None:
     put(root / "mnist", MNIST | {name: content})
-    with pytest.raises(InputError, match=rf"mnist/{name}\.gz: {reason}; replace it by a whole copy, or remove it"):
+    with pytest.raises(InputError, match=rf"mnist/{name}\.gz: {reason}; replace it with a complete copy, or remove it"):
         load_named("mnist", data_root=root)
 
 
-def test_offline_names_the_files_and_their_place(tmp_path: Path) -> None:
+def test_offline_names_the_files_and_where_to_put_them(tmp_path: Path) -> None:
     put(tmp_path / "cache/mnist", dict(list(MNIST.items())[:2]))
     with pytest.raises(InputError) as caught:
         load_named("mnist", offline=True)
     assert str(caught.value) == (
-        "--data: mnist is not on this machine, and --offline forbids to download it; put t10k-images-idx3-ubyte.gz, "
+        "--data: mnist is not on this machine, and --offline forbids downloading it; put t10k-images-idx3-ubyte.gz, "
         f"t10k-labels-idx1-ubyte.gz from http://127.0.0.1:9/ into {tmp_path}/cache/mnist, or name the folder that has "
         "them with --data-root"
     )
@@ -238,18 +239,18 @@ def site(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_what_is_nowhere_is_downloaded_once(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = put(tmp_path / "site", MNIST)
+def test_a_missing_set_is_downloaded_once(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = put(tmp_path / "site", MNIST)
     monkeypatch.setitem(NAMED, "mnist", replace(NAMED["mnist"], urls=("http://127.0.0.1:9/", site)))
     source = load_named("mnist")
     np.testing.assert_array_equal(source.samples.ravel(), images(MNIST))
     assert names_in(tmp_path / "cache/mnist") == sorted(f"{name}.gz" for name in MNIST)
-    for file in shop.iterdir():
+    for file in published.iterdir():
         file.unlink()
     np.testing.assert_array_equal(load_named("mnist", offline=True).samples, source.samples)
 
 
-def test_only_what_is_missing_is_downloaded(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_missing_files_are_downloaded(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NAMED, "mnist", replace(NAMED["mnist"], urls=(site,)))
     pairs = list(MNIST.items())
     put(tmp_path / "cache/mnist", dict(pairs[:3]))
@@ -267,7 +268,7 @@ def test_a_download_must_be_the_published_one(site: str, tmp_path: Path, monkeyp
     assert locate("mnist") is None
 
 
-SMALL_FORM = CifarLayout("small-bin", (("train.bin", 3), ("test.bin", 2)), 1, "names.txt", ("x", "y"))
+SMALL_LAYOUT = CifarLayout("small-bin", (("train.bin", 3), ("test.bin", 2)), 1, "names.txt", ("x", "y"))
 RECORDS = {
     "train.bin": b"".join(bytes([i % 2]) + bytes([i]) * 3072 for i in range(3)),
     "test.bin": b"".join(bytes([1]) + bytes([i]) * 3072 for i in range(2)),
@@ -286,33 +287,33 @@ def archive(path: Path) -> Path:
 
 @pytest.fixture
 def small_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Puts a small set in the place of CIFAR-10; the archive that counts as its published one."""
+    """Replace CIFAR-10 by a small set; returns its published archive."""
     path = archive(tmp_path / "published.tar.gz")
     file = NamedFile("small.tar.gz", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
-    small = replace(NAMED["cifar10"], files=(file,), cifar=SMALL_FORM, counts={"train": 3, "test": 2})
+    small = replace(NAMED["cifar10"], files=(file,), cifar=SMALL_LAYOUT, counts={"train": 3, "test": 2})
     monkeypatch.setitem(NAMED, "cifar10", small)
     return path
 
 
 @pytest.mark.usefixtures("small_cifar")
 @pytest.mark.parametrize("folder", ["cifar10", "cifar10/small-bin", "small-bin"])
-def test_unpacked_cifar_is_read_wherever_it_may_lie(folder: str, root: Path) -> None:
+def test_unpacked_cifar_is_read_from_every_place(folder: str, root: Path) -> None:
     put(root / folder, RECORDS, is_gzipped=False)
     source = load_named("cifar10", data_root=root, offline=True)
     assert source.samples[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
     assert source.labels.tolist() == [0, 1, 0, 1, 1]
-    assert {part: indices.tolist() for part, indices in source.splits.items()} == {"train": [0, 1, 2], "test": [3, 4]}
+    assert {split: indices.tolist() for split, indices in source.splits.items()} == {"train": [0, 1, 2], "test": [3, 4]}
 
 
 @pytest.mark.usefixtures("small_cifar")
-def test_files_of_records_are_no_cifar_where_no_folder_says_so(root: Path) -> None:
+def test_cifar_files_in_the_root_itself_need_a_folder_of_their_name(root: Path) -> None:
     put(root, RECORDS, is_gzipped=False)
     assert locate("cifar10", root) is None
     assert locate("cifar10", put(root / "small-bin", RECORDS, is_gzipped=False)) is not None
 
 
 @pytest.mark.parametrize("folder", ["cifar10", "."])
-def test_the_cifar_archive_is_read_where_it_lies(
+def test_the_cifar_archive_is_read_without_unpacking(
     folder: str, root: Path, small_cifar: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = root / folder / "small.tar.gz"
@@ -324,33 +325,22 @@ def test_the_cifar_archive_is_read_where_it_lies(
     assert capsys.readouterr().err == ""
     path.write_bytes(gzip.compress(gzip.decompress(small_cifar.read_bytes()), 1))
     np.testing.assert_array_equal(load_named("cifar10", data_root=root).samples, source.samples)
-    assert "small.tar.gz differs from the published cifar10; used as it is" in capsys.readouterr().err
+    assert "small.tar.gz differs from the published cifar10; used as is" in capsys.readouterr().err
 
 
-def test_summaries_tell_what_is_here(root: Path) -> None:
+def test_summaries_name_where_each_set_was_found(root: Path) -> None:
     put(root / "mnist", MNIST)
-    found = {summary.name: summary for summary in summaries(root)}
-    assert tuple(found) == NAMED_SETS
-    assert (found["digits"].found_in, found["digits"].counts, found["digits"].download_size) == (
+    by_name = {summary.name: summary for summary in summaries(root)}
+    assert tuple(by_name) == NAMED_SETS
+    assert (by_name["digits"].found_in, by_name["digits"].counts, by_name["digits"].download_size) == (
         "embedded",
         {"all": 1797},
         0,
     )
-    assert (found["mnist"].found_in, found["mnist"].path) == ("--data-root", root / "mnist")
-    assert (found["cifar100"].found_in, found["cifar100"].path) == (None, None)
-    assert (found["cifar100"].shape, len(found["cifar100"].classes)) == ((3, 32, 32), 100)
-    assert found["cifar100"].download_size == 168_513_733
-
-
-def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DLNOTES_CACHE", "/a/b")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    monkeypatch.setenv("HOME", "/somewhere")
-    assert cache_folder() == Path("/a/b")
-    monkeypatch.delenv("DLNOTES_CACHE")
-    assert cache_folder() == Path("/x/dlnotes")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_folder() == Path("/somewhere/.cache/dlnotes")
+    assert (by_name["mnist"].found_in, by_name["mnist"].path) == ("--data-root", root / "mnist")
+    assert (by_name["cifar100"].found_in, by_name["cifar100"].path) == (None, None)
+    assert (by_name["cifar100"].shape, len(by_name["cifar100"].classes)) == ((3, 32, 32), 100)
+    assert by_name["cifar100"].download_size == 168_513_733
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason=f"{DEBIAN} is not here (Debian's package dataset-fashion-mnist)")
@@ -362,5 +352,5 @@ def test_the_system_copy_of_fashion_mnist_is_the_published_one(
     source = load_named("fashion-mnist", offline=True)
     assert source.samples.shape == (70_000, 1, 28, 28)
     assert np.bincount(source.labels).tolist() == [7_000] * 10
-    assert [len(source.splits[part]) for part in ("train", "test")] == [60_000, 10_000]
+    assert [len(source.splits[split]) for split in ("train", "test")] == [60_000, 10_000]
     assert capsys.readouterr().err == ""

@@ -1,10 +1,10 @@
-"""The words of `--augment`: what they stand for, and what is refused."""
+"""Values of `--augment`: presets, operations, and errors."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.images.augment_words import PRESETS, Operation, is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import PRESETS, Operation, is_flippable, parse_augment
 from dlnotes_cli.shell.errors import InputError
 
 SHAPE, COLOR = (1, 28, 28), (3, 32, 32)
@@ -12,7 +12,7 @@ CHOICES = "none, notes, standard, strong, flip, shift, crop, rotate, color, eras
 
 
 @pytest.mark.parametrize(
-    ("words", "operations"),
+    ("text", "operations"),
     [
         ("none", ()),
         ("notes", (Operation("flip"), Operation("rotate", 10))),
@@ -30,8 +30,8 @@ CHOICES = "none, notes, standard, strong, flip, shift, crop, rotate, color, eras
         ("cutmix:1,flip", (Operation("cutmix", 1), Operation("flip"))),
     ],
 )
-def test_words(words: str, operations: tuple[Operation, ...]) -> None:
-    assert parse_augment(words, SHAPE, flippable=True) == operations
+def test_operations_are_parsed(text: str, operations: tuple[Operation, ...]) -> None:
+    assert parse_augment(text, SHAPE, flippable=True) == operations
 
 
 @pytest.mark.parametrize(("side", "reach"), [(1, 1), (8, 1), (28, 1), (32, 1), (56, 2), (224, 8)])
@@ -50,9 +50,7 @@ def test_presets_crop_color_images_by_an_eighth_of_the_side(side: int, reach: in
 
 
 @given(preset=st.sampled_from(PRESETS), shape=st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9)))
-def test_what_a_preset_asks_of_small_color_images_can_be_asked_in_words(
-    preset: str, shape: tuple[int, int, int]
-) -> None:
+def test_the_operations_of_a_preset_can_be_listed(preset: str, shape: tuple[int, int, int]) -> None:
     operations = parse_augment(preset, shape, flippable=True)
     if min(shape) > 1 and shape[0] == 3:
         assert parse_augment(",".join(map(str, operations)), shape, flippable=True) == operations
@@ -66,16 +64,18 @@ amounts = st.one_of(
 
 
 @given(st.lists(amounts), st.sampled_from([(), (("mixup", 0.2),), (("cutmix", 1),)]))
-def test_words_say_what_was_understood(words: list[tuple[str, float]], mixing: tuple[tuple[str, float], ...]) -> None:
-    operations = tuple(Operation(*word) for word in (*words, *mixing))
+def test_operations_round_trip_through_text(
+    values: list[tuple[str, float]], mixing: tuple[tuple[str, float], ...]
+) -> None:
+    operations = tuple(Operation(*value) for value in (*values, *mixing))
     assert parse_augment(",".join(map(str, operations)), SHAPE, flippable=False) == operations
 
 
 @pytest.mark.parametrize(
-    ("classes", "answer"), [(("0", "1"), False), (("0", "one"), True), (("cat", "dog"), True), (("10", "7"), False)]
+    ("classes", "expected"), [(("0", "1"), False), (("0", "one"), True), (("cat", "dog"), True), (("10", "7"), False)]
 )
-def test_only_digits_change_in_a_mirror(classes: tuple[str, ...], answer: bool) -> None:
-    assert is_flippable(classes) is answer
+def test_only_digits_are_not_flippable(classes: tuple[str, ...], expected: bool) -> None:
+    assert is_flippable(classes) is expected
 
 
 @pytest.mark.parametrize("preset", ["none", "notes", "standard", "strong"])
@@ -85,20 +85,20 @@ def test_presets_never_flip_digits(preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("text", "line"),
     [
-        ("flop", f"unknown word 'flop'; did you mean 'flip'? choose from {CHOICES}"),
-        ("rotat:3", f"unknown word 'rotat'; did you mean 'rotate'? choose from {CHOICES}"),
-        ("colour:0.2", f"unknown word 'colour'; did you mean 'color'? choose from {CHOICES}"),
-        ("cutmx:1", f"unknown word 'cutmx'; did you mean 'cutmix'? choose from {CHOICES}"),
+        ("flop", f"unknown operation 'flop'; did you mean 'flip'? choose from {CHOICES}"),
+        ("rotat:3", f"unknown operation 'rotat'; did you mean 'rotate'? choose from {CHOICES}"),
+        ("colour:0.2", f"unknown operation 'colour'; did you mean 'color'? choose from {CHOICES}"),
+        ("cutmx:1", f"unknown operation 'cutmx'; did you mean 'cutmix'? choose from {CHOICES}"),
         (
             "standard,rotate:5",
             (
-                "'standard' stands alone; drop it, or the other words; "
-                "words are flip, shift, crop, rotate, color, erase, mixup, cutmix"
+                "preset 'standard' cannot be combined; drop it, or list operations only: "
+                "flip, shift, crop, rotate, color, erase, mixup, cutmix"
             ),
         ),
-        ("flip:3", "'flip' takes no number; write flip"),
+        ("flip:3", "'flip' has no amount; write flip"),
         ("shift", "'shift' needs a number from 1 to 27, in whole pixels; write shift:2"),
         ("shift:1.5", "'shift:1.5' needs a number from 1 to 27, in whole pixels; write shift:2"),
         ("shift:28", "'shift:28' needs a number from 1 to 27, in whole pixels; write shift:2"),
@@ -119,9 +119,9 @@ def test_presets_never_flip_digits(preset: str) -> None:
         ("rotate:ten", "'rotate:ten' needs a number from 0 to 180; write rotate:10"),
     ],
 )
-def test_wrong_words_are_refused(words: str, line: str) -> None:
+def test_invalid_values_are_refused(text: str, line: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse_augment(words, SHAPE, flippable=True)
+        parse_augment(text, SHAPE, flippable=True)
     assert str(caught.value) == f"--augment: {line}"
 
 
@@ -131,6 +131,8 @@ def test_tables_are_not_augmented() -> None:
         parse_augment("flip", (5,), flippable=True)
 
 
-def test_a_image_of_one_pixel_has_nowhere_to_go() -> None:
-    with pytest.raises(InputError, match="--augment: 'crop' has nowhere to move images of one pixel; drop crop"):
+def test_an_image_one_pixel_high_cannot_be_moved() -> None:
+    with pytest.raises(
+        InputError, match="--augment: 'crop' cannot move images that are one pixel wide or high; drop crop"
+    ):
         parse_augment("crop:1", (3, 1, 9), flippable=True)
