@@ -119,5 +119,6 @@ def _files_of(path: Path, *, recursive: bool) -> Iterator[InputFile]:
         return
     images = list(find_images(path, recursive=recursive))
     if not images:
-        raise InputError(path, "a folder without images", "give another folder" if recursive else "add --recursive")
+        fix = "name another folder" if recursive else "name another folder, or add --recursive"
+        raise InputError(path, "the folder has no images", fix)
     yield from (InputFile(image, image.parent.relative_to(path)) for image in images)

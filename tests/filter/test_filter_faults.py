@@ -96,7 +96,7 @@ FAULTS = [
     Fault("sheet over the result", (PHOTO, "--out", "@s.png", "--sheet", "@s.png"), r"--sheet: .*s\.png is also the file of the result; name"),
     Fault("format and extension", (PHOTO, "--out", "@x.png", "--format", "jpg"), r"--format: jpg contradicts the file extension of .*x\.png; leave"),
     Fault("format and pattern", (PHOTO, "--out", "@{name}-x.png", "--format", "jpg"), r"--format: jpg contradicts the file extension of .*good-x\.png"),
-    Fault("decimal numbers", ("@deep.tif",), r"deep\.tif: its values go from 0 to 1000, beyond 0 to 255; scale"),
+    Fault("decimal numbers", ("@deep.tif",), r"deep\.tif: pixel values from 0 to 1000 are outside 0 to 255; rescale"),
     Fault("spectrum alone", (PHOTO, "--spectrum"), r"--spectrum: is drawn on the sheet; add --sheet"),
     Fault("stride of an image", (PHOTO, "--stride", 2), r"--stride: goes with --patch; add"),
     Fault("pool of an image", (PHOTO, "--pool", "max"), r"--pool: goes with --patch; add"),
