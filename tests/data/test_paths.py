@@ -76,7 +76,7 @@ def test_tables_and_images_must_match_the_model() -> None:
     ("arguments", "line"),
     [
         ([], "PATH: no input given; name files, folders or patterns, or pass --files-from"),
-        (["in", "empty"], "empty: the folder has no images; give another folder"),
+        (["in", "empty"], "empty: the folder has no images; name another folder"),
         (["in/*.bmp"], r"in/\*.bmp: the pattern matches no file; check it"),
         (["x" * 300], r"x: cannot be read \(file name too long\); check the path"),
     ],
@@ -98,7 +98,7 @@ def test_files_of_a_folder_have_their_subfolder() -> None:
 def test_subfolders_and_folders_of_a_pattern_may_be_left_out() -> None:
     assert [file.path.name for file in expand_argument("in", recursive=False)] == ["a.jpg", "b.png"]
     assert [file.path.name for file in expand_argument("in/*", only_files=True)] == ["a.jpg", "b.png", "notes.txt"]
-    with pytest.raises(InputError, match="empty: the folder has no images; add --recursive"):
+    with pytest.raises(InputError, match="empty: the folder has no images; name another folder, or add --recursive"):
         list(expand_argument("empty", recursive=False))
     with pytest.raises(InputError, match=r"in/d\*: the pattern matches no file; check it"):
         list(expand_argument("in/d*", only_files=True))
