@@ -1,8 +1,8 @@
-"""`char-rnn`: loss after a time budget, memory, speed of training and of sampling, against plain loops.
+"""`char-rnn` compared with plain loops: loss after a time budget, memory, throughput of training and of sampling.
 
     python benchmarks/char_rnn.py --text tinyshakespeare.txt [--budgets 60s,3m] [--cells gru,rnn] [--big] [--json FILE]
 
-The first 90 % of the characters train and the last 10 % validate, all of them, which is nanoGPT's split.
+The first 90 % of the characters are for training and the last 10 % for validation, as in nanoGPT.
 """
 
 import argparse
@@ -18,29 +18,28 @@ import numpy as np
 import torch
 from measure import DLNOTES, Ended, Report, alternating, whole_process
 from torch import nn
+from training_loop import train_steps
 
-from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.sample import Sampler
-from dlnotes_cli.char_rnn.train import LanguageJob
+from dlnotes_cli.char_rnn.recipes import BEST
+from dlnotes_cli.char_rnn.sample import TokenSampler
+from dlnotes_cli.char_rnn.train import LanguageModelJob
+from dlnotes_cli.char_rnn.training_text import TrainingText
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Text, find_sources, read_text
+from dlnotes_cli.data.text import Text, read_and_build_vocabulary
+from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.device import Runtime, choose_runtime, default_threads
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.shell.parse import duration
-from dlnotes_cli.training.engine.loop import LoopOptions, Trainer
-from dlnotes_cli.training.engine.step_budget import Horizon
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
-from dlnotes_cli.training.recipes import BEST_CHAR_RNN, filled
-from dlnotes_cli.training.schedule import Schedule
 
 STEPS = 40
 VOCABULARY, HIDDEN, LAYERS, EMBED, DROPOUT = 65, 384, 2, 64, 0.1
-ROWS, SEQ_LEN = 16, 64
-BIG = 1 << 30  # bytes
+BATCH, SEQ_LEN = 16, 64
+BIG_TEXT_BYTES = 1 << 30
 
 
 class PlainNet(nn.Module):
-    """An embedding, two LSTM layers and a linear one, as most would write it."""
+    """An embedding, two LSTM layers and a linear layer, in plain PyTorch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,35 +48,36 @@ class PlainNet(nn.Module):
         self.output = nn.Linear(HIDDEN, VOCABULARY)
 
     def forward(self, tokens: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
-        """Tokens (B, T) to logits (B, T, vocabulary) and the state behind them."""
-        found, state = self.lstm(self.embedding(tokens), state)
-        return self.output(found), state
+        """Tokens (B, T) to logits (B, T, vocabulary) and the state after them."""
+        hidden, state = self.lstm(self.embedding(tokens), state)
+        return self.output(hidden), state
 
 
-def train(text: Path, *words: object) -> tuple[Ended, dict[str, Any]]:
-    """A whole process of `char-rnn train`, and its result."""
+def train(text: Path, *arguments: object) -> tuple[Ended, dict[str, Any]]:
+    """A whole process of `char-rnn train`, and its JSON result."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [*DLNOTES, "char-rnn", "train", str(text), "--out", f"{folder}/run", "--json", "-q", *map(str, words)]
+        command = [*DLNOTES, "char-rnn", "train", str(text), *map(str, arguments)]
+        command += ["--out", f"{folder}/run", "--json", "-q"]
         ended = whole_process(command)
     return ended, json.loads(ended.out)
 
 
 def plain_training(
-    tokens: np.ndarray[Any, Any], precision: str, *, seconds: float, rows: int = ROWS, length: int = SEQ_LEN
+    tokens: np.ndarray[Any, Any], precision: str, *, seconds: float, batch: int = BATCH, length: int = SEQ_LEN
 ) -> tuple[float, float]:
-    """Characters a second, and the validation loss, of a plain loop with AdamW 3e-3 and a cosine, windows at random."""
+    """Characters per second and validation loss of a plain loop: AdamW at 3e-3, cosine schedule, random windows."""
     torch.manual_seed(0)
     data = torch.from_numpy(tokens.astype(np.int64))
     split = int(len(data) * 0.9)
-    train_, val = data[:split], data[split:]
+    train_tokens, val_tokens = data[:split], data[split:]
     network = PlainNet()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    seen, started = 0, time.perf_counter()
-    while (spent := time.perf_counter() - started) < seconds:
+    characters, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
         for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * (1 + np.cos(np.pi * spent / seconds)) / 2
-        starts = torch.randint(len(train_) - length, (rows,))
-        windows = torch.stack([train_[i : i + length + 1] for i in starts])
+            group["lr"] = 3e-3 * (1 + np.cos(np.pi * elapsed / seconds)) / 2
+        starts = torch.randint(len(train_tokens) - length, (batch,))
+        windows = torch.stack([train_tokens[i : i + length + 1] for i in starts])
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             logits, _ = network(windows[:, :-1])
         loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), windows[:, 1:].flatten())
@@ -85,49 +85,41 @@ def plain_training(
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        seen += rows * length
-    speed = seen / (time.perf_counter() - started)
+        characters += batch * length
+    throughput = characters / (time.perf_counter() - started)
     with torch.no_grad():
-        state, sums = None, 0.0
-        for start in range(0, len(val) - 1, 4096):
-            piece = val[start : start + 4097]
-            logits, state = network(piece[None, :-1], state)
-            sums += float(nn.functional.cross_entropy(logits[0], piece[1:], reduction="sum"))
-    return speed, sums / (len(val) - 1)
+        state, loss_sum = None, 0.0
+        for start in range(0, len(val_tokens) - 1, 4096):
+            window = val_tokens[start : start + 4097]
+            logits, state = network(window[None, :-1], state)
+            loss_sum += float(nn.functional.cross_entropy(logits[0], window[1:], reduction="sum"))
+    return throughput, loss_sum / (len(val_tokens) - 1)
 
 
-def our_loop(text: Text, form: TextPreprocessing, runtime: Runtime) -> Callable[[], None]:
-    """Steps of our loop, with all that it cuts, resets, counts and checks."""
-    config = filled(CharRnnTrainConfig(), BEST_CHAR_RNN)
-
-    class WithoutValidation(LanguageJob):
-        def validate(self, poll: Callable[[], None]) -> dict[str, float]:
-            poll()
-            return {"loss": 0.0, "accuracy": 0.0}
+def dlnotes_steps(text: Text, preprocessing: TextPreprocessing, runtime: Runtime) -> Callable[[], None]:
+    """Steps of the loop of dlnotes, with its batches, state resets, metrics and checks."""
+    texts = TrainingText(text, preprocessing, text, text.slice(0, 2))  # the other loops do not validate
 
     def run() -> None:
-        network = build_char_rnn(CharRnnConfig(form.vocabulary, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT))
-        job = WithoutValidation(config, network, {"train": text, "val": text}, runtime)
-        schedule = Schedule("constant", 1)
-        optimizer = make_optimizer(network, OptimizerOptions("adamw", 1e-3, 0.0, 0.05))
-        loop, horizon = LoopOptions(1e-3, grad_clip=1.0), Horizon(schedule, STEPS, None)
-        Trainer(job, optimizer, schedule, horizon, loop, save=lambda _: None, poll=lambda: None).run()
+        network = build_char_rnn(CharRnnConfig(preprocessing.vocabulary, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT))
+        job = LanguageModelJob(network, texts, BEST, runtime, seed=0)
+        train_steps(job, OptimizerOptions("adamw", 1e-3, 0.0, 0.05), STEPS, grad_clip=1.0)
 
     return run
 
 
 def bare_steps(runtime: Runtime) -> Callable[[], None]:
-    """Forward, backward, clipping and step of the same network on one window, again and again."""
+    """Forward pass, backward pass, clipping and optimizer step of the same network, repeated on one window."""
     network = build_char_rnn(CharRnnConfig(VOCABULARY, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT)).train()
     optimizer = make_optimizer(network, OptimizerOptions("adamw", 1e-3, 0.0, 0.05))
-    tokens = torch.randint(VOCABULARY, (ROWS, SEQ_LEN + 1))
+    tokens = torch.randint(VOCABULARY, (BATCH, SEQ_LEN + 1))
 
     def run() -> None:
-        state = network.first_state(ROWS)
+        state = network.initial_state(BATCH)
         for _ in range(STEPS):
             with runtime.autocast():
-                logits, behind = network(tokens[:, :-1], state)
-            state = tuple(part.detach() for part in behind)
+                logits, next_state = network(tokens[:, :-1], state)
+            state = tuple(tensor.detach() for tensor in next_state)
             optimizer.zero_grad()
             nn.functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten()).backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -137,17 +129,17 @@ def bare_steps(runtime: Runtime) -> Callable[[], None]:
 
 
 def plain_fp32_steps() -> Callable[[], None]:
-    """The same in plain fp32 PyTorch."""
+    """The same steps in plain PyTorch, in fp32."""
     embedding, output = nn.Embedding(VOCABULARY, EMBED), nn.Linear(HIDDEN, VOCABULARY)
     lstm = nn.LSTM(EMBED, HIDDEN, LAYERS, dropout=DROPOUT, batch_first=True)
     parameters = [p for module in (embedding, lstm, output) for p in module.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3)
-    tokens = torch.randint(VOCABULARY, (ROWS, SEQ_LEN + 1))
+    tokens = torch.randint(VOCABULARY, (BATCH, SEQ_LEN + 1))
 
     def run() -> None:
         for _ in range(STEPS):
-            found, _ = lstm(embedding(tokens[:, :-1]))
-            loss = nn.functional.cross_entropy(output(found).flatten(0, 1), tokens[:, 1:].flatten())
+            hidden, _ = lstm(embedding(tokens[:, :-1]))
+            loss = nn.functional.cross_entropy(output(hidden).flatten(0, 1), tokens[:, 1:].flatten())
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -156,99 +148,105 @@ def plain_fp32_steps() -> Callable[[], None]:
     return run
 
 
-def measure_training(report: Report, text: Text, form: TextPreprocessing, repeats: int) -> None:
-    """Characters a second of our loop, its own share, and what bf16 gains."""
+def measure_training(report: Report, text: Text, preprocessing: TextPreprocessing, repeats: int) -> None:
+    """Throughput and overhead of the loop of dlnotes, and the speed-up compared with plain fp32."""
     runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=True)
-    sides = {"ours": our_loop(text, form, runtime), "bare": bare_steps(runtime), "plain": plain_fp32_steps()}
+    sides = {
+        "dlnotes": dlnotes_steps(text, preprocessing, runtime),
+        "bare": bare_steps(runtime),
+        "plain": plain_fp32_steps(),
+    }
     alternating(sides, 1)  # warm up
     seconds = alternating(sides, repeats)
-    report.add("training", STEPS * ROWS * SEQ_LEN / seconds["ours"], "characters/s", n=repeats)
-    gain = seconds["plain"] / seconds["ours"]
-    report.add("training / the same network in plain fp32", gain, "times", target=">= 1.25", n=repeats)
-    share = (seconds["ours"] - seconds["bare"]) / seconds["ours"]
-    report.add("loop: share beside forward, backward, step", share, "", target="< 0.05", n=repeats)
+    report.add("training", STEPS * BATCH * SEQ_LEN / seconds["dlnotes"], "characters/s", n=repeats)
+    speedup = seconds["plain"] / seconds["dlnotes"]
+    report.add("training / the same network in plain fp32", speedup, "times", target=">= 1.25", n=repeats)
+    overhead = (seconds["dlnotes"] - seconds["bare"]) / seconds["dlnotes"]
+    report.add("loop: share outside forward, backward, step", overhead, "", target="< 0.05", n=repeats)
 
 
-def measure_memory(report: Report, text: Path, *, with_big: bool) -> None:
-    """Peak memory with the notebook's network, and with a text of a gigabyte."""
+def measure_memory(report: Report, text: Path, *, with_big_text: bool) -> None:
+    """Peak memory with the network of the notebook, and with a text of 1 GiB."""
     ended, _ = train(text, "--recipe", "notes", "--max-steps", 20)
     report.add("the notebook's network: peak memory", ended.peak_bytes / 1e6, "MB", target="< 1000")
-    if with_big:
+    if with_big_text:
         with tempfile.TemporaryDirectory() as folder:
             path, content = Path(folder, "big.txt"), text.read_bytes()
             with path.open("wb") as stream:
-                for _ in range(BIG // len(content)):
+                for _ in range(BIG_TEXT_BYTES // len(content)):
                     stream.write(content)
-            ended, fields = train(path, "--max-steps", 20, "--val-split", 0.0001)
+            ended, result = train(path, "--max-steps", 20, "--val-split", 0.0001)
         report.add("a text of 1 GiB: peak memory", ended.peak_bytes / 1e6, "MB")
-        report.add("a text of 1 GiB: until training begins", fields["timing"]["data_s"], "s")
+        report.add("a text of 1 GiB: time before training", result["timing"]["data_s"], "s")
 
 
 def notebook_sampling(length: int) -> float:
-    """Characters a second of the notebook's way: one-hot in, softmax, the five most probable, numpy's choice."""
+    """Characters per second of the notebook: one-hot input, softmax, top 5, random choice by NumPy."""
     lstm, output = nn.LSTM(VOCABULARY, HIDDEN, LAYERS, batch_first=True), nn.Linear(HIDDEN, VOCABULARY)
     state, token = None, 0
     started = time.perf_counter()
     for _ in range(length):
         one_hot = np.zeros((1, 1, VOCABULARY), np.float32)
         one_hot[0, 0, token] = 1
-        found, state = lstm(torch.from_numpy(one_hot), state)
-        state = tuple(part.data for part in state)
-        shares = torch.softmax(output(found.reshape(-1, HIDDEN)), 1).data
-        shares, places = shares.topk(5)
-        values = shares.numpy().squeeze()
-        token = int(np.random.default_rng(0).choice(places.numpy().squeeze(), p=values / values.sum()))
+        hidden, state = lstm(torch.from_numpy(one_hot), state)
+        state = tuple(tensor.data for tensor in state)
+        probabilities = torch.softmax(output(hidden.reshape(-1, HIDDEN)), 1).data
+        probabilities, indices = probabilities.topk(5)
+        p = probabilities.numpy().squeeze()
+        token = int(np.random.default_rng(0).choice(indices.numpy().squeeze(), p=p / p.sum()))
     return length / (time.perf_counter() - started)
 
 
-def our_sampling(rows: int, length: int) -> float:
-    """Characters a second of so many streams side by side."""
+def dlnotes_sampling(batch: int, length: int) -> float:
+    """Characters per second of `batch` samples drawn together."""
     network = build_char_rnn(CharRnnConfig(VOCABULARY, layers=LAYERS, hidden=HIDDEN, embed=64)).eval()
-    runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=rows > 1)
-    form = TextPreprocessing("chars", "".join(map(chr, range(32, 32 + VOCABULARY))))
-    sampler = Sampler(network, form, runtime)
+    runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=batch > 1)
+    preprocessing = TextPreprocessing("chars", "".join(map(chr, range(32, 32 + VOCABULARY))))
+    sampler = TokenSampler(network, preprocessing, runtime)
     started = time.perf_counter()
-    for _ in sampler.tokens(torch.tensor([0]), rows, length):
+    for _ in sampler.tokens(torch.tensor([0]), batch, length):
         pass
-    return rows * length / (time.perf_counter() - started)
+    return batch * length / (time.perf_counter() - started)
 
 
 def measure_sampling(report: Report, repeats: int) -> None:
-    """One stream against the notebook's loop, and many streams against one."""
-    alone = statistics.median(our_sampling(1, 1000) for _ in range(repeats))
-    many = statistics.median(our_sampling(64, 300) for _ in range(repeats))
+    """One sample compared with the notebook's loop, and 64 samples together compared with one."""
+    one = statistics.median(dlnotes_sampling(1, 1000) for _ in range(repeats))
+    together = statistics.median(dlnotes_sampling(64, 300) for _ in range(repeats))
     notebook = statistics.median(notebook_sampling(1000) for _ in range(repeats))
-    report.add("sampling, one stream", alone, "characters/s", n=repeats)
-    report.add("sampling, one stream / the notebook's loop", alone / notebook, "times", target=">= 3", n=repeats)
-    report.add("sampling, 64 streams / one", many / alone, "times", target=">= 15", n=repeats)
+    report.add("sampling, one sample", one, "characters/s", n=repeats)
+    report.add("sampling, one sample / the notebook's loop", one / notebook, "times", target=">= 3", n=repeats)
+    report.add("sampling, 64 samples / one", together / one, "times", target=">= 15", n=repeats)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--budgets", default="60s,3m")
-    parser.add_argument("--cells", default="", help="other cells to train for the first budget")
-    parser.add_argument("--big", action="store_true", help="also read a text of 1 GiB")
+    parser.add_argument("--cells", default="", help="other cells to train with the first budget")
+    parser.add_argument("--big", action="store_true", help="also train on a text of 1 GiB")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     report = Report("char_rnn", default_threads())
     torch.set_num_threads(default_threads())
-    text, form = read_text(find_sources([str(options.text)]), TextPreprocessing("chars"), None)
+    text, preprocessing = read_and_build_vocabulary(
+        find_text_sources([str(options.text)]), TextPreprocessing("chars"), None
+    )
     measure_sampling(report, options.repeats)
-    measure_training(report, text, form, options.repeats)
-    measure_memory(report, options.text, with_big=options.big)
+    measure_training(report, text, preprocessing, options.repeats)
+    measure_memory(report, options.text, with_big_text=options.big)
     budgets = options.budgets.split(",")
     for budget in budgets:
-        ended, fields = train(options.text, "--time-budget", budget)
-        report.add(f"--time-budget {budget}: validation loss", fields["validation"]["loss"], "nats")
+        ended, result = train(options.text, "--time-budget", budget)
+        report.add(f"--time-budget {budget}: validation loss", result["validation"]["loss"], "nats")
         report.add(f"--time-budget {budget}: peak memory", ended.peak_bytes / 1e6, "MB", target="< 1000")
         _, loss = plain_training(text.tokens, "bf16", seconds=duration(budget))
         report.add(f"a plain bf16 loop for {budget}: validation loss", loss, "nats")
     for cell in filter(None, options.cells.split(",")):
-        _, fields = train(options.text, "--time-budget", budgets[0], "--cell", cell)
-        report.add(f"--cell {cell} --time-budget {budgets[0]}: validation loss", fields["validation"]["loss"], "nats")
+        _, result = train(options.text, "--time-budget", budgets[0], "--cell", cell)
+        report.add(f"--cell {cell} --time-budget {budgets[0]}: validation loss", result["validation"]["loss"], "nats")
     report.close(options.json)
 
 

@@ -1,9 +1,9 @@
-"""`filter` against scripts with OpenCV's filter2D and against ImageMagick, whole processes, alternating.
+"""`filter` compared with a script that uses OpenCV's filter2D, and with ImageMagick, whole processes, alternating.
 
-One 12-megapixel JPEG, one photograph of 1280x720, and a hundred of these in one call, Sobel on gray, all made from
-scikit-learn's two photographs; then the peak memory of the first and of a 100-megapixel gray image. The answers are
-compared with OpenCV's first. Neither peer is a dependency: `python -m venv cv && cv/bin/pip install
-opencv-python-headless`, and ImageMagick from the system; one that is missing is said to be.
+Sobel on gray: one JPEG of 12 megapixels, one of 1280x720, and a hundred of these in one call, all made from the two
+sample images of scikit-learn; then the peak memory for the first and for a gray image of 100 megapixels. First the
+results are compared with those of OpenCV. Neither peer is a dependency: `python -m venv cv && cv/bin/pip install
+opencv-python-headless`, and ImageMagick from the system; a missing one is reported and left out.
 
     python benchmarks/filter.py --opencv-python cv/bin/python [--repeats 9] [--json FILE]
 """
@@ -23,72 +23,63 @@ from dlnotes_cli.device import default_threads
 
 LARGE, SMALL, MANY = (4000, 3000), (1280, 720), 100
 SOBEL = "-1,0,1,-2,0,2,-1,0,1"
-OPENCV = """
-import sys
-from pathlib import Path
-import cv2
-import numpy as np
-
-kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)
-source, out = map(Path, sys.argv[1:])
-for file in sorted(source.iterdir()) if source.is_dir() else [source]:
-    image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    edges = cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    cv2.imwrite(str(out / file.name if source.is_dir() else out), edges)
-"""
+OPENCV = Path(__file__).parent / "programs" / "opencv_sobel.py"
 
 
 def make_images(home: Path) -> None:
-    """The inputs, from scikit-learn's photographs."""
+    """Write the inputs, made from the sample images of scikit-learn."""
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         raise SystemExit("scikit-learn is not installed")
-    photographs = [
+    samples = [
         Image.open(Path(package.origin).parent / "datasets" / "images" / name) for name in ("china.jpg", "flower.jpg")
     ]
-    photographs[0].resize(LARGE, Image.Resampling.LANCZOS).save(home / "large.jpg", quality=92)
+    samples[0].resize(LARGE, Image.Resampling.LANCZOS).save(home / "large.jpg", quality=92)
     (home / "many").mkdir()
     for i in range(MANY):
-        image = photographs[i % 2].resize(SMALL, Image.Resampling.LANCZOS)
+        image = samples[i % 2].resize(SMALL, Image.Resampling.LANCZOS)
         if i % 4 > 1:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         image.save(home / "many" / f"{i:03}.jpg", quality=92)
     shutil.copy(home / "many" / "000.jpg", home / "small.jpg")
-    tile = np.asarray(photographs[0].convert("L").resize((2000, 1000)))
+    tile = np.asarray(samples[0].convert("L").resize((2000, 1000)))
     Image.fromarray(np.tile(tile, (10, 5))).save(home / "huge.png", compress_level=1)
 
 
-def ours(source: Path, out: Path) -> list[str]:
+def dlnotes(source: Path, out: Path) -> list[str]:
     """The command of dlnotes."""
     return [*DLNOTES, "filter", str(source), "--kernel", "sobel-x", "--color", "gray", "--out", str(out), "--overwrite"]
 
 
 def sides(source: Path, out: Path, opencv: Path | None, *, with_magick: bool) -> dict[str, list[str]]:
-    """The same work by everyone who is there."""
-    found = {"dlnotes": ours(source, out)}
+    """The commands for the same task, of every program that is available."""
+    commands = {"dlnotes": dlnotes(source, out)}
     if opencv is not None:
-        found["OpenCV"] = [str(opencv), "-c", OPENCV, str(source), str(out)]
+        commands["OpenCV"] = [str(opencv), str(OPENCV), str(source), str(out)]
     magick = shutil.which("magick") or shutil.which("convert")
     if with_magick and magick:
-        work = ["-colorspace", "gray", "-morphology", "Correlate", f"3x3:{SOBEL}"]
-        found["ImageMagick"] = [magick, str(source), *work, str(out)]
-    return found
+        operations = ["-colorspace", "gray", "-morphology", "Correlate", f"3x3:{SOBEL}"]
+        commands["ImageMagick"] = [magick, str(source), *operations, str(out)]
+    return commands
 
 
-def check_answers(home: Path, opencv: Path) -> None:
-    """OpenCV reads gray from the JPEG's own luminance, which is a few steps from Pillow's: compare on a gray PNG."""
+def check_results(home: Path, opencv: Path) -> None:
+    """Raise SystemExit if OpenCV gives another image.
+
+    The input is a gray PNG, because OpenCV and Pillow convert the colors of a JPEG to slightly different grays.
+    """
     Image.open(home / "small.jpg").convert("L").save(home / "gray.png")
     for name, command in sides(home / "gray.png", home / "check.png", opencv, with_magick=False).items():
-        whole_process([part.replace("check", name) for part in command])
+        whole_process([argument.replace("check", name) for argument in command])
     first, second = (np.asarray(Image.open(home / f"{name}.png")) for name in ("dlnotes", "OpenCV"))
     if not np.array_equal(first, second):
         raise SystemExit("dlnotes and OpenCV give different images")
 
 
 def measure(report: Report, home: Path, opencv: Path | None, repeats: int) -> None:
-    """Each case on every side, as PNG and as JPEG."""
+    """Each case with every program, to PNG and to JPEG."""
     (home / "edges").mkdir()
-    cases = [  # the last two are what we ask of the ratios to OpenCV and to ImageMagick
+    cases = [  # name, source, output, and the targets of the ratios to OpenCV and to ImageMagick
         ("12 megapixels to PNG", home / "large.jpg", home / "edges.png", "<= 2.0", "< 1.0"),
         ("12 megapixels to JPEG", home / "large.jpg", home / "edges.jpg", "<= 2.0", "< 1.0"),
         ("1280x720 to PNG", home / "small.jpg", home / "edges.png", "<= 2.5", ""),
@@ -108,21 +99,21 @@ def measure(report: Report, home: Path, opencv: Path | None, repeats: int) -> No
 
 
 def measure_memory(report: Report, home: Path) -> None:
-    """Peak resident memory."""
+    """Peak resident memory of dlnotes."""
     for name, file, target in (("12", "large.jpg", "< 350"), ("100", "huge.png", "")):
-        peak = whole_process(ours(home / file, home / "edges.png")).peak_bytes / 1e6
+        peak = whole_process(dlnotes(home / file, home / "edges.png")).peak_bytes / 1e6
         report.add(f"{name} megapixels, gray: peak memory", peak, "MB", target=target)
 
 
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--opencv-python", type=Path, help="a Python that has opencv-python-headless")
+    parser.add_argument("--opencv-python", type=Path, help="a Python interpreter with opencv-python-headless")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.opencv_python is None:
-        print("OpenCV is left out: give --opencv-python")
+        print("OpenCV is left out: pass --opencv-python")
     if not (shutil.which("magick") or shutil.which("convert")):
         print("ImageMagick is left out: it is not installed")
     report = Report("filter", threads=default_threads())
@@ -130,7 +121,7 @@ def main() -> None:
         home = Path(folder)
         make_images(home)
         if options.opencv_python is not None:
-            check_answers(home, options.opencv_python)
+            check_results(home, options.opencv_python)
         measure(report, home, options.opencv_python, options.repeats)
         measure_memory(report, home)
     report.close(options.json)

@@ -19,20 +19,20 @@ DLNOTES = [sys.executable, "-m", "dlnotes_cli"]
 
 @dataclass
 class Report:
-    """Rows of figures, each with the target it is held against, printed as a table and as one JSON document."""
+    """Rows of figures, each with its target, printed as a table and as one JSON document."""
 
     name: str
     threads: int
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, what: str, value: float, unit: str, *, target: str = "", n: int = 1, command: str = "") -> None:
-        """Note one figure."""
+        """Add and print one figure."""
         row = {"what": what, "value": round(value, 4), "unit": unit, "target": target, "n": n, "command": command}
         self.rows.append(row)
         print(f"{what:58} {value:12.4f} {unit:10} {f'target {target}' if target else '':16} n={n}", flush=True)
 
     def close(self, path: Path | None) -> None:
-        """Print the JSON document, and write it where a path is given."""
+        """Print the JSON document, and write it to `path` if there is one."""
         document = {
             "benchmark": self.name,
             "date": datetime.now(UTC).date().isoformat(),
@@ -49,7 +49,7 @@ class Report:
 
 
 def alternating(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The median seconds of each side, run in turn so that a slow moment of the machine touches all of them."""
+    """The median seconds of each side; the sides alternate, so that a slow moment affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, run in sides.items():
@@ -61,7 +61,7 @@ def alternating(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that has ended."""
+    """Wall-clock time, peak memory and standard output of a process that has ended."""
 
     seconds: float
     peak_bytes: int
@@ -69,14 +69,14 @@ class Ended:
 
 
 def whole_process(command: list[str]) -> Ended:
-    """Run a command to its end; its wall time, its peak resident memory and its stdout."""
+    """Run a command to its end and measure it. Raises SystemExit if it fails."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         peak, ended = 0, threading.Event()
 
         def watch() -> None:
             nonlocal peak
-            while not ended.wait(0.02):  # not a sleep: nothing waits for the watcher's next look
+            while not ended.wait(0.02):  # not a sleep, so that the watcher ends at once
                 peak = max(peak, _peak_of(process.pid))
 
         watcher = threading.Thread(target=watch)

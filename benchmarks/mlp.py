@@ -1,9 +1,9 @@
-"""`train-mlp` against the course's notebook loops and against the bare tensor loop.
+"""`train-mlp` compared with the training loops of the course's notebooks and with the bare tensor loop.
 
 One epoch of 784-512-512-10 at batch 64, fp32, dropout 0.2, on the 60,000 training images of Fashion-MNIST
-(github.com/zalandoresearch/fashion-mnist; Debian: dataset-fashion-mnist), all in one process, alternating, for the two
-ways in which the course's notebooks train: the Fashion-MNIST notebook (ToTensor and Normalize, Adam) and the MNIST MLP
-notebook (ToTensor, SGD). Then whole processes: accuracy, time and memory of the default recipe, and `--help`.
+(github.com/zalandoresearch/fashion-mnist; Debian: dataset-fashion-mnist), all in one process, alternating, with the
+settings of two notebooks: Fashion-MNIST (ToTensor and Normalize, Adam) and MNIST MLP (ToTensor, SGD). Then whole
+processes: accuracy, time and memory of the default recipe, and `--help`.
 
     python benchmarks/mlp.py [--data-root FOLDER] [--repeats 3] [--seeds 3] [--json FILE]
 """
@@ -25,36 +25,36 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import FashionMNIST
+from training_loop import train_steps
 
 from dlnotes_cli.classify.options import TrainMlpConfig
+from dlnotes_cli.classify.recipes import MLP_NOTES
+from dlnotes_cli.classify.train_mlp import MlpTraining
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.named.sets import load_named, locate
+from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, available_cores
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.shell import output
 from dlnotes_cli.training.engine.classifier import ClassifierJob
-from dlnotes_cli.training.engine.loop import LoopOptions, Trainer
-from dlnotes_cli.training.engine.step_budget import Horizon
-from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
-from dlnotes_cli.training.recipes import NOTES_MLP, filled
-from dlnotes_cli.training.schedule import Schedule
+from dlnotes_cli.training.optimizers import OptimizerOptions
+from dlnotes_cli.training.recipes import RunLength
 
 BATCH = 64
-UNIT = ImagePreprocessing(1, 28, 28, "crop", (0.0,), (1.0,))
+UNIT_RANGE = ImagePreprocessing(1, 28, 28, "crop", (0.0,), (1.0,))
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """How one of the course's notebooks trains."""
+    """The training settings of one of the course's notebooks."""
 
     name: str
     transform: Callable[[Any], torch.Tensor]
     optimizer: Literal["adam", "sgd"]
     lr: float
 
-    def plain_optimizer(self, net: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
-        """The optimizer as PyTorch makes it."""
+    def make_optimizer(self, net: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
+        """The optimizer of torch.optim."""
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.SGD
         return kind(net.parameters(), lr=self.lr, fused=fused)
 
@@ -66,26 +66,26 @@ NOTEBOOKS = (
 )
 
 
-def plain_network() -> nn.Sequential:
-    """The notebooks' net, as they write it."""
+def notebook_network() -> nn.Sequential:
+    """The network of the notebooks, as they write it."""
     torch.manual_seed(0)
     hidden = [nn.Linear(784, 512), nn.ReLU(), nn.Dropout(0.2), nn.Linear(512, 512), nn.ReLU(), nn.Dropout(0.2)]
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(512, 10))
 
 
-def our_network() -> nn.Sequential:
-    """The same net as `train-mlp` builds it."""
+def dlnotes_network() -> nn.Sequential:
+    """The same network as `train-mlp` builds it."""
     torch.manual_seed(0)
     return build_mlp(MlpConfig(784, 10, (512, 512), dropout=0.2))
 
 
 def notebook_loop(notebook: Notebook, root: Path) -> Callable[[], None]:
-    """The course's loop, written plainly, on torchvision's own data set."""
+    """The loop of the notebook, on the data set of torchvision."""
     loader = DataLoader(FashionMNIST(str(root), transform=notebook.transform), batch_size=BATCH, shuffle=True)
 
     def run() -> None:
-        net = plain_network().train()
-        optimizer = notebook.plain_optimizer(net, fused=False)
+        net = notebook_network().train()
+        optimizer = notebook.make_optimizer(net, fused=False)
         total = 0.0
         for x, y in loader:
             optimizer.zero_grad()
@@ -98,13 +98,13 @@ def notebook_loop(notebook: Notebook, root: Path) -> Callable[[], None]:
 
 
 def tensor_loop(notebook: Notebook, pixels: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
-    """The practical limit: slices of one tensor, the fused optimizer, and nothing else."""
+    """The practical limit: batches sliced from one tensor, the fused optimizer, and nothing else."""
 
     def run() -> None:
-        net = plain_network().train()
-        optimizer = notebook.plain_optimizer(net, fused=True)
-        for chunk in torch.randperm(len(labels)).split(BATCH):
-            loss = F.cross_entropy(net(pixels[chunk].float() / 255), labels[chunk])
+        net = notebook_network().train()
+        optimizer = notebook.make_optimizer(net, fused=True)
+        for batch in torch.randperm(len(labels)).split(BATCH):
+            loss = F.cross_entropy(net(pixels[batch].float() / 255), labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -112,37 +112,24 @@ def tensor_loop(notebook: Notebook, pixels: torch.Tensor, labels: torch.Tensor) 
     return run
 
 
-class JobWithoutValidation(ClassifierJob):
-    """Our job, less the validation that the other two do not have."""
-
-    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
-        """A constant."""
-        poll()
-        return {"loss": 0.0, "accuracy": 0.0}
-
-
 def dlnotes_loop(notebook: Notebook, dataset: DataSet, runtime: Runtime) -> Callable[[], None]:
-    """Our loop, with all that it counts and checks."""
-    config = filled(TrainMlpConfig(batch_size=BATCH), NOTES_MLP)
-    options = OptimizerOptions(notebook.optimizer, notebook.lr, 0.0, 0.0)
+    """The loop of dlnotes, with its metrics and checks."""
+    training = MlpTraining(TrainMlpConfig(), MLP_NOTES)
+    optimizer = OptimizerOptions(notebook.optimizer, notebook.lr, 0.0, 0.0)
 
     def run() -> None:
-        job = JobWithoutValidation(config, our_network(), dataset, runtime)
-        schedule = Schedule("constant", 1)
-        horizon = Horizon(schedule, job.steps_per_epoch, None)
-        optimizer = make_optimizer(job.network, options)
-        loop = LoopOptions(notebook.lr)
-        Trainer(job, optimizer, schedule, horizon, loop, save=lambda _: None, poll=lambda: None).run()
+        job = ClassifierJob(training, dlnotes_network(), dataset, runtime, RunLength(BATCH, epochs=1))
+        train_steps(job, optimizer, job.steps_per_epoch)
 
     return run
 
 
 def measure_epoch(report: Report, data_root: Path | None, repeats: int) -> None:
-    """The three loops, for each of the notebooks."""
+    """One epoch of the three loops, with the settings of each notebook."""
     source = load_named("fashion-mnist", data_root=data_root)
     train = source.splits["train"]
-    parts = {"train": train, "val": source.splits["test"]}
-    dataset = DataSet(source.name, source.samples, source.labels, source.classes, parts, UNIT, "")
+    splits = {"train": train, "val": source.splits["test"][:1]}  # the other loops do not validate
+    dataset = DataSet(source.name, source.samples, source.labels, source.classes, splits, UNIT_RANGE, "")
     pixels, labels = torch.from_numpy(source.samples[train]), torch.from_numpy(source.labels[train])
     runtime = Runtime(torch.device("cpu"), "fp32", torch.get_num_threads())
     with tempfile.TemporaryDirectory() as folder:
@@ -163,10 +150,10 @@ def measure_epoch(report: Report, data_root: Path | None, repeats: int) -> None:
 
 
 def unpack_for_torchvision(folder: Path, data_root: Path | None) -> None:
-    """Lay the set's files out as torchvision looks for them."""
+    """Write the files of the data set where torchvision looks for them."""
     location = locate("fashion-mnist", data_root)
     if location is None:
-        raise SystemExit("fashion-mnist is not on this machine")
+        raise SystemExit("fashion-mnist is missing; pass --data-root")
     raw = folder / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for path in location.files:
@@ -175,31 +162,33 @@ def unpack_for_torchvision(folder: Path, data_root: Path | None) -> None:
 
 
 def measure_processes(report: Report, data_root: Path | None, seeds: int) -> None:
-    """The default recipe, whole processes."""
+    """Whole processes with the default recipe."""
     root = ["--data-root", str(data_root)] if data_root else []
-    runs: tuple[tuple[str, list[str], str, str], ...] = (
+    runs: tuple[tuple[str, list[str], str, str], ...] = (  # name, arguments, targets of accuracy and seconds
         ("digits", [], ">= 0.975", "< 12"),
         ("fashion-mnist", ["--data", "fashion-mnist", "--time-budget", "90s", *root], ">= 0.910", ""),
     )
-    for name, words, accuracy, seconds in runs:
-        ended, fields = [], []
+    for name, arguments, accuracy, seconds in runs:
+        ended, results = [], []
         with tempfile.TemporaryDirectory() as folder:
             for seed in range(seeds):
-                command = ["train-mlp", *words, "--seed", str(seed), "--out", f"{folder}/{seed}", "--json", "-q"]
+                command = ["train-mlp", *arguments, "--seed", str(seed), "--out", f"{folder}/{seed}", "--json", "-q"]
                 ended.append(whole_process([*DLNOTES, *command]))
-                fields.append(json.loads(ended[-1].out))
-        command_text = f"dlnotes train-mlp {' '.join(words)}".strip()
-        found = [entry["test"]["accuracy"] for entry in fields]
-        report.add(f"{name}: test accuracy, seed 0", found[0], "", target=accuracy, command=command_text)
+                results.append(json.loads(ended[-1].out))
+        command_text = f"dlnotes train-mlp {' '.join(arguments)}".strip()
+        accuracies = [result["test"]["accuracy"] for result in results]
+        report.add(f"{name}: test accuracy, seed 0", accuracies[0], "", target=accuracy, command=command_text)
         report.add(
             f"{name}: test accuracy, median",
-            statistics.median(found),
+            statistics.median(accuracies),
             "",
             target=accuracy,
             n=seeds,
             command=command_text,
         )
-        report.add(f"{name}: train_s", statistics.median(entry["timing"]["train_s"] for entry in fields), "s", n=seeds)
+        report.add(
+            f"{name}: train_s", statistics.median(result["timing"]["train_s"] for result in results), "s", n=seeds
+        )
         report.add(f"{name}: whole process", statistics.median(e.seconds for e in ended), "s", target=seconds, n=seeds)
         peak = max(e.peak_bytes for e in ended) / 1e6
         report.add(f"{name}: peak memory", peak, "MB", target="< 900", n=seeds)

@@ -1,7 +1,7 @@
 """dlnotes from Python: each command as a function of its Config, whose fields have the shell's names and defaults.
 
 >>> from dlnotes_cli.api import ConvShapeConfig, conv_shape
->>> conv_shape(ConvShapeConfig(layers=("Conv2d(3, 10, 3)",), input=(3, 130, 130))).fields["parameters"]
+>>> conv_shape(ConvShapeConfig(layers=("Conv2d(3, 10, 3)",), input=(3, 130, 130))).as_json()["parameters"]
 280
 
 A Config converts and validates its values when it is created; text works as in the shell (`epochs="5"`,
@@ -11,11 +11,12 @@ prints, its `exit_code` the code that the command ends with. Notes and progress 
 returns the options with which an interrupted run resumes.
 """
 
-from dlnotes_cli.calculate.conv_shape import ShapeAnswer, conv_shape
+from dlnotes_cli.calculate.conv_shape import conv_shape
 from dlnotes_cli.calculate.options import ConvShapeConfig
+from dlnotes_cli.calculate.results import ConvShapeResult
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
-from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample
-from dlnotes_cli.char_rnn.score import Scores, score_texts
+from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
+from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
 from dlnotes_cli.char_rnn.train import train_char_rnn
 from dlnotes_cli.classify.evaluate import EvaluateResult, evaluate_model
 from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
@@ -24,10 +25,10 @@ from dlnotes_cli.classify.train_cnn import report_network, train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
-from dlnotes_cli.filter.patch import PatchAnswer, filter_patch
-from dlnotes_cli.manage.data import DataInfo, describe_data, list_sets
+from dlnotes_cli.filter.patch import PatchResult, filter_patch
+from dlnotes_cli.manage.data import ImagesInfo, NamedSetInfo, TableInfo, describe_data, list_sets
 from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
-from dlnotes_cli.manage.doctor import examine
+from dlnotes_cli.manage.doctor import DoctorReport, examine
 from dlnotes_cli.manage.options import (
     CacheClearConfig,
     CacheListConfig,
@@ -36,20 +37,22 @@ from dlnotes_cli.manage.options import (
     DataPreviewConfig,
     DoctorConfig,
 )
-from dlnotes_cli.manage.preview import draw_preview
-from dlnotes_cli.shapes import Setting, analyze, solve
+from dlnotes_cli.manage.preview import PreviewResult, draw_preview
+from dlnotes_cli.shapes import WindowSpec, analyze, solve
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
-from dlnotes_cli.style.network import layer_names
+from dlnotes_cli.style.feature_extractor import layer_names
 from dlnotes_cli.style.options import StyleTransferConfig
-from dlnotes_cli.style.task import StyleResult, style_transfer
+from dlnotes_cli.style.results import StyleResult
+from dlnotes_cli.style.style_transfer import style_transfer
 from dlnotes_cli.training.checkpoint import LanguageModel, TrainedModel, load_classifier, load_language_model
 from dlnotes_cli.training.record import TrainingResult
 from dlnotes_cli.training.resumed_options import resumed_config
 from dlnotes_cli.transfer.options import TransferConfig
-from dlnotes_cli.transfer.task import list_backbones, transfer
+from dlnotes_cli.transfer.task import BackboneInfo, list_backbones, transfer
 
 __all__ = [
+    "BackboneInfo",
     "CacheClearConfig",
     "CacheListConfig",
     "CachedFolder",
@@ -58,36 +61,42 @@ __all__ = [
     "CharRnnScoreConfig",
     "CharRnnTrainConfig",
     "ConvShapeConfig",
-    "DataInfo",
+    "ConvShapeResult",
     "DataInfoConfig",
     "DataListConfig",
     "DataPreviewConfig",
     "DlnotesError",
     "DoctorConfig",
+    "DoctorReport",
     "EvaluateConfig",
     "EvaluateResult",
     "FilterConfig",
     "FilterResult",
     "GateError",
+    "ImagesInfo",
     "InputError",
     "LanguageModel",
-    "PatchAnswer",
+    "NamedSetInfo",
+    "PatchResult",
     "PredictConfig",
     "Prediction",
     "Predictor",
+    "PreviewResult",
     "Sample",
-    "Scores",
-    "Setting",
-    "ShapeAnswer",
+    "SampleResult",
+    "Score",
+    "ScoreResult",
     "StoppedError",
     "StyleResult",
     "StyleTransferConfig",
+    "TableInfo",
     "TrainCnnConfig",
     "TrainMlpConfig",
     "TrainedModel",
     "TrainingResult",
     "TransferConfig",
     "UnfinishedError",
+    "WindowSpec",
     "analyze",
     "clear_cache",
     "conv_shape",

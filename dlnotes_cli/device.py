@@ -1,9 +1,11 @@
-"""Device, precision and threads: what there is, what was asked for, and what runs."""
+"""Devices, precision, threads and memory: what this machine has, and what a command runs on."""
 
 import os
+import platform
 import re
+import shutil
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +16,20 @@ if TYPE_CHECKING:
 
     import torch
 
-_CUDA_BF16 = 8  # compute capability from which CUDA cards have bf16 arithmetic
+_CUDA_BF16 = 8  # major compute capability from which CUDA devices have bf16 arithmetic
+_SELECTOR = "the selector at pytorch.org/get-started/locally"
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where a task runs and in which precision."""
+    """The device, precision and number of threads that a command runs on."""
 
     device: "torch.device"
     precision: str
     threads: int
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context for forward passes: bf16 autocast, or nothing."""
+        """The context of forward passes: bf16 autocast, or a null context with fp32."""
         import torch
 
         if self.precision == "fp32":
@@ -34,14 +37,50 @@ class Runtime:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def as_json(self) -> dict[str, Any]:
-        """The fields that every result shows."""
+        """The fields as JSON values, as in every result."""
         return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
 
 
-def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Runtime:
-    """Settle device, precision and threads, and set the process's thread count.
+@dataclass(frozen=True)
+class Hardware:
+    """The processor and the devices that torch can use."""
 
-    `bf16_pays` is the model's own fixed rule. Raises InputError for a device or precision that is not there.
+    devices: tuple[str, ...]
+    cuda: tuple[str, ...]  # names of the CUDA devices
+    processor: str
+    instructions: str  # instruction set that torch uses, AVX2 for example
+    bf16: dict[str, bool]  # by device: bf16 arithmetic in hardware
+    amx: bool
+    cores: int
+    auto: dict[str, str]  # the device and precision of `auto`
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self) | {"devices": list(self.devices), "cuda": list(self.cuda)}
+
+
+@dataclass(frozen=True)
+class GpuReport:
+    """The vendors of the GPUs found, whether torch can use a GPU, and what to install if it cannot."""
+
+    present: tuple[str, ...]
+    usable: bool
+    advice: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self) | {"present": list(self.present)}
+
+    def __str__(self) -> str:
+        if self.advice is not None:
+            return f"{', '.join(self.present)}, not usable: {self.advice}"
+        return "usable" if self.usable else "none found"
+
+
+def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Runtime:
+    """Resolve device, precision and threads, and set torch's number of threads.
+
+    `bf16_pays` says whether the model is faster in bf16. Raises InputError for an unavailable device or precision.
     """
     import torch
 
@@ -55,7 +94,10 @@ def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pay
 
 
 def choose_device(name: str) -> "torch.device":
-    """The device that `name` asks for; `auto` takes cuda, then mps, then cpu. Never a silent fallback."""
+    """The device called `name`; `auto` is cuda if available, else mps, else cpu.
+
+    Raises InputError for an unavailable device; never falls back to another.
+    """
     import torch
 
     present = present_devices()
@@ -72,19 +114,19 @@ def choose_device(name: str) -> "torch.device":
 
 
 def present_devices() -> list[str]:
-    """The kinds of device on this machine."""
+    """The device types that torch can use: cpu, and cuda or mps if available."""
     import torch
 
-    found = ["cpu"]
+    devices = ["cpu"]
     if torch.cuda.is_available():
-        found.append("cuda")
+        devices.append("cuda")
     if torch.backends.mps.is_available():
-        found.append("mps")
-    return found
+        devices.append("mps")
+    return devices
 
 
 def has_bf16(device: "torch.device") -> bool:
-    """Whether the processor has bf16 arithmetic in hardware."""
+    """Whether the device has bf16 arithmetic in hardware."""
     import torch
 
     if device.type == "cuda":
@@ -96,30 +138,30 @@ def has_bf16(device: "torch.device") -> bool:
 
 
 def free_memory(device: "torch.device") -> int:
-    """Bytes of a CUDA card that nobody uses."""
+    """Free bytes of a CUDA device."""
     import torch
 
     return int(torch.cuda.mem_get_info(device)[0])
 
 
 def available_memory(device: "torch.device") -> int | None:
-    """Bytes that a process may still take on a device; None where the system does not say."""
+    """Bytes that this process can still allocate on a device; None if the system does not report it."""
     if device.type == "cuda":
         return free_memory(device)
-    limits = [limit for limit in (_free_of_machine(), _free_of_group()) if limit is not None]
+    limits = [limit for limit in (_available_in_system(), _available_in_cgroup()) if limit is not None]
     return min(limits, default=None)
 
 
-def _free_of_machine() -> int | None:
-    """What Linux says can be had without swapping."""
+def _available_in_system() -> int | None:
+    """Bytes that Linux can allocate without swapping."""
     with suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
     return None
 
 
-def _free_of_group() -> int | None:
-    """What a container's limit leaves."""
+def _available_in_cgroup() -> int | None:
+    """Bytes left below the memory limit of a container."""
     group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError):
         return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
@@ -127,7 +169,7 @@ def _free_of_group() -> int | None:
 
 
 def peak_memory(device: "torch.device", run: "Callable[[], None]") -> int:
-    """The most bytes that PyTorch holds on a CUDA card while `run` runs."""
+    """The peak number of bytes that torch allocates on a CUDA device during `run`."""
     import torch
 
     torch.cuda.reset_peak_memory_stats(device)
@@ -136,29 +178,65 @@ def peak_memory(device: "torch.device", run: "Callable[[], None]") -> int:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_threads() -> int:
-    """Threads where none are asked for: what OMP_NUM_THREADS says, as in PyTorch, else one for each core."""
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdigit() and int(stated) else available_cores()
+    """Default number of threads: OMP_NUM_THREADS, as in PyTorch, else one per core."""
+    variable = os.environ.get("OMP_NUM_THREADS", "")
+    return int(variable) if variable.isdigit() and int(variable) else available_cores()
 
 
-def describe() -> dict[str, Any]:
-    """What `doctor` says of the hardware."""
+def describe_hardware() -> Hardware:
+    """The processor and the devices that torch can use."""
     import torch
 
     capabilities = torch.cpu.get_capabilities()
+    devices = present_devices()
     auto = choose_device("auto")
-    return {
-        "devices": present_devices(),
-        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "processor": str(capabilities.get("cpu_name", "unknown")),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "bf16": {kind: has_bf16(torch.device(kind)) for kind in present_devices()},
-        "amx": bool(capabilities.get("amx_bf16")),
-        "cores": available_cores(),
-        "auto": {"device": str(auto), "precision": "bf16" if has_bf16(auto) else "fp32"},
+    return Hardware(
+        devices=tuple(devices),
+        cuda=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
+        processor=str(capabilities.get("cpu_name", "unknown")),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        bf16={kind: has_bf16(torch.device(kind)) for kind in devices},
+        amx=bool(capabilities.get("amx_bf16")),
+        cores=available_cores(),
+        auto={"device": str(auto), "precision": "bf16" if has_bf16(auto) else "fp32"},
+    )
+
+
+def report_gpu(root: Path = Path("/")) -> GpuReport:
+    """Compare the GPUs of this machine with the devices of torch; `root` is the file system that is searched."""
+    present = _gpu_vendors(root)
+    usable = len(present_devices()) > 1
+    return GpuReport(present, usable, _gpu_advice(present[0]) if present and not usable else None)
+
+
+def _gpu_vendors(root: Path) -> tuple[str, ...]:
+    """Vendors of the GPUs with a driver below `root`; on macOS Apple's, which every arm64 processor has."""
+    search_path = os.pathsep.join(str(root / folder.lstrip("/")) for folder in os.get_exec_path())
+    detected = {
+        "NVIDIA": (root / "dev/nvidia0").exists()
+        or (root / "proc/driver/nvidia").exists()
+        or shutil.which("nvidia-smi", path=search_path) is not None,  # without device nodes in WSL
+        "AMD": (root / "dev/kfd").exists(),
+        "Apple": platform.system() == "Darwin" and platform.machine() == "arm64",
     }
+    return tuple(vendor for vendor, is_present in detected.items() if is_present)
+
+
+def _gpu_advice(vendor: str) -> str:
+    """What to install so that torch can use a GPU that it cannot use now."""
+    import torch
+
+    if vendor == "Apple":
+        return f"this torch cannot use MPS; install torch for macOS on arm64, see {_SELECTOR}"
+    platform_name, build = ("CUDA", torch.version.cuda) if vendor == "NVIDIA" else ("ROCm", torch.version.hip)
+    if build is None:
+        what = f"torch {torch.__version__} is built without {platform_name}"
+        return f"{what}; install a torch build for {platform_name}, see {_SELECTOR}"
+    variable = "CUDA_VISIBLE_DEVICES" if vendor == "NVIDIA" else "HIP_VISIBLE_DEVICES"
+    what = f"torch {torch.__version__} is built for {platform_name} {build} but finds no device"
+    return f"{what}; check {variable} and the driver, or install a torch build for your driver, see {_SELECTOR}"

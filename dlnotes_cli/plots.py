@@ -1,4 +1,4 @@
-"""Every figure, drawn without a display and returned as PNG bytes that are the same for the same numbers."""
+"""All plots, drawn with matplotlib without a display and returned as PNG bytes, reproducible for equal values."""
 
 import io
 import warnings
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's blue and orange, told apart with any color vision; red never stands without bold type or a star.
-_BLUE, _ORANGE, _RED, _GREY = "#0072B2", "#E69F00", "#CC0000", "#666666"
+# Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a star.
+_BLUE, _ORANGE, _RED, _GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
 _OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-_HEAT_COLUMNS, _HEAT_LINES = 80, 200
-_HEAT_TOP, _HEAT_DARK = 8.0, 4.0  # bits at which the colors end; and turn
-_MARKS = "o^sv"
-_MOST_IN_LEGEND = 30
+_TEXT_COLUMNS, _TEXT_LINES = 80, 200  # of a heat map
+_MOST_BITS, _DARK_BITS = 8.0, 4.0  # where the colors of a heat map end; below which its background is dark
+_MARKERS = "o^sv"
+_MOST_IN_LEGEND = 30  # classes
 _DPI = 120
-SHOWN = 24  # images on the sheet of predictions
-_COLUMNS = 6
-_MOST_NUMBERED_CLASSES = 12  # classes up to which a confusion matrix has room for its counts
-_LONGEST_NAME = 14
-_MOST_LEVEL_NAMES = 4  # class names that stand side by side below a confusion matrix
-_SMALLEST_FONT = 4.5  # points that can still be read at our resolution
-_SHEET_CELL = 145  # points on a side that a kernel has at least on a sheet of filters
-_MOST_NUMBERED_WEIGHTS = 9  # rows and columns up to which a kernel has room for its numbers
-_DECIBELS = 100  # range of a spectrum's colors
-_FURTHER_FONTS = (
+PREDICTIONS_SHOWN = 24  # images in the grid of predictions
+_GRID_COLUMNS = 6
+_MOST_NUMBERED_CLASSES = 12  # up to which a confusion matrix shows its counts
+_LONGEST_NAME = 14  # characters
+_MOST_HORIZONTAL_NAMES = 4  # class names below a confusion matrix; more are rotated
+_SMALLEST_FONT = 4.5  # points; legible at this resolution
+_KERNEL_SIDE = 145  # smallest side of a kernel in a sheet of filters, in points
+_MOST_NUMBERED_WEIGHTS = 9  # rows and columns up to which a kernel shows its weights
+_DECIBELS = 100  # range of the colors of a spectrum
+_FALLBACK_FONTS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "IPAGothic",
     "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Arial Unicode MS", "Noto Sans Arabic", "Noto Sans Hebrew",
     "Noto Sans Devanagari", "Noto Sans Thai", "Unifont",
@@ -41,63 +41,66 @@ _FURTHER_FONTS = (
 
 
 def curves(history: Sequence[dict[str, Any]], best: int | None, over: str = "epoch") -> bytes:
-    """Loss and accuracy of training and validation over the epochs, or another field of the history.
+    """Training and validation curves of loss and accuracy over the field `over` of the history.
 
-    `best` is the entry that was chosen, counted from 1. Weight decay falls from left to right, on a logarithmic scale.
+    `best` is the index of the chosen entry. Weight decay is drawn on a logarithmic axis, decreasing to the right.
     """
-    from matplotlib.ticker import MaxNLocator
-
     figure = _figure(9.6, 4.0)
-    places = [entry[over] for entry in history]
-    title = over.replace("_", " ")
-    for position, name in enumerate(("loss", "accuracy")):
-        axes = figure.add_subplot(1, 2, position + 1)
-        for part, color, style in (("train", _ORANGE, "--"), ("validation", _BLUE, "-")):
-            values = [entry[part].get(name) for entry in history]
-            dot = "o" if len(places) <= 15 else None  # noqa: PLR2004  # few enough to mark
-            axes.plot(
-                places, [np.nan if v is None else v for v in values], style, color=color, label=part, marker=dot, ms=3
-            )
+    for column, measure in enumerate(("loss", "accuracy")):
+        axes = figure.add_subplot(1, 2, column + 1)
+        _draw_splits(axes, history, measure, over)
         if best is not None:
-            axes.axvline(places[best - 1], color=_GREY, linewidth=1, linestyle=":")
-            axes.plot(
-                [places[best - 1]],
-                [history[best - 1]["validation"][name]],
-                "*",
-                color=_RED,
-                ms=11,
-                label=f"chosen: {title} {places[best - 1]:g}",
-                zorder=5,
-            )
-        axes.set_xlabel(title)
-        axes.set_ylabel("cross-entropy (nats)" if name == "loss" else name)
-        if over in {"epoch", "step"}:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if len(places) == 1:  # of which no axis can be made
-                axes.set_xticks(places)
-        else:
-            axes.set_xscale("log")
-            axes.invert_xaxis()
+            _mark_best(axes, history[best], measure, over)
+        axes.set_xlabel(over.replace("_", " "))
+        axes.set_ylabel("cross-entropy (nats)" if measure == "loss" else measure)
+        _scale_history_axis(axes, history, over)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return _png(figure)
 
 
+def _draw_splits(axes: "Axes", history: Sequence[dict[str, Any]], measure: str, over: str) -> None:
+    positions = [entry[over] for entry in history]
+    marker = "o" if len(positions) <= 15 else None  # noqa: PLR2004  # few enough for markers
+    for split, color, style in (("train", _ORANGE, "--"), ("validation", _BLUE, "-")):
+        values = [np.nan if entry[split].get(measure) is None else entry[split][measure] for entry in history]
+        axes.plot(positions, values, style, color=color, label=split, marker=marker, ms=3)
+
+
+def _mark_best(axes: "Axes", entry: dict[str, Any], measure: str, over: str) -> None:
+    position, title = entry[over], over.replace("_", " ")
+    axes.axvline(position, color=_GRAY, linewidth=1, linestyle=":")
+    label = f"chosen: {title} {position:g}"
+    axes.plot([position], [entry["validation"][measure]], "*", color=_RED, ms=11, label=label, zorder=5)
+
+
+def _scale_history_axis(axes: "Axes", history: Sequence[dict[str, Any]], over: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    if over not in {"epoch", "step"}:
+        axes.set_xscale("log")
+        axes.invert_xaxis()
+        return
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(history) == 1:  # the locator has no ticks for a single position
+        axes.set_xticks([history[0][over]])
+
+
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
-    """Confusion matrix (K, K): rows are true classes, shades their share, numbers the counts where there is room."""
+    """Confusion matrix (K, K) with true classes in rows: colors show the fraction of the row, numbers the counts."""
     count = len(classes)
     names = [_short(name) for name in classes]
     side = min(max(3.2 + 0.42 * count, 4.2), 14.0)
-    margin = 0.08 * max(map(len, names))  # for the names, in inches
-    figure = _figure(side + 1.0 + margin, side + (margin if count > _MOST_LEVEL_NAMES else 0))
+    margin = 0.08 * max(map(len, names))  # inches for the class names
+    figure = _figure(side + 1.0 + margin, side + (margin if count > _MOST_HORIZONTAL_NAMES else 0))
     axes = figure.add_subplot()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046, pad=0.03)
-    step = 1 if count <= 40 else 5  # noqa: PLR2004  # names that still fit
-    size = 9 if count <= 20 else 6  # noqa: PLR2004  # likewise
+    step = 1 if count <= 40 else 5  # noqa: PLR2004  # class names that fit
+    size = 9 if count <= 20 else 6  # noqa: PLR2004  # at this font size
     axes.set_xticks(
-        range(0, count, step), names[::step], rotation=90 if count > _MOST_LEVEL_NAMES else 0, fontsize=size
+        range(0, count, step), names[::step], rotation=90 if count > _MOST_HORIZONTAL_NAMES else 0, fontsize=size
     )
     axes.set_yticks(range(0, count, step), names[::step], fontsize=size)
     axes.set_xlabel("predicted")
@@ -105,7 +108,7 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
     axes.set_title(f"{int(np.trace(matrix)):,} of {int(matrix.sum()):,} right")
     if count <= _MOST_NUMBERED_CLASSES:
         for (row, column), value in np.ndenumerate(matrix):
-            color = "black" if shares[row, column] > 0.6 else "white"  # noqa: PLR2004  # readable on the shade
+            color = "black" if shares[row, column] > 0.6 else "white"  # noqa: PLR2004  # contrast with the background
             axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=color)
     return _png(figure)
 
@@ -113,20 +116,21 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
 def predictions(
     images: NDArray[np.uint8], labels: Sequence[int], predicted: Sequence[int], classes: Sequence[str]
 ) -> bytes:
-    """A sheet of images uint8 (N, C, H, W), each titled "predicted (true)"; wrong ones in red."""
-    rows = -(-len(images) // _COLUMNS)
+    """A grid of images uint8 (N, C, H, W), each titled "predicted (true)"; errors in red."""
+    rows = -(-len(images) // _GRID_COLUMNS)
     figure = _figure(9.6, 1.85 * rows)
     for i, image in enumerate(images):
-        axes = figure.add_subplot(rows, _COLUMNS, i + 1)
+        axes = figure.add_subplot(rows, _GRID_COLUMNS, i + 1)
         _show(axes, image)
-        right = labels[i] == predicted[i]
+        is_correct = labels[i] == predicted[i]
         title = f"{_short(classes[predicted[i]])}\n({_short(classes[labels[i]])})"
-        axes.set_title(title, fontsize=9, color="black" if right else _RED, fontweight="normal" if right else "bold")
+        color, weight = ("black", "normal") if is_correct else (_RED, "bold")
+        axes.set_title(title, fontsize=9, color=color, fontweight=weight)
     return _png(figure)
 
 
 def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes:
-    """A sheet of images uint8 (N, 1 + V, C, H, W): in each row an original, then its variants; `names` are (N,)."""
+    """A contact sheet of images uint8 (N, 1 + V, C, H, W): each row has a name, an original and its V variants."""
     count, width = rows.shape[:2]
     figure = _figure(1.2 * width + 1.2, 1.25 * count + 0.5)
     figure.suptitle(_plain(title), fontsize=11)
@@ -141,10 +145,10 @@ def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes
     return _png(figure)
 
 
-def feature_map(
+def embedding_map(
     points: NDArray[np.floating[Any]], labels: NDArray[np.int64], classes: Sequence[str], axes_names: tuple[str, str]
 ) -> bytes:
-    """Points (N, 2) in the colors and marks of their classes."""
+    """Scatter plot of points (N, 2) with a color and marker for each class."""
     from matplotlib import colormaps
 
     figure = _figure(8.0, 6.4)
@@ -152,8 +156,8 @@ def feature_map(
     colors = [*_OKABE_ITO, *colormaps["tab20"].colors]  # type: ignore[attr-defined]  # a list of colors
     for i, name in enumerate(classes):
         chosen = points[labels == i]
-        color, mark = colors[i % len(colors)], _MARKS[i // len(colors) % len(_MARKS)]
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=18, alpha=0.75, color=color, marker=mark, label=_short(name))
+        color, marker = colors[i % len(colors)], _MARKERS[i // len(colors) % len(_MARKERS)]
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=18, alpha=0.75, color=color, marker=marker, label=_short(name))
     axes.set_xlabel(axes_names[0])
     axes.set_ylabel(axes_names[1])
     axes.set_title(f"features of {len(points):,} images")
@@ -162,15 +166,9 @@ def feature_map(
     return _png(figure)
 
 
-def heat(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
-    """The first lines of a text, each character on a ground colored by its value (N,), in bits; nan has none."""
-    lines, line = [], []  # type: list[list[tuple[str, float]]], list[tuple[str, float]]
-    for character, value in zip(text, values.tolist(), strict=True):
-        line.append((character, value))
-        if character == "\n" or len(line) == _HEAT_COLUMNS:
-            lines.append(line)
-            line = []
-    lines = ([*lines, line] if line else lines)[:_HEAT_LINES]
+def text_heatmap(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
+    """The first lines of a text, each character on a background colored by its value (N,) in bits; nan has no color."""
+    lines = _wrapped(text, values)[:_TEXT_LINES]
     width = max(map(len, lines))
     figure = _figure(0.115 * max(width, 30) + 1.6, 0.22 * len(lines) + 0.9)
     axes = figure.add_subplot()
@@ -179,18 +177,28 @@ def heat(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
         for column, (character, value) in enumerate(cells):
             grid[row, column] = value
             shown = {"\n": "¶", " ": "", "\t": "→"}.get(character, character if character.isprintable() else "·")
-            color = "white" if value < _HEAT_DARK else "black"
+            color = "white" if value < _DARK_BITS else "black"
             axes.text(column, row, _plain(shown), ha="center", va="center", fontsize=8, color=color)
-    image = axes.imshow(grid, cmap="cividis", vmin=0, vmax=_HEAT_TOP, aspect="auto")
+    image = axes.imshow(grid, cmap="cividis", vmin=0, vmax=_MOST_BITS, aspect="auto")
     figure.colorbar(image, ax=axes, label="surprise (bits)", fraction=0.046, pad=0.02, extend="max")
     axes.set_axis_off()
     axes.set_title(_plain(title), fontsize=10)
     return _png(figure)
 
 
+def _wrapped(text: str, values: NDArray[np.floating[Any]]) -> list[list[tuple[str, float]]]:
+    """Pairs of character and value in lines that end at a newline or after 80 characters."""
+    lines: list[list[tuple[str, float]]] = [[]]
+    for character, value in zip(text, values.tolist(), strict=True):
+        lines[-1].append((character, value))
+        if character == "\n" or len(lines[-1]) == _TEXT_COLUMNS:
+            lines.append([])
+    return [line for line in lines if line]
+
+
 def side_by_side(images: Sequence[tuple[str, NDArray[np.uint8]]], columns: int | None = None) -> bytes:
-    """Named images uint8 (H, W, C) in rows of `columns`, or of as many as are well seen."""
-    columns = columns or min(len(images), _COLUMNS)
+    """A grid of named images uint8 (H, W, C) with `columns` columns, by default at most 6."""
+    columns = columns or min(len(images), _GRID_COLUMNS)
     rows = -(-len(images) // columns)
     figure = _figure(3.2 * columns, 3.0 * rows)
     for i, (name, values) in enumerate(images):
@@ -202,29 +210,29 @@ def side_by_side(images: Sequence[tuple[str, NDArray[np.uint8]]], columns: int |
 
 @dataclass(frozen=True)
 class FilterRow:
-    """An image, the kernels laid on it and the result; images are uint8 (C, H, W), spectra (h, w) in decibels."""
+    """An image, the kernels applied to it and the result; images are uint8 (C, H, W), spectra (h, w) in decibels."""
 
     original: NDArray[np.uint8]
-    kernels: Sequence[tuple[str, NDArray[np.float64], float]]  # name, weights, sum
+    kernels: Sequence[tuple[str, NDArray[np.float64], float]]  # name, weights and their sum
     result: NDArray[np.uint8]
     name: str
     spectra: Sequence[NDArray[np.floating[Any]]] = ()
 
 
 def filters(rows: Sequence[FilterRow]) -> bytes:
-    """A sheet with a row for each result: image, kernels with their numbers, result, frequencies before and after."""
-    most = max(len(row.kernels) for row in rows)
-    columns = 2 + most + len(rows[0].spectra)
+    """A contact sheet with a row for each result: image, kernels, result, and spectra before and after."""
+    most_kernels = max(len(row.kernels) for row in rows)
+    columns = 2 + most_kernels + len(rows[0].spectra)
     figure = _figure(2.9 * columns, 2.7 * len(rows))
     grid = figure.subplots(len(rows), columns, squeeze=False)
-    for places, row in zip(grid, rows, strict=True):
-        for axes in places:
+    for cells, row in zip(grid, rows, strict=True):
+        for axes in cells:
             axes.set_axis_off()
-        _show(places[0], row.original)
-        places[0].set_title("original", fontsize=9)
-        for axes, (name, weights, total) in zip(places[1:], row.kernels, strict=False):
+        _show(cells[0], row.original)
+        cells[0].set_title("original", fontsize=9)
+        for axes, (name, weights, total) in zip(cells[1:], row.kernels, strict=False):
             _show_weights(axes, name, weights, total)
-        rest = places[1 + len(row.kernels) :]
+        rest = cells[1 + len(row.kernels) :]
         _show(rest[0], row.result)
         rest[0].set_title(_plain(row.name), fontsize=9)
         for axes, spectrum, when in zip(rest[1:], row.spectra, ("before", "after"), strict=False):
@@ -238,10 +246,10 @@ def _show_weights(axes: "Axes", name: str, weights: NDArray[np.float64], total: 
     axes.set_title(f"{_plain(name)}, sum {total:.4g}", fontsize=9)
     if max(weights.shape) > _MOST_NUMBERED_WEIGHTS:
         return
-    room = _SHEET_CELL / max(weights.shape)
+    room = _KERNEL_SIDE / max(weights.shape)
     for digits in (3, 2, 1):
         texts = [f"{weight:.{digits}g}" for weight in weights.flat]
-        size = min(11, room / 4, room / (0.62 * max(map(len, texts)) + 0.6))  # a digit is about 0.62 as wide as high
+        size = min(11, room / 4, room / (0.62 * max(map(len, texts)) + 0.6))  # a digit is about 0.62 of its height wide
         if size >= _SMALLEST_FONT:
             break
     else:
@@ -273,7 +281,7 @@ def _short(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text as matplotlib draws it on one line, without formulas."""
+    """Escape a text for matplotlib: one line, without math mode."""
     return output.printable(text).replace("$", r"\$")
 
 
@@ -285,11 +293,11 @@ def _figure(width: float, height: float) -> "Figure":
 
 @cache
 def _fonts() -> list[str]:
-    """The font of matplotlib, then those here that have the letters it lacks."""
+    """The default font of matplotlib, then the installed fonts with more glyphs."""
     from matplotlib.font_manager import fontManager
 
-    here = {font.name for font in fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in _FURTHER_FONTS if name in here)]
+    installed = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
 
 
 def _png(figure: "Figure") -> bytes:
@@ -304,11 +312,11 @@ def _png(figure: "Figure") -> bytes:
         warnings.filterwarnings("always", "Glyph .* missing", UserWarning)
         figure.savefig(stream, format="png", metadata={"Software": None})
     if caught:
-        _warn_of_boxes()
+        _warn_of_missing_glyphs()
     return stream.getvalue()
 
 
 @cache
-def _warn_of_boxes() -> None:
-    """Say once why some letters are boxes."""
-    output.warn("no font here has some letters of the names, drawn as boxes; Noto Sans CJK has most")
+def _warn_of_missing_glyphs() -> None:
+    """Warn once that some characters are drawn as boxes."""
+    output.warn("no installed font has some characters of the names, which are drawn as boxes; install Noto Sans CJK")

@@ -1,4 +1,4 @@
-"""Seeds and random state: everything drawn at random is a function of the seed and of where it is drawn."""
+"""Seeds and random state: every random draw is a function of the seed and of its place in the program."""
 
 from typing import TYPE_CHECKING
 
@@ -9,17 +9,17 @@ _MASK = (1 << 63) - 1
 
 
 def seed_everything(seed: int) -> None:
-    """Seed PyTorch's generators; nothing in dlnotes draws from any other global generator."""
+    """Seed torch's global generators, the only global generators that dlnotes uses."""
     import torch
 
     torch.manual_seed(seed)
 
 
-def derived_seed(*parts: int) -> int:
-    """One well-mixed 63-bit seed from several numbers (splitmix64 over each in turn)."""
+def derived_seed(*numbers: int) -> int:
+    """A 63-bit seed from several integers, mixed by splitmix64 one after the other."""
     state = 0
-    for part in parts:
-        state = (state + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    for number in numbers:
+        state = (state + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         state ^= state >> 31
@@ -27,7 +27,7 @@ def derived_seed(*parts: int) -> int:
 
 
 def random_state(device: "torch.device") -> "dict[str, torch.Tensor]":
-    """The state of the generators that a training step draws from, as uint8 tensors."""
+    """The states of the generators that a training step uses, as uint8 tensors."""
     import torch
 
     state = {"cpu": torch.get_rng_state()}
@@ -39,7 +39,7 @@ def random_state(device: "torch.device") -> "dict[str, torch.Tensor]":
 
 
 def restore_random_state(state: "dict[str, torch.Tensor]", device: "torch.device") -> None:
-    """Put the generators back to a state from `random_state`."""
+    """Restore the generators to a state from `random_state`."""
     import torch
 
     torch.set_rng_state(state["cpu"])

@@ -1,4 +1,4 @@
-"""Small data sets and commands that the tests make for themselves."""
+"""Small data sets, commands and helpers that several tests share."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ COLORS = {"blue": (30, 40, 200), "green": (20, 180, 60), "red": (210, 30, 30)}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command gave."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -33,12 +33,25 @@ Command = Callable[..., Outcome]
 
 def small_training(out: Path, *more: object) -> list[str]:
     """A training command that takes about a second."""
-    words = ["train-mlp", "--hidden", "16", "--epochs", "2", "--limit", "256", "--threads", "1", "--out", out, *more]
-    return [str(word) for word in words]
+    arguments = [
+        "train-mlp",
+        "--hidden",
+        "16",
+        "--epochs",
+        "2",
+        "--limit",
+        "256",
+        "--threads",
+        "1",
+        "--out",
+        out,
+        *more,
+    ]
+    return [str(argument) for argument in arguments]
 
 
 def make_images(root: Path, *, count: int = 12, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
-    """A folder of class folders, one for each color, with noisy PNG files of that color."""
+    """An image folder with a class for each color, of noisy PNG files in that color."""
     generator = np.random.default_rng(seed)
     for name, color in COLORS.items():
         (root / name).mkdir(parents=True)
@@ -50,7 +63,7 @@ def make_images(root: Path, *, count: int = 12, size: tuple[int, int] = (12, 10)
 
 
 def make_table(path: Path, *, rows: int = 120, seed: int = 0) -> Path:
-    """A CSV of two numeric columns and a categorical one; the class is the sign of their sum."""
+    """A CSV of two numeric columns and a categorical one; the class is the sign of the sum of the numbers."""
     generator = np.random.default_rng(seed)
     lines = ["length,width,kind,label"]
     for length, width in generator.normal(size=(rows, 2)):
@@ -72,23 +85,25 @@ def folder_digest(root: Path) -> str:
 
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
-    """Send this process SIGTERM when a run has taken so many steps."""
+    """Send this process SIGTERM after so many training steps."""
     from dlnotes_cli.training.engine.loop import Trainer
 
-    step = Trainer._step
+    advance = Trainer.advance
 
-    def step_then_signal(trainer: "Trainer") -> None:
-        step(trainer)
-        if trainer.position.step == steps:
+    def advance_then_signal(trainer: "Trainer") -> dict[str, Any] | None:
+        before = trainer.position.step
+        entry = advance(trainer)
+        if before < trainer.position.step == steps:
             os.kill(os.getpid(), signal.SIGTERM)
+        return entry
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", step_then_signal)
+        patch.setattr(Trainer, "advance", advance_then_signal)
         yield
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """Hold that two run folders have the same model, history and state, bit for bit."""
+    """Assert that two run folders have the same model, history and checkpoint, bit for bit."""
     from dlnotes_cli.training.checkpoint import read_tensors
 
     for name in ("model.safetensors", "metrics.jsonl"):

@@ -1,4 +1,4 @@
-"""Bad input, each a row: exit code, one line that names what is wrong and how to mend it, nothing written."""
+"""Invalid input: the exit code, one line that names what is wrong and how to fix it, and no file changed."""
 
 import fcntl
 import json
@@ -16,22 +16,22 @@ from PIL import Image
 
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
 
-Words = Sequence[object]
+Arguments = Sequence[object]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A command with something wrong in it."""
+    """A command with an error in it."""
 
     name: str
-    words: Callable[[Path], Words]
-    says: str  # a pattern for the one line on stderr
+    arguments: Callable[[Path], Arguments]
+    message: str  # pattern of the line on stderr
     code: int = 2
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, images_run: Path, table_run: Path) -> Path:
-    """A folder with good and bad inputs; no fault may change anything in it."""
+    """A folder of valid and invalid inputs, which no command may change."""
     home = tmp_path_factory.mktemp("faults")
     for name, run in (("run", digits_run), ("colors", images_run), ("table", table_run)):
         shutil.copytree(run, home / name)
@@ -47,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, images_run:
 def _make_bad_models(home: Path) -> None:
     model = home / "run" / "model.safetensors"
     content = model.read_bytes()
-    # A pickle that would touch a file: protocol 0, `os.system("touch MARKER")`.
+    # A pickle that would create a file: protocol 0, `os.system("touch MARKER")`.
     (home / "evil.pt").write_bytes(b"cposix\nsystem\n(S'touch " + str(home / "MARKER").encode() + b"'\ntR.")
     for name, cut in (("empty", 0), ("half", len(content) // 2), ("short", len(content) - 1)):
         (home / f"{name}.safetensors").write_bytes(content[:cut])
@@ -110,25 +110,25 @@ def _make_bad_tables(home: Path) -> None:
     (home / "numbers.csv").write_text("1,2,3\n4,5,6\n")
 
 
-def _train(*words: object) -> Callable[[Path], Words]:
-    return lambda home: [*small_training(home / "new"), *(_at(home, word) for word in words)]
+def _train(*arguments: object) -> Callable[[Path], Arguments]:
+    return lambda home: [*small_training(home / "new"), *(_at(home, argument) for argument in arguments)]
 
 
-def _do(*words: object) -> Callable[[Path], Words]:
-    return lambda home: [_at(home, word) for word in words]
+def _do(*arguments: object) -> Callable[[Path], Arguments]:
+    return lambda home: [_at(home, argument) for argument in arguments]
 
 
-def _at(home: Path, word: object) -> object:
-    """`@name` stands for a path in the test's folder."""
-    return home / word[1:] if isinstance(word, str) and word.startswith("@") else word
+def _at(home: Path, argument: object) -> object:
+    """Replace `@name` by a path in the test's folder."""
+    return home / argument[1:] if isinstance(argument, str) and argument.startswith("@") else argument
 
 
-PICTURE = "@good.jpg"
+IMAGE = "@good.jpg"
 FAULTS = [
     # model files
-    Fault("pickle", _do("predict", "@evil.pt", PICTURE), r"evil\.pt: is not a dlnotes model file; give a model"),
-    Fault("empty model", _do("predict", "@empty.safetensors", PICTURE), r"empty\.safetensors: is empty; give"),
-    Fault("half model", _do("predict", "@half.safetensors", PICTURE), r"half\.safetensors: .*\d bytes expected, [\d,]+ found; "),
+    Fault("pickle", _do("predict", "@evil.pt", IMAGE), r"evil\.pt: is not a dlnotes model file; give a model"),
+    Fault("empty model", _do("predict", "@empty.safetensors", IMAGE), r"empty\.safetensors: is empty; give"),
+    Fault("half model", _do("predict", "@half.safetensors", IMAGE), r"half\.safetensors: .*\d bytes expected, [\d,]+ found; "),
     Fault("short model", _do("evaluate", "@short.safetensors"), r"short\.safetensors: .*[\d,]+ bytes expected, [\d,]+ found"),
     Fault("flipped byte", _do("evaluate", "@flipped.safetensors"), r"flipped\.safetensors: .*checksum differs; use a copy"),
     Fault("flipped byte in a run", _do("evaluate", "@damaged"), r"checksum differs; restore it from last\.safetensors .*--resume"),
@@ -147,7 +147,7 @@ FAULTS = [
     Fault("out is a file", _train("--out", "@file"), r"--out: .*file is a file; give a folder"),
     Fault("out not writable", _train("--out", "/proc/new"), r"--out: cannot write in /proc .*; choose"),
     Fault("out holds a run", _train("--out", "@run"), r"--out: .*run is not empty; pass --overwrite"),
-    # numbers and words
+    # numbers and choices
     Fault("no epochs", _train("--epochs", "0"), r"--epochs: 0 is out of range; give a value at least 1"),
     Fault("negative batch", _train("--batch-size", "-1"), r"--batch-size: -1 is out of range; give"),
     Fault("lr nan", _train("--lr", "nan"), r"--lr: nan is out of range; give a value above 0"),
@@ -162,14 +162,14 @@ FAULTS = [
     Fault("unknown optimizer", _train("--optimizer", "adma"), r"--optimizer: unknown value 'adma'; did you mean 'adam'\?"),
     Fault("unknown option", _train("--epohcs", "3"), r"--epohcs: no such option; did you mean --epochs\?"),
     Fault("unknown command", _do("train-mpl"), r"train-mpl: no such command; did you mean train-mlp\?"),
-    Fault("unknown augmentation", _train("--augment", "flop"), r"--augment: unknown word 'flop'; did you mean 'flip'\?"),
+    Fault("unknown augmentation", _train("--augment", "flop"), r"--augment: unknown operation 'flop'; did you mean 'flip'\?"),
     Fault("augmentation without number", _train("--augment", "shift"), r"--augment: 'shift' needs a number .*; write shift:2"),
-    Fault("crop beyond the reflection", _train("--augment", "crop:8"), r"--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
+    Fault("crop beyond the reflection padding", _train("--augment", "crop:8"), r"--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
     Fault("color beyond one", _train("--augment", "flip,color:2"), r"--augment: 'color:2' needs a number from 0 to 1; write color:0\.2"),
-    Fault("mixup of nothing", _train("--augment", "mixup:0"), r"--augment: 'mixup:0' needs a number from 0\.01 to 100; write mixup:0\.2"),
-    Fault("two mixings", _train("--augment", "mixup:1,cutmix:1"), r"--augment: 'mixup' and 'cutmix' both mix the batch; keep one"),
+    Fault("mixup of zero", _train("--augment", "mixup:0"), r"--augment: 'mixup:0' needs a number from 0\.01 to 100; write mixup:0\.2"),
+    Fault("two mixing operations", _train("--augment", "mixup:1,cutmix:1"), r"--augment: 'mixup' and 'cutmix' both mix the batch; keep one"),
     Fault("augmented rows", _train("--data", "@rows.csv", "--target", "label", "--augment", "crop:2"), r"--augment: 'crop:2' is for images; use none"),
-    Fault("views of rows", _do("evaluate", "@table", "--tta"), r"--tta: the model reads tables, .*; drop --tta"),
+    Fault("test-time augmentation of rows", _do("evaluate", "@table", "--tta"), r"--tta: the model reads tables, .*; drop --tta"),
     Fault("preview of rows", _do("data", "preview", "@rows.csv"), r"DATA: .*rows\.csv is a table, .*; give images"),
     # devices
     Fault("no cuda", _train("--device", "cuda:77"), r"--device: cuda:77 is not on this machine \(present: cpu.*\); use"),
@@ -190,13 +190,13 @@ FAULTS = [
     Fault("bomb", _train("--data", "@bomb"), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
     Fault("gate without test", _train("--data", "@parts", "--min-accuracy", "0.5"), r"--min-accuracy: .* has no test split; add"),
     # tables
-    Fault("no target", _train("--data", "@rows.csv"), r"--target: which column of .*; choose from length, width, kind, label"),
-    Fault("numbers as target", _train("--data", "@rows.csv", "--target", "length"), r"--target: 'length' has \d+ different values in 40 rows; choose a column of classes"),
+    Fault("no target", _train("--data", "@rows.csv"), r"--target: names no column of .*; choose from length, width, kind, label"),
+    Fault("numbers as target", _train("--data", "@rows.csv", "--target", "length"), r"--target: 'length' has \d+ distinct values in 40 rows; choose a column of classes"),
     Fault("unknown target", _train("--data", "@rows.csv", "--target", "lable"), r"--target: unknown column 'lable'; did you mean 'label'\?"),
-    Fault("text in numbers", _train("--data", "@cell.csv", "--target", "label"), r"cell\.csv: line 6: column 'length': 'wide' is not a number; mend"),
+    Fault("text in numbers", _train("--data", "@cell.csv", "--target", "label"), r"cell\.csv: line 6: column 'length': 'wide' is not a number; fix"),
     Fault("empty table", _train("--data", "@empty.csv", "--target", "label"), r"empty\.csv: the file is empty; give"),
     Fault("header alone", _train("--data", "@header.csv", "--target", "label"), r"header\.csv: a header line but no rows; add"),
-    Fault("ragged", _train("--data", "@ragged.csv", "--target", "label"), r"ragged\.csv: line 42 has 2 cells, the header 4; mend"),
+    Fault("ragged", _train("--data", "@ragged.csv", "--target", "label"), r"ragged\.csv: line 42 has 2 cells, the header 4; fix"),
     Fault("one class in a table", _train("--data", "@one.csv", "--target", "label"), r"--data: .*one\.csv has only one class, 'yes'; give"),
     Fault("no header", _train("--data", "@numbers.csv", "--target", "label"), r"numbers\.csv: the first line holds numbers.*; put"),
     # evaluate and predict
@@ -204,21 +204,21 @@ FAULTS = [
     Fault("table to an image model", _do("evaluate", "@colors", "--data", "@rows.csv"), r"--data: .* holds a CSV table, the model was trained on images"),
     Fault("images to a table model", _do("evaluate", "@table", "--data", "@images"), r"--data: .* holds images, the model was trained on a CSV table"),
     Fault("other size", _do("evaluate", "@colors", "--data", "digits"), r"--data: digits has images of 1x8x8, the model needs 3x12x10; give"),
-    Fault("unknown part", _do("evaluate", "@run", "--split", "tset"), r"--split: unknown value 'tset'; did you mean 'test'\?"),
-    Fault("absent part", _do("evaluate", "@colors", "--data", "@images", "--split", "val"), r"--split: .* has no part 'val'; choose from all"),
+    Fault("unknown split", _do("evaluate", "@run", "--split", "tset"), r"--split: unknown value 'tset'; did you mean 'test'\?"),
+    Fault("absent split", _do("evaluate", "@colors", "--data", "@images", "--split", "val"), r"--split: .* has no part 'val'; choose from all"),
     Fault("csv and json", _do("evaluate", "@run", "--csv", "-", "--json"), r"--csv -: cannot be combined with --json: both write to standard output; drop"),
     Fault("evaluate out exists", _do("evaluate", "@run", "--out", "@run"), r"--out: .*run is not empty; pass --overwrite"),
     Fault("nothing to predict", _do("predict", "@run"), r"PATH: no input given; name files"),
     Fault("no such image", _do("predict", "@run", "@gone.png"), r"gone\.png: no such file; check"),
-    Fault("pattern without match", _do("predict", "@run", "@*.xyz"), r"\*\.xyz: the pattern matches nothing; check"),
-    Fault("truncated input", _do("predict", "@run", PICTURE, "@truncated/red/cut.jpg"), r"cut\.jpg: image is truncated; remove it"),
+    Fault("pattern without match", _do("predict", "@run", "@*.xyz"), r"\*\.xyz: the pattern matches no file; check"),
+    Fault("truncated input", _do("predict", "@run", IMAGE, "@truncated/red/cut.jpg"), r"cut\.jpg: image is truncated; remove it"),
     Fault("csv to an image model", _do("predict", "@run", "@rows.csv"), r"rows\.csv: is a CSV table; the model was trained on images"),
-    Fault("image to a table model", _do("predict", "@table", PICTURE), r"good\.jpg: is not a CSV table; the model"),
-    Fault("unseen category", _do("predict", "@table", "@unseen.csv"), r"unseen\.csv: line 42: column 'kind': 'c' was not seen in training"),
-    Fault("json and jsonl", _do("predict", "@run", PICTURE, "--json", "--jsonl"), r"--jsonl: cannot be combined with --json: both write to standard output; drop"),
-    Fault("csv exists", _do("predict", "@run", PICTURE, "--csv", "@file"), r"--csv: .*file exists; pass --overwrite"),
+    Fault("image to a table model", _do("predict", "@table", IMAGE), r"good\.jpg: is not a CSV table; the model"),
+    Fault("unseen category", _do("predict", "@table", "@unseen.csv"), r"unseen\.csv: line 42: column 'kind': 'c' does not occur in the training data"),
+    Fault("json and jsonl", _do("predict", "@run", IMAGE, "--json", "--jsonl"), r"--jsonl: cannot be combined with --json: both write to standard output; drop"),
+    Fault("csv exists", _do("predict", "@run", IMAGE, "--csv", "@file"), r"--csv: .*file exists; pass --overwrite"),
     Fault("no list", _do("predict", "@run", "--files-from", "@gone.txt"), r"--files-from: .*gone\.txt cannot be read"),
-    Fault("no model given", _do("evaluate"), r"missing argument 'MODEL'; see dlnotes evaluate --help"),
+    Fault("missing model argument", _do("evaluate"), r"missing argument 'MODEL'; see dlnotes evaluate --help"),
     # data
     Fault("unreadable images", _do("data", "info", "@truncated"), r"cut\.jpg: image is truncated; remove"),
     Fault("no data root", _do("data", "list", "--data-root", "@gone"), r"--data-root: .*gone"),
@@ -229,21 +229,21 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_is_told_in_one_line_and_changes_nothing(fault: Fault, home: Path, dlnotes: Command) -> None:
+def test_an_error_is_one_line_and_changes_no_file(fault: Fault, home: Path, dlnotes: Command) -> None:
     before = folder_digest(home)
-    outcome = dlnotes(*fault.words(home))
+    outcome = dlnotes(*fault.arguments(home))
     if fault.code == 3:
-        shutil.rmtree(home / "new")  # a run that cannot finish keeps what it has
+        shutil.rmtree(home / "new")  # an unfinished run keeps its files
     assert outcome.code == fault.code, outcome.err
     lines = outcome.err.splitlines()
     assert len(lines) == 1, outcome.err
-    assert re.match(rf"dlnotes: error: .*{fault.says}", lines[0]), lines[0]
+    assert re.match(rf"dlnotes: error: .*{fault.message}", lines[0]), lines[0]
     assert outcome.out == ""
     assert folder_digest(home) == before
     assert not (home / "MARKER").exists()
 
 
-def test_a_second_run_in_one_folder_is_refused_while_the_first_holds_it(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_run_folder_in_use_is_refused(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     with (folder / ".lock").open("w") as lock:
@@ -256,7 +256,7 @@ def test_a_second_run_in_one_folder_is_refused_while_the_first_holds_it(tmp_path
     assert sorted(path.name for path in folder.iterdir()) == [".lock"]
 
 
-def test_a_stale_lock_is_taken_over_with_a_note(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_stale_lock_is_replaced_with_a_note(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / ".lock").write_text("pid 4711 on elsewhere")
@@ -290,7 +290,7 @@ def test_skipped_images_are_named_and_counted(tmp_path: Path, dlnotes: Command) 
     assert json.loads(outcome.out)["data"]["skipped"] == 1
 
 
-def test_hidden_entries_are_never_a_class(tmp_path: Path, dlnotes: Command) -> None:
+def test_hidden_entries_are_not_classes(tmp_path: Path, dlnotes: Command) -> None:
     make_images(tmp_path / "images", count=12)
     (tmp_path / "images" / ".ipynb_checkpoints").mkdir()
     (tmp_path / "images" / ".DS_Store").write_bytes(b"\0")
@@ -300,13 +300,13 @@ def test_hidden_entries_are_never_a_class(tmp_path: Path, dlnotes: Command) -> N
 
 @pytest.mark.parametrize("batch", [32, 64])
 def test_a_last_batch_of_one_does_not_break_batch_norm(batch: int, tmp_path: Path, dlnotes: Command) -> None:
-    words = small_training(tmp_path / "run", "--limit", "65", "--batch-size", batch, "--batch-norm", "--json")
-    outcome = dlnotes(*words)
+    arguments = small_training(tmp_path / "run", "--limit", "65", "--batch-size", batch, "--batch-norm", "--json")
+    outcome = dlnotes(*arguments)
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["steps"] == 2 * (2 if batch == 32 else 1)
 
 
-def test_a_set_smaller_than_a_batch_shrinks_it_with_a_note(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_batch_size_above_the_sample_count_is_reduced_with_a_note(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(*small_training(tmp_path / "run", "--limit", "40", "--batch-size", "512"))
     assert outcome.code == 0
     assert "the batch shrinks to the 40 training samples" in outcome.err

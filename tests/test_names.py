@@ -1,4 +1,4 @@
-"""Names of classes and files that are no plain words: bytes that are not UTF-8, line ends, letters without a glyph."""
+"""Unusual names of classes and files: bytes that are not UTF-8, line breaks, characters without a glyph."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ CAFE = os.fsdecode(b"caf\xe9")
 def _can_hold_bytes(folder: Path) -> bool:
     try:
         (folder / CAFE).touch()
-    except OSError:  # a file system that takes UTF-8 alone
+    except OSError:  # the file system requires UTF-8
         return False
     (folder / CAFE).unlink()
     return True
@@ -28,10 +28,10 @@ def _can_hold_bytes(folder: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run trained on classes of which one is not UTF-8, beside its images."""
+    """A run trained on classes with a name that is not UTF-8, next to its images."""
     home = tmp_path_factory.mktemp("names")
     if not _can_hold_bytes(home):
-        pytest.skip("names are UTF-8 here")
+        pytest.skip("this file system requires UTF-8 names")
     (make_images(home / "images") / "red").rename(home / "images" / CAFE)
     from dlnotes_cli.cli import main
 
@@ -39,13 +39,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_a_class_that_is_not_utf_8_keeps_its_name(home: Path) -> None:
+def test_a_class_name_that_is_not_utf_8_is_kept(home: Path) -> None:
     result = json.loads((home / "run" / "result.json").read_text())
     assert result["data"]["classes"] == ["blue", CAFE, "green"]
     assert load_classifier(home / "run" / "model.safetensors").classes == ("blue", CAFE, "green")
 
 
-def test_evaluate_writes_it_as_it_is(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_evaluate_writes_the_name_unchanged(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     path = tmp_path / "scores.csv"
     outcome = dlnotes("evaluate", home / "run", "--csv", path, "--out", tmp_path / "images")
     assert outcome.code == 0, outcome.err
@@ -53,7 +53,7 @@ def test_evaluate_writes_it_as_it_is(home: Path, tmp_path: Path, dlnotes: Comman
     assert path.read_bytes().splitlines()[2].startswith(b"caf\xe9,")
 
 
-def test_predict_writes_it_as_it_is(
+def test_predict_writes_the_name_unchanged(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "answers.csv"
@@ -67,7 +67,7 @@ def test_predict_writes_it_as_it_is(
 
 
 @pytest.mark.parametrize("source", ["list", "-"])
-def test_a_list_may_name_it(
+def test_a_list_of_files_can_contain_the_name(
     source: str, home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = home / "images" / CAFE / "0.png"
@@ -79,16 +79,16 @@ def test_a_list_may_name_it(
     assert json.loads(outcome.out)["predictions"][0]["item"] == str(image)
 
 
-def test_a_line_end_in_a_name_is_drawn_as_it_is_printed() -> None:
+def test_a_line_break_in_a_name_is_escaped_in_plots() -> None:
     matrix = np.eye(2, dtype=np.int64)
     assert plots.confusion(matrix, ["a\nb", "c"]) == plots.confusion(matrix, [r"a\x0ab", "c"])
     assert plots.confusion(matrix, [CAFE, "c"]) == plots.confusion(matrix, [r"caf\xe9", "c"])
 
 
-def test_letters_without_a_glyph_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    plots._warn_of_boxes.cache_clear()
+def test_missing_glyphs_are_warned_of_once(capsys: pytest.CaptureFixture[str]) -> None:
+    plots._warn_of_missing_glyphs.cache_clear()
     for _ in range(2):
         plots.confusion(np.eye(2, dtype=np.int64), ["\U00012000", "c"])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("dlnotes: warning: no font here has some letters of the names")
+    assert lines[0].startswith("dlnotes: warning: no installed font has some characters of the names")

@@ -69,7 +69,7 @@ def test_a_signal_saves_the_run_which_then_goes_on_bit_for_bit(
 
 def start_saving_often(*words: object) -> "subprocess.Popen[str]":
     """The program as it is, but that it saves every few steps, as a long run does in its minutes."""
-    code = "import sys; from dlnotes_cli.training.engine import loop; loop._SAVE_EVERY_S, loop._SAVE_SHARE = 0.02, 0; "
+    code = "import sys; from dlnotes_cli.training.engine import run; run._SAVE_EVERY_S, run._SAVE_RATIO = 0.02, 0; "
     code += "from dlnotes_cli.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -129,7 +129,7 @@ def test_options_from_python_that_are_not_the_run_s_are_refused(whole: Path) -> 
     before = folder_digest(whole)
     with pytest.raises(InputError, match=r"--resume: \w+ is .+, but .+ in the run; .*resumed_config"):
         train_mlp(TrainMlpConfig(resume=whole))
-    assert train_mlp(resumed_config(TrainMlpConfig, {"resume": whole})).fields["out"] == str(whole)
+    assert train_mlp(resumed_config(TrainMlpConfig, {"resume": whole})).out == str(whole)
     assert folder_digest(whole) == before
 
 

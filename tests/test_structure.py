@@ -27,7 +27,6 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
     {"__main__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-CIRCLES_OF_TYPES = {"shapes/parsing/forward.py"}  # imports for type checkers a module that imports it; to be removed
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
 STANDARD_LIBRARY = set(sys.stdlib_module_names)
 
@@ -41,11 +40,11 @@ def area(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path, *, only_at_start: bool = False, for_types: bool = False) -> Iterator[str]:
-    """Dotted names that a module imports; without `for_types`, not those under TYPE_CHECKING."""
+def imported(path: Path, *, only_at_start: bool = False, for_type_checkers: bool = False) -> Iterator[str]:
+    """Dotted names that a module imports; `for_type_checkers` includes imports under `if TYPE_CHECKING`."""
     tree = ast.parse(path.read_text())
     checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
-    inside = set() if for_types else {id(child) for node in checked for child in ast.walk(node)}
+    inside = set() if for_type_checkers else {id(child) for node in checked for child in ast.walk(node)}
     for node in tree.body if only_at_start else ast.walk(tree):
         if id(node) in inside:
             continue
@@ -66,7 +65,7 @@ NAMES = {dotted(path): path for path in PACKAGE.rglob("*.py")}
 
 def imported_modules(path: Path) -> set[Path]:
     """The modules of the package that a module imports: at start, inside functions, or for type checkers."""
-    names = imported(path, for_types=str(path.relative_to(PACKAGE)) not in CIRCLES_OF_TYPES)
+    names = imported(path, for_type_checkers=True)
     parents = {name: name.rpartition(".")[0] for name in names if name.startswith("dlnotes_cli.")}
     return {NAMES[name if name in NAMES else parent] for name, parent in parents.items()} - {PACKAGE / "__init__.py"}
 
@@ -98,7 +97,7 @@ def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[st
 
 def is_light(path: Path) -> bool:
     """Whether a module is imported when a command starts or prints its help."""
-    names = {"options", "commands", "help_texts", "choices", "gate", "report"}
+    names = {"options", "commands", "help_texts", "choices", "cnn_architectures", "gate", "report"}
     return area(path) in {"shell", "shapes", "device", "seeding", "cli"} or path.stem in names
 
 

@@ -1,8 +1,8 @@
-"""Draw docs/overview.png, the image of the README: what some commands draw, each below the command.
+"""Draw docs/overview.png, the image of the README: the output of several commands, each below its command.
 
     python tools/draw_overview.py
 
-Everything in it is made here: scikit-learn's digits, a drawing, and the help of Python.
+It needs no other data: the commands use scikit-learn's digits, a drawing from this script, and Python's help texts.
 """
 
 import shlex
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 TARGET = Path(__file__).parent.parent / "docs" / "overview.png"
 DLNOTES = [sys.executable, "-m", "dlnotes_cli"]
-PANELS = (  # commands as they are run and shown, and the image that each wrote
+PANELS = (  # each command, as it is run and shown, and the image that it writes
     ("train-cnn --epochs 20 --out runs/digits", "runs/digits/curves.png"),
     ("style-transfer --content coast.png --size 360 --sheet both.png", "both.png"),
     ("filter coast.png --kernel gradient --sheet edges.png", "edges.png"),
@@ -25,8 +25,8 @@ PANELS = (  # commands as they are run and shown, and the image that each wrote
     ("evaluate runs/digits --out shown", "shown/predictions.png"),
     ("data preview --augment rotate:25,erase:0.6 --variants 6 --samples 5", "preview.png"),
 )
-ROWS = (1.5, 0.9, 2.1)  # their heights
-TEXT = "char-rnn train --time-budget 40s --out runs/text"  # what the heat is of
+ROW_HEIGHTS = (1.5, 0.9, 2.1)
+TRAIN_TEXT = "char-rnn train --time-budget 40s --out runs/text"  # the model of the panel with the heat map
 NOTE = (
     "The statements in the body of the function are executed in the order in\n"
     "which they are given, and an expression such as a list or a tuple may be\n"
@@ -36,41 +36,44 @@ WIDTH, HEIGHT, SCALE = 360, 240, 3
 
 
 def coast() -> Image.Image:
-    """A lighthouse by the sea, drawn larger and shrunk, so that its edges are soft."""
+    """A drawing of a lighthouse, drawn larger and reduced for smooth edges."""
     image = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE))
     draw = ImageDraw.Draw(image)
 
-    def at(*points: float) -> list[float]:
-        return [SCALE * value for value in points]
+    def scaled(*coordinates: float) -> list[float]:
+        return [SCALE * value for value in coordinates]
 
     for y in range(HEIGHT):
-        part = y / HEIGHT
-        draw.rectangle(at(0, y, WIDTH, y + 1), fill=(int(250 - 120 * part), int(190 - 20 * part), int(120 + 90 * part)))
-    draw.ellipse(at(52, 58, 108, 114), fill=(255, 236, 170))
-    draw.rectangle(at(0, 150, WIDTH, HEIGHT), fill=(40, 92, 140))
+        depth = y / HEIGHT  # from the top of the sky
+        color = (int(250 - 120 * depth), int(190 - 20 * depth), int(120 + 90 * depth))
+        draw.rectangle(scaled(0, y, WIDTH, y + 1), fill=color)
+    draw.ellipse(scaled(52, 58, 108, 114), fill=(255, 236, 170))
+    draw.rectangle(scaled(0, 150, WIDTH, HEIGHT), fill=(40, 92, 140))
     for i in range(60):
         x, y = (i * 73) % WIDTH, 154 + (i * 29) % 80
-        draw.line(at(x, y, x + 16 + i % 13, y), fill=(120, 170, 205), width=SCALE)
-    draw.polygon(at(170, 240, 200, 176, 262, 160, 330, 178, 360, 200, 360, 240), fill=(84, 70, 62))
-    draw.polygon(at(246, 168, 252, 70, 280, 70, 286, 168), fill=(244, 240, 232))
+        draw.line(scaled(x, y, x + 16 + i % 13, y), fill=(120, 170, 205), width=SCALE)
+    draw.polygon(scaled(170, 240, 200, 176, 262, 160, 330, 178, 360, 200, 360, 240), fill=(84, 70, 62))
+    draw.polygon(scaled(246, 168, 252, 70, 280, 70, 286, 168), fill=(244, 240, 232))
     for top in (84, 120):
-        draw.polygon(at(251, top + 18, 252, top, 280, top, 281, top + 18), fill=(196, 52, 44))
-    draw.rectangle(at(248, 58, 284, 70), fill=(58, 58, 66))
-    draw.rectangle(at(256, 40, 276, 58), fill=(255, 240, 150))
-    draw.polygon(at(252, 40, 266, 24, 280, 40), fill=(58, 58, 66))
+        draw.polygon(scaled(251, top + 18, 252, top, 280, top, 281, top + 18), fill=(196, 52, 44))
+    draw.rectangle(scaled(248, 58, 284, 70), fill=(58, 58, 66))
+    draw.rectangle(scaled(256, 40, 276, 58), fill=(255, 240, 150))
+    draw.polygon(scaled(252, 40, 266, 24, 280, 40), fill=(58, 58, 66))
     return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 
 
 def main() -> None:
-    """Run the commands in a folder of their own and paste what they drew."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    """Run the commands in a temporary folder and put their images into one figure."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         coast().save(folder / "coast.png")
         (folder / "note.txt").write_text(NOTE)
-        for command in (TEXT, *(command for command, _ in PANELS)):
+        for command in (TRAIN_TEXT, *(command for command, _ in PANELS)):
             subprocess.run([*DLNOTES, *shlex.split(command), "-q"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         figure = Figure(figsize=(12, 8.6), layout="constrained", facecolor="white")
-        for axes, (command, path) in zip(figure.subplots(len(ROWS), 2, height_ratios=ROWS).flat, PANELS, strict=True):
+        for axes, (command, path) in zip(
+            figure.subplots(len(ROW_HEIGHTS), 2, height_ratios=ROW_HEIGHTS).flat, PANELS, strict=True
+        ):
             axes.imshow(Image.open(folder / path).convert("RGB"), interpolation="lanczos")
             axes.set_title(f"$ dlnotes {command}", family="monospace", fontsize=8.5, loc="left")
             axes.axis("off")

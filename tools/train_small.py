@@ -1,8 +1,8 @@
-"""Train the feature network of `style-transfer` that the package holds.
+"""Train the feature network of `style-transfer` that the package contains.
 
     python tools/train_small.py CIFAR10 [--steps 7400]
 
-CIFAR10 is a folder of class folders, or `cifar10`. The file says in its card how it was made.
+CIFAR10 is a folder of class folders, or `cifar10`. The metadata of the file record how it was trained.
 """
 
 import argparse
@@ -11,33 +11,33 @@ from pathlib import Path
 
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
-from dlnotes_cli.style.feature_networks import SMALL_FILE, SMALL_LAYERS
+from dlnotes_cli.style.feature_layers import SMALL_FILE, SMALL_LAYERS
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
 
 LAYERS = "; ".join(line for line in SMALL_LAYERS.strip().splitlines())
 
 
 def main() -> None:
-    """Train, test, and write the file with its provenance."""
+    """Train, test, and write the model file with its provenance."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--steps", type=int, default=7400)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        result = train_cnn(TrainCnnConfig(data=options.data, layers=LAYERS, max_steps=options.steps, out=run)).fields
+        result = train_cnn(TrainCnnConfig(data=options.data, layers=LAYERS, max_steps=options.steps, out=run))
         tensors, metadata = read_tensors(run / "model.safetensors")
-    test = result["test"]
+    accuracy = result.test_accuracy
     seed = metadata["seed"]
     provenance = {
         "command": f"dlnotes train-cnn --data CIFAR10 --layers SMALL --max-steps {options.steps} --seed {seed}",
         "data": "CIFAR-10 (A. Krizhevsky 2009), 50,000 images",
         "data_fingerprint": metadata["data"]["fingerprint"],
-        "test_accuracy": test["accuracy"],
+        "test_accuracy": accuracy,
     }
-    kept = {name: value for name, value in metadata.items() if name not in {"sha256", "format_version", "data"}}
-    write_tensors(SMALL_FILE, tensors, kept | {"provenance": provenance})
-    print(f"{SMALL_FILE}: {SMALL_FILE.stat().st_size:,} bytes, test accuracy {test['accuracy']:.4f}")
+    inherited = {name: value for name, value in metadata.items() if name not in {"sha256", "format_version", "data"}}
+    write_tensors(SMALL_FILE, tensors, inherited | {"provenance": provenance})
+    print(f"{SMALL_FILE}: {SMALL_FILE.stat().st_size:,} bytes, test accuracy {accuracy:.4f}")
 
 
 if __name__ == "__main__":

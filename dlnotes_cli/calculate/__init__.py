@@ -1,1 +1,1 @@
-"""Calculators: what shape and cost a stack of layers has."""
+"""Calculators: shapes and cost of a stack of layers."""

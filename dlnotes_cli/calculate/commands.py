@@ -9,7 +9,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import choices_of
 
 if TYPE_CHECKING:
-    from dlnotes_cli.calculate.conv_shape import ShapeAnswer
+    from dlnotes_cli.calculate.results import ConvShapeResult
 
 
 @command(
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     ),
 )
 def conv_shape(config: ConvShapeConfig) -> None:
-    """Calculate output shapes, parameters, cost, memory and receptive field of layers.
+    """Calculate output shapes, parameters, MACs, memory and receptive field of layers.
 
-    Notation: PyTorch's, layers separated by ; or line ends; nn.Sequential too.
-    Layers: Conv, ConvTranspose, pooling, padding, normalization, activations,
+    Layers: as in PyTorch, separated by ; or new lines; nn.Sequential too.
+    Known: Conv, ConvTranspose, pooling, padding, normalization, activations,
     Linear, Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold,
-    Embedding, RNN, LSTM, GRU, Identity, and Lazy variants.
-    Parameters: weights that training changes; buffers are counted apart.
+    Embedding, RNN, LSTM, GRU, Identity; the Lazy ones too.
+    Parameters: trainable values; buffers, such as running means, are separate.
     MACs: multiply-adds of convolutions, linear and recurrent layers.
-    FLOPs: 2 x MACs. Bias additions are counted apart, all else as 0.
-    Field: receptive field, the input positions that influence one output.
-    Jump: distance of neighboring fields. Start: center of the first field.
-    Inference memory: weights, and the largest input and output of one layer.
+    FLOPs: 2 x MACs. Bias additions are separate, everything else counts as 0.
+    Field: receptive field, the input positions that reach one output, per axis.
+    Jump: input positions between outputs. Start: center of the first field.
+    Inference memory: weights and the largest input and output of one layer.
     Training memory: weights, gradients, optimizer state and all activations.
     """
     from dlnotes_cli.calculate.conv_shape import conv_shape as task
@@ -39,50 +39,52 @@ def conv_shape(config: ConvShapeConfig) -> None:
     csv_file = None if config.csv in {None, "-"} else files.user_path(str(config.csv))
     if csv_file is not None:
         files.check_output_file("--csv", csv_file, overwrite=config.overwrite)
-    answer = task(config)
+    result = task(config)
     if csv_file is not None:
-        files.write_text(csv_file, _csv(answer.fields))
+        files.write_text(csv_file, _csv(result))
     if config.json:
-        output.document(config.command, answer.fields)
+        output.document(config.command, result.as_json())
+    elif config.field is not None:
+        output.line(_plain(_field(result.as_json(), config.field)))
     elif config.csv == "-":
-        output.raw(_csv(answer.fields))
+        output.raw(_csv(result))
     else:
-        _show(config, answer)
-    for remark in answer.remarks:
-        output.note(f"dlnotes: note: {remark}")
-
-
-def _show(config: ConvShapeConfig, answer: "ShapeAnswer") -> None:
-    from dlnotes_cli.shapes.table import bare, stack_lines
-
-    if config.field is not None:
-        output.line(bare(_field(answer.fields, config.field)))
-        return
-    for line in (*stack_lines(answer.fields), *answer.lines):
-        output.line(line)
+        for line in result.lines():
+            output.line(line)
+    for note in result.notes():
+        output.note(f"dlnotes: note: {note}")
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:
+    """One field of the JSON document or of its `memory`."""
     values = {**fields.get("memory", {}), **fields}
     if name not in values:
         known = [choice for choice in choices_of(ConvShapeConfig, "field") if choice in values]
         fix = f"choose from {', '.join(known)}" if known else "use --json"
-        raise InputError("--field", f"'{name}' is not part of this result", fix)
+        raise InputError("--field", f"'{name}' is not a field of this result", fix)
     return values[name]
 
 
-def _csv(fields: dict[str, Any]) -> str:
+def _csv(result: "ConvShapeResult") -> str:
+    """The layers of a stack, one row for each."""
     import csv
     import io
 
-    from dlnotes_cli.shapes.table import bare
+    from dlnotes_cli.calculate.results import StackResult
 
-    rows = [{"position": index, **layer} for index, layer in enumerate(fields.get("layers", []), 1)]
-    if not rows:
-        raise InputError("--csv", "needs layers, one per row", "use --json")
-    columns = [name for name in rows[0] if name not in {"hidden", "cell", "formulas"}]
+    if not isinstance(result, StackResult):
+        raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")
+    rows = [{"position": index, **layer.as_json()} for index, layer in enumerate(result.report.layers, 1)]
+    columns = [name for name in rows[0] if name not in {"hidden", "cell"}]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: "" if row[name] is None else bare(row[name]) for name in columns} for row in rows)
+    writer.writerows({name: "" if row[name] is None else _plain(row[name]) for name in columns} for row in rows)
     return text.getvalue()
+
+
+def _plain(value: Any) -> str:
+    """A field as text, `3x32x32` for a list."""
+    if value is None:
+        return "null"
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName, Unknown
+from dlnotes_cli.shapes.choices import Dtype, Hyperparameter, NetworkName, OptimizerName
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import (
     DATA,
@@ -75,7 +75,7 @@ class LetterOptions(Config):
         short="-K",
     )  # fmt: skip
     depth: int | None = option(None, "Depth of the input (input channels).", panel=MODEL, within=_POSITIVE, short="-D")
-    solve: Unknown | None = option(
+    solve: Hyperparameter | None = option(
         None, "With -W or one layer: find every value of this setting that gives the size --want", panel=OUTPUT
     )
     want: int | None = option(None, "Output size for --solve.", panel=OUTPUT, within=_POSITIVE)

@@ -1,10 +1,15 @@
 """`dlnotes char-rnn train`, `sample` and `score`."""
 
+from typing import TYPE_CHECKING
+
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 
-_MEASURES = ("loss", "bits_per_char", "perplexity")
+if TYPE_CHECKING:
+    from dlnotes_cli.char_rnn.score import Score
+    from dlnotes_cli.training.record import TrainingResult
+
 _RULE = "-" * 15  # below each of several samples
 
 
@@ -22,28 +27,31 @@ def train(config: CharRnnTrainConfig) -> None:
     """
     from dlnotes_cli.char_rnn.train import train_char_rnn
 
-    fields = train_char_rnn(config).fields
+    result = train_char_rnn(config)
     if config.json:
-        output.document(config.command, fields)
-        return
-    validation, timing = fields["validation"], fields["timing"]
+        output.document(config.command, result.as_json())
+    else:
+        _print_training(result)
+
+
+def _print_training(result: "TrainingResult") -> None:
+    validation, timing, unit = result.validation, result.timing, result.data["unit"]
     rows = [
-        ("train", f"{fields['train']['samples']:,}", f"{fields['train']['loss']:.4f}", "", ""),
+        ("train", f"{result.train['samples']:,}", f"{result.train['loss']:.4f}", "", ""),
         (
             "validation", f"{validation['samples']:,}", f"{validation['loss']:.4f}",
             f"{validation['bits_per_char']:.4f}", f"{validation['perplexity']:.3f}",
         ),
     ]  # fmt: skip
-    unit = fields["data"]["unit"]
     numeric = (f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity")
     output.table(("split", *numeric), rows, numeric)
     output.line()
     output.line(
-        f"best epoch {fields['best_epoch']} of {fields['epochs']}, "
-        f"step {fields['best_step']:,} of {fields['steps']:,}; "
-        f"{timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} {fields['data']['unit']}/s"
+        f"best epoch {result.best_epoch} of {result.epochs}, "
+        f"step {result.details['best_step']:,} of {result.steps:,}; "
+        f"{timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} {unit}/s"
     )
-    for path in (fields["model_file"], *fields["plots"]):
+    for path in (result.model_file, *result.plots):
         output.line(path)
 
 
@@ -60,24 +68,19 @@ def sample(config: CharRnnSampleConfig) -> None:
     A single sample is printed character by character as it is generated.
     """
     from dlnotes_cli.char_rnn.sample import CharRnnSampler
-    from dlnotes_cli.data.text import readable
 
     sampler = CharRnnSampler(config)
     if config.json:
-        samples = [one.as_json() for one in sampler.samples()]
-        fields = {
-            "model_file": str(sampler.path), "prime": readable(sampler.prime), "seed": config.seed,
-            **sampler.runtime.as_json(), "samples": samples,
-        }  # fmt: skip
-        output.document(config.command, fields)
+        output.document(config.command, sampler.sample().as_json())
     elif config.count == 1:
         output.raw(sampler.prime)
         for piece in sampler.stream():
             output.raw(piece)
         output.raw("\n")
     else:
-        for one in sampler.samples():
-            output.raw(f"{sampler.prime}{one.text}\n{_RULE}\n")
+        result = sampler.sample()
+        for one in result.samples:
+            output.raw(f"{result.prime}{one.text}\n{_RULE}\n")
 
 
 @command(
@@ -91,17 +94,18 @@ def score(config: CharRnnScoreConfig) -> None:
     """Score texts with a trained character-level language model: loss, bits per character and perplexity."""
     from dlnotes_cli.char_rnn.score import score_texts
 
-    fields = score_texts(config).fields
+    result = score_texts(config)
     if config.json:
-        output.document(config.command, fields)
+        output.document(config.command, result.as_json())
         return
-    entries = [*fields["texts"], *([{"name": "all", **fields["total"]}] if len(fields["texts"]) > 1 else [])]
-    rows = [
-        (e["name"], f"{e['predicted']:,}", *(f"{e[name]:.4f}" if e["predicted"] else "-" for name in _MEASURES))
-        for e in entries
-    ]
-    numeric = ("predicted", "loss", f"bits per {fields['unit'].removesuffix('s')}", "perplexity")
-    output.table(("text", *numeric), rows, numeric)
-    if fields["heat"]:
+    scores = [*result.texts, *([("all", result.total)] if len(result.texts) > 1 else [])]
+    numeric = ("predicted", "loss", f"bits per {result.unit.removesuffix('s')}", "perplexity")
+    output.table(("text", *numeric), [_row(*entry) for entry in scores], numeric)
+    if result.heat is not None:
         output.line()
-        output.line(fields["heat"])
+        output.line(str(result.heat))
+
+
+def _row(name: str, score: "Score") -> tuple[str, ...]:
+    metrics = (score.loss, score.bits_per_char, score.perplexity)
+    return name, f"{score.predicted:,}", *(f"{metric:.4f}" if score.predicted else "-" for metric in metrics)

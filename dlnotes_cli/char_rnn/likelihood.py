@@ -1,8 +1,8 @@
-"""How well a network continues text: its surprise at every character, with its state carried on."""
+"""The likelihood of texts under a character model: cross-entropy, bits per character and perplexity."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -10,76 +10,91 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.char_rnn.streams import IGNORED, Streams, Window
+from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.data.text import Text
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.char_rnn import State
 
-_STREAMS, _WINDOW = 64, 128
-_WARM_UP = 4  # windows that each stream reads before those it is scored on
+_BATCH_SIZE, _SEQ_LEN = 64, 128
+_WARM_UP_STEPS = 4  # chunks that each row reads before those it is scored on
+_LARGEST_EXPONENT = 700.0  # of a float64
 
 
 @dataclass(frozen=True)
-class Surprise:
-    """The surprise at the characters of texts: minus the logs of the probabilities that they had, in nats."""
+class LanguageMetrics:
+    """Means over the predicted characters; nan if there are none."""
+
+    loss: float  # cross-entropy in nats
+    bits_per_char: float
+    perplexity: float
+
+    def as_json(self) -> dict[str, float]:
+        """The metrics by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class NegativeLogLikelihood:
+    """The negative log-likelihood of one or more texts, in nats, summed over the characters of each."""
 
     sums: NDArray[np.float64]  # (texts,)
-    predicted: NDArray[np.int64]  # (texts,): characters that were, all but the first of a text
+    predicted: NDArray[np.int64]  # (texts,): predicted characters, all but the first of a text
     correct: int  # characters that were the most probable
-    first: NDArray[np.float32]  # of the first characters, as many as were asked for; nan where none was predicted
+    surprisals: NDArray[np.float32]  # of the leading characters, as many as requested; nan for the first of a text
 
-    def measures(self, text: int | None = None) -> dict[str, float]:
-        """Means over a text, or over all: nats, bits per character, perplexity; nan where nothing was predicted."""
+    def metrics(self, text: int | None = None) -> LanguageMetrics:
+        """The metrics of one text, by index, or of all texts together."""
         chosen = slice(None) if text is None else slice(text, text + 1)
         count = int(self.predicted[chosen].sum())
         loss = float(self.sums[chosen].sum()) / count if count else math.nan
-        return {"loss": loss, "bits_per_char": loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
+        return LanguageMetrics(loss, loss / math.log(2), math.exp(min(loss, _LARGEST_EXPONENT)))
 
 
-def surprise(
-    network: nn.Module, text: Text, runtime: Runtime, poll: Callable[[], None] = lambda: None, *, first: int = 0
-) -> Surprise:
-    """Read whole texts with carried state, from zeros at the beginning of each.
+def negative_log_likelihood(
+    network: nn.Module, text: Text, runtime: Runtime, poll: Callable[[], None] = lambda: None, *, surprisals: int = 0
+) -> NegativeLogLikelihood:
+    """Read whole texts with carried state, from a zero state at the start of each.
 
-    Streams run side by side; each begins with what precedes it, 512 characters, which is where a state comes from that
-    has forgotten how it began. The surprise at the `first` characters is kept one by one. `poll` is called between
-    windows and may raise to stop.
+    The rows of a batch read in parallel. Each row first reads the 512 characters in front of its own, from which it
+    gets a state that no longer depends on the zeros it started with. The first `surprisals` characters are also kept
+    one by one. `poll` is called after each batch and may raise to stop.
     """
     network.eval()
-    streams = Streams(text, _STREAMS, _WINDOW)
-    state = first_state(network, streams.rows)
-    begins = np.array(text.bounds[:-1], np.int64)
-    sums, predicted = np.zeros(len(begins)), np.zeros(len(begins), np.int64)
-    nats, correct = np.full(min(first, len(text)), np.nan, np.float32), 0
+    batches = SequenceBatches(text, _BATCH_SIZE, _SEQ_LEN)
+    state = initial_state(network, batches.batch_size)
+    totals = _Totals(text, surprisals)
     with torch.inference_mode():
-        for step in range(-_WARM_UP if streams.rows > 1 else 0, streams.steps):
-            window = streams.window(step)
-            logits, state = read_window(network, window, state, runtime)
+        for step in range(-_WARM_UP_STEPS if batches.batch_size > 1 else 0, batches.steps):
+            batch = batches.batch(step)
+            logits, state = forward_batch(network, batch, state, runtime)
             if step >= 0:
-                targets = window.targets.to(logits.device)
-                losses = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="none")
-                there = (window.targets != IGNORED).numpy()
-                places, found = window.places[there], losses.view(targets.shape).cpu().numpy()[there]
-                of_text = np.searchsorted(begins, places, side="right") - 1
-                np.add.at(sums, of_text, found)
-                np.add.at(predicted, of_text, 1)
-                nats[places[places < len(nats)]] = found[places < len(nats)]
-                correct += int((logits.argmax(1) == targets.flatten()).sum())
+                totals.add(batch, logits)
             poll()
-    return Surprise(sums, predicted, correct, nats)
+    return totals.result()
 
 
-def read_window(network: nn.Module, window: Window, state: State, runtime: Runtime) -> tuple[Tensor, State]:
-    """Logits float32 (B * T, vocabulary) of a window, and the state behind it; fresh rows begin with zeros."""
-    if bool(window.fresh.any()):
-        kept = (~window.fresh).to(runtime.device)[None, :, None]
-        state = tuple(part * kept for part in state)
-    with runtime.autocast():
-        logits, state = network(window.inputs.to(runtime.device), state)
-    return logits.flatten(0, 1).float(), state
+class _Totals:
+    """Sums over the batches read so far."""
 
+    def __init__(self, text: Text, surprisals: int) -> None:
+        self._starts = np.array(text.bounds[:-1], np.int64)
+        self._sums = np.zeros(len(self._starts))
+        self._predicted = np.zeros(len(self._starts), np.int64)
+        self._correct = 0
+        self._surprisals = np.full(min(surprisals, len(text)), np.nan, np.float32)
 
-def first_state(network: nn.Module, rows: int) -> State:
-    """The state before the first character of `rows` streams."""
-    state: State = network.first_state(rows)  # type: ignore[operator]  # a method of every language model
-    return state
+    def add(self, batch: SequenceBatch, logits: Tensor) -> None:
+        """Add one batch and its logits (B * T, vocabulary)."""
+        targets = batch.targets.to(logits.device)
+        losses = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="none")
+        is_target = (batch.targets != IGNORED).numpy()
+        positions, nats = batch.target_positions[is_target], losses.view(targets.shape).cpu().numpy()[is_target]
+        texts = np.searchsorted(self._starts, positions, side="right") - 1
+        np.add.at(self._sums, texts, nats)
+        np.add.at(self._predicted, texts, 1)
+        is_kept = positions < len(self._surprisals)
+        self._surprisals[positions[is_kept]] = nats[is_kept]
+        self._correct += int((logits.argmax(1) == targets.flatten()).sum())
+
+    def result(self) -> NegativeLogLikelihood:
+        """The negative log-likelihood of what was read."""
+        return NegativeLogLikelihood(self._sums, self._predicted, self._correct, self._surprisals)

@@ -125,7 +125,7 @@ class CharRnnTrainConfig(
         super().__post_init__()
         if self.vocab == "bytes" and (self.lower or self.encoding):
             name = "--lower" if self.lower else "--encoding"
-            raise InputError(name, "has no effect on bytes", f"drop {name}, or use --vocab chars")
+            raise InputError(name, "has no effect with --vocab bytes", f"drop {name}, or use --vocab chars")
 
 
 @option_group

@@ -1,182 +1,207 @@
-"""Text from a character model, one character after the other."""
+"""Sampling text from a character model, one character at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
-from dlnotes_cli.char_rnn.stepper import Stepper
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Encoder, decoded, readable
+from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.checkpoint import load_language_model
 
-_DRAWS = 1024  # numbers drawn at once
-_COLDEST = 1e-6  # temperatures below are 0
+_RANDOM_BLOCK = 1024  # steps whose random numbers are drawn together
+_LOWEST_TEMPERATURE = 1e-6  # lower ones count as 0
 
 
 @dataclass(frozen=True)
-class Choice:
-    """How the next character is chosen among the probable ones."""
+class SamplingStrategy:
+    """How the next token is sampled: temperature, top-k and top-p (nucleus sampling, arXiv:1904.09751)."""
 
-    temperature: float = 1.0  # 0: the most probable
+    temperature: float = 1.0  # 0: always the most probable token
     top_k: int | None = None
     top_p: float | None = None
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities (B, vocabulary) from logits of that shape; every row sums to 1."""
-        if self.temperature < _COLDEST:
+        if self.temperature < _LOWEST_TEMPERATURE:
             return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
-        found = (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
+        probabilities = (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
         if self.top_k is None and self.top_p is None:
-            return found
-        ordered, places = found.sort(stable=True, dim=1, descending=True)
+            return probabilities
+        ordered, tokens = probabilities.sort(stable=True, dim=1, descending=True)
         ordered = ordered[:, : self.top_k]
         if self.top_p is not None and self.top_p < 1:
-            kept = ordered.cumsum(1) - ordered < self.top_p * ordered.sum(1, keepdim=True)
-            kept[:, 0] = True
-            ordered = ordered * kept
-        found = torch.zeros_like(found).scatter_(1, places[:, : self.top_k], ordered)
-        return found / found.sum(1, keepdim=True)
+            in_nucleus = ordered.cumsum(1) - ordered < self.top_p * ordered.sum(1, keepdim=True)
+            in_nucleus[:, 0] = True
+            ordered = ordered * in_nucleus
+        probabilities = torch.zeros_like(probabilities).scatter_(1, tokens[:, : self.top_k], ordered)
+        return probabilities / probabilities.sum(1, keepdim=True)
 
 
-class Sampler:
-    """Continues texts, several side by side; all that is drawn is a function of the seed."""
+class TokenSampler:
+    """Continues a prime (the text to start from) in parallel samples; the same seed gives the same samples."""
 
     def __init__(
         self,
         network: nn.Module,
-        form: TextPreprocessing,
+        preprocessing: TextPreprocessing,
         runtime: Runtime,
         *,
         seed: int = 0,
-        choice: Choice | None = None,
+        strategy: SamplingStrategy | None = None,
     ) -> None:
         if not isinstance(network, CharRnn):
             raise TypeError(type(network).__name__)
-        self._form, self._device = form, runtime.device
-        self._step = Stepper(network, torch.bfloat16 if runtime.precision == "bf16" else None)
-        self._choice = choice or Choice()
+        self._preprocessing, self._device = preprocessing, runtime.device
+        self._network = IncrementalCharRnn(network, torch.bfloat16 if runtime.precision == "bf16" else None)
+        self._strategy = strategy or SamplingStrategy()
         self._generator = torch.Generator().manual_seed(seed)
 
-    def tokens(self, prime: Tensor, rows: int, length: int) -> Iterator[Tensor]:
-        """Tokens (rows,), `length` times, after a prime (N,)."""
+    def tokens(self, prime: Tensor, count: int, length: int) -> Iterator[Tensor]:
+        """The next token of each sample (count,), `length` times, after the tokens of a prime (N,)."""
         with torch.inference_mode():
-            states = self._step.first_states(1)
+            states = self._network.initial_states(1)
             for token in prime.to(self._device)[:, None]:
-                logits, states = self._step(token, states)
-            logits = logits.expand(rows, -1)
-            states = tuple(tuple(part.expand(rows, -1) for part in state) for state in states)
-        for start in range(0, length, _DRAWS):
-            draws = torch.rand((min(_DRAWS, length - start), rows, 1), generator=self._generator)
+                logits, states = self._network(token, states)
+            logits = logits.expand(count, -1)
+            states = tuple(tuple(tensor.expand(count, -1) for tensor in state) for state in states)
+        for start in range(0, length, _RANDOM_BLOCK):
+            draws = torch.rand((min(_RANDOM_BLOCK, length - start), count, 1), generator=self._generator)
             for draw in draws.to(self._device):
-                with torch.inference_mode():  # not while a caller has the turn
-                    sums = self._choice.probabilities(logits.float()).cumsum(1)
-                    chosen = torch.searchsorted(sums, draw * sums[:, -1:], right=True).squeeze(1)
-                    chosen = chosen.clamp_(max=self._form.vocabulary - 1)
-                    logits, states = self._step(chosen, states)
-                yield chosen
+                with torch.inference_mode():  # left before each yield, so that the caller's code is not in it
+                    cumulative = self._strategy.probabilities(logits.float()).cumsum(1)
+                    sampled = torch.searchsorted(cumulative, draw * cumulative[:, -1:], right=True).squeeze(1)
+                    sampled = sampled.clamp_(max=self._preprocessing.vocabulary - 1)
+                    logits, states = self._network(sampled, states)
+                yield sampled
 
     def text(self, prime: str, length: int, poll: Callable[[], None]) -> str:
-        """One sample; `poll` is called after each character and may raise to stop."""
-        encoded = torch.from_numpy(Encoder(self._form).encode(prime, "--prime", "error")).long()
-        found = []
-        for chosen in self.tokens(encoded, 1, length):
-            found.append(chosen)
+        """One sample without the prime; `poll` is called after each token and may raise to stop."""
+        prime_tokens = torch.from_numpy(Tokenizer(self._preprocessing).encode(prime, "--prime", "error")).long()
+        sampled = []
+        for token in self.tokens(prime_tokens, 1, length):
+            sampled.append(token)
             poll()
-        return readable(decoded(torch.cat(found).numpy(), self._form))
+        return without_surrogates(decode_tokens(torch.cat(sampled).numpy(), self._preprocessing))
 
 
-def default_prime(form: TextPreprocessing) -> str:
-    """What a sample goes on from where nothing is said: the end of a line, a space, or the first character there is."""
-    if form.unit == "bytes" or "\n" in form.characters:
+def default_prime(preprocessing: TextPreprocessing) -> str:
+    """A newline, or a space, or the first character of the vocabulary: the first of them that the model knows."""
+    if preprocessing.unit == "bytes" or "\n" in preprocessing.characters:
         return "\n"
-    return " " if " " in form.characters else form.characters[0]
+    return " " if " " in preprocessing.characters else preprocessing.characters[0]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One finished sample; of bytes, those that are not ASCII stand as surrogates."""
+    """One finished sample without the prime; bytes that are not UTF-8 are surrogates."""
 
     text: str
-    is_stopped: bool  # by --stop
+    is_stopped: bool  # by --stop, before the full length
 
     def as_json(self) -> dict[str, Any]:
         """The fields that `--json` shows."""
-        return {"text": readable(self.text), "ended": "stop" if self.is_stopped else "length"}
+        return {"text": without_surrogates(self.text), "ended": "stop" if self.is_stopped else "length"}
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """All samples of one run, and what they were sampled with; the bytes of `prime` are as in `Sample`."""
+
+    model_path: Path
+    prime: str
+    seed: int
+    runtime: Runtime
+    samples: tuple[Sample, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        return {
+            "model_file": str(self.model_path),
+            "prime": without_surrogates(self.prime),
+            "seed": self.seed,
+            **self.runtime.as_json(),
+            "samples": [sample.as_json() for sample in self.samples],
+        }
 
 
 class CharRnnSampler:
-    """What `char-rnn sample` does: `prime` first, then `stream` for one sample or `samples` for all.
+    """Samples from a trained model; `prime` is the text in front of them, `stream` samples one and `sample` all.
 
-    Raises InputError for a model file that is not right or of another kind, and for a prime with unknown characters.
+    Raises InputError for an invalid model file or one of another kind, and for a prime with unknown characters.
     """
 
     def __init__(self, config: CharRnnSampleConfig) -> None:
         self._config = config
         model = load_language_model(config.model)
-        self.path, self.form = model.path, model.preprocessing
-        pays = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
-        self.runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=pays)
-        prime = default_prime(self.form) if config.prime is None else config.prime
-        encoder = Encoder(self.form)
-        encoded = encoder.encode(prime, "--prime", config.on_unknown)
-        if not len(encoded):
-            raise InputError("--prime", "has no character that the model knows", "give another")
-        self.prime = decoded(encoded, self.form)
-        self._encoded = torch.from_numpy(encoded).long()
-        self._stop = [] if config.stop is None else _stop_tokens(encoder, config.stop)
-        choice = Choice(config.temperature, config.top_k, config.top_p)
-        network = model.network.to(self.runtime.device)
-        self._sampler = Sampler(network, self.form, self.runtime, seed=config.seed, choice=choice)
+        self._path, self._preprocessing = model.path, model.preprocessing
+        is_bf16_faster = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
+        self._runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=is_bf16_faster)
+        prime = default_prime(self._preprocessing) if config.prime is None else config.prime
+        tokenizer = Tokenizer(self._preprocessing)
+        prime_tokens = tokenizer.encode(prime, "--prime", config.on_unknown)
+        if not len(prime_tokens):
+            raise InputError("--prime", "has no character in the model's vocabulary", "give another text")
+        self.prime = decode_tokens(prime_tokens, self._preprocessing)
+        self._prime_tokens = torch.from_numpy(prime_tokens).long()
+        self._stop = [] if config.stop is None else _stop_tokens(tokenizer, config.stop)
+        strategy = SamplingStrategy(config.temperature, config.top_k, config.top_p)
+        network = model.network.to(self._runtime.device)
+        self._sampler = TokenSampler(network, self._preprocessing, self._runtime, seed=config.seed, strategy=strategy)
 
     def stream(self) -> Iterator[str]:
-        """One sample as it comes, held back where it may be the beginning of `--stop`."""
-        stop, held = self._stop, list[int]()
-        for chosen in self._sampler.tokens(self._encoded, 1, self._config.length):
-            held.append(int(chosen))
-            if stop and held[-len(stop) :] == stop:
-                yield self._text(held[: -len(stop)])
+        """One sample in pieces, as it is made; characters that may be the start of `--stop` are held back."""
+        stop, pending = self._stop, list[int]()
+        for sampled in self._sampler.tokens(self._prime_tokens, 1, self._config.length):
+            pending.append(int(sampled))
+            if stop and pending[-len(stop) :] == stop:
+                yield self._text(pending[: -len(stop)])
                 return
-            ready = len(held) - _overlap(held, stop)
-            yield self._text(held[:ready])
-            held = held[ready:]
-        yield self._text(held)
+            ready = len(pending) - _overlap(pending, stop)
+            yield self._text(pending[:ready])
+            pending = pending[ready:]
+        yield self._text(pending)
 
-    def samples(self) -> list[Sample]:
-        """All samples, drawn side by side."""
+    def sample(self) -> SampleResult:
+        """All samples, made in parallel."""
         count, stop = self._config.count, self._stop
         columns: list[Tensor] = []
-        ends: dict[int, int] = {}  # row to its length without the stop
-        for chosen in self._sampler.tokens(self._encoded, count, self._config.length):
-            columns.append(chosen)
+        lengths: dict[int, int] = {}  # of the rows that are stopped, without the stop text
+        for sampled in self._sampler.tokens(self._prime_tokens, count, self._config.length):
+            columns.append(sampled)
             if stop and len(columns) >= len(stop):
                 last = torch.stack(columns[-len(stop) :], 1)
                 stopped = (last.cpu() == torch.tensor(stop)).all(1).nonzero().flatten().tolist()
-                ends |= {row: len(columns) - len(stop) for row in stopped if row not in ends}
-                if len(ends) == count:
+                lengths |= {row: len(columns) - len(stop) for row in stopped if row not in lengths}
+                if len(lengths) == count:
                     break
         rows = torch.stack(columns, 1).tolist()
-        return [Sample(self._text(row[: ends.get(i)]), is_stopped=i in ends) for i, row in enumerate(rows)]
+        samples = tuple(
+            Sample(self._text(row[: lengths.get(i)]), is_stopped=i in lengths) for i, row in enumerate(rows)
+        )
+        return SampleResult(self._path, self.prime, self._config.seed, self._runtime, samples)
 
     def _text(self, tokens: Sequence[int]) -> str:
-        return decoded(np.array(tokens, np.int64), self.form)
+        return decode_tokens(np.array(tokens, np.int64), self._preprocessing)
 
 
-def _stop_tokens(encoder: Encoder, stop: str) -> list[int]:
+def _stop_tokens(tokenizer: Tokenizer, stop: str) -> list[int]:
     try:
-        return list(map(int, encoder.encode(stop, "--stop", "error")))
+        return list(map(int, tokenizer.encode(stop, "--stop", "error")))
     except InputError as error:
-        raise InputError(error.where, error.what, "take them out, for it could never come") from error
+        raise InputError(error.where, error.what, "remove them; the model cannot produce them") from error
 
 
 def _overlap(tokens: Sequence[int], stop: Sequence[int]) -> int:
-    """Tokens at the end with which `stop` begins."""
+    """Length of the longest proper start of `stop` that `tokens` end with."""
     longest = min(len(stop) - 1, len(tokens))
     return next((n for n in range(longest, 0, -1) if list(tokens[-n:]) == list(stop[:n])), 0)

@@ -1,97 +1,143 @@
-"""How surprised a character model is by texts."""
+"""Scoring texts with a trained character model."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlnotes_cli import plots
-from dlnotes_cli.char_rnn.likelihood import Surprise, surprise
+from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, NegativeLogLikelihood, negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnScoreConfig
 from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Text, decoded, encode_text, find_sources
+from dlnotes_cli.data.text import Text, decode_tokens, read_with_vocabulary
+from dlnotes_cli.data.text_files import TextSource, find_text_sources
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import load_language_model
+from dlnotes_cli.training.checkpoint import LanguageModel, load_language_model
 from dlnotes_cli.training.model_runtime import runtime_for_model
 
 _HEAT_CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What was scored; `fields` is what `--json` shows."""
+class Score:
+    """How well the model predicts one or more texts, as means over the predicted characters; nan if there are none."""
 
-    fields: dict[str, Any]
+    characters: int
+    predicted: int
+    loss: float  # cross-entropy in nats
+    bits_per_char: float
+    perplexity: float
+
+    @classmethod
+    def from_metrics(cls, characters: int, predicted: int, metrics: LanguageMetrics) -> "Score":
+        """The score of a text with these metrics."""
+        return cls(characters, predicted, metrics.loss, metrics.bits_per_char, metrics.perplexity)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
 
 
-def score_texts(config: CharRnnScoreConfig) -> Scores:
-    """Score each text, or each of its lines, from a fresh state; the first character of each is not predicted.
+@dataclass(frozen=True)
+class ScoreResult:
+    """The score of each text and of all together."""
 
-    Runs in the precision of the training. Raises InputError for a model file or texts that are not right, and for
-    unknown characters unless they are skipped.
+    model_path: Path
+    runtime: Runtime
+    unit: str  # chars or bytes
+    texts: tuple[tuple[str, Score], ...]  # name and score
+    total: Score
+    heat: Path | None  # the heat map that was written
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        return {
+            "model_file": str(self.model_path),
+            **self.runtime.as_json(),
+            "unit": self.unit,
+            "texts": [{"name": name, **score.as_json()} for name, score in self.texts],
+            "total": self.total.as_json(),
+            "heat": None if self.heat is None else str(self.heat),
+        }
+
+
+def score_texts(config: CharRnnScoreConfig) -> ScoreResult:
+    """Score each text, or each of its lines, from a zero state; the first character of each is not predicted.
+
+    Runs in the precision of the training. Raises InputError for an invalid model file or text, and for unknown
+    characters unless they are skipped.
     """
     if config.heat is not None:
         files.check_output_file("--heat", config.heat, overwrite=config.overwrite)
     model = load_language_model(config.model)
     if model.preprocessing.unit == "bytes" and config.encoding:
-        raise InputError("--encoding", "is for characters, and the model reads bytes", "drop it")
+        raise InputError("--encoding", "has no effect on a model of bytes", "drop it")
     runtime = runtime_for_model(model.metadata, config)
-    sources = find_sources(config.texts)
-    read = [model.path, *(source.path for source in sources if source.path is not None)]
-    if config.heat is not None and any(is_same(config.heat, path) for path in read):
-        raise InputError("--heat", f"{config.heat} is what is read", "give another name")
-    text = encode_text(sources, model.preprocessing, config.encoding, on_unknown=config.on_unknown)
-    text = _by_lines(text, model.preprocessing) if config.lines else text
+    sources = find_text_sources(config.texts)
+    _check_heat_is_no_input(config.heat, model, sources)
+    text = read_with_vocabulary(sources, model.preprocessing, config.encoding, on_unknown=config.on_unknown)
+    text = _split_lines(text, model.preprocessing) if config.lines else text
     if not text.predicted:
-        raise InputError("TEXT", "has no character to predict; the first of each text is not", "give a longer one")
-    kept = _HEAT_CHARACTERS if config.heat else 0
+        what = "nothing to predict, because the first character of each text is not predicted"
+        raise InputError("TEXT", what, "give a longer text")
+    surprisals = _HEAT_CHARACTERS if config.heat else 0
     with StopRequest() as stop:
-        found = surprise(model.network.to(runtime.device), text, runtime, stop.poll, first=kept)
-    fields: dict[str, Any] = {
-        "model_file": str(model.path),
-        **runtime.as_json(),
-        "unit": model.preprocessing.unit,
-        "texts": [
-            {"name": name, "characters": stop - start, "predicted": int(found.predicted[i]), **found.measures(i)}
-            for i, (name, (start, stop)) in enumerate(zip(text.names, pairwise(text.bounds), strict=True))
-        ],
-        "total": {"characters": len(text), "predicted": text.predicted, **found.measures()},
-        "heat": None,
-    }
+        network = model.network.to(runtime.device)
+        likelihood = negative_log_likelihood(network, text, runtime, stop.poll, surprisals=surprisals)
     if config.heat is not None:
-        files.atomic_write(config.heat, _heat(text, found, model.preprocessing))
-        fields["heat"] = str(config.heat)
-    return Scores(fields)
+        files.atomic_write(config.heat, _heat_map(text, likelihood, model.preprocessing))
+    total = Score.from_metrics(len(text), text.predicted, likelihood.metrics())
+    scores = _scores(text, likelihood)
+    return ScoreResult(model.path, runtime, model.preprocessing.unit, scores, total, config.heat)
 
 
-def _by_lines(text: Text, form: TextPreprocessing) -> Text:
-    """Each line as a text of its own, its end included; named as compilers name them."""
-    end = ord("\n") if form.unit == "bytes" else form.characters.find("\n")
-    if end < 0:
-        raise InputError("--lines", "the model knows no end of line", "leave it out, or give each line as a text")
+def _check_heat_is_no_input(heat: Path | None, model: LanguageModel, sources: list[TextSource]) -> None:
+    inputs = [model.path, *(source.path for source in sources if source.path is not None)]
+    if heat is not None and any(is_same(heat, path) for path in inputs):
+        raise InputError("--heat", f"{heat} is also an input", "choose another file name")
+
+
+def _scores(text: Text, likelihood: NegativeLogLikelihood) -> tuple[tuple[str, Score], ...]:
+    """The name and score of each text."""
+    return tuple(
+        (name, Score.from_metrics(stop - start, int(likelihood.predicted[i]), likelihood.metrics(i)))
+        for i, (name, (start, stop)) in enumerate(zip(text.names, pairwise(text.bounds), strict=True))
+    )
+
+
+def _split_lines(text: Text, preprocessing: TextPreprocessing) -> Text:
+    """Each line, with its newline, as a text of its own, named FILE:LINE."""
+    newline = ord("\n") if preprocessing.unit == "bytes" else preprocessing.characters.find("\n")
+    if newline < 0:
+        what = "the model's vocabulary has no newline"
+        raise InputError("--lines", what, "drop the option, or pass each line as a text")
     bounds, names = [0], []
     for name, (start, stop) in zip(text.names, pairwise(text.bounds), strict=True):
-        ends = (start + 1 + np.flatnonzero(text.tokens[start:stop] == end)).tolist()
-        edges = ends if ends and ends[-1] == stop else [*ends, stop]
-        edges = [edge for edge in edges if edge > bounds[-1]]
-        bounds += edges
-        names += [f"{name}:{number}" for number in range(1, len(edges) + 1)]
+        ends = (start + 1 + np.flatnonzero(text.tokens[start:stop] == newline)).tolist()
+        ends = ends if ends and ends[-1] == stop else [*ends, stop]
+        ends = [end for end in ends if end > bounds[-1]]
+        bounds += ends
+        names += [f"{name}:{number}" for number in range(1, len(ends) + 1)]
     return Text(text.tokens, tuple(bounds), tuple(names))
 
 
-def _heat(text: Text, found: Surprise, form: TextPreprocessing) -> bytes:
-    tokens = text.tokens[: len(found.first)]
-    if form.unit == "bytes":  # one sign for each
+def _heat_map(text: Text, likelihood: NegativeLogLikelihood, preprocessing: TextPreprocessing) -> bytes:
+    """A PNG of the first characters, each colored by its surprisal in bits."""
+    tokens = text.tokens[: len(likelihood.surprisals)]
+    if preprocessing.unit == "bytes":  # one character for each byte
         shown = "".join(chr(byte) if chr(byte).isprintable() or byte == ord("\n") else "·" for byte in tokens)
     else:
-        shown = decoded(tokens, form)
-    bits = found.first / math.log(2)
+        shown = decode_tokens(tokens, preprocessing)
+    bits = likelihood.surprisals / math.log(2)
     more = sum(bound < len(tokens) for bound in text.bounds[1:-1])
-    name = f"{text.names[0]} and {more} more" if more else text.names[0]
-    part = f", first {len(tokens):,} characters" if len(tokens) < len(text) else ""
-    return plots.heat(shown, bits, f"{name}{part}: {np.nanmean(bits):.2f} bits per {form.unit.removesuffix('s')}")
+    names = f"{text.names[0]} and {more} more" if more else text.names[0]
+    extent = f", first {len(tokens):,} characters" if len(tokens) < len(text) else ""
+    unit = preprocessing.unit.removesuffix("s")
+    return plots.text_heatmap(shown, bits, f"{names}{extent}: {np.nanmean(bits):.2f} bits per {unit}")

@@ -1,8 +1,8 @@
-"""Training a character model: texts, the job of the loop, the run."""
+"""Training a character model: from options to a finished run folder."""
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,283 +12,250 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli import plots
-from dlnotes_cli.char_rnn.likelihood import first_state, read_window, surprise
+from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.sample import Sampler, default_prime
-from dlnotes_cli.char_rnn.streams import IGNORED, Streams
-from dlnotes_cli.data.paths import is_same
+from dlnotes_cli.char_rnn.recipes import CharRnnRecipe, char_rnn_recipe, long_run_defaults
+from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
+from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
+from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
-from dlnotes_cli.data.text import Text, decoded, find_sources, help_texts, read_text
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnnConfig, bf16_pays
-from dlnotes_cli.models.registry import build, config_to_json
+from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays
+from dlnotes_cli.models.registry import build
 from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.engine.loop import StepOutput
-from dlnotes_cli.training.engine.run import TrainingRun, tell_longer
+from dlnotes_cli.training.engine.loop import StepOutput, Trainer
+from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
-from dlnotes_cli.training.recipes import (
-    BEST_CHAR_RNN,
-    CHAR_RNN_LENGTH,
-    LONG_CHAR_RNN,
-    NOTES_CHAR_RNN,
-    for_long,
-    given,
-    with_length,
-    with_recipe,
-)
-from dlnotes_cli.training.record import RunRecord, TrainingResult
+from dlnotes_cli.training.recipes import note_long_budget, run_length, with_recipe
+from dlnotes_cli.training.record import ModelSummary, Outcome, RunRecord, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
 
-_NAME = "char_rnn"  # in the registry
-_SAMPLE_EVERY_S = 10.0
-_MOST_NAMES = 3  # texts that are named one by one
+_REGISTRY_NAME = "char_rnn"
+_SAMPLE_INTERVAL_S = 10.0
+_MOST_NAMES = 3  # texts that are listed by name
 
 
 def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
-    """Train a character model in its run folder, on the beginning of the texts; their end validates.
+    """Train a character model in its run folder, on the start of the texts, and validate on their end.
 
-    Raises InputError before anything is written where options, folder or texts are not right; UnfinishedError on
-    divergence or a full disk; StoppedError after a signal, with the run saved.
+    Raises InputError before anything is written if options, folder or texts are invalid; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with a checkpoint saved.
     """
     started = time.monotonic()
-    longer = for_long(config, LONG_CHAR_RNN)
-    config = with_recipe(config, _recipe(config))
-    _check_options(config)
-    folder = RunFolder(config)
-    choose_device(config.device)
-    text, form = _read(config)
-    split = int(len(text) * (1 - config.val_split))
-    parts = {"train": text.part(0, split), "val": text.part(split, len(text))}
-    _check_text(config, text, form, parts)
+    recipe, changed_defaults = char_rnn_recipe(config), long_run_defaults(config)
+    options = with_recipe(config, recipe)
+    _check_options(options, recipe)
+    folder = RunFolder(options)
+    choose_device(options.device)  # before the texts are read
+    texts = read_training_text(options, recipe.seq_len)
     data_s = time.monotonic() - started
-    config = with_length(config, split // given(config.seq_len), CHAR_RNN_LENGTH)
-    described = CharRnnConfig(
-        form.vocabulary, config.cell, given(config.layers), given(config.hidden), given(config.embed),
-        given(config.dropout), config.tied,
-    )  # fmt: skip
-    pays = bf16_pays(described, given(config.batch_size))
-    runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=pays)
-    seed_everything(config.seed)
-    network = build(_NAME, described).to(runtime.device)
-    job = LanguageJob(config, network, parts, runtime)
-    record = TextRecord(config, described, form, text, parts, runtime, network)
+    options = replace(options, epochs=run_length(options, recipe.length, len(texts.train) // recipe.seq_len).epochs)
+    network_config = _network_config(options, recipe, texts.preprocessing)
+    is_bf16_faster = bf16_pays(network_config, recipe.batch_size)
+    runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=is_bf16_faster)
+    seed_everything(options.seed)
+    network = build(_REGISTRY_NAME, network_config).to(runtime.device)
+    job = LanguageModelJob(network, texts, recipe, runtime, options.seed)
+    record = LanguageModelRecord(options, ModelSummary.of(_REGISTRY_NAME, network_config, network), texts, runtime)
     record.announce()
-    tell_longer(longer)
-    if job.rows < given(config.batch_size):
-        output.note(f"note   the batch shrinks to the {job.rows} windows that the text has")
-    optimizer = OptimizerOptions(given(config.optimizer), given(config.lr), 0.0, given(config.weight_decay))
+    note_long_budget(changed_defaults)
+    _note_lower_batch_size(job.batch_size, recipe.batch_size)
+    hyperparameters = OptimizerOptions(recipe.optimizer, recipe.lr, 0.0, recipe.weight_decay)
     with StopRequest() as stop, folder:
-        samples = SampleReport(config, network, form, runtime, stop.poll)
-        run = TrainingRun(
-            config, folder, job, record, stop, make_optimizer(network, optimizer),
-            after_validation=samples.show, eval_every=config.eval_every,
-        )  # fmt: skip
-        over = "step" if config.eval_every else "epoch"  # what tells entries of the history apart
-        return TrainingResult(run.execute(data_s, started, lambda: _conclude(run, record, samples, over)))
+        trainer = make_trainer(options, recipe, job, make_optimizer(network, hyperparameters), stop, options.eval_every)
+        run = TrainingRun(options, folder, record, trainer, stop)
+        finished = run.resume_or_start()
+        if finished is not None:
+            return finished
+        report = ValidationReport(options, network, texts.preprocessing, runtime, stop.poll)
+        with run.saved_on_stop():
+            run.train(report.show)
+            report.show_now(trainer.position.history[trainer.position.best_index or 0])
+            plot = _plot_curves(folder, trainer, "step" if options.eval_every else "epoch")
+            return run.finish(None, [plot], data_s, started)
 
 
-class LanguageJob:
-    """A network and the streams it reads, as the training loop sees them."""
+class LanguageModelJob:
+    """What the training loop trains: a network on batches of the training text."""
 
     def __init__(
-        self, config: CharRnnTrainConfig, network: nn.Module, parts: dict[str, Text], runtime: Runtime
+        self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, runtime: Runtime, seed: int
     ) -> None:
         self.network, self.runtime = network, runtime
-        self.carried: dict[str, Tensor] = {}
-        self._parts, self._seed = parts, config.seed
-        self._rows, self._seq_len = given(config.batch_size), given(config.seq_len)
-        self._reset_state, self._epoch = given(config.reset_state), 1
-        self._is_shifted = config.recipe == "best"  # windows begin elsewhere in each epoch; not in the course's way
-        self._streams = self._cut(epoch=1)
-        self.steps_per_epoch, self.validation_samples = self._streams.steps, parts["val"].predicted
+        self.carried: dict[str, Tensor] = {}  # the state after the last step, by its place in the tuple
+        self._texts, self._recipe, self._seed = texts, recipe, seed
+        self._epoch = 1
+        self._batches = self._cut(epoch=1)
+        self.steps_per_epoch, self.validation_samples = self._batches.steps, texts.validation.predicted
 
     @property
-    def rows(self) -> int:
-        """Streams that are read side by side; fewer than were asked for where the text has no more windows."""
-        return self._streams.rows
+    def batch_size(self) -> int:
+        """Rows of a batch; fewer than the recipe has if the text has too few chunks."""
+        return self._batches.batch_size
 
     def start_epoch(self, epoch: int) -> None:
-        """Cut the text into the epoch's windows."""
+        """Cut the text into the chunks of an epoch."""
         if epoch != self._epoch:
-            self._epoch, self._streams = epoch, self._cut(epoch)
+            self._epoch, self._batches = epoch, self._cut(epoch)
 
-    def _cut(self, epoch: int) -> Streams:
-        first = 1 + derived_seed(self._seed, epoch) % self._seq_len if self._is_shifted else None
-        return Streams(self._parts["train"], self._rows, self._seq_len, first)
+    def _cut(self, epoch: int) -> SequenceBatches:
+        seq_len = self._recipe.seq_len
+        offset = 1 + derived_seed(self._seed, epoch) % seq_len if self._recipe.random_offset else None
+        return SequenceBatches(self._texts.train, self._recipe.batch_size, seq_len, offset)
 
     def step(self, index: int) -> StepOutput:
-        """Read a window; the state is carried on to the next one, and begins with zeros in each epoch."""
-        if index == 0:
-            state = first_state(self.network, self._streams.rows)
-        else:
-            state = tuple(self.carried[str(i)] for i in range(len(self.carried)))
-        window = self._streams.window(index)
-        if self._reset_state:
-            draws = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch, index))
-            reset = torch.rand(len(window.fresh), generator=draws) < self._reset_state
-            window = window._replace(fresh=window.fresh | reset)
-        logits, state = read_window(self.network, window, state, self.runtime)
-        self.carried = {str(i): part.detach() for i, part in enumerate(state)}
-        targets = window.targets.to(self.runtime.device).flatten()
+        """Run the network on one batch; the state carries over between steps, and starts from zero in each epoch."""
+        batch = self._batches.batch(index)
+        batch = batch._replace(reset=batch.reset | self._random_resets(index))
+        logits, state = forward_batch(self.network, batch, self._state(index), self.runtime)
+        self.carried = {str(i): tensor.detach() for i, tensor in enumerate(state)}
+        targets = batch.targets.to(self.runtime.device).flatten()
         loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
         correct = (logits.detach().argmax(1) == targets).sum()
-        return StepOutput(loss_sum / max(window.predicted, 1), loss_sum.detach(), correct, window.predicted)
+        return StepOutput(loss_sum / max(batch.predicted, 1), loss_sum.detach(), correct, batch.predicted)
+
+    def _state(self, index: int) -> State:
+        if index == 0:
+            return initial_state(self.network, self.batch_size)
+        return tuple(self.carried[str(i)] for i in range(len(self.carried)))
+
+    def _random_resets(self, index: int) -> Tensor:
+        """Rows to reset with probability `reset_state`, bool (B,): a function of seed, epoch and step."""
+        if not self._recipe.reset_state:
+            return torch.zeros(self.batch_size, dtype=torch.bool)
+        generator = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch, index))
+        return torch.rand(self.batch_size, generator=generator) < self._recipe.reset_state
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
         """Loss, bits per character, perplexity and accuracy on the whole validation text."""
-        val = self._parts["val"]
-        found = surprise(self.network, val, self.runtime, poll)
-        return {**found.measures(), "accuracy": found.correct / val.predicted, "samples": val.predicted}
+        text = self._texts.validation
+        likelihood = negative_log_likelihood(self.network, text, self.runtime, poll)
+        accuracy = likelihood.correct / text.predicted
+        return {**likelihood.metrics().as_json(), "accuracy": accuracy, "samples": text.predicted}
 
-    def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
-        """The loss decides."""
-        return (-scores["loss"],)
+    def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
+        """Rank by the loss."""
+        return (-metrics["loss"],)
 
 
-class TextRecord(RunRecord):
-    """What is written down of a run on texts."""
+class LanguageModelRecord(RunRecord):
+    """What the run of a character model records."""
 
-    def __init__(
-        self,
-        config: CharRnnTrainConfig,
-        described: CharRnnConfig,
-        form: TextPreprocessing,
-        text: Text,
-        parts: dict[str, Text],
-        runtime: Runtime,
-        network: nn.Module,
-    ) -> None:
-        super().__init__(config, _NAME, config_to_json(described), runtime, network)
-        self._config, self._form, self._parts = config, form, parts
-        self._names, self._fingerprint = text.names, text.fingerprint(form)
+    def __init__(self, options: CharRnnTrainConfig, model: ModelSummary, texts: TrainingText, runtime: Runtime) -> None:
+        super().__init__(options, model, runtime)
+        self._val_split, self._texts = options.val_split, texts
+        self._fingerprint = texts.text.fingerprint(texts.preprocessing)
 
     @property
     def data_name(self) -> str:
-        """The texts, or how many there are."""
-        return ",".join(self._names) if len(self._names) <= _MOST_NAMES else f"{len(self._names)} texts"
+        """The names of the texts, or how many there are."""
+        names = self._texts.text.names
+        return ",".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} texts"
 
     @property
     def fingerprint(self) -> str:
-        """A sum over the texts."""
+        """A checksum of the texts and their vocabulary."""
         return self._fingerprint
 
     def announce(self) -> None:
-        """Say on stderr what is about to run."""
-        counts = ", ".join(f"{len(part):,} {name}" for name, part in self._parts.items())
-        unit = "bytes" if self._form.unit == "bytes" else "characters"
-        output.note(f"text   {self.data_name}: {counts}; {self._form.vocabulary} different {unit}")
+        """Print on stderr what the run will train, and on which text."""
+        preprocessing = self._texts.preprocessing
+        counts = ", ".join(f"{count:,} {split}" for split, count in self._texts.counts.items())
+        unit = "bytes" if preprocessing.unit == "bytes" else "characters"
+        output.note(f"text   {self.data_name}: {counts}; {preprocessing.vocabulary} distinct {unit}")
         super().announce()
 
     def identity(self) -> dict[str, Any]:
-        """What makes this network usable and this run known."""
-        found = super().identity()
-        data = found["data"] | {"val_split": self._config.val_split}
-        return found | {"format": preprocessing_to_json(self._form), "data": data}
+        """The metadata that model file and checkpoint share: network, preprocessing, data and versions."""
+        metadata = super().identity()
+        data = metadata["data"] | {"val_split": self._val_split}
+        return metadata | {"format": preprocessing_to_json(self._texts.preprocessing), "data": data}
 
-    def result(self, history: list[dict[str, Any]], best: int, steps: int) -> dict[str, Any]:
-        """The part of the result that the run's outcome decides; `best` counts the entries of `history` from 1."""
-        data = {
-            "texts": len(self._names),
-            "unit": self._form.unit,
-            "vocabulary": self._form.vocabulary,
-            "counts": {name: len(part) for name, part in self._parts.items()},
+    def data_fields(self) -> dict[str, Any]:
+        """The number of texts, the unit and size of the vocabulary, and tokens per split."""
+        preprocessing = self._texts.preprocessing
+        return {
+            "texts": len(self._texts.text.names),
+            "unit": preprocessing.unit,
+            "vocabulary": preprocessing.vocabulary,
+            "counts": self._texts.counts,
         }
-        return self.outcome(data, history, best, steps) | {"best_step": history[best - 1]["step"]}
+
+    def details(self, outcome: Outcome) -> dict[str, Any]:
+        """The step of the best validation."""
+        return {"best_step": outcome.history[outcome.best_index]["step"]}
 
 
-def _recipe(config: CharRnnTrainConfig) -> dict[str, Any]:
-    return NOTES_CHAR_RNN if config.recipe == "notes" else BEST_CHAR_RNN | for_long(config, LONG_CHAR_RNN)
-
-
-def _check_options(config: CharRnnTrainConfig) -> None:
-    if config.tied and not config.embed:
-        raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
-
-
-def _read(config: CharRnnTrainConfig) -> tuple[Text, TextPreprocessing]:
-    sources = find_sources(config.texts) if config.texts else [help_texts()]
-    _check_files([source.path for source in sources if source.path is not None], config.out)
-    newline = "keep" if config.vocab == "bytes" else config.newline
-    return read_text(sources, TextPreprocessing(config.vocab, "", config.lower, newline), config.encoding)
-
-
-def _check_files(paths: Sequence[Path], out: Path | None) -> None:
-    """Refuse a text that the run could replace, and one that would validate what it trained."""
-    seen = set()
-    for path in paths:
-        if out is not None and is_same(path.parent, out):
-            raise InputError("--out", f"{out} holds {path}, which is trained on", "give another")
-        if path.resolve() in seen:
-            what = "is given twice, so that what is validated would be trained on too"
-            raise InputError(path, what, "give each text once")
-        seen.add(path.resolve())
-
-
-def _check_text(config: CharRnnTrainConfig, text: Text, form: TextPreprocessing, parts: dict[str, Text]) -> None:
-    where = text.names[0] if len(text.names) == 1 else "TEXT"
-    unit = "bytes" if form.unit == "bytes" else "characters"
-    if len(text) == 0:
-        raise InputError(where, "is empty", "give a text")
-    if text.tokens.min() == text.tokens.max():
-        what = f"has one distinct character, {decoded(text.tokens[:1], form)!r}"
-        raise InputError(where, what, "give a text that has more")
-    need = given(config.seq_len) + 1
-    if len(parts["train"]) < need or not parts["train"].predicted:
-        what = f"has {len(parts['train']):,} {unit} to train on, --seq-len {config.seq_len} needs {need:,} of one text"
-        raise InputError(where, what, f"give a longer text ({len(text)} in all), or a lower --seq-len or --val-split")
-    if not parts["val"].predicted:
-        what = f"leaves {len(parts['val'])} {unit} for validation, which needs 2 of one text"
-        raise InputError("--val-split", what, "raise it, or give a longer text")
-
-
-class SampleReport:
-    """What the network would write, on stderr after a validation, but not more often than can be read."""
+class ValidationReport:
+    """Prints the metrics of a validation and a sample on stderr, at most once in ten seconds."""
 
     def __init__(
         self,
         config: CharRnnTrainConfig,
         network: nn.Module,
-        form: TextPreprocessing,
+        preprocessing: TextPreprocessing,
         runtime: Runtime,
         poll: Callable[[], None],
     ) -> None:
-        self._config, self._network, self._form, self._poll = config, network, form, poll
+        self._config, self._network, self._preprocessing, self._poll = config, network, preprocessing, poll
         self._runtime = replace(runtime, precision="fp32")
-        self._next, self._shown = -math.inf, -1
+        self._next_time, self._last_step = -math.inf, -1
 
     def show(self, entry: dict[str, Any]) -> None:
-        """Show the scores of a validation, and a sample below, where the last ones have stood for a while."""
-        if time.monotonic() >= self._next:
+        """Print an entry of the history, unless another was printed a short time ago."""
+        if time.monotonic() >= self._next_time:
             self.show_now(entry)
-            self._next = time.monotonic() + _SAMPLE_EVERY_S
+            self._next_time = time.monotonic() + _SAMPLE_INTERVAL_S
 
     def show_now(self, entry: dict[str, Any]) -> None:
-        """Show the scores of a validation, and a sample below; not a second time."""
+        """Print an entry of the history, unless it was the last one printed."""
         scores, step = entry["validation"], entry["step"]
-        if self._config.quiet or scores["loss"] is None or step == self._shown:
+        if self._config.quiet or scores["loss"] is None or step == self._last_step:
             return
-        self._shown = step
+        self._last_step = step
         output.note(
             f"epoch {entry['epoch']}, step {step:,}: validation loss {scores['loss']:.4f}, "
-            f"{scores['bits_per_char']:.4f} bits per {self._form.unit.removesuffix('s')}, "
+            f"{scores['bits_per_char']:.4f} bits per {self._preprocessing.unit.removesuffix('s')}, "
             f"perplexity {scores['perplexity']:.3f}"
         )
-        if not self._config.sample:
-            return
-        sampler = Sampler(self._network, self._form, self._runtime, seed=self._config.seed)
-        text = sampler.text(default_prime(self._form), self._config.sample, self._poll)
+        if self._config.sample:
+            self._print_sample()
+
+    def _print_sample(self) -> None:
+        sampler = TokenSampler(self._network, self._preprocessing, self._runtime, seed=self._config.seed)
+        text = sampler.text(default_prime(self._preprocessing), self._config.sample, self._poll)
         for line in text.strip("\n").splitlines():
             output.note(f"  | {line}")
 
 
-def _conclude(
-    run: TrainingRun, record: TextRecord, samples: SampleReport, over: str
-) -> tuple[dict[str, Any], list[Path]]:
-    position, path = run.trainer.position, run.folder.file("curves.png")
-    best = position.best_entry or 0
-    samples.show_now(position.history[best - 1])
-    files.atomic_write(path, plots.curves(position.history, position.best_entry, over))
-    return record.result(position.history, best, position.step), [path]
+def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
+    if config.tied and not recipe.embed:
+        raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
+
+
+def _note_lower_batch_size(batch_size: int, requested: int) -> None:
+    if batch_size < requested:
+        output.note(f"note   the batch size is lowered to {batch_size}, the number of chunks in the text")
+
+
+def _network_config(
+    config: CharRnnTrainConfig, recipe: CharRnnRecipe, preprocessing: TextPreprocessing
+) -> CharRnnConfig:
+    return CharRnnConfig(
+        vocabulary=preprocessing.vocabulary,
+        cell=config.cell,
+        layers=recipe.layers,
+        hidden=recipe.hidden,
+        embed=recipe.embed,
+        dropout=recipe.dropout,
+        tied=config.tied,
+    )
+
+
+def _plot_curves(folder: RunFolder, trainer: Trainer, x_axis: str) -> Path:
+    path = folder.file("curves.png")
+    files.atomic_write(path, plots.curves(trainer.position.history, trainer.position.best_index, x_axis))
+    return path

@@ -6,7 +6,7 @@ from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnn
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.training.gate import check_accuracy
-from dlnotes_cli.training.report import show_training
+from dlnotes_cli.training.report import print_training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def train_mlp(config: TrainMlpConfig) -> None:
     """Train a multi-layer perceptron (MLP) on images or a CSV table."""
     from dlnotes_cli.classify.train_mlp import train_mlp as task
 
-    show_training(task(config), config)
+    print_training(task(config), config)
 
 
 @command(
@@ -45,22 +45,22 @@ def train_cnn(config: TrainCnnConfig) -> None:
         return
     from dlnotes_cli.classify.train_cnn import train_cnn as task
 
-    show_training(task(config), config)
+    print_training(task(config), config)
 
 
 def _print_network(config: TrainCnnConfig) -> None:
     from dlnotes_cli.classify.train_cnn import report_network
-    from dlnotes_cli.shapes.course_remarks import remarks
-    from dlnotes_cli.shapes.table import stack_lines
+    from dlnotes_cli.shapes.course import course_notes
+    from dlnotes_cli.shapes.table import report_lines
 
     report = report_network(config)
     if config.json:
-        output.document(config.command, report.fields())
+        output.document(config.command, report.as_json())
     else:
-        for line in stack_lines(report.fields()):
+        for line in report_lines(report):
             output.line(line)
-    for remark in remarks(report):
-        output.note(f"dlnotes: note: {remark}")
+    for note in course_notes(report):
+        output.note(f"dlnotes: note: {note}")
 
 
 @command(

@@ -20,7 +20,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
-from dlnotes_cli.training.evaluation_plots import Viewed, draw_evaluation
+from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate, with_views
 from dlnotes_cli.training.model_runtime import runtime_for_model
 
@@ -98,7 +98,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     images: tuple[Path, ...] = ()
     if config.out is not None:
         files.make_folder("--out", config.out)
-        viewed = Viewed(network, part, normalizer, runtime, model.classes)
+        viewed = EvaluatedModel(network, part, normalizer, runtime, model.classes)
         images = tuple(draw_evaluation(config.out, outcome, viewed))
     result = EvaluateResult(
         str(model.path), data, split, model.classes, outcome, runtime, dataset.bad_files, images, config.tta

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.data.options import DataOption, SourceOptions
 from dlnotes_cli.models.choices import Activation, Initialization
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import (
     DATA,
@@ -30,8 +31,6 @@ from dlnotes_cli.shell.option_groups import (
 )
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training.options import AccuracyGateOption, ClassifierConfig, ImageClassifierConfig, ModelArgument
-
-Arch = Literal["fast", "large", "notes-cnn", "resnet"]
 
 
 @option_group
@@ -72,11 +71,11 @@ class TrainMlpConfig(ClassifierConfig, MlpOptions):
 class CnnOptions(Config):
     """The network of `train-cnn`."""
 
-    arch: Arch | None = option(
+    arch: str | None = option(
         None,
-        "Architecture: fast (best in a few minutes), large (best with 10 minutes or more), notes-cnn (the course's) or "
-        "resnet (a small residual network).",
+        "Architecture: " + "; ".join(f"{name}: {arch.summary}" for name, arch in ARCHITECTURES.items()) + ".",
         panel=MODEL,
+        choices=ARCHITECTURES,
         shown_default=SET_BY_RECIPE,
     )
     layers: str | None = option(

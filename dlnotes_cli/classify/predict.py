@@ -85,7 +85,7 @@ class Predictor:
 
     def _images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
         def decode(path: Path) -> NDArray[np.uint8]:
-            return decode_image(path, preprocessing.form, self._config.max_pixels)
+            return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
         threads = self._config.threads or default_threads()
         for start in range(0, len(self.paths), _CHUNK):

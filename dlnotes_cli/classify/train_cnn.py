@@ -1,142 +1,120 @@
 """Training a convolutional network."""
 
 from dataclasses import replace
-from typing import Any
 
 import torch
+from torch import nn
 
-from dlnotes_cli.classify.options import Arch, TrainCnnConfig
+from dlnotes_cli.classify.options import TrainCnnConfig
+from dlnotes_cli.classify.recipes import CnnRecipe, SampleRecipe, cnn_recipe, default_arch
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import check_images, image_form
-from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize, whiten
-from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
-from dlnotes_cli.models.registry import build_empty, config_to_json
-from dlnotes_cli.shapes.layer import Shape, dims
-from dlnotes_cli.shapes.parsing.parser import parse_layers
-from dlnotes_cli.shapes.parsing.source import layers_text
+from dlnotes_cli.data.load import check_images, image_data_shape
+from dlnotes_cli.models.cnn import CnnConfig, InvalidCnnError, build_cnn, first_convolution, initialize, whiten
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
+from dlnotes_cli.models.registry import build_on_meta
+from dlnotes_cli.shapes.layer import Shape, format_shape
+from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import Report, analyze
-from dlnotes_cli.shapes.stack import trace
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.engine.classifier import Architecture, train_classifier
-from dlnotes_cli.training.engine.run import tell_longer
-from dlnotes_cli.training.recipes import (
-    BEST_CNN,
-    BY_ARCH,
-    CNN_LENGTH,
-    LONG_CNN,
-    LR_WITHOUT_NORM,
-    NOTES_CNN,
-    for_long,
-    given,
-    with_recipe,
-)
+from dlnotes_cli.training.engine.classifier import ClassifierTraining, train_classifier
+from dlnotes_cli.training.recipes import has_long_budget, note_long_budget
 from dlnotes_cli.training.record import TrainingResult
 
-_NETWORK = ("arch", "width", "dropout", "batch_norm")  # options that --layers replaces
-_LOOKED_AT = 2000  # images, for the statistics of their patches
-_LARGEST_SIDE = 1024  # that is tried when an error names the size that a network needs
+_WHITENING_SAMPLES = 2000  # images from which the statistics of patches are computed
+_MAX_SIDE = 1024  # the largest size that an error proposes
 
 
-def train_cnn(config: TrainCnnConfig) -> TrainingResult:
-    """Train a CNN on images, test and document it in its run folder.
+def train_cnn(options: TrainCnnConfig) -> TrainingResult:
+    """Train a CNN on images, test it and write its run folder.
 
-    Raises InputError before anything is written where options, folder or data are not right; UnfinishedError on
+    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    config = _checked(config)
-    if config.layers is None:
-        tell_longer(for_long(config, LONG_CNN))
-    return train_classifier(config, Architecture("cnn", _recipe, _describe, _initialize, _bf16_pays, CNN_LENGTH))
+    options = _checked(options)
+    if options.layers is None and options.arch is None and has_long_budget(options.recipe, options.time_budget):
+        note_long_budget({"arch": default_arch(options)})
+    return train_classifier(CnnTraining(options, cnn_recipe(options)))
 
 
-def report_network(config: TrainCnnConfig) -> Report:
+def report_network(options: TrainCnnConfig) -> Report:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
-    config = _checked(config)
-    described = _network(with_recipe(config, _recipe(config)), *image_form(config))
-    return analyze(parse_layers(described.layers), described.shape)
+    options = _checked(options)
+    config = _network_config(options, cnn_recipe(options), *image_data_shape(options))
+    return analyze(config.parsed_layers, config.shape)
 
 
-def _checked(config: TrainCnnConfig) -> TrainCnnConfig:
-    """Options that fit together, `layers` as text."""
-    check_images(config, "a convolutional network")
-    if config.layers is None:
-        return config
-    return replace(config, layers=layers_text(config.layers))
+class CnnTraining(ClassifierTraining[TrainCnnConfig, SampleRecipe, nn.Sequential]):
+    """The training of a convolutional network."""
+
+    model_name = "cnn"
+
+    def network_config(self, dataset: DataSet) -> CnnConfig:
+        """The configuration of the network for this data. Raises InputError where the images are too small."""
+        return _network_config(self.options, self.recipe, dataset.preprocessing.shape, len(dataset.classes))
+
+    def build(self, config: CnnConfig) -> nn.Sequential:
+        """The network of a configuration, with PyTorch's initialization."""
+        return build_cnn(config)
+
+    def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:
+        """He initialization, and whitening of the first convolution where the architecture has it; not in notes."""
+        if self.options.recipe == "notes":
+            return
+        initialize(network)
+        if isinstance(self.recipe, CnnRecipe) and ARCHITECTURES[self.recipe.arch].whitens:
+            chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _WHITENING_SAMPLES)]
+            normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))
+            whiten(first_convolution(network), normalizer(torch.from_numpy(dataset.samples[chosen])))
 
 
-def _recipe(config: TrainCnnConfig) -> dict[str, Any]:
-    recipe = NOTES_CNN if config.recipe == "notes" else BEST_CNN | for_long(config, LONG_CNN)
-    if config.layers is not None:
-        recipe = {name: value for name, value in recipe.items() if name not in _NETWORK}
-        is_normal = "BatchNorm" in config.layers
-    else:
-        recipe = recipe | BY_ARCH[config.arch or recipe["arch"]]
-        is_normal = bool(recipe["batch_norm"] if config.batch_norm is None else config.batch_norm)
-    return recipe if is_normal or config.recipe == "notes" else recipe | {"lr": LR_WITHOUT_NORM}
+def _checked(options: TrainCnnConfig) -> TrainCnnConfig:
+    """The options with `layers` as text; raises InputError for data that is not images."""
+    check_images(options, "a convolutional network")
+    if options.layers is None:
+        return options
+    return replace(options, layers=layers_text(options.layers))
 
 
-def _describe(config: TrainCnnConfig, dataset: DataSet) -> CnnConfig:
-    return _network(config, dataset.preprocessing.shape, len(dataset.classes))
-
-
-def _network(config: TrainCnnConfig, shape: Shape, classes: int) -> CnnConfig:
-    channels, height, width = shape
-    if config.layers is not None:
-        return _own_network(config.layers, shape, classes)
-    form = Form(channels, height, width, classes, given(config.dropout), given(config.batch_norm), given(config.width))
-    layers = NETWORKS[given(config.arch)](form)
+def _network_config(options: TrainCnnConfig, recipe: SampleRecipe, shape: Shape, classes: int) -> CnnConfig:
+    if options.layers is not None:
+        return _custom_network(options.layers, shape, classes)
+    if not isinstance(recipe, CnnRecipe):
+        raise TypeError("a network without --layers needs a CnnRecipe")
+    architecture, (channels, height, width) = ARCHITECTURES[recipe.arch], shape
+    spec = CnnSpec(channels, height, width, classes, recipe.dropout, recipe.batch_norm, recipe.width)
     try:
-        trace(parse_layers(layers), shape)
-    except InputError as error:
-        what = f"{dims(shape[1:])} is too small for --arch {config.arch}: {error.where}: {error.what}"
-        raise InputError("--size", what, f"use at least {_smallest(given(config.arch), form)}") from error
-    return CnnConfig(layers, shape, classes)
+        return CnnConfig(architecture.layers(spec), shape, classes)
+    except InvalidCnnError as error:
+        what = f"{format_shape(shape[1:])} is too small for --arch {recipe.arch}: {error.where}: {error.what}"
+        raise InputError("--size", what, f"use at least {_min_size(architecture, spec)}") from error
 
 
-def _own_network(layers: str, shape: Shape, classes: int) -> CnnConfig:
-    """A network from `--layers`, checked by arithmetic, then by an empty batch on a device without memory."""
-    output = trace(parse_layers(layers), shape)[-1].output
-    if output != (classes,):
-        what = f"the list ends in {dims(output)}, and the data has {classes} classes"
-        raise InputError("--layers", what, f"end it with Flatten() and Linear(..., {classes})")
+def _custom_network(layers: str, shape: Shape, classes: int) -> CnnConfig:
+    """A network from `--layers`, validated by layer arithmetic, then by a forward pass on the meta device."""
     config = CnnConfig(layers, shape, classes)
     try:
-        _try_out(config)
+        _run_on_meta(config)
     except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError("--layers", f"PyTorch refuses the list on images: {reason}", "use other layers") from error
+        raise InputError("--layers", f"PyTorch rejects the layers on images: {reason}", "use other layers") from error
     return config
 
 
-def _try_out(config: CnnConfig) -> None:
-    """Run an empty batch through the network on the device that has no memory."""
-    network = build_empty("cnn", config_to_json(config)).train()
-    scores = network(torch.empty(2, *config.shape, device="meta"))
-    if not isinstance(scores, torch.Tensor):
-        raise TypeError(f"{type(scores).__name__} comes out")
+def _run_on_meta(config: CnnConfig) -> None:
+    """Run two images through the network on the meta device, which holds no data; raises what PyTorch raises."""
+    logits = build_on_meta("cnn", config).train()(torch.empty(2, *config.shape, device="meta"))
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(f"the last layer returns a {type(logits).__name__}")
 
 
-def _smallest(arch: Arch, form: Form) -> str:
-    for side in range(form.side + 1, _LARGEST_SIDE):
+def _min_size(architecture: CnnArchitecture, spec: CnnSpec) -> str:
+    """The smallest square size for which an architecture has layers that fit."""
+    for side in range(spec.side + 1, _MAX_SIDE):
+        larger = spec._replace(height=side, width=side)
         try:
-            larger = form._replace(height=side, width=side)
-            trace(parse_layers(NETWORKS[arch](larger)), (form.channels, side, side))
-        except InputError:
+            CnnConfig(architecture.layers(larger), (spec.in_channels, side, side), spec.classes)
+        except InvalidCnnError:
             continue
-        return dims((side, side))
-    return f"{_LARGEST_SIDE} pixels on a side"
-
-
-def _initialize(network: torch.nn.Module, config: TrainCnnConfig, dataset: DataSet) -> None:
-    if config.recipe == "notes":
-        return
-    initialize(network)
-    if config.arch in {"fast", "large"}:
-        chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _LOOKED_AT)]
-        normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))
-        whiten(first_convolution(network), normalizer(torch.from_numpy(dataset.samples[chosen])))
-
-
-def _bf16_pays(_network: CnnConfig, _batch_size: int) -> bool:
-    return True  # convolutions gain at any size that trains
+        return format_shape((side, side))
+    return f"{_MAX_SIDE} pixels on a side"

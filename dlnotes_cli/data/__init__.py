@@ -1,1 +1,1 @@
-"""Named sets, folders, tables; decoding, splits, batches, augmentation."""
+"""Data sets: named sets, folders, tables and texts; decoding, splits, batches, augmentation."""

@@ -1,4 +1,4 @@
-"""Batches without per-sample Python: one tensor of samples, sliced by index, scaled on the device."""
+"""Batches without per-sample Python: one tensor of samples, indexed and normalized on the device."""
 
 import warnings
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def epoch_order(indices: Tensor, seed: int, epoch: int) -> Tensor:
-    """The order in which an epoch visits `indices`: a permutation that depends on seed and epoch alone."""
+    """A permutation of `indices` for one epoch, a function of seed and epoch alone."""
     generator = torch.Generator().manual_seed(derived_seed(seed, epoch))
     return indices[torch.randperm(len(indices), generator=generator)]
 
 
 def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
-    """Start and stop of each batch; a last batch of one sample joins the one before it.
+    """Start and stop of each batch; a last batch of one sample is merged into the previous one.
 
-    Batch normalization has no variance over one sample, so none is ever trained on alone.
+    The variance of batch normalization is undefined for a single sample.
 
     >>> batch_bounds(65, 32), batch_bounds(70, 32)
     ([(0, 32), (32, 65)], [(0, 32), (32, 64), (64, 70)])
@@ -40,49 +40,52 @@ def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
 
 
 class Normalizer:
-    """Pixels 0..255 to what the network expects, `(x / 255 - mean) / std` per channel; tables pass as they are."""
+    """Normalizes pixels 0..255 to `(x / 255 - mean) / std` per channel; tables and features stay unchanged."""
 
     def __init__(self, preprocessing: "Preprocessing", device: torch.device) -> None:
         self._offset: Tensor | None = None
         if isinstance(preprocessing, ImagePreprocessing):
-            mean, std = (torch.tensor(v, dtype=torch.float64) for v in (preprocessing.mean, preprocessing.std))
+            mean, std = (
+                torch.tensor(values, dtype=torch.float64) for values in (preprocessing.mean, preprocessing.std)
+            )
             self._scale = (1 / (255 * std)).float().view(-1, 1, 1).to(device)
             self._offset = (-mean / std).float().view(-1, 1, 1).to(device)
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """Float32 of the same shape, (N, C, H, W) or (N, F)."""
+        """Normalized float32 samples of the same shape, (N, C, H, W) or (N, F)."""
         x = samples.float()
         return x if self._offset is None else torch.addcmul(self._offset, x, self._scale)
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set on its device: which samples, in a fixed order."""
+    """One split of a data set on its device, in a fixed order."""
 
     samples: Tensor  # uint8 (N, C, H, W) or float32 (N, F), of the whole data set
     labels: Tensor  # int64 (N,)
-    indices: Tensor  # int64, into both
+    indices: Tensor  # int64 (n,), into both
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples and labels at `indices`, unscaled."""
+        """Samples and labels at `indices`, not normalized."""
         return self.samples.index_select(0, indices), self.labels.index_select(0, indices)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The whole part, batch by batch, in its fixed order."""
+        """Batches of the whole split in its fixed order."""
         for chunk in self.indices.split(batch_size):
             yield self.take(chunk)
 
 
 def splits_on_device(dataset: "DataSet", device: torch.device) -> dict[str, Split]:
-    """Every part of a data set with its tensors on `device`; on the CPU nothing is copied."""
+    """All splits of a data set with their tensors on `device`; on the CPU nothing is copied."""
     samples, labels = _tensor(dataset.samples).to(device), _tensor(dataset.labels).to(device)
     return {name: Split(samples, labels, _tensor(indices).to(device)) for name, indices in dataset.splits.items()}
 
 
 def _tensor(array: "NDArray[np.generic]") -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # a mapped cache is only read
+        # Memory-mapped samples are read-only.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)

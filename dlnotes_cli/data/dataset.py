@@ -1,4 +1,4 @@
-"""A data set in memory: one array of samples, one of labels, and which samples each part holds."""
+"""A data set in memory: an array of samples, an array of labels, and the indices of each split."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
-    """What a reader found: samples with their labels, and the parts that the data itself names.
+class LabeledSamples:
+    """Samples, labels and splits as a data source has them, before missing splits are drawn.
 
-    `samples` is uint8 (N, C, H, W) for images, float64 (N, F) for a table's numbers before they are encoded.
-    `parts` maps "train", "val", "test", or "all" where the data names none, to int64 indices into `samples`.
+    `samples` is uint8 (N, C, H, W) for images, or float32 (N, F) for features and encoded tables. `splits` maps
+    "train", "val" and "test", or "all" if the source names no splits, to int64 indices into `samples`.
     """
 
     name: str
@@ -23,16 +23,16 @@ class Source:
     labels: "NDArray[np.int64]"
     classes: tuple[str, ...]
     splits: "dict[str, NDArray[np.int64]]"
-    files: tuple[str, ...] = ()  # one name per sample, where samples are files or rows
-    bad_files: tuple[str, ...] = ()  # what --skip-bad left out
-    fingerprint: str = ""  # of names and contents, where samples are files
+    files: tuple[str, ...] = ()  # one name per sample if samples are files or rows
+    bad_files: tuple[str, ...] = ()  # skipped by --skip-bad
+    fingerprint: str = ""  # of names and contents if samples are files
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A source made ready: split into train, val and (where there is one) test, with the format that models need.
+    """Samples split into train, val and, if there is one, test, with the preprocessing that a model needs.
 
-    `samples` is uint8 (N, C, H, W) for images, float32 (N, F), standardized, for a table.
+    `samples` is uint8 (N, C, H, W) for images, float32 (N, F) for features and for standardized tables.
     """
 
     name: str
@@ -41,11 +41,12 @@ class DataSet:
     classes: tuple[str, ...]
     splits: "dict[str, NDArray[np.int64]]"
     preprocessing: "Preprocessing"
-    fingerprint: str  # tells whether two data sets are the same samples
+    fingerprint: str  # equal for the same samples
     files: tuple[str, ...] = ()
     bad_files: tuple[str, ...] = ()
+    images: "NDArray[np.uint8] | None" = None  # (N, C, H, W) of a named set whose samples are features
 
     @property
     def counts(self) -> dict[str, int]:
-        """Samples in each part."""
-        return {part: len(indices) for part, indices in self.splits.items()}
+        """Number of samples in each split."""
+        return {split: len(indices) for split, indices in self.splits.items()}

@@ -1,4 +1,4 @@
-"""Downloads of published files: whole and with the published SHA-256, or not there at all."""
+"""Download published files: a file exists only if it is complete and its SHA-256 is the published one."""
 
 import hashlib
 import time
@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, reason
 
-_TIMEOUT_S = 15.0  # to connect, and for each silence afterwards
+_TIMEOUT_S = 15.0  # to connect, and between chunks
 _CHUNK = 1 << 16
-_STALE_S = 3600.0  # a temporary file this old was left by a killed process
+_STALE_S = 3600.0  # temporary files older than this were left by killed processes
 _MEGABYTE = 1_000_000
-_SLACK = 2  # times the size that is about known: a longer file is another
+_SLACK = 2  # a file longer than this multiple of its approximate size is not the published one
 
 
 def fetch(
@@ -27,25 +27,26 @@ def fetch(
     *,
     sha256: str,
     size: int | None,
-    about: int = 0,
+    approximate_size: int = 0,
     offline: bool = False,
     folder_variable: str = "$DLNOTES_CACHE",
 ) -> None:
-    """Download a file of known sum, or begin of a sum, to `destination`, from the first of `urls` that gives it.
+    """Download a file to `destination` from the first of `urls` that works, and check its SHA-256.
 
-    `size` is its bytes; where only `about` how many is known, None. `folder_variable` says where the folder comes from.
+    `sha256` may be the beginning of the hash. `size` is in bytes; None if only the `approximate_size` is known.
+    `folder_variable` is the environment variable that sets the destination's folder, for error messages.
 
-    It appears whole and checked, or not at all. Raises InputError naming the file, the addresses, what went wrong
-    and where to put the file by hand.
+    An incomplete or wrong file is never left at `destination`. Raises InputError naming the file, the addresses, what
+    went wrong and where to put the file by hand.
     """
     by_hand = f"put {destination.name} from {urls[0]} into {destination.parent}"
     if offline:
-        raise InputError(destination.name, "not on this machine, and --offline forbids to download it", by_hand)
-    _prepare(destination.parent, size or about, folder_variable)
+        raise InputError(destination.name, "not on this machine, and --offline forbids downloading it", by_hand)
+    _prepare(destination.parent, size or approximate_size, folder_variable)
     reasons = []
     for url in urls:
         try:
-            _download(url, destination, sha256, size, about)
+            _download(url, destination, sha256, size, approximate_size)
         except _DownloadError as error:
             reasons.append(f"{url}: {error}")
         else:
@@ -54,11 +55,11 @@ def fetch(
 
 
 class _DownloadError(Exception):
-    """Why one address did not give the file."""
+    """Why downloading from one address failed."""
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but never from https to anything else."""
+    """Follows redirects, but never from https to another scheme."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -72,21 +73,23 @@ def _prepare(folder: Path, size: int, variable: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(folder, f"cannot be made ({reason(error)})", f"set {variable} to a writable folder") from error
+        raise InputError(
+            folder, f"cannot be created ({reason(error)})", f"set {variable} to a writable folder"
+        ) from error
     files.check_writable_folder(variable, folder)
     files.check_room(folder, size, f"free space, or set {variable} to another folder")
     for leftover in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
-        with suppress(FileNotFoundError):  # another download may end at this moment
+        with suppress(FileNotFoundError):  # another process may have finished its download
             if leftover.stat().st_mtime < time.time() - _STALE_S:
                 files.remove(leftover)
 
 
-def _download(url: str, destination: Path, sha256: str, size: int | None, about: int) -> None:
+def _download(url: str, destination: Path, sha256: str, size: int | None, approximate_size: int) -> None:
     opener = urllib.request.build_opener(_SafeRedirects)
     with _network():
         response = opener.open(url, timeout=_TIMEOUT_S)
-    expected = size or int(response.headers.get("Content-Length") or about)
-    most = size or _SLACK * about
+    expected = size or int(response.headers.get("Content-Length") or approximate_size)
+    most = size or _SLACK * approximate_size
     with (
         response,
         output.progress(f"downloading {destination.name}, {expected / _MEGABYTE:.1f} MB") as progress,

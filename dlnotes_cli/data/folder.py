@@ -1,4 +1,4 @@
-"""Folders of class folders: which files there are, what each shows, and their pixels."""
+"""Image folders: list `FOLDER/<class>/<image>`, choose a common image shape, read the samples."""
 
 import hashlib
 import os
@@ -8,54 +8,54 @@ from pathlib import Path
 
 import numpy as np
 
-from dlnotes_cli.data.cache import pixels
-from dlnotes_cli.data.cache import store as cache
-from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.images.decode import Header, read_header
-from dlnotes_cli.data.listing import Listing
+from dlnotes_cli.data.cache.entries import known_headers
+from dlnotes_cli.data.cache.read import read_samples
+from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.dataset import LabeledSamples
+from dlnotes_cli.data.images.decode import ImageHeader, read_header
+from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.preprocessing import ImageShape, Resize
-from dlnotes_cli.data.walk import natural_order, unlisted, walk
+from dlnotes_cli.data.walk import cannot_list, natural_order, walk
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 
-__all__ = ["Listing", "choose_shape", "list_folder", "read_folder"]
-
-_PARTS = {  # names of part folders, in any case
+_SPLITS = {  # names of split folders, in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
 _LAYOUT = "expected FOLDER/<class>/<image> or FOLDER/{train,val,test}/<class>/<image>"
-_LARGEST_OWN_SIZE = 64
-_USUAL_SIZE = 32
+_LARGEST_OWN_SIZE = 64  # pixels; folders of larger images need --size
+_DEFAULT_SIZE = 32
 
 
-def list_folder(root: Path) -> Listing:
-    """Find the images below `root`; hidden entries and files that are no images are passed over.
+def list_folder(root: Path) -> FolderListing:
+    """List the images below `root`, without hidden entries and other files.
 
-    Raises InputError naming the folder where it has no class folders, or the class that is empty.
+    Raises InputError if `root` has no class folders, or naming a class folder without images.
     """
-    parts = _parts(root)
-    if not any(parts.values()):
+    class_folders = _class_folders(root)
+    if not any(class_folders.values()):
         raise InputError("--data", f"{root} has no class folders", _LAYOUT)
-    classes = tuple(sorted({name for names in parts.values() for name in names}, key=natural_order))
+    classes = tuple(sorted({name for names in class_folders.values() for name in names}, key=natural_order))
     position = {name: index for index, name in enumerate(classes)}
-    found = [
-        (*file, position[name], _PARTS.get(part.lower(), "all"))
-        for part, names in parts.items()
+    files = [
+        (*file, position[name], _SPLITS.get(split.lower(), "all"))
+        for split, names in class_folders.items()
         for name in sorted(names, key=natural_order)
-        for file in _images(root, f"{part}/{name}" if part else name)
+        for file in _images(root, f"{split}/{name}" if split else name)
     ]
-    names, sizes, times, inodes, labels, named_parts = zip(*found, strict=True)
-    return Listing(root, names, sizes, times, inodes, labels, classes, named_parts)
+    names, sizes, times, inodes, labels, splits = zip(*files, strict=True)
+    return FolderListing(root, names, sizes, times, inodes, labels, classes, splits)
 
 
 def choose_shape(
-    listing: Listing, *, size: int | None, resize: Resize, color: str | None, max_pixels: int
+    listing: FolderListing, *, size: int | None, resize: Resize, color: str | None, max_pixels: int
 ) -> ImageShape:
-    """Settle the form of a folder's images from what was asked for and from their headers.
+    """The shape to decode a folder's images to: as requested, and for the rest from the image headers.
 
-    Headers are read only until they can change nothing more: of a folder of photographs, a few. Those of files that an
-    earlier run decoded are in the cache.
+    Without `size` it is the images' own if they share one of at most 64 pixels, otherwise 32. Without `color` it is
+    gray if every image is. Headers are read only until they cannot change the result, and taken from the cache if an
+    earlier run decoded the file.
     """
     sizes: set[tuple[int, int]] = set()
     is_gray = color != "rgb"
@@ -64,48 +64,48 @@ def choose_shape(
         is_gray = is_gray and (color == "gray" or header.is_gray)
         if (size or _own_size(sizes) is None) and (color or not is_gray):
             break
-    width, height = (size, size) if size else _own_size(sizes) or (_USUAL_SIZE, _USUAL_SIZE)
+    width, height = (size, size) if size else _own_size(sizes) or (_DEFAULT_SIZE, _DEFAULT_SIZE)
     return ImageShape(1 if is_gray else 3, height, width, resize)
 
 
 def read_folder(
-    listing: Listing, shape: ImageShape, reading: pixels.Reading, extraction: pixels.Extraction | None = None
-) -> Source:
-    """Every image of a listing as uint8 (N, C, H, W), or its features, made once and then mapped from the cache.
+    listing: FolderListing, shape: ImageShape, settings: DecodeSettings, extractor: FeatureExtractor | None = None
+) -> LabeledSamples:
+    """The images of a listing as uint8 (N, C, H, W), or their features (N, F); cached, then memory-mapped.
 
-    A damaged file raises InputError naming it; with `skip_bad` it is left out, named in a warning and counted.
+    Raises InputError naming a damaged file; with `skip_bad` a warning names it instead, and `bad_files` lists it.
     """
-    decoded = pixels.read_pixels(listing, shape, reading, extraction)
-    for error in decoded.errors.values():
+    read = read_samples(listing, shape, settings, extractor)
+    for error in read.errors.values():
         output.warn(f"skipped {error.fault}")
-    named = np.array([listing.splits[i] for i in decoded.kept])
-    return Source(
+    splits = np.array([listing.splits[i] for i in read.positions])
+    return LabeledSamples(
         name=str(listing.root),
-        samples=decoded.samples,
-        labels=np.array([listing.labels[i] for i in decoded.kept], dtype=np.int64),
+        samples=read.samples,
+        labels=np.array([listing.labels[i] for i in read.positions], dtype=np.int64),
         classes=listing.classes,
-        splits={str(part): np.flatnonzero(named == part) for part in np.unique(named)},
-        files=tuple(listing.path(i) for i in decoded.kept),
-        bad_files=tuple(listing.path(i) for i in decoded.errors),
-        fingerprint=_fingerprint([listing.names[i] for i in decoded.kept], decoded.digests),
+        splits={str(split): np.flatnonzero(splits == split) for split in np.unique(splits)},
+        files=tuple(listing.path(i) for i in read.positions),
+        bad_files=tuple(listing.path(i) for i in read.errors),
+        fingerprint=_fingerprint([listing.names[i] for i in read.positions], read.digests),
     )
 
 
 def _fingerprint(names: Sequence[str], digests: Sequence[str]) -> str:
-    """A digest of names and contents: equal for the same images wherever their folder lies."""
+    """A SHA-256 of names and content digests: equal for the same images in any location."""
     entries = "".join([f"{name}\0{digest}\0" for name, digest in zip(names, digests, strict=True)])
     return hashlib.sha256(entries.encode(errors="surrogateescape")).hexdigest()
 
 
-def _parts(root: Path) -> dict[str, list[str]]:
-    """The class folders of each part folder, or under "" those of a root without part folders."""
+def _class_folders(root: Path) -> dict[str, list[str]]:
+    """The class folders of each split folder, or under "" those of a root without split folders."""
     names = _subfolders(root)
-    parts = {name: below for name in names if name.lower() in _PARTS and (below := _subfolders(root / name))}
-    others = [name for name in names if name.lower() not in _PARTS]
-    if parts and others:
-        both = f"{root} has part folders ({', '.join(parts)}) and others beside them ({', '.join(others[:5])})"
+    splits = {name: below for name in names if name.lower() in _SPLITS and (below := _subfolders(root / name))}
+    others = [name for name in names if name.lower() not in _SPLITS]
+    if splits and others:
+        both = f"{root} has split folders ({', '.join(splits)}) and other folders ({', '.join(others[:5])})"
         raise InputError("--data", both, _LAYOUT)
-    return parts or {"": names if others else []}
+    return splits or {"": names if others else []}
 
 
 def _subfolders(root: Path) -> list[str]:
@@ -114,44 +114,48 @@ def _subfolders(root: Path) -> list[str]:
             entry.name for entry in root.iterdir() if not entry.name.startswith((".", "__")) and entry.is_dir()
         )
     except OSError as error:
-        raise unlisted(error) from error
+        raise cannot_list(error) from error
 
 
 def _images(root: Path, base: str) -> list[tuple[str, int, int, int]]:
-    """Name below `root`, size, time and inode of each image of the class folder `base`."""
+    """Name relative to `root`, size, time and inode of each image in the class folder `base`."""
     folder = str(root / base)
     _check_link(root / base)
-    found = [(base + entry.path[len(folder) :], *_status(entry)) for entry in walk(folder)]
-    if not found:
+    images = [(base + entry.path[len(folder) :], *_status(entry)) for entry in walk(folder)]
+    if not images:
         raise InputError("--data", f"class folder {folder} has no images", "add some, or remove the folder")
-    return found
+    return images
 
 
 def _check_link(folder: Path) -> None:
-    """Refuse a class that is a link to a folder it lies in: it would have the images of all the others."""
+    """Raise InputError for a class folder that links to one of its parents: it would contain all other classes."""
     if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
-        what = f"class folder {folder} is a link to {folder.resolve()}, which it lies in"
+        what = f"class folder {folder} is a link to its parent folder {folder.resolve()}"
         raise InputError("--data", what, "remove the link")
 
 
 def _status(entry: os.DirEntry[str]) -> tuple[int, int, int]:
-    """Size, time and inode."""
+    """Size, time and inode; size -1 if it is not a regular file."""
     try:
         status = entry.stat()
-    except OSError:  # a link that leads nowhere, which --skip-bad passes over
+    except OSError:  # a broken link, which --skip-bad skips
         return -1, 0, 0
     return (status.st_size, status.st_mtime_ns, status.st_ino) if stat.S_ISREG(status.st_mode) else (-1, 0, 0)
 
 
-def _headers(listing: Listing, max_pixels: int) -> Iterator[Header]:
-    for name, known in zip(listing.names, cache.known_headers(listing), strict=True):
-        try:
-            allowed = known is not None and known.pixels <= max_pixels
-            yield known if known is not None and allowed else read_header(listing.root / name, max_pixels)
-        except InputError:  # decoding names a bad file, or skips it
+def _headers(listing: FolderListing, max_pixels: int) -> Iterator[ImageHeader]:
+    """The headers of the readable images, cached or from their files."""
+    for name, known in zip(listing.names, known_headers(listing), strict=True):
+        if known is not None and known.pixels <= max_pixels:
+            yield known
             continue
+        try:
+            header = read_header(listing.root / name, max_pixels)
+        except InputError:  # decoding reports the bad file, or skips it
+            continue
+        yield header
 
 
 def _own_size(sizes: set[tuple[int, int]]) -> tuple[int, int] | None:
-    """The size that all images share, where there is one and it is small."""
+    """The size that all images share, if there is one and it is small."""
     return next(iter(sizes)) if len(sizes) == 1 and max(max(sizes)) <= _LARGEST_OWN_SIZE else None

@@ -1,12 +1,13 @@
-"""From the words of a command line to files: names, folders, patterns, lists."""
+"""Paths: input files from command-line arguments, and the user's cache folder."""
 
 import codecs
 import glob
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell.errors import InputError, reason, unreadable
@@ -16,29 +17,75 @@ TABLES = frozenset({".csv", ".tsv"})
 _LONGEST_LIST = 1 << 28  # bytes
 
 
+class InputFile(NamedTuple):
+    """A file that an argument names; `subfolder` is its folder relative to a folder argument, otherwise empty."""
+
+    path: Path
+    subfolder: Path = Path()
+
+
+def cache_folder() -> Path:
+    """The user's cache: $DLNOTES_CACHE, else $XDG_CACHE_HOME/dlnotes, else ~/.cache/dlnotes; it may not exist yet."""
+    if own := os.environ.get("DLNOTES_CACHE"):
+        return Path(own)
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if shared.is_absolute():  # the XDG specification says to ignore relative paths
+        return shared / "dlnotes"
+    try:
+        return Path.home() / ".cache" / "dlnotes"
+    except RuntimeError as error:
+        raise InputError("$DLNOTES_CACHE", "not set, and there is no home folder", "set it to a folder") from error
+
+
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two paths name one place, which may not be there yet."""
+    """Whether two paths name the same file or folder, which may not exist yet."""
     return one.absolute() == other.absolute() or (one.exists() and other.exists() and one.samefile(other))
 
 
-def expand_paths(words: Sequence[str], *, tables: bool) -> list[Path]:
-    """The files that `words` name, in order: a folder gives the images below it, a pattern what it matches.
+def expand_paths(arguments: Sequence[str], *, tables: bool) -> list[Path]:
+    """The files that arguments name, in order: a folder stands for the images below it, a pattern for its matches.
 
-    Raises InputError where a word gives no file, where there are none at all, and for a CSV among images or an image
+    Raises InputError for an argument without files, for no files at all, and for a CSV table among images or an image
     among tables.
     """
-    found = [path for word in words for path in _expand(word)]
-    if not found:
+    paths = [file.path for argument in arguments for file in expand_argument(argument)]
+    if not paths:
         raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
-    for path in found:
+    for path in paths:
         if (path.suffix.lower() in TABLES) != tables:
             have, need = ("a CSV table", "images") if not tables else ("not a CSV table", "rows of a CSV table")
             raise InputError(path, f"is {have}; the model was trained on {need}", "give matching input")
-    return found
+    return paths
+
+
+def expand_argument(argument: str, *, recursive: bool = True, only_files: bool = False) -> Iterator[InputFile]:
+    """The files that one argument names: a file itself, the images of a folder, or the matches of a glob pattern.
+
+    A path that exists is never read as a pattern, and a path without `*?[` need not exist. `recursive` includes the
+    images of subfolders; each file has its subfolder, so that an output folder can repeat the tree. With `only_files`
+    a pattern skips the folders it matches, otherwise they stand for their images. `predict` uses the defaults;
+    `filter` passes `recursive=config.recursive, only_files=True` and handles `-` itself.
+
+    Raises InputError for a folder without images and for a pattern without matches.
+    """
+    path = user_path(argument)
+    try:
+        is_pattern = not path.exists() and glob.has_magic(argument)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not is_pattern:
+        yield from _files_of(path, recursive=recursive)
+        return
+    matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  # absolute too
+    matches = [match for match in matches if not only_files or match.is_file()]
+    if not matches:
+        raise InputError(argument, "the pattern matches no file", "check it")
+    files = (file.path for match in matches for file in _files_of(match, recursive=recursive))
+    yield from map(InputFile, dict.fromkeys(files))  # `**` matches a folder and its files
 
 
 def read_list(source: str) -> list[str]:
-    """The lines of a list of paths, blank ones dropped; `-` is stdin. Raises InputError where it cannot be read."""
+    """The lines of a list of paths without blank ones; `-` is stdin. Raises InputError if it cannot be read."""
     try:
         if source == "-":
             content = sys.stdin.buffer.read(_LONGEST_LIST + 1)
@@ -54,36 +101,24 @@ def read_list(source: str) -> list[str]:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse a pipe or a device, which could give bytes without end or never one.
+    """Raise InputError for a pipe or device, which may block or never end.
 
-    A folder, and a file that is missing, are left to whoever opens it.
+    Folders and missing files pass: opening them reports the error.
     """
     try:
         mode = path.stat().st_mode
     except OSError:
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(path, "is not a plain file", "save to a file what comes through a pipe")
+        raise InputError(path, "is not a regular file", "save its content to a file first")
 
 
-def _expand(word: str) -> Iterable[Path]:
-    path = user_path(word)
-    try:
-        is_pattern = not path.exists() and glob.has_magic(word)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if not is_pattern:
-        return _files(path)
-    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # patterns may be absolute
-    if not matches:
-        raise InputError(word, "the pattern matches nothing", "check it")
-    return dict.fromkeys(file for match in matches for file in _files(Path(match)))  # `**` gives folder and files
-
-
-def _files(path: Path) -> list[Path]:
+def _files_of(path: Path, *, recursive: bool) -> Iterator[InputFile]:
     if not path.is_dir():
-        return [path]
-    found = list(find_images(path))
-    if not found:
-        raise InputError(path, "a folder without images", "give another folder")
-    return found
+        yield InputFile(path)
+        return
+    images = list(find_images(path, recursive=recursive))
+    if not images:
+        fix = "name another folder" if recursive else "name another folder, or add --recursive"
+        raise InputError(path, "the folder has no images", fix)
+    yield from (InputFile(image, image.parent.relative_to(path)) for image in images)

@@ -1,4 +1,4 @@
-"""Which samples train, validate and test: drawn by seed, stratified by class."""
+"""Draw train, validation and test splits by seed, stratified by class."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,17 @@ Indices = NDArray[np.int64]
 def complete_splits(
     splits: dict[str, Indices], labels: NDArray[np.int64], *, seed: int, val_split: float, test_split: float
 ) -> dict[str, Indices]:
-    """Train, val and (where there is one) test from the splits that the data names.
+    """Complete the splits that the data names to train, val and, if there is one, test.
 
-    Data with no splits gives all three; train and test give val out of train; train and val leave test out.
-    Raises InputError where a split would have no samples.
+    Data without splits is split into all three. With train and test, val is drawn from train. With train and val,
+    there is no test split. Raises InputError if a split would be empty.
     """
     named = dict(splits)
     if "all" in named:
         named["train"], named["test"] = hold_out(named["all"], labels, test_split, seed, spare_single=True)
         _check_filled(named, "test", len(named["all"]))
     if "train" not in named:
-        raise InputError("--data", f"has a split for {' and '.join(named)} alone", "add one to train on")
+        raise InputError("--data", f"has only the splits {' and '.join(named)}", "add a train split")
     if "val" not in named:
         named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1, spare_single=True)
         _check_filled(named, "val", sum(map(len, splits.values())))
@@ -31,33 +31,33 @@ def complete_splits(
 def hold_out(
     indices: Indices, labels: NDArray[np.int64], fraction: float, seed: int, *, spare_single: bool = False
 ) -> tuple[Indices, Indices]:
-    """Split `indices` into what stays and what is held out, class by class; both sorted.
+    """Split `indices` into those that stay and those held out, stratified by class; both sorted.
 
-    Each class gives `fraction` of its samples, rounded so that the total is right too (largest remainders);
-    `spare_single` leaves the sample of a class that has but one.
+    Holds out `fraction` of each class, rounded by largest remainders so that the total is exact as well.
+    `spare_single` never holds out the only sample of a class.
     """
     generator = np.random.default_rng(seed)
     by_class = indices[np.lexsort((indices, labels[indices]))]
     groups = np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1)
     exact = np.array([len(group) * fraction for group in groups])
-    take = np.floor(exact).astype(int)
-    short = round(len(indices) * fraction) - int(take.sum())
-    order = np.argsort(take - exact, kind="stable")
+    counts = np.floor(exact).astype(int)
+    missing = round(len(indices) * fraction) - int(counts.sum())
+    order = np.argsort(counts - exact, kind="stable")
     if spare_single:
         order = order[np.array([len(group) > 1 for group in groups])[order]]
-    take[order[:short]] += 1
-    held, kept = [], []
-    for group, count in zip(groups, take, strict=True):
-        drawn = generator.permutation(group)
-        held.append(drawn[:count])
-        kept.append(drawn[count:])
-    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))
+    counts[order[:missing]] += 1
+    held_out, remaining = [], []
+    for group, count in zip(groups, counts, strict=True):
+        shuffled = generator.permutation(group)
+        held_out.append(shuffled[:count])
+        remaining.append(shuffled[count:])
+    return np.sort(np.concatenate(remaining)), np.sort(np.concatenate(held_out))
 
 
 def stratified_folds(indices: Indices, labels: NDArray[np.int64], count: int, seed: int) -> list[Indices]:
-    """Split `indices` into `count` folds of nearly equal size, each class spread evenly; all sorted.
+    """Split `indices` into `count` stratified folds of nearly equal size; all sorted.
 
-    Raises InputError where a split would have no samples.
+    Raises InputError if a fold would be empty.
     """
     if count > len(indices):
         raise InputError("--folds", f"{count} folds of {len(indices)} samples", f"give at most {len(indices)}")
@@ -68,15 +68,15 @@ def stratified_folds(indices: Indices, labels: NDArray[np.int64], count: int, se
 
 
 def limited(indices: Indices, labels: NDArray[np.int64], limit: int | None, seed: int) -> Indices:
-    """At most `limit` of `indices`, stratified."""
+    """A stratified choice of at most `limit` of `indices`."""
     if limit is None or limit >= len(indices):
         return indices
     return hold_out(indices, labels, limit / len(indices), seed)[1]
 
 
-def _check_filled(named: dict[str, Indices], held: str, total: int) -> None:
-    for split in (held, "train"):
-        if len(named[split]) == 0:
-            option = f"--{held}-split"
+def _check_filled(splits: dict[str, Indices], held_out: str, total: int) -> None:
+    for split in (held_out, "train"):
+        if len(splits[split]) == 0:
+            option = f"--{held_out}-split"
             fix = f"give another {option} or more samples"
             raise InputError(option, f"leaves 0 of {total} samples for {split}", fix)

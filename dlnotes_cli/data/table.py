@@ -1,11 +1,12 @@
-"""CSV tables: reading, telling numbers from categories, and encoding rows for a network."""
+"""CSV tables: read cells and labels, choose numeric or categorical columns, encode rows for a network."""
 
 import csv
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,17 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice, unreadable
 
 _MOST_CLASSES = 1000
-_FEW_CLASSES = 20  # that a target may have in a table of any length
-_FEW_ROWS = 20  # in which a column of different texts is no surprise
-_MOST_CATEGORIES = 1000  # each is an input of the network
-_LARGEST = 1e30  # a number beyond it would leave float32
+_FEW_CLASSES = 20  # allowed for a target in a table of any length
+_FEW_ROWS = 20  # in shorter tables many distinct categories raise no warning
+_MOST_CATEGORIES = 1000  # each is one network input
+_LARGEST = 1e30  # larger numbers overflow float32
+_SHOWN_CATEGORIES = 12
 _SEPARATORS = ",;\t|"
 
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a CSV file as text, with the line that each row starts at."""
+    """The cells of a CSV file as text, with the line number of each row."""
 
     path: Path
     header: tuple[str, ...]
@@ -34,7 +36,7 @@ class Table:
     fingerprint: str
 
     def column(self, name: str, option: str = "") -> list[str]:
-        """The cells of one column; an unknown name raises InputError offering the nearest."""
+        """The cells of one column. Raises InputError with the nearest name if `name` is unknown."""
         if name not in self.header:
             where = option or self.path
             raise unknown_choice(where, name, self.header, kind="column")
@@ -42,17 +44,52 @@ class Table:
         return [row[position] for row in self.rows]
 
 
-def read_table(path: Path) -> Table:
-    """Read a CSV file with a header line; the separator is the one of `, ; tab |` that the header has most of.
+@dataclass(frozen=True, kw_only=True)
+class NumericColumn:
+    """Statistics of a numeric column over the cells that are numbers; `not_numbers` counts the others."""
 
-    Raises InputError naming file and line for an empty file, a missing header, a ragged row or text that is not UTF-8.
+    name: str
+    distinct: int  # values
+    empty: int  # cells
+    kind: Literal["numeric"] = "numeric"
+    not_numbers: int
+    min: float
+    max: float
+    mean: float
+    std: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoricalColumn:
+    """Statistics of a column of categories; `values` are the first of them in order."""
+
+    name: str
+    distinct: int  # values
+    empty: int  # cells
+    kind: Literal["categorical"] = "categorical"
+    values: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self) | {"values": list(self.values)}
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file with a header line; the separator is the most frequent of `, ; tab |` in the header.
+
+    Raises InputError naming file and line for an empty file, a missing header, a row of another length than the header
+    or text that is not UTF-8.
     """
     check_regular(path)
     try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        offset = len(content) - len(error.object) + error.start  # of the object, a byte order mark is cut off
+        offset = len(content) - len(error.object) + error.start  # error.object lacks a byte order mark
         what = f"byte {content[offset]:#04x} at offset {offset} is not UTF-8"
         raise InputError(path, what, "save the file as UTF-8") from None
     except OSError as error:
@@ -68,16 +105,16 @@ def read_table(path: Path) -> Table:
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(path, f"line {line}: {error}", "mend the line") from error
+        raise InputError(path, f"line {line}: {error}", "fix the line") from error
     _check_shape(path, rows, lines)
     return Table(path, rows[0], tuple(rows[1:]), tuple(lines[1:]), hashlib.sha256(content).hexdigest())
 
 
 def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """The target column as class indices and class names, numbers in numeric order."""
+    """Class indices (N,) and class names of the target column; names that are numbers sort by value."""
     if target is None:
         raise InputError(
-            "--target", f"which column of {table.path} to predict?", f"choose from {', '.join(table.header)}"
+            "--target", f"names no column of {table.path} to predict", f"choose from {', '.join(table.header)}"
         )
     cells = table.column(target, "--target")
     for line, cell in zip(table.lines, cells, strict=True):
@@ -87,7 +124,7 @@ def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tu
     if len(classes) > min(_MOST_CLASSES, max(_FEW_CLASSES, len(cells) // 2)):
         raise InputError(
             "--target",
-            f"'{target}' has {len(classes)} different values in {len(cells)} rows",
+            f"'{target}' has {len(classes)} distinct values in {len(cells)} rows",
             "choose a column of classes",
         )
     position = {name: index for index, name in enumerate(classes)}
@@ -97,9 +134,9 @@ def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tu
 def fit_preprocessing(
     table: Table, target: str, categorical: Sequence[str], training_rows: NDArray[np.int64]
 ) -> TablePreprocessing:
-    """Decide how each feature column is encoded; the statistics come from the training rows alone.
+    """Choose the encoding of each feature column, with mean and standard deviation of the training rows.
 
-    A column is numeric where most of its cells are numbers, unless `categorical` names it.
+    A column is numeric if most of its cells are numbers, unless `categorical` names it.
     """
     for name in categorical:
         table.column(name, "--categorical")
@@ -108,25 +145,25 @@ def fit_preprocessing(
         if name == target:
             continue
         cells = table.column(name)
-        numbers = sum(_number(cell) is not None for cell in cells)
-        if name in categorical or numbers * 2 <= len(cells):
+        numeric_cells = sum(_number(cell) is not None for cell in cells)
+        if name in categorical or numeric_cells * 2 <= len(cells):
             columns.append(Column(name, categories=_categories(table, name)))
             if len(columns[-1].categories) * 2 > len(cells) > _FEW_ROWS:
-                what = f"column '{name}' has {len(columns[-1].categories)} different texts in {len(cells)} rows"
-                output.warn(f"{table.path}: {what}, each an input of its own; leave out names and numbers of rows")
+                what = f"column '{name}' has {len(columns[-1].categories)} distinct values in {len(cells)} rows"
+                output.warn(f"{table.path}: {what}, each a network input; drop columns of names or identifiers")
         else:
             values = _numbers(table, name)[training_rows]
             deviation = float(values.std()) if np.ptp(values) else 1.0
             columns.append(Column(name, mean=float(values.mean()), std=deviation))
     if not columns:
-        raise InputError(table.path, f"no column but the target '{target}'", "add feature columns")
+        raise InputError(table.path, f"the target '{target}' is the only column", "add feature columns")
     return TablePreprocessing(target, tuple(columns))
 
 
 def encode(table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float32]:
-    """Rows as float32 (N, F): numbers standardized, categories one-hot.
+    """Encode rows as float32 (N, F): numeric columns standardized, categorical ones one-hot.
 
-    Raises InputError naming line and column where a cell is no number, or a category was not seen in training.
+    Raises InputError naming line and column of a cell that is not a number, or not a category of the training rows.
     """
     blocks = []
     for column in preprocessing.columns:
@@ -139,7 +176,7 @@ def encode(table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float3
 
 
 def select_rows(table: Table, rows: Sequence[int]) -> Table:
-    """The same table with only some of its rows."""
+    """The table with only the rows at the indices `rows`."""
     return Table(
         table.path,
         table.header,
@@ -149,6 +186,32 @@ def select_rows(table: Table, rows: Sequence[int]) -> Table:
     )
 
 
+def describe_columns(table: Table) -> list[NumericColumn | CategoricalColumn]:
+    """What `data info` reports about each column; it is numeric if most of its cells are numbers."""
+    described: list[NumericColumn | CategoricalColumn] = []
+    for name in table.header:
+        cells = table.column(name)
+        distinct, empty = len(set(cells)), cells.count("")
+        values = np.array([value for value in map(_number, cells) if value is not None])
+        if len(values) * 2 > len(cells):
+            described.append(
+                NumericColumn(
+                    name=name,
+                    distinct=distinct,
+                    empty=empty,
+                    not_numbers=len(cells) - len(values),
+                    min=float(values.min()),
+                    max=float(values.max()),
+                    mean=float(values.mean()),
+                    std=float(values.std()),
+                )
+            )
+        else:
+            shown = tuple(sorted(set(cells))[:_SHOWN_CATEGORIES])
+            described.append(CategoricalColumn(name=name, distinct=distinct, empty=empty, values=shown))
+    return described
+
+
 def _check_shape(path: Path, rows: list[tuple[str, ...]], lines: list[int]) -> None:
     if not rows:
         raise InputError(path, "the file is empty", "give a CSV with a header line and rows")
@@ -156,13 +219,13 @@ def _check_shape(path: Path, rows: list[tuple[str, ...]], lines: list[int]) -> N
     if all(_number(cell) is not None for cell in header):
         raise InputError(path, "the first line holds numbers, not column names", "put a header line above them")
     if len(set(header)) < len(header) or "" in header:
-        doubled = next((name or "(empty)" for name in header if not name or header.count(name) > 1), "")
-        raise InputError(path, f"column name {doubled} is empty or stands twice", "give each column its own name")
+        repeated = next((name or "(empty)" for name in header if not name or header.count(name) > 1), "")
+        raise InputError(path, f"column name {repeated} is empty or repeated", "give each column its own name")
     if len(rows) == 1:
         raise InputError(path, "a header line but no rows", "add rows")
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(header):
-            raise InputError(path, f"line {line} has {len(row)} cells, the header {len(header)}", "mend the line")
+            raise InputError(path, f"line {line} has {len(row)} cells, the header {len(header)}", "fix the line")
 
 
 def _numbers(table: Table, name: str) -> NDArray[np.float64]:
@@ -170,19 +233,21 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
     for i, cell in enumerate(table.column(name)):
         number = _number(cell)
         if number is None:
-            shown = f"'{cell}' is not a number" if cell else "is empty"
-            fix = f"mend the cell, or pass --categorical {name} when training" if cell else "fill it or drop the row"
-            raise InputError(table.path, f"line {table.lines[i]}: column '{name}': {shown}", fix)
+            where = f"line {table.lines[i]}: column '{name}'"
+            if not cell:
+                raise InputError(table.path, f"{where} is empty", "fill the cell or drop the row")
+            fix = f"fix the cell, or pass --categorical {name} when training"
+            raise InputError(table.path, f"{where}: '{cell}' is not a number", fix)
         values[i] = number
     return values
 
 
 def _categories(table: Table, name: str) -> tuple[str, ...]:
-    found = sorted(set(table.column(name)))
-    if len(found) > _MOST_CATEGORIES:
-        what = f"column '{name}' has {len(found)} different texts, at most {_MOST_CATEGORIES} can be encoded"
-        raise InputError(table.path, what, "leave the column out")
-    return tuple(found)
+    categories = sorted(set(table.column(name)))
+    if len(categories) > _MOST_CATEGORIES:
+        what = f"column '{name}' has {len(categories)} distinct values, at most {_MOST_CATEGORIES} can be encoded"
+        raise InputError(table.path, what, "drop the column")
+    return tuple(categories)
 
 
 def _one_hot(table: Table, column: Column) -> NDArray[np.float32]:
@@ -190,8 +255,8 @@ def _one_hot(table: Table, column: Column) -> NDArray[np.float32]:
     block = np.zeros((len(table.rows), len(column.categories)), dtype=np.float32)
     for i, cell in enumerate(table.column(column.name)):
         if cell not in position:
-            what = f"line {table.lines[i]}: column '{column.name}': '{cell}' was not seen in training"
-            raise InputError(table.path, what, f"known are {', '.join(column.categories[:12])}")
+            what = f"line {table.lines[i]}: column '{column.name}': '{cell}' does not occur in the training data"
+            raise InputError(table.path, what, f"use one of {', '.join(column.categories[:_SHOWN_CATEGORIES])}")
         block[i, position[cell]] = 1.0
     return block
 
@@ -201,22 +266,4 @@ def _number(cell: str) -> float | None:
         value = float(cell)
     except ValueError:
         return None
-    return value if abs(value) <= _LARGEST else None  # nor is nan or inf a number to learn from
-
-
-def describe_columns(table: Table) -> list[dict[str, object]]:
-    """For each column its kind and range: what `data info` shows."""
-    described: list[dict[str, object]] = []
-    for name in table.header:
-        cells = table.column(name)
-        numbers = [value for value in map(_number, cells) if value is not None]
-        entry: dict[str, object] = {"name": name, "distinct": len(set(cells)), "empty": cells.count("")}
-        if len(numbers) * 2 > len(cells):
-            values = np.array(numbers)
-            statistics = {"min": values.min(), "max": values.max(), "mean": values.mean(), "std": values.std()}
-            entry |= {"kind": "numeric", "not_numbers": len(cells) - len(numbers)}
-            entry |= {key: float(value) for key, value in statistics.items()}
-        else:
-            entry |= {"kind": "categorical", "values": sorted(set(cells))[:12]}
-        described.append(entry)
-    return described
+    return value if abs(value) <= _LARGEST else None  # nan and inf count as text

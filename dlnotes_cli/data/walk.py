@@ -1,4 +1,4 @@
-"""Which files below a folder are images or texts, by their names; light, so that a command starts at once."""
+"""Find image and text files below a folder by their suffixes; imports nothing heavy, as commands use it at start-up."""
 
 import os
 from collections.abc import Iterator
@@ -10,37 +10,41 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif"
 TEXTS = frozenset({".txt", ".text", ".md", ".rst", ".tex"})
 
 
-def find_images(path: Path) -> Iterator[Path]:
-    """All images below a folder, in a fixed order, hidden entries passed over."""
-    yield from (Path(entry.path) for entry in walk(str(path)))
+def find_images(folder: Path, *, recursive: bool = True) -> Iterator[Path]:
+    """The images of a folder, and with `recursive` of its subfolders, in the order of `walk`."""
+    yield from (Path(entry.path) for entry in walk(str(folder), recursive=recursive))
 
 
-def walk(root: str, extensions: frozenset[str] = EXTENSIONS) -> Iterator[os.DirEntry[str]]:
-    """The images below a folder, its own before those of its sub-folders; links to folders are not followed.
+def walk(root: str, extensions: frozenset[str] = EXTENSIONS, *, recursive: bool = True) -> Iterator[os.DirEntry[str]]:
+    """Entries below a folder with one of `extensions` (lowercase, with the dot), without hidden ones.
 
-    Or the files with other `extensions`, in small letters with their dot.
+    The files of a folder, sorted by name, come before those of its subfolders, in natural order. Links to folders are
+    not followed. Raises InputError for a folder that cannot be listed.
     """
     pending = [root]
     while pending:
         try:
             with os.scandir(pending.pop()) as entries:
-                seen = [entry for entry in entries if not entry.name.startswith(".")]
-                folders = [entry for entry in seen if entry.is_dir()]
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+                folders = [entry for entry in visible if entry.is_dir()]
         except OSError as error:
-            raise unlisted(error) from error
-        below = [entry for entry in folders if not entry.is_symlink()]
-        pending += [entry.path for entry in sorted(below, key=lambda entry: natural_order(entry.name), reverse=True)]
-        found = [entry for entry in seen if entry.name[entry.name.rfind(".") :].lower() in extensions]
+            raise cannot_list(error) from error
+        files = [entry for entry in visible if entry.name[entry.name.rfind(".") :].lower() in extensions]
         if folders:
-            found = [entry for entry in found if not entry.is_dir()]
-        yield from sorted(found, key=lambda entry: entry.name)
+            files = [entry for entry in files if not entry.is_dir()]
+        yield from sorted(files, key=lambda entry: entry.name)
+        if recursive:
+            below = [entry for entry in folders if not entry.is_symlink()]
+            pending += [
+                entry.path for entry in sorted(below, key=lambda entry: natural_order(entry.name), reverse=True)
+            ]
 
 
 def natural_order(name: str) -> tuple[int, int, str]:
-    """A key that sorts names which are numbers by their value, before all others."""
+    """Sort key: names that are integers first, by value; then the others alphabetically."""
     return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
 
 
-def unlisted(error: OSError) -> InputError:
-    """What to say of a folder that cannot be listed."""
+def cannot_list(error: OSError) -> InputError:
+    """The error for a folder that cannot be listed."""
     return unreadable(error.filename, error, "check its permissions")

@@ -1,4 +1,4 @@
-"""Threads that share a piece of work by strips of rows; numpy and zlib let them run side by side."""
+"""Threads that share work on an image by strips of rows; numpy and zlib release the interpreter lock."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def over_strips(work: Callable[[int, int], T], height: int, strip: int, threads: int) -> Iterator[T]:
-    """Do `work(start, stop)` on each strip of `strip` rows, in threads; the answers come from the top down."""
+    """Call `work(start, stop)` for each strip of `strip` rows, in threads; yields the results from top to bottom."""
     starts = range(0, height, strip)
     if threads == 1 or len(starts) == 1:
         yield from (work(start, min(start + strip, height)) for start in starts)

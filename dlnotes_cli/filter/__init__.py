@@ -1,1 +1,1 @@
-"""Convolution kernels applied to images."""
+"""`filter`: convolution kernels applied to images."""

@@ -9,7 +9,7 @@ from dlnotes_cli.shell.binding import command
 
 if TYPE_CHECKING:
     from dlnotes_cli.filter.filter import FilterResult
-    from dlnotes_cli.filter.patch import PatchAnswer, PatchResult
+    from dlnotes_cli.filter.patch import PatchResponse, PatchResult
 
 
 @command(
@@ -43,10 +43,7 @@ def _filter_images(config: FilterConfig) -> None:
     if config.out == "-":
         output.raw_bytes(filtered.stdout)
     elif config.json:
-        fields = {name: getattr(config, name) for name in ("edges", "convolve", "result", "threshold", "device")}
-        results = [result.as_json() for result in filtered.results]
-        sheet = None if config.sheet is None else str(config.sheet)
-        _document(config, {**fields, "results": results, "sheet": sheet, "skipped": list(filtered.skipped)})
+        output.document(config.command, filtered.as_json())
     else:
         _show_results(config, filtered)
     if filtered.skipped:
@@ -58,7 +55,7 @@ def _filter_patch(config: FilterConfig) -> None:
 
     answer = filter_patch(config)
     if config.json:
-        _document(config, answer.as_json())
+        output.document(config.command, answer.as_json())
     else:
         _explain(config)
         for line in _patch_lines(answer):
@@ -67,19 +64,12 @@ def _filter_patch(config: FilterConfig) -> None:
         output.note(f"dlnotes: note: {answer.remark}")
 
 
-def _document(config: FilterConfig, fields: dict[str, object]) -> None:
-    from dlnotes_cli.filter.help_texts import explanations
-
-    kernels = [] if config.pools_without_kernel else [kernel.as_json() for kernel in explanations(config)]
-    output.document(config.command, {"kernels": kernels, **fields})
-
-
 def _explain(config: FilterConfig) -> None:
     if not config.explain:
         return
-    from dlnotes_cli.filter.help_texts import details, explanations, lines
+    from dlnotes_cli.filter.help_texts import descriptions, details, lines
 
-    for line in lines(explanations(config), details):
+    for line in lines(descriptions(config), details):
         output.line(line)
 
 
@@ -90,13 +80,13 @@ def _show_results(config: FilterConfig, filtered: "FilterResult") -> None:
         output.line(f"{result.file}  {result.kernel}  {width}x{height}  from {result.low:.6g} to {result.high:.6g}")
     if config.sheet is not None:
         output.line(str(config.sheet))
-    clipped = dict.fromkeys(result.kernel for result in filtered.results if result.is_cut)
+    clipped = dict.fromkeys(result.kernel for result in filtered.results if result.is_clipped)
     if clipped:
-        how = "results below 0 became black; --result abs or signed shows them"
+        how = "numbers below 0 became black; --result abs or signed shows them"
         output.note(f"dlnotes: note: {', '.join(clipped)}: {how}")
 
 
-def _patch_lines(answer: "PatchAnswer") -> Iterator[str]:
+def _patch_lines(answer: "PatchResult") -> Iterator[str]:
     for i, result in enumerate(answer.results):
         if i:
             yield ""
@@ -105,10 +95,10 @@ def _patch_lines(answer: "PatchAnswer") -> Iterator[str]:
         yield from _matrix_lines(result)
 
 
-def _matrix_lines(result: "PatchResult") -> Iterator[str]:
-    from dlnotes_cli.filter.kernels.kernel import text_of
+def _matrix_lines(result: "PatchResponse") -> Iterator[str]:
+    from dlnotes_cli.filter.kernels.kernel import format_matrix
 
     for i, channel in enumerate(result.channels.tolist()):
         if i:
             yield "|"
-        yield from text_of(channel, digits=10)
+        yield from format_matrix(channel, digits=10)

@@ -1,4 +1,4 @@
-"""`filter`: kernels over images, one or many."""
+"""`filter`: convolution kernels applied to one image or many."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -7,176 +7,231 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dlnotes_cli.data.images.files import LoadedImage, depth_for, holds_alpha, read_image, write_image
+from dlnotes_cli.data.images.image_io import LoadedImage, depth_for, holds_alpha, read_image, write_image
 from dlnotes_cli.device import default_threads
-from dlnotes_cli.filter.correlate import Correlation
-from dlnotes_cli.filter.files import Item, Target, find_items, make_folders, plan_targets
+from dlnotes_cli.filter.correlation import Correlation
+from dlnotes_cli.filter.filtered_image import (
+    CorrelationBackend,
+    FilteredImage,
+    KernelChain,
+    concatenate_horizontally,
+    filter_image,
+)
+from dlnotes_cli.filter.inputs import InputImage, find_inputs
+from dlnotes_cli.filter.kernels.description import describe
+from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.options import FilterConfig
-from dlnotes_cli.filter.render import Branch, Correlate, Rendering, rendering, side_by_side
+from dlnotes_cli.filter.outputs import OutputFile, make_folders, plan_outputs
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 
-_WAITING = 1  # images at a time beyond one for each thread, since some wait for the disk
-_MANY = 20  # images from which progress is shown
+_EXTRA_WORKERS = 1  # more images at a time than threads, because some wait for the disk
+_MIN_IMAGES_FOR_PROGRESS = 20
 
 
 @dataclass(frozen=True)
-class Written:
-    """One result: where it stands and what is in it; numbers are in units of a white of 255."""
+class KernelResult:
+    """The result of one chain of kernels on one image; values are in units of a white of 255."""
 
-    source: str
+    input: str
     file: str
     kernel: str
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...]  # (H, W) of gray, (H, W, C) of color
     output_shape: tuple[int, ...]
-    low: float
+    low: float  # the range of the response
     high: float
-    is_cut: bool = False  # numbers below 0 became black though nobody asked for it
+    is_clipped: bool = False  # negative values became black by default, not by an option
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `results`."""
-        shapes = {"input_shape": list(self.input_shape), "output_shape": list(self.output_shape)}
         return {
-            "input": self.source,
+            "input": self.input,
             "file": self.file,
             "kernel": self.kernel,
-            **shapes,
+            "input_shape": list(self.input_shape),
+            "output_shape": list(self.output_shape),
             "range": [self.low, self.high],
         }
 
 
 @dataclass(frozen=True)
 class FilterResult:
-    """What `filter` did: its kernels, the results, the inputs that were skipped."""
+    """The result of `filter`: one entry per image and chain of kernels, and the inputs that were skipped."""
 
-    branches: tuple[Branch, ...]
-    results: tuple[Written, ...]
+    config: FilterConfig
+    kernels: tuple[Kernel, ...]
+    results: tuple[KernelResult, ...]
     skipped: tuple[str, ...] = ()
+    stdout: bytes = b""  # the image for `--out -`
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of `--json`."""
+        config = self.config
+        return {
+            "kernels": [describe(kernel).as_json() for kernel in self.kernels],
+            "edges": config.edges,
+            "convolve": config.convolve,
+            "result": config.result,
+            "threshold": config.threshold,
+            "device": config.device,
+            "results": [result.as_json() for result in self.results],
+            "sheet": None if config.sheet is None else str(config.sheet),
+            "skipped": list(self.skipped),
+        }
+
+
+@dataclass(frozen=True)
+class _WrittenImage:
+    """The results of one image, and the bytes for standard output."""
+
+    results: tuple[KernelResult, ...] = ()
     stdout: bytes = b""
 
 
-def branches_of(config: FilterConfig) -> tuple[Branch, ...]:
-    """The kernels that are asked for, each with those that follow it. Raises InputError for one that is wrong."""
-    kernels, then = config.parsed_kernels()
-    return tuple(Branch((kernel, *then)) for kernel in kernels)
+@dataclass(frozen=True)
+class _Pipeline:
+    """The steps for one image: read, filter, write. Several threads may share one."""
+
+    config: FilterConfig
+    chains: tuple[KernelChain, ...]
+    backend: CorrelationBackend
+    threads: int  # of one image
+
+    def __call__(self, source: InputImage, outputs: Sequence[OutputFile]) -> _WrittenImage | InputError:
+        """Write the results of one image; with `--skip-bad`, an image that cannot be filtered returns its error."""
+        try:
+            images = self._filter(source)
+        except InputError as error:
+            if self.config.skip_bad:
+                return error
+            raise
+        results: list[KernelResult] = []
+        stdout = b""
+        for file in outputs:
+            image, file_results = _combine(source, [images[i] for i in file.chains], file)
+            stdout += self._save(image, file)
+            results += file_results
+        if self.config.sheet is not None:
+            from dlnotes_cli.filter.sheet import draw_sheet
+
+            files.atomic_write(self.config.sheet, draw_sheet(images, spectrum=self.config.spectrum))
+        return _WrittenImage(tuple(results), stdout)
+
+    def _filter(self, source: InputImage) -> list[FilteredImage]:
+        image = read_image(source.path, self.config.color, self.config.max_pixels, source.content)
+        try:
+            return [filter_image(image, chain, self.config, self.backend, self.threads) for chain in self.chains]
+        except InputError as error:
+            raise InputError(source.path, f"{error.where}: {error.what}", error.fix) from error
+
+    def _save(self, image: LoadedImage, file: OutputFile) -> bytes:
+        """Write the image to its file; returns the bytes that belong on standard output."""
+        if file.path is not None:
+            with files.atomic_stream(file.path, image.values.nbytes) as stream:
+                write_image(stream, image, file.format, threads=self.threads)
+            return b""
+        memory = io.BytesIO()
+        write_image(memory, image, file.format, threads=self.threads)
+        return memory.getvalue()
 
 
 def filter_images(config: FilterConfig) -> FilterResult:
-    """Filter every image and write the results. Raises InputError for a bad option, kernel or image."""
-    branches = branches_of(config)
-    correlate = _correlate(config)
-    items = find_items(config)
-    plan = plan_targets(config, items, [branch.name for branch in branches])
+    """Filter every image and write the results. Raises InputError for a wrong option, kernel or image."""
+    first, then = config.parsed_kernels()
+    chains = tuple(KernelChain((kernel, *then)) for kernel in first)
+    backend = _correlation_backend(config.device)
+    inputs = find_inputs(config)
+    plan = plan_outputs(config, inputs, [chain.name for chain in chains])
     if config.sheet is not None:
-        if len(items) > 1:
-            raise InputError("--sheet", f"shows one image, got {len(items)}", "name one, or leave --sheet out")
-        files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
-        if config.sheet.resolve() in {target.path.resolve() for target in plan[0] if target.path}:
-            raise InputError("--sheet", f"{config.sheet} is where the result goes", "give it another name")
+        _check_sheet(config, plan)
     make_folders(config, plan)
     threads = config.threads or default_threads()
-    work = _Work(config, branches, correlate, threads if len(items) == 1 else 1)
-    results: list[Written] = []
+    pipeline = _Pipeline(config, chains, backend, threads if len(inputs) == 1 else 1)
+    results: list[KernelResult] = []
     skipped: list[str] = []
-    for answer in _followed(_in_threads(work, items, plan, threads), len(items)):
-        if isinstance(answer, InputError):
-            output.warn(f"skipped {answer.fault}")
-            skipped.append(str(answer.where))
+    stdout = b""
+    for outcome in _with_progress(_run(pipeline, inputs, plan, threads), len(inputs)):
+        if isinstance(outcome, InputError):
+            output.warn(f"skipped {outcome.fault}")
+            skipped.append(str(outcome.where))
         else:
-            results += answer
-    return FilterResult(branches, tuple(results), tuple(skipped), b"".join(work.stdout))
+            results += outcome.results
+            stdout += outcome.stdout
+    return FilterResult(config, (*first, *then), tuple(results), tuple(skipped), stdout)
 
 
-def _correlate(config: FilterConfig) -> Correlate:
-    if config.device == "cpu":
+def _correlation_backend(device_name: str) -> CorrelationBackend:
+    """NumPy on the CPU, PyTorch on another device."""
+    if device_name == "cpu":
         return Correlation
     from dlnotes_cli.device import choose_device
-    from dlnotes_cli.filter.torch_backend import DeviceCorrelation
+    from dlnotes_cli.filter.torch_backend import TorchCorrelation
 
-    device = choose_device(config.device)
-    return Correlation if device.type == "cpu" else partial(DeviceCorrelation, device=device)
+    device = choose_device(device_name)
+    return Correlation if device.type == "cpu" else partial(TorchCorrelation, device=device)
 
 
-def _followed(answers: Iterator[list[Written] | InputError], count: int) -> Iterator[list[Written] | InputError]:
-    """The answers, with progress shown where there are many."""
-    if count < _MANY:
-        yield from answers
+def _check_sheet(config: FilterConfig, plan: Sequence[Sequence[OutputFile]]) -> None:
+    """Raise InputError if `--sheet` cannot be written or shows more than one image."""
+    sheet = config.sheet
+    if sheet is None:
+        return
+    if len(plan) > 1:
+        raise InputError("--sheet", f"shows one image, got {len(plan)}", "name one image, or leave --sheet out")
+    files.check_output_file("--sheet", sheet, overwrite=config.overwrite)
+    if sheet.resolve() in {file.path.resolve() for file in plan[0] if file.path}:
+        raise InputError("--sheet", f"{sheet} is also the file of the result", "name another file")
+
+
+def _run(
+    pipeline: _Pipeline, inputs: Sequence[InputImage], plan: Sequence[Sequence[OutputFile]], threads: int
+) -> Iterator[_WrittenImage | InputError]:
+    """Run the pipeline on every image, in order; many images run in several threads."""
+    if len(inputs) == 1:
+        yield pipeline(inputs[0], plan[0])
+        return
+    with ThreadPoolExecutor(min(threads + _EXTRA_WORKERS, len(inputs))) as pool:
+        yield from pool.map(pipeline, inputs, plan)
+
+
+def _with_progress(outcomes: Iterator[_WrittenImage | InputError], count: int) -> Iterator[_WrittenImage | InputError]:
+    """The outcomes, with a progress bar if there are many."""
+    if count < _MIN_IMAGES_FOR_PROGRESS:
+        yield from outcomes
         return
     with output.progress("filter") as progress:
-        for done, answer in enumerate(answers, 1):
-            yield answer
+        for done, outcome in enumerate(outcomes, 1):
+            yield outcome
             progress.update(done / count, partial("{} of {}".format, done, count))
 
 
-def _in_threads(
-    work: "_Work", items: Sequence[Item], plan: Sequence[Sequence[Target]], threads: int
-) -> Iterator[list[Written] | InputError]:
-    if len(items) == 1:
-        yield work(items[0], plan[0])
-        return
-    with ThreadPoolExecutor(min(threads + _WAITING, len(items))) as pool:
-        yield from pool.map(work, items, plan)
+def _combine(
+    source: InputImage, images: Sequence[FilteredImage], file: OutputFile
+) -> tuple[LoadedImage, list[KernelResult]]:
+    """The pixels of one output file, and an entry for each chain of kernels in it."""
+    original, config = images[0].source, images[0].config
+    max_magnitude = max(image.response.max_magnitude for image in images) * 255 / original.white
+    dtype = depth_for(file.format, original.values.dtype, max_magnitude)
+    combined, ranges = concatenate_horizontally(images, dtype)
+    if combined.alpha is not None and not holds_alpha(file.format):
+        output.note(f"dlnotes: note: {source.path}: transparency is dropped, {file.format} has none")
+    clips_by_default = file.format != "NPY" and config.clips_by_default
+    results = [
+        KernelResult(
+            input=str(source.path),
+            file="-" if file.path is None else str(file.path),
+            kernel=image.chain.name,
+            input_shape=_without_gray_axis(original.values.shape),
+            output_shape=_without_gray_axis(image.response.shape),
+            low=value_range.low,
+            high=value_range.high,
+            is_clipped=clips_by_default and value_range.low < 0,
+        )
+        for image, value_range in zip(images, ranges, strict=True)
+    ]
+    return combined, results
 
 
-class _Work:
-    """What is done to one image."""
-
-    def __init__(self, config: FilterConfig, branches: Sequence[Branch], correlate: Correlate, threads: int) -> None:
-        self._config, self._branches, self._correlate, self._threads = config, branches, correlate, threads
-        self.stdout: list[bytes] = []
-
-    def __call__(self, item: Item, targets: Sequence[Target]) -> list[Written] | InputError:
-        """Write the results of one image; with `skip_bad` the error of one that will not do is the answer."""
-        try:
-            renderings = self._renderings(item)
-        except InputError as error:
-            if self._config.skip_bad:
-                return error
-            raise
-        written = [done for target in targets for done in self._write(item, renderings, target)]
-        if self._config.sheet is not None:
-            from dlnotes_cli.filter.sheet import draw_sheet
-
-            files.atomic_write(self._config.sheet, draw_sheet(renderings, spectrum=self._config.spectrum))
-        return written
-
-    def _renderings(self, item: Item) -> list[Rendering]:
-        image = read_image(item.path, self._config.color, self._config.max_pixels, item.content)
-        try:
-            return [rendering(image, branch, self._config, self._correlate, self._threads) for branch in self._branches]
-        except InputError as error:
-            raise InputError(item.path, f"{error.where}: {error.what}", error.fix) from error
-
-    def _write(self, item: Item, renderings: Sequence[Rendering], target: Target) -> Iterator[Written]:
-        parts = [renderings[i] for i in target.branches]
-        source = parts[0].image
-        largest = max(part.numbers.largest for part in parts) * 255 / source.white
-        image, ranges = side_by_side(parts, depth_for(target.format, source.values.dtype, largest))
-        if image.alpha is not None and not holds_alpha(target.format):
-            output.note(f"dlnotes: note: {item.path}: transparency is left out, {target.format} has none")
-        self._save(image, target)
-        for part, found in zip(parts, ranges, strict=True):
-            yield Written(
-                source=str(item.path),
-                file="-" if target.path is None else str(target.path),
-                kernel=part.branch.name,
-                input_shape=_outer(source.values.shape),
-                output_shape=_outer(part.numbers.shape),
-                low=found.low,
-                high=found.high,
-                is_cut=found.low < 0 and target.format != "NPY" and self._config.clips_by_default,
-            )
-
-    def _save(self, image: LoadedImage, target: Target) -> None:
-        if target.path is not None:
-            with files.atomic_stream(target.path, image.values.nbytes) as stream:
-                write_image(stream, image, target.format, threads=self._threads)
-            return
-        memory = io.BytesIO()
-        write_image(memory, image, target.format, threads=self._threads)
-        self.stdout.append(memory.getvalue())
-
-
-def _outer(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _without_gray_axis(shape: tuple[int, ...]) -> tuple[int, ...]:
     """(H, W) of gray, (H, W, C) of color."""
     return shape[:2] if shape[2] == 1 else shape

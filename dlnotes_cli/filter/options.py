@@ -170,7 +170,7 @@ class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptio
 
     def parsed_kernels(self) -> "tuple[list[Kernel], list[Kernel]]":
         """Parse the kernels of `--kernel` and of `--then`; raises InputError for one that is not valid."""
-        from dlnotes_cli.filter.kernels.parser import parse_kernels  # here, to keep start-up fast
+        from dlnotes_cli.filter.kernels.parsing import parse_kernels  # here, to keep start-up fast
 
         first = [("--kernel", text) for text in self.kernel or (USUAL_KERNEL,)]
         then = [("--then", text) for text in self.then]

@@ -1,4 +1,4 @@
-"""`filter --patch`: a small matrix under a kernel, in numbers; the slides of lesson 5 by hand."""
+"""`filter --patch`: kernels, ReLU and pooling on a small matrix, with the numbers of lesson 5."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,99 +6,114 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.filter.correlate import correlate
-from dlnotes_cli.filter.filter import branches_of
+from dlnotes_cli.filter.correlation import correlate
+from dlnotes_cli.filter.filtered_image import KernelChain
+from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
+from dlnotes_cli.filter.kernels.description import describe
 from dlnotes_cli.filter.kernels.kernel import Kernel, Matrix
-from dlnotes_cli.filter.kernels.parser import parse_channels, parse_matrix
+from dlnotes_cli.filter.kernels.parsing import parse_channels, parse_matrix
 from dlnotes_cli.filter.options import FilterConfig
-from dlnotes_cli.filter.tone import Mapping, Range
 from dlnotes_cli.shell.errors import InputError
 
 _WHITE = 255
-_ANIMATION = parse_matrix(
-    "128 97 53 201 198; 35 22 25 200 195; 37 24 28 197 182; 33 28 92 195 179; 31 40 100 192 177", "the animation"
+_DEFAULT_POOL_SIZE = 2
+_COURSE_PATCH = parse_matrix(
+    "128 97 53 201 198; 35 22 25 200 195; 37 24 28 197 182; 33 28 92 195 179; 31 40 100 192 177", "lesson 5"
 )
-_CROSS = parse_matrix("0 1 0; 1 0 1; 0 1 0", "the animation")
-_CORRECTION = "the course's animation shows 169 and 560 in the last row; the sums are 189 and 660"
+_COURSE_KERNEL = parse_matrix("0 1 0; 1 0 1; 0 1 0", "lesson 5")
+_COURSE_CORRECTION = "the course's animation shows 169 and 560 in the last row; the sums are 189 and 660"
 
 
 @dataclass(frozen=True)
-class PatchResult:
-    """What one kernel gave: channels (C, H, W), one unless there was no kernel, only pooling."""
+class PatchResponse:
+    """The response to one chain of kernels, (C, H, W): one channel, or those of the patch if it is only pooled."""
 
     kernel: str
     channels: NDArray[np.float64]
 
     @property
     def values(self) -> list[Any]:
-        """The rows, or the rows of each channel."""
-        found: list[Any] = self.channels.tolist()
-        return found[0] if len(found) == 1 else found
+        """The rows of the only channel, or a list of rows for each channel."""
+        channels: list[Any] = self.channels.tolist()
+        return channels[0] if len(channels) == 1 else channels
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of `results`."""
+        return {"kernel": self.kernel or None, "shape": list(self.channels.shape), "values": self.values}
 
 
 @dataclass(frozen=True)
-class PatchAnswer:
-    """The results, one for each kernel, and a remark where the course shows other numbers."""
+class PatchResult:
+    """The result of `filter --patch`: a response for each chain of kernels; `remark` corrects the course."""
 
-    input_shape: tuple[int, int, int]
-    results: tuple[PatchResult, ...]
+    kernels: tuple[Kernel, ...]
+    input_shape: tuple[int, int, int]  # (C, H, W)
+    results: tuple[PatchResponse, ...]
     remark: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The fields of `--json` beside those of the kernels."""
-        results = [
-            {"kernel": result.kernel or None, "shape": list(result.channels.shape), "values": result.values}
-            for result in self.results
-        ]
-        return {"input_shape": list(self.input_shape), "results": results}
+        """The fields of `--json`."""
+        return {
+            "kernels": [describe(kernel).as_json() for kernel in self.kernels],
+            "input_shape": list(self.input_shape),
+            "results": [result.as_json() for result in self.results],
+        }
 
 
-def filter_patch(config: FilterConfig) -> PatchAnswer:
-    """Filter and pool the numbers of `config.patch`. Raises InputError where they or a kernel are wrong."""
-    channels = parse_channels(str(config.patch), "--patch")
-    patch = np.array(channels, np.float64)
-    branches = () if config.pools_without_kernel else branches_of(config)
-    results = [PatchResult("", _pooled(patch, config))] if config.pools_without_kernel else []
-    for branch in branches:
-        found = patch
-        for kernel in branch.kernels:
-            found = _filtered(found, kernel, config)
-        results.append(PatchResult(branch.name, _pooled(_finished(found, config), config)))
-    shown = [kernel.rows for branch in branches for kernel in branch.kernels]
-    remark = _CORRECTION if channels == (_ANIMATION,) and shown == [_CROSS] and config.edges == "crop" else ""
-    return PatchAnswer(patch.shape, tuple(results), remark)
+def filter_patch(config: FilterConfig) -> PatchResult:
+    """Filter and pool the matrix of `config.patch`. Raises InputError if the matrix or a kernel is wrong."""
+    matrices = parse_channels(str(config.patch), "--patch")
+    patch = np.array(matrices, np.float64)
+    if config.pools_without_kernel:
+        return PatchResult((), patch.shape, (PatchResponse("", _pool(patch, config)),))
+    first, then = config.parsed_kernels()
+    chains = [KernelChain((kernel, *then)) for kernel in first]
+    results = tuple(PatchResponse(chain.name, _apply_chain(patch, chain, config)) for chain in chains)
+    is_course_example = matrices == (_COURSE_PATCH,) and [k.matrix for k in (*first, *then)] == [_COURSE_KERNEL]
+    remark = _COURSE_CORRECTION if is_course_example and config.edges == "crop" else ""
+    return PatchResult((*first, *then), patch.shape, results, remark)
 
 
-def _filtered(patch: NDArray[np.float64], kernel: Kernel, config: FilterConfig) -> NDArray[np.float64]:
-    """(C, H, W) under a kernel, summed over the channels: (1, H', W')."""
-    sums = [_sum_of_channels(patch, matrix, config) for matrix in kernel.matrices]
-    return sums[0] if len(sums) == 1 else np.asarray(np.sqrt(np.square(sums).sum(axis=0)))
+def _apply_chain(patch: NDArray[np.float64], chain: KernelChain, config: FilterConfig) -> NDArray[np.float64]:
+    """Kernels, stride, ReLU, intensity mapping and pooling: (C, H, W) to (1, H', W')."""
+    response = patch
+    for kernel in chain.kernels:
+        response = _apply_kernel(response, kernel, config)
+    return _pool(_map_intensities(response, config), config)
 
 
-def _sum_of_channels(patch: NDArray[np.float64], matrix: Matrix, config: FilterConfig) -> NDArray[np.float64]:
-    layers = np.ascontiguousarray(patch.transpose(1, 2, 0))
-    found = correlate(layers, matrix, edges=config.edges, convolve=config.convolve)
-    return np.asarray(found.sum(axis=2)[None], np.float64)
+def _apply_kernel(patch: NDArray[np.float64], kernel: Kernel, config: FilterConfig) -> NDArray[np.float64]:
+    """The response summed over the channels, (1, H', W'); of a kernel with two matrices, the magnitude of both."""
+    responses = [_sum_over_channels(patch, matrix, config) for matrix in kernel.matrices]
+    return responses[0] if len(responses) == 1 else np.asarray(np.sqrt(np.square(responses).sum(axis=0)))
 
 
-def _finished(found: NDArray[np.float64], config: FilterConfig) -> NDArray[np.float64]:
-    """Stride, ReLU, and what `--result` and `--threshold` ask for."""
+def _sum_over_channels(patch: NDArray[np.float64], matrix: Matrix, config: FilterConfig) -> NDArray[np.float64]:
+    pixels = np.ascontiguousarray(patch.transpose(1, 2, 0))  # (H, W, C)
+    response = correlate(pixels, matrix, border=config.edges, convolve=config.convolve)
+    return np.asarray(response.sum(axis=2)[None], np.float64)
+
+
+def _map_intensities(response: NDArray[np.float64], config: FilterConfig) -> NDArray[np.float64]:
+    """Apply `--stride` (unless it belongs to the pooling), `--relu`, `--result` and `--threshold`."""
     step = 1 if config.pool else config.stride or 1
-    found = found[:, ::step, ::step]
+    response = response[:, ::step, ::step]
     if config.relu:
-        found = np.maximum(found, 0)
-    ends = Range(float(found.min()), float(found.max()))
-    return Mapping(config.result, _WHITE, config.threshold, ends).floats(found)
+        response = np.maximum(response, 0)
+    value_range = ValueRange(float(response.min()), float(response.max()))
+    return IntensityMapping(config.result, _WHITE, config.threshold, value_range).to_floats(response)
 
 
-def _pooled(found: NDArray[np.float64], config: FilterConfig) -> NDArray[np.float64]:
+def _pool(channels: NDArray[np.float64], config: FilterConfig) -> NDArray[np.float64]:
+    """Max or mean pooling of (C, H, W), as `--pool`, `--size` and `--stride` say."""
     if config.pool is None:
-        return found
-    size = config.size or 2
+        return channels
+    size = config.size or _DEFAULT_POOL_SIZE
     step = config.stride or size
-    if size > min(found.shape[1:]):
-        rows, columns = found.shape[1:]
-        raise InputError("--size", f"a pool of {size}x{size} does not fit into {rows}x{columns}", "use a smaller one")
-    windows = np.lib.stride_tricks.sliding_window_view(found, (size, size), axis=(1, 2))[:, ::step, ::step]
+    rows, columns = channels.shape[1:]
+    if size > min(rows, columns):
+        what = f"a pooling window of {size}x{size} does not fit into {rows}x{columns}"
+        raise InputError("--size", what, "use a smaller one")
+    windows = np.lib.stride_tricks.sliding_window_view(channels, (size, size), axis=(1, 2))[:, ::step, ::step]
     pooled: NDArray[np.float64] = windows.max(axis=(3, 4)) if config.pool == "max" else windows.mean(axis=(3, 4))
     return pooled

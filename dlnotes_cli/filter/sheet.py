@@ -1,4 +1,4 @@
-"""The sheet of `filter`: image, kernel and result side by side, and their frequencies."""
+"""The sheet of `filter`: original, kernels and result side by side, optionally with their spectra."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,64 +8,69 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli import plots
-from dlnotes_cli.filter.kernels.kernel import total
-from dlnotes_cli.filter.render import Rendering
+from dlnotes_cli.filter.filtered_image import FilteredImage, KernelChain
+from dlnotes_cli.filter.kernels.kernel import weight_sum
 
-_LONGEST = 640  # pixels of an image on the sheet
-_WINDOW = 512  # pixels on each side of the middle part whose frequencies are shown
-_FLOOR = 1e-3  # of magnitude, below which a spectrum is black anyway
-
-
-def draw_sheet(renderings: Sequence[Rendering], *, spectrum: bool) -> bytes:
-    """A row for each result, as PNG."""
-    return plots.filters([_row(rendering, spectrum=spectrum) for rendering in renderings])
+_MAX_SIDE = 640  # pixels of an image on the sheet
+_SPECTRUM_SIDE = 512  # pixels of the central square whose spectrum is shown
+_MIN_MAGNITUDE = 1e-3  # smaller magnitudes of a spectrum are black in any case
 
 
-def _row(rendering: Rendering, *, spectrum: bool) -> plots.FilterRow:
-    values = np.empty(rendering.numbers.shape, np.uint8)
-    rendering.write_to(values)
-    source = rendering.image.values
-    kernels = [
-        (
-            kernel.name if kernel.partner is None else f"{kernel.name}, part {i}",
-            np.array(matrix, np.float64),
-            total(matrix),
-        )
-        for kernel in rendering.branch.kernels
-        for i, matrix in enumerate(kernel.matrices, 1)
-    ]
+def draw_sheet(images: Sequence[FilteredImage], *, spectrum: bool) -> bytes:
+    """A PNG with a row for each chain of kernels."""
+    return plots.filters([_row(image, spectrum=spectrum) for image in images])
+
+
+def _row(image: FilteredImage, *, spectrum: bool) -> plots.FilterRow:
+    result = np.empty(image.response.shape, np.uint8)
+    image.write_to(result)
+    original = image.source.values
     return plots.FilterRow(
-        original=_reduced((source // 257).astype(np.uint8) if source.itemsize > 1 else source),
-        kernels=kernels,
-        result=_reduced(values),
-        name=f"{rendering.branch.name}, {rendering.config.result or 'clip'}",
-        spectra=_spectra(rendering) if spectrum else (),
+        original=_thumbnail((original // 257).astype(np.uint8) if original.itemsize > 1 else original),
+        kernels=_titled_matrices(image.chain),
+        result=_thumbnail(result),
+        name=f"{image.chain.name}, {image.config.result or 'clip'}",
+        spectra=_spectra(image) if spectrum else (),
     )
 
 
-def _reduced(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, C) brought down to the sheet's size, (C, H, W)."""
-    image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    small = np.asarray(image.reduce(-(-max(image.size) // _LONGEST)))
-    return small.reshape(*small.shape[:2], -1).transpose(2, 0, 1)
+def _titled_matrices(chain: KernelChain) -> list[tuple[str, NDArray[np.float64], float]]:
+    """Title, weights and sum of every matrix of a chain."""
+    return [
+        (
+            kernel.name if kernel.second_matrix is None else f"{kernel.name}, part {i}",
+            np.array(matrix, np.float64),
+            weight_sum(matrix),
+        )
+        for kernel in chain.kernels
+        for i, matrix in enumerate(kernel.matrices, 1)
+    ]
 
 
-def _spectra(rendering: Rendering) -> list[NDArray[Any]]:
-    """Before and after, of the middle of the image, in decibels."""
-    source, numbers = rendering.image.values, rendering.numbers
-    side = min(_WINDOW, *source.shape[:2], *numbers.shape[:2])
-    top = (numbers.shape[0] - side) // 2
-    return [_decibels(_middle(source, side)), _decibels(_middle(numbers.rows(top, top + side), side))]
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, C) reduced to the size on the sheet, (C, H, W)."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    reduced = np.asarray(image.reduce(-(-max(image.size) // _MAX_SIDE)))
+    return reduced.reshape(*reduced.shape[:2], -1).transpose(2, 0, 1)
 
 
-def _middle(values: NDArray[Any], side: int) -> NDArray[np.float64]:
+def _spectra(image: FilteredImage) -> list[NDArray[Any]]:
+    """The spectra of the centers of the original and of the response, in decibels."""
+    original, response = image.source.values, image.response
+    side = min(_SPECTRUM_SIDE, *original.shape[:2], *response.shape[:2])
+    top = (response.shape[0] - side) // 2
+    return [_decibels(_center(original, side)), _decibels(_center(response.rows(top, top + side), side))]
+
+
+def _center(values: NDArray[Any], side: int) -> NDArray[np.float64]:
+    """The central square, averaged over the channels."""
     top, left = ((length - side) // 2 for length in values.shape[:2])
-    middle = values[top : top + side, left : left + side]
-    return np.asarray(middle.mean(axis=2, dtype=np.float64))
+    center = values[top : top + side, left : left + side]
+    return np.asarray(center.mean(axis=2, dtype=np.float64))
 
 
 def _decibels(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """20 log10 |F|, 0 in the middle; a Hann window keeps the frame's own edges out of it."""
+    """20 log10 |F| with frequency 0 in the center; a Hann window suppresses the edges of the square."""
     window = np.hanning(len(values) + 2)[1:-1]
     magnitude = np.abs(np.fft.fftshift(np.fft.fft2(values * window[:, None] * window)))
-    return 20 * np.log10(np.maximum(magnitude, _FLOOR))
+    return 20 * np.log10(np.maximum(magnitude, _MIN_MAGNITUDE))

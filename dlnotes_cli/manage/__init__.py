@@ -1,1 +1,1 @@
-"""Data sets, caches and the installation: data, doctor."""
+"""Inspect data sets, caches and the installation: `data`, `doctor`."""

@@ -1,6 +1,6 @@
 """`dlnotes data list`, `info`, `preview`, `cache list`, `cache clear`, and `dlnotes doctor`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlnotes_cli.manage.options import (
     CacheClearConfig,
@@ -16,6 +16,8 @@ from dlnotes_cli.shell.binding import command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dlnotes_cli.data.table import CategoricalColumn, NumericColumn
+    from dlnotes_cli.manage.data import ImagesInfo, TableInfo
     from dlnotes_cli.manage.data_cache import CachedFolder
 
 _MOST_SIZES = 6  # image sizes to print
@@ -28,29 +30,29 @@ def data_list(config: DataListConfig) -> None:
 
     sets = list_sets(config)
     if config.json:
-        output.document(config.command, {"sets": sets})
+        output.document(config.command, {"sets": [named_set.as_json() for named_set in sets]})
         return
     rows = []
-    for entry in sets:
-        place = entry["found"] or f"missing ({entry['download_bytes'] / 1e6:.0f} MB to download)"
-        counts = ", ".join(f"{count:,} {split}" for split, count in entry["counts"].items())
-        shape = "x".join(map(str, entry["shape"]))
-        rows.append((entry["name"], place, entry["classes"], shape, counts, entry["path"] or "-"))
+    for named_set in sets:
+        place = named_set.found or f"missing ({named_set.download_bytes / 1e6:.0f} MB to download)"
+        counts = ", ".join(f"{count:,} {split}" for split, count in named_set.counts.items())
+        shape = "x".join(map(str, named_set.shape))
+        rows.append((named_set.name, place, named_set.classes, shape, counts, named_set.path or "-"))
     output.table(("set", "found", "classes", "shape", "samples", "path"), rows)
 
 
 @command(panel="Manage", examples=("dlnotes data info", "dlnotes data info digits --json"))
 def data_info(config: DataInfoConfig) -> None:
     """Describe a data set: samples per class and split, image sizes, statistics, unreadable files."""
-    from dlnotes_cli.manage.data import describe_data
+    from dlnotes_cli.manage.data import TableInfo, describe_data
 
-    fields = describe_data(config).fields
+    info = describe_data(config)
     if config.json:
-        output.document(config.command, fields)
-    elif fields["kind"] == "table":
-        _show_columns(fields)
+        output.document(config.command, info.as_json())
+    elif isinstance(info, TableInfo):
+        _show_columns(info)
     else:
-        _show_images(fields)
+        _show_images(info)
 
 
 @command(
@@ -67,13 +69,13 @@ def data_preview(config: DataPreviewConfig) -> None:
     """
     from dlnotes_cli.manage.preview import draw_preview
 
-    fields = draw_preview(config)
+    preview = draw_preview(config)
     if config.json:
-        output.document(config.command, fields)
+        output.document(config.command, preview.as_json())
         return
-    shape = "x".join(map(str, fields["shape"]))
-    output.line(f"{', '.join(fields['operations']) or 'no operation'} on {len(fields['samples'])} images of {shape}")
-    output.line(fields["out"])
+    shape = "x".join(map(str, preview.shape))
+    output.line(f"{', '.join(preview.operations) or 'no operation'} on {len(preview.samples)} images of {shape}")
+    output.line(preview.out)
 
 
 @command(panel="Manage", examples=("dlnotes data cache list", "dlnotes data cache list --json"))
@@ -97,46 +99,43 @@ def doctor(config: DoctorConfig) -> None:
     """Check this machine: versions, devices, precision, CPU cores, cache and data sets."""
     from dlnotes_cli.manage.doctor import examine
 
-    fields = examine(config)
+    report = examine(config)
     if config.json:
-        output.document(config.command, fields)
+        output.document(config.command, report.as_json())
         return
-    rows = [(name.replace("_", " "), _as_text(value)) for name, value in fields.items()]
+    rows = [(name.replace("_", " "), _as_text(value)) for name, value in report.as_rows().items()]
     output.table(("what", "found"), rows)
 
 
-def _show_images(fields: dict[str, Any]) -> None:
-    splits = list(fields["counts"])
-    rows = [(name, *(fields["counts"][split][name] for split in splits)) for name in fields["classes"]]
-    rows.append(("total", *(sum(fields["counts"][split].values()) for split in splits)))
+def _show_images(info: "ImagesInfo") -> None:
+    splits = list(info.counts)
+    rows = [(name, *(info.counts[split][name] for split in splits)) for name in info.classes]
+    rows.append(("total", *(sum(info.counts[split].values()) for split in splits)))
     output.table(("class", *splits), rows)
     output.line()
-    sizes = [f"{s['width']}x{s['height']} ({s['files']:,})" for s in fields["sizes"]]
+    sizes = [f"{size.width}x{size.height} ({size.files:,})" for size in info.sizes]
     more = f" and {len(sizes) - _MOST_SIZES} more" if len(sizes) > _MOST_SIZES else ""
     output.line(f"sizes     {', '.join(sizes[:_MOST_SIZES])}{more}")
-    output.line(f"channels  {fields['channels']}")
-    output.line(f"mean      {', '.join(map(str, fields['mean']))}")
-    output.line(f"std       {', '.join(map(str, fields['std']))}")
-    for entry in fields["unreadable"]:
-        output.line(f"unreadable: {entry['file']}: {entry['error']}")
+    output.line(f"channels  {info.channels}")
+    output.line(f"mean      {', '.join(map(str, info.mean))}")
+    output.line(f"std       {', '.join(map(str, info.std))}")
+    for bad in info.unreadable:
+        output.line(f"unreadable: {bad.file}: {bad.error}")
 
 
-def _show_columns(fields: dict[str, Any]) -> None:
-    rows = [
-        (column["name"], column["kind"], column["distinct"], column["empty"], _content(column))
-        for column in fields["columns"]
-    ]
+def _show_columns(info: "TableInfo") -> None:
+    rows = [(column.name, column.kind, column.distinct, column.empty, _content(column)) for column in info.columns]
     output.table(("column", "kind", "distinct", "empty", "content"), rows)
     output.line()
-    output.line(f"{fields['rows']:,} rows")
+    output.line(f"{info.rows:,} rows")
 
 
-def _content(column: dict[str, Any]) -> str:
+def _content(column: "NumericColumn | CategoricalColumn") -> str:
     """The values of a column of a CSV table, in short."""
-    if column["kind"] != "numeric":
-        return ", ".join(column["values"])
-    numbers = f"{column['min']:g} to {column['max']:g}, mean {column['mean']:g}, std {column['std']:g}"
-    return numbers + (f", {column['not_numbers']} cells are not numbers" if column["not_numbers"] else "")
+    if column.kind != "numeric":
+        return ", ".join(column.values)
+    numbers = f"{column.min:g} to {column.max:g}, mean {column.mean:g}, std {column.std:g}"
+    return numbers + (f", {column.not_numbers} cells are not numbers" if column.not_numbers else "")
 
 
 def _show_cache(config: CacheListConfig | CacheClearConfig, folders: "Sequence[CachedFolder]") -> None:

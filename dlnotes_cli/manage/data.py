@@ -1,121 +1,190 @@
-"""Which data sets are here, and what is in one."""
+"""List the named data sets, and describe the content of one data set."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import folder, table
-from dlnotes_cli.data.dataset import Source
-from dlnotes_cli.data.images.decode import Header, decode_all, decode_image, read_header
+from dlnotes_cli.data.dataset import LabeledSamples
+from dlnotes_cli.data.images.decode import ImageHeader, decode_all, decode_image, read_header
+from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.load import kind_of, pixel_statistics
-from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.named.named_sets import load_named, summaries
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import user_path
 
-_LOOKED_AT = 32  # pixels on each side to which images are brought for their statistics
+_STATISTICS_SIDE = 32  # pixels; images of a folder are resized to this square for mean and standard deviation
+_DECIMALS = 4
 
 
 @dataclass(frozen=True)
-class DataInfo:
-    """What is in a data set; `fields` is what `--json` shows."""
+class NamedSetInfo:
+    """A named set; `found` and `path` are None if it would have to be downloaded."""
 
-    fields: dict[str, Any]
+    name: str
+    found: str | None  # "embedded", "--data-root", "$DLNOTES_DATA", "system" or "cache"
+    path: str | None
+    classes: int
+    shape: tuple[int, int, int]  # (C, H, W)
+    counts: dict[str, int]  # samples of each split
+    download_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self) | {"shape": list(self.shape)}
 
 
-def list_sets(config: DataListConfig) -> list[dict[str, Any]]:
-    """Every named set: where it was found, its size and classes."""
+@dataclass(frozen=True)
+class ImageSize:
+    """A size in pixels, and the number of images that have it."""
+
+    width: int
+    height: int
+    files: int
+
+
+@dataclass(frozen=True)
+class UnreadableFile:
+    """An image file that cannot be decoded, and why."""
+
+    file: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ImagesInfo:
+    """Content of a named set or image folder; `mean` and `std` are of the training split, per channel, in 0..1."""
+
+    data: str
+    kind: Literal["named", "folder"]
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]  # samples of each class in each split
+    channels: int
+    sizes: tuple[ImageSize, ...]  # the most frequent first
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    unreadable: tuple[UnreadableFile, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """Content of a CSV table."""
+
+    data: str
+    kind: Literal["table"]
+    rows: int
+    columns: tuple[table.NumericColumn | table.CategoricalColumn, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+
+def list_sets(config: DataListConfig) -> list[NamedSetInfo]:
+    """All named sets and where they were found."""
     return [
-        {
-            "name": summary.name,
-            "found": summary.found_in,
-            "path": None if summary.path is None else str(summary.path),
-            "classes": len(summary.classes),
-            "shape": list(summary.shape),
-            "counts": summary.counts,
-            "download_bytes": summary.download_size,
-        }
-        for summary in named.summaries(config.data_root)
+        NamedSetInfo(
+            name=summary.name,
+            found=summary.found_in,
+            path=None if summary.path is None else str(summary.path),
+            classes=len(summary.classes),
+            shape=summary.shape,
+            counts=summary.counts,
+            download_bytes=summary.download_size,
+        )
+        for summary in summaries(config.data_root)
     ]
 
 
-def describe_data(config: DataInfoConfig) -> DataInfo:
-    """Counts per class and part, sizes, statistics, and files that cannot be read.
+def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:
+    """Samples per class and split, image sizes and pixel statistics, or the columns of a table.
 
-    Unreadable images raise InputError naming them all, or are listed with `skip_bad`.
+    Raises InputError for unreadable images; with `skip_bad` they are listed instead.
     """
-    describe = {"named": _named_info, "folder": _folder_info, "table": _table_info}[kind_of(config.data)]
-    return DataInfo({"data": config.data, **describe(config)})
+    kind = kind_of(config.data)
+    if kind == "table":
+        cells = table.read_table(user_path(config.data))
+        return TableInfo(config.data, "table", len(cells.rows), tuple(table.describe_columns(cells)))
+    return _named_info(config) if kind == "named" else _folder_info(config)
 
 
-def _named_info(config: DataInfoConfig) -> dict[str, Any]:
-    source = named.load_named(config.data, data_root=config.data_root, offline=config.offline)
+def _named_info(config: DataInfoConfig) -> ImagesInfo:
+    source = load_named(config.data, data_root=config.data_root, offline=config.offline)
     channels, height, width = source.samples.shape[1:]
-    return {
-        "kind": "named",
-        "classes": list(source.classes),
-        "counts": _counts(source),
-        "channels": channels,
-        "sizes": [{"width": width, "height": height, "files": len(source.labels)}],
-        **_statistics(source),
-        "unreadable": [],
-    }
+    mean, std = _statistics(source)
+    return ImagesInfo(
+        config.data, "named", source.classes, _counts(source), channels,
+        (ImageSize(width, height, len(source.labels)),), mean, std, (),
+    )  # fmt: skip
 
 
-def _folder_info(config: DataInfoConfig) -> dict[str, Any]:
+def _folder_info(config: DataInfoConfig) -> ImagesInfo:
     listing = folder.list_folder(user_path(config.data))
-    shape, limit = ImageShape(3, _LOOKED_AT, _LOOKED_AT, "squash"), config.max_pixels
-
-    def measure(path: Path) -> tuple[Header, NDArray[np.uint8]]:
-        return read_header(path, limit), decode_image(path, shape, limit)
-
-    measured = decode_all(listing.files, measure, threads=config.threads or default_threads(), skip_bad=True)
-    bad = {listing.files[i]: error for i, error in enumerate(measured) if isinstance(error, DlnotesError)}
+    threads = config.threads or default_threads()
+    read = decode_all(listing.files, partial(_read_image, config.max_pixels), threads=threads, skip_bad=True)
+    bad = {listing.files[i]: error for i, error in enumerate(read) if isinstance(error, DlnotesError)}
     if bad and not config.skip_bad:
         first = next(iter(bad.values()))
         more = f" (and {len(bad) - 1} more unreadable files)" if len(bad) > 1 else ""
         raise InputError(first.where, first.what + more, "remove them, or pass --skip-bad to list them")
-    good = {i: answer for i, answer in enumerate(measured) if not isinstance(answer, DlnotesError)}
+    good = {i: image for i, image in enumerate(read) if not isinstance(image, DlnotesError)}
     headers = [header for header, _ in good.values()]
-    pixels = np.array([image for _, image in good.values()], np.uint8).reshape(-1, 3, _LOOKED_AT, _LOOKED_AT)
-    parts = np.array([listing.splits[i] for i in good])
-    source = Source(
-        config.data, pixels, np.array([listing.labels[i] for i in good]), listing.classes,
-        {str(part): np.flatnonzero(parts == part) for part in np.unique(parts)},
-    )  # fmt: skip
+    source = _samples(listing, list(good), [pixels for _, pixels in good.values()])
     sizes = Counter((header.width, header.height) for header in headers)
+    mean, std = _statistics(source)
+    return ImagesInfo(
+        data=config.data,
+        kind="folder",
+        classes=listing.classes,
+        counts=_counts(source),
+        channels=1 if all(header.is_gray for header in headers) else 3,
+        sizes=tuple(ImageSize(width, height, files) for (width, height), files in sizes.most_common()),
+        mean=mean,
+        std=std,
+        unreadable=tuple(UnreadableFile(str(path), error.what) for path, error in bad.items()),
+    )
+
+
+def _read_image(max_pixels: int, path: Path) -> tuple[ImageHeader, NDArray[np.uint8]]:
+    """Header and pixels, reduced to the size for statistics."""
+    shape = ImageShape(3, _STATISTICS_SIDE, _STATISTICS_SIDE, "squash")
+    return read_header(path, max_pixels), decode_image(path, shape, max_pixels)
+
+
+def _samples(listing: FolderListing, positions: Sequence[int], images: Sequence[NDArray[np.uint8]]) -> LabeledSamples:
+    splits = np.array([listing.splits[i] for i in positions])
+    return LabeledSamples(
+        name=str(listing.root),
+        samples=np.array(images, np.uint8).reshape(-1, 3, _STATISTICS_SIDE, _STATISTICS_SIDE),
+        labels=np.array([listing.labels[i] for i in positions]),
+        classes=listing.classes,
+        splits={str(split): np.flatnonzero(splits == split) for split in np.unique(splits)},
+    )
+
+
+def _counts(source: LabeledSamples) -> dict[str, dict[str, int]]:
+    """Samples of each class in each split."""
     return {
-        "kind": "folder",
-        "classes": list(listing.classes),
-        "counts": _counts(source),
-        "channels": 1 if all(header.is_gray for header in headers) else 3,
-        "sizes": [{"width": w, "height": h, "files": n} for (w, h), n in sizes.most_common()],
-        **_statistics(source),
-        "unreadable": [{"file": str(path), "error": error.what} for path, error in bad.items()],
+        split: {name: int((source.labels[indices] == i).sum()) for i, name in enumerate(source.classes)}
+        for split, indices in source.splits.items()
     }
 
 
-def _table_info(config: DataInfoConfig) -> dict[str, Any]:
-    cells = table.read_table(user_path(config.data))
-    return {"kind": "table", "rows": len(cells.rows), "columns": table.describe_columns(cells)}
-
-
-def _counts(source: Source) -> dict[str, dict[str, int]]:
-    """Samples of each class in each part."""
-    return {
-        part: {name: int((source.labels[indices] == i).sum()) for i, name in enumerate(source.classes)}
-        for part, indices in source.splits.items()
-    }
-
-
-def _statistics(source: Source) -> dict[str, list[float]]:
-    """Mean and deviation of each channel over the training split, pixels from 0 to 1."""
+def _statistics(source: LabeledSamples) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over the training split, for pixels scaled to 0..1."""
     indices = source.splits.get("train", next(iter(source.splits.values())))
     mean, std = pixel_statistics(source.samples, indices)
-    return {"mean": [round(value, 4) for value in mean], "std": [round(value, 4) for value in std]}
+    return tuple(round(value, _DECIMALS) for value in mean), tuple(round(value, _DECIMALS) for value in std)

@@ -1,6 +1,6 @@
-"""A sheet that shows what augmentation does to the images of a data set."""
+"""Draw a contact sheet of augmented images of a data set."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,11 @@ from torch import Tensor
 from dlnotes_cli import plots
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import Operation, is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import Operation, is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.load import kind_of
-from dlnotes_cli.data.named import sets as named
+from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.splits import limited
 from dlnotes_cli.manage.options import DataPreviewConfig
 from dlnotes_cli.shell import files, output
@@ -24,75 +24,107 @@ from dlnotes_cli.shell.files import user_path
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """The images of the sheet: uint8 (N, C, H, W), their places in the data set, and their classes' names."""
+class PreviewSample:
+    """An image of the sheet: its class, and its index in the data set."""
+
+    class_name: str
+    index: int
+
+
+@dataclass(frozen=True)
+class PreviewResult:
+    """What a contact sheet of augmented images shows."""
+
+    data: str
+    augment: str
+    operations: tuple[str, ...]
+    samples: tuple[PreviewSample, ...]
+    variants: int  # of each sample
+    seed: int
+    shape: tuple[int, ...]  # (C, H, W)
+    out: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        samples = [{"class": sample.class_name, "index": sample.index} for sample in self.samples]
+        return asdict(self) | {"samples": samples}
+
+
+@dataclass(frozen=True)
+class _ChosenImages:
+    """Images uint8 (N, C, H, W), their indices in the data set and their class names."""
 
     samples: NDArray[np.uint8]
     indices: NDArray[np.int64]
     names: tuple[str, ...]
-    classes: tuple[str, ...]  # all there are
+    classes: tuple[str, ...]  # of the whole data set
 
 
-def draw_preview(config: DataPreviewConfig) -> dict[str, Any]:
-    """Write the sheet of originals and variants; what `--json` shows.
+def draw_preview(config: DataPreviewConfig) -> PreviewResult:
+    """Write a sheet with an original and its augmented variants in each row.
 
-    Raises InputError where the words, the data or the output file are not right.
+    Raises InputError for invalid augmentations, data or output file.
     """
     files.check_output_file("--out", config.out, overwrite=config.overwrite)
     kind = kind_of(config.data)
     if kind == "table":
         raise InputError("DATA", f"{config.data} is a table, only images are augmented", "give images")
-    shown = _from_named(config) if kind == "named" else _from_folder(config)
-    operations = parse_augment(config.augment, shown.samples.shape[1:], flippable=is_flippable(shown.classes))
-    words = [str(operation) for operation in operations]
-    originals = torch.from_numpy(shown.samples)
-    columns = [originals, *(_variant(config.seed, operations, shown, epoch + 1) for epoch in range(config.variants))]
-    title = (
-        config.augment if config.augment == ",".join(words) else f"{config.augment}: {', '.join(words) or 'nothing'}"
+    chosen = _from_named(config) if kind == "named" else _from_folder(config)
+    operations = parse_augment(config.augment, chosen.samples.shape[1:], flippable=is_flippable(chosen.classes))
+    names = tuple(map(str, operations))
+    variants = [_variant(config.seed, operations, chosen, epoch + 1) for epoch in range(config.variants)]
+    rows = torch.stack([torch.from_numpy(chosen.samples), *variants], 1).numpy()
+    files.atomic_write(config.out, plots.variants(rows, chosen.names, _title(config.augment, names)))
+    indices = chosen.indices.tolist()
+    return PreviewResult(
+        data=config.data,
+        augment=config.augment,
+        operations=names,
+        samples=tuple(PreviewSample(name, index) for name, index in zip(chosen.names, indices, strict=True)),
+        variants=config.variants,
+        seed=config.seed,
+        shape=chosen.samples.shape[1:],
+        out=str(config.out),
     )
-    files.atomic_write(config.out, plots.variants(torch.stack(columns, 1).numpy(), shown.names, title))
-    return {
-        "data": config.data,
-        "augment": config.augment,
-        "operations": words,
-        "samples": [{"class": n, "index": i} for n, i in zip(shown.names, shown.indices.tolist(), strict=True)],
-        "variants": config.variants,
-        "seed": config.seed,
-        "shape": list(shown.samples.shape[1:]),
-        "out": str(config.out),
-    }
 
 
-def _variant(seed: int, operations: tuple[Operation, ...], shown: _Shown, epoch: int) -> Tensor:
-    """What an epoch of training with this seed makes of the images, uint8."""
-    samples = Augmenter(operations, seed)(torch.from_numpy(shown.samples), torch.from_numpy(shown.indices), epoch)
-    mixed = Mixer(operations, seed)(samples, torch.from_numpy(shown.indices), epoch=epoch, batch=0).samples
+def _title(augment: str, operations: tuple[str, ...]) -> str:
+    """The value of `--augment`, and the operations that a preset stands for."""
+    listed = ",".join(operations)
+    return augment if augment == listed else f"{augment}: {', '.join(operations) or 'nothing'}"
+
+
+def _variant(seed: int, operations: tuple[Operation, ...], chosen: _ChosenImages, epoch: int) -> Tensor:
+    """The images as one epoch of training with this seed augments them, uint8."""
+    indices = torch.from_numpy(chosen.indices)
+    samples = Augmenter(operations, seed)(torch.from_numpy(chosen.samples), indices, epoch)
+    mixed = Mixer(operations, seed)(samples, indices, epoch=epoch, batch=0).samples
     return mixed if mixed.dtype == torch.uint8 else mixed.round().clamp(0, 255).to(torch.uint8)
 
 
-def _chosen(part: NDArray[np.int64], labels: NDArray[np.int64], config: DataPreviewConfig) -> NDArray[np.int64]:
-    """Indices of images of all classes alike, class by class."""
-    indices = limited(part, labels, config.samples, config.seed)
+def _choose(split: NDArray[np.int64], labels: NDArray[np.int64], config: DataPreviewConfig) -> NDArray[np.int64]:
+    """A stratified choice of indices, sorted by class."""
+    indices = limited(split, labels, config.samples, config.seed)
     return indices[np.argsort(labels[indices], kind="stable")]
 
 
-def _from_named(config: DataPreviewConfig) -> _Shown:
-    source = named.load_named(config.data, data_root=config.data_root, offline=config.offline)
-    part = source.splits.get("train", next(iter(source.splits.values())))
-    indices = _chosen(part, source.labels, config)
+def _from_named(config: DataPreviewConfig) -> _ChosenImages:
+    source = load_named(config.data, data_root=config.data_root, offline=config.offline)
+    split = source.splits.get("train", next(iter(source.splits.values())))
+    indices = _choose(split, source.labels, config)
     names = tuple(source.classes[label] for label in source.labels[indices])
-    return _Shown(np.asarray(source.samples[indices], np.uint8), indices, names, source.classes)
+    return _ChosenImages(np.asarray(source.samples[indices], np.uint8), indices, names, source.classes)
 
 
-def _from_folder(config: DataPreviewConfig) -> _Shown:
-    """Decode no more than the images that are shown; with `skip_bad`, those of them that can be read."""
+def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
+    """Decode only the chosen images; with `skip_bad`, those of them that can be read."""
     listing = folder.list_folder(user_path(config.data))
     limit = config.max_pixels
     shape = folder.choose_shape(listing, size=config.size, resize=config.resize, color=config.color, max_pixels=limit)
-    parts, labels = np.array(listing.splits), np.array(listing.labels)
-    part = np.flatnonzero(parts == ("train" if "train" in listing.splits else listing.splits[0]))
+    splits, labels = np.array(listing.splits), np.array(listing.labels)
+    split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))
     images: dict[int, NDArray[np.uint8]] = {}
-    for index in _chosen(part, labels, config).tolist():
+    for index in _choose(split, labels, config).tolist():
         try:
             images[index] = decode_image(listing.files[index], shape, limit)
         except InputError as error:
@@ -102,4 +134,4 @@ def _from_folder(config: DataPreviewConfig) -> _Shown:
     if not images:
         raise InputError("DATA", f"{config.data}: no image could be read", "check the files")
     names = tuple(listing.classes[labels[index]] for index in images)
-    return _Shown(np.stack(list(images.values())), np.array(list(images)), names, listing.classes)
+    return _ChosenImages(np.stack(list(images.values())), np.array(list(images)), names, listing.classes)

@@ -64,7 +64,7 @@ class BackboneConfig:
             raise ValueError("size of an image or classes")
 
 
-class Transferred(nn.Module):
+class TransferModel(nn.Module):
     """A backbone without its last layer, and a head in its place.
 
     What stood behind the layer stays: of SqueezeNet, whose last layer is a 1x1 convolution, the mean over all places.
@@ -91,7 +91,7 @@ class Transferred(nn.Module):
         """Features of an image."""
         return first_linear(self.head).in_features
 
-    def train(self, mode: bool = True) -> "Transferred":  # noqa: FBT002  # as PyTorch declares it
+    def train(self, mode: bool = True) -> "TransferModel":  # noqa: FBT002  # as PyTorch declares it
         """Set the mode; batch norm and dropout of what is frozen stay as in use."""
         super().train(mode)
         for _, block in blocks(self.backbone):
@@ -117,7 +117,7 @@ def published(backbone: str) -> tuple[Published, ...]:
     return tuple(_published(member) for member in members)
 
 
-def build_backbone(config: BackboneConfig) -> Transferred:
+def build_backbone(config: BackboneConfig) -> TransferModel:
     """A network from images (N, 3, H, W) to logits (N, classes), with PyTorch's first weights."""
     backbone = _bare(config.backbone, config.size)
     if hasattr(backbone, "transform_input"):
@@ -125,7 +125,7 @@ def build_backbone(config: BackboneConfig) -> Transferred:
     path, last = last_layer(backbone)
     inputs = last.in_features if isinstance(last, nn.Linear) else last.in_channels
     backbone.set_submodule(path, nn.Identity())
-    return Transferred(backbone, build_head(inputs, config.hidden, config.classes), config.size)
+    return TransferModel(backbone, build_head(inputs, config.hidden, config.classes), config.size)
 
 
 def build_head(inputs: int, hidden: tuple[int, ...], classes: int) -> nn.Sequential:
@@ -161,7 +161,7 @@ def blocks(backbone: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Modu
             yield f"{prefix}{name}", child
 
 
-def load_backbone(network: Transferred, backbone: str, weights: dict[str, Tensor]) -> str:
+def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tensor]) -> str:
     """Put pretrained weights, as torchvision names them, into a network; its head is left alone.
 
     Returns what does not fit, "" where all does: the first tensor that differs, with both shapes. Tensors are taken

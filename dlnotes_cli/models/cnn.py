@@ -1,7 +1,8 @@
-"""Convolutional networks, built from the layer lists that `conv-shape` reads."""
+"""Convolutional networks, built from the layer lists that `conv-shape` analyzes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,37 +10,51 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.dropout import Dropout
-from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.parser import parse_layers
-from dlnotes_cli.shapes.stack import trace
+from dlnotes_cli.shapes.layer import RESIDUAL, Layer, format_shape
+from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+from dlnotes_cli.shapes.tracing import trace
 from dlnotes_cli.shell.errors import InputError
 
-_LAZY = "Lazy"
-_LEAST_DEVIATION = 0.01  # of a direction that hardly varies
-_LEAST_SHARE = 1e-6  # of the largest variance: below it there is nothing but rounding
-_ABSTRACT = {"device", "dtype"}  # arguments of a layer that `build_cnn` leaves to the caller
+_LAZY_PREFIX = "Lazy"
+_DEVIATION_OFFSET = 0.01  # added to standard deviations, so that directions of small variance are not scaled up
+_MIN_VARIANCE = 1e-6  # relative to the largest; directions below it contain only rounding errors
+_IGNORED_ARGUMENTS = {"device", "dtype"}  # arguments of a layer that the caller of `build_cnn` decides
+
+
+class InvalidCnnError(InputError, ValueError):
+    """Layers that do not map an image to one score per class.
+
+    It is an InputError because the layers may be those of `--layers`, and a ValueError because they may be those of a
+    model file.
+    """
 
 
 @dataclass(frozen=True)
 class CnnConfig:
-    """All that it takes to build the network again."""
+    """The configuration of a network, as model files store it."""
 
     layers: str
     shape: tuple[int, ...]  # (C, H, W) of an image
     classes: int
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the layers do not lead from the image to one score for each class."""
+        """Raise InvalidCnnError where the layers do not map the image to one score per class."""
         try:
-            output = trace(parse_layers(self.layers), self.shape)[-1].output
+            output = trace(self.parsed_layers, self.shape)[-1].output
         except InputError as error:
-            raise ValueError(str(error)) from error
+            raise InvalidCnnError(error.where, error.what, error.fix) from error
         if output != (self.classes,):
-            raise ValueError(f"{'x'.join(map(str, output))} comes out, {self.classes} class scores are needed")
+            what = f"the last layer returns {format_shape(output)}, and the data has {self.classes} classes"
+            raise InvalidCnnError("--layers", what, f"end with Flatten() and Linear(..., {self.classes})")
+
+    @cached_property
+    def parsed_layers(self) -> tuple[Layer, ...]:
+        """The layer list, parsed once."""
+        return parse_layers(self.layers)
 
 
 class ChannelsLast(nn.Sequential):
-    """A sequence that lays images out with the channels last, which makes convolutions faster on CPU and CUDA."""
+    """A sequence that converts images to the channels-last memory format, in which convolutions are faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to logits (N, classes)."""
@@ -54,19 +69,22 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
-        change = x
+        residual = x
         for layer in self:
-            change = layer(change)
-        return x + change
+            residual = layer(residual)
+        return x + residual
 
 
 def build_cnn(config: CnnConfig) -> nn.Sequential:
     """A network from images (N, C, H, W) to logits (N, classes)."""
-    return ChannelsLast(*_modules(parse_layers(config.layers), config.shape))
+    return ChannelsLast(*_modules(config.parsed_layers, config.shape))
 
 
 def initialize(network: nn.Module) -> None:
-    """He initialization of convolutions; a residual block starts as the identity (He 2015; Goyal 2017)."""
+    """He initialization of convolutions; a residual block starts as the identity.
+
+    He et al. 2015 (arXiv:1502.01852); Goyal et al. 2017 (arXiv:1706.02677).
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -78,26 +96,26 @@ def initialize(network: nn.Module) -> None:
 
 
 def first_convolution(network: nn.Module) -> nn.Conv2d:
-    """The convolution that sees the image."""
+    """The convolution that is applied to the image."""
     return next(module for module in network.modules() if isinstance(module, nn.Conv2d))
 
 
 @torch.no_grad()
 def whiten(convolution: nn.Conv2d, images: Tensor) -> None:
-    """Start a first convolution with the main directions of the patches it sees, at unit variance, and their negatives.
+    """Initialize a first convolution with the principal directions of its input patches, at unit variance.
 
-    After Page 2018 and Jordan 2024 (arXiv:2404.00498). Filters beyond twice the directions in which patches vary
-    stay as they are: those are no more than the numbers of a patch, and none where all images are black.
-    `images` are (N, C, H, W), scaled as in training.
+    Half of the filters are the directions, the other half their negatives (Page 2018; Jordan 2024, arXiv:2404.00498).
+    There are at most as many directions as values in a patch, and none for all-black images; the remaining filters keep
+    their weights. `images` are (N, C, H, W), normalized as in training.
     """
     size = (convolution.kernel_size[0], convolution.kernel_size[1])
     stride = (convolution.stride[0], convolution.stride[1])
     patches = F.unfold(images, size, stride=stride).transpose(1, 2).flatten(0, 1).double()
     variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
-    varying = int((variances > _LEAST_SHARE * variances[-1].clamp(min=0)).sum())
-    count = min(convolution.out_channels // 2, varying)
-    main = slice(len(variances) - count, None)  # they come in rising order
-    filters = (directions[:, main] / (variances[main].sqrt() + _LEAST_DEVIATION)).T
+    rank = int((variances > _MIN_VARIANCE * variances[-1].clamp(min=0)).sum())
+    count = min(convolution.out_channels // 2, rank)
+    principal = slice(len(variances) - count, None)  # eigh sorts in ascending order
+    filters = (directions[:, principal] / (variances[principal].sqrt() + _DEVIATION_OFFSET)).T
     filters = filters.reshape(count, *convolution.weight.shape[1:])
     convolution.weight[: 2 * count] = torch.cat([filters, -filters]).float()
 
@@ -109,14 +127,14 @@ def _modules(layers: Sequence[Layer], shape: tuple[int, ...]) -> Iterator[nn.Mod
 
 
 def _module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
-    if layer.name == "Residual":
+    """The module of one layer; a lazy one is built with the size that it would infer from the input `shape`."""
+    if layer.name == RESIDUAL:
         return Residual(*_modules(layer.positional, shape))
-    named: dict[str, Any] = {name: value for name, value in layer.keywords if name not in _ABSTRACT}
-    positional = layer.positional
-    name = layer.name
-    if name.startswith(_LAZY):
-        name = name.removeprefix(_LAZY)
+    keywords: dict[str, Any] = {name: value for name, value in layer.keywords if name not in _IGNORED_ARGUMENTS}
+    name, positional = layer.name, layer.positional
+    if name.startswith(_LAZY_PREFIX):
+        name = name.removeprefix(_LAZY_PREFIX)
         positional = (shape[-1] if name == "Linear" else shape[0], *positional)
-    kind = Dropout if name == "Dropout" else getattr(nn, name)
-    module: nn.Module = kind(*positional, **named)
+    module_type = Dropout if name == "Dropout" else getattr(nn, name)
+    module: nn.Module = module_type(*positional, **keywords)
     return module

@@ -1,23 +1,29 @@
-"""The networks of `train-cnn`, written as layer lists for images of any size and number of channels."""
+"""The architectures of `train-cnn`: one table with everything that the options and the training know about each.
 
+An architecture writes a network as a layer list, for images of any size and number of channels. Adding one means adding
+a function and its entry in ARCHITECTURES here. The options read the table, so this module imports no torch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
-_FEWEST_POSITIONS = 3  # on a side before the global pooling
-_LARGEST_BODY = 16  # on a side after the strided convolutions
+_MIN_FINAL_SIDE = 3  # positions on a side before the global pooling
+_MAX_BODY_SIDE = 16  # positions on a side after the strided convolutions
 _STAGES = 3  # of the residual network
-_BLOCKS = 2  # in each of them
+_BLOCKS = 2  # in each stage
 
 
-class Form(NamedTuple):
-    """What a network is made for, and the experiments of the course with it."""
+class CnnSpec(NamedTuple):
+    """The images and classes of a network, and the options of `train-cnn` that change its layers."""
 
-    channels: int
+    in_channels: int
     height: int
     width: int
     classes: int
     dropout: float = 0.0
     batch_norm: bool = True
-    factor: float = 1.0  # of every number of channels within
+    width_multiplier: float = 1.0  # of every number of channels inside the network
 
     @property
     def side(self) -> int:
@@ -25,106 +31,126 @@ class Form(NamedTuple):
         return min(self.height, self.width)
 
     def scaled(self, channels: int) -> int:
-        """A number of channels by the factor, in eights, as vector units like it."""
-        return max(8, 8 * round(channels * self.factor / 8))
+        """A number of channels times the width multiplier, rounded to a multiple of 8 for vector instructions."""
+        return max(8, 8 * round(channels * self.width_multiplier / 8))
 
 
-def fast(form: Form) -> str:
-    """The most accurate network per second of training that we know on two cores.
+@dataclass(frozen=True)
+class CnnArchitecture:
+    """One choice of `--arch`."""
 
-    Strided convolutions leave at most 16 positions on a side, where the work is then done: each stage halves the side
-    and doubles the channels. Pooling comes before normalization, which then has a quarter of the work; the maximum over
-    the last positions goes to the classes (Jordan 2024, arXiv:2404.00498).
+    summary: str  # for the help
+    layers: Callable[[CnnSpec], str]  # the layer list
+    dropout: float = 0.0  # default of --dropout
+    batch_norm: bool = True  # default of --batch-norm
+    whitens: bool = False  # whether the first convolution starts with whitening filters
+
+
+def fast(spec: CnnSpec) -> str:
+    """The most accurate network per second of training on two cores, of those we tried.
+
+    Strided convolutions reduce the image to at most 16 positions on a side; each stage halves the side and doubles the
+    channels. Pooling before normalization leaves it a quarter of the positions. A global max pool precedes the linear
+    layer (Jordan 2024, arXiv:2404.00498).
     """
-    stem, side = form.scaled(32), form.side
+    stem, side = spec.scaled(32), spec.side
     lines: list[str] = []
-    inputs = form.channels
-    while side > _LARGEST_BODY or not lines:
-        stride = 2 if side > _LARGEST_BODY else 1
-        lines.append(_convolution(inputs, stem, form, f"3, stride={stride}, padding=1"))
+    inputs = spec.in_channels
+    while side > _MAX_BODY_SIDE or not lines:
+        stride = 2 if side > _MAX_BODY_SIDE else 1
+        lines.append(_convolution_block(inputs, stem, spec, f"3, stride={stride}, padding=1"))
         inputs, side = stem, -(-side // stride)
     channels = 2 * stem
-    while side >= 2 * _FEWEST_POSITIONS:
-        lines += [_convolution(inputs, channels, form, pool=True), _convolution(channels, 2 * channels, form)]
+    while side >= 2 * _MIN_FINAL_SIDE:
+        lines.append(_convolution_block(inputs, channels, spec, pool=True))
+        lines.append(_convolution_block(channels, 2 * channels, spec))
         inputs = channels = 2 * channels
         side //= 2
-    return "\n".join([*lines, _head(inputs, form, "Max")])
+    return "\n".join([*lines, _head(inputs, spec, "Max")])
 
 
-def large(form: Form) -> str:
-    """The most accurate network that we know for ten minutes of training and more on two cores.
+def large(spec: CnnSpec) -> str:
+    """The most accurate network after ten minutes of training or more on two cores, of those we tried.
 
-    Three and a half times the work of `fast` for each image: it starts at up to 32 positions on a side, where edges
-    are still whole. Three stages halve the side, then convolve once more (after Jordan 2024, arXiv:2404.00498).
+    It needs 3.5 times the computation of `fast` per image: the first convolution keeps up to 32 positions on a side,
+    where edges are still sharp. Three stages halve the side, then convolve once more (after Jordan 2024,
+    arXiv:2404.00498).
     """
-    stem, side = form.scaled(24), form.side
+    stem, side = spec.scaled(24), spec.side
     lines: list[str] = []
-    inputs = form.channels
-    while side > 2 * _LARGEST_BODY or not lines:
-        stride = 2 if side > 2 * _LARGEST_BODY else 1
-        lines.append(_convolution(inputs, stem, form, f"3, stride={stride}, padding=1"))
+    inputs = spec.in_channels
+    while side > 2 * _MAX_BODY_SIDE or not lines:
+        stride = 2 if side > 2 * _MAX_BODY_SIDE else 1
+        lines.append(_convolution_block(inputs, stem, spec, f"3, stride={stride}, padding=1"))
         inputs, side = stem, -(-side // stride)
-    for channels in (form.scaled(48), form.scaled(192), form.scaled(192)):
-        if side < 2 * _FEWEST_POSITIONS:
+    for channels in (spec.scaled(48), spec.scaled(192), spec.scaled(192)):
+        if side < 2 * _MIN_FINAL_SIDE:
             break
-        lines += [_convolution(inputs, channels, form, pool=True), _convolution(channels, channels, form)]
+        lines.append(_convolution_block(inputs, channels, spec, pool=True))
+        lines.append(_convolution_block(channels, channels, spec))
         inputs, side = channels, side // 2
-    return "\n".join([*lines, _head(inputs, form, "Max")])
+    return "\n".join([*lines, _head(inputs, spec, "Max")])
 
 
-def notes_cnn(form: Form) -> str:
-    """The course's CIFAR-10 network: 541,094 parameters for 32x32 pixels in color."""
+def notes_cnn(spec: CnnSpec) -> str:
+    """The course's CIFAR-10 network: 541,094 parameters for 32x32 color images."""
     lines: list[str] = []
-    inputs, height, width = form.channels, form.height, form.width
-    for outputs in (form.scaled(16), form.scaled(32), form.scaled(64)):
-        lines.append(_convolution(inputs, outputs, form) + "; MaxPool2d(2, 2)")
+    inputs, height, width = spec.in_channels, spec.height, spec.width
+    for outputs in (spec.scaled(16), spec.scaled(32), spec.scaled(64)):
+        lines.append(_convolution_block(inputs, outputs, spec) + "; MaxPool2d(2, 2)")
         inputs, height, width = outputs, height // 2, width // 2
-    hidden = form.scaled(500) if form.factor != 1 else 500
-    lines.append(f"Flatten(){_dropout(form)}")
-    lines.append(f"Linear({inputs * height * width}, {hidden}); ReLU(){_dropout(form)}")
-    return "\n".join([*lines, f"Linear({hidden}, {form.classes})"])
+    hidden = spec.scaled(500) if spec.width_multiplier != 1 else 500
+    lines.append(f"Flatten(){_dropout(spec)}")
+    lines.append(f"Linear({inputs * height * width}, {hidden}); ReLU(){_dropout(spec)}")
+    return "\n".join([*lines, f"Linear({hidden}, {spec.classes})"])
 
 
-def resnet(form: Form) -> str:
-    """A small residual network of pre-activation blocks (He and others 2016, arXiv:1603.05027)."""
-    channels = form.scaled(32)
-    stride = 2 if form.side > 2 * _LARGEST_BODY else 1
-    lines = [_plain(form.channels, channels, form, f"3, stride={stride}, padding=1")]
+def resnet(spec: CnnSpec) -> str:
+    """A small residual network of pre-activation blocks (He et al. 2016, arXiv:1603.05027)."""
+    channels = spec.scaled(32)
+    stride = 2 if spec.side > 2 * _MAX_BODY_SIDE else 1
+    lines = [_convolution(spec.in_channels, channels, spec, f"3, stride={stride}, padding=1")]
     for stage in range(_STAGES):
         if stage:
-            lines.append(
-                f"{_activated(channels, form)}; {_plain(channels, 2 * channels, form, '3, stride=2, padding=1')}"
-            )
+            downsampling = _convolution(channels, 2 * channels, spec, "3, stride=2, padding=1")
+            lines.append(f"{_norm_and_relu(channels, spec)}; {downsampling}")
             channels *= 2
-        lines += [_residual(channels, form)] * _BLOCKS
-    return "\n".join([*lines, _activated(channels, form), _head(channels, form, "Avg")])
+        lines += [_residual_block(channels, spec)] * _BLOCKS
+    return "\n".join([*lines, _norm_and_relu(channels, spec), _head(channels, spec, "Avg")])
 
 
-NETWORKS = {"fast": fast, "large": large, "notes-cnn": notes_cnn, "resnet": resnet}
+ARCHITECTURES: dict[str, CnnArchitecture] = {
+    "fast": CnnArchitecture("the most accurate after minutes of training", fast, whitens=True),
+    "large": CnnArchitecture("the most accurate after ten minutes and more", large, whitens=True),
+    "notes-cnn": CnnArchitecture("the course's CIFAR-10 network", notes_cnn, dropout=0.25, batch_norm=False),
+    "resnet": CnnArchitecture("a small residual network", resnet),
+}
 
 
-def _residual(channels: int, form: Form) -> str:
-    half = f"{_activated(channels, form)}, {_plain(channels, channels, form)}".replace(";", ",")
+def _residual_block(channels: int, spec: CnnSpec) -> str:
+    half = f"{_norm_and_relu(channels, spec)}, {_convolution(channels, channels, spec)}".replace(";", ",")
     return f"Residual({half}, {half})"
 
 
-def _activated(channels: int, form: Form) -> str:
-    return f"{f'BatchNorm2d({channels}); ' if form.batch_norm else ''}ReLU()"
+def _norm_and_relu(channels: int, spec: CnnSpec) -> str:
+    return f"{f'BatchNorm2d({channels}); ' if spec.batch_norm else ''}ReLU()"
 
 
-def _convolution(inputs: int, outputs: int, form: Form, window: str = "3, padding=1", *, pool: bool = False) -> str:
-    halved = "; MaxPool2d(2)" if pool else ""
-    return f"{_plain(inputs, outputs, form, window)}{halved}; {_activated(outputs, form)}"
+def _convolution_block(
+    inputs: int, outputs: int, spec: CnnSpec, kernel: str = "3, padding=1", *, pool: bool = False
+) -> str:
+    pooling = "; MaxPool2d(2)" if pool else ""
+    return f"{_convolution(inputs, outputs, spec, kernel)}{pooling}; {_norm_and_relu(outputs, spec)}"
 
 
-def _plain(inputs: int, outputs: int, form: Form, window: str = "3, padding=1") -> str:
-    """A convolution; its bias would be taken away again by a batch norm that follows."""
-    return f"Conv2d({inputs}, {outputs}, {window}{', bias=False' if form.batch_norm else ''})"
+def _convolution(inputs: int, outputs: int, spec: CnnSpec, kernel: str = "3, padding=1") -> str:
+    """A convolution; without bias in front of a batch norm, which would subtract it."""
+    return f"Conv2d({inputs}, {outputs}, {kernel}{', bias=False' if spec.batch_norm else ''})"
 
 
-def _head(channels: int, form: Form, pooling: str) -> str:
-    return f"Adaptive{pooling}Pool2d(1); Flatten(){_dropout(form)}; Linear({channels}, {form.classes})"
+def _head(channels: int, spec: CnnSpec, pooling: str) -> str:
+    return f"Adaptive{pooling}Pool2d(1); Flatten(){_dropout(spec)}; Linear({channels}, {spec.classes})"
 
 
-def _dropout(form: Form) -> str:
-    return f"; Dropout({form.dropout:g})" if form.dropout else ""
+def _dropout(spec: CnnSpec) -> str:
+    return f"; Dropout({spec.dropout:g})" if spec.dropout else ""

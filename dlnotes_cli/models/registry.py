@@ -1,4 +1,4 @@
-"""The closed table of networks: a model file names one of these and nothing else."""
+"""The closed registry of networks: a model file names one of these and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,53 +14,62 @@ from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What a network is for, how it is described and built."""
+class RegisteredModel:
+    """One kind of network: its purpose, the type of its configuration, and its builder."""
 
     purpose: Literal["classifier", "language"]
     config_type: type[Any]
     build: Callable[[Any], nn.Module]
 
 
-REGISTRY: dict[str, Entry] = {
-    "mlp": Entry("classifier", MlpConfig, build_mlp),
-    "cnn": Entry("classifier", CnnConfig, build_cnn),
-    "char_rnn": Entry("language", CharRnnConfig, build_char_rnn),
-    "backbone": Entry("classifier", BackboneConfig, build_backbone),
+REGISTRY: dict[str, RegisteredModel] = {
+    "mlp": RegisteredModel("classifier", MlpConfig, build_mlp),
+    "cnn": RegisteredModel("classifier", CnnConfig, build_cnn),
+    "char_rnn": RegisteredModel("language", CharRnnConfig, build_char_rnn),
+    "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone),
 }
 
-CLASSIFIERS = tuple(name for name, entry in REGISTRY.items() if entry.purpose == "classifier")
-LANGUAGE_MODELS = tuple(name for name, entry in REGISTRY.items() if entry.purpose == "language")
+CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "classifier")
+LANGUAGE_MODELS = tuple(name for name, model in REGISTRY.items() if model.purpose == "language")
 
 
 def build(name: str, config: object) -> nn.Module:
-    """A network with fresh weights."""
+    """The network `name` with newly initialized weights."""
     return REGISTRY[name].build(config)
 
 
-def build_empty(name: str, stored: dict[str, Any]) -> nn.Module:
-    """A network without memory for its weights, from a configuration that a file holds.
-
-    Raises KeyError, TypeError or ValueError where `stored` is not the configuration of a `name` network.
-    """
-    entry = REGISTRY[name]
-    config = entry.config_type(**{key: _checked(key, value, entry) for key, value in dict(stored).items()})
+def build_on_meta(name: str, config: object) -> nn.Module:
+    """The network `name` on the meta device, without memory for its weights."""
     with torch.device("meta"):
-        return entry.build(config)
+        return build(name, config)
+
+
+def config_from_json(name: str, stored: dict[str, Any]) -> Any:
+    """The configuration of a `name` network from the JSON values of a file.
+
+    Raises KeyError, TypeError or ValueError where `stored` is not such a configuration.
+    """
+    config_type = REGISTRY[name].config_type
+    hints = get_type_hints(config_type)
+    return config_type(**{key: _checked(key, value, hints[key]) for key, value in dict(stored).items()})
+
+
+def build_from_json(name: str, stored: dict[str, Any]) -> nn.Module:
+    """The network of a file's configuration on the meta device. Raises errors as `config_from_json` does."""
+    return build_on_meta(name, config_from_json(name, stored))
 
 
 def config_to_json(config: Any) -> dict[str, Any]:
-    """The configuration as JSON values."""
+    """A configuration as JSON values."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Parameters of a network, whether they are trained or frozen."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def count_parameters(network: nn.Module) -> int:
+    """The number of parameters of a network, trained or frozen."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _checked(key: str, value: Any, entry: Entry) -> Any:
-    hint = get_type_hints(entry.config_type)[key]
+def _checked(key: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is tuple:
         if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
             raise TypeError(key)

@@ -1,91 +1,98 @@
-"""What a stack is made of: the layers as they were written, and what each does to one sample."""
+"""A layer as written, and what it computes for one sample: output shape, parameters, MACs, receptive field."""
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
-from dlnotes_cli.shapes.rules.windows import Slide, Transposed, Window
+from dlnotes_cli.shapes.receptive_field import LayerField
+from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
 
 Shape = tuple[int, ...]
-Reach = tuple[Window, ...] | Literal["same", "flat", "whole", "lost"]  # how an output position looks back at the input
 
-SPACES = {1: "CxL", 2: "CxHxW", 3: "CxDxHxW"}
+SPATIAL_LAYOUTS = {1: "CxL", 2: "CxHxW", 3: "CxDxHxW"}
 INT64 = 2**63 - 1
-MAX_BYTES = INT64  # of one tensor of four-byte numbers, as torch's storage allows
-RESIDUAL = "Residual"  # a layer of ours whose positional arguments are layers
-MOST_WORDS = 240  # characters of an error's part, whatever was written
+MAX_BYTES = INT64  # of a float32 tensor, the limit of torch's storage
+RESIDUAL = "Residual"  # the one layer that torch.nn lacks; its positional arguments are layers
+MAX_ERROR_CHARS = 240  # of what is wrong and of how to fix it, each
 
 
-class RefusedError(Exception):
-    """A layer that PyTorch would refuse: what is wrong, and what to write instead."""
+class InvalidLayerError(Exception):
+    """A layer that PyTorch would reject: what is wrong, and how to fix it. The tracer adds which layer it is."""
 
     def __init__(self, what: str, fix: str = "") -> None:
-        self.what, self.fix = shortened(what, MOST_WORDS), shortened(fix, MOST_WORDS)
+        self.what, self.fix = truncate(what, MAX_ERROR_CHARS), truncate(fix, MAX_ERROR_CHARS)
         super().__init__(what)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One call as written, `Conv2d(3, 10, kernel_size=3)`; `place` says where it stands in a file.
+    """One call as written, such as `Conv2d(3, 10, kernel_size=3)`.
 
-    `wanted` is the shape that must come out, where the code says so, as `view(-1, 400)` does.
+    `location` is its file and line, or "". `expected_output` is the output shape that the code states, as
+    `view(-1, 400)` does, or None.
     """
 
     name: str
     positional: tuple[Any, ...] = ()
     keywords: tuple[tuple[str, Any], ...] = ()
     text: str = ""
-    place: str = ""
-    wanted: Shape | None = None
+    location: str = ""
+    expected_output: Shape | None = None
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What one layer does to a batch of one; shapes carry that batch dimension in front."""
+class LayerInfo:
+    """What one layer computes for a batch of one; shapes include that batch dimension.
+
+    MACs are multiply-accumulate operations without the bias, which `bias_adds` counts.
+    """
 
     output: Shape
     parameters: int = 0
     buffers: int = 0
     macs: int = 0
     bias_adds: int = 0
-    is_view: bool = False  # the output lies in the input's memory
-    is_pair: bool = False  # torch returns the output with indices beside it
-    reach: Reach = "same"
-    slides: tuple[Slide | Transposed, ...] = ()
-    states: tuple[tuple[str, Shape], ...] = ()  # what a recurrent layer hands back beside its output
-    sizes: tuple[str, ...] = ()  # the formula of each axis, where it is not a slide's
-    formulas: tuple[tuple[str, str], ...] = ()  # of the other numbers: what, and how
+    is_view: bool = False  # the output shares the input's memory
+    returns_indices: bool = False  # torch returns a pair of output and indices
+    field: LayerField = "elementwise"
+    windows: tuple[SlidingWindow | TransposedWindow, ...] = ()  # one for each spatial axis
+    states: tuple[tuple[str, Shape], ...] = ()  # the states that a recurrent layer returns: name and shape
+    size_formulas: tuple[str, ...] = ()  # one for each axis, where these are not the formulas of `windows`
+    count_formulas: tuple[tuple[str, str], ...] = ()  # quantity ("parameters", "MACs") and formula
 
 
-def dims(shape: Shape) -> str:
-    """Write a shape as the command line does.
+def format_shape(shape: Shape) -> str:
+    """A shape as text.
 
-    >>> dims((3, 130, 130))
+    >>> format_shape((3, 130, 130))
     '3x130x130'
     """
     return "x".join(map(str, shape))
 
 
-def shortened(text: str, width: int = 80) -> str:
-    """A text that fits into an error or a column."""
+def truncate(text: str, width: int = 80) -> str:
+    """A text of at most `width` characters."""
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def sample(shape: Shape) -> str:
-    """Write a shape without its batch dimension."""
-    return dims(shape[1:]) or "a single number"
+def format_sample(shape: Shape) -> str:
+    """A batched shape as text, without its batch dimension."""
+    return format_shape(shape[1:]) or "a single number"
 
 
-def space_of(shape: Shape, rank: int) -> Shape:
-    """The last `rank` sizes of a shape that has channels before them."""
+def spatial_size(shape: Shape, rank: int) -> Shape:
+    """The last `rank` sizes of a shape that has channels before them; raises InvalidLayerError for other shapes."""
     if len(shape) not in {rank + 1, rank + 2}:
-        raise RefusedError(f"takes {SPACES[rank]}, got {sample(shape)}", "channels come first, then the sizes of space")
+        what = f"expects {SPATIAL_LAYOUTS[rank]}, got {format_sample(shape)}"
+        raise InvalidLayerError(what, "put the channels first, then the spatial size")
     return shape[-rank:]
 
 
-def check_size(what: str, shape: Shape) -> None:
-    """Refuse a tensor that is empty or larger than 64 bits can address."""
+def check_tensor_size(what: str, shape: Shape) -> None:
+    """Raise InvalidLayerError for a tensor that is empty or larger than 64 bits can address."""
     if min(shape, default=1) < 1:
-        raise RefusedError(f"{what} of {dims(shape)} holds nothing", "every size must be at least 1")
+        raise InvalidLayerError(f"{what} of {format_shape(shape)} is empty", "every size must be at least 1")
     if prod(shape) * 4 > MAX_BYTES:
-        raise RefusedError(f"{what} of {dims(shape)} is larger than 64 bits can address", "use smaller sizes")
+        raise InvalidLayerError(
+            f"{what} of {format_shape(shape)} is larger than 64 bits can address", "reduce its size"
+        )

@@ -1,14 +1,16 @@
-"""Networks that are known by name, each as a plain layer list with its usual input."""
+"""Well-known networks by name, each as a layer list with its usual input shape."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from dlnotes_cli.shapes.names import NetworkName
+from dlnotes_cli.shapes.choices import NetworkName
+from dlnotes_cli.shapes.layer import Shape
 
 
-class Network(NamedTuple):
-    """A layer list and the shape of one sample that it is made for."""
+class NamedNetwork(NamedTuple):
+    """A layer list and the shape of one sample that it expects."""
 
-    input: str
+    input: Shape
     layers: str
 
 
@@ -19,7 +21,7 @@ Flatten()
 Linear(400, 120); Tanh()
 Linear(120, 84); Tanh()
 Linear(84, 10)
-"""  # LeCun and others, 1998, with the full connection table that is usual today
+"""  # LeCun et al. 1998, but with a second convolution over all channels, as is usual today
 
 ALEXNET = """
 Conv2d(3, 64, kernel_size=11, stride=4, padding=2); ReLU(inplace=True); MaxPool2d(kernel_size=3, stride=2)
@@ -31,16 +33,16 @@ AdaptiveAvgPool2d((6, 6)); Flatten()
 Dropout(0.5); Linear(256 * 6 * 6, 4096); ReLU(inplace=True)
 Dropout(0.5); Linear(4096, 4096); ReLU(inplace=True)
 Linear(4096, 1000)
-"""  # Krizhevsky, 2014, as torchvision has it
+"""  # Krizhevsky 2014 (arXiv:1404.5997), as in torchvision
 
-NOTES_MLP = """
+COURSE_MLP = """
 Flatten()
 Linear(784, 512); ReLU(); Dropout(0.2)
 Linear(512, 512); ReLU(); Dropout(0.2)
 Linear(512, 10)
 """
 
-NOTES_CNN = """
+COURSE_CNN = """
 Conv2d(3, 16, 3, padding=1); ReLU(); MaxPool2d(2, 2)
 Conv2d(16, 32, 3, padding=1); ReLU(); MaxPool2d(2, 2)
 Conv2d(32, 64, 3, padding=1); ReLU(); MaxPool2d(2, 2)
@@ -57,30 +59,33 @@ Linear(4096, 1000)
 """
 
 
-def _vgg(*blocks: int) -> str:
-    """Simonyan and Zisserman, 2014, as torchvision has it: so many 3x3 convolutions before each halving of the size."""
+def _vgg(*convolutions: int) -> str:
+    """Simonyan and Zisserman 2014 (arXiv:1409.1556), as in torchvision: how many 3x3 convolutions per block."""
     lines, inputs = [], 3
-    for convolutions, outputs in zip(blocks, (64, 128, 256, 512, 512), strict=True):
-        for _ in range(convolutions):
+    for count, outputs in zip(convolutions, (64, 128, 256, 512, 512), strict=True):
+        for _ in range(count):
             lines.append(f"Conv2d({inputs}, {outputs}, kernel_size=3, padding=1); ReLU(inplace=True)")
             inputs = outputs
         lines.append("MaxPool2d(kernel_size=2, stride=2)")
     return "\n".join(lines) + VGG_HEAD
 
 
-def known_network(name: NetworkName) -> Network:
-    """The layer list of a network, and its usual input.
+_NETWORKS: dict[NetworkName, Callable[[], NamedNetwork]] = {
+    "lenet5": lambda: NamedNetwork((1, 32, 32), LENET5),
+    "alexnet": lambda: NamedNetwork((3, 224, 224), ALEXNET),
+    "vgg11": lambda: NamedNetwork((3, 224, 224), _vgg(1, 1, 2, 2, 2)),
+    "vgg13": lambda: NamedNetwork((3, 224, 224), _vgg(2, 2, 2, 2, 2)),
+    "vgg16": lambda: NamedNetwork((3, 224, 224), _vgg(2, 2, 3, 3, 3)),
+    "vgg19": lambda: NamedNetwork((3, 224, 224), _vgg(2, 2, 4, 4, 4)),
+    "notes-mlp": lambda: NamedNetwork((1, 28, 28), COURSE_MLP),
+    "notes-cnn": lambda: NamedNetwork((3, 32, 32), COURSE_CNN),
+}
 
-    >>> known_network("lenet5").input
-    '1x32x32'
+
+def named_network(name: NetworkName) -> NamedNetwork:
+    """The layer list of a network, and its usual input shape.
+
+    >>> named_network("lenet5").input
+    (1, 32, 32)
     """
-    return {
-        "lenet5": lambda: Network("1x32x32", LENET5),
-        "alexnet": lambda: Network("3x224x224", ALEXNET),
-        "vgg11": lambda: Network("3x224x224", _vgg(1, 1, 2, 2, 2)),
-        "vgg13": lambda: Network("3x224x224", _vgg(2, 2, 2, 2, 2)),
-        "vgg16": lambda: Network("3x224x224", _vgg(2, 2, 3, 3, 3)),
-        "vgg19": lambda: Network("3x224x224", _vgg(2, 2, 4, 4, 4)),
-        "notes-mlp": lambda: Network("1x28x28", NOTES_MLP),
-        "notes-cnn": lambda: Network("3x32x32", NOTES_CNN),
-    }[name]()
+    return _NETWORKS[name]()

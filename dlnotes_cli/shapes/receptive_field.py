@@ -1,63 +1,163 @@
-"""What the positions of a layer's output see of the input: receptive field, jump and start."""
+"""Receptive field, jump and start of a layer's output: which input positions reach each output position.
 
+The recurrences are those of Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016
+(arXiv:1603.07285), and of Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", 2019.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor, gcd
+from typing import Literal, NamedTuple
 
-from dlnotes_cli.shapes.layer import Reach, Shape
-from dlnotes_cli.shapes.rules.windows import PIXEL, Window
+MAX_PERIOD = 4096  # output positions; the field of a pattern with a longer period is reported as unknown
+
+
+class AxisField(NamedTuple):
+    """The input positions that each output position reads along one axis, for patterns that repeat.
+
+    Output position `o` of `period = len(low)` reads from `low[o % period]` to `high[o % period]`, both shifted by
+    `step` for each full period before it. A convolution has period 1, a transposed one with stride 2 has period 2.
+    """
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+    step: int
+
+    @property
+    def size(self) -> int:
+        """The largest number of positions that one output spans, holes included."""
+        return max(high - low for low, high in zip(self.low, self.high, strict=True)) + 1
+
+    @property
+    def jump(self) -> Fraction:
+        """The distance between neighboring outputs, in input positions."""
+        return Fraction(self.step, len(self.low))
+
+    @property
+    def start(self) -> Fraction:
+        """The center of the first output's field; the center of the first input position is 0.5."""
+        return Fraction(self.low[0] + self.high[0] + 1, 2)
+
+    def followed_by(self, layer: "AxisField") -> "AxisField | None":
+        """The field after one more layer; None where the period of the pattern exceeds MAX_PERIOD.
+
+        >>> AxisField((0,), (2,), 1).followed_by(AxisField((0,), (1,), 2))  # kernel 3, then pooling 2 with stride 2
+        AxisField(low=(0,), high=(3,), step=2)
+        """
+        period = len(self.low)
+        repeats = period // gcd(layer.step, period)
+        count = len(layer.low) * repeats
+        if count > MAX_PERIOD:
+            return None
+        low = tuple(self.at(layer.at(o)[0])[0] for o in range(count))
+        high = tuple(self.at(layer.at(o)[1])[1] for o in range(count))
+        return AxisField(low, high, repeats * layer.step // period * self.step)
+
+    def at(self, position: int) -> tuple[int, int]:
+        """The first and the last input position that the output at `position` reads."""
+        periods, rest = divmod(position, len(self.low))
+        return self.low[rest] + periods * self.step, self.high[rest] + periods * self.step
+
+
+ONE_POSITION = AxisField((0,), (0,), 1)
+
+# The field of one layer: an AxisField for each of the last axes; or the layer is elementwise, merges axes without
+# mixing their values, reads every position, or mixes positions in a way that is not tracked.
+LayerField = tuple[AxisField, ...] | Literal["elementwise", "flattened", "global", "unknown"]
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What one output position sees of the input's space, an axis at a time.
+class ReceptiveField:
+    """The receptive field of a layer's output in the input of the whole stack, borders ignored.
 
-    `field` is the largest number of input positions along each axis that reach one output, borders ignored. `jump` is
-    the distance between neighboring outputs and `start` the center of the first one's field, in input positions; the
-    center of the first input position is 0.5. All are None where they mean nothing, after layers that mix positions.
-    Statistics of normalization layers are not counted.
-
-    The recurrences are those of Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016, and of
-    Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", 2019.
+    `input_size` is the spatial size of that input, `size` the receptive field along each axis. `axes` is None once the
+    output has no positions of its own, as after Flatten; `size` is None too where the field is unknown. Statistics of
+    normalization layers are not counted.
     """
 
-    space: Shape
-    windows: tuple[Window, ...] | None
-    field: Shape | None
+    input_size: tuple[int, ...]
+    axes: tuple[AxisField, ...] | None
+    size: tuple[int, ...] | None
 
     @classmethod
-    def first(cls, shape: Shape) -> "Sight":
-        """The input itself: channels, then space."""
-        space = shape[1:]
-        return cls(space, (PIXEL,) * len(space), (1,) * len(space) or None)
+    def of_input(cls, shape: tuple[int, ...]) -> "ReceptiveField":
+        """The field of the input itself: each position sees itself. `shape` is channels, then the spatial size."""
+        spatial = shape[1:]
+        return cls(spatial, (ONE_POSITION,) * len(spatial), (1,) * len(spatial) or None)
 
     @property
     def jump(self) -> tuple[Fraction, ...] | None:
-        """The distance between neighboring outputs."""
-        return tuple(window.jump for window in self.windows) if self.windows else None
+        """The distance between neighboring outputs along each axis, in input positions."""
+        return tuple(axis.jump for axis in self.axes) if self.axes else None
 
     @property
     def start(self) -> tuple[Fraction, ...] | None:
-        """The center of what the first output sees."""
-        return tuple(window.start for window in self.windows) if self.windows else None
+        """The center of the first output's field along each axis, in input positions."""
+        return tuple(axis.start for axis in self.axes) if self.axes else None
 
-    def after(self, reach: Reach) -> "Sight":
-        """What the next layer's output sees."""
-        if reach == "same":
+    def followed_by(self, layer: LayerField) -> "ReceptiveField":
+        """The receptive field after one more layer."""
+        if layer == "elementwise":
             return self
-        if isinstance(reach, tuple):
-            return self._through(reach)
-        if reach == "flat":
-            return Sight(self.space, None, self.field)
-        if reach == "whole" and self.field:
-            return Sight(self.space, None, self.space)
-        return Sight(self.space, None, None)
+        if isinstance(layer, tuple):
+            return self._followed_by_axes(layer)
+        if layer == "flattened":
+            return ReceptiveField(self.input_size, None, self.size)
+        if layer == "global" and self.size:
+            return ReceptiveField(self.input_size, None, self.input_size)
+        return self._unknown()
 
-    def _through(self, layer: tuple[Window, ...]) -> "Sight":
-        if self.windows is None or len(layer) > len(self.windows):
-            return Sight(self.space, None, None)
-        untouched = len(self.windows) - len(layer)
-        seen = [past.through(window) for past, window in zip(self.windows[untouched:], layer, strict=True)]
-        windows = (*self.windows[:untouched], *(window for window in seen if window))
-        if len(windows) < len(self.windows):
-            return Sight(self.space, None, None)
-        return Sight(self.space, windows, tuple(window.span for window in windows))
+    def _followed_by_axes(self, layer: tuple[AxisField, ...]) -> "ReceptiveField":
+        if self.axes is None or len(layer) > len(self.axes):
+            return self._unknown()
+        untouched = len(self.axes) - len(layer)
+        changed = [axis.followed_by(field) for axis, field in zip(self.axes[untouched:], layer, strict=True)]
+        axes = (*self.axes[:untouched], *(axis for axis in changed if axis))
+        if len(axes) < len(self.axes):
+            return self._unknown()
+        return ReceptiveField(self.input_size, axes, tuple(axis.size for axis in axes))
+
+    def _unknown(self) -> "ReceptiveField":
+        return ReceptiveField(self.input_size, None, None)
+
+
+def interpolation_field(slope: Fraction, offset: Fraction, margin: int = 0) -> AxisField | None:
+    """The field of an interpolation that reads around `slope * o + offset`, with `margin` more positions on each side.
+
+    Returns None where the period exceeds MAX_PERIOD.
+    """
+    period = slope.denominator
+    if period > MAX_PERIOD:
+        return None
+    centers = [slope * o + offset for o in range(period)]
+    margins = [0 if center.denominator == 1 else margin for center in centers]
+    low = tuple(floor(center) - extra for center, extra in zip(centers, margins, strict=True))
+    high = tuple(ceil(center) + extra for center, extra in zip(centers, margins, strict=True))
+    return AxisField(low, high, slope.numerator)
+
+
+def nearest_field(slope: Fraction, offset: Fraction = Fraction(0)) -> AxisField | None:
+    """The field of a layer that reads the one position floor(slope * o + offset)."""
+    field = interpolation_field(slope, offset)
+    return field and AxisField(field.low, field.low, field.step)
+
+
+def adaptive_field(size: int, output: int) -> AxisField | None:
+    """The field of adaptive pooling from `size` to `output` positions: floor(i*size/output) to ceil((i+1)*size/output).
+
+    Returns None where the period exceeds MAX_PERIOD.
+    """
+    slope = Fraction(size, output)
+    if slope.denominator > MAX_PERIOD:
+        return None
+    low = tuple(floor(slope * o) for o in range(slope.denominator))
+    high = tuple(ceil(slope * (o + 1)) - 1 for o in range(slope.denominator))
+    return AxisField(low, high, slope.numerator)
+
+
+def layer_field(axes: Iterable[AxisField | None]) -> tuple[AxisField, ...] | Literal["unknown"]:
+    """The field of a layer from those of its axes; unknown if one of them is."""
+    fields = tuple(axes)
+    known = tuple(field for field in fields if field is not None)
+    return known if len(known) == len(fields) else "unknown"

@@ -1,110 +1,185 @@
-"""The whole answer about a stack: totals, memory, and the numbers of each layer as plain values."""
+"""The analysis of a stack of layers: totals, memory, and the numbers of each layer, also as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import prod
 from typing import Any
 
-from dlnotes_cli.shapes.explain import explain
+from dlnotes_cli.shapes.choices import Dtype, OptimizerName
+from dlnotes_cli.shapes.formulas import layer_formulas
 from dlnotes_cli.shapes.layer import Layer, Shape
-from dlnotes_cli.shapes.names import Dtype, OptimizerName
-from dlnotes_cli.shapes.parsing.parser import parse_layers
-from dlnotes_cli.shapes.receptive_field import Sight
-from dlnotes_cli.shapes.stack import Step, trace
+from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+from dlnotes_cli.shapes.receptive_field import ReceptiveField
+from dlnotes_cli.shapes.tracing import TracedLayer, trace
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
-STATE_VALUES: dict[OptimizerName, int] = {  # kept for each parameter
+OPTIMIZER_STATES: dict[OptimizerName, int] = {  # state tensors for each parameter tensor
     "sgd": 0, "momentum": 1, "rmsprop": 1, "adagrad": 1, "adam": 2, "adamw": 2
 }  # fmt: skip
-_INDEX_BYTES = 8  # an embedding takes 64-bit indices
+_INDEX_BYTES = 8  # the indices of an embedding are int64
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory in bytes of a stack and a batch.
+
+    Inference holds the weights and buffers, and one layer's input and output at a time, of which the largest pair
+    counts. Training holds the weights, their gradients, the optimizer's state and every activation for the backward
+    pass. A layer that works in place or returns a view shares its input's memory.
+    """
+
+    weights_bytes: int
+    buffers_bytes: int
+    gradients_bytes: int
+    optimizer_bytes: int
+    activations_bytes: int
+    inference_bytes: int
+    training_bytes: int
+
+    def as_json(self) -> dict[str, int]:
+        """The numbers as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """The numbers of one layer: shapes of one sample, counts of the whole batch."""
+
+    layer: str
+    output: Shape
+    parameters: int
+    buffers: int
+    macs: int
+    bias_adds: int
+    activation_bytes: int
+    receptive_field: ReceptiveField
+    states: tuple[tuple[str, Shape], ...]  # name and shape of the states that a recurrent layer returns
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations: 2 for each MAC."""
+        return 2 * self.macs
+
+    def as_json(self) -> dict[str, Any]:
+        """The numbers as JSON values."""
+        return {
+            "layer": self.layer,
+            "output": list(self.output),
+            "parameters": self.parameters,
+            "buffers": self.buffers,
+            "macs": self.macs,
+            "flops": self.flops,
+            "bias_adds": self.bias_adds,
+            "activation_bytes": self.activation_bytes,
+            **receptive_field_as_json(self.receptive_field),
+            **{name: list(shape) for name, shape in self.states},
+        }
 
 
 @dataclass(frozen=True)
 class Report:
-    """A traced stack and the numbers that follow from it.
+    """A traced stack of layers and the numbers that follow from it.
 
-    MACs, FLOPs, bias additions, activations and memory are those of `batch` samples; shapes are those of one.
+    Shapes are those of one sample; MACs, FLOPs, bias additions, activations and memory those of `batch` samples.
     """
 
     input: Shape
-    steps: tuple[Step, ...]
+    traced: tuple[TracedLayer, ...]
     batch: int = 1
     dtype: Dtype = "float32"
     optimizer: OptimizerName = "adam"
 
     @property
     def output(self) -> Shape:
-        """The shape that comes out."""
-        return self.steps[-1].output if self.steps else self.input
+        """The output shape."""
+        return self.traced[-1].output if self.traced else self.input
 
     @property
     def values(self) -> int:
-        """How many numbers one sample's output has."""
+        """The number of values in one sample's output."""
         return prod(self.output)
 
     @cached_property
     def parameters(self) -> int:
-        """Numbers that training changes."""
-        return sum(step.effect.parameters for step in self.steps)
+        """The number of trainable parameters."""
+        return sum(traced.info.parameters for traced in self.traced)
 
     @cached_property
     def buffers(self) -> int:
-        """Numbers that are kept and not trained, such as running means."""
-        return sum(step.effect.buffers for step in self.steps)
+        """The number of values in buffers, such as running means, which are stored but not trained."""
+        return sum(traced.info.buffers for traced in self.traced)
 
     @cached_property
     def macs(self) -> int:
-        """Multiply-adds of convolutions, linear and recurrent layers, without the bias."""
-        return self.batch * sum(step.effect.macs for step in self.steps)
+        """Multiply-accumulate operations of convolutions, linear and recurrent layers, without the bias."""
+        return self.batch * sum(traced.info.macs for traced in self.traced)
 
     @cached_property
     def bias_adds(self) -> int:
         """Additions of a bias."""
-        return self.batch * sum(step.effect.bias_adds for step in self.steps)
+        return self.batch * sum(traced.info.bias_adds for traced in self.traced)
 
     @property
     def flops(self) -> int:
-        """Floating-point operations: 2 for each multiply-add, bias additions apart."""
+        """Floating-point operations: 2 for each MAC, without bias additions."""
         return 2 * self.macs
 
     @property
-    def sight(self) -> Sight:
-        """What the last output's positions see."""
-        return self.steps[-1].sight if self.steps else Sight.first(self.input)
+    def receptive_field(self) -> ReceptiveField:
+        """The receptive field of the output."""
+        return self.traced[-1].receptive_field if self.traced else ReceptiveField.of_input(self.input)
 
-    def activation_bytes(self, step: Step) -> int:
-        """The size of a layer's output."""
-        return self.batch * step.values * DTYPE_BYTES[self.dtype]
+    def activation_bytes(self, traced: TracedLayer) -> int:
+        """The size in bytes of a layer's output."""
+        return self.batch * traced.values * DTYPE_BYTES[self.dtype]
 
     @cached_property
-    def memory(self) -> dict[str, int]:
-        """Bytes: weights and buffers, gradients, optimizer state, activations; what inference and training take.
+    def memory(self) -> Memory:
+        """Memory of weights, buffers, gradients, optimizer state and activations, and of inference and training."""
+        value_bytes = DTYPE_BYTES[self.dtype]
+        weights, buffers = self.parameters * value_bytes, self.buffers * value_bytes
+        states = weights * OPTIMIZER_STATES[self.optimizer]
+        has_indices = any(traced.layer.name == "Embedding" for traced in self.traced)
+        input_bytes = self.batch * prod(self.input) * (_INDEX_BYTES if has_indices else value_bytes)
+        outputs = [0 if traced.info.is_view else self.activation_bytes(traced) for traced in self.traced]
+        activations = input_bytes + sum(outputs)
+        return Memory(
+            weights_bytes=weights,
+            buffers_bytes=buffers,
+            gradients_bytes=weights,
+            optimizer_bytes=states,
+            activations_bytes=activations,
+            inference_bytes=weights + buffers + _largest_pair(input_bytes, outputs),
+            training_bytes=2 * weights + buffers + states + activations,
+        )
 
-        Inference holds the weights, and one layer's input and output at a time, of which the largest pair counts.
-        Training holds every activation for the way back, and for each weight a gradient and the optimizer's state. A
-        layer that works in place or only renames dimensions shares its input's memory.
-        """
-        each = DTYPE_BYTES[self.dtype]
-        weights, buffers = self.parameters * each, self.buffers * each
-        state = weights * STATE_VALUES[self.optimizer]
-        takes_indices = any(step.layer.name == "Embedding" for step in self.steps)
-        first = self.batch * prod(self.input) * (_INDEX_BYTES if takes_indices else each)
-        outputs = [0 if step.effect.is_view else self.activation_bytes(step) for step in self.steps]
-        activations = first + sum(outputs)
-        return {
-            "weights_bytes": weights,
-            "buffers_bytes": buffers,
-            "gradients_bytes": weights,
-            "optimizer_bytes": state,
-            "activations_bytes": activations,
-            "inference_bytes": weights + buffers + _largest_pair(first, outputs),
-            "training_bytes": 2 * weights + buffers + state + activations,
-        }
+    @cached_property
+    def layers(self) -> tuple[LayerReport, ...]:
+        """The numbers of each layer."""
+        return tuple(
+            LayerReport(
+                layer=traced.layer.text,
+                output=traced.output,
+                parameters=traced.info.parameters,
+                buffers=traced.info.buffers,
+                macs=self.batch * traced.info.macs,
+                bias_adds=self.batch * traced.info.bias_adds,
+                activation_bytes=self.activation_bytes(traced),
+                receptive_field=traced.receptive_field,
+                states=tuple((name, _for_batch(shape, self.batch)) for name, shape in traced.info.states),
+            )
+            for traced in self.traced
+        )
 
-    def fields(self, *, explained: bool = False) -> dict[str, Any]:
-        """The answer as plain values, ready for JSON."""
+    def formulas(self, index: int) -> dict[str, str]:
+        """The formulas of one layer with their numbers, by quantity."""
+        before = self.traced[index - 1].receptive_field if index else ReceptiveField.of_input(self.input)
+        return dict(layer_formulas(self.traced[index], before))
+
+    def as_json(self, *, explain: bool = False) -> dict[str, Any]:
+        """The analysis as JSON values; with `explain`, the formulas of each layer too."""
         return {
             "input": list(self.input),
             "output": list(self.output),
@@ -117,32 +192,14 @@ class Report:
             "macs": self.macs,
             "flops": self.flops,
             "bias_adds": self.bias_adds,
-            "activation_bytes": sum(self.activation_bytes(step) for step in self.steps),
-            **_sight_fields(self.sight),
-            "memory": self.memory,
-            "layers": [self.step_fields(index, explained=explained) for index in range(len(self.steps))],
+            "activation_bytes": sum(layer.activation_bytes for layer in self.layers),
+            **receptive_field_as_json(self.receptive_field),
+            "memory": self.memory.as_json(),
+            "layers": [
+                layer.as_json() | ({"formulas": self.formulas(index)} if explain else {})
+                for index, layer in enumerate(self.layers)
+            ],
         }
-
-    def step_fields(self, index: int, *, explained: bool = False) -> dict[str, Any]:
-        """The numbers of one layer as plain values."""
-        step = self.steps[index]
-        effect = step.effect
-        fields: dict[str, Any] = {
-            "layer": step.layer.text,
-            "output": list(step.output),
-            "parameters": effect.parameters,
-            "buffers": effect.buffers,
-            "macs": self.batch * effect.macs,
-            "flops": 2 * self.batch * effect.macs,
-            "bias_adds": self.batch * effect.bias_adds,
-            "activation_bytes": self.activation_bytes(step),
-            **_sight_fields(step.sight),
-        }
-        fields |= {name: list(_for_batch(shape, self.batch)) for name, shape in effect.states}
-        if explained:
-            before = self.steps[index - 1].sight if index else Sight.first(self.input)
-            fields["formulas"] = dict(explain(step, before))
-        return fields
 
 
 def analyze(
@@ -153,32 +210,34 @@ def analyze(
     dtype: Dtype = "float32",
     optimizer: OptimizerName = "adam",
 ) -> Report:
-    """Answer for a stack, given as text or as layers, on one sample of `shape`.
+    """Analyze a stack of layers, as text or parsed, applied to one sample of `shape`.
 
-    Raises InputError where the text is not a layer list or PyTorch would refuse the stack.
+    Raises InputError where the text is not a layer list or PyTorch would reject the stack.
 
     >>> report = analyze("Conv2d(3, 10, 3); MaxPool2d(4, 4)", (3, 130, 130))
-    >>> report.output, report.parameters, report.macs, report.sight.field
+    >>> report.output, report.parameters, report.macs, report.receptive_field.size
     ((10, 32, 32), 280, 4423680, (6, 6))
     """
     parsed = parse_layers(layers) if isinstance(layers, str) else layers
     return Report(tuple(shape), trace(parsed, shape), batch, dtype, optimizer)
 
 
-def _largest_pair(first: int, outputs: list[int]) -> int:
-    largest = held = first
-    for made in outputs:
-        largest = max(largest, held + made)
-        held = made or held
-    return largest
-
-
-def _sight_fields(sight: Sight) -> dict[str, Any]:
+def receptive_field_as_json(field: ReceptiveField) -> dict[str, Any]:
+    """Size, jump and start along each axis as JSON values, None where they are undefined."""
     return {
-        "receptive_field": list(sight.field) if sight.field else None,
-        "jump": [_number(jump) for jump in sight.jump] if sight.jump else None,
-        "start": [_number(start) for start in sight.start] if sight.start else None,
+        "receptive_field": list(field.size) if field.size else None,
+        "jump": [_number(jump) for jump in field.jump] if field.jump else None,
+        "start": [_number(start) for start in field.start] if field.start else None,
     }
+
+
+def _largest_pair(input_bytes: int, outputs: list[int]) -> int:
+    """The largest sum of a layer's input and output; an output of 0 bytes is a view of the input."""
+    largest = held = input_bytes
+    for output in outputs:
+        largest = max(largest, held + output)
+        held = output or held
+    return largest
 
 
 def _number(value: Fraction) -> int | float:
@@ -186,5 +245,5 @@ def _number(value: Fraction) -> int | float:
 
 
 def _for_batch(shape: Shape, batch: int) -> Shape:
-    """The shape of a recurrent state: layers, then the batch where there is one, then features."""
+    """The shape of a recurrent state (layers, batch if there is one, features) for a batch of `batch`."""
     return (shape[0], batch, *shape[2:]) if len(shape) == 3 else shape  # noqa: PLR2004

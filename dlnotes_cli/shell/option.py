@@ -5,7 +5,7 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -71,6 +71,7 @@ class Option:
     shown_default: str | None = None
     complete: Callable[..., list[str]] | None = None  # all values, or those that start with its argument `incomplete`
     is_argument: bool = False
+    choices: Collection[str] = ()  # the names that are allowed, where the type of the field is no `Literal`
 
 
 def option(
@@ -198,8 +199,8 @@ def is_tuple(hint: Any) -> bool:
 
 
 def choices_of(config_type: type[Config], name: str) -> tuple[str, ...]:
-    """The names that a field's `Literal` type allows; empty for other types."""
-    return _choices(type_of(hints_of(config_type)[name]))
+    """The names that a field allows, by its option's `choices` or its `Literal` type; empty if there are none."""
+    return _choices(options_of(config_type)[name], type_of(hints_of(config_type)[name]))
 
 
 def flag(name: str, described: Option) -> str:
@@ -234,7 +235,7 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
         is_parsed = described.parse is not None and isinstance(value, str)
         fix = f"give a value {described.within}" if described.within and not is_parsed else "see --help"
         raise InputError(where, str(error), fix) from error
-    choices = _choices(type_of(hint))
+    choices = _choices(described, type_of(hint))
     if choices and converted not in choices:
         raise unknown_choice(where, str(converted), choices)
     if described.within is not None:
@@ -294,8 +295,9 @@ def _text(value: Any) -> str:
 _SCALARS: dict[Any, Callable[[Any], Any]] = {bool: _boolean, int: _integer, float: _number, Path: _path}
 
 
-def _choices(kind: Any) -> tuple[str, ...]:
-    return tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
+def _choices(described: Option, kind: Any) -> tuple[str, ...]:
+    names = get_args(kind) if get_origin(kind) is Literal else described.choices
+    return tuple(map(str, names))
 
 
 def _json_value(value: Any) -> Any:

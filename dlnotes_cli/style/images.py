@@ -1,4 +1,4 @@
-"""Images of `style-transfer`: read and sized, blended with their colors, written."""
+"""Image files of `style-transfer`: read, resized, and written with the transparency and profile of the content."""
 
 import hashlib
 import io
@@ -11,98 +11,111 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dlnotes_cli.data.images.files import LoadedImage, count_frames, read_image, write_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, count_frames, read_image, write_image
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 
-_SMALLEST = 16  # pixels of a side below which an image shows nothing that could be painted
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
+Size = tuple[int, int]  # (H, W) in pixels
+
+_MIN_SIDE = 16  # pixels; a smaller image has no features to transfer
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """An image as it was read, and its name."""
+class InputImage:
+    """A content, style or initial image as read from its file; resized on demand."""
 
-    name: str
+    name: str  # as reported
     image: LoadedImage
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
+    def size(self) -> Size:
+        """(H, W) of the file."""
         height, width = self.image.values.shape[:2]
         return height, width
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of the pixels."""
-        parts = (self.image.values, self.image.alpha)
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts if part is not None)).hexdigest()
+        """SHA-256 of the pixels and their transparency."""
+        arrays = (self.image.values, self.image.alpha)
+        return hashlib.sha256(b"".join(array.tobytes() for array in arrays if array is not None)).hexdigest()
 
-    def pixels(self, size: tuple[int, int]) -> Tensor:
-        """Float32 (1, 3, H, W) in 0..1."""
+    def pixels(self, size: Size) -> Tensor:
+        """The image resized to (H, W): float32 (1, 3, H, W) in 0..1."""
         values = resized(self.image.values, size)
         return torch.from_numpy(values.astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
 
 
-def with_longer(size: tuple[int, int], longer: float) -> tuple[int, int]:
-    """(H, W) of the same shape with `longer` pixels on the longer side."""
-    scale = longer / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+@dataclass(frozen=True)
+class StyleImage:
+    """A style image and its weight among the style images."""
+
+    image: InputImage
+    weight: float
 
 
-def with_shorter_at_least(size: tuple[int, int], longer: float, shortest: int) -> tuple[int, int]:
-    """(H, W) with `longer` pixels on the longer side, or more where the other would have less than `shortest`."""
-    return with_longer(size, max(round(longer), -(-shortest * max(size) // min(size))))
+def read_input_image(path: Path, max_pixels: int, name: str | None = None) -> InputImage:
+    """Read an image in color; `name` replaces its path in reports.
 
-
-def check_size(name: str, size: tuple[int, int], longer: int, shortest: int) -> None:
-    """Raise InputError where an image (H, W) would be too thin to be looked at."""
-    found = with_longer(size, longer)
-    if min(found) < shortest:
-        what = f"{size[1]}x{size[0]} would be {found[1]}x{found[0]}, too thin to paint"
-        raise InputError(name, what, f"crop it, or give a --size with {shortest} on the shorter side")
-
-
-def read_canvas(path: Path, max_pixels: int) -> Canvas:
-    """Read an image in color. Raises InputError where there is nothing to see, or more than one image."""
+    Raises InputError if the file is not an image, or if it is animated, fully transparent or too small.
+    """
     frames = count_frames(path, max_pixels)
     if frames > 1:
-        raise InputError(path, f"is animated ({frames} frames)", "save one frame of it as an image")
+        raise InputError(path, f"is animated ({frames} frames)", "save one frame as an image")
     image = read_image(path, "rgb", max_pixels)
     if image.alpha is not None and not image.alpha.any():
-        raise InputError(path, "is wholly transparent", "give an image that shows something")
+        raise InputError(path, "is fully transparent", "use an image with visible pixels")
     height, width = image.values.shape[:2]
-    if min(height, width) < _SMALLEST:
-        raise InputError(path, f"has {width}x{height} pixels", f"give an image of {_SMALLEST} or more on each side")
-    return Canvas(str(path), image)
+    if min(height, width) < _MIN_SIDE:
+        raise InputError(path, f"has {width}x{height} pixels", f"use an image of at least {_MIN_SIDE} on each side")
+    return InputImage(name or str(path), image)
 
 
-def resized(values: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Values (H, W, C) or (H, W) in another size (H, W)."""
+def scaled_to(size: Size, longer_side: float) -> Size:
+    """(H, W) of the same aspect ratio with `longer_side` pixels on the longer side."""
+    factor = longer_side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def scaled_to_at_least(size: Size, longer_side: float, min_side: int) -> Size:
+    """As `scaled_to`, but larger where the shorter side would have fewer than `min_side` pixels."""
+    return scaled_to(size, max(round(longer_side), -(-min_side * max(size) // min(size))))
+
+
+def check_scaled_size(name: str, size: Size, longer_side: int, min_side: int) -> None:
+    """Raise InputError where an image (H, W), scaled to `longer_side`, has fewer than `min_side` pixels on one side."""
+    scaled = scaled_to(size, longer_side)
+    if min(scaled) < min_side:
+        what = f"{size[1]}x{size[0]} would be {scaled[1]}x{scaled[0]}, too thin for the feature network"
+        raise InputError(name, what, f"crop it, or set a --size with {min_side} on the shorter side")
+
+
+def resized(values: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Values (h, w, C) or (h, w) resampled to (H, W)."""
     if values.shape[:2] == size:
         return values
     return np.asarray(Image.fromarray(values).resize(size[::-1], Image.Resampling.LANCZOS))
 
 
-def finished(pixels: Tensor, content: Canvas, size: tuple[int, int], *, preserve_color: bool) -> LoadedImage:
-    """A painting (1, 3, h, w) in 0..1 as an image of `size`, with the content's transparency and profile."""
-    painted = pixels[0].permute(1, 2, 0).cpu().numpy()
-    values = resized(np.rint(painted * 255).astype(np.uint8), size)
+def output_image(pixels: Tensor, content: InputImage, size: Size, *, preserve_color: bool) -> LoadedImage:
+    """Pixels (1, 3, h, w) in 0..1 as an image of (H, W), with the content's transparency and ICC profile."""
+    stylized = pixels[0].permute(1, 2, 0).cpu().numpy()
+    values = resized(np.rint(stylized * 255).astype(np.uint8), size)
     if preserve_color:
-        values = _with_colors_of(values, resized(content.image.values, size))
+        values = _with_luma_of(resized(content.image.values, size), values)
     alpha = content.image.alpha
     return LoadedImage(values, None if alpha is None else resized(alpha, size), content.image.icc)
 
 
-def write_painting(path: Path, image: LoadedImage, format_: str) -> None:
-    """Write an image to a file."""
+def write_output(path: Path, image: LoadedImage) -> None:
+    """Write an image in the format that the file name ends with."""
     stream = io.BytesIO()
-    write_image(stream, image, format_)
+    write_image(stream, image, FORMATS[path.suffix.lower()])
     files.atomic_write(path, stream.getvalue())
 
 
-def _with_colors_of(painted: NDArray[np.uint8], content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The lightness of one image and the colors of another: luma is replaced, differences to it are kept."""
+def _with_luma_of(content: NDArray[np.uint8], stylized: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The content's colors with the luma of the stylized image: the difference is added to all three channels."""
     colors = content.astype(np.float64)
-    change = painted @ _LUMA - colors @ _LUMA
+    change = stylized @ _LUMA - colors @ _LUMA
     return np.asarray(np.clip(np.rint(colors + change[..., None]), 0, 255), np.uint8)

@@ -135,11 +135,12 @@ class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, Optimizat
         """Validate each option, then their combination."""
         super().__post_init__()
         if self.recipe == "notes" and self.style_scale != 1:
-            raise InputError("--style-scale", "has no effect with --recipe notes, which stretches the style", "drop it")
+            what = "has no effect with --recipe notes, which stretches the style image to the content's size"
+            raise InputError("--style-scale", what, "drop it")
         if self.sweep_ratio and self.sheet is None:
-            raise InputError("--sweep-ratio", "needs --sheet to show its results", "add --sheet sheet.png")
+            raise InputError("--sweep-ratio", "needs a contact sheet", "add --sheet sheet.png")
         names = [f"{ratio:g}" for ratio in self.sweep_ratio]
         if len(set(names)) < len(names):
-            raise InputError("--sweep-ratio", "contains a ratio twice", "give each once")
+            raise InputError("--sweep-ratio", "contains a ratio twice", "list each once")
         if self.sheet is not None:
             check_png("--sheet", self.sheet)

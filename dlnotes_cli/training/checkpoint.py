@@ -1,7 +1,7 @@
-"""Model files: one safetensors file holds weights and all that is needed to use them, sealed by a SHA-256.
+"""Model files: one safetensors file holds the weights and all metadata that is needed to use them, with a SHA-256.
 
-A file is read in this order: size, header, format version, network name, sum, finite numbers, then names and shapes
-against the network it says it is. No pickle is written or read, and nothing in a file names code.
+A file is checked in this order: size, header, format version, registry name, SHA-256, finite values, then names and
+shapes of the tensors against the network. No pickle is written or read, and nothing in a file names code.
 """
 
 import hashlib
@@ -24,23 +24,23 @@ from dlnotes_cli.data.preprocessing import (
     preprocessing_from_json,
     text_preprocessing_from_json,
 )
-from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_empty
+from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_from_json
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unreadable
 
 FORMAT_VERSION = 1
-BYTES_SPARE = 1 << 16  # room that a header takes beside the tensors
+HEADER_BYTES = 1 << 16  # estimate of a header's size
 _HEADER_CAP = 64 << 20
 _KEY = "dlnotes"
-_UNSEALED = "0" * 64
-_SUM_FIELD = "sha256"
+_NO_CHECKSUM = "0" * 64
+_CHECKSUM_FIELD = "sha256"
 
-Metadata = dict[str, Any]  # what a file says of its tensors
+Metadata = dict[str, Any]  # of a file, as JSON values
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network ready for use, with what its file says of it."""
+    """A trained classifier with the metadata of its file."""
 
     path: Path
     network: nn.Module
@@ -51,18 +51,18 @@ class TrainedModel:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Metadata) -> None:
-    """Write tensors and card to one sealed file, atomically."""
-    unsealed = {_SUM_FIELD: _UNSEALED}  # first, so that no other text of the card is taken for the sum
-    sealed = unsealed | {"format_version": FORMAT_VERSION} | metadata | unsealed
+    """Write tensors and metadata to one file with its SHA-256, atomically."""
+    checksum = {_CHECKSUM_FIELD: _NO_CHECKSUM}  # comes first, so that no other value is mistaken for it
+    stored = checksum | {"format_version": FORMAT_VERSION} | metadata | checksum
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = bytearray(safetensors.torch.save(plain, {_KEY: json.dumps(sealed, allow_nan=False)}))
-    position = content.index(_UNSEALED.encode())
-    content[position : position + len(_UNSEALED)] = hashlib.sha256(content).hexdigest().encode()
+    content = bytearray(safetensors.torch.save(plain, {_KEY: json.dumps(stored, allow_nan=False)}))
+    position = content.index(_NO_CHECKSUM.encode())
+    content[position : position + len(_NO_CHECKSUM)] = hashlib.sha256(content).hexdigest().encode()
     files.atomic_write(path, bytes(content))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
-    """Read a file of `write_tensors`. Raises InputError naming the file where anything about it is not right."""
+    """Read a file of `write_tensors`. Raises InputError, naming the file, where it is invalid."""
     check_regular(path)
     try:
         with path.open("rb") as stream:
@@ -76,7 +76,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
     except OSError as error:
         fix = "give the folder of a run, or its model.safetensors"
         raise unreadable(path, error, fix) from error
-    _check_sum(path, content, str(metadata.get(_SUM_FIELD, "")))
+    _check_sha256(path, content, str(metadata.get(_CHECKSUM_FIELD, "")))
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
@@ -87,7 +87,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A network that continues text, ready for use."""
+    """A trained character model with the metadata of its file."""
 
     path: Path
     network: nn.Module
@@ -99,10 +99,10 @@ def load_classifier(path: str | Path) -> TrainedModel:
     """Load a trained classifier, in evaluation mode, on the CPU.
 
     A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of
-    another kind, for a tensor that is missing or of another shape, and for a card that lacks something.
+    another kind, a tensor that is missing or has another shape, and incomplete metadata.
     """
     path, network, metadata = _load_network(files.user_path(path), CLASSIFIERS)
-    with _described(path):
+    with _valid_metadata(path):
         classes = tuple(str(entry) for entry in metadata["classes"])
         return TrainedModel(
             path, network, str(metadata["model"]), classes, preprocessing_from_json(metadata["format"]), metadata
@@ -112,41 +112,43 @@ def load_classifier(path: str | Path) -> TrainedModel:
 def load_language_model(path: str | Path) -> LanguageModel:
     """Load a trained language model, as `load_classifier` does a classifier."""
     path, network, metadata = _load_network(files.user_path(path), LANGUAGE_MODELS)
-    with _described(path):
-        form = text_preprocessing_from_json(metadata["format"])
-        if form.vocabulary != metadata["configuration"]["vocabulary"]:
+    with _valid_metadata(path):
+        preprocessing = text_preprocessing_from_json(metadata["format"])
+        if preprocessing.vocabulary != metadata["configuration"]["vocabulary"]:
             raise ValueError("vocabulary")
-        return LanguageModel(path, network, form, metadata)
+        return LanguageModel(path, network, preprocessing, metadata)
 
 
 def _load_network(path: Path, needs: tuple[str, ...]) -> tuple[Path, nn.Module, Metadata]:
     path = path / "model.safetensors" if path.is_dir() else path
     tensors, metadata = read_tensors(path)
     if metadata.get("kind") == "run state":
-        raise InputError(path, "is where a run stands, not its model", f"use {path.with_name('model.safetensors')}")
+        raise InputError(
+            path, "is the checkpoint of a run, not its model", f"use {path.with_name('model.safetensors')}"
+        )
     name = str(metadata.get("model"))
     if name not in needs:
         needed = " or ".join([", ".join(needs[:-1]), needs[-1]]) if len(needs) > 1 else needs[0]
         raise InputError(path, f"holds a model of kind {name}, this command needs {needed}", "give another model file")
-    with _described(path):
-        network = build_empty(name, metadata["configuration"])
+    with _valid_metadata(path):
+        network = build_from_json(name, metadata["configuration"])
     load_weights(path, network, tensors)
     return path, network.eval(), metadata
 
 
 @contextmanager
-def _described(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with a file's description into an InputError."""
+def _valid_metadata(path: Path) -> Iterator[None]:
+    """Report invalid metadata as an InputError."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"its description is not valid ({error!r})", "train the model again") from error
+        raise InputError(path, f"its metadata is invalid ({error!r})", "train the model again") from error
 
 
 def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, assign: bool = True) -> None:
-    """Put `tensors` into a network that has just these names and shapes, else raise InputError naming the first.
+    """Load `tensors` into a network with exactly these names and shapes; otherwise raise InputError naming the first.
 
-    `assign` makes them the network's own (it may have no memory yet); without it they are copied.
+    With `assign` they become the network's own, which may be on the meta device; without it they are copied.
     """
     expected = network.state_dict()
     for name in sorted(set(expected) | set(tensors)):
@@ -154,12 +156,12 @@ def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, 
         if have != need:
             what = f"tensor {name}: shape {have} in the file, {need} in the network"
             raise InputError(path, what, "train the model again")
-    expected.update(tensors)  # which keeps the versions of the layers, for which some of torchvision's ask
+    expected.update(tensors)  # a state dict also holds version numbers that some torchvision layers need
     network.load_state_dict(expected, strict=True, assign=assign)
 
 
 def _read_start(stream: IO[bytes]) -> bytes:
-    """The length of the header and the header, as far as they are there."""
+    """The length of the header and the header, as far as the file has them."""
     length = stream.read(8)
     return length + stream.read(min(int.from_bytes(length, "little"), _HEADER_CAP))
 
@@ -179,7 +181,7 @@ def _read_header(path: Path, content: bytes, size: int) -> tuple[dict[str, Any],
 def _check_version(path: Path, metadata: Metadata) -> None:
     version = metadata.get("format_version")
     if version != FORMAT_VERSION:
-        what = f"format version {version}, this program reads {FORMAT_VERSION}"
+        what = f"has format version {version}; this dlnotes reads version {FORMAT_VERSION}"
         raise InputError(path, what, "upgrade dlnotes, or train the model again")
 
 
@@ -194,12 +196,12 @@ def _check_size(path: Path, content: bytes, size: int, header: dict[str, Any]) -
         raise _cut_short(path, expected, size)
 
 
-def _check_sum(path: Path, content: bytes, stated: str) -> None:
-    position = content.find(stated.encode()) if len(stated) == len(_UNSEALED) else -1
+def _check_sha256(path: Path, content: bytes, stated: str) -> None:
+    position = content.find(stated.encode()) if len(stated) == len(_NO_CHECKSUM) else -1
     digest = hashlib.sha256()
     if position >= 0:
         digest.update(content[:position])
-        digest.update(_UNSEALED.encode())
+        digest.update(_NO_CHECKSUM.encode())
         digest.update(memoryview(content)[position + len(stated) :])
     if position < 0 or digest.hexdigest() != stated:
         raise InputError(path, "is damaged: checksum differs", _fix_for(path))
@@ -208,7 +210,7 @@ def _check_sum(path: Path, content: bytes, stated: str) -> None:
 def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InputError(path, f"tensor {name} holds numbers that are not finite", _fix_for(path))
+            raise InputError(path, f"tensor {name} has values that are not finite", _fix_for(path))
 
 
 def _cut_short(path: Path, expected: int, found: int) -> InputError:

@@ -1,4 +1,4 @@
-"""The images that show what a classifier gets right and wrong."""
+"""The plots of an evaluation: confusion matrix and predictions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,30 +14,30 @@ from dlnotes_cli.training.metrics import Evaluation, predict_logits
 
 
 @dataclass(frozen=True)
-class Viewed:
-    """A network and the samples on which it is looked at."""
+class EvaluatedModel:
+    """A classifier and the split that it is evaluated on."""
 
     network: nn.Module
-    part: Split
+    split: Split
     normalizer: Normalizer
     runtime: Runtime
     classes: tuple[str, ...]
 
 
-def draw_evaluation(folder: Path, evaluation: Evaluation, viewed: Viewed) -> list[Path]:
-    """Write confusion.png and, for images, predictions.png; the paths written."""
-    drawn = {"confusion.png": plots.confusion(evaluation.confusion, viewed.classes)}
-    if viewed.part.samples.ndim == 4:  # noqa: PLR2004  # (N, C, H, W); a table has nothing to show
-        drawn["predictions.png"] = _prediction_sheet(viewed)
+def draw_evaluation(folder: Path, evaluation: Evaluation, model: EvaluatedModel) -> list[Path]:
+    """Write confusion.png and, for images, predictions.png; returns their paths."""
+    drawn = {"confusion.png": plots.confusion(evaluation.confusion, model.classes)}
+    if model.split.samples.ndim == 4:  # noqa: PLR2004  # (N, C, H, W); not a table
+        drawn["predictions.png"] = _prediction_sheet(model)
     for name, content in drawn.items():
         files.atomic_write(folder / name, content)
     return [folder / name for name in drawn]
 
 
 @torch.no_grad()
-def _prediction_sheet(viewed: Viewed) -> bytes:
-    count = min(plots.SHOWN, len(viewed.part))
-    spread = [i * len(viewed.part) // count for i in range(count)]
-    samples, labels = viewed.part.take(viewed.part.indices[spread])
-    logits = predict_logits(viewed.network.eval(), viewed.normalizer(samples), viewed.runtime)
-    return plots.predictions(samples.cpu().numpy(), labels.tolist(), logits.argmax(1).tolist(), viewed.classes)
+def _prediction_sheet(model: EvaluatedModel) -> bytes:
+    count = min(plots.PREDICTIONS_SHOWN, len(model.split))
+    spread = [i * len(model.split) // count for i in range(count)]
+    samples, labels = model.split.take(model.split.indices[spread])
+    logits = predict_logits(model.network.eval(), model.normalizer(samples), model.runtime)
+    return plots.predictions(samples.cpu().numpy(), labels.tolist(), logits.argmax(1).tolist(), model.classes)

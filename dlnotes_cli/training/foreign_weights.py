@@ -1,4 +1,4 @@
-"""Weights that others trained: a .safetensors or .pth file becomes named tensors, and nothing in it is run."""
+"""Weights from other programs: the named tensors of a .safetensors or .pth file; no code in the file is run."""
 
 import hashlib
 import pickle
@@ -15,17 +15,17 @@ from torch import Tensor
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.shell.errors import InputError, unreadable
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which trainers keep the weights among other things
-_PYTORCH = (b"PK\x03\x04", b"\x80", b"c")  # how zipped files, older ones, and pickles without a version begin
-_PARALLEL = "module."  # before every name, where several devices trained
-_OTHER_FILE = "give a state dict, as torch.save(model.state_dict(), PATH) or safetensors write it"
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training programs store the weights
+_PYTORCH = (b"PK\x03\x04", b"\x80", b"c")  # first bytes of zip files, of older files, and of pickles without a version
+_PARALLEL = "module."  # prefix of every name after training on several devices
+_OTHER_FILE = "use a state dict, as torch.save(model.state_dict(), PATH) or safetensors writes it"
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a state dict on the CPU, floating ones in float32.
 
-    A pickle is read by PyTorch's restricted reader alone (`weights_only`), which knows tensors and plain containers.
-    Raises InputError naming the file where it is damaged, is no state dict, or holds numbers that are not finite.
+    A pickle is read only by PyTorch's restricted unpickler (`weights_only`): tensors and plain containers.
+    Raises InputError naming the file where it is damaged, is not a state dict, or has values that are not finite.
     """
     check_regular(path)
     try:
@@ -34,11 +34,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise unreadable(path, error) from error
     for name, tensor in found.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.is_quantized:
-            raise InputError(path, f"tensor {name} is of a kind that no network here has", _OTHER_FILE)
+            raise InputError(path, f"tensor {name} has a layout or type that no network here uses", _OTHER_FILE)
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise InputError(path, f"tensor {name} holds numbers that are not finite", "use other weights")
+            raise InputError(path, f"tensor {name} has values that are not finite", "use other weights")
     return tensors
 
 
@@ -56,20 +56,20 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise InputError(path, f"is damaged, or no safetensors file ({error})", _OTHER_FILE) from error
+        raise InputError(path, f"is damaged, or not a safetensors file ({error})", _OTHER_FILE) from error
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as stream:
         start = stream.read(4)
     if not start.startswith(_PYTORCH):
-        raise InputError(path, "is empty" if not start else "is no PyTorch file", _OTHER_FILE)
+        raise InputError(path, "is empty" if not start else "is not a PyTorch file", _OTHER_FILE)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the restricted reader, about what it then refuses
+            warnings.simplefilter("ignore")  # of the restricted unpickler about content that it refuses anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        what = "is no plain state dict; nothing in it was run"
+        what = "is not a plain state dict; no code in it was run"
         raise InputError(path, what, _OTHER_FILE) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(path, "is damaged", "use a copy of it, or download it again") from error
@@ -77,7 +77,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content or not all(map(_is_named_tensor, content.items())):
-        raise InputError(path, f"holds {_described(content)}, not named tensors", _OTHER_FILE)
+        raise InputError(path, f"holds {_description(content)}, not named tensors", _OTHER_FILE)
     return {name.removeprefix(_PARALLEL): tensor.detach() for name, tensor in content.items()}
 
 
@@ -85,8 +85,8 @@ def _is_named_tensor(item: tuple[object, object]) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
-def _described(content: object) -> str:
+def _description(content: object) -> str:
     if not isinstance(content, Mapping):
         return f"a {type(content).__name__}"
     strange = next((name for name, value in content.items() if not isinstance(value, Tensor)), None)
-    return "nothing" if strange is None and not content else f"'{strange}' beside its tensors"
+    return "nothing" if strange is None and not content else f"'{strange}' next to its tensors"

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.data.images.augment_words import is_flippable
+from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Which weights a pretrained network starts with: torchvision's, a file's, or none."""
+"""The weights of a pretrained network: published by torchvision, from a file, or none."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ _DIGITS = 12  # of a digest that tells weights apart in the cache
 
 
 @dataclass(frozen=True)
-class Weights:
+class PretrainedWeights:
     """First weights of a network, and the published ones whose form of images they follow."""
 
     name: str  # of torchvision's, a path, or "none"
@@ -32,14 +32,14 @@ class Weights:
         return None if self.file is None else read_weights(self.file)
 
 
-def find_weights(backbone: str, word: str, *, offline: bool, seed: int) -> Weights:
+def find_weights(backbone: str, word: str, *, offline: bool, seed: int) -> PretrainedWeights:
     """What `--weights` names; torchvision's are downloaded where they are not on this machine.
 
     Raises InputError naming what is not there, or is damaged.
     """
     known = backbones.published(backbone)
     if word == "none":
-        return Weights("none", known[0], None, f"seed{seed}")
+        return PretrainedWeights("none", known[0], None, f"seed{seed}")
     by_name = {"default": known[0]} | {weights.name: weights for weights in known}
     if word in by_name:
         found = _published(by_name[word], offline=offline)
@@ -56,7 +56,7 @@ def find_weights(backbone: str, word: str, *, offline: bool, seed: int) -> Weigh
     same = next((weights for weights in known if digest.startswith(weights.sha256)), None)
     if same is None and any(weights.file == path.name for weights in known):
         raise InputError(path, "is damaged: its SHA-256 is not the published one", "fetch it again, or rename it")
-    return Weights(str(path), same or known[0], path, digest[:_DIGITS])
+    return PretrainedWeights(str(path), same or known[0], path, digest[:_DIGITS])
 
 
 def local_file(weights: Published) -> Path:
@@ -64,13 +64,13 @@ def local_file(weights: Published) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / weights.file
 
 
-def is_here(weights: Published) -> bool:
+def is_downloaded(weights: Published) -> bool:
     """Whether published weights are on this machine, and whole."""
     path = local_file(weights)
     return path.is_file() and file_sha256(path).startswith(weights.sha256)
 
 
-def _published(weights: Published, *, offline: bool) -> Weights:
+def _published(weights: Published, *, offline: bool) -> PretrainedWeights:
     path = local_file(weights)
     digest = file_sha256(path) if path.is_file() else ""
     if not digest.startswith(weights.sha256) or not digest:
@@ -80,8 +80,8 @@ def _published(weights: Published, *, offline: bool) -> Weights:
         if digest:
             output.warn(f"{path} is damaged: its SHA-256 is not the published one; downloading it again")
         fetch(
-            [weights.url], path, sha256=weights.sha256, size=None, about=int(weights.mebibytes * _MEBIBYTE),
+            [weights.url], path, sha256=weights.sha256, size=None, approximate_size=int(weights.mebibytes * _MEBIBYTE),
             offline=offline, folder_variable="$TORCH_HOME",
         )  # fmt: skip
         digest = file_sha256(path)
-    return Weights(weights.name, weights, path, digest[:_DIGITS])
+    return PretrainedWeights(weights.name, weights, path, digest[:_DIGITS])

@@ -1,9 +1,11 @@
-"""What is written down of a training run: in its model file, its state and its result."""
+"""What a training run records: the metadata of its model file and checkpoint, and its result."""
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -12,150 +14,225 @@ from dlnotes_cli import __version__
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.registry import count_parameters
+from dlnotes_cli.models.registry import config_to_json, count_parameters
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.options import ClassifierConfig, TrainingRunOptions
 
+Metrics = Mapping[str, float | None]  # loss, accuracy, samples and others by name; None: not finite
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """The network of a run: its name in the registry, its configuration as JSON values, its number of parameters."""
+
+    name: str
+    configuration: dict[str, Any]
+    parameters: int
+
+    @classmethod
+    def of(cls, name: str, config: object, network: nn.Module) -> Self:
+        """The summary of a network that was built from a configuration."""
+        return cls(name, config_to_json(config), count_parameters(network))
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of the phases of a run, and training samples per second of training."""
+
+    data_s: float
+    train_s: float
+    eval_s: float
+    total_s: float
+    samples_per_s: float
+
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The outcome of a training run; `fields` is what result.json and `--json` show."""
+    """The result of a training run, as result.json and `--json` show it."""
 
-    fields: dict[str, Any]
+    command: str
+    version: str
+    seed: int
+    device: str
+    precision: str
+    threads: int
+    data: dict[str, Any]  # the name of the data, and what its kind adds
+    model: ModelSummary
+    epochs: int
+    best_epoch: int
+    steps: int
+    train: Metrics  # of the best epoch
+    validation: Metrics
+    test: Metrics | None
+    timing: Timing
+    out: str
+    model_file: str
+    plots: tuple[str, ...]
+    details: dict[str, Any]  # what the command adds
 
     @property
     def test_accuracy(self) -> float | None:
-        """Accuracy on the test split, where there is one."""
-        test = self.fields["test"]
-        return None if test is None else float(test["accuracy"])
+        """Accuracy on the test split, if there is one."""
+        return None if self.test is None else self.test["accuracy"]
+
+    def as_json(self) -> dict[str, Any]:
+        """The document; nan and inf become None."""
+        fields = {name: value for name, value in asdict(self).items() if name != "details"}
+        fields |= {"plots": list(self.plots), **self.details}
+        return dict(output.finite({"schema_version": output.SCHEMA_VERSION, **fields}))
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild a result from `as_json`; version 0.1 named the plots `pictures`."""
+        values = {name: value for name, value in stored.items() if name != "schema_version"}
+        values["plots"] = tuple(values.pop("pictures", ()) or values.get("plots", ()))
+        values |= {"model": ModelSummary(**values["model"]), "timing": Timing(**values["timing"])}
+        own = {name: values.pop(name) for name in cls.__dataclass_fields__ if name in values}
+        return cls(**own, details=values)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training run leads to, whatever is trained."""
+
+    history: Sequence[dict[str, Any]]
+    best_index: int  # of the history
+    steps: int
+    test: Evaluation | None
+    plots: Sequence[Path]
+    timing: Timing
+    folder: Path
+    model_file: Path
 
 
 class RunRecord(ABC):
-    """What every training run writes down of itself; a kind of data adds what it is made of."""
+    """What every training run records; a subclass adds its kind of data."""
 
-    def __init__(
-        self, config: TrainingRunOptions, name: str, configuration: dict[str, Any], runtime: Runtime, network: nn.Module
-    ) -> None:
-        self.seed, self.runtime = config.seed, runtime
-        self.model = {"name": name, "configuration": configuration, "parameters": count_parameters(network)}
+    def __init__(self, options: TrainingRunOptions, model: ModelSummary, runtime: Runtime) -> None:
+        self.command, self.seed, self.model, self.runtime = options.command, options.seed, model, runtime
 
     @property
     @abstractmethod
     def data_name(self) -> str:
-        """What the run is trained on."""
+        """The name of the training data."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A sum over the data."""
+        """A checksum of the training data."""
+
+    @abstractmethod
+    def data_fields(self) -> dict[str, Any]:
+        """What the result reports about the data, next to its name."""
+
+    def details(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
+        """What the result of this command reports besides."""
+        return {}
 
     def identity(self) -> dict[str, Any]:
-        """What makes this network usable and this run known."""
+        """Metadata of every file of the run: what the network is, and what it is trained on."""
         return {
-            "model": self.model["name"],
-            "configuration": self.model["configuration"],
+            "model": self.model.name,
+            "configuration": self.model.configuration,
             "data": {"name": self.data_name, "fingerprint": self.fingerprint},
             "seed": self.seed,
             "precision": self.runtime.precision,
             "versions": {"dlnotes": __version__, "torch": torch.__version__},
         }
 
-    def metadata(self, epoch: dict[str, Any]) -> dict[str, Any]:
-        """The card of the model file of one epoch."""
+    def model_metadata(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Metadata of the model file, for the weights of one entry of the history."""
         return self.identity() | {
             "kind": "model",
-            "epoch": epoch["epoch"],
-            "metrics": {"validation": epoch["validation"]},
+            "epoch": entry["epoch"],
+            "metrics": {"validation": entry["validation"]},
         }
 
     def announce(self) -> None:
-        """Say on stderr what is about to run."""
-        output.note(f"model  {self.model['name']}, {self.model['parameters']:,} parameters")
+        """Print on standard error what is about to run."""
+        output.note(f"model  {self.model.name}, {self.model.parameters:,} parameters")
         runtime = self.runtime
         output.note(f"runs   on {runtime.device} in {runtime.precision}, {runtime.threads} threads")
 
-    def outcome(self, data: dict[str, Any], history: list[dict[str, Any]], best: int, steps: int) -> dict[str, Any]:
-        """The part of the result that the run decides; `best` counts the entries of `history` from 1."""
-        return {
-            "version": __version__,
-            "seed": self.seed,
-            **self.runtime.as_json(),
-            "data": {"name": self.data_name, **data},
-            "model": self.model,
-            "epochs": history[-1]["epoch"],
-            "best_epoch": history[best - 1]["epoch"],
-            "steps": steps,
-            "train": history[best - 1]["train"],
-            "validation": history[best - 1]["validation"],
-            "test": None,
-        }
+    def result(self, outcome: Outcome) -> TrainingResult:
+        """The result of the finished run."""
+        history, best = outcome.history, outcome.history[outcome.best_index]
+        return TrainingResult(
+            command=self.command, version=__version__, seed=self.seed, **self.runtime.as_json(),
+            data={"name": self.data_name, **self.data_fields()}, model=self.model,
+            epochs=history[-1]["epoch"], best_epoch=best["epoch"], steps=outcome.steps,
+            train=best["train"], validation=best["validation"],
+            test=None if outcome.test is None else outcome.test.as_json(),
+            timing=outcome.timing, out=str(outcome.folder), model_file=str(outcome.model_file),
+            plots=tuple(map(str, outcome.plots)), details=self.details(outcome),
+        )  # fmt: skip
 
 
 class ClassifierRecord(RunRecord):
-    """What is written down of a classifier's run."""
+    """What a classifier's run records."""
 
     def __init__(
         self,
-        config: ClassifierConfig,
-        name: str,
-        configuration: dict[str, Any],
+        options: ClassifierConfig,
+        model: ModelSummary,
         dataset: DataSet,
         runtime: Runtime,
-        network: nn.Module,
-        details: dict[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(config, name, configuration, runtime, network)
-        self.config, self.dataset, self._details = config, dataset, details or {}
+        super().__init__(options, model, runtime)
+        self._options, self._dataset, self._details = options, dataset, dict(details or {})
 
     @property
     def data_name(self) -> str:
-        """What the run is trained on."""
-        return self.config.data
+        """What `--data` names."""
+        return self._options.data
 
     @property
     def fingerprint(self) -> str:
-        """A sum over the data."""
-        return self.dataset.fingerprint
+        """A checksum of the data set."""
+        return self._dataset.fingerprint
+
+    def data_fields(self) -> dict[str, Any]:
+        """Class names, samples per split, and the number of skipped files."""
+        return {
+            "classes": list(self._dataset.classes),
+            "counts": self._dataset.counts,
+            "skipped": len(self._dataset.bad_files),
+        }
+
+    def details(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # known before the run
+        """What the result of this command reports besides."""
+        return self._details
 
     def announce(self) -> None:
-        """Say on stderr what is about to run."""
-        counts = ", ".join(f"{count:,} {part}" for part, count in self.dataset.counts.items())
-        output.note(f"data   {self.dataset.name}: {counts}; {len(self.dataset.classes)} classes")
+        """Print on standard error what is about to run."""
+        counts = ", ".join(f"{count:,} {split}" for split, count in self._dataset.counts.items())
+        output.note(f"data   {self._dataset.name}: {counts}; {len(self._dataset.classes)} classes")
         super().announce()
-        if (self.config.batch_size or 0) > self.dataset.counts["train"]:
-            output.note(f"note   the batch shrinks to the {self.dataset.counts['train']} training samples there are")
+        samples = self._dataset.counts["train"]
+        if (self._options.batch_size or 0) > samples:
+            output.note(f"note   the batch size is reduced to the {samples} training samples")
 
     def identity(self) -> dict[str, Any]:
-        """What makes this network usable and this run known."""
-        found = super().identity()
-        splits = {"val_split": self.config.val_split, "test_split": self.config.test_split}
-        return found | {
-            "classes": list(self.dataset.classes),
-            "format": preprocessing_to_json(self.dataset.preprocessing),
-            "data": found["data"] | splits,
+        """Metadata of every file of the run: what the network is, and what it is trained on."""
+        identity = super().identity()
+        splits = {"val_split": self._options.val_split, "test_split": self._options.test_split}
+        return identity | {
+            "classes": list(self._dataset.classes),
+            "format": preprocessing_to_json(self._dataset.preprocessing),
+            "data": identity["data"] | splits,
         }
 
-    def result(self, history: list[dict[str, Any]], best: int, steps: int, test: Evaluation | None) -> dict[str, Any]:
-        """The part of the result that the run's outcome decides; `best` counts the entries of `history` from 1."""
-        data = {
-            "classes": list(self.dataset.classes),
-            "counts": self.dataset.counts,
-            "skipped": len(self.dataset.bad_files),
-        }
-        found = self.outcome(data, history, best, steps)
-        return found | {"test": None if test is None else test.as_json(), **self._details}
+
+def measure_timing(data_s: float, train_s: float, eval_s: float, samples: int, started: float) -> Timing:
+    """The timing of a run that read `samples` training samples, since `started` on the monotonic clock."""
+    per_s = samples / train_s if train_s else 0.0
+    return Timing(*(round(value, 3) for value in (data_s, train_s, eval_s, time.monotonic() - started, per_s)))
 
 
-def timing_fields(timing: dict[str, float], samples: int, started: float) -> dict[str, float]:
-    """Seconds of a run's phases, and training samples in each second of training."""
-    per_s = samples / timing["train_s"] if timing["train_s"] else 0.0
-    total = {"total_s": time.monotonic() - started, "samples_per_s": per_s}
-    return {name: round(value, 3) for name, value in (timing | total).items()}
-
-
-def check_gate(config: ClassifierConfig, dataset: DataSet) -> None:
-    """Refuse a gate on a test that there is none of."""
-    if config.min_accuracy is not None and "test" not in dataset.splits:
+def check_gate(options: ClassifierConfig, dataset: DataSet) -> None:
+    """Refuse `--min-accuracy` for data without a test split. Raises InputError."""
+    if options.min_accuracy is not None and "test" not in dataset.splits:
         raise InputError("--min-accuracy", f"{dataset.name} has no test split", "add one, or drop the option")

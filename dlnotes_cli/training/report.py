@@ -1,6 +1,6 @@
-"""How the result of a training command is shown."""
+"""The printed report of a training run."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.training.gate import check_accuracy
@@ -10,27 +10,35 @@ if TYPE_CHECKING:
     from dlnotes_cli.training.record import TrainingResult
 
 
-def show_training(result: "TrainingResult", config: ClassifierConfig) -> None:
-    """Print a training result, as a table and paths or as JSON, then hold the gate."""
-    fields = result.fields
-    if config.json:
-        output.document(config.command, fields)
+def print_training(result: "TrainingResult", options: ClassifierConfig) -> None:
+    """Print a training result as a table and paths or as JSON, then check the gate."""
+    if options.json:
+        output.document(options.command, result.as_json())
     else:
-        parts = [(name, fields[name]) for name in ("train", "validation", "test") if fields[name] is not None]
-        rows = [(name, f"{p['samples']:,}", f"{p['loss']:.4f}", f"{p['accuracy']:.4f}") for name, p in parts]
-        numeric = ("samples", "loss", "accuracy")
-        output.table(("split", *numeric), rows, numeric)
-        timing = fields["timing"]
-        output.line()
-        output.line(f"{_choice(fields)}; {timing['train_s']:.1f} s training, {timing['samples_per_s']:,.0f} samples/s")
-        for path in (fields["model_file"], *fields["plots"]):
-            output.line(path)
-    check_accuracy(result.test_accuracy, config.min_accuracy)
+        _print_table(result)
+    check_accuracy(result.test_accuracy, options.min_accuracy)
 
 
-def _choice(fields: dict[str, Any]) -> str:
-    """What was chosen by validation."""
-    if fields.get("weight_decay") is not None:
-        by = f" by {fields['folds']['count']} folds" if fields["folds"] else ""
-        return f"weight decay {fields['weight_decay']:.3g} chosen{by}, {fields['steps']:,} passes over the features"
-    return f"best epoch {fields['best_epoch']} of {fields['epochs']}, {fields['steps']:,} steps"
+def _print_table(result: "TrainingResult") -> None:
+    splits = (("train", result.train), ("validation", result.validation), ("test", result.test))
+    rows = [
+        (name, f"{metrics['samples']:,}", f"{metrics['loss']:.4f}", f"{metrics['accuracy']:.4f}")
+        for name, metrics in splits
+        if metrics is not None
+    ]
+    numeric = ("samples", "loss", "accuracy")
+    output.table(("split", *numeric), rows, numeric)
+    timing = result.timing
+    output.line()
+    output.line(f"{_choice(result)}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} samples/s")
+    for path in (result.model_file, *result.plots):
+        output.line(path)
+
+
+def _choice(result: "TrainingResult") -> str:
+    """What validation chose."""
+    weight_decay, folds = result.details.get("weight_decay"), result.details.get("folds")
+    if weight_decay is not None:
+        by_folds = f" by {folds['count']} folds" if folds else ""
+        return f"weight decay {weight_decay:.3g} chosen{by_folds}, {result.steps:,} passes over the features"
+    return f"best epoch {result.best_epoch} of {result.epochs}, {result.steps:,} steps"

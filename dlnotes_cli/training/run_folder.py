@@ -1,4 +1,4 @@
-"""The folder of a training run: where it is, who holds it, and what lies in it."""
+"""The folder of a training run: its place, its lock and its files."""
 
 import fcntl
 import json
@@ -22,7 +22,7 @@ _LOCK = ".lock"
 
 
 class RunFolder:
-    """A run's folder: checked when made, created and locked when entered, released when left."""
+    """A run's folder: checked when constructed, created and locked on entry, released on exit."""
 
     def __init__(self, options: RunOptions) -> None:
         """Check everything that can be checked without writing. Raises InputError naming `--out`."""
@@ -55,7 +55,7 @@ class RunFolder:
         if self._lock is not None:
             files.remove(self.path / _LOCK)
             self._lock.close()
-        for folder in self._made:  # a run that could not start leaves nothing
+        for folder in self._made:  # a run that could not start leaves nothing behind
             files.remove_empty_folder(folder)
 
     def file(self, name: str) -> Path:
@@ -63,28 +63,32 @@ class RunFolder:
         return self.path / name
 
     def write_options(self, options: RunOptions) -> None:
-        """Write config.json: the command and every option in force."""
+        """Write config.json: the command and every option with its resolved value."""
         files.write_json(self.file(CONFIG), {"command": options.command, **options.as_json()})
 
     def check_same_data(self, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
-        """Refuse to go on where a card of the run has another sum over the data. Raises InputError."""
+        """Refuse to resume if the stored checksum of the data differs. Raises InputError."""
         if metadata["data"]["fingerprint"] != fingerprint:
-            what = f"{name} has changed since {self.path} was begun"
+            what = f"{name} has changed since {self.path} was started"
             raise InputError("--resume", what, "restore the data, or start a new run in another --out")
 
     def clear_results(self) -> None:
-        """Delete what an earlier run left here, and nothing else; its state and options are replaced already."""
+        """Delete the results of an earlier run; its checkpoint and options are replaced already."""
         for name in (RESULT, METRICS, MODEL, *PLOTS):
             files.remove(self.path / name)
 
     def result(self) -> dict[str, Any] | None:
-        """The result of a run that has finished."""
+        """The stored result of a finished run."""
         with suppress(FileNotFoundError, ValueError):
             return dict(json.loads(self.file(RESULT).read_text()))
         return None
 
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Write result.json."""
+        files.write_json(self.file(RESULT), result)
+
     def write_history(self, history: list[dict[str, Any]]) -> None:
-        """Write metrics.jsonl: a line per epoch."""
+        """Write metrics.jsonl: one line per validation."""
         files.write_text(self.file(METRICS), "".join(json.dumps(entry) + "\n" for entry in history))
 
 
@@ -113,13 +117,13 @@ def _take_lock(folder: Path) -> IO[str]:
         stream.close()
         raise _locked(folder, _holder(folder)) from None
     if not path.exists() or path.stat().st_ino != os.fstat(stream.fileno()).st_ino:
-        stream.close()  # its holder has just ended and deleted it
+        stream.close()  # the run that held it has just ended and deleted it
         return _take_lock(folder)
     stale = _holder(folder)
     if stale:
-        output.note(f"took over a stale lock in {folder} ({stale} is gone)")
+        output.note(f"replaced a stale lock in {folder} ({stale} has ended)")
     stream.truncate(0)
-    with suppress(OSError):  # the text is for people: a full disk is told by what needs the room
+    with suppress(OSError):  # informative only: a full disk is reported by larger writes
         os.write(stream.fileno(), f"pid {os.getpid()} on {socket.gethostname()}".encode())
     return stream
 

@@ -1,9 +1,14 @@
 """`dlnotes transfer`."""
 
+from typing import TYPE_CHECKING, Any
+
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.training.report import show_training
+from dlnotes_cli.training.report import print_training
 from dlnotes_cli.transfer.options import TransferConfig
+
+if TYPE_CHECKING:
+    from dlnotes_cli.transfer.task import BackboneInfo
 
 
 @command(
@@ -19,35 +24,36 @@ def transfer(config: TransferConfig) -> None:
     from dlnotes_cli.transfer.task import transfer as task
 
     if config.list_backbones:
-        _show_backbones(config, list_backbones())
+        _print_backbones(config, list_backbones())
         return
     result = task(config)
     if not config.json:
-        _show_layers(result.fields["layers"])
-    show_training(result, config)
+        _print_layers(result.details["layers"])
+    print_training(result, config)
 
 
-def _show_backbones(config: TransferConfig, backbones: list[dict[str, object]]) -> None:
+def _print_backbones(config: TransferConfig, backbones: "list[BackboneInfo]") -> None:
     if config.json:
-        output.document(config.command, {"backbones": backbones})
+        output.document(config.command, {"backbones": [backbone.as_json() for backbone in backbones]})
         return
     rows = [
         (
-            entry["backbone"], f"{entry['parameters']:,}", f"{entry['mebibytes']:.1f}", entry["size"],
-            f"{entry['accuracy']:.3f}", "yes" if entry["is_here"] else "no",
+            info.backbone, f"{info.parameters:,}", f"{info.mebibytes:.1f}", info.size, f"{info.accuracy:.3f}",
+            "yes" if info.is_here else "no",
         )
-        for entry in backbones
+        for info in backbones
     ]  # fmt: skip
     numeric = ("parameters", "MiB", "size", "ImageNet accuracy")
-    output.table(("backbone", *numeric, "here"), rows, numeric)
+    output.table(("backbone", *numeric, "downloaded"), rows, numeric)
 
 
-def _show_layers(layers: list[dict[str, object]]) -> None:
-    """Print one row for the frozen blocks, then one for each block that is trained."""
+def _print_layers(layers: list[dict[str, Any]]) -> None:
+    """Print one row for all frozen blocks, then one for each layer that is trained."""
     frozen = [layer for layer in layers if not layer["trains"]]
-    rows = [(f"{layer['name']}", f"{layer['parameters']:,}", layer["lr_factor"]) for layer in layers if layer["trains"]]
+    rows = [(layer["name"], f"{layer['parameters']:,}", layer["lr_factor"]) for layer in layers if layer["trains"]]
     if frozen:
-        total = sum(int(str(layer["parameters"])) for layer in frozen)
+        total = sum(layer["parameters"] for layer in frozen)
         rows.insert(0, (f"{len(frozen)} blocks, frozen", f"{total:,}", "-"))
-    output.table(("layer", "parameters", "learning rate"), rows, numeric=("parameters", "learning rate"))
+    numeric = ("parameters", "learning-rate factor")
+    output.table(("layer", *numeric), rows, numeric)
     output.line()

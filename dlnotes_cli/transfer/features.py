@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 
 from dlnotes_cli import plots
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.cache.pixels import Extraction
+from dlnotes_cli.data.cache.request import FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.backbones import Transferred
+from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.shell import files, output
 
 _BATCH = 16  # always as many, so that an image's features are the same bytes whichever images are beside it
-_SEED_DIGITS = 15  # hexadecimal digits of a file's digest that make a number of 60 bits
 _MOST_MAPPED = 5000  # points that t-SNE places in minutes
 _PERPLEXITY = 30.0  # neighbors that t-SNE counts, as in scikit-learn
 
@@ -45,8 +44,8 @@ class View:
 
 @torch.no_grad()
 def extraction_of(
-    network: Transferred, name: str, preprocessing: ImagePreprocessing, runtime: Runtime, view: View = View(0)
-) -> Extraction:
+    network: TransferModel, name: str, preprocessing: ImagePreprocessing, runtime: Runtime, view: View = View(0)
+) -> FeatureExtractor:
     """How images in `preprocessing` become features (F,); `name` tells backbone and weights.
 
     A view's draws depend on the image's content, so that they stay the same when other images come or go.
@@ -55,11 +54,11 @@ def extraction_of(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
     normalizer, augmenter = Normalizer(preprocessing, runtime.device), Augmenter(view.operations, view.seed)
 
-    def features(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NDArray[np.float32]:
+    def features(pixels: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.float32]:
         filled = np.zeros((_BATCH, *pixels.shape[1:]), np.uint8)
         filled[: len(pixels)] = pixels
         numbers = torch.zeros(_BATCH, dtype=torch.int64)
-        numbers[: len(digests)] = torch.tensor([int(digest[:_SEED_DIGITS], 16) for digest in digests])
+        numbers[: len(seeds)] = torch.tensor(list(seeds))
         samples = torch.from_numpy(filled).to(runtime.device)
         if view.number:
             samples = augmenter(samples, numbers.to(runtime.device), view.number)
@@ -68,13 +67,13 @@ def extraction_of(
         return found[: len(pixels)].float().cpu().numpy()
 
     @torch.no_grad()
-    def run(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NDArray[np.float32]:
+    def run(pixels: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.float32]:
         starts = range(0, len(pixels), _BATCH)
-        return np.concatenate([features(pixels[i : i + _BATCH], digests[i : i + _BATCH]) for i in starts])
+        return np.concatenate([features(pixels[i : i + _BATCH], seeds[i : i + _BATCH]) for i in starts])
 
     where = "" if runtime.device.type == "cpu" else f"-{runtime.device.type}"
-    form = f"{name}-{preprocessing.form}-{runtime.precision}{where}{view}"
-    return Extraction(f"features-{form}", network.width, _BATCH, run)
+    form = f"{name}-{preprocessing.image_shape}-{runtime.precision}{where}{view}"
+    return FeatureExtractor(f"features-{form}", network.width, _BATCH, run)
 
 
 def export_features(path: Path, dataset: DataSet) -> None:
@@ -104,7 +103,7 @@ def draw_map(path: Path, dataset: DataSet, method: Literal["pca", "tsne"], seed:
         used = np.sort(np.random.default_rng(seed).permutation(used)[:_MOST_MAPPED])
     features = np.asarray(dataset.samples[used], np.float64)
     points, axes = _PLACE[method](features, seed)
-    files.atomic_write(path, plots.feature_map(points, dataset.labels[used], dataset.classes, axes))
+    files.atomic_write(path, plots.embedding_map(points, dataset.labels[used], dataset.classes, axes))
 
 
 def _principal(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:

@@ -1,10 +1,11 @@
-"""The frozen transfer: features computed once, a head solved on them, its weight decay chosen by validation."""
+"""A frozen backbone: features computed once, a head fitted to them, its weight decay chosen by validation."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,196 +14,200 @@ from numpy.typing import NDArray
 from dlnotes_cli import plots
 from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.images.augment_words import is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
-from dlnotes_cli.data.load import load_named_pixels, load_view
+from dlnotes_cli.data.load import load_view, named_images
 from dlnotes_cli.device import Runtime, choose_device
-from dlnotes_cli.models.backbones import Transferred
-from dlnotes_cli.models.registry import config_to_json
-from dlnotes_cli.shell import files, output
+from dlnotes_cli.models.backbones import TransferModel
+from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
-from dlnotes_cli.training.evaluation_plots import Viewed, draw_evaluation
+from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.recipes import given
-from dlnotes_cli.training.record import ClassifierRecord, TrainingResult, timing_fields
+from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, TrainingResult, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.transfer.features import View, draw_map, export_features, extraction_of
 from dlnotes_cli.transfer.head_fit import WEIGHT_DECAYS, HeadOptions
-from dlnotes_cli.transfer.head_search import HeadSearch, Solved, evaluate_head
+from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head
 from dlnotes_cli.transfer.options import TransferConfig
-from dlnotes_cli.transfer.plan import Plan, warn_of_few
+from dlnotes_cli.transfer.plan import TransferPlan, warn_about_few_samples
+from dlnotes_cli.transfer.recipes import FROZEN, FrozenRecipe
 
 
 @dataclass(frozen=True)
-class _Trained:
-    """A network with its solved head, and the data as its features."""
+class Features:
+    """A data set as the features of a network's backbone."""
 
-    plan: Plan
-    network: Transferred
-    dataset: DataSet
+    network: TransferModel
+    dataset: DataSet  # its samples are float32 (N, F)
+    views: list[NDArray[np.float32]]  # of the training split, augmented, each in its order
     runtime: Runtime
-    solved: Solved
-    rows: int  # of features that a pass goes over
 
     @property
-    def part(self) -> str:
-        """The part that the result is told of."""
+    def rows(self) -> int:
+        """Rows that one pass over the training features reads."""
+        return len(self.dataset.splits["train"]) + sum(map(len, self.views))
+
+    @property
+    def evaluated_split(self) -> str:
+        """The split that the result is evaluated on."""
         return "test" if "test" in self.dataset.splits else "val"
 
 
-def train_head(plan: Plan) -> TrainingResult:
-    """Solve, test and document a head in its run folder.
+def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> TrainingResult:
+    """Fit a head to the features, test it and write its run folder.
 
-    A run that was stopped goes on from the features that are kept, and one that is finished is solved again.
+    A stopped run resumes from the cached features; a finished one is fitted again.
     """
     started = time.monotonic()
-    config = plan.config
-    folder = RunFolder(config)
-    choose_device(config.device)
+    options = plan.options
+    folder = RunFolder(options)
+    choose_device(options.device)  # before the data is read
     runtime = plan.runtime()
     with StopRequest() as stop, folder:
         try:
-            network, dataset, views = _features(plan, runtime, stop.poll)
-            _check_unchanged(folder, dataset)
-            data_s, begun = time.monotonic() - started, time.monotonic()
-            solved = _solve(plan, dataset, views, runtime, stop.poll)
+            features = _compute_features(plan, runtime, recipe.augment, stop.poll)
+            _check_unchanged(folder, features.dataset)
+            data_s, fit_started = time.monotonic() - started, time.monotonic()
+            fitted = _fit(options, _head_options(options, recipe, features), features, stop.poll)
         except StoppedError as request:
-            if not folder.is_resumed:  # what is finished stays as it was
-                _write_options(folder, config)
-            what = "the features made so far are kept"
+            if not folder.is_resumed:  # a finished run stays as it is
+                _start_folder(folder, options)
+            what = "the features computed so far are cached"
             raise StoppedError(request.exit_code, what, f"continue with --resume {folder.path}") from request
-        timing = {"data_s": data_s, "train_s": time.monotonic() - begun}
-        network.head = solved.head
-        rows = len(dataset.splits["train"]) + sum(map(len, views))
-        return _document(_Trained(plan, network, dataset, runtime, solved, rows), folder, timing, started)
+        train_s, fitted_at = time.monotonic() - fit_started, time.monotonic()
+        features.network.head = fitted.head
+        record = _record(plan, features, fitted)
+        evaluation, paths = _write_run(plan, features, fitted, record, folder)
+        eval_s = time.monotonic() - fitted_at
+        timing = measure_timing(data_s, train_s, eval_s, fitted.passes * features.rows, started)
+        test = evaluation if features.evaluated_split == "test" else None
+        outcome = Outcome(
+            fitted.history, fitted.best_index, fitted.passes, test, paths, timing, folder.path,
+            folder.file(run_folder.MODEL),
+        )  # fmt: skip
+        result = record.result(outcome)
+        folder.write_result(result.as_json())
+        return result
+
+
+def fit_initial_head(plan: TransferPlan, label_smoothing: float, poll: Callable[[], None]) -> FittedHead:
+    """The head with which fine-tuning starts: fitted as if the backbone stayed frozen, without limits of its own."""
+    options = replace(plan.options, epochs=None, max_steps=None, weight_decay=None, time_budget=None)
+    recipe = replace(FROZEN, label_smoothing=label_smoothing)
+    features = _compute_features(replace(plan, options=options), plan.runtime(), recipe.augment, poll)
+    return _fit(options, _head_options(options, recipe, features), features, poll)
+
+
+def _head_options(options: TransferConfig, recipe: FrozenRecipe, features: Features) -> HeadOptions:
+    return HeadOptions(
+        len(features.dataset.classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
+        recipe.epochs, options.max_steps, time.monotonic() + (options.time_budget or math.inf), options.seed,
+    )  # fmt: skip
+
+
+def _compute_features(plan: TransferPlan, runtime: Runtime, augment: str, poll: Callable[[], None]) -> Features:
+    """The data as features, with those of further views of the training split. Raises UnfinishedError on nan."""
+    network = plan.build(classes=1)
+    dataset = plan.load_features(network, runtime, poll)
+    views = [_view(plan, network, dataset, runtime, augment, i, poll) for i in range(1, plan.options.views)]
+    for values in (dataset.samples, *views):
+        if not np.isfinite(values).all():
+            fix = "use other weights, or --precision fp32"
+            raise UnfinishedError("--weights", "give features that are not finite", fix)
+    warn_about_few_samples(dataset)
+    return Features(network, dataset, views, runtime)
+
+
+def _view(
+    plan: TransferPlan,
+    network: TransferModel,
+    dataset: DataSet,
+    runtime: Runtime,
+    augment: str,
+    number: int,
+    poll: Callable[[], None],
+) -> NDArray[np.float32]:
+    operations = parse_augment(augment, dataset.preprocessing.shape, flippable=is_flippable(dataset.classes))
+    view = View(number, operations, plan.options.seed)
+    extraction = extraction_of(network, plan.features_name, plan.preprocessing, runtime, view)
+    return load_view(plan.options, dataset, plan.preprocessing, replace(plan.reading, poll=poll), extraction)
+
+
+def _fit(options: TransferConfig, head: HeadOptions, features: Features, poll: Callable[[], None]) -> FittedHead:
+    """Fit a head for each weight decay and choose the best by validation or by cross-validation."""
+    decays = WEIGHT_DECAYS if options.weight_decay is None else (options.weight_decay,)
+    search = HeadSearch(features.dataset, features.views, head, decays, features.runtime, poll)
+    return search.in_folds(options.folds, options.seed) if options.folds else search.by_validation()
 
 
 def _check_unchanged(folder: RunFolder, dataset: DataSet) -> None:
-    """Refuse to go on with a run whose data is another now."""
+    """Refuse to resume a run whose data has changed. Raises InputError."""
     model = folder.file(run_folder.MODEL)
     if folder.is_resumed and model.exists():
         folder.check_same_data(read_tensors(model)[1], dataset.name, dataset.fingerprint)
 
 
-def _write_options(folder: RunFolder, config: TransferConfig) -> None:
-    """Say what the run is, and that it has no results yet."""
-    folder.write_options(config)
+def _start_folder(folder: RunFolder, options: TransferConfig) -> None:
+    """Write the options, and delete the results of an earlier run."""
+    folder.write_options(options)
     folder.clear_results()
-    files.remove(folder.file(run_folder.LAST))  # of another kind of run
+    files.remove(folder.file(run_folder.LAST))  # of a fine-tuned run
 
 
-def _document(trained: _Trained, folder: RunFolder, timing: dict[str, float], started: float) -> TrainingResult:
-    """Write options, model, history, images and result."""
-    plan, solved, dataset, network = trained.plan, trained.solved, trained.dataset, trained.network
-    config, tested = plan.config, time.monotonic()
-    description = config_to_json(plan.describe(len(dataset.classes)))
-    record = ClassifierRecord(config, "backbone", description, dataset, trained.runtime, network, plan.details(network))
-    _write_options(folder, config)
-    record.announce()
-    chosen = solved.history[solved.best - 1]
-    write_tensors(folder.file(run_folder.MODEL), network.state_dict(), record.metadata(chosen))
-    folder.write_history(solved.history)
-    final = evaluate_head(solved.head, dataset, dataset.splits[trained.part], trained.runtime)
-    images = _draw(trained, folder, final)
-    if config.map_file is not None:
-        draw_map(config.map_file, dataset, config.map_method, config.seed)
-        images.append(config.map_file)
-    if config.export_features is not None:
-        export_features(config.export_features, dataset)
-    timing |= {"eval_s": time.monotonic() - tested}
-    fields = {
-        "schema_version": output.SCHEMA_VERSION,
-        "command": config.command,
-        **record.result(solved.history, solved.best, solved.passes, final if trained.part == "test" else None),
-        "epochs": solved.passes,
-        "best_epoch": chosen["epoch"],
-        "weight_decay": chosen["weight_decay"],
-        "folds": solved.folds,
-        "features": config.export_features and str(config.export_features),
-        "timing": timing_fields(timing, solved.passes * trained.rows, started),
-        "out": str(folder.path),
-        "model_file": str(folder.file(run_folder.MODEL)),
-        "plots": [str(path) for path in images],
+def _record(plan: TransferPlan, features: Features, fitted: FittedHead) -> ClassifierRecord:
+    options, dataset, network = plan.options, features.dataset, features.network
+    model = ModelSummary.of("backbone", plan.network_config(len(dataset.classes)), network)
+    details: dict[str, Any] = {
+        **plan.details(network),
+        "weight_decay": fitted.history[fitted.best_index]["weight_decay"],
+        "folds": fitted.folds,
+        "features": options.export_features and str(options.export_features),
     }
-    fields = output.finite(fields)
-    files.write_json(folder.file(run_folder.RESULT), fields)
-    return TrainingResult(fields)
+    return ClassifierRecord(options, model, dataset, features.runtime, details)
 
 
-def solve_head(plan: Plan, poll: Callable[[], None]) -> Solved:
-    """The head with which fine-tuning begins: solved as if nothing else were trained."""
-    runtime = plan.runtime()
-    alone = replace(plan.config, epochs=None, max_steps=None, weight_decay=None, time_budget=None)
-    frozen = replace(plan, config=alone)
-    _, dataset, views = _features(frozen, runtime, poll)
-    return _solve(frozen, dataset, views, runtime, poll)
-
-
-def _features(
-    plan: Plan, runtime: Runtime, poll: Callable[[], None]
-) -> tuple[Transferred, DataSet, list[NDArray[np.float32]]]:
-    """The network, the data as its features, and those of further views of the training split."""
-    network = plan.build(classes=1)
-    dataset = plan.load_features(network, runtime, poll)
-    views = [_view(plan, network, dataset, runtime, number, poll) for number in range(1, plan.config.views)]
-    for features in (dataset.samples, *views):
-        if not np.isfinite(features).all():
-            raise UnfinishedError(
-                "--weights", "give features that are not finite", "use other weights, or --precision fp32"
-            )
-    warn_of_few(dataset)
-    return network, dataset, views
-
-
-def _view(
-    plan: Plan, network: Transferred, dataset: DataSet, runtime: Runtime, number: int, poll: Callable[[], None]
-) -> NDArray[np.float32]:
-    config = plan.config
-    operations = parse_augment(given(config.augment), plan.preprocessing.shape, flippable=is_flippable(dataset.classes))
-    view = View(number, operations, config.seed)
-    extraction = extraction_of(network, plan.name, plan.preprocessing, runtime, view)
-    return load_view(config, dataset, plan.preprocessing, replace(plan.reading, poll=poll), extraction)
-
-
-def _solve(
-    plan: Plan, dataset: DataSet, views: list[NDArray[np.float32]], runtime: Runtime, poll: Callable[[], None]
-) -> Solved:
-    """Fit a head for each weight decay and choose the one that validates best, in one part or in folds."""
-    config = plan.config
-    options = HeadOptions(
-        len(dataset.classes), config.hidden, given(config.label_smoothing), config.class_weights == "balanced",
-        config.epochs or HeadOptions.passes, config.max_steps,
-        time.monotonic() + (config.time_budget or math.inf), config.seed,
-    )  # fmt: skip
-    decays = WEIGHT_DECAYS if config.weight_decay is None else (config.weight_decay,)
-    work = HeadSearch(dataset, views, options, decays, runtime, poll)
-    return work.in_folds(config.folds, config.seed) if config.folds else work.by_validation()
-
-
-def _draw(trained: _Trained, folder: RunFolder, final: Evaluation) -> list[Path]:
-    """Curves over the weight decay, the confusion matrix, and some images as the whole network sees them."""
-    dataset, runtime = trained.dataset, trained.runtime
+def _write_run(
+    plan: TransferPlan, features: Features, fitted: FittedHead, record: ClassifierRecord, folder: RunFolder
+) -> tuple[Evaluation, list[Path]]:
+    """Write options, model, history, plots and features; the evaluation, and the paths of the plots."""
+    options, dataset, split = plan.options, features.dataset, features.evaluated_split
+    _start_folder(folder, options)
+    record.announce()
+    metadata = record.model_metadata(fitted.history[fitted.best_index])
+    write_tensors(folder.file(run_folder.MODEL), features.network.state_dict(), metadata)
+    folder.write_history(fitted.history)
+    evaluation = evaluate_head(fitted.head, dataset, dataset.splits[split], features.runtime)
     curves = folder.file("curves.png")
-    files.atomic_write(curves, plots.curves(trained.solved.history, trained.solved.best, over="weight_decay"))
-    indices = dataset.splits[trained.part]
-    count = min(plots.SHOWN, len(indices))
+    files.atomic_write(curves, plots.curves(fitted.history, fitted.best_index, over="weight_decay"))
+    paths = [curves, *draw_evaluation(folder.path, evaluation, _evaluated_model(plan, features))]
+    if options.map_file is not None:
+        draw_map(options.map_file, dataset, options.map_method, options.seed)
+        paths.append(options.map_file)
+    if options.export_features is not None:
+        export_features(options.export_features, dataset)
+    return evaluation, paths
+
+
+def _evaluated_model(plan: TransferPlan, features: Features) -> EvaluatedModel:
+    """The whole network with the images that predictions.png shows; the data set itself has features alone."""
+    dataset, device = features.dataset, features.runtime.device
+    indices = dataset.splits[features.evaluated_split]
+    count = min(plots.PREDICTIONS_SHOWN, len(indices))
     shown = indices[[i * len(indices) // count for i in range(count)]]
-    samples, labels = (
-        torch.from_numpy(array).to(runtime.device)
-        for array in (_pixels(trained.plan, dataset, shown), dataset.labels[shown])
+    pixels, labels = _pixels(plan, dataset, shown), dataset.labels[shown]
+    split = Split(
+        torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device), torch.arange(count, device=device)
     )
-    seen = Split(samples, labels, torch.arange(count, device=runtime.device))
-    viewed = Viewed(trained.network, seen, Normalizer(dataset.preprocessing, runtime.device), runtime, dataset.classes)
-    return [curves, *draw_evaluation(folder.path, final, viewed)]
+    normalizer = Normalizer(dataset.preprocessing, device)
+    return EvaluatedModel(features.network, split, normalizer, features.runtime, dataset.classes)
 
 
-def _pixels(plan: Plan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """A few images of a data set whose samples are features."""
-    if dataset.files:
-        return np.stack(
-            [decode_image(Path(dataset.files[i]), plan.preprocessing.form, plan.config.max_pixels) for i in indices]
-        )
-    return load_named_pixels(plan.config, plan.preprocessing)[indices]
+def _pixels(plan: TransferPlan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The images (n, C, H, W) behind rows of features."""
+    if not dataset.files:
+        return named_images(dataset, indices)
+    shape, max_pixels = plan.preprocessing.image_shape, plan.options.max_pixels
+    return np.stack([decode_image(Path(dataset.files[i]), shape, max_pixels) for i in indices])

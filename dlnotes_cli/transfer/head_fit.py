@@ -1,4 +1,4 @@
-"""Training a head on features that do not change: few numbers and a smooth loss, so it is solved, not stepped."""
+"""Fitting a head to fixed features with L-BFGS: few parameters and a smooth loss."""
 
 import math
 import time
@@ -10,30 +10,30 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.backbones import build_head, first_linear
-from dlnotes_cli.training.optimizers import balanced_weights, penalized
+from dlnotes_cli.training.objective import balanced_weights, penalized
 
 WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for features of deviation 1
-_LEAST_DEVIATION = 1e-6  # of a feature, as a part of the largest: below it there is nothing but rounding
-_MEMORY = 20  # pairs of steps from which L-BFGS guesses the curvature
+_MIN_DEVIATION = 1e-6  # of a feature, relative to the largest: below it there is only rounding error
+_HISTORY_SIZE = 20  # steps from which L-BFGS estimates the curvature
 
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """What a head is and how it is solved."""
+    """The shape of a head, and the limits of its fit."""
 
     classes: int
     hidden: tuple[int, ...] = ()
     label_smoothing: float = 0.0
-    is_balanced: bool = False  # rare classes count as much as frequent ones
+    is_balanced: bool = False  # weigh classes by their inverse frequency
     passes: int = 100  # over the features, at most, for each weight decay
-    passes_in_all: int | None = None
+    total_passes: int | None = None
     deadline: float = math.inf  # on the monotonic clock
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A head for features as they are, and how it came about."""
+class HeadFit:
+    """A head for raw features, with its weight decay and the passes that it took."""
 
     head: nn.Sequential
     weight_decay: float
@@ -46,27 +46,27 @@ def fit_path(
     options: HeadOptions,
     weight_decays: tuple[float, ...],
     poll: Callable[[], None] = lambda: None,
-) -> Iterator[Fit]:
-    """Heads for features (N, F), one for each weight decay; one without hidden layers begins where the last ended.
+) -> Iterator[HeadFit]:
+    """Heads for features (N, F), one for each weight decay; a linear head starts from the fit before it.
 
     Minimizes the mean cross-entropy plus half the weight decay times the squared weights, over standardized features,
     with L-BFGS (Liu and Nocedal 1989). Without hidden layers this is multinomial logistic regression.
-    `poll` is called in each pass. Where `passes_in_all` or the deadline ends the work, the last head is the best that
-    its fit had come to: so many passes always give the same heads.
+    `poll` is called in each pass. If `total_passes` or the deadline ends the last fit early, its head is the best so
+    far: the same number of passes always gives the same heads.
     """
     mean, deviation = features.mean(0), features.std(0, correction=0)
-    deviation = torch.where(deviation > _LEAST_DEVIATION * deviation.max().clamp(min=_LEAST_DEVIATION), deviation, 1)
+    deviation = torch.where(deviation > _MIN_DEVIATION * deviation.max().clamp(min=_MIN_DEVIATION), deviation, 1)
     x = (features - mean) / deviation
     class_weights = balanced_weights(labels, options.classes) if options.is_balanced else None
     head = _first_head(features.shape[1], options).to(features.device)
     done = 0
     for weight_decay in weight_decays:
-        if done and _is_enough(done, options):
+        if done and _is_at_limit(done, options):
             return
-        if options.hidden:  # from weights that a strong decay has brought to zero there is no way back
+        if options.hidden:  # a strong decay brings the weights to zero, a stationary point
             head = _first_head(features.shape[1], options).to(features.device)
-        solver = torch.optim.LBFGS(
-            head.parameters(), max_iter=options.passes, max_eval=options.passes, history_size=_MEMORY,
+        optimizer = torch.optim.LBFGS(
+            head.parameters(), max_iter=options.passes, max_eval=options.passes, history_size=_HISTORY_SIZE,
             tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
         )  # fmt: skip
         before, best = done, _Best()
@@ -74,25 +74,25 @@ def fit_path(
         def objective(head: nn.Sequential = head, weight_decay: float = weight_decay, best: _Best = best) -> Tensor:
             nonlocal done
             poll()
-            if best.state and _is_enough(done, options):
-                raise _EnoughError
+            if best.state and _is_at_limit(done, options):
+                raise _LimitReachedError
             done += 1
             head.zero_grad()
             loss = F.cross_entropy(head(x), labels, class_weights, label_smoothing=options.label_smoothing)
             loss = loss + weight_decay / 2 * sum(weights.square().sum() for weights in penalized(head))
             loss.backward()
-            best.note(float(loss.detach()), head)
+            best.keep(float(loss.detach()), head)
             return loss
 
         try:
-            solver.step(objective)
-        except _EnoughError:
+            optimizer.step(objective)
+        except _LimitReachedError:
             head.load_state_dict(best.state)
-        yield Fit(_for_raw_features(head, mean, deviation, options), weight_decay, done - before)
+        yield HeadFit(_for_raw_features(head, mean, deviation, options), weight_decay, done - before)
 
 
-class _EnoughError(Exception):
-    """The work is limited, and the limit is reached."""
+class _LimitReachedError(Exception):
+    """A limit of the fits is reached."""
 
 
 @dataclass
@@ -102,14 +102,14 @@ class _Best:
     lowest: float = math.inf
     state: dict[str, Tensor] = field(default_factory=dict)
 
-    def note(self, objective: float, head: nn.Sequential) -> None:
+    def keep(self, objective: float, head: nn.Sequential) -> None:
         if objective < self.lowest or not self.state:
             self.lowest = objective
             self.state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
 
 
-def _is_enough(passes: int, options: HeadOptions) -> bool:
-    return passes >= (options.passes_in_all or math.inf) or time.monotonic() > options.deadline
+def _is_at_limit(passes: int, options: HeadOptions) -> bool:
+    return passes >= (options.total_passes or math.inf) or time.monotonic() > options.deadline
 
 
 def _first_head(inputs: int, options: HeadOptions) -> nn.Sequential:
@@ -124,7 +124,7 @@ def _first_head(inputs: int, options: HeadOptions) -> nn.Sequential:
 
 @torch.no_grad()
 def _for_raw_features(head: nn.Sequential, mean: Tensor, deviation: Tensor, options: HeadOptions) -> nn.Sequential:
-    """A copy of a head whose first layer does the standardizing: `W (x - m) / s + b` is `(W / s) x + (b - W m / s)`."""
+    """A copy of a head that includes the standardization: `W (x - m) / s + b` is `(W / s) x + (b - W m / s)`."""
     copy = build_head(len(mean), options.hidden, options.classes).to(mean.device)
     copy.load_state_dict(head.state_dict())
     first = first_linear(copy)

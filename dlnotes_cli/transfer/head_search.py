@@ -1,4 +1,4 @@
-"""Which weight decay suits a head: judged on a validation split, or by cross-validation."""
+"""The search for a head's weight decay, by validation or by cross-validation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.splits import stratified_folds
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.metrics import Evaluation, evaluate
-from dlnotes_cli.transfer.head_fit import Fit, HeadOptions, fit_path
+from dlnotes_cli.transfer.head_fit import HeadFit, HeadOptions, fit_path
 
 
 @dataclass(frozen=True)
-class Solved:
-    """The chosen head, every fit that it was chosen from, and where the features went in."""
+class FittedHead:
+    """The chosen head, and the history of all fits that it was chosen from."""
 
     head: nn.Sequential
     history: list[dict[str, Any]]  # an entry for each weight decay
-    best: int  # the chosen one, counted from 1
+    best_index: int  # of the chosen entry
     folds: dict[str, Any] | None = None
 
     @property
     def passes(self) -> int:
-        """Over the features, in all."""
+        """Passes over the features, of all fits together."""
         return int(self.history[-1]["epoch"])
 
 
 class HeadSearch:
-    """The solving of heads on some features."""
+    """Fits heads to features and chooses the best."""
 
     def __init__(
         self, dataset: DataSet, views: list[NDArray[np.float32]], options: HeadOptions, decays: tuple[float, ...],
@@ -43,22 +43,22 @@ class HeadSearch:
         self._runtime, self._poll = runtime, poll
         self._train, self._val = dataset.splits["train"], dataset.splits["val"]
 
-    def by_validation(self) -> Solved:
-        """Choose the weight decay by the loss on the validation split."""
+    def by_validation(self) -> FittedHead:
+        """Choose the weight decay with the lowest loss on the validation split."""
         history: list[dict[str, Any]] = []
         heads: list[nn.Sequential] = []
         for fit in self._fits(self._train):
-            scores = [self._score(fit.head, part) for part in (self._train, self._val)]
+            scores = [self._score(fit.head, split) for split in (self._train, self._val)]
             history.append(_entry(history, fit, *scores))
             heads.append(fit.head)
         best = _best(history)
-        return Solved(heads[best - 1], history, best)
+        return FittedHead(heads[best], history, best)
 
-    def in_folds(self, count: int, seed: int) -> Solved:
-        """Choose the weight decay by the loss over all folds, each judged by a head that has not seen it; fit all."""
+    def in_folds(self, count: int, seed: int) -> FittedHead:
+        """Choose the weight decay with the lowest loss over all folds, then fit a head to all samples."""
         everything = np.sort(np.concatenate([self._train, self._val]))
         folds = stratified_folds(everything, self._dataset.labels, count, seed)
-        outcomes: list[list[tuple[Fit, Evaluation, Evaluation]]] = []  # by weight decay, then by fold
+        outcomes: list[list[tuple[HeadFit, Evaluation, Evaluation]]] = []  # by weight decay, then by fold
         for held in folds:
             kept = np.setdiff1d(everything, held)
             outcomes.append(
@@ -67,23 +67,23 @@ class HeadSearch:
         history: list[dict[str, Any]] = []
         for row in zip(*outcomes, strict=True):
             fits, train, val = zip(*row, strict=True)
-            together = Fit(fits[0].head, fits[0].weight_decay, sum(fit.passes for fit in fits))
+            together = HeadFit(fits[0].head, fits[0].weight_decay, sum(fit.passes for fit in fits))
             history.append(_entry(history, together, _pooled(train), _pooled(val)))
-            history[-1]["train"]["samples"] = len(everything)  # each of them in all folds but one
+            history[-1]["train"]["samples"] = len(everything)  # each of them trains in all folds but one
         best = _best(history)
-        before = () if self._options.hidden else self._decays[: best - 1]  # from which the next one begins
-        *_, final = self._fits(everything, (*before, self._decays[best - 1]))
-        accuracies = [fits[best - 1][2].accuracy for fits in outcomes]
+        before = () if self._options.hidden else self._decays[:best]  # each fit starts from the one before it
+        *_, final = self._fits(everything, (*before, self._decays[best]))
+        accuracies = [fits[best][2].accuracy for fits in outcomes]
         spread = {
             "count": count,
             "accuracies": accuracies,
             "mean": float(np.mean(accuracies)),
             "std": float(np.std(accuracies, ddof=1)),
         }
-        return Solved(final.head, history, best, spread)
+        return FittedHead(final.head, history, best, spread)
 
-    def _fits(self, chosen: NDArray[np.int64], decays: tuple[float, ...] | None = None) -> Iterator[Fit]:
-        """Fits on some samples of the training and validation splits, with all their views."""
+    def _fits(self, chosen: NDArray[np.int64], decays: tuple[float, ...] | None = None) -> Iterator[HeadFit]:
+        """Fits to some samples of the training and validation splits, with all their views."""
         device = self._runtime.device
         inside = np.isin(self._train, chosen)
         features = np.concatenate([self._dataset.samples[chosen], *(view[inside] for view in self._views)])
@@ -97,8 +97,8 @@ class HeadSearch:
         return evaluate_head(head, self._dataset, indices, self._runtime)
 
 
-def _entry(history: list[dict[str, Any]], fit: Fit, train: Evaluation, val: Evaluation) -> dict[str, Any]:
-    """A line of metrics.jsonl; epochs are passes over the features, counted on."""
+def _entry(history: list[dict[str, Any]], fit: HeadFit, train: Evaluation, val: Evaluation) -> dict[str, Any]:
+    """An entry of the history; epochs are passes over the features, summed over the fits."""
     epoch = fit.passes + (history[-1]["epoch"] if history else 0)
     return {
         "epoch": epoch, "step": epoch, "weight_decay": fit.weight_decay,
@@ -107,22 +107,22 @@ def _entry(history: list[dict[str, Any]], fit: Fit, train: Evaluation, val: Eval
 
 
 def _best(history: list[dict[str, Any]]) -> int:
-    return 1 + int(np.argmin([entry["validation"]["loss"] for entry in history]))
+    return int(np.argmin([entry["validation"]["loss"] for entry in history]))
 
 
-def _pooled(parts: Sequence[Evaluation]) -> Evaluation:
-    """One evaluation of the samples of several."""
-    samples = sum(part.samples for part in parts)
-    loss = sum(part.loss * part.samples for part in parts) / samples
-    return Evaluation(loss, np.sum([part.confusion for part in parts], axis=0))
+def _pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Several evaluations as one, over the samples of all."""
+    samples = sum(evaluation.samples for evaluation in evaluations)
+    loss = sum(evaluation.loss * evaluation.samples for evaluation in evaluations) / samples
+    return Evaluation(loss, np.sum([evaluation.confusion for evaluation in evaluations], axis=0))
 
 
 def evaluate_head(head: nn.Sequential, dataset: DataSet, indices: NDArray[np.int64], runtime: Runtime) -> Evaluation:
-    """A head on the features of some samples."""
-    plain = Runtime(runtime.device, "fp32", runtime.threads)
-    part = Split(
+    """The evaluation of a head on the features of some samples, in float32."""
+    in_fp32 = Runtime(runtime.device, "fp32", runtime.threads)
+    split = Split(
         torch.from_numpy(np.asarray(dataset.samples[indices])).to(runtime.device),
         torch.from_numpy(dataset.labels[indices]).to(runtime.device),
         torch.arange(len(indices), device=runtime.device),
     )
-    return evaluate(head, part, lambda features: features, plain, classes=len(dataset.classes))
+    return evaluate(head, split, lambda features: features, in_fp32, classes=len(dataset.classes))

@@ -1,4 +1,4 @@
-"""What a transfer needs before anything is trained: options, weights, and the form of images they ask for."""
+"""What a transfer needs before anything is trained: options, weights, and the preprocessing that they expect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,140 +8,134 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlnotes_cli.data.cache.pixels import Reading
+from dlnotes_cli.data.cache.request import DecodeSettings
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, choose_runtime, default_threads
-from dlnotes_cli.models.backbones import BackboneConfig, Transferred, build_backbone, load_backbone
+from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, load_backbone
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.pretrained import Weights, find_weights
-from dlnotes_cli.training.recipes import BEST_FINE_TUNE, BEST_HEAD, NOTES_TRANSFER, with_recipe
+from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 from dlnotes_cli.transfer.features import extraction_of
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.unfreezing import layers_of
 
-_FEW = 5  # samples of a class, below which chance decides what is learned of it
+_FEW_SAMPLES = 5  # of a class: with fewer, chance decides what is learned
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A transfer made ready: options with the recipe filled in, weights, and the form of images they ask for."""
+class TransferPlan:
+    """A prepared transfer: options with the recipe's values, the backbone's weights and their preprocessing."""
 
-    config: TransferConfig
-    weights: Weights
+    options: TransferConfig
+    backbone: str  # its name in torchvision
+    weights: PretrainedWeights
     preprocessing: ImagePreprocessing
 
-    @property
-    def backbone(self) -> str:
-        """The network's name in torchvision."""
-        return str(self.config.backbone)
-
     @cached_property
-    def reading(self) -> Reading:
-        """How the images are read."""
-        config = self.config
-        return Reading(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad)
+    def reading(self) -> DecodeSettings:
+        """How image files are read."""
+        options = self.options
+        return DecodeSettings(options.threads or default_threads(), options.max_pixels, skip_bad=options.skip_bad)
 
     @property
-    def name(self) -> str:
-        """What tells backbone and weights from others."""
+    def features_name(self) -> str:
+        """The name under which the features of this backbone and these weights are cached."""
         return f"{self.backbone}-{self.weights.digest}"
 
-    def describe(self, classes: int) -> BackboneConfig:
-        """The network's configuration for so many classes."""
+    def network_config(self, classes: int) -> BackboneConfig:
+        """The configuration of the network for a number of classes."""
         is_pretrained = self.weights.file is not None
-        return BackboneConfig(self.backbone, classes, self.preprocessing.height, self.config.hidden, is_pretrained)
+        return BackboneConfig(self.backbone, classes, self.preprocessing.height, self.options.hidden, is_pretrained)
 
-    def fill(self, network: Transferred) -> None:
-        """Put the weights into a network. Raises InputError where they are another network's."""
+    def load_weights(self, network: TransferModel) -> None:
+        """Load the pretrained weights into a network. Raises InputError where they belong to another one."""
         tensors = self.weights.read()
         if tensors is None:
             return
         misfit = load_backbone(network, self.backbone, tensors)
         if misfit:
-            fix = f"give the weights of {self.backbone}, or another --backbone"
+            fix = f"use the weights of {self.backbone}, or another --backbone"
             raise InputError(self.weights.name, misfit, fix)
 
-    def build(self, classes: int) -> Transferred:
-        """The network with its first weights."""
-        seed_everything(self.config.seed)
+    def build(self, classes: int) -> TransferModel:
+        """The network with its pretrained backbone; its head is not initialized."""
+        seed_everything(self.options.seed)
         if self.weights.file is None:
-            return build_backbone(self.describe(classes))
+            return build_backbone(self.network_config(classes))
         with torch.device("meta"):
-            network = build_backbone(self.describe(classes))
-        self.fill(network)
+            network = build_backbone(self.network_config(classes))
+        self.load_weights(network)
         network.head.to_empty(device="cpu")
         return network
 
     def runtime(self) -> Runtime:
-        """Where it runs: convolutions and attention gain by bf16 at any size."""
-        return choose_runtime(self.config.device, self.config.precision, self.config.threads, bf16_pays=True)
+        """Device and precision; convolutions and attention gain from bf16 at any size."""
+        options = self.options
+        return choose_runtime(options.device, options.precision, options.threads, bf16_pays=True)
 
-    def load_pixels(self, _config: Any = None) -> DataSet:
+    def load_pixels(self) -> DataSet:
         """The data as pixels."""
-        dataset = load_preprocessed(self.config, self.preprocessing, seed=self.config.seed, reading=self.reading)
-        warn_of_few(dataset)
+        dataset = load_preprocessed(self.options, self.preprocessing, seed=self.options.seed, settings=self.reading)
+        warn_about_few_samples(dataset)
         return dataset
 
-    def load_features(self, network: Transferred, runtime: Runtime, poll: Callable[[], None]) -> DataSet:
+    def load_features(self, network: TransferModel, runtime: Runtime, poll: Callable[[], None]) -> DataSet:
         """The data as features of a network's backbone."""
-        extraction = extraction_of(network, self.name, self.preprocessing, runtime)
-        reading = replace(self.reading, poll=poll)
         return load_preprocessed(
-            self.config, self.preprocessing, seed=self.config.seed, reading=reading, extraction=extraction
+            self.options,
+            self.preprocessing,
+            seed=self.options.seed,
+            settings=replace(self.reading, poll=poll),
+            extractor=extraction_of(network, self.features_name, self.preprocessing, runtime),
         )
 
-    def details(self, network: Transferred) -> dict[str, Any]:
-        """What the result says of the backbone: its weights, and which layers train."""
+    def details(self, network: TransferModel) -> dict[str, Any]:
+        """What the result reports about the backbone: its weights, and which layers are trained."""
         return {
             "backbone": self.backbone,
             "weights": self.weights.name,
             "pretrained": self.weights.file is not None,
-            "fine_tune": self.config.fine_tune,
-            "layers": layers_of(network, self.config.fine_tune),
+            "fine_tune": self.options.fine_tune,
+            "layers": [layer.as_json() for layer in layers_of(network, self.options.fine_tune)],
         }
 
 
-def make_plan(config: TransferConfig) -> Plan:
-    """Find what a transfer needs, downloading weights that are not here; nothing is trained or read of the data."""
-    config = with_recipe(config, recipe_of(config))
-    backbone = str(config.backbone)
-    weights = find_weights(backbone, config.weights, offline=config.offline, seed=config.seed)
-    form = weights.published
-    size = config.size or form.size
-    crop_pct = form.crop_pct if config.resize == "crop" else 1.0
-    wanted = ImagePreprocessing(3, size, size, config.resize, form.mean, form.std, crop_pct, form.interpolation)
-    plan = Plan(config, weights, wanted)
-    if size != form.size:
-        _check_size(plan, form.size)
+def make_plan(options: TransferConfig, backbone: str) -> TransferPlan:
+    """Find the weights, downloading those that are missing; no data is read and nothing is trained."""
+    weights = find_weights(backbone, options.weights, offline=options.offline, seed=options.seed)
+    published = weights.published
+    size = options.size or published.size
+    crop_pct = published.crop_pct if options.resize == "crop" else 1.0
+    preprocessing = ImagePreprocessing(
+        3, size, size, options.resize, published.mean, published.std, crop_pct, published.interpolation
+    )
+    plan = TransferPlan(options, backbone, weights, preprocessing)
+    if size != published.size:
+        _check_size(plan, published.size)
     return plan
 
 
-def warn_of_few(dataset: DataSet) -> None:
-    """Say which classes have so few samples to learn from that chance decides."""
-    known = np.concatenate([dataset.labels[dataset.splits[part]] for part in ("train", "val")])
+def warn_about_few_samples(dataset: DataSet) -> None:
+    """Warn about classes with so few samples that chance decides what is learned."""
+    known = np.concatenate([dataset.labels[dataset.splits[split]] for split in ("train", "val")])
     counts = np.bincount(known, minlength=len(dataset.classes))
-    few = [f"{name} ({count})" for name, count in zip(dataset.classes, counts, strict=True) if count < _FEW]
+    few = [f"{name} ({count})" for name, count in zip(dataset.classes, counts, strict=True) if count < _FEW_SAMPLES]
     if few:
-        output.warn(f"fewer than {_FEW} images to train and validate on: {', '.join(few)}; more would help most")
+        output.warn(
+            f"fewer than {_FEW_SAMPLES} images to train and validate on: {', '.join(few)}; more images would help most"
+        )
 
 
-def recipe_of(config: TransferConfig) -> dict[str, Any]:
-    """The defaults of a frozen backbone, of one that is fine-tuned, or the course's."""
-    if config.recipe == "notes":
-        return NOTES_TRANSFER
-    return BEST_FINE_TUNE if config.fine_tune else BEST_HEAD
-
-
-def _check_size(plan: Plan, usual: int) -> None:
-    """Refuse a size that the network cannot take, found out on the device that has no memory."""
+def _check_size(plan: TransferPlan, default: int) -> None:
+    """Refuse an image size that the network does not accept, found by a batch on the meta device."""
     size = plan.preprocessing.height
     try:
         with torch.device("meta"):
-            build_backbone(plan.describe(2)).eval()(torch.empty(1, 3, size, size))
+            build_backbone(plan.network_config(2)).eval()(torch.empty(1, 3, size, size))
     except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError("--size", f"{plan.backbone} cannot take {size}x{size} ({reason})", f"use {usual}") from error
+        what = f"{plan.backbone} does not accept {size}x{size} ({reason})"
+        raise InputError("--size", what, f"use {default}") from error

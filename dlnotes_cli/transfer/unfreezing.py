@@ -1,44 +1,54 @@
-"""Which layers of a pretrained network train, from which epoch on, and how fast."""
+"""Which layers of a pretrained network are trained, from which epoch on, and at which learning rate."""
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
 
-from dlnotes_cli.models.backbones import Transferred, blocks
+from dlnotes_cli.models.backbones import TransferModel, blocks
 
-_SHALLOWEST, _DEEPEST = -1.0, -2.0  # exponents of the learning-rate factors of the last and the first block
+_LAST_EXPONENT, _FIRST_EXPONENT = -1.0, -2.0  # of ten: learning-rate factors of the last and the first block
 _ALL = 1 << 30
 
 
-def layers_of(network: Transferred, fine_tune: str | None) -> list[dict[str, Any]]:
-    """Each block and the head: name, parameters, whether it trains, and the factor on its learning rate."""
-    found = list(blocks(network.backbone))
-    first = len(found) - count_blocks(fine_tune, len(found))
-    rows = [
-        {
-            "name": name,
-            "parameters": _parameters(block),
-            "trains": i >= first,
-            "lr_factor": _factor(i, len(found)) if i >= first else None,
-        }
-        for i, (name, block) in enumerate(found)
+@dataclass(frozen=True)
+class LayerSummary:
+    """One block of the backbone, or the head."""
+
+    name: str
+    parameters: int
+    trains: bool
+    lr_factor: float | None  # on the learning rate; None: frozen
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry in a result."""
+        return asdict(self)
+
+
+def layers_of(network: TransferModel, fine_tune: str | None) -> list[LayerSummary]:
+    """Each block of the backbone, then the head."""
+    named = list(blocks(network.backbone))
+    first = len(named) - count_blocks(fine_tune, len(named))
+    layers = [
+        LayerSummary(name, _parameters(block), i >= first, _lr_factor(i, len(named)) if i >= first else None)
+        for i, (name, block) in enumerate(named)
     ]
-    return [*rows, {"name": "head", "parameters": _parameters(network.head), "trains": True, "lr_factor": 1.0}]
+    return [*layers, LayerSummary("head", _parameters(network.head), trains=True, lr_factor=1.0)]
 
 
-def thaw(network: Transferred, count: int) -> None:
-    """Let the last `count` blocks of a backbone train, and the head; all of it where there are no more."""
-    found = [block for _, block in blocks(network.backbone)]
+def unfreeze(network: TransferModel, count: int) -> None:
+    """Train the last `count` blocks of the backbone and freeze the others; the head always trains."""
+    modules = [block for _, block in blocks(network.backbone)]
     for parameter in network.backbone.parameters():
-        parameter.requires_grad_(count >= len(found))
-    for block in found[max(0, len(found) - count) :]:
+        parameter.requires_grad_(count >= len(modules))
+    for block in modules[max(0, len(modules) - count) :]:
         block.requires_grad_(True)
 
 
-def thawed(count: int, epoch: int, epochs: int | None) -> int:
-    """How many of `count` blocks train in an epoch, counted from 1: all of them from half time on.
+def unfrozen_blocks(count: int, epoch: int, epochs: int | None) -> int:
+    """How many of `count` blocks train in an epoch, counted from 1: all of them from half of the epochs on.
 
-    >>> [thawed(9, epoch, 6) for epoch in range(1, 7)], thawed(9, 1, 1), thawed(9, 1, None)
+    >>> [unfrozen_blocks(9, epoch, 6) for epoch in range(1, 7)], unfrozen_blocks(9, 1, 1), unfrozen_blocks(9, 1, None)
     ([3, 6, 9, 9, 9, 9], 9, 9)
     """
     if epochs is None:
@@ -46,26 +56,28 @@ def thawed(count: int, epoch: int, epochs: int | None) -> int:
     return min(count, -(-count * epoch // max(1, epochs // 2)))
 
 
-def lr_factors(network: Transferred) -> dict[str, float]:
-    """By parameter: 1 in the head, a tenth in the last block, falling evenly on a logarithmic scale to a hundredth."""
-    found = list(blocks(network.backbone))
-    factors = {name: 10**_DEEPEST for name, _ in network.named_parameters() if name.startswith("backbone.")}
-    for i, (name, block) in enumerate(found):
-        factors |= {f"backbone.{name}.{inner}": _factor(i, len(found)) for inner, _ in block.named_parameters()}
+def lr_factors(network: TransferModel) -> dict[str, float]:
+    """Learning-rate factors by parameter: 1 in the head, from 0.1 in the last block to 0.01 in the first.
+
+    Between those they are spaced evenly on a logarithmic scale.
+    """
+    named = list(blocks(network.backbone))
+    factors = {name: 10**_FIRST_EXPONENT for name, _ in network.named_parameters() if name.startswith("backbone.")}
+    for i, (name, block) in enumerate(named):
+        factors |= {f"backbone.{name}.{inner}": _lr_factor(i, len(named)) for inner, _ in block.named_parameters()}
     return factors
 
 
-def _factor(position: int, count: int) -> float:
-    """The learning-rate factor of a block."""
-    depth = (count - 1 - position) / max(count - 1, 1)
-    return round(10 ** (_SHALLOWEST + (_DEEPEST - _SHALLOWEST) * depth), 4)
-
-
-def count_blocks(fine_tune: str | None, everything: int = _ALL) -> int:
-    """How many blocks train: none, the N of `last-N`, or all."""
+def count_blocks(fine_tune: str | None, available: int = _ALL) -> int:
+    """How many blocks `--fine-tune` trains: none, the N of `last-N`, or all."""
     if fine_tune is None:
         return 0
-    return everything if fine_tune == "all" else min(int(fine_tune.removeprefix("last-")), everything)
+    return available if fine_tune == "all" else min(int(fine_tune.removeprefix("last-")), available)
+
+
+def _lr_factor(position: int, count: int) -> float:
+    depth = (count - 1 - position) / max(count - 1, 1)
+    return round(10 ** (_LAST_EXPONENT + (_FIRST_EXPONENT - _LAST_EXPONENT) * depth), 4)
 
 
 def _parameters(module: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""`dlnotes conv-shape` from the outside: every way to ask, every form of answer, every refusal."""
+"""`dlnotes conv-shape` end to end: every kind of question, every output format, every error."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ import pytest
 from builders import Command
 
 QUIZ = ("Conv2d(3, 10, 3)", "MaxPool2d(4, 4)", "Conv2d(10, 20, 5, padding=2)", "MaxPool2d(2, 2)")
-ASK = ("conv-shape", "--input", "3x130x130")
+COMMAND = ("conv-shape", "--input", "3x130x130")
 ROWS = [
     ("", "layer", "output", "parameters", "MACs", "FLOPs", "bias adds", "activations", "field", "jump", "start"),
     ("1", QUIZ[0], "10x128x128", "280", "4,423,680", "8,847,360", "163,840", "640.0 KiB", "3", "1", "1.5"),
@@ -31,12 +31,12 @@ memory      858.8 KiB for inference, 1.0 MiB for training
 TABLE = "".join(LINE.format(*row) for row in ROWS) + TOTALS
 
 
-def give_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+def set_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
 def test_table(dlnotes: Command) -> None:
-    outcome = dlnotes(*ASK, *QUIZ)
+    outcome = dlnotes(*COMMAND, *QUIZ)
     assert outcome.code == 0
     assert outcome.out == TABLE
     notes = outcome.err.splitlines()
@@ -45,32 +45,32 @@ def test_table(dlnotes: Command) -> None:
     assert "the parameters are 5,300" in notes[0]
 
 
-def test_the_readme_shows_this_table() -> None:
+def test_the_readme_has_this_table() -> None:
     assert f"```\n{TABLE}```" in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_table_columns_add_up(dlnotes: Command) -> None:
     lines = dlnotes("conv-shape", "--arch", "vgg16").out.splitlines()
     rows = [line.split() for line in lines[1 : lines.index("")]]
-    parameters = sum(int(row[-9].replace(",", "")) for row in rows)  # from the right, since a layer's text has spaces
+    parameters = sum(int(row[-9].replace(",", "")) for row in rows)  # counted from the right: a layer's text has spaces
     assert f"parameters  {parameters:,}, buffers 0" in lines
 
 
 def test_json(dlnotes: Command) -> None:
-    outcome = dlnotes(*ASK, *QUIZ, "--json", "-q")
-    answer = json.loads(outcome.out)
-    assert (answer["schema_version"], answer["command"]) == (1, "conv-shape")
-    assert answer["input"] == [3, 130, 130]
-    assert answer["output"] == [20, 16, 16]
-    assert (answer["parameters"], answer["macs"], answer["flops"], answer["bias_adds"]) == (
+    outcome = dlnotes(*COMMAND, *QUIZ, "--json", "-q")
+    document = json.loads(outcome.out)
+    assert (document["schema_version"], document["command"]) == (1, "conv-shape")
+    assert document["input"] == [3, 130, 130]
+    assert document["output"] == [20, 16, 16]
+    assert (document["parameters"], document["macs"], document["flops"], document["bias_adds"]) == (
         5300,
         9543680,
         19087360,
         184320,
     )
-    assert answer["memory"]["training_bytes"] > answer["memory"]["inference_bytes"] > 0
-    assert [layer["layer"] for layer in answer["layers"]] == list(QUIZ)
-    assert answer["layers"][0] == {
+    assert document["memory"]["training_bytes"] > document["memory"]["inference_bytes"] > 0
+    assert [layer["layer"] for layer in document["layers"]] == list(QUIZ)
+    assert document["layers"][0] == {
         "layer": "Conv2d(3, 10, 3)",
         "output": [10, 128, 128],
         "parameters": 280,
@@ -87,14 +87,14 @@ def test_json(dlnotes: Command) -> None:
 
 
 def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
-    words = ("conv-shape", "--arch", "lenet5", "--batch", 2)
-    rows = list(csv.DictReader(io.StringIO(dlnotes(*words, "--csv", "-").out)))
-    layers = json.loads(dlnotes(*words, "--json").out)["layers"]
+    arguments = ("conv-shape", "--arch", "lenet5", "--batch", 2)
+    rows = list(csv.DictReader(io.StringIO(dlnotes(*arguments, "--csv").out)))
+    layers = json.loads(dlnotes(*arguments, "--json").out)["layers"]
     assert [row["position"] for row in rows] == [str(index) for index in range(1, len(layers) + 1)]
     for row, layer in zip(rows, layers, strict=True):
         for name, value in layer.items():
-            shown = "x".join(map(str, value)) if isinstance(value, list) else str(value)
-            assert row[name] == ("" if value is None else shown)
+            expected = "x".join(map(str, value)) if isinstance(value, list) else str(value)
+            assert row[name] == ("" if value is None else expected)
 
 
 def test_csv_is_written_to_a_file_next_to_the_table(tmp_path: Path, dlnotes: Command) -> None:
@@ -109,14 +109,14 @@ def test_csv_is_written_to_a_file_next_to_the_table(tmp_path: Path, dlnotes: Com
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
-        ((*ASK, *QUIZ, "--field", "output"), "20x16x16"),
-        ((*ASK, *QUIZ, "--field", "values"), "5120"),
-        ((*ASK, *QUIZ, "--field", "parameters"), "5300"),
-        ((*ASK, *QUIZ, "--field", "receptive_field"), "26x26"),
-        ((*ASK, *QUIZ, "--field", "training_bytes", "--optimizer", "sgd"), "1043920"),
-        ((*ASK, *QUIZ, "--field", "gram", "--gram"), "20x20"),
+        ((*COMMAND, *QUIZ, "--field", "output"), "20x16x16"),
+        ((*COMMAND, *QUIZ, "--field", "values"), "5120"),
+        ((*COMMAND, *QUIZ, "--field", "parameters"), "5300"),
+        ((*COMMAND, *QUIZ, "--field", "receptive_field"), "26x26"),
+        ((*COMMAND, *QUIZ, "--field", "training_bytes", "--optimizer", "sgd"), "1043920"),
+        ((*COMMAND, *QUIZ, "--field", "gram", "--gram"), "20x20"),
         (("conv-shape", "--input", "5x4", "LSTM(4, 2)", "--field", "jump"), "null"),
         (("conv-shape", "--input", "1x28x28", "Flatten()", "--field", "output"), "784"),
         (("conv-shape", "-W", 130, "-F", 3, "--field", "output"), "128"),
@@ -126,34 +126,36 @@ def test_csv_is_written_to_a_file_next_to_the_table(tmp_path: Path, dlnotes: Com
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else value,
 )
-def test_one_field_bare(words: tuple[object, ...], expected: str, dlnotes: Command) -> None:
-    assert dlnotes(*words).out == f"{expected}\n"
+def test_one_field_as_plain_text(arguments: tuple[object, ...], expected: str, dlnotes: Command) -> None:
+    assert dlnotes(*arguments).out == f"{expected}\n"
 
 
-@pytest.mark.parametrize("form", ["one text", "file", "stdin", "file on stdin", "mixed"])
-def test_where_layers_come_from(form: str, dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("origin", ["one text", "file", "stdin", "file on stdin", "mixed"])
+def test_layers_come_from_arguments_files_and_stdin(
+    origin: str, dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "net.py"
     path.write_text("model = nn.Sequential(\n    " + ",\n    ".join(f"nn.{layer}" for layer in QUIZ) + ",\n)\n")
-    give_stdin(monkeypatch, "\n".join(QUIZ[2:] if form == "mixed" else QUIZ).encode())
-    words = {
+    set_stdin(monkeypatch, "\n".join(QUIZ[2:] if origin == "mixed" else QUIZ).encode())
+    arguments = {
         "one text": ("; ".join(QUIZ),),
         "file": ("--file", path),
         "stdin": ("-",),
         "file on stdin": ("--file", "-"),
         "mixed": (*QUIZ[:2], "-"),
-    }[form]
-    assert dlnotes(*ASK, *words).out == TABLE
+    }[origin]
+    assert dlnotes(*COMMAND, *arguments).out == TABLE
 
 
 def test_explain(dlnotes: Command) -> None:
-    out = dlnotes(*ASK, *QUIZ, "--explain").out
+    out = dlnotes(*COMMAND, *QUIZ, "--explain").out
     assert "   size: floor((130 - 3 + 2*0) / 1) + 1 = 128\n" in out
     assert "   parameters: (20 * 5*5 * 10) + 20 = 5020\n" in out
     assert "   receptive field: 22 + (2 - 1)*4 = 26\n" in out
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         ("-W 130 -F 3 -S 1 -P 0", "128\n"),
         ("-W 130 -F 3", "128\n"),
@@ -170,12 +172,12 @@ def test_explain(dlnotes: Command) -> None:
         ("--input 20x8x8 --gram --explain", "vectorized  20x64: 8*8 = 64\ngram        20x20\n"),
     ],
 )
-def test_quick_questions(words: str, expected: str, dlnotes: Command) -> None:
-    outcome = dlnotes("conv-shape", *words.split())
+def test_one_filter_and_gram_sizes(arguments: str, expected: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", *arguments.split())
     assert (outcome.code, outcome.out, outcome.err) == (0, expected, "")
 
 
-def test_letters_without_a_whole_answer_say_so(dlnotes: Command) -> None:
+def test_a_fractional_size_is_noted(dlnotes: Command) -> None:
     outcome = dlnotes("conv-shape", "-W", 5, "-F", 2, "-S", 2)
     assert outcome.out == "2\n"
     assert outcome.err.count("\n") == 1
@@ -184,40 +186,40 @@ def test_letters_without_a_whole_answer_say_so(dlnotes: Command) -> None:
 
 def test_solving_a_layer(dlnotes: Command) -> None:
     layer = "ConvTranspose2d(8, 4, 3, stride=2, padding=1)"
-    words = ("conv-shape", "--input", "8x16x16", layer, "--solve", "output_padding", "--want", 32)
-    assert dlnotes(*words).out == "1\n"
-    answer = json.loads(dlnotes(*words, "--json").out)
-    assert (answer["solve"], answer["want"], answer["solutions"]) == ("output_padding", 32, [1])
+    arguments = ("conv-shape", "--input", "8x16x16", layer, "--solve", "output_padding", "--want", 32)
+    assert dlnotes(*arguments).out == "1\n"
+    document = json.loads(dlnotes(*arguments, "--json").out)
+    assert (document["solve"], document["want"], document["solutions"]) == ("output_padding", 32, [1])
 
 
-def test_solutions_without_end(dlnotes: Command) -> None:
+def test_solutions_without_upper_limit(dlnotes: Command) -> None:
     outcome = dlnotes("conv-shape", "-W", 8, "-F", 3, "--solve", "stride", "--want", 1)
     assert outcome.out.splitlines()[:2] == ["6", "7"]
-    assert outcome.err == "dlnotes: note: and so on without end\n"
+    assert outcome.err == "dlnotes: note: every larger value is a solution too\n"
 
 
 def test_letters_as_json(dlnotes: Command) -> None:
-    answer = json.loads(dlnotes("conv-shape", *["-W", "130", "-F", "3", "-K", "10", "-D", "3", "--json"]).out)
-    assert (answer["output"], answer["parameters"]) == (128, 280)
+    document = json.loads(dlnotes("conv-shape", *["-W", "130", "-F", "3", "-K", "10", "-D", "3", "--json"]).out)
+    assert (document["output"], document["parameters"]) == (128, 280)
 
 
-def test_hidden_state_of_lesson_7(dlnotes: Command) -> None:
-    words = ("conv-shape", "--input", "5x100", "--batch", 3, "GRU(100, 20, batch_first=True)")
-    assert "states      layer 1: hidden 1x3x20\n" in dlnotes(*words).out
-    assert json.loads(dlnotes(*words, "--json").out)["layers"][0]["hidden"] == [1, 3, 20]
+def test_the_hidden_state_of_lesson_7(dlnotes: Command) -> None:
+    arguments = ("conv-shape", "--input", "5x100", "--batch", 3, "GRU(100, 20, batch_first=True)")
+    assert "states      layer 1: hidden 1x3x20\n" in dlnotes(*arguments).out
+    assert json.loads(dlnotes(*arguments, "--json").out)["layers"][0]["hidden"] == [1, 3, 20]
 
 
-def test_a_narrow_terminal_gets_a_narrow_table(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_fits_a_narrow_terminal(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     for columns in (100, 80, 60, 40):
         monkeypatch.setenv("COLUMNS", str(columns))
-        table, _, totals = dlnotes(*ASK, *QUIZ).out.partition("\n\n")
+        table, _, totals = dlnotes(*COMMAND, *QUIZ).out.partition("\n\n")
         assert max(map(len, table.splitlines())) <= columns
         assert max(map(len, totals.splitlines())) <= 60
         assert "20x16x16" in table
 
 
-REFUSED = [
+ERRORS = [
     (
         ("--input", "3x32x32", "Conv2D(3, 8, 3)"),
         "layer 1, Conv2D(3, 8, 3): unknown layer 'Conv2D'; did you mean Conv2d?",
@@ -226,18 +228,21 @@ REFUSED = [
         ("--input", "3x32x32", "ReLU()", "Conv2d(3, 8, 3, paddin=1)"),
         "layer 2, Conv2d(3, 8, 3, paddin=1): no argument 'paddin'; did you mean 'padding'?",
     ),
-    (("--input", "3x32x32", "Conv2d(4, 8, 3)"), "layer 1, Conv2d(4, 8, 3): takes 4 channels, got 3"),
+    (("--input", "3x32x32", "Conv2d(4, 8, 3)"), "layer 1, Conv2d(4, 8, 3): expects 4 channels, got 3"),
     (
         ("--input", "32x32x3", "Conv2d(3, 8, 3)"),
-        "takes 3 channels, got 32 (the first of 32x32x3); channels come first: 3x32x32",
+        "expects 3 channels, got 32 (the first of 32x32x3); channels come first: 3x32x32",
     ),
     (
         ("--input", "3x4x4", "Conv2d(3, 8, 7)"),
         "a kernel that covers 7 does not fit into 4 (padding included): floor((4 - 7 + 2*0) / 1) + 1 = -2",
     ),
     (("--input", "3x8x8", "Conv2d(3, 8, 3, dilation=4, padding=0)"), "floor((8 - 4*(3 - 1) - 1 + 2*0) / 1) + 1 = 0"),
-    (("--input", "3x4x4", "Conv2d(3, 8, 3, padding='same', stride=2)"), "padding='same' does not go with stride=2"),
-    (("--input", "3x4x4", "Conv2d(3, 8, 3, groups=2)"), "in_channels=3 does not divide by groups=2"),
+    (
+        ("--input", "3x4x4", "Conv2d(3, 8, 3, padding='same', stride=2)"),
+        "padding='same' requires stride=1, got stride=2",
+    ),
+    (("--input", "3x4x4", "Conv2d(3, 8, 3, groups=2)"), "in_channels=3 is not divisible by groups=2"),
     (
         ("--input", "3x4x4", "ConvTranspose2d(3, 8, 3, stride=2, output_padding=2)"),
         "output_padding=2 is not below stride=2 or dilation=1",
@@ -245,10 +250,10 @@ REFUSED = [
     (("--input", "3x4x4", "Conv2d(3, 8, -3)"), "kernel_size=-3 is below 1"),
     (("--input", "3x4x4", "Conv2d(3, 8, 10**30)"), "kernel_size does not fit in 64 bits"),
     (("--input", "3x4x4", "Conv2d(3, 8, 9999999999999)"), "larger than 64 bits can address"),
-    (("--input", "3x4x4", "Linear(48, 10)"), "takes 48 values, got 4 (the last of 3x4x4); put Flatten() before it"),
+    (("--input", "3x4x4", "Linear(48, 10)"), "expects 48 values, got 4 (the last of 3x4x4); put Flatten() before it"),
     (
         ("--input", "28x28", "Conv2d(1, 8, 3)"),
-        "since 28x28 has none: 8x26x26 comes out; write the channels first: 1x28x28",
+        "since 28x28 has none, and returns 8x26x26; write the channels first: 1x28x28",
     ),
     (("--input", "3x4x4", "Conv2d(3, 8"), "Conv2d(3, 8: not a layer list: '(' was never closed"),
     (("--input", "3x4x4", "os.system('true')"), "os.system('true'): 'os.system' is not a layer"),
@@ -258,7 +263,7 @@ REFUSED = [
         ("--input", "3x4x4", "MaxPool2d(2, return_indices=True)", "ReLU()"),
         "layer 2, ReLU(): gets an output and its indices",
     ),
-    (("--input", "3x8", "Linear(8, 4)", "Embedding(9, 2)"), "layer 2, Embedding(9, 2): takes indices"),
+    (("--input", "3x8", "Linear(8, 4)", "Embedding(9, 2)"), "layer 2, Embedding(9, 2): expects integer indices"),
     (("--input", "0x4x4", "ReLU()"), "--input: '0x4x4' is not a shape"),
     (("--input", "3xax4", "ReLU()"), "--input: '3xax4' is not a shape"),
     (("--input", "9" * 30, "ReLU()"), "is not a shape"),
@@ -267,10 +272,11 @@ REFUSED = [
     (("--arch", "vgg20"), "--arch: unknown value 'vgg20'; did you mean 'vgg19'?"),
     (("--arch", "vgg19", "ReLU()"), "--arch: cannot be combined with LAYERS"),
     (("--input", "3x4x4", "ReLU()", "--json", "--csv", "-"), "--csv -: cannot be combined with --json"),
-    (("--input", "3x4x4", "ReLU()", "--field", "gram"), "--field: 'gram' is not part of this result"),
+    (("--input", "3x4x4", "ReLU()", "--field", "gram"), "--field: 'gram' is not a field of this result"),
     (("--input", "3x4x4", "ReLU()", "--batch", "0"), "--batch: 0 is out of range"),
     (("--input", "3x4x4", "ReLU()", "--dtype", "float8"), "--dtype: unknown value 'float8'"),
-    (("--input", "20", "--gram"), "--gram: 20 has no space"),
+    (("--input", "20", "--gram"), "--gram: 20 has no spatial size"),
+    (("--input", "3x4x4", "Flatten()", "--gram"), "--gram: 48 has no spatial size"),
     (("-W", "130"), "-F: the size of the filter is missing"),
     (("-F", "3"), "-F: is not enough for a formula"),
     (("-W", "3", "-F", "5"), "-F: a filter of 5 does not fit into 3"),
@@ -278,7 +284,7 @@ REFUSED = [
     (("-W", "130", "-F", "3", "-S", "0"), "--stride: 0 is out of range"),
     (("-W", "130", "-F", "x"), "--kernel: 'x' is not an integer"),
     (("-W", "130", "-F", "3", "ReLU()"), "LAYERS: cannot be combined with -W"),
-    (("-W", "130", "-F", "3", "--csv", "-"), "--csv: needs layers, one per row"),
+    (("-W", "130", "-F", "3", "--csv", "-"), "--csv: writes a row for each layer, and there is no layer"),
     (("-W", "130", "-F", "3", "--gram"), "--gram: needs a shape or a stack of layers"),
     (("-W", "130", "-F", "3", "--solve", "padding"), "--solve: needs --want"),
     (("-W", "130", "-F", "3", "--want", "3"), "--want: needs --solve"),
@@ -290,11 +296,11 @@ REFUSED = [
     ),
     (
         ("-W", "130", "-F", "3", "--solve", "padding", "--want", "130", "--field", "output"),
-        "--field: 'output' is not part of this result; use --json",
+        "--field: 'output' is not a field of this result; use --json",
     ),
     (
         ("-W", "130", "-F", "3", "-P", "1", "--solve", "padding", "--want", "130"),
-        "--solve: looks for the padding, which is given",
+        "--solve: padding is the unknown, but has a value",
     ),
     (
         ("-W", "130", "-F", "3", "--solve", "padding", "--want", "129"),
@@ -302,83 +308,83 @@ REFUSED = [
     ),
     (
         ("--input", "3x9x9", "ReLU()", "Conv2d(3, 8, 3)", "--solve", "padding", "--want", "9"),
-        "--solve: looks at one layer, got 2",
+        "--solve: works on one layer, got 2",
     ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+    ("arguments", "message"), ERRORS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
 )
-def test_bad_input_is_one_line(words: tuple[str, ...], complaint: str, dlnotes: Command) -> None:
-    outcome = dlnotes("conv-shape", *words)
+def test_bad_input_is_an_error_of_one_line(arguments: tuple[str, ...], message: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", *arguments)
     assert outcome.code == 2
     assert outcome.out == ""
     assert outcome.err.startswith("dlnotes: error: ")
     assert outcome.err.count("\n") == 1
-    assert complaint in outcome.err
+    assert message in outcome.err
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         (b"", "no layers"),
         (b"import os\nos.system('true')\n", "net.py, line 2: 'os.system' is not a layer"),
         (b"ReLU()\nprint('x')\n", "net.py, line 2), print('x'): unknown layer 'print'"),
         (b"ReLU()\nConv2d(3, 8, \xff)\n", "net.py, line 2: not UTF-8 text"),
         (b"#" * (2**20 + 1), "is longer than 1,048,576 bytes"),
-        (b"ReLU()\n" * 10_001, "net.py, line 10001), ReLU(): there are more than 10,000 layers; give fewer"),
+        (b"ReLU()\n" * 10_001, "net.py, line 10001), ReLU(): there are more than 10,000 layers; use fewer"),
         (b"Residual(" + b"ReLU()," * 10_001 + b")", "there are more than 10,000 layers"),
         (b"Conv2d(3, 8, '" + b"a" * 10_000 + b"')", "kernel_size='aaa"),
         (b"ReLU()\nx = 1 + " + b"a" * 10_000, "net.py, line 2: '1 + aaa"),
         (b"ReLU()\nx = lambda: 3\n", "net.py, line 2: 'lambda: 3' is not a layer"),
-        (b"ReLU()\n\n\nConv2d(4, 8, 3)\n", "net.py, line 4), Conv2d(4, 8, 3): takes 4 channels, got 3"),
+        (b"ReLU()\n\n\nConv2d(4, 8, 3)\n", "net.py, line 4), Conv2d(4, 8, 3): expects 4 channels, got 3"),
     ],
 )
-def test_bad_files_are_one_line(content: bytes, complaint: str, dlnotes: Command, tmp_path: Path) -> None:
+def test_bad_files_are_an_error_of_one_line(content: bytes, message: str, dlnotes: Command, tmp_path: Path) -> None:
     path = tmp_path / "net.py"
     path.write_bytes(content)
     outcome = dlnotes("conv-shape", "--input", "3x8x8", "--file", path)
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
-    assert complaint in outcome.err
+    assert message in outcome.err
     assert len(outcome.err) < 700
 
 
 @pytest.mark.parametrize("name", ["missing.py", ".", "/dev/zero"])
-def test_unreadable_files(name: str, dlnotes: Command, tmp_path: Path) -> None:
+def test_unreadable_files_are_an_error_of_one_line(name: str, dlnotes: Command, tmp_path: Path) -> None:
     outcome = dlnotes("conv-shape", "--input", "3x8x8", "--file", tmp_path / name)
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n"])
-def test_empty_stdin(content: bytes, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    give_stdin(monkeypatch, content)
+def test_empty_stdin_is_an_error(content: bytes, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_stdin(monkeypatch, content)
     outcome = dlnotes("conv-shape", "--input", "3x8x8", "-")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == "dlnotes: error: stdin: no layers; list layers such as Conv2d(3, 10, 3)\n"
 
 
-def test_closed_stdin(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_stdin_is_an_error(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert dlnotes("conv-shape", "--input", "3x8x8", "-").code == 2
 
 
-def test_help_defines_what_is_counted(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_defines_every_count(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = dlnotes("conv-shape", "--help").out
     assert max(map(len, text.splitlines())) <= 80
-    for words in ("MACs: multiply-adds", "FLOPs: 2 x MACs", "Bias additions are counted apart", "Training memory:"):
-        assert words in text
+    for definition in ("MACs: multiply-adds", "FLOPs: 2 x MACs", "Bias additions are separate", "Training memory:"):
+        assert definition in text
 
 
 IMPORTS = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); print('LOADED', *sys.modules)"
 
 
 @pytest.mark.parametrize(
-    "words", [(*ASK, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--arch", "vgg19")]
+    "arguments", [(*COMMAND, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--arch", "vgg19")]
 )
-def test_nothing_heavy_is_imported(words: tuple[str, ...]) -> None:
-    done = subprocess.run([sys.executable, "-c", IMPORTS, *words], capture_output=True, text=True, check=True)
+def test_no_heavy_package_is_imported(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS, *arguments], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
     assert not {"torch", "torchvision", "numpy", "PIL", "rich", "matplotlib", "sklearn", "pydantic"} & loaded
 

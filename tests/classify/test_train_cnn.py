@@ -95,10 +95,10 @@ def test_layers_come_from_a_file_or_from_stdin(
 
 
 FAULTS = {
-    "--layers 'Flatten(); Linear(64, 3)'": r"--layers: the list ends in 3, and the data has 10 classes; end it with",
-    "--layers 'Conv2d(1, 4, 3)'": r"--layers: the list ends in 4x6x6, and the data has 10 classes",
+    "--layers 'Flatten(); Linear(64, 3)'": r"--layers: the last layer returns 3, and the data has 10 classes; end with",
+    "--layers 'Conv2d(1, 4, 3)'": r"--layers: the last layer returns 4x6x6, and the data has 10 classes",
     "--layers 'Conv2d(3, 4, 3); Flatten(); Linear(9, 10)'": r"layer 1, Conv2d\(3, 4, 3\): .*3.*1",
-    "--layers 'Flatten(); Unflatten(1, (8, 8)); LSTM(8, 8); Flatten(); Linear(64, 10)'": r"--layers: PyTorch refuses",
+    "--layers 'Flatten(); Unflatten(1, (8, 8)); LSTM(8, 8); Flatten(); Linear(64, 10)'": r"--layers: PyTorch rejects",
     "--layers nowhere.py": r"nowhere.py: cannot be read \(no such file or directory\)",
     "--layers 'print(1)'": r"unknown layer 'print'",
     "--layers 'Flatten(); Linear(64, 10)' --width 2": r"--width: has no effect with --layers",

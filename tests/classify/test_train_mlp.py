@@ -74,7 +74,7 @@ def test_another_seed_gives_another_model(digits_run: Path, tmp_path: Path, dlno
 def test_the_task_is_callable_from_python_with_the_same_defaults(digits_run: Path, tmp_path: Path) -> None:
     result = train_mlp(TrainMlpConfig(hidden=(16,), epochs=2, limit=256, threads=1, out=tmp_path / "run"))
     stored = json.loads((digits_run / "result.json").read_text())
-    assert result.fields["test"] == stored["test"]
+    assert result.test == stored["test"]
     assert result.test_accuracy == stored["test"]["accuracy"]
 
 

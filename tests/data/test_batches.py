@@ -1,4 +1,4 @@
-"""Batches: which samples, in which order, on which scale."""
+"""Batches: bounds, order and normalization."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 @given(samples=st.integers(1, 3000), batch_size=st.integers(1, 400))
-def test_batches_cover_every_sample_once_and_none_is_alone(samples: int, batch_size: int) -> None:
+def test_batches_cover_every_sample_once_and_none_has_a_single_sample(samples: int, batch_size: int) -> None:
     bounds = batch_bounds(samples, batch_size)
     assert [i for start, stop in bounds for i in range(start, stop)] == list(range(samples))
     sizes = [stop - start for start, stop in bounds]
@@ -30,7 +30,7 @@ def test_batches_cover_every_sample_once_and_none_is_alone(samples: int, batch_s
     ("samples", "batch_size", "sizes"),
     [(65, 64, [65]), (66, 64, [64, 2]), (129, 64, [64, 65]), (5, 64, [5]), (3, 1, [1] * 3)],
 )
-def test_a_last_batch_of_one_joins_the_one_before(samples: int, batch_size: int, sizes: list[int]) -> None:
+def test_a_last_batch_of_one_is_merged_into_the_previous_one(samples: int, batch_size: int, sizes: list[int]) -> None:
     assert [stop - start for start, stop in batch_bounds(samples, batch_size)] == sizes
 
 
@@ -40,74 +40,74 @@ def test_a_last_batch_of_one_joins_the_one_before(samples: int, batch_size: int,
     epoch=st.integers(1, 10**6),
     noise=st.integers(0, 99),
 )
-def test_an_order_is_a_permutation_by_seed_and_epoch_alone(
+def test_an_epoch_order_is_a_permutation_that_depends_on_seed_and_epoch_alone(
     indices: list[int], seed: int, epoch: int, noise: int
 ) -> None:
-    given_indices = torch.tensor(indices, dtype=torch.int64)
-    order = epoch_order(given_indices, seed, epoch)
+    original = torch.tensor(indices, dtype=torch.int64)
+    order = epoch_order(original, seed, epoch)
     assert sorted(order.tolist()) == sorted(indices)
     torch.manual_seed(noise)
     torch.rand(noise)
-    assert epoch_order(given_indices, seed, epoch).equal(order)
-    assert given_indices.tolist() == indices
+    assert epoch_order(original, seed, epoch).equal(order)
+    assert original.tolist() == indices
 
 
-def test_orders_differ_by_seed_and_by_epoch() -> None:
+def test_epoch_orders_differ_by_seed_and_by_epoch() -> None:
     orders = {tuple(epoch_order(torch.arange(50), seed, epoch).tolist()) for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25
 
 
-def test_every_place_is_as_likely() -> None:
+def test_every_index_is_equally_likely_to_be_first() -> None:
     first = [int(epoch_order(torch.arange(10), 0, epoch)[0]) for epoch in range(2000)]
     assert (np.abs(np.bincount(first, minlength=10) - 200) < 5 * np.sqrt(180)).all()
 
 
-def test_pixels_are_scaled_channel_by_channel() -> None:
+def test_pixels_are_normalized_per_channel() -> None:
     mean, std = (0.49139968, 0.48215841, 0.44653091), (0.24703223, 0.24348513, 0.26158784)
     samples = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, 3, 4, 5), np.uint8))
     expected = (samples.double() / 255 - torch.tensor(mean).double().view(3, 1, 1)) / torch.tensor(std).double().view(
         3, 1, 1
     )
     normalizer = Normalizer(ImagePreprocessing(3, 4, 5, "crop", mean, std), CPU)
-    for given_samples in (samples, samples.float()):
-        scaled = normalizer(given_samples)
+    for pixels in (samples, samples.float()):
+        scaled = normalizer(pixels)
         assert scaled.dtype == torch.float32
         torch.testing.assert_close(scaled.double(), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_unscaled_pixels_go_from_0_to_1() -> None:
+def test_unit_normalization_maps_pixels_to_0_and_1() -> None:
     normalizer = Normalizer(ImagePreprocessing(1, 1, 2, "crop", (0.0,), (1.0,)), CPU)
     torch.testing.assert_close(
         normalizer(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)), torch.tensor([[[[0.0, 1.0]]]])
     )
 
 
-def test_a_table_passes_as_it_is() -> None:
+def test_a_table_is_not_changed() -> None:
     rows = torch.randn(3, 2)
     assert Normalizer(TablePreprocessing("t", (Column("a"), Column("b"))), CPU)(rows) is rows
 
 
 def small_set() -> DataSet:
     samples = np.arange(24, dtype=np.uint8).reshape(6, 1, 2, 2)
-    parts = {"train": np.array([0, 2, 3, 5]), "val": np.array([1, 4])}
+    splits = {"train": np.array([0, 2, 3, 5]), "val": np.array([1, 4])}
     preprocessing = ImagePreprocessing(1, 2, 2, "crop", (0.0,), (1.0,))
-    return DataSet("small", samples, np.arange(6), tuple("abcdef"), parts, preprocessing, "")
+    return DataSet("small", samples, np.arange(6), tuple("abcdef"), splits, preprocessing, "")
 
 
-def test_parts_share_the_memory_of_the_data_set() -> None:
+def test_splits_share_the_memory_of_the_data_set() -> None:
     dataset = small_set()
-    parts = splits_on_device(dataset, CPU)
-    assert list(parts) == ["train", "val"]
-    for name, part in parts.items():
-        assert part.samples.data_ptr() == dataset.samples.ctypes.data
-        assert part.labels.data_ptr() == dataset.labels.ctypes.data
-        assert len(part) == len(dataset.splits[name])
+    splits = splits_on_device(dataset, CPU)
+    assert list(splits) == ["train", "val"]
+    for name, split in splits.items():
+        assert split.samples.data_ptr() == dataset.samples.ctypes.data
+        assert split.labels.data_ptr() == dataset.labels.ctypes.data
+        assert len(split) == len(dataset.splits[name])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
-def test_a_part_in_order_gives_its_samples_with_their_labels(batch_size: int) -> None:
-    part = splits_on_device(small_set(), CPU)["train"]
-    batches = list(part.in_order(batch_size))
+def test_a_split_in_order_yields_its_samples_with_their_labels(batch_size: int) -> None:
+    split = splits_on_device(small_set(), CPU)["train"]
+    batches = list(split.in_order(batch_size))
     assert max(len(labels) for _, labels in batches) <= batch_size
     assert torch.cat([labels for _, labels in batches]).tolist() == [0, 2, 3, 5]
     for samples, labels in batches:
@@ -115,18 +115,20 @@ def test_a_part_in_order_gives_its_samples_with_their_labels(batch_size: int) ->
         assert samples.dtype == torch.uint8
 
 
-def test_take_gives_what_is_asked_for_in_that_order() -> None:
-    part: Split = splits_on_device(small_set(), CPU)["val"]
-    samples, labels = part.take(torch.tensor([5, 0, 5]))
+def test_take_returns_samples_in_the_order_of_the_indices() -> None:
+    split: Split = splits_on_device(small_set(), CPU)["val"]
+    samples, labels = split.take(torch.tensor([5, 0, 5]))
     assert labels.tolist() == [5, 0, 5]
     assert samples[:, 0, 1, 1].tolist() == [23, 3, 23]
 
 
-def test_samples_mapped_from_disk_are_not_copied_and_not_written(tmp_path: Path) -> None:
+def test_memory_mapped_samples_are_neither_copied_nor_written(tmp_path: Path) -> None:
     np.arange(48, dtype=np.uint8).tofile(tmp_path / "samples")
     mapped = np.memmap(tmp_path / "samples", np.uint8, "r", shape=(4, 3, 2, 2))
-    image_format = ImagePreprocessing(3, 2, 2, "crop", (0.5,) * 3, (0.5,) * 3)
-    parts = {"train": np.arange(4)}
-    part = splits_on_device(DataSet("a", mapped, np.zeros(4, np.int64), ("x",), parts, image_format, ""), CPU)["train"]
-    assert part.samples.data_ptr() == mapped.ctypes.data
-    np.testing.assert_array_equal(part.take(torch.tensor([2, 0]))[0].numpy(), mapped[[2, 0]])
+    preprocessing = ImagePreprocessing(3, 2, 2, "crop", (0.5,) * 3, (0.5,) * 3)
+    splits = {"train": np.arange(4)}
+    split = splits_on_device(DataSet("a", mapped, np.zeros(4, np.int64), ("x",), splits, preprocessing, ""), CPU)[
+        "train"
+    ]
+    assert split.samples.data_ptr() == mapped.ctypes.data
+    np.testing.assert_array_equal(split.take(torch.tensor([2, 0]))[0].numpy(), mapped[[2, 0]])

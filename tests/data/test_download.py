@@ -1,4 +1,4 @@
-"""Downloads: whole and checked, or not there at all."""
+"""Downloads: complete and verified, or no file at all."""
 
 import errno
 import hashlib
@@ -22,15 +22,15 @@ from dlnotes_cli.data.download import fetch
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 
 CONTENT = bytes(range(256)) * 1000
-SUM = hashlib.sha256(CONTENT).hexdigest()
+CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    asked: ClassVar[list[str]]
+    requested: ClassVar[list[str]]
     released: ClassVar[threading.Event]
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requested.append(self.path)
         if self.path == "/missing":
             self.send_error(404)
         elif self.path == "/silent":
@@ -56,7 +56,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Site:
     def __init__(self, port: int, handler: type[Handler]) -> None:
-        self.port, self.asked, self.released = port, handler.asked, handler.released
+        self.port, self.requested, self.released = port, handler.requested, handler.released
 
     def url(self, page: str) -> str:
         return f"http://127.0.0.1:{self.port}/{page}"
@@ -67,7 +67,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("no_proxy", "*")
 
     class Fresh(Handler):
-        asked: ClassVar[list[str]] = []
+        requested: ClassVar[list[str]] = []
         released = threading.Event()
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fresh) as server:
@@ -84,27 +84,27 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "set" / "images.gz"
 
 
-def left(file: Path) -> list[str]:
+def names_in_folder_of(file: Path) -> list[str]:
     return sorted(entry.name for entry in file.parent.iterdir())
 
 
-def test_a_good_download_is_whole_and_alone(site: Site, file: Path) -> None:
-    fetch([site.url("good")], file, sha256=SUM, size=len(CONTENT))
+def test_a_download_leaves_exactly_the_complete_file(site: Site, file: Path) -> None:
+    fetch([site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
     assert file.read_bytes() == CONTENT
-    assert left(file) == ["images.gz"]
+    assert names_in_folder_of(file) == ["images.gz"]
 
 
-def test_redirections_are_followed(site: Site, file: Path) -> None:
-    fetch([site.url("moved")], file, sha256=SUM, size=len(CONTENT))
+def test_redirects_are_followed(site: Site, file: Path) -> None:
+    fetch([site.url("moved")], file, sha256=CHECKSUM, size=len(CONTENT))
     assert file.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("bad", ["missing", "cut", "wrong", "endless"])
-def test_the_second_address_serves_where_the_first_fails(bad: str, site: Site, file: Path) -> None:
-    fetch([site.url(bad), site.url("good")], file, sha256=SUM, size=len(CONTENT))
+def test_the_second_address_is_used_if_the_first_fails(bad: str, site: Site, file: Path) -> None:
+    fetch([site.url(bad), site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
     assert file.read_bytes() == CONTENT
-    assert left(file) == ["images.gz"]
-    assert site.asked == [f"/{bad}", "/good"]
+    assert names_in_folder_of(file) == ["images.gz"]
+    assert site.requested == [f"/{bad}", "/good"]
 
 
 @pytest.mark.parametrize(
@@ -116,95 +116,99 @@ def test_the_second_address_serves_where_the_first_fails(bad: str, site: Site, f
         ("endless", "more than the published 256,000 bytes"),
     ],
 )
-def test_a_failure_tells_why_and_leaves_nothing(page: str, reason: str, site: Site, file: Path) -> None:
+def test_a_failure_names_the_reason_and_leaves_no_file(page: str, reason: str, site: Site, file: Path) -> None:
     with pytest.raises(InputError) as caught:
-        fetch([site.url(page)], file, sha256=SUM, size=len(CONTENT))
+        fetch([site.url(page)], file, sha256=CHECKSUM, size=len(CONTENT))
     by_hand = f"try again, or put images.gz from {site.url(page)} into {file.parent}"
     assert str(caught.value) == f"images.gz: cannot be downloaded ({site.url(page)}: {reason}); {by_hand}"
-    assert left(file) == []
+    assert names_in_folder_of(file) == []
 
 
 def test_every_address_is_named(site: Site, file: Path) -> None:
     with pytest.raises(InputError, match=r"/missing: 404 Not Found, then http\S+/cut: ended after"):
-        fetch([site.url("missing"), site.url("cut")], file, sha256=SUM, size=len(CONTENT))
+        fetch([site.url("missing"), site.url("cut")], file, sha256=CHECKSUM, size=len(CONTENT))
 
 
-def test_a_failure_keeps_the_file_that_was_there(site: Site, file: Path) -> None:
+def test_a_failure_keeps_an_existing_file(site: Site, file: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_bytes(b"old")
     with pytest.raises(InputError):
-        fetch([site.url("cut")], file, sha256=SUM, size=len(CONTENT))
+        fetch([site.url("cut")], file, sha256=CHECKSUM, size=len(CONTENT))
     assert file.read_bytes() == b"old"
 
 
-def test_silence_ends_the_wait(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "_TIMEOUT_S", 0.1)
     with pytest.raises(InputError, match=r"silent: no answer for 0\.1 s\); try again"):
-        fetch([site.url("silent")], file, sha256=SUM, size=len(CONTENT))
+        fetch([site.url("silent")], file, sha256=CHECKSUM, size=len(CONTENT))
     site.released.set()
-    assert left(file) == []
+    assert names_in_folder_of(file) == []
 
 
-def test_no_server_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(InputError, match="connection refused"):
-        fetch([f"http://127.0.0.1:{port}/good"], file, sha256=SUM, size=len(CONTENT))
+        fetch([f"http://127.0.0.1:{port}/good"], file, sha256=CHECKSUM, size=len(CONTENT))
 
 
-def test_offline_asks_nobody_and_makes_nothing(site: Site, file: Path) -> None:
+def test_offline_sends_no_request_and_creates_no_folder(site: Site, file: Path) -> None:
     with pytest.raises(InputError, match=r"images\.gz: not on this machine, and --offline .*; put images\.gz from"):
-        fetch([site.url("good")], file, sha256=SUM, size=len(CONTENT), offline=True)
-    assert site.asked == []
+        fetch([site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT), offline=True)
+    assert site.requested == []
     assert not file.parent.exists()
 
 
-def test_an_interruption_leaves_nothing(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_leaves_no_file(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop_half_way(response: IO[bytes], room: int) -> bytes:
         if room < len(CONTENT):
-            assert [name for name in left(file) if name.endswith(".partial")] == left(file) != []
+            assert (
+                [name for name in names_in_folder_of(file) if name.endswith(".partial")]
+                == names_in_folder_of(file)
+                != []
+            )
             raise KeyboardInterrupt
         return response.read(1000)
 
     monkeypatch.setattr(download, "_next_chunk", stop_half_way)
     with pytest.raises(KeyboardInterrupt):
-        fetch([site.url("good")], file, sha256=SUM, size=len(CONTENT))
-    assert left(file) == []
+        fetch([site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
+    assert names_in_folder_of(file) == []
 
 
-def test_a_full_disk_is_no_fault_of_the_server(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_does_not_try_the_next_address(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UnfinishedError, match=r"images\.gz: disk full: 256,000 bytes needed"):
-        fetch([site.url("good"), site.url("good")], file, sha256=SUM, size=len(CONTENT))
-    assert left(file) == []
-    assert site.asked == ["/good"]
+        fetch([site.url("good"), site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
+    assert names_in_folder_of(file) == []
+    assert site.requested == ["/good"]
 
 
-def test_room_is_checked_before_anything_is_asked(site: Site, file: Path) -> None:
+def test_free_space_is_checked_before_any_request(site: Site, file: Path) -> None:
     with pytest.raises(UnfinishedError, match=r"too full: .*; free space, or set \$DLNOTES_CACHE"):
-        fetch([site.url("good")], file, sha256=SUM, size=1 << 60)
-    assert site.asked == []
+        fetch([site.url("good")], file, sha256=CHECKSUM, size=1 << 60)
+    assert site.requested == []
 
 
-def test_a_folder_that_cannot_be_made_is_named(site: Site, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(site: Site, tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("a file")
-    with pytest.raises(InputError, match=r"plain/set: cannot be made .*; set \$DLNOTES_CACHE to a writable folder"):
-        fetch([site.url("good")], tmp_path / "plain/set/x.gz", sha256=SUM, size=len(CONTENT))
+    with pytest.raises(InputError, match=r"plain/set: cannot be created .*; set \$DLNOTES_CACHE to a writable folder"):
+        fetch([site.url("good")], tmp_path / "plain/set/x.gz", sha256=CHECKSUM, size=len(CONTENT))
 
 
-def test_what_a_killed_download_left_is_swept(site: Site, file: Path) -> None:
+def test_files_of_killed_downloads_are_removed(site: Site, file: Path) -> None:
     file.parent.mkdir(parents=True)
     stale, live = file.parent / ".dlnotes-images.gz.old.partial", file.parent / ".dlnotes-images.gz.new.partial"
     for path in (stale, live):
         path.write_bytes(b"half")
     os.utime(stale, (time.time() - 86_400,) * 2)
-    fetch([site.url("good")], file, sha256=SUM, size=len(CONTENT))
-    assert left(file) == [live.name, "images.gz"]
+    fetch([site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
+    assert names_in_folder_of(file) == [live.name, "images.gz"]
 
 
 def redirected(start: str, to: str) -> urllib.request.Request | None:
@@ -213,31 +217,33 @@ def redirected(start: str, to: str) -> urllib.request.Request | None:
 
 
 @pytest.mark.parametrize("to", ["http://example.org/x", "ftp://example.org/x"])
-def test_https_is_never_left(to: str) -> None:
+def test_https_never_redirects_to_another_scheme(to: str) -> None:
     with pytest.raises(urllib.error.HTTPError, match="redirects from https to") as caught:
         redirected("https://example.org/x", to)
     caught.value.close()
 
 
 @pytest.mark.parametrize("start", ["http://example.org/x", "https://example.org/x"])
-def test_https_may_be_redirected_to(start: str) -> None:
+def test_redirects_to_https_are_followed(start: str) -> None:
     assert redirected(start, "https://example.org/y") is not None
 
 
-def test_where_the_size_is_about_known_the_begin_of_the_sum_decides(site: Site, file: Path) -> None:
-    fetch([site.url("good")], file, sha256=SUM[:8], size=None, about=len(CONTENT) - 1000)
+def test_with_an_approximate_size_the_beginning_of_the_checksum_decides(site: Site, file: Path) -> None:
+    fetch([site.url("good")], file, sha256=CHECKSUM[:8], size=None, approximate_size=len(CONTENT) - 1000)
     assert file.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
-    ("bad", "about", "says"),
+    ("bad", "approximate_size", "reason"),
     [
         ("cut", len(CONTENT), "ended after 100,000 of 256,000 bytes"),
         ("wrong", len(CONTENT), "its SHA-256 is not the published one"),
         ("good", len(CONTENT) // 3, "more than the published"),
     ],
 )
-def test_a_bad_file_of_about_known_size_is_refused(bad: str, about: int, says: str, site: Site, file: Path) -> None:
-    with pytest.raises(InputError, match=says):
-        fetch([site.url(bad)], file, sha256=SUM[:8], size=None, about=about)
-    assert left(file) == []
+def test_a_wrong_file_with_an_approximate_size_is_refused(
+    bad: str, approximate_size: int, reason: str, site: Site, file: Path
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        fetch([site.url(bad)], file, sha256=CHECKSUM[:8], size=None, approximate_size=approximate_size)
+    assert names_in_folder_of(file) == []

@@ -1,4 +1,4 @@
-"""Folders of class folders: what is found in which order, what is refused, and what is read."""
+"""Image folders: listing, choice of a shape, reading, and errors."""
 
 import os
 import shutil
@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from dlnotes_cli.data import folder
-from dlnotes_cli.data.cache.pixels import Reading
-from dlnotes_cli.data.folder import Listing, choose_shape, list_folder, read_folder
-from dlnotes_cli.data.images.decode import Header, read_header
+from dlnotes_cli.data.cache.request import DecodeSettings
+from dlnotes_cli.data.folder import choose_shape, list_folder, read_folder
+from dlnotes_cli.data.images.decode import ImageHeader, read_header
+from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import MAX_PIXELS
@@ -25,10 +26,10 @@ def put(root: Path, *names: str, color: object = 7, mode: str = "L", size: tuple
     return root
 
 
-def shown(listing: Listing) -> list[tuple[str, str, str]]:
+def shown(listing: FolderListing) -> list[tuple[str, str, str]]:
     return [
-        (path.relative_to(listing.root).as_posix(), listing.classes[label], part)
-        for path, label, part in zip(listing.files, listing.labels, listing.splits, strict=True)
+        (path.relative_to(listing.root).as_posix(), listing.classes[label], split)
+        for path, label, split in zip(listing.files, listing.labels, listing.splits, strict=True)
     ]
 
 
@@ -40,7 +41,7 @@ def test_a_flat_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "parts"),
+    ("names", "splits"),
     [
         (("train", "val", "test"), ("train", "val", "test")),
         (("train", "valid"), ("train", "val")),
@@ -49,44 +50,42 @@ def test_a_flat_folder(tmp_path: Path) -> None:
         (("test",), ("test",)),
     ],
 )
-def test_part_folders(names: tuple[str, ...], parts: tuple[str, ...], tmp_path: Path) -> None:
+def test_split_folders(names: tuple[str, ...], splits: tuple[str, ...], tmp_path: Path) -> None:
     for name in names:
         put(tmp_path, f"{name}/cat/1.png", f"{name}/dog/2.png")
     listing = list_folder(tmp_path)
     assert listing.classes == ("cat", "dog")
     assert set(shown(listing)) == {
-        (f"{name}/{kind}", kind[:3], part)
-        for name, part in zip(names, parts, strict=True)
+        (f"{name}/{kind}", kind[:3], split)
+        for name, split in zip(names, splits, strict=True)
         for kind in ("cat/1.png", "dog/2.png")
     }
 
 
-def test_a_class_may_be_in_one_part_alone(tmp_path: Path) -> None:
+def test_a_class_can_be_in_one_split_alone(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/ape/1.png", "test/dog/1.png")
     listing = list_folder(tmp_path)
     assert listing.classes == ("ape", "cat", "dog")
-    assert [label for label, part in zip(listing.labels, listing.splits, strict=True) if part == "train"] == [1, 2]
+    assert [label for label, split in zip(listing.labels, listing.splits, strict=True) if split == "train"] == [1, 2]
 
 
-def test_images_without_classes_in_a_test_folder_are_passed_over(tmp_path: Path) -> None:
+def test_images_outside_class_folders_are_ignored(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/1.png")
-    assert {part for _, _, part in shown(list_folder(tmp_path))} == {"train"}
+    assert {split for _, _, split in shown(list_folder(tmp_path))} == {"train"}
 
 
-def test_a_class_may_have_the_name_of_a_part(tmp_path: Path) -> None:
+def test_a_class_can_have_the_name_of_a_split(tmp_path: Path) -> None:
     put(tmp_path, "train/1.png", "bus/1.png")
     assert list_folder(tmp_path).classes == ("bus", "train")
 
 
-def test_part_folders_with_others_beside_them_are_refused(tmp_path: Path) -> None:
+def test_split_folders_next_to_other_folders_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "test/cat/1.png", "unsorted/1.png")
-    with pytest.raises(
-        InputError, match=r"has part folders \(test, train\) and others beside them \(unsorted\); expected"
-    ):
+    with pytest.raises(InputError, match=r"has split folders \(test, train\) and other folders \(unsorted\); expected"):
         list_folder(tmp_path)
 
 
-def test_hidden_entries_and_other_files_are_never_seen(tmp_path: Path) -> None:
+def test_hidden_entries_and_other_files_are_ignored(tmp_path: Path) -> None:
     put(
         tmp_path, "cat/1.png", "dog/1.png", ".ipynb_checkpoints/1.png", "cat/.ipynb_checkpoints/1.png", "cat/.2.png",
         "__MACOSX/1.png", "loose.png",
@@ -97,7 +96,7 @@ def test_hidden_entries_and_other_files_are_never_seen(tmp_path: Path) -> None:
     assert [name for name, _, _ in shown(listing)] == ["cat/1.png", "dog/1.png"]
 
 
-def test_nested_images_belong_to_the_class(tmp_path: Path) -> None:
+def test_nested_images_belong_to_their_class_folder(tmp_path: Path) -> None:
     put(tmp_path, "cat/b/x/1.png", "cat/a/2.png", "cat/3.png", "dog/1.PNG")
     assert shown(list_folder(tmp_path)) == [
         ("cat/3.png", "cat", "all"), ("cat/a/2.png", "cat", "all"), ("cat/b/x/1.png", "cat", "all"),
@@ -105,7 +104,7 @@ def test_nested_images_belong_to_the_class(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_classes_are_in_order_numbers_by_value(tmp_path: Path) -> None:
+def test_classes_are_sorted_with_numbers_by_value(tmp_path: Path) -> None:
     names = ["10", "9", "0", "b", "A", "7b", "007"]
     put(tmp_path, *(f"{name}/1.png" for name in names))
     listing = list_folder(tmp_path)
@@ -113,7 +112,7 @@ def test_classes_are_in_order_numbers_by_value(tmp_path: Path) -> None:
     assert listing.labels == tuple(range(7))
 
 
-def test_names_may_hold_anything(tmp_path: Path) -> None:
+def test_names_can_contain_any_character(tmp_path: Path) -> None:
     names = [
         "a b/c d.png",
         "été/ünï cödé.png",
@@ -125,12 +124,12 @@ def test_names_may_hold_anything(tmp_path: Path) -> None:
     put(tmp_path, *names)
     listing = list_folder(tmp_path)
     assert {name for name, _, _ in shown(listing)} == set(names)
-    source = read_folder(listing, ImageShape(1, 3, 4, "crop"), Reading(1, MAX_PIXELS))
+    source = read_folder(listing, ImageShape(1, 3, 4, "crop"), DecodeSettings(1, MAX_PIXELS))
     assert len(source.fingerprint) == 64
     assert (source.samples == 7).all()
 
 
-def test_a_class_folder_may_be_a_link(tmp_path: Path) -> None:
+def test_a_class_folder_can_be_a_link(tmp_path: Path) -> None:
     put(tmp_path / "elsewhere", "1.png", "2.png")
     put(tmp_path / "root", "cat/1.png")
     (tmp_path / "root" / "dog").symlink_to(tmp_path / "elsewhere")
@@ -139,7 +138,7 @@ def test_a_class_folder_may_be_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [(), ("a.png",), ("train/a.png", "test/b.png"), (".hidden/a.png",)])
-def test_a_folder_without_classes_is_told_the_layout(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_folder_without_classes_is_refused_with_the_layout(names: tuple[str, ...], tmp_path: Path) -> None:
     put(tmp_path, *names)
     with pytest.raises(InputError) as caught:
         list_folder(tmp_path)
@@ -158,7 +157,7 @@ def test_a_class_without_images_is_named(name: str, tmp_path: Path) -> None:
         list_folder(tmp_path)
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none: cannot be read \(no such file or directory\); check its permissions"):
         list_folder(tmp_path / "none")
 
@@ -166,10 +165,10 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
 # --- fingerprint -------------------------------------------------------------------------------------------------
 
 
-def test_a_fingerprint_stays_when_the_folder_moves_and_changes_with_its_files(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_files_and_not_on_the_location(tmp_path: Path) -> None:
     def fingerprint(root: Path) -> str:
         shape = ImageShape(1, 3, 4, "crop")
-        return read_folder(list_folder(root), shape, Reading(1, MAX_PIXELS)).fingerprint
+        return read_folder(list_folder(root), shape, DecodeSettings(1, MAX_PIXELS)).fingerprint
 
     put(tmp_path / "a", "cat/1.png", "dog/1.png")
     before = fingerprint(tmp_path / "a")
@@ -181,12 +180,12 @@ def test_a_fingerprint_stays_when_the_folder_moves_and_changes_with_its_files(tm
     assert fingerprint(tmp_path / "b" / "c") != before
 
 
-def test_a_link_that_leads_nowhere_is_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_link_is_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(tmp_path, "cat/1.png", "dog/1.png")
     (tmp_path / "cat" / "2.png").symlink_to(tmp_path / "nowhere")
     listing = list_folder(tmp_path)
     shape = choose_shape(listing, size=None, resize="crop", color=None, max_pixels=MAX_PIXELS)
-    source = read_folder(listing, shape, Reading(1, MAX_PIXELS, skip_bad=True))
+    source = read_folder(listing, shape, DecodeSettings(1, MAX_PIXELS, skip_bad=True))
     assert len(source.samples) == 2
     assert len(source.fingerprint) == 64
     assert "no such file" in capsys.readouterr().err
@@ -209,7 +208,7 @@ def test_images_of_one_small_size_keep_it(tmp_path: Path) -> None:
     assert chosen(tmp_path, size=10, color="rgb") == (3, 10, 10)
 
 
-def test_images_of_several_sizes_or_of_a_large_one_become_small(tmp_path: Path) -> None:
+def test_images_of_several_or_large_sizes_are_reduced(tmp_path: Path) -> None:
     put(tmp_path / "several", "a/1.png", "b/1.png")
     put(tmp_path / "several", "b/2.png", size=(5, 3))
     put(tmp_path / "large", "a/1.png", "b/1.png", size=(65, 20))
@@ -217,7 +216,7 @@ def test_images_of_several_sizes_or_of_a_large_one_become_small(tmp_path: Path) 
     assert chosen(tmp_path / "large") == (1, 32, 32)
 
 
-def test_one_image_in_color_makes_all_colored(tmp_path: Path) -> None:
+def test_one_color_image_makes_all_images_rgb(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
     put(tmp_path, "b/2.png", mode="RGB", color=(1, 2, 3))
     assert chosen(tmp_path) == (3, 3, 4)
@@ -225,18 +224,18 @@ def test_one_image_in_color_makes_all_colored(tmp_path: Path) -> None:
     assert chosen(tmp_path, size=9) == (3, 9, 9)
 
 
-def test_bad_files_have_no_say_in_the_shape(tmp_path: Path) -> None:
+def test_bad_files_do_not_affect_the_shape(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
     (tmp_path / "a" / "0.png").write_text("no image")
     assert chosen(tmp_path) == (1, 3, 4)
 
 
-def test_no_more_headers_are_read_than_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_necessary_headers_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, *(f"a/{i}.png" for i in range(30)), mode="RGB", color=(1, 2, 3), size=(100, 100))
     put(tmp_path, *(f"b/{i}.png" for i in range(30)))
     seen: list[Path] = []
 
-    def count(path: Path, limit: int) -> Header:
+    def count(path: Path, limit: int) -> ImageHeader:
         seen.append(path)
         return read_header(path, limit)
 
@@ -248,11 +247,11 @@ def test_no_more_headers_are_read_than_are_needed(tmp_path: Path, monkeypatch: p
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def test_every_image_is_in_its_place(tmp_path: Path) -> None:
+def test_samples_have_the_order_of_their_files(tmp_path: Path) -> None:
     for i in range(12):
         put(tmp_path, f"{i % 3}/{i:02}.png", color=i)
     listing = list_folder(tmp_path)
-    source = read_folder(listing, ImageShape(1, 3, 4, "crop"), Reading(3, MAX_PIXELS))
+    source = read_folder(listing, ImageShape(1, 3, 4, "crop"), DecodeSettings(3, MAX_PIXELS))
     assert source.name == str(tmp_path)
     assert source.samples.dtype == np.uint8
     assert source.samples.shape == (12, 1, 3, 4)
@@ -265,7 +264,7 @@ def test_every_image_is_in_its_place(tmp_path: Path) -> None:
     assert source.bad_files == ()
 
 
-def with_bad(root: Path) -> Listing:
+def with_bad(root: Path) -> FolderListing:
     put(root, "train/a/1.png", "train/a/2.png", "train/b/1.png", "val/a/1.png", "val/b/1.png")
     (root / "train" / "a" / "2.png").write_bytes((root / "train" / "a" / "1.png").read_bytes()[:50])
     (root / "val" / "b" / "1.png").write_text("<html>")
@@ -277,11 +276,11 @@ SHAPE = ImageShape(1, 3, 4, "crop")
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train/a/2.png: image is truncated; remove it or pass --skip-bad"):
-        read_folder(with_bad(tmp_path), SHAPE, Reading(2, MAX_PIXELS))
+        read_folder(with_bad(tmp_path), SHAPE, DecodeSettings(2, MAX_PIXELS))
 
 
 def test_bad_files_are_skipped_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = read_folder(with_bad(tmp_path), SHAPE, Reading(2, MAX_PIXELS, skip_bad=True))
+    source = read_folder(with_bad(tmp_path), SHAPE, DecodeSettings(2, MAX_PIXELS, skip_bad=True))
     assert [Path(name).relative_to(tmp_path).as_posix() for name in source.bad_files] == [
         "train/a/2.png",
         "val/b/1.png",
@@ -290,7 +289,7 @@ def test_bad_files_are_skipped_named_and_counted(tmp_path: Path, capsys: pytest.
         "train/a/1.png", "train/b/1.png", "val/a/1.png"
     ]  # fmt: skip
     assert source.labels.tolist() == [0, 1, 0]
-    assert {part: indices.tolist() for part, indices in source.splits.items()} == {"train": [0, 1], "val": [2]}
+    assert {split: indices.tolist() for split, indices in source.splits.items()} == {"train": [0, 1], "val": [2]}
     assert (source.samples == 7).all()
     assert len(source.samples) == 3
     lines = capsys.readouterr().err.splitlines()
@@ -298,17 +297,17 @@ def test_bad_files_are_skipped_named_and_counted(tmp_path: Path, capsys: pytest.
     assert lines[0].startswith(f"dlnotes: warning: skipped {tmp_path}/train/a/2.png: image is truncated")
 
 
-def test_a_image_over_the_limit_is_a_bad_file(tmp_path: Path) -> None:
+def test_an_image_over_the_pixel_limit_is_a_bad_file(tmp_path: Path) -> None:
     put(tmp_path, "a/1.png", "b/1.png")
     put(tmp_path, "b/2.png", size=(40, 30))
     listing = list_folder(tmp_path)
     with pytest.raises(InputError, match=r"b/2.png: 40x30 = 1,200 pixels, over 100"):
-        read_folder(listing, SHAPE, Reading(1, 100))
-    assert len(read_folder(listing, SHAPE, Reading(1, 100, skip_bad=True)).samples) == 2
+        read_folder(listing, SHAPE, DecodeSettings(1, 100))
+    assert len(read_folder(listing, SHAPE, DecodeSettings(1, 100, skip_bad=True)).samples) == 2
 
 
-def test_nothing_but_bad_files_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_of_bad_files_only_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").write_text("no image")
     with pytest.raises(InputError, match=r"--data: .* no image could be read; check the files"):
-        read_folder(list_folder(tmp_path), SHAPE, Reading(1, MAX_PIXELS, skip_bad=True))
+        read_folder(list_folder(tmp_path), SHAPE, DecodeSettings(1, MAX_PIXELS, skip_bad=True))

@@ -1,5 +1,6 @@
-"""From `--data` to a data set, for training and for a model."""
+"""Loading the data that `--data` names, for training and for a trained model."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.classify.options import EvaluateConfig, TrainMlpConfig
+from dlnotes_cli.classify.recipes import MLP_BEST
 from dlnotes_cli.data import load
-from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import kind_of, load_for_model, load_training_data, pixel_statistics
+from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.dataset import DataSet, LabeledSamples
+from dlnotes_cli.data.load import (
+    kind_of,
+    load_for_model,
+    load_preprocessed,
+    load_training_data,
+    load_view,
+    named_images,
+    pixel_statistics,
+)
+from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.options import DataOptions
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.recipes import BEST_MLP
 
-SOURCE = EvaluateConfig(model=Path("none"), offline=True)
+OPTIONS = EvaluateConfig(model=Path("none"), offline=True)
 
 
 def options(data: Path | str, **more: Any) -> DataOptions:
-    known: dict[str, Any] = {"val_split": BEST_MLP["val_split"], "normalize": "standard", "offline": True}
+    known: dict[str, Any] = {"val_split": MLP_BEST.val_split, "normalize": "standard", "offline": True}
     return TrainMlpConfig(**{"data": str(data), **known, **more})
 
 
@@ -34,7 +45,7 @@ def loaded(data: Path | str, *, seed: int = 0, **more: Any) -> DataSet:
     return load_training_data(options(data, **more), seed=seed, threads=2)
 
 
-# --- what --data names -------------------------------------------------------------------------------------------
+# --- kinds of data ----------------------------------------------------------------------------------------------
 
 
 def test_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +74,7 @@ def test_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("x" * 300, r"--data: x+ cannot be read \(file name too long\)"),
     ],
 )
-def test_what_names_nothing_is_refused(data: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_data_set_is_refused(data: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "readme.md").touch()
     with pytest.raises(InputError, match=line):
@@ -72,12 +83,12 @@ def test_what_names_nothing_is_refused(data: str, line: str, tmp_path: Path, mon
 
 # --- statistics --------------------------------------------------------------------------------------------------
 
-PLOTS = hnp.arrays(
+IMAGES = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 5), st.sampled_from([1, 3]), st.integers(1, 5), st.integers(1, 5))
 )
 
 
-@given(samples=PLOTS, data=st.data())
+@given(samples=IMAGES, data=st.data())
 def test_pixel_statistics_are_exact(samples: NDArray[np.uint8], data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.integers(0, len(samples) - 1), min_size=1, max_size=5, unique=True))
     mean, std = pixel_statistics(samples, np.array(chosen))
@@ -86,7 +97,7 @@ def test_pixel_statistics_are_exact(samples: NDArray[np.uint8], data: st.DataObj
     np.testing.assert_allclose(std, np.maximum(scaled.std(axis=(0, 2, 3)), 1 / 255), rtol=1e-12)
 
 
-def test_pixel_statistics_do_not_depend_on_how_many_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixel_statistics_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 5), np.uint8)
     whole = pixel_statistics(samples, np.arange(50))
     monkeypatch.setattr(load, "_CHUNK_BYTES", 7 * 60 + 1)
@@ -110,13 +121,13 @@ def test_digits_are_split_in_three() -> None:
     assert dataset.fingerprint == loaded("digits", seed=5).fingerprint
 
 
-def test_pixels_may_stay_from_0_to_1() -> None:
+def test_unit_normalization_scales_pixels_to_0_1() -> None:
     preprocessing = loaded("digits", normalize="unit").preprocessing
     assert isinstance(preprocessing, ImagePreprocessing)
     assert (preprocessing.mean, preprocessing.std) == ((0.0,), (1.0,))
 
 
-def test_a_limit_is_on_the_training_part_alone() -> None:
+def test_a_limit_applies_to_the_train_split_alone() -> None:
     whole, few = loaded("digits"), loaded("digits", limit=100)
     assert few.counts == {"train": 100, "val": 144, "test": 359}
     assert set(few.splits["train"]) <= set(whole.splits["train"])
@@ -124,7 +135,7 @@ def test_a_limit_is_on_the_training_part_alone() -> None:
     assert few.preprocessing == whole.preprocessing
 
 
-def test_the_recipe_has_to_be_filled_in() -> None:
+def test_the_recipe_must_be_filled_in() -> None:
     with pytest.raises(ValueError, match="val_split comes from the recipe"):
         loaded("digits", val_split=None)
 
@@ -143,15 +154,15 @@ def test_a_flat_folder_is_split_in_three(tmp_path: Path) -> None:
     assert [Path(name).parent.name for name in dataset.files] == [dataset.classes[i] for i in dataset.labels]
 
 
-def test_options_of_folders_are_heeded(tmp_path: Path) -> None:
+def test_size_color_and_resize_apply_to_folders(tmp_path: Path) -> None:
     dataset = loaded(make_images(tmp_path / "p"), size=10, color="gray", resize="letterbox")
     assert isinstance(dataset.preprocessing, ImagePreprocessing)
     assert (dataset.preprocessing.shape, dataset.preprocessing.resize) == ((1, 10, 10), "letterbox")
-    assert (dataset.samples[:, :, :, [0, 9]] == 0).all()  # bars: the images are higher than wide
+    assert (dataset.samples[:, :, :, [0, 9]] == 0).all()  # bars left and right of portrait images
 
 
 @pytest.mark.parametrize(
-    ("parts", "counts"),
+    ("splits", "counts"),
     [
         (("train", "val", "test"), {"train": 9, "val": 9, "test": 9}),
         (("train", "valid"), {"train": 9, "val": 9}),
@@ -159,32 +170,34 @@ def test_options_of_folders_are_heeded(tmp_path: Path) -> None:
         (("train",), {"train": 6, "val": 3}),
     ],
 )
-def test_part_folders_stay_apart(parts: tuple[str, ...], counts: dict[str, int], tmp_path: Path) -> None:
-    for seed, part in enumerate(parts):
-        make_images(tmp_path / "p" / part, count=3, seed=seed)
+def test_split_folders_stay_separate(splits: tuple[str, ...], counts: dict[str, int], tmp_path: Path) -> None:
+    for seed, split in enumerate(splits):
+        make_images(tmp_path / "p" / split, count=3, seed=seed)
     dataset = loaded(tmp_path / "p", val_split=0.34)
     assert dataset.counts == counts
     if "test" in counts:
         assert {Path(dataset.files[i]).parts[-3] for i in dataset.splits["test"]} == {"test"}
 
 
-def test_a_folder_with_a_test_part_alone_trains_nothing(tmp_path: Path) -> None:
+def test_a_folder_with_a_test_split_alone_is_refused(tmp_path: Path) -> None:
     make_images(tmp_path / "p" / "test", count=3)
-    with pytest.raises(InputError, match="--data: has a split for test alone; add one to train on"):
+    with pytest.raises(InputError, match="--data: has only the splits test; add a train split"):
         loaded(tmp_path / "p")
 
 
-def test_a_class_that_is_missing_from_training_is_named(tmp_path: Path) -> None:
+def test_a_class_without_training_samples_is_named(tmp_path: Path) -> None:
     make_images(tmp_path / "train", count=3)
     make_images(tmp_path / "test", count=3)
     for file in (tmp_path / "train" / "green").iterdir():
         file.unlink()
     (tmp_path / "train" / "green").rmdir()
-    with pytest.raises(InputError, match="--data: no training sample of class green; add samples, or make --val-split"):
+    with pytest.raises(
+        InputError, match="--data: no training sample of class green; add samples, or lower --val-split"
+    ):
         loaded(tmp_path, val_split=0.34)
 
 
-def test_one_class_is_too_few(tmp_path: Path) -> None:
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
     (tmp_path / "only").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "only" / "1.png")
     with pytest.raises(InputError, match="has only one class, 'only'; give two or more"):
@@ -223,7 +236,7 @@ def test_a_table_is_split_and_standardized_over_its_training_rows(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "more", "line"),
     [
-        ("x,t\n1,a\n2,b\n", {}, "--target: which column of .*t.csv to predict"),
+        ("x,t\n1,a\n2,b\n", {}, "--target: names no column of .*t.csv to predict"),
         ("x,t\n1,a\n2,a\n3,a\n", {"target": "t"}, "--data: .*t.csv has only one class, 'a'"),
         ("x,t\n1,a\n2,b\n", {"target": "t"}, "--test-split: leaves 0 of 2 samples for test"),
         ("x,t\n1,a\n2,b\n3,a\n", {"target": "t", "test_split": 0.9}, "--val-split: leaves 0 of 3 samples for val"),
@@ -248,46 +261,75 @@ RGB = ImagePreprocessing(3, 6, 5, "squash", (0.5,) * 3, (0.5,) * 3)
 GRAY_8 = ImagePreprocessing(1, 8, 8, "crop", (0.5,), (0.5,))
 
 
-def test_images_are_brought_into_the_models_form(tmp_path: Path) -> None:
-    dataset = load_for_model(str(make_images(tmp_path / "p")), SOURCE, RGB, threads=2)
+def test_images_are_decoded_to_the_shape_of_the_model(tmp_path: Path) -> None:
+    dataset = load_for_model(str(make_images(tmp_path / "p")), OPTIONS, RGB, threads=2)
     assert dataset.samples.shape == (36, 3, 6, 5)
     assert dataset.preprocessing is RGB
     assert list(dataset.splits) == ["all"]
 
 
-def test_the_same_folder_is_known_again_wherever_it_lies(tmp_path: Path) -> None:
+def test_a_moved_folder_has_the_same_fingerprint(tmp_path: Path) -> None:
     trained = loaded(make_images(tmp_path / "p"))
     (tmp_path / "p").rename(tmp_path / "q")
-    assert load_for_model(str(tmp_path / "q"), SOURCE, RGB, threads=1).fingerprint == trained.fingerprint
+    assert load_for_model(str(tmp_path / "q"), OPTIONS, RGB, threads=1).fingerprint == trained.fingerprint
 
 
-def test_a_named_set_has_to_have_the_models_form() -> None:
-    dataset = load_for_model("digits", SOURCE, GRAY_8, threads=1)
+def test_a_named_set_must_have_the_shape_of_the_model() -> None:
+    dataset = load_for_model("digits", OPTIONS, GRAY_8, threads=1)
     assert dataset.counts == {"all": 1797}
     assert dataset.fingerprint == loaded("digits").fingerprint
     with pytest.raises(
         InputError, match="--data: digits has images of 1x8x8, the model needs 1x9x8; give matching data"
     ):
-        load_for_model("digits", SOURCE, replace(GRAY_8, height=9), threads=1)
+        load_for_model("digits", OPTIONS, replace(GRAY_8, height=9), threads=1)
 
 
 def test_a_table_is_encoded_as_in_training(tmp_path: Path) -> None:
     path = make_table(tmp_path / "t.csv")
     trained = loaded(path, target="label")
-    again = load_for_model(str(path), SOURCE, trained.preprocessing, threads=1)
+    again = load_for_model(str(path), OPTIONS, trained.preprocessing, threads=1)
     np.testing.assert_array_equal(again.samples, trained.samples)
     np.testing.assert_array_equal(again.labels, trained.labels)
     assert (again.classes, again.fingerprint, again.files) == (trained.classes, trained.fingerprint, trained.files)
     assert again.counts == {"all": 120}
 
 
-def test_a_model_of_images_takes_no_table_and_the_reverse(tmp_path: Path) -> None:
+def test_images_and_tables_must_match_the_model(tmp_path: Path) -> None:
     path = make_table(tmp_path / "t.csv")
     with pytest.raises(
         InputError, match=r"--data: .*t.csv holds a CSV table, the model was trained on images; give images"
     ):
-        load_for_model(str(path), SOURCE, RGB, threads=1)
+        load_for_model(str(path), OPTIONS, RGB, threads=1)
     with pytest.raises(
         InputError, match="--data: digits holds images, the model was trained on a CSV table; give a CSV"
     ):
-        load_for_model("digits", SOURCE, loaded(path, target="label").preprocessing, threads=1)
+        load_for_model("digits", OPTIONS, loaded(path, target="label").preprocessing, threads=1)
+
+
+# --- features ----------------------------------------------------------------------------------------------------
+
+
+def test_a_named_set_is_read_once_for_features_and_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+
+    def count(name: str, **places: Any) -> LabeledSamples:
+        reads.append(name)
+        return load_named(name, **places)
+
+    def first_pixel_and_seed(pixels: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.float32]:
+        assert pixels.shape[1:] == (3, 8, 8)
+        return np.stack([pixels[:, 2, 3, 4], np.array(seeds)], axis=1).astype(np.float32)
+
+    monkeypatch.setattr(load, "load_named", count)
+    extractor = FeatureExtractor("test", 2, 16, first_pixel_and_seed)
+    settings = DecodeSettings(1, 10**6)
+    digits = options("digits", limit=100)
+    dataset = load_preprocessed(digits, RGB, seed=0, settings=settings, extractor=extractor)
+    view = load_view(digits, dataset, RGB, settings, extractor)
+    train = dataset.splits["train"]
+    images = named_images(dataset, train)
+    assert reads == ["digits"]
+    assert images.shape == (100, 3, 8, 8)
+    np.testing.assert_array_equal(view[:, 0], images[:, 0, 3, 4])
+    np.testing.assert_array_equal(view[:, 1], np.arange(100))
+    np.testing.assert_array_equal(dataset.samples[train, 0], view[:, 0])

@@ -1,4 +1,4 @@
-"""From words to files."""
+"""Arguments to input files, lists of paths, and the cache folder."""
 
 import io
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlnotes_cli.data.paths import expand_paths, read_list
+from dlnotes_cli.data.paths import InputFile, cache_folder, expand_argument, expand_paths, read_list
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
@@ -34,7 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("words", "files"),
+    ("arguments", "files"),
     [
         (["in"], ["in/a.jpg", "in/b.png", "in/deep/c.png"]),
         (["in/"], ["in/a.jpg", "in/b.png", "in/deep/c.png"]),
@@ -50,11 +50,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 @pytest.mark.usefixtures("home")
-def test_words_become_files_in_their_order(words: list[str], files: list[str]) -> None:
-    assert expand_paths(words, tables=False) == [Path(file) for file in files]
+def test_arguments_become_files_in_their_order(arguments: list[str], files: list[str]) -> None:
+    assert expand_paths(arguments, tables=False) == [Path(file) for file in files]
 
 
-def test_a_word_may_start_at_home(home: Path) -> None:
+def test_a_tilde_is_the_home_folder(home: Path) -> None:
     assert expand_paths(["~/in/*.jpg", "~/in/deep"], tables=False) == [home / "in/a.jpg", home / "in/deep/c.png"]
     assert user_path("~/x") == home / "x"
     assert user_path("~no-such-user/x") == Path("~no-such-user/x")
@@ -62,7 +62,7 @@ def test_a_word_may_start_at_home(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_tables_are_for_models_of_tables_alone() -> None:
+def test_tables_and_images_must_match_the_model() -> None:
     assert expand_paths(["x.csv", "y.tsv", "*.csv"], tables=True) == [Path("x.csv"), Path("y.tsv"), Path("x.csv")]
     with pytest.raises(
         InputError, match=r"x.csv: is a CSV table; the model was trained on images; give matching input"
@@ -73,18 +73,35 @@ def test_tables_are_for_models_of_tables_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("arguments", "line"),
     [
         ([], "PATH: no input given; name files, folders or patterns, or pass --files-from"),
-        (["in", "empty"], "empty: a folder without images; give another folder"),
-        (["in/*.bmp"], r"in/\*.bmp: the pattern matches nothing; check it"),
+        (["in", "empty"], "empty: the folder has no images; name another folder"),
+        (["in/*.bmp"], r"in/\*.bmp: the pattern matches no file; check it"),
         (["x" * 300], r"x: cannot be read \(file name too long\); check the path"),
     ],
 )
 @pytest.mark.usefixtures("home")
-def test_words_that_name_nothing_are_refused(words: list[str], line: str) -> None:
+def test_arguments_without_files_are_refused(arguments: list[str], line: str) -> None:
     with pytest.raises(InputError, match=line):
-        expand_paths(words, tables=False)
+        expand_paths(arguments, tables=False)
+
+
+@pytest.mark.usefixtures("home")
+def test_files_of_a_folder_have_their_subfolder() -> None:
+    assert list(expand_argument("in")) == [
+        InputFile(Path("in/a.jpg")), InputFile(Path("in/b.png")), InputFile(Path("in/deep/c.png"), Path("deep"))
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("home")
+def test_subfolders_and_folders_of_a_pattern_may_be_left_out() -> None:
+    assert [file.path.name for file in expand_argument("in", recursive=False)] == ["a.jpg", "b.png"]
+    assert [file.path.name for file in expand_argument("in/*", only_files=True)] == ["a.jpg", "b.png", "notes.txt"]
+    with pytest.raises(InputError, match="empty: the folder has no images; name another folder, or add --recursive"):
+        list(expand_argument("empty", recursive=False))
+    with pytest.raises(InputError, match=r"in/d\*: the pattern matches no file; check it"):
+        list(expand_argument("in/d*", only_files=True))
 
 
 @pytest.mark.parametrize("text", ["a.png\nin/b c.png\n", "\n a.png \r\n\r\nin/b c.png", "\ufeffa.png\nin/b c.png"])
@@ -94,13 +111,13 @@ def test_a_list_is_read_line_by_line(text: str, home: Path) -> None:
     assert read_list(str(home / "list.txt")) == ["a.png", "in/b c.png"]
 
 
-def test_a_list_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_can_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a.png\n\nb.png\n")))
     assert read_list("-") == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize("source", ["-", "bad.txt"])
-def test_a_list_may_hold_names_that_are_not_utf_8(source: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_can_contain_names_that_are_not_utf_8(source: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "bad.txt").write_bytes(b"\xff.png\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff.png\n"), encoding="utf-8"))
     assert read_list(source if source == "-" else str(home / source)) == [os.fsdecode(b"\xff.png")]
@@ -114,3 +131,14 @@ def test_a_list_may_hold_names_that_are_not_utf_8(source: str, home: Path, monke
 def test_a_list_that_cannot_be_opened_is_named(source: str, reason: str) -> None:
     with pytest.raises(InputError, match=rf"--files-from: {source} cannot be read \({reason}"):
         read_list(source)
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLNOTES_CACHE", "/a/b")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert cache_folder() == Path("/a/b")
+    monkeypatch.delenv("DLNOTES_CACHE")
+    assert cache_folder() == Path("/x/dlnotes")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() == Path("/somewhere/.cache/dlnotes")

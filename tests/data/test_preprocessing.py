@@ -1,4 +1,4 @@
-"""Formats as a model file stores them: what comes back, and what is refused."""
+"""Preprocessing in model files: round trips through JSON, and invalid values."""
 
 import json
 import math
@@ -28,19 +28,19 @@ COLUMNS = st.one_of(
 
 
 @st.composite
-def image_formats(draw: st.DrawFn) -> ImagePreprocessing:
+def image_preprocessings(draw: st.DrawFn) -> ImagePreprocessing:
     channels = draw(st.sampled_from([1, 3]))
     mean, std = (tuple(draw(st.tuples(*[values] * channels))) for values in (MEANS, DEVIATIONS))
-    part = draw(st.floats(0, 1, exclude_min=True))
-    how: Interpolation = draw(st.sampled_from(["bilinear", "bicubic"]))
-    return ImagePreprocessing(channels, draw(SIDES), draw(SIDES), draw(RESIZES), mean, std, part, how)
+    crop_pct = draw(st.floats(0, 1, exclude_min=True))
+    interpolation: Interpolation = draw(st.sampled_from(["bilinear", "bicubic"]))
+    return ImagePreprocessing(channels, draw(SIDES), draw(SIDES), draw(RESIZES), mean, std, crop_pct, interpolation)
 
 
-TABLE_FORMATS = st.builds(TablePreprocessing, st.text(), st.lists(COLUMNS, min_size=1, max_size=4).map(tuple))
+TABLE_PREPROCESSINGS = st.builds(TablePreprocessing, st.text(), st.lists(COLUMNS, min_size=1, max_size=4).map(tuple))
 
 
-@given(stored=st.one_of(image_formats(), TABLE_FORMATS))
-def test_a_format_goes_through_json_and_back(stored: ImagePreprocessing | TablePreprocessing) -> None:
+@given(stored=st.one_of(image_preprocessings(), TABLE_PREPROCESSINGS))
+def test_preprocessing_round_trips_through_json(stored: ImagePreprocessing | TablePreprocessing) -> None:
     assert preprocessing_from_json(json.loads(json.dumps(preprocessing_to_json(stored), allow_nan=False))) == stored
 
 
@@ -51,12 +51,12 @@ def test_shapes() -> None:
     assert [column.width for column in columns] == [1, 3, 1]
 
 
-PICTURE: dict[str, Any] = {
+IMAGE: dict[str, Any] = {
     "kind": "image", "channels": 1, "height": 8, "width": 9, "resize": "crop", "mean": [0.5], "std": [0.25]
 }  # fmt: skip
 NUMERIC: dict[str, Any] = {"name": "a", "mean": 0.5, "std": 2.0, "categories": []}
 TABLE: dict[str, Any] = {"kind": "table", "target": "t", "columns": [NUMERIC]}
-BAD_PICTURES: list[dict[str, Any]] = [
+BAD_IMAGES: list[dict[str, Any]] = [
     {"channels": 2}, {"channels": 1.0}, {"channels": True}, {"channels": "1"}, {"channels": None}, {"channels": [1]},
     {"height": 0}, {"height": -8}, {"width": 8.5}, {"width": 1 << 17}, {"width": "9"}, {"width": None},
     {"resize": "stretch"}, {"resize": None}, {"resize": ["crop"]},
@@ -76,8 +76,8 @@ BAD_COLUMNS: list[Any] = [
 ]  # fmt: skip
 BAD_TABLES: list[dict[str, Any]] = [{"columns": []}, {"columns": 3}, {"columns": None}, {"target": 5}, {"more": 1}]
 BAD: list[Any] = [
-    *(PICTURE | change for change in BAD_PICTURES),
-    *({name: value for name, value in PICTURE.items() if name != missing} for missing in PICTURE),
+    *(IMAGE | change for change in BAD_IMAGES),
+    *({name: value for name, value in IMAGE.items() if name != missing} for missing in IMAGE),
     *(TABLE | {"columns": [NUMERIC, column]} for column in BAD_COLUMNS),
     *(TABLE | change for change in BAD_TABLES),
     *({name: value for name, value in TABLE.items() if name != missing} for missing in TABLE),
@@ -85,13 +85,13 @@ BAD: list[Any] = [
 ]  # fmt: skip
 
 
-def test_the_good_ones_are_good() -> None:
-    assert preprocessing_from_json(PICTURE) == ImagePreprocessing(1, 8, 9, "crop", (0.5,), (0.25,))
+def test_valid_values_are_accepted() -> None:
+    assert preprocessing_from_json(IMAGE) == ImagePreprocessing(1, 8, 9, "crop", (0.5,), (0.25,))
     assert preprocessing_from_json(TABLE) == TablePreprocessing("t", (Column("a", 0.5, 2.0),))
 
 
 @pytest.mark.parametrize("stored", BAD, ids=repr)
-def test_a_bad_stored_value_is_refused(stored: Any) -> None:
+def test_an_invalid_stored_value_is_refused(stored: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         preprocessing_from_json(stored)
 
@@ -103,12 +103,10 @@ JSON = st.recursive(
 )
 
 
-@given(base=st.sampled_from([PICTURE, TABLE]), name=st.sampled_from([*PICTURE, *TABLE]), value=JSON)
-def test_whatever_stands_in_a_field_is_refused_in_one_of_three_ways(
-    base: dict[str, Any], name: str, value: Any
-) -> None:
+@given(base=st.sampled_from([IMAGE, TABLE]), name=st.sampled_from([*IMAGE, *TABLE]), value=JSON)
+def test_any_json_value_is_accepted_or_refused_with_a_known_error(base: dict[str, Any], name: str, value: Any) -> None:
     try:
-        found = preprocessing_from_json(base | {name: value})
+        preprocessing = preprocessing_from_json(base | {name: value})
     except (KeyError, TypeError, ValueError):
         return
-    assert all(type(number) is int and number > 0 for number in found.shape)
+    assert all(type(number) is int and number > 0 for number in preprocessing.shape)

@@ -1,4 +1,4 @@
-"""Splits: a partition, stratified, and a function of seed and samples alone."""
+"""Splits: stratified partitions that depend on seed and samples alone."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def counts(labels: Ints, indices: Ints) -> Ints:
 
 
 @given(labels=LABELS, fraction=FRACTIONS, seed=SEEDS)
-def test_a_held_out_part_is_stratified_and_loses_nothing(labels: Ints, fraction: float, seed: int) -> None:
-    kept, held = hold_out(np.arange(len(labels)), labels, fraction, seed)
-    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(len(labels)))
-    assert (np.diff(kept) > 0).all()
-    assert (np.diff(held) > 0).all()
-    assert len(held) == round(len(labels) * fraction)
-    assert (np.abs(counts(labels, held) - np.bincount(labels, minlength=7) * fraction) < 1).all()
+def test_a_held_out_split_is_stratified_and_complete(labels: Ints, fraction: float, seed: int) -> None:
+    remaining, held_out = hold_out(np.arange(len(labels)), labels, fraction, seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate([remaining, held_out])), np.arange(len(labels)))
+    assert (np.diff(remaining) > 0).all()
+    assert (np.diff(held_out) > 0).all()
+    assert len(held_out) == round(len(labels) * fraction)
+    assert (np.abs(counts(labels, held_out) - np.bincount(labels, minlength=7) * fraction) < 1).all()
 
 
 @given(labels=LABELS, fraction=FRACTIONS, seed=SEEDS, shuffle=st.randoms(use_true_random=False))
@@ -45,11 +45,11 @@ def test_a_split_does_not_depend_on_the_order_of_its_indices(
     split, again = (
         hold_out(indices, labels, fraction, seed) for indices in (np.arange(len(labels)), np.array(shuffled))
     )
-    for part, same in zip(split, again, strict=True):
-        np.testing.assert_array_equal(part, same)
+    for indices, same in zip(split, again, strict=True):
+        np.testing.assert_array_equal(indices, same)
 
 
-def test_seeds_differ_and_each_repeats() -> None:
+def test_splits_differ_by_seed_and_repeat() -> None:
     labels = np.repeat(np.arange(3), 40)
     held = [hold_out(np.arange(120), labels, 0.25, seed)[1].tolist() for seed in (0, 1, 0)]
     assert held[0] == held[2]
@@ -64,98 +64,98 @@ def test_every_sample_is_drawn_equally_often() -> None:
     assert (np.abs(drawn - 120) < 5 * np.sqrt(400 * 0.3 * 0.7)).all()
 
 
-def test_many_classes_are_split_in_a_moment() -> None:
+def test_many_classes_are_split_quickly() -> None:
     labels = np.arange(200_000) // 2
-    kept, held = hold_out(np.arange(200_000), labels, 0.5, 0)
-    np.testing.assert_array_equal(labels[kept], np.arange(100_000))
-    np.testing.assert_array_equal(labels[held], np.arange(100_000))
+    remaining, held_out = hold_out(np.arange(200_000), labels, 0.5, 0)
+    np.testing.assert_array_equal(labels[remaining], np.arange(100_000))
+    np.testing.assert_array_equal(labels[held_out], np.arange(100_000))
 
 
 @given(labels=labels_of(at_least=20), seed=SEEDS)
-def test_data_without_parts_gives_three(labels: Ints, seed: int) -> None:
+def test_data_without_splits_is_split_in_three(labels: Ints, seed: int) -> None:
     everything = {"all": np.arange(len(labels))}
-    parts = complete_splits(everything, labels, seed=seed, val_split=0.2, test_split=0.25)
-    assert list(parts) == ["train", "val", "test"]
-    np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(len(labels)))
-    assert len(parts["test"]) == round(len(labels) * 0.25)
-    assert len(parts["val"]) == round((len(labels) - len(parts["test"])) * 0.2)
+    splits = complete_splits(everything, labels, seed=seed, val_split=0.2, test_split=0.25)
+    assert list(splits) == ["train", "val", "test"]
+    np.testing.assert_array_equal(np.sort(np.concatenate(list(splits.values()))), np.arange(len(labels)))
+    assert len(splits["test"]) == round(len(labels) * 0.25)
+    assert len(splits["val"]) == round((len(labels) - len(splits["test"])) * 0.2)
 
 
-def split(parts: dict[str, Ints], labels: Ints, val: float = 0.2, test: float = 0.5) -> dict[str, Ints]:
-    return complete_splits(parts, labels, seed=3, val_split=val, test_split=test)
+def complete(splits: dict[str, Ints], labels: Ints, val: float = 0.2, test: float = 0.5) -> dict[str, Ints]:
+    return complete_splits(splits, labels, seed=3, val_split=val, test_split=test)
 
 
-def test_named_parts_stay_as_they_are() -> None:
+def test_named_splits_are_not_changed() -> None:
     labels = np.tile(np.arange(2), 20)
     train, val, test = np.arange(20), np.arange(20, 30), np.arange(30, 40)
-    whole = split({"test": test, "val": val, "train": train}, labels)
+    whole = complete({"test": test, "val": val, "train": train}, labels)
     assert list(whole) == ["train", "val", "test"]
-    assert [whole[name] is part for name, part in (("train", train), ("val", val), ("test", test))] == [True] * 3
-    assert list(split({"train": train, "val": val}, labels)) == ["train", "val"]
-    taken_out = split({"train": train, "test": test}, labels)
-    assert taken_out["test"] is test
-    assert [len(taken_out[name]) for name in ("train", "val")] == [16, 4]
-    np.testing.assert_array_equal(np.sort(np.concatenate([taken_out["train"], taken_out["val"]])), train)
+    assert [whole[name] is indices for name, indices in (("train", train), ("val", val), ("test", test))] == [True] * 3
+    assert list(complete({"train": train, "val": val}, labels)) == ["train", "val"]
+    completed = complete({"train": train, "test": test}, labels)
+    assert completed["test"] is test
+    assert [len(completed[name]) for name in ("train", "val")] == [16, 4]
+    np.testing.assert_array_equal(np.sort(np.concatenate([completed["train"], completed["val"]])), train)
 
 
-def test_a_part_without_samples_is_refused_with_its_option() -> None:
+def test_an_empty_split_is_refused_with_its_option() -> None:
     labels = np.tile(np.arange(2), 5)
     everything = {"all": np.arange(10)}
     with pytest.raises(
         InputError, match="--test-split: leaves 0 of 10 samples for test; give another --test-split or more"
     ):
-        split(everything, labels, test=0.01)
+        complete(everything, labels, test=0.01)
     with pytest.raises(InputError, match="--test-split: leaves 0 of 10 samples for train"):
-        split(everything, labels, test=0.99)
+        complete(everything, labels, test=0.99)
     with pytest.raises(InputError, match="--val-split: leaves 0 of 10 samples for val"):
-        split(everything, labels, val=0.01)
+        complete(everything, labels, val=0.01)
     with pytest.raises(InputError, match="--val-split: leaves 0 of 10 samples for train"):
-        split(everything, labels, val=0.99)
+        complete(everything, labels, val=0.99)
 
 
-def test_data_with_nothing_to_train_on_is_refused() -> None:
-    with pytest.raises(InputError, match="--data: has a split for val and test alone; add one to train on"):
-        split({"val": np.arange(2), "test": np.arange(2, 4)}, np.zeros(4, np.int64))
+def test_data_without_a_train_split_is_refused() -> None:
+    with pytest.raises(InputError, match="--data: has only the splits val and test; add a train split"):
+        complete({"val": np.arange(2), "test": np.arange(2, 4)}, np.zeros(4, np.int64))
 
 
 @given(labels=LABELS, seed=SEEDS, data=st.data())
-def test_a_limit_is_kept_to_the_sample_and_stratified(labels: Ints, seed: int, data: st.DataObject) -> None:
+def test_a_limit_is_exact_and_stratified(labels: Ints, seed: int, data: st.DataObject) -> None:
     indices = np.arange(len(labels))
     limit = data.draw(st.integers(1, len(labels) + 5))
     few = limited(indices, labels, limit, seed)
     assert len(few) == min(limit, len(labels))
     assert len(np.unique(few)) == len(few)
-    share = min(1.0, limit / len(labels))
-    assert (np.abs(counts(labels, few) - np.bincount(labels, minlength=7) * share) < 1).all()
+    fraction = min(1.0, limit / len(labels))
+    assert (np.abs(counts(labels, few) - np.bincount(labels, minlength=7) * fraction) < 1).all()
 
 
-def test_no_limit_gives_the_same_indices() -> None:
+def test_without_a_limit_the_indices_are_returned() -> None:
     indices = np.arange(5)
     assert limited(indices, np.zeros(5, np.int64), None, 0) is indices
 
 
 @given(labels=LABELS, seed=SEEDS, fraction=st.floats(0.01, 0.99))
-def test_a_single_sample_of_a_class_may_be_spared(labels: Ints, seed: int, fraction: float) -> None:
-    kept, held = hold_out(np.arange(len(labels)), labels, fraction, seed, spare_single=True)
-    assert sorted([*kept, *held]) == list(range(len(labels)))
+def test_the_only_sample_of_a_class_can_be_spared(labels: Ints, seed: int, fraction: float) -> None:
+    remaining, held_out = hold_out(np.arange(len(labels)), labels, fraction, seed, spare_single=True)
+    assert sorted([*remaining, *held_out]) == list(range(len(labels)))
     single = np.flatnonzero(np.bincount(labels, minlength=7) == 1)
-    assert set(single) <= set(labels[kept])
+    assert set(single) <= set(labels[remaining])
     several = ~np.isin(labels, single)
     if several.any():
         plain = hold_out(np.flatnonzero(several), labels, fraction, seed)[1]
-        assert abs(len(held) - len(plain)) <= len(single)
+        assert abs(len(held_out) - len(plain)) <= len(single)
 
 
-def test_a_class_of_one_sample_trains() -> None:
+def test_the_only_sample_of_a_class_is_in_the_train_split() -> None:
     labels = np.array([0] * 9 + [1])
     for seed in range(20):
-        parts = split({"train": np.arange(10)}, labels, val=0.3)
-        assert 9 in parts["train"]
+        splits = complete({"train": np.arange(10)}, labels, val=0.3)
+        assert 9 in splits["train"]
         assert 9 in hold_out(np.arange(10), labels, 0.3, seed, spare_single=True)[0]
 
 
 @given(labels=LABELS, seed=SEEDS, count=st.integers(2, 6))
-def test_folds_hold_every_sample_once_and_each_class_evenly(labels: Ints, seed: int, count: int) -> None:
+def test_folds_are_a_stratified_partition(labels: Ints, seed: int, count: int) -> None:
     indices = np.arange(len(labels)) * 3
     spread = np.zeros(3 * len(labels), np.int64)
     spread[indices] = labels

@@ -1,4 +1,4 @@
-"""CSV tables: how they are read, encoded, and refused with line and column."""
+"""CSV tables: reading, encoding, and errors with line and column."""
 
 import csv
 import io
@@ -54,7 +54,7 @@ NAMES = st.lists(st.text("abcxyz é", min_size=1).map(str.strip).filter(bool), m
     has_mark=st.booleans(),
     data=st.data(),
 )
-def test_reads_back_what_the_csv_module_wrote(
+def test_reads_files_of_the_csv_module(
     header: list[str],
     separator: str,
     ending: str,
@@ -75,14 +75,14 @@ def test_reads_back_what_the_csv_module_wrote(
     assert table.rows == tuple(map(tuple, rows))
 
 
-def test_cells_lose_white_space_and_blank_lines_do_not_count(tmp_path: Path) -> None:
+def test_white_space_around_cells_and_blank_lines_are_ignored(tmp_path: Path) -> None:
     table = table_of(tmp_path, '\n a , b\n\n1, "x, y"\n , \n2,z\n\n')
     assert table.header == ("a", "b")
     assert table.rows == (("1", "x, y"), ("2", "z"))
     assert table.lines == (4, 6)
 
 
-def test_a_row_has_the_line_that_it_starts_at(tmp_path: Path) -> None:
+def test_a_row_has_the_number_of_its_first_line(tmp_path: Path) -> None:
     table = table_of(tmp_path, 'a,b\n1,"x\ny\nz"\n2,w\r\n3,"p\r\nq"\n4,r\n')
     assert table.lines == (2, 5, 6, 8)
     assert table.rows[0] == ("1", "x\ny\nz")
@@ -95,11 +95,11 @@ def test_a_row_has_the_line_that_it_starts_at(tmp_path: Path) -> None:
         ("\n  \n,,\n", "the file is empty"),
         ("a,b\n", "a header line but no rows; add rows"),
         ("1,2.5,-3e4\n4,5,6\n", "the first line holds numbers, not column names; put a header line above them"),
-        ("a,b,a\n1,2,3\n", "column name a is empty or stands twice; give each column its own name"),
-        ("a,,b\n1,2,3\n", r"column name \(empty\) is empty or stands twice"),
-        ("a,b\n1,2\n\n3\n", "line 4 has 1 cells, the header 2; mend the line"),
-        ('a,b\n"1\n\n",2\n3,4,5\n', "line 5 has 3 cells, the header 2; mend the line"),
-        ('a,b\n1,2\n3,"never\nclosed,4\n5,6\n', "line 3: unexpected end of data; mend the line"),
+        ("a,b,a\n1,2,3\n", "column name a is empty or repeated; give each column its own name"),
+        ("a,,b\n1,2,3\n", r"column name \(empty\) is empty or repeated"),
+        ("a,b\n1,2\n\n3\n", "line 4 has 1 cells, the header 2; fix the line"),
+        ('a,b\n"1\n\n",2\n3,4,5\n', "line 5 has 3 cells, the header 2; fix the line"),
+        ('a,b\n1,2\n3,"never\nclosed,4\n5,6\n', "line 3: unexpected end of data; fix the line"),
         ('a,b\n1,2\n3,"x"y\n', "line 3: .*expected after"),
         ("a,b\n1," + "x" * 140_000 + "\n", "line 2: field larger than field limit"),
         (b"a,b\n1,\x92\n", "byte 0x92 at offset 6 is not UTF-8; save the file as UTF-8"),
@@ -107,19 +107,19 @@ def test_a_row_has_the_line_that_it_starts_at(tmp_path: Path) -> None:
         ("a,b\n1,2\n".encode("utf-16"), "byte 0xff at offset 0 is not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_table_is_told_why(text: str | bytes, reason: str, tmp_path: Path) -> None:
+def test_an_invalid_table_is_refused_with_the_reason(text: str | bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"t.csv: {reason}"):
         table_of(tmp_path, text)
 
 
-def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.csv: cannot be read \(no such file or directory\); check the path"):
         read_table(tmp_path / "none.csv")
     with pytest.raises(InputError, match=r"cannot be read \(is a directory\)"):
         read_table(tmp_path)
 
 
-def test_a_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_content(tmp_path: Path) -> None:
     first = table_of(tmp_path, STUDENTS).fingerprint
     assert table_of(tmp_path, STUDENTS).fingerprint == first
     assert table_of(tmp_path, STUDENTS + "1,700,3.5,1\n").fingerprint != first
@@ -137,20 +137,20 @@ def test_a_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
         (["1.5", "1", "nan"], ("1", "1.5", "nan"), [1, 0, 2]),
     ],
 )
-def test_classes_are_in_order_numbers_by_value(
+def test_classes_are_sorted_with_numbers_by_value(
     cells: list[str], classes: tuple[str, ...], labels: list[int], tmp_path: Path
 ) -> None:
     table = table_of(tmp_path, "f,t\n" + "".join(f"1,{cell}\n" for cell in cells))
-    found, names = read_labels(table, "t")
+    indices, names = read_labels(table, "t")
     assert names == classes
-    assert found.tolist() == labels
-    assert found.dtype == np.int64
+    assert indices.tolist() == labels
+    assert indices.dtype == np.int64
 
 
-def test_a_target_is_needed_and_has_to_be_a_column(tmp_path: Path) -> None:
+def test_the_target_must_be_a_column(tmp_path: Path) -> None:
     table = table_of(tmp_path, STUDENTS)
     with pytest.raises(
-        InputError, match=r"--target: which column of .*t.csv to predict\?; choose from admit, gre, gpa, rank"
+        InputError, match=r"--target: names no column of .*t.csv to predict; choose from admit, gre, gpa, rank"
     ):
         read_labels(table, None)
     with pytest.raises(InputError, match="--target: unknown column 'admitt'; did you mean 'admit'"):
@@ -162,10 +162,10 @@ def test_an_empty_label_is_named(tmp_path: Path) -> None:
         read_labels(table_of(tmp_path, "f,t\n1,a\n2,\n"), "t")
 
 
-def test_a_column_of_measurements_is_no_target(tmp_path: Path) -> None:
+def test_a_numeric_column_is_refused_as_target(tmp_path: Path) -> None:
     table = table_of(tmp_path, "f,t\n" + "".join(f"1,{i}\n" for i in range(1500)))
     with pytest.raises(
-        InputError, match="--target: 't' has 1500 different values in 1500 rows; choose a column of classes"
+        InputError, match="--target: 't' has 1500 distinct values in 1500 rows; choose a column of classes"
     ):
         read_labels(table, "t")
 
@@ -187,71 +187,71 @@ def test_students_are_encoded_as_the_course_does_but_standardized(tmp_path: Path
     np.testing.assert_array_equal(encoded[:, 2:], np.eye(4)[[2, 2, 0, 3, 3, 1]])
 
 
-def test_statistics_are_of_the_training_rows_alone(tmp_path: Path) -> None:
+def test_statistics_come_from_the_training_rows_alone(tmp_path: Path) -> None:
     text = "x,k,t\n1,a,0\n3,b,1\n1000,c,0\n"
     preprocessing = fit_preprocessing(table_of(tmp_path, text), "t", [], np.array([0, 1]))
     assert preprocessing.columns == (Column("x", 2.0, 1.0), Column("k", categories=("a", "b", "c")))
 
 
-def test_a_column_is_numeric_where_most_of_its_cells_are(tmp_path: Path) -> None:
+def test_a_column_is_numeric_if_most_of_its_cells_are(tmp_path: Path) -> None:
     half = table_of(tmp_path, "x,t\n1,a\n2,b\np,a\nq,b\n")
     assert fit_preprocessing(half, "t", [], all_rows(half)).columns[0].categories == ("1", "2", "p", "q")
     most = table_of(tmp_path, "x,t\n1,a\n2,b\n3,a\nq,b\n")
     with pytest.raises(
-        InputError, match=r"t.csv: line 5: column 'x': 'q' is not a number; mend the cell, or pass --categorical x"
+        InputError, match=r"t.csv: line 5: column 'x': 'q' is not a number; fix the cell, or pass --categorical x"
     ):
         fit_preprocessing(most, "t", [], all_rows(most))
     assert fit_preprocessing(most, "t", ["x"], all_rows(most)).columns[0].categories == ("1", "2", "3", "q")
 
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "-Infinity", "1e400", "1e31", "12,5", "NA"])
-def test_what_is_no_number_to_learn_from_is_named(cell: str, tmp_path: Path) -> None:
+def test_a_cell_that_is_not_a_finite_number_is_named(cell: str, tmp_path: Path) -> None:
     table = table_of(tmp_path, f"x;t\n1;a\n2;b\n3;a\n{cell};b\n")
     with pytest.raises(InputError, match=f"line 5: column 'x': '{cell}' is not a number"):
         fit_preprocessing(table, "t", [], all_rows(table))
 
 
-def test_an_empty_number_is_named(tmp_path: Path) -> None:
+def test_an_empty_numeric_cell_is_named(tmp_path: Path) -> None:
     table = table_of(tmp_path, "x,t\n1,a\n,b\n3,a\n")
-    with pytest.raises(InputError, match="line 3: column 'x': is empty; fill it or drop the row"):
+    with pytest.raises(InputError, match="line 3: column 'x' is empty; fill the cell or drop the row"):
         fit_preprocessing(table, "t", [], all_rows(table))
 
 
 @pytest.mark.parametrize("value", ["5", "0.1", "-1e20"])
-def test_a_constant_column_becomes_nothing_and_stays_small_for_other_values(value: str, tmp_path: Path) -> None:
+def test_a_constant_column_is_encoded_as_zero(value: str, tmp_path: Path) -> None:
     table = table_of(tmp_path, "x,t\n" + f"{value},a\n{value},b\n{value},a\n" * 7)
     preprocessing = fit_preprocessing(table, "t", [], all_rows(table))
     assert preprocessing.columns[0].std == 1.0
     np.testing.assert_allclose(encode(table, preprocessing), 0, atol=abs(float(value)) * 1e-15)
 
 
-def test_a_text_of_too_many_kinds_is_refused(tmp_path: Path) -> None:
+def test_a_column_with_too_many_categories_is_refused(tmp_path: Path) -> None:
     table = table_of(tmp_path, "name,t\n" + "".join(f"person {i},{i % 2}\n" for i in range(1001)))
     with pytest.raises(
-        InputError, match=r"t.csv: column 'name' has 1001 different texts, at most 1000 .*; leave the column out"
+        InputError, match=r"t.csv: column 'name' has 1001 distinct values, at most 1000 .*; drop the column"
     ):
         fit_preprocessing(table, "t", [], all_rows(table))
 
 
-def test_there_must_be_something_to_learn_from(tmp_path: Path) -> None:
+def test_a_table_without_feature_columns_is_refused(tmp_path: Path) -> None:
     table = table_of(tmp_path, "t\na\nb\n")
-    with pytest.raises(InputError, match=r"t.csv: no column but the target 't'; add feature columns"):
+    with pytest.raises(InputError, match=r"t.csv: the target 't' is the only column; add feature columns"):
         fit_preprocessing(table, "t", [], all_rows(table))
 
 
-def test_a_column_named_categorical_has_to_exist(tmp_path: Path) -> None:
+def test_a_categorical_column_must_exist(tmp_path: Path) -> None:
     table = table_of(tmp_path, STUDENTS)
     with pytest.raises(InputError, match="--categorical: unknown column 'ranks'; did you mean 'rank'"):
         fit_preprocessing(table, "admit", ["ranks"], all_rows(table))
 
 
-FORMAT = TablePreprocessing("t", (Column("x", 2.0, 4.0), Column("k", categories=("", "a", "b"))))
+PREPROCESSING = TablePreprocessing("t", (Column("x", 2.0, 4.0), Column("k", categories=("", "a", "b"))))
 
 
-def test_new_rows_are_encoded_by_the_stored_format_whatever_their_columns(tmp_path: Path) -> None:
+def test_new_rows_are_encoded_with_the_stored_preprocessing(tmp_path: Path) -> None:
     table = table_of(tmp_path, "extra,k,x\n?,a,10\n?,,2\n")
-    np.testing.assert_array_equal(encode(table, FORMAT), np.array([[2, 0, 1, 0], [0, 1, 0, 0]], np.float32))
-    none = encode(select_rows(table, []), FORMAT)
+    np.testing.assert_array_equal(encode(table, PREPROCESSING), np.array([[2, 0, 1, 0], [0, 1, 0, 0]], np.float32))
+    none = encode(select_rows(table, []), PREPROCESSING)
     assert none.shape == (0, 4)
     assert none.dtype == np.float32
 
@@ -259,17 +259,17 @@ def test_new_rows_are_encoded_by_the_stored_format_whatever_their_columns(tmp_pa
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("x,k\n1,a\n2,c\n", "t.csv: line 3: column 'k': 'c' was not seen in training; known are , a, b"),
+        ("x,k\n1,a\n2,c\n", "t.csv: line 3: column 'k': 'c' does not occur in the training data; use one of , a, b"),
         ("x,k\n1,a\n\none,b\n", "t.csv: line 4: column 'x': 'one' is not a number"),
         ("y,k\n1,a\n", "t.csv: unknown column 'x'; choose from y, k"),
     ],
 )
-def test_new_rows_that_do_not_fit_are_named(text: str, reason: str, tmp_path: Path) -> None:
+def test_new_rows_that_do_not_match_are_named(text: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=reason):
-        encode(table_of(tmp_path, text), FORMAT)
+        encode(table_of(tmp_path, text), PREPROCESSING)
 
 
-def test_selected_rows_keep_their_lines(tmp_path: Path) -> None:
+def test_selected_rows_keep_their_line_numbers(tmp_path: Path) -> None:
     table = select_rows(table_of(tmp_path, STUDENTS), [3, 1])
     assert table.lines == (5, 3)
     assert table.column("gre") == ["640", "660"]
@@ -277,7 +277,7 @@ def test_selected_rows_keep_their_lines(tmp_path: Path) -> None:
 
 def test_columns_are_described(tmp_path: Path) -> None:
     table = table_of(tmp_path, "x,k\n1,a\n2,\n4,b\noops,a\n")
-    numeric, text = describe_columns(table)
+    numeric, text = (column.as_json() for column in describe_columns(table))
     assert numeric | {"std": 0.0} == {
         "name": "x", "distinct": 4, "empty": 0, "kind": "numeric", "not_numbers": 1, "min": 1.0, "max": 4.0,
         "mean": pytest.approx(7 / 3), "std": 0.0,
@@ -286,8 +286,8 @@ def test_columns_are_described(tmp_path: Path) -> None:
     assert text == {"name": "k", "distinct": 3, "empty": 1, "kind": "categorical", "values": ["", "a", "b"]}
 
 
-def test_a_column_of_names_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_column_of_identifiers_raises_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "".join(f"name{i},{i % 3},{'ab'[i % 2]}\n" for i in range(30))
     table = table_of(tmp_path, f"name,kind,t\n{rows}")
     fit_preprocessing(table, "t", (), np.arange(30))
-    assert "column 'name' has 30 different texts in 30 rows, each an input of its own" in capsys.readouterr().err
+    assert "column 'name' has 30 distinct values in 30 rows, each a network input" in capsys.readouterr().err

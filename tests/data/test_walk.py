@@ -1,4 +1,4 @@
-"""Images below a folder are found by name, in a fixed order."""
+"""Images below a folder are found by suffix, in a fixed order."""
 
 from pathlib import Path
 
@@ -22,9 +22,14 @@ def test_a_folders_own_images_come_before_those_of_its_sub_folders(tmp_path: Pat
     assert names == ["a.jpg", "b.PNG", "9/x.jpg", "10/x.jpg", "words/x.jpg", "words/deeper/y.webp"]
 
 
-def test_hidden_entries_other_files_and_folders_named_like_images_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_entries_other_files_and_folders_named_like_images_are_skipped(tmp_path: Path) -> None:
     _touch(tmp_path, ".hidden.jpg", ".thumbs/a.jpg", "notes.txt", "a.jpg/inside.png", "jpg")
     assert list(find_images(tmp_path)) == [tmp_path / "a.jpg" / "inside.png"]
+
+
+def test_subfolders_may_be_left_out(tmp_path: Path) -> None:
+    _touch(tmp_path, "b.png", "a.png", "deeper/c.png")
+    assert list(find_images(tmp_path, recursive=False)) == [tmp_path / "a.png", tmp_path / "b.png"]
 
 
 def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:

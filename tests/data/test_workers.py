@@ -1,4 +1,4 @@
-"""Strips cover every row once, in order, in any number of threads."""
+"""Strips cover every row once and in order, in any number of threads."""
 
 import pytest
 from hypothesis import given
@@ -8,14 +8,14 @@ from dlnotes_cli.data.workers import over_strips
 
 
 @given(st.integers(1, 200), st.integers(1, 50), st.sampled_from([1, 3]))
-def test_every_row_once(height: int, strip: int, threads: int) -> None:
+def test_every_row_is_processed_once(height: int, strip: int, threads: int) -> None:
     strips = list(over_strips(lambda start, stop: (start, stop), height, strip, threads))
     assert [row for start, stop in strips for row in range(start, stop)] == list(range(height))
     assert max(stop - start for start, stop in strips) <= strip
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_an_error_comes_through(threads: int) -> None:
+def test_an_error_in_a_thread_is_raised(threads: int) -> None:
     def fail(start: int, _stop: int) -> None:
         if start == 2:
             raise ValueError("row 2")

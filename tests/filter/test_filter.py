@@ -1,4 +1,4 @@
-"""`dlnotes filter` from the outside: inputs, outputs, kernels, answers."""
+"""The command `dlnotes filter`: inputs, outputs, kernels and what is printed."""
 
 import io
 import json
@@ -17,15 +17,15 @@ SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CAMERA = "120 140 120; 225 220 205; 255 250 230"
 
 
-def sample_photo(size: tuple[int, int] = (30, 40), seed: int = 0) -> Image.Image:
+def random_image(size: tuple[int, int] = (30, 40), seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which the command runs, with `photo.png` in it."""
+    """The working directory of the command, with `photo.png` in it."""
     monkeypatch.chdir(tmp_path)
-    sample_photo().save(tmp_path / "photo.png")
+    random_image().save(tmp_path / "photo.png")
     return tmp_path
 
 
@@ -35,31 +35,31 @@ def pixels(path: Path | str) -> np.ndarray:
 
 
 def expected(path: Path | str, kernel: np.ndarray = SOBEL, mode: str = "nearest") -> np.ndarray:
-    """The numbers that SciPy gives for an image, channel by channel."""
+    """The response from SciPy, channel by channel."""
     source = pixels(path).astype(np.float64)
     weights = kernel if source.ndim == 2 else kernel[:, :, None]
     return np.asarray(ndimage.correlate(source, weights, mode=mode))
 
 
-# what comes out
+# results
 
 
-def test_sobel_of_a_photograph(home: Path, dlnotes: Command) -> None:
+def test_sobel_of_an_image(home: Path, dlnotes: Command) -> None:
     outcome = dlnotes("filter", "photo.png", "--kernel", "sobel-x", "--out", "edges.png")
     assert outcome.code == 0
     assert re.fullmatch(r"edges\.png  sobel-x  40x30  from -\d+ to \d+\n", outcome.out)
-    assert "results below 0 became black; --result abs or signed shows them" in outcome.err
+    assert "numbers below 0 became black; --result abs or signed shows them" in outcome.err
     assert np.array_equal(pixels(home / "edges.png"), expected("photo.png").clip(0, 255))
 
 
-def test_nothing_at_hand(home: Path, dlnotes: Command) -> None:
+def test_without_arguments_a_photo_of_scikit_learn_is_filtered(home: Path, dlnotes: Command) -> None:
     outcome = dlnotes("filter", "-q")
     assert (outcome.code, outcome.err) == (0, "")
     assert pixels(home / "china-sobel-x.png").shape == (427, 640, 3)
 
 
-def test_json(home: Path, dlnotes: Command) -> None:
-    words = (
+def test_json_has_kernels_and_results(home: Path, dlnotes: Command) -> None:
+    command = (
         "filter",
         "photo.png",
         "--kernel",
@@ -71,85 +71,85 @@ def test_json(home: Path, dlnotes: Command) -> None:
         "--out",
         "{kernel}.npy",
     )
-    answer = json.loads(dlnotes(*words, "--json").out)
-    assert (answer["schema_version"], answer["command"], answer["edges"]) == (1, "filter", "crop")
-    assert [(kernel["name"], kernel["sum"]) for kernel in answer["kernels"]] == [("sobel-x", 0), ("box", 1)]
-    first, second = answer["results"]
+    document = json.loads(dlnotes(*command, "--json").out)
+    assert (document["schema_version"], document["command"], document["edges"]) == (1, "filter", "crop")
+    assert [(kernel["name"], kernel["sum"]) for kernel in document["kernels"]] == [("sobel-x", 0), ("box", 1)]
+    first, second = document["results"]
     assert first["input_shape"] == [30, 40, 3]
     assert first["output_shape"] == [28, 38, 3]
     assert (first["file"], second["file"]) == ("sobel-x.npy", "box.npy")
-    numbers = np.load(home / "sobel-x.npy")
-    assert numbers.shape == (28, 38, 3)
-    assert first["range"] == [numbers.min(), numbers.max()]
-    assert np.array_equal(numbers, expected("photo.png")[1:-1, 1:-1])
+    response = np.load(home / "sobel-x.npy")
+    assert response.shape == (28, 38, 3)
+    assert first["range"] == [response.min(), response.max()]
+    assert np.array_equal(response, expected("photo.png")[1:-1, 1:-1])
 
 
-def test_floats_of_gray_have_two_dimensions(home: Path, dlnotes: Command) -> None:
+def test_npy_of_gray_has_two_dimensions(home: Path, dlnotes: Command) -> None:
     dlnotes("filter", "photo.png", "--color", "gray", "--kernel", "gaussian", "--out", "blur.npy")
-    found = np.load(home / "blur.npy")
+    response = np.load(home / "blur.npy")
     with Image.open("photo.png") as image:
         source = np.asarray(image.convert("L"), np.float64)
-    assert (found.shape, found.dtype) == ((30, 40), np.float32)
+    assert (response.shape, response.dtype) == ((30, 40), np.float32)
     weights = np.exp(-(np.arange(-3, 4) ** 2) / 2)
     np.testing.assert_allclose(
-        found, ndimage.correlate(source, np.outer(weights, weights) / weights.sum() ** 2, mode="nearest"), atol=1e-3
+        response, ndimage.correlate(source, np.outer(weights, weights) / weights.sum() ** 2, mode="nearest"), atol=1e-3
     )
 
 
 @pytest.mark.parametrize(
     ("edges", "mode"), [("extend", "nearest"), ("pad", "constant"), ("reflect", "mirror"), ("wrap", "wrap")]
 )
-def test_edges(edges: str, mode: str, home: Path, dlnotes: Command) -> None:
+def test_border_modes(edges: str, mode: str, home: Path, dlnotes: Command) -> None:
     dlnotes("filter", "photo.png", "--edges", edges, "--out", "x.npy")
     np.testing.assert_allclose(np.load(home / "x.npy"), expected("photo.png", mode=mode), atol=1e-3)
 
 
-def test_a_true_convolution_turns_the_kernel(home: Path, dlnotes: Command) -> None:
+def test_convolve_rotates_the_kernel(home: Path, dlnotes: Command) -> None:
     dlnotes("filter", "photo.png", "--convolve", "--out", "x.npy")
     np.testing.assert_array_equal(np.load(home / "x.npy"), -expected("photo.png"))
 
 
 @pytest.mark.parametrize("result", ["clip", "abs", "rescale", "signed"])
-def test_results(result: str, home: Path, dlnotes: Command) -> None:
+def test_result_modes(result: str, home: Path, dlnotes: Command) -> None:
     dlnotes("filter", "photo.png", "--result", result, "--out", "x.png")
-    numbers = expected("photo.png")
-    low, high = numbers.min(), numbers.max()
-    wanted = {
-        "clip": numbers,
-        "abs": np.abs(numbers),
-        "rescale": (numbers - low) / (high - low) * 255,
-        "signed": 127.5 + numbers / max(-low, high) * 127.5,
+    response = expected("photo.png")
+    low, high = response.min(), response.max()
+    intensities = {
+        "clip": response,
+        "abs": np.abs(response),
+        "rescale": (response - low) / (high - low) * 255,
+        "signed": 127.5 + response / max(-low, high) * 127.5,
     }[result]
-    assert np.abs(pixels(home / "x.png") - wanted.clip(0, 255)).max() <= 0.51
+    assert np.abs(pixels(home / "x.png") - intensities.clip(0, 255)).max() <= 0.51
 
 
 def test_gradient_and_threshold(home: Path, dlnotes: Command) -> None:
     dlnotes("filter", "photo.png", "--kernel", "gradient", "--threshold", 400, "--out", "x.png")
-    size = np.hypot(expected("photo.png"), expected("photo.png", SOBEL.T))
-    assert np.array_equal(pixels(home / "x.png"), np.where(size.clip(0, 255) > 400, 255, 0))
+    magnitude = np.hypot(expected("photo.png"), expected("photo.png", SOBEL.T))
+    assert np.array_equal(pixels(home / "x.png"), np.where(magnitude.clip(0, 255) > 400, 255, 0))
     dlnotes("filter", "photo.png", "--kernel", "gradient", "--threshold", 200, "--out", "y.png")
-    assert np.array_equal(pixels(home / "y.png"), np.where(size > 200, 255, 0))
+    assert np.array_equal(pixels(home / "y.png"), np.where(magnitude > 200, 255, 0))
 
 
-def test_several_kernels_stand_side_by_side(home: Path, dlnotes: Command) -> None:
-    words = ("filter", "photo.png", "--kernel", "sobel-x", "--kernel", "notes-5x5-y", "--edges", "crop")
-    assert dlnotes(*words, "--out", "both.png").code == 0
+def test_several_kernels_in_one_file_and_in_a_folder(home: Path, dlnotes: Command) -> None:
+    command = ("filter", "photo.png", "--kernel", "sobel-x", "--kernel", "notes-5x5-y", "--edges", "crop")
+    assert dlnotes(*command, "--out", "both.png").code == 0
     both = pixels(home / "both.png")
     assert both.shape == (28, 38 + 36, 3)
     assert np.array_equal(both[:, :38], expected("photo.png")[1:-1, 1:-1].clip(0, 255))
     assert not both[26:, 38:].any()
-    assert dlnotes(*words, "--out", "apart/").code == 0
-    assert sorted(path.name for path in (home / "apart").iterdir()) == ["photo-notes-5x5-y.png", "photo-sobel-x.png"]
+    assert dlnotes(*command, "--out", "separate/").code == 0
+    assert sorted(path.name for path in (home / "separate").iterdir()) == ["photo-notes-5x5-y.png", "photo-sobel-x.png"]
 
 
-def test_kernels_follow_each_other_without_rounding(home: Path, dlnotes: Command) -> None:
+def test_then_applies_kernels_without_rounding_in_between(home: Path, dlnotes: Command) -> None:
     dlnotes("filter", "photo.png", "--kernel", "box", "--then", "sobel-x", "--then", "0.5", "--out", "x.npy")
     blurred = expected("photo.png", np.full((3, 3), 1 / 9))
-    wanted = ndimage.correlate(blurred, SOBEL[:, :, None] / 2, mode="nearest")
-    np.testing.assert_allclose(np.load(home / "x.npy"), wanted, atol=1e-3)
+    response = ndimage.correlate(blurred, SOBEL[:, :, None] / 2, mode="nearest")
+    np.testing.assert_allclose(np.load(home / "x.npy"), response, atol=1e-3)
 
 
-def test_kernels_from_numbers_and_files(home: Path, dlnotes: Command) -> None:
+def test_kernels_by_name_as_numbers_and_from_files(home: Path, dlnotes: Command) -> None:
     (home / "k.csv").write_text("-1,0,1\n-2,0,2\n-1,0,1\n")
     for i, kernel in enumerate(["-1 0 1; -2 0 2; -1 0 1", "k.csv", "sobel-x"]):
         dlnotes("filter", "photo.png", "--kernel", kernel, "--out", f"{i}.png")
@@ -157,12 +157,12 @@ def test_kernels_from_numbers_and_files(home: Path, dlnotes: Command) -> None:
     assert np.array_equal(pixels(home / "0.png"), pixels(home / "2.png"))
 
 
-# what goes in
+# inputs
 
 
-def test_many_inputs(home: Path, dlnotes: Command) -> None:
+def test_folders_patterns_and_files(home: Path, dlnotes: Command) -> None:
     make_images(home / "in", count=2)
-    sample_photo(seed=1).save(home / "in" / "top.jpg")
+    random_image(seed=1).save(home / "in" / "top.jpg")
     (home / "in" / ".hidden.png").write_bytes(b"no image")
     outcome = dlnotes("filter", "in", "--out", "flat")
     assert outcome.code == 0
@@ -180,90 +180,90 @@ def test_many_inputs(home: Path, dlnotes: Command) -> None:
 
 def test_stdin_to_stdout(home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((home / "photo.png").read_bytes())))
-    sent = io.BytesIO()
-    monkeypatch.setattr("dlnotes_cli.shell.output.raw_bytes", sent.write)
+    stdout = io.BytesIO()
+    monkeypatch.setattr("dlnotes_cli.shell.output.raw_bytes", stdout.write)
     outcome = dlnotes("filter", "-", "--out", "-", "--format", "npy")
     assert (outcome.code, outcome.out) == (0, "")
-    assert np.array_equal(np.load(io.BytesIO(sent.getvalue())), expected("photo.png"))
+    assert np.array_equal(np.load(io.BytesIO(stdout.getvalue())), expected("photo.png"))
 
 
-def test_sixteen_bits_stay(home: Path, dlnotes: Command) -> None:
+def test_16_bit_gray_is_kept(home: Path, dlnotes: Command) -> None:
     source = np.random.default_rng(0).integers(0, 65_536, (20, 20), dtype=np.uint16)
-    Image.fromarray(source).save(home / "deep.png")
-    assert dlnotes("filter", "deep.png", "--kernel", "box", "--out", "x.png").code == 0
-    wanted = ndimage.uniform_filter(source.astype(np.float64), 3, mode="nearest")
-    assert np.abs(pixels(home / "x.png") - wanted).max() <= 0.51
-    dlnotes("filter", "deep.png", "--kernel", "box", "--out", "x.npy")
-    np.testing.assert_allclose(np.load(home / "x.npy"), wanted / 257, atol=1e-3)
-    dlnotes("filter", "deep.png", "--kernel", "box", "--out", "x.jpg")
+    Image.fromarray(source).save(home / "gray16.png")
+    assert dlnotes("filter", "gray16.png", "--kernel", "box", "--out", "x.png").code == 0
+    response = ndimage.uniform_filter(source.astype(np.float64), 3, mode="nearest")
+    assert np.abs(pixels(home / "x.png") - response).max() <= 0.51
+    dlnotes("filter", "gray16.png", "--kernel", "box", "--out", "x.npy")
+    np.testing.assert_allclose(np.load(home / "x.npy"), response / 257, atol=1e-3)
+    dlnotes("filter", "gray16.png", "--kernel", "box", "--out", "x.jpg")
     assert pixels(home / "x.jpg").dtype == np.uint8
 
 
 def test_transparency_is_kept_and_cropped(home: Path, dlnotes: Command) -> None:
-    image = sample_photo().convert("RGBA")
+    image = random_image().convert("RGBA")
     alpha = np.random.default_rng(1).integers(0, 256, (30, 40), dtype=np.uint8)
     image.putalpha(Image.fromarray(alpha))
-    image.save(home / "clear.png")
-    dlnotes("filter", "clear.png", "--edges", "crop", "--kernel", "box", "--size", 4, "--out", "x.png")
+    image.save(home / "transparent.png")
+    dlnotes("filter", "transparent.png", "--edges", "crop", "--kernel", "box", "--size", 4, "--out", "x.png")
     assert np.array_equal(pixels(home / "x.png")[..., 3], alpha[2:-1, 2:-1])
-    outcome = dlnotes("filter", "clear.png", "--kernel", "box", "--out", "x.jpg")
-    assert "clear.png: transparency is left out, JPEG has none" in outcome.err
+    outcome = dlnotes("filter", "transparent.png", "--kernel", "box", "--out", "x.jpg")
+    assert "transparent.png: transparency is dropped, JPEG has none" in outcome.err
     assert pixels(home / "x.jpg").shape == (30, 40, 3)
 
 
-def test_orientation_and_profile(home: Path, dlnotes: Command) -> None:
+def test_exif_orientation_is_applied_and_the_color_profile_kept(home: Path, dlnotes: Command) -> None:
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x0112] = 6
-    sample_photo().save(home / "turned.jpg", exif=exif, icc_profile=profile)
-    dlnotes("filter", "turned.jpg", "--kernel", "identity", "--out", "x.png")
+    random_image().save(home / "rotated.jpg", exif=exif, icc_profile=profile)
+    dlnotes("filter", "rotated.jpg", "--kernel", "identity", "--out", "x.png")
     with Image.open("x.png") as image:
         assert image.size == (30, 40)
         assert image.info["icc_profile"] == profile
         assert image.getexif().get(0x0112, 1) == 1
 
 
-# what is told
+# printed output
 
 
-def test_patch(dlnotes: Command) -> None:
+def test_patch_prints_numbers(dlnotes: Command) -> None:
     outcome = dlnotes("filter", "--patch", CAMERA, "--kernel", "high-pass", "--edges", "crop")
     assert (outcome.code, outcome.out, outcome.err) == (0, "60\n", "")
 
 
 def test_patch_as_json(dlnotes: Command) -> None:
-    answer = json.loads(
+    document = json.loads(
         dlnotes("filter", "--patch", "5 3 1; 8 2 5; 9 4 3", "--pool", "mean", "--stride", 1, "--json").out
     )
-    assert answer["kernels"] == []
-    assert answer["results"] == [{"kernel": None, "shape": [1, 2, 2], "values": [[4.5, 2.75], [5.75, 3.5]]}]
-    words = ("filter", "--patch", CAMERA, "--kernel", "high-pass", "--kernel", "identity", "--edges", "crop")
-    assert [result["values"] for result in json.loads(dlnotes(*words, "--json").out)["results"]] == [[[60]], [[220]]]
-    assert dlnotes(*words).out == "high-pass\n60\n\nidentity\n220\n"
+    assert document["kernels"] == []
+    assert document["results"] == [{"kernel": None, "shape": [1, 2, 2], "values": [[4.5, 2.75], [5.75, 3.5]]}]
+    command = ("filter", "--patch", CAMERA, "--kernel", "high-pass", "--kernel", "identity", "--edges", "crop")
+    assert [result["values"] for result in json.loads(dlnotes(*command, "--json").out)["results"]] == [[[60]], [[220]]]
+    assert dlnotes(*command).out == "high-pass\n60\n\nidentity\n220\n"
 
 
-def test_channels_that_are_only_pooled(dlnotes: Command) -> None:
+def test_pooling_without_a_kernel_keeps_the_channels(dlnotes: Command) -> None:
     assert dlnotes("filter", "--patch", "1 2; 3 4 | 5 6; 7 8", "--pool", "max").out == "4\n|\n8\n"
 
 
-def test_list(dlnotes: Command) -> None:
+def test_list_shows_every_named_kernel(dlnotes: Command) -> None:
     out = dlnotes("filter", "--list").out
-    assert "sobel-x  3x3  sum 0  vertical edges, smoothed along them\n  -1  0  1\n  -2  0  2\n  -1  0  1\n" in out
+    assert "sobel-x  3x3  sum 0  vertical edges, smoothed along the edge\n  -1  0  1\n  -2  0  2\n  -1  0  1\n" in out
     names = [kernel["name"] for kernel in json.loads(dlnotes("filter", "--list", "--json").out)["kernels"]]
     assert names == [line.split()[0] for line in out.splitlines() if "  sum " in line]
     assert len(names) == len(set(names)) >= 30
 
 
-def test_explain(home: Path, dlnotes: Command) -> None:
+def test_explain_describes_the_kernel(home: Path, dlnotes: Command) -> None:
     outcome = dlnotes("filter", "--kernel", "-1 -2 -1; 0 0 0; 1 2 1", "--explain")
     assert outcome.out.splitlines() == [
-        "custom  3x3  sum 0  as given",
+        "custom  3x3  sum 0  custom weights",
         "  -1 -2 -1",
         "   0  0  0",
         "   1  2  1",
-        "  passes     high-pass: flat areas give 0, fast changes of brightness stay: edges and detail",
+        "  passes     high-pass: flat areas give 0, high spatial frequencies remain: edges and detail",
         "  separable  column -1 0 1 times row 1 2 1",
         "  direction  horizontal edges; brighter to the bottom gives positive values",
     ]
@@ -274,9 +274,9 @@ def test_explain(home: Path, dlnotes: Command) -> None:
 
 
 @pytest.mark.parametrize("spectrum", [(), ("--spectrum",)])
-def test_sheet(spectrum: tuple[str, ...], home: Path, dlnotes: Command) -> None:
-    words = ("filter", "photo.png", "--kernel", "sobel-x", "--kernel", "gradient", "--sheet", "sheet.png", *spectrum)
-    outcome = dlnotes(*words)
+def test_sheet_is_the_only_file_without_out(spectrum: tuple[str, ...], home: Path, dlnotes: Command) -> None:
+    command = ("filter", "photo.png", "--kernel", "sobel-x", "--kernel", "gradient", "--sheet", "sheet.png", *spectrum)
+    outcome = dlnotes(*command)
     assert (outcome.code, outcome.out) == (0, "sheet.png\n")
     width = pixels(home / "sheet.png").shape[1]
     assert width > (1300 if not spectrum else 2000)
@@ -290,10 +290,10 @@ def test_the_same_command_gives_the_same_bytes(home: Path, dlnotes: Command) -> 
     assert (home / "s1.png").read_bytes() == (home / "s4.png").read_bytes()
 
 
-# batches and files
+# many images
 
 
-def test_stdin_that_is_empty(home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_stdin_is_refused(home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO()))
     outcome = dlnotes("filter", "-", "--out", "x.png")
     assert outcome.code == 2
@@ -303,15 +303,15 @@ def test_stdin_that_is_empty(home: Path, dlnotes: Command, monkeypatch: pytest.M
 
 @pytest.fixture
 def batch(home: Path) -> Path:
-    """A folder with a bad image between good ones."""
+    """A working directory with a bad image between two good ones."""
     for name in ("a", "b", "c"):
-        sample_photo().save(home / f"{name}.jpg")
+        random_image().save(home / f"{name}.jpg")
     (home / "b.jpg").write_bytes(b"no image")
     return home
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_bad_file_ends_a_batch_and_earlier_outputs_stay(threads: int, batch: Path, dlnotes: Command) -> None:
+def test_a_bad_file_stops_the_batch_and_earlier_outputs_remain(threads: int, batch: Path, dlnotes: Command) -> None:
     outcome = dlnotes("filter", "?.jpg", "--out", "done/", "--threads", threads)
     assert outcome.code == 2
     assert outcome.err == "dlnotes: error: b.jpg: not an image; remove it or pass --skip-bad\n"
@@ -319,9 +319,9 @@ def test_a_bad_file_ends_a_batch_and_earlier_outputs_stay(threads: int, batch: P
     assert not (batch / "done" / "b.jpg").exists()
 
 
-def test_progress_of_many(home: Path, dlnotes: Command) -> None:
+def test_many_images_show_progress(home: Path, dlnotes: Command) -> None:
     for i in range(24):
-        sample_photo((4, 4), seed=i).save(home / f"{i}.bmp")
+        random_image((4, 4), seed=i).save(home / f"{i}.bmp")
     outcome = dlnotes("filter", "*.bmp", "--out", "done", "--result", "abs")
     assert len(outcome.out.splitlines()) == 24
     assert all(re.fullmatch(r"filter: +\d+%  \d+ of 24", line) for line in outcome.err.splitlines())
@@ -338,14 +338,14 @@ def test_bad_files_can_be_skipped(json_: bool, batch: Path, dlnotes: Command) ->
         assert json.loads(outcome.out)["skipped"] == ["b.jpg"]
 
 
-def test_overwriting_replaces_a_file(home: Path, dlnotes: Command) -> None:
+def test_overwrite_replaces_a_file(home: Path, dlnotes: Command) -> None:
     Path("x.png").write_bytes(b"old")
     assert dlnotes("filter", "photo.png", "--out", "x.png", "--overwrite").code == 0
     assert pixels(home / "x.png").shape == (30, 40, 3)
 
 
 @pytest.mark.usefixtures("home")
-def test_python_has_the_same_command() -> None:
+def test_filter_images_from_python() -> None:
     from dlnotes_cli.filter.filter import filter_images
     from dlnotes_cli.filter.options import FilterConfig
 

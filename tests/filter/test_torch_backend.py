@@ -1,4 +1,4 @@
-"""Correlation by PyTorch gives the numbers of numpy; conv2d on the processor stands for any device."""
+"""PyTorch and NumPy give the same responses; conv2d on the CPU stands for any device."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from dlnotes_cli.filter.correlate import Correlation, collected
-from dlnotes_cli.filter.edges import Edges
+from dlnotes_cli.filter.borders import BorderMode
+from dlnotes_cli.filter.correlation import Correlation, compute
 from dlnotes_cli.filter.kernels.catalog import NAMES, named_kernel
-from dlnotes_cli.filter.torch_backend import DeviceCorrelation
+from dlnotes_cli.filter.torch_backend import TorchCorrelation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,32 +19,32 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_named_kernels(name: str, channels: int) -> None:
+def test_named_kernels_give_the_same_responses(name: str, channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50, channels), dtype=np.uint8)
     for matrix in named_kernel(name).matrices:
-        ours = collected(Correlation(image, matrix), threads=1)
-        theirs = collected(DeviceCorrelation(image, matrix, device=CPU), threads=1)
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+        with_numpy = compute(Correlation(image, matrix), threads=1)
+        with_torch = compute(TorchCorrelation(image, matrix, device=CPU), threads=1)
+        np.testing.assert_allclose(with_numpy, with_torch, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("edges", ["extend", "pad", "crop", "reflect", "wrap"])
+@pytest.mark.parametrize("border", ["extend", "pad", "crop", "reflect", "wrap"])
 @pytest.mark.parametrize("convolve", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
-def test_edges_turns_and_types(edges: Edges, convolve: bool, dtype: type) -> None:
+def test_borders_convolution_and_types(border: BorderMode, convolve: bool, dtype: type) -> None:
     rng = np.random.default_rng(0)
     image: NDArray[Any] = rng.integers(0, 256, (20, 30, 1)).astype(dtype)
     matrix = tuple(map(tuple, rng.normal(size=(4, 3)).tolist()))
-    ours = Correlation(image, matrix, edges=edges, convolve=convolve)
-    theirs = DeviceCorrelation(image, matrix, device=CPU, edges=edges, convolve=convolve)
-    assert ours.shape == theirs.shape
-    assert ours.largest == theirs.largest
-    np.testing.assert_allclose(collected(ours, 1), collected(theirs, 1), rtol=0, atol=1e-4)
+    with_numpy = Correlation(image, matrix, border=border, convolve=convolve)
+    with_torch = TorchCorrelation(image, matrix, device=CPU, border=border, convolve=convolve)
+    assert with_numpy.shape == with_torch.shape
+    assert with_numpy.max_magnitude == with_torch.max_magnitude
+    np.testing.assert_allclose(compute(with_numpy, 1), compute(with_torch, 1), rtol=0, atol=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda() -> None:
+def test_cuda_gives_the_same_responses() -> None:
     image = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
     for name in NAMES:
-        matrix = named_kernel(name).rows
-        theirs = collected(DeviceCorrelation(image, matrix, device=torch.device("cuda")), threads=1)
-        np.testing.assert_allclose(collected(Correlation(image, matrix), 1), theirs, rtol=0, atol=1e-4)
+        matrix = named_kernel(name).matrix
+        with_torch = compute(TorchCorrelation(image, matrix, device=torch.device("cuda")), threads=1)
+        np.testing.assert_allclose(compute(Correlation(image, matrix), 1), with_torch, rtol=0, atol=1e-4)

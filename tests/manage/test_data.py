@@ -1,3 +1,5 @@
+"""`data list` and `data info`."""
+
 import json
 import tracemalloc
 from pathlib import Path
@@ -10,9 +12,7 @@ from dlnotes_cli.manage.data import describe_data
 from dlnotes_cli.manage.options import DataInfoConfig
 
 
-def test_list_names_every_set_and_where_it_is(
-    dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_list_reports_every_named_set(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path))
     sets = {entry["name"]: entry for entry in json.loads(dlnotes("data", "list", "--json").out)["sets"]}
     assert list(sets) == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
@@ -29,7 +29,7 @@ def test_info_of_digits(dlnotes: Command) -> None:
     assert "1797" in dlnotes("data", "info", "digits").out
 
 
-def test_info_keeps_little_of_each_image(tmp_path: Path) -> None:
+def test_info_holds_only_reduced_images_in_memory(tmp_path: Path) -> None:
     make_images(tmp_path, count=200)
     tracemalloc.start()
     try:
@@ -37,7 +37,7 @@ def test_info_keeps_little_of_each_image(tmp_path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 600 * 10 * 3 * 32 * 32  # ten times the bytes that are looked at, statistics included
+    assert peak < 600 * 10 * 3 * 32 * 32  # ten times the reduced images
 
 
 def test_info_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
@@ -74,12 +74,3 @@ def test_info_of_a_table(tmp_path: Path, dlnotes: Command) -> None:
     kinds = {column["name"]: column["kind"] for column in fields["columns"]}
     assert kinds == {"length": "numeric", "width": "numeric", "kind": "categorical", "label": "categorical"}
     assert "120 rows" in dlnotes("data", "info", tmp_path / "t.csv").out
-
-
-def test_doctor(dlnotes: Command) -> None:
-    fields = json.loads(dlnotes("doctor", "--json").out)
-    assert fields["packages"]["torch"]
-    assert fields["devices"][0] == "cpu"
-    assert set(fields["data_sets"]) == {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100"}
-    assert fields["cores"] >= 1
-    assert "bf16" in dlnotes("doctor").out

@@ -1,4 +1,4 @@
-"""`data cache list` and `data cache clear`: what they say, and what is gone afterwards."""
+"""`data cache list` and `data cache clear`."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from dlnotes_cli.manage.options import CacheClearConfig
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dlnotes: Command) -> Path:
-    """A cache with one folder of images, in the form that a training run gave them."""
+    """A cache with the images of one folder, filled by a training run."""
     monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "cache"))
     make_images(tmp_path / "p")
     assert dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "p", "--limit", 20)).code == 0
@@ -30,7 +30,7 @@ def test_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dlnotes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_list_says_what_is_there(home: Path, dlnotes: Command) -> None:
+def test_list_reports_every_cached_folder(home: Path, dlnotes: Command) -> None:
     fields = json.loads(dlnotes("data", "cache", "list", "--json").out)
     (entry,) = fields["folders"]
     assert entry["folder"] == str(home / "p")
@@ -43,14 +43,14 @@ def test_list_says_what_is_there(home: Path, dlnotes: Command) -> None:
     assert "3x12x10" in shown
 
 
-def test_evaluate_and_train_share_what_is_cached(home: Path, dlnotes: Command) -> None:
+def test_evaluate_and_train_share_the_cache(home: Path, dlnotes: Command) -> None:
     assert dlnotes("evaluate", home / "run", "--data", home / "p").code == 0
     assert len(list_cache()) == 1
     dlnotes(*small_training(home / "run2", "--data", home / "p", "--size", 7, "--limit", 20))
     assert [entry.shape for entry in list_cache()] == [(3, 7, 7), (3, 12, 10)]
 
 
-def test_training_from_the_cache_gives_the_same_model(home: Path, dlnotes: Command) -> None:
+def test_training_from_the_cache_gives_an_identical_model(home: Path, dlnotes: Command) -> None:
     def weights(out: Path) -> bytes:
         return (out / "model.safetensors").read_bytes()
 
@@ -58,7 +58,7 @@ def test_training_from_the_cache_gives_the_same_model(home: Path, dlnotes: Comma
     assert weights(home / "run2") == weights(home / "run")
 
 
-def test_clear_frees_all_or_one_folder(home: Path, dlnotes: Command) -> None:
+def test_clear_deletes_one_folder_or_all(home: Path, dlnotes: Command) -> None:
     make_images(home / "q")
     dlnotes(*small_training(home / "run2", "--data", home / "q", "--limit", 20))
     cleared = clear_cache(CacheClearConfig(folder=home / "q"))
@@ -70,7 +70,7 @@ def test_clear_frees_all_or_one_folder(home: Path, dlnotes: Command) -> None:
     assert len(list((home / "p").rglob("*.png"))) == 36
     outcome = dlnotes("data", "cache", "clear", home / "q")
     assert outcome.code == 2
-    assert outcome.err == f"dlnotes: error: FOLDER: nothing is cached of {home / 'q'}; see dlnotes data cache list\n"
+    assert outcome.err == f"dlnotes: error: FOLDER: {home / 'q'} is not cached; see dlnotes data cache list\n"
 
 
 @pytest.mark.usefixtures("home")

@@ -1,4 +1,4 @@
-"""The sheet of `data preview`: what it shows is what training sees."""
+"""The contact sheet of `data preview` shows the images of a training run."""
 
 import json
 import re
@@ -14,17 +14,17 @@ from sklearn.datasets import load_digits
 
 from dlnotes_cli import plots
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.augment_parser import Operation
 
 
-def preview(dlnotes: Command, *words: object) -> dict[str, object]:
-    outcome = dlnotes("data", "preview", *words, "--json")
+def preview(dlnotes: Command, *arguments: object) -> dict[str, object]:
+    outcome = dlnotes("data", "preview", *arguments, "--json")
     assert outcome.code == 0, outcome.err
     fields: dict[str, object] = json.loads(outcome.out)
     return fields
 
 
-def test_the_sheet_holds_originals_and_the_variants_of_training(
+def test_the_sheet_has_originals_and_the_variants_of_training(
     dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[torch.Tensor] = []
@@ -34,8 +34,8 @@ def test_the_sheet_holds_originals_and_the_variants_of_training(
         return b""
 
     monkeypatch.setattr(plots, "variants", draw)
-    words = ("--augment", "shift:2,erase:1", "--samples", 5, "--variants", 3, "--seed", 4)
-    fields = preview(dlnotes, "digits", *words, "--out", tmp_path / "sheet.png")
+    arguments = ("--augment", "shift:2,erase:1", "--samples", 5, "--variants", 3, "--seed", 4)
+    fields = preview(dlnotes, "digits", *arguments, "--out", tmp_path / "sheet.png")
     shown = [(entry["class"], entry["index"]) for entry in fields["samples"]]  # type: ignore[attr-defined]
     indices = torch.tensor([index for _, index in shown])
     digits = load_digits()
@@ -49,7 +49,7 @@ def test_the_sheet_holds_originals_and_the_variants_of_training(
 
 
 @pytest.mark.parametrize(
-    ("words", "operations"),
+    ("augment", "operations"),
     [
         ("standard", ["flip", "crop:2"]),
         ("none", []),
@@ -57,13 +57,13 @@ def test_the_sheet_holds_originals_and_the_variants_of_training(
         ("color:0.5,cutmix:1", ["color:0.5", "cutmix:1"]),
     ],
 )
-def test_a_folder_is_brought_into_the_form_asked_for(
-    words: str, operations: list[str], dlnotes: Command, tmp_path: Path
+def test_a_folder_is_decoded_to_the_requested_shape(
+    augment: str, operations: list[str], dlnotes: Command, tmp_path: Path
 ) -> None:
     make_images(tmp_path / "images" / "train", count=4)
     make_images(tmp_path / "images" / "test", count=1, seed=1)
     out = tmp_path / "sheet.png"
-    options = ("--augment", words, "--size", 16, "--resize", "squash", "--samples", 6, "--out", out)
+    options = ("--augment", augment, "--size", 16, "--resize", "squash", "--samples", 6, "--out", out)
     fields = preview(dlnotes, tmp_path / "images", *options)
     assert fields["operations"] == operations
     assert fields["shape"] == [3, 16, 16]
@@ -76,37 +76,37 @@ def test_a_folder_is_brought_into_the_form_asked_for(
     assert out.read_bytes() == before
 
 
-def test_the_answer_for_a_person(dlnotes: Command, tmp_path: Path) -> None:
+def test_the_printed_summary(dlnotes: Command, tmp_path: Path) -> None:
     outcome = dlnotes("data", "preview", "--augment", "none", "--samples", 2, "--out", tmp_path / "a.png")
     assert outcome.out == f"no operation on 2 images of 1x8x8\n{tmp_path / 'a.png'}\n"
 
 
-def test_unreadable_images(dlnotes: Command, tmp_path: Path) -> None:
+def test_unreadable_images_are_refused_or_skipped(dlnotes: Command, tmp_path: Path) -> None:
     make_images(tmp_path / "p", count=1)
     (tmp_path / "p" / "red" / "0.png").write_bytes(b"no image")
-    words = ("data", "preview", tmp_path / "p", "--size", 8, "--color", "rgb", "--out", tmp_path / "a.png")
-    outcome = dlnotes(*words)
+    arguments = ("data", "preview", tmp_path / "p", "--size", 8, "--color", "rgb", "--out", tmp_path / "a.png")
+    outcome = dlnotes(*arguments)
     assert outcome.code == 2
     assert "0.png" in outcome.err
     assert not (tmp_path / "a.png").exists()
-    outcome = dlnotes(*words, "--skip-bad", "--json")
+    outcome = dlnotes(*arguments, "--skip-bad", "--json")
     assert [entry["class"] for entry in json.loads(outcome.out)["samples"]] == ["blue", "green"]
     assert "warning: skipped" in outcome.err
     for name in ("blue", "green"):
         (tmp_path / "p" / name / "0.png").write_bytes(b"")
-    assert dlnotes(*words, "--skip-bad", "--overwrite").code == 2
+    assert dlnotes(*arguments, "--skip-bad", "--overwrite").code == 2
 
 
-def test_tables_and_wrong_words_are_refused(dlnotes: Command, tmp_path: Path) -> None:
-    for words, says in (
+def test_tables_and_invalid_options_are_refused(dlnotes: Command, tmp_path: Path) -> None:
+    for arguments, message in (
         ((make_table(tmp_path / "t.csv"),), "DATA: .* is a table, only images are augmented; give images"),
         (("--augment", "crop:8"), "--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
-        (("--augment", "cutmx:1"), r"--augment: unknown word 'cutmx'; did you mean 'cutmix'\?"),
+        (("--augment", "cutmx:1"), r"--augment: unknown operation 'cutmx'; did you mean 'cutmix'\?"),
         (("--out", tmp_path / "no" / "a.png"), "--out: "),
         (("--out", tmp_path / "a.jpg"), r"--out: .*a\.jpg does not end in \.png; give the name of a \.png file"),
     ):
-        outcome = dlnotes("data", "preview", "--out", tmp_path / "a.png", *words)
+        outcome = dlnotes("data", "preview", "--out", tmp_path / "a.png", *arguments)
         assert outcome.code == 2
         assert outcome.err.count("\n") == 1
-        assert re.search(says, outcome.err), outcome.err
+        assert re.search(message, outcome.err), outcome.err
     assert not (tmp_path / "a.png").exists()

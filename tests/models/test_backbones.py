@@ -9,7 +9,7 @@ from torchvision import models
 
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, blocks, build_backbone, load_backbone, published
-from dlnotes_cli.models.registry import build_empty, config_to_json
+from dlnotes_cli.models.registry import build_from_json, config_to_json
 from dlnotes_cli.transfer.options import BACKBONES
 
 FAMILIES = (
@@ -19,7 +19,7 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def small(name: str, classes: int = 7, size: int = 64) -> backbones.Transferred:
+def small(name: str, classes: int = 7, size: int = 64) -> backbones.TransferModel:
     torch.manual_seed(0)
     return build_backbone(BackboneConfig(name, classes, size)).eval()
 
@@ -30,8 +30,8 @@ def test_the_names_written_down_are_those_of_torchvision() -> None:
 
 def check_on_meta(name: str) -> None:
     config = BackboneConfig(name, 7, published(name)[0].size, (5,))
-    network = build_empty("backbone", config_to_json(config))
-    assert isinstance(network, backbones.Transferred)
+    network = build_from_json("backbone", config_to_json(config))
+    assert isinstance(network, backbones.TransferModel)
     x = torch.empty(2, 3, config.size, config.size, device="meta")
     assert network.eval()(x).shape == network.train()(x).shape == (2, 7)
     assert network.eval().features(x).shape == (2, network.width)
@@ -162,12 +162,12 @@ def test_what_is_published_of_a_network() -> None:
 def test_a_configuration_that_no_run_writes_is_refused(change: dict[str, object]) -> None:
     stored = config_to_json(BackboneConfig("squeezenet1_1", 3, 64)) | change
     with pytest.raises((TypeError, ValueError)):
-        build_empty("backbone", stored)
+        build_from_json("backbone", stored)
 
 
 def test_a_vision_transformer_is_made_for_the_size_of_its_weights() -> None:
     sizes = {weights.size for weights in published("vit_b_16")}
     assert sizes == {224, 384}
     for size in sizes:
-        network = build_empty("backbone", config_to_json(BackboneConfig("vit_b_16", 3, size)))
+        network = build_from_json("backbone", config_to_json(BackboneConfig("vit_b_16", 3, size)))
         assert network.eval()(torch.empty(1, 3, size, size, device="meta")).shape == (1, 3)

@@ -1,26 +1,34 @@
+from unittest.mock import Mock
+
 import pytest
 import torch
 from torch import nn
 
+from dlnotes_cli.models import cnn
 from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialize, whiten
-from dlnotes_cli.models.cnn_architectures import NETWORKS, Form
-from dlnotes_cli.models.registry import build_empty, config_to_json, count_parameters
-from dlnotes_cli.shapes import analyze
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
+from dlnotes_cli.models.registry import build_from_json, config_to_json, count_parameters
+from dlnotes_cli.shapes import analyze, parse_layers
 
-FORM = Form(3, 32, 32, 10)
+CIFAR10 = CnnSpec(3, 32, 32, 10)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_network_is_what_conv_shape_says_of_it(name: str) -> None:
-    text = NETWORKS[name](FORM)
-    network = build_cnn(CnnConfig(text, (3, 32, 32), 10))
-    report = analyze(text, (3, 32, 32))
+def config_of(name: str) -> CnnConfig:
+    """The configuration of an architecture for CIFAR-10."""
+    return CnnConfig(ARCHITECTURES[name].layers(CIFAR10), (3, 32, 32), 10)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_network_has_the_parameters_and_buffers_that_conv_shape_calculates(name: str) -> None:
+    config = config_of(name)
+    network = build_cnn(config)
+    report = analyze(config.layers, (3, 32, 32))
     assert count_parameters(network) == report.parameters
     assert sum(buffer.numel() for buffer in network.buffers()) == report.buffers
     assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
-def test_layers_are_pytorch_s_own_in_the_written_order() -> None:
+def test_the_network_is_a_sequence_of_torch_modules() -> None:
     text = (
         "nn.Conv2d(1, 2, 3, padding='same', device=None); nn.LeakyReLU(0.2); LazyConv2d(4, 3); Flatten(); LazyLinear(2)"
     )
@@ -39,8 +47,8 @@ def test_a_residual_adds_its_input() -> None:
     torch.testing.assert_close(Residual(inner)(x), x + inner(x))
 
 
-def test_a_residual_network_starts_as_its_shortcuts() -> None:
-    network = build_cnn(CnnConfig(NETWORKS["resnet"](FORM), (3, 32, 32), 10)).eval()
+def test_residual_blocks_start_as_the_identity() -> None:
+    network = build_cnn(config_of("resnet")).eval()
     initialize(network)
     blocks = [block for block in network if isinstance(block, Residual)]
     x = torch.randn(1, 32, 8, 8)
@@ -48,7 +56,7 @@ def test_a_residual_network_starts_as_its_shortcuts() -> None:
     assert torch.equal(blocks[0](x), x)
 
 
-def test_convolutions_start_by_he() -> None:
+def test_convolutions_have_he_initialization() -> None:
     network = build_cnn(CnnConfig("Conv2d(64, 128, 3); Flatten(); Linear(128, 2)", (64, 3, 3), 2))
     initialize(network)
     weight, bias = network.state_dict()["0.weight"], network.state_dict()["0.bias"]
@@ -57,40 +65,49 @@ def test_convolutions_start_by_he() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "shape", "reason"),
+    ("layers", "shape", "message"),
     [
-        ("Flatten(); Linear(12, 3)", (3, 2, 2), "3 comes out, 2 class scores are needed"),
-        ("Conv2d(1, 2, 3)", (1, 4, 4), "2x2x2 comes out"),
+        ("Flatten(); Linear(12, 3)", (3, 2, 2), "returns 3, and the data has 2 classes"),
+        ("Conv2d(1, 2, 3)", (1, 4, 4), "returns 2x2x2"),
         ("Conv2d(1, 2, 9)", (1, 4, 4), "does not fit"),
         ("__import__('os').system('true')", (1, 4, 4), "not a layer"),
         ("Secret()", (1, 4, 4), "unknown layer"),
     ],
 )
-def test_a_stored_list_that_is_no_classifier_is_refused(layers: str, shape: tuple[int, ...], reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        build_empty("cnn", {"layers": layers, "shape": list(shape), "classes": 2})
+def test_a_stored_configuration_that_is_not_a_classifier_is_a_value_error(
+    layers: str, shape: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_from_json("cnn", {"layers": layers, "shape": list(shape), "classes": 2})
 
 
-def test_the_configuration_survives_its_json() -> None:
-    config = CnnConfig(NETWORKS["fast"](FORM), (3, 32, 32), 10)
-    assert build_empty("cnn", config_to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
+def test_a_network_is_rebuilt_from_the_json_of_its_configuration() -> None:
+    config = config_of("fast")
+    assert build_from_json("cnn", config_to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
+
+
+def test_layers_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = Mock(wraps=parse_layers)
+    monkeypatch.setattr(cnn, "parse_layers", parser)
+    build_cnn(CnnConfig("Flatten(); Linear(4, 2)", (1, 2, 2), 2))
+    parser.assert_called_once()
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whitening_leaves_out_directions_in_which_nothing_varies(seed: int) -> None:
+def test_whitening_leaves_out_directions_without_variance(seed: int) -> None:
     gray = torch.randn(40, 1, 9, 9, generator=torch.Generator().manual_seed(seed)).expand(-1, 3, -1, -1)
     convolution = nn.Conv2d(3, 32, 3, bias=False)
     before = convolution.weight.detach().clone()
     whiten(convolution, gray)
     assert convolution.weight.isfinite().all()
     assert convolution(gray).std() < 3
-    assert torch.equal(convolution.weight[18:], before[18:])  # 9 directions are all that vary
+    assert torch.equal(convolution.weight[18:], before[18:])  # only 9 directions have variance
     whiten(convolution, torch.zeros(4, 3, 9, 9))
     assert convolution.weight.isfinite().all()
 
 
 @pytest.mark.parametrize(("channels", "outputs", "count"), [(3, 32, 16), (1, 32, 9), (3, 5, 2)])
-def test_a_whitened_convolution_gives_uncorrelated_outputs_of_unit_variance(
+def test_the_outputs_of_a_whitened_convolution_are_uncorrelated_with_unit_variance(
     channels: int, outputs: int, count: int
 ) -> None:
     generator = torch.Generator().manual_seed(0)

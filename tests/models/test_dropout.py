@@ -7,7 +7,7 @@ from dlnotes_cli.models.dropout import Dropout
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.2, 0.5, 0.9])
-def test_the_share_dropped_is_p_in_every_place(p: float) -> None:
+def test_the_fraction_of_dropped_units_is_p_in_every_column(p: float) -> None:
     torch.manual_seed(0)
     layer, x = Dropout(p).train(), torch.ones(4000, 5)
     out = layer(x)
@@ -18,13 +18,13 @@ def test_the_share_dropped_is_p_in_every_place(p: float) -> None:
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=4))
-def test_any_shape_and_type(shape: list[int]) -> None:
+def test_any_shape_and_dtype(shape: list[int]) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         out = Dropout(0.5).train()(torch.ones(shape, dtype=dtype))
         assert (list(out.shape), out.dtype) == (shape, dtype)
 
 
-def test_the_gradient_passes_where_the_unit_is_kept() -> None:
+def test_the_gradient_is_zero_only_for_dropped_units() -> None:
     x = torch.ones(64, 8, requires_grad=True)
     out = Dropout(0.25).train()(x)
     out.sum().backward()
@@ -34,15 +34,14 @@ def test_the_gradient_passes_where_the_unit_is_kept() -> None:
 
 def test_neighboring_units_are_independent() -> None:
     torch.manual_seed(1)
-    kept = (Dropout(0.5).train()(torch.ones(20000, 8)) > 0).double()
-    correlation = torch.corrcoef(kept.T) - torch.eye(8)
+    mask = (Dropout(0.5).train()(torch.ones(20000, 8)) > 0).double()
+    correlation = torch.corrcoef(mask.T) - torch.eye(8)
     assert correlation.abs().max().item() < 0.03
 
 
-def test_evaluation_changes_nothing_and_draws_nothing() -> None:
+def test_evaluation_mode_is_the_identity_and_draws_no_random_number() -> None:
     torch.manual_seed(0)
-    before = torch.get_rng_state()
     x = torch.randn(5, 5)
-    torch.set_rng_state(before)
+    before = torch.get_rng_state()
     assert torch.equal(Dropout(0.5).eval()(x), x)
     assert torch.equal(torch.get_rng_state(), before)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import CLASSIFIERS, REGISTRY, build, build_empty, config_to_json, count_parameters
+from dlnotes_cli.models.registry import CLASSIFIERS, REGISTRY, build, build_from_json, config_to_json, count_parameters
 
 STORED: dict[str, Any] = {
     "inputs": 6, "classes": 3, "hidden": [5, 4], "activation": "tanh", "dropout": 0.5, "batch_norm": True
@@ -21,7 +21,7 @@ def test_the_table_is_closed() -> None:
     assert "mlp" in CLASSIFIERS
     for name in ("", "MLP", "torch.nn.Linear", "os.system"):
         with pytest.raises(KeyError):
-            build_empty(name, STORED)
+            build_from_json(name, STORED)
 
 
 CONFIGS = st.builds(
@@ -38,7 +38,7 @@ CONFIGS = st.builds(
 @given(config=CONFIGS)
 def test_a_network_is_built_again_from_its_configuration(config: MlpConfig) -> None:
     stored = json.loads(json.dumps(config_to_json(config), allow_nan=False))
-    empty, full = build_empty("mlp", stored), build("mlp", config)
+    empty, full = build_from_json("mlp", stored), build("mlp", config)
     assert {name: tensor.shape for name, tensor in empty.state_dict().items()} == {
         name: tensor.shape for name, tensor in full.state_dict().items()
     }
@@ -46,7 +46,7 @@ def test_a_network_is_built_again_from_its_configuration(config: MlpConfig) -> N
 
 
 def test_an_empty_network_takes_no_memory_however_wide() -> None:
-    network = build_empty("mlp", STORED | {"inputs": 50_000_000, "hidden": [1_000_000] * 3})
+    network = build_from_json("mlp", STORED | {"inputs": 50_000_000, "hidden": [1_000_000] * 3})
     assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())
     assert count_parameters(network) > 10**13
 
@@ -70,7 +70,7 @@ BAD: list[Any] = [
 @pytest.mark.parametrize("stored", BAD, ids=repr)
 def test_a_wrong_configuration_is_refused(stored: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
-        build_empty("mlp", stored)
+        build_from_json("mlp", stored)
 
 
 JSON = st.recursive(
@@ -83,7 +83,7 @@ JSON = st.recursive(
 @given(name=st.sampled_from(list(STORED)), value=JSON)
 def test_whatever_stands_in_a_field_is_refused_in_one_of_three_ways(name: str, value: Any) -> None:
     try:
-        network = build_empty("mlp", STORED | {name: value})
+        network = build_from_json("mlp", STORED | {name: value})
     except (KeyError, TypeError, ValueError):
         return
     assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())

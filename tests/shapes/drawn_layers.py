@@ -1,17 +1,26 @@
-"""Layers drawn at random: calls of every kind as text, and samples that mostly fit them."""
+"""Hypothesis strategies: calls of every layer type as text, and input shapes that mostly fit them."""
 
 from typing import Any
 
 from hypothesis import strategies as st
 
-from dlnotes_cli.shapes.rules.catalog import kinds
+from dlnotes_cli.shapes.rules.layer_types import layer_types
 
 Shape = tuple[int, ...]
 
 SMALL = st.integers(1, 4)
-ODD_ONES = st.sampled_from([0, -1, 3.5, None, "same", (1,), (1, 2, 3, 4)])  # what few arguments take
-PLAIN_ODD_ONES = st.sampled_from([0, -1, 3.5, None, "same"])
-TAKE_TUPLES = ("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size", "size", "scale_factor")
+INVALID_VALUES = st.sampled_from([0, -1, 3.5, None, "same", (1,), (1, 2, 3, 4)])  # invalid for most arguments
+INVALID_SCALARS = st.sampled_from([0, -1, 3.5, None, "same"])
+TUPLE_ARGUMENTS = (
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "output_padding",
+    "output_size",
+    "size",
+    "scale_factor",
+)
 NUMBERS = st.sampled_from([0.5, 1, 0.1, 2.0, 0])
 
 
@@ -21,10 +30,10 @@ def rank_of(name: str) -> int | None:
 
 @st.composite
 def shapes(draw: st.DrawFn, name: str) -> Shape:
-    """One sample for a layer: channels and space, at times with a dimension too many or too few."""
+    """The shape of one sample: channels and spatial size, sometimes with one dimension too many or too few."""
     if name in {"RNN", "LSTM", "GRU"}:
         return draw(st.one_of(st.tuples(st.integers(1, 6), st.integers(1, 6)), st.tuples(st.integers(1, 6))))
-    if name == "Fold":  # columns of 2x2 kernels on 4x4 and 3x5, and others
+    if name == "Fold":  # unfolded 2x2 kernels on 4x4 and 3x5, and others
         return draw(st.sampled_from([(4, 9), (12, 9), (8, 8), (9, 4), (4, 10)]))
     rank = rank_of(name) or draw(st.integers(0, 3))
     rank = min(max(rank + draw(st.sampled_from([0, 0, 0, 0, 0, 0, 1, -1])), 0), 3)
@@ -38,11 +47,11 @@ def sizes(rank: int, low: int, high: int) -> st.SearchStrategy[Any]:
 
 
 def argument(parameter: str, name: str, shape: Shape) -> st.SearchStrategy[Any]:
-    """Values for one parameter, mostly ones that fit the shape."""
+    """Values of one argument, mostly valid for the shape."""
     rank = rank_of(name) or max(len(shape) - 1, 1)
     channels, last = shape[0], shape[-1]
-    fitting_modes = {1: ["linear"], 2: ["bilinear", "bicubic"], 3: ["trilinear"]}.get(len(shape) - 1, [])
-    many = {
+    valid_modes = {1: ["linear"], 2: ["bilinear", "bicubic"], 3: ["trilinear"]}.get(len(shape) - 1, [])
+    strategies = {
         "in_channels": st.just(channels),
         "out_channels": st.sampled_from([1, 2, 3, 4, 6, 12]),
         "kernel_size": st.sampled_from([2, (2, 2), 3])
@@ -92,7 +101,7 @@ def argument(parameter: str, name: str, shape: Shape) -> st.SearchStrategy[Any]:
         "downscale_factor": st.integers(1, 3),
         "size": st.integers(1, 5) if name == "LocalResponseNorm" else st.one_of(st.none(), sizes(rank, 1, 12)),
         "scale_factor": st.sampled_from([None, 2, 3, 1.5, 0.5, 0.3, 2.7, (2.0,) * rank]),
-        "mode": st.sampled_from(["nearest", "nearest-exact", "area", *fitting_modes * 2, "linear", "bilinear"]),
+        "mode": st.sampled_from(["nearest", "nearest-exact", "area", *valid_modes * 2, "linear", "bilinear"]),
         "align_corners": st.sampled_from([None, None, True, False]),
         "recompute_scale_factor": st.sampled_from([None, None, True]),
         "num_parameters": st.sampled_from([1, channels]),
@@ -102,40 +111,43 @@ def argument(parameter: str, name: str, shape: Shape) -> st.SearchStrategy[Any]:
     }
     if parameter == "padding":
         return paddings(name, rank)
-    return many.get(parameter, NUMBERS)
+    return strategies.get(parameter, NUMBERS)
 
 
 def paddings(name: str, rank: int) -> st.SearchStrategy[Any]:
     if "Pad" in name:
-        some = st.integers(0 if "Circular" in name else -3, 6)  # torch's circular cuts depend on how memory lies
-        return st.one_of(some, st.tuples(*[some] * (2 * rank)), st.tuples(some, some))
+        amounts = st.integers(
+            0 if "Circular" in name else -3, 6
+        )  # torch's negative circular padding depends on the memory layout
+        return st.one_of(amounts, st.tuples(*[amounts] * (2 * rank)), st.tuples(amounts, amounts))
     if "Pool" in name:
         return sizes(rank, 0, 1) | st.integers(0, 2)
-    fitting = sizes(2 if name in {"Fold", "Unfold"} else rank, 0, 3)
-    return st.one_of(fitting, st.sampled_from(["same", "valid"])) if "Conv" in name else fitting
+    valid = sizes(2 if name in {"Fold", "Unfold"} else rank, 0, 3)
+    return st.one_of(valid, st.sampled_from(["same", "valid"])) if "Conv" in name else valid
 
 
 @st.composite
 def layers(
     draw: st.DrawFn, names: st.SearchStrategy[str], sample: st.SearchStrategy[Shape] | None = None
 ) -> tuple[str, Shape]:
-    """A layer as text, and one sample; arguments by position or by name, now and then one that does not fit."""
+    """A layer as text, and one input shape; arguments by position or by name, now and then an invalid one."""
     name = draw(names)
     shape = draw(shapes(name) if sample is None else sample)
-    parameters = [part.partition("=") for part in kinds()[name].signature.split(", ") if part not in {"", "*"}]
+    signature = layer_types()[name].signature.split(", ")
+    parameters = [text.partition("=") for text in signature if text not in {"", "*"}]
     known = [(key, not equals) for key, equals, _ in parameters if key not in {"device", "dtype"}]
     positions = 0 if name == "Identity" else draw(st.integers(0, len(known)))
     if "bias" in [key for key, _ in known] and "Norm" in name:
-        positions = min(positions, 1)  # device and dtype stand before it
-    words = []
+        positions = min(positions, 1)  # device and dtype come before it
+    arguments = []
     for index, (key, is_required) in enumerate(known):
         if not is_required and index >= positions and draw(st.integers(0, 9)) > 3:
             continue
-        odd = ODD_ONES if key in TAKE_TUPLES else PLAIN_ODD_ONES
-        value = draw(odd if draw(st.integers(0, 59)) == 0 else argument(key, name, shape))
-        words.append(repr(value) if index < positions else f"{key}={value!r}")
-    return f"{name}({', '.join(words)})", shape
+        invalid = INVALID_VALUES if key in TUPLE_ARGUMENTS else INVALID_SCALARS
+        value = draw(invalid if draw(st.integers(0, 59)) == 0 else argument(key, name, shape))
+        arguments.append(repr(value) if index < positions else f"{key}={value!r}")
+    return f"{name}({', '.join(arguments)})", shape
 
 
-EVERY = sorted(kinds())
+ALL_LAYERS = sorted(layer_types())
 RECURRENT = ["GRU", "LSTM", "RNN"]

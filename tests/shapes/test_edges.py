@@ -1,9 +1,9 @@
-"""Single calls at the edge of what PyTorch accepts, each held against the real module."""
+"""Single calls at the edge of what PyTorch accepts, each compared with the real module."""
 
 from pathlib import Path
 
 import pytest
-from shapes.torch_oracle import Truth, ask_torch
+from shapes.torch_oracle import TorchResult, run_in_torch
 
 from dlnotes_cli.shapes import analyze
 from dlnotes_cli.shell.errors import InputError
@@ -19,17 +19,17 @@ def read_calls() -> list[tuple[str, Shape]]:
 
 @pytest.mark.parametrize(("text", "shape"), read_calls(), ids=lambda value: str(value).replace(" ", ""))
 def test_agrees_with_torch(text: str, shape: Shape) -> None:
-    truth = ask_torch(text, shape)
-    if isinstance(truth, str):
+    expected = run_in_torch(text, shape)
+    if isinstance(expected, str):
         with pytest.raises(InputError):
             analyze(text, shape)
     else:
         report = analyze(text, shape)
         assert ((1, *report.output), report.parameters, report.buffers, report.macs) == (
-            truth.shape,
-            truth.parameters,
-            truth.buffers,
-            truth.macs,
+            expected.shape,
+            expected.parameters,
+            expected.buffers,
+            expected.macs,
         )
 
 
@@ -47,10 +47,12 @@ def test_agrees_with_torch(text: str, shape: Shape) -> None:
         ("AdaptiveAvgPool2d(1)", (8,)),
     ],
 )
-def test_a_layer_that_uses_up_the_batch_is_refused_though_torch_takes_a_batch_of_one(text: str, shape: Shape) -> None:
-    alone, pair = ask_torch(text, shape), ask_torch(text, shape, batch=2)
-    assert isinstance(alone, Truth)
-    assert isinstance(pair, str) or pair.shape != (2, *alone.shape[1:])  # a batch of two has no such answer
+def test_a_layer_that_consumes_the_batch_is_an_error_though_torch_accepts_a_batch_of_one(
+    text: str, shape: Shape
+) -> None:
+    one, two = run_in_torch(text, shape), run_in_torch(text, shape, batch=2)
+    assert isinstance(one, TorchResult)
+    assert isinstance(two, str) or two.shape != (2, *one.shape[1:])
     with pytest.raises(InputError):
         analyze(text, shape)
 
@@ -64,9 +66,9 @@ def test_a_layer_that_uses_up_the_batch_is_refused_though_torch_takes_a_batch_of
         ("Embedding(9, 0)", (4,)),
     ],
 )
-def test_a_tensor_with_nothing_in_it_is_refused(text: str, shape: Shape) -> None:
-    truth = ask_torch(text, shape)
-    assert isinstance(truth, Truth)
-    assert 0 in truth.shape
+def test_an_empty_tensor_is_an_error(text: str, shape: Shape) -> None:
+    expected = run_in_torch(text, shape)
+    assert isinstance(expected, TorchResult)
+    assert 0 in expected.shape
     with pytest.raises(InputError):
         analyze(text, shape)

@@ -1,4 +1,4 @@
-"""Receptive field, jump and start against the footprint of the gradient, for every output position."""
+"""Receptive field, jump and start compared with where the gradient of each output position is not zero."""
 
 from fractions import Fraction
 
@@ -9,51 +9,55 @@ from hypothesis import strategies as st
 from shapes.torch_oracle import build
 
 from dlnotes_cli.shapes import Report, analyze
-from dlnotes_cli.shapes.rules.windows import MAX_PERIOD, Transposed, sampled, shared
+from dlnotes_cli.shapes.receptive_field import MAX_PERIOD, adaptive_field, interpolation_field
+from dlnotes_cli.shapes.sliding_window import TransposedWindow
 from dlnotes_cli.shell.errors import InputError
 
-Hull = tuple[int, int] | None  # first and last input position that reach an output; None where none does
+Span = tuple[int, int] | None  # first and last input position with a gradient; None if there is none
 
 
-def footprint(layers: list[str], size: int) -> list[Hull]:
-    """For each output position, the input positions with a gradient; every weight is 1, so that nothing cancels."""
+def gradient_spans(layers: list[str], size: int) -> list[Span]:
+    """For each output position, the input positions with a gradient; all weights are 1, so that nothing cancels."""
     network = torch.nn.Sequential(*map(build, layers)).double()
     for parameter in network.parameters():
         torch.nn.init.ones_(parameter)
     x = torch.ones(1, 1, size, dtype=torch.double, requires_grad=True)
     y = network(x)
-    hulls: list[Hull] = []
+    spans: list[Span] = []
     for position in range(y.shape[-1]):
         (gradient,) = torch.autograd.grad(y[0, :, position].sum(), x, retain_graph=True)
-        seen = gradient[0, 0].nonzero().flatten().tolist()
-        hulls.append((seen[0], seen[-1]) if seen else None)
-    return hulls
+        positions = gradient[0, 0].nonzero().flatten().tolist()
+        spans.append((positions[0], positions[-1]) if positions else None)
+    return spans
 
 
 def check(layers: list[str], size: int) -> None:
     report = analyze("\n".join(layers), (1, size))
-    assert report.sight.windows is not None
-    (window,) = report.sight.windows
-    for position, hull in enumerate(footprint(layers, size)):
-        low, high = window.at(position)
-        if not is_cut(report, position):
-            assert hull == (low, high), (layers, position)
-        elif hull is not None:
-            assert low <= hull[0] <= hull[1] <= high, (layers, position)
+    assert report.receptive_field.axes is not None
+    (field,) = report.receptive_field.axes
+    for position, span in enumerate(gradient_spans(layers, size)):
+        low, high = field.at(position)
+        if not is_clipped(report, position):
+            assert span == (low, high), (layers, position)
+        elif span is not None:
+            assert low <= span[0] <= span[1] <= high, (layers, position)
 
 
-def is_cut(report: Report, position: int) -> bool:
-    """Whether a border, of the input or of a layer between, or a hole between strides may cut what a position sees."""
+def is_clipped(report: Report, position: int) -> bool:
+    """Whether a border, or a gap between the strides of a transposed convolution, may clip a position's field."""
     if any(
-        slide.kernel < slide.stride for step in report.steps for slide in step.slides if isinstance(slide, Transposed)
+        window.kernel < window.stride
+        for traced in report.traced
+        for window in traced.windows
+        if isinstance(window, TransposedWindow)
     ):
         return True
     low = high = position
-    for step in reversed(report.steps):
-        if isinstance(step.effect.reach, tuple):
-            (window,) = step.effect.reach
-            low, high = window.at(low)[0], window.at(high)[1]
-        if low < 0 or high >= step.input[-1] or low > high:
+    for traced in reversed(report.traced):
+        if isinstance(traced.info.field, tuple):
+            (field,) = traced.info.field
+            low, high = field.at(low)[0], field.at(high)[1]
+        if low < 0 or high >= traced.input[-1] or low > high:
             return True
     return False
 
@@ -83,7 +87,7 @@ LAYERS = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(LAYERS, min_size=1, max_size=4), st.integers(40, 60))
-def test_each_position_sees_what_the_gradient_reaches(layers: list[str], size: int) -> None:
+def test_the_field_of_each_position_is_where_the_gradient_is_not_zero(layers: list[str], size: int) -> None:
     try:
         assume(analyze("\n".join(layers), (1, size)).output[-1] < 200)
     except InputError:
@@ -105,35 +109,35 @@ def test_chosen_stacks(layers: list[str]) -> None:
     check(layers, 31)
 
 
-def test_course_net() -> None:
+def test_the_course_network() -> None:
     report = analyze("Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)", (3, 130, 130))
-    assert report.sight.field == (26, 26)
-    assert report.sight.jump == (Fraction(8), Fraction(8))
-    assert report.sight.start == (Fraction(5), Fraction(5))
+    assert report.receptive_field.size == (26, 26)
+    assert report.receptive_field.jump == (Fraction(8), Fraction(8))
+    assert report.receptive_field.start == (Fraction(5), Fraction(5))
 
 
-def test_axes_are_apart() -> None:
+def test_axes_are_independent() -> None:
     report = analyze("Conv2d(1, 1, (3, 5), stride=(1, 2), padding=(1, 0)); AvgPool2d((2, 1))", (1, 20, 30))
-    assert report.sight.field == (4, 5)
-    assert report.sight.jump == (Fraction(2), Fraction(2))
-    assert report.sight.start == (Fraction(1), Fraction(5, 2))
+    assert report.receptive_field.size == (4, 5)
+    assert report.receptive_field.jump == (Fraction(2), Fraction(2))
+    assert report.receptive_field.start == (Fraction(1), Fraction(5, 2))
 
 
-def test_after_flattening_positions_are_gone_and_a_linear_layer_sees_everything() -> None:
+def test_flattening_removes_positions_and_a_linear_layer_reads_the_whole_input() -> None:
     report = analyze("Conv2d(1, 2, 3); Flatten(); Linear(72, 5)", (1, 8, 8))
-    assert [step.sight.field for step in report.steps] == [(3, 3), (3, 3), (8, 8)]
-    assert [step.sight.jump is None for step in report.steps] == [False, True, True]
+    assert [traced.receptive_field.size for traced in report.traced] == [(3, 3), (3, 3), (8, 8)]
+    assert [traced.receptive_field.jump is None for traced in report.traced] == [False, True, True]
 
 
 @pytest.mark.parametrize(
     "layers", ["LSTM(8, 4)", "Linear(8, 4)", "Unfold(2)", "Embedding(9, 3)", "Unflatten(1, (1, 1))"]
 )
-def test_unknown_where_positions_mix(layers: str) -> None:
-    assert analyze(layers, (1, 8, 8) if layers == "Unfold(2)" else (1, 8)).sight.field is None
+def test_the_field_is_unknown_after_layers_that_mix_positions(layers: str) -> None:
+    assert analyze(layers, (1, 8, 8) if layers == "Unfold(2)" else (1, 8)).receptive_field.size is None
 
 
-def test_patterns_that_repeat_late_are_not_followed() -> None:
-    assert shared(10**9, 10**9 - 1) is None
-    assert sampled(Fraction(1, MAX_PERIOD + 1), Fraction(0)) is None
+def test_the_field_of_a_pattern_with_a_long_period_is_unknown() -> None:
+    assert adaptive_field(10**9, 10**9 - 1) is None
+    assert interpolation_field(Fraction(1, MAX_PERIOD + 1), Fraction(0)) is None
     stack = "AdaptiveAvgPool1d(4095); Conv1d(1, 1, 1, stride=4); AdaptiveAvgPool1d(997)"
-    assert analyze(stack, (1, 4099)).sight.field is None
+    assert analyze(stack, (1, 4099)).receptive_field.size is None

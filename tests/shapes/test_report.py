@@ -1,4 +1,4 @@
-"""Totals, memory, plain values and remarks of whole stacks; known networks against torchvision."""
+"""Totals, memory, JSON values and course notes of whole stacks; named networks compared with torchvision."""
 
 import json
 import warnings
@@ -9,19 +9,15 @@ import torch
 from shapes.torch_oracle import build, multiply_adds
 from torch import Tensor, nn
 
-from dlnotes_cli.shapes import analyze, known_network, parse_layers, remarks
-from dlnotes_cli.shapes.names import Dtype, NetworkName, OptimizerName
+from dlnotes_cli.shapes import analyze, course_notes, named_network, parse_layers
+from dlnotes_cli.shapes.choices import Dtype, NetworkName, OptimizerName
 
 QUIZ = "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)"
 
 
-def shape_of(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split("x")))
-
-
 def test_quiz_of_lesson_5() -> None:
     report = analyze(QUIZ, (3, 130, 130))
-    assert [step.output[1] for step in report.steps] == [128, 32, 32, 16]
+    assert [traced.output[1] for traced in report.traced] == [128, 32, 32, 16]
     assert (report.output, report.values, report.parameters) == ((20, 16, 16), 5120, 5300)
 
 
@@ -29,27 +25,27 @@ def test_sequential_of_lesson_5() -> None:
     report = analyze(
         "Conv2d(1, 16, 2, stride=2); MaxPool2d(2, 2); Conv2d(16, 32, 3, padding=1); MaxPool2d(2, 2)", (1, 28, 28)
     )
-    assert [step.output[1] for step in report.steps] == [14, 7, 7, 3]
+    assert [traced.output[1] for traced in report.traced] == [14, 7, 7, 3]
     assert report.parameters == 4720
 
 
-def test_flattened_digit_is_784() -> None:
+def test_a_flattened_mnist_image_has_784_values() -> None:
     assert analyze("Flatten()", (1, 28, 28)).output == (784,)
 
 
-def test_two_poolings_by_four_differ() -> None:
+def test_pooling_2_and_4_with_stride_4_differ() -> None:
     assert [analyze(f"MaxPool2d({k}, 4)", (1, 130, 130)).output[1] for k in (2, 4)] == [33, 32]
     assert [analyze(f"MaxPool2d({k}, 4)", (1, 30, 30)).output[1] for k in (2, 4)] == [8, 7]
 
 
-def test_gru_of_lesson_7() -> None:
+def test_the_gru_of_lesson_7() -> None:
     report = analyze("GRU(100, 20, batch_first=True)", (5, 100), batch=3)
-    assert report.fields()["layers"][0]["hidden"] == [1, 3, 20]
+    assert report.as_json()["layers"][0]["hidden"] == [1, 3, 20]
     assert report.parameters == 7320
 
 
-def test_lstm_has_two_states() -> None:
-    fields = analyze("LSTM(8, 6, 2, bidirectional=True, proj_size=2)", (5, 8), batch=4).fields()["layers"][0]
+def test_an_lstm_has_two_states() -> None:
+    fields = analyze("LSTM(8, 6, 2, bidirectional=True, proj_size=2)", (5, 8), batch=4).as_json()["layers"][0]
     assert (fields["hidden"], fields["cell"]) == ([4, 4, 2], [4, 4, 6])
 
 
@@ -66,28 +62,28 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
-def test_known_networks(name: NetworkName, parameters: int) -> None:
-    network = known_network(name)
-    report = analyze(network.layers, shape_of(network.input))
+def test_named_networks_have_the_published_number_of_parameters(name: NetworkName, parameters: int) -> None:
+    network = named_network(name)
+    report = analyze(network.layers, network.input)
     assert report.parameters == parameters
     assert report.output == ((1000,) if report.input[1] == 224 else (10,))
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg13", "vgg16", "vgg19"])
-def test_known_networks_are_those_of_torchvision(name: NetworkName) -> None:
+def test_named_networks_are_those_of_torchvision(name: NetworkName) -> None:
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
         from torchvision import models
 
         theirs = getattr(models, name)(weights=None)
-    network = known_network(name)
+    network = named_network(name)
     layers = parse_layers(network.layers)
     ours = [layer.name for layer in layers if layer.name != "Flatten"]
     modules = [module for module in theirs.modules() if not list(module.children())]
     assert ours == [type(module).__name__ for module in modules]
-    report = analyze(layers, shape_of(network.input))
+    report = analyze(layers, network.input)
     assert report.parameters == sum(parameter.numel() for parameter in theirs.parameters())
-    counted = [step.effect.parameters for step in report.steps if step.layer.name != "Flatten"]
+    counted = [traced.info.parameters for traced in report.traced if traced.layer.name != "Flatten"]
     assert counted == [sum(parameter.numel() for parameter in module.parameters()) for module in modules]
 
 
@@ -97,7 +93,7 @@ Flatten(); Linear(144, 10)
 """
 
 
-def test_activations_and_macs_of_a_real_run() -> None:
+def test_activations_and_macs_are_those_of_a_forward_pass() -> None:
     report = analyze(STACK, (3, 16, 16), batch=5)
     sizes: list[int] = []
     macs: list[int] = []
@@ -110,8 +106,8 @@ def test_activations_and_macs_of_a_real_run() -> None:
     for module in network:
         module.register_forward_hook(hook)
     network(torch.zeros(5, 3, 16, 16))
-    assert [report.activation_bytes(step) for step in report.steps] == sizes
-    assert [5 * step.effect.macs for step in report.steps] == macs
+    assert [report.activation_bytes(traced) for traced in report.traced] == sizes
+    assert [5 * traced.info.macs for traced in report.traced] == macs
     assert report.macs == sum(macs)
 
 
@@ -132,33 +128,33 @@ def test_macs_agree_with_torch_flop_counter() -> None:
 )
 def test_memory(dtype: Dtype, size: int, optimizer: OptimizerName, state: int) -> None:
     report = analyze(STACK, (3, 16, 16), batch=2, dtype=dtype, optimizer=optimizer)
-    kept = [3 * 16 * 16, 8 * 16 * 16, 8 * 16 * 16, 8 * 8 * 8, 4 * 6 * 6, 4 * 6 * 6, 10]  # in place and views apart
+    activations = [3 * 16 * 16, 8 * 16 * 16, 8 * 16 * 16, 8 * 8 * 8, 4 * 6 * 6, 4 * 6 * 6, 10]  # no views, not in place
     memory = report.memory
-    assert memory["activations_bytes"] == 2 * size * sum(kept)
-    assert memory["weights_bytes"] == memory["gradients_bytes"] == size * report.parameters
-    assert memory["optimizer_bytes"] == size * state * report.parameters
-    assert memory["buffers_bytes"] == size * 17
-    assert memory["inference_bytes"] == size * (report.parameters + 17) + 2 * size * (8 * 16 * 16 * 2)
-    parts = ("weights_bytes", "gradients_bytes", "buffers_bytes", "optimizer_bytes", "activations_bytes")
-    assert memory["training_bytes"] == sum(memory[part] for part in parts)
+    assert memory.activations_bytes == 2 * size * sum(activations)
+    assert memory.weights_bytes == memory.gradients_bytes == size * report.parameters
+    assert memory.optimizer_bytes == size * state * report.parameters
+    assert memory.buffers_bytes == size * 17
+    assert memory.inference_bytes == size * (report.parameters + 17) + 2 * size * (8 * 16 * 16 * 2)
+    fixed = memory.weights_bytes + memory.gradients_bytes + memory.buffers_bytes + memory.optimizer_bytes
+    assert memory.training_bytes == fixed + memory.activations_bytes
 
 
-def test_adam_state_is_that_of_torch() -> None:
+def test_the_adam_state_has_the_size_of_torchs() -> None:
     layer = nn.Linear(30, 20)
     optimizer = torch.optim.Adam(layer.parameters())
     layer(torch.zeros(1, 30)).sum().backward()
     optimizer.step()
-    kept = [value for state in optimizer.state.values() for name, value in state.items() if name != "step"]
+    tensors = [value for state in optimizer.state.values() for name, value in state.items() if name != "step"]
     report = analyze("Linear(30, 20)", (30,), optimizer="adam")
-    assert report.memory["optimizer_bytes"] == sum(value.numel() * value.element_size() for value in kept)
+    assert report.memory.optimizer_bytes == sum(value.numel() * value.element_size() for value in tensors)
 
 
 def test_indices_take_eight_bytes() -> None:
-    assert analyze("Embedding(10, 3)", (7,)).memory["activations_bytes"] == 7 * 8 + 7 * 3 * 4
+    assert analyze("Embedding(10, 3)", (7,)).memory.activations_bytes == 7 * 8 + 7 * 3 * 4
 
 
-def test_fields_are_plain_and_batch_scales_cost_alone() -> None:
-    one, five = (analyze(QUIZ, (3, 130, 130), batch=batch).fields(explained=True) for batch in (1, 5))
+def test_the_batch_scales_cost_but_not_shapes_and_parameters() -> None:
+    one, five = (analyze(QUIZ, (3, 130, 130), batch=batch).as_json(explain=True) for batch in (1, 5))
     assert json.loads(json.dumps(five)) == five
     assert five["macs"] == 5 * one["macs"] == sum(layer["macs"] for layer in five["layers"])
     assert five["flops"] == 2 * five["macs"]
@@ -169,15 +165,15 @@ def test_fields_are_plain_and_batch_scales_cost_alone() -> None:
     assert five["receptive_field"] == [26, 26]
 
 
-def test_explanations_have_the_numbers() -> None:
-    layers = analyze(QUIZ, (3, 130, 130)).fields(explained=True)["layers"]
+def test_formulas_contain_the_numbers() -> None:
+    layers = analyze(QUIZ, (3, 130, 130)).as_json(explain=True)["layers"]
     assert layers[0]["formulas"] == {
         "size": "floor((130 - 3 + 2*0) / 1) + 1 = 128",
         "parameters": "(10 * 3*3 * 3) + 10 = 280",
         "MACs": "10x128x128 outputs * 3*3*3 = 4423680",
         "receptive field": "1 + (3 - 1)*1 = 3",
     }
-    (layer,) = analyze("Conv2d(3, 4, (3, 5), dilation=2)", (3, 20, 20)).fields(explained=True)["layers"]
+    (layer,) = analyze("Conv2d(3, 4, (3, 5), dilation=2)", (3, 20, 20)).as_json(explain=True)["layers"]
     assert layer["formulas"]["height"] == "floor((20 - 2*(3 - 1) - 1 + 2*0) / 1) + 1 = 16"
     assert layer["formulas"]["width"] == "floor((20 - 2*(5 - 1) - 1 + 2*0) / 1) + 1 = 12"
     assert layer["formulas"]["receptive field, width"] == "1 + 2*(5 - 1)*1 = 9"
@@ -194,26 +190,26 @@ def test_explanations_have_the_numbers() -> None:
         ("ConvTranspose1d(4, 6, 3, stride=2, groups=2)", (4, 9)),
     ],
 )
-def test_formulas_of_parameters_and_macs_hold(text: str, shape: tuple[int, ...]) -> None:
+def test_formulas_of_parameters_and_macs_are_true_when_evaluated(text: str, shape: tuple[int, ...]) -> None:
     report = analyze(text, shape)
-    formulas = dict(report.steps[0].effect.formulas)
+    formulas = dict(report.traced[0].info.count_formulas)
     for name, number in (("parameters", report.parameters), ("MACs", report.macs)):
         if name in formulas:
             left, _, right = formulas[name].partition(" = ")
-            for word in (" outputs", " inputs", " weights", " steps"):
-                left = left.replace(word, "")
-            assert eval(left.replace("x", "*")) == int(right) == number  # noqa: S307  # what the formula says
+            for unit in (" outputs", " inputs", " weights", " steps"):
+                left = left.replace(unit, "")
+            assert eval(left.replace("x", "*")) == int(right) == number  # noqa: S307  # a formula of ours
 
 
-def test_remarks_of_the_quiz() -> None:
-    found = list(remarks(analyze(QUIZ, (3, 130, 130))))
-    assert any("5,120 'parameters'" in remark and "the parameters are 5,300" in remark for remark in found)
-    assert any("shrinks by 2" in remark for remark in found)
+def test_notes_on_the_quiz() -> None:
+    notes = list(course_notes(analyze(QUIZ, (3, 130, 130))))
+    assert any("5,120 'parameters'" in note and "the parameters are 5,300" in note for note in notes)
+    assert any("shrinks by 2" in note for note in notes)
 
 
-def test_the_missing_floor_is_said_once() -> None:
-    found = list(remarks(analyze("MaxPool2d(2, 2); MaxPool2d(2, 2)", (1, 7, 7))))
-    assert found == [
+def test_the_missing_floor_is_noted_once() -> None:
+    notes = list(course_notes(analyze("MaxPool2d(2, 2); MaxPool2d(2, 2)", (1, 7, 7))))
+    assert notes == [
         (
             "layer 1, MaxPool2d(2, 2): the course's formula has no floor: (7 - 2 + 2*0) / 2 + 1 = 3.5; "
             "sizes are rounded down, to 3"
@@ -221,19 +217,19 @@ def test_the_missing_floor_is_said_once() -> None:
     ]
 
 
-def test_pooling_that_skips_values() -> None:
-    (remark,) = remarks(analyze("MaxPool2d(2, 4)", (1, 34, 34)))
-    assert "reads 4 of every 16 values (25%)" in remark
-    assert not list(remarks(analyze("MaxPool2d(4, 4)", (1, 32, 32))))
+def test_pooling_that_does_not_read_every_value_is_noted() -> None:
+    (note,) = course_notes(analyze("MaxPool2d(2, 4)", (1, 34, 34)))
+    assert "reads 4 of every 16 values (25%)" in note
+    assert not list(course_notes(analyze("MaxPool2d(4, 4)", (1, 32, 32))))
 
 
-def test_recurrent_layers_in_a_stack() -> None:
-    (remark,) = remarks(analyze("RNN(1, 32); Linear(32, 1)", (20, 1)))
-    assert "the next layer gets its output" in remark
-    (remark,) = remarks(analyze("RNN(4, 3)", (4,)))
-    assert "reads the batch as one sequence" in remark
+def test_notes_on_recurrent_layers() -> None:
+    (note,) = course_notes(analyze("RNN(1, 32); Linear(32, 1)", (20, 1)))
+    assert "the next layer gets its output" in note
+    (note,) = course_notes(analyze("RNN(4, 3)", (4,)))
+    assert "reads the batch as one sequence" in note
 
 
-def test_shapes_multiply_to_values() -> None:
+def test_the_number_of_values_is_the_product_of_the_shape() -> None:
     report = analyze(QUIZ, (3, 130, 130))
-    assert [step.values for step in report.steps] == [prod(step.output) for step in report.steps]
+    assert [traced.values for traced in report.traced] == [prod(traced.output) for traced in report.traced]

@@ -1,4 +1,4 @@
-"""What real `torch.nn` modules say: built from the same text, applied to a batch of one in evaluation mode."""
+"""The oracle: `torch.nn` modules built from the same text and applied to a batch of one in evaluation mode."""
 
 import warnings
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _CONVOLUTION = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What torch answers for one sample; `shape` keeps the batch dimension."""
+class TorchResult:
+    """What torch computes for one sample; `shape` includes the batch dimension."""
 
     shape: tuple[int, ...]
     parameters: int
@@ -25,26 +25,26 @@ class Truth:
 
 
 def build(text: str) -> nn.Module:
-    """The module that a layer's text stands for."""
-    module = eval(text, {**vars(nn), "nn": nn})  # noqa: S307  # our own text, and the point of the comparison
+    """The module that a layer's text creates."""
+    module = eval(text, {**vars(nn), "nn": nn})  # noqa: S307  # text of the tests themselves
     assert isinstance(module, nn.Module)
     return module.eval()
 
 
-def ask_torch(text: str, shape: tuple[int, ...], batch: int = 1) -> Truth | str:
-    """Torch's answer for a layer on samples of `shape`, or the words with which it refuses."""
+def run_in_torch(text: str, shape: tuple[int, ...], batch: int = 1) -> TorchResult | str:
+    """Torch's result for a layer on samples of `shape`, or the text of its error."""
     torch.set_num_threads(1)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
-            return _answer(build(text), (batch, *shape))
-        except Exception as error:  # noqa: BLE001  # torch refuses with every kind of exception
+            return _run(build(text), (batch, *shape))
+        except Exception as error:  # noqa: BLE001  # torch raises exceptions of every kind
             return f"{type(error).__name__}: {error}"
 
 
-def _answer(module: nn.Module, shape: tuple[int, ...]) -> Truth:
-    counted: list[int] = []
-    module.register_forward_hook(lambda *call: counted.append(multiply_adds(*call)))
+def _run(module: nn.Module, shape: tuple[int, ...]) -> TorchResult:
+    macs: list[int] = []
+    module.register_forward_hook(lambda *call: macs.append(multiply_adds(*call)))
     x = torch.zeros(shape, dtype=torch.long if isinstance(module, nn.Embedding) else torch.float32)
     time_first = isinstance(module, _RECURRENT) and not module.batch_first and x.dim() == 3
     y = module(x.transpose(0, 1) if time_first else x)
@@ -53,14 +53,14 @@ def _answer(module: nn.Module, shape: tuple[int, ...]) -> Truth:
         y, state = y
         states = tuple(tuple(one.shape) for one in (state if isinstance(state, tuple) else (state,)))
     elif isinstance(y, tuple):
-        y = y[0]  # the indices of pooling are beside it
+        y = y[0]  # a pair of output and pooling indices
     y = y.transpose(0, 1) if time_first else y
     parameters, buffers = sum(p.numel() for p in module.parameters()), sum(b.numel() for b in module.buffers())
-    return Truth(tuple(y.shape), parameters, buffers, counted[0], states)
+    return TorchResult(tuple(y.shape), parameters, buffers, macs[0], states)
 
 
 def multiply_adds(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> int:
-    """Multiply-adds of one call, counted from the tensors: each weight once for each position that it is applied to."""
+    """MACs of one call, counted from the tensors: each weight once for every position at which it is applied."""
     if isinstance(module, _TRANSPOSED):
         return prod(inputs[0].shape) * module.weight[0].numel()  # (in, out / groups, *kernel)
     if isinstance(module, _CONVOLUTION):

@@ -15,7 +15,7 @@ from dlnotes_cli.cli import COMMANDS, load_command
 from dlnotes_cli.shell.option import REQUIRED, options_of
 
 PYTHON_PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
-NOT_TASKS = {"options", "help_texts"}  # modules of a capability that serve only its commands
+NOT_TASKS = {"options", "help_texts", "results"}  # modules of a capability that its commands import for other things
 
 
 def commands_module(name: str) -> ModuleType:

@@ -102,7 +102,7 @@ def pipe(tmp_path: Path) -> Path:
     return tmp_path / "pipe.png"
 
 
-NOT_PLAIN = "is not a plain file; save to a file what comes through a pipe"
+NOT_PLAIN = "is not a regular file; save its content to a file first"
 
 
 def test_a_pipe_is_refused_as_model_and_as_image(pipe: Path, digits_run: Path, dlnotes: Command) -> None:
@@ -166,7 +166,7 @@ def test_a_link_to_a_parent_is_not_a_class(place: str, target: str, tmp_path: Pa
         return
     assert outcome.code == 2
     assert (
-        f"--data: class folder {root / place} is a link to {(root / place).resolve()}, which it lies in" in outcome.err
+        f"--data: class folder {root / place} is a link to its parent folder {(root / place).resolve()}" in outcome.err
     )
 
 

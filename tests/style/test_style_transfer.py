@@ -1,4 +1,4 @@
-"""`style-transfer`: images in, paintings out, at small sizes."""
+"""`style-transfer` at small sizes: images, options, interrupted runs and errors."""
 
 import json
 import os
@@ -14,20 +14,20 @@ import torch
 from builders import Command
 from PIL import Image, ImageCms
 
-from dlnotes_cli.style import memory as style_memory
-from dlnotes_cli.style import painter as style_painter
-from dlnotes_cli.style import task as style_transfer
-from dlnotes_cli.style.feature_networks import SHORTEST
-from dlnotes_cli.style.images import write_painting
-from dlnotes_cli.style.network import load_viewer
-from dlnotes_cli.style.painter import Painter
+from dlnotes_cli.style import memory_forecast, stylizer
+from dlnotes_cli.style import style_transfer as task
+from dlnotes_cli.style.feature_extractor import load_feature_extractor
+from dlnotes_cli.style.feature_layers import MIN_SIDE
+from dlnotes_cli.style.images import write_output
+from dlnotes_cli.style.stylizer import Stylizer
+from dlnotes_cli.training.checkpoint import read_tensors
 
 QUICK = ("--size", "48", "--steps", "6", "--scales", "2", "--threads", "1", "-q")
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A content, two styles, and images that will not do."""
+    """A content image, two style images, and images that are refused."""
     home = tmp_path_factory.mktemp("style")
     generator = np.random.default_rng(0)
     y, x = np.mgrid[:60, :90]
@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.new("RGB", (1600, 20)).save(home / "thin.png")
     frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
     frames[0].save(home / "moving.gif", save_all=True, append_images=frames[1:])
-    (home / "text.jpg").write_text("no image")
+    (home / "text.jpg").write_text("not an image")
     (home / "cut.jpg").write_bytes((home / "noise.jpg").read_bytes()[:600])
     (home / "many").mkdir()
     for i in range(2):
@@ -56,47 +56,52 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def words(home: Path, out: Path, *more: object) -> list[str]:
-    given = ["style-transfer", "--content", home / "content.png", "--style", home / "stripes.png", "--out", out]
-    return [str(word) for word in (*given, *QUICK, *more)]
+def arguments(home: Path, out: Path, *more: object) -> list[str]:
+    """A quick call; options of `more` replace earlier ones."""
+    images = ["--content", home / "content.png", "--style", home / "stripes.png", "--out", out]
+    return [str(argument) for argument in ("style-transfer", *images, *QUICK, *more)]
 
 
-def opened(path: Path) -> np.ndarray[Any, Any]:
+def without_quiet(call: list[str]) -> list[str]:
+    return [argument for argument in call if argument != "-q"]
+
+
+def read_pixels(path: Path) -> np.ndarray[Any, Any]:
     with Image.open(path) as image:
         return np.asarray(image)
 
 
-def test_a_image_is_painted_and_its_losses_fall(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(home, tmp_path / "a.png", "--json", "--steps", 25, "--sheet", tmp_path / "sheet.png"))
+def test_an_image_is_stylized_and_its_losses_fall(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--steps", 25, "--sheet", tmp_path / "sheet.png"))
     assert run.code == 0, run.err
     result = json.loads(run.out)
-    painted = opened(tmp_path / "a.png")
-    assert painted.shape == (32, 48, 3)
-    assert painted.std() > 10
+    stylized = read_pixels(tmp_path / "a.png")
+    assert stylized.shape == (32, 48, 3)
+    assert stylized.std() > 10
     (entry,) = result["results"]
-    assert [scale["size"] for scale in entry["scales"]] == [[32, 48]]  # 24 would be too small to see anything in
+    assert [scale["size"] for scale in entry["scales"]] == [[32, 48]]  # 24 pixels would be too small
     losses = entry["scales"][0]["losses"]["style"]
     assert len(losses) == entry["scales"][0]["steps"] + 1 <= 26
     assert min(losses) < losses[0] / 2
-    assert opened(tmp_path / "sheet.png").shape[1] > 800
+    assert read_pixels(tmp_path / "sheet.png").shape[1] > 800
     assert (result["backbone"], result["weights"]) == ("small", "small")
 
 
-def test_the_same_command_paints_the_same_bytes(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_the_same_command_writes_the_same_bytes(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     for name in ("a.png", "b.png"):
-        assert dlnotes(*words(home, tmp_path / name, "--size", 96, "--init", "noise")).code == 0
+        assert dlnotes(*arguments(home, tmp_path / name, "--size", 96, "--init", "noise")).code == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_scales_go_from_coarse_to_fine(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(home, tmp_path / "a.png", "--json", "--size", 256, "--scales", 3, "--steps", 2))
+    run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--size", 256, "--scales", 3, "--steps", 2))
     scales = json.loads(run.out)["results"][0]["scales"]
     assert [scale["size"] for scale in scales] == [[43, 64], [85, 128], [171, 256]]
 
 
 def test_transparency_and_profile_are_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     for name in ("a.png", "a.webp", "a.jpg"):
-        run = dlnotes(*words(home, tmp_path / name, "--content", home / "layers.png"))
+        run = dlnotes(*arguments(home, tmp_path / name, "--content", home / "layers.png"))
         assert run.code == 0, run.err
         with Image.open(tmp_path / name) as image:
             assert image.info.get("icc_profile")
@@ -107,70 +112,71 @@ def test_transparency_and_profile_are_kept(home: Path, tmp_path: Path, dlnotes: 
                 assert alpha[:, -20:].max() == 60
 
 
-def test_the_colors_of_the_content_can_be_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_preserve_color_keeps_the_colors_of_the_content(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     for name, more in (("plain", ()), ("kept", ("--preserve-color",))):
-        assert dlnotes(*words(home, tmp_path / f"{name}.png", "--steps", 20, *more)).code == 0
+        assert dlnotes(*arguments(home, tmp_path / f"{name}.png", "--steps", 20, *more)).code == 0
     with Image.open(home / "content.png") as image:
         content = np.asarray(image.resize((48, 32), Image.Resampling.LANCZOS)).astype(float)
 
     def chroma(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return values[..., :1] - values[..., 1:]  # type: ignore[no-any-return]
 
-    plain, kept = (opened(tmp_path / f"{name}.png").astype(float) for name in ("plain", "kept"))
-    inside = ((kept > 0) & (kept < 255)).all(-1)  # where nothing was cut off
+    plain, kept = (read_pixels(tmp_path / f"{name}.png").astype(float) for name in ("plain", "kept"))
+    inside = ((kept > 0) & (kept < 255)).all(-1)  # without clipped pixels
     assert np.abs(chroma(kept) - chroma(content))[inside].max() <= 2
     assert np.abs(chroma(plain) - chroma(content)).mean() > 20
     assert np.abs(kept.mean(-1) - content.mean(-1)).mean() > 3
 
 
-def test_a_result_may_be_named_as_a_word_of_init(
+def test_an_output_folder_may_be_named_like_a_value_of_init(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert dlnotes(*words(home, Path("content"))).code == 0
+    assert dlnotes(*arguments(home, Path("content"))).code == 0
     assert (tmp_path / "content" / "content.png").exists()
 
 
-def test_a_style_with_a_weight_is_not_painted_over(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_style_image_with_a_weight_is_not_overwritten(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes((home / "stripes.png").read_bytes())
-    given = ["--style", f"{tmp_path / 'a.png'}:1,{tmp_path / 'b.png'}:2", "--out", tmp_path / "b.png", "--overwrite"]
-    run = dlnotes("style-transfer", "--content", home / "content.png", *given, *QUICK)
+    styles = f"{tmp_path / 'a.png'}:1,{tmp_path / 'b.png'}:2"
+    options = ["--content", home / "content.png", "--style", styles, "--out", tmp_path / "b.png", "--overwrite"]
+    run = dlnotes("style-transfer", *options, *QUICK)
     assert (run.code, (tmp_path / "b.png").read_bytes()) == (2, (home / "stripes.png").read_bytes())
-    assert "over or among what is read" in run.err
+    assert "would overwrite an input" in run.err
 
 
-def test_several_styles_are_blended(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_several_style_images_are_blended(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     both = f"{home / 'stripes.png'}:2,{home / 'noise.jpg'}:1"
-    run = dlnotes(*words(home, tmp_path / "a.png", "--style", both, "--json"))
+    run = dlnotes(*arguments(home, tmp_path / "a.png", "--style", both, "--json"))
     assert run.code == 0, run.err
     assert [entry["weight"] for entry in json.loads(run.out)["styles"]] == [1.0, 2.0, 1.0]
-    alone = f"{home / 'noise.jpg'}:1e-9"
-    assert dlnotes(*words(home, tmp_path / "b.png", "--style", alone)).code == 0
-    assert dlnotes(*words(home, tmp_path / "c.png")).code == 0
-    near, far = (np.abs(opened(tmp_path / "c.png").astype(int) - opened(tmp_path / f"{n}.png")).mean() for n in "ba")
-    assert near < far
+    negligible = f"{home / 'noise.jpg'}:1e-9"
+    assert dlnotes(*arguments(home, tmp_path / "b.png", "--style", negligible)).code == 0
+    assert dlnotes(*arguments(home, tmp_path / "c.png")).code == 0
+    blended, nearly_one, one = (read_pixels(tmp_path / f"{name}.png").astype(int) for name in "abc")
+    assert np.abs(one - nearly_one).mean() < np.abs(one - blended).mean()
 
 
-def test_a_folder_is_painted_with_one_network(
+def test_a_folder_is_stylized_with_one_network(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[int] = []
 
-    def load(*arguments: Any) -> Any:
+    def load(*values: Any) -> Any:
         loads.append(1)
-        return load_viewer(*arguments)
+        return load_feature_extractor(*values)
 
-    monkeypatch.setattr(style_transfer, "load_viewer", load)
-    run = dlnotes(*words(home, tmp_path / "out", "--content", home / "many"))
+    monkeypatch.setattr(task, "load_feature_extractor", load)
+    run = dlnotes(*arguments(home, tmp_path / "out", "--content", home / "many"))
     assert run.code == 0, run.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
     assert len(loads) == 1
 
 
-def test_ratios_are_swept_onto_a_sheet(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_swept_ratios_are_shown_on_a_contact_sheet(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     ratios = ("--sweep-ratio", "1e-4,1", "--sheet", tmp_path / "sheet.png", "--steps", 20)
-    run = dlnotes(*words(home, tmp_path / "a.png", *ratios, "--json"))
+    run = dlnotes(*arguments(home, tmp_path / "a.png", *ratios, "--json"))
     assert run.code == 0, run.err
     results = json.loads(run.out)["results"]
     assert [Path(entry["out"]).name for entry in results] == ["a-ratio-0.0001.png", "a-ratio-1.png"]
@@ -180,203 +186,227 @@ def test_ratios_are_swept_onto_a_sheet(home: Path, tmp_path: Path, dlnotes: Comm
     assert (tmp_path / "sheet.png").is_file()
 
 
-def test_without_images_it_paints_what_is_at_hand(
+def test_without_images_a_sample_image_gets_a_generated_style(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run = dlnotes("style-transfer", "--size", "48", "--steps", "2", "--threads", "1")
+    run = dlnotes("style-transfer", "--size", "48", "--steps", "2", "--threads", "1", "--out", "a.png")
     assert run.code == 0, run.err
-    assert opened(tmp_path / "painted.png").shape == (32, 48, 3)
-    assert "china.jpg" in run.err
+    assert read_pixels(tmp_path / "a.png").shape == (32, 48, 3)
+    assert "china.jpg, a sample image of scikit-learn" in run.err
+    assert "a generated image" in run.err
 
 
-def test_the_course_s_recipe(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(home, tmp_path / "a.png", "--recipe", "notes", "--scales", 1, "--steps", 4, "--json"))
+def test_a_table_shows_the_best_losses_of_each_scale_and_then_the_files(
+    home: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    result = json.loads(dlnotes(*arguments(home, tmp_path / "a.png", "--json")).out)["results"][0]
+    run = dlnotes(*arguments(home, tmp_path / "b.png"))
+    assert run.code == 0, run.err
+    lines = run.out.splitlines()
+    assert lines[0].split()[:5] == ["content", "ratio", "size", "steps", "seconds"]
+    (scale,) = result["scales"]
+    totals = scale["losses"]["total"]
+    best = totals.index(min(totals))
+    losses = [f"{scale['losses'][term][best]:.4g}" for term in ("total", "content", "style")]
+    assert lines[2].split() == [result["content"], "0.03", "48x32", str(scale["steps"]), lines[2].split()[4], *losses]
+    assert lines[-1] == str(tmp_path / "b.png")
+
+
+def test_the_recipe_of_the_course_starts_from_the_content(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*arguments(home, tmp_path / "a.png", "--recipe", "notes", "--scales", 1, "--steps", 4, "--json"))
     assert run.code == 0, run.err
     result = json.loads(run.out)["results"][0]
     assert result["ratio"] == 1e-6
     losses = result["scales"][0]["losses"]
-    assert losses["content"][0] == 0  # it begins with the content
+    assert losses["content"][0] == 0  # the first image is the content
     assert losses["total"][0] == pytest.approx(1e6 * losses["style"][0])
 
 
-def test_a_random_network_paints_with_a_warning(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    given = [
-        word
-        for word in words(home, tmp_path / "a.png", "--backbone", "squeezenet1_1", "--weights", "none")
-        if word != "-q"
-    ]
-    run = dlnotes(*given)
+def test_a_network_with_random_weights_is_used_with_a_warning(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    call = arguments(home, tmp_path / "a.png", "--backbone", "squeezenet1_1", "--weights", "none")
+    run = dlnotes(*without_quiet(call))
     assert run.code == 0, run.err
-    assert "warning: --weights none: squeezenet1_1 is random" in run.err
+    assert "warning: --weights none: squeezenet1_1 has random weights" in run.err
 
 
 @pytest.mark.parametrize("backbone", ["small", "vgg19", "squeezenet1_0"])
 def test_the_layers_are_listed(backbone: str, dlnotes: Command) -> None:
-    shown = dlnotes("style-transfer", "--list-layers", "--backbone", backbone).out.split()
-    assert (
-        json.loads(dlnotes("style-transfer", "--list-layers", "--backbone", backbone, "--json").out)["layers"] == shown
-    )
-    assert {"small": "relu3_2", "vgg19": "conv5_4", "squeezenet1_0": "fire9"}[backbone] in shown
+    call = ("style-transfer", "--list-layers", "--backbone", backbone)
+    layers = dlnotes(*call).out.split()
+    assert json.loads(dlnotes(*call, "--json").out)["layers"] == layers
+    assert {"small": "relu3_2", "vgg19": "conv5_4", "squeezenet1_0": "fire9"}[backbone] in layers
 
 
-# --- long work ---------------------------------------------------------------------------------------------------
+# --- interrupted runs --------------------------------------------------------------------------------------------
 
 
-def interrupted(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    poll = style_painter.Painter._fraction
+def interrupt(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send Ctrl-C after step `at` of the second scale."""
+    fraction = Stylizer._fraction
 
-    def counted(painter: Painter) -> float:
-        if painter.progress.scale == 1 and painter._painting and painter._painting.steps == at:
+    def interrupted(stylizer: Stylizer) -> float:
+        optimization = stylizer._optimization
+        if stylizer.progress.scale == 1 and optimization and optimization.steps == at:
             os.kill(os.getpid(), signal.SIGINT)
-        return poll(painter)
+        return fraction(stylizer)
 
-    monkeypatch.setattr(Painter, "_fraction", counted)
+    monkeypatch.setattr(Stylizer, "_fraction", interrupted)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_ctrl_c_saves_the_image_so_far_and_resume_ends_as_if_nothing_had_been(
+def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupted_one(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
     more = ("--size", 128, "--steps", 10, "--optimizer", optimizer, "--json")
-    given = words(home, tmp_path / "a.png", *more)
-    whole = json.loads(dlnotes(*words(home, tmp_path / "whole.png", *more)).out)
-    interrupted(4, monkeypatch)
-    stopped = dlnotes(*given)
+    call = arguments(home, tmp_path / "a.png", *more)
+    whole = json.loads(dlnotes(*arguments(home, tmp_path / "whole.png", *more)).out)
+    interrupt(4, monkeypatch)
+    stopped = dlnotes(*call)
     assert (stopped.code, stopped.out) == (130, "")
     assert re.fullmatch(
-        r"dlnotes: error: interrupted: the image so far is saved as .*a\.png; continue with .*--continue\n", stopped.err
+        r"dlnotes: error: interrupted: the current image is saved as .*a\.png; continue with .*--continue\n",
+        stopped.err,
     )
-    assert opened(tmp_path / "a.png").shape == (85, 128, 3)
-    assert (tmp_path / "a.png.state.safetensors").is_file()
+    assert read_pixels(tmp_path / "a.png").shape == (85, 128, 3)
+    tensors, metadata = read_tensors(tmp_path / "a.png.state.safetensors")
+    assert {"now", "best", "picture"} <= set(tensors)  # names of version 0.1
+    assert {"identity", "sizes", "progress", "painting"} <= set(metadata)
     monkeypatch.undo()
-    resumed = dlnotes(*given, "--continue")
+    resumed = dlnotes(*call, "--continue")
     assert resumed.code == 0, resumed.err
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
-    for found, expected in zip(json.loads(resumed.out)["results"], whole["results"], strict=True):
-        for scale, other in zip(found["scales"], expected["scales"], strict=True):
+    for result, expected in zip(json.loads(resumed.out)["results"], whole["results"], strict=True):
+        for scale, other in zip(result["scales"], expected["scales"], strict=True):
             assert (scale["size"], scale["steps"], scale["losses"]) == (other["size"], other["steps"], other["losses"])
     assert not (tmp_path / "a.png.state.safetensors").exists()
 
 
-def test_a_folder_that_was_stopped_goes_on(
+def test_an_interrupted_folder_is_resumed(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = words(home, tmp_path / "out", "--content", home / "many", "--size", 128, "--steps", 5)
-    assert dlnotes(*words(home, tmp_path / "whole", "--content", home / "many", "--size", 128, "--steps", 5)).code == 0
-    interrupted(2, monkeypatch)
-    assert dlnotes(*given).code == 130
+    more = ("--content", home / "many", "--size", 128, "--steps", 5)
+    call = arguments(home, tmp_path / "out", *more)
+    assert dlnotes(*arguments(home, tmp_path / "whole", *more)).code == 0
+    interrupt(2, monkeypatch)
+    assert dlnotes(*call).code == 130
     assert not (tmp_path / "out" / "1.png").exists()
     monkeypatch.undo()
-    assert dlnotes(*given, "--continue").code == 0
+    assert dlnotes(*call, "--continue").code == 0
     before = [(tmp_path / "out" / name).stat().st_mtime_ns for name in ("0.png", "1.png")]
-    again = dlnotes(*(word for word in given if word != "-q"), "--continue")
-    assert (again.code, again.err.count("is painted already")) == (0, 2)
+    again = dlnotes(*without_quiet(call), "--continue", "--sheet", tmp_path / "sheet.png", "--json")
+    assert (again.code, again.err.count("is already finished")) == (0, 2)
+    assert [sorted(result) for result in json.loads(again.out)["results"]] == [
+        ["content", "out", "ratio", "scales"]
+    ] * 2
+    assert (tmp_path / "sheet.png").is_file()
     assert [(tmp_path / "out" / name).stat().st_mtime_ns for name in ("0.png", "1.png")] == before
     for name in ("0.png", "1.png"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_what_is_resumed_must_be_the_same(
+def test_a_run_is_resumed_only_with_the_same_images_and_options(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = words(home, tmp_path / "a.png", "--size", 128, "--steps", 10)
-    none = dlnotes(*given, "--continue")
-    assert (none.code, "there is nothing to go on with" in none.err) == (2, True)
-    interrupted(2, monkeypatch)
-    assert dlnotes(*given).code == 130
+    call = arguments(home, tmp_path / "a.png", "--size", 128, "--steps", 10)
+    nothing = dlnotes(*call, "--continue")
+    assert (nothing.code, "--continue: nothing to resume: no " in nothing.err) == (2, True)
+    interrupt(2, monkeypatch)
+    assert dlnotes(*call).code == 130
     monkeypatch.undo()
     noise = home / "noise.jpg"
     for more in (["--ratio", 0.5], ["--lr", 0.7], ["--init", "noise"], ["--style", noise], ["--preserve-color"]):
-        other = dlnotes(*given, "--continue", *more)
-        assert (other.code, "was painted with other images or options" in other.err) == (2, True), more
+        other = dlnotes(*call, "--continue", *more)
+        assert (other.code, "was made from other images or options" in other.err) == (2, True), more
     state = tmp_path / "a.png.state.safetensors"
     state.write_bytes(state.read_bytes()[:-1])
-    damaged = dlnotes(*given, "--continue")
-    assert (damaged.code, "drop --continue, and start again" in damaged.err) == (2, True)
+    damaged = dlnotes(*call, "--continue")
+    assert (damaged.code, "drop --continue, and start over" in damaged.err) == (2, True)
 
 
-def test_the_image_so_far_is_written_on_the_way(
+def test_the_current_image_is_saved_every_n_steps(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
 
-    def write(path: Path, *arguments: Any) -> None:
+    def write(path: Path, *values: Any) -> None:
         written.append(path)
-        write_painting(path, *arguments)
+        write_output(path, *values)
 
-    monkeypatch.setattr(style_painter, "write_painting", write)
-    assert dlnotes(*words(home, tmp_path / "a.png", "--save-every", 2)).code == 0
+    monkeypatch.setattr(stylizer, "write_output", write)
+    assert dlnotes(*arguments(home, tmp_path / "a.png", "--save-every", 2)).code == 0
     assert len(written) == 4  # after steps 2, 4 and 6, and at the end
 
 
 def test_a_time_budget_is_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(home, tmp_path / "a.png", "--size", 200, "--steps", 100_000, "--time-budget", "2s", "--json"))
+    run = dlnotes(
+        *arguments(home, tmp_path / "a.png", "--size", 200, "--steps", 100_000, "--time-budget", "2s", "--json")
+    )
     assert run.code == 0, run.err
     assert json.loads(run.out)["results"][0]["seconds"] < 30
 
 
-def test_memory_is_forecast_and_refused_or_fitted(
+def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(style_memory, "available_memory", lambda _: 80_000_000)
-    large = words(home, tmp_path / "a.png", "--size", 512, "--steps", 1, "--scales", 1)
+    monkeypatch.setattr(memory_forecast, "available_memory", lambda _: 80_000_000)
+    large = arguments(home, tmp_path / "a.png", "--size", 512, "--steps", 1, "--scales", 1)
     refused = dlnotes(*large)
     assert refused.code == 2
-    found = re.search(
+    match = re.search(
         r"--size: 512 pixels need about [\d.]+ GB, 0.1 GB are free; use --size (\d+), or --fit", refused.err
     )
-    assert found, refused.err
+    assert match, refused.err
     assert not (tmp_path / "a.png").exists()
     assert dlnotes(*large, "--fit").code == 0
-    assert max(opened(tmp_path / "a.png").shape) == int(found[1]) < 512
+    assert max(read_pixels(tmp_path / "a.png").shape) == int(match[1]) < 512
 
 
-# --- what is wrong -----------------------------------------------------------------------------------------------
+# --- errors ------------------------------------------------------------------------------------------------------
 
 FAULTS = {
     "--content gone.png": r"gone.png: no such file; check the path",
     "--content text.jpg": r"text.jpg: not an image",
     "--content cut.jpg": r"cut.jpg: image is (truncated|damaged)",
-    "--content clear.png": r"clear.png: is wholly transparent; give an image that shows something",
-    "--content long.png": r"long.png: has 4000x5 pixels; give an image of 16 or more on each side",
-    "--content thin.png": r"thin.png: 1600x20 would be 48x1, too thin to paint; crop it",
-    "--content dot.png": r"dot.png: has 1x1 pixels; give an image of 16 or more",
+    "--content clear.png": r"clear.png: is fully transparent; use an image with visible pixels",
+    "--content long.png": r"long.png: has 4000x5 pixels; use an image of at least 16 on each side",
+    "--content thin.png": r"thin.png: 1600x20 would be 48x1, too thin for the feature network; crop it",
+    "--content dot.png": r"dot.png: has 1x1 pixels; use an image of at least 16",
     "--style dot.png": r"dot.png: has 1x1 pixels",
     "--init dot.png": r"dot.png: has 1x1 pixels",
     "--content moving.gif": r"moving.gif: is animated \(2 frames\); save one frame",
-    "--style :2": r"--style: ':2' is no FILE:WEIGHT",
-    "--style stripes.png:": r"--style: 'stripes.png:' is no FILE:WEIGHT",
-    "--style-layers relu1_1:1,relu1_1:2": r"--style-layers: names a layer twice",
-    "--ratio 1 --sweep-ratio 1,2 --sheet s.png": r"--ratio: is one ratio",
-    "--sweep-ratio 1,1 --sheet s.png": r"--sweep-ratio: contains a ratio twice",
+    "--style :2": r"--style: ':2' is not FILE:WEIGHT",
+    "--style stripes.png:": r"--style: 'stripes.png:' is not FILE:WEIGHT",
+    "--style-layers relu1_1:1,relu1_1:2": r"--style-layers: contains a layer twice; list each once",
+    "--ratio 1 --sweep-ratio 1,2 --sheet s.png": r"--ratio: cannot be combined with --sweep-ratio; drop one",
+    "--sweep-ratio 1,1 --sheet s.png": r"--sweep-ratio: contains a ratio twice; list each once",
     "--sweep-ratio 1,1e300 --sheet s.png": r"--sweep-ratio: 1e\+300 is out of range",
     "--recipe notes --style-scale 2": r"--style-scale: has no effect with --recipe notes",
-    "--out new.png --sheet new.png": r"--sheet: new.png is a painting",
-    "--out content.png --overwrite": r"--out: content.png would be written over",
-    "--content many --out many": r"--out: many/0.png would be written over or among",
+    "--out new.png --sheet new.png": r"--sheet: new.png is also an input or a result",
+    "--out content.png --overwrite": r"--out: content.png would overwrite an input",
+    "--content many --out many": r"--out: many/0.png would overwrite an input, or is in an input folder",
     "--content content.png --max-pixels 100": r"content.png: 90x60 = 5,400 pixels, over 100; raise --max-pixels",
-    "--content empty": r"--content: empty is a folder without images; give another",
+    "--content empty": r"--content: empty contains no images; use another folder",
     "--style gone.png": r"gone.png: no such file; check the path",
-    "--style stripes.png:-1": r"--style: -1 is no weight of stripes.png; give a number above 0",
+    "--style stripes.png:-1": r"--style: -1 is not a valid weight of stripes.png; use a number above 0",
     "--style stripes.png:x": r"stripes.png:x: no such file",
     "--init gone.png": r"gone.png: no such file",
-    "--out a.xyz": r"--out: '.xyz' cannot be written; use .png, .jpg, .jpeg, .webp, or a folder",
+    "--out a.xyz": r"--out: '.xyz' is not a supported format; use .png, .jpg, .jpeg, .webp, or a folder",
     "--out there.png": r"--out: there.png exists; pass --overwrite",
     "--out no/such/a.png": r"--out: .*no/such",
-    "--content many --out a.png": r"--out: a.png is one file for 2 images; give a folder",
+    "--content many --out a.png": r"--out: a.png is one file for 2 images; use a folder",
     "--content-layer conv9_9": r"--content-layer: unknown layer 'conv9_9'; .*choose from conv1_1, relu1_1",
     "--style-layers relu1_1:1,conv7_1:1": r"--style-layers: unknown layer 'conv7_1'",
-    "--style-layers relu1_1:x": r"--style-layers: 'x' is no weight of relu1_1; write conv1_1:1.0",
-    "--style-layers relu1_1:0": r"--style-layers: every weight is 0; give one above 0",
+    "--style-layers relu1_1:x": r"--style-layers: 'x' is not a valid weight of relu1_1; write for example conv1_1:1.0",
+    "--style-layers relu1_1:0": r"--style-layers: every weight is 0; set one above 0",
     "--steps 0": r"--steps: 0 is out of range",
     "--size -3": r"--size: -3 is out of range",
     "--ratio 0": r"--ratio: 0.0 is out of range",
     "--tv -1": r"--tv: -1.0 is out of range",
-    "--sweep-ratio 1,2": r"--sweep-ratio: needs --sheet to show its results; add --sheet sheet.png",
+    "--sweep-ratio 1,2": r"--sweep-ratio: needs a contact sheet; add --sheet sheet.png",
     "--sweep-ratio 1,-2 --sheet s.png": r"--sweep-ratio: -2.0 is out of range",
-    "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma-separated list of numbers",
-    "--weights none": r"--weights: the small network has its own; drop it",
+    "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma list of numbers",
+    "--weights none": r"--weights: the small network has its own weights; drop it",
     "--backbone squeezenet1_1 --weights gone.pth": r"--weights: no such file: gone.pth",
     "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* in squeezenet1_1, missing in the file",
     "--backbone vgg18": r"--backbone: unknown value 'vgg18'; did you mean 'vgg19'",
@@ -385,54 +415,54 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("line", FAULTS)
-def test_bad_input_is_one_line_and_paints_nothing(
+def test_bad_input_is_one_line_and_nothing_is_written(
     line: str, home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
     torch.save({"a": torch.zeros(1)}, home / "other.pth")
     before = sorted(home.rglob("*"))
-    usual = ["--content", "content.png", "--style", "stripes.png", "--out", "new.png", *QUICK]
-    outcome = dlnotes("style-transfer", *usual, *shlex.split(line))
+    valid = ["--content", "content.png", "--style", "stripes.png", "--out", "new.png", *QUICK]
+    outcome = dlnotes("style-transfer", *valid, *shlex.split(line))
     assert (outcome.code, outcome.out) == (2, ""), outcome.err
     assert re.fullmatch(rf"dlnotes: error: .*{FAULTS[line]}.*\n", outcome.err), outcome.err
     assert sorted(home.rglob("*")) == before
 
 
-def test_a_wide_image_is_painted_at_the_sizes_that_it_has(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_scales_that_are_too_thin_are_left_out(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     Image.new("RGB", (320, 32), (200, 100, 50)).save(tmp_path / "wide.png")
     run = dlnotes(
-        *words(home, tmp_path / "a.png", "--content", tmp_path / "wide.png", "--size", 256, "--steps", 2, "--json")
+        *arguments(home, tmp_path / "a.png", "--content", tmp_path / "wide.png", "--size", 256, "--steps", 2, "--json")
     )
     assert run.code == 0, run.err
     assert [scale["size"] for scale in json.loads(run.out)["results"][0]["scales"]] == [[26, 256]]
 
 
-def test_bad_images_of_a_folder_can_be_skipped(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_skip_bad_skips_damaged_images_of_a_folder(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "in").mkdir()
     Image.new("RGB", (40, 30), "red").save(tmp_path / "in" / "a.png")
-    (tmp_path / "in" / "b.jpg").write_text("no image")
-    given = [word for word in words(home, tmp_path / "out", "--content", tmp_path / "in", "--steps", 1) if word != "-q"]
-    assert dlnotes(*given).code == 2
-    run = dlnotes(*given, "--skip-bad")
+    (tmp_path / "in" / "b.jpg").write_text("not an image")
+    call = without_quiet(arguments(home, tmp_path / "out", "--content", tmp_path / "in", "--steps", 1))
+    assert dlnotes(*call).code == 2
+    run = dlnotes(*call, "--skip-bad")
     assert (run.code, "skipped" in run.err) == (0, True)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
 @pytest.mark.parametrize("backbone", ["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"])
-def test_the_smallest_size_is_painted(backbone: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    side = SHORTEST[backbone]
+def test_the_smallest_size_is_stylized(backbone: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    side = MIN_SIDE[backbone]
     Image.new("RGB", (64, side), (9, 200, 100)).save(tmp_path / "in.png")
     weights = [] if backbone == "small" else ["--weights", "none"]
     sizes = ["--size", 64, "--steps", 2, "--scales", 3, "--backbone", backbone]
-    run = dlnotes(*words(home, tmp_path / "a.png", "--content", tmp_path / "in.png", *sizes, *weights))
+    run = dlnotes(*arguments(home, tmp_path / "a.png", "--content", tmp_path / "in.png", *sizes, *weights))
     assert run.code == 0, run.err
 
 
 @pytest.mark.parametrize(
     "more", ["--optimizer adam", "--recipe notes --optimizer lbfgs", "--pooling max --tv 0.5", "--init noise"]
 )
-def test_every_way_of_painting_lowers_the_loss(more: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(home, tmp_path / "a.png", "--json", "--scales", 1, *more.split()))
+def test_every_recipe_and_optimizer_lowers_the_loss(more: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--scales", 1, *more.split()))
     assert run.code == 0, run.err
     totals = json.loads(run.out)["results"][0]["scales"][0]["losses"]["total"]
     assert min(totals) < totals[0]
@@ -440,11 +470,13 @@ def test_every_way_of_painting_lowers_the_loss(more: str, home: Path, tmp_path: 
     assert options["lr"] == (0.02 if "adam" in more else 1.0)
 
 
-def test_styles_may_be_repeated_and_a_time_budget_is_shared(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_style_may_be_repeated_and_images_share_the_time_budget(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     styles = ("--style", home / "noise.jpg", "--content", home / "many", "--time-budget", "1s", "--steps", 100_000)
-    run = dlnotes(*words(home, tmp_path / "out", *styles, "--size", 100, "--sheet", tmp_path / "sheet.png", "--json"))
+    run = dlnotes(
+        *arguments(home, tmp_path / "out", *styles, "--size", 100, "--sheet", tmp_path / "sheet.png", "--json")
+    )
     assert run.code == 0, run.err
-    found = json.loads(run.out)
-    assert [Path(entry["file"]).name for entry in found["styles"]] == ["stripes.png", "noise.jpg"]
-    assert sum(entry["seconds"] for entry in found["results"]) < 15
+    result = json.loads(run.out)
+    assert [Path(entry["file"]).name for entry in result["styles"]] == ["stripes.png", "noise.jpg"]
+    assert sum(entry["seconds"] for entry in result["results"]) < 15
     assert (tmp_path / "sheet.png").is_file()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlnotes_cli.training.ema import Lent, MovingAverage
+from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=30), st.sampled_from([0.5, 0.9, 0.999]))
@@ -36,7 +36,7 @@ def test_running_statistics_are_averaged_and_counters_copied() -> None:
 def test_a_network_gets_its_own_weights_back() -> None:
     network = nn.Linear(2, 2)
     own, other = network.weight.detach().clone(), {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}
-    with suppress(KeyError), Lent(network, other):
+    with suppress(KeyError), swapped_weights(network, other):
         assert torch.equal(network.weight, torch.ones(2, 2))
         raise KeyError
     assert torch.equal(network.weight, own)

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from dlnotes_cli.data.images.mix import Mixed
-from dlnotes_cli.training.optimizers import Objective, OptimizerOptions, balanced_weights, make_optimizer, penalized
+from dlnotes_cli.data.images.mix import TrainingBatch
+from dlnotes_cli.training.objective import Objective, balanced_weights, penalized
+from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
 
 Array = NDArray[np.float64]
 
@@ -79,10 +80,10 @@ def test_the_objective_and_the_reported_loss(smoothing: float, l1: float, *, wei
         return -(targets * weights * logs).sum() / weights[labels].sum(), -logs[np.arange(9), labels].mean()
 
     x, y = torch.tensor(logits, dtype=torch.float32), torch.tensor(labels)
-    found, plain = objective(x, Mixed(x, y))
+    found, plain = objective(x, TrainingBatch(x, y))
     assert found.item() == pytest.approx(expected(labels)[0] + penalty, rel=1e-5)
     assert plain.item() == pytest.approx(expected(labels)[1], rel=1e-5)
-    found, plain = objective(x, Mixed(x, y, y.roll(1), 0.7))
+    found, plain = objective(x, TrainingBatch(x, y, y.roll(1), 0.7))
     both = zip(expected(labels), expected(np.roll(labels, 1)), strict=True)
     mean, plain_mean = (0.7 * a + 0.3 * b for a, b in both)
     assert found.item() == pytest.approx(mean + penalty, rel=1e-5)

@@ -1,68 +1,68 @@
-"""Defaults that belong together."""
+"""Recipes: values for the options that are left open."""
+
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.training.recipes import (
-    BEST_MLP,
-    BEST_MLP_ON_TABLES,
-    MLP_LENGTH,
-    NOTES_MLP,
-    filled,
-    with_length,
-    with_recipe,
-)
+from dlnotes_cli.classify.recipes import MLP_BEST, MLP_BEST_ON_TABLES, MLP_NOTES, MlpRecipe
+from dlnotes_cli.training.recipes import LengthRule, resolve, run_length, with_recipe
 
-RECIPES = pytest.mark.parametrize("recipe", [NOTES_MLP, BEST_MLP, BEST_MLP_ON_TABLES])
-BY_RECIPE = ("optimizer", "lr", "momentum", "schedule", "weight_decay", "l1", "label_smoothing", "augment",
-             "dropout", "batch_norm", "normalize", "val_split")  # fmt: skip
+RECIPES = pytest.mark.parametrize("recipe", [MLP_NOTES, MLP_BEST, MLP_BEST_ON_TABLES])
 
 
 @RECIPES
-def test_a_recipe_fills_in_all_that_is_open(recipe: dict[str, object]) -> None:
-    config = with_length(with_recipe(TrainMlpConfig(), recipe), 1000, MLP_LENGTH)
-    assert {name: getattr(config, name) for name in BY_RECIPE} == {name: recipe[name] for name in BY_RECIPE}
-    assert config.batch_size is not None
-    assert config.epochs is not None
-
-
-def test_the_courses_recipe_is_the_courses() -> None:
-    config = with_length(with_recipe(TrainMlpConfig(), NOTES_MLP), 48_000, MLP_LENGTH)
-    assert (config.epochs, config.batch_size, config.optimizer, config.lr) == (50, 20, "sgd", 0.01)
-    assert (config.dropout, config.val_split, config.normalize, config.momentum) == (0.2, 0.2, "unit", 0.0)
+def test_options_that_are_left_open_get_the_values_of_the_recipe(recipe: MlpRecipe) -> None:
+    assert resolve(TrainMlpConfig(), recipe) == recipe
+    options = with_recipe(TrainMlpConfig(), recipe)
+    for field in fields(recipe):
+        if field.name != "length":
+            assert getattr(options, field.name) == getattr(recipe, field.name), field.name
 
 
 @RECIPES
-def test_what_was_given_stays(recipe: dict[str, object]) -> None:
-    given_config = TrainMlpConfig(lr=0.5, dropout=0.0, batch_norm=False, epochs=2, batch_size=7, augment="flip")
-    config = with_length(with_recipe(given_config, recipe), 50_000, MLP_LENGTH)
-    assert (config.lr, config.dropout, config.batch_norm) == (0.5, 0.0, False)
-    assert (config.epochs, config.batch_size, config.augment) == (2, 7, "flip")
+def test_options_that_are_set_win(recipe: MlpRecipe) -> None:
+    options = TrainMlpConfig(lr=0.5, dropout=0.0, batch_norm=False, augment="flip")
+    resolved = resolve(options, recipe)
+    assert (resolved.lr, resolved.dropout, resolved.batch_norm, resolved.augment) == (0.5, 0.0, False, "flip")
+    assert resolved.weight_decay == recipe.weight_decay
+
+
+def test_false_and_zero_count_as_set() -> None:
+    recipe = replace(MLP_BEST, batch_norm=True, dropout=0.5, l1=1.0)
+    resolved = resolve(TrainMlpConfig(batch_norm=False, dropout=0.0), recipe)
+    assert (resolved.batch_norm, resolved.dropout, resolved.l1) == (False, 0.0, 1.0)
 
 
 @RECIPES
-def test_another_optimizer_brings_its_own_learning_rate(recipe: dict[str, object]) -> None:
-    assert with_recipe(TrainMlpConfig(optimizer="sgd"), recipe).lr == (0.01 if recipe is NOTES_MLP else 0.1)
-    assert with_recipe(TrainMlpConfig(optimizer="adam"), recipe).lr == 3e-3
-    assert with_recipe(TrainMlpConfig(optimizer="adam"), recipe).weight_decay == 1e-4  # not adamw's 0.05
-    assert with_recipe(TrainMlpConfig(optimizer="adam", lr=0.2), recipe).lr == 0.2
+def test_another_optimizer_brings_its_own_learning_rate(recipe: MlpRecipe) -> None:
+    assert resolve(TrainMlpConfig(optimizer="sgd"), recipe).lr == (0.01 if recipe is MLP_NOTES else 0.1)
+    assert resolve(TrainMlpConfig(optimizer="adam"), recipe).lr == 3e-3
+    assert resolve(TrainMlpConfig(optimizer="adam"), recipe).weight_decay == 1e-4  # not adamw's 0.05
+    assert resolve(TrainMlpConfig(optimizer="adam", lr=0.2), recipe).lr == 0.2
 
 
-def test_what_ends_the_run_by_itself_leaves_the_epochs_open() -> None:
-    for config in (TrainMlpConfig(time_budget=5.0), TrainMlpConfig(max_steps=10)):
-        assert with_length(with_recipe(config, BEST_MLP), 1000, MLP_LENGTH).epochs is None
+def test_the_recipe_of_the_notes_has_the_values_of_the_course() -> None:
+    length = run_length(TrainMlpConfig(), MLP_NOTES.length, 48_000)
+    assert (length.epochs, length.batch_size, MLP_NOTES.optimizer, MLP_NOTES.lr) == (50, 20, "sgd", 0.01)
+    assert (MLP_NOTES.dropout, MLP_NOTES.val_split, MLP_NOTES.normalize, MLP_NOTES.momentum) == (0.2, 0.2, "unit", 0.0)
+
+
+def test_a_time_budget_or_a_number_of_steps_leaves_the_epochs_open() -> None:
+    for options in (TrainMlpConfig(time_budget=5.0), TrainMlpConfig(max_steps=10)):
+        assert run_length(options, MLP_BEST.length, 1000).epochs is None
+        assert run_length(options, MLP_NOTES.length, 1000).epochs == 50
+    assert run_length(TrainMlpConfig(max_steps=10, epochs=3), MLP_BEST.length, 1000).epochs == 3
 
 
 @given(samples=st.integers(1, 10**6), batch_size=st.one_of(st.none(), st.integers(1, 10**6)))
-def test_the_length_is_always_in_range(samples: int, batch_size: int | None) -> None:
-    config = with_length(TrainMlpConfig(batch_size=batch_size), samples, MLP_LENGTH)
-    assert config.batch_size == (batch_size or (64 if samples < 10_000 else 256))
-    assert config.epochs is not None
-    assert 1 <= config.epochs <= 1000
-
-
-def test_false_and_zero_count_as_given() -> None:
-    config = filled(TrainMlpConfig(batch_norm=False, dropout=0.0), {"batch_norm": True, "dropout": 0.5, "l1": 1.0})
-    assert (config.batch_norm, config.dropout, config.l1) == (False, 0.0, 1.0)
+def test_epochs_and_batch_size_are_in_range(samples: int, batch_size: int | None) -> None:
+    rule = LengthRule(epochs=60, batch_size=256, min_steps=1200, small_batch_size=64)
+    length = run_length(TrainMlpConfig(batch_size=batch_size), rule, samples)
+    assert length.batch_size == (batch_size or (64 if samples < 10_000 else 256))
+    assert length.epochs is not None
+    assert 60 <= length.epochs <= 300
+    if length.epochs < 300:
+        assert (length.epochs + 1) * max(1, samples // length.batch_size) > 1200

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.training.engine.step_budget import Horizon
+from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.schedule import Schedule, make_schedule
 
 SHAPES = ["one-cycle", "cosine", "step", "constant"]
@@ -62,22 +62,22 @@ def test_the_warm_up_is_an_epoch_and_at_most_200_steps() -> None:
 
 def run_with_budget(
     schedule: Schedule, budget_s: float, step_s: float, limit: int | None = None
-) -> tuple[Horizon, list[float]]:
-    """A simulated run on a machine whose every step takes `step_s`: the horizon at its end, and the factors used."""
-    horizon, factors, step = Horizon(schedule, limit, budget_s), [], 0
-    while not horizon.is_reached(step, step * step_s):
-        factors.append(schedule.factor(step, horizon.total))
+) -> tuple[StepBudget, list[float]]:
+    """A simulated run on a machine whose every step takes `step_s`: the budget at its end, and the factors used."""
+    budget, factors, step = StepBudget(schedule, limit, budget_s), [], 0
+    while not budget.is_reached(step, step * step_s):
+        factors.append(schedule.factor(step, budget.total))
         step += 1
-        horizon.observe(step, step * step_s, 0.0)
-    return horizon, factors
+        budget.observe(step, step * step_s, 0.0)
+    return budget, factors
 
 
 @given(schedules, st.floats(0.5, 20), st.one_of(st.none(), st.integers(1, 300)))
 def test_a_budget_is_met_and_its_steps_repeat_the_same_rates(
     schedule: Schedule, budget_s: float, limit: int | None
 ) -> None:
-    horizon, factors = run_with_budget(schedule, budget_s, 0.05, limit)
-    assert len(factors) == horizon.total
+    budget, factors = run_with_budget(schedule, budget_s, 0.05, limit)
+    assert len(factors) == budget.total
     assert len(factors) * 0.05 <= budget_s * 1.05 + 0.05
     assert factors == [schedule.factor(step, len(factors)) for step in range(len(factors))]
     if limit is None and budget_s > 5:
@@ -90,11 +90,11 @@ def test_whichever_comes_first_ends_the_run() -> None:
 
 
 def test_a_machine_that_slows_down_is_cut_off_soon_after_the_budget() -> None:
-    horizon, step, elapsed = Horizon(Schedule("one-cycle", 4), None, 10.0), 0, 0.0
-    while not horizon.is_reached(step, elapsed):
+    budget, step, elapsed = StepBudget(Schedule("one-cycle", 4), None, 10.0), 0, 0.0
+    while not budget.is_reached(step, elapsed):
         step += 1
         elapsed += 0.1 if elapsed < 5 else 0.3
-        horizon.observe(step, elapsed, 0.0)
+        budget.observe(step, elapsed, 0.0)
     assert math.isclose(elapsed, 10.5, abs_tol=0.4)
-    assert horizon.total is not None
-    assert step < horizon.total
+    assert budget.total is not None
+    assert step < budget.total

@@ -1,4 +1,4 @@
-"""Choosing a weight decay: nothing that is held out is learned from."""
+"""The search for a weight decay never trains on held-out samples."""
 
 import numpy as np
 import pytest
@@ -8,21 +8,23 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.transfer.head_fit import HeadOptions
-from dlnotes_cli.transfer.head_search import HeadSearch, Solved
+from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch
 
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
 COUNT = 80
 
 
-def searched(*, views: int = 0, folds: int | None = None, hidden: tuple[int, ...] = ()) -> tuple[Solved, DataSet]:
-    """Features without meaning, more than samples: what is learned by heart is right, all else is chance."""
+def search_head(
+    *, views: int = 0, folds: int | None = None, hidden: tuple[int, ...] = ()
+) -> tuple[FittedHead, DataSet]:
+    """Random features, more than samples: training accuracy is 1 and validation accuracy is chance."""
     generator = np.random.default_rng(0)
     features = generator.normal(size=(COUNT, 300)).astype(np.float32)
     labels = generator.permutation(np.arange(COUNT) % 2)
-    parts = {"train": np.arange(0, COUNT, 2), "val": np.arange(1, COUNT, 2)}
-    form = ImagePreprocessing(3, 8, 8, "crop", (0.0,) * 3, (1.0,) * 3)
-    dataset = DataSet("noise", features, labels, ("a", "b"), parts, form, "")
-    others = [features[parts["train"]] + 0.01 * generator.normal(size=(COUNT // 2, 300)) for _ in range(views)]
+    splits = {"train": np.arange(0, COUNT, 2), "val": np.arange(1, COUNT, 2)}
+    preprocessing = ImagePreprocessing(3, 8, 8, "crop", (0.0,) * 3, (1.0,) * 3)
+    dataset = DataSet("noise", features, labels, ("a", "b"), splits, preprocessing, "")
+    others = [features[splits["train"]] + 0.01 * generator.normal(size=(COUNT // 2, 300)) for _ in range(views)]
     search = HeadSearch(
         dataset, [view.astype(np.float32) for view in others], HeadOptions(2, hidden), (0.1, 0.01), CPU, lambda: None
     )
@@ -32,20 +34,20 @@ def searched(*, views: int = 0, folds: int | None = None, hidden: tuple[int, ...
 @pytest.mark.parametrize("views", [0, 2])
 @pytest.mark.parametrize("folds", [None, 4])
 @pytest.mark.parametrize("hidden", [(), (8,)])
-def test_what_is_held_out_is_guessed_and_the_rest_known_by_heart(
+def test_held_out_samples_are_predicted_by_chance_and_training_samples_exactly(
     views: int, folds: int | None, hidden: tuple[int, ...]
 ) -> None:
-    solved, _ = searched(views=views, folds=folds, hidden=hidden)
-    chosen = solved.history[solved.best - 1]
+    fitted, _ = search_head(views=views, folds=folds, hidden=hidden)
+    chosen = fitted.history[fitted.best_index]
     assert chosen["train"]["accuracy"] == 1.0
     assert 0.25 < chosen["validation"]["accuracy"] < 0.75
     assert chosen["validation"]["samples"] == (COUNT if folds else COUNT // 2)
 
 
-def test_after_folds_the_head_has_learned_everything() -> None:
-    solved, dataset = searched(folds=4)
-    predicted = solved.head(torch.from_numpy(np.asarray(dataset.samples))).argmax(1).numpy()
+def test_after_cross_validation_the_head_is_fitted_to_all_samples() -> None:
+    fitted, dataset = search_head(folds=4)
+    predicted = fitted.head(torch.from_numpy(np.asarray(dataset.samples))).argmax(1).numpy()
     assert (predicted == dataset.labels).all()
-    assert solved.folds is not None
-    validation = solved.history[solved.best - 1]["validation"]["accuracy"]
-    assert solved.folds["mean"] == pytest.approx(validation, abs=0.02)
+    assert fitted.folds is not None
+    validation = fitted.history[fitted.best_index]["validation"]["accuracy"]
+    assert fitted.folds["mean"] == pytest.approx(validation, abs=0.02)

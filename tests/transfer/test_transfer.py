@@ -20,12 +20,13 @@ from builders import Command, assert_same_run, make_images, stopped_after
 from PIL import Image
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.cache import pixels
+from dlnotes_cli.data.cache import build
+from dlnotes_cli.data.cache.request import FeatureExtractor
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, Published, build_backbone
 from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 from dlnotes_cli.training.engine.loop import Trainer
-from dlnotes_cli.transfer import frozen_head as transfer_head
+from dlnotes_cli.transfer import frozen_head
 
 SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--size", "48", "--threads", "1")
 
@@ -42,19 +43,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Digests of the images that a network has looked at for their features."""
-    seen: list[str] = []
-    make = pixels.Extraction.__init__
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Seeds of the images whose features a network has computed."""
+    seen: list[int] = []
+    make = FeatureExtractor.__init__
 
-    def noting(self: pixels.Extraction, name: str, width: int, batch: int, run: Any) -> None:
-        def noted(samples: Any, digests: Any) -> Any:
-            seen.extend(digests)
-            return run(samples, digests)
+    def noting(self: FeatureExtractor, name: str, width: int, batch: int, run: Any) -> None:
+        def noted(samples: Any, seeds: Any) -> Any:
+            seen.extend(seeds)
+            return run(samples, seeds)
 
         make(self, name, width, batch, noted)
 
-    monkeypatch.setattr(pixels.Extraction, "__init__", noting)
+    monkeypatch.setattr(FeatureExtractor, "__init__", noting)
     return seen
 
 
@@ -94,7 +95,7 @@ def test_a_head_learns_colors_from_random_features_and_its_file_alone_answers(
 
 
 def test_features_are_kept_and_made_anew_for_changed_files_only(
-    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
+    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int]
 ) -> None:
     data = make_images(tmp_path / "images", count=10)
     first = dlnotes(*words(data, tmp_path / "a"))
@@ -118,7 +119,7 @@ def test_features_are_kept_and_made_anew_for_changed_files_only(
 
 
 def test_other_weights_sizes_and_networks_have_features_of_their_own(
-    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
+    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int]
 ) -> None:
     for i, more in enumerate(
         ((), ("--size", 40), ("--seed", 1), ("--resize", "squash"), ("--backbone", "squeezenet1_0"))
@@ -141,7 +142,7 @@ def test_without_a_cache_the_features_stay_in_memory(
 
 
 def test_views_add_augmented_looks_at_the_training_part_alone(
-    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str]
+    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int]
 ) -> None:
     run = dlnotes(*words(images, tmp_path / "run", "--views", 3, "--json"))
     assert run.code == 0, run.err
@@ -362,35 +363,37 @@ def test_a_run_holds_its_folder_from_the_start(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes: list[int] = []
-    load = transfer_head._features
+    load = frozen_head._compute_features
 
     def then_another(*arguments: Any) -> Any:
-        monkeypatch.setattr(transfer_head, "_features", load)
+        monkeypatch.setattr(frozen_head, "_compute_features", load)
         outcomes.append(main(words(images, tmp_path / "run", "--hidden", "8")))
         return load(*arguments)
 
-    monkeypatch.setattr(transfer_head, "_features", then_another)
+    monkeypatch.setattr(frozen_head, "_compute_features", then_another)
     run = dlnotes(*words(images, tmp_path / "run"))
     assert (outcomes, run.code) == ([2], 0)
     assert "is in use by another run" in run.err
     assert json.loads((tmp_path / "run" / "config.json").read_text())["hidden"] == []
 
 
-def test_blocks_thaw_from_the_end_on(
+def test_blocks_unfreeze_from_the_last_to_the_first(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thawed: list[int] = []
-    step = Trainer._step
+    unfrozen: list[int] = []
+    advance = Trainer.advance
 
-    def counted(trainer: Trainer) -> None:
-        step(trainer)
+    def counted(trainer: Trainer) -> Any:
+        before, entry = trainer.position.step, advance(trainer)
         blocks = backbones.blocks(trainer.job.network.backbone)  # type: ignore[arg-type]
-        thawed.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
+        if trainer.position.step > before:
+            unfrozen.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
+        return entry
 
-    monkeypatch.setattr(Trainer, "_step", counted)
+    monkeypatch.setattr(Trainer, "advance", counted)
     run = dlnotes(*words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
     assert run.code == 0, run.err
-    assert thawed == [5, 9, 9, 9, 9]
+    assert unfrozen == [5, 9, 9, 9, 9]
 
 
 @pytest.mark.parametrize("steps", [2, 4, 9])
@@ -421,23 +424,23 @@ def test_the_course_s_way_runs_the_frozen_backbone_in_every_step(
 
 
 def test_a_signal_keeps_the_features_made_so_far(
-    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_images(tmp_path / "images", count=40)
-    rows_of = pixels._Work._rows_of
+    chunk_samples = build.chunk_samples
 
-    def then_signal(self: Any, chunk: Any) -> Any:
-        rows = rows_of(self, chunk)
+    def then_signal(*arguments: Any) -> Any:
+        rows = chunk_samples(*arguments)
         if len(looked_at) == 48:
             os.kill(os.getpid(), signal.SIGINT)
         return rows
 
-    monkeypatch.setattr(pixels._Work, "_rows_of", then_signal)
+    monkeypatch.setattr(build, "chunk_samples", then_signal)
     stopped = dlnotes(*words(data, tmp_path / "run"))
     assert stopped.code == 130
     what = f"the features made so far are kept; continue with --resume {tmp_path / 'run'}"
     assert stopped.err == f"dlnotes: error: interrupted: {what}\n"
-    monkeypatch.setattr(pixels._Work, "_rows_of", rows_of)
+    monkeypatch.setattr(build, "chunk_samples", chunk_samples)
     resumed = dlnotes("transfer", "--resume", tmp_path / "run", "-q")
     assert resumed.code == 0, resumed.err
     assert len(looked_at) == 120
@@ -448,22 +451,22 @@ def test_a_signal_keeps_the_features_made_so_far(
 
 
 def test_a_stop_keeps_what_earlier_runs_made(
-    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_images(tmp_path / "images", count=30)
     assert dlnotes(*words(data, tmp_path / "a")).code == 0
     Image.new("RGB", (9, 9), "blue").save(data / "blue" / "0.png")
     Image.new("RGB", (9, 8), "red").save(data / "red" / "29.png")
-    rows_of = pixels._Work._rows_of
+    chunk_samples = build.chunk_samples
 
-    def then_signal(self: Any, chunk: Any) -> Any:
+    def then_signal(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
-        return rows_of(self, chunk)
+        return chunk_samples(*arguments)
 
-    monkeypatch.setattr(pixels._Work, "_rows_of", then_signal)
+    monkeypatch.setattr(build, "chunk_samples", then_signal)
     looked_at.clear()
     assert dlnotes(*words(data, tmp_path / "b")).code == 130
-    monkeypatch.setattr(pixels._Work, "_rows_of", rows_of)
+    monkeypatch.setattr(build, "chunk_samples", chunk_samples)
     assert dlnotes(*words(data, tmp_path / "b", "--overwrite")).code == 0
     assert len(looked_at) == 2
     shutil.rmtree(cache)
@@ -503,7 +506,7 @@ FAULTS = {
     "--batch-size 8": r"--batch-size: is about steps",
     "--fine-tune last-2 --views 2": r"--views: is for a frozen backbone; drop it, or --fine-tune",
     "--fine-tune all --map m.png": r"--map: is for a frozen backbone",
-    "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, such as last-2",
+    "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, last-2 for example",
     "--views 2 --augment none": r"--views: --augment none leaves every view the same; give another",
     "--views 0": r"--views: 0 is out of range",
     "--folds 1": r"--folds: 1 is out of range",
@@ -511,9 +514,9 @@ FAULTS = {
     "--color gray": r"--color: no such option",
     "--normalize unit": r"--normalize: no such option",
     "--augment flip": r"--augment: a frozen backbone looks once at each image; add --views, or --fine-tune",
-    "--augment flipp --views 2": r"--augment: unknown word 'flipp'; did you mean 'flip'",
-    "--map-method tsne": r"--map-method: has no effect without --map; add --map map.png",
-    "--folds 3 --time-budget 9s": r"--time-budget: cannot be combined with --folds",
+    "--augment flipp --views 2": r"--augment: unknown operation 'flipp'; did you mean 'flip'",
+    "--map-method tsne": r"--map-method: says how --map is drawn; add --map map.png",
+    "--folds 3 --time-budget 9s": r"--time-budget: is not kept by --folds",
     "--recipe notes --folds 3": r"--folds: is for a frozen backbone; drop it, or --recipe notes",
     "--weights text.pth": r"text.pth: is no PyTorch file; give a state dict",
     "--weights empty.pth": r"empty.pth: is empty; give a state dict",
@@ -578,13 +581,13 @@ def test_a_stop_in_a_resumed_run_leaves_its_results(
 ) -> None:
     assert dlnotes(*words(images, tmp_path / "run")).code == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    load = transfer_head._features
+    load = frozen_head._compute_features
 
     def then_signal(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return load(*arguments)
 
-    monkeypatch.setattr(transfer_head, "_features", then_signal)
+    monkeypatch.setattr(frozen_head, "_compute_features", then_signal)
     assert dlnotes("transfer", "--resume", tmp_path / "run", "-q").code == 130
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 

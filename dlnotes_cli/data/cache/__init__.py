@@ -1,1 +1,1 @@
-"""The decode cache: decoded images and features, memory-mapped."""
+"""The decode cache: pixels and features of a folder's images in memory-mapped files."""

@@ -1,4 +1,4 @@
-"""Work on many files in threads: some files at a time, answers in order, progress shown."""
+"""Map a function over many files in threads: chunk by chunk, in order, with a progress bar."""
 
 import time
 from collections import deque
@@ -8,28 +8,29 @@ from typing import TypeVar
 
 from dlnotes_cli.shell import output
 
-_MOST_FILES = 256  # in a chunk: small images need many, or handing them over costs more than decoding them
-_MOST_BYTES = 1 << 23
+_MOST_FILES = 256  # per chunk; with fewer small files per chunk, handing chunks over costs more than decoding
+_MOST_BYTES = 1 << 23  # of decoded samples per chunk
 _QUIET_S = 1.0  # shorter work shows no progress
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def in_chunks(
-    work: Callable[[Sequence[int]], Answer],
+def map_chunks(
+    function: Callable[[Sequence[int]], Result],
     positions: Sequence[int],
     *,
     threads: int,
     sample_bytes: int,
     multiple: int = 1,
-) -> Iterator[Answer]:
-    """What `work` answers for each chunk of `positions`, in order; never more than a few chunks are under way.
+) -> Iterator[Result]:
+    """Call `function` on chunks of `positions` in threads and yield the results in order.
 
-    All chunks but the last have a multiple of `multiple` positions. The first error ends it all, and so does a signal.
+    At most 2 x `threads` chunks are submitted ahead. All chunks but the last have a multiple of `multiple` positions.
+    The first error, or closing the iterator, cancels the chunks that have not started.
     """
     step = min(_MOST_FILES, _MOST_BYTES // sample_bytes, len(positions) // (4 * threads))
     step = max(1, step // multiple) * multiple
-    pending: deque[tuple[int, Future[Answer]]] = deque()
+    pending: deque[tuple[int, Future[Result]]] = deque()
     started = time.monotonic()
     with output.progress("images") as bar, ThreadPoolExecutor(max_workers=threads) as pool:
         starts = iter(range(0, len(positions), step))
@@ -37,7 +38,7 @@ def in_chunks(
             while True:
                 while len(pending) < 2 * threads and (start := next(starts, None)) is not None:
                     chunk = positions[start : start + step]
-                    pending.append((start + len(chunk), pool.submit(work, chunk)))
+                    pending.append((start + len(chunk), pool.submit(function, chunk)))
                 if not pending:
                     return
                 done, future = pending.popleft()

@@ -1,1 +1,1 @@
-"""Image files: decoding, writing, augmentation."""
+"""Image files: decode, write, augment."""

@@ -1,13 +1,16 @@
-"""The only place that opens images: files become uint8 arrays, upright, in the channels and size asked for."""
+"""Decode image files into uint8 arrays of one shape; the only module that calls `Image.open`."""
 
 import math
+import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -20,48 +23,86 @@ from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell.errors import DlnotesError, InputError, unreadable
 
-DECODER = f"2 with Pillow {PIL.__version__}"  # another gives other pixels: raise the number with any such change
+DECODER = f"2 with Pillow {PIL.__version__}"  # raise the number with every change of the decoded pixels
+GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-_DAMAGE = (  # what Pillow raises on files that break off or contradict themselves
+_DAMAGE = (  # what Pillow raises on truncated or inconsistent files
     OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, AssertionError,
     struct.error, zlib.error,
 )  # fmt: skip
-GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _SIXTEEN_BIT = 257  # 65535 / 255
 _ORIENTATION = 0x0112  # EXIF tag
-_SIDEWAYS = range(5, 9)  # its values that swap width and height
+_IGNORE_PILLOW = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)  # a filter of `warnings`
+_SIDEWAYS = range(5, 9)  # orientations that swap width and height
 
-Answer = TypeVar("Answer")
-
-
-class RangeError(ValueError):
-    """Numbers that no white is known for."""
+Decoded = TypeVar("Decoded")
 
 
-Image.MAX_IMAGE_PIXELS = None  # open_image has its own limit, which the user can set
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damage is an error, in one line
+class PixelRangeError(ValueError):
+    """Pixel values outside the range of the image's mode."""
 
 
-def open_image(path: Path, max_pixels: int, stream: IO[bytes] | None = None) -> Image.Image:
-    """Read an image's header, from `stream` where the file is read already.
+class _PillowSettings:
+    """A reentrant context in which Pillow has no pixel limit of its own and prints no warnings.
 
-    Raises InputError where `path` is no image or has more than `max_pixels`.
+    `open_image` checks its own limit before any pixel is decoded, and damage is reported as an error. Pillow's limit
+    and Python's warning filters belong to the whole process, so the first thread that enters changes them and the last
+    that leaves restores them. Enter once around a thread pool: nested entries only count. `warnings.catch_warnings`
+    would cost 20 us per image, and drop filters that other threads add meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries = 0
+        self._pixel_limit: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._entries += 1
+            if self._entries == 1:
+                self._pixel_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                warnings.filters.insert(0, _IGNORE_PILLOW)  # type: ignore[attr-defined]  # a list, as documented
+
+    def __exit__(self, *_error: object) -> None:
+        with self._lock:
+            self._entries -= 1
+            if self._entries == 0:
+                with suppress(ValueError):  # inside another catch_warnings
+                    warnings.filters.remove(_IGNORE_PILLOW)  # type: ignore[attr-defined]
+                Image.MAX_IMAGE_PIXELS = self._pixel_limit
+
+
+pillow_settings = _PillowSettings()
+
+
+@contextmanager
+def open_image(path: Path, max_pixels: int, stream: IO[bytes] | None = None) -> Iterator[Image.Image]:
+    """Open an image whose pixels are decoded inside the context; `stream` has the file's content if already read.
+
+    Raises InputError naming `path` if it is not an image, has more than `max_pixels` or turns out damaged inside the
+    context.
     """
     if stream is None:
         check_regular(path)
-    with damage_named(path):
-        image = Image.open(stream or path, formats=_FORMATS)
-    image.filename = ""  # a named file would be mapped into memory, which scrambles the pixels of a sideways TIFF
-    if image.width * image.height > max_pixels:
-        image.close()
-        pixels = f"{image.width}x{image.height} = {image.width * image.height:,} pixels, over {max_pixels:,}"
-        raise InputError(path, pixels, "raise --max-pixels if you trust it")
-    return image
+    try:
+        with pillow_settings, Image.open(stream or path, formats=_FORMATS) as image:
+            image.filename = ""  # Pillow memory-maps files with a name, which scrambles the pixels of a rotated TIFF
+            _check_size(path, image, max_pixels)
+            yield image
+    except _DAMAGE as error:  # not `image_errors`: a second generator costs 1 us per image
+        raise _input_error(path, error) from error
+
+
+def _check_size(path: Path, image: Image.Image, max_pixels: int) -> None:
+    count = image.width * image.height
+    if count > max_pixels:
+        what = f"{image.width}x{image.height} = {count:,} pixels, over {max_pixels:,}"
+        raise InputError(path, what, "raise --max-pixels if you trust it")
 
 
 @dataclass(frozen=True)
-class Header:
-    """What an image's header tells: its size as it is seen, and whether it has no color channels."""
+class ImageHeader:
+    """Width and height of an image after EXIF rotation, and whether it has no color channels."""
 
     width: int
     height: int
@@ -69,60 +110,59 @@ class Header:
 
     @property
     def pixels(self) -> int:
-        """How many there are."""
+        """Number of pixels."""
         return self.width * self.height
 
 
-def read_header(path: Path, max_pixels: int) -> Header:
-    """Read an image's header alone; its pixels may still be damaged. Raises InputError where it is no image."""
-    with open_image(path, max_pixels) as image, damage_named(path):
+def read_header(path: Path, max_pixels: int) -> ImageHeader:
+    """Read an image's header without its pixels, which may still be damaged; raises InputError as `open_image`."""
+    with open_image(path, max_pixels) as image:
         return _header(image)
 
 
 def decode_image(path: Path, shape: ImageShape, max_pixels: int) -> NDArray[np.uint8]:
-    """One image as uint8 (C, H, W).
+    """Decode one image to uint8 (C, H, W).
 
-    Upright by its EXIF orientation, transparency laid over white, 16 bits reduced to 8. Raises InputError, naming the
-    file, where it is damaged.
+    Rotates by the EXIF orientation, composites transparency over white and reduces 16 bits to 8. Raises InputError as
+    `open_image`.
     """
-    with open_image(path, max_pixels) as image, damage_named(path):
+    with open_image(path, max_pixels) as image:
         return _pixels(image, shape)
 
 
 def decode_stream(
     path: Path, stream: IO[bytes], shape: ImageShape, max_pixels: int
-) -> tuple[NDArray[np.uint8], Header]:
-    """The answers of `decode_image` and `read_header` for a file that is read already; `path` is for its errors."""
-    with open_image(path, max_pixels, stream) as image, damage_named(path):
+) -> tuple[NDArray[np.uint8], ImageHeader]:
+    """Decode pixels and header from a file's content in `stream`; `path` only names the file in errors."""
+    with open_image(path, max_pixels, stream) as image:
         header = _header(image)
         if image.format != "PNG":
             return _pixels(image, shape), header
-    with open_image(path, max_pixels, stream) as image, damage_named(path):  # one that was not asked for its EXIF
+    with open_image(path, max_pixels, stream) as image:  # again, as reading EXIF first changes how Pillow loads a PNG
         return _pixels(image, shape), header
 
 
 def decode_all(
-    paths: Sequence[Path], decode: Callable[[Path], Answer], *, threads: int, skip_bad: bool
-) -> list[Answer | DlnotesError]:
-    """Decode many files in threads, in order; a bad file raises its error, or with `skip_bad` is its own answer."""
-
-    def attempt(path: Path) -> Answer | DlnotesError:
-        try:
-            return decode(path)
-        except InputError as error:
-            if not skip_bad:
-                raise
-            return error
-
-    with ThreadPoolExecutor(max_workers=threads) as pool:
+    paths: Sequence[Path], decode: Callable[[Path], Decoded], *, threads: int, skip_bad: bool
+) -> list[Decoded | DlnotesError]:
+    """Decode files in threads, in order. A bad file raises its InputError; with `skip_bad` the list holds the error."""
+    attempt: Callable[[Path], Decoded | DlnotesError] = partial(_decode_or_error, decode) if skip_bad else decode
+    with pillow_settings, ThreadPoolExecutor(max_workers=threads) as pool:
         return list(pool.map(attempt, paths))
 
 
-def _header(image: Image.Image) -> Header:
-    exif = Image.Image.getexif(image)  # the method of a PNG would decode its pixels too
-    is_sideways = exif.get(_ORIENTATION, 1) in _SIDEWAYS and image.format != "TIFF"  # Pillow turns these itself
+def _decode_or_error(decode: Callable[[Path], Decoded], path: Path) -> Decoded | DlnotesError:
+    try:
+        return decode(path)
+    except InputError as error:
+        return error
+
+
+def _header(image: Image.Image) -> ImageHeader:
+    exif = Image.Image.getexif(image)  # PngImageFile.getexif would decode the pixels too
+    is_sideways = exif.get(_ORIENTATION, 1) in _SIDEWAYS and image.format != "TIFF"  # Pillow rotates TIFF itself
     width, height = image.size[::-1] if is_sideways else image.size
-    return Header(width, height, image.mode in GRAY_MODES)
+    return ImageHeader(width, height, image.mode in GRAY_MODES)
 
 
 def _pixels(image: Image.Image, shape: ImageShape) -> NDArray[np.uint8]:
@@ -130,46 +170,48 @@ def _pixels(image: Image.Image, shape: ImageShape) -> NDArray[np.uint8]:
     side = math.ceil(max(shape.height, shape.width) / shape.crop_pct)
     image.draft(mode, (side, side))
     ImageOps.exif_transpose(image, in_place=True)
-    pixels = np.asarray(_resized(_flattened(eight_bit(image), mode), shape))
+    pixels = np.asarray(_resized(_without_alpha(to_eight_bit(image), mode), shape))
     return pixels.reshape(shape.height, shape.width, shape.channels).transpose(2, 0, 1)
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """Bring gray of more bits down to 8; other images stay as they are.
+def to_eight_bit(image: Image.Image) -> Image.Image:
+    """Reduce a gray image of more than 8 bits to 8; returns other images unchanged.
 
-    White is 65,535 in whole numbers; in decimal ones 1 where none is larger, else 255. Raises RangeError beyond that.
+    White is 65,535 in integer images. In floating-point images it is 1 if no value is larger, otherwise 255. Raises
+    PixelRangeError for values outside 0 to white.
     """
-    values = sixteen_bit(image)
+    values = sixteen_bit_values(image)
     if values is not None:
         return Image.fromarray(((values.astype(np.int64) + _SIXTEEN_BIT // 2) // _SIXTEEN_BIT).astype(np.uint8))
     if image.mode == "F":
         levels = np.asarray(image)
-        largest = _largest(levels, 255)
+        largest = _checked_maximum(levels, 255)
         return Image.fromarray(np.rint(levels * (255 if largest <= 1 else 1)).astype(np.uint8))
     return image
 
 
-def sixteen_bit(image: Image.Image) -> NDArray[np.uint16] | None:
-    """The values (H, W) of whole gray numbers beyond 8 bits, None of other images. Raises RangeError over 65,535."""
+def sixteen_bit_values(image: Image.Image) -> NDArray[np.uint16] | None:
+    """Values (H, W) of an integer gray image of more than 8 bits, or None. Raises PixelRangeError above 65,535."""
     if image.mode != "I" and not image.mode.startswith("I;16"):
         return None
     values = np.asarray(image)
-    _largest(values, 65_535)
+    _checked_maximum(values, 65_535)
     return values.astype(np.uint16)
 
 
-def _largest(values: NDArray[np.generic], white: int) -> float:
-    low, high = float(values.min()), float(values.max())  # not a number where any value is none
+def _checked_maximum(values: NDArray[np.generic], white: int) -> float:
+    low, high = float(values.min()), float(values.max())  # nan if any value is
     if not (low >= 0 and high <= white):
-        raise RangeError(f"its values go from {low:g} to {high:g}, beyond 0 to {white:,}")
+        raise PixelRangeError(f"pixel values from {low:g} to {high:g} are outside 0 to {white:,}")
     return high
 
 
-def _flattened(image: Image.Image, mode: str) -> Image.Image:
+def _without_alpha(image: Image.Image, mode: str) -> Image.Image:
+    """Composite transparency over white, and convert to `mode`."""
     if "A" in image.getbands() or "transparency" in image.info:
         layers = image.convert("RGBA")
-        paper = Image.new("RGBA", layers.size, "white")
-        image = Image.alpha_composite(paper, layers)
+        background = Image.new("RGBA", layers.size, "white")
+        image = Image.alpha_composite(background, layers)
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -186,29 +228,29 @@ def _resized(image: Image.Image, shape: ImageShape) -> Image.Image:
 
 def _letterboxed(image: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Image.Image:
     scale = min(size[0] / image.width, size[1] / image.height)
-    width, height = (max(1, round(side * scale)) for side in image.size)  # of a very thin image a line is left
+    width, height = (max(1, round(side * scale)) for side in image.size)  # at least one pixel of a very thin image
     framed = Image.new(image.mode, size)
     framed.paste(image.resize((width, height), method), ((size[0] - width) // 2, (size[1] - height) // 2))
     return framed
 
 
 @contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Turn what files that are missing or damaged raise into an InputError that names `path`."""
+def image_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of missing and damaged files into an InputError that names `path`."""
     try:
         yield
     except _DAMAGE as error:
-        raise _damaged(path, error) from error
+        raise _input_error(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _input_error(path: Path, error: Exception) -> InputError:
     if isinstance(error, UnidentifiedImageError):
         return InputError(path, "not an image", "remove it or pass --skip-bad")
     if isinstance(error, FileNotFoundError):
         return InputError(path, "no such file", "check the path")
-    if isinstance(error, OSError) and error.strerror:  # the system's, not Pillow's
+    if isinstance(error, OSError) and error.strerror:  # from the operating system, not from Pillow
         return unreadable(path, error, "check the path and its permissions")
-    if isinstance(error, RangeError):
-        return InputError(path, str(error), "scale them, or pass --skip-bad")
+    if isinstance(error, PixelRangeError):
+        return InputError(path, str(error), "rescale them, or pass --skip-bad")
     what = "image is truncated" if "truncated" in str(error).lower() else f"image is damaged ({error})"
     return InputError(path, what, "remove it or pass --skip-bad")

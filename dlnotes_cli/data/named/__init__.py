@@ -1,1 +1,1 @@
-"""Named data sets: where they are found, and how their files are read."""
+"""Named data sets: the table of published files, their lookup and download, and the formats they are stored in."""

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their binary version: records of label bytes and pixels, unpacked or in the archive."""
+"""Read CIFAR-10 and CIFAR-100 in the binary version: records of label bytes and pixels, unpacked or archived."""
 
 import gzip
 import tarfile
@@ -10,14 +10,14 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.named.idx import WHOLE_COPY, reading
+from dlnotes_cli.data.named.idx import REPLACE, archive_errors
 from dlnotes_cli.shell.errors import InputError
 
 SHAPE = (3, 32, 32)
-_PIXELS = 3072  # bytes of one image
-_SLAB = 1000  # records read at once
-_MOST_MEMBERS = 64  # the published archives have fewer than ten
-_SLACK = 1 << 20  # bytes of an archive that are not images
+_PIXEL_BYTES = 3072  # of one image
+_RECORDS_PER_READ = 1000
+_MOST_MEMBERS = 64  # of an archive; the published ones have fewer than ten
+_OVERHEAD = 1 << 20  # bytes of an archive besides the records
 _LONGEST_NAMES = 1 << 14  # bytes of the file of class names
 _CHUNK = 1 << 20
 
@@ -37,28 +37,28 @@ CIFAR100_CLASSES = tuple(
 
 @dataclass(frozen=True)
 class CifarLayout:
-    """How a set is laid out: its folder, its files with the records in each (the last file is the test split)."""
+    """Folder and files of a set in its archive; each file has a number of records, and the last is the test split."""
 
     folder: str
     files: tuple[tuple[str, int], ...]
-    label_bytes: int  # the last of them is the label that is read
+    label_bytes: int  # of a record; the last one is the label
     names_file: str
     classes: tuple[str, ...]
 
     @property
     def total(self) -> int:
-        """Images in all files."""
+        """Number of images in all files."""
         return sum(records for _, records in self.files)
 
     def span(self, name: str) -> range:
-        """Where the images of one file lie among those of the whole set."""
+        """The positions of one file's images in the whole set."""
         position = [file for file, _ in self.files].index(name)
         start = sum(records for _, records in self.files[:position])
         return range(start, start + self.files[position][1])
 
     def size(self, name: str) -> int:
         """Bytes of one file of records."""
-        return len(self.span(name)) * (self.label_bytes + _PIXELS)
+        return len(self.span(name)) * (self.label_bytes + _PIXEL_BYTES)
 
 
 CIFAR10 = CifarLayout(
@@ -86,92 +86,92 @@ class CifarImages:
     classes: tuple[str, ...]
 
 
-def read_cifar(path: Path, form: CifarLayout) -> CifarImages:
-    """Read a set from the folder of its unpacked files, or from its archive, of which nothing is written to disk.
+def read_cifar(path: Path, layout: CifarLayout) -> CifarImages:
+    """Read a set from the folder of its unpacked files, or from its archive without unpacking it to disk.
 
-    Raises InputError naming the file that is missing, damaged, of another size, or has a label beyond the classes.
+    Raises InputError naming a file that is missing, damaged, of the wrong size, or has a label out of range.
     """
-    filling = _Filling(form)
+    arrays = _CifarArrays(layout)
     if path.is_dir():
-        _read_folder(path, form, filling)
+        _read_folder(path, layout, arrays)
     else:
-        _read_archive(path, form, filling)
-    if filling.missing:
-        raise InputError(path, f"{min(filling.missing)} is missing", WHOLE_COPY)
-    return CifarImages(filling.samples, filling.labels, filling.classes)
+        _read_archive(path, layout, arrays)
+    if arrays.missing:
+        raise InputError(path, f"{min(arrays.missing)} is missing", REPLACE)
+    return CifarImages(arrays.samples, arrays.labels, arrays.classes)
 
 
-class _Filling:
-    """The arrays of a whole set, filled file by file, in whichever order the files come."""
+class _CifarArrays:
+    """The arrays of a whole set, filled file by file in any order."""
 
-    def __init__(self, form: CifarLayout) -> None:
-        self.samples = np.empty((form.total, *SHAPE), np.uint8)
-        self.labels = np.empty(form.total, np.int64)
-        self.classes = form.classes
-        self.missing = {name for name, _ in form.files}
-        self._form = form
+    def __init__(self, layout: CifarLayout) -> None:
+        self.samples = np.empty((layout.total, *SHAPE), np.uint8)
+        self.labels = np.empty(layout.total, np.int64)
+        self.classes = layout.classes
+        self.missing = {name for name, _ in layout.files}
+        self._layout = layout
 
     def add(self, where: object, name: str, stream: IO[bytes], size: int) -> None:
-        """Take one file of the set, of `size` bytes; other files are passed over."""
+        """Read one file of `size` bytes if it belongs to the set and is not yet read."""
         if name in self.missing:
-            if size != self._form.size(name):
-                raise InputError(where, f"{size:,} bytes, {self._form.size(name):,} expected", WHOLE_COPY)
-            self._add_records(where, self._form.span(name), stream)
+            if size != self._layout.size(name):
+                raise InputError(where, f"{size:,} bytes, {self._layout.size(name):,} expected", REPLACE)
+            self._add_records(where, self._layout.span(name), stream)
             self.missing.discard(name)
-        elif name == self._form.names_file:
+        elif name == self._layout.names_file:
             self._add_names(where, stream)
 
     def _add_records(self, where: object, span: range, stream: IO[bytes]) -> None:
-        label_bytes = self._form.label_bytes
-        record = label_bytes + _PIXELS
-        for first in range(span.start, span.stop, _SLAB):
-            last = min(first + _SLAB, span.stop)
+        label_bytes = self._layout.label_bytes
+        record = label_bytes + _PIXEL_BYTES
+        for first in range(span.start, span.stop, _RECORDS_PER_READ):
+            last = min(first + _RECORDS_PER_READ, span.stop)
             content = stream.read((last - first) * record)
             if len(content) < (last - first) * record:
-                raise InputError(where, "cut short", WHOLE_COPY)
+                raise InputError(where, "truncated", REPLACE)
             records = np.frombuffer(content, np.uint8).reshape(-1, record)
             self.labels[first:last] = records[:, label_bytes - 1]
             self.samples[first:last] = records[:, label_bytes:].reshape(-1, *SHAPE)
         largest = int(self.labels[span.start : span.stop].max())
-        if largest >= len(self._form.classes):
-            raise InputError(where, f"label {largest}, but {len(self._form.classes)} classes", WHOLE_COPY)
+        if largest >= len(self._layout.classes):
+            raise InputError(where, f"label {largest}, but {len(self._layout.classes)} classes", REPLACE)
 
     def _add_names(self, where: object, stream: IO[bytes]) -> None:
         text = stream.read(_LONGEST_NAMES).decode("utf-8", "replace")
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
-        if not len(set(names)) == len(names) == len(self._form.classes):
-            raise InputError(where, f"{len(set(names))} class names, {len(self._form.classes)} expected", WHOLE_COPY)
+        if not len(set(names)) == len(names) == len(self._layout.classes):
+            raise InputError(where, f"{len(set(names))} class names, {len(self._layout.classes)} expected", REPLACE)
         self.classes = names
 
 
 class _BoundedGzip(gzip.GzipFile):
-    """Uncompresses `limit` bytes at most, so that a small archive cannot fill the memory."""
+    """Decompresses at most `limit` bytes, as protection against decompression bombs."""
 
     limit = 0
 
     def read(self, size: int | None = -1) -> bytes:
         content = super().read(size)
         if self.tell() > self.limit:
-            raise gzip.BadGzipFile(f"more than {self.limit:,} bytes uncompressed")
+            raise gzip.BadGzipFile(f"more than {self.limit:,} bytes decompressed")
         return content
 
 
-def _read_folder(folder: Path, form: CifarLayout, filling: _Filling) -> None:
-    for name in (*(name for name, _ in form.files), form.names_file):
+def _read_folder(folder: Path, layout: CifarLayout, arrays: _CifarArrays) -> None:
+    for name in (*(name for name, _ in layout.files), layout.names_file):
         path = folder / name
         if path.is_file():
-            with reading(path), path.open("rb") as stream:
-                filling.add(path, name, stream, path.stat().st_size)
+            with archive_errors(path), path.open("rb") as stream:
+                arrays.add(path, name, stream, path.stat().st_size)
 
 
-def _read_archive(path: Path, form: CifarLayout, filling: _Filling) -> None:
-    with reading(path), path.open("rb") as raw, _BoundedGzip(fileobj=raw) as plain:
-        plain.limit = sum(form.size(name) for name, _ in form.files) + _SLACK
+def _read_archive(path: Path, layout: CifarLayout, arrays: _CifarArrays) -> None:
+    with archive_errors(path), path.open("rb") as raw, _BoundedGzip(fileobj=raw) as plain:
+        plain.limit = sum(layout.size(name) for name, _ in layout.files) + _OVERHEAD
         with tarfile.open(fileobj=plain, mode="r|") as archive:
             for member in islice(archive, _MOST_MEMBERS):
                 folder, _, name = member.name.rpartition("/")
-                stream = archive.extractfile(member) if member.isreg() and folder == form.folder else None
+                stream = archive.extractfile(member) if member.isreg() and folder == layout.folder else None
                 if stream is not None:
-                    filling.add(f"{path} ({name})", name, stream, member.size)
-        while plain.read(_CHUNK):  # the end is where gzip compares its own checksum
+                    arrays.add(f"{path} ({name})", name, stream, member.size)
+        while plain.read(_CHUNK):  # reading to the end makes gzip compare its checksum
             pass

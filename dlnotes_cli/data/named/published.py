@@ -1,4 +1,4 @@
-"""What was published: the closed table of named sets, with the addresses, sizes and sums of their files."""
+"""The closed table of named sets, with the addresses, sizes and checksums of their published files."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dlnotes_cli.data.named.cifar import CIFAR10, CIFAR100, CifarLayout
 
 @dataclass(frozen=True)
 class NamedFile:
-    """One published file: its size and SHA-256 as downloaded, and where known the SHA-256 once uncompressed."""
+    """A published file: size and SHA-256 as downloaded, and the SHA-256 after decompression if it is a gzip file."""
 
     name: str
     size: int
@@ -17,10 +17,10 @@ class NamedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSet:
-    """A published data set; `shape` is (C, H, W), `counts` says how many samples each part has.
+    """A published data set; `shape` is (C, H, W), `counts` is the number of samples in each split.
 
-    `urls` are the addresses of the folders that hold `files`, the second for when the first fails. The files of an
-    IDX set are images and labels of the training split, then of the test split. A set without files is embedded.
+    `urls` are the folders that `files` are downloaded from; the second is used if the first fails. The files of an IDX
+    set are images and labels of the training split, then of the test split. A set without files is embedded.
     """
 
     name: str
@@ -29,13 +29,13 @@ class NamedSet:
     counts: dict[str, int]
     urls: tuple[str, ...] = ()
     files: tuple[NamedFile, ...] = ()
-    torchvision: str = ""  # where torchvision keeps IDX files below its root
+    torchvision: str = ""  # folder of the IDX files below the root of torchvision
     cifar: CifarLayout | None = None
 
 
 def _files(text: str) -> tuple[NamedFile, ...]:
     cells = [iter(text.split())] * 4
-    return tuple(NamedFile(name, int(size), *sums) for name, size, *sums in zip(*cells, strict=True))
+    return tuple(NamedFile(name, int(size), *checksums) for name, size, *checksums in zip(*cells, strict=True))
 
 
 _DIGITS = tuple("0123456789")
@@ -60,8 +60,8 @@ _FASHION_FILES = _files("""
     t10k-labels-idx1-ubyte.gz 5148 67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5
     0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34
 """)
-_CIFAR10_SUM = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-_CIFAR100_SUM = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
+_CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+_CIFAR100_SHA256 = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
 _TORONTO = ("https://www.cs.toronto.edu/~kriz/",)
 
 _DIGITS_SET = NamedSet(name="digits", classes=_DIGITS, shape=(1, 8, 8), counts={"all": 1797})
@@ -89,7 +89,7 @@ _CIFAR10 = NamedSet(
     shape=(3, 32, 32),
     counts={"train": 50_000, "test": 10_000},
     urls=_TORONTO,
-    files=(NamedFile("cifar-10-binary.tar.gz", 170_052_171, _CIFAR10_SUM),),
+    files=(NamedFile("cifar-10-binary.tar.gz", 170_052_171, _CIFAR10_SHA256),),
     cifar=CIFAR10,
 )
 _CIFAR100 = NamedSet(
@@ -98,8 +98,10 @@ _CIFAR100 = NamedSet(
     shape=(3, 32, 32),
     counts={"train": 50_000, "test": 10_000},
     urls=_TORONTO,
-    files=(NamedFile("cifar-100-binary.tar.gz", 168_513_733, _CIFAR100_SUM),),
+    files=(NamedFile("cifar-100-binary.tar.gz", 168_513_733, _CIFAR100_SHA256),),
     cifar=CIFAR100,
 )
 
-NAMED: dict[str, NamedSet] = {one.name: one for one in (_DIGITS_SET, _MNIST, _FASHION, _CIFAR10, _CIFAR100)}
+NAMED: dict[str, NamedSet] = {
+    named_set.name: named_set for named_set in (_DIGITS_SET, _MNIST, _FASHION, _CIFAR10, _CIFAR100)
+}

@@ -1,1 +1,1 @@
-"""The catalog of kernels and the text that describes one."""
+"""Kernels: the catalog of named kernels, parsing, and description from the weights."""

@@ -1,60 +1,60 @@
-"""What a kernel is, and whether it is the product of a column and a row."""
+"""A convolution kernel: its weights, their sum, and their separation into a column and a row."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Matrix = tuple[tuple[float, ...], ...]  # rows of equal length, the first at the top
+Matrix = tuple[tuple[float, ...], ...]  # rows of equal length, the top row first
 
-_RANK_ONE = 1e-9  # of the largest weight: what rounding may leave of a product
+_RELATIVE_TOLERANCE = 1e-9  # of rounding errors, relative to the weights
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A matrix of weights; with a `partner`, the result is the magnitude of what both give."""
+    """A matrix of weights; with a `second_matrix`, the result is the magnitude of the responses to both."""
 
     name: str
-    rows: Matrix
+    matrix: Matrix
     purpose: str = ""
-    partner: Matrix | None = None
+    second_matrix: Matrix | None = None
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
-        """The weights: one matrix, or two."""
-        return (self.rows,) if self.partner is None else (self.rows, self.partner)
+        """One matrix or two."""
+        return (self.matrix,) if self.second_matrix is None else (self.matrix, self.second_matrix)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width that hold every matrix."""
+        """The largest height and width of the matrices."""
         return max(map(len, self.matrices)), max(len(matrix[0]) for matrix in self.matrices)
 
 
-def total(matrix: Matrix) -> float:
-    """The sum of a matrix, exactly 0 where only rounding is left of it.
+def weight_sum(matrix: Matrix) -> float:
+    """The sum of the weights, exactly 0 if it is only a rounding error.
 
-    >>> total(((0.1, 0.2), (-0.3, 0.0)))
+    >>> weight_sum(((0.1, 0.2), (-0.3, 0.0)))
     0.0
     """
-    found = sum(map(sum, matrix))
-    return 0.0 if abs(found) < _RANK_ONE * sum(abs(weight) for row in matrix for weight in row) else found
+    result = sum(map(sum, matrix))
+    return 0.0 if abs(result) < _RELATIVE_TOLERANCE * sum(abs(weight) for row in matrix for weight in row) else result
 
 
-def transposed(matrix: Matrix) -> Matrix:
+def transpose(matrix: Matrix) -> Matrix:
     """The matrix with rows and columns exchanged."""
     return tuple(zip(*matrix, strict=True))
 
 
-def negative(matrix: Matrix) -> Matrix:
-    """The matrix with every sign changed."""
+def negate(matrix: Matrix) -> Matrix:
+    """The matrix with every sign changed; zeros stay positive."""
     return tuple(tuple(-weight if weight else 0.0 for weight in row) for row in matrix)
 
 
-def separated(matrix: Matrix) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The column and the row whose product the matrix is, or None; two short passes then do the work of a long one.
+def separate(matrix: Matrix) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """The column and the row whose outer product the matrix is, or None if its rank is not 1.
 
-    Of whole weights both are whole.
+    Both have whole weights if the matrix has.
 
-    >>> separated(((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)))
+    >>> separate(((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)))
     ((1.0, 2.0, 1.0), (-1.0, 0.0, 1.0))
     """
     pivot, y, x = max((abs(weight), y, x) for y, row in enumerate(matrix) for x, weight in enumerate(row))
@@ -62,18 +62,18 @@ def separated(matrix: Matrix) -> tuple[tuple[float, ...], tuple[float, ...]] | N
         return None
     is_whole = all(float(weight).is_integer() for row in matrix for weight in row)
     unit = math.gcd(*map(int, matrix[y])) if is_whole else abs(matrix[y][x])
-    across = tuple(weight / unit for weight in matrix[y])
-    column = tuple(row[x] / across[x] for row in matrix)
-    off = max(
+    row = tuple(weight / unit for weight in matrix[y])
+    column = tuple(weights[x] / row[x] for weights in matrix)
+    error = max(
         abs(weight - a * b)
-        for a, row in zip(column, matrix, strict=True)
-        for b, weight in zip(across, row, strict=True)
+        for a, weights in zip(column, matrix, strict=True)
+        for b, weight in zip(row, weights, strict=True)
     )
-    return (column, across) if off <= _RANK_ONE * pivot else None
+    return (column, row) if error <= _RELATIVE_TOLERANCE * pivot else None
 
 
-def text_of(matrix: Sequence[Sequence[float]], digits: int = 6) -> Sequence[str]:
-    """The matrix as lines of numbers in columns, with so many significant digits."""
+def format_matrix(matrix: Sequence[Sequence[float]], digits: int = 6) -> Sequence[str]:
+    """The matrix as lines of right-aligned numbers with `digits` significant digits."""
     cells = [[f"{weight + 0.0:.{digits}g}" for weight in row] for row in matrix]
     width = max(len(cell) for row in cells for cell in row)
     return [" ".join(cell.rjust(width) for cell in row) for row in cells]

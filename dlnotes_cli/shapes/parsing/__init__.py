@@ -1,1 +1,1 @@
-"""From text to layers."""
+"""Parsing of layer lists."""

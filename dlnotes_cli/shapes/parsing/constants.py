@@ -1,22 +1,22 @@
-"""Constants in Python's notation, computed without executing anything."""
+"""Constant expressions in Python syntax, evaluated without executing code."""
 
 import ast
 import operator
 from collections.abc import Callable
 from typing import Any
 
-_LARGEST = 2**200  # whole numbers on the way; a layer refuses what does not fit in 64 bits
+_MAX_INTEGER = 2**200  # of intermediate results; the arguments of a layer must fit in 64 bits
 
 
 class NotConstantError(ValueError):
-    """An expression whose value is not written in it."""
+    """An expression that is not a constant."""
 
 
 def constant(node: ast.expr) -> Any:
-    """The value of a literal, of a tuple or list of them, or of arithmetic on numbers.
+    """The value of a literal, of a tuple or list of literals, or of arithmetic on numbers.
 
-    Raises NotConstantError for names, calls and anything else that would have to be run, and for numbers that are too
-    large to be meant.
+    Raises NotConstantError for names, calls and everything else that would have to be executed, and for integers beyond
+    2**200.
 
     >>> constant(ast.parse("(16 * 5 * 5, 'same', -1)", mode="eval").body)
     (400, 'same', -1)
@@ -28,34 +28,34 @@ def constant(node: ast.expr) -> Any:
             return tuple(map(constant, elements))
         case ast.List(elements):
             return list(map(constant, elements))
-        case ast.UnaryOp(sign, operand) if type(sign) in _OPERATORS:
-            return _computed(sign, operand)
-        case ast.BinOp(left, sign, right) if type(sign) in _OPERATORS:
-            return _computed(sign, left, right)
+        case ast.UnaryOp(operation, operand) if type(operation) in _OPERATORS:
+            return _compute(operation, operand)
+        case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
+            return _compute(operation, left, right)
         case ast.Call(ast.Name("float"), [ast.Constant("inf" | "-inf" as value)], []):
             return float(value)
         case _:
             raise NotConstantError("is not a constant")
 
 
-def _computed(sign: ast.operator | ast.unaryop, *operands: ast.expr) -> Any:
+def _compute(operation: ast.operator | ast.unaryop, *operands: ast.expr) -> Any:
     numbers = [constant(operand) for operand in operands]
     if not all(isinstance(number, int | float) for number in numbers):
         raise NotConstantError("is not arithmetic on numbers")
     try:
-        return _bounded(_OPERATORS[type(sign)](*numbers))
+        return _bounded(_OPERATORS[type(operation)](*numbers))
     except (ZeroDivisionError, OverflowError) as error:
         raise NotConstantError(f"cannot be computed ({error})") from error
 
 
 def _power(base: float, exponent: float) -> Any:
-    if isinstance(base, int) and base.bit_length() * abs(exponent) > _LARGEST.bit_length():
+    if isinstance(base, int) and base.bit_length() * abs(exponent) > _MAX_INTEGER.bit_length():
         raise NotConstantError("is too large")
     return base**exponent
 
 
 def _bounded(value: Any) -> Any:
-    if isinstance(value, int) and abs(value) > _LARGEST:
+    if isinstance(value, int) and abs(value) > _MAX_INTEGER:
         raise NotConstantError("is too large")
     if isinstance(value, complex):  # a root of a negative number
         raise NotConstantError("is not a real number")

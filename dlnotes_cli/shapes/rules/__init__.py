@@ -1,1 +1,1 @@
-"""Shape rules: one file for each family of layers."""
+"""The layers, one file for each family: each rule maps a layer's arguments and input shape to its LayerInfo."""

@@ -1,4 +1,4 @@
-"""The arguments of a layer: bound to PyTorch's own signature, and read with the types that PyTorch accepts."""
+"""The arguments of a layer: bound to PyTorch's signature, and read with the types that PyTorch accepts."""
 
 import ast
 import difflib
@@ -6,24 +6,24 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from dlnotes_cli.shapes.layer import INT64, Layer, RefusedError, Shape
+from dlnotes_cli.shapes.layer import INT64, InvalidLayerError, Layer, Shape
 
 
 class Parameter(NamedTuple):
-    """One parameter of a signature; `default` is None too where `is_required`."""
+    """One parameter of a signature; `default` is None if `is_required`."""
 
     name: str
     default: Any
     is_required: bool
-    by_name_only: bool
+    is_keyword_only: bool
 
 
 class Arguments:
-    """The values of one call, defaults filled in; every reader refuses what PyTorch would refuse."""
+    """The arguments of one call, defaults included; reading one raises InvalidLayerError where PyTorch rejects it."""
 
-    def __init__(self, values: Mapping[str, Any], given: Iterable[str] = ()) -> None:
+    def __init__(self, values: Mapping[str, Any], keywords: Iterable[str] = ()) -> None:
         self._values = dict(values)
-        self.given = frozenset(given)  # the names that the call wrote out
+        self.keywords = frozenset(keywords)  # the names that the call passes by keyword
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -35,52 +35,53 @@ class Arguments:
         """The value of an argument that not every signature has, else None."""
         return self._values.get(name)
 
-    def extended(self, more: Mapping[str, Any]) -> "Arguments":
-        """The same call with values added or replaced."""
-        return Arguments({**self._values, **more}, self.given)
+    def updated(self, values: Mapping[str, Any]) -> "Arguments":
+        """A copy with values added or replaced."""
+        return Arguments({**self._values, **values}, self.keywords)
 
-    def whole(self, name: str, least: int = -INT64) -> int:
-        """A whole number, no bool, of at least `least`."""
-        return _whole(name, self[name], least)
+    def integer(self, name: str, minimum: int = -INT64) -> int:
+        """An integer of at least `minimum`; bool is not accepted."""
+        return _integer(name, self[name], minimum)
 
-    def sizes(self, name: str, rank: int, least: int = -INT64, *, single: bool = True) -> Shape:
-        """One whole number for each of `rank` axes; `single` allows a tuple of one for all of them."""
+    def sizes(self, name: str, rank: int, minimum: int = -INT64, *, expand_single: bool = True) -> Shape:
+        """One integer for each of `rank` axes; `expand_single` allows a tuple of one for all of them."""
         value = self[name]
         items = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
-        if len(items) == 1 and single:
+        if len(items) == 1 and expand_single:
             items *= rank
         if len(items) != rank:
-            raise RefusedError(f"{name}={value!r} has {len(items)} numbers for {rank} axes", f"give one, or {rank}")
-        return tuple(_whole(name, item, least) for item in items)
+            what = f"{name}={value!r} has {len(items)} numbers for {rank} axes"
+            raise InvalidLayerError(what, f"use one number, or {rank}")
+        return tuple(_integer(name, item, minimum) for item in items)
 
     def number(self, name: str) -> float:
-        """A number, whole or not."""
+        """An int or float."""
         value = self[name]
         if not isinstance(value, int | float):
-            raise RefusedError(f"{name}={value!r} is not a number")
+            raise InvalidLayerError(f"{name}={value!r} is not a number")
         return value
 
     def optional_number(self, name: str) -> float | None:
-        """A number or None."""
+        """An int, float or None."""
         return None if self[name] is None else self.number(name)
 
-    def flag(self, name: str) -> bool:
-        """True or False and nothing else."""
+    def boolean(self, name: str) -> bool:
+        """True or False; other values are not accepted."""
         value = self[name]
         if not isinstance(value, bool):
-            raise RefusedError(f"{name}={value!r} is not True or False")
+            raise InvalidLayerError(f"{name}={value!r} is not True or False")
         return value
 
-    def word(self, name: str, choices: tuple[str, ...]) -> str:
-        """One of a closed set of words."""
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """One of a closed set of strings."""
         value = self[name]
         if value not in choices:
-            raise RefusedError(f"{name}={value!r} is unknown", f"choose from {', '.join(choices)}")
+            raise InvalidLayerError(f"{name}={value!r} is unknown", f"choose from {', '.join(choices)}")
         return str(value)
 
 
 def bind(layer: Layer, signature: str) -> Arguments:
-    """Match a call to a signature in Python's notation, as Python itself would.
+    """Match a call to a signature as Python does; raises InvalidLayerError where Python raises TypeError.
 
     >>> bind(Layer("Conv2d", (3,), (("kernel_size", 5),)), "in_channels, kernel_size, stride=1")["stride"]
     1
@@ -88,37 +89,39 @@ def bind(layer: Layer, signature: str) -> Arguments:
     parameters = _parameters(signature)
     if parameters is None:
         return Arguments({})
-    by_position = [parameter.name for parameter in parameters if not parameter.by_name_only]
-    if len(layer.positional) > len(by_position):
-        raise RefusedError(f"{len(layer.positional)} arguments by position, at most {len(by_position)} are taken")
-    named = dict(zip(by_position, layer.positional, strict=False))
+    positional = [parameter.name for parameter in parameters if not parameter.is_keyword_only]
+    if len(layer.positional) > len(positional):
+        what = f"{len(layer.positional)} positional arguments, at most {len(positional)} are allowed"
+        raise InvalidLayerError(what, "pass the others by name")
+    values = dict(zip(positional, layer.positional, strict=False))
     known = [parameter.name for parameter in parameters]
     for name, value in layer.keywords:
-        if name in named:
-            raise RefusedError(f"{name} is given twice", "give it once")
+        if name in values:
+            raise InvalidLayerError(f"{name} is passed twice", "pass it once")
         if name not in known:
-            raise RefusedError(f"no argument '{name}'", _nearest(name, known))
-        named[name] = value
-    missing = [parameter.name for parameter in parameters if parameter.is_required and parameter.name not in named]
+            raise InvalidLayerError(f"no argument '{name}'", _nearest(name, known))
+        values[name] = value
+    missing = [parameter.name for parameter in parameters if parameter.is_required and parameter.name not in values]
     if missing:
-        raise RefusedError(f"{missing[0]} is missing", f"the arguments are {', '.join(known) or 'none'}")
-    return Arguments({**{p.name: p.default for p in parameters}, **named}, (name for name, _ in layer.keywords))
+        raise InvalidLayerError(f"{missing[0]} is missing", f"the arguments are {', '.join(known) or 'none'}")
+    return Arguments({**{p.name: p.default for p in parameters}, **values}, (name for name, _ in layer.keywords))
 
 
 @cache
 def _parameters(signature: str) -> tuple[Parameter, ...] | None:
-    """Read a signature; None for `*`, which takes anything."""
+    """The parameters of a signature; None for `*`, which accepts any arguments."""
     if signature == "*":
         return None
-    found = []
-    by_name_only = False
-    for part in filter(None, signature.split(", ")):
-        name, equals, default = part.partition("=")
+    parameters = []
+    is_keyword_only = False
+    for text in filter(None, signature.split(", ")):
+        name, equals, default = text.partition("=")
         if name == "*":
-            by_name_only = True
+            is_keyword_only = True
         else:
-            found.append(Parameter(name, ast.literal_eval(default) if equals else None, not equals, by_name_only))
-    return tuple(found)
+            value = ast.literal_eval(default) if equals else None
+            parameters.append(Parameter(name, value, not equals, is_keyword_only))
+    return tuple(parameters)
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -126,11 +129,11 @@ def _nearest(name: str, known: list[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"the arguments are {', '.join(known) or 'none'}"
 
 
-def _whole(name: str, value: Any, least: int) -> int:
+def _integer(name: str, value: Any, minimum: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise RefusedError(f"{name}={value!r} is not a whole number")
+        raise InvalidLayerError(f"{name}={value!r} is not an integer")
     if abs(value) > INT64:
-        raise RefusedError(f"{name} does not fit in 64 bits", "use a smaller number")
-    if value < least:
-        raise RefusedError(f"{name}={value} is below {least}", f"use {least} or more")
+        raise InvalidLayerError(f"{name} does not fit in 64 bits", "use a smaller number")
+    if value < minimum:
+        raise InvalidLayerError(f"{name}={value} is below {minimum}", f"use {minimum} or more")
     return value

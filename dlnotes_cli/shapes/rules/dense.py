@@ -2,47 +2,48 @@
 
 from math import prod
 
-from dlnotes_cli.shapes.layer import Effect, RefusedError, Shape, check_size, sample
+from dlnotes_cli.shapes.layer import InvalidLayerError, LayerInfo, Shape, check_tensor_size, format_sample
 from dlnotes_cli.shapes.rules.arguments import Arguments
 
 
-def linear(given: Arguments, shape: Shape) -> Effect:
-    """A weight for each pair of input and output, over the last size of the shape."""
-    inputs, outputs = given.whole("in_features", 1), given.whole("out_features", 1)
-    check_size("a weight", (outputs, inputs))
+def linear(arguments: Arguments, shape: Shape) -> LayerInfo:
+    """`Linear` over the last dimension: in_features * out_features weights, each used once for every position."""
+    inputs, outputs = arguments.integer("in_features", 1), arguments.integer("out_features", 1)
+    check_tensor_size("a weight", (outputs, inputs))
     if shape[-1] != inputs:
-        what = f"takes {inputs} values, got {shape[-1]} (the last of {sample(shape)})"
+        what = f"expects {inputs} values, got {shape[-1]} (the last of {format_sample(shape)})"
         fix = "put Flatten() before it" if prod(shape) == inputs else f"write in_features={shape[-1]}"
-        raise RefusedError(what, fix)
+        raise InvalidLayerError(what, fix)
     output = (*shape[:-1], outputs)
-    check_size("an output", output)
-    has_bias = bool(given["bias"])
+    check_tensor_size("an output", output)
+    has_bias = bool(arguments["bias"])
     positions, weights = prod(shape[:-1]), inputs * outputs
     parameters = weights + outputs * has_bias
-    return Effect(
+    return LayerInfo(
         output,
         parameters=parameters,
         macs=positions * weights,
         bias_adds=prod(output) * has_bias,
-        reach="whole" if len(shape) == 2 else "lost",  # noqa: PLR2004  # a batch and its values
-        formulas=(
+        field="global" if len(shape) == 2 else "unknown",  # noqa: PLR2004  # the batch and its features
+        count_formulas=(
             ("parameters", f"{inputs} * {outputs}" + (f" + {outputs}" if has_bias else "") + f" = {parameters}"),
             ("MACs", f"{positions} * {inputs} * {outputs} = {positions * weights}"),
         ),
     )
 
 
-def embedding(given: Arguments, shape: Shape) -> Effect:
-    """A row of the table for each index; the input is whole numbers."""
-    rows, columns = given.whole("num_embeddings", 1), given.whole("embedding_dim", 1)
-    check_size("a weight", (rows, columns))
-    if given["padding_idx"] is not None and not -rows <= given.whole("padding_idx") < rows:
-        raise RefusedError(f"padding_idx={given['padding_idx']} is not one of the {rows} rows", f"use 0 to {rows - 1}")
+def embedding(arguments: Arguments, shape: Shape) -> LayerInfo:
+    """`Embedding`: a row of num_embeddings x embedding_dim weights for each integer index of the input."""
+    rows, columns = arguments.integer("num_embeddings", 1), arguments.integer("embedding_dim", 1)
+    check_tensor_size("a weight", (rows, columns))
+    if arguments["padding_idx"] is not None and not -rows <= arguments.integer("padding_idx") < rows:
+        what = f"padding_idx={arguments['padding_idx']} is not one of the {rows} rows"
+        raise InvalidLayerError(what, f"use 0 to {rows - 1}")
     for name in ("max_norm", "norm_type"):
-        given.optional_number(name)
+        arguments.optional_number(name)
     for name in ("scale_grad_by_freq", "sparse"):
-        given.flag(name)
+        arguments.boolean(name)
     output = (*shape, columns)
-    check_size("an output", output)
+    check_tensor_size("an output", output)
     formulas = (("parameters", f"{rows} * {columns} = {rows * columns}"),)
-    return Effect(output, parameters=rows * columns, reach="lost", formulas=formulas)
+    return LayerInfo(output, parameters=rows * columns, field="unknown", count_formulas=formulas)

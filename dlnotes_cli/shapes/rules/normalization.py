@@ -2,103 +2,112 @@
 
 from math import prod
 
-from dlnotes_cli.shapes.layer import SPACES, Effect, RefusedError, Shape, check_size, sample, space_of
+from dlnotes_cli.shapes.layer import (
+    SPATIAL_LAYOUTS,
+    InvalidLayerError,
+    LayerInfo,
+    Shape,
+    check_tensor_size,
+    format_sample,
+    spatial_size,
+)
 from dlnotes_cli.shapes.rules.arguments import Arguments
 
 
-def batch_norm(given: Arguments, shape: Shape, rank: int) -> Effect:
-    """A scale and a shift for each channel; the running mean, variance and count are buffers."""
-    if len(shape) != rank + 2 and not (rank == 1 and len(shape) == 2):  # noqa: PLR2004  # plain vectors
-        raise RefusedError(f"takes {SPACES[rank]}{' or C' if rank == 1 else ''}, got {sample(shape)}")
-    is_tracking = bool(given["track_running_stats"])
-    eps = given.number("eps")
-    given.optional_number("momentum")
-    if eps < 0 or (eps == 0 and not is_tracking):
-        raise RefusedError(f"eps={eps} is not above 0", "use a small number such as 1e-5")
-    if not is_tracking and prod(shape[2:]) == 1:
-        raise RefusedError(
-            f"one value per channel has no variance (got {sample(shape)})", "keep track_running_stats=True"
-        )
-    return _per_channel(given, shape, shape[1])
+def batch_norm(arguments: Arguments, shape: Shape, rank: int) -> LayerInfo:
+    """`BatchNorm1d` to `BatchNorm3d`: weight and bias per channel; buffers for running mean, variance and count."""
+    if len(shape) != rank + 2 and not (rank == 1 and len(shape) == 2):  # noqa: PLR2004  # batch and features
+        layout = f"{SPATIAL_LAYOUTS[rank]}{' or C' if rank == 1 else ''}"
+        raise InvalidLayerError(f"expects {layout}, got {format_sample(shape)}")
+    has_running_stats = bool(arguments["track_running_stats"])
+    eps = arguments.number("eps")
+    arguments.optional_number("momentum")
+    if eps < 0 or (eps == 0 and not has_running_stats):
+        raise InvalidLayerError(f"eps={eps} is not above 0", "use a small number such as 1e-5")
+    if not has_running_stats and prod(shape[2:]) == 1:
+        what = f"one value per channel has no variance (got {format_sample(shape)})"
+        raise InvalidLayerError(what, "keep track_running_stats=True")
+    return _per_channel(arguments, shape, shape[1])
 
 
-def instance_norm(given: Arguments, shape: Shape, rank: int) -> Effect:
-    """Each channel of each sample by its own mean and variance."""
-    space = space_of(shape, rank)
-    given.number("eps")
-    given.optional_number("momentum")
-    if not given["track_running_stats"] and prod(space) == 1:
-        raise RefusedError(
-            f"one value per channel has no variance (got {sample(shape)})", "normalize before this layer"
-        )
-    return _per_channel(given, shape, shape[-rank - 1])
+def instance_norm(arguments: Arguments, shape: Shape, rank: int) -> LayerInfo:
+    """`InstanceNorm1d` to `InstanceNorm3d`: mean and variance of each channel of each sample."""
+    spatial = spatial_size(shape, rank)
+    arguments.number("eps")
+    arguments.optional_number("momentum")
+    if not arguments["track_running_stats"] and prod(spatial) == 1:
+        what = f"one value per channel has no variance (got {format_sample(shape)})"
+        raise InvalidLayerError(what, "normalize before this layer")
+    return _per_channel(arguments, shape, shape[-rank - 1])
 
 
-def layer_norm(given: Arguments, shape: Shape) -> Effect:
-    """The last sizes of the shape by their common mean and variance; RMSNorm likewise, without mean and shift."""
-    sizes = _normalized_shape(given)
-    given.number("eps") if "bias" in given else given.optional_number("eps")
+def layer_norm(arguments: Arguments, shape: Shape) -> LayerInfo:
+    """`LayerNorm` over the last dimensions, `normalized_shape`; `RMSNorm` has no mean and no bias."""
+    sizes = _normalized_shape(arguments)
+    arguments.number("eps") if "bias" in arguments else arguments.optional_number("eps")
     if shape[-len(sizes) :] != sizes:
-        wanted = ", ".join(map(str, sizes))
-        raise RefusedError(f"normalizes the last sizes {wanted}, got {sample(shape)}", f"end the shape with {wanted}")
-    check_size("a weight", sizes)
-    weights = prod(sizes) if given["elementwise_affine"] else 0
-    shifts = weights if given.get("bias") else 0
-    return Effect(shape, parameters=weights + shifts, reach="lost" if len(sizes) > 1 else "same")
+        expected = ", ".join(map(str, sizes))
+        what = f"normalizes the last sizes {expected}, got {format_sample(shape)}"
+        raise InvalidLayerError(what, f"use a shape that ends with {expected}")
+    check_tensor_size("a weight", sizes)
+    weights = prod(sizes) if arguments["elementwise_affine"] else 0
+    biases = weights if arguments.get("bias") else 0
+    return LayerInfo(shape, parameters=weights + biases, field="unknown" if len(sizes) > 1 else "elementwise")
 
 
-def group_norm(given: Arguments, shape: Shape) -> Effect:
-    """Groups of channels by their common mean and variance."""
-    groups, channels = given.whole("num_groups", 1), given.whole("num_channels")
+def group_norm(arguments: Arguments, shape: Shape) -> LayerInfo:
+    """`GroupNorm`: mean and variance of each group of channels; weight and bias per channel."""
+    groups, channels = arguments.integer("num_groups", 1), arguments.integer("num_channels")
     if len(shape) == 1:
-        raise RefusedError(f"takes channels, got {sample(shape)}")
-    given.number("eps")
+        raise InvalidLayerError(f"expects channels, got {format_sample(shape)}")
+    arguments.number("eps")
     if channels % groups:
-        raise RefusedError(
-            f"num_channels={channels} does not divide by num_groups={groups}", "choose groups that divide"
-        )
-    if given["affine"] and channels != shape[1]:
-        raise _channels_differ("num_channels", channels, shape)
+        raise InvalidLayerError(f"num_channels={channels} is not divisible by num_groups={groups}", "use a divisor")
+    if arguments["affine"] and channels != shape[1]:
+        raise _channel_mismatch("num_channels", channels, shape)
     if shape[1] % groups:
-        raise RefusedError(f"{shape[1]} channels do not divide by num_groups={groups}", "choose groups that divide")
+        raise InvalidLayerError(f"{shape[1]} channels are not divisible by num_groups={groups}", "use a divisor")
     if shape[1] // groups * prod(shape[2:]) == 1:
-        raise RefusedError(f"one value per group has no variance (got {sample(shape)})", "use fewer groups")
-    return Effect(shape, parameters=_affine(given, channels))
+        what = f"one value per group has no variance (got {format_sample(shape)})"
+        raise InvalidLayerError(what, "use fewer groups")
+    return LayerInfo(shape, parameters=_affine_parameters(arguments, channels))
 
 
-def local_response_norm(given: Arguments, shape: Shape) -> Effect:
-    """Each value by its neighbors in other channels."""
-    given.whole("size", 1)
+def local_response_norm(arguments: Arguments, shape: Shape) -> LayerInfo:
+    """`LocalResponseNorm`: each value divided by those of neighboring channels."""
+    arguments.integer("size", 1)
     for name in ("alpha", "beta", "k"):
-        given.number(name)
-    if len(shape) < 3:  # noqa: PLR2004  # batch, channels and space
-        raise RefusedError(f"takes channels and space, got {sample(shape)}")
-    return Effect(shape)
+        arguments.number(name)
+    if len(shape) < 3:  # noqa: PLR2004  # batch, channels and a spatial size
+        raise InvalidLayerError(f"expects channels and a spatial size, got {format_sample(shape)}")
+    return LayerInfo(shape)
 
 
-def _per_channel(given: Arguments, shape: Shape, channels: int) -> Effect:
-    is_tracking = bool(given["track_running_stats"])
-    if not given["affine"] and not is_tracking:
-        return Effect(shape)  # torch does not look at num_features
-    features = given.whole("num_features", 1)
+def _per_channel(arguments: Arguments, shape: Shape, channels: int) -> LayerInfo:
+    has_running_stats = bool(arguments["track_running_stats"])
+    if not arguments["affine"] and not has_running_stats:
+        return LayerInfo(shape)  # torch does not check num_features
+    features = arguments.integer("num_features", 1)
     if features != channels:
-        raise _channels_differ("num_features", features, shape)
-    parameters = _affine(given, features)
+        raise _channel_mismatch("num_features", features, shape)
+    parameters = _affine_parameters(arguments, features)
     formulas = (("parameters", f"{parameters // features} * {features} = {parameters}"),) if parameters else ()
-    return Effect(shape, parameters=parameters, buffers=2 * features + 1 if is_tracking else 0, formulas=formulas)
+    buffers = 2 * features + 1 if has_running_stats else 0
+    return LayerInfo(shape, parameters=parameters, buffers=buffers, count_formulas=formulas)
 
 
-def _affine(given: Arguments, channels: int) -> int:
-    return (channels * (2 if given["bias"] else 1)) if given["affine"] else 0
+def _affine_parameters(arguments: Arguments, channels: int) -> int:
+    return (channels * (2 if arguments["bias"] else 1)) if arguments["affine"] else 0
 
 
-def _channels_differ(name: str, wanted: int, shape: Shape) -> RefusedError:
-    return RefusedError(f"takes {wanted} channels, got {shape[1]} (of {sample(shape)})", f"write {name}={shape[1]}")
+def _channel_mismatch(name: str, expected: int, shape: Shape) -> InvalidLayerError:
+    what = f"expects {expected} channels, got {shape[1]} (of {format_sample(shape)})"
+    return InvalidLayerError(what, f"write {name}={shape[1]}")
 
 
-def _normalized_shape(given: Arguments) -> Shape:
-    value = given["normalized_shape"]
+def _normalized_shape(arguments: Arguments) -> Shape:
+    value = arguments["normalized_shape"]
     count = len(value) if isinstance(value, tuple | list) else 1
     if not count:
-        raise RefusedError("normalized_shape=() names no size", "give the last sizes of the shape")
-    return given.sizes("normalized_shape", count)
+        raise InvalidLayerError("normalized_shape=() is empty", "write the last sizes of the shape")
+    return arguments.sizes("normalized_shape", count)

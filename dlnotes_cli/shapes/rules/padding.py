@@ -1,19 +1,19 @@
-"""Padding layers, and what each way of padding allows."""
+"""Padding layers, and the amounts that each padding mode allows."""
 
 from collections.abc import Callable
 
-from dlnotes_cli.shapes.layer import Effect, RefusedError, Shape, check_size, sample
+from dlnotes_cli.shapes.layer import InvalidLayerError, LayerInfo, Shape, check_tensor_size, format_sample
+from dlnotes_cli.shapes.receptive_field import AxisField
 from dlnotes_cli.shapes.rules.arguments import Arguments
-from dlnotes_cli.shapes.rules.windows import Window
 
-_Allowed = Callable[[int, int, int], bool]  # (size, before, after)
+_IsAllowed = Callable[[int, int, int], bool]  # (size, before, after)
 
-_ALLOWED: dict[str, tuple[_Allowed, str]] = {
+_LIMITS: dict[str, tuple[_IsAllowed, str]] = {  # whether an amount is allowed, and what is wrong if not
     "constant": (
         lambda size, before, after: min(before, 0) + min(after, 0) + size >= 0,
-        "cuts away more than there is",
+        "crops more than the input has",
     ),
-    "reflect": (lambda size, before, after: max(before, after) < size, "must be smaller than the size it mirrors"),
+    "reflect": (lambda size, before, after: max(before, after) < size, "must be smaller than that size"),
     "replicate": (lambda _size, _before, _after: True, ""),
     "circular": (
         lambda size, before, after: -size <= min(before, after) <= max(before, after) <= size,
@@ -22,44 +22,48 @@ _ALLOWED: dict[str, tuple[_Allowed, str]] = {
 }
 
 
-def check_pad(mode: str, size: int, before: int, after: int) -> None:
-    """Refuse padding that PyTorch refuses for an axis of `size`; negative padding cuts."""
-    is_allowed, rule = _ALLOWED[mode]
+def check_padding(mode: str, size: int, before: int, after: int) -> None:
+    """Raise InvalidLayerError where PyTorch rejects the padding of an axis of `size`; negative padding crops."""
+    is_allowed, problem = _LIMITS[mode]
     if not is_allowed(size, before, after):
-        raise RefusedError(f"{mode} padding of {before} and {after} on a size of {size} {rule}", "use less padding")
+        what = f"{mode} padding of {before} and {after} on a size of {size} {problem}"
+        raise InvalidLayerError(what, "use less padding")
     if size + before + after < 1:
-        raise RefusedError(f"nothing is left: {size} + {before} + {after} = {size + before + after}", "cut less")
+        raise InvalidLayerError(
+            f"the output is empty: {size} + {before} + {after} = {size + before + after}", "crop less"
+        )
 
 
-def pad(given: Arguments, shape: Shape, rank: int, mode: str) -> Effect:
-    """Pad the last axes by (left, right, top, bottom, front, back)."""
-    pads = _pads(given, rank)
-    axes = len(pads)
+def pad(arguments: Arguments, shape: Shape, rank: int, mode: str) -> LayerInfo:
+    """`ZeroPad`, `ConstantPad`, `ReflectionPad`, `ReplicationPad`, `CircularPad`: W + before + after on each axis."""
+    paddings = _paddings(arguments, rank)
+    axes = len(paddings)
     if mode == "constant":
         if axes > len(shape):
-            raise RefusedError(f"pads {axes} axes, got {sample(shape)}")
-        if "value" in given:
-            given.optional_number("value")
+            raise InvalidLayerError(f"pads {axes} axes, got {format_sample(shape)}")
+        if "value" in arguments:
+            arguments.optional_number("value")
     elif len(shape) not in {axes + 1, axes + 2} or (mode == "circular" and len(shape) not in {rank + 1, rank + 2}):
-        raise RefusedError(f"pads {axes} axes of a shape with {axes + 1}, got {sample(shape)}")
-    space = shape[len(shape) - axes :]
-    for size, (before, after) in zip(space, pads, strict=True):
-        check_pad(mode, size, before, after)
-    sizes = tuple(size + before + after for size, (before, after) in zip(space, pads, strict=True))
+        raise InvalidLayerError(f"pads {axes} axes of a shape with {axes + 1}, got {format_sample(shape)}")
+    padded = shape[len(shape) - axes :]
+    for size, (before, after) in zip(padded, paddings, strict=True):
+        check_padding(mode, size, before, after)
+    sizes = tuple(size + before + after for size, (before, after) in zip(padded, paddings, strict=True))
     output = (*shape[: len(shape) - axes], *sizes)
-    check_size("an output", output)
+    check_tensor_size("an output", output)
     formulas = tuple(
         f"{size} + {before} + {after} = {size + before + after}"
-        for size, (before, after) in zip(space, pads, strict=True)
+        for size, (before, after) in zip(padded, paddings, strict=True)
     )
-    return Effect(output, reach=tuple(Window((-before,), (-before,), 1) for before, _ in pads), sizes=formulas)
+    field = tuple(AxisField((-before,), (-before,), 1) for before, _ in paddings)
+    return LayerInfo(output, field=field, size_formulas=formulas)
 
 
-def _pads(given: Arguments, rank: int) -> list[tuple[int, int]]:
-    """The (before, after) of each padded axis, first axis first; PyTorch lists the last axis first."""
-    value = given["padding"]
+def _paddings(arguments: Arguments, rank: int) -> list[tuple[int, int]]:
+    """The (before, after) of each padded axis, first axis first; PyTorch's argument starts with the last axis."""
+    value = arguments["padding"]
     count = len(value) if isinstance(value, tuple | list) else 2 * rank
-    flat = given.sizes("padding", count, least=-(2**62), single=False)
+    flat = arguments.sizes("padding", count, minimum=-(2**62), expand_single=False)
     if count % 2:
-        raise RefusedError(f"padding={value!r} has {count} numbers", "give one number, or a pair for each axis")
+        raise InvalidLayerError(f"padding={value!r} has {count} numbers", "use one number, or a pair for each axis")
     return list(zip(flat[::2], flat[1::2], strict=True))[::-1]

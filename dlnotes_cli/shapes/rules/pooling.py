@@ -1,99 +1,117 @@
-"""Pooling: windows that move, and adaptive ones that share the input out."""
+"""Pooling: sliding windows, and adaptive windows that divide the input into a fixed number of outputs."""
 
 from math import isfinite
 
-from dlnotes_cli.shapes.layer import Effect, RefusedError, Shape, check_size, space_of
+from dlnotes_cli.shapes.layer import InvalidLayerError, LayerInfo, Shape, check_tensor_size, spatial_size
+from dlnotes_cli.shapes.receptive_field import adaptive_field, layer_field
 from dlnotes_cli.shapes.rules.arguments import Arguments
-from dlnotes_cli.shapes.rules.convolution import check_slides
-from dlnotes_cli.shapes.rules.windows import Slide, followed, shared
+from dlnotes_cli.shapes.rules.convolution import check_windows
+from dlnotes_cli.shapes.sliding_window import SlidingWindow
 
-INT32 = 2**31 - 1  # what torch's pooling over two and three axes counts with
-
-
-def max_pool(given: Arguments, shape: Shape, rank: int) -> Effect:
-    """The largest value of each window."""
-    dilations = given.sizes("dilation", rank, least=1)
-    return _pooled(given, shape, given.sizes("padding", rank, least=0), dilations)
+INT32 = 2**31 - 1  # the range of arguments of torch's pooling over two and three axes
 
 
-def average_pool(given: Arguments, shape: Shape, rank: int) -> Effect:
-    """The mean of each window."""
-    given.flag("count_include_pad")
-    if given.get("divisor_override") is not None and not given.whole("divisor_override"):
-        raise RefusedError("divisor_override=0 divides by nothing", "use another number, or None")
-    return _averaged(_pooled(given, shape, given.sizes("padding", rank, least=0), (1,) * rank))
+def max_pool(arguments: Arguments, shape: Shape, rank: int) -> LayerInfo:
+    """`MaxPool1d` to `MaxPool3d`: the maximum of each window, which may be dilated."""
+    paddings, dilations = arguments.sizes("padding", rank, minimum=0), arguments.sizes("dilation", rank, minimum=1)
+    return _pool(arguments, shape, paddings, dilations)
 
 
-def power_pool(given: Arguments, shape: Shape, rank: int) -> Effect:
-    """The sum of powers of each window, and the root of it; an infinite power is the largest value."""
-    power = given.number("norm_type")
-    if not power:
-        raise RefusedError("norm_type=0 has no root", "use another power")
-    if rank == 1:
-        given.whole("kernel_size")
-    given.sizes("kernel_size", rank, single=False)
-    pooled = _pooled(given, shape, (0,) * rank, (1,) * rank)
-    return _averaged(pooled) if isfinite(power) else pooled
-
-
-def adaptive_pool(given: Arguments, shape: Shape, rank: int, *, is_mean: bool) -> Effect:
-    """Share the input out among a fixed number of windows; None keeps an axis as it is.
-
-    The mean of everything, output size 1, is taken over the last axes of a shape of any length.
-    """
-    wanted = given["output_size"]
-    if rank > 1 and isinstance(wanted, tuple | list) and len(wanted) == rank <= len(shape):
-        kept = tuple(size if want is None else want for size, want in zip(shape[-rank:], wanted, strict=True))
-        given = given.extended({"output_size": kept})
-    sizes = given.sizes("output_size", rank, least=1, single=False)
-    is_whole_mean = is_mean and set(sizes) == {1} and 1 < rank < len(shape)
-    space = shape[-rank:] if is_whole_mean else space_of(shape, rank)
-    output = (*shape[:-rank], *sizes)
-    check_size("an output", output)
-    formulas = tuple(
-        f"{out}, window i from floor(i*{size}/{out}) to ceil((i + 1)*{size}/{out})"
-        for size, out in zip(space, sizes, strict=True)
-    )
-    reach = followed(shared(size, out) for size, out in zip(space, sizes, strict=True))
-    return Effect(output, is_pair=_returns_indices(given), reach=reach, sizes=formulas)
-
-
-def _averaged(pooled: Effect) -> Effect:
-    """Means over three axes need an input, padding left out, as large as the kernel."""
-    for slide in pooled.slides if len(pooled.slides) == 3 else ():  # noqa: PLR2004  # depth, height and width
-        if isinstance(slide, Slide) and slide.size < slide.kernel:
-            what = f"kernel_size={slide.kernel} is larger than the input's {slide.size}, padding left out"
-            raise RefusedError(what, "use a smaller kernel")
+def average_pool(arguments: Arguments, shape: Shape, rank: int) -> LayerInfo:
+    """`AvgPool1d` to `AvgPool3d`: the mean of each window."""
+    arguments.boolean("count_include_pad")
+    if arguments.get("divisor_override") is not None and not arguments.integer("divisor_override"):
+        raise InvalidLayerError("divisor_override=0 divides by zero", "use another number, or None")
+    pooled = _pool(arguments, shape, arguments.sizes("padding", rank, minimum=0), (1,) * rank)
+    _check_average_pool3d(pooled)
     return pooled
 
 
-def _pooled(given: Arguments, shape: Shape, paddings: Shape, dilations: Shape) -> Effect:
-    rank = len(paddings)
-    space = space_of(shape, rank)
-    kernel = given.sizes("kernel_size", rank, least=1)
-    strides = kernel if given["stride"] in (None, (), []) else given.sizes("stride", rank, least=1)
-    _check_windows(kernel, paddings, (*strides, *dilations))
-    rounds_up = given.flag("ceil_mode")
-    slides = tuple(
-        Slide(size, width, stride, padding, padding, dilation, rounds_up)
-        for size, width, stride, padding, dilation in zip(space, kernel, strides, paddings, dilations, strict=True)
+def power_pool(arguments: Arguments, shape: Shape, rank: int) -> LayerInfo:
+    """`LPPool1d` to `LPPool3d`: the p-norm of each window; an infinite p gives the maximum."""
+    power = arguments.number("norm_type")
+    if not power:
+        raise InvalidLayerError("norm_type=0 is not a norm", "use another power")
+    if rank == 1:
+        arguments.integer("kernel_size")
+    arguments.sizes("kernel_size", rank, expand_single=False)
+    pooled = _pool(arguments, shape, (0,) * rank, (1,) * rank)
+    if isfinite(power):  # torch computes it by average pooling
+        _check_average_pool3d(pooled)
+    return pooled
+
+
+def adaptive_pool(arguments: Arguments, shape: Shape, rank: int, *, is_mean: bool) -> LayerInfo:
+    """`AdaptiveAvgPool` and `AdaptiveMaxPool`: window i reads floor(i*W/output_size) to ceil((i + 1)*W/output_size).
+
+    A None in `output_size` keeps the size of that axis. As in torch, an average pool of output size 1 accepts a shape
+    of any length and reduces its last axes.
+    """
+    requested = arguments["output_size"]
+    if rank > 1 and isinstance(requested, tuple | list) and len(requested) == rank <= len(shape):
+        filled = tuple(
+            size if output is None else output for size, output in zip(shape[-rank:], requested, strict=True)
+        )
+        arguments = arguments.updated({"output_size": filled})
+    sizes = arguments.sizes("output_size", rank, minimum=1, expand_single=False)
+    is_global_mean = is_mean and set(sizes) == {1} and 1 < rank < len(shape)
+    spatial = shape[-rank:] if is_global_mean else spatial_size(shape, rank)
+    output = (*shape[:-rank], *sizes)
+    check_tensor_size("an output", output)
+    formulas = tuple(
+        f"{out}, window i from floor(i*{size}/{out}) to ceil((i + 1)*{size}/{out})"
+        for size, out in zip(spatial, sizes, strict=True)
     )
-    check_slides(slides)
-    output = (*shape[:-rank], *(slide.output for slide in slides))
-    check_size("an output", output)
-    return Effect(output, is_pair=_returns_indices(given), reach=tuple(s.window for s in slides), slides=slides)
+    field = layer_field(adaptive_field(size, out) for size, out in zip(spatial, sizes, strict=True))
+    return LayerInfo(output, returns_indices=_returns_indices(arguments), field=field, size_formulas=formulas)
 
 
-def _check_windows(kernel: Shape, paddings: Shape, others: Shape) -> None:
-    for width, padding in zip(kernel, paddings, strict=True):
-        if padding > width // 2:
-            raise RefusedError(
-                f"padding={padding} is more than half of kernel_size={width}", f"use at most {width // 2}"
-            )
-    largest = max(*kernel, *paddings, *others)
-    if len(kernel) > 1 and largest > INT32:
-        raise RefusedError(f"{largest} does not fit in 32 bits", "use a smaller number")
+def _check_average_pool3d(pooled: LayerInfo) -> None:
+    """`AvgPool3d` requires an input, without its padding, as large as the kernel."""
+    for window in pooled.windows if len(pooled.windows) == 3 else ():  # noqa: PLR2004  # depth, height and width
+        if isinstance(window, SlidingWindow) and window.input_size < window.kernel:
+            what = f"kernel_size={window.kernel} is larger than the input's {window.input_size}, without padding"
+            raise InvalidLayerError(what, "use a smaller kernel")
 
 
-def _returns_indices(given: Arguments) -> bool:
-    return bool(given.get("return_indices"))
+def _pool(arguments: Arguments, shape: Shape, paddings: Shape, dilations: Shape) -> LayerInfo:
+    """floor((W + 2*padding - dilation*(kernel_size - 1) - 1) / stride) + 1, from the PyTorch documentation.
+
+    `ceil_mode` rounds up instead; the stride defaults to the kernel size.
+    """
+    rank = len(paddings)
+    spatial = spatial_size(shape, rank)
+    kernel_size = arguments.sizes("kernel_size", rank, minimum=1)
+    has_stride = arguments["stride"] not in (None, (), [])
+    strides = arguments.sizes("stride", rank, minimum=1) if has_stride else kernel_size
+    _check_arguments(kernel_size, paddings, (*strides, *dilations))
+    ceil_mode = arguments.boolean("ceil_mode")
+    windows = tuple(
+        SlidingWindow(size, kernel, stride, padding, padding, dilation, ceil_mode)
+        for size, kernel, stride, padding, dilation in zip(
+            spatial, kernel_size, strides, paddings, dilations, strict=True
+        )
+    )
+    check_windows(windows)
+    output = (*shape[:-rank], *(window.output for window in windows))
+    check_tensor_size("an output", output)
+    return LayerInfo(
+        output,
+        returns_indices=_returns_indices(arguments),
+        field=tuple(window.field for window in windows),
+        windows=windows,
+    )
+
+
+def _check_arguments(kernel_size: Shape, paddings: Shape, others: Shape) -> None:
+    for kernel, padding in zip(kernel_size, paddings, strict=True):
+        if padding > kernel // 2:
+            what = f"padding={padding} is more than half of kernel_size={kernel}"
+            raise InvalidLayerError(what, f"use at most {kernel // 2}")
+    largest = max(*kernel_size, *paddings, *others)
+    if len(kernel_size) > 1 and largest > INT32:
+        raise InvalidLayerError(f"{largest} does not fit in 32 bits", "use a smaller number")
+
+
+def _returns_indices(arguments: Arguments) -> bool:
+    return bool(arguments.get("return_indices"))

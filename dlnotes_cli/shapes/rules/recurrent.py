@@ -2,85 +2,89 @@
 
 from math import prod
 
-from dlnotes_cli.shapes.layer import Effect, RefusedError, Shape, check_size, sample
+from dlnotes_cli.shapes.layer import InvalidLayerError, LayerInfo, Shape, check_tensor_size, format_sample
 from dlnotes_cli.shapes.rules.arguments import Arguments
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
-def recurrent(given: Arguments, shape: Shape, kind: str) -> Effect:
-    """A recurrent stack over steps and features: its output is every step's, its states are the last step's.
+def recurrent(arguments: Arguments, shape: Shape, kind: str) -> LayerInfo:
+    """`RNN`, `LSTM` or `GRU` over time steps and features, from the PyTorch documentation of their weights.
 
-    Each step uses every weight once: G * H * (inputs + hidden) for the gates of a layer and direction, and H * P for a
-    projection. Vectors without steps are read as one sequence, as torch does.
+    The output has the hidden states of every step; `states` has the final hidden state, and for LSTM the cell state. A
+    layer and direction has gates * hidden_size * (input + hidden) weights, and hidden_size * proj_size for a
+    projection; each step uses every weight once. As in torch, an input without time steps is one sequence.
     """
-    inputs, hidden, layers = (given.whole(name, 1) for name in ("input_size", "hidden_size", "num_layers"))
-    projected = _projection(given, hidden, kind)
-    has_bias, directions = _options(given)
+    inputs, hidden, layers = (arguments.integer(name, 1) for name in ("input_size", "hidden_size", "num_layers"))
+    projection = _projection(arguments, hidden, kind)
+    has_bias, directions = _options(arguments)
     _check_input(shape, inputs)
-    gates, size = GATES[kind] * hidden, projected or hidden
+    gate_rows, size = GATES[kind] * hidden, projection or hidden
     output = (*shape[:-1], directions * size)
-    check_size("an output", output)
-    check_size("a weight", (gates, max(inputs, directions * size)))
+    check_tensor_size("an output", output)
+    check_tensor_size("a weight", (gate_rows, max(inputs, directions * size)))
 
-    deeper = (layers - 1) * (gates * (directions * size + size) + hidden * projected)
-    weights = directions * (gates * (inputs + size) + hidden * projected + deeper)
-    biases = directions * layers * 2 * gates * has_bias
+    deeper = (layers - 1) * (gate_rows * (directions * size + size) + hidden * projection)
+    weights = directions * (gate_rows * (inputs + size) + hidden * projection + deeper)
+    biases = directions * layers * 2 * gate_rows * has_bias
     steps = prod(shape[:-1])
     batch = shape[:-2]
     states = [("hidden", (directions * layers, *batch, size))]
     if kind == "LSTM":
         states.append(("cell", (directions * layers, *batch, hidden)))
-    text = _text(gates, (inputs, size, hidden * projected), directions, layers, 2 * has_bias)
-    return Effect(
+    formula = _parameter_formula(gate_rows, (inputs, size, hidden * projection), directions, layers, 2 * has_bias)
+    return LayerInfo(
         output,
         parameters=weights + biases,
         macs=steps * weights,
         bias_adds=steps * biases,
-        reach="lost",
+        field="unknown",
         states=tuple(states),
-        formulas=(
-            ("parameters", f"{text} = {weights + biases}"),
+        count_formulas=(
+            ("parameters", f"{formula} = {weights + biases}"),
             ("MACs", f"{steps} steps * {weights} weights = {steps * weights}"),
         ),
     )
 
 
-def _projection(given: Arguments, hidden: int, kind: str) -> int:
-    projected = given.whole("proj_size", 0)
-    if kind != "LSTM" and (projected or "proj_size" in given.given):
-        raise RefusedError("proj_size is for LSTM alone", "leave it out")
-    if projected >= hidden:
-        raise RefusedError(f"proj_size={projected} is not below hidden_size={hidden}", f"use at most {hidden - 1}")
-    return projected
+def _projection(arguments: Arguments, hidden: int, kind: str) -> int:
+    projection = arguments.integer("proj_size", 0)
+    if kind != "LSTM" and (projection or "proj_size" in arguments.keywords):
+        raise InvalidLayerError("proj_size applies only to LSTM", "leave it out")
+    if projection >= hidden:
+        raise InvalidLayerError(
+            f"proj_size={projection} is not below hidden_size={hidden}", f"use at most {hidden - 1}"
+        )
+    return projection
 
 
-def _options(given: Arguments) -> tuple[bool, int]:
+def _options(arguments: Arguments) -> tuple[bool, int]:
     """Whether there are biases, and the number of directions."""
-    dropout = given.number("dropout")
+    dropout = arguments.number("dropout")
     if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-        raise RefusedError(f"dropout={dropout} is not between 0 and 1", "use a number from 0 to 1")
-    if "nonlinearity" in given:
-        given.word("nonlinearity", ("tanh", "relu"))
-    given.flag("batch_first")
-    return given.flag("bias"), 2 if given.flag("bidirectional") else 1
+        raise InvalidLayerError(f"dropout={dropout} is not between 0 and 1", "use a number from 0 to 1")
+    if "nonlinearity" in arguments:
+        arguments.choice("nonlinearity", ("tanh", "relu"))
+    arguments.boolean("batch_first")
+    return arguments.boolean("bias"), 2 if arguments.boolean("bidirectional") else 1
 
 
 def _check_input(shape: Shape, inputs: int) -> None:
     if len(shape) not in {2, 3}:
-        raise RefusedError(f"takes steps and features, LxH; got {sample(shape)}", "give the input as LxH")
+        what = f"expects time steps and features, LxH, got {format_sample(shape)}"
+        raise InvalidLayerError(what, "use an input of LxH")
     if shape[-1] != inputs:
-        what = f"takes {inputs} features, got {shape[-1]} (the last of {sample(shape)})"
-        raise RefusedError(what, f"write input_size={shape[-1]}")
+        what = f"expects {inputs} features, got {shape[-1]} (the last of {format_sample(shape)})"
+        raise InvalidLayerError(what, f"write input_size={shape[-1]}")
 
 
-def _text(gates: int, sizes: tuple[int, int, int], directions: int, layers: int, biases: int) -> str:
-    """The parameters of every layer and direction; `sizes` are inputs, hidden and the weights of a projection."""
-    inputs, size, projection = sizes
+def _parameter_formula(gate_rows: int, sizes: tuple[int, int, int], directions: int, layers: int, biases: int) -> str:
+    """The parameters of every layer and direction; `sizes` are inputs, hidden, and the weights of a projection."""
+    inputs, hidden, projection = sizes
     extra = f" + {projection}" if projection else ""
     bias = f" + {biases}" if biases else ""
-    each = f"{gates}*({{}} + {size}{bias}){extra}".format
+    one_layer = f"{gate_rows}*({{}} + {hidden}{bias}){extra}".format
     times = "" if directions == 1 else f"{directions} * "
     if layers == 1:
-        return f"{times}({each(inputs)})"
-    return f"{times}({each(inputs)} + {layers - 1}*({each(directions * size)}))"
+        return f"{times}({one_layer(inputs)})"
+    return f"{times}({one_layer(inputs)} + {layers - 1}*({one_layer(directions * hidden)}))"

@@ -1,44 +1,56 @@
-"""How many steps a run takes: given by epochs or steps, or chosen on the way so that a time budget is met."""
+"""The number of steps of a run: set by epochs or steps, or chosen during the run so that a time budget is met."""
+
+from dataclasses import dataclass, field
 
 from dlnotes_cli.training.schedule import Schedule
 
-_AIM = 0.95  # part of the budget that the plan fills, so that a small slow-down does not overrun it
-_GRACE = 1.05  # part of the budget at which a run ends even if its plan is not done
+_PLANNED_FRACTION = 0.95  # of the time budget, so that a small slow-down does not exceed it
+_HARD_LIMIT = 1.05  # fraction of the time budget at which a run ends even before its last step
 
 
-class Horizon:
+@dataclass
+class StepBudget:
     """The end of a run, in steps.
 
-    `limit` is what epochs and `--max-steps` allow (None: no limit), `budget_s` the time budget in seconds. With a
-    budget the total stays unknown until the schedule must know it; it is then chosen from the time used so far.
+    With a time budget `total` stays unknown until the schedule depends on it; it is then chosen from the time per step
+    so far.
     """
 
-    def __init__(self, schedule: Schedule, limit: int | None, budget_s: float | None) -> None:
-        self._schedule, self._limit, self._budget_s = schedule, limit, budget_s
-        self.total = limit if budget_s is None else None
+    schedule: Schedule
+    max_steps: int | None  # by epochs and `--max-steps`; None: no limit
+    time_budget_s: float | None
+    total: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Without a time budget the total is known from the start."""
+        self.total = self.max_steps if self.time_budget_s is None else None
 
     @property
     def limits(self) -> list[float | None]:
-        """What the end depends on beside the clock, as JSON values."""
-        return [self._limit, self._budget_s]
+        """What the end depends on next to the clock, as JSON values."""
+        return [self.max_steps, self.time_budget_s]
+
+    def lr_factor(self, step: int) -> float:
+        """The schedule's factor on the learning rate in step `step`, counted from 0."""
+        return self.schedule.factor(step, self.total)
 
     def observe(self, step: int, elapsed_s: float, validation_s: float) -> None:
-        """Choose the total, if `step` steps in `elapsed_s` seconds are where it must be known.
+        """Choose the total, if the schedule depends on it from here; `step` steps took `elapsed_s` seconds.
 
-        `validation_s` is kept free for the last validation.
+        `validation_s` seconds are reserved for the last validation.
         """
-        if self._budget_s is None or self.total is not None or step == 0:
+        if self.time_budget_s is None or self.total is not None or step == 0:
             return
-        chosen = self._affordable(step, elapsed_s, max(self._budget_s * _AIM - validation_s, 0.0))
-        if self._limit is not None and (chosen or step >= self._schedule.turning_point(self._limit)):
-            chosen = min(chosen or self._limit, self._limit)
-        self.total = chosen
+        total = self._affordable(step, elapsed_s, max(self.time_budget_s * _PLANNED_FRACTION - validation_s, 0.0))
+        if self.max_steps is not None and (total or step >= self.schedule.turning_point(self.max_steps)):
+            total = min(total or self.max_steps, self.max_steps)
+        self.total = total
 
     def _affordable(self, step: int, elapsed_s: float, usable_s: float) -> int | None:
-        """The total that `usable_s` seconds pay for, once the schedule must know it."""
-        if self._schedule.shape == "constant":
+        """The total that fits into `usable_s` seconds, once the schedule depends on it."""
+        if self.schedule.shape == "constant":
             return step if elapsed_s >= usable_s else None
-        if self._schedule.shape == "cosine" and step >= self._schedule.warmup:
+        if self.schedule.shape == "cosine" and step >= self.schedule.warmup:
             return max(2 * step, int(step * usable_s / elapsed_s))
         return 2 * step if elapsed_s >= usable_s / 2 else None
 
@@ -46,10 +58,10 @@ class Horizon:
         """Whether the run ends after `step` steps."""
         if self.total is not None and step >= self.total:
             return True
-        return self._budget_s is not None and elapsed_s >= self._budget_s * _GRACE and step > 0
+        return self.time_budget_s is not None and elapsed_s >= self.time_budget_s * _HARD_LIMIT and step > 0
 
     def fraction(self, step: int, elapsed_s: float) -> float:
-        """How much of the run is done, for a progress bar."""
+        """The fraction of the run that is done, for a progress bar."""
         if self.total is not None:
             return step / self.total
-        return min(1.0, elapsed_s / self._budget_s) if self._budget_s else 0.0
+        return min(1.0, elapsed_s / self.time_budget_s) if self.time_budget_s else 0.0

@@ -1,4 +1,4 @@
-"""Augmentation: draws by counter, and operations against torchvision and plain numpy, image by image."""
+"""Augmentation: counter-based draws, and operations against torchvision and NumPy, image by image."""
 
 import math
 
@@ -16,24 +16,24 @@ from dlnotes_cli.data.images.augment import (
     Augmenter,
     Draws,
     color,
-    colored,
+    color_adjusted,
     crop,
+    crops,
     erase,
     flip,
     gray,
     rotate,
     rotated,
     shift,
-    windows,
 )
-from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.seeding import derived_seed
 
 WORD = 1 << 64
 
 
 def splitmix64(state: int) -> int:
-    """The output function as Steele, Lea and Flood give it, for a state that has been advanced."""
+    """The output function of Steele, Lea and Flood for an advanced state."""
     z = state % WORD
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % WORD
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % WORD
@@ -48,7 +48,7 @@ def test_the_reference_is_splitmix64() -> None:
 
 
 @given(seed=st.integers(0, (1 << 63) - 1), indices=st.lists(st.integers(0, 2**40), min_size=1, max_size=20))
-def test_draws_are_splitmix64s(seed: int, indices: list[int]) -> None:
+def test_draws_are_those_of_splitmix64(seed: int, indices: list[int]) -> None:
     draws = Draws(torch.tensor(indices), seed)
     for count in (1, 2, 3):
         start = derived_seed(seed, count)
@@ -56,7 +56,7 @@ def test_draws_are_splitmix64s(seed: int, indices: list[int]) -> None:
         assert draws.uniform().tolist() == expected
 
 
-def test_multipliers_are_splitmix64s() -> None:
+def test_multipliers_are_those_of_splitmix64() -> None:
     assert [factor % WORD for factor in augment._MIX] == [0xBF58476D1CE4E5B9, 0x94D049BB133111EB]
 
 
@@ -81,38 +81,38 @@ def images(count: int, shape: tuple[int, int, int] = (3, 12, 10), seed: int = 0)
 
 
 @given(order=st.permutations(range(12)), cut=st.integers(0, 12), seed=st.integers(0, 2**53), epoch=st.integers(1, 1000))
-def test_a_image_becomes_the_same_in_any_batch(order: list[int], cut: int, seed: int, epoch: int) -> None:
+def test_an_image_is_augmented_equally_in_any_batch(order: list[int], cut: int, seed: int, epoch: int) -> None:
     samples = images(12)
     augmenter = Augmenter(ALL, seed)
     whole = augmenter(samples, torch.arange(12), epoch)
-    for part in (torch.tensor(order[:cut], dtype=torch.int64), torch.tensor(order[cut:], dtype=torch.int64)):
-        if len(part):
-            torch.testing.assert_close(augmenter(samples[part], part, epoch), whole[part], rtol=0, atol=1e-3)
+    for indices in (torch.tensor(order[:cut], dtype=torch.int64), torch.tensor(order[cut:], dtype=torch.int64)):
+        if len(indices):
+            torch.testing.assert_close(augmenter(samples[indices], indices, epoch), whole[indices], rtol=0, atol=1e-3)
 
 
 @given(
     order=st.permutations(range(9)), cut=st.integers(1, 8), seed=st.integers(0, 2**53),
     channels=st.sampled_from([1, 3]), height=st.integers(4, 19), width=st.integers(4, 19),
 )  # fmt: skip
-def test_without_interpolation_it_is_the_same_to_the_bit(
+def test_without_interpolation_augmentation_is_bit_identical_in_any_batch(
     order: list[int], cut: int, seed: int, channels: int, height: int, width: int
 ) -> None:
     samples = images(9, (channels, height, width), seed % 1000)
     augmenter = Augmenter(EXACT, seed)
     whole = augmenter(samples, torch.arange(9), 1)
     assert whole.shape == samples.shape
-    for part in (torch.tensor(order[:cut]), torch.tensor(order[cut:])):
-        assert augmenter(samples[part], part, 1).equal(whole[part])
+    for indices in (torch.tensor(order[:cut]), torch.tensor(order[cut:])):
+        assert augmenter(samples[indices], indices, 1).equal(whole[indices])
 
 
-def test_a_batch_of_one_large_image_is_the_same_to_the_bit() -> None:
+def test_a_large_image_is_bit_identical_in_a_batch_of_one() -> None:
     samples = images(3, (3, 201, 203))
     whole = Augmenter(EXACT, 4)(samples, torch.arange(3), 1)
     for i in range(3):
         assert Augmenter(EXACT, 4)(samples[i : i + 1], torch.tensor([i]), 1).equal(whole[i : i + 1])
 
 
-def test_epochs_seeds_and_places_draw_anew() -> None:
+def test_draws_differ_by_epoch_seed_index_and_operation() -> None:
     samples, indices = images(64), torch.arange(64)
     base = Augmenter((Operation("shift", 3),), 0)(samples, indices, 1)
     assert not base.equal(Augmenter((Operation("shift", 3),), 0)(samples, indices, 2))
@@ -123,32 +123,32 @@ def test_epochs_seeds_and_places_draw_anew() -> None:
     assert base.equal(Augmenter((Operation("shift", 3),), 0)(samples, indices, 1))
 
 
-class Given(Draws):
-    """Draws that are given."""
+class FixedDraws(Draws):
+    """Draws with fixed values."""
 
     def __init__(self, *numbers: list[float]) -> None:
         super().__init__(torch.arange(len(numbers[0])), 0)
-        self._given = iter(numbers)
+        self._values = iter(numbers)
 
     def uniform(self) -> Tensor:
-        return torch.tensor(next(self._given))
+        return torch.tensor(next(self._values))
 
 
 def test_flip_against_torchvision() -> None:
     samples = images(4)
-    flipped = flip(samples, 0.0, Given([0.0, 0.49, 0.5, 0.99]))
+    flipped = flip(samples, 0.0, FixedDraws([0.0, 0.49, 0.5, 0.99]))
     assert flipped.dtype == torch.uint8
     for i, mirrored in enumerate([True, True, False, False]):
         assert flipped[i].equal(TF.horizontal_flip(samples[i]) if mirrored else samples[i])
 
 
 @pytest.mark.parametrize("reach", [1, 3, 9])
-def test_shift_against_slices(reach: int) -> None:
+def test_shift_against_a_loop(reach: int) -> None:
     samples = images(30)
     generator = np.random.default_rng(1)
     down, right = (generator.random(30).astype(np.float32) for _ in range(2))
     down[:3], right[:3] = (0, 0.999999, 0.5), (0.999999, 0, 0.5)
-    moved = shift(samples, reach, Given(down.tolist(), right.tolist()))
+    moved = shift(samples, reach, FixedDraws(down.tolist(), right.tolist()))
     assert moved.dtype == torch.uint8
     for i in range(30):
         y, x = (int((2 * reach + 1) * draw[i]) - reach for draw in (down, right))
@@ -173,7 +173,7 @@ def test_crop_against_torchvision(
     down, right = (
         data.draw(st.lists(st.floats(0, 0.9375, width=32), min_size=count, max_size=count)) for _ in range(2)
     )
-    moved = crop(samples, reach, Given(down, right))
+    moved = crop(samples, reach, FixedDraws(down, right))
     assert moved.dtype == torch.uint8
     for i in range(count):
         padded = TF.pad(samples[i], [reach] * 4, padding_mode="reflect")
@@ -182,16 +182,16 @@ def test_crop_against_torchvision(
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_windows_against_slices(dtype: torch.dtype) -> None:
-    framed = images(40, (3, 9, 11)).to(dtype).transpose(2, 3).contiguous().transpose(2, 3)  # in another memory order
+def test_crops_against_slices(dtype: torch.dtype) -> None:
+    padded = images(40, (3, 9, 11)).to(dtype).transpose(2, 3).contiguous().transpose(2, 3)  # not contiguous
     generator = np.random.default_rng(3)
     down, right = torch.from_numpy(generator.integers(0, 4, 40)), torch.from_numpy(generator.integers(0, 3, 40))
-    found = windows(framed, down, right, (6, 9))
+    cropped = crops(padded, down, right, (6, 9))
     for i in range(40):
-        assert found[i].equal(framed[i, :, down[i] : down[i] + 6, right[i] : right[i] + 9])
+        assert cropped[i].equal(padded[i, :, down[i] : down[i] + 6, right[i] : right[i] + 9])
 
 
-def test_a_shift_is_as_likely_each_way() -> None:
+def test_all_shifts_are_equally_likely() -> None:
     dot = torch.zeros(7000, 1, 7, 7, dtype=torch.uint8)
     dot[:, 0, 3, 3] = 1
     moved = shift(dot, 3, Draws(torch.arange(7000), 5)).sum(dim=0)[0]
@@ -203,20 +203,20 @@ def test_a_shift_is_as_likely_each_way() -> None:
 @pytest.mark.parametrize("size", [(12, 12), (12, 20), (20, 12), (9, 9)])
 def test_rotate_against_torchvision(size: tuple[int, int]) -> None:
     samples = images(9, (3, *size))
-    turned = rotate(samples, 40.0, Given([i / 8 for i in range(9)]))
-    assert turned.dtype == torch.float32
+    rotated_images = rotate(samples, 40.0, FixedDraws([i / 8 for i in range(9)]))
+    assert rotated_images.dtype == torch.float32
     for i in range(9):
         angle = (2 * i / 8 - 1) * 40.0
         expected = TF.rotate(samples[i : i + 1].float(), angle, InterpolationMode.BILINEAR)[0]
-        torch.testing.assert_close(turned[i], expected, rtol=0, atol=0.02)
-    torch.testing.assert_close(turned[4], samples[4].float(), rtol=0, atol=1e-3)
+        torch.testing.assert_close(rotated_images[i], expected, rtol=0, atol=0.02)
+    torch.testing.assert_close(rotated_images[4], samples[4].float(), rtol=0, atol=1e-3)
 
 
-def test_a_quarter_turn_is_exact() -> None:
+def test_a_rotation_by_90_degrees_is_exact() -> None:
     samples = images(2, (3, 8, 8))
-    turned = rotated(samples, torch.tensor([math.pi / 2, -math.pi / 2]))
-    torch.testing.assert_close(turned[0], samples[0].float().rot90(1, (1, 2)), rtol=0, atol=1e-2)
-    torch.testing.assert_close(turned[1], samples[1].float().rot90(-1, (1, 2)), rtol=0, atol=1e-2)
+    rotated_images = rotated(samples, torch.tensor([math.pi / 2, -math.pi / 2]))
+    torch.testing.assert_close(rotated_images[0], samples[0].float().rot90(1, (1, 2)), rtol=0, atol=1e-2)
+    torch.testing.assert_close(rotated_images[1], samples[1].float().rot90(-1, (1, 2)), rtol=0, atol=1e-2)
 
 
 def test_augmented_images_keep_shape_and_range() -> None:
@@ -238,7 +238,7 @@ factors = st.floats(0, 2, width=32)
 def test_color_against_torchvision(channels: int, seed: int, factor: list[tuple[float, float, float]]) -> None:
     samples = images(len(factor), (channels, 7, 5), seed)
     brightness, contrast, saturation = (torch.tensor(column).view(-1, 1, 1, 1) for column in zip(*factor, strict=True))
-    changed = colored(samples, brightness, contrast, saturation)
+    changed = color_adjusted(samples, brightness, contrast, saturation)
     for i, (b, c, s) in enumerate(factor):
         expected = TF.adjust_contrast(TF.adjust_brightness(samples[i] / 255, b), c)
         if channels == 3:
@@ -246,11 +246,11 @@ def test_color_against_torchvision(channels: int, seed: int, factor: list[tuple[
         torch.testing.assert_close(changed[i], expected * 255, rtol=0, atol=1e-3)
 
 
-def test_color_draws_its_factors_around_one() -> None:
+def test_color_factors_are_centered_at_one() -> None:
     samples = images(3)
-    untouched = color(samples, 0.4, Given(*([[0.5] * 3] * 3)))
+    untouched = color(samples, 0.4, FixedDraws(*([[0.5] * 3] * 3)))
     torch.testing.assert_close(untouched, samples.float(), rtol=0, atol=1e-3)
-    drawn = color(samples, 0.4, Given([0.0, 0.5, 0.999], [0.5] * 3, [0.5] * 3))
+    drawn = color(samples, 0.4, FixedDraws([0.0, 0.5, 0.999], [0.5] * 3, [0.5] * 3))
     for i, factor in enumerate([0.6, 1.0, 1.4]):
         expected = TF.adjust_brightness(samples[i] / 255, factor) * 255
         torch.testing.assert_close(drawn[i], expected, rtol=0, atol=0.3)
@@ -265,7 +265,7 @@ def test_gray_against_torchvision() -> None:
     height=st.integers(1, 33), width=st.integers(1, 33), channels=st.sampled_from([1, 3]), seed=st.integers(0, 2**40),
     dtype=st.sampled_from([torch.uint8, torch.float32]),
 )  # fmt: skip
-def test_erased_is_one_rectangle_as_torchvision_erases(
+def test_erase_fills_one_rectangle_as_torchvision(
     height: int, width: int, channels: int, seed: int, dtype: torch.dtype
 ) -> None:
     samples = torch.full((20, channels, height, width), 7, dtype=dtype)
@@ -283,7 +283,7 @@ def test_erased_is_one_rectangle_as_torchvision_erases(
         assert after.equal(TF.erase(before, int(top), int(left), int(tall), int(wide), value))
 
 
-def test_erased_rectangles_have_the_sizes_that_torchvision_draws() -> None:
+def test_erased_rectangles_have_the_size_distribution_of_torchvision() -> None:
     side, count = 100, 4000
     samples = torch.zeros(count, 1, side, side, dtype=torch.uint8)
     erased = erase(samples, 0.25, Draws(torch.arange(count), 3)) == 128
@@ -298,18 +298,18 @@ def test_erased_rectangles_have_the_sizes_that_torchvision_draws() -> None:
     assert area.mean() == pytest.approx((0.02 + 0.33) / 2, abs=0.012)
     assert np.log(aspect).mean() == pytest.approx(math.log(0.3 * 3.3) / 2, abs=0.08)
     touched = erased[chosen].float().mean((0, 1))
-    assert bool((touched.flip(0) - touched).abs().max() < 0.1)  # no side is preferred
+    assert bool((touched.flip(0) - touched).abs().max() < 0.1)  # the position is uniform
     assert bool((touched.flip(1) - touched).abs().max() < 0.1)
 
 
-@pytest.mark.parametrize("word", ["flip", "shift", "crop", "rotate", "color", "erase"])
+@pytest.mark.parametrize("name", ["flip", "shift", "crop", "rotate", "color", "erase"])
 @pytest.mark.parametrize("shape", [(1, 1, 5, 7), (1, 3, 8, 5), (5, 1, 9, 9)])
-def test_every_word_keeps_shape_range_and_input(word: str, shape: tuple[int, int, int, int]) -> None:
+def test_every_operation_keeps_shape_range_and_input(name: str, shape: tuple[int, int, int, int]) -> None:
     samples = images(shape[0], shape[1:])
     before = samples.clone()
-    changed = Augmenter((Operation(word, 1.0),), 3)(samples, torch.arange(shape[0]), 1)
+    changed = Augmenter((Operation(name, 1.0),), 3)(samples, torch.arange(shape[0]), 1)
     assert changed.shape == samples.shape
-    assert changed.dtype == (torch.float32 if word in {"rotate", "color"} else torch.uint8)
+    assert changed.dtype == (torch.float32 if name in {"rotate", "color"} else torch.uint8)
     assert float(changed.min()) >= 0
     assert float(changed.max()) <= 255.001
     assert samples.equal(before)

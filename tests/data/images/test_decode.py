@@ -1,4 +1,4 @@
-"""Images of every kind made into arrays, and files that are none."""
+"""Decode images of every kind, and refuse damaged files."""
 
 import io
 import math
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dlnotes_cli.data.images import decode
-from dlnotes_cli.data.images.decode import decode_all, decode_image, read_header
+from dlnotes_cli.data.images.decode import decode_all, decode_image, pillow_settings, read_header
 from dlnotes_cli.data.preprocessing import ImageShape, Interpolation, Resize
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import MAX_PIXELS
@@ -52,7 +53,7 @@ def smooth(height: int, width: int) -> Pixels:
 
 
 def luma(colors: NDArray[Any]) -> NDArray[np.float64]:
-    """ITU-R 601, what `L` means."""
+    """Luma by ITU-R BT.601, as in Pillow's mode L."""
     return np.asarray(colors.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
 
 
@@ -61,29 +62,29 @@ def over_white(values: NDArray[Any], alphas: Pixels) -> NDArray[np.float64]:
     return np.asarray(values * share + 255 * (1 - share), np.float64)
 
 
-# --- what an image may be ---------------------------------------------------------------------------------------
+# --- modes and formats ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("extension", ["png", "bmp", "tif", "ppm", "webp"])
-def test_colors_come_through_unchanged(extension: str, tmp_path: Path) -> None:
+def test_rgb_is_decoded_exactly(extension: str, tmp_path: Path) -> None:
     path = saved(tmp_path / f"a.{extension}", COLORS, **({"lossless": True} if extension == "webp" else {}))
     np.testing.assert_array_equal(read(path), COLORS)
     assert np.abs(read(path, channels=1) - luma(COLORS)).max() <= 1
 
 
 @pytest.mark.parametrize("extension", ["png", "bmp", "tif", "pgm", "gif"])
-def test_grays_come_through_unchanged_in_one_channel_or_three(extension: str, tmp_path: Path) -> None:
+def test_gray_is_decoded_exactly_to_one_or_three_channels(extension: str, tmp_path: Path) -> None:
     path = saved(tmp_path / f"a.{extension}", GRAYS)
     np.testing.assert_array_equal(read(path, channels=1), GRAYS)
     np.testing.assert_array_equal(read(path), np.repeat(GRAYS[:, :, None], 3, axis=2))
 
 
-def test_a_palette_is_looked_up(tmp_path: Path) -> None:
+def test_a_palette_is_decoded_to_its_colors(tmp_path: Path) -> None:
     palette = Image.fromarray(COLORS).quantize(16)
     np.testing.assert_array_equal(read(saved(tmp_path / "a.png", palette)), np.asarray(palette.convert("RGB")))
 
 
-def test_a_transparent_entry_of_a_palette_is_white(tmp_path: Path) -> None:
+def test_a_transparent_palette_entry_is_white(tmp_path: Path) -> None:
     palette = Image.fromarray(COLORS).quantize(16)
     path = saved(tmp_path / "a.png", palette, transparency=3)
     colors = np.asarray(palette.convert("RGB")).copy()
@@ -91,7 +92,7 @@ def test_a_transparent_entry_of_a_palette_is_white(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path), colors)
 
 
-def test_a_palette_of_half_transparent_entries_lies_over_white(tmp_path: Path) -> None:
+def test_semitransparent_palette_entries_are_composited_over_white(tmp_path: Path) -> None:
     palette = Image.fromarray(COLORS).quantize(16)
     alphas = bytes(range(0, 256, 17))
     path = saved(tmp_path / "a.png", palette, transparency=alphas)
@@ -100,7 +101,7 @@ def test_a_palette_of_half_transparent_entries_lies_over_white(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_transparency_lies_over_white(channels: int, tmp_path: Path) -> None:
+def test_alpha_is_composited_over_white(channels: int, tmp_path: Path) -> None:
     colors = saved(tmp_path / "rgba.png", np.dstack([COLORS, ALPHAS]))
     expected = over_white(COLORS, ALPHAS)
     assert np.abs(read(colors, channels) - (expected if channels == 3 else luma(expected))).max() <= 1.5
@@ -109,7 +110,7 @@ def test_transparency_lies_over_white(channels: int, tmp_path: Path) -> None:
     assert np.abs(difference).max() <= 1
 
 
-def test_a_color_that_stands_for_transparent_is_white(tmp_path: Path) -> None:
+def test_a_transparent_color_is_white(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", COLORS, transparency=tuple(COLORS[4, 5].tolist()))
     expected = COLORS.copy()
     expected[(COLORS[4, 5] == COLORS).all(axis=2)] = 255
@@ -117,14 +118,14 @@ def test_a_color_that_stands_for_transparent_is_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["tif", "jpg"])
-def test_inks_become_colors(extension: str, tmp_path: Path) -> None:
-    inks = Image.merge(
+def test_cmyk_is_converted_to_rgb(extension: str, tmp_path: Path) -> None:
+    cmyk = Image.merge(
         "CMYK", [Image.fromarray(channel) for channel in (*smooth(HEIGHT, WIDTH).transpose(2, 0, 1), GRAYS // 9)]
     )
     path = saved(
-        tmp_path / f"a.{extension}", inks, **({"quality": 100, "subsampling": 0} if extension == "jpg" else {})
+        tmp_path / f"a.{extension}", cmyk, **({"quality": 100, "subsampling": 0} if extension == "jpg" else {})
     )
-    cyan_magenta_yellow, black = np.asarray(inks)[:, :, :3].astype(float), np.asarray(inks)[:, :, 3:].astype(float)
+    cyan_magenta_yellow, black = np.asarray(cmyk)[:, :, :3].astype(float), np.asarray(cmyk)[:, :, 3:].astype(float)
     expected = (255 - cyan_magenta_yellow) * (255 - black) / 255
     assert np.abs(read(path) - expected).max() <= (1 if extension == "tif" else 6)
 
@@ -140,29 +141,29 @@ def test_sixteen_bits_are_reduced_to_eight(extension: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("white", [1, 255])
-def test_white_is_one_in_decimal_numbers_where_none_is_larger(white: int, tmp_path: Path) -> None:
+def test_white_is_1_in_floating_point_images_without_larger_values(white: int, tmp_path: Path) -> None:
     Image.fromarray(np.array([[0.0, 0.25, 1.0]], np.float32) * white).save(tmp_path / "a.tif")
     np.testing.assert_array_equal(read(tmp_path / "a.tif", 1, (1, 3)), [0, 64, 255])
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
-        ([-5.0, 9.0], r"from -5 to 9, beyond 0 to 255"),
-        ([0.0, 300.0], r"from 0 to 300, beyond 0 to 255"),
+        ([-5.0, 9.0], r"from -5 to 9 are outside 0 to 255"),
+        ([0.0, 300.0], r"from 0 to 300 are outside 0 to 255"),
         ([0.0, math.nan], "from nan to nan"),
-        ([0, 254_000], r"from 0 to 254000, beyond 0 to 65,535"),
+        ([0, 254_000], r"from 0 to 254000 are outside 0 to 65,535"),
     ],
 )
-def test_numbers_without_a_white_are_refused(values: list[float], says: str, tmp_path: Path) -> None:
+def test_values_outside_the_range_are_refused(values: list[float], message: str, tmp_path: Path) -> None:
     kind = np.float32 if isinstance(values[0], float) else np.int32
     Image.fromarray(np.array([values], kind)).save(tmp_path / "a.tif")
-    with pytest.raises(InputError, match=rf"a\.tif: its values go {says}.*; scale them, or pass --skip-bad"):
+    with pytest.raises(InputError, match=rf"a\.tif: pixel values {message}.*; rescale them, or pass --skip-bad"):
         read(tmp_path / "a.tif", 1, (1, 2))
 
 
 @pytest.mark.parametrize("details", [{}, {"compression": "group4"}])
-def test_one_bit_is_black_or_white(details: dict[str, str], tmp_path: Path) -> None:
+def test_one_bit_images_are_black_and_white(details: dict[str, str], tmp_path: Path) -> None:
     path = saved(tmp_path / "a.tif", Image.fromarray(GRAYS > 99), **details)
     np.testing.assert_array_equal(read(path, channels=1), (GRAYS > 99) * 255)
     np.testing.assert_array_equal(read(path)[:, :, 1], (GRAYS > 99) * 255)
@@ -170,13 +171,13 @@ def test_one_bit_is_black_or_white(details: dict[str, str], tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("extension", ["gif", "webp"])
-def test_an_animation_is_its_first_frame(extension: str, tmp_path: Path) -> None:
+def test_the_first_frame_of_an_animation_is_decoded(extension: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (WIDTH, HEIGHT), color) for color in ("red", "blue")]
     path = saved(tmp_path / f"a.{extension}", frames[0], save_all=True, append_images=frames[1:], lossless=True)
     np.testing.assert_array_equal(read(path), np.full((HEIGHT, WIDTH, 3), (255, 0, 0)))
 
 
-# --- upright -----------------------------------------------------------------------------------------------------
+# --- orientation--------------------------------------------------------------------------------------------------
 
 
 def oriented(orientation: int) -> Image.Exif:
@@ -185,7 +186,7 @@ def oriented(orientation: int) -> Image.Exif:
     return exif
 
 
-SORTS: dict[str, tuple[str, Callable[[], Image.Image], dict[str, Any]]] = {
+KINDS: dict[str, tuple[str, Callable[[], Image.Image], dict[str, Any]]] = {
     "png": ("png", lambda: Image.fromarray(COLORS), {}),
     "jpeg": ("jpg", lambda: Image.fromarray(smooth(HEIGHT, WIDTH)), {"quality": 100, "subsampling": 0}),
     "webp": ("webp", lambda: Image.fromarray(COLORS), {"lossless": True}),
@@ -200,22 +201,22 @@ SORTS: dict[str, tuple[str, Callable[[], Image.Image], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("sort", SORTS)
-def test_images_stand_upright(sort: str, orientation: int, tmp_path: Path) -> None:
-    extension, make, details = SORTS[sort]
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_are_rotated_by_their_orientation(kind: str, orientation: int, tmp_path: Path) -> None:
+    extension, make, details = KINDS[kind]
     plain = saved(tmp_path / f"plain.{extension}", make(), **details)
-    turned = saved(tmp_path / f"turned.{extension}", make(), exif=oriented(orientation), **details)
-    lying = Image.fromarray(read(plain))
-    lying.getexif()[ORIENTATION] = orientation
-    upright = np.asarray(ImageOps.exif_transpose(lying))
+    rotated = saved(tmp_path / f"rotated.{extension}", make(), exif=oriented(orientation), **details)
+    unrotated = Image.fromarray(read(plain))
+    unrotated.getexif()[ORIENTATION] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(unrotated))
     size = upright.shape[:2]
-    np.testing.assert_array_equal(read(turned, size=size), upright)
-    header = read_header(turned, MAX_PIXELS)
+    np.testing.assert_array_equal(read(rotated, size=size), upright)
+    header = read_header(rotated, MAX_PIXELS)
     assert (header.height, header.width) == size == ((WIDTH, HEIGHT) if orientation > 4 else (HEIGHT, WIDTH))
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])
-def test_an_orientation_that_there_is_not_changes_nothing(orientation: int, tmp_path: Path) -> None:
+def test_an_invalid_orientation_is_ignored(orientation: int, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", COLORS, exif=oriented(orientation))
     np.testing.assert_array_equal(read(path), COLORS)
 
@@ -224,7 +225,7 @@ def test_an_orientation_that_there_is_not_changes_nothing(orientation: int, tmp_
     ("mode", "is_gray"),
     [("L", True), ("LA", True), ("1", True), ("RGB", False), ("RGBA", False), ("P", False), ("I;16", True)],
 )
-def test_a_header_tells_size_and_color(mode: str, is_gray: bool, tmp_path: Path) -> None:
+def test_a_header_has_size_and_color(mode: str, is_gray: bool, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new(mode, (7, 5)))
     header = read_header(path, MAX_PIXELS)
     assert (header.width, header.height, header.is_gray) == (7, 5, is_gray)
@@ -234,7 +235,7 @@ def test_a_header_tells_size_and_color(mode: str, is_gray: bool, tmp_path: Path)
 
 
 def triangle(length: int, start: float, stop: float, count: int) -> NDArray[np.float64]:
-    """Weights (count, length) that resample a piece of a line by triangles as wide as a new pixel, or an old one."""
+    """Weights (count, length) of bilinear resampling with antialiasing from start..stop to `count` pixels."""
     scale = (stop - start) / count
     support = max(scale, 1.0)
     centers = start + (np.arange(count)[:, None] + 0.5) * scale
@@ -255,7 +256,7 @@ SHAPES = pytest.mark.parametrize(("height", "width"), [(40, 61), (61, 40), (50, 
 
 @SIZES
 @SHAPES
-def test_crop_keeps_the_middle(height: int, width: int, size: tuple[int, int], tmp_path: Path) -> None:
+def test_crop_keeps_the_center(height: int, width: int, size: tuple[int, int], tmp_path: Path) -> None:
     pixels = smooth(height, width)
     scale = min(height / size[0], width / size[1])
     top, left = (height - size[0] * scale) / 2, (width - size[1] * scale) / 2
@@ -266,18 +267,18 @@ def test_crop_keeps_the_middle(height: int, width: int, size: tuple[int, int], t
 
 @pytest.mark.parametrize("size", [(16, 16), (13, 29), (29, 13), (90, 70)])
 @SHAPES
-def test_squash_takes_all_of_it(height: int, width: int, size: tuple[int, int], tmp_path: Path) -> None:
+def test_squash_resizes_the_whole_image(height: int, width: int, size: tuple[int, int], tmp_path: Path) -> None:
     pixels = smooth(height, width)
     expected = resampled(pixels, (0, height, 0, width), size)
     found = decode_image(saved(tmp_path / "a.png", pixels), ImageShape(3, *size, "squash"), MAX_PIXELS).transpose(
         1, 2, 0
     )
-    assert np.abs(found - expected).max() <= 4  # a coarse reduction comes first
+    assert np.abs(found - expected).max() <= 4  # the image is first reduced by an integer factor
 
 
 @SIZES
 @SHAPES
-def test_letterbox_keeps_the_proportions_between_black_bars(
+def test_letterbox_keeps_the_aspect_ratio_with_black_bars(
     height: int, width: int, size: tuple[int, int], tmp_path: Path
 ) -> None:
     pixels = smooth(height, width)
@@ -294,7 +295,7 @@ def test_letterbox_keeps_the_proportions_between_black_bars(
 
 @pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
 @pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])
-def test_a_very_thin_image_leaves_something(size: tuple[int, int], resize: Resize, tmp_path: Path) -> None:
+def test_a_very_thin_image_keeps_at_least_one_pixel(size: tuple[int, int], resize: Resize, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new("L", size, 200))
     pixels = read(path, 1, (16, 16), resize)
     assert (pixels > 0).any(axis=0).all() or (pixels > 0).any(axis=1).all()
@@ -303,7 +304,7 @@ def test_a_very_thin_image_leaves_something(size: tuple[int, int], resize: Resiz
 @pytest.mark.parametrize("size", [(16, 16), (60, 75), (75, 60), (150, 200), (31, 120)])
 @pytest.mark.parametrize("shape", [(300, 400), (400, 300), (129, 1000)])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_jpeg_is_never_drafted_to_less_than_asked(
+def test_a_jpeg_draft_is_never_smaller_than_the_target(
     size: tuple[int, int], shape: tuple[int, int], orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drafted: list[tuple[int, int]] = []
@@ -326,7 +327,7 @@ def test_a_jpeg_is_never_drafted_to_less_than_asked(
     assert np.abs(found.astype(int) - whole).mean() < 4
 
 
-# --- what is no image ------------------------------------------------------------------------------------------
+# --- damaged files ---------------------------------------------------------------------------------------------
 
 
 def content(extension: str, **details: Any) -> bytes:
@@ -335,17 +336,17 @@ def content(extension: str, **details: Any) -> bytes:
     return stream.getvalue()
 
 
-Look = Callable[[Path, int], object]
+Decoder = Callable[[Path, int], object]
 
 
-def decoded(path: Path, max_pixels: int) -> Pixels:
+def decode_small(path: Path, max_pixels: int) -> Pixels:
     return decode_image(path, ImageShape(3, 8, 8, "letterbox"), max_pixels)
 
 
-def refusal(path: Path, look: Look) -> str:
-    """What a look at a file is refused with, or nothing."""
+def refusal(path: Path, decoder: Decoder) -> str:
+    """The error of decoding a file, or an empty string."""
     try:
-        look(path, MAX_PIXELS // 100)
+        decoder(path, MAX_PIXELS // 100)
     except InputError as error:
         return str(error)
     return ""
@@ -358,81 +359,108 @@ WHOLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("sort", WHOLE)
-def test_a_image_cut_short_anywhere_is_refused_in_one_line(sort: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_truncated_image_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "cut.jpg"
-    whole = WHOLE[sort]
+    whole = WHOLE[kind]
     refused = 0
     for length in np.unique(np.linspace(0, len(whole) - 1, 60).astype(int)):
         path.write_bytes(whole[:length])
-        line = refusal(path, decoded)
+        line = refusal(path, decode_small)
         if line:
             refused += 1
             assert line.startswith(f"{path}: ")
             assert line.endswith("; remove it or pass --skip-bad")
-    assert refused >= 58  # but for what lies behind the pixels
+    assert refused >= 58  # all but cuts after the pixels
 
 
-@pytest.mark.parametrize("sort", ["JPEG", "progressive", "PNG", "BMP", "GIF", "PPM"])
-@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
-def test_a_truncated_image_is_said_to_be_truncated(sort: str, part: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "BMP", "GIF", "PPM"])
+@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
+def test_the_error_of_a_truncated_image_says_so(kind: str, fraction: float, tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
-    path.write_bytes(WHOLE[sort][: int(len(WHOLE[sort]) * part)])
+    path.write_bytes(WHOLE[kind][: int(len(WHOLE[kind]) * fraction)])
     with pytest.raises(InputError, match=r"cut.png: image is truncated; remove it or pass --skip-bad"):
         decode_image(path, ImageShape(3, 60, 80, "crop"), MAX_PIXELS)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # see test_pillow_warns_of_nothing
-@pytest.mark.parametrize("sort", WHOLE)
-def test_changed_bytes_are_an_error_or_other_pixels_and_nothing_else(sort: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", WHOLE)
+def test_changed_bytes_give_an_error_or_other_pixels(kind: str, tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     path = tmp_path / "changed"
     for _ in range(120):
-        changed = bytearray(WHOLE[sort])
+        changed = bytearray(WHOLE[kind])
         for _ in range(draw.integers(1, 4)):
             changed[draw.integers(0, min(len(changed), int(draw.choice([40, 400, 100_000]))))] = draw.integers(0, 256)
         path.write_bytes(changed)
-        for look in (read_header, decoded):
-            line = refusal(path, look)
+        for decoder in (read_header, decode_small):
+            line = refusal(path, decoder)
             assert not line or line.startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize(
     "text", [b"", b"hello\n", b"<!DOCTYPE html><html><body>404</body></html>", b"\xff\xd8", b"%PDF-1.7", bytes(500)]
 )
-@pytest.mark.parametrize("look", [read_header, decoded])
-def test_what_is_no_image_is_named(look: Look, text: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("decoder", [read_header, decode_small])
+def test_a_file_that_is_not_an_image_is_named(decoder: Decoder, text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(text)
     with pytest.raises(InputError, match=r"photo.jpg: not an image; remove it or pass --skip-bad"):
-        look(path, MAX_PIXELS)
+        decoder(path, MAX_PIXELS)
 
 
-def test_a_format_that_is_not_listed_is_no_image(tmp_path: Path) -> None:
+def test_an_unsupported_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not an image"):
         read(saved(tmp_path / "a.ico", Image.new("RGB", (16, 16))))
 
 
-def test_damaged_metadata_is_named(tmp_path: Path) -> None:
+def test_a_file_with_damaged_metadata_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.webp"
     path.write_bytes(content("WEBP", exif=oriented(6)).replace(b"MM\0*\0\0", b"MMxx\0\0"))
-    for look in (lambda: read_header(path, MAX_PIXELS), lambda: read(path)):
+    for decoder in (lambda: read_header(path, MAX_PIXELS), lambda: read(path)):
         with pytest.raises(InputError, match=r"a.webp: image is damaged \(not a TIFF file"):
-            look()
+            decoder()
 
 
-def test_pillow_warns_of_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
+def tiff_with_a_warning(path: Path) -> Path:
     damaged = content("TIFF").replace(
         (277).to_bytes(2, "little") + b"\3\0\1\0", (277).to_bytes(2, "little") + b"\3\0\2\0"
     )
     path.write_bytes(damaged)
-    with pytest.warns(UserWarning, match="Metadata Warning"), Image.open(path):
-        pass
+    return path
+
+
+def test_warnings_of_pillow_are_not_printed(tmp_path: Path) -> None:
+    path = tiff_with_a_warning(tmp_path / "a.tif")
     imports = "from pathlib import Path; from dlnotes_cli.data.images.decode import read_header"
     script = f"{imports}; read_header(Path({str(path)!r}), 9999)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr == ""
+
+
+def test_settings_of_pillow_are_unchanged_after_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiff_with_a_warning(tmp_path / "a.tif")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    paths = [saved(tmp_path / f"{i}.png", COLORS) for i in range(20)] + [path] * 20 + [tmp_path / "none.png"]
+    results = decode_all(paths, lambda file: read_header(file, MAX_PIXELS), threads=4, skip_bad=True)
+    assert [isinstance(result, InputError) for result in results] == [False] * 40 + [True]
+    assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(Image.DecompressionBombError), Image.open(paths[0]):
+        pass
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match="Metadata Warning"), Image.open(path):
+        pass
+
+
+def test_nested_settings_of_pillow_are_restored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    filters, limits = list(warnings.filters), []
+    with pillow_settings:
+        with pillow_settings:
+            limits.append(Image.MAX_IMAGE_PIXELS)
+        limits.append(Image.MAX_IMAGE_PIXELS)
+        assert warnings.filters != filters
+    assert [*limits, Image.MAX_IMAGE_PIXELS] == [None, None, 100]
+    assert warnings.filters == filters
 
 
 def test_a_header_is_read_without_the_pixels(tmp_path: Path) -> None:
@@ -442,7 +470,7 @@ def test_a_header_is_read_without_the_pixels(tmp_path: Path) -> None:
     assert (header.width, header.height) == (80, 60)
 
 
-def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     side = 30_000
     row = bytes(side // 8 + 1)
@@ -456,22 +484,22 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", squeezed) + chunk(b"IEND", b""))
     assert path.stat().st_size < 200_000
     tracemalloc.start()
-    for look in (lambda: read_header(path, MAX_PIXELS), lambda: read(path)):
+    for decoder in (lambda: read_header(path, MAX_PIXELS), lambda: read(path)):
         with pytest.raises(InputError, match="30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"):
-            look()
+            decoder()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000
 
 
-def test_the_limit_is_on_pixels_and_inclusive(tmp_path: Path) -> None:
+def test_the_pixel_limit_is_inclusive(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", COLORS)
     assert decode_image(path, ImageShape(3, 4, 4, "crop"), HEIGHT * WIDTH).shape == (3, 4, 4)
     with pytest.raises(InputError, match="30x20 = 600 pixels, over 599"):
         decode_image(path, ImageShape(3, 4, 4, "crop"), HEIGHT * WIDTH - 1)
 
 
-def test_what_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"none.png: no such file; check the path"):
         read(tmp_path / "none.png")
     with pytest.raises(InputError, match=r"cannot be read \(is a directory\); check the path and its permissions"):
@@ -494,23 +522,23 @@ def _forbid(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_many_are_decoded_in_order_and_the_bad_are_their_own_answers(threads: int, tmp_path: Path) -> None:
+def test_files_are_decoded_in_order_with_errors_in_place_of_bad_ones(threads: int, tmp_path: Path) -> None:
     paths = [saved(tmp_path / f"{i}.png", np.full((2, 2), i, np.uint8)) for i in range(20)]
     for bad in (3, 11):
         paths[bad].write_bytes(b"no image")
 
-    def look(path: Path) -> Pixels:
+    def decode_pixel(path: Path) -> Pixels:
         return decode_image(path, ImageShape(1, 2, 2, "crop"), MAX_PIXELS)
 
-    answers = decode_all(paths, look, threads=threads, skip_bad=True)
-    for i, answer in enumerate(answers):
+    results = decode_all(paths, decode_pixel, threads=threads, skip_bad=True)
+    for i, result in enumerate(results):
         if i in {3, 11}:
-            assert isinstance(answer, InputError)
-            assert answer.where == str(paths[i])
+            assert isinstance(result, InputError)
+            assert result.where == str(paths[i])
         else:
-            np.testing.assert_array_equal(np.asarray(answer), np.full((1, 2, 2), i))
+            np.testing.assert_array_equal(np.asarray(result), np.full((1, 2, 2), i))
     with pytest.raises(InputError, match=r"3.png: not an image"):
-        decode_all(paths, look, threads=threads, skip_bad=False)
+        decode_all(paths, decode_pixel, threads=threads, skip_bad=False)
 
 
 INTERPOLATIONS: list[Interpolation] = ["bilinear", "bicubic"]
@@ -518,7 +546,7 @@ INTERPOLATIONS: list[Interpolation] = ["bilinear", "bicubic"]
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize(("height", "width"), [(300, 500), (500, 300), (256, 256), (70, 90), (1000, 1200)])
-def test_a_part_of_the_crop_is_what_torchvision_s_presets_show(
+def test_crop_pct_matches_the_presets_of_torchvision(
     height: int, width: int, interpolation: Interpolation, tmp_path: Path
 ) -> None:
     from torchvision.transforms import functional
@@ -535,11 +563,11 @@ def test_a_part_of_the_crop_is_what_torchvision_s_presets_show(
         assert np.abs(whole.astype(int) - expected).mean() > np.abs(found.astype(int) - expected).mean()
 
 
-def test_a_form_has_a_name_of_its_own() -> None:
-    forms = [
+def test_every_shape_has_its_own_name() -> None:
+    shapes = [
         ImageShape(3, 4, 5, "crop"), ImageShape(3, 4, 5, "crop", 0.875), ImageShape(3, 4, 5, "squash"),
         ImageShape(3, 4, 5, "crop", 0.875, "bicubic"), ImageShape(3, 4, 5, "crop", 1.0, "bicubic"),
     ]  # fmt: skip
-    assert [str(form) for form in forms] == [
+    assert [str(shape) for shape in shapes] == [
         "3x4x5-crop", "3x4x5-crop-0.875", "3x4x5-squash", "3x4x5-crop-0.875-bicubic", "3x4x5-crop-bicubic"
     ]  # fmt: skip

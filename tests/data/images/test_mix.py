@@ -1,4 +1,4 @@
-"""Mixing against loops written by hand, and the distribution of its shares."""
+"""Mixup and CutMix against explicit loops, and the distribution of the share."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.images.augment_words import Operation
-from dlnotes_cli.data.images.mix import Mixed, Mixer, cutmix, mixup
+from dlnotes_cli.data.images.augment_parser import Operation
+from dlnotes_cli.data.images.mix import Mixer, TrainingBatch, cutmix, mixup
 
 shapes = st.tuples(st.integers(1, 7), st.sampled_from([1, 3]), st.integers(1, 13), st.integers(1, 13))
 
@@ -17,7 +17,7 @@ def images(shape: tuple[int, ...]) -> torch.Tensor:
 
 
 @given(shape=shapes, share=st.floats(0, 1))
-def test_mixup_by_hand(shape: tuple[int, ...], share: float) -> None:
+def test_mixup_against_a_loop(shape: tuple[int, ...], share: float) -> None:
     samples = images(shape)
     mixed = mixup(samples, share)
     assert mixed.dtype == torch.float32
@@ -27,27 +27,27 @@ def test_mixup_by_hand(shape: tuple[int, ...], share: float) -> None:
 
 
 @given(shape=shapes, share=st.floats(0, 1), center=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
-def test_cutmix_by_hand(shape: tuple[int, ...], share: float, center: tuple[float, float]) -> None:
-    """Yun et al. 2019, appendix A, algorithm 1: box sides are sqrt(1 - share) of the image's, the share is mended."""
+def test_cutmix_against_a_loop(shape: tuple[int, ...], share: float, center: tuple[float, float]) -> None:
+    """Yun et al. 2019, appendix A, algorithm 1: box sides are sqrt(1 - share) of the image's, clipped."""
     samples = images(shape)
     before = samples.clone()
-    mixed, left = cutmix(samples, share, center)
+    mixed, remaining = cutmix(samples, share, center)
     assert samples.equal(before)
     assert mixed.dtype == torch.uint8
     count, _, height, width = shape
     tall, wide = int(height * (1 - share) ** 0.5) // 2, int(width * (1 - share) ** 0.5) // 2
     y, x = int(height * center[0]), int(width * center[1])
-    taken = 0
+    replaced = 0
     for row in range(height):
         for column in range(width):
             is_inside = y - tall <= row < y + tall and x - wide <= column < x + wide
-            taken += is_inside
+            replaced += is_inside
             for i in range(count):
                 assert mixed[i, :, row, column].equal(samples[i - is_inside, :, row, column])
-    assert left == pytest.approx(1 - taken / (height * width))
+    assert remaining == pytest.approx(1 - replaced / (height * width))
 
 
-def test_without_a_word_nothing_is_mixed() -> None:
+def test_without_a_mixing_operation_the_batch_is_unchanged() -> None:
     samples, labels = images((4, 1, 3, 3)), torch.arange(4)
     mixed = Mixer((Operation("flip"),), 0)(samples, labels, epoch=1, batch=0)
     assert mixed.samples is samples
@@ -56,18 +56,18 @@ def test_without_a_word_nothing_is_mixed() -> None:
     assert mixed.share == 1
 
 
-@pytest.mark.parametrize("word", ["mixup", "cutmix"])
-def test_share_and_partners_come_from_seed_epoch_and_place(word: str) -> None:
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_share_and_partners_are_functions_of_seed_epoch_and_batch(name: str) -> None:
     samples, labels = images((5, 3, 16, 16)), torch.tensor([3, 1, 4, 1, 5])
-    mixer = Mixer((Operation("flip"), Operation(word, 1.0)), 7)
+    mixer = Mixer((Operation("flip"), Operation(name, 1.0)), 7)
     mixed = mixer(samples, labels, epoch=2, batch=3)
     assert mixed.partners is not None
     assert mixed.partners.tolist() == [5, 3, 1, 4, 1]
-    again = Mixer((Operation(word, 1.0),), 7)(samples, labels, epoch=2, batch=3)
+    again = Mixer((Operation(name, 1.0),), 7)(samples, labels, epoch=2, batch=3)
     assert again.samples.equal(mixed.samples)
     assert again.share == mixed.share
     others = [mixer(samples, labels, epoch=e, batch=b).share for e, b in ((2, 4), (3, 3), (3, 2))]
-    others.append(Mixer((Operation(word, 1.0),), 8)(samples, labels, epoch=2, batch=3).share)
+    others.append(Mixer((Operation(name, 1.0),), 8)(samples, labels, epoch=2, batch=3).share)
     assert len({mixed.share, *others}) == 5
 
 
@@ -85,14 +85,14 @@ def test_shares_are_beta_distributed(amount: float) -> None:
 def test_the_dominant_label_has_the_larger_share() -> None:
     labels, partners = torch.tensor([0, 1]), torch.tensor([2, 3])
     samples = torch.zeros(2, 1, 1, 1)
-    assert Mixed(samples, labels, partners, 0.5).dominant is labels
-    assert Mixed(samples, labels, partners, 0.49).dominant is partners
+    assert TrainingBatch(samples, labels, partners, 0.5).dominant is labels
+    assert TrainingBatch(samples, labels, partners, 0.49).dominant is partners
 
 
-@pytest.mark.parametrize("word", ["mixup", "cutmix"])
-def test_a_batch_of_one_is_mixed_with_itself(word: str) -> None:
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_a_batch_of_one_is_mixed_with_itself(name: str) -> None:
     samples, labels = images((1, 1, 5, 4)), torch.tensor([2])
-    mixed = Mixer((Operation(word, 1.0),), 0)(samples, labels, epoch=1, batch=0)
+    mixed = Mixer((Operation(name, 1.0),), 0)(samples, labels, epoch=1, batch=0)
     torch.testing.assert_close(mixed.samples.float(), samples.float(), rtol=0, atol=1e-3)
     assert mixed.partners is not None
     assert mixed.partners.tolist() == [2]

@@ -1,4 +1,4 @@
-"""Our PNG files, read back by Pillow."""
+"""PNG files, read back by Pillow."""
 
 import io
 import zlib
@@ -20,7 +20,7 @@ def written(pixels: np.ndarray[Any, Any], **options: Any) -> bytes:
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (900, 700)])
-def test_pillow_reads_what_was_written(size: tuple[int, int], channels: int | None, threads: int) -> None:
+def test_pillow_reads_the_pixels_back(size: tuple[int, int], channels: int | None, threads: int) -> None:
     shape = size if channels is None else (*size, channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     with Image.open(io.BytesIO(written(pixels, threads=threads))) as image:
@@ -29,13 +29,13 @@ def test_pillow_reads_what_was_written(size: tuple[int, int], channels: int | No
 
 
 @pytest.mark.parametrize("size", [(1, 1), (600, 500)])
-def test_sixteen_bits(size: tuple[int, int]) -> None:
+def test_sixteen_bits_round_trip(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 65_536, size, dtype=np.uint16)
     with Image.open(io.BytesIO(written(pixels))) as image:
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
-def test_the_stream_is_whole_and_the_same_for_any_number_of_threads() -> None:
+def test_the_stream_is_complete_and_equal_for_any_number_of_threads() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2000, 1000), dtype=np.uint8)
     content = written(pixels, threads=1)
     assert content == written(pixels, threads=4)
@@ -46,10 +46,10 @@ def test_the_stream_is_whole_and_the_same_for_any_number_of_threads() -> None:
         assert zlib.crc32(name + body) == int.from_bytes(content[at + 8 + length : at + 12 + length])
         packed += body if name == b"IDAT" else b""
         at += 12 + length
-    assert len(zlib.decompress(packed)) == 2000 * 1001  # which checks Adler-32 too
+    assert len(zlib.decompress(packed)) == 2000 * 1001  # decompress also checks Adler-32
 
 
-def test_a_color_profile_is_kept() -> None:
+def test_the_icc_profile_is_stored() -> None:
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -57,5 +57,5 @@ def test_a_color_profile_is_kept() -> None:
         assert image.info["icc_profile"] == profile
 
 
-def test_flat_images_are_small() -> None:
+def test_uniform_images_compress_well() -> None:
     assert len(written(np.zeros((1000, 1000), np.uint8))) < 10_000

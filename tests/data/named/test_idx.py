@@ -1,4 +1,4 @@
-"""IDX files: what is read, and what is refused with its reason."""
+"""IDX files: reading, and the reasons for refusing a file."""
 
 import gzip
 import hashlib
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.named.idx import idx_shape, read_idx
 from dlnotes_cli.shell.errors import InputError
 
-PLOTS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=5))
 
 
@@ -30,41 +30,41 @@ def file(tmp_path: Path) -> Path:
 
 
 @given(array=ARRAYS, is_gzipped=st.booleans())
-def test_reads_back_what_was_written(
+def test_arrays_round_trip(
     array: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory, *, is_gzipped: bool
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "round-trip"
     path.write_bytes(gzip.compress(idx(array), 1, mtime=0) if is_gzipped else idx(array))
-    read = read_idx(path)
-    np.testing.assert_array_equal(read.array, array)
-    assert read.array.dtype == np.uint8
-    assert read.sha256 == hashlib.sha256(idx(array)).hexdigest()
+    file = read_idx(path)
+    np.testing.assert_array_equal(file.array, array)
+    assert file.array.dtype == np.uint8
+    assert file.sha256 == hashlib.sha256(idx(array)).hexdigest()
     assert idx_shape(path) == array.shape
 
 
-def test_gzip_is_told_by_content_not_by_name(tmp_path: Path) -> None:
+def test_gzip_is_detected_by_content(tmp_path: Path) -> None:
     plain, zipped = tmp_path / "plain.gz", tmp_path / "zipped"
-    plain.write_bytes(idx(PLOTS))
-    zipped.write_bytes(gzip.compress(idx(PLOTS), mtime=0))
-    np.testing.assert_array_equal(read_idx(plain).array, PLOTS)
-    np.testing.assert_array_equal(read_idx(zipped).array, PLOTS)
+    plain.write_bytes(idx(IMAGES))
+    zipped.write_bytes(gzip.compress(idx(IMAGES), mtime=0))
+    np.testing.assert_array_equal(read_idx(plain).array, IMAGES)
+    np.testing.assert_array_equal(read_idx(zipped).array, IMAGES)
 
 
-def test_reads_into_an_array_that_is_given(file: Path) -> None:
-    file.write_bytes(idx(PLOTS))
-    room = np.zeros((4, 3, 4), np.uint8)
-    read_idx(file, room[1:3])
-    np.testing.assert_array_equal(room[1:3], PLOTS)
-    assert not room[[0, 3]].any()
+def test_reads_into_an_existing_array(file: Path) -> None:
+    file.write_bytes(idx(IMAGES))
+    target = np.zeros((4, 3, 4), np.uint8)
+    read_idx(file, target[1:3])
+    np.testing.assert_array_equal(target[1:3], IMAGES)
+    assert not target[[0, 3]].any()
 
 
 def test_an_array_of_another_shape_is_refused(file: Path) -> None:
-    file.write_bytes(idx(PLOTS))
+    file.write_bytes(idx(IMAGES))
     with pytest.raises(InputError, match=r"images-idx3-ubyte: holds 2x3x4 bytes, 2x4x3 expected; replace it"):
         read_idx(file, np.zeros((2, 4, 3), np.uint8))
 
 
-HEADER = idx(PLOTS)[:16]
+HEADER = idx(IMAGES)[:16]
 
 
 @pytest.mark.parametrize(
@@ -73,39 +73,41 @@ HEADER = idx(PLOTS)[:16]
         (b"", "not an IDX file"),
         (b"\0\0\x08", "not an IDX file"),
         (b"<!DOCTYPE html>", "not an IDX file"),
-        (b"\0\0\x0d" + idx(PLOTS)[3:], "IDX items of type 0x0d, 0x08"),
+        (b"\0\0\x0d" + idx(IMAGES)[3:], "IDX elements of type 0x0d, 0x08"),
         (b"\0\0\x08\0", "0 IDX dimensions, 1 to 4"),
         (b"\0\0\x08\5" + bytes(20), "5 IDX dimensions, 1 to 4"),
-        (HEADER[:9], "cut short inside its header"),
-        (HEADER, "cut short: 0 of 24 bytes"),
-        (idx(PLOTS)[:-1], "cut short: 23 of 24 bytes"),
-        (idx(PLOTS) + b"x", "goes on after the 24 bytes"),
-        (idx(np.zeros((0, 3), np.uint8)), "its header promises 0x3 bytes"),
-        (b"\0\0\x08\3" + b"\xff" * 12, "its header promises 4294967295x4294967295x4294967295 bytes"),
-        (b"\0\0\x08\1" + struct.pack(">I", 1 << 30), "cut short: its header promises 1,073,741,824 bytes"),
-        (gzip.compress(idx(PLOTS), mtime=0)[:-9], "cut short"),
-        (gzip.compress(idx(PLOTS), mtime=0)[:-8] + bytes(8), r"damaged \(CRC check failed"),
-        (gzip.compress(idx(PLOTS), mtime=0)[:10] + b"\xff" * 30, "damaged"),
-        (b"\x1f\x8b", "cut short"),
+        (HEADER[:9], "truncated inside its header"),
+        (HEADER, "truncated: 0 of 24 bytes"),
+        (idx(IMAGES)[:-1], "truncated: 23 of 24 bytes"),
+        (idx(IMAGES) + b"x", "continues after the 24 bytes"),
+        (idx(np.zeros((0, 3), np.uint8)), "its header states 0x3 bytes"),
+        (b"\0\0\x08\3" + b"\xff" * 12, "its header states 4294967295x4294967295x4294967295 bytes"),
+        (b"\0\0\x08\1" + struct.pack(">I", 1 << 30), "truncated: its header states 1,073,741,824 bytes"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-9], "truncated"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-8] + bytes(8), r"damaged \(CRC check failed"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:10] + b"\xff" * 30, "damaged"),
+        (b"\x1f\x8b", "truncated"),
     ],
 )
-def test_damage_is_named_with_its_mending(content: bytes, reason: str, file: Path) -> None:
+def test_the_error_names_the_damage_and_the_fix(content: bytes, reason: str, file: Path) -> None:
     file.write_bytes(content)
-    with pytest.raises(InputError, match=f"images-idx3-ubyte: {reason}.*; replace it by a whole copy, or remove it"):
+    with pytest.raises(
+        InputError, match=f"images-idx3-ubyte: {reason}.*; replace it with a complete copy, or remove it"
+    ):
         read_idx(file)
 
 
-def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none: cannot be read \(no such file or directory\); check the path"):
         read_idx(tmp_path / "none")
     with pytest.raises(InputError, match=r"cannot be read \(is a directory\); check the path"):
         idx_shape(tmp_path)
 
 
-def test_a_bomb_is_read_no_further_than_its_header_says(file: Path) -> None:
-    file.write_bytes(gzip.compress(idx(PLOTS) + bytes(20_000_000), 1))
+def test_a_decompression_bomb_is_not_read_beyond_the_size_in_its_header(file: Path) -> None:
+    file.write_bytes(gzip.compress(idx(IMAGES) + bytes(20_000_000), 1))
     tracemalloc.start()
-    with pytest.raises(InputError, match="goes on after"):
+    with pytest.raises(InputError, match="continues after"):
         read_idx(file)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

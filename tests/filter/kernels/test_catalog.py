@@ -1,11 +1,11 @@
-"""The named kernels against the course's numbers, numpy and SciPy."""
+"""The named kernels against the numbers of the course, NumPy and SciPy."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from dlnotes_cli.filter.kernels.catalog import NAMES, WITH_SIGMA, WITH_SIZE, named_kernel
-from dlnotes_cli.filter.kernels.kernel import total
+from dlnotes_cli.filter.kernels.kernel import weight_sum
 from dlnotes_cli.shell.errors import InputError
 
 ZERO_SUM = {
@@ -32,48 +32,48 @@ COURSE: dict[str, list[list[float]]] = {
 
 
 @pytest.mark.parametrize("name", COURSE)
-def test_the_course_s_kernels(name: str) -> None:
-    assert named_kernel(name).rows == tuple(map(tuple, COURSE[name]))
+def test_kernels_of_the_course(name: str) -> None:
+    assert named_kernel(name).matrix == tuple(map(tuple, COURSE[name]))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_flat_areas_stay_or_become_zero(name: str) -> None:
-    assert total(named_kernel(name).rows) == pytest.approx(0 if name in ZERO_SUM else 1, abs=1e-12)
+def test_weights_sum_to_one_or_zero(name: str) -> None:
+    assert weight_sum(named_kernel(name).matrix) == pytest.approx(0 if name in ZERO_SUM else 1, abs=1e-12)
     assert named_kernel(name).purpose
 
 
 @pytest.mark.parametrize(("sigma", "size"), [(1.0, 7), (2.5, 17), (0.7, 7)])
-def test_gaussian_is_scipy_s(sigma: float, size: int) -> None:
+def test_gaussian_equals_scipy(sigma: float, size: int) -> None:
     impulse = np.zeros((size, size))
     impulse[size // 2, size // 2] = 1
     expected = ndimage.gaussian_filter(impulse, sigma, truncate=(size // 2) / sigma, mode="constant")
     kernel = named_kernel("gaussian", sigma=sigma)
-    np.testing.assert_allclose(kernel.rows, expected, atol=1e-12)
+    np.testing.assert_allclose(kernel.matrix, expected, atol=1e-12)
     sharpened = 2 * impulse - expected
-    np.testing.assert_allclose(named_kernel("unsharp", sigma=sigma).rows, sharpened, atol=1e-12)
+    np.testing.assert_allclose(named_kernel("unsharp", sigma=sigma).matrix, sharpened, atol=1e-12)
 
 
-def test_log_is_the_second_derivative_of_a_gaussian() -> None:
+def test_log_equals_scipy() -> None:
     impulse = np.zeros((41, 41))
     impulse[20, 20] = 1
     expected = ndimage.gaussian_laplace(impulse, 3.0, truncate=6.6)
-    np.testing.assert_allclose(named_kernel("log", size=41, sigma=3.0).rows, expected, atol=1e-6)
+    np.testing.assert_allclose(named_kernel("log", size=41, sigma=3.0).matrix, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(WITH_SIZE))
 @pytest.mark.parametrize("size", [1, 2, 4, 9])
-def test_any_size(name: str, size: int) -> None:
+def test_size_sets_rows_and_columns(name: str, size: int) -> None:
     kernel = named_kernel(name, size=size)
     assert kernel.size == (1 if name == "motion" else size, size)
 
 
-def test_sigma_follows_size() -> None:
-    assert named_kernel("gaussian", size=5).rows == named_kernel("gaussian", size=5, sigma=1.1).rows
+def test_sigma_defaults_to_a_value_for_the_size() -> None:
+    assert named_kernel("gaussian", size=5).matrix == named_kernel("gaussian", size=5, sigma=1.1).matrix
     assert WITH_SIGMA < WITH_SIZE
 
 
-def test_too_wide_and_unknown_are_refused() -> None:
-    with pytest.raises(InputError, match=r"--sigma: 500 needs 3,001 rows; give a smaller one"):
+def test_too_large_and_unknown_kernels_are_refused() -> None:
+    with pytest.raises(InputError, match=r"--sigma: 500 needs 3,001 rows; use a smaller one"):
         named_kernel("gaussian", sigma=500)
     with pytest.raises(InputError, match=r"unknown kernel 'sobelx'; did you mean 'sobel-x'\?"):
         named_kernel("sobelx")

@@ -1,4 +1,4 @@
-"""Pasted modules: their layers in the order of forward(), against the module itself, built and run."""
+"""Pasted modules: their layers in the order of forward(), compared with running the module itself."""
 
 from textwrap import dedent, indent
 from typing import Any
@@ -11,7 +11,7 @@ from torch.nn import functional
 from dlnotes_cli.shapes import analyze, parse_layers
 from dlnotes_cli.shell.errors import InputError
 
-MADE = """
+INIT = """
 self.conv1 = nn.Conv2d(3, 16, 3, padding=1)
 self.conv2 = nn.Conv2d(16, 8, 3)
 self.features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
@@ -23,20 +23,20 @@ self.width = 8
 """
 
 
-def module(forward: str, made: str = MADE) -> str:
-    parts = (
+def module(forward: str, init: str = INIT) -> str:
+    blocks = (
         "import torch.nn.functional as F\nfrom torch import nn\n\n\nclass Net(nn.Module):",
         "    def __init__(self):\n        super(Net, self).__init__()",
-        indent(made.strip(), " " * 8),
+        indent(init.strip(), " " * 8),
         "\n    def forward(self, x):",
         indent(dedent(forward).strip(), " " * 8),
     )
-    return "\n".join(parts) + "\n"
+    return "\n".join(blocks) + "\n"
 
 
-def run(source: str, size: tuple[int, ...]) -> tuple[int, ...]:
+def run_in_torch(source: str, size: tuple[int, ...]) -> tuple[int, ...]:
     names: dict[str, Any] = {"torch": torch}
-    exec(source, names)  # noqa: S102  # our own text, and the point of the comparison
+    exec(source, names)  # noqa: S102  # code of the tests themselves
     with torch.no_grad():
         return tuple(names["Net"]().eval()(torch.zeros(1, *size)).shape)
 
@@ -46,7 +46,7 @@ def run(source: str, size: tuple[int, ...]) -> tuple[int, ...]:
     [
         "return self.pool(F.relu(self.conv1(x)))",
         """
-        '''What it does.'''
+        '''A docstring.'''
         x = self.pool(F.relu(self.norm(self.conv1(x))))
         y = self.pool(torch.relu(self.conv2(x)))
         y = y.view(-1, 8 * 3 * 3)
@@ -61,22 +61,22 @@ def run(source: str, size: tuple[int, ...]) -> tuple[int, ...]:
         "return F.softmax(F.leaky_relu(F.avg_pool2d(x, 3, 2, padding=1), 0.2), dim=-1)",
     ],
 )
-def test_forward_is_followed(forward: str) -> None:
+def test_forward_gives_the_shape_that_torch_computes(forward: str) -> None:
     source = module(forward)
-    assert (1, *analyze(source, (3, 16, 16)).output) == run(source, (3, 16, 16))
+    assert (1, *analyze(source, (3, 16, 16)).output) == run_in_torch(source, (3, 16, 16))
 
 
-def test_the_order_is_that_of_forward_and_unused_layers_do_not_count() -> None:
+def test_the_order_is_that_of_forward_and_unused_layers_are_left_out() -> None:
     source = module("x = self.pool(F.relu(self.conv1(x)))\nreturn self.pool(self.norm(x))")
     layers = parse_layers(source)
     assert [layer.name for layer in layers] == ["Conv2d", "ReLU", "MaxPool2d", "BatchNorm2d", "MaxPool2d"]
-    assert [layer.place for layer in layers] == ["line 8", "line 18", "line 11", "line 14", "line 11"]
+    assert [layer.location for layer in layers] == ["line 8", "line 18", "line 11", "line 14", "line 11"]
     used = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16))
     assert analyze(source, (3, 16, 16)).parameters == sum(parameter.numel() for parameter in used.parameters())
 
 
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
-def test_arguments_stand_where_the_function_has_them(name: str) -> None:
+def test_positional_arguments_follow_the_function(name: str) -> None:
     source = module(f"return F.{name}(x, 3, 2, 1, ceil_mode=True)")
     assert (1, *analyze(source, (3, 16, 16)).output) == tuple(
         getattr(functional, name)(torch.zeros(1, 3, 16, 16), 3, 2, 1, ceil_mode=True).shape
@@ -84,38 +84,38 @@ def test_arguments_stand_where_the_function_has_them(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("forward", "complaint"),
+    ("forward", "message"),
     [
-        ("return x + self.conv1(x)", "line 18: 'x + self.conv1(x)' in forward() is not read"),
-        ("y = self.conv1(x)\nreturn self.features(x)", "line 19: 'x' in forward() is not read"),
-        ("if x.sum() > 0:\n    x = self.pool(x)\nreturn x", "line 18: 'if x.sum() > 0:' in forward() is not read"),
-        ("return self.lost(x)", "line 18: 'self.lost(x)' in forward() is not read"),
-        ("return self.pool(x, x)", "'self.pool(x, x)' in forward() is not read"),
-        ("return F.interpolate(x, 3)", "'F.interpolate(x, 3)' in forward() is not read"),
-        ("return F.max_pool2d(x, 3, 2, 1, 1, True)", "is not read"),
-        ("return x.view(4, -1)", "'x.view(4, -1)' in forward() is not read"),
-        ("return x.view(-1, n)", "'x.view(-1, n)' in forward() is not read"),
-        ("return __import__('os').getpid()", "is not read"),
+        ("return x + self.conv1(x)", "line 18: 'x + self.conv1(x)' in forward() is not supported"),
+        ("y = self.conv1(x)\nreturn self.features(x)", "line 19: 'x' in forward() is not supported"),
+        ("if x.sum() > 0:\n    x = self.pool(x)\nreturn x", "line 18: 'if x.sum() > 0:' in forward() is not supported"),
+        ("return self.lost(x)", "line 18: 'self.lost(x)' in forward() is not supported"),
+        ("return self.pool(x, x)", "'self.pool(x, x)' in forward() is not supported"),
+        ("return F.interpolate(x, 3)", "'F.interpolate(x, 3)' in forward() is not supported"),
+        ("return F.max_pool2d(x, 3, 2, 1, 1, True)", "is not supported"),
+        ("return x.view(4, -1)", "'x.view(4, -1)' in forward() is not supported"),
+        ("return x.view(-1, n)", "'x.view(-1, n)' in forward() is not supported"),
+        ("return __import__('os').getpid()", "is not supported"),
         ("x = self.pool(x)", "line 17: forward() returns nothing"),
         ("return self.fc(x.view(-1, 100))", "view(-1, 100): does not give 100, but 768"),
         ("return F.relu(torch.flatten(x))", "start_dim=0 is the batch"),
-        ("return self.conv1(x)(x)", "is not read"),
+        ("return self.conv1(x)(x)", "is not supported"),
         ("return self.width(x)", "line 15: '8' is not a layer"),
     ],
 )
-def test_anything_else_is_refused_with_its_line(forward: str, complaint: str) -> None:
-    with pytest.raises(InputError) as refused:
+def test_other_code_is_an_error_with_its_line(forward: str, message: str) -> None:
+    with pytest.raises(InputError) as raised:
         analyze(module(forward), (3, 16, 16))
-    assert complaint in str(refused.value)
+    assert message in str(raised.value)
 
 
-def test_weights_that_are_used_twice_are_refused() -> None:
+def test_a_layer_that_runs_twice_is_an_error() -> None:
     source = module("return self.again(self.again(x))", "self.again = nn.Conv2d(3, 3, 3)")
     with pytest.raises(InputError, match=r"layer 2 .* runs a second time with the same weights"):
         analyze(source, (3, 16, 16))
 
 
-def test_branches_in_init_are_refused() -> None:
+def test_branches_in_init_are_an_error() -> None:
     source = module("return self.pool(x)", "self.pool = nn.MaxPool2d(2)\nif large:\n    self.pool = nn.MaxPool2d(4)")
-    with pytest.raises(InputError, match="line 9: 'if large:' is not read"):
+    with pytest.raises(InputError, match="line 9: 'if large:' is not supported"):
         parse_layers(source)

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
+from dlnotes_cli.classify.recipes import mlp_recipe
+from dlnotes_cli.classify.train_mlp import MlpTraining
 from dlnotes_cli.data.images.augment import Augmenter
-from dlnotes_cli.data.images.augment_words import Operation
+from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.data.images.mix import Mixer
-from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.engine.classifier import ClassifierJob
-from dlnotes_cli.training.recipes import BEST_MLP, MLP_LENGTH, with_length, with_recipe
+from dlnotes_cli.training.recipes import RunLength
 
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
 
@@ -38,9 +39,9 @@ def recorder() -> Recorder:
 
 
 def make_job(recorder: Recorder, augment: str) -> ClassifierJob:
-    config = TrainMlpConfig(data="digits", augment=augment, normalize="unit", batch_size=100, epochs=1)
-    config = with_length(with_recipe(config, BEST_MLP), 1000, MLP_LENGTH)
-    return ClassifierJob(config, recorder, load_training_data(config, seed=0, threads=1), CPU)
+    options = TrainMlpConfig(data="digits", augment=augment, normalize="unit")
+    training = MlpTraining(options, mlp_recipe(options))
+    return ClassifierJob(training, recorder, training.load(), CPU, RunLength(batch_size=100, epochs=1))
 
 
 @pytest.mark.parametrize("words", ["strong", "flip,crop:2,rotate:30,color:1,erase:1,mixup:1", "erase:1,cutmix:1"])

@@ -1,18 +1,19 @@
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.training.engine.loop import LoopOptions, StepOutput, Trainer
-from dlnotes_cli.training.engine.step_budget import Horizon
+from dlnotes_cli.training.engine.loop import LoopSettings, StepOutput, Trainer
+from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.schedule import Schedule
 
 
 class Scripted:
-    """A job of three steps an epoch whose validations are written beforehand."""
+    """A job of three steps per epoch with scripted validation losses."""
 
     steps_per_epoch, validation_samples = 3, 10
 
@@ -32,29 +33,38 @@ class Scripted:
         poll()
         return {"loss": next(self._losses), "accuracy": 0.5, "samples": 10}
 
-    def rank(self, scores: dict[str, float]) -> tuple[float, ...]:
-        return (-scores["loss"],)
+    def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
+        return (-metrics["loss"],)
 
 
-def trainer_of(job: Scripted, epochs: int, *, lr: float = 0.01, **options: float | None) -> Trainer:
-    schedule = Schedule("constant", 1)
+def trainer_of(job: Scripted, epochs: int, *, lr: float = 0.01, **settings: float | None) -> Trainer:
     optimizer = torch.optim.SGD(job.network.parameters(), lr=lr)
-    horizon = Horizon(schedule, epochs * job.steps_per_epoch, None)
-    loop = LoopOptions(lr, **options)  # type: ignore[arg-type]  # patience is whole where it is given
-    return Trainer(job, optimizer, schedule, horizon, loop, save=lambda _: None, poll=lambda: None)
+    budget = StepBudget(Schedule("constant", 1), epochs * job.steps_per_epoch, None)
+    return Trainer(job, optimizer, budget, LoopSettings(lr, **settings))  # type: ignore[arg-type]  # some are integers
+
+
+def run(trainer: Trainer) -> list[dict[str, Any]]:
+    """Train to the end; the entries that `advance` returned."""
+    trainer.start()
+    entries = []
+    while not trainer.is_finished:
+        entry = trainer.advance()
+        if entry is not None:
+            entries.append(entry)
+    return entries
 
 
 def test_the_best_finite_validation_is_kept_and_history_records_the_null() -> None:
     trainer = trainer_of(Scripted([math.nan, 3.0, 2.0, math.inf, 2.5]), 5)
-    trainer.run()
-    assert trainer.position.best_entry == 3
+    run(trainer)
+    assert trainer.position.best_index == 2
     assert [entry["validation"]["loss"] for entry in trainer.position.history] == [None, 3.0, 2.0, None, 2.5]
 
 
 def test_a_run_without_any_finite_validation_has_no_best() -> None:
     trainer = trainer_of(Scripted([math.nan, math.nan]), 2)
-    trainer.run()
-    assert trainer.position.best_entry is None
+    run(trainer)
+    assert trainer.position.best_index is None
     assert not trainer.best_weights
 
 
@@ -62,9 +72,9 @@ def test_a_run_without_any_finite_validation_has_no_best() -> None:
 def test_patience_stops_after_so_many_epochs_without_a_better_one(patience: int | None, epochs: int) -> None:
     losses = [5.0, 4.0, 4.5, 3.0, 3.5, 3.5, 3.2, 3.1]
     trainer = trainer_of(Scripted(losses), 8, patience=patience)
-    trainer.run()
+    run(trainer)
     assert len(trainer.position.history) == epochs
-    assert trainer.position.best_entry == min(range(epochs), key=lambda i: losses[i]) + 1
+    assert trainer.position.best_index == min(range(epochs), key=lambda i: losses[i])
 
 
 @pytest.mark.parametrize(
@@ -73,23 +83,24 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(patience: int 
 def test_validations_come_within_an_epoch_and_at_its_end(every: int | None, steps: list[int]) -> None:
     losses = [3.0, 2.0, 1.0, 1.5, 1.6, 1.7][: len(steps)]
     trainer = trainer_of(Scripted(losses), 2, eval_every=every)
-    trainer.run()
+    entries = run(trainer)
     history = trainer.position.history
+    assert entries == history
     assert [entry["step"] for entry in history] == steps
     assert [entry["epoch"] for entry in history] == [1 + (step > 3) for step in steps]
     assert sum(entry["train"]["samples"] for entry in history) == 24
-    assert trainer.position.best_entry == losses.index(min(losses)) + 1
+    assert trainer.position.best_index == losses.index(min(losses))
 
 
 def test_patience_ends_within_an_epoch_too() -> None:
     trainer = trainer_of(Scripted([1.0, 2.0, 3.0]), 2, eval_every=1, patience=1)
-    trainer.run()
+    run(trainer)
     assert [entry["step"] for entry in trainer.position.history] == [1, 2]
 
 
 def test_training_losses_are_means_over_the_samples_really_seen() -> None:
     trainer = trainer_of(Scripted([1.0]), 1)
-    trainer.run()
+    run(trainer)
     assert trainer.position.history[0]["train"] == {"loss": (2 + 4 + 6) / 12, "accuracy": 3 / 12, "samples": 12}
 
 
@@ -99,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
         job.network.weight.fill_(math.inf)
     before = {name: tensor.clone() for name, tensor in job.network.state_dict().items()}
     with pytest.raises(UnfinishedError, match=r"--lr: the loss is not finite at step 1"):
-        trainer_of(job, 1).run()
+        run(trainer_of(job, 1))
     assert all(torch.equal(tensor, before[name]) for name, tensor in job.network.state_dict().items())
 
 
@@ -110,7 +121,8 @@ def test_the_norm_of_the_gradient_is_clipped() -> None:
         job.network.bias.fill_(0.0)
     before = torch.cat([p.detach().flatten().clone() for p in job.network.parameters()])
     trainer = trainer_of(job, 1, lr=1.0, grad_clip=0.5)
-    trainer._step()
+    trainer.start()
+    trainer.advance()
     after = torch.cat([p.detach().flatten() for p in job.network.parameters()])
     assert float((after - before).norm()) == pytest.approx(0.5, rel=1e-3)
 
@@ -118,6 +130,6 @@ def test_the_norm_of_the_gradient_is_clipped() -> None:
 def test_an_epoch_cut_short_by_steps_is_validated_too() -> None:
     job = Scripted([1.0, 2.0])
     trainer = trainer_of(job, 2)
-    trainer.horizon.total = 4
-    trainer.run()
+    trainer.budget.total = 4
+    run(trainer)
     assert [entry["train"]["samples"] for entry in trainer.position.history] == [12, 4]

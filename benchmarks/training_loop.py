@@ -1,0 +1,22 @@
+"""The training loop of dlnotes for a fixed number of steps: the only module of the benchmarks that knows the engine."""
+
+from dlnotes_cli.training.engine.loop import Job, LoopSettings, Trainer
+from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.schedule import Schedule
+
+
+def train_steps(
+    job: Job, optimizer: OptimizerOptions, steps: int, *, grad_clip: float | None = None, ema: float = 0.0
+) -> None:
+    """Train for `steps` steps at a constant learning rate, without a run folder.
+
+    The loop validates at the end of an epoch and of the run. A job with a single validation sample makes that
+    negligible, so that the time is comparable with loops that do not validate.
+    """
+    budget = StepBudget(Schedule("constant", 1), steps, None)
+    settings = LoopSettings(optimizer.lr, grad_clip=grad_clip, ema=ema)
+    trainer = Trainer(job, make_optimizer(job.network, optimizer), budget, settings)
+    trainer.start()
+    while not trainer.is_finished:
+        trainer.advance()

@@ -1,0 +1,139 @@
+"""Incremental inference for sampling: a character model that reads one token at a time and keeps its state."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dlnotes_cli.models.char_rnn import CharRnn, State
+
+LayerStates = tuple[State, ...]  # the state of each layer: h, and for an LSTM c, of shape (B, hidden)
+CellFunction = Callable[[Tensor, State], State]  # gates before their activations (B, gates), state -> new state
+_GATE_BLOCKS = 4  # blocks of `hidden` columns: i, f, g, o of an LSTM; r, z and the two halves of n of a GRU
+
+
+class _Linear(NamedTuple):
+    """A product and a bias, with the weight stored as (inputs, outputs)."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class _CellWeights(NamedTuple):
+    """The weights of one recurrent layer, transposed, with its two biases added."""
+
+    inputs: Tensor  # (inputs, gates)
+    recurrent: Tensor  # (hidden, gates)
+    bias: Tensor  # (gates,)
+
+
+class IncrementalCharRnn:
+    """Runs a network token by token, faster than `CharRnn` does for sequences of length 1.
+
+    The first layer looks its input projection up by token; each later layer multiplies [x, h] by one matrix.
+    """
+
+    @torch.no_grad()
+    def __init__(self, network: CharRnn, precision: torch.dtype | None = None) -> None:
+        """Prepare the weights of `network`; products run in `precision`, if it is not the network's own."""
+        self._network = network
+        self._cell = _CELLS[network.config.cell]
+        arrange = _ARRANGEMENTS[network.config.cell]
+        first, *later = (arrange(*(tensor.detach() for tensor in layer.parameters())) for layer in network.layers)
+        inputs = first.inputs if network.embedding is None else network.embedding.weight.detach() @ first.inputs
+        self._input_projection = inputs + first.bias  # (vocabulary, gates)
+        self._recurrent = first.recurrent.contiguous().to(precision)
+        self._later_layers = [
+            _Linear(torch.cat([weights.inputs, weights.recurrent]).to(precision), weights.bias) for weights in later
+        ]
+        output = _output_layer(network)
+        self._output = output._replace(weight=output.weight.to(precision))
+
+    def initial_states(self, batch_size: int) -> LayerStates:
+        """The states before the first token: zeros."""
+        return tuple(zip(*self._network.initial_state(batch_size), strict=True))
+
+    def __call__(self, tokens: Tensor, states: LayerStates) -> tuple[Tensor, LayerStates]:
+        """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""
+        gates = _affine(states[0][0], self._recurrent, self._input_projection[tokens])
+        new_states = [self._cell(gates, states[0])]
+        for layer, state in zip(self._later_layers, states[1:], strict=True):
+            x_and_h = torch.cat([new_states[-1][0], state[0]], 1)
+            new_states.append(self._cell(_affine(x_and_h, layer.weight, layer.bias), state))
+        return _affine(new_states[-1][0], self._output.weight, self._output.bias), tuple(new_states)
+
+
+def _arrange_rnn(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> _CellWeights:
+    """The weights of a plain RNN layer, from PyTorch's parameters."""
+    return _CellWeights(w_ih.T, w_hh.T, b_ih + b_hh)
+
+
+def _arrange_lstm(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> _CellWeights:
+    """The weights of an LSTM layer, with those of g doubled.
+
+    tanh(g) = 2 sigmoid(2 g) - 1, so that one call of sigmoid activates all four gates.
+    """
+    doubled = torch.ones_like(b_ih)
+    doubled.view(_GATE_BLOCKS, -1)[2] = 2.0
+    weights = _arrange_rnn(w_ih, w_hh, b_ih, b_hh)
+    return _CellWeights(weights.inputs * doubled, weights.recurrent * doubled, weights.bias * doubled)
+
+
+def _arrange_gru(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> _CellWeights:
+    """The weights of a GRU layer in four blocks: r, z, and the input and recurrent halves of n.
+
+    n = tanh(input half + r * recurrent half), so that the two halves must not be added by the product.
+    """
+    hidden = w_hh.shape[1]
+
+    def in_blocks(of_input: Tensor, of_state: Tensor) -> tuple[Tensor, Tensor]:
+        n_input, n_state = of_input[2 * hidden :], of_state[2 * hidden :]
+        with_n_input = torch.cat([of_input, torch.zeros_like(n_input)])
+        with_n_state = torch.cat([of_state[: 2 * hidden], torch.zeros_like(n_state), n_state])
+        return with_n_input, with_n_state
+
+    (w_input, w_state), (b_input, b_state) = in_blocks(w_ih, w_hh), in_blocks(b_ih, b_hh)
+    return _CellWeights(w_input.T, w_state.T, b_input + b_state)
+
+
+def _output_layer(network: CharRnn) -> _Linear:
+    """The output layer, merged with the projection to the embedding size where there is one."""
+    weight, bias = (tensor.detach() for tensor in network.output_layer())
+    transposed = weight.T.contiguous()
+    if network.narrow is None:
+        return _Linear(transposed, bias)
+    projection, projection_bias = network.narrow.weight.detach(), network.narrow.bias.detach()
+    return _Linear(projection.T @ transposed, torch.addmv(bias, weight, projection_bias))
+
+
+def _lstm_cell(gates: Tensor, state: State) -> State:
+    """H and c of an LSTM: c' = f c + i tanh(g), h' = o tanh(c')."""
+    _, c = state
+    i, f, g, o = gates.sigmoid_().chunk(_GATE_BLOCKS, 1)  # g is sigmoid(2 g), see _arrange_lstm
+    c = (f * c).addcmul_(i, g, value=2.0).sub_(i)
+    h = torch.addcmul(-o, o, (c * 2.0).sigmoid_(), value=2.0)
+    return h, c
+
+
+def _gru_cell(gates: Tensor, state: State) -> State:
+    """H of a GRU: n = tanh(n_input + r n_state), h' = (1 - z) n + z h."""
+    (h,) = state
+    r, z, n_input, n_state = gates.chunk(_GATE_BLOCKS, 1)
+    n = torch.addcmul(n_input, r.sigmoid(), n_state).tanh()
+    return (torch.lerp(n, h, z.sigmoid()),)
+
+
+def _rnn_cell(gates: Tensor, _state: State) -> State:
+    return (gates.tanh(),)
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """X `weight` + `bias`, with the product in the precision of the weight."""
+    if weight.dtype == x.dtype:
+        return torch.addmm(bias, x, weight)
+    return (x.to(weight.dtype) @ weight).to(x.dtype).add_(bias)
+
+
+_ARRANGEMENTS = {"lstm": _arrange_lstm, "gru": _arrange_gru, "rnn": _arrange_rnn}
+_CELLS: dict[str, CellFunction] = {"lstm": _lstm_cell, "gru": _gru_cell, "rnn": _rnn_cell}

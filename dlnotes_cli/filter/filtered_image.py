@@ -1,0 +1,135 @@
+"""One image filtered by a chain of kernels; results side by side in one image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.data.images.image_io import LoadedImage
+from dlnotes_cli.data.workers import over_strips
+from dlnotes_cli.filter.correlation import Magnitude, Response, compute, window_offset
+from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
+from dlnotes_cli.filter.kernels.kernel import Kernel
+from dlnotes_cli.filter.options import FilterConfig
+
+CorrelationBackend = Callable[..., Response]  # Correlation, or TorchCorrelation on a device
+
+
+@dataclass(frozen=True)
+class KernelChain:
+    """Kernels that are applied one after another."""
+
+    kernels: tuple[Kernel, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of the kernels, as file names have them."""
+        return "-".join(kernel.name for kernel in self.kernels)
+
+
+@dataclass(frozen=True)
+class FilteredImage:
+    """An image filtered by a chain of kernels; the response is computed strip by strip, on demand."""
+
+    source: LoadedImage
+    chain: KernelChain
+    response: Response
+    offset: tuple[int, int]  # rows and columns that cropping removes at the top and on the left
+    config: FilterConfig
+    threads: int
+
+    @property
+    def alpha(self) -> NDArray[Any] | None:
+        """The alpha channel of the source at the pixels of the response, (H, W)."""
+        (top, left), (height, width, _) = self.offset, self.response.shape
+        alpha = self.source.alpha
+        return None if alpha is None else alpha[top : top + height, left : left + width]
+
+    def write_to(self, pixels: NDArray[Any]) -> ValueRange:
+        """Write the result to `pixels`, (H, W, C) of uint8, uint16 or floats.
+
+        Returns the range of the response before the mapping, in units of a white of 255.
+        """
+        is_float = np.issubdtype(pixels.dtype, np.floating)
+        mode = self.config.result if is_float else self.config.result or "clip"
+        mapping = IntensityMapping(mode, self.source.white, self.config.threshold)
+        if mapping.needs_range:
+            mapping = replace(mapping, value_range=self._each_strip(lambda _response, _start, _stop: None))
+
+        def map_strip(response: NDArray[Any], start: int, stop: int) -> None:
+            strip = mapping.to_floats(response) if is_float else mapping.to_integers(response, pixels.dtype)
+            pixels[start:stop] = strip
+
+        value_range, unit = self._each_strip(map_strip), 255 / self.source.white
+        return ValueRange(value_range.low * unit, value_range.high * unit)
+
+    def _each_strip(self, use: Callable[[NDArray[Any], int, int], None]) -> ValueRange:
+        """Compute the response and pass each strip to `use`; returns the range of the response."""
+
+        def compute_strip(start: int, stop: int) -> tuple[float, float]:
+            rows = self.response.rows(start, stop)
+            use(rows, start, stop)
+            return float(rows.min()), float(rows.max())
+
+        ranges = list(over_strips(compute_strip, self.response.shape[0], self.response.strip_rows, self.threads))
+        return ValueRange(min(low for low, _ in ranges), max(high for _, high in ranges))
+
+
+def filter_image(
+    image: LoadedImage, chain: KernelChain, config: FilterConfig, backend: CorrelationBackend, threads: int
+) -> FilteredImage:
+    """Filter an image by a chain of kernels: all but the last are applied at once, without rounding to whole values.
+
+    Raises InputError if the border is cropped and no pixel remains.
+    """
+    first, *remaining = chain.kernels
+    response = _kernel_response(image.values, float(image.white), first, config, image.white, backend)
+    for kernel in remaining:
+        values, max_magnitude = compute(response, threads), response.max_magnitude
+        response = _kernel_response(values, max_magnitude, kernel, config, image.white, backend)
+    return FilteredImage(image, chain, response, _crop_offset(chain, config), config, threads)
+
+
+def concatenate_horizontally(images: Sequence[FilteredImage], dtype: Any) -> tuple[LoadedImage, list[ValueRange]]:
+    """The results from left to right in one image of `dtype`, and the range of each response.
+
+    Below a result that is shorter than the others, the image is black and transparent.
+    """
+    shapes = [image.response.shape for image in images]
+    size = (max(height for height, _, _ in shapes), sum(width for _, width, _ in shapes))
+    source = images[0].source
+    values = np.zeros((*size, shapes[0][2]), dtype)
+    alpha = None if source.alpha is None else np.zeros(size, source.alpha.dtype)
+    ranges, left = [], 0
+    for image, (height, width, _) in zip(images, shapes, strict=True):
+        ranges.append(image.write_to(values[:height, left : left + width]))
+        if alpha is not None:
+            alpha[:height, left : left + width] = image.alpha
+        left += width
+    return LoadedImage(values, alpha, source.icc), ranges
+
+
+def _kernel_response(
+    values: NDArray[Any],
+    max_magnitude: float,
+    kernel: Kernel,
+    config: FilterConfig,
+    white: int,
+    backend: CorrelationBackend,
+) -> Response:
+    """The response to one kernel; of a kernel with two matrices, the magnitude of both responses."""
+    responses = [
+        backend(values, matrix, border=config.edges, convolve=config.convolve, white=white, max_magnitude=max_magnitude)
+        for matrix in kernel.matrices
+    ]
+    return responses[0] if len(responses) == 1 else Magnitude(responses)
+
+
+def _crop_offset(chain: KernelChain, config: FilterConfig) -> tuple[int, int]:
+    """Rows and columns that the chain removes at the top and on the left if the border is cropped."""
+    if config.edges != "crop":
+        return 0, 0
+    offsets = [window_offset(kernel.size, "extend", convolve=config.convolve) for kernel in chain.kernels]
+    return -sum(rows for rows, _ in offsets), -sum(columns for _, columns in offsets)

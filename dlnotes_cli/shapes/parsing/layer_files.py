@@ -1,0 +1,46 @@
+"""Layer lists from files and standard input."""
+
+import sys
+from pathlib import Path
+
+from dlnotes_cli.shapes.layer import Layer
+from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+from dlnotes_cli.shell.errors import InputError, unreadable
+from dlnotes_cli.shell.files import user_path
+
+MAX_FILE_BYTES = 2**20  # a thousand layers need 40 KB
+
+
+def read_layers(name: str) -> tuple[Layer, ...]:
+    """Parse the layer list in a file, or on standard input if `name` is `-`; raises InputError."""
+    return parse_layers(*_read(name))
+
+
+def layers_text(text_or_name: str) -> str:
+    """The text of a layer list: the argument itself, or the content of a file or, for `-`, of standard input.
+
+    Raises InputError where it cannot be read or is not a layer list.
+    """
+    text, source = (text_or_name, "") if "(" in text_or_name else _read(text_or_name)
+    parse_layers(text, source)
+    return text
+
+
+def _read(name: str) -> tuple[str, str]:
+    """The text of a file or of standard input, and its name in errors."""
+    source = "stdin" if name == "-" else str(user_path(name))
+    try:
+        if name == "-":
+            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if sys.stdin else b""  # None if it is closed
+        else:
+            with Path(source).open("rb") as stream:
+                content = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise unreadable(source, error) from error
+    if len(content) > MAX_FILE_BYTES:
+        raise InputError(source, f"is longer than {MAX_FILE_BYTES:,} bytes", "use a file with a layer list only")
+    try:
+        return content.decode("utf-8-sig"), source
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{source}, line {line}", "not UTF-8 text", "use a file of PyTorch code") from error

@@ -1,0 +1,197 @@
+"""The feature extractor of `style-transfer`: a network with its weights, preprocessing, and chosen layers."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, preprocessing_from_json
+from dlnotes_cli.device import Runtime
+from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone
+from dlnotes_cli.models.registry import build_from_json
+from dlnotes_cli.seeding import seed_everything
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.style.feature_layers import (
+    DEFAULT_LAYERS,
+    MIN_SIDE,
+    SMALL_FILE,
+    LossLayers,
+    Padding,
+    TruncatedNetwork,
+    named_layers,
+)
+from dlnotes_cli.style.losses import Features
+from dlnotes_cli.style.options import StyleTransferConfig
+from dlnotes_cli.style.recipes import Pooling
+from dlnotes_cli.training.checkpoint import load_weights, read_tensors
+from dlnotes_cli.training.pretrained import find_weights
+
+
+@dataclass(frozen=True)
+class ChannelNormalization:
+    """Mean and standard deviation of the color channels that a network expects; float32 (1, 3, 1, 1)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Normalize pixels in 0..1."""
+        return (pixels - self.mean) / self.std
+
+    def inverse(self, normalized: Tensor) -> Tensor:
+        """Pixels, clamped to 0..1."""
+        return (normalized * self.std + self.mean).clamp(0, 1)
+
+    @property
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Normalized black and white."""
+        return -self.mean / self.std, (1 - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """A network on its device, with the layers that represent content and style."""
+
+    network: TruncatedNetwork
+    runtime: Runtime
+    normalization: ChannelNormalization
+    layers: LossLayers
+    weights: str  # name or path
+    min_side: int  # of an image, in pixels
+
+    def __call__(self, normalized: Tensor) -> Features:
+        """Features by layer of a normalized image (1, 3, H, W)."""
+        features: Features = self.network(normalized.to(self.dtype))
+        return features
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the network's weights; they are converted once, not by autocast at every evaluation."""
+        return torch.bfloat16 if self.runtime.precision == "bf16" else torch.float32
+
+
+@dataclass(frozen=True)
+class _Pretrained:
+    """The convolutional layers of a network, its weights' name, and the normalization of its training images."""
+
+    features: nn.Sequential
+    weights: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def load_feature_extractor(config: StyleTransferConfig, pooling: Pooling, runtime: Runtime) -> FeatureExtractor:
+    """Build the network of `--backbone` and load its weights.
+
+    Raises InputError for unknown layers, and for weights that are unavailable or do not match the network.
+    """
+    layers = _chosen_layers(config, layer_names(config))
+    pretrained = _load_small(config) if config.backbone == "small" else _load_torchvision(config)
+    network = TruncatedNetwork(
+        pretrained.features, {layers.content, *layers.style}, pooling=pooling, padding=_padding(config)
+    )
+    mean, std = (
+        torch.tensor(values, device=runtime.device).view(1, 3, 1, 1) for values in (pretrained.mean, pretrained.std)
+    )
+    network = network.to(runtime.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    extractor = FeatureExtractor(
+        network, runtime, ChannelNormalization(mean, std), layers, pretrained.weights, MIN_SIDE[config.backbone]
+    )
+    network.to(extractor.dtype)
+    return extractor
+
+
+def layer_names(config: StyleTransferConfig) -> list[str]:
+    """Names of a network's layers from first to last; no weights are loaded or downloaded."""
+    with torch.device("meta"):
+        if config.backbone == "small":
+            _, metadata = read_tensors(SMALL_FILE)
+            features = _sequence(build_from_json("cnn", metadata["configuration"]))
+        else:
+            features = _sequence(build_backbone(BackboneConfig(config.backbone, 1, 224)).backbone.features)
+    return [name for name, _ in named_layers(features) if name]
+
+
+def _padding(config: StyleTransferConfig) -> Padding:
+    """How convolutions pad: the zeros of the notebook darken the border."""
+    if config.recipe == "notes":
+        return "zeros"
+    return "reflect" if config.backbone == "small" else "replicate"
+
+
+def _load_small(config: StyleTransferConfig) -> _Pretrained:
+    if config.weights != "default":
+        raise InputError("--weights", "the small network has its own weights", "drop it, or choose another --backbone")
+    tensors, metadata = read_tensors(SMALL_FILE)
+    network = build_from_json("cnn", metadata["configuration"])
+    load_weights(SMALL_FILE, network, tensors)
+    preprocessing = preprocessing_from_json(metadata["format"])
+    if not isinstance(preprocessing, ImagePreprocessing):
+        raise TypeError(preprocessing)
+    return _Pretrained(nn.Sequential(*network.children()), "small", preprocessing.mean, preprocessing.std)
+
+
+def _load_torchvision(config: StyleTransferConfig) -> _Pretrained:
+    weights = find_weights(config.backbone, config.weights, offline=config.offline, seed=config.seed)
+    with torch.device("meta"):
+        network = build_backbone(BackboneConfig(config.backbone, 1, 224))
+    tensors = weights.read()
+    if tensors is None:
+        output.warn(f"--weights none: {config.backbone} has random weights, which capture texture but no objects")
+        features = _sequence(network.backbone.features).to_empty(device="cpu")
+        _initialize(features, config.seed)
+    else:
+        mismatch = load_backbone(network, config.backbone, tensors)
+        if mismatch:
+            raise InputError(weights.name, mismatch, f"use weights of {config.backbone}, or another --backbone")
+        features = _sequence(network.backbone.features)
+    return _Pretrained(features, weights.name, weights.published.mean, weights.published.std)
+
+
+def _initialize(features: nn.Sequential, seed: int) -> None:
+    """He initialization, as in torchvision's networks."""
+    seed_everything(seed)
+    for module in features.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _chosen_layers(config: StyleTransferConfig, known: list[str]) -> LossLayers:
+    """The layers of `--content-layer` and `--style-layers`, or the network's defaults, without those of weight 0."""
+    default = DEFAULT_LAYERS[config.backbone]
+    style = dict(default.style)
+    if config.style_layers:
+        weighted = [_weighted_layer(text) for text in config.style_layers]
+        style = dict(weighted)
+        if len(style) < len(weighted):
+            raise InputError("--style-layers", "contains a layer twice", "list each once")
+    content = config.content_layer or default.content
+    for option, name in (("--content-layer", content), *(("--style-layers", name) for name in style)):
+        if name not in known:
+            raise unknown_choice(option, name, known, kind="layer")
+    if not any(style.values()):
+        raise InputError("--style-layers", "every weight is 0", "set one above 0")
+    return LossLayers(content, {name: weight for name, weight in style.items() if weight})
+
+
+def _weighted_layer(text: str) -> tuple[str, float]:
+    """The layer and weight of LAYER:WEIGHT; the weight may be omitted."""
+    name, _, weight = text.partition(":")
+    try:
+        value = float(weight or 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        what = f"'{weight}' is not a valid weight of {name}"
+        raise InputError("--style-layers", what, "write for example conv1_1:1.0")
+    return name, value
+
+
+def _sequence(module: object) -> nn.Sequential:
+    if not isinstance(module, nn.Sequential):
+        raise TypeError(type(module).__name__)
+    return module

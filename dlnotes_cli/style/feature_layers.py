@@ -1,0 +1,125 @@
+"""Layers of the feature networks: their names, defaults, and networks cut after the last layer that is needed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from dlnotes_cli.style.recipes import Pooling
+
+Padding = Literal["zeros", "replicate", "reflect"]
+
+SMALL_FILE = Path(__file__).parent.parent / "weights" / "small.safetensors"
+
+SMALL_LAYERS = """
+Conv2d(3, 32, 3, padding=1, bias=False); BatchNorm2d(32); ReLU(); MaxPool2d(2)
+Conv2d(32, 64, 3, padding=1, bias=False); BatchNorm2d(64); ReLU()
+Conv2d(64, 64, 3, padding=1, bias=False); BatchNorm2d(64); ReLU(); MaxPool2d(2)
+Conv2d(64, 128, 3, padding=1, bias=False); BatchNorm2d(128); ReLU()
+Conv2d(128, 128, 3, padding=1, bias=False); BatchNorm2d(128); ReLU()
+AdaptiveMaxPool2d(1); Flatten(); Linear(128, 10)
+"""
+
+
+@dataclass(frozen=True)
+class LossLayers:
+    """The layer whose features represent the content, and those whose Gram matrices represent the style."""
+
+    content: str
+    style: Mapping[str, float]  # with their weights
+
+
+_VGG = LossLayers(  # as in the course's notebook
+    "conv4_2", {"conv1_1": 1.0, "conv2_1": 0.75, "conv3_1": 0.2, "conv4_1": 0.2, "conv5_1": 0.2}
+)
+_SQUEEZENET = LossLayers("fire5", {"conv1": 1.0, "fire2": 1.0, "fire3": 1.0, "fire5": 1.0, "fire8": 1.0})
+DEFAULT_LAYERS: dict[str, LossLayers] = {
+    "small": LossLayers("relu3_1", {"relu1_1": 1.0, "relu2_1": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu3_2": 1.0}),
+    "vgg16": _VGG,
+    "vgg19": _VGG,
+    "squeezenet1_0": _SQUEEZENET,
+    "squeezenet1_1": _SQUEEZENET,
+}
+
+MIN_SIDE = {  # smallest shorter side of an image, in pixels, that leaves features in the deepest default layer
+    "small": 16, "vgg16": 16, "vgg19": 16, "squeezenet1_0": 32, "squeezenet1_1": 32,
+}  # fmt: skip
+
+
+class TruncatedNetwork(nn.Module):
+    """The layers of a network up to the last requested one; `forward` returns the requested features by layer.
+
+    `convB_I` is the output of convolution I of block B before its ReLU, `reluB_I` the output of that ReLU, `fireN` the
+    output of a whole Fire module. No ReLU works in place, so no features are overwritten.
+    """
+
+    def __init__(self, features: nn.Sequential, requested: set[str], *, pooling: Pooling, padding: Padding) -> None:
+        super().__init__()
+        layers = list(named_layers(_with_fused_batch_norm(features)))
+        last = max(i for i, (name, _) in enumerate(layers) if name in requested)
+        self._names = [name for name, _ in layers[: last + 1]]
+        self._requested = requested
+        self.layers = nn.ModuleList(_adapted(layer, pooling, padding) for _, layer in layers[: last + 1])
+        self.requires_grad_(False).eval()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Features (1, C, H, W) by layer of a normalized image (1, 3, H, W)."""
+        features: dict[str, Tensor] = {}
+        x = x.contiguous(memory_format=torch.channels_last)
+        for name, layer in zip(self._names, self.layers, strict=True):
+            x = layer(x)
+            if name in self._requested:
+                features[name] = x
+        return features
+
+
+def named_layers(features: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
+    """Layers up to the first that is not convolutional, named as by Simonyan and Zisserman (2015).
+
+    Pooling and batch normalization have an empty name.
+    """
+    block, convolution, fire = 1, 0, 1
+    is_fire = any(type(layer).__name__ == "Fire" for layer in features)
+    for layer in features:
+        if type(layer).__name__ == "Fire":
+            fire += 1
+            yield f"fire{fire}", layer
+        elif isinstance(layer, nn.Conv2d):
+            convolution += 1
+            yield "conv1" if is_fire else f"conv{block}_{convolution}", layer
+        elif isinstance(layer, nn.ReLU):
+            yield "relu1" if is_fire else f"relu{block}_{convolution}", layer
+        elif isinstance(layer, nn.MaxPool2d):
+            block, convolution = block + 1, 0
+            yield "", layer
+        elif isinstance(layer, nn.BatchNorm2d):
+            yield "", layer
+        else:
+            return
+
+
+def _with_fused_batch_norm(features: nn.Sequential) -> nn.Sequential:
+    """The same function with each batch normalization merged into the convolution before it."""
+    layers: list[nn.Module] = []
+    for layer in features.eval():
+        if isinstance(layer, nn.BatchNorm2d) and layers and isinstance(layers[-1], nn.Conv2d):
+            layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers)
+
+
+def _adapted(layer: nn.Module, pooling: Pooling, padding: Padding) -> nn.Module:
+    """The layer with no ReLU in place, this padding, and average pooling if requested."""
+    for module in layer.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = padding
+    if isinstance(layer, nn.MaxPool2d) and pooling == "avg":
+        return nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode)
+    return layer

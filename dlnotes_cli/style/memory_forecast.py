@@ -1,0 +1,98 @@
+"""Forecast the memory of style transfer before it starts, and find the largest image size that fits."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli.device import available_memory
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.style.feature_extractor import FeatureExtractor
+from dlnotes_cli.style.images import Size, scaled_to, scaled_to_at_least
+from dlnotes_cli.style.optimization import LBFGS_HISTORY
+from dlnotes_cli.style.options import StyleTransferConfig
+from dlnotes_cli.style.recipes import StyleRecipe
+
+_FLOAT_BYTES = 4
+_LIBRARY_BYTES = 40_000_000  # workspaces that PyTorch allocates
+_GRADIENT_FACTOR = {"fp32": 2.5, "bf16": 3.6}  # bytes of activations, their gradients and fp32 losses / of activations
+_IMAGE_COPIES = 10  # of the optimized image: the best, the gradient, the moments of Adam, temporaries
+_USABLE_FRACTION = 0.9  # of the free memory
+_SIZE_STEP = 16  # pixels between the sizes that are tried
+
+
+class MemoryForecast:
+    """Bytes that stylizing takes beyond the network and the input images; an upper estimate."""
+
+    def __init__(
+        self, extractor: FeatureExtractor, recipe: StyleRecipe, style_scale: float, style_sizes: Sequence[Size]
+    ) -> None:
+        self._extractor, self._recipe = extractor, recipe
+        self._style_scale, self._style_sizes = style_scale, style_sizes
+
+    def needed_bytes(self, content_size: Size, longer_side: int) -> int:
+        """For a content image (H, W) that is scaled to `longer_side` pixels."""
+        size = scaled_to(content_size, longer_side)
+        style_sizes = [
+            scaled_to_at_least(style_size, max(size) * self._style_scale, self._extractor.min_side)
+            for style_size in self._style_sizes
+        ]
+        return _LIBRARY_BYTES + max(self._optimization_bytes(size), *map(self._extraction_bytes, style_sizes))
+
+    def _optimization_bytes(self, size: Size) -> int:
+        """For the steps: activations for the gradient, and the image copies of the optimizer."""
+        activations, _, _ = self._count_values(size)
+        pairs = min(LBFGS_HISTORY, self._recipe.steps) if self._recipe.optimizer == "lbfgs" else 0
+        images = (2 * pairs + _IMAGE_COPIES) * 3 * size[0] * size[1] * _FLOAT_BYTES
+        return round(activations * self._value_bytes * _GRADIENT_FACTOR[self._extractor.runtime.precision] + images)
+
+    def _extraction_bytes(self, size: Size) -> int:
+        """For one pass without gradient: the requested features, the largest layer in both precisions, the image."""
+        _, features, largest = self._count_values(size)
+        image = 2 * 3 * size[0] * size[1] * _FLOAT_BYTES
+        return features * self._value_bytes + largest * (self._value_bytes + _FLOAT_BYTES) + image
+
+    @property
+    def _value_bytes(self) -> int:
+        return _FLOAT_BYTES if self._extractor.runtime.precision == "fp32" else _FLOAT_BYTES // 2
+
+    def _count_values(self, size: Size) -> tuple[int, int, int]:
+        """Values at (H, W) of the activations that a gradient needs, the requested features, and the largest layer."""
+        activations: list[int] = []
+
+        def count(module: nn.Module, inputs: tuple[Tensor], result: Tensor) -> None:
+            if not isinstance(module, nn.Conv2d):
+                activations.append(result.numel())
+            elif module.padding_mode != "zeros":
+                activations.append(inputs[0].numel())  # copied to be padded
+
+        network = copy.deepcopy(self._extractor.network).to("meta")
+        for module in network.modules():
+            if not next(module.children(), None):
+                module.register_forward_hook(count)
+        image = torch.empty(1, 3, *size, device="meta", dtype=self._extractor.dtype)
+        features = [layer.numel() for layer in network(image).values()]
+        return sum(activations), sum(features), max(*activations, *features)
+
+
+def size_that_fits(
+    config: StyleTransferConfig, extractor: FeatureExtractor, forecast: MemoryForecast, content_size: Size
+) -> int:
+    """The longer side of the result: `--size`, or with `--fit` the largest that fits in free memory.
+
+    Raises InputError with that size if `--size` does not fit and `--fit` is not set.
+    """
+    free = available_memory(extractor.runtime.device)
+    if free is None or forecast.needed_bytes(content_size, config.size) <= _USABLE_FRACTION * free:
+        return config.size
+    size = config.size
+    while size > _SIZE_STEP and forecast.needed_bytes(content_size, size) > _USABLE_FRACTION * free:
+        size -= max(_SIZE_STEP, size // 10 // _SIZE_STEP * _SIZE_STEP)
+    needed_gb, free_gb = forecast.needed_bytes(content_size, config.size) / 1e9, free / 1e9
+    if not config.fit:
+        what = f"{config.size} pixels need about {needed_gb:.1f} GB, {free_gb:.1f} GB are free"
+        raise InputError("--size", what, f"use --size {size}, or --fit")
+    output.warn(f"--size {config.size} needs about {needed_gb:.1f} GB, {free_gb:.1f} GB are free; using {size} pixels")
+    return size

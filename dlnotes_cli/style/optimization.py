@@ -1,0 +1,164 @@
+"""Optimize the pixels of an image with L-BFGS or Adam, keep the best, and resume exactly."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dlnotes_cli.shell.errors import UnfinishedError
+from dlnotes_cli.style.losses import Features, StyleTransferLoss
+from dlnotes_cli.style.recipes import StyleOptimizer
+
+LBFGS_HISTORY = 20  # pairs of steps and gradients from which L-BFGS approximates the curvature
+_PLATEAU_STEPS = 10  # within which the lowest loss must fall
+_MIN_IMPROVEMENT = 0.003  # as a fraction of the loss
+_DIVERGENCE_FACTOR = 4.0  # a loss above this multiple of the lowest means that a step has diverged
+_TEMPORARY = "al"  # entry of L-BFGS's state that is used only within a step
+_MAX_RESTARTS = 12
+
+
+class LossValues(NamedTuple):
+    """The losses of one evaluation as numbers: the weighted total, and its unweighted terms."""
+
+    total: float
+    content: float
+    style: float
+    variation: float
+
+
+@dataclass(frozen=True)
+class OptimizationSettings:
+    """How an image is optimized at one size."""
+
+    optimizer: StyleOptimizer
+    lr: float
+    max_steps: int
+    stops_early: bool = True  # when the loss no longer falls
+    deadline: float = math.inf  # on the monotonic clock, in seconds
+
+
+class ImageOptimization:
+    """Optimize a normalized image (1, 3, H, W) until its loss no longer falls, or for `max_steps` steps.
+
+    Pixels are clamped to `bounds` before each evaluation. L-BFGS takes its steps without a line search: where one
+    diverges, it restarts from the best image with half the learning rate. `state` and `load_state` resume exactly.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Features],
+        loss: StyleTransferLoss,
+        initial: Tensor,
+        bounds: tuple[Tensor, Tensor] | None,
+        settings: OptimizationSettings,
+    ) -> None:
+        self._network, self._loss, self._bounds, self._settings = network, loss, bounds, settings
+        self._image = initial.detach().clone().requires_grad_(True)
+        self._restarts = 0
+        self._optimizer = self._new_optimizer()
+        self.best, self.lowest = initial.detach().clone(), math.inf
+        self.losses: list[LossValues] = []  # of every evaluation: before the first step, and after each
+        self.steps = 0
+
+    def run(self) -> Iterator[int]:
+        """Take steps to the end and yield their number after each; then evaluate the result of the last one.
+
+        Raises UnfinishedError if the loss is not finite.
+        """
+        while self.steps < self._settings.max_steps:
+            self._step()
+            yield self.steps
+            is_late = time.monotonic() > self._settings.deadline
+            if is_late or (self._settings.stops_early and _has_plateaued(self.losses)):
+                break
+        with torch.no_grad():
+            self._evaluate()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON values from which `load_state` resumes; the names are those of version 0.1."""
+        tensors, numbers = {"now": self._image.detach(), "best": self.best}, {}
+        for name, value in self._optimizer.state[self._image].items():
+            if isinstance(value, Tensor):
+                tensors[name] = value
+            elif not isinstance(value, list):
+                numbers[name] = value
+            elif name != _TEMPORARY:
+                numbers[name] = []  # filled by `load_state`
+                tensors |= {f"{name}.{i}": entry for i, entry in enumerate(value)}
+        losses = [[loss if math.isfinite(loss) else None for loss in values] for values in self.losses]
+        return tensors, {"losses": losses, "steps": self.steps, "falls": self._restarts, "optimizer": numbers}
+
+    def load_state(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        """Continue from a `state`."""
+        with torch.no_grad():
+            self._image.copy_(tensors["now"])
+        self.best = tensors["best"].to(self._image)
+        self.losses = [LossValues(*(math.nan if loss is None else loss for loss in row)) for row in metadata["losses"]]
+        self.lowest = min((values.total for values in self.losses if math.isfinite(values.total)), default=math.inf)
+        self.steps, self._restarts = metadata["steps"], metadata["falls"]
+        self._optimizer = self._new_optimizer()
+        state: dict[str, Any] = copy.deepcopy(dict(metadata["optimizer"]))
+        for key in sorted(tensors.keys() - {"now", "best"}, key=lambda key: int(key.partition(".")[2] or 0)):
+            name, dot, _ = key.partition(".")
+            value = tensors[key].to(self._image.device)
+            if dot:
+                state[name].append(value)
+            else:
+                state[name] = value
+        if state:
+            self._optimizer.state[self._image] = state
+
+    def _step(self) -> None:
+        self._optimizer.step(self._evaluate_with_gradient)  # type: ignore[arg-type]  # its stubs require a float
+        self.steps += 1
+        total = self.losses[-1].total
+        has_diverged = not total <= _DIVERGENCE_FACTOR * self.lowest
+        if has_diverged and self._may_restart():
+            self._restarts += 1
+            with torch.no_grad():
+                self._image.copy_(self.best)
+            self._optimizer = self._new_optimizer()
+        elif not math.isfinite(total):
+            where = f"step {self.steps} (--lr {self._settings.lr:g})"
+            raise UnfinishedError("--lr", f"the loss is not finite at {where}", "use a lower --lr")
+
+    def _may_restart(self) -> bool:
+        is_lbfgs = self._settings.optimizer == "lbfgs"
+        return is_lbfgs and math.isfinite(self.lowest) and self._restarts < _MAX_RESTARTS
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        lr = self._settings.lr / 2**self._restarts
+        if self._settings.optimizer == "adam":
+            return torch.optim.Adam([self._image], lr=lr)
+        return torch.optim.LBFGS(
+            [self._image], lr=lr, max_iter=1, history_size=LBFGS_HISTORY, tolerance_grad=0, tolerance_change=0
+        )
+
+    def _evaluate_with_gradient(self) -> Tensor:
+        self._optimizer.zero_grad()
+        total = self._evaluate()
+        total.backward()
+        return total
+
+    def _evaluate(self) -> Tensor:
+        with torch.no_grad():
+            if self._bounds is not None:
+                self._image.clamp_(*self._bounds)
+        losses = self._loss(self._network(self._image), self._image)
+        self.losses.append(LossValues(*(float(loss.detach()) for loss in losses)))
+        if self.losses[-1].total < self.lowest:
+            self.best, self.lowest = self._image.detach().clone(), self.losses[-1].total
+        return losses.total
+
+
+def _has_plateaued(losses: Sequence[LossValues]) -> bool:
+    """Whether the last steps lowered the total by almost nothing."""
+    if len(losses) < 2 * _PLATEAU_STEPS:
+        return False
+    before, now = (min(values.total for values in history) for history in (losses[:-_PLATEAU_STEPS], losses))
+    return now >= before * (1 - _MIN_IMPROVEMENT)

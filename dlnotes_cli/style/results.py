@@ -1,0 +1,106 @@
+"""What `style-transfer` returns: one result per image, with the losses of each scale."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from dlnotes_cli.device import Runtime
+from dlnotes_cli.shell import output
+from dlnotes_cli.style.feature_layers import LossLayers
+from dlnotes_cli.style.images import Size
+from dlnotes_cli.style.optimization import LossValues
+
+
+@dataclass(frozen=True)
+class ScaleResult:
+    """The optimization at one size."""
+
+    size: Size
+    steps: int
+    seconds: float
+    losses: Sequence[LossValues]  # of every evaluation: before the first step, and after each
+
+    @property
+    def best(self) -> int:
+        """Index of the evaluation with the lowest total, whose image is kept; nan is never the lowest."""
+        totals = [values.total for values in self.losses]
+        return min((i for i, total in enumerate(totals) if not math.isnan(total)), key=totals.__getitem__)
+
+    def as_json(self) -> dict[str, Any]:
+        """The losses as one list per term; nan and inf become None."""
+        losses = {name: [getattr(values, name) for values in self.losses] for name in LossValues._fields}
+        return {
+            "size": list(self.size),
+            "steps": self.steps,
+            "seconds": round(self.seconds, 3),
+            "losses": output.finite(losses),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild from `as_json`; None becomes nan."""
+        height, width = stored["size"]
+        columns = (stored["losses"][name] for name in LossValues._fields)
+        losses = [
+            LossValues(*(math.nan if loss is None else loss for loss in row)) for row in zip(*columns, strict=True)
+        ]
+        return cls((height, width), stored["steps"], stored["seconds"], losses)
+
+
+@dataclass(frozen=True)
+class StylizedImage:
+    """One output file."""
+
+    content: str
+    out: Path
+    ratio: float
+    size: Size | None = None  # None: finished by an earlier call, with `--continue`
+    seconds: float = 0.0
+    scales: Sequence[ScaleResult] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values; an image of an earlier call has neither size nor seconds."""
+        if self.size is None:
+            return {"content": self.content, "out": str(self.out), "ratio": self.ratio, "scales": []}
+        return {
+            "content": self.content,
+            "out": str(self.out),
+            "size": list(self.size),
+            "ratio": self.ratio,
+            "seconds": round(self.seconds, 3),
+            "scales": [scale.as_json() for scale in self.scales],
+        }
+
+
+@dataclass(frozen=True)
+class StyleResult:
+    """All images of one call, with what is needed to repeat it."""
+
+    runtime: Runtime
+    backbone: str
+    weights: str
+    layers: LossLayers
+    options: Mapping[str, Any]  # JSON values, as resolved by the recipe
+    seed: int
+    styles: Sequence[tuple[str, float]]  # file and weight
+    images: Sequence[StylizedImage]
+    sheet: Path | None
+    total_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that `--json` prints."""
+        return {
+            **self.runtime.as_json(),
+            "backbone": self.backbone,
+            "weights": self.weights,
+            "content_layer": self.layers.content,
+            "style_layers": dict(self.layers.style),
+            "options": dict(self.options),
+            "seed": self.seed,
+            "styles": [{"file": name, "weight": weight} for name, weight in self.styles],
+            "results": [image.as_json() for image in self.images],
+            "sheet": None if self.sheet is None else str(self.sheet),
+            "timing": {"total_s": round(self.total_s, 3)},
+        }

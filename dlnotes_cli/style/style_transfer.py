@@ -1,0 +1,177 @@
+"""Neural style transfer: plan the images, stylize each, and return a typed result."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli import plots
+from dlnotes_cli.data.images.image_io import LoadedImage, read_image
+from dlnotes_cli.data.images.sample_images import generated_image
+from dlnotes_cli.device import choose_runtime
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
+from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.style.feature_extractor import load_feature_extractor
+from dlnotes_cli.style.images import InputImage, StyleImage, check_scaled_size, read_input_image, resized, scaled_to
+from dlnotes_cli.style.memory_forecast import MemoryForecast, size_that_fits
+from dlnotes_cli.style.options import StyleTransferConfig
+from dlnotes_cli.style.plan import SAMPLE_CONTENT, ContentPlan, StylePlan, make_plan
+from dlnotes_cli.style.recipes import StyleRecipe, style_recipe
+from dlnotes_cli.style.results import StyleResult, StylizedImage
+from dlnotes_cli.style.stylizer import StyleSetup, Stylization, Stylizer, checkpoint_file
+from dlnotes_cli.training.recipes import with_recipe
+
+_GENERATED_STYLE = "drawing"  # in JSON results
+_GENERATED_SIZE = (384, 512)  # (H, W)
+_REPORTED_OPTIONS = (  # needed to repeat a call
+    "recipe", "size", "scales", "steps", "optimizer", "lr", "tv", "pooling", "style_scale", "preserve_color", "init",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _SheetRow:
+    """A content image, and the images made from it: their results and pixels."""
+
+    title: str
+    content: InputImage
+    results: Sequence[tuple[StylizedImage, LoadedImage]]
+
+
+def style_transfer(config: StyleTransferConfig) -> StyleResult:
+    """Stylize every content image (Gatys, Ecker and Bethge, CVPR 2016).
+
+    Raises InputError before the first step for bad options, images or weights and for lack of memory; UnfinishedError
+    if the loss is not finite, and StoppedError after a signal, both with the current image saved.
+    """
+    started = time.monotonic()
+    _note_default_images(config)
+    recipe = style_recipe(config)
+    plan = make_plan(config, recipe.ratio)
+    setup = _load_setup(config, recipe, plan)
+    rows = _stylize_all(setup, plan)
+    total_s = time.monotonic() - started
+    if config.sheet is not None:
+        files.atomic_write(config.sheet, _contact_sheet(rows, setup.styles, config.size))
+    return StyleResult(
+        runtime=setup.extractor.runtime,
+        backbone=config.backbone,
+        weights=setup.extractor.weights,
+        layers=setup.extractor.layers,
+        options=_reported_options(config, recipe),
+        seed=config.seed,
+        styles=[(style.image.name, style.weight) for style in setup.styles],
+        images=[image for row in rows for image, _ in row.results],
+        sheet=config.sheet,
+        total_s=total_s,
+    )
+
+
+def _note_default_images(config: StyleTransferConfig) -> None:
+    if config.content is None:
+        output.note(f"content  {SAMPLE_CONTENT}, a sample image of scikit-learn")
+    if not config.style:
+        output.note("style    a generated image")
+
+
+def _load_setup(config: StyleTransferConfig, recipe: StyleRecipe, plan: StylePlan) -> StyleSetup:
+    """Read the style and initial images and load the network, after all that can fail sooner."""
+    styles = [StyleImage(read_input_image(path, config.max_pixels), weight) for path, weight in plan.styles]
+    if not styles:
+        styles = [StyleImage(InputImage(_GENERATED_STYLE, LoadedImage(generated_image(*_GENERATED_SIZE))), 1.0)]
+    init = None if plan.init is None else read_input_image(plan.init, config.max_pixels)
+    runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
+    extractor = load_feature_extractor(config, recipe.pooling, runtime)
+    budget_s = config.time_budget and config.time_budget / len(plan.output_paths)
+    return StyleSetup(config, recipe, extractor, styles, init, budget_s)
+
+
+def _stylize_all(setup: StyleSetup, plan: StylePlan) -> list[_SheetRow]:
+    """One row per content image; memory is checked for all of them before the first step."""
+    max_pixels, rows = setup.config.max_pixels, []
+    longer_sides = _longer_sides(setup, plan.contents)
+    with StopRequest() as stop:
+        for planned, longer_side in zip(plan.contents, longer_sides, strict=True):
+            content = planned.content.read(max_pixels)
+            title = planned.content.path.name if len(plan.contents) > 1 else "content"
+            jobs = (Stylization(content, ratio, longer_side, path) for path, ratio in planned.outputs)
+            rows.append(_SheetRow(title, content, [_stylize(setup, job, stop.poll) for job in jobs]))
+    return rows
+
+
+def _longer_sides(setup: StyleSetup, contents: Sequence[ContentPlan]) -> list[int]:
+    """Pixels on the longer side of each result: `--size`, or less if that does not fit in memory."""
+    config, extractor = setup.config, setup.extractor
+    style_sizes = [style.image.size for style in setup.styles]
+    forecast = MemoryForecast(extractor, setup.recipe, config.style_scale, style_sizes)
+    longer_sides = []
+    for planned in contents:
+        check_scaled_size(planned.content.name, planned.size, config.size, extractor.min_side)
+        longer_side = size_that_fits(config, extractor, forecast, planned.size)
+        check_scaled_size(planned.content.name, planned.size, longer_side, extractor.min_side)
+        longer_sides.append(longer_side)
+    return longer_sides
+
+
+def _stylize(setup: StyleSetup, job: Stylization, poll: Callable[[], None]) -> tuple[StylizedImage, LoadedImage]:
+    """Make one image; with `--continue` continue it from its checkpoint, or read it if it is finished."""
+    poll()
+    has_checkpoint = checkpoint_file(job.out).exists()
+    if setup.config.continue_run and job.out.exists() and not has_checkpoint:
+        output.note(f"{job.out} is already finished")
+        return StylizedImage(job.content.name, job.out, job.ratio), read_image(job.out, "rgb", setup.config.max_pixels)
+    stylizer = Stylizer(setup, job, poll)
+    if setup.config.continue_run and has_checkpoint:
+        stylizer.resume()
+    files.make_folder("--out", job.out.parent)
+    pixels = _run_or_save(stylizer, job)
+    return stylizer.result, pixels
+
+
+def _run_or_save(stylizer: Stylizer, job: Stylization) -> LoadedImage:
+    """The finished image. Saves the current image and a checkpoint if a signal or an error ends the run."""
+    try:
+        return stylizer.run()
+    except StoppedError as request:
+        if not stylizer.save():
+            raise
+        what, fix = f"the current image is saved as {job.out}", "continue with the same command and --continue"
+        raise StoppedError(request.exit_code, what, fix) from request
+    except UnfinishedError:
+        with suppress(UnfinishedError):  # report the first failure
+            stylizer.save()
+        raise
+
+
+def _reported_options(config: StyleTransferConfig, recipe: StyleRecipe) -> dict[str, Any]:
+    options = with_recipe(config, recipe).as_json()
+    return {name: options[name] for name in _REPORTED_OPTIONS}
+
+
+def _contact_sheet(rows: Sequence[_SheetRow], styles: Sequence[StyleImage], longer_side: int) -> bytes:
+    """A PNG: one content image in one row with styles and results; several in a row each, with the styles last."""
+    style_cells = [("style", style.image.image.values) for style in styles]
+    content_rows = [
+        [
+            (row.title, row.content.image.values),
+            *((f"ratio {image.ratio:g}", pixels.values) for image, pixels in row.results),
+        ]
+        for row in rows
+    ]
+    if len(rows) == 1:
+        content, *results = content_rows[0]
+        return plots.side_by_side(_reduced([content, *style_cells, *results], longer_side))
+    cells = [cell for row in content_rows for cell in row]
+    return plots.side_by_side(_reduced([*cells, *style_cells], longer_side), columns=len(content_rows[0]))
+
+
+def _reduced(cells: Sequence[tuple[str, NDArray[np.uint8]]], longer_side: int) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Titles with images of at most `longer_side` pixels on the longer side."""
+    return [
+        (title, resized(values, scaled_to(values.shape[:2], min(longer_side, max(values.shape)))))
+        for title, values in cells
+    ]

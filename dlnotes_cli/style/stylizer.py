@@ -1,0 +1,296 @@
+"""Stylize one image over a pyramid of sizes, from coarse to fine; an interrupted run is saved and resumed."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor
+
+from dlnotes_cli.data.images.image_io import LoadedImage
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.style.feature_extractor import FeatureExtractor
+from dlnotes_cli.style.images import (
+    InputImage,
+    Size,
+    StyleImage,
+    output_image,
+    scaled_to,
+    scaled_to_at_least,
+    write_output,
+)
+from dlnotes_cli.style.losses import Features, LossNormalization, LossWeights, StyleTransferLoss, style_grams
+from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettings
+from dlnotes_cli.style.options import StyleTransferConfig
+from dlnotes_cli.style.recipes import StyleRecipe
+from dlnotes_cli.style.results import ScaleResult, StylizedImage
+from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
+from dlnotes_cli.training.recipes import with_recipe
+
+_MIN_LONGER_SIDE = 64  # pixels; smaller sizes of the pyramid are left out
+_CHECKPOINT_SUFFIX = ".state.safetensors"
+_KIND = "painting"  # this and the next: names in checkpoints since version 0.1
+_PREVIOUS_SCALE = "picture"
+_NOT_COMPARED = {  # options that do not change an image, and paths of images whose pixels are compared
+    "steps", "time_budget", "device", "threads", "json", "quiet", "verbose", "overwrite", "save_every", "continue_run",
+    "sheet", "out", "fit", "offline", "list_layers", "sweep_ratio", "content", "style", "skip_bad", "max_pixels",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StyleSetup:
+    """What all images of one call have in common."""
+
+    config: StyleTransferConfig
+    recipe: StyleRecipe
+    extractor: FeatureExtractor
+    styles: Sequence[StyleImage]
+    init: InputImage | None  # None: the content, or noise
+    budget_s: float | None  # for each image
+
+
+@dataclass(frozen=True)
+class Stylization:
+    """One image to make."""
+
+    content: InputImage
+    ratio: float  # content weight / style weight
+    longer_side: int  # of the result, in pixels
+    out: Path
+
+
+@dataclass
+class PyramidProgress:
+    """How far the pyramid is done, as stored in checkpoints."""
+
+    scale: int = 0  # index of the current scale
+    scale_s: float = 0.0  # seconds spent on it
+    elapsed_s: float = 0.0  # on all scales
+    scales: list[ScaleResult] = field(default_factory=list)  # finished
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return vars(self) | {"scales": [scale.as_json() for scale in self.scales]}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild from `as_json`."""
+        scales = [ScaleResult.from_json(scale) for scale in stored["scales"]]
+        return cls(stored["scale"], stored["scale_s"], stored["elapsed_s"], scales)
+
+
+class Stylizer:
+    """Makes one image; `poll` is called between steps and raises to stop."""
+
+    def __init__(self, setup: StyleSetup, stylization: Stylization, poll: Callable[[], None]) -> None:
+        self._setup, self._stylization, self._poll = setup, stylization, poll
+        self.sizes = pyramid_sizes(
+            stylization.content.size, stylization.longer_side, setup.recipe.scales, setup.extractor.min_side
+        )
+        self.progress = PyramidProgress()
+        self._previous: Tensor | None = None  # normalized result of the scale before
+        self._optimization: ImageOptimization | None = None  # at the current scale
+        self._timed_until = 0.0
+        self._checkpoint = checkpoint_file(stylization.out)
+        self._is_notes = setup.config.recipe == "notes"
+
+    @property
+    def result(self) -> StylizedImage:
+        """What was done, for the report."""
+        job, progress = self._stylization, self.progress
+        return StylizedImage(
+            job.content.name, job.out, job.ratio, self.sizes[-1], progress.elapsed_s, tuple(progress.scales)
+        )
+
+    def run(self) -> LoadedImage:
+        """Optimize at each remaining size, write the image and delete the checkpoint."""
+        with output.progress(f"stylize {self._stylization.out.name}") as bar:
+            while self.progress.scale < len(self.sizes):
+                self._run_scale(bar)
+        image = self._current_image()
+        write_output(self._stylization.out, image)
+        files.remove(self._checkpoint)
+        return image
+
+    def resume(self) -> None:
+        """Load the checkpoint. Raises InputError if it is damaged, or of other images or options."""
+        try:
+            tensors, metadata = read_tensors(self._checkpoint)
+        except InputError as error:
+            raise InputError(self._checkpoint, error.what, "start over with --overwrite, without --continue") from error
+        if metadata.get("identity") != self._identity():
+            what = f"{self._stylization.out} was made from other images or options"
+            raise InputError("--continue", what, "use the same, or drop --continue")
+        self.sizes = [(height, width) for height, width in metadata["sizes"]]
+        self.progress = PyramidProgress.from_json(metadata["progress"])
+        if _PREVIOUS_SCALE in tensors:
+            self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.extractor.runtime.device)
+        if metadata["painting"] is not None:
+            self._optimization = self._new_optimization()
+            self._optimization.load_state(tensors, metadata["painting"])
+
+    def save(self) -> bool:
+        """Write the current image and the checkpoint; False if there is no image yet."""
+        if self._optimization is None and self._previous is None:
+            return False
+        tensors, metadata = self._optimization.state() if self._optimization else ({}, None)
+        if self._previous is not None:
+            tensors |= {_PREVIOUS_SCALE: self._previous}
+        write_output(self._stylization.out, self._current_image())
+        stored = {
+            "kind": _KIND,
+            "identity": self._identity(),
+            "sizes": [list(size) for size in self.sizes],
+            "progress": self.progress.as_json(),
+            "painting": metadata,
+        }
+        write_tensors(self._checkpoint, tensors, stored)
+        return True
+
+    def _run_scale(self, bar: output.Progress) -> None:
+        """Optimize at the current size and continue with the next."""
+        self._poll()
+        started = self._timed_until = time.monotonic()
+        if self._optimization is None:
+            self._optimization = self._new_optimization()
+        optimization, first_step = self._optimization, self._optimization.steps
+        save_every = self._setup.config.save_every
+        for step in optimization.run():
+            self._add_time()
+            steps_per_s = (step - first_step) / max(self._timed_until - started, 1e-9)
+            bar.update(self._fraction(), partial(_status, self._size, optimization, steps_per_s))
+            if save_every and step % save_every == 0:
+                self.save()
+            self._poll()
+        self._add_time()
+        progress = self.progress
+        progress.scales.append(ScaleResult(self._size, optimization.steps, progress.scale_s, optimization.losses))
+        self._previous, self._optimization = optimization.best, None
+        progress.scale, progress.scale_s = progress.scale + 1, 0.0
+
+    @property
+    def _size(self) -> Size:
+        return self.sizes[self.progress.scale]
+
+    def _add_time(self) -> None:
+        """Count the time since the last call."""
+        now = time.monotonic()
+        self.progress.elapsed_s += now - self._timed_until
+        self.progress.scale_s += now - self._timed_until
+        self._timed_until = now
+
+    def _new_optimization(self) -> ImageOptimization:
+        """An optimization at the current size, before its first step."""
+        recipe, extractor = self._setup.recipe, self._setup.extractor
+        settings = OptimizationSettings(
+            recipe.optimizer, recipe.lr, recipe.steps, stops_early=not self._is_notes, deadline=self._deadline()
+        )
+        bounds = None if self._is_notes else extractor.normalization.bounds
+        return ImageOptimization(extractor, self._loss(), self._initial(), bounds, settings)
+
+    def _initial(self) -> Tensor:
+        """The normalized image that a scale starts from: the previous result enlarged, or that of `--init`."""
+        extractor, config, size = self._setup.extractor, self._setup.config, self._size
+        if self._previous is not None:
+            larger = F.interpolate(self._previous, size, mode="bicubic", antialias=True)
+            return larger if self._is_notes else larger.clamp(*extractor.normalization.bounds)
+        if config.init == "noise":
+            generator = torch.Generator().manual_seed(config.seed)
+            pixels = (0.5 + 0.2 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
+        else:
+            pixels = (self._setup.init or self._stylization.content).pixels(size)
+        return extractor.normalization(pixels.to(extractor.runtime.device))
+
+    @torch.no_grad()
+    def _loss(self) -> StyleTransferLoss:
+        """The loss at the current size; Gram matrices of several style images are averaged by their weights."""
+        extractor, recipe, size = self._setup.extractor, self._setup.recipe, self._size
+        normalization: LossNormalization = "notes" if self._is_notes else "relative"
+        content = self._features(self._stylization.content, size)[extractor.layers.content].float()
+        total_weight = sum(style.weight for style in self._setup.styles)
+        grams: dict[str, Tensor] = {}
+        for style in self._setup.styles:
+            features = self._features(style.image, self._style_size(style.image))
+            for name, matrix in style_grams(features, extractor.layers.style, normalization).items():
+                grams[name] = grams.get(name, 0) + matrix * (style.weight / total_weight)
+        ratio = self._stylization.ratio
+        content_weight, style_weight = (1.0, 1 / ratio) if self._is_notes else (ratio, 1.0)
+        weights = LossWeights(content_weight, style_weight, recipe.tv, extractor.layers.style)
+        return StyleTransferLoss(extractor.layers.content, content, grams, weights, normalization)
+
+    def _style_size(self, image: InputImage) -> Size:
+        """The size at which style features are computed; the notebook stretches the style to the content's size."""
+        if self._is_notes:
+            return self._size
+        longer_side = max(self._size) * self._setup.config.style_scale
+        return scaled_to_at_least(image.size, longer_side, self._setup.extractor.min_side)
+
+    def _features(self, image: InputImage, size: Size) -> Features:
+        extractor = self._setup.extractor
+        return extractor(extractor.normalization(image.pixels(size).to(extractor.runtime.device)))
+
+    def _deadline(self) -> float:
+        """When the current scale must end: the remaining budget is divided by the number of pixels of each scale."""
+        if self._setup.budget_s is None:
+            return math.inf
+        remaining_s = self._setup.budget_s - self.progress.elapsed_s
+        areas = [height * width for height, width in self.sizes[self.progress.scale :]]
+        return time.monotonic() + max(remaining_s, 0.0) * areas[0] / sum(areas)
+
+    def _fraction(self) -> float:
+        """The fraction that is done, of pixels times steps or of the time budget."""
+        areas = [height * width for height, width in self.sizes]
+        scale_fraction = self._optimization.steps / self._setup.recipe.steps if self._optimization else 0.0
+        index = self.progress.scale
+        fraction = (sum(areas[:index]) + areas[index] * scale_fraction) / sum(areas)
+        budget_s = self._setup.budget_s
+        return max(fraction, min(self.progress.elapsed_s / budget_s, 1.0)) if budget_s else fraction
+
+    def _current_image(self) -> LoadedImage:
+        """The best image so far, at the size of the result."""
+        best = self._optimization.best if self._optimization else self._previous
+        if best is None:
+            raise RuntimeError("no scale has started")
+        pixels = self._setup.extractor.normalization.inverse(best)
+        preserve_color = self._setup.config.preserve_color
+        return output_image(pixels, self._stylization.content, self.sizes[-1], preserve_color=preserve_color)
+
+    def _identity(self) -> dict[str, Any]:
+        """What an interrupted and a resumed run must have in common: options that change the image, and pixels."""
+        setup, job = self._setup, self._stylization
+        options = with_recipe(setup.config, setup.recipe).as_json()
+        return {name: value for name, value in options.items() if name not in _NOT_COMPARED} | {
+            "precision": setup.extractor.runtime.precision,
+            "layers": {"content": setup.extractor.layers.content, "styles": setup.extractor.layers.style},
+            "ratio": job.ratio,
+            "content": job.content.digest,
+            "styles": [[style.image.digest, style.weight] for style in setup.styles],
+            "start": setup.init and setup.init.digest,
+        }
+
+
+def pyramid_sizes(content_size: Size, longer_side: int, scales: int, min_side: int) -> list[Size]:
+    """Sizes (H, W) from coarse to fine, each twice the one before; those too small for the network are left out.
+
+    >>> pyramid_sizes((600, 900), 384, scales=4, min_side=16)
+    [(64, 96), (128, 192), (256, 384)]
+    """
+    longer_sides = [round(longer_side / 2 ** (scales - 1 - i)) for i in range(scales)]
+    *smaller, largest = [scaled_to(content_size, side) for side in longer_sides]
+    return [size for size in smaller if max(size) >= _MIN_LONGER_SIDE and min(size) >= min_side] + [largest]
+
+
+def checkpoint_file(out: Path) -> Path:
+    """Where the checkpoint of an interrupted run is stored, next to its image."""
+    return out.with_name(out.name + _CHECKPOINT_SUFFIX)
+
+
+def _status(size: Size, optimization: ImageOptimization, steps_per_s: float) -> str:
+    where = f"{size[1]}x{size[0]}  step {optimization.steps}"
+    return f"{where}  loss {optimization.lowest:.4g}  {steps_per_s:.1f}/s"

@@ -1,0 +1,138 @@
+"""Values of `--augment`: presets, operations, and errors."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.data.images.augment_parser import PRESETS, Operation, is_flippable, parse_augment
+from dlnotes_cli.shell.errors import InputError
+
+SHAPE, COLOR = (1, 28, 28), (3, 32, 32)
+CHOICES = "none, notes, standard, strong, flip, shift, crop, rotate, color, erase, mixup, cutmix"
+
+
+@pytest.mark.parametrize(
+    ("text", "operations"),
+    [
+        ("none", ()),
+        ("notes", (Operation("flip"), Operation("rotate", 10))),
+        ("standard", (Operation("flip"), Operation("shift", 1))),
+        ("strong", (Operation("flip"), Operation("rotate", 10), Operation("shift", 2))),
+        (" standard ", (Operation("flip"), Operation("shift", 1))),
+        ("flip", (Operation("flip"),)),
+        ("flip, shift:2 ,rotate:7.5", (Operation("flip"), Operation("shift", 2), Operation("rotate", 7.5))),
+        ("rotate:0", (Operation("rotate", 0),)),
+        ("rotate:180", (Operation("rotate", 180),)),
+        ("shift:27", (Operation("shift", 27),)),
+        ("", ()),
+        ("crop:27", (Operation("crop", 27),)),
+        ("color:0.3,erase:1,mixup:0.2", (Operation("color", 0.3), Operation("erase", 1), Operation("mixup", 0.2))),
+        ("cutmix:1,flip", (Operation("cutmix", 1), Operation("flip"))),
+    ],
+)
+def test_operations_are_parsed(text: str, operations: tuple[Operation, ...]) -> None:
+    assert parse_augment(text, SHAPE, flippable=True) == operations
+
+
+@pytest.mark.parametrize(("side", "reach"), [(1, 1), (8, 1), (28, 1), (32, 1), (56, 2), (224, 8)])
+def test_presets_shift_gray_images_by_a_28th_of_the_side(side: int, reach: int) -> None:
+    assert parse_augment("standard", (1, side, side + 3), flippable=False) == (Operation("shift", reach),)
+    assert parse_augment("strong", (1, side + 3, side), flippable=False)[-1] == Operation("shift", 2 * reach)
+
+
+@pytest.mark.parametrize(("side", "reach"), [(8, 1), (32, 4), (64, 8), (224, 28)])
+def test_presets_crop_color_images_by_an_eighth_of_the_side(side: int, reach: int) -> None:
+    standard = (Operation("flip"), Operation("crop", reach))
+    assert parse_augment("standard", (3, side, side + 3), flippable=True) == standard
+    strong = (*standard, Operation("color", 0.2), Operation("erase", 0.25))
+    assert parse_augment("strong", (3, side + 3, side), flippable=True) == strong
+    assert parse_augment("notes", (3, side, side), flippable=True) == (Operation("flip"), Operation("rotate", 10))
+
+
+@given(preset=st.sampled_from(PRESETS), shape=st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9)))
+def test_the_operations_of_a_preset_can_be_listed(preset: str, shape: tuple[int, int, int]) -> None:
+    operations = parse_augment(preset, shape, flippable=True)
+    if min(shape) > 1 and shape[0] == 3:
+        assert parse_augment(",".join(map(str, operations)), shape, flippable=True) == operations
+
+
+amounts = st.one_of(
+    st.tuples(st.sampled_from(["shift", "crop"]), st.integers(1, 27)),
+    st.tuples(st.just("rotate"), st.integers(0, 180)),
+    st.tuples(st.sampled_from(["color", "erase"]), st.sampled_from([0, 0.25, 0.5, 1])),
+)
+
+
+@given(st.lists(amounts), st.sampled_from([(), (("mixup", 0.2),), (("cutmix", 1),)]))
+def test_operations_round_trip_through_text(
+    values: list[tuple[str, float]], mixing: tuple[tuple[str, float], ...]
+) -> None:
+    operations = tuple(Operation(*value) for value in (*values, *mixing))
+    assert parse_augment(",".join(map(str, operations)), SHAPE, flippable=False) == operations
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"), [(("0", "1"), False), (("0", "one"), True), (("cat", "dog"), True), (("10", "7"), False)]
+)
+def test_only_digits_are_not_flippable(classes: tuple[str, ...], expected: bool) -> None:
+    assert is_flippable(classes) is expected
+
+
+@pytest.mark.parametrize("preset", ["none", "notes", "standard", "strong"])
+def test_presets_never_flip_digits(preset: str) -> None:
+    assert Operation("flip") not in parse_augment(preset, SHAPE, flippable=False)
+    assert Operation("flip") in parse_augment("flip", SHAPE, flippable=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("flop", f"unknown operation 'flop'; did you mean 'flip'? choose from {CHOICES}"),
+        ("rotat:3", f"unknown operation 'rotat'; did you mean 'rotate'? choose from {CHOICES}"),
+        ("colour:0.2", f"unknown operation 'colour'; did you mean 'color'? choose from {CHOICES}"),
+        ("cutmx:1", f"unknown operation 'cutmx'; did you mean 'cutmix'? choose from {CHOICES}"),
+        (
+            "standard,rotate:5",
+            (
+                "preset 'standard' cannot be combined; drop it, or list operations only: "
+                "flip, shift, crop, rotate, color, erase, mixup, cutmix"
+            ),
+        ),
+        ("flip:3", "'flip' has no amount; write flip"),
+        ("shift", "'shift' needs a number from 1 to 27, in whole pixels; write shift:2"),
+        ("shift:1.5", "'shift:1.5' needs a number from 1 to 27, in whole pixels; write shift:2"),
+        ("shift:28", "'shift:28' needs a number from 1 to 27, in whole pixels; write shift:2"),
+        ("crop:28", "'crop:28' needs a number from 1 to 27, in whole pixels; write crop:4"),
+        ("crop:0", "'crop:0' needs a number from 1 to 27, in whole pixels; write crop:4"),
+        ("crop", "'crop' needs a number from 1 to 27, in whole pixels; write crop:4"),
+        ("color:2", "'color:2' needs a number from 0 to 1; write color:0.2"),
+        ("color:-0.1", "'color:-0.1' needs a number from 0 to 1; write color:0.2"),
+        ("erase:1.01", "'erase:1.01' needs a number from 0 to 1; write erase:0.25"),
+        ("mixup:0", "'mixup:0' needs a number from 0.01 to 100; write mixup:0.2"),
+        ("cutmix:inf", "'cutmix:inf' needs a number from 0.01 to 100; write cutmix:1"),
+        ("mixup:1,cutmix:1", "'mixup' and 'cutmix' both mix the batch; keep one of them"),
+        ("mixup:1,flip,mixup:1", "'mixup' and 'mixup' both mix the batch; keep one of them"),
+        ("rotate:", "'rotate:' needs a number from 0 to 180; write rotate:10"),
+        ("rotate:-1", "'rotate:-1' needs a number from 0 to 180; write rotate:10"),
+        ("rotate:nan", "'rotate:nan' needs a number from 0 to 180; write rotate:10"),
+        ("rotate:inf", "'rotate:inf' needs a number from 0 to 180; write rotate:10"),
+        ("rotate:ten", "'rotate:ten' needs a number from 0 to 180; write rotate:10"),
+    ],
+)
+def test_invalid_values_are_refused(text: str, line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_augment(text, SHAPE, flippable=True)
+    assert str(caught.value) == f"--augment: {line}"
+
+
+def test_tables_are_not_augmented() -> None:
+    assert parse_augment("none", (5,), flippable=True) == parse_augment("standard", (5,), flippable=True) == ()
+    with pytest.raises(InputError, match="--augment: 'flip' is for images; use none with a table"):
+        parse_augment("flip", (5,), flippable=True)
+
+
+def test_an_image_one_pixel_high_cannot_be_moved() -> None:
+    with pytest.raises(
+        InputError, match="--augment: 'crop' cannot move images that are one pixel wide or high; drop crop"
+    ):
+        parse_augment("crop:1", (3, 1, 9), flippable=True)

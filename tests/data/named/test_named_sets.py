@@ -1,0 +1,356 @@
+"""Named sets: lookup, reading, downloads, warnings and errors."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import struct
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dlnotes_cli.data.named import named_sets
+from dlnotes_cli.data.named.cifar import CifarLayout
+from dlnotes_cli.data.named.named_sets import load_named, locate, summaries
+from dlnotes_cli.data.named.published import NAMED, NamedFile
+from dlnotes_cli.data.options import NAMED_SETS
+from dlnotes_cli.shell.errors import InputError
+
+COUNTS = {"train": 6, "test": 4}
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+Files = dict[str, bytes]
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def random_files(seed: int) -> Files:
+    draw = np.random.default_rng(seed)
+    files = {}
+    for prefix, count in (("train", 6), ("t10k", 4)):
+        files[f"{prefix}-images-idx3-ubyte"] = idx(draw.integers(0, 256, (count, 28, 28), np.uint8))
+        files[f"{prefix}-labels-idx1-ubyte"] = idx(draw.integers(0, 10, count, np.uint8))
+    return files
+
+
+MNIST, FASHION, UNPUBLISHED = random_files(1), random_files(2), random_files(3)
+
+
+def publish(files: Files) -> tuple[NamedFile, ...]:
+    published = []
+    for name, content in files.items():
+        zipped = gzip.compress(content, mtime=0)
+        checksums = (hashlib.sha256(data).hexdigest() for data in (zipped, content))
+        published.append(NamedFile(f"{name}.gz", len(zipped), *checksums))
+    return tuple(published)
+
+
+def put(folder: Path, files: Files, *, is_gzipped: bool = True) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        if is_gzipped:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+        else:
+            (folder / name).write_bytes(content)
+    return folder
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def images(files: Files) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(files[f"{prefix}-images-idx3-ubyte"][16:] for prefix in ("train", "t10k")), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the published sets by small ones, on a machine without any copy."""
+    monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DLNOTES_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(named_sets, "_SYSTEM_FOLDER", tmp_path / "system")
+    for name, files in (("mnist", MNIST), ("fashion-mnist", FASHION)):
+        small = replace(NAMED[name], files=publish(files), counts=COUNTS, urls=("http://127.0.0.1:9/",))
+        monkeypatch.setitem(NAMED, name, small)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+def test_the_names_are_those_of_the_options() -> None:
+    assert tuple(NAMED) == NAMED_SETS
+
+
+def test_digits_are_embedded_and_load_without_scikit_learn() -> None:
+    load = "from dlnotes_cli.data.named import named_sets; named_sets.load_named('digits')"
+    script = f"import sys; {load}; print('sklearn' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+
+
+def test_digits_equal_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    source = load_named("digits", offline=True)
+    values, labels = load_digits(return_X_y=True)
+    assert (source.samples.shape, source.samples.dtype.name) == ((1797, 1, 8, 8), "uint8")
+    np.testing.assert_array_equal(
+        source.samples.reshape(1797, 64), [[round(v * 255 / 16) for v in row] for row in values]
+    )
+    np.testing.assert_array_equal(source.labels, labels)
+    np.testing.assert_array_equal(source.splits["all"], np.arange(1797))
+
+
+@pytest.mark.parametrize("is_gzipped", [True, False])
+@pytest.mark.parametrize("folder", ["fashion-mnist", ".", "FashionMNIST/raw"])
+def test_idx_sets_are_read_from_every_place(
+    folder: str, root: Path, capsys: pytest.CaptureFixture[str], *, is_gzipped: bool
+) -> None:
+    put(root / folder, FASHION, is_gzipped=is_gzipped)
+    source = load_named("fashion-mnist", data_root=root, offline=True)
+    assert (source.samples.shape, source.samples.dtype.name) == ((10, 1, 28, 28), "uint8")
+    np.testing.assert_array_equal(source.samples.ravel(), images(FASHION))
+    labels = b"".join(FASHION[f"{prefix}-labels-idx1-ubyte"][8:] for prefix in ("train", "t10k"))
+    np.testing.assert_array_equal(source.labels, list(labels))
+    assert source.labels.dtype.name == "int64"
+    assert source.classes[9] == "Ankle boot"
+    assert {split: indices.tolist() for split, indices in source.splits.items()} == {
+        "train": [0, 1, 2, 3, 4, 5],
+        "test": [6, 7, 8, 9],
+    }
+    assert capsys.readouterr().err == ""
+
+
+def test_the_roots_are_searched_in_order(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLNOTES_DATA", str(tmp_path / "variable"))
+    found = []
+    for place in ("cache", "system", "variable", "root"):
+        folder = put(tmp_path / place / "mnist", MNIST)
+        location = locate("mnist", root)
+        assert location is not None
+        assert location.folder == folder
+        found.append(location.found_in)
+    assert found == ["cache", "system", "$DLNOTES_DATA", "--data-root"]
+
+
+def test_a_root_without_the_set_is_skipped(root: Path, tmp_path: Path) -> None:
+    put(tmp_path / "system/mnist", MNIST)
+    (put(root / "mnist", MNIST) / "t10k-labels-idx1-ubyte.gz").unlink()
+    location = locate("mnist", root)
+    assert location is not None
+    assert location.found_in == "system"
+
+
+@pytest.mark.parametrize("name", ["mnist", "digits"])
+def test_a_missing_root_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--data-root: no folder .*gone; give an existing folder"):
+        locate(name, tmp_path / "gone")
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"--data: unknown data set 'cifar1O'; did you mean 'cifar10'\?"):
+        locate("cifar1O")
+
+
+@pytest.mark.parametrize(
+    ("files", "folder", "expected"),
+    [
+        (MNIST, "raw", ["mnist"]),
+        (FASHION, "raw", ["fashion-mnist"]),
+        (FASHION, "mnist", ["fashion-mnist"]),
+        (UNPUBLISHED, "raw", []),
+        (UNPUBLISHED, "mnist", ["mnist"]),
+        (UNPUBLISHED, "fashion-mnist", ["fashion-mnist"]),
+        (UNPUBLISHED | {"t10k-labels-idx1-ubyte": b"damaged"}, "raw", []),
+    ],
+)
+def test_files_in_the_root_itself_are_identified(files: Files, folder: str, expected: list[str], root: Path) -> None:
+    put(root / folder, files)
+    assert [name for name in ("mnist", "fashion-mnist") if locate(name, root / folder)] == expected
+
+
+def test_a_different_copy_is_used_with_one_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(root / "fashion-mnist", UNPUBLISHED)
+    source = load_named("fashion-mnist", data_root=root)
+    np.testing.assert_array_equal(source.samples.ravel(), images(UNPUBLISHED))
+    assert capsys.readouterr().err == (
+        f"dlnotes: warning: {root}/fashion-mnist differs from the published fashion-mnist; used as is\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("train-labels-idx1-ubyte", idx(np.zeros(5, np.uint8)), "5 labels for 6 images"),
+        ("train-labels-idx1-ubyte", idx(np.zeros((6, 1), np.uint8)), "6 labels for 6 images"),
+        ("t10k-labels-idx1-ubyte", idx(np.full(4, 10, np.uint8)), "label 10, but 10 classes"),
+        ("t10k-images-idx3-ubyte", idx(np.zeros((4, 28, 27), np.uint8)), "images of 28x28 expected, 28x27 found"),
+        ("t10k-images-idx3-ubyte", idx(np.zeros(4, np.uint8)), "images of 28x28 expected, numbers found"),
+        ("train-images-idx3-ubyte", b"<html>", "not an IDX file"),
+        ("train-images-idx3-ubyte", MNIST["train-images-idx3-ubyte"][:-1], "truncated: 4,703 of 4,704 bytes"),
+    ],
+)
+def test_files_that_do_not_match_are_named(name: str, content: bytes, reason: str, root: Path) -> None:
+    put(root / "mnist", MNIST | {name: content})
+    with pytest.raises(InputError, match=rf"mnist/{name}\.gz: {reason}; replace it with a complete copy, or remove it"):
+        load_named("mnist", data_root=root)
+
+
+def test_offline_names_the_files_and_where_to_put_them(tmp_path: Path) -> None:
+    put(tmp_path / "cache/mnist", dict(list(MNIST.items())[:2]))
+    with pytest.raises(InputError) as caught:
+        load_named("mnist", offline=True)
+    assert str(caught.value) == (
+        "--data: mnist is not on this machine, and --offline forbids downloading it; put t10k-images-idx3-ubyte.gz, "
+        f"t10k-labels-idx1-ubyte.gz from http://127.0.0.1:9/ into {tmp_path}/cache/mnist, or name the folder that has "
+        "them with --data-root"
+    )
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "site").mkdir()
+    handler = partial(Quiet, directory=str(tmp_path / "site"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_missing_set_is_downloaded_once(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = put(tmp_path / "site", MNIST)
+    monkeypatch.setitem(NAMED, "mnist", replace(NAMED["mnist"], urls=("http://127.0.0.1:9/", site)))
+    source = load_named("mnist")
+    np.testing.assert_array_equal(source.samples.ravel(), images(MNIST))
+    assert names_in(tmp_path / "cache/mnist") == sorted(f"{name}.gz" for name in MNIST)
+    for file in published.iterdir():
+        file.unlink()
+    np.testing.assert_array_equal(load_named("mnist", offline=True).samples, source.samples)
+
+
+def test_only_missing_files_are_downloaded(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NAMED, "mnist", replace(NAMED["mnist"], urls=(site,)))
+    pairs = list(MNIST.items())
+    put(tmp_path / "cache/mnist", dict(pairs[:3]))
+    put(tmp_path / "site", dict(pairs[3:]))
+    np.testing.assert_array_equal(load_named("mnist").samples.ravel(), images(MNIST))
+
+
+def test_a_download_must_be_the_published_one(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NAMED, "mnist", replace(NAMED["mnist"], urls=(site,)))
+    wrong = dict.fromkeys(MNIST, b"")
+    put(tmp_path / "site", wrong)
+    with pytest.raises(InputError, match=rf"train-images\S+: cannot be downloaded .* into {tmp_path}/cache/mnist"):
+        load_named("mnist")
+    assert names_in(tmp_path / "cache/mnist") == []
+    assert locate("mnist") is None
+
+
+SMALL_LAYOUT = CifarLayout("small-bin", (("train.bin", 3), ("test.bin", 2)), 1, "names.txt", ("x", "y"))
+RECORDS = {
+    "train.bin": b"".join(bytes([i % 2]) + bytes([i]) * 3072 for i in range(3)),
+    "test.bin": b"".join(bytes([1]) + bytes([i]) * 3072 for i in range(2)),
+}
+
+
+def archive(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as packed:
+        for name, content in RECORDS.items():
+            member = tarfile.TarInfo(f"small-bin/{name}")
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def small_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Replace CIFAR-10 by a small set; returns its published archive."""
+    path = archive(tmp_path / "published.tar.gz")
+    file = NamedFile("small.tar.gz", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+    small = replace(NAMED["cifar10"], files=(file,), cifar=SMALL_LAYOUT, counts={"train": 3, "test": 2})
+    monkeypatch.setitem(NAMED, "cifar10", small)
+    return path
+
+
+@pytest.mark.usefixtures("small_cifar")
+@pytest.mark.parametrize("folder", ["cifar10", "cifar10/small-bin", "small-bin"])
+def test_unpacked_cifar_is_read_from_every_place(folder: str, root: Path) -> None:
+    put(root / folder, RECORDS, is_gzipped=False)
+    source = load_named("cifar10", data_root=root, offline=True)
+    assert source.samples[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
+    assert source.labels.tolist() == [0, 1, 0, 1, 1]
+    assert {split: indices.tolist() for split, indices in source.splits.items()} == {"train": [0, 1, 2], "test": [3, 4]}
+
+
+@pytest.mark.usefixtures("small_cifar")
+def test_cifar_files_in_the_root_itself_need_a_folder_of_their_name(root: Path) -> None:
+    put(root, RECORDS, is_gzipped=False)
+    assert locate("cifar10", root) is None
+    assert locate("cifar10", put(root / "small-bin", RECORDS, is_gzipped=False)) is not None
+
+
+@pytest.mark.parametrize("folder", ["cifar10", "."])
+def test_the_cifar_archive_is_read_without_unpacking(
+    folder: str, root: Path, small_cifar: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / folder / "small.tar.gz"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(small_cifar.read_bytes())
+    source = load_named("cifar10", data_root=root, offline=True)
+    assert source.labels.tolist() == [0, 1, 0, 1, 1]
+    assert names_in(path.parent) == ["small.tar.gz"]
+    assert capsys.readouterr().err == ""
+    path.write_bytes(gzip.compress(gzip.decompress(small_cifar.read_bytes()), 1))
+    np.testing.assert_array_equal(load_named("cifar10", data_root=root).samples, source.samples)
+    assert "small.tar.gz differs from the published cifar10; used as is" in capsys.readouterr().err
+
+
+def test_summaries_name_where_each_set_was_found(root: Path) -> None:
+    put(root / "mnist", MNIST)
+    by_name = {summary.name: summary for summary in summaries(root)}
+    assert tuple(by_name) == NAMED_SETS
+    assert (by_name["digits"].found_in, by_name["digits"].counts, by_name["digits"].download_size) == (
+        "embedded",
+        {"all": 1797},
+        0,
+    )
+    assert (by_name["mnist"].found_in, by_name["mnist"].path) == ("--data-root", root / "mnist")
+    assert (by_name["cifar100"].found_in, by_name["cifar100"].path) == (None, None)
+    assert (by_name["cifar100"].shape, len(by_name["cifar100"].classes)) == ((3, 32, 32), 100)
+    assert by_name["cifar100"].download_size == 168_513_733
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason=f"{DEBIAN} is not here (Debian's package dataset-fashion-mnist)")
+def test_the_system_copy_of_fashion_mnist_is_the_published_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.delenv("DLNOTES_DATA", raising=False)
+    source = load_named("fashion-mnist", offline=True)
+    assert source.samples.shape == (70_000, 1, 28, 28)
+    assert np.bincount(source.labels).tolist() == [7_000] * 10
+    assert [len(source.splits[split]) for split in ("train", "test")] == [60_000, 10_000]
+    assert capsys.readouterr().err == ""

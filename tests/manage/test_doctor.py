@@ -1,0 +1,92 @@
+"""`doctor`: versions, devices, and advice for a GPU that torch cannot use."""
+
+import json
+import platform
+from pathlib import Path
+
+import pytest
+import torch
+from builders import Command
+
+from dlnotes_cli import device
+from dlnotes_cli.device import GpuReport, report_gpu
+from dlnotes_cli.manage.doctor import examine
+from dlnotes_cli.manage.options import DoctorConfig
+
+
+@pytest.fixture(autouse=True)
+def cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch build without GPU support, on a machine whose system is Linux."""
+    monkeypatch.setattr(torch, "__version__", "2.99")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(device, "present_devices", lambda: ["cpu"])
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+
+
+def touch(root: Path, name: str) -> Path:
+    (root / name).parent.mkdir(parents=True)
+    (root / name).touch(mode=0o755)
+    return root
+
+
+def test_the_report_of_this_machine(dlnotes: Command) -> None:
+    fields = json.loads(dlnotes("doctor", "--json").out)
+    assert fields["packages"]["torch"]
+    assert fields["devices"][0] == "cpu"
+    assert set(fields["data_sets"]) == {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100"}
+    assert fields["cores"] >= 1
+    assert list(fields["gpu"]) == ["present", "usable", "advice"]
+    assert "bf16" in dlnotes("doctor").out
+
+
+def test_a_machine_without_a_gpu_gets_no_advice(tmp_path: Path) -> None:
+    report = report_gpu(tmp_path)
+    assert report == GpuReport((), usable=False, advice=None)
+    assert str(report) == "none found"
+
+
+@pytest.mark.parametrize("name", ["dev/nvidia0", "proc/driver/nvidia/version", "usr/bin/nvidia-smi"])
+def test_an_nvidia_gpu_needs_a_cuda_build(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin")
+    report = report_gpu(touch(tmp_path, name))
+    assert (report.present, report.usable) == (("NVIDIA",), False)
+    assert report.advice == (
+        "torch 2.99 is built without CUDA; install a torch build for CUDA, "
+        "see the selector at pytorch.org/get-started/locally"
+    )
+    assert str(report) == f"NVIDIA, not usable: {report.advice}"
+
+
+def test_a_cuda_build_without_device_points_to_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    advice = report_gpu(touch(tmp_path, "dev/nvidia0")).advice
+    assert advice is not None
+    assert advice.startswith("torch 2.99 is built for CUDA 12.8 but finds no device; check CUDA_VISIBLE_DEVICES")
+
+
+def test_an_amd_gpu_needs_a_rocm_build(tmp_path: Path) -> None:
+    report = report_gpu(touch(tmp_path, "dev/kfd"))
+    assert report.present == ("AMD",)
+    assert "built without ROCm; install a torch build for ROCm" in str(report)
+
+
+def test_apple_silicon_needs_mps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    report = report_gpu(tmp_path)
+    assert report.present == ("Apple",)
+    assert "cannot use MPS; install torch for macOS on arm64" in str(report)
+
+
+def test_a_gpu_in_use_gets_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "present_devices", lambda: ["cpu", "cuda"])
+    report = report_gpu(touch(tmp_path, "dev/nvidia0"))
+    assert report == GpuReport(("NVIDIA",), usable=True, advice=None)
+    assert str(report) == "usable"
+
+
+def test_the_advice_is_in_the_table_and_the_json(tmp_path: Path) -> None:
+    report = examine(DoctorConfig(), touch(tmp_path, "dev/nvidia0"))
+    assert report.as_json()["gpu"] == {"present": ["NVIDIA"], "usable": False, "advice": report.gpu.advice}
+    assert report.as_rows()["gpu"] == str(report.gpu)

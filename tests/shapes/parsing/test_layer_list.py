@@ -1,0 +1,185 @@
+"""Layer lists: what is parsed, what is an error with its line, and that nothing is ever executed."""
+
+import ast
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.shapes import parse_layers, trace
+from dlnotes_cli.shapes.parsing.constants import NotConstantError, constant
+from dlnotes_cli.shell.errors import InputError
+
+NOTES_CODE = """
+  def __init__(self):
+        super(ModelName, self).__init__()
+        self.features = nn.Sequential(
+              nn.Conv2d(1, 16, 2, stride=2),
+              nn.MaxPool2d(2, 2),
+              nn.ReLU(True),
+
+              nn.Conv2d(16, 32, 3, padding=1),
+              nn.MaxPool2d(2, 2),
+              nn.ReLU(True)
+         )
+"""
+MODULE = '''
+"""A network."""
+import torch.nn as nn
+from torch import nn
+
+
+class Net(nn.Module):
+    """A docstring."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)  # the first
+        self.norm: nn.Module = nn.BatchNorm2d(8)
+'''
+
+
+def texts(text: str) -> list[str]:
+    return [layer.text for layer in parse_layers(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Conv2d(3, 8, 3); ReLU()",
+        "Conv2d(3, 8, 3)\nReLU()",
+        "nn.Conv2d(3, 8, 3),\nnn.ReLU(),",
+        "torch.nn.Conv2d(3, 8, 3), nn.ReLU()",
+        "[nn.Conv2d(3, 8, 3), nn.ReLU()]",
+        "nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())",
+        "model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3)), nn.Sequential(nn.ReLU()))",
+        "nn.Sequential(*[nn.Conv2d(3, 8, 3), nn.ReLU()])",
+        "nn.Sequential(OrderedDict([('conv', nn.Conv2d(3, 8, 3)), ('relu', nn.ReLU())]))",
+        "nn.Sequential(collections.OrderedDict({'conv': nn.Conv2d(3, 8, 3), 'relu': nn.ReLU()}))",
+        "self.conv1 = nn.Conv2d(3, 8, 3)\nself.relu = nn.ReLU()",
+        "    nn.Conv2d(3, 8, 3)\n    nn.ReLU()",
+        "nn.Conv2d(3, 8, 3),\n            nn.ReLU(),",  # the first line copied without its indentation
+        "# a comment\nConv2d(3, 8, 3)\n\nReLU()  # another",
+        "Conv2d(3, 8, 3)\r\nReLU()\r\n",
+        "Conv2d(3, 8,\n       3)\nReLU()",
+    ],
+)
+def test_ways_to_write_the_same_layers(text: str) -> None:
+    assert texts(text) == ["Conv2d(3, 8, 3)", "ReLU()"]
+
+
+def test_code_from_the_course() -> None:
+    traced = trace(parse_layers(NOTES_CODE), (1, 28, 28))
+    assert [layer.output[1] for layer in traced] == [14, 7, 7, 7, 3, 3]
+    assert sum(layer.info.parameters for layer in traced) == 4720
+
+
+def test_a_class_with_init_alone() -> None:
+    assert texts(MODULE) == ["Conv2d(3, 8, 3)", "BatchNorm2d(8)"]
+
+
+def test_a_name_without_parentheses_is_a_call_without_arguments() -> None:
+    assert trace(parse_layers("ReLU; nn.Flatten"), (2, 3))[-1].output == (6,)
+
+
+def test_the_location_of_a_layer() -> None:
+    assert [layer.location for layer in parse_layers("ReLU()\n\nTanh()", "net.py")] == [
+        "net.py, line 1",
+        "net.py, line 3",
+    ]
+    assert [layer.location for layer in parse_layers("ReLU(); Tanh()")] == ["", ""]
+
+
+def test_the_text_of_a_layer_after_non_ascii_characters() -> None:
+    assert texts("größe = nn.Linear(4, 2); ReLU()") == ["Linear(4, 2)", "ReLU()"]
+
+
+def test_device_and_dtype_may_be_anything() -> None:
+    (layer,) = parse_layers("nn.Linear(4, 2, device=device, dtype=torch.float16)")
+    assert trace([layer], (4,))[0].output == (2,)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("import os\nx = os.system('true')", 2, "'os.system' is not a layer"),
+        ("ReLU()\nfor i in range(3): ReLU()", 2, "'for i in range(3): ReLU()' is not a layer"),
+        (
+            MODULE + "\n    def encode(self, x):\n        return self.conv(x)",
+            15,
+            "order of layers in encode() is not known",
+        ),
+        ("ReLU()\n\nx = 3", 3, "'3' is not a layer"),
+        ("ReLU()\nConv2d(3, n, 3)", 2, "'n' is not a constant"),
+        ("ReLU()\nConv2d(3, 8, **options)", 2, "'**options' is not a constant"),
+        ("ReLU()\nConv2d(*sizes)", 2, "'*sizes' is not a constant"),
+        ("ReLU()\nConv2d(3, 8, 3", 2, "not a layer list: '(' was never closed"),
+        ("ReLU()\n  Tanh()\n(", 3, "not a layer list: '(' was never closed"),
+        ("ReLU()\nnn.functional.relu(x)", 2, "'nn.functional.relu' is not a layer"),
+        ("F.relu(x)", 1, "'F.relu' is not a layer"),
+        ("lambda: ReLU()", 1, "'lambda: ReLU()' is not a layer"),
+        ("nn.Sequential(OrderedDict([nn.ReLU()]))", 1, "'nn.ReLU()' is not a name and a layer"),
+        ("x = Conv2d(3, 8, 3).to('cpu')", 1, "'Conv2d(3, 8, 3).to' is not a layer"),
+        ("del x", 1, "'del x' is not a layer"),
+        ("Linear(4, 10**999)", 1, "is too large"),
+        ("Linear(4, 1//0)", 1, "cannot be computed"),
+        ("Linear(4, 'a'*9)", 1, "is not arithmetic"),
+        ("Linear(4, (-8)**0.5)", 1, "is not a real number"),
+        ("Linear(4, 1j)", 1, "is not a constant"),
+    ],
+)
+def test_other_code_is_an_error_with_its_line(text: str, line: int, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        parse_layers(text, "net.py")
+    assert raised.value.where == f"net.py, line {line}"
+    assert message in raised.value.what
+
+
+@pytest.mark.parametrize("text", ["", " \n\t\n", "# nothing", "import torch", '"""Text."""', "pass", "[]"])
+def test_a_text_without_layers_is_an_error(text: str) -> None:
+    with pytest.raises(InputError, match=r"stdin: no layers; list layers such as"):
+        parse_layers(text, "stdin")
+
+
+@pytest.mark.parametrize(
+    "text", ["a\0b", "(" * 5000, "-" * 100_000 + "1", "Linear(" + "1+" * 50_000 + "1)", "1" * 5000]
+)
+def test_hostile_texts_give_an_error_of_one_line(text: str) -> None:
+    with pytest.raises(InputError) as raised:
+        parse_layers(text)
+    assert "\n" not in str(raised.value)
+
+
+def test_nothing_is_executed(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    for text in (f"__import__('pathlib').Path({str(target)!r}).touch()", f"ReLU(open({str(target)!r}, 'w'))"):
+        with pytest.raises(InputError):
+            parse_layers(text)
+    assert not target.exists()
+
+
+@given(st.text(alphabet="CRLinear2d(),;.= '\n1x[]{}*-+/", max_size=40))
+def test_any_text_is_parsed_or_gives_an_error(text: str) -> None:
+    with contextlib.suppress(InputError):
+        trace(parse_layers(text), (3, 8, 8))
+
+
+NUMBERS = st.integers(-99, 99) | st.floats(-9, 9, allow_nan=False)
+
+
+@given(
+    st.recursive(
+        NUMBERS.map(repr), lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from("+-*/%"), inner)
+    )
+)
+def test_arithmetic_is_that_of_python(text: str) -> None:
+    node = ast.parse(text, mode="eval").body
+    try:
+        expected = eval(text)  # noqa: S307  # the oracle: only numbers and operators from above
+    except (ZeroDivisionError, OverflowError):
+        with pytest.raises(NotConstantError):
+            constant(node)
+    else:
+        assert constant(node) == expected

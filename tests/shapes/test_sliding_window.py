@@ -1,0 +1,110 @@
+"""Sliding windows compared with counting, and stacks of layers compared with torch modules in sequence."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from shapes.drawn_layers import ALL_LAYERS, Shape, layers
+from shapes.torch_oracle import TorchResult, run_in_torch
+
+from dlnotes_cli.shapes import analyze
+from dlnotes_cli.shapes.receptive_field import ONE_POSITION, AxisField
+from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
+from dlnotes_cli.shell.errors import InputError
+
+WINDOWS = st.builds(
+    SlidingWindow,
+    input_size=st.integers(1, 30),
+    kernel=st.integers(1, 6),
+    stride=st.integers(1, 5),
+    pad_before=st.integers(0, 3),
+    pad_after=st.integers(0, 3),
+    dilation=st.integers(1, 3),
+    ceil_mode=st.just(value=False),
+)
+
+
+def starts(window: SlidingWindow) -> Iterator[int]:
+    """Yield the start of each window; position 0 is the first of the left padding."""
+    position = 0
+    while position + window.effective_kernel <= window.pad_before + window.input_size + window.pad_after:
+        yield position
+        position += window.stride
+
+
+@given(WINDOWS)
+def test_size_is_the_number_of_windows_that_fit(window: SlidingWindow) -> None:
+    assume(window.max_offset >= 0)
+    assert window.output == len(list(starts(window)))
+
+
+@pytest.mark.parametrize(("size", "expected"), [(32, 16), (10, 5), (7, 4)])
+def test_ceil_mode_drops_a_window_that_starts_in_the_right_padding(size: int, expected: int) -> None:
+    window = SlidingWindow(size, 1, 2, 0, 0, ceil_mode=True)
+    assert window.output == expected
+    assert torch.nn.MaxPool2d(1, 2, ceil_mode=True)(torch.zeros(1, 1, size, size)).shape[-1] == expected
+
+
+def test_formulas() -> None:
+    assert SlidingWindow(130, 3, 1, 0, 0).formula == "floor((130 - 3 + 2*0) / 1) + 1 = 128"
+    assert SlidingWindow(32, 3, 2, 1, 1, 2).formula == "floor((32 - 2*(3 - 1) - 1 + 2*1) / 2) + 1 = 15"
+    assert SlidingWindow(8, 4, 1, 1, 2).formula == "floor((8 - 4 + 3) / 1) + 1 = 8"
+    assert SlidingWindow(7, 2, 2, 0, 0, ceil_mode=True).formula == "ceil((7 - 2 + 2*0) / 2) + 1 = 4"
+    assert SlidingWindow(32, 1, 2, 0, 0, ceil_mode=True).formula == (
+        "ceil((32 - 1 + 2*0) / 2) + 1 = 17, less 1 as the last window would start at 32 of 32: 16"
+    )
+    assert TransposedWindow(16, 3, 2, 1, 2, 1).formula == "(16 - 1)*2 - 2*1 + 2*(3 - 1) + 1 + 1 = 34"
+
+
+@given(WINDOWS)
+def test_formulas_are_true_when_evaluated(window: SlidingWindow) -> None:
+    left, _, right = window.formula.partition(" = ")
+    assert eval(left, {"floor": lambda value: value // 1}) == int(right)  # noqa: S307  # a formula of ours
+
+
+def test_fields_of_consecutive_layers() -> None:
+    pairs, triples = AxisField((0,), (1,), 2), AxisField((-1,), (1,), 1)
+    assert ONE_POSITION.followed_by(pairs) == pairs
+    assert pairs.followed_by(triples) == AxisField((-2,), (3,), 2)
+    halves = AxisField((0, 0), (0, 0), 1)  # upsampling by 2: each position is read twice
+    assert pairs.followed_by(halves) == AxisField((0, 0), (1, 1), 2)
+    assert (halves.jump, halves.start, pairs.start) == (Fraction(1, 2), Fraction(1, 2), Fraction(1))
+
+
+STACKABLE = [name for name in ALL_LAYERS if name not in {"RNN", "LSTM", "GRU", "Embedding"} and "Fold" not in name]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_stacks_agree_with_torch_modules_in_sequence(data: st.DataObject) -> None:
+    size: Shape = (4, 12, 12)
+    texts: list[str] = []
+    parameters = macs = 0
+    for _ in range(5):
+        text, _ = data.draw(layers(st.sampled_from(STACKABLE), st.just(size)))
+        expected = run_in_torch(text, size)
+        if isinstance(expected, TorchResult) and 0 not in expected.shape and expected.shape[0] == 1:
+            try:
+                analyze(f"{text}\nIdentity()", size)
+            except InputError:
+                continue  # an error here though not in torch, as tested elsewhere
+            texts.append(text)
+            size, parameters, macs = expected.shape[1:], parameters + expected.parameters, macs + expected.macs
+    assume(texts)
+    report = analyze("\n".join(texts), (4, 12, 12))
+    assert (report.output, report.parameters, report.macs) == (size, parameters, macs)
+
+
+HUGE = st.sampled_from([1, 3, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1, 2**63, 10**30])
+
+
+@given(st.sampled_from(ALL_LAYERS), st.lists(HUGE, min_size=1, max_size=6), st.lists(HUGE, min_size=1, max_size=4))
+def test_huge_numbers_give_a_result_or_an_error(name: str, values: list[int], size: list[int]) -> None:
+    try:
+        report = analyze(f"{name}({', '.join(map(str, values))})", tuple(min(one, 2**63 - 1) for one in size))
+    except InputError:
+        return
+    assert all(one >= 1 for one in report.output)

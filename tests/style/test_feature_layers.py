@@ -1,0 +1,110 @@
+"""Layers of the feature networks: their names and defaults, and networks cut after the last requested layer."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from dlnotes_cli.style.feature_layers import DEFAULT_LAYERS, SMALL_LAYERS, TruncatedNetwork, named_layers
+
+CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+
+
+def features(name: str) -> nn.Sequential:
+    with torch.device("meta"):
+        return models.get_model(name, weights=None).features  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_vgg_layers_have_the_names_of_the_paper(name: str) -> None:
+    names = [layer for layer, _ in named_layers(features(name)) if layer]
+    expected = [
+        f"{kind}{block}_{i}"
+        for block, count in enumerate(CONVOLUTIONS[name], 1)
+        for i in range(1, count + 1)
+        for kind in ("conv", "relu")
+    ]
+    assert names == expected
+
+
+def test_vgg19_layers_have_the_indices_of_the_course() -> None:
+    indices = {layer: i for i, (layer, _) in enumerate(named_layers(features("vgg19"))) if layer}
+    course = {"conv1_1": 0, "conv2_1": 5, "conv3_1": 10, "conv4_1": 19, "conv4_2": 21, "conv5_1": 28}
+    assert {layer: indices[layer] for layer in course} == course
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_squeezenet_layers_are_its_fire_modules(name: str) -> None:
+    assert [layer for layer, _ in named_layers(features(name)) if layer] == [
+        "conv1", "relu1", *(f"fire{i}" for i in range(2, 10))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(DEFAULT_LAYERS) - {"small"}))
+def test_the_default_layers_exist(name: str) -> None:
+    names = {layer for layer, _ in named_layers(features(name))}
+    assert {DEFAULT_LAYERS[name].content, *DEFAULT_LAYERS[name].style} <= names
+
+
+def two_blocks() -> nn.Sequential:
+    """Two blocks with random weights, the same at each call."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Conv2d(4, 5, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(5, 6, 3, padding=1), nn.ReLU(inplace=True),
+    )  # fmt: skip
+
+
+def test_no_relu_overwrites_features() -> None:
+    x = torch.randn(1, 3, 8, 9)
+    reference = two_blocks()
+    expected = reference[0](x)
+    outputs = TruncatedNetwork(two_blocks(), {"conv1_1", "relu1_1", "conv2_2"}, pooling="max", padding="zeros")(x)
+    torch.testing.assert_close(outputs["conv1_1"], expected)
+    assert (outputs["conv1_1"] < 0).any()
+    torch.testing.assert_close(outputs["relu1_1"], expected.relu())
+    torch.testing.assert_close(outputs["conv2_2"], reference[:6](x))
+
+
+def test_layers_after_the_last_requested_one_are_dropped() -> None:
+    assert len(TruncatedNetwork(two_blocks(), {"conv1_1"}, pooling="max", padding="zeros").layers) == 1
+    network = TruncatedNetwork(two_blocks(), {"conv2_1", "conv1_1"}, pooling="max", padding="zeros")
+    assert len(network.layers) == 4
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_average_pooling_and_reflection_padding() -> None:
+    x = torch.randn(1, 3, 8, 8)
+    average = TruncatedNetwork(two_blocks(), {"conv2_1"}, pooling="avg", padding="zeros")(x)["conv2_1"]
+    reference = two_blocks()
+    torch.testing.assert_close(average, reference[3](nn.functional.avg_pool2d(reference[0](x).relu(), 2)))
+    reflected = TruncatedNetwork(two_blocks(), {"conv1_1"}, pooling="avg", padding="reflect")(x)["conv1_1"]
+    padded = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    first = reference[0]
+    assert isinstance(first, nn.Conv2d)
+    torch.testing.assert_close(reflected, nn.functional.conv2d(padded, first.weight, first.bias))
+    constant = torch.full((1, 3, 12, 12), 0.7)
+    deep = TruncatedNetwork(two_blocks(), {"relu2_2"}, pooling="avg", padding="reflect")(constant)["relu2_2"]
+    torch.testing.assert_close(deep, deep[..., :1, :1].expand_as(deep))  # the border is like the rest
+
+
+def test_batch_normalization_is_merged_into_the_convolution_before_it() -> None:
+    torch.manual_seed(1)
+    features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
+    features.train()(torch.randn(8, 3, 6, 6) * 3 + 1)  # running statistics other than 0 and 1
+    x = torch.randn(1, 3, 6, 6)
+    expected = features.eval()(x)
+    network = TruncatedNetwork(features, {"relu1_1"}, pooling="avg", padding="zeros")
+    torch.testing.assert_close(network(x)["relu1_1"], expected, rtol=1e-4, atol=1e-5)
+    assert len(network.layers) == 2
+
+
+def test_the_small_network_has_279466_parameters() -> None:
+    from dlnotes_cli.models.cnn import CnnConfig, build_cnn
+
+    layers = "; ".join(SMALL_LAYERS.strip().splitlines())
+    network = build_cnn(CnnConfig(layers, (3, 32, 32), 10))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 279_466
+    unnormalized = nn.Sequential(*(layer for layer in network if not isinstance(layer, nn.BatchNorm2d)))
+    default = DEFAULT_LAYERS["small"]
+    assert {default.content, *default.style} <= {name for name, _ in named_layers(unnormalized)}
