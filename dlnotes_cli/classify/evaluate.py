@@ -91,9 +91,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     dataset = load_for_model(data, config, model.preprocessing, threads=config.threads or default_threads())
     dataset = replace(_split_as_in_training(data, dataset, model), labels=_labels_by_name(dataset, model.classes))
     split_name, split = _choose_split(dataset, config.split, runtime)
-    evaluated = EvaluatedModel(
-        network, split, Normalizer(model.preprocessing, runtime.device), runtime, model.classes
-    )
+    evaluated = EvaluatedModel(network, split, Normalizer(model.preprocessing, runtime.device), runtime, model.classes)
     evaluation = _evaluate_split(evaluated, config.top)
     result = EvaluateResult(
         str(model.path), data, split_name, model.classes, evaluation, runtime, dataset.bad_files,

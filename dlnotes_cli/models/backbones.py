@@ -193,7 +193,11 @@ def _first_misfit(backbone: str, state: dict[str, Tensor], loaded: dict[str, Ten
         if other.shape != tensor.shape:
             return f"tensor {name} is {_shape(tensor)} in {backbone}, {_shape(other)} in the file"
     additional = next((name for name in loaded if name not in state), None)
-    return "" if additional is None else f"tensor {additional} is {_shape(loaded[additional])} in the file, not in {backbone}"
+    return (
+        ""
+        if additional is None
+        else f"tensor {additional} is {_shape(loaded[additional])} in the file, not in {backbone}"
+    )
 
 
 def _build_torchvision(name: str, size: int | None = None) -> nn.Module:

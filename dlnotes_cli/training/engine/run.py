@@ -35,7 +35,7 @@ def make_trainer(
     stop: StopRequest,
     eval_every: int | None = None,
 ) -> Trainer:
-    """The trainer of a job with the schedule and limits of a run; it validates every `eval_every` steps (None: epoch)."""
+    """The trainer of a job with the schedule and limits of a run; `eval_every` is in steps, None is every epoch."""
     limits = (options.max_steps, options.epochs and options.epochs * job.steps_per_epoch)
     max_steps = min((limit for limit in limits if limit is not None), default=None)
     schedule = make_schedule(recipe.schedule, job.steps_per_epoch)
@@ -105,7 +105,8 @@ class TrainingRun:
         self._save()
         if not trainer.is_annealed:
             output.warn(
-                "the machine slowed down: the time budget ended before the schedule, so --max-steps cannot repeat this run"
+                "the machine slowed down: the time budget ended before the schedule did, and --max-steps cannot repeat "
+                "this run"
             )
         self._trained_at = time.monotonic()
         trainer.job.network.load_state_dict(trainer.best_weights)
