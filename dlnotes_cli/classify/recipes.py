@@ -71,7 +71,10 @@ def mlp_recipe(options: TrainMlpConfig) -> MlpRecipe:
 
 
 def cnn_recipe(options: TrainCnnConfig) -> ScratchRecipe:
-    """The recipe that `--recipe` names, in which options that are set replace values; a CnnRecipe without `--layers`."""
+    """The recipe that `--recipe` names, in which options that are set replace values.
+
+    It is a CnnRecipe, unless `--layers` describes the network.
+    """
     recipe = CNN_NOTES if options.recipe == "notes" else CNN_BEST
     if options.layers is not None:
         has_batch_norm = "BatchNorm" in options.layers
