@@ -146,7 +146,8 @@ def _choose_split(dataset: DataSet, name: str, runtime: Runtime) -> tuple[str, S
         indices = torch.cat([split.indices for split in splits.values()]).sort().values
         return name, replace(next(iter(splits.values())), indices=indices)
     if name not in splits:
-        raise InputError("--split", f"{dataset.name} has no split '{name}'", f"choose from {', '.join(splits)}, all")
+        choices = ", ".join(dict.fromkeys([*splits, "all"]))
+        raise InputError("--split", f"{dataset.name} has no split '{name}'", f"choose from {choices}")
     return name, splits[name]
 
 
