@@ -263,7 +263,7 @@ def test_a_stale_lock_is_taken_over_with_a_note(tmp_path: Path, dlnotes: Command
     outcome = dlnotes(*small_training(folder, "--overwrite"))
     assert outcome.code == 0
     assert "replaced a stale lock" in outcome.err
-    assert "pid 4711 on elsewhere is gone" in outcome.err
+    assert "pid 4711 on elsewhere has ended" in outcome.err
     assert not (folder / ".lock").exists()
 
 

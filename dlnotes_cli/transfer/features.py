@@ -37,10 +37,11 @@ class View:
     seed: int = 0
 
     def __str__(self) -> str:
+        """A suffix for the name of a cache entry; empty for view 0."""
         if not self.number:
             return ""
-        words = ",".join(map(str, self.operations))
-        return f"-view{self.number}-{hashlib.sha256(f'{words} {self.seed}'.encode()).hexdigest()[:8]}"
+        augmentation = f"{','.join(map(str, self.operations))} {self.seed}"
+        return f"-view{self.number}-{hashlib.sha256(augmentation.encode()).hexdigest()[:8]}"
 
 
 @torch.no_grad()

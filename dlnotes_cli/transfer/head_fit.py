@@ -65,7 +65,7 @@ def fit_heads(
         if options.hidden:  # a strong decay brings the weights to zero, a stationary point: start again
             head = _initial_head(features.shape[1], options).to(features.device)
         passes_before = counter.passes
-        _minimize(_Objective(head, x, labels, weight_decay, counter))
+        _minimize(_HeadObjective(head, x, labels, weight_decay, counter))
         yield HeadFit(_for_raw_features(head, mean, deviation, options), weight_decay, counter.passes - passes_before)
 
 
@@ -87,7 +87,7 @@ class _PassCounter:
         return self.passes >= (options.total_passes or math.inf) or time.monotonic() > options.deadline
 
 
-class _Objective:
+class _HeadObjective:
     """The objective of one fit, and the weights with its lowest value so far."""
 
     def __init__(
@@ -101,7 +101,10 @@ class _Objective:
         self._class_weights = balanced_weights(labels, options.classes) if options.is_balanced else None
 
     def evaluate(self) -> Tensor:
-        """One pass: the value, with its gradient in the parameters. Raises _LimitReachedError after the first pass."""
+        """The value, a scalar, after one pass, with its gradient in the parameters.
+
+        Raises _LimitReachedError at a limit, except in the first pass of the fit.
+        """
         counter, head = self.counter, self.head
         counter.poll()
         if self.best_weights and counter.is_at_limit:
@@ -121,7 +124,7 @@ class _Objective:
             self.best_weights = {name: tensor.clone() for name, tensor in self.head.state_dict().items()}
 
 
-def _minimize(objective: _Objective) -> None:
+def _minimize(objective: _HeadObjective) -> None:
     """Minimize an objective with L-BFGS; a limit ends it early, with the best weights so far."""
     passes = objective.counter.options.passes
     optimizer = torch.optim.LBFGS(
