@@ -34,7 +34,7 @@ def evaluate(config: EvaluateConfig) -> None:
         tops = "".join(f", top-{k} {accuracy:.4f}" for k, accuracy in result.top_accuracies.items())
         found = f"accuracy {result.evaluation.accuracy:.4f}{tops}, loss {result.evaluation.loss:.4f}"
         output.line(f"{found} on {samples} samples of {result.data} ({result.split})")
-        for path in result.images:
+        for path in result.plots:
             output.line(str(path))
     check_accuracy(result.evaluation.accuracy, config.min_accuracy)
 
