@@ -1,13 +1,13 @@
 """The training loop of dlnotes for a fixed number of steps: the only module of the benchmarks that knows the engine."""
 
-from dlnotes_cli.training.engine.loop import Job, LoopSettings, Trainer
+from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
 from dlnotes_cli.training.schedule import Schedule
 
 
 def train_steps(
-    job: Job, optimizer: OptimizerOptions, steps: int, *, grad_clip: float | None = None, ema: float = 0.0
+    job: TrainingJob, optimizer: OptimizerOptions, steps: int, *, grad_clip: float | None = None, ema: float = 0.0
 ) -> None:
     """Train for `steps` steps at a constant learning rate, without a run folder.
 

@@ -126,22 +126,22 @@ def _at(home: Path, argument: object) -> object:
 IMAGE = "@good.jpg"
 FAULTS = [
     # model files
-    Fault("pickle", _do("predict", "@evil.pt", IMAGE), r"evil\.pt: is not a dlnotes model file; give a model"),
-    Fault("empty model", _do("predict", "@empty.safetensors", IMAGE), r"empty\.safetensors: is empty; give"),
+    Fault("pickle", _do("predict", "@evil.pt", IMAGE), r"evil\.pt: is not a dlnotes model file; use a model"),
+    Fault("empty model", _do("predict", "@empty.safetensors", IMAGE), r"empty\.safetensors: is empty; use"),
     Fault("half model", _do("predict", "@half.safetensors", IMAGE), r"half\.safetensors: .*\d bytes expected, [\d,]+ found; "),
     Fault("short model", _do("evaluate", "@short.safetensors"), r"short\.safetensors: .*[\d,]+ bytes expected, [\d,]+ found"),
     Fault("flipped byte", _do("evaluate", "@flipped.safetensors"), r"flipped\.safetensors: .*checksum differs; use a copy"),
     Fault("flipped byte in a run", _do("evaluate", "@damaged"), r"checksum differs; restore it from last\.safetensors .*--resume"),
-    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a model of kind char_rnn, this command needs mlp, cnn or backbone; give"),
-    Fault("newer format", _do("evaluate", "@newer.safetensors"), r"format version 99, this program reads 1; upgrade"),
+    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a model of kind char_rnn, this command needs mlp, cnn or backbone; use"),
+    Fault("newer format", _do("evaluate", "@newer.safetensors"), r"format version 99; this dlnotes reads version 1; upgrade"),
     Fault("missing tensor", _do("evaluate", "@missing.safetensors"), r"output\.bias: shape none in the file, \(10,\) in the network"),
     Fault("wrong shape", _do("evaluate", "@shape.safetensors"), r"output\.bias: shape \(3,\) in the file, \(10,\) in the network"),
-    Fault("not finite", _do("evaluate", "@nan.safetensors"), r"tensor output\.bias holds numbers that are not finite"),
-    Fault("no classes", _do("evaluate", "@vague.safetensors"), r"its description is not valid .*classes.*; train"),
+    Fault("not finite", _do("evaluate", "@nan.safetensors"), r"tensor output\.bias has values that are not finite"),
+    Fault("no classes", _do("evaluate", "@vague.safetensors"), r"its metadata is invalid .*classes.*; train"),
     Fault("no such model", _do("evaluate", "@gone"), r"gone: cannot be read \(no such file"),
     # run folder
-    Fault("resume with another net", _do("train-mlp", "--resume", "@run", "--hidden", "256"), r"--hidden: 256 given, .* has 16; drop"),
-    Fault("resume with another seed", _do("train-mlp", "--resume", "@run", "--seed", "3"), r"--seed: 3 given, .* has 0; drop"),
+    Fault("resume with another net", _do("train-mlp", "--resume", "@run", "--hidden", "256"), r"--hidden: 256 differs from 16 of the run in .*; drop"),
+    Fault("resume with another seed", _do("train-mlp", "--resume", "@run", "--seed", "3"), r"--seed: 3 differs from 0 of the run in .*; drop"),
     Fault("resume nothing", _do("train-mlp", "--resume", "@nothing"), r"--resume: .*nothing holds no run .*; give"),
     Fault("resume elsewhere", _do("train-mlp", "--resume", "@run", "--out", "@new"), r"--out: .*new is not the run .*; drop --out"),
     Fault("out is a file", _train("--out", "@file"), r"--out: .*file is a file; give a folder"),
@@ -200,12 +200,12 @@ FAULTS = [
     Fault("one class in a table", _train("--data", "@one.csv", "--target", "label"), r"--data: .*one\.csv has only one class, 'yes'; give"),
     Fault("no header", _train("--data", "@numbers.csv", "--target", "label"), r"numbers\.csv: the first line holds numbers.*; put"),
     # evaluate and predict
-    Fault("unknown class", _do("evaluate", "@colors", "--data", "@other"), r"--data: class 'crimson' is not known .*; known are blue, green, red"),
+    Fault("unknown class", _do("evaluate", "@colors", "--data", "@other"), r"--data: the model does not have the class 'crimson'; its classes are blue, green, red"),
     Fault("table to an image model", _do("evaluate", "@colors", "--data", "@rows.csv"), r"--data: .* holds a CSV table, the model was trained on images"),
     Fault("images to a table model", _do("evaluate", "@table", "--data", "@images"), r"--data: .* holds images, the model was trained on a CSV table"),
     Fault("other size", _do("evaluate", "@colors", "--data", "digits"), r"--data: digits has images of 1x8x8, the model needs 3x12x10; give"),
     Fault("unknown split", _do("evaluate", "@run", "--split", "tset"), r"--split: unknown value 'tset'; did you mean 'test'\?"),
-    Fault("absent split", _do("evaluate", "@colors", "--data", "@images", "--split", "val"), r"--split: .* has no part 'val'; choose from all"),
+    Fault("absent split", _do("evaluate", "@colors", "--data", "@images", "--split", "val"), r"--split: .* has no split 'val'; choose from all"),
     Fault("csv and json", _do("evaluate", "@run", "--csv", "-", "--json"), r"--csv -: cannot be combined with --json: both write to standard output; drop"),
     Fault("evaluate out exists", _do("evaluate", "@run", "--out", "@run"), r"--out: .*run is not empty; pass --overwrite"),
     Fault("nothing to predict", _do("predict", "@run"), r"PATH: no input given; name files"),
@@ -224,7 +224,7 @@ FAULTS = [
     Fault("no data root", _do("data", "list", "--data-root", "@gone"), r"--data-root: .*gone"),
     # divergence
     Fault("divergence", lambda home: small_training(home / "new", "--lr", "1e12", "--schedule", "constant", "--optimizer", "sgd", "--no-batch-norm", "-q"),
-          r"--lr: the (loss|gradient|a weight) is not finite at step \d+ \(--lr 1e\+12\); give a lower --lr", code=3),
+          r"--lr: the (loss|gradient|a weight) is not finite at step \d+ \(--lr 1e\+12\); use a lower --lr", code=3),
 ]  # fmt: skip
 
 
@@ -262,8 +262,8 @@ def test_a_stale_lock_is_replaced_with_a_note(tmp_path: Path, dlnotes: Command) 
     (folder / ".lock").write_text("pid 4711 on elsewhere")
     outcome = dlnotes(*small_training(folder, "--overwrite"))
     assert outcome.code == 0
-    assert "took over a stale lock" in outcome.err
-    assert "pid 4711 on elsewhere is gone" in outcome.err
+    assert "replaced a stale lock" in outcome.err
+    assert "pid 4711 on elsewhere has ended" in outcome.err
     assert not (folder / ".lock").exists()
 
 
@@ -309,4 +309,4 @@ def test_a_last_batch_of_one_does_not_break_batch_norm(batch: int, tmp_path: Pat
 def test_a_batch_size_above_the_sample_count_is_reduced_with_a_note(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(*small_training(tmp_path / "run", "--limit", "40", "--batch-size", "512"))
     assert outcome.code == 0
-    assert "the batch shrinks to the 40 training samples" in outcome.err
+    assert "the batch size is reduced to the 40 training samples" in outcome.err

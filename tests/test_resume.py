@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or starved goes on to the very same weights and history."""
+"""A run that is stopped or killed and then resumed has the weights and history of an uninterrupted run."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ from builders import Command, assert_same_run, folder_digest, make_table, small_
 from dlnotes_cli.training.checkpoint import read_tensors
 from dlnotes_cli.training.engine import loop
 
-# Dropout, augmentation, momentum and batch norm all carry state that a resume must restore.
+# Dropout, augmentation, momentum and batch norm all have state that a resumed run must restore.
 AUGMENT = "shift:1,rotate:10,erase:0.5,mixup:0.5"
 FULL = ["--dropout", "0.3", "--augment", AUGMENT, "--batch-norm", "--epochs", "30", "--limit", "1000"]
 
@@ -36,9 +36,9 @@ def run(*words: object) -> int:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that was never interrupted."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     assert run(*small_training(folder, *FULL)) == 0
     return folder
 
@@ -54,8 +54,8 @@ def stop_in_training(folder: Path, number: signal.Signals) -> "tuple[int, str]":
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_the_run_which_then_goes_on_bit_for_bit(
-    number: signal.Signals, code: int, whole: Path, tmp_path: Path
+def test_a_run_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(
+    number: signal.Signals, code: int, uninterrupted: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     returned, err = stop_in_training(folder, number)
@@ -64,27 +64,27 @@ def test_a_signal_saves_the_run_which_then_goes_on_bit_for_bit(
     assert re.search(rf"saved at epoch \d+, step \d+ of \d+; continue with --resume {folder}", last)
     assert not (folder / ".lock").exists()
     assert run("train-mlp", "--resume", folder, "--threads", 1) == 0
-    assert_same_run(folder, whole)
+    assert_same_run(folder, uninterrupted)
 
 
 def start_saving_often(*words: object) -> "subprocess.Popen[str]":
-    """The program as it is, but that it saves every few steps, as a long run does in its minutes."""
+    """Start the program with checkpoints every few steps, so that a short run writes as many as a long one."""
     code = "import sys; from dlnotes_cli.training.engine import run; run._SAVE_EVERY_S, run._SAVE_RATIO = 0.02, 0; "
     code += "from dlnotes_cli.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def kill_and_resume(folder: Path, moments: list[float], *options: object) -> list[int]:
-    """Train to the end through SIGKILLs, each so many seconds after training began; the steps saved at each."""
+def kill_and_resume(folder: Path, delays: list[float], *options: object) -> list[int]:
+    """Train to the end, killed (SIGKILL) and resumed after each delay in seconds; returns the step saved at each."""
     words: list[object] = [*small_training(folder, *FULL, *options)]
     steps = []
-    for moment in moments:
-        left = set(folder.glob(".dlnotes-*"))  # by a kill in the midst of writing
+    for delay in delays:
+        left_over = set(folder.glob(".dlnotes-*"))  # from a kill during a write
         process = start_saving_often(*words)
-        while process.poll() is None and set(folder.glob(".dlnotes-*")) <= left:
+        while process.poll() is None and set(folder.glob(".dlnotes-*")) <= left_over:
             time.sleep(0.001)
-        time.sleep(moment)
+        time.sleep(delay)
         process.kill()
         process.communicate(timeout=60)
         steps.append(int(read_tensors(folder / "last.safetensors")[1]["position"]["step"]))
@@ -96,50 +96,50 @@ def kill_and_resume(folder: Path, moments: list[float], *options: object) -> lis
     return steps
 
 
-def test_killed_in_the_midst_of_training_and_resumed_each_time(whole: Path, tmp_path: Path) -> None:
-    draw = random.Random(1)
-    steps = kill_and_resume(tmp_path / "run", [draw.uniform(0.05, 0.2) for _ in range(3)])
+def test_a_run_killed_three_times_and_resumed_equals_an_uninterrupted_run(uninterrupted: Path, tmp_path: Path) -> None:
+    generator = random.Random(1)
+    steps = kill_and_resume(tmp_path / "run", [generator.uniform(0.05, 0.2) for _ in range(3)])
     assert len({step for step in steps if 0 < step < 30 * 16}) > 1
-    assert_same_run(tmp_path / "run", whole)
+    assert_same_run(tmp_path / "run", uninterrupted)
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments_and_resumed_each_time(tmp_path: Path) -> None:
+def test_a_run_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(tmp_path: Path) -> None:
     long = ["--epochs", "300"]
-    assert run(*small_training(tmp_path / "whole", *FULL, *long)) == 0
-    draw = random.Random(2)
-    steps = kill_and_resume(tmp_path / "run", [draw.uniform(0.05, 0.4) for _ in range(20)], *long)
+    assert run(*small_training(tmp_path / "uninterrupted", *FULL, *long)) == 0
+    generator = random.Random(2)
+    steps = kill_and_resume(tmp_path / "run", [generator.uniform(0.05, 0.4) for _ in range(20)], *long)
     assert len({step for step in steps if 0 < step < 300 * 16}) > 10
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
 
 
 @pytest.mark.parametrize("steps", [1, 4, 17, 16 * 3])
-def test_a_run_stopped_after_any_step_equals_the_whole(
-    steps: int, whole: Path, tmp_path: Path, dlnotes: Command
+def test_a_run_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
+    steps: int, uninterrupted: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     with stopped_after(steps):
         assert dlnotes(*small_training(tmp_path / "run", *FULL)).code == 143
     assert dlnotes("train-mlp", "--resume", tmp_path / "run").code == 0
-    assert_same_run(tmp_path / "run", whole)
+    assert_same_run(tmp_path / "run", uninterrupted)
 
 
-def test_options_from_python_that_are_not_the_run_s_are_refused(whole: Path) -> None:
+def test_options_from_python_that_differ_from_those_of_the_run_are_refused(uninterrupted: Path) -> None:
     from dlnotes_cli.api import InputError, TrainMlpConfig, resumed_config, train_mlp
 
-    before = folder_digest(whole)
+    before = folder_digest(uninterrupted)
     with pytest.raises(InputError, match=r"--resume: \w+ is .+, but .+ in the run; .*resumed_config"):
-        train_mlp(TrainMlpConfig(resume=whole))
-    assert train_mlp(resumed_config(TrainMlpConfig, {"resume": whole})).out == str(whole)
-    assert folder_digest(whole) == before
+        train_mlp(TrainMlpConfig(resume=uninterrupted))
+    assert train_mlp(resumed_config(TrainMlpConfig, {"resume": uninterrupted})).out == str(uninterrupted)
+    assert folder_digest(uninterrupted) == before
 
 
-def test_a_run_that_patience_ended_says_so(tmp_path: Path, dlnotes: Command) -> None:
+def test_resuming_a_run_that_patience_ended_prints_a_note(tmp_path: Path, dlnotes: Command) -> None:
     words = small_training(tmp_path / "run", "--patience", 1, "--lr", 1e-12, "--epochs", 5)
     assert dlnotes(*words).code == 0
     assert "--patience ended it" in dlnotes("train-mlp", "--resume", tmp_path / "run").err
 
 
-def test_resuming_a_finished_run_says_so_and_rewrites_nothing(tmp_path: Path, dlnotes: Command) -> None:
+def test_resuming_a_finished_run_prints_a_note_and_writes_nothing(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
     first = dlnotes(*small_training(folder, "--json"))
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -150,7 +150,7 @@ def test_resuming_a_finished_run_says_so_and_rewrites_nothing(tmp_path: Path, dl
     assert json.loads(again.out) == json.loads(first.out)
 
 
-def test_resuming_with_more_epochs_goes_on(tmp_path: Path, dlnotes: Command) -> None:
+def test_resuming_a_finished_run_with_more_epochs_trains_on(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
     assert dlnotes(*small_training(folder)).code == 0
     outcome = dlnotes("train-mlp", "--resume", folder, "--epochs", 5, "--json")
@@ -159,7 +159,7 @@ def test_resuming_with_more_epochs_goes_on(tmp_path: Path, dlnotes: Command) -> 
     assert json.loads((folder / "config.json").read_text())["epochs"] == 5
 
 
-def test_a_lost_model_file_is_restored_from_the_state(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_damaged_model_file_is_restored_from_the_checkpoint(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
     assert dlnotes(*small_training(folder)).code == 0
     content = (folder / "model.safetensors").read_bytes()
@@ -169,11 +169,11 @@ def test_a_lost_model_file_is_restored_from_the_state(tmp_path: Path, dlnotes: C
 
 
 def clock(seconds: Iterator[float]) -> SimpleNamespace:
-    """What stands for `time` in the loop, so that a busy machine cannot change what a time budget buys."""
+    """A replacement of `time` in the loop, so that a busy machine cannot change how many steps fit a time budget."""
     return SimpleNamespace(monotonic=lambda: next(seconds))
 
 
-def test_steps_of_a_time_budget_repeat_it_exactly(
+def test_the_number_of_steps_of_a_time_budget_repeats_its_run_exactly(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["--epochs", "1000", "--limit", "1000", "--json"]
@@ -187,7 +187,7 @@ def test_steps_of_a_time_budget_repeat_it_exactly(
     assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == (tmp_path / "b" / "metrics.jsonl").read_bytes()
 
 
-def test_a_machine_that_slows_down_ends_at_the_budget_and_says_so(
+def test_a_run_that_slows_down_ends_at_its_time_budget_with_a_warning(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slowing = itertools.chain((0.001 * i for i in range(600)), itertools.count(0.6, 0.01))
@@ -199,7 +199,7 @@ def test_a_machine_that_slows_down_ends_at_the_budget_and_says_so(
     assert json.loads(outcome.out)["timing"]["train_s"] < 1.2
 
 
-def test_a_full_disk_ends_the_run_and_leaves_the_earlier_state_whole(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = small_training(folder, "--epochs", "2")
     assert run(*words) == 0
@@ -219,7 +219,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_earlier_state_whole(tmp_path: P
     assert run("train-mlp", "--resume", folder, "--epochs", 4) == 0
 
 
-def test_a_run_whose_data_has_changed_is_not_taken_up(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_run_whose_data_has_changed_is_not_resumed(tmp_path: Path, dlnotes: Command) -> None:
     table = make_table(tmp_path / "rows.csv")
     words = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--out", tmp_path / "run"]
     assert dlnotes(*words, "--max-steps", 3).code == 0
@@ -227,12 +227,12 @@ def test_a_run_whose_data_has_changed_is_not_taken_up(tmp_path: Path, dlnotes: C
     before = folder_digest(tmp_path)
     outcome = dlnotes("train-mlp", "--resume", tmp_path / "run", "--epochs", 9, "-q")
     assert (outcome.code, folder_digest(tmp_path)) == (2, before)
-    assert f"--resume: {table} has changed since {tmp_path / 'run'} was begun; restore the data" in outcome.err
+    assert f"--resume: {table} has changed since {tmp_path / 'run'} was started; restore the data" in outcome.err
     evaluated = dlnotes("evaluate", tmp_path / "run")
     assert f"warning: {table} has changed since the training" in evaluated.err
 
 
-def test_a_larger_time_budget_goes_on_with_a_finished_run(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_finished_run_is_continued_with_a_larger_time_budget(tmp_path: Path, dlnotes: Command) -> None:
     words = ["train-mlp", "--hidden", "8", "--limit", "200", "--out", tmp_path / "run", "--json"]
     first = json.loads(dlnotes(*words, "--time-budget", "0.4s").out)
     same = json.loads(dlnotes("train-mlp", "--resume", tmp_path / "run", "--json").out)
@@ -241,7 +241,7 @@ def test_a_larger_time_budget_goes_on_with_a_finished_run(tmp_path: Path, dlnote
     assert more["timing"]["train_s"] > first["timing"]["train_s"]
 
 
-def test_how_much_is_said_is_not_remembered(tmp_path: Path, dlnotes: Command) -> None:
+def test_output_options_are_not_resumed(tmp_path: Path, dlnotes: Command) -> None:
     assert dlnotes(*small_training(tmp_path / "run", "--json", "-q")).err == ""
     outcome = dlnotes("train-mlp", "--resume", tmp_path / "run", "--epochs", 3)
     assert "best epoch" in outcome.out

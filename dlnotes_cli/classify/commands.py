@@ -94,7 +94,7 @@ def _show_scores(result: "EvaluateResult") -> None:
     tops = "".join(f", top-{k} {accuracy:.4f}" for k, accuracy in result.top_accuracies.items())
     totals = f"accuracy {evaluation.accuracy:.4f}{tops}, loss {evaluation.loss:.4f}"
     output.line(f"{totals} on {evaluation.samples:,} samples of {result.data} ({result.split})")
-    for path in result.images:
+    for path in result.plots:
         output.line(str(path))
 
 

@@ -1,4 +1,4 @@
-"""How good a trained classifier is on labeled data."""
+"""The evaluation of a trained classifier on labeled data."""
 
 import csv
 import io
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dlnotes_cli.classify.options import EvaluateConfig
+from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer, Split, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_for_model
@@ -19,24 +20,23 @@ from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier
+from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier, runtime_for_model
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
-from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate, with_views
-from dlnotes_cli.training.model_runtime import runtime_for_model
+from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
 
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """Scores over all samples and per class."""
+    """Metrics over all samples and per class."""
 
-    model: str
+    model: str  # the path of the model file
     data: str
     split: str
     classes: tuple[str, ...]
     evaluation: Evaluation
     runtime: Runtime
-    bad_files: tuple[str, ...]
-    images: tuple[Path, ...]
+    bad_files: tuple[str, ...]  # skipped
+    plots: tuple[Path, ...]
     tta: bool = False
 
     @property
@@ -46,7 +46,7 @@ class EvaluateResult:
 
     @property
     def top_accuracies(self) -> dict[int, float]:
-        """Part of the samples whose class is among the k most probable."""
+        """Top-k accuracy by k: the fraction of the samples whose class is among the k most probable."""
         return {k: count / self.evaluation.samples for k, count in self.evaluation.within_top.items()}
 
     def as_json(self) -> dict[str, Any]:
@@ -63,11 +63,11 @@ class EvaluateResult:
             "classes": [vars(score) for score in self.scores],
             "confusion": self.evaluation.confusion.tolist(),
             "skipped": list(self.bad_files),
-            "plots": [str(path) for path in self.images],
+            "plots": [str(path) for path in self.plots],
         }
 
     def as_csv(self) -> str:
-        """One row per class."""
+        """A CSV table with one row per class."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("class", "precision", "recall", "f1", "support"))
@@ -76,39 +76,34 @@ class EvaluateResult:
 
 
 def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
-    """Run a model over labeled data, classes matched by name.
+    """Evaluate a model on labeled data, with classes matched by name, and write plots and CSV.
 
-    Raises InputError where the model file, the data or an output is not right, or the data has a class that the model
-    does not know.
+    Raises InputError where the model file, the data or an output is invalid, or the data has a class that the model
+    does not have.
     """
     _check_outputs(config)
     model = load_classifier(config.model)
     runtime = runtime_for_model(model.metadata, config)
     network = model.network.to(runtime.device)
     if config.tta:
-        network = with_views(network, model.preprocessing, model.classes)
+        network = with_tta(network, model.preprocessing, model.classes)
     data = config.data or str(model.metadata.get("data", {}).get("name", "digits"))
     dataset = load_for_model(data, config, model.preprocessing, threads=config.threads or default_threads())
-    dataset = replace(_with_trained_parts(data, dataset, model), labels=_labels_by_name(dataset, model.classes))
-    split, part = _choose_part(dataset, config.split, runtime)
-    normalizer = Normalizer(model.preprocessing, runtime.device)
-    top = tuple(k for k in sorted(set(config.top)) if 1 < k < len(model.classes))
-    with StopRequest() as stop:
-        outcome = evaluate(network, part, normalizer, runtime, classes=len(model.classes), top=top, poll=stop.poll)
-    images: tuple[Path, ...] = ()
-    if config.out is not None:
-        files.make_folder("--out", config.out)
-        viewed = EvaluatedModel(network, part, normalizer, runtime, model.classes)
-        images = tuple(draw_evaluation(config.out, outcome, viewed))
+    dataset = replace(_split_as_in_training(data, dataset, model), labels=_labels_by_name(dataset, model.classes))
+    split_name, split = _choose_split(dataset, config.split, runtime)
+    evaluated = EvaluatedModel(network, split, Normalizer(model.preprocessing, runtime.device), runtime, model.classes)
+    evaluation = _evaluate_split(evaluated, config.top)
     result = EvaluateResult(
-        str(model.path), data, split, model.classes, outcome, runtime, dataset.bad_files, images, config.tta
-    )
+        str(model.path), data, split_name, model.classes, evaluation, runtime, dataset.bad_files,
+        _draw_plots(config.out, evaluation, evaluated), config.tta,
+    )  # fmt: skip
     if config.csv not in {None, "-"}:
         files.write_text(files.user_path(str(config.csv)), result.as_csv())
     return result
 
 
 def _check_outputs(config: EvaluateConfig) -> None:
+    """Validate `--csv` and `--out` without writing. Raises InputError."""
     if config.csv not in {None, "-"}:
         path = files.user_path(str(config.csv))
         files.check_output_file("--csv", path, overwrite=config.overwrite, made=config.out)
@@ -116,37 +111,57 @@ def _check_outputs(config: EvaluateConfig) -> None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
 
 
-def _labels_by_name(dataset: DataSet, known: tuple[str, ...]) -> NDArray[np.int64]:
-    present = np.unique(dataset.labels)
-    for index in present:
-        if dataset.classes[index] not in known:
-            what = f"class '{dataset.classes[index]}' is not known to the model"
-            raise InputError("--data", what, f"known are {', '.join(known)}")
-    position = np.array([known.index(name) if name in known else -1 for name in dataset.classes])
-    return np.asarray(position[dataset.labels], dtype=np.int64)
+def _labels_by_name(dataset: DataSet, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """The labels (N,) of a data set as indices into the model's classes. Raises InputError for another class."""
+    for index in np.unique(dataset.labels):
+        if dataset.classes[index] not in classes:
+            what = f"the model does not have the class '{dataset.classes[index]}'"
+            raise InputError("--data", what, f"its classes are {', '.join(classes)}")
+    positions = np.array([classes.index(name) if name in classes else -1 for name in dataset.classes])
+    return np.asarray(positions[dataset.labels], dtype=np.int64)
 
 
-def _with_trained_parts(data: str, dataset: DataSet, model: TrainedModel) -> DataSet:
-    """Split the data as in training, where it is the very data that the model was trained on."""
+def _split_as_in_training(data: str, dataset: DataSet, model: TrainedModel) -> DataSet:
+    """Split a data set as in training if the model was trained on the same data; otherwise return it unchanged."""
     trained_on = model.metadata.get("data", {})
     if trained_on.get("fingerprint") != dataset.fingerprint:
         if trained_on.get("name") == data:
-            output.warn(f"{data} has changed since the training, which may have seen some of these samples")
+            output.warn(f"{data} has changed since the training: some of these samples may be training samples")
         return dataset
-    parts = complete_splits(
+    splits = complete_splits(
         dataset.splits, dataset.labels, seed=int(model.metadata["seed"]),
         val_split=float(trained_on["val_split"]), test_split=float(trained_on["test_split"]),
     )  # fmt: skip
-    return replace(dataset, splits=parts)
+    return replace(dataset, splits=splits)
 
 
-def _choose_part(dataset: DataSet, split: str, runtime: Runtime) -> tuple[str, Split]:
-    parts = splits_on_device(dataset, runtime.device)
-    if split == "auto":
-        split = next((name for name in ("test", "val") if name in parts), "all")
-    if split == "all" and "all" not in parts:
-        some = next(iter(parts.values()))
-        return split, replace(some, indices=torch.cat([part.indices for part in parts.values()]).sort().values)
-    if split not in parts:
-        raise InputError("--split", f"{dataset.name} has no part '{split}'", f"choose from {', '.join(parts)}, all")
-    return split, parts[split]
+def _choose_split(dataset: DataSet, name: str, runtime: Runtime) -> tuple[str, Split]:
+    """The name and the samples of the split that `--split` names. Raises InputError if the data does not have it."""
+    splits = splits_on_device(dataset, runtime.device)
+    if name == "auto":
+        name = next((candidate for candidate in ("test", "val") if candidate in splits), "all")
+    if name == "all" and "all" not in splits:
+        indices = torch.cat([split.indices for split in splits.values()]).sort().values
+        return name, replace(next(iter(splits.values())), indices=indices)
+    if name not in splits:
+        choices = ", ".join(dict.fromkeys([*splits, "all"]))
+        raise InputError("--split", f"{dataset.name} has no split '{name}'", f"choose from {choices}")
+    return name, splits[name]
+
+
+def _evaluate_split(model: EvaluatedModel, top: tuple[int, ...]) -> Evaluation:
+    """The evaluation, with top-k counts for each k from 2 to the number of classes - 1. Raises StoppedError."""
+    classes = len(model.classes)
+    ks = tuple(k for k in sorted(set(top)) if 1 < k < classes)
+    with StopRequest() as stop:
+        return evaluate(
+            model.network, model.split, model.normalizer, model.runtime, classes=classes, top=ks, poll=stop.poll
+        )
+
+
+def _draw_plots(folder: Path | None, evaluation: Evaluation, model: EvaluatedModel) -> tuple[Path, ...]:
+    """The paths of the plots, drawn into a new folder; none without a folder."""
+    if folder is None:
+        return ()
+    files.make_folder("--out", folder)
+    return tuple(draw_evaluation(folder, evaluation, model))

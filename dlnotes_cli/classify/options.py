@@ -114,7 +114,8 @@ class TrainCnnConfig(ImageClassifierConfig, CnnOptions):
         for name in ("arch", "width", "dropout", "batch_norm"):
             if getattr(self, name) is not None:
                 unused = flag(name, options_of(type(self))[name])
-                raise InputError(unused, "has no effect with --layers", f"drop {unused}, or change the layers")
+                fix = f"drop {unused}, or write it into the layer list"
+                raise InputError(unused, "has no effect with --layers", fix)
 
 
 @option_group

@@ -1,4 +1,4 @@
-"""Recipes of `train-mlp` and `train-cnn`: the best that we know, and the course's own."""
+"""Recipes of `train-mlp` and `train-cnn`: `best`, the most accurate that we know, and `notes`, the course's."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,27 +9,27 @@ from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.training.recipes import ClassifierRecipe, LengthRule, has_long_budget, resolve
 
 Normalization = Literal["standard", "unit", "symmetric"]
-_LR_WITHOUT_NORM = 1e-3  # higher rates diverge in deep networks without batch norm
+_LR_WITHOUT_BATCH_NORM = 1e-3  # deep networks without batch norm diverge at higher learning rates
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleRecipe(ClassifierRecipe):
-    """What training on samples in their own scale decides as well."""
+class ScratchRecipe(ClassifierRecipe):
+    """Settings for training from scratch, which include the normalization of the samples."""
 
     normalize: Normalization
 
 
 @dataclass(frozen=True, kw_only=True)
-class MlpRecipe(SampleRecipe):
-    """What `train-mlp` decides as well."""
+class MlpRecipe(ScratchRecipe):
+    """Settings of `train-mlp`."""
 
     dropout: float
     batch_norm: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class CnnRecipe(SampleRecipe):
-    """What `train-cnn --arch` decides as well."""
+class CnnRecipe(ScratchRecipe):
+    """Settings of `train-cnn --arch`."""
 
     arch: str
     width: float
@@ -49,13 +49,13 @@ MLP_BEST = MlpRecipe(
     length=LengthRule(epochs=60, batch_size=256, min_steps=1200, small_batch_size=64),
 )  # fmt: skip
 MLP_BEST_ON_TABLES = replace(MLP_BEST, lr=1e-3, dropout=0.2, batch_norm=False, augment="none")
-# The course's CIFAR-10 notebooks, the one with augmentation.
-CNN_NOTES = SampleRecipe(
+# The course's CIFAR-10 notebook with augmentation.
+CNN_NOTES = ScratchRecipe(
     optimizer="sgd", lr=0.01, momentum=0.0, schedule="constant", weight_decay=0.0, l1=0.0, label_smoothing=0.0,
     augment="notes", normalize="symmetric", val_split=0.2, ema=0.0,
     length=LengthRule(epochs=30, batch_size=20, is_fixed=True),
 )  # fmt: skip
-CNN_BEST = SampleRecipe(
+CNN_BEST = ScratchRecipe(
     optimizer="adamw", lr=6e-3, momentum=0.9, schedule="one-cycle", weight_decay=0.05, l1=0.0, label_smoothing=0.1,
     augment="standard", normalize="standard", val_split=0.1, ema=0.995,
     length=LengthRule(epochs=30, batch_size=128, min_steps=600, small_batch_size=64),
@@ -63,14 +63,17 @@ CNN_BEST = SampleRecipe(
 
 
 def mlp_recipe(options: TrainMlpConfig) -> MlpRecipe:
-    """The recipe that `--recipe` names, for images or for tables, with the options that are set."""
+    """The recipe that `--recipe` names, for images or for tables, in which options that are set replace values."""
     if options.recipe == "notes":
         return resolve(options, MLP_NOTES)
     return resolve(options, MLP_BEST_ON_TABLES if kind_of(options.data) == "table" else MLP_BEST)
 
 
-def cnn_recipe(options: TrainCnnConfig) -> SampleRecipe:
-    """The recipe that `--recipe` names, with the options that are set: a CnnRecipe unless `--layers` is the network."""
+def cnn_recipe(options: TrainCnnConfig) -> ScratchRecipe:
+    """The recipe that `--recipe` names, in which options that are set replace values.
+
+    It is a CnnRecipe, unless `--layers` describes the network.
+    """
     recipe = CNN_NOTES if options.recipe == "notes" else CNN_BEST
     if options.layers is not None:
         has_batch_norm = "BatchNorm" in options.layers
@@ -82,12 +85,12 @@ def cnn_recipe(options: TrainCnnConfig) -> SampleRecipe:
         )
         has_batch_norm = defaults.batch_norm if options.batch_norm is None else options.batch_norm
     if not has_batch_norm and options.recipe == "best":
-        recipe = replace(recipe, lr=_LR_WITHOUT_NORM)
+        recipe = replace(recipe, lr=_LR_WITHOUT_BATCH_NORM)
     return resolve(options, recipe)
 
 
 def default_arch(options: TrainCnnConfig) -> str:
-    """The architecture of a run that does not name one."""
+    """The architecture of a run without `--arch`."""
     if options.recipe == "notes":
         return "notes-cnn"
     return "large" if has_long_budget(options.recipe, options.time_budget) else "fast"

@@ -1,4 +1,4 @@
-"""Training a convolutional network."""
+"""The training of a convolutional network."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.classify.recipes import CnnRecipe, SampleRecipe, cnn_recipe, default_arch
+from dlnotes_cli.classify.recipes import CnnRecipe, ScratchRecipe, cnn_recipe, default_arch
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_data_shape
@@ -26,12 +26,12 @@ _MAX_SIDE = 1024  # the largest size that an error proposes
 
 
 def train_cnn(options: TrainCnnConfig) -> TrainingResult:
-    """Train a CNN on images, test it and write its run folder.
+    """Train a convolutional network on images, test it and write its run folder.
 
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    options = _checked(options)
+    options = _validated(options)
     if options.layers is None and options.arch is None and has_long_budget(options.recipe, options.time_budget):
         note_long_budget({"arch": default_arch(options)})
     return train_classifier(CnnTraining(options, cnn_recipe(options)))
@@ -39,18 +39,18 @@ def train_cnn(options: TrainCnnConfig) -> TrainingResult:
 
 def report_network(options: TrainCnnConfig) -> Report:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
-    options = _checked(options)
+    options = _validated(options)
     config = _network_config(options, cnn_recipe(options), *image_data_shape(options))
     return analyze(config.parsed_layers, config.shape)
 
 
-class CnnTraining(ClassifierTraining[TrainCnnConfig, SampleRecipe, nn.Sequential]):
+class CnnTraining(ClassifierTraining[TrainCnnConfig, ScratchRecipe, nn.Sequential]):
     """The training of a convolutional network."""
 
     model_name = "cnn"
 
     def network_config(self, dataset: DataSet) -> CnnConfig:
-        """The configuration of the network for this data. Raises InputError where the images are too small."""
+        """The configuration of the network for a data set. Raises InputError where no network fits the data."""
         return _network_config(self.options, self.recipe, dataset.preprocessing.shape, len(dataset.classes))
 
     def build(self, config: CnnConfig) -> nn.Sequential:
@@ -58,7 +58,7 @@ class CnnTraining(ClassifierTraining[TrainCnnConfig, SampleRecipe, nn.Sequential
         return build_cnn(config)
 
     def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:
-        """He initialization, and whitening of the first convolution where the architecture has it; not in notes."""
+        """Apply He initialization, and whiten the first convolution of some architectures; `notes` keeps PyTorch's."""
         if self.options.recipe == "notes":
             return
         initialize(network)
@@ -68,15 +68,15 @@ class CnnTraining(ClassifierTraining[TrainCnnConfig, SampleRecipe, nn.Sequential
             whiten(first_convolution(network), normalizer(torch.from_numpy(dataset.samples[chosen])))
 
 
-def _checked(options: TrainCnnConfig) -> TrainCnnConfig:
-    """The options with `layers` as text; raises InputError for data that is not images."""
+def _validated(options: TrainCnnConfig) -> TrainCnnConfig:
+    """The options with the text of `--layers`. Raises InputError for tables."""
     check_images(options, "a convolutional network")
     if options.layers is None:
         return options
     return replace(options, layers=layers_text(options.layers))
 
 
-def _network_config(options: TrainCnnConfig, recipe: SampleRecipe, shape: Shape, classes: int) -> CnnConfig:
+def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, shape: Shape, classes: int) -> CnnConfig:
     if options.layers is not None:
         return _custom_network(options.layers, shape, classes)
     if not isinstance(recipe, CnnRecipe):

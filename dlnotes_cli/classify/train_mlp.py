@@ -1,4 +1,4 @@
-"""Training a multi-layer perceptron."""
+"""The training of a multi-layer perceptron."""
 
 import math
 
@@ -13,7 +13,7 @@ from dlnotes_cli.training.record import TrainingResult
 
 
 def train_mlp(options: TrainMlpConfig) -> TrainingResult:
-    """Train an MLP on images or a table, test it and write its run folder.
+    """Train a multi-layer perceptron on images or a table, test it and write its run folder.
 
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
@@ -27,7 +27,7 @@ class MlpTraining(ClassifierTraining[TrainMlpConfig, MlpRecipe, nn.Sequential]):
     model_name = "mlp"
 
     def network_config(self, dataset: DataSet) -> MlpConfig:
-        """The configuration of the network for this data."""
+        """The configuration of the network for a data set."""
         return MlpConfig(
             inputs=math.prod(dataset.preprocessing.shape),
             classes=len(dataset.classes),
@@ -42,9 +42,9 @@ class MlpTraining(ClassifierTraining[TrainMlpConfig, MlpRecipe, nn.Sequential]):
         return build_mlp(config)
 
     def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:  # noqa: ARG002  # the base's signature
-        """Set the initial weights as `--init` says."""
+        """Apply the initialization that `--init` names."""
         initialize(network, self.options.init)
 
     def bf16_pays(self, config: MlpConfig, batch_size: int) -> bool:
-        """Whether bf16 is faster: only wide layers in large batches gain."""
+        """Whether bf16 is faster for this network: it is for wide layers and large batches."""
         return bf16_pays(config, batch_size)

@@ -1,1 +1,1 @@
-"""Networks, and the closed table from a registry name to its builder."""
+"""Networks, and the closed registry from which they are built by name."""

@@ -1,4 +1,4 @@
-"""Networks of torchvision with a head of our own: one way of finding the last layer serves them all."""
+"""torchvision's classification networks as backbones: the last layer is found and replaced by a new head."""
 
 import re
 import warnings
@@ -13,61 +13,62 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-IMAGENET_CLASSES = 1000  # which all of torchvision's weights tell apart
-_AUXILIARY = ("aux1", "aux2", "AuxLogits")  # heads that helped to train GoogLeNet and Inception, and nothing else
-_OLD_NAME = re.compile(r"\.(norm|conv)\.([12])\.")  # in DenseNet's files, from when names could have dots
-_STACK = 3  # blocks of one kind in a row from which on they count one by one
-_LARGEST_SIDE = 4096
+_IMAGENET_CLASSES = 1000  # outputs of all of torchvision's weights
+_AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, used only in their training
+_OLD_NAME = re.compile(r"\.(norm|conv)\.([12])\.")  # in DenseNet's files, saved when module names could have dots
+_MIN_STACK = 3  # equal blocks in a row that are treated one by one, not as one block
+_MAX_SIZE = 4096
 
 
 @dataclass(frozen=True)
-class Published:
-    """Weights that torchvision publishes, and the form of images that they were trained for."""
+class PublishedWeights:
+    """Weights that torchvision publishes, with the preprocessing with which they were trained."""
 
-    name: str  # IMAGENET1K_V1 for example
+    name: str  # for example IMAGENET1K_V1
     url: str
     mebibytes: float
     parameters: int
-    accuracy: float  # on ImageNet's validation split, of its 1,000 classes
-    size: int  # pixels on a side
-    crop_pct: float  # the part of the shorter side that `size` shows
+    accuracy: float  # top-1, on ImageNet's validation split
+    size: int  # pixels per side
+    crop_pct: float  # fraction of the shorter side that the center crop keeps
     interpolation: Literal["bilinear", "bicubic"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @property
     def file(self) -> str:
-        """The file's name."""
+        """The name of the file."""
         return PurePosixPath(self.url).name
 
     @property
     def sha256(self) -> str:
-        """How the file's SHA-256 begins, in hexadecimal digits."""
+        """The first hexadecimal digits of the file's SHA-256, which are part of its name."""
         return self.file.rpartition(".")[0].rpartition("-")[2]
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """All that it takes to build the network again."""
+    """The configuration of a backbone with a head, from which it can be built again."""
 
-    backbone: str
+    backbone: str  # its name in torchvision
     classes: int
-    size: int  # pixels on each side that the backbone sees; images of another size are brought to it
+    size: int  # pixels per side; images of another size are resized to it
     hidden: tuple[int, ...] = ()  # units of the head's hidden layers
-    transform_input: bool = False  # of GoogLeNet and Inception, whose weights expect another scale
+    transform_input: bool = False  # GoogLeNet and Inception: rescale the input as their pretrained weights expect
 
     def __post_init__(self) -> None:
-        """Raise ValueError where no network could have this form."""
-        if self.backbone not in names():
+        """Validate the values, which may come from a file. Raises ValueError."""
+        if self.backbone not in backbone_names():
             raise ValueError(f"no network {self.backbone} in torchvision")
-        if not 1 <= self.size <= _LARGEST_SIDE or self.classes < 1:
+        if not 1 <= self.size <= _MAX_SIZE or self.classes < 1:
             raise ValueError("size of an image or classes")
 
 
 class TransferModel(nn.Module):
-    """A backbone without its last layer, and a head in its place.
+    """A backbone without its last layer, and a head.
 
-    What stood behind the layer stays: of SqueezeNet, whose last layer is a 1x1 convolution, the mean over all places.
+    Modules after the last layer stay part of the backbone: SqueezeNet's last layer is a 1x1 convolution, which is
+    followed by global average pooling.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Sequential, size: int) -> None:
@@ -75,53 +76,53 @@ class TransferModel(nn.Module):
         self.backbone, self.head, self._size = backbone, head, size
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scaled images (N, 3, H, W) to logits (N, classes)."""
+        """Logits (N, classes) of normalized images (N, 3, H, W)."""
         logits: Tensor = self.head(self.features(x))
         return logits
 
     def features(self, x: Tensor) -> Tensor:
-        """What the head sees of images (N, 3, H, W): (N, F)."""
+        """Features (N, F), the head's input, of normalized images (N, 3, H, W)."""
         if x.shape[2:] != (self._size, self._size):
             x = F.interpolate(x, (self._size, self._size), mode="bilinear", antialias=True)
-        found: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))
-        return found.flatten(1)
+        features: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        return features.flatten(1)
 
     @property
     def width(self) -> int:
-        """Features of an image."""
+        """The number of features of an image."""
         return first_linear(self.head).in_features
 
     def train(self, mode: bool = True) -> "TransferModel":  # noqa: FBT002  # as PyTorch declares it
-        """Set the mode; batch norm and dropout of what is frozen stay as in use."""
+        """Set the mode; frozen blocks stay in evaluation mode, so that batch norm and dropout do not change them."""
         super().train(mode)
-        for _, block in blocks(self.backbone):
+        for _, block in named_blocks(self.backbone):
             if not any(parameter.requires_grad for parameter in block.parameters()):
                 block.eval()
         return self
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """Every classification network of torchvision."""
+def backbone_names() -> tuple[str, ...]:
+    """The names of torchvision's classification networks."""
     from torchvision import models
 
     return tuple(models.list_models(module=models))
 
 
-def published(backbone: str) -> tuple[Published, ...]:
-    """The weights of a network that torchvision publishes, its default first."""
+def published_weights(backbone: str) -> tuple[PublishedWeights, ...]:
+    """The weights that torchvision publishes for a backbone, the default first."""
     from torchvision import models
 
-    table = models.get_model_weights(backbone)
-    members = sorted(table, key=lambda member: member is not table.DEFAULT)
-    return tuple(_published(member) for member in members)
+    entries = models.get_model_weights(backbone)
+    default_first = sorted(entries, key=lambda entry: entry is not entries.DEFAULT)
+    return tuple(_describe_weights(entry) for entry in default_first)
 
 
 def build_backbone(config: BackboneConfig) -> TransferModel:
-    """A network from images (N, 3, H, W) to logits (N, classes), with PyTorch's first weights."""
-    backbone = _bare(config.backbone, config.size)
+    """A backbone with a head, with PyTorch's initialization."""
+    backbone = _build_torchvision(config.backbone, config.size)
     if hasattr(backbone, "transform_input"):
-        setattr(backbone, "transform_input", config.transform_input)  # noqa: B010  # no module, as mypy thinks
+        setattr(backbone, "transform_input", config.transform_input)  # noqa: B010  # mypy takes it for a module
     path, last = last_layer(backbone)
     inputs = last.in_features if isinstance(last, nn.Linear) else last.in_channels
     backbone.set_submodule(path, nn.Identity())
@@ -129,115 +130,127 @@ def build_backbone(config: BackboneConfig) -> TransferModel:
 
 
 def build_head(inputs: int, hidden: tuple[int, ...], classes: int) -> nn.Sequential:
-    """Features (N, inputs) to logits (N, classes): linear layers with ReLU between them."""
+    """A head from features (N, inputs) to logits (N, classes): linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for narrow, wide in pairwise((inputs, *hidden)):
-        layers += [nn.Linear(narrow, wide), nn.ReLU()]
+    for in_features, out_features in pairwise((inputs, *hidden)):
+        layers += [nn.Linear(in_features, out_features), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear((inputs, *hidden)[-1], classes))
 
 
 def first_linear(head: nn.Sequential) -> nn.Linear:
-    """The layer of a head that sees the features."""
+    """The first linear layer of a head, whose input are the features."""
     return next(layer for layer in head if isinstance(layer, nn.Linear))
 
 
 def last_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
-    """The layer that gives the class scores, and its name: the last linear one, or 1x1 convolution, of as many."""
-    found = [(name, module) for name, module in network.named_modules() if _gives_scores(module)]
-    return found[-1]
+    """The name and module of the last linear layer, or 1x1 convolution, with ImageNet's number of outputs."""
+    candidates = [(name, module) for name, module in network.named_modules() if _outputs_imagenet_classes(module)]
+    return candidates[-1]
 
 
-def blocks(backbone: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The parts of a network that have weights, with their names, from the image on.
+def named_blocks(backbone: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The blocks of a network that have parameters, with their names, from input to output.
 
-    A part is what `freeze` and learning rates treat as one: a residual or transformer block, or a single layer.
+    A block is what is frozen, or has a learning rate, as a whole: a residual or transformer block, or a single layer.
     """
     for name, child in backbone.named_children():
         if next(child.parameters(), None) is None:
             continue
         if type(child) in {nn.Sequential, nn.ModuleList} or _is_stack(child):
-            yield from blocks(child, f"{prefix}{name}.")
+            yield from named_blocks(child, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", child
 
 
 def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tensor]) -> str:
-    """Put pretrained weights, as torchvision names them, into a network; its head is left alone.
+    """Load pretrained weights, with torchvision's names, into the backbone of a network, without copying them.
 
-    Returns what does not fit, "" where all does: the first tensor that differs, with both shapes. Tensors are taken
-    over, not copied.
+    Returns "", or if they do not fit, a description of the first tensor that differs; then nothing is loaded.
     """
-    own = network.backbone.state_dict()
+    state = network.backbone.state_dict()
     with torch.device("meta"):
-        head = f"{last_layer(_bare(backbone))[0]}."
-    named = {name if name in own else _OLD_NAME.sub(r".\1\2.", name): tensor for name, tensor in weights.items()}
-    given = {name: tensor for name, tensor in named.items() if not name.startswith((head, *_AUXILIARY))}
-    for name, tensor in own.items():
-        if name.endswith("num_batches_tracked"):  # which older files lack
-            given.setdefault(name, torch.zeros_like(tensor, device="cpu"))
-        have = f"{_shape(given[name])} in the file" if name in given else "missing in the file"
-        if name in given and given[name].is_floating_point() != tensor.is_floating_point():
-            return f"tensor {name} is {tensor.dtype} in {backbone}, {given[name].dtype} in the file"
-        if name not in given or given[name].shape != tensor.shape:
-            return f"tensor {name} is {_shape(tensor)} in {backbone}, {have}"
-    strange = next((name for name in given if name not in own), None)
-    if strange is not None:
-        return f"tensor {strange} is {_shape(given[strange])} in the file, not in {backbone}"
-    own.update(given)  # which keeps the versions of the layers, for which some of them ask
-    network.backbone.load_state_dict(own, assign=True)
-    return ""
+        head = f"{last_layer(_build_torchvision(backbone))[0]}."
+    renamed = {name if name in state else _OLD_NAME.sub(r".\1\2.", name): tensor for name, tensor in weights.items()}
+    loaded = {name: tensor for name, tensor in renamed.items() if not name.startswith((head, *_AUXILIARY_HEADS))}
+    for name, tensor in state.items():
+        if name.endswith("num_batches_tracked"):  # missing in older files
+            loaded.setdefault(name, torch.zeros_like(tensor, device="cpu"))
+    misfit = _first_misfit(backbone, state, loaded)
+    if not misfit:
+        state.update(loaded)  # a state dict also holds version numbers that some layers need
+        network.backbone.load_state_dict(state, assign=True)
+    return misfit
 
 
-def _bare(name: str, size: int | None = None) -> nn.Module:
-    """A network of torchvision without the heads that only its training had.
+def _first_misfit(backbone: str, state: dict[str, Tensor], loaded: dict[str, Tensor]) -> str:
+    """The first tensor that a file lacks, has in another shape or type, or has in addition, described; "" for none."""
+    for name, tensor in state.items():
+        if name not in loaded:
+            return f"tensor {name} is {_shape(tensor)} in {backbone}, missing in the file"
+        other = loaded[name]
+        if other.is_floating_point() != tensor.is_floating_point():
+            return f"tensor {name} is {tensor.dtype} in {backbone}, {other.dtype} in the file"
+        if other.shape != tensor.shape:
+            return f"tensor {name} is {_shape(tensor)} in {backbone}, {_shape(other)} in the file"
+    additional = next((name for name in loaded if name not in state), None)
+    return (
+        ""
+        if additional is None
+        else f"tensor {additional} is {_shape(loaded[additional])} in the file, not in {backbone}"
+    )
 
-    Vision transformers are made for one size of image: for `size`, where it is one that weights are published for.
+
+def _build_torchvision(name: str, size: int | None = None) -> nn.Module:
+    """A network of torchvision without auxiliary heads.
+
+    A vision transformer has a fixed image size: it is built for `size` if weights of that size are published.
     """
-    network = _made(name)
-    if getattr(network, "image_size", size) != size and size in {weights.size for weights in published(name)}:
-        network = _made(name, image_size=size)
-    for auxiliary in _AUXILIARY:
-        if hasattr(network, auxiliary):
-            setattr(network, auxiliary, None)
-            setattr(network, "aux_logits", False)  # noqa: B010  # likewise
+    network = _instantiate(name)
+    if getattr(network, "image_size", size) != size and size in {entry.size for entry in published_weights(name)}:
+        network = _instantiate(name, image_size=size)
+    for head in _AUXILIARY_HEADS:
+        if hasattr(network, head):
+            setattr(network, head, None)
+            setattr(network, "aux_logits", False)  # noqa: B010  # mypy takes it for a module
     return network
 
 
-def _made(name: str, **details: Any) -> nn.Module:
-    """A network of torchvision on the device that is the default."""
+def _instantiate(name: str, **arguments: Any) -> nn.Module:
+    """A network of torchvision with random weights, on the default device."""
     from torchvision import models
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The default weight initialization of", FutureWarning)
         try:
-            network: nn.Module = models.get_model(name, weights=None, **details)
-        except NotImplementedError:  # RegNet computes its widths with tensors, which must have values
+            network: nn.Module = models.get_model(name, weights=None, **arguments)
+        except NotImplementedError:  # RegNet computes its widths with tensors, which have no values on the meta device
             with torch.device("cpu"):
-                network = models.get_model(name, weights=None, **details)
+                network = models.get_model(name, weights=None, **arguments)
             network = network.to(torch.get_default_device())
     return network
 
 
-def _published(member: Any) -> Published:
-    form = member.transforms()
-    size, resized = form.crop_size[0], form.resize_size[0]
-    metrics = member.meta["_metrics"]["ImageNet-1K"]
-    return Published(
-        member.name, member.url, member.meta["_file_size"], member.meta["num_params"], metrics["acc@1"] / 100,
-        size, size / resized, form.interpolation.value, tuple(form.mean), tuple(form.std),
+def _describe_weights(entry: Any) -> PublishedWeights:
+    """The description of a member of one of torchvision's enumerations of weights."""
+    preprocessing = entry.transforms()
+    size, resized = preprocessing.crop_size[0], preprocessing.resize_size[0]
+    metrics = entry.meta["_metrics"]["ImageNet-1K"]
+    return PublishedWeights(
+        entry.name, entry.url, entry.meta["_file_size"], entry.meta["num_params"], metrics["acc@1"] / 100,
+        size, size / resized, preprocessing.interpolation.value, tuple(preprocessing.mean), tuple(preprocessing.std),
     )  # fmt: skip
 
 
-def _gives_scores(module: nn.Module) -> bool:
+def _outputs_imagenet_classes(module: nn.Module) -> bool:
     if isinstance(module, nn.Linear):
-        return module.out_features == IMAGENET_CLASSES
-    return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.out_channels == IMAGENET_CLASSES
+        return module.out_features == _IMAGENET_CLASSES
+    return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.out_channels == _IMAGENET_CLASSES
 
 
 def _is_stack(module: nn.Module) -> bool:
-    """Whether a module's work is done by a row of equal blocks in it, as in a transformer's encoder."""
+    """Whether a module contains a row of equal blocks, as a transformer's encoder does."""
     rows = [child for child in module.children() if type(child) is nn.Sequential]
-    return any(len(row) >= _STACK and len({type(block) for block in row}) == 1 for row in rows)
+    return any(len(row) >= _MIN_STACK and len({type(block) for block in row}) == 1 for row in rows)
 
 
 def _shape(tensor: Tensor) -> str:

@@ -16,34 +16,34 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "leaky-relu": nn.LeakyReLU,
     "gelu": nn.GELU,
 }
-_WIDE = 256  # units from which bf16 arithmetic outweighs its conversions
-_LARGE_BATCH = 128  # likewise for the samples in a step
-_MOST_UNITS = 1 << 28  # in a layer; the weights between two such layers still have a size in bytes
+_BF16_WIDTH = 256  # units of a hidden layer from which bf16 saves more time than its conversions take
+_BF16_BATCH_SIZE = 128  # likewise for samples in a step
+_MAX_UNITS = 1 << 28  # of a layer: the size in bytes of a matrix between two such layers fits into 64 bits
 
 
 @dataclass(frozen=True)
 class MlpConfig:
-    """All that it takes to build the network again."""
+    """The configuration of a multi-layer perceptron, from which it can be built again."""
 
-    inputs: int
+    inputs: int  # values of a sample
     classes: int
-    hidden: tuple[int, ...] = (512, 512)
+    hidden: tuple[int, ...] = (512, 512)  # units of the hidden layers
     activation: Activation = "relu"
     dropout: float = 0.0
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError where no network could have this form."""
-        if not all(1 <= units <= _MOST_UNITS for units in (self.inputs, self.classes, *self.hidden)):
+        """Validate the values, which may come from a file. Raises ValueError."""
+        if not all(1 <= units <= _MAX_UNITS for units in (self.inputs, self.classes, *self.hidden)):
             raise ValueError("units of a layer")
         if not 0 <= self.dropout < 1:
             raise ValueError("dropout")
 
 
 def build_mlp(config: MlpConfig) -> nn.Sequential:
-    """A network from samples (N, ...) of `inputs` numbers to logits (N, classes).
+    """A network from samples (N, ...) of `inputs` values to logits (N, classes).
 
-    Each hidden layer is linear, batch norm (then the linear layer has no bias of its own), activation, dropout.
+    A hidden layer is linear, then batch norm, activation and dropout. With batch norm, the linear layer has no bias.
     """
     layers: list[tuple[str, nn.Module]] = [("flatten", nn.Flatten())]
     width = config.inputs
@@ -59,32 +59,32 @@ def build_mlp(config: MlpConfig) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def initialize(model: nn.Module, how: Initialization) -> None:
-    """Set the first weights of every linear layer, biases to zero; `default` keeps PyTorch's.
+def initialize(network: nn.Module, initialization: Initialization) -> None:
+    """Initialize the weights of every linear layer, and set biases to zero; `default` keeps PyTorch's initialization.
 
-    `uniform` draws from [-y, y) and `normal` with deviation y, where y = 1 / sqrt(inputs of the layer).
+    `uniform` draws from [-y, y) and `normal` with mean 0 and standard deviation y, where y = 1 / sqrt(fan-in).
     """
-    if how == "default":
+    if initialization == "default":
         return
-    for layer in model.modules():
+    for layer in network.modules():
         if isinstance(layer, nn.Linear):
-            _set_weights(layer.weight, how, layer.in_features**-0.5)
+            _set_weights(layer.weight, initialization, layer.in_features**-0.5)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
 
 def bf16_pays(config: MlpConfig, batch_size: int) -> bool:
-    """Whether bf16 is faster for this network: only wide layers in large batches gain."""
-    return batch_size >= _LARGE_BATCH and max(config.hidden, default=0) >= _WIDE
+    """Whether bf16 is faster for this network: it is for wide layers and large batches."""
+    return batch_size >= _BF16_BATCH_SIZE and max(config.hidden, default=0) >= _BF16_WIDTH
 
 
 @torch.no_grad()
-def _set_weights(weight: Tensor, how: Initialization, y: float) -> None:
-    if how == "zeros":
+def _set_weights(weight: Tensor, initialization: Initialization, y: float) -> None:
+    if initialization == "zeros":
         weight.zero_()
-    elif how == "ones":
+    elif initialization == "ones":
         weight.fill_(1.0)
-    elif how == "uniform":
+    elif initialization == "uniform":
         weight.uniform_(-y, y)
     else:
         weight.normal_(0.0, y)

@@ -1,4 +1,4 @@
-"""The closed registry of networks: a model file names one of these and nothing else."""
+"""The closed registry of networks: the only names that a model file may have."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """One kind of network: its purpose, the type of its configuration, and its builder."""
+    """An entry of the registry: the purpose of a network, the type of its configuration, and its builder."""
 
     purpose: Literal["classifier", "language"]
     config_type: type[Any]
@@ -34,28 +34,28 @@ LANGUAGE_MODELS = tuple(name for name, model in REGISTRY.items() if model.purpos
 
 
 def build(name: str, config: object) -> nn.Module:
-    """The network `name` with newly initialized weights."""
+    """The network `name`, with PyTorch's initialization."""
     return REGISTRY[name].build(config)
 
 
 def build_on_meta(name: str, config: object) -> nn.Module:
-    """The network `name` on the meta device, without memory for its weights."""
+    """The network `name` on the meta device: its weights have shapes and no memory."""
     with torch.device("meta"):
         return build(name, config)
 
 
 def config_from_json(name: str, stored: dict[str, Any]) -> Any:
-    """The configuration of a `name` network from the JSON values of a file.
+    """The configuration of the network `name` from JSON values of a file.
 
-    Raises KeyError, TypeError or ValueError where `stored` is not such a configuration.
+    Raises KeyError, TypeError or ValueError where a name, a type or a value is invalid.
     """
     config_type = REGISTRY[name].config_type
     hints = get_type_hints(config_type)
-    return config_type(**{key: _checked(key, value, hints[key]) for key, value in dict(stored).items()})
+    return config_type(**{key: _validated(key, value, hints[key]) for key, value in dict(stored).items()})
 
 
 def build_from_json(name: str, stored: dict[str, Any]) -> nn.Module:
-    """The network of a file's configuration on the meta device. Raises errors as `config_from_json` does."""
+    """The network `name` on the meta device, built from JSON values of a file. Raises errors as `config_from_json`."""
     return build_on_meta(name, config_from_json(name, stored))
 
 
@@ -65,11 +65,12 @@ def config_to_json(config: Any) -> dict[str, Any]:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The number of parameters of a network, trained or frozen."""
+    """The number of parameters of a network, trained and frozen."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _checked(key: str, value: Any, hint: Any) -> Any:
+def _validated(key: str, value: Any, hint: Any) -> Any:
+    """A JSON value as the type `hint`; a list becomes a tuple. Raises TypeError or ValueError naming `key`."""
     if get_origin(hint) is tuple:
         if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
             raise TypeError(key)

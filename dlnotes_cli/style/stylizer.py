@@ -123,7 +123,8 @@ class Stylizer:
         try:
             tensors, metadata = read_tensors(self._checkpoint)
         except InputError as error:
-            raise InputError(self._checkpoint, error.what, "start over with --overwrite, without --continue") from error
+            fix = "drop --continue, and start over with --overwrite"
+            raise InputError(self._checkpoint, error.what, fix) from error
         if metadata.get("identity") != self._identity():
             what = f"{self._stylization.out} was made from other images or options"
             raise InputError("--continue", what, "use the same, or drop --continue")

@@ -1,1 +1,1 @@
-"""The training loop and what stands around it: recipe, metrics, model file, run folder."""
+"""Training of networks, and what it reads and writes: recipes, metrics, model files, run folders."""

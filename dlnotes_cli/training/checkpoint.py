@@ -24,45 +24,57 @@ from dlnotes_cli.data.preprocessing import (
     preprocessing_from_json,
     text_preprocessing_from_json,
 )
+from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_from_json
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unreadable
+from dlnotes_cli.shell.option_groups import DeviceOptions
 
 FORMAT_VERSION = 1
-HEADER_BYTES = 1 << 16  # estimate of a header's size
-_HEADER_CAP = 64 << 20
-_KEY = "dlnotes"
-_NO_CHECKSUM = "0" * 64
+TYPICAL_HEADER_BYTES = 1 << 16
+_MAX_HEADER_BYTES = 64 << 20
+_METADATA_KEY = "dlnotes"  # in the header's `__metadata__`
+_NO_CHECKSUM = "0" * 64  # written in place of the SHA-256 while it is computed
 _CHECKSUM_FIELD = "sha256"
 
-Metadata = dict[str, Any]  # of a file, as JSON values
+Metadata = dict[str, Any]  # JSON values
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained classifier with the metadata of its file."""
+    """A trained classifier and the metadata of its file."""
 
     path: Path
     network: nn.Module
-    name: str
+    name: str  # in the registry
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     metadata: Metadata
 
 
+@dataclass(frozen=True)
+class LanguageModel:
+    """A trained character-level language model and the metadata of its file."""
+
+    path: Path
+    network: nn.Module
+    preprocessing: TextPreprocessing
+    metadata: Metadata
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Metadata) -> None:
-    """Write tensors and metadata to one file with its SHA-256, atomically."""
-    checksum = {_CHECKSUM_FIELD: _NO_CHECKSUM}  # comes first, so that no other value is mistaken for it
+    """Write tensors and metadata, which is extended by the format version and a SHA-256, to one file, atomically."""
+    checksum = {_CHECKSUM_FIELD: _NO_CHECKSUM}  # the first field, so that no other value is mistaken for it
     stored = checksum | {"format_version": FORMAT_VERSION} | metadata | checksum
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = bytearray(safetensors.torch.save(plain, {_KEY: json.dumps(stored, allow_nan=False)}))
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = bytearray(safetensors.torch.save(on_cpu, {_METADATA_KEY: json.dumps(stored, allow_nan=False)}))
     position = content.index(_NO_CHECKSUM.encode())
     content[position : position + len(_NO_CHECKSUM)] = hashlib.sha256(content).hexdigest().encode()
     files.atomic_write(path, bytes(content))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
-    """Read a file of `write_tensors`. Raises InputError, naming the file, where it is invalid."""
+    """Read a file of `write_tensors`: tensors on the CPU, and metadata. Raises InputError, naming an invalid file."""
     check_regular(path)
     try:
         with path.open("rb") as stream:
@@ -74,7 +86,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
             stream.seek(0)
             content = stream.read()
     except OSError as error:
-        fix = "give the folder of a run, or its model.safetensors"
+        fix = "use the folder of a run, or its model.safetensors"
         raise unreadable(path, error, fix) from error
     _check_sha256(path, content, str(metadata.get(_CHECKSUM_FIELD, "")))
     try:
@@ -85,41 +97,41 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
     return tensors, metadata
 
 
-@dataclass(frozen=True)
-class LanguageModel:
-    """A trained character model with the metadata of its file."""
-
-    path: Path
-    network: nn.Module
-    preprocessing: TextPreprocessing
-    metadata: Metadata
-
-
 def load_classifier(path: str | Path) -> TrainedModel:
     """Load a trained classifier, in evaluation mode, on the CPU.
 
-    A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of
-    another kind, a tensor that is missing or has another shape, and incomplete metadata.
+    A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network that is
+    not a classifier, a tensor that is missing or has another shape, and incomplete metadata.
     """
     path, network, metadata = _load_network(files.user_path(path), CLASSIFIERS)
-    with _valid_metadata(path):
-        classes = tuple(str(entry) for entry in metadata["classes"])
+    with _metadata_errors(path):
+        classes = tuple(str(name) for name in metadata["classes"])
         return TrainedModel(
             path, network, str(metadata["model"]), classes, preprocessing_from_json(metadata["format"]), metadata
         )
 
 
 def load_language_model(path: str | Path) -> LanguageModel:
-    """Load a trained language model, as `load_classifier` does a classifier."""
+    """Load a trained language model, in evaluation mode, on the CPU. Raises InputError as `load_classifier` does."""
     path, network, metadata = _load_network(files.user_path(path), LANGUAGE_MODELS)
-    with _valid_metadata(path):
+    with _metadata_errors(path):
         preprocessing = text_preprocessing_from_json(metadata["format"])
         if preprocessing.vocabulary != metadata["configuration"]["vocabulary"]:
             raise ValueError("vocabulary")
         return LanguageModel(path, network, preprocessing, metadata)
 
 
-def _load_network(path: Path, needs: tuple[str, ...]) -> tuple[Path, nn.Module, Metadata]:
+def runtime_for_model(metadata: Metadata, options: DeviceOptions) -> Runtime:
+    """Device, precision and threads for a trained model.
+
+    `--precision auto` is the precision of its training, so that the same samples get the same predictions.
+    """
+    was_bf16 = metadata.get("precision") == "bf16"
+    return choose_runtime(options.device, options.precision, options.threads, bf16_pays=was_bf16)
+
+
+def _load_network(path: Path, accepted: tuple[str, ...]) -> tuple[Path, nn.Module, Metadata]:
+    """The file, the network and the metadata of a model, one of the `accepted` names of the registry."""
     path = path / "model.safetensors" if path.is_dir() else path
     tensors, metadata = read_tensors(path)
     if metadata.get("kind") == "run state":
@@ -127,18 +139,18 @@ def _load_network(path: Path, needs: tuple[str, ...]) -> tuple[Path, nn.Module, 
             path, "is the checkpoint of a run, not its model", f"use {path.with_name('model.safetensors')}"
         )
     name = str(metadata.get("model"))
-    if name not in needs:
-        needed = " or ".join([", ".join(needs[:-1]), needs[-1]]) if len(needs) > 1 else needs[0]
-        raise InputError(path, f"holds a model of kind {name}, this command needs {needed}", "give another model file")
-    with _valid_metadata(path):
+    if name not in accepted:
+        needed = " or ".join([", ".join(accepted[:-1]), accepted[-1]]) if len(accepted) > 1 else accepted[0]
+        raise InputError(path, f"holds a model of kind {name}, this command needs {needed}", "use another model file")
+    with _metadata_errors(path):
         network = build_from_json(name, metadata["configuration"])
     load_weights(path, network, tensors)
     return path, network.eval(), metadata
 
 
 @contextmanager
-def _valid_metadata(path: Path) -> Iterator[None]:
-    """Report invalid metadata as an InputError."""
+def _metadata_errors(path: Path) -> Iterator[None]:
+    """Raise the errors of missing and malformed metadata as InputError."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
@@ -146,36 +158,37 @@ def _valid_metadata(path: Path) -> Iterator[None]:
 
 
 def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, assign: bool = True) -> None:
-    """Load `tensors` into a network with exactly these names and shapes; otherwise raise InputError naming the first.
+    """Load the tensors of a file into a network. Raises InputError naming the first name or shape that differs.
 
-    With `assign` they become the network's own, which may be on the meta device; without it they are copied.
+    With `assign` the tensors replace the network's own, which may be on the meta device; without it they are copied.
     """
-    expected = network.state_dict()
-    for name in sorted(set(expected) | set(tensors)):
-        have, need = (str(tuple(t[name].shape)) if name in t else "none" for t in (tensors, expected))
-        if have != need:
-            what = f"tensor {name}: shape {have} in the file, {need} in the network"
+    state = network.state_dict()
+    for name in sorted(set(state) | set(tensors)):
+        in_file, in_network = (str(tuple(t[name].shape)) if name in t else "none" for t in (tensors, state))
+        if in_file != in_network:
+            what = f"tensor {name}: shape {in_file} in the file, {in_network} in the network"
             raise InputError(path, what, "train the model again")
-    expected.update(tensors)  # a state dict also holds version numbers that some torchvision layers need
-    network.load_state_dict(expected, strict=True, assign=assign)
+    state.update(tensors)  # a state dict also holds version numbers that some torchvision layers need
+    network.load_state_dict(state, strict=True, assign=assign)
 
 
 def _read_start(stream: IO[bytes]) -> bytes:
-    """The length of the header and the header, as far as the file has them."""
+    """The length of the header (8 bytes) and the header; fewer bytes where the file is cut."""
     length = stream.read(8)
-    return length + stream.read(min(int.from_bytes(length, "little"), _HEADER_CAP))
+    return length + stream.read(min(int.from_bytes(length, "little"), _MAX_HEADER_BYTES))
 
 
 def _read_header(path: Path, content: bytes, size: int) -> tuple[dict[str, Any], Metadata]:
+    """The header of a safetensors file and the metadata in it."""
     length = int.from_bytes(content[:8], "little")
-    if 0 < size - 8 < length <= _HEADER_CAP and content[8:10] == b'{"':
-        raise _cut_short(path, length + 8, size)
+    if 0 < size - 8 < length <= _MAX_HEADER_BYTES and content[8:10] == b'{"':
+        raise _wrong_size(path, length + 8, size)
     try:
         header = json.loads(content[8:])
-        return header, dict(json.loads(header["__metadata__"][_KEY]))
+        return header, dict(json.loads(header["__metadata__"][_METADATA_KEY]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         what = "is empty" if not content else "is not a dlnotes model file"
-        raise InputError(path, what, "give a model.safetensors that dlnotes trained") from error
+        raise InputError(path, what, "use a model.safetensors that dlnotes trained") from error
 
 
 def _check_version(path: Path, metadata: Metadata) -> None:
@@ -186,17 +199,19 @@ def _check_version(path: Path, metadata: Metadata) -> None:
 
 
 def _check_size(path: Path, content: bytes, size: int, header: dict[str, Any]) -> None:
+    """Compare the size of a file with the end of the last tensor in its header."""
     tensors = [entry for name, entry in header.items() if name != "__metadata__"]
     try:
         end = max((entry["data_offsets"][1] for entry in tensors), default=0)
         expected = 8 + int.from_bytes(content[:8], "little") + int(end)
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise InputError(path, "is damaged (its table of tensors)", _fix_for(path)) from error
+        raise InputError(path, "is damaged: its header does not list its tensors", _fix_for(path)) from error
     if expected != size:
-        raise _cut_short(path, expected, size)
+        raise _wrong_size(path, expected, size)
 
 
 def _check_sha256(path: Path, content: bytes, stated: str) -> None:
+    """Compare the stated SHA-256 with that of the content, in which zeros stand in its place."""
     position = content.find(stated.encode()) if len(stated) == len(_NO_CHECKSUM) else -1
     digest = hashlib.sha256()
     if position >= 0:
@@ -213,11 +228,12 @@ def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
             raise InputError(path, f"tensor {name} has values that are not finite", _fix_for(path))
 
 
-def _cut_short(path: Path, expected: int, found: int) -> InputError:
-    return InputError(path, f"is damaged: {expected:,} bytes expected, {found:,} found", _fix_for(path))
+def _wrong_size(path: Path, expected: int, actual: int) -> InputError:
+    return InputError(path, f"is damaged: {expected:,} bytes expected, {actual:,} found", _fix_for(path))
 
 
 def _fix_for(path: Path) -> str:
+    """How to replace a damaged file: by the other one of its run, if it exists."""
     other = path.with_name("model.safetensors" if path.name == "last.safetensors" else "last.safetensors")
     if not other.is_file():
         return "use a copy of it, or train again"

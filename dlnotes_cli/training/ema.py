@@ -1,4 +1,4 @@
-"""The moving average (EMA) of a network's weights."""
+"""The exponential moving average (EMA) of a network's weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,15 +6,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-_WARMUP = 10  # the decay of step t is at most (1 + t) / (10 + t)
+_WARMUP = 10  # in step t the decay is at most (1 + t) / (10 + t)
 
 
 class MovingAverage:
     """An exponential moving average of weights and running statistics (Polyak and Juditsky 1992).
 
-    Integer buffers, such as counters, are copied. In the first steps the decay is lower, so that the initialization is
-    soon forgotten. torch.optim.swa_utils.AveragedModel holds a second network; here the average is a dictionary of
-    tensors, which a checkpoint stores and `swapped_weights` loads.
+    The decay is lower in the first steps, so that the initialization soon has no weight. Integer buffers, such as
+    counters, are copied. torch.optim.swa_utils.AveragedModel keeps a second network; here the average is a dictionary
+    of tensors, which a checkpoint can store and `swapped_weights` can load.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -23,7 +23,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Add the weights after step `step`, counted from 1: decay * average + (1 - decay) * weights."""
+        """Set the average to decay * average + (1 - decay) * weights, after step `step`, counted from 1."""
         weight = 1 - min(self._decay, (1 + step) / (_WARMUP + step))
         current = network.state_dict()
         floating = [name for name, tensor in self.tensors.items() if tensor.is_floating_point()]
@@ -34,7 +34,7 @@ class MovingAverage:
 
 @contextmanager
 def swapped_weights(network: nn.Module, tensors: dict[str, Tensor]) -> Iterator[None]:
-    """Load other weights into a network while the block runs."""
+    """Load other weights into a network for the duration of a `with` block."""
     own = _copy_weights(network)
     network.load_state_dict(tensors)
     try:

@@ -1,4 +1,4 @@
-"""Weights from other programs: the named tensors of a .safetensors or .pth file; no code in the file is run."""
+"""Weights that other programs saved: the state dict in a .safetensors or .pth file. No code in the file is run."""
 
 import hashlib
 import pickle
@@ -15,27 +15,27 @@ from torch import Tensor
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.shell.errors import InputError, unreadable
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training programs store the weights
-_PYTORCH = (b"PK\x03\x04", b"\x80", b"c")  # first bytes of zip files, of older files, and of pickles without a version
-_PARALLEL = "module."  # prefix of every name after training on several devices
-_OTHER_FILE = "use a state dict, as torch.save(model.state_dict(), PATH) or safetensors writes it"
+_WRAPPER_KEYS = ("state_dict", "model_state_dict", "model")  # under which training programs store the state dict
+_PYTORCH_MAGIC = (b"PK\x03\x04", b"\x80", b"c")  # of zip files, of pickles, and of pickles of protocol 0
+_PARALLEL_PREFIX = "module."  # of every name in the state dict of DataParallel
+_USE_STATE_DICT = "use a state dict, as torch.save(model.state_dict(), PATH) or safetensors writes it"
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a state dict on the CPU, floating ones in float32.
+    """The tensors of a state dict on the CPU, floating-point ones as float32.
 
     A pickle is read only by PyTorch's restricted unpickler (`weights_only`): tensors and plain containers.
-    Raises InputError naming the file where it is damaged, is not a state dict, or has values that are not finite.
+    Raises InputError naming the file if it is damaged, is not a state dict, or has values that are not finite.
     """
     check_regular(path)
     try:
-        found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except OSError as error:
         raise unreadable(path, error) from error
-    for name, tensor in found.items():
+    for name, tensor in stored.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.is_quantized:
-            raise InputError(path, f"tensor {name} has a layout or type that no network here uses", _OTHER_FILE)
-    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
+            raise InputError(path, f"tensor {name} is sparse, complex, quantized or without values", _USE_STATE_DICT)
+    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(path, f"tensor {name} has values that are not finite", "use other weights")
@@ -43,7 +43,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file. Raises InputError where it cannot be read."""
+    """The SHA-256 of a file, in hexadecimal digits. Raises InputError if it cannot be read."""
     check_regular(path)
     try:
         with path.open("rb") as stream:
@@ -56,29 +56,29 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise InputError(path, f"is damaged, or not a safetensors file ({error})", _OTHER_FILE) from error
+        raise InputError(path, f"is damaged, or not a safetensors file ({error})", _USE_STATE_DICT) from error
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as stream:
         start = stream.read(4)
-    if not start.startswith(_PYTORCH):
-        raise InputError(path, "is empty" if not start else "is not a PyTorch file", _OTHER_FILE)
+    if not start.startswith(_PYTORCH_MAGIC):
+        raise InputError(path, "is empty" if not start else "is not a PyTorch file", _USE_STATE_DICT)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the restricted unpickler about content that it refuses anyway
+            warnings.simplefilter("ignore")  # the unpickler warns about content before it refuses it
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         what = "is not a plain state dict; no code in it was run"
-        raise InputError(path, what, _OTHER_FILE) from error
+        raise InputError(path, what, _USE_STATE_DICT) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(path, "is damaged", "use a copy of it, or download it again") from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    for key in _WRAPPER_KEYS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
     if not isinstance(content, Mapping) or not content or not all(map(_is_named_tensor, content.items())):
-        raise InputError(path, f"holds {_description(content)}, not named tensors", _OTHER_FILE)
-    return {name.removeprefix(_PARALLEL): tensor.detach() for name, tensor in content.items()}
+        raise InputError(path, f"holds {_description(content)}, not named tensors", _USE_STATE_DICT)
+    return {name.removeprefix(_PARALLEL_PREFIX): tensor.detach() for name, tensor in content.items()}
 
 
 def _is_named_tensor(item: tuple[object, object]) -> bool:
@@ -86,7 +86,10 @@ def _is_named_tensor(item: tuple[object, object]) -> bool:
 
 
 def _description(content: object) -> str:
+    """What a file holds in place of named tensors."""
     if not isinstance(content, Mapping):
         return f"a {type(content).__name__}"
-    strange = next((name for name, value in content.items() if not isinstance(value, Tensor)), None)
-    return "nothing" if strange is None and not content else f"'{strange}' next to its tensors"
+    if not content:
+        return "nothing"
+    other = next(item[0] for item in content.items() if not _is_named_tensor(item))
+    return f"'{other}' next to its tensors"

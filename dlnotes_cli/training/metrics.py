@@ -1,4 +1,4 @@
-"""What a classifier gets right: loss, accuracy, and precision, recall and F1 of each class."""
+"""Metrics of a classifier: loss, accuracy, confusion matrix, and precision, recall and F1 of each class."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,21 +11,17 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.data.images.augment_parser import is_flippable
-from dlnotes_cli.shell.errors import InputError
-
 if TYPE_CHECKING:
     from dlnotes_cli.data.batches import Split
-    from dlnotes_cli.data.preprocessing import Preprocessing
     from dlnotes_cli.device import Runtime
 
-_BATCH = 1024  # samples in a forward pass without gradients
-_NUMBERS = 1 << 22  # in the samples of such a pass: of large images fewer go in
+_MAX_BATCH = 1024  # samples in a forward pass without gradients
+_MAX_BATCH_VALUES = 1 << 22  # pixels times channels, or columns, of all samples in such a pass
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How one class was recognized; a ratio with nothing below the line counts as 0, as in scikit-learn."""
+    """Precision, recall, F1 and number of samples of one class; a ratio 0 / 0 counts as 0, as in scikit-learn."""
 
     name: str
     precision: float
@@ -36,7 +32,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome of a classifier on labeled samples."""
+    """Loss and confusion matrix of a classifier on labeled samples, and the metrics that follow from them."""
 
     loss: float  # cross-entropy in nats, mean per sample
     confusion: NDArray[np.int64]  # (K, K): rows are true classes, columns predicted ones
@@ -44,22 +40,22 @@ class Evaluation:
 
     @property
     def samples(self) -> int:
-        """Samples seen."""
+        """The number of evaluated samples."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
-        """Part of the samples that were classified right."""
+        """The fraction of correctly classified samples; nan without samples."""
         return float(np.trace(self.confusion) / self.samples) if self.samples else math.nan
 
     def per_class(self, classes: tuple[str, ...]) -> list[ClassScores]:
-        """Precision, recall, F1 and support of every class."""
-        right = np.diag(self.confusion)
+        """Precision, recall, F1 and support of every class, as scikit-learn computes them."""
+        correct = np.diag(self.confusion)
         predicted, support = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
         return [
             ClassScores(
-                name, _ratio(right[i], predicted[i]), _ratio(right[i], support[i]),
-                _ratio(2 * right[i], predicted[i] + support[i]), int(support[i]),
+                name, _ratio(correct[i], predicted[i]), _ratio(correct[i], support[i]),
+                _ratio(2 * correct[i], predicted[i] + support[i]), int(support[i]),
             )
             for i, name in enumerate(classes)
         ]  # fmt: skip
@@ -67,24 +63,26 @@ class Evaluation:
     def macro_average(self) -> dict[str, float]:
         """Unweighted means of precision, recall and F1 over the classes that have samples or were predicted."""
         scores = self.per_class(tuple("" for _ in self.confusion))
-        seen = np.flatnonzero(self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
-        names = ("precision", "recall", "f1")
-        return {name: float(np.mean([getattr(scores[i], name) for i in seen])) if len(seen) else 0.0 for name in names}
+        present = np.flatnonzero(self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
+        return {
+            name: float(np.mean([getattr(scores[i], name) for i in present])) if len(present) else 0.0
+            for name in ("precision", "recall", "f1")
+        }
 
     def as_json(self) -> dict[str, Any]:
-        """The fields that every result shows."""
+        """The fields that every result contains."""
         return {"loss": self.loss, "accuracy": self.accuracy, "samples": self.samples}
 
 
-def forward_batch(shape: Sequence[int]) -> int:
-    """How many samples of `shape` go through a network at once where no gradients are kept."""
-    return max(1, min(_BATCH, _NUMBERS // math.prod(shape)))
+def inference_batch_size(shape: Sequence[int]) -> int:
+    """The number of samples of `shape` in a forward pass without gradients; fewer for large images."""
+    return max(1, min(_MAX_BATCH, _MAX_BATCH_VALUES // math.prod(shape)))
 
 
 @torch.no_grad()
 def evaluate(
     network: nn.Module,
-    part: "Split",
+    split: "Split",
     normalizer: Callable[[Tensor], Tensor],
     runtime: "Runtime",
     *,
@@ -92,66 +90,36 @@ def evaluate(
     top: tuple[int, ...] = (),
     poll: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Run a network over a part, batch by batch, in evaluation mode; `poll` is called between batches.
+    """The evaluation of a network on a split, batch by batch, in evaluation mode.
 
-    Loss and counts are sums over the samples really seen, divided once at the end.
+    `top` are the k for which samples are counted whose class is among the k most probable. `poll` is called before
+    each batch. Loss and counts are summed over the samples and divided once, so that the batch size has no effect.
     """
     was_training = network.training
     network.eval()
-    loss = torch.zeros((), dtype=torch.float64, device=part.indices.device)
-    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=part.indices.device)
-    within = dict.fromkeys(top, 0)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=split.indices.device)
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=split.indices.device)
+    within_top = dict.fromkeys(top, 0)
     try:
-        for samples, labels in part.in_order(forward_batch(part.samples.shape[1:])):
+        for samples, labels in split.in_order(inference_batch_size(split.samples.shape[1:])):
             poll()
             logits = predict_logits(network, normalizer(samples), runtime)
-            loss += F.cross_entropy(logits, labels, reduction="sum").double()
+            loss_sum += F.cross_entropy(logits, labels, reduction="sum").double()
             confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
             for k in top:
-                within[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
+                within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
     finally:
         network.train(was_training)
-    mean_loss = float(loss) / len(part) if len(part) else math.nan
-    return Evaluation(mean_loss, confusion.view(classes, classes).cpu().numpy(), within)
+    loss = float(loss_sum) / len(split) if len(split) else math.nan
+    return Evaluation(loss, confusion.view(classes, classes).cpu().numpy(), within_top)
 
 
 def predict_logits(network: nn.Module, x: Tensor, runtime: "Runtime") -> Tensor:
-    """Logits (N, K) in float32, computed in the machine's precision."""
+    """Logits (N, K) in float32 of normalized samples (N, ...), computed in the precision of the runtime."""
     with runtime.autocast():
         logits: Tensor = network(x)
     return logits.float()
 
 
-class AveragedViews(nn.Module):
-    """A network whose logits are the mean over several views of each image: test-time augmentation, as airbench does.
-
-    Half the weight is the image, a quarter each the image moved by one pixel up and left, and down and right; where
-    a mirror image keeps its class, each of them is the mean of itself and its mirror image. Logits are averaged, not
-    probabilities: a view that is sure then counts for more, and the answer is still a softmax over one set of logits.
-    """
-
-    def __init__(self, network: nn.Module, *, mirror: bool) -> None:
-        super().__init__()
-        self._network, self._mirror = network, mirror
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K), float32, of images (N, C, H, W)."""
-        height, width = x.shape[2:]
-        framed = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        moved = self._both_ways(framed[..., :height, :width]) + self._both_ways(framed[..., 2:, 2:])
-        return 0.5 * self._both_ways(x) + 0.25 * moved
-
-    def _both_ways(self, x: Tensor) -> Tensor:
-        logits: Tensor = self._network(x).float()
-        return (logits + self._network(x.flip(3)).float()) / 2 if self._mirror else logits
-
-
-def with_views(network: nn.Module, preprocessing: "Preprocessing", classes: Sequence[str]) -> nn.Module:
-    """The network of `--tta`. Raises InputError for a model of tables, whose rows have no views."""
-    if len(preprocessing.shape) != 3:  # noqa: PLR2004  # (C, H, W)
-        raise InputError("--tta", "the model reads tables, and a row has only one view", "drop --tta")
-    return AveragedViews(network, mirror=is_flippable(classes))
-
-
-def _ratio(part: int, whole: int) -> float:
-    return float(part / whole) if whole else 0.0
+def _ratio(count: int, total: int) -> float:
+    return float(count / total) if total else 0.0

@@ -1,4 +1,4 @@
-"""Optimizers with parameter groups: weight decay for matrices alone, and learning rates by layer."""
+"""Optimizers with parameter groups: weight decay on matrices only, and learning rates by layer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,34 +8,35 @@ from torch import nn
 
 from dlnotes_cli.training.recipes import OptimizerName
 
-_ADAMW_BETAS = (0.9, 0.99)  # a shorter memory than PyTorch's default suits short runs
+_ADAMW_BETAS = (0.9, 0.99)  # PyTorch's default of 0.999 averages over more steps than short runs have
 
 
 @dataclass(frozen=True)
 class OptimizerOptions:
-    """An optimizer's name and hyper-parameters."""
+    """An optimizer's name and hyperparameters."""
 
     name: OptimizerName
     lr: float
-    momentum: float  # of sgd
+    momentum: float  # used by sgd only
     weight_decay: float
 
 
 def make_optimizer(
     network: nn.Module, options: OptimizerOptions, lr_factors: Mapping[str, float] | None = None
 ) -> torch.optim.Optimizer:
-    """The optimizer of a network; only weights of two or more dimensions decay, never biases or normalization.
+    """The optimizer of a network's trained parameters; those of one dimension (biases, normalization) do not decay.
 
-    `lr_factors` scales the learning rate by parameter name; the training loop multiplies by a group's `lr_factor`.
+    `lr_factors` are factors on the learning rate, by parameter name. Each group stores its factor as `lr_factor`, by
+    which the training loop multiplies the learning rate of the schedule.
     """
-    members: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    grouped: dict[tuple[bool, float], list[nn.Parameter]] = {}  # by whether they decay, and by factor
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             key = parameter.ndim > 1, (lr_factors or {}).get(name, 1.0)
-            members.setdefault(key, []).append(parameter)
+            grouped.setdefault(key, []).append(parameter)
     groups = [
-        {"params": members[key], "weight_decay": options.weight_decay if key[0] else 0.0, "lr_factor": key[1]}
-        for key in sorted(members, reverse=True)
+        {"params": grouped[key], "weight_decay": options.weight_decay if key[0] else 0.0, "lr_factor": key[1]}
+        for key in sorted(grouped, reverse=True)
     ]
     if options.name == "sgd":
         return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=True)

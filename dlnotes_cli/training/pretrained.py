@@ -1,4 +1,4 @@
-"""The weights of a pretrained network: published by torchvision, from a file, or none."""
+"""The initial weights of a backbone: published by torchvision, from a file, or random."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,80 +8,86 @@ from torch import Tensor
 
 from dlnotes_cli.data.download import fetch
 from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import Published
+from dlnotes_cli.models.backbones import PublishedWeights
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.foreign_weights import file_sha256, read_weights
 
-_MEBIBYTE = 1 << 20  # in which torchvision states sizes
-_DIGITS = 12  # of a digest that tells weights apart in the cache
+_MEBIBYTE = 1 << 20  # in which torchvision states file sizes
+_DIGEST_DIGITS = 12  # of a SHA-256: enough to tell weights apart in the cache
+_NOT_PUBLISHED = "is damaged: its SHA-256 is not the published one"
 
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """First weights of a network, and the published ones whose form of images they follow."""
+    """The initial weights of a backbone, and the published weights whose preprocessing applies to them."""
 
-    name: str  # of torchvision's, a path, or "none"
-    published: Published
-    file: Path | None  # None: drawn at random
-    digest: str  # tells them from others
+    name: str  # torchvision's name, a path, or "none"
+    published: PublishedWeights
+    file: Path | None  # None: random weights
+    digest: str  # differs between weights
 
     def read(self) -> dict[str, Tensor] | None:
-        """The tensors, or None for random ones."""
+        """The state dict; None for random weights."""
         return None if self.file is None else read_weights(self.file)
 
 
-def find_weights(backbone: str, word: str, *, offline: bool, seed: int) -> PretrainedWeights:
-    """What `--weights` names; torchvision's are downloaded where they are not on this machine.
+def find_weights(backbone: str, weights: str, *, offline: bool, seed: int) -> PretrainedWeights:
+    """The weights that `--weights` names, downloaded where they are published and not on this machine.
 
-    Raises InputError naming what is not there, or is damaged.
+    Raises InputError naming an unknown name, a missing or damaged file, or a failed download.
     """
-    known = backbones.published(backbone)
-    if word == "none":
-        return PretrainedWeights("none", known[0], None, f"seed{seed}")
-    by_name = {"default": known[0]} | {weights.name: weights for weights in known}
-    if word in by_name:
-        found = _published(by_name[word], offline=offline)
-        output.detail(f"weights  {found.file}")
-        return found
-    path = user_path(word)
+    published = backbones.published_weights(backbone)
+    if weights == "none":
+        return PretrainedWeights("none", published[0], None, f"seed{seed}")
+    by_name = {"default": published[0]} | {entry.name: entry for entry in published}
+    if weights in by_name:
+        pretrained = _fetch(by_name[weights], offline=offline)
+        output.detail(f"weights  {pretrained.file}")
+        return pretrained
+    path = user_path(weights)
     if path.is_dir():
-        raise InputError("--weights", f"{path} is a folder", "give the file")
+        raise InputError("--weights", f"{path} is a folder", "use a file")
     if not path.exists():
-        if any(mark in word for mark in "/\\."):
+        if any(mark in weights for mark in "/\\."):
             raise InputError("--weights", f"no such file: {path}", "check the path")
-        raise unknown_choice("--weights", word, (*by_name, "none"), kind="word (and no such file)")
-    digest = file_sha256(path)
-    same = next((weights for weights in known if digest.startswith(weights.sha256)), None)
-    if same is None and any(weights.file == path.name for weights in known):
-        raise InputError(path, "is damaged: its SHA-256 is not the published one", "fetch it again, or rename it")
-    return PretrainedWeights(str(path), same or known[0], path, digest[:_DIGITS])
+        raise unknown_choice("--weights", weights, (*by_name, "none"), kind="name (and no such file)")
+    return _weights_of_file(path, published)
 
 
-def local_file(weights: Published) -> Path:
-    """Where torch keeps published weights on this machine; they need not be there."""
+def local_file(weights: PublishedWeights) -> Path:
+    """Where torch stores published weights on this machine, whether or not they are downloaded."""
     return Path(torch.hub.get_dir()) / "checkpoints" / weights.file
 
 
-def is_downloaded(weights: Published) -> bool:
-    """Whether published weights are on this machine, and whole."""
+def is_downloaded(weights: PublishedWeights) -> bool:
+    """Whether published weights are on this machine, undamaged."""
     path = local_file(weights)
     return path.is_file() and file_sha256(path).startswith(weights.sha256)
 
 
-def _published(weights: Published, *, offline: bool) -> PretrainedWeights:
+def _weights_of_file(path: Path, published: tuple[PublishedWeights, ...]) -> PretrainedWeights:
+    """The weights in a file, with the preprocessing of the published ones that it is a copy of, or of the default."""
+    digest = file_sha256(path)
+    same = next((entry for entry in published if digest.startswith(entry.sha256)), None)
+    if same is None and any(entry.file == path.name for entry in published):
+        raise InputError(path, _NOT_PUBLISHED, "download it again, or rename it")
+    return PretrainedWeights(str(path), same or published[0], path, digest[:_DIGEST_DIGITS])
+
+
+def _fetch(weights: PublishedWeights, *, offline: bool) -> PretrainedWeights:
+    """Published weights from torch's folder, downloaded if they are missing or damaged there."""
     path = local_file(weights)
     digest = file_sha256(path) if path.is_file() else ""
     if not digest.startswith(weights.sha256) or not digest:
         if digest and offline:
-            fix = "run once without --offline, which downloads it again"
-            raise InputError(path, "is damaged: its SHA-256 is not the published one", fix)
+            raise InputError(path, _NOT_PUBLISHED, "run once without --offline, which downloads it again")
         if digest:
-            output.warn(f"{path} is damaged: its SHA-256 is not the published one; downloading it again")
+            output.warn(f"{path} {_NOT_PUBLISHED}; downloading it again")
         fetch(
             [weights.url], path, sha256=weights.sha256, size=None, approximate_size=int(weights.mebibytes * _MEBIBYTE),
             offline=offline, folder_variable="$TORCH_HOME",
         )  # fmt: skip
         digest = file_sha256(path)
-    return PretrainedWeights(weights.name, weights, path, digest[:_DIGITS])
+    return PretrainedWeights(weights.name, weights, path, digest[:_DIGEST_DIGITS])

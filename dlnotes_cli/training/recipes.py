@@ -10,10 +10,10 @@ from dlnotes_cli.shell.option import Config
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
 ScheduleName = Literal["one-cycle", "cosine", "step", "constant"]
 
-LONG_BUDGET_S = 600.0  # time budgets from here on pay for a larger network
+LONG_BUDGET_S = 600.0  # seconds of training from which a larger network is more accurate
 _SMALL_SET = 10_000  # training samples below which batches are small
 _MAX_EPOCHS = 300
-# Learning rate and weight decay of an optimizer other than the recipe's; adamw alone decouples its weight decay.
+# For an optimizer other than the recipe's; the weight decay of adamw alone is decoupled, hence its larger value.
 _OPTIMIZER_DEFAULTS: dict[str, dict[str, float]] = {
     "sgd": {"lr": 0.1, "weight_decay": 5e-4},
     "adam": {"lr": 3e-3, "weight_decay": 1e-4},
@@ -24,26 +24,26 @@ _OPTIMIZER_DEFAULTS: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True)
 class LengthRule:
-    """How batch size and epochs follow from the number of training samples."""
+    """How batch size and epochs depend on the number of training samples."""
 
     epochs: int
     batch_size: int
-    min_steps: int = 0  # small sets get more epochs until a run has this many steps
-    small_batch_size: int | None = None  # for fewer than 10,000 samples; None: the same as for more
-    is_fixed: bool = False  # the epochs limit the run next to a time budget or a number of steps, too
+    min_steps: int = 0  # small data sets get more epochs, until a run has this many steps
+    small_batch_size: int | None = None  # for fewer than 10,000 samples; None: `batch_size`
+    is_fixed: bool = False  # whether `epochs` also limits runs with a time budget or a number of steps
 
 
 @dataclass(frozen=True)
 class RunLength:
-    """Batch size and epochs of one run; without epochs, a time budget or a number of steps ends it."""
+    """Batch size and epochs of one run."""
 
     batch_size: int
-    epochs: int | None
+    epochs: int | None  # None: a time budget or a number of steps ends the run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What every recipe for gradient training decides."""
+    """Settings of every recipe for gradient training."""
 
     optimizer: OptimizerName
     lr: float
@@ -55,7 +55,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecipe(Recipe):
-    """What every recipe for training a classifier decides."""
+    """Settings of every recipe for the gradient training of a classifier."""
 
     momentum: float
     l1: float
@@ -65,15 +65,15 @@ class ClassifierRecipe(Recipe):
 
 
 class LengthOptions(Protocol):
-    """The options that decide how long a run takes."""
+    """The options that determine the length of a run."""
 
     @property
     def batch_size(self) -> int | None:
-        """Samples per step; None or 0: by the rule."""
+        """Samples per step; None or 0: as the rule states."""
 
     @property
     def epochs(self) -> int | None:
-        """Passes over the training samples; None: by the rule."""
+        """Passes over the training samples; None: as the rule states."""
 
     @property
     def max_steps(self) -> int | None:
@@ -91,9 +91,9 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 def resolve(
     options: Config, recipe: AnyRecipe, optimizer_defaults: Mapping[str, Mapping[str, Any]] = _OPTIMIZER_DEFAULTS
 ) -> AnyRecipe:
-    """The recipe, a dataclass, with each of its values replaced by the option of the same name where that is set.
+    """A recipe (a dataclass) in which options that are not None replace the values of the same name.
 
-    An optimizer other than the recipe's brings its own learning rate and weight decay.
+    An optimizer other than the recipe's has its own default learning rate and weight decay.
     """
     names = [field.name for field in fields(recipe)]  # type: ignore[arg-type]  # a dataclass
     chosen = {name: value for name in names if (value := getattr(options, name, None)) is not None}
@@ -105,12 +105,12 @@ def resolve(
 
 def with_recipe(options: AnyConfig, recipe: Any) -> AnyConfig:
     """The options with the values of a resolved recipe, as config.json stores them."""
-    known = {field.name for field in fields(options)}
-    return replace(options, **{f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name in known})
+    names = {field.name for field in fields(options)} & {field.name for field in fields(recipe)}
+    return replace(options, **{name: getattr(recipe, name) for name in names})
 
 
 def run_length(options: LengthOptions, rule: LengthRule, samples: int) -> RunLength:
-    """Batch size and epochs for a number of training samples; options that are set win."""
+    """Batch size and epochs for a number of training samples: the options where they are set, otherwise the rule."""
     small = rule.batch_size if rule.small_batch_size is None else rule.small_batch_size
     batch_size = options.batch_size or (small if samples < _SMALL_SET else rule.batch_size)
     if options.epochs is not None:
@@ -122,12 +122,12 @@ def run_length(options: LengthOptions, rule: LengthRule, samples: int) -> RunLen
 
 
 def has_long_budget(recipe: str, time_budget: float | None) -> bool:
-    """Whether a run of the best recipe has time for a larger network."""
+    """Whether a run of the recipe `best` has time to train a larger network."""
     return recipe == "best" and (time_budget or 0) >= LONG_BUDGET_S
 
 
 def note_long_budget(defaults: Mapping[str, Any]) -> None:
-    """Report the defaults that a long time budget changes, since repeating the run by --max-steps needs them."""
+    """Print the defaults that a long time budget changes; a run that repeats it with --max-steps must set them."""
     if defaults:
         flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in defaults.items())
         output.note(f"note   time budgets of 10 minutes or more default to {flags}; repeat the run with these options")

@@ -1,4 +1,4 @@
-"""What a training run records: the metadata of its model file and checkpoint, and its result."""
+"""Records of a training run: the metadata of its model file and checkpoint, and its result."""
 
 import time
 from abc import ABC, abstractmethod
@@ -16,7 +16,6 @@ from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.registry import config_to_json, count_parameters
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.options import ClassifierConfig, TrainingRunOptions
 
@@ -25,15 +24,15 @@ Metrics = Mapping[str, float | None]  # loss, accuracy, samples and others by na
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """The network of a run: its name in the registry, its configuration as JSON values, its number of parameters."""
+    """The network of a run."""
 
-    name: str
-    configuration: dict[str, Any]
+    name: str  # in the registry
+    configuration: dict[str, Any]  # JSON values
     parameters: int
 
     @classmethod
     def of(cls, name: str, config: object, network: nn.Module) -> Self:
-        """The summary of a network that was built from a configuration."""
+        """The summary of a network that was built as `name` from `config`."""
         return cls(name, config_to_json(config), count_parameters(network))
 
 
@@ -50,7 +49,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a training run, as result.json and `--json` show it."""
+    """The result of a training run, as result.json stores it and `--json` prints it."""
 
     command: str
     version: str
@@ -58,7 +57,7 @@ class TrainingResult:
     device: str
     precision: str
     threads: int
-    data: dict[str, Any]  # the name of the data, and what its kind adds
+    data: dict[str, Any]  # the name of the data, and the fields of `RunRecord.data_fields`
     model: ModelSummary
     epochs: int
     best_epoch: int
@@ -70,15 +69,15 @@ class TrainingResult:
     out: str
     model_file: str
     plots: tuple[str, ...]
-    details: dict[str, Any]  # what the command adds
+    details: dict[str, Any]  # fields that only some commands have
 
     @property
     def test_accuracy(self) -> float | None:
-        """Accuracy on the test split, if there is one."""
+        """Accuracy on the test split; None if there is none."""
         return None if self.test is None else self.test["accuracy"]
 
     def as_json(self) -> dict[str, Any]:
-        """The document; nan and inf become None."""
+        """The fields as JSON values; nan and inf become None."""
         fields = {name: value for name, value in asdict(self).items() if name != "details"}
         fields |= {"plots": list(self.plots), **self.details}
         return dict(output.finite({"schema_version": output.SCHEMA_VERSION, **fields}))
@@ -89,16 +88,16 @@ class TrainingResult:
         values = {name: value for name, value in stored.items() if name != "schema_version"}
         values["plots"] = tuple(values.pop("pictures", ()) or values.get("plots", ()))
         values |= {"model": ModelSummary(**values["model"]), "timing": Timing(**values["timing"])}
-        own = {name: values.pop(name) for name in cls.__dataclass_fields__ if name in values}
-        return cls(**own, details=values)
+        common = {name: values.pop(name) for name in cls.__dataclass_fields__ if name in values}
+        return cls(**common, details=values)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run leads to, whatever is trained."""
+    """The outcome of a training run, from which a record makes its result."""
 
-    history: Sequence[dict[str, Any]]
-    best_index: int  # of the history
+    history: Sequence[dict[str, Any]]  # an entry for each validation
+    best_index: int  # of the best entry in `history`
     steps: int
     test: Evaluation | None
     plots: Sequence[Path]
@@ -108,7 +107,7 @@ class Outcome:
 
 
 class RunRecord(ABC):
-    """What every training run records; a subclass adds its kind of data."""
+    """Metadata and result of a training run; a subclass describes the training data."""
 
     def __init__(self, options: TrainingRunOptions, model: ModelSummary, runtime: Runtime) -> None:
         self.command, self.seed, self.model, self.runtime = options.command, options.seed, model, runtime
@@ -125,14 +124,14 @@ class RunRecord(ABC):
 
     @abstractmethod
     def data_fields(self) -> dict[str, Any]:
-        """What the result reports about the data, next to its name."""
+        """The fields of the result that describe the data, next to its name."""
 
     def details(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
-        """What the result of this command reports besides."""
+        """Fields of the result that only this command has."""
         return {}
 
     def identity(self) -> dict[str, Any]:
-        """Metadata of every file of the run: what the network is, and what it is trained on."""
+        """The metadata that model file and checkpoint share: the network and its training data."""
         return {
             "model": self.model.name,
             "configuration": self.model.configuration,
@@ -143,7 +142,7 @@ class RunRecord(ABC):
         }
 
     def model_metadata(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Metadata of the model file, for the weights of one entry of the history."""
+        """The metadata of the model file, for the weights of one entry of the history."""
         return self.identity() | {
             "kind": "model",
             "epoch": entry["epoch"],
@@ -151,7 +150,7 @@ class RunRecord(ABC):
         }
 
     def announce(self) -> None:
-        """Print on standard error what is about to run."""
+        """Print model, device, precision and threads on standard error."""
         output.note(f"model  {self.model.name}, {self.model.parameters:,} parameters")
         runtime = self.runtime
         output.note(f"runs   on {runtime.device} in {runtime.precision}, {runtime.threads} threads")
@@ -171,7 +170,7 @@ class RunRecord(ABC):
 
 
 class ClassifierRecord(RunRecord):
-    """What a classifier's run records."""
+    """Metadata and result of a run that trains a classifier."""
 
     def __init__(
         self,
@@ -186,7 +185,7 @@ class ClassifierRecord(RunRecord):
 
     @property
     def data_name(self) -> str:
-        """What `--data` names."""
+        """The value of `--data`."""
         return self._options.data
 
     @property
@@ -203,11 +202,11 @@ class ClassifierRecord(RunRecord):
         }
 
     def details(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # known before the run
-        """What the result of this command reports besides."""
+        """Fields of the result that only this command has."""
         return self._details
 
     def announce(self) -> None:
-        """Print on standard error what is about to run."""
+        """Print data, model, device, precision and threads on standard error."""
         counts = ", ".join(f"{count:,} {split}" for split, count in self._dataset.counts.items())
         output.note(f"data   {self._dataset.name}: {counts}; {len(self._dataset.classes)} classes")
         super().announce()
@@ -216,7 +215,7 @@ class ClassifierRecord(RunRecord):
             output.note(f"note   the batch size is reduced to the {samples} training samples")
 
     def identity(self) -> dict[str, Any]:
-        """Metadata of every file of the run: what the network is, and what it is trained on."""
+        """The metadata that model file and checkpoint share: the network and its training data."""
         identity = super().identity()
         splits = {"val_split": self._options.val_split, "test_split": self._options.test_split}
         return identity | {
@@ -227,12 +226,7 @@ class ClassifierRecord(RunRecord):
 
 
 def measure_timing(data_s: float, train_s: float, eval_s: float, samples: int, started: float) -> Timing:
-    """The timing of a run that read `samples` training samples, since `started` on the monotonic clock."""
-    per_s = samples / train_s if train_s else 0.0
-    return Timing(*(round(value, 3) for value in (data_s, train_s, eval_s, time.monotonic() - started, per_s)))
-
-
-def check_gate(options: ClassifierConfig, dataset: DataSet) -> None:
-    """Refuse `--min-accuracy` for data without a test split. Raises InputError."""
-    if options.min_accuracy is not None and "test" not in dataset.splits:
-        raise InputError("--min-accuracy", f"{dataset.name} has no test split", "add one, or drop the option")
+    """The timing of a run that began at `started`, on the monotonic clock, and trained on `samples` samples in all."""
+    samples_per_s = samples / train_s if train_s else 0.0
+    values = (data_s, train_s, eval_s, time.monotonic() - started, samples_per_s)
+    return Timing(*(round(value, 3) for value in values))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def print_training(result: "TrainingResult", options: ClassifierConfig) -> None:
-    """Print a training result as a table and paths or as JSON, then check the gate."""
+    """Print a training result, as tables and paths or as JSON, then check `--min-accuracy`. Raises GateError."""
     if options.json:
         output.document(options.command, result.as_json())
     else:
@@ -30,13 +30,13 @@ def _print_table(result: "TrainingResult") -> None:
     output.table(("split", *numeric), rows, numeric)
     timing = result.timing
     output.line()
-    output.line(f"{_choice(result)}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} samples/s")
+    output.line(f"{_selection(result)}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} samples/s")
     for path in (result.model_file, *result.plots):
         output.line(path)
 
 
-def _choice(result: "TrainingResult") -> str:
-    """What validation chose."""
+def _selection(result: "TrainingResult") -> str:
+    """The epoch or the weight decay that validation selected, as text."""
     weight_decay, folds = result.details.get("weight_decay"), result.details.get("folds")
     if weight_decay is not None:
         by_folds = f" by {folds['count']} folds" if folds else ""

@@ -11,40 +11,44 @@ from dlnotes_cli.shell.option import Config, flag, options_of
 
 AnyRun = TypeVar("AnyRun", bound=Config)
 CONFIG = "config.json"
-_VOICE = {"json", "quiet", "verbose"}  # said anew by each command
-_MAY_DIFFER = {"epochs", "time_budget", "device", "threads", "resume", "out", "overwrite", *_VOICE}
+_OUTPUT_OPTIONS = {"json", "quiet", "verbose"}  # never resumed
+_MAY_CHANGE = {"epochs", "time_budget", "device", "threads", "resume", "out", "overwrite", *_OUTPUT_OPTIONS}
 
 
-def resumed_config(config_type: type[AnyRun], given: Mapping[str, Any]) -> AnyRun:
-    """The options of the run that `given["resume"]` names, with the few that may change taken from `given`.
+def resumed_config(config_type: type[AnyRun], options: Mapping[str, Any]) -> AnyRun:
+    """The options of the run in the folder `options["resume"]`; the few that may change are taken from `options`.
 
-    Raises InputError where the folder holds no run of this command, or a given option differs from the run's.
+    Raises InputError where the folder has no run of this command, or another option differs from the run's.
     """
-    given = config_type.converted(given)
-    folder = given["resume"]
+    options = config_type.converted(options)
+    folder = options["resume"]
     stored = _stored_config(folder, config_type.command)
-    run = config_type.from_json({name: value for name, value in stored.items() if name not in _VOICE})
-    for name, value in given.items():
-        if name not in _MAY_DIFFER and getattr(run, name) != value:
+    run = config_type.from_json({name: value for name, value in stored.items() if name not in _OUTPUT_OPTIONS})
+    for name, value in options.items():
+        if name not in _MAY_CHANGE and getattr(run, name) != value:
             where = flag(name, options_of(config_type)[name])
-            what = f"{_shown(value)} given, but the run in {folder} has {_shown(getattr(run, name))}"
+            what = f"{_as_text(value)} differs from {_as_text(getattr(run, name))} of the run in {folder}"
             raise InputError(where, what, "drop the option, or start a new run in another --out")
-    if Path(given.get("out", folder)) != folder:
-        raise InputError("--out", f"{given['out']} is not the run that --resume names", "drop --out")
-    kept = {name: value for name, value in given.items() if name in _MAY_DIFFER}
-    return replace(run, **kept | {"resume": folder, "out": folder, "overwrite": False})
+    if Path(options.get("out", folder)) != folder:
+        raise InputError("--out", f"{options['out']} is not the run that --resume names", "drop --out")
+    changed = {name: value for name, value in options.items() if name in _MAY_CHANGE}
+    return replace(run, **changed | {"resume": folder, "out": folder, "overwrite": False})
 
 
 def check_same_options(folder: Path, options: Config) -> None:
-    """Refuse options that are not those of the run, as a caller may give who did not ask `resumed_config`."""
-    stored, given = _stored_config(folder, options.command), options.as_json()
-    for name in sorted((stored.keys() & given.keys()) - _MAY_DIFFER):
-        if stored[name] != given[name]:
-            what = f"{name} is {_shown(given[name])}, but {_shown(stored[name])} in the run"
-            raise InputError("--resume", what, "take the options from resumed_config")
+    """Refuse options that differ from those of the run in `folder`; `resumed_config` returns options that do not.
+
+    Raises InputError naming the first option that differs and may not change.
+    """
+    stored, requested = _stored_config(folder, options.command), options.as_json()
+    for name in sorted((stored.keys() & requested.keys()) - _MAY_CHANGE):
+        if stored[name] != requested[name]:
+            what = f"{name} is {_as_text(requested[name])}, but {_as_text(stored[name])} in the run"
+            raise InputError("--resume", what, "use the options that resumed_config returns")
 
 
 def _stored_config(folder: Path, command: str) -> dict[str, Any]:
+    """The content of config.json in the folder of a run of `command`."""
     path = folder / CONFIG
     try:
         stored = dict(json.loads(path.read_text()))
@@ -59,6 +63,7 @@ def _stored_config(folder: Path, command: str) -> dict[str, Any]:
     return stored
 
 
-def _shown(value: object) -> str:
-    shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else str("" if value is None else value)
-    return shown or "none"
+def _as_text(value: object) -> str:
+    """A value as it is typed on the command line; "none" for None and for nothing."""
+    text = ",".join(map(str, value)) if isinstance(value, tuple | list) else str("" if value is None else value)
+    return text or "none"

@@ -1,4 +1,4 @@
-"""The folder of a training run: its place, its lock and its files."""
+"""The folder of a training run: its path, its lock and its files."""
 
 import fcntl
 import json
@@ -22,14 +22,14 @@ _LOCK = ".lock"
 
 
 class RunFolder:
-    """A run's folder: checked when constructed, created and locked on entry, released on exit."""
+    """The folder of a run: validated when constructed, created and locked on entry, unlocked on exit."""
 
     def __init__(self, options: RunOptions) -> None:
-        """Check everything that can be checked without writing. Raises InputError naming `--out`."""
+        """Validate the folder without writing. Raises InputError naming `--out` or `--resume`."""
         self.is_resumed = options.resume is not None
-        self._command, self._overwrite = options.command, options.overwrite
+        self._command = options.command
         self._lock: IO[str] | None = None
-        self._made: list[Path] = []
+        self._created: list[Path] = []
         self.path = options.resume or options.out or Path("runs")
         if self.is_resumed:
             check_same_options(self.path, options)
@@ -42,12 +42,12 @@ class RunFolder:
         self._is_numbered = options.out is None and not self.is_resumed
 
     def __enter__(self) -> Self:
-        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self._created = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         if self._is_numbered:
-            self.path = _next_numbered(self.path, self._command)
-            self._made.insert(0, self.path)
+            self.path = _create_numbered(self.path, self._command)
+            self._created.insert(0, self.path)
         files.make_folder("--out", self.path)
-        self._lock = _take_lock(self.path)
+        self._lock = _acquire_lock(self.path)
         files.sweep_temporaries(self.path)
         return self
 
@@ -55,7 +55,7 @@ class RunFolder:
         if self._lock is not None:
             files.remove(self.path / _LOCK)
             self._lock.close()
-        for folder in self._made:  # a run that could not start leaves nothing behind
+        for folder in self._created:  # a run that could not start leaves no empty folder
             files.remove_empty_folder(folder)
 
     def file(self, name: str) -> Path:
@@ -63,22 +63,22 @@ class RunFolder:
         return self.path / name
 
     def write_options(self, options: RunOptions) -> None:
-        """Write config.json: the command and every option with its resolved value."""
+        """Write config.json: the command, and every option with its resolved value."""
         files.write_json(self.file(CONFIG), {"command": options.command, **options.as_json()})
 
     def check_same_data(self, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
-        """Refuse to resume if the stored checksum of the data differs. Raises InputError."""
+        """Refuse to resume a run if `name`, its data, has another checksum than its metadata. Raises InputError."""
         if metadata["data"]["fingerprint"] != fingerprint:
             what = f"{name} has changed since {self.path} was started"
             raise InputError("--resume", what, "restore the data, or start a new run in another --out")
 
     def clear_results(self) -> None:
-        """Delete the results of an earlier run; its checkpoint and options are replaced already."""
+        """Delete the results of an earlier run; call it after its checkpoint and options are replaced."""
         for name in (RESULT, METRICS, MODEL, *PLOTS):
             files.remove(self.path / name)
 
     def result(self) -> dict[str, Any] | None:
-        """The stored result of a finished run."""
+        """The content of result.json; None if it is missing or not JSON."""
         with suppress(FileNotFoundError, ValueError):
             return dict(json.loads(self.file(RESULT).read_text()))
         return None
@@ -92,7 +92,8 @@ class RunFolder:
         files.write_text(self.file(METRICS), "".join(json.dumps(entry) + "\n" for entry in history))
 
 
-def _next_numbered(parent: Path, command: str) -> Path:
+def _create_numbered(parent: Path, command: str) -> Path:
+    """Create the folder of a command with the next free number."""
     files.make_folder("--out", parent)
     number = 1
     while True:
@@ -105,7 +106,8 @@ def _next_numbered(parent: Path, command: str) -> Path:
             return folder
 
 
-def _take_lock(folder: Path) -> IO[str]:
+def _acquire_lock(folder: Path) -> IO[str]:
+    """Create and lock the lock file of a run; closing the stream unlocks it. Raises InputError if it is locked."""
     path = folder / _LOCK
     try:
         stream = path.open("a+")
@@ -115,32 +117,35 @@ def _take_lock(folder: Path) -> IO[str]:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         stream.close()
-        raise _locked(folder, _holder(folder)) from None
+        raise _in_use(folder) from None
     if not path.exists() or path.stat().st_ino != os.fstat(stream.fileno()).st_ino:
         stream.close()  # the run that held it has just ended and deleted it
-        return _take_lock(folder)
-    stale = _holder(folder)
-    if stale:
-        output.note(f"replaced a stale lock in {folder} ({stale} has ended)")
+        return _acquire_lock(folder)
+    ended = _holder(folder)
+    if ended:
+        output.note(f"replaced a stale lock in {folder} ({ended} has ended)")
     stream.truncate(0)
-    with suppress(OSError):  # informative only: a full disk is reported by larger writes
+    with suppress(OSError):  # the holder is information only; on a full disk a larger file fails and is reported
         os.write(stream.fileno(), f"pid {os.getpid()} on {socket.gethostname()}".encode())
     return stream
 
 
 def _check_unlocked(folder: Path) -> None:
+    """Refuse a folder that another run has locked. Raises InputError."""
     if not (folder / _LOCK).exists():
         return
     with (folder / _LOCK).open("r") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _locked(folder, _holder(folder)) from None
+            raise _in_use(folder) from None
 
 
-def _locked(folder: Path, holder: str) -> InputError:
-    return InputError("--out", f"{folder} is in use by another run ({holder})", "wait for it, or use another --out")
+def _in_use(folder: Path) -> InputError:
+    what = f"{folder} is in use by another run ({_holder(folder)})"
+    return InputError("--out", what, "wait for it, or use another --out")
 
 
 def _holder(folder: Path) -> str:
+    """The process and machine that wrote the lock file of a run."""
     return (folder / _LOCK).read_text().strip()

@@ -1,56 +1,57 @@
-"""Learning rate over time.
+"""Learning-rate schedules.
 
-Every schedule is a function of (step, total steps) whose first part does not depend on the total. A time budget can
-therefore choose the total late, from the speed that was measured until then, and the same number of steps given as
-`--max-steps` runs through the very same rates.
+A schedule is a function of (step, total steps) that does not depend on the total until its turning point. A run with
+a time budget can therefore choose the total late, from the measured speed; `--max-steps` with that total then repeats
+the same learning rates.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
-Shape = Literal["one-cycle", "cosine", "step", "constant"]
-_MOST_WARMUP_STEPS = 200
+from dlnotes_cli.training.recipes import ScheduleName
+
+_MAX_WARMUP_STEPS = 200
 _STEP_FACTOR = 0.1
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning-rate factor, 0 to 1, for each step.
+    """A factor from 0 to 1 on the learning rate, for each step.
 
-    one-cycle: linear warm-up, a plateau to half of the steps, then linearly to zero (the trapezoid of Xing et al. 2018,
-    arXiv:1802.08770, which does as well as a triangle and lets the total be chosen at half time).
-    cosine: warm-up, then half a cosine to zero. step: a tenth from half of the steps, a hundredth from three quarters.
+    one-cycle: linear warm-up, a plateau until half of the steps, then linear decay to zero (the trapezoid of Xing et
+    al. 2018, arXiv:1802.08770, as accurate as a triangle, and the total can be chosen at half time).
+    cosine: linear warm-up, then cosine decay to zero. step: 1, from half of the steps 0.1, from three quarters 0.01.
     constant: 1.
     """
 
-    shape: Shape
-    warmup: int
+    name: ScheduleName
+    warmup: int  # steps
 
     def factor(self, step: int, total: int | None) -> float:
-        """The factor of step `step` (from 0); `total` may be unknown until `turning_point`."""
-        if self.shape == "constant":
+        """The factor in step `step`, counted from 0; `total` may be None (unknown) before the turning point."""
+        if self.name == "constant":
             return 1.0
         turn = self.warmup if total is None else self.turning_point(total)
         if total is None or step < turn:
-            return self._rise(step)
-        fraction = (step - turn) / max(total - turn, 1)  # of the way from the turning point to the end
-        if self.shape == "step":
-            return self._rise(turn) * (_STEP_FACTOR if fraction < 0.5 else _STEP_FACTOR**2)  # noqa: PLR2004  # half way
-        if self.shape == "cosine":
-            return self._rise(turn) * (1 + math.cos(math.pi * fraction)) / 2
-        return self._rise(turn) * (1 - fraction)
+            return self._warmup_factor(step)
+        peak = self._warmup_factor(turn)
+        fraction = (step - turn) / max(total - turn, 1)  # of the steps from the turning point to the end
+        if self.name == "step":
+            return peak * (_STEP_FACTOR if fraction < 0.5 else _STEP_FACTOR**2)  # noqa: PLR2004  # half of them
+        if self.name == "cosine":
+            return peak * (1 + math.cos(math.pi * fraction)) / 2
+        return peak * (1 - fraction)
 
     def turning_point(self, total: int) -> int:
-        """The first step whose factor depends on the total."""
-        if self.shape == "constant":
+        """The first step whose factor depends on the total number of steps."""
+        if self.name == "constant":
             return total
-        return min(self.warmup, total // 2) if self.shape == "cosine" else (total + 1) // 2
+        return min(self.warmup, total // 2) if self.name == "cosine" else (total + 1) // 2
 
-    def _rise(self, step: int) -> float:
-        return min(1.0, (step + 1) / self.warmup) if self.shape in {"one-cycle", "cosine"} else 1.0
+    def _warmup_factor(self, step: int) -> float:
+        return min(1.0, (step + 1) / self.warmup) if self.name in {"one-cycle", "cosine"} else 1.0
 
 
-def make_schedule(shape: Shape, steps_per_epoch: int) -> Schedule:
-    """A schedule that warms up for an epoch, at most 200 steps."""
-    return Schedule(shape, min(steps_per_epoch, _MOST_WARMUP_STEPS))
+def make_schedule(name: ScheduleName, steps_per_epoch: int) -> Schedule:
+    """The schedule with a warm-up of one epoch, but at most 200 steps."""
+    return Schedule(name, min(steps_per_epoch, _MAX_WARMUP_STEPS))

@@ -1,4 +1,4 @@
-"""Features of images: what a frozen backbone sees, computed once and kept."""
+"""The features of images: the outputs of a frozen backbone, computed once and cached."""
 
 import hashlib
 import io
@@ -22,33 +22,35 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.shell import files, output
 
-_BATCH = 16  # always as many, so that an image's features are the same bytes whichever images are beside it
-_MOST_MAPPED = 5000  # points that t-SNE places in minutes
-_PERPLEXITY = 30.0  # neighbors that t-SNE counts, as in scikit-learn
+_BATCH = 16  # always as many images, so that the features of one do not depend on the others in its batch
+_MAX_TSNE_POINTS = 5000  # which take t-SNE some minutes
+_PERPLEXITY = 30.0  # of t-SNE: scikit-learn's default
 
 
 @dataclass(frozen=True)
 class View:
-    """One of several looks at the same images: augmented as in an epoch of training; 0 is the image itself."""
+    """A version of the images: view 0 is the images themselves, view N their augmentation as in epoch N of training."""
 
     number: int
     operations: tuple[Operation, ...] = ()
     seed: int = 0
 
     def __str__(self) -> str:
+        """A suffix for the name of a cache entry; empty for view 0."""
         if not self.number:
             return ""
-        words = ",".join(map(str, self.operations))
-        return f"-view{self.number}-{hashlib.sha256(f'{words} {self.seed}'.encode()).hexdigest()[:8]}"
+        augmentation = f"{','.join(map(str, self.operations))} {self.seed}"
+        return f"-view{self.number}-{hashlib.sha256(augmentation.encode()).hexdigest()[:8]}"
 
 
 @torch.no_grad()
-def extraction_of(
+def feature_extraction(
     network: TransferModel, name: str, preprocessing: ImagePreprocessing, runtime: Runtime, view: View = View(0)
 ) -> FeatureExtractor:
-    """How images in `preprocessing` become features (F,); `name` tells backbone and weights.
+    """The computation of features (n, F) from pixels (n, C, H, W), for the cache.
 
-    A view's draws depend on the image's content, so that they stay the same when other images come or go.
+    `name` identifies backbone and weights. The augmentation of an image depends on its content and not on its index,
+    so that it stays the same when other images are added or removed.
     """
     network = network.to(runtime.device).eval()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
@@ -57,31 +59,34 @@ def extraction_of(
     def features(pixels: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.float32]:
         filled = np.zeros((_BATCH, *pixels.shape[1:]), np.uint8)
         filled[: len(pixels)] = pixels
-        numbers = torch.zeros(_BATCH, dtype=torch.int64)
-        numbers[: len(seeds)] = torch.tensor(list(seeds))
+        image_seeds = torch.zeros(_BATCH, dtype=torch.int64)
+        image_seeds[: len(seeds)] = torch.tensor(list(seeds))
         samples = torch.from_numpy(filled).to(runtime.device)
         if view.number:
-            samples = augmenter(samples, numbers.to(runtime.device), view.number)
+            samples = augmenter(samples, image_seeds.to(runtime.device), view.number)
         with runtime.autocast():
-            found = network.features(normalizer(samples))
-        return found[: len(pixels)].float().cpu().numpy()
+            outputs = network.features(normalizer(samples))
+        return outputs[: len(pixels)].float().cpu().numpy()
 
     @torch.no_grad()
     def run(pixels: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.float32]:
         starts = range(0, len(pixels), _BATCH)
         return np.concatenate([features(pixels[i : i + _BATCH], seeds[i : i + _BATCH]) for i in starts])
 
-    where = "" if runtime.device.type == "cpu" else f"-{runtime.device.type}"
-    form = f"{name}-{preprocessing.image_shape}-{runtime.precision}{where}{view}"
-    return FeatureExtractor(f"features-{form}", network.width, _BATCH, run)
+    device = "" if runtime.device.type == "cpu" else f"-{runtime.device.type}"
+    entry = f"features-{name}-{preprocessing.image_shape}-{runtime.precision}{device}{view}"
+    return FeatureExtractor(entry, network.width, _BATCH, run)
 
 
 def export_features(path: Path, dataset: DataSet) -> None:
-    """Write features (N, F), labels (N,), class names, names and parts of what was used to an .npz file."""
-    parts = np.full(len(dataset.labels), "", dtype="<U6")
-    for part, indices in dataset.splits.items():
-        parts[indices] = part
-    used = np.flatnonzero(parts != "")
+    """Write an .npz file of the samples in a split: features (N, F), labels (N,), classes, names (N,), parts (N,).
+
+    `classes` are the class names; `names` are the files, or the indices in a named set; `parts` are the splits.
+    """
+    splits = np.full(len(dataset.labels), "", dtype="<U6")
+    for split, indices in dataset.splits.items():
+        splits[indices] = split
+    used = np.flatnonzero(splits != "")
     names = dataset.files or tuple(map(str, range(len(dataset.labels))))
     stream = io.BytesIO()
     np.savez(
@@ -90,42 +95,44 @@ def export_features(path: Path, dataset: DataSet) -> None:
         labels=dataset.labels[used],
         classes=np.array(dataset.classes),
         names=np.array(names)[used],
-        parts=parts[used],
+        parts=splits[used],
     )
     files.atomic_write(path, stream.getvalue())
 
 
 def draw_map(path: Path, dataset: DataSet, method: Literal["pca", "tsne"], seed: int) -> None:
-    """Draw the images as points in two dimensions, near to each other where their features are (scikit-learn)."""
+    """Draw the images as points in a plane, by their features; similar images are close to each other."""
     used = np.sort(np.concatenate(list(dataset.splits.values())))
-    if method == "tsne" and len(used) > _MOST_MAPPED:
-        output.warn(f"t-SNE draws {_MOST_MAPPED:,} of {len(used):,} images")
-        used = np.sort(np.random.default_rng(seed).permutation(used)[:_MOST_MAPPED])
+    if method == "tsne" and len(used) > _MAX_TSNE_POINTS:
+        output.warn(f"t-SNE draws {_MAX_TSNE_POINTS:,} of {len(used):,} images")
+        used = np.sort(np.random.default_rng(seed).permutation(used)[:_MAX_TSNE_POINTS])
     features = np.asarray(dataset.samples[used], np.float64)
-    points, axes = _PLACE[method](features, seed)
+    points, axes = _PROJECTIONS[method](features, seed)
     files.atomic_write(path, plots.embedding_map(points, dataset.labels[used], dataset.classes, axes))
 
 
-def _principal(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
+def _project_pca(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    """Points (N, 2) and the names of the two axes."""
     from sklearn.decomposition import PCA
 
-    found = PCA(min(2, *features.shape), random_state=seed).fit(features)
+    pca = PCA(min(2, *features.shape), random_state=seed).fit(features)
     points = np.zeros((len(features), 2))
-    points[:, : found.n_components_] = found.transform(features)
-    shares = [*found.explained_variance_ratio_, 0.0][:2]
-    first, second = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
+    points[:, : pca.n_components_] = pca.transform(features)
+    ratios = [*pca.explained_variance_ratio_, 0.0][:2]
+    first, second = (f"principal component {i + 1} ({ratio:.0%} of the variance)" for i, ratio in enumerate(ratios))
     return points, (first, second)
 
 
-def _neighbors(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
+def _project_tsne(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    """Points (N, 2) and the names of the two axes."""
     from sklearn.manifold import TSNE
 
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
-    placer = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
-    return placer.fit_transform(features), ("t-SNE 1", "t-SNE 2")
+    tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
+    return tsne.fit_transform(features), ("t-SNE 1", "t-SNE 2")
 
 
-_PLACE: dict[str, Callable[[NDArray[np.float64], int], tuple[NDArray[np.float64], tuple[str, str]]]] = {
-    "pca": _principal,
-    "tsne": _neighbors,
+_PROJECTIONS: dict[str, Callable[[NDArray[np.float64], int], tuple[NDArray[np.float64], tuple[str, str]]]] = {
+    "pca": _project_pca,
+    "tsne": _project_tsne,
 }

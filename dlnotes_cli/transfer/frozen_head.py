@@ -1,4 +1,4 @@
-"""A frozen backbone: features computed once, a head fitted to them, its weight decay chosen by validation."""
+"""Training a head on a frozen backbone: features are computed once, and validation chooses the weight decay."""
 
 import math
 import time
@@ -17,18 +17,18 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.load import load_view, named_images
-from dlnotes_cli.device import Runtime, choose_device
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
-from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
+from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation, evenly_spaced
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, TrainingResult, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.transfer.features import View, draw_map, export_features, extraction_of
+from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
 from dlnotes_cli.transfer.head_fit import WEIGHT_DECAYS, HeadOptions
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head
 from dlnotes_cli.transfer.options import TransferConfig
@@ -37,43 +37,43 @@ from dlnotes_cli.transfer.recipes import FROZEN, FrozenRecipe
 
 
 @dataclass(frozen=True)
-class Features:
+class BackboneFeatures:
     """A data set as the features of a network's backbone."""
 
     network: TransferModel
-    dataset: DataSet  # its samples are float32 (N, F)
-    views: list[NDArray[np.float32]]  # of the training split, augmented, each in its order
+    dataset: DataSet  # whose samples are features, float32 (N, F)
+    views: list[NDArray[np.float32]]  # features (n, F) of the augmented training split, in its order
     runtime: Runtime
 
     @property
-    def rows(self) -> int:
-        """Rows that one pass over the training features reads."""
+    def training_samples(self) -> int:
+        """The number of training samples with all their views."""
         return len(self.dataset.splits["train"]) + sum(map(len, self.views))
 
     @property
     def evaluated_split(self) -> str:
-        """The split that the result is evaluated on."""
+        """The split on which the trained model is evaluated."""
         return "test" if "test" in self.dataset.splits else "val"
 
 
 def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> TrainingResult:
     """Fit a head to the features, test it and write its run folder.
 
-    A stopped run resumes from the cached features; a finished one is fitted again.
+    A stopped run is resumed with the cached features; a resumed run that is finished is fitted again. Raises errors as
+    `train_classifier`.
     """
     started = time.monotonic()
     options = plan.options
     folder = RunFolder(options)
-    choose_device(options.device)  # before the data is read
     runtime = plan.runtime()
     with StopRequest() as stop, folder:
         try:
             features = _compute_features(plan, runtime, recipe.augment, stop.poll)
-            _check_unchanged(folder, features.dataset)
+            _check_same_data(folder, features.dataset)
             data_s, fit_started = time.monotonic() - started, time.monotonic()
             fitted = _fit(options, _head_options(options, recipe, features), features, stop.poll)
         except StoppedError as request:
-            if not folder.is_resumed:  # a finished run stays as it is
+            if not folder.is_resumed:  # a resumed run keeps its results
                 _start_folder(folder, options)
             what = "the features computed so far are cached"
             raise StoppedError(request.exit_code, what, f"continue with --resume {folder.path}") from request
@@ -82,7 +82,7 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> TrainingResult:
         record = _record(plan, features, fitted)
         evaluation, paths = _write_run(plan, features, fitted, record, folder)
         eval_s = time.monotonic() - fitted_at
-        timing = measure_timing(data_s, train_s, eval_s, fitted.passes * features.rows, started)
+        timing = measure_timing(data_s, train_s, eval_s, fitted.passes * features.training_samples, started)
         test = evaluation if features.evaluated_split == "test" else None
         outcome = Outcome(
             fitted.history, fitted.best_index, fitted.passes, test, paths, timing, folder.path,
@@ -94,56 +94,52 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> TrainingResult:
 
 
 def fit_initial_head(plan: TransferPlan, label_smoothing: float, poll: Callable[[], None]) -> FittedHead:
-    """The head with which fine-tuning starts: fitted as if the backbone stayed frozen, without limits of its own."""
+    """The head with which fine-tuning starts: fitted as to a frozen backbone, without the limits of the run."""
     options = replace(plan.options, epochs=None, max_steps=None, weight_decay=None, time_budget=None)
     recipe = replace(FROZEN, label_smoothing=label_smoothing)
     features = _compute_features(replace(plan, options=options), plan.runtime(), recipe.augment, poll)
     return _fit(options, _head_options(options, recipe, features), features, poll)
 
 
-def _head_options(options: TransferConfig, recipe: FrozenRecipe, features: Features) -> HeadOptions:
+def _head_options(options: TransferConfig, recipe: FrozenRecipe, features: BackboneFeatures) -> HeadOptions:
     return HeadOptions(
         len(features.dataset.classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
         recipe.epochs, options.max_steps, time.monotonic() + (options.time_budget or math.inf), options.seed,
     )  # fmt: skip
 
 
-def _compute_features(plan: TransferPlan, runtime: Runtime, augment: str, poll: Callable[[], None]) -> Features:
-    """The data as features, with those of further views of the training split. Raises UnfinishedError on nan."""
+def _compute_features(plan: TransferPlan, runtime: Runtime, augment: str, poll: Callable[[], None]) -> BackboneFeatures:
+    """The data set and the views of its training split as features, from the cache where they are in it.
+
+    Raises UnfinishedError if a feature is not finite; StoppedError from `poll`.
+    """
     network = plan.build(classes=1)
     dataset = plan.load_features(network, runtime, poll)
-    views = [_view(plan, network, dataset, runtime, augment, i, poll) for i in range(1, plan.options.views)]
-    for values in (dataset.samples, *views):
-        if not np.isfinite(values).all():
-            fix = "use other weights, or --precision fp32"
-            raise UnfinishedError("--weights", "give features that are not finite", fix)
-    warn_about_few_samples(dataset)
-    return Features(network, dataset, views, runtime)
-
-
-def _view(
-    plan: TransferPlan,
-    network: TransferModel,
-    dataset: DataSet,
-    runtime: Runtime,
-    augment: str,
-    number: int,
-    poll: Callable[[], None],
-) -> NDArray[np.float32]:
     operations = parse_augment(augment, dataset.preprocessing.shape, flippable=is_flippable(dataset.classes))
-    view = View(number, operations, plan.options.seed)
-    extraction = extraction_of(network, plan.features_name, plan.preprocessing, runtime, view)
-    return load_view(plan.options, dataset, plan.preprocessing, replace(plan.reading, poll=poll), extraction)
+    views = []
+    for number in range(1, plan.options.views):
+        view = View(number, operations, plan.options.seed)
+        extractor = feature_extraction(network, plan.features_name, plan.preprocessing, runtime, view)
+        settings = replace(plan.decode_settings, poll=poll)
+        views.append(load_view(plan.options, dataset, plan.preprocessing, settings, extractor))
+    for features in (dataset.samples, *views):
+        if not np.isfinite(features).all():
+            fix = "use other weights, or --precision fp32"
+            raise UnfinishedError("--weights", "the backbone's features are not finite", fix)
+    warn_about_few_samples(dataset)
+    return BackboneFeatures(network, dataset, views, runtime)
 
 
-def _fit(options: TransferConfig, head: HeadOptions, features: Features, poll: Callable[[], None]) -> FittedHead:
-    """Fit a head for each weight decay and choose the best by validation or by cross-validation."""
+def _fit(
+    options: TransferConfig, head: HeadOptions, features: BackboneFeatures, poll: Callable[[], None]
+) -> FittedHead:
+    """Fit a head for each weight decay and choose the best by validation or cross-validation."""
     decays = WEIGHT_DECAYS if options.weight_decay is None else (options.weight_decay,)
     search = HeadSearch(features.dataset, features.views, head, decays, features.runtime, poll)
-    return search.in_folds(options.folds, options.seed) if options.folds else search.by_validation()
+    return search.by_cross_validation(options.folds, options.seed) if options.folds else search.by_validation()
 
 
-def _check_unchanged(folder: RunFolder, dataset: DataSet) -> None:
+def _check_same_data(folder: RunFolder, dataset: DataSet) -> None:
     """Refuse to resume a run whose data has changed. Raises InputError."""
     model = folder.file(run_folder.MODEL)
     if folder.is_resumed and model.exists():
@@ -151,13 +147,13 @@ def _check_unchanged(folder: RunFolder, dataset: DataSet) -> None:
 
 
 def _start_folder(folder: RunFolder, options: TransferConfig) -> None:
-    """Write the options, and delete the results of an earlier run."""
+    """Write the options, and delete the results of an earlier run in the folder."""
     folder.write_options(options)
     folder.clear_results()
-    files.remove(folder.file(run_folder.LAST))  # of a fine-tuned run
+    files.remove(folder.file(run_folder.LAST))  # the checkpoint of a run with --fine-tune
 
 
-def _record(plan: TransferPlan, features: Features, fitted: FittedHead) -> ClassifierRecord:
+def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) -> ClassifierRecord:
     options, dataset, network = plan.options, features.dataset, features.network
     model = ModelSummary.of("backbone", plan.network_config(len(dataset.classes)), network)
     details: dict[str, Any] = {
@@ -170,9 +166,9 @@ def _record(plan: TransferPlan, features: Features, fitted: FittedHead) -> Class
 
 
 def _write_run(
-    plan: TransferPlan, features: Features, fitted: FittedHead, record: ClassifierRecord, folder: RunFolder
+    plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead, record: ClassifierRecord, folder: RunFolder
 ) -> tuple[Evaluation, list[Path]]:
-    """Write options, model, history, plots and features; the evaluation, and the paths of the plots."""
+    """Write options, model, history, plots and features; returns the evaluation and the paths of the plots."""
     options, dataset, split = plan.options, features.dataset, features.evaluated_split
     _start_folder(folder, options)
     record.announce()
@@ -191,22 +187,23 @@ def _write_run(
     return evaluation, paths
 
 
-def _evaluated_model(plan: TransferPlan, features: Features) -> EvaluatedModel:
-    """The whole network with the images that predictions.png shows; the data set itself has features alone."""
+def _evaluated_model(plan: TransferPlan, features: BackboneFeatures) -> EvaluatedModel:
+    """The whole network with the images that predictions.png shows; the data set has only features."""
     dataset, device = features.dataset, features.runtime.device
     indices = dataset.splits[features.evaluated_split]
-    count = min(plots.PREDICTIONS_SHOWN, len(indices))
-    shown = indices[[i * len(indices) // count for i in range(count)]]
+    shown = indices[evenly_spaced(len(indices), plots.PREDICTIONS_SHOWN)]
     pixels, labels = _pixels(plan, dataset, shown), dataset.labels[shown]
     split = Split(
-        torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device), torch.arange(count, device=device)
+        torch.from_numpy(pixels).to(device),
+        torch.from_numpy(labels).to(device),
+        torch.arange(len(shown), device=device),
     )
     normalizer = Normalizer(dataset.preprocessing, device)
     return EvaluatedModel(features.network, split, normalizer, features.runtime, dataset.classes)
 
 
 def _pixels(plan: TransferPlan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The images (n, C, H, W) behind rows of features."""
+    """The images (n, C, H, W) of some samples."""
     if not dataset.files:
         return named_images(dataset, indices)
     shape, max_pixels = plan.preprocessing.image_shape, plan.options.max_pixels

@@ -1,118 +1,144 @@
-"""Fitting a head to fixed features with L-BFGS: few parameters and a smooth loss."""
+"""The fit of a head to fixed features with L-BFGS, which suits few parameters and a smooth loss."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.backbones import build_head, first_linear
-from dlnotes_cli.training.objective import balanced_weights, penalized
+from dlnotes_cli.training.objective import balanced_weights, penalized_weights
 
-WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for features of deviation 1
-_MIN_DEVIATION = 1e-6  # of a feature, relative to the largest: below it there is only rounding error
+WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for standardized features
+_MIN_DEVIATION = 1e-6  # relative to the largest: a feature with less varies only by rounding errors
 _HISTORY_SIZE = 20  # steps from which L-BFGS estimates the curvature
 
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """The shape of a head, and the limits of its fit."""
+    """The layers of a head, its objective, and the limits of its fit."""
 
     classes: int
-    hidden: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()  # units of the hidden layers
     label_smoothing: float = 0.0
-    is_balanced: bool = False  # weigh classes by their inverse frequency
+    is_balanced: bool = False  # whether classes are weighted by their inverse frequency
     passes: int = 100  # over the features, at most, for each weight decay
-    total_passes: int | None = None
+    total_passes: int | None = None  # at most, for all weight decays together
     deadline: float = math.inf  # on the monotonic clock
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class HeadFit:
-    """A head for raw features, with its weight decay and the passes that it took."""
+    """A head for features that are not standardized, fitted with a weight decay in some passes over the features."""
 
     head: nn.Sequential
     weight_decay: float
     passes: int
 
 
-def fit_path(
+def fit_heads(
     features: Tensor,
     labels: Tensor,
     options: HeadOptions,
     weight_decays: tuple[float, ...],
     poll: Callable[[], None] = lambda: None,
 ) -> Iterator[HeadFit]:
-    """Heads for features (N, F), one for each weight decay; a linear head starts from the fit before it.
+    """Fit a head to features (N, F) for each weight decay; a linear head starts from the one before it.
 
     Minimizes the mean cross-entropy plus half the weight decay times the squared weights, over standardized features,
     with L-BFGS (Liu and Nocedal 1989). Without hidden layers this is multinomial logistic regression.
-    `poll` is called in each pass. If `total_passes` or the deadline ends the last fit early, its head is the best so
-    far: the same number of passes always gives the same heads.
+    `poll` is called in each pass. If `total_passes` or the deadline ends the last fit early, its head is the best of
+    its passes: the same number of passes always gives the same heads.
     """
     mean, deviation = features.mean(0), features.std(0, correction=0)
     deviation = torch.where(deviation > _MIN_DEVIATION * deviation.max().clamp(min=_MIN_DEVIATION), deviation, 1)
     x = (features - mean) / deviation
-    class_weights = balanced_weights(labels, options.classes) if options.is_balanced else None
-    head = _first_head(features.shape[1], options).to(features.device)
-    done = 0
+    head = _initial_head(features.shape[1], options).to(features.device)
+    counter = _PassCounter(options, poll)
     for weight_decay in weight_decays:
-        if done and _is_at_limit(done, options):
+        if counter.passes and counter.is_at_limit:
             return
-        if options.hidden:  # a strong decay brings the weights to zero, a stationary point
-            head = _first_head(features.shape[1], options).to(features.device)
-        optimizer = torch.optim.LBFGS(
-            head.parameters(), max_iter=options.passes, max_eval=options.passes, history_size=_HISTORY_SIZE,
-            tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
-        )  # fmt: skip
-        before, best = done, _Best()
-
-        def objective(head: nn.Sequential = head, weight_decay: float = weight_decay, best: _Best = best) -> Tensor:
-            nonlocal done
-            poll()
-            if best.state and _is_at_limit(done, options):
-                raise _LimitReachedError
-            done += 1
-            head.zero_grad()
-            loss = F.cross_entropy(head(x), labels, class_weights, label_smoothing=options.label_smoothing)
-            loss = loss + weight_decay / 2 * sum(weights.square().sum() for weights in penalized(head))
-            loss.backward()
-            best.keep(float(loss.detach()), head)
-            return loss
-
-        try:
-            optimizer.step(objective)
-        except _LimitReachedError:
-            head.load_state_dict(best.state)
-        yield HeadFit(_for_raw_features(head, mean, deviation, options), weight_decay, done - before)
+        if options.hidden:  # a strong decay brings the weights to zero, a stationary point: start again
+            head = _initial_head(features.shape[1], options).to(features.device)
+        passes_before = counter.passes
+        _minimize(_HeadObjective(head, x, labels, weight_decay, counter))
+        yield HeadFit(_for_raw_features(head, mean, deviation, options), weight_decay, counter.passes - passes_before)
 
 
 class _LimitReachedError(Exception):
-    """A limit of the fits is reached."""
+    """The limit of passes or the deadline is reached."""
 
 
-@dataclass
-class _Best:
-    """The weights with the lowest objective of a fit."""
+class _PassCounter:
+    """The passes over the features of all fits, and their limits."""
 
-    lowest: float = math.inf
-    state: dict[str, Tensor] = field(default_factory=dict)
+    def __init__(self, options: HeadOptions, poll: Callable[[], None]) -> None:
+        self.passes = 0
+        self.options = options
+        self.poll = poll
 
-    def keep(self, objective: float, head: nn.Sequential) -> None:
-        if objective < self.lowest or not self.state:
-            self.lowest = objective
-            self.state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
-
-
-def _is_at_limit(passes: int, options: HeadOptions) -> bool:
-    return passes >= (options.total_passes or math.inf) or time.monotonic() > options.deadline
+    @property
+    def is_at_limit(self) -> bool:
+        options = self.options
+        return self.passes >= (options.total_passes or math.inf) or time.monotonic() > options.deadline
 
 
-def _first_head(inputs: int, options: HeadOptions) -> nn.Sequential:
+class _HeadObjective:
+    """The objective of one fit, and the weights with its lowest value so far."""
+
+    def __init__(
+        self, head: nn.Sequential, x: Tensor, labels: Tensor, weight_decay: float, counter: _PassCounter
+    ) -> None:
+        self.head, self.counter = head, counter
+        self.best_weights: dict[str, Tensor] = {}
+        self._x, self._labels, self._weight_decay = x, labels, weight_decay
+        self._lowest = math.inf
+        options = counter.options
+        self._class_weights = balanced_weights(labels, options.classes) if options.is_balanced else None
+
+    def evaluate(self) -> Tensor:
+        """The value, a scalar, after one pass, with its gradient in the parameters.
+
+        Raises _LimitReachedError at a limit, except in the first pass of the fit.
+        """
+        counter, head = self.counter, self.head
+        counter.poll()
+        if self.best_weights and counter.is_at_limit:
+            raise _LimitReachedError
+        counter.passes += 1
+        head.zero_grad()
+        smoothing = counter.options.label_smoothing
+        value = F.cross_entropy(head(self._x), self._labels, self._class_weights, label_smoothing=smoothing)
+        value = value + self._weight_decay / 2 * sum(weights.square().sum() for weights in penalized_weights(head))
+        value.backward()
+        self._keep_if_lowest(float(value.detach()))
+        return value
+
+    def _keep_if_lowest(self, value: float) -> None:
+        if value < self._lowest or not self.best_weights:
+            self._lowest = value
+            self.best_weights = {name: tensor.clone() for name, tensor in self.head.state_dict().items()}
+
+
+def _minimize(objective: _HeadObjective) -> None:
+    """Minimize an objective with L-BFGS; a limit ends it early, with the best weights so far."""
+    passes = objective.counter.options.passes
+    optimizer = torch.optim.LBFGS(
+        objective.head.parameters(), max_iter=passes, max_eval=passes, history_size=_HISTORY_SIZE,
+        tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
+    )  # fmt: skip
+    try:
+        optimizer.step(objective.evaluate)
+    except _LimitReachedError:
+        objective.head.load_state_dict(objective.best_weights)
+
+
+def _initial_head(inputs: int, options: HeadOptions) -> nn.Sequential:
+    """A head with PyTorch's initialization from the seed; a linear one is zero, since its objective is convex."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         head = build_head(inputs, options.hidden, options.classes)

@@ -1,4 +1,4 @@
-"""The search for a head's weight decay, by validation or by cross-validation."""
+"""The choice of a head's weight decay, by validation or by cross-validation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.splits import stratified_folds
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.metrics import Evaluation, evaluate
-from dlnotes_cli.transfer.head_fit import HeadFit, HeadOptions, fit_path
+from dlnotes_cli.transfer.head_fit import HeadFit, HeadOptions, fit_heads
 
 
 @dataclass(frozen=True)
 class FittedHead:
-    """The chosen head, and the history of all fits that it was chosen from."""
+    """The chosen head, and the history of the fits among which it was chosen."""
 
     head: nn.Sequential
     history: list[dict[str, Any]]  # an entry for each weight decay
-    best_index: int  # of the chosen entry
-    folds: dict[str, Any] | None = None
+    best_index: int  # of the chosen weight decay in `history`
+    folds: dict[str, Any] | None = None  # accuracies of cross-validation, with mean and standard deviation
 
     @property
     def passes(self) -> int:
-        """Passes over the features, of all fits together."""
+        """The number of passes over the features in all fits."""
         return int(self.history[-1]["epoch"])
 
 
 class HeadSearch:
-    """Fits heads to features and chooses the best."""
+    """Fits a head to features with each of several weight decays, and chooses the best."""
 
     def __init__(
         self, dataset: DataSet, views: list[NDArray[np.float32]], options: HeadOptions, decays: tuple[float, ...],
@@ -51,54 +51,48 @@ class HeadSearch:
             scores = [self._score(fit.head, split) for split in (self._train, self._val)]
             history.append(_entry(history, fit, *scores))
             heads.append(fit.head)
-        best = _best(history)
+        best = _lowest_loss(history)
         return FittedHead(heads[best], history, best)
 
-    def in_folds(self, count: int, seed: int) -> FittedHead:
-        """Choose the weight decay with the lowest loss over all folds, then fit a head to all samples."""
-        everything = np.sort(np.concatenate([self._train, self._val]))
-        folds = stratified_folds(everything, self._dataset.labels, count, seed)
-        outcomes: list[list[tuple[HeadFit, Evaluation, Evaluation]]] = []  # by weight decay, then by fold
-        for held in folds:
-            kept = np.setdiff1d(everything, held)
-            outcomes.append(
-                [(fit, self._score(fit.head, kept), self._score(fit.head, held)) for fit in self._fits(kept)]
-            )
+    def by_cross_validation(self, count: int, seed: int) -> FittedHead:
+        """Choose the weight decay with the lowest loss over `count` folds, then fit a head to all samples."""
+        samples = np.sort(np.concatenate([self._train, self._val]))
+        folds = stratified_folds(samples, self._dataset.labels, count, seed)
+        scored = [self._fit_and_score(np.setdiff1d(samples, held_out), held_out) for held_out in folds]
         history: list[dict[str, Any]] = []
-        for row in zip(*outcomes, strict=True):
-            fits, train, val = zip(*row, strict=True)
-            together = HeadFit(fits[0].head, fits[0].weight_decay, sum(fit.passes for fit in fits))
-            history.append(_entry(history, together, _pooled(train), _pooled(val)))
-            history[-1]["train"]["samples"] = len(everything)  # each of them trains in all folds but one
-        best = _best(history)
-        before = () if self._options.hidden else self._decays[:best]  # each fit starts from the one before it
-        *_, final = self._fits(everything, (*before, self._decays[best]))
-        accuracies = [fits[best][2].accuracy for fits in outcomes]
-        spread = {
-            "count": count,
-            "accuracies": accuracies,
-            "mean": float(np.mean(accuracies)),
-            "std": float(np.std(accuracies, ddof=1)),
-        }
-        return FittedHead(final.head, history, best, spread)
+        for scored_of_decay in zip(*scored, strict=True):
+            fits, train, val = zip(*scored_of_decay, strict=True)
+            total = HeadFit(fits[0].head, fits[0].weight_decay, sum(fit.passes for fit in fits))
+            history.append(_entry(history, total, _pooled(train), _pooled(val)))
+            history[-1]["train"]["samples"] = len(samples)  # each is a training sample in all folds but one
+        best = _lowest_loss(history)
+        decays = self._decays[best : best + 1] if self._options.hidden else self._decays[: best + 1]
+        *_, final = self._fits(samples, decays)  # a linear head starts from the fits before it, as in the folds
+        return FittedHead(final.head, history, best, _summarize_folds([of_fold[best][2] for of_fold in scored]))
 
-    def _fits(self, chosen: NDArray[np.int64], decays: tuple[float, ...] | None = None) -> Iterator[HeadFit]:
-        """Fits to some samples of the training and validation splits, with all their views."""
+    def _fit_and_score(
+        self, train: NDArray[np.int64], held_out: NDArray[np.int64]
+    ) -> list[tuple[HeadFit, Evaluation, Evaluation]]:
+        """For each weight decay, the fit to some samples, with its evaluation on them and on the held-out samples."""
+        return [(fit, self._score(fit.head, train), self._score(fit.head, held_out)) for fit in self._fits(train)]
+
+    def _fits(self, indices: NDArray[np.int64], decays: tuple[float, ...] | None = None) -> Iterator[HeadFit]:
+        """Fits to some samples of the training and validation splits, and to the views of those that have views."""
         device = self._runtime.device
-        inside = np.isin(self._train, chosen)
-        features = np.concatenate([self._dataset.samples[chosen], *(view[inside] for view in self._views)])
+        has_sample = np.isin(self._train, indices)
+        features = np.concatenate([self._dataset.samples[indices], *(view[has_sample] for view in self._views)])
         labels = np.concatenate(
-            [self._dataset.labels[chosen], *([self._dataset.labels[self._train[inside]]] * len(self._views))]
+            [self._dataset.labels[indices], *([self._dataset.labels[self._train[has_sample]]] * len(self._views))]
         )
         x, y = torch.from_numpy(features).to(device), torch.from_numpy(labels).to(device)
-        return fit_path(x, y, self._options, decays or self._decays, self._poll)
+        return fit_heads(x, y, self._options, decays or self._decays, self._poll)
 
     def _score(self, head: nn.Sequential, indices: NDArray[np.int64]) -> Evaluation:
         return evaluate_head(head, self._dataset, indices, self._runtime)
 
 
 def _entry(history: list[dict[str, Any]], fit: HeadFit, train: Evaluation, val: Evaluation) -> dict[str, Any]:
-    """An entry of the history; epochs are passes over the features, summed over the fits."""
+    """The entry of a fit that is appended to the history; epochs are passes over the features, cumulated."""
     epoch = fit.passes + (history[-1]["epoch"] if history else 0)
     return {
         "epoch": epoch, "step": epoch, "weight_decay": fit.weight_decay,
@@ -106,19 +100,31 @@ def _entry(history: list[dict[str, Any]], fit: HeadFit, train: Evaluation, val: 
     }  # fmt: skip
 
 
-def _best(history: list[dict[str, Any]]) -> int:
+def _lowest_loss(history: list[dict[str, Any]]) -> int:
+    """The index of the entry with the lowest validation loss."""
     return int(np.argmin([entry["validation"]["loss"] for entry in history]))
 
 
+def _summarize_folds(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """The accuracy on each fold, with mean and sample standard deviation."""
+    accuracies = [evaluation.accuracy for evaluation in evaluations]
+    return {
+        "count": len(accuracies),
+        "accuracies": accuracies,
+        "mean": float(np.mean(accuracies)),
+        "std": float(np.std(accuracies, ddof=1)),
+    }
+
+
 def _pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Several evaluations as one, over the samples of all."""
+    """Several evaluations as one, over the samples of all of them."""
     samples = sum(evaluation.samples for evaluation in evaluations)
     loss = sum(evaluation.loss * evaluation.samples for evaluation in evaluations) / samples
     return Evaluation(loss, np.sum([evaluation.confusion for evaluation in evaluations], axis=0))
 
 
 def evaluate_head(head: nn.Sequential, dataset: DataSet, indices: NDArray[np.int64], runtime: Runtime) -> Evaluation:
-    """The evaluation of a head on the features of some samples, in float32."""
+    """The evaluation of a head on the features of some samples, always in fp32."""
     in_fp32 = Runtime(runtime.device, "fp32", runtime.threads)
     split = Split(
         torch.from_numpy(np.asarray(dataset.samples[indices])).to(runtime.device),

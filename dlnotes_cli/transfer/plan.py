@@ -1,4 +1,4 @@
-"""What a transfer needs before anything is trained: options, weights, and the preprocessing that they expect."""
+"""The plan of a transfer: options, pretrained weights, and the preprocessing that they expect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
-from dlnotes_cli.transfer.features import extraction_of
+from dlnotes_cli.transfer.features import feature_extraction
 from dlnotes_cli.transfer.options import TransferConfig
-from dlnotes_cli.transfer.unfreezing import layers_of
+from dlnotes_cli.transfer.unfreezing import summarize_layers
 
-_FEW_SAMPLES = 5  # of a class: with fewer, chance decides what is learned
+_FEW_SAMPLES = 5  # of a class: with fewer, results depend on chance
 
 
 @dataclass(frozen=True)
 class TransferPlan:
-    """A prepared transfer: options with the recipe's values, the backbone's weights and their preprocessing."""
+    """Options with the values of the recipe, the weights of the backbone, and their preprocessing."""
 
     options: TransferConfig
     backbone: str  # its name in torchvision
@@ -35,14 +35,14 @@ class TransferPlan:
     preprocessing: ImagePreprocessing
 
     @cached_property
-    def reading(self) -> DecodeSettings:
-        """How image files are read."""
+    def decode_settings(self) -> DecodeSettings:
+        """The settings for reading image files."""
         options = self.options
         return DecodeSettings(options.threads or default_threads(), options.max_pixels, skip_bad=options.skip_bad)
 
     @property
     def features_name(self) -> str:
-        """The name under which the features of this backbone and these weights are cached."""
+        """The name in the cache for features of this backbone with these weights."""
         return f"{self.backbone}-{self.weights.digest}"
 
     def network_config(self, classes: int) -> BackboneConfig:
@@ -51,7 +51,7 @@ class TransferPlan:
         return BackboneConfig(self.backbone, classes, self.preprocessing.height, self.options.hidden, is_pretrained)
 
     def load_weights(self, network: TransferModel) -> None:
-        """Load the pretrained weights into a network. Raises InputError where they belong to another one."""
+        """Load the pretrained weights, if there are any. Raises InputError if they do not fit the network."""
         tensors = self.weights.read()
         if tensors is None:
             return
@@ -61,7 +61,7 @@ class TransferPlan:
             raise InputError(self.weights.name, misfit, fix)
 
     def build(self, classes: int) -> TransferModel:
-        """The network with its pretrained backbone; its head is not initialized."""
+        """The network on the CPU with its pretrained backbone; the values of its head are undefined."""
         seed_everything(self.options.seed)
         if self.weights.file is None:
             return build_backbone(self.network_config(classes))
@@ -72,39 +72,41 @@ class TransferPlan:
         return network
 
     def runtime(self) -> Runtime:
-        """Device and precision; convolutions and attention gain from bf16 at any size."""
+        """Device, precision and threads; bf16 is faster for convolutions and attention of any size."""
         options = self.options
         return choose_runtime(options.device, options.precision, options.threads, bf16_pays=True)
 
     def load_pixels(self) -> DataSet:
-        """The data as pixels."""
-        dataset = load_preprocessed(self.options, self.preprocessing, seed=self.options.seed, settings=self.reading)
+        """The data set as pixels, split, with a warning about classes with few samples."""
+        dataset = load_preprocessed(
+            self.options, self.preprocessing, seed=self.options.seed, settings=self.decode_settings
+        )
         warn_about_few_samples(dataset)
         return dataset
 
     def load_features(self, network: TransferModel, runtime: Runtime, poll: Callable[[], None]) -> DataSet:
-        """The data as features of a network's backbone."""
+        """The data set as features of the backbone, split; `poll` is called between batches."""
         return load_preprocessed(
             self.options,
             self.preprocessing,
             seed=self.options.seed,
-            settings=replace(self.reading, poll=poll),
-            extractor=extraction_of(network, self.features_name, self.preprocessing, runtime),
+            settings=replace(self.decode_settings, poll=poll),
+            extractor=feature_extraction(network, self.features_name, self.preprocessing, runtime),
         )
 
     def details(self, network: TransferModel) -> dict[str, Any]:
-        """What the result reports about the backbone: its weights, and which layers are trained."""
+        """The fields of the result that describe the backbone, its weights and its layers."""
         return {
             "backbone": self.backbone,
             "weights": self.weights.name,
             "pretrained": self.weights.file is not None,
             "fine_tune": self.options.fine_tune,
-            "layers": [layer.as_json() for layer in layers_of(network, self.options.fine_tune)],
+            "layers": [layer.as_json() for layer in summarize_layers(network, self.options.fine_tune)],
         }
 
 
 def make_plan(options: TransferConfig, backbone: str) -> TransferPlan:
-    """Find the weights, downloading those that are missing; no data is read and nothing is trained."""
+    """Find the weights, download them if they are missing, and validate `--size`. Raises InputError."""
     weights = find_weights(backbone, options.weights, offline=options.offline, seed=options.seed)
     published = weights.published
     size = options.size or published.size
@@ -119,18 +121,16 @@ def make_plan(options: TransferConfig, backbone: str) -> TransferPlan:
 
 
 def warn_about_few_samples(dataset: DataSet) -> None:
-    """Warn about classes with so few samples that chance decides what is learned."""
-    known = np.concatenate([dataset.labels[dataset.splits[split]] for split in ("train", "val")])
-    counts = np.bincount(known, minlength=len(dataset.classes))
+    """Warn about classes with fewer than 5 samples for training and validation."""
+    labels = np.concatenate([dataset.labels[dataset.splits[split]] for split in ("train", "val")])
+    counts = np.bincount(labels, minlength=len(dataset.classes))
     few = [f"{name} ({count})" for name, count in zip(dataset.classes, counts, strict=True) if count < _FEW_SAMPLES]
     if few:
-        output.warn(
-            f"fewer than {_FEW_SAMPLES} images to train and validate on: {', '.join(few)}; more images would help most"
-        )
+        output.warn(f"fewer than {_FEW_SAMPLES} images for training and validation: {', '.join(few)}; add more images")
 
 
 def _check_size(plan: TransferPlan, default: int) -> None:
-    """Refuse an image size that the network does not accept, found by a batch on the meta device."""
+    """Run a batch of `--size` on the meta device. Raises InputError if the network does not accept the size."""
     size = plan.preprocessing.height
     try:
         with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Recipes of `transfer`: for a frozen backbone, for fine-tuning, and the course's own."""
+"""Recipes of `transfer`: `best` for a frozen backbone and for fine-tuning, and `notes`, the course's."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from dlnotes_cli.transfer.options import TransferConfig
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuneRecipe(ClassifierRecipe):
-    """What gradient training of a pretrained network decides as well."""
+    """Settings for the gradient training of a pretrained network."""
 
     backbone: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenRecipe:
-    """What the head of a frozen backbone needs; L-BFGS chooses its own steps."""
+    """Settings for the head of a frozen backbone; L-BFGS needs no learning rate."""
 
     backbone: str
     epochs: int  # passes over the features, at most, for each weight decay
     label_smoothing: float
-    augment: str  # of further views
+    augment: str  # of the views after the first, which is not augmented
     val_split: float
 
 
@@ -39,15 +39,15 @@ NOTES = FineTuneRecipe(
 
 
 def is_frozen(options: TransferConfig) -> bool:
-    """Whether the backbone's features are computed once; otherwise it runs in every step."""
+    """Whether the backbone is frozen, so that its features can be computed once; otherwise it runs in every step."""
     return options.fine_tune is None and options.recipe == "best"
 
 
 def frozen_recipe(options: TransferConfig) -> FrozenRecipe:
-    """The recipe of a frozen backbone with the options that are set."""
+    """The recipe of a frozen backbone, in which options that are set replace values."""
     return resolve(options, FROZEN)
 
 
 def fine_tune_recipe(options: TransferConfig) -> FineTuneRecipe:
-    """The recipe of gradient training with the options that are set."""
+    """The recipe of gradient training, in which options that are set replace values."""
     return resolve(options, NOTES if options.recipe == "notes" else FINE_TUNE)

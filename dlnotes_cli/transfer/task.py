@@ -1,4 +1,4 @@
-"""Transfer learning: a pretrained network with a new head for the user's images, frozen or fine-tuned."""
+"""Transfer learning: a new head on a pretrained network, whose backbone is frozen or fine-tuned."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from dlnotes_cli.models import backbones
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
+from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.pretrained import is_downloaded, local_file
 from dlnotes_cli.training.recipes import with_recipe
 from dlnotes_cli.training.record import TrainingResult
@@ -18,12 +19,12 @@ from dlnotes_cli.transfer.options import BACKBONES, TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
 from dlnotes_cli.transfer.recipes import fine_tune_recipe, frozen_recipe, is_frozen
 
-_GRADIENT_OPTIONS = (  # which L-BFGS does not use
+_GRADIENT_OPTIONS = (  # without effect on L-BFGS
     "batch_size", "optimizer", "lr", "momentum", "schedule", "l1", "ema", "grad_clip", "patience",
 )  # fmt: skip
 _FROZEN_OPTIONS = ("views", "folds", "export_features", "map_file")  # which need features that do not change
-_DEFAULTS = {"views": 1}
-_USUAL_SIZE = 224  # pixels per side that most networks expect
+_DEFAULTS = {"views": 1}  # of these options that are not None
+_TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class BackboneInfo:
     accuracy: float  # on ImageNet
     url: str
     path: str
-    is_here: bool  # the file exists and is complete
+    is_here: bool  # whether the file is downloaded, undamaged
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `--list --json`."""
@@ -48,46 +49,57 @@ class BackboneInfo:
 def transfer(options: TransferConfig) -> TrainingResult:
     """Train a new head on a pretrained network, or fine-tune the network, and write its run folder.
 
-    Frozen, the default: the backbone's features are computed once and cached, and the head is fitted to them. With
+    By default the backbone is frozen: its features are computed once and cached, and the head is fitted to them. With
     `--fine-tune`, the head is fitted first (Kumar et al. 2022, arXiv:2202.10054); then blocks are unfrozen from the
     last to the first, evenly over the first half of the epochs (after Howard and Ruder 2018, arXiv:1801.06146), or all
     at once where a time budget or a number of steps ends the run. Earlier blocks have lower learning rates.
     Raises InputError before anything is written where options, folder, data or weights are invalid or do not fit
     together; UnfinishedError on divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    _check(options)
+    _check_options(options)
     if is_frozen(options):
-        recipe = frozen_recipe(options)
-        return train_head(make_plan(with_recipe(options, recipe), recipe.backbone), recipe)
-    steps = fine_tune_recipe(options)
-    return fine_tune(make_plan(with_recipe(options, steps), steps.backbone), steps)
+        frozen = frozen_recipe(options)
+        return train_head(make_plan(with_recipe(options, frozen), frozen.backbone), frozen)
+    recipe = fine_tune_recipe(options)
+    return fine_tune(make_plan(with_recipe(options, recipe), recipe.backbone), recipe)
 
 
 def list_backbones() -> list[BackboneInfo]:
     """Every classification network of torchvision, with its default weights."""
-    return [_backbone_info(name) for name in backbones.names()]
+    return [_backbone_info(name) for name in backbones.backbone_names()]
 
 
 def _backbone_info(name: str) -> BackboneInfo:
-    weights = backbones.published(name)[0]
+    weights = backbones.published_weights(name)[0]
     return BackboneInfo(
         name, weights.name, weights.parameters, weights.mebibytes, weights.size, weights.accuracy, weights.url,
         str(local_file(weights)), is_downloaded(weights),
     )  # fmt: skip
 
 
-def _check(options: TransferConfig) -> None:
-    """Refuse invalid options before weights are downloaded. Raises InputError."""
+def _check_options(options: TransferConfig) -> None:
+    """Validate the options before weights are downloaded. Raises InputError."""
     check_images(options, "a pretrained network")
-    if options.backbone is not None and options.backbone not in BACKBONES and options.backbone not in backbones.names():
-        raise unknown_choice(
-            "--backbone", options.backbone, backbones.names(), kind="network", see="see dlnotes transfer --list"
-        )
+    _check_backbone(options.backbone)
     _check_unused(options)
-    if options.min_accuracy is not None and not has_test_split(options):
-        raise InputError("--min-accuracy", f"{options.data} has no test split", "add one, or drop the option")
-    files_of_features = (("--export-features", options.export_features, ".npz"), ("--map", options.map_file, ".png"))
-    for where, path, suffix in files_of_features:
+    if options.min_accuracy is not None:
+        require_test_split(options.min_accuracy, options.data, has_test_split=has_test_split(options))
+    _check_outputs(options)
+
+
+def _check_backbone(backbone: str | None) -> None:
+    """Refuse an unknown backbone; torchvision is only loaded for names that are not in `BACKBONES`."""
+    if backbone is None or backbone in BACKBONES:
+        return
+    names = backbones.backbone_names()
+    if backbone not in names:
+        raise unknown_choice("--backbone", backbone, names, kind="network", see="see dlnotes transfer --list")
+
+
+def _check_outputs(options: TransferConfig) -> None:
+    """Refuse a file of `--export-features` or `--map` with another suffix, or that exists already."""
+    outputs = (("--export-features", options.export_features, ".npz"), ("--map", options.map_file, ".png"))
+    for where, path, suffix in outputs:
         if path is None:
             continue
         if path.suffix.lower() != suffix:
@@ -111,10 +123,10 @@ def _check_unused(options: TransferConfig) -> None:
 
 
 def _check_views(options: TransferConfig) -> None:
-    """Refuse an augmentation without further views, and views that would all be equal."""
+    """Refuse `--augment` without `--views`, and an augmentation that changes nothing."""
     if options.augment is None:
         return
-    size = options.size or _USUAL_SIZE
+    size = options.size or _TYPICAL_SIZE
     operations = parse_augment(options.augment, (3, size, size), flippable=True)
     if options.views == 1:
         raise InputError("--augment", "has no effect on a frozen backbone without --views", "add --views 4")

@@ -88,7 +88,7 @@ def test_json(dlnotes: Command) -> None:
 
 def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
     arguments = ("conv-shape", "--arch", "lenet5", "--batch", 2)
-    rows = list(csv.DictReader(io.StringIO(dlnotes(*arguments, "--csv").out)))
+    rows = list(csv.DictReader(io.StringIO(dlnotes(*arguments, "--csv", "-").out)))
     layers = json.loads(dlnotes(*arguments, "--json").out)["layers"]
     assert [row["position"] for row in rows] == [str(index) for index in range(1, len(layers) + 1)]
     for row, layer in zip(rows, layers, strict=True):

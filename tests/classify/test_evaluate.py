@@ -1,3 +1,5 @@
+"""`evaluate`: metrics of trained classifiers on labeled data."""
+
 import csv
 import io
 import json
@@ -9,47 +11,49 @@ from builders import Command, make_images, make_table
 from sklearn.metrics import precision_recall_fscore_support
 
 
-def test_the_test_part_of_the_training_data_gives_the_scores_of_the_training(
+def test_the_test_split_of_the_training_data_has_the_metrics_of_the_training(
     digits_run: Path, dlnotes: Command
 ) -> None:
     trained = json.loads((digits_run / "result.json").read_text())
-    found = json.loads(dlnotes("evaluate", digits_run, "--json").out)
-    assert found["split"] == "test"
-    assert {name: found[name] for name in ("loss", "accuracy", "samples")} == trained["test"]
+    test = json.loads(dlnotes("evaluate", digits_run, "--json").out)
+    assert test["split"] == "test"
+    assert {name: test[name] for name in ("loss", "accuracy", "samples")} == trained["test"]
     validation = json.loads(dlnotes("evaluate", digits_run, "--split", "val", "--json").out)
     assert validation["loss"] == trained["validation"]["loss"]
     everything = json.loads(dlnotes("evaluate", digits_run, "--split", "all", "--json").out)
     assert everything["samples"] == 1797
 
 
-def test_scores_of_each_class_follow_from_the_confusion_matrix(digits_run: Path, dlnotes: Command) -> None:
-    found = json.loads(dlnotes("evaluate", digits_run, "--json", "--top", "3,5").out)
-    pairs = [(t, p) for t, row in enumerate(found["confusion"]) for p, n in enumerate(row) for _ in range(n)]
+def test_the_scores_of_each_class_follow_from_the_confusion_matrix(digits_run: Path, dlnotes: Command) -> None:
+    result = json.loads(dlnotes("evaluate", digits_run, "--json", "--top", "3,5").out)
+    pairs = [(t, p) for t, row in enumerate(result["confusion"]) for p, n in enumerate(row) for _ in range(n)]
     true, predicted = zip(*pairs, strict=True)
     expected = precision_recall_fscore_support(true, predicted, zero_division=0)
-    for i, entry in enumerate(found["classes"]):
+    for i, entry in enumerate(result["classes"]):
         assert entry["name"] == str(i)
         scores = [entry[name] for name in ("precision", "recall", "f1", "support")]
         assert scores == pytest.approx([column[i] for column in expected])
-    assert found["accuracy"] <= found["top"]["3"] <= found["top"]["5"] <= 1
+    assert result["accuracy"] <= result["top"]["3"] <= result["top"]["5"] <= 1
 
 
 def test_classes_are_matched_by_name(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     make_images(tmp_path / "some", count=6, seed=5)
     shutil.rmtree(tmp_path / "some" / "blue")
-    found = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "some", "--json").out)
-    assert found["accuracy"] == 1.0
-    assert found["split"] == "all"
-    assert [entry["support"] for entry in found["classes"]] == [0, 6, 6]
+    result = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "some", "--json").out)
+    assert result["accuracy"] == 1.0
+    assert result["split"] == "all"
+    assert [entry["support"] for entry in result["classes"]] == [0, 6, 6]
 
 
-def test_a_moved_copy_of_the_training_folder_is_still_known(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_copy_of_the_training_folder_is_split_as_in_training(
+    images_run: Path, tmp_path: Path, dlnotes: Command
+) -> None:
     shutil.copytree(images_run.parent / "images", tmp_path / "moved")
-    found = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "moved", "--json").out)
-    assert (found["split"], found["samples"]) == ("test", 12)
+    result = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "moved", "--json").out)
+    assert (result["split"], result["samples"]) == ("test", 12)
 
 
-def test_the_gate(digits_run: Path, dlnotes: Command) -> None:
+def test_an_accuracy_below_min_accuracy_exits_with_4(digits_run: Path, dlnotes: Command) -> None:
     outcome = dlnotes("evaluate", digits_run, "--min-accuracy", "0.9999")
     assert outcome.code == 4
     assert "macro average" in outcome.out
@@ -57,7 +61,7 @@ def test_the_gate(digits_run: Path, dlnotes: Command) -> None:
     assert dlnotes("evaluate", digits_run, "--min-accuracy", "0.1").code == 0
 
 
-def test_csv_to_stdout_and_to_a_file(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_csv_is_written_to_stdout_or_to_a_file(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     rows = list(csv.DictReader(io.StringIO(dlnotes("evaluate", digits_run, "--csv", "-").out)))
     assert [row["class"] for row in rows] == list("0123456789")
     assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv").code == 0
@@ -66,14 +70,14 @@ def test_csv_to_stdout_and_to_a_file(digits_run: Path, tmp_path: Path, dlnotes: 
     assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv", "--overwrite").code == 0
 
 
-def test_images(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
-    found = json.loads(dlnotes("evaluate", digits_run, "--out", tmp_path / "shown", "--json").out)
-    assert [Path(path).name for path in found["plots"]] == ["confusion.png", "predictions.png"]
-    assert (tmp_path / "shown" / "confusion.png").read_bytes() == (digits_run / "confusion.png").read_bytes()
+def test_plots_are_those_of_the_training(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    result = json.loads(dlnotes("evaluate", digits_run, "--out", tmp_path / "plots", "--json").out)
+    assert [Path(path).name for path in result["plots"]] == ["confusion.png", "predictions.png"]
+    assert (tmp_path / "plots" / "confusion.png").read_bytes() == (digits_run / "confusion.png").read_bytes()
 
 
-def test_scores_may_lie_in_the_folder_of_the_images(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
-    folder = tmp_path / "shown"
+def test_the_csv_file_can_be_in_the_folder_of_the_plots(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "plots"
     assert dlnotes("evaluate", digits_run, "--out", folder, "--csv", folder / "scores.csv").code == 0
     assert {path.name for path in folder.iterdir()} == {"confusion.png", "predictions.png", "scores.csv"}
     outcome = dlnotes("evaluate", digits_run, "--out", tmp_path / "other", "--csv", tmp_path / "gone" / "scores.csv")
@@ -81,11 +85,11 @@ def test_scores_may_lie_in_the_folder_of_the_images(digits_run: Path, tmp_path: 
     assert not (tmp_path / "other").exists()
 
 
-def test_a_table_with_fewer_columns_or_classes(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_table_may_lack_classes_but_not_columns(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     make_table(tmp_path / "new.csv", rows=60, seed=9)
-    found = json.loads(dlnotes("evaluate", table_run, "--data", tmp_path / "new.csv", "--json").out)
-    assert (found["split"], found["samples"]) == ("all", 60)
-    assert found["accuracy"] > 0.85
+    result = json.loads(dlnotes("evaluate", table_run, "--data", tmp_path / "new.csv", "--json").out)
+    assert (result["split"], result["samples"]) == ("all", 60)
+    assert result["accuracy"] > 0.85
     lines = (tmp_path / "new.csv").read_text().splitlines()
     (tmp_path / "yes.csv").write_text("\n".join([lines[0], *(line for line in lines if line.endswith("yes"))]))
     assert dlnotes("evaluate", table_run, "--data", tmp_path / "yes.csv").code == 0
@@ -95,12 +99,14 @@ def test_a_table_with_fewer_columns_or_classes(table_run: Path, tmp_path: Path, 
     assert "column 'width'" in narrow.err
 
 
-def test_views_are_averaged_where_there_are_images(digits_run: Path, table_run: Path, dlnotes: Command) -> None:
+def test_tta_changes_the_loss_on_images_and_is_refused_for_tables(
+    digits_run: Path, table_run: Path, dlnotes: Command
+) -> None:
     plain = json.loads(dlnotes("evaluate", digits_run, "--json").out)
-    viewed = json.loads(dlnotes("evaluate", digits_run, "--tta", "--json").out)
-    assert (plain["tta"], viewed["tta"]) == (False, True)
-    assert viewed["samples"] == plain["samples"]
-    assert viewed["loss"] != plain["loss"]
+    averaged = json.loads(dlnotes("evaluate", digits_run, "--tta", "--json").out)
+    assert (plain["tta"], averaged["tta"]) == (False, True)
+    assert averaged["samples"] == plain["samples"]
+    assert averaged["loss"] != plain["loss"]
     outcome = dlnotes("evaluate", table_run, "--tta")
     assert outcome.code == 2
     assert "--tta: the model reads tables" in outcome.err

@@ -1,3 +1,5 @@
+"""`predict`: classes of image files and table rows."""
+
 import csv
 import io
 import json
@@ -13,27 +15,27 @@ def photos(tmp_path: Path) -> Path:
     return make_images(tmp_path / "photos", count=3, seed=7)
 
 
-def predictions(outcome_text: str) -> dict[str, str]:
-    return {entry["item"]: entry["class"] for entry in json.loads(outcome_text)["predictions"]}
+def classes_by_item(document: str) -> dict[str, str]:
+    return {entry["item"]: entry["class"] for entry in json.loads(document)["predictions"]}
 
 
-def test_every_answer_stands_beside_its_own_file(images_run: Path, photos: Path, dlnotes: Command) -> None:
-    found = predictions(dlnotes("predict", images_run, photos, "--json").out)
-    assert list(found) == [str(photos / name / f"{i}.png") for name in COLORS for i in range(3)]
-    assert all(Path(item).parent.name == name for item, name in found.items())
+def test_each_file_has_its_own_prediction_in_order(images_run: Path, photos: Path, dlnotes: Command) -> None:
+    classes = classes_by_item(dlnotes("predict", images_run, photos, "--json").out)
+    assert list(classes) == [str(photos / name / f"{i}.png") for name in COLORS for i in range(3)]
+    assert all(Path(item).parent.name == name for item, name in classes.items())
 
 
-def test_probabilities_are_a_softmax(images_run: Path, photos: Path, dlnotes: Command) -> None:
+def test_probabilities_sum_to_one_and_are_sorted(images_run: Path, photos: Path, dlnotes: Command) -> None:
     entries = json.loads(dlnotes("predict", images_run, photos, "--json", "--top", "9").out)["predictions"]
     for entry in entries:
-        shares = [option["probability"] for option in entry["top"]]
-        assert len(shares) == 3
-        assert sum(shares) == pytest.approx(1, abs=1e-5)
-        assert shares == sorted(shares, reverse=True)
-        assert (entry["class"], entry["probability"]) == (entry["top"][0]["class"], shares[0])
+        probabilities = [candidate["probability"] for candidate in entry["top"]]
+        assert len(probabilities) == 3
+        assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert (entry["class"], entry["probability"]) == (entry["top"][0]["class"], probabilities[0])
 
 
-def test_the_forms_of_the_answer_agree(images_run: Path, photos: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_json_jsonl_csv_and_table_agree(images_run: Path, photos: Path, tmp_path: Path, dlnotes: Command) -> None:
     entries = json.loads(dlnotes("predict", images_run, photos, "--json").out)["predictions"]
     lines = [json.loads(line) for line in dlnotes("predict", images_run, photos, "--jsonl").out.splitlines()]
     assert lines == entries
@@ -46,8 +48,10 @@ def test_the_forms_of_the_answer_agree(images_run: Path, photos: Path, tmp_path:
     assert list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines())) == rows
 
 
-def test_a_bad_file_is_its_own_row_and_never_another_answer(images_run: Path, photos: Path, dlnotes: Command) -> None:
-    whole = predictions(dlnotes("predict", images_run, photos, "--json").out)
+def test_a_skipped_file_has_an_error_and_the_others_keep_their_predictions(
+    images_run: Path, photos: Path, dlnotes: Command
+) -> None:
+    expected = classes_by_item(dlnotes("predict", images_run, photos, "--json").out)
     bad = photos / "green" / "0a.png"
     bad.write_bytes(b"not an image")
     assert dlnotes("predict", images_run, photos, "--json").code == 2
@@ -58,55 +62,55 @@ def test_a_bad_file_is_its_own_row_and_never_another_answer(images_run: Path, ph
     errors = {entry["item"]: entry["error"] for entry in document["predictions"] if "error" in entry}
     assert list(errors) == [str(bad)]
     assert "not an image" in errors[str(bad)]
-    assert {e["item"]: e["class"] for e in document["predictions"] if "class" in e} == whole
+    assert {e["item"]: e["class"] for e in document["predictions"] if "class" in e} == expected
     rows = list(csv.DictReader(io.StringIO(dlnotes("predict", images_run, photos, "--skip-bad", "--csv", "-").out)))
     assert [row["item"] for row in rows if row["error"]] == [str(bad)]
 
 
-def test_only_bad_files(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_all_files_may_be_skipped(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     outcome = dlnotes("predict", images_run, tmp_path / "a.png", "--skip-bad", "--json")
     assert outcome.code == 0
     assert json.loads(outcome.out)["skipped"] == 1
 
 
-def test_patterns_lists_and_stdin(
+def test_paths_are_patterns_or_come_from_a_list_or_stdin(
     images_run: Path, photos: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [str(photos / "red" / f"{i}.png") for i in range(3)]
-    assert list(predictions(dlnotes("predict", images_run, photos / "red" / "*.png", "--json").out)) == expected
+    assert list(classes_by_item(dlnotes("predict", images_run, photos / "red" / "*.png", "--json").out)) == expected
     (tmp_path / "list.txt").write_text("\n".join(expected) + "\n\n")
     words = ("predict", images_run, "--json", "--files-from")
-    assert list(predictions(dlnotes(*words, tmp_path / "list.txt").out)) == expected
+    assert list(classes_by_item(dlnotes(*words, tmp_path / "list.txt").out)) == expected
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(expected).encode())))
-    assert list(predictions(dlnotes(*words, "-").out)) == expected
+    assert list(classes_by_item(dlnotes(*words, "-").out)) == expected
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK"])
-def test_the_same_image_in_any_mode_has_the_same_answer(
+def test_an_image_in_any_color_mode_has_the_same_prediction(
     mode: str, images_run: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     image = Image.new("RGB", (10, 12), COLORS["green"]).convert(mode)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     image.save(path)
-    assert predictions(dlnotes("predict", images_run, path, "--json").out) == {str(path): "green"}
+    assert classes_by_item(dlnotes("predict", images_run, path, "--json").out) == {str(path): "green"}
 
 
-def test_rows_of_a_table(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_the_rows_of_a_table_are_classified(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     make_table(tmp_path / "new.csv", rows=40, seed=3)
     lines = (tmp_path / "new.csv").read_text().splitlines()
-    found = predictions(dlnotes("predict", table_run, tmp_path / "new.csv", "--json").out)
-    assert list(found) == [f"{tmp_path / 'new.csv'}:{line}" for line in range(2, 42)]
-    right = sum(line.endswith(name) for line, name in zip(lines[1:], found.values(), strict=True))
-    assert right >= 34
-    # The target column is not needed, the order of the others does not matter, and more of them do no harm.
+    classes = classes_by_item(dlnotes("predict", table_run, tmp_path / "new.csv", "--json").out)
+    assert list(classes) == [f"{tmp_path / 'new.csv'}:{line}" for line in range(2, 42)]
+    correct = sum(line.endswith(name) for line, name in zip(lines[1:], classes.values(), strict=True))
+    assert correct >= 34
+    # The target column may be missing, columns may have another order, and there may be additional ones.
     shuffled = ["kind,note,width,length"] + [f"{k},x,{w},{n}" for n, w, k, _ in (line.split(",") for line in lines[1:])]
     (tmp_path / "shuffled.csv").write_text("\n".join(shuffled))
-    again = predictions(dlnotes("predict", table_run, tmp_path / "shuffled.csv", "--json").out)
-    assert list(again.values()) == list(found.values())
+    again = classes_by_item(dlnotes("predict", table_run, tmp_path / "shuffled.csv", "--json").out)
+    assert list(again.values()) == list(classes.values())
 
 
-def test_a_bad_row_is_its_own_answer(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_skipped_row_has_an_error(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "rows.csv").write_text("length,width,kind\n1,1,a\nwide,1,a\n-1,-1,b\n1,2,z\n")
     outcome = dlnotes("predict", table_run, tmp_path / "rows.csv", "--skip-bad", "--json")
     entries = json.loads(outcome.out)["predictions"]
@@ -115,16 +119,16 @@ def test_a_bad_row_is_its_own_answer(table_run: Path, tmp_path: Path, dlnotes: C
     assert dlnotes("predict", table_run, tmp_path / "rows.csv").code == 2
 
 
-def test_views_are_averaged_where_there_are_images(
+def test_tta_changes_the_probabilities_of_images_and_is_refused_for_tables(
     images_run: Path, table_run: Path, photos: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    plain, viewed = (
+    plain, averaged = (
         json.loads(dlnotes("predict", images_run, photos, "--json", *more).out)["predictions"]
         for more in ((), ("--tta",))
     )
-    assert [entry["class"] for entry in viewed] == [entry["class"] for entry in plain]
-    assert [entry["probability"] for entry in viewed] != [entry["probability"] for entry in plain]
-    assert sum(option["probability"] for option in viewed[0]["top"]) == pytest.approx(1, abs=1e-5)
+    assert [entry["class"] for entry in averaged] == [entry["class"] for entry in plain]
+    assert [entry["probability"] for entry in averaged] != [entry["probability"] for entry in plain]
+    assert sum(candidate["probability"] for candidate in averaged[0]["top"]) == pytest.approx(1, abs=1e-5)
     outcome = dlnotes("predict", table_run, make_table(tmp_path / "rows.csv", rows=5), "--tta")
     assert outcome.code == 2
     assert "--tta: the model reads tables" in outcome.err

@@ -1,3 +1,5 @@
+"""`train-cnn`: training, resuming, and the networks of `--arch` and `--layers`."""
+
 import json
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from dlnotes_cli.classify.train_cnn import train_cnn
 from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 
 SMALL = "Conv2d(1, 4, 3, padding=1); BatchNorm2d(4); ReLU(inplace=True); MaxPool2d(4); Flatten(); Linear(16, 10)"
-# Averaging, augmentation and one-cycle all carry state that a resume must restore.
+# Moving average, augmentation and schedule all have state that a resumed run must restore.
 FULL = ["--layers", SMALL, "--augment", "crop:2,rotate:10,erase:0.5,mixup:0.5", "--ema", "0.99", "--limit", "512"]
 
 
@@ -18,7 +20,7 @@ def words(out: Path, *more: object) -> list[str]:
     return [str(word) for word in ("train-cnn", "--threads", "1", "--epochs", "3", "--out", out, *more)]
 
 
-def test_a_cnn_learns_the_digits_and_its_file_alone_answers(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_cnn_learns_the_digits_and_its_model_file_predicts(tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*words(tmp_path / "run", "--width", "0.5", "--json"))
     assert run.code == 0, run.err
     result = json.loads(run.out)
@@ -27,11 +29,11 @@ def test_a_cnn_learns_the_digits_and_its_file_alone_answers(tmp_path: Path, dlno
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"curves.png", "confusion.png", "predictions.png"}
     evaluated = json.loads(dlnotes("evaluate", tmp_path / "run", "--json").out)
     assert evaluated["accuracy"] == result["test"]["accuracy"]
-    seen = json.loads(dlnotes("predict", tmp_path / "run", tmp_path / "run" / "curves.png", "--json").out)
-    assert len(seen["predictions"]) == 1
+    predicted = json.loads(dlnotes("predict", tmp_path / "run", tmp_path / "run" / "curves.png", "--json").out)
+    assert len(predicted["predictions"]) == 1
 
 
-def test_the_best_weights_are_the_better_of_plain_and_averaged(tmp_path: Path) -> None:
+def test_the_best_weights_are_those_of_the_network_or_of_its_moving_average(tmp_path: Path) -> None:
     config = TrainCnnConfig(layers=SMALL, epochs=2, limit=256, ema=0.999, lr=1e-3, out=tmp_path / "run", quiet=True)
     train_cnn(config)
     state, _ = read_tensors(tmp_path / "run" / "last.safetensors")
@@ -41,15 +43,17 @@ def test_the_best_weights_are_the_better_of_plain_and_averaged(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("steps", [1, 5, 8, 19])
-def test_a_run_stopped_after_any_step_equals_the_whole(steps: int, tmp_path: Path, dlnotes: Command) -> None:
-    assert dlnotes(*words(tmp_path / "whole", *FULL)).code == 0
+def test_a_run_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
+    steps: int, tmp_path: Path, dlnotes: Command
+) -> None:
+    assert dlnotes(*words(tmp_path / "uninterrupted", *FULL)).code == 0
     with stopped_after(steps):
         assert dlnotes(*words(tmp_path / "run", *FULL)).code == 143
     assert dlnotes("train-cnn", "--resume", tmp_path / "run").code == 0
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
 
 
-def test_the_course_recipe(tmp_path: Path, dlnotes: Command) -> None:
+def test_the_recipe_notes_has_the_values_of_the_course(tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*words(tmp_path / "run", "--recipe", "notes", "--max-steps", "3"))
     assert run.code == 0, run.err
     options = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -67,22 +71,24 @@ def test_the_course_recipe(tmp_path: Path, dlnotes: Command) -> None:
 
 
 @pytest.mark.parametrize("arch", ["fast", "notes-cnn", "resnet"])
-def test_the_experiments_of_the_course_are_one_option_each(arch: str, dlnotes: Command) -> None:
-    shown = dlnotes("train-cnn", "--arch", arch, "--dropout", "0.3", "--no-batch-norm", "--print").out
-    assert "Dropout(0.3)" in shown
-    assert "BatchNorm2d" not in shown
+def test_dropout_and_batch_norm_of_an_architecture_are_options(arch: str, dlnotes: Command) -> None:
+    printed = dlnotes("train-cnn", "--arch", arch, "--dropout", "0.3", "--no-batch-norm", "--print").out
+    assert "Dropout(0.3)" in printed
+    assert "BatchNorm2d" not in printed
     assert "BatchNorm2d" in dlnotes("train-cnn", "--arch", arch, "--batch-norm", "--print").out
 
 
-def test_print_is_conv_shape_s_answer(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_print_prints_the_report_of_conv_shape(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     printed = dlnotes("train-cnn", "--layers", SMALL, "--print", "--json")
-    asked = dlnotes("conv-shape", "--input", "1x8x8", SMALL, "--json")
-    assert (printed.code, printed.out) == (0, asked.out.replace('"conv-shape"', '"train-cnn"'))
+    expected = dlnotes("conv-shape", "--input", "1x8x8", SMALL, "--json")
+    assert (printed.code, printed.out) == (0, expected.out.replace('"conv-shape"', '"train-cnn"'))
     assert not list(tmp_path.iterdir())
 
 
-def test_layers_come_from_a_file_or_from_stdin(
+def test_layers_are_read_from_a_file_or_from_stdin(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "net.py"
@@ -101,20 +107,20 @@ FAULTS = {
     "--layers 'Flatten(); Unflatten(1, (8, 8)); LSTM(8, 8); Flatten(); Linear(64, 10)'": r"--layers: PyTorch rejects",
     "--layers nowhere.py": r"nowhere.py: cannot be read \(no such file or directory\)",
     "--layers 'print(1)'": r"unknown layer 'print'",
-    "--layers 'Flatten(); Linear(64, 10)' --width 2": r"--width: has no effect with --layers",
-    "--layers 'Flatten(); Linear(64, 10)' --arch fast": r"--arch: has no effect with --layers",
+    "--layers 'Flatten(); Linear(64, 10)' --width 2": r"--width: has no effect with --layers; drop --width, or",
+    "--layers 'Flatten(); Linear(64, 10)' --arch fast": r"--arch: has no effect with --layers; drop --arch, or",
     "--arch fats": r"--arch: unknown value 'fats'; did you mean 'fast'",
     "--width 0": r"--width: 0.0 is out of range",
     "--ema 1": r"--ema: 1.0 is out of range",
     "--data tiny --arch notes-cnn": r"--size: 4x4 is too small for --arch notes-cnn: layer 9.*; use at least 8x8",
     "--target label": r"--target: no such option; .*see dlnotes train-cnn --help",
-    "--layers 'Flatten(); Linear(64, 10); BatchNorm1d(10)' --batch-size 1": r"--batch-size: a batch of one .*; give 2",
+    "--layers 'Flatten(); Linear(64, 10); BatchNorm1d(10)' --batch-size 1": r"--batch-size: a batch of one .*; use 2",
     "--data rows.csv": r"--data: rows.csv is a table, and a convolutional network needs images",
 }
 
 
 @pytest.mark.parametrize("line", FAULTS)
-def test_bad_input_is_one_line_and_leaves_no_folder(
+def test_bad_input_is_reported_in_one_line_and_leaves_no_folder(
     line: str, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import re
@@ -131,7 +137,7 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
     assert {path.name for path in tmp_path.iterdir()} == {"tiny", "rows.csv"}
 
 
-def test_batches_of_one_train_where_nothing_is_normalized(tmp_path: Path, dlnotes: Command) -> None:
+def test_batches_of_one_sample_train_a_network_without_batch_norm(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(
         *words(tmp_path / "run", "--layers", "Flatten(); Linear(64, 10)", "--batch-size", 1, "--limit", 10)
     )
@@ -149,7 +155,7 @@ def test_print_decodes_no_image(tmp_path: Path, dlnotes: Command) -> None:
     assert json.loads(outcome.out)["output"] == [3]
 
 
-def test_images_of_one_color_each_are_learned(tmp_path: Path, dlnotes: Command) -> None:
+def test_images_of_a_single_color_train_a_whitened_network(tmp_path: Path, dlnotes: Command) -> None:
     from PIL import Image
 
     for name, color in (("dark", (10, 20, 30)), ("light", (200, 210, 250)), ("black", (0, 0, 0))):
@@ -160,12 +166,12 @@ def test_images_of_one_color_each_are_learned(tmp_path: Path, dlnotes: Command) 
     assert outcome.code == 0, outcome.err
 
 
-def test_a_last_batch_of_one_has_no_batch_norm_of_its_own(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_last_batch_of_one_sample_is_merged_into_the_batch_before(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(*words(tmp_path / "run", "--layers", SMALL, "--limit", "65", "--batch-size", "32", "-q"))
     assert outcome.code == 0, outcome.err
 
 
-def test_mixed_images_train_and_a_set_of_one_class_does_not(tmp_path: Path, dlnotes: Command) -> None:
+def test_images_of_several_color_modes_train_and_a_single_class_is_refused(tmp_path: Path, dlnotes: Command) -> None:
     from builders import make_images
     from PIL import Image
 

@@ -1,3 +1,5 @@
+"""`train-mlp`: run folders, metrics, recipes and options."""
+
 import json
 import math
 from pathlib import Path
@@ -20,7 +22,7 @@ FIELDS = {
 }  # fmt: skip
 
 
-def test_the_run_folder_holds_what_is_promised(digits_run: Path) -> None:
+def test_the_run_folder_has_all_documented_files_and_fields(digits_run: Path) -> None:
     names = {path.name for path in digits_run.iterdir()}
     assert names == {
         "model.safetensors", "last.safetensors", "config.json", "metrics.jsonl", "result.json",
@@ -39,8 +41,8 @@ def test_the_run_folder_holds_what_is_promised(digits_run: Path) -> None:
     assert history[result["best_epoch"] - 1]["validation"] == result["validation"]
 
 
-def test_the_reported_test_scores_agree_with_a_forward_pass_by_hand(digits_run: Path) -> None:
-    """An independent path: scikit-learn's digits, the stored weights, float64 numpy, scikit-learn's log loss."""
+def test_the_reported_test_metrics_agree_with_a_forward_pass_in_numpy(digits_run: Path) -> None:
+    """The oracle: scikit-learn's digits, the stored weights, a float64 forward pass, and scikit-learn's log loss."""
     weights = {name: t.double().numpy() for name, t in read_tensors(digits_run / "model.safetensors")[0].items()}
     metadata = load_classifier(digits_run).metadata
     pixels, labels = load_digits(return_X_y=True)
@@ -50,42 +52,42 @@ def test_the_reported_test_scores_agree_with_a_forward_pass_by_hand(digits_run: 
     h = (h - weights["norm1.running_mean"]) / np.sqrt(weights["norm1.running_var"] + 1e-5)
     h = np.maximum(h * weights["norm1.weight"] + weights["norm1.bias"], 0)
     logits = h @ weights["output.weight"].T + weights["output.bias"]
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
     config = TrainMlpConfig(val_split=0.1, normalize="standard")
     test = load_training_data(config, seed=0, threads=1).splits["test"]
     result = json.loads((digits_run / "result.json").read_text())["test"]
     assert result["samples"] == len(test)
-    assert result["loss"] == pytest.approx(log_loss(labels[test], shares[test]), rel=1e-4)
-    assert result["accuracy"] == pytest.approx(float((shares[test].argmax(1) == labels[test]).mean()))
+    assert result["loss"] == pytest.approx(log_loss(labels[test], probabilities[test]), rel=1e-4)
+    assert result["accuracy"] == pytest.approx(float((probabilities[test].argmax(1) == labels[test]).mean()))
 
 
-def test_the_same_command_gives_the_same_bytes(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_the_same_command_writes_the_same_bytes(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     assert dlnotes(*small_training(tmp_path / "again")).code == 0
     for name in ("model.safetensors", "metrics.jsonl", "curves.png", "confusion.png", "predictions.png"):
         assert (tmp_path / "again" / name).read_bytes() == (digits_run / name).read_bytes()
 
 
-def test_another_seed_gives_another_model(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_another_seed_trains_another_model(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     assert dlnotes(*small_training(tmp_path / "other", "--seed", "1")).code == 0
     assert (tmp_path / "other" / "model.safetensors").read_bytes() != (digits_run / "model.safetensors").read_bytes()
 
 
-def test_the_task_is_callable_from_python_with_the_same_defaults(digits_run: Path, tmp_path: Path) -> None:
+def test_training_from_python_has_the_same_defaults(digits_run: Path, tmp_path: Path) -> None:
     result = train_mlp(TrainMlpConfig(hidden=(16,), epochs=2, limit=256, threads=1, out=tmp_path / "run"))
     stored = json.loads((digits_run / "result.json").read_text())
     assert result.test == stored["test"]
     assert result.test_accuracy == stored["test"]["accuracy"]
 
 
-def test_json_is_one_document_and_nothing_else(tmp_path: Path, dlnotes: Command) -> None:
+def test_json_prints_one_document_and_nothing_else(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(*small_training(tmp_path / "run", "--json"))
     assert json.loads(outcome.out) == json.loads((tmp_path / "run" / "result.json").read_text())
     quiet = dlnotes(*small_training(tmp_path / "quiet", "--json", "-q"))
     assert quiet.err == ""
 
 
-def test_the_gate_prints_the_result_and_exits_with_4(tmp_path: Path, dlnotes: Command) -> None:
+def test_an_accuracy_below_min_accuracy_prints_the_result_and_exits_with_4(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(*small_training(tmp_path / "run", "--json", "-q", "--min-accuracy", "1"))
     assert outcome.code == 4
     assert json.loads(outcome.out)["test"]["accuracy"] < 1
@@ -93,7 +95,7 @@ def test_the_gate_prints_the_result_and_exits_with_4(tmp_path: Path, dlnotes: Co
     assert dlnotes(*small_training(tmp_path / "low", "-q", "--min-accuracy", "0.1")).code == 0
 
 
-def test_the_recipe_of_the_notes(tmp_path: Path, dlnotes: Command) -> None:
+def test_the_recipe_notes_has_the_values_of_the_course(tmp_path: Path, dlnotes: Command) -> None:
     outcome = dlnotes(*small_training(tmp_path / "run", "--recipe", "notes", "--json"))
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     expected = {
@@ -104,14 +106,14 @@ def test_the_recipe_of_the_notes(tmp_path: Path, dlnotes: Command) -> None:
     assert json.loads(outcome.out)["data"]["counts"]["val"] == round(0.2 * (1797 - 359))
 
 
-def test_the_first_loss_is_that_of_a_guess(tmp_path: Path, dlnotes: Command) -> None:
+def test_the_first_loss_is_that_of_uniform_probabilities(tmp_path: Path, dlnotes: Command) -> None:
     words = ["--max-steps", "1", "--batch-size", "256", "--lr", "1e-9", "--no-batch-norm", "--json"]
     fields = json.loads(dlnotes(*small_training(tmp_path / "run", *words)).out)
     assert fields["train"]["loss"] == pytest.approx(math.log(10), rel=0.1)
     assert fields["steps"] == 1
 
 
-def test_a_few_samples_are_learned_by_heart(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_few_samples_are_overfitted(tmp_path: Path, dlnotes: Command) -> None:
     words = ["--limit", "32", "--epochs", "100", "--hidden", "64", "--augment", "none", "--json"]
     assert dlnotes(*small_training(tmp_path / "run", *words)).code == 0
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
@@ -136,16 +138,18 @@ def test_every_option_trains(words: tuple[str, ...], tmp_path: Path, dlnotes: Co
     assert json.loads(outcome.out)["test"]["accuracy"] > 0.15
 
 
-@pytest.mark.parametrize("how", ["zeros", "ones"])
-def test_equal_first_weights_keep_all_units_equal(how: str, tmp_path: Path, dlnotes: Command) -> None:
-    """The weight-initialization notebook: with all weights equal, the hidden units never differ."""
-    words = ["--init", how, "--no-batch-norm", "--optimizer", "sgd", "--lr", "1e-4", "--dropout", "0"]
+@pytest.mark.parametrize("initialization", ["zeros", "ones"])
+def test_with_constant_initialization_all_hidden_units_stay_equal(
+    initialization: str, tmp_path: Path, dlnotes: Command
+) -> None:
+    """The lesson of the course's notebook on weight initialization."""
+    words = ["--init", initialization, "--no-batch-norm", "--optimizer", "sgd", "--lr", "1e-4", "--dropout", "0"]
     assert dlnotes(*small_training(tmp_path / "run", *words)).code == 0
     weight = read_tensors(tmp_path / "run" / "model.safetensors")[0]["linear1.weight"]
     assert bool((weight == weight[0]).all())
 
 
-def test_images_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_folder_of_images_is_learned(tmp_path: Path, dlnotes: Command) -> None:
     make_images(tmp_path / "train_me", count=16)
     words = ["--data", tmp_path / "train_me", "--size", "8", "--resize", "letterbox", "--epochs", "10", "--json"]
     outcome = dlnotes(*small_training(tmp_path / "run", *words))
@@ -156,16 +160,18 @@ def test_images_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
     assert json.loads(gray.out)["model"]["configuration"]["inputs"] == 64
 
 
-@pytest.mark.parametrize(("parts", "test"), [(("train", "valid"), False), (("train", "test"), True)])
-def test_the_parts_that_a_folder_names(parts: tuple[str, str], test: bool, tmp_path: Path, dlnotes: Command) -> None:
-    for seed, part in enumerate(parts):
-        make_images(tmp_path / "data" / part, count=10, seed=seed)
+@pytest.mark.parametrize(("splits", "has_test"), [(("train", "valid"), False), (("train", "test"), True)])
+def test_the_split_folders_of_the_data_are_used(
+    splits: tuple[str, str], has_test: bool, tmp_path: Path, dlnotes: Command
+) -> None:
+    for seed, split in enumerate(splits):
+        make_images(tmp_path / "data" / split, count=10, seed=seed)
     fields = json.loads(dlnotes(*small_training(tmp_path / "run", "--data", tmp_path / "data", "--json")).out)
-    assert fields["data"]["counts"] == ({"train": 27, "val": 3, "test": 30} if test else {"train": 30, "val": 30})
-    assert (fields["test"] is not None) is test
+    assert fields["data"]["counts"] == ({"train": 27, "val": 3, "test": 30} if has_test else {"train": 30, "val": 30})
+    assert (fields["test"] is not None) is has_test
 
 
-def test_a_table(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_table_is_learned(tmp_path: Path, dlnotes: Command) -> None:
     table = make_table(tmp_path / "rows.csv", rows=400)
     words = ["train-mlp", "--data", table, "--target", "label", "--epochs", "30", "--out", tmp_path / "run", "--json"]
     fields = json.loads(dlnotes(*words).out)
@@ -175,7 +181,7 @@ def test_a_table(tmp_path: Path, dlnotes: Command) -> None:
     assert fields["model"]["configuration"]["inputs"] == 4
 
 
-def test_a_run_without_out_takes_the_next_free_number(
+def test_a_run_without_out_gets_the_next_free_number(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -184,7 +190,7 @@ def test_a_run_without_out_takes_the_next_free_number(
         assert json.loads(dlnotes(*words, "--json").out)["out"] == f"runs/train-mlp-{number}"
 
 
-def test_overwrite_replaces_the_run_and_leaves_other_files(tmp_path: Path, dlnotes: Command) -> None:
+def test_overwrite_replaces_the_run_and_keeps_other_files(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
     assert dlnotes(*small_training(folder, "--epochs", "3")).code == 0
     (folder / "notes.txt").write_text("mine")
@@ -193,7 +199,7 @@ def test_overwrite_replaces_the_run_and_leaves_other_files(tmp_path: Path, dlnot
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-def test_real_idx_files(tmp_path: Path, dlnotes: Command) -> None:
+def test_fashion_mnist_is_learned_from_its_idx_files(tmp_path: Path, dlnotes: Command) -> None:
     if not Path("/usr/share/datasets/fashion-mnist").is_dir():
         pytest.skip("Debian's dataset-fashion-mnist is not on this machine")
     words = ["--data", "fashion-mnist", "--limit", "2000", "--hidden", "64", "--json", "--offline"]

@@ -1,4 +1,4 @@
-"""Backbones: every torchvision network loses its last layer in one way, and nothing else of it changes."""
+"""Backbones: the last layer of every torchvision network is replaced by a head, and nothing else is changed."""
 
 import re
 
@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import BackboneConfig, blocks, build_backbone, load_backbone, published
+from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone, named_blocks, published_weights
 from dlnotes_cli.models.registry import build_from_json, config_to_json
 from dlnotes_cli.transfer.options import BACKBONES
 
@@ -24,37 +24,38 @@ def small(name: str, classes: int = 7, size: int = 64) -> backbones.TransferMode
     return build_backbone(BackboneConfig(name, classes, size)).eval()
 
 
-def test_the_names_written_down_are_those_of_torchvision() -> None:
-    assert set(BACKBONES) <= set(backbones.names()) == set(models.list_models(module=models))
+def test_the_names_of_the_option_are_names_of_torchvision() -> None:
+    assert set(BACKBONES) <= set(backbones.backbone_names()) == set(models.list_models(module=models))
 
 
 def check_on_meta(name: str) -> None:
-    config = BackboneConfig(name, 7, published(name)[0].size, (5,))
+    """Build a backbone on the meta device, run it forward, and check that its last layer is replaced."""
+    config = BackboneConfig(name, 7, published_weights(name)[0].size, (5,))
     network = build_from_json("backbone", config_to_json(config))
     assert isinstance(network, backbones.TransferModel)
     x = torch.empty(2, 3, config.size, config.size, device="meta")
     assert network.eval()(x).shape == network.train()(x).shape == (2, 7)
     assert network.eval().features(x).shape == (2, network.width)
     assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())
-    assert {buffer for buffer, _ in network.named_buffers()} <= set(network.state_dict())  # a file holds all of it
-    names = [block for block, _ in blocks(network.backbone)]
+    assert {buffer for buffer, _ in network.named_buffers()} <= set(network.state_dict())  # no buffer is left out
+    names = [block for block, _ in named_blocks(network.backbone)]
     assert len(names) == len(set(names)) > 4
     assert not any(isinstance(module, nn.Linear) and module.out_features == 1000 for module in network.modules())
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_each_family_gets_a_new_head(name: str) -> None:
+def test_each_family_of_networks_accepts_a_new_head(name: str) -> None:
     check_on_meta(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(BACKBONES) - set(FAMILIES)))
-def test_every_network_gets_a_new_head(name: str) -> None:
+def test_every_network_accepts_a_new_head(name: str) -> None:
     check_on_meta(name)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_b_32", "mobilenet_v3_small", "densenet121"])
-def test_with_its_old_last_layer_a_network_is_what_it_was(name: str) -> None:
+def test_a_network_with_its_original_last_layer_as_head_has_the_original_outputs(name: str) -> None:
     torch.manual_seed(0)
     original = models.get_model(name, weights=None).eval()
     size = 224 if name.startswith("vit") else 64
@@ -68,7 +69,7 @@ def test_with_its_old_last_layer_a_network_is_what_it_was(name: str) -> None:
     assert path in {"fc", "heads.head", "classifier.3", "classifier"}
 
 
-def test_squeezenet_s_features_are_means_over_all_places() -> None:
+def test_the_features_of_squeezenet_are_globally_average_pooled() -> None:
     torch.manual_seed(0)
     original = models.squeezenet1_0(weights=None).eval()
     network = small("squeezenet1_0")
@@ -77,14 +78,14 @@ def test_squeezenet_s_features_are_means_over_all_places() -> None:
     torch.testing.assert_close(network.features(x), original.features(x).mean((2, 3)), rtol=1e-4, atol=1e-5)
 
 
-def test_images_of_another_size_are_brought_to_the_network_s() -> None:
+def test_images_of_another_size_are_resized() -> None:
     network = small("squeezenet1_1", size=64)
     x = torch.rand(2, 3, 8, 8)
     larger = nn.functional.interpolate(x, (64, 64), mode="bilinear", antialias=True)
     torch.testing.assert_close(network(x), network(larger))
 
 
-def test_googlenet_scales_its_input_anew_for_weights_from_elsewhere() -> None:
+def test_googlenet_rescales_its_input_for_pretrained_weights() -> None:
     x = torch.rand(2, 3, 64, 64)
     torch.manual_seed(0)
     original = models.googlenet(weights=None, init_weights=False, aux_logits=False, transform_input=True).eval()
@@ -94,44 +95,44 @@ def test_googlenet_scales_its_input_anew_for_weights_from_elsewhere() -> None:
     torch.testing.assert_close(network(x), original(x), rtol=1e-4, atol=1e-4)
 
 
-def test_the_auxiliary_heads_of_a_file_are_left_out() -> None:
+def test_auxiliary_heads_in_a_file_are_ignored() -> None:
     original = models.googlenet(weights=None, init_weights=False)
     assert any(name.startswith("aux1") for name in original.state_dict())
     assert load_backbone(small("googlenet"), "googlenet", original.state_dict()) == ""
 
 
-def test_densenet_s_old_names_are_understood() -> None:
-    now = models.densenet121(weights=None).state_dict()
+def test_old_names_in_densenet_files_are_renamed() -> None:
+    state = models.densenet121(weights=None).state_dict()
     pattern = re.compile(r"(denselayer\d+\.(?:norm|conv))([12]\.)")
-    old = {pattern.sub(r"\1.\2", name): tensor for name, tensor in now.items() if "num_batches" not in name}
-    assert set(old) - set(now)
+    old = {pattern.sub(r"\1.\2", name): tensor for name, tensor in state.items() if "num_batches" not in name}
+    assert set(old) - set(state)
     network = small("densenet121")
     assert load_backbone(network, "densenet121", old) == ""
     name = "features.denseblock1.denselayer1.norm1.weight"
     assert network.backbone.state_dict()[name] is not None
-    torch.testing.assert_close(network.backbone.state_dict()[name], now[name])
+    torch.testing.assert_close(network.backbone.state_dict()[name], state[name])
 
 
-def test_a_head_for_other_classes_is_left_out_of_a_file_of_weights() -> None:
+def test_a_head_for_other_classes_in_a_file_is_ignored() -> None:
     assert load_backbone(small("resnet18"), "resnet18", models.resnet18(num_classes=3).state_dict()) == ""
 
 
 @pytest.mark.parametrize(
-    ("name", "other", "says"),
+    ("name", "other", "misfit"),
     [
         ("resnet18", "resnet50", "tensor layer1.0.conv1.weight is 64x64x3x3 in resnet18, 64x64x1x1 in the file"),
         ("resnet18", "alexnet", "tensor conv1.weight is 64x3x7x7 in resnet18, missing in the file"),
         ("resnet18", "resnet34", "tensor layer1.2.conv1.weight is 64x64x3x3 in the file, not in resnet18"),
     ],
 )
-def test_the_first_tensor_that_differs_is_named(name: str, other: str, says: str) -> None:
-    assert load_backbone(small(name), name, models.get_model(other, weights=None).state_dict()) == says
+def test_the_first_tensor_that_differs_is_described(name: str, other: str, misfit: str) -> None:
+    assert load_backbone(small(name), name, models.get_model(other, weights=None).state_dict()) == misfit
 
 
-def test_blocks_go_from_the_image_on() -> None:
-    names = [name for name, _ in blocks(small("resnet18").backbone)]
+def test_blocks_are_named_from_input_to_output() -> None:
+    names = [name for name, _ in named_blocks(small("resnet18").backbone)]
     assert names == ["conv1", "bn1", *(f"layer{i}.{j}" for i in range(1, 5) for j in range(2))]
-    vit = [name for name, _ in blocks(small("vit_b_32", size=224).backbone)]
+    vit = [name for name, _ in named_blocks(small("vit_b_32", size=224).backbone)]
     assert vit[:2] == ["conv_proj", "encoder.layers.encoder_layer_0"]
     assert vit[-1] == "encoder.ln"
 
@@ -139,7 +140,7 @@ def test_blocks_go_from_the_image_on() -> None:
 def test_frozen_blocks_keep_their_statistics_while_others_train() -> None:
     network = small("resnet18")
     network.backbone.requires_grad_(False)
-    dict(blocks(network.backbone))["layer4.1"].requires_grad_(True)
+    dict(named_blocks(network.backbone))["layer4.1"].requires_grad_(True)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.train()(torch.randn(4, 3, 64, 64))
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
@@ -147,8 +148,8 @@ def test_frozen_blocks_keep_their_statistics_while_others_train() -> None:
     assert all(name.startswith("backbone.layer4.1.") for name in changed)
 
 
-def test_what_is_published_of_a_network() -> None:
-    default, first = published("resnet50")
+def test_published_weights_are_described_with_the_default_first() -> None:
+    default, first = published_weights("resnet50")
     assert (default.name, first.name) == ("IMAGENET1K_V2", "IMAGENET1K_V1")
     assert default.file == "resnet50-11ad3fa6.pth"
     assert (default.sha256, default.size, default.parameters) == ("11ad3fa6", 224, 25_557_032)
@@ -159,14 +160,14 @@ def test_what_is_published_of_a_network() -> None:
 @pytest.mark.parametrize(
     "change", [{"backbone": "resnet19"}, {"size": 0}, {"size": 5000}, {"classes": 0}, {"hidden": [0]}, {"backbone": 3}]
 )
-def test_a_configuration_that_no_run_writes_is_refused(change: dict[str, object]) -> None:
+def test_an_invalid_configuration_is_refused(change: dict[str, object]) -> None:
     stored = config_to_json(BackboneConfig("squeezenet1_1", 3, 64)) | change
     with pytest.raises((TypeError, ValueError)):
         build_from_json("backbone", stored)
 
 
-def test_a_vision_transformer_is_made_for_the_size_of_its_weights() -> None:
-    sizes = {weights.size for weights in published("vit_b_16")}
+def test_a_vision_transformer_is_built_for_the_size_of_its_weights() -> None:
+    sizes = {weights.size for weights in published_weights("vit_b_16")}
     assert sizes == {224, 384}
     for size in sizes:
         network = build_from_json("backbone", config_to_json(BackboneConfig("vit_b_16", 3, size)))

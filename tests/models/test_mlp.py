@@ -1,4 +1,4 @@
-"""The multi-layer perceptron: its size, its arithmetic, its first weights."""
+"""The multi-layer perceptron: its parameters, its forward pass, its initialization."""
 
 import math
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
         (MlpConfig(4, 3, ()), 15),
     ],
 )
-def test_parameters_of_the_courses_networks(config: MlpConfig, parameters: int) -> None:
+def test_the_networks_of_the_course_have_its_numbers_of_parameters(config: MlpConfig, parameters: int) -> None:
     with torch.device("meta"):
         assert count_parameters(build_mlp(config)) == parameters
 
@@ -50,13 +50,13 @@ FUNCTIONS: dict[Activation, Callable[[Floats], Floats]] = {
 }
 
 
-def test_every_activation_has_its_formula() -> None:
+def test_there_is_a_formula_for_every_activation() -> None:
     assert set(FUNCTIONS) == set(get_args(Activation))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("activation", FUNCTIONS)
-def test_forward_against_plain_arithmetic(activation: Activation, *, batch_norm: bool) -> None:
+def test_the_forward_pass_agrees_with_numpy(activation: Activation, *, batch_norm: bool) -> None:
     torch.manual_seed(0)
     network = build_mlp(MlpConfig(12, 4, (7, 5), activation, dropout=0.3, batch_norm=batch_norm))
     for norm in (layer for layer in network if isinstance(layer, nn.BatchNorm1d)):
@@ -79,7 +79,7 @@ def test_forward_against_plain_arithmetic(activation: Activation, *, batch_norm:
         np.testing.assert_allclose(network.eval()(samples), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_layers_stand_in_the_order_that_the_documentation_says() -> None:
+def test_layers_have_the_documented_order_and_names() -> None:
     network = build_mlp(MlpConfig(4, 2, (3, 3), dropout=0.5, batch_norm=True))
     names = [f"{kind}{i}" for i in (1, 2) for kind in ("linear", "norm", "activation", "dropout")]
     assert [name for name, _ in network.named_children()] == ["flatten", *names, "output"]
@@ -87,7 +87,7 @@ def test_layers_stand_in_the_order_that_the_documentation_says() -> None:
     assert [name for name, _ in plain.named_children()] == ["flatten", "linear1", "activation1", "output"]
 
 
-def test_dropout_is_for_training_alone() -> None:
+def test_dropout_is_active_only_in_training() -> None:
     network = build_mlp(MlpConfig(4, 2, (2000,), dropout=0.25))
     hidden: list[torch.Tensor] = []
     network.get_submodule("dropout1").register_forward_hook(lambda *args: hidden.append(args[2]))
@@ -100,13 +100,13 @@ def test_dropout_is_for_training_alone() -> None:
     assert (hidden[1] == 4).all()
 
 
-# --- first weights -----------------------------------------------------------------------------------------------
+# --- initialization ----------------------------------------------------------------------------------------------
 
 
-def weights_after(how: str, *, batch_norm: bool = False) -> nn.Sequential:
+def initialized(initialization: str, *, batch_norm: bool = False) -> nn.Sequential:
     torch.manual_seed(1)
     network = build_mlp(MlpConfig(100, 50, (400,), batch_norm=batch_norm))
-    initialize(network, how)  # type: ignore[arg-type]  # a column of the tests
+    initialize(network, initialization)  # type: ignore[arg-type]  # a string from a table of tests
     return network
 
 
@@ -116,40 +116,40 @@ def linear(network: nn.Sequential, name: str) -> nn.Linear:
     return layer
 
 
-@pytest.mark.parametrize(("how", "value"), [("zeros", 0.0), ("ones", 1.0)])
-def test_constant_weights(how: str, value: float) -> None:
-    network = weights_after(how)
+@pytest.mark.parametrize(("initialization", "value"), [("zeros", 0.0), ("ones", 1.0)])
+def test_constant_initialization(initialization: str, value: float) -> None:
+    network = initialized(initialization)
     for layer in (linear(network, "linear1"), linear(network, "output")):
         assert (layer.weight == value).all()
         assert (layer.bias == 0).all()
 
 
-@pytest.mark.parametrize("how", ["uniform", "normal"])
-def test_random_weights_have_the_spread_of_their_layer(how: str) -> None:
-    network = weights_after(how)
+@pytest.mark.parametrize("initialization", ["uniform", "normal"])
+def test_the_standard_deviation_of_random_weights_depends_on_the_fan_in(initialization: str) -> None:
+    network = initialized(initialization)
     for layer, inputs in ((linear(network, "linear1"), 100), (linear(network, "output"), 400)):
         y, weight = inputs**-0.5, layer.weight.detach()
         count = weight.numel()
         assert (layer.bias == 0).all()
-        deviation = y / math.sqrt(3) if how == "uniform" else y
+        deviation = y / math.sqrt(3) if initialization == "uniform" else y
         assert abs(float(weight.mean())) < 5 * deviation / math.sqrt(count)
         assert float(weight.std()) == pytest.approx(deviation, rel=0.03)
         largest = float(weight.abs().max())
-        assert largest <= y if how == "uniform" else 3 * y < largest < 6 * y
+        assert largest <= y if initialization == "uniform" else 3 * y < largest < 6 * y
 
 
-def test_the_default_stays_pytorchs_and_normalization_is_never_touched() -> None:
+def test_default_keeps_pytorchs_initialization_and_batch_norm_is_never_changed() -> None:
     torch.manual_seed(1)
     plain = build_mlp(MlpConfig(100, 50, (400,)))
-    for name, tensor in weights_after("default").state_dict().items():
+    for name, tensor in initialized("default").state_dict().items():
         assert tensor.equal(plain.state_dict()[name])
-    norm = weights_after("zeros", batch_norm=True).get_submodule("norm1")
+    norm = initialized("zeros", batch_norm=True).get_submodule("norm1")
     assert isinstance(norm, nn.BatchNorm1d)
     assert (norm.weight == 1).all()
     assert (norm.bias == 0).all()
 
 
-# --- refusals and rules ------------------------------------------------------------------------------------------
+# --- validation, and the rule for bf16 ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ def test_the_default_stays_pytorchs_and_normalization_is_never_touched() -> None
     [{"inputs": 0}, {"inputs": -1}, {"classes": 0}, {"hidden": (5, 0)}, {"hidden": (1 << 40,)}, {"dropout": 1.0},
      {"dropout": -0.1}, {"dropout": math.nan}],
 )  # fmt: skip
-def test_a_form_that_no_network_has_is_refused(change: dict[str, object]) -> None:
+def test_an_invalid_configuration_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"units|dropout"):
         MlpConfig(**{"inputs": 4, "classes": 2, **change})  # type: ignore[arg-type]  # wrong on purpose
 
 
-def test_bf16_is_for_wide_layers_in_large_batches() -> None:
+def test_bf16_pays_for_wide_layers_and_large_batches() -> None:
     wide, narrow, none = (MlpConfig(784, 10, hidden) for hidden in ((64, 256), (255,), ()))
     assert bf16_pays(wide, 128)
     assert not bf16_pays(wide, 127)

@@ -1,4 +1,4 @@
-"""The table of networks: closed, and strict about what a file says."""
+"""The registry of networks: closed, and strict about configurations from files."""
 
 import json
 import math
@@ -16,7 +16,7 @@ STORED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_the_table_is_closed() -> None:
+def test_only_registered_names_are_built() -> None:
     assert set(CLASSIFIERS) <= set(REGISTRY)
     assert "mlp" in CLASSIFIERS
     for name in ("", "MLP", "torch.nn.Linear", "os.system"):
@@ -45,7 +45,7 @@ def test_a_network_is_built_again_from_its_configuration(config: MlpConfig) -> N
     assert count_parameters(empty) == count_parameters(full)
 
 
-def test_an_empty_network_takes_no_memory_however_wide() -> None:
+def test_a_network_from_a_file_is_on_the_meta_device_however_large() -> None:
     network = build_from_json("mlp", STORED | {"inputs": 50_000_000, "hidden": [1_000_000] * 3})
     assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())
     assert count_parameters(network) > 10**13
@@ -68,7 +68,7 @@ BAD: list[Any] = [
 
 
 @pytest.mark.parametrize("stored", BAD, ids=repr)
-def test_a_wrong_configuration_is_refused(stored: Any) -> None:
+def test_an_invalid_configuration_is_refused(stored: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         build_from_json("mlp", stored)
 
@@ -81,7 +81,7 @@ JSON = st.recursive(
 
 
 @given(name=st.sampled_from(list(STORED)), value=JSON)
-def test_whatever_stands_in_a_field_is_refused_in_one_of_three_ways(name: str, value: Any) -> None:
+def test_any_json_value_in_a_field_is_accepted_or_raises_one_of_three_errors(name: str, value: Any) -> None:
     try:
         network = build_from_json("mlp", STORED | {name: value})
     except (KeyError, TypeError, ValueError):
@@ -89,7 +89,7 @@ def test_whatever_stands_in_a_field_is_refused_in_one_of_three_ways(name: str, v
     assert all(tensor.device.type == "meta" for tensor in network.state_dict().values())
 
 
-def test_frozen_parameters_count_too() -> None:
+def test_frozen_parameters_are_counted() -> None:
     network = build("mlp", MlpConfig(4, 2, (3,)))
     assert count_parameters(network) == 23
     for parameter in network.parameters():
@@ -97,5 +97,5 @@ def test_frozen_parameters_count_too() -> None:
     assert count_parameters(network) == 23
 
 
-def test_a_configuration_as_json_is_plain() -> None:
+def test_a_configuration_as_json_has_lists_for_tuples() -> None:
     assert config_to_json(MlpConfig(6, 3, (5, 4), "tanh", 0.5, batch_norm=True)) == STORED

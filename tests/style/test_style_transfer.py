@@ -405,7 +405,7 @@ FAULTS = {
     "--tv -1": r"--tv: -1.0 is out of range",
     "--sweep-ratio 1,2": r"--sweep-ratio: needs a contact sheet; add --sheet sheet.png",
     "--sweep-ratio 1,-2 --sheet s.png": r"--sweep-ratio: -2.0 is out of range",
-    "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma list of numbers",
+    "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma-separated list of numbers",
     "--weights none": r"--weights: the small network has its own weights; drop it",
     "--backbone squeezenet1_1 --weights gone.pth": r"--weights: no such file: gone.pth",
     "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* in squeezenet1_1, missing in the file",

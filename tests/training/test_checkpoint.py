@@ -1,3 +1,5 @@
+"""Model files: complete, checked before use, and written atomically."""
+
 import hashlib
 import json
 import os
@@ -21,11 +23,11 @@ def model(digits_run: Path) -> Path:
     return digits_run / "model.safetensors"
 
 
-def test_tensors_and_card_come_back(tmp_path: Path) -> None:
+def test_tensors_and_metadata_are_read_as_they_were_written(tmp_path: Path) -> None:
     tensors = {"a": torch.randn(3, 4), "b": torch.arange(5), "c": torch.tensor(1.5, dtype=torch.bfloat16)}
     write_tensors(tmp_path / "t.safetensors", tensors, {"model": "mlp", "note": 'ü " 000'})
-    found, metadata = read_tensors(tmp_path / "t.safetensors")
-    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    stored, metadata = read_tensors(tmp_path / "t.safetensors")
+    assert all(torch.equal(stored[name], tensors[name]) for name in tensors)
     assert (metadata["model"], metadata["note"]) == ("mlp", 'ü " 000')
 
 
@@ -35,7 +37,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_the_file_is_plain_safetensors_sealed_over_all_else(model: Path) -> None:
+def test_a_model_file_is_plain_safetensors_with_a_sha256_of_everything_else(model: Path) -> None:
     with safe_open(model, "pt") as opened:
         metadata = json.loads(opened.metadata()["dlnotes"])
         assert set(opened.keys()) >= {"linear1.weight", "output.bias"}
@@ -45,7 +47,7 @@ def test_the_file_is_plain_safetensors_sealed_over_all_else(model: Path) -> None
     assert hashlib.sha256(content.replace(stated, b"0" * 64)).hexdigest() == metadata["sha256"]
 
 
-def test_a_model_file_holds_all_that_its_use_needs(model: Path) -> None:
+def test_a_model_file_contains_everything_that_predictions_need(model: Path) -> None:
     loaded = load_classifier(model.parent)
     assert loaded.classes == tuple("0123456789")
     assert loaded.preprocessing.shape == (1, 8, 8)
@@ -55,23 +57,25 @@ def test_a_model_file_holds_all_that_its_use_needs(model: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("share", [k / 50 for k in range(50)])
-def test_a_cut_file_is_refused_by_name(share: float, model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fraction", [k / 50 for k in range(50)])
+def test_a_truncated_file_is_refused_by_name(fraction: float, model: Path, tmp_path: Path) -> None:
     content = model.read_bytes()
     path = tmp_path / "cut.safetensors"
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * fraction)])
     with pytest.raises(InputError, match=re.escape(str(path))):
         load_classifier(path)
 
 
-def test_any_changed_byte_is_refused(model: Path, tmp_path: Path) -> None:
-    content, draw = model.read_bytes(), random.Random(0)
+def test_a_file_with_one_changed_bit_is_refused(model: Path, tmp_path: Path) -> None:
+    content, generator = model.read_bytes(), random.Random(0)
     path = tmp_path / "changed.safetensors"
     header = int.from_bytes(content[:8], "little") + 8
-    places = [*range(8), *draw.sample(range(8, header), 100), *draw.sample(range(header, len(content)), 100)]
-    for place in places:
+    positions = [
+        *range(8), *generator.sample(range(8, header), 100), *generator.sample(range(header, len(content)), 100)
+    ]  # fmt: skip
+    for position in positions:
         changed = bytearray(content)
-        changed[place] ^= 1 << draw.randrange(8)
+        changed[position] ^= 1 << generator.randrange(8)
         path.write_bytes(changed)
         with pytest.raises(InputError, match=re.escape(str(path))):
             load_classifier(path)
@@ -79,7 +83,7 @@ def test_any_changed_byte_is_refused(model: Path, tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.binary(max_size=300))
-def test_any_bytes_at_all_are_refused(content: bytes, tmp_path: Path) -> None:
+def test_random_bytes_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "any.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError, match=re.escape(str(path))):
@@ -87,20 +91,22 @@ def test_any_bytes_at_all_are_refused(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "change",
     [
         {"inputs": "64"}, {"hidden": 16}, {"hidden": [16.0]}, {"hidden": [-1]}, {"activation": "os.system"},
         {"extra": 1}, {"dropout": None}, {"batch_norm": 1}, {"inputs": True},
     ],
 )  # fmt: skip
-def test_a_configuration_that_is_not_one_is_refused(wrong: dict[str, object], model: Path, tmp_path: Path) -> None:
+def test_an_invalid_configuration_is_refused(change: dict[str, object], model: Path, tmp_path: Path) -> None:
     tensors, metadata = read_tensors(model)
-    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": metadata["configuration"] | wrong})
-    with pytest.raises(InputError, match="its description is not valid"):
+    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": metadata["configuration"] | change})
+    with pytest.raises(InputError, match="its metadata is invalid"):
         load_classifier(tmp_path / "m")
 
 
-def test_a_huge_network_in_a_small_file_takes_no_memory(model: Path, tmp_path: Path) -> None:
+def test_a_small_file_that_describes_a_huge_network_is_refused_without_allocating_it(
+    model: Path, tmp_path: Path
+) -> None:
     tensors, metadata = read_tensors(model)
     huge = metadata["configuration"] | {"hidden": [10**6, 10**6, 10**6]}
     write_tensors(tmp_path / "m", tensors, metadata | {"configuration": huge})
@@ -109,7 +115,7 @@ def test_a_huge_network_in_a_small_file_takes_no_memory(model: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("operation", ["fsync", "replace", "mkstemp"])
-def test_whatever_fails_in_writing_the_old_file_stays_whole(
+def test_a_failed_write_leaves_the_old_file_unchanged(
     operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "m.safetensors"

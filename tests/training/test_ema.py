@@ -1,3 +1,5 @@
+"""The moving average of the weights."""
+
 from contextlib import suppress
 
 import pytest
@@ -10,7 +12,7 @@ from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=30), st.sampled_from([0.5, 0.9, 0.999]))
-def test_the_average_is_the_formula(values: list[float], decay: float) -> None:
+def test_the_average_agrees_with_its_formula(values: list[float], decay: float) -> None:
     network = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         network.weight.fill_(1.0)
@@ -33,10 +35,10 @@ def test_running_statistics_are_averaged_and_counters_copied() -> None:
     assert average.tensors["num_batches_tracked"].item() == 1
 
 
-def test_a_network_gets_its_own_weights_back() -> None:
+def test_swapped_weights_are_restored_after_an_exception() -> None:
     network = nn.Linear(2, 2)
-    own, other = network.weight.detach().clone(), {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}
+    original, other = network.weight.detach().clone(), {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}
     with suppress(KeyError), swapped_weights(network, other):
         assert torch.equal(network.weight, torch.ones(2, 2))
         raise KeyError
-    assert torch.equal(network.weight, own)
+    assert torch.equal(network.weight, original)

@@ -1,4 +1,4 @@
-"""Weights of others: read safely, or refused in one line with nothing run."""
+"""Weights that other programs saved: read safely, or refused in one line without running code in them."""
 
 import os
 import pickle
@@ -26,23 +26,25 @@ STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3)
     ids=["plain", "state_dict", "model", "parallel"],
 )
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_state_dict_is_read_in_all_its_usual_forms(wrap: Any, zipped: bool, tmp_path: Path) -> None:
+def test_a_state_dict_is_read_as_training_programs_save_it(wrap: Any, zipped: bool, tmp_path: Path) -> None:
     torch.save(wrap(STATE), tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
-    found = read_weights(tmp_path / "a.pth")
-    assert found.keys() == STATE.keys()
-    assert all(torch.equal(found[name], STATE[name]) for name in STATE)
+    weights = read_weights(tmp_path / "a.pth")
+    assert weights.keys() == STATE.keys()
+    assert all(torch.equal(weights[name], STATE[name]) for name in STATE)
 
 
 def test_safetensors_and_half_precision_are_read_as_float32(tmp_path: Path) -> None:
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in STATE.items()}
     safetensors.torch.save_file(half, tmp_path / "a.safetensors")
-    found = read_weights(tmp_path / "a.safetensors")
-    assert found["a.weight"].dtype == torch.float32
-    assert torch.equal(found["a.weight"], STATE["a.weight"])
-    assert found["a.count"].dtype == torch.int64
+    weights = read_weights(tmp_path / "a.safetensors")
+    assert weights["a.weight"].dtype == torch.float32
+    assert torch.equal(weights["a.weight"], STATE["a.weight"])
+    assert weights["a.count"].dtype == torch.int64
 
 
-class Evil:
+class Malicious:
+    """An object whose pickle creates a folder when it is loaded."""
+
     def __init__(self, marker: Path) -> None:
         self._marker = marker
 
@@ -50,48 +52,50 @@ class Evil:
         return os.mkdir, (str(self._marker),)
 
 
-@pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_a_pickle_that_runs_something_is_refused_and_nothing_is_run(how: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", ["torch", "pickle"])
+def test_a_pickle_with_code_is_refused_and_its_code_is_not_run(library: str, tmp_path: Path) -> None:
     marker, path = tmp_path / "marker", tmp_path / "evil.pth"
-    if how == "torch":
-        torch.save({"a": Evil(marker)}, path)
+    if library == "torch":
+        torch.save({"a": Malicious(marker)}, path)
     else:
-        path.write_bytes(pickle.dumps(Evil(marker)))
+        path.write_bytes(pickle.dumps(Malicious(marker)))
     with pytest.raises(
-        InputError, match=r"evil\.pth: is no plain state dict; nothing in it was run; give a state dict"
+        InputError, match=r"evil\.pth: is not a plain state dict; no code in it was run; use a state dict"
     ):
         read_weights(path)
     assert not marker.exists()
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ([1, 2], "holds a list, not named tensors"),
         (torch.zeros(3), "holds a Tensor, not named tensors"),
-        ({"a": torch.zeros(3), "b": "text"}, "holds 'b' beside its tensors, not named tensors"),
+        ({"a": torch.zeros(3), "b": "text"}, "holds 'b' next to its tensors, not named tensors"),
+        ({"a": torch.zeros(3), 1: torch.zeros(3)}, "holds '1' next to its tensors, not named tensors"),
         ({}, "holds nothing, not named tensors"),
-        ({"a": torch.tensor([1.0, float("nan")])}, "tensor a holds numbers that are not finite; use other weights"),
+        ({"a": torch.tensor([1.0, float("nan")])}, "tensor a has values that are not finite; use other weights"),
     ],
 )
-def test_what_is_no_state_dict_is_described(content: Any, says: str, tmp_path: Path) -> None:
+def test_the_error_describes_content_that_is_not_a_state_dict(content: Any, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         read_weights(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_a_cut_file_is_damaged_wherever_the_cut_is(suffix: str, tmp_path: Path) -> None:
+def test_a_file_truncated_anywhere_is_refused(suffix: str, tmp_path: Path) -> None:
     whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
     (torch.save if suffix == "pth" else safetensors.torch.save_file)(STATE, whole)
     content = whole.read_bytes()
     for length in range(0, len(content), max(1, len(content) // 40)):
         cut.write_bytes(content[:length])
-        with pytest.raises(InputError, match=rf"cut\.{suffix}: is (damaged|empty|no plain state dict|no PyTorch file)"):
+        reasons = "(damaged|empty|not a plain state dict|not a PyTorch file)"
+        with pytest.raises(InputError, match=rf"cut\.{suffix}: is {reasons}"):
             read_weights(cut)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_file(tmp_path: Path) -> None:
     for read in (read_weights, file_sha256):
         with pytest.raises(InputError, match=r"gone\.pth: cannot be read \(no such file"):
             read(tmp_path / "gone.pth")
@@ -102,7 +106,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     [torch.zeros(3, dtype=torch.complex64), torch.eye(3).to_sparse(), torch.zeros(3, device="meta")],
     ids=["complex", "sparse", "meta"],
 )
-def test_tensors_that_no_network_has_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
+def test_complex_sparse_and_meta_tensors_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(2), "b": tensor}, tmp_path / "a.pth")
-    with pytest.raises(InputError, match=r"a\.pth: (tensor b is of a kind that no network|is damaged|is no plain)"):
+    with pytest.raises(InputError, match=r"a\.pth: (tensor b is sparse, complex, quantized|is damaged|is not a plain)"):
         read_weights(tmp_path / "a.pth")

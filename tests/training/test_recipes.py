@@ -1,4 +1,4 @@
-"""Recipes: values for the options that are left open."""
+"""Recipes: values for the options that are not set."""
 
 from dataclasses import fields, replace
 
@@ -14,7 +14,7 @@ RECIPES = pytest.mark.parametrize("recipe", [MLP_NOTES, MLP_BEST, MLP_BEST_ON_TA
 
 
 @RECIPES
-def test_options_that_are_left_open_get_the_values_of_the_recipe(recipe: MlpRecipe) -> None:
+def test_options_that_are_not_set_get_the_values_of_the_recipe(recipe: MlpRecipe) -> None:
     assert resolve(TrainMlpConfig(), recipe) == recipe
     options = with_recipe(TrainMlpConfig(), recipe)
     for field in fields(recipe):
@@ -23,7 +23,7 @@ def test_options_that_are_left_open_get_the_values_of_the_recipe(recipe: MlpReci
 
 
 @RECIPES
-def test_options_that_are_set_win(recipe: MlpRecipe) -> None:
+def test_options_that_are_set_replace_the_values_of_the_recipe(recipe: MlpRecipe) -> None:
     options = TrainMlpConfig(lr=0.5, dropout=0.0, batch_norm=False, augment="flip")
     resolved = resolve(options, recipe)
     assert (resolved.lr, resolved.dropout, resolved.batch_norm, resolved.augment) == (0.5, 0.0, False, "flip")
@@ -37,20 +37,20 @@ def test_false_and_zero_count_as_set() -> None:
 
 
 @RECIPES
-def test_another_optimizer_brings_its_own_learning_rate(recipe: MlpRecipe) -> None:
+def test_another_optimizer_has_its_own_learning_rate_and_weight_decay(recipe: MlpRecipe) -> None:
     assert resolve(TrainMlpConfig(optimizer="sgd"), recipe).lr == (0.01 if recipe is MLP_NOTES else 0.1)
     assert resolve(TrainMlpConfig(optimizer="adam"), recipe).lr == 3e-3
     assert resolve(TrainMlpConfig(optimizer="adam"), recipe).weight_decay == 1e-4  # not adamw's 0.05
     assert resolve(TrainMlpConfig(optimizer="adam", lr=0.2), recipe).lr == 0.2
 
 
-def test_the_recipe_of_the_notes_has_the_values_of_the_course() -> None:
+def test_the_recipe_notes_has_the_values_of_the_course() -> None:
     length = run_length(TrainMlpConfig(), MLP_NOTES.length, 48_000)
     assert (length.epochs, length.batch_size, MLP_NOTES.optimizer, MLP_NOTES.lr) == (50, 20, "sgd", 0.01)
     assert (MLP_NOTES.dropout, MLP_NOTES.val_split, MLP_NOTES.normalize, MLP_NOTES.momentum) == (0.2, 0.2, "unit", 0.0)
 
 
-def test_a_time_budget_or_a_number_of_steps_leaves_the_epochs_open() -> None:
+def test_the_epochs_of_the_recipe_do_not_limit_a_time_budget_or_a_number_of_steps() -> None:
     for options in (TrainMlpConfig(time_budget=5.0), TrainMlpConfig(max_steps=10)):
         assert run_length(options, MLP_BEST.length, 1000).epochs is None
         assert run_length(options, MLP_NOTES.length, 1000).epochs == 50

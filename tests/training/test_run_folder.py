@@ -1,4 +1,4 @@
-"""The folder of a run where nothing can be written."""
+"""The folder of a run on a full disk."""
 
 import errno
 import os
@@ -11,35 +11,35 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import UnfinishedError
 
 
-def _full(*_: object) -> int:
+def _disk_full(*_: object) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def _no_room(folder: Path, *_: object) -> None:
+def _no_disk_space(folder: Path, *_: object) -> None:
     raise UnfinishedError(folder, "the disk is too full: 2 bytes needed, 1 free", "free space")
 
 
-def test_resume_on_a_full_disk_is_told_in_one_line(
+def test_resuming_on_a_full_disk_fails_with_one_line(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
     assert dlnotes(*small_training(folder)).code == 0
     before = folder_digest(folder)
-    monkeypatch.setattr(os, "write", _full)
-    monkeypatch.setattr(files, "check_room", _no_room)
+    monkeypatch.setattr(os, "write", _disk_full)
+    monkeypatch.setattr(files, "check_room", _no_disk_space)
     outcome = dlnotes("train-mlp", "--resume", folder, "--epochs", 4, "-q")
     assert (outcome.code, outcome.err.count("\n")) == (3, 1)
     assert f"{folder}: the disk is too full" in outcome.err
     assert folder_digest(folder) == before
 
 
-def test_a_lock_that_cannot_be_made_is_told_in_one_line(
+def test_a_lock_that_cannot_be_created_fails_with_one_line(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = Path.open
+    open_path = Path.open
 
-    def refuse(path: Path, *words: object, **options: object) -> object:
-        return _full() if path.name == ".lock" else opened(path, *words, **options)  # type: ignore[call-overload]
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        return _disk_full() if path.name == ".lock" else open_path(path, *arguments, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(Path, "open", refuse)
     outcome = dlnotes(*small_training(tmp_path / "run", "-q"))
@@ -48,20 +48,22 @@ def test_a_lock_that_cannot_be_made_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("out", [["--out", "new"], ["--out", "new/below"], []], ids=" ".join)
-def test_a_run_that_finds_no_room_leaves_no_folder(
+def test_a_run_without_disk_space_leaves_no_folder(
     out: list[str], tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(files, "check_room", _no_room)
+    monkeypatch.setattr(files, "check_room", _no_disk_space)
     words = small_training(tmp_path / "x", "-q")
-    place = words.index("--out")
-    outcome = dlnotes(*words[:place], *words[place + 2 :], *out)
+    position = words.index("--out")
+    outcome = dlnotes(*words[:position], *words[position + 2 :], *out)
     assert outcome.code == 3
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_was_there_stays(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_existed_before_is_not_removed(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(files, "check_room", _no_room)
+    monkeypatch.setattr(files, "check_room", _no_disk_space)
     assert dlnotes(*small_training(tmp_path / "run", "-q")).code == 3
     assert list((tmp_path / "run").iterdir()) == []

@@ -1,3 +1,5 @@
+"""Learning-rate schedules, and the step budget that ends them."""
+
 import math
 
 import pytest
@@ -8,16 +10,16 @@ from hypothesis import strategies as st
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.schedule import Schedule, make_schedule
 
-SHAPES = ["one-cycle", "cosine", "step", "constant"]
-schedules = st.builds(Schedule, st.sampled_from(SHAPES), st.integers(1, 50))
+NAMES = ["one-cycle", "cosine", "step", "constant"]
+schedules = st.builds(Schedule, st.sampled_from(NAMES), st.integers(1, 50))
 
 
 @given(schedules, st.integers(1, 400), st.integers(1, 400))
 def test_before_its_turning_point_a_schedule_does_not_depend_on_the_total(
     schedule: Schedule, one: int, two: int
 ) -> None:
-    known = min(schedule.turning_point(one), schedule.turning_point(two), schedule.warmup)
-    for step in range(known):
+    turning_point = min(schedule.turning_point(one), schedule.turning_point(two), schedule.warmup)
+    for step in range(turning_point):
         assert schedule.factor(step, one) == schedule.factor(step, two) == schedule.factor(step, None)
 
 
@@ -26,9 +28,9 @@ def test_factors_lie_between_zero_and_one(schedule: Schedule, total: int) -> Non
     assert all(0 < schedule.factor(step, total) <= 1 for step in range(total))
 
 
-@pytest.mark.parametrize("shape", ["one-cycle", "cosine"])
-def test_the_end_is_annealed(shape: str) -> None:
-    schedule = Schedule(shape, 20)  # type: ignore[arg-type]  # one of the shapes
+@pytest.mark.parametrize("name", ["one-cycle", "cosine"])
+def test_the_factor_decays_to_zero(name: str) -> None:
+    schedule = Schedule(name, 20)  # type: ignore[arg-type]  # one of NAMES
     assert schedule.factor(999, 1000) < 0.01
     assert max(schedule.factor(step, 1000) for step in range(1000)) == 1.0
 
@@ -50,12 +52,12 @@ def test_one_cycle_is_a_trapezoid() -> None:
     assert factors[8:] == [1 - k / 8 for k in range(8)]
 
 
-def test_step_falls_to_a_tenth_and_a_hundredth() -> None:
+def test_step_decays_to_a_tenth_and_a_hundredth() -> None:
     factors = [Schedule("step", 4).factor(step, 100) for step in (0, 49, 50, 74, 75, 99)]
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_the_warm_up_is_an_epoch_and_at_most_200_steps() -> None:
+def test_the_warm_up_is_an_epoch_but_at_most_200_steps() -> None:
     assert make_schedule("one-cycle", 21).warmup == 21
     assert make_schedule("one-cycle", 5000).warmup == 200
 
@@ -63,7 +65,7 @@ def test_the_warm_up_is_an_epoch_and_at_most_200_steps() -> None:
 def run_with_budget(
     schedule: Schedule, budget_s: float, step_s: float, limit: int | None = None
 ) -> tuple[StepBudget, list[float]]:
-    """A simulated run on a machine whose every step takes `step_s`: the budget at its end, and the factors used."""
+    """Simulate a run in which every step takes `step_s`; returns the budget at its end, and the factor of each step."""
     budget, factors, step = StepBudget(schedule, limit, budget_s), [], 0
     while not budget.is_reached(step, step * step_s):
         factors.append(schedule.factor(step, budget.total))
@@ -73,7 +75,7 @@ def run_with_budget(
 
 
 @given(schedules, st.floats(0.5, 20), st.one_of(st.none(), st.integers(1, 300)))
-def test_a_budget_is_met_and_its_steps_repeat_the_same_rates(
+def test_a_time_budget_is_met_and_its_number_of_steps_repeats_the_learning_rates(
     schedule: Schedule, budget_s: float, limit: int | None
 ) -> None:
     budget, factors = run_with_budget(schedule, budget_s, 0.05, limit)
@@ -84,12 +86,12 @@ def test_a_budget_is_met_and_its_steps_repeat_the_same_rates(
         assert len(factors) * 0.05 > budget_s * 0.9
 
 
-def test_whichever_comes_first_ends_the_run() -> None:
+def test_the_first_limit_that_is_reached_ends_the_run() -> None:
     assert run_with_budget(Schedule("one-cycle", 4), 10.0, 0.1, limit=20)[0].total == 20
     assert (run_with_budget(Schedule("one-cycle", 4), 10.0, 0.1, limit=500)[0].total or 0) <= 100
 
 
-def test_a_machine_that_slows_down_is_cut_off_soon_after_the_budget() -> None:
+def test_a_run_that_slows_down_ends_soon_after_its_time_budget() -> None:
     budget, step, elapsed = StepBudget(Schedule("one-cycle", 4), None, 10.0), 0, 0.0
     while not budget.is_reached(step, elapsed):
         step += 1

@@ -1,4 +1,4 @@
-"""The search for a weight decay never trains on held-out samples."""
+"""The choice of a weight decay never uses held-out samples for training."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ COUNT = 80
 def search_head(
     *, views: int = 0, folds: int | None = None, hidden: tuple[int, ...] = ()
 ) -> tuple[FittedHead, DataSet]:
-    """Random features, more than samples: training accuracy is 1 and validation accuracy is chance."""
+    """A head for more random features than samples: its training accuracy is 1, its validation accuracy chance."""
     generator = np.random.default_rng(0)
     features = generator.normal(size=(COUNT, 300)).astype(np.float32)
     labels = generator.permutation(np.arange(COUNT) % 2)
@@ -28,13 +28,13 @@ def search_head(
     search = HeadSearch(
         dataset, [view.astype(np.float32) for view in others], HeadOptions(2, hidden), (0.1, 0.01), CPU, lambda: None
     )
-    return (search.in_folds(folds, 0) if folds else search.by_validation()), dataset
+    return (search.by_cross_validation(folds, 0) if folds else search.by_validation()), dataset
 
 
 @pytest.mark.parametrize("views", [0, 2])
 @pytest.mark.parametrize("folds", [None, 4])
 @pytest.mark.parametrize("hidden", [(), (8,)])
-def test_held_out_samples_are_predicted_by_chance_and_training_samples_exactly(
+def test_random_features_classify_training_samples_exactly_and_held_out_samples_by_chance(
     views: int, folds: int | None, hidden: tuple[int, ...]
 ) -> None:
     fitted, _ = search_head(views=views, folds=folds, hidden=hidden)

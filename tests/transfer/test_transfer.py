@@ -1,4 +1,4 @@
-"""`transfer`: features computed once, a head solved or more of the network trained, on small images and networks."""
+"""`transfer`: frozen backbones with cached features, and fine-tuning, on small images and a small network."""
 
 import hashlib
 import http.server
@@ -23,7 +23,7 @@ from dlnotes_cli.cli import main
 from dlnotes_cli.data.cache import build
 from dlnotes_cli.data.cache.request import FeatureExtractor
 from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import BackboneConfig, Published, build_backbone
+from dlnotes_cli.models.backbones import BackboneConfig, PublishedWeights, build_backbone, named_blocks
 from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.transfer import frozen_head
@@ -43,20 +43,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Seeds of the images whose features a network has computed."""
-    seen: list[int] = []
-    make = FeatureExtractor.__init__
+def extracted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Seeds of the images whose features were computed, not read from the cache."""
+    computed: list[int] = []
+    original = FeatureExtractor.__init__
 
-    def noting(self: FeatureExtractor, name: str, width: int, batch: int, run: Any) -> None:
-        def noted(samples: Any, seeds: Any) -> Any:
-            seen.extend(seeds)
+    def recording(self: FeatureExtractor, name: str, width: int, batch: int, run: Any) -> None:
+        def run_and_record(samples: Any, seeds: Any) -> Any:
+            computed.extend(seeds)
             return run(samples, seeds)
 
-        make(self, name, width, batch, noted)
+        original(self, name, width, batch, run_and_record)
 
-    monkeypatch.setattr(FeatureExtractor, "__init__", noting)
-    return seen
+    monkeypatch.setattr(FeatureExtractor, "__init__", recording)
+    return computed
 
 
 def pixels_of(path: Path) -> np.ndarray[Any, Any]:
@@ -68,7 +68,7 @@ def words(data: Path, out: Path, *more: object) -> list[str]:
     return [str(word) for word in ("transfer", "--data", data, "--out", out, *SMALL, "-q", *more)]
 
 
-def test_a_head_learns_colors_from_random_features_and_its_file_alone_answers(
+def test_a_head_learns_colors_from_random_features_and_its_model_file_predicts(
     images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     run = dlnotes(*words(images, tmp_path / "run", "--json"))
@@ -90,20 +90,20 @@ def test_a_head_learns_colors_from_random_features_and_its_file_alone_answers(
     assert evaluated.code == 0, evaluated.err
     assert json.loads(evaluated.out)["accuracy"] == result["test"]["accuracy"]
     assert json.loads(evaluated.out)["loss"] == pytest.approx(result["test"]["loss"], rel=2e-2, abs=1e-3)
-    seen = json.loads(dlnotes("predict", tmp_path / "alone.safetensors", images / "red", "--json").out)
-    assert [entry["class"] for entry in seen["predictions"]].count("red") >= 11
+    predicted = json.loads(dlnotes("predict", tmp_path / "alone.safetensors", images / "red", "--json").out)
+    assert [entry["class"] for entry in predicted["predictions"]].count("red") >= 11
 
 
-def test_features_are_kept_and_made_anew_for_changed_files_only(
-    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int]
+def test_features_are_cached_and_computed_again_only_for_changed_files(
+    tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int]
 ) -> None:
     data = make_images(tmp_path / "images", count=10)
     first = dlnotes(*words(data, tmp_path / "a"))
     assert first.code == 0, first.err
-    assert len(looked_at) == 30
-    looked_at.clear()
+    assert len(extracted) == 30
+    extracted.clear()
     assert dlnotes(*words(data, tmp_path / "b")).code == 0
-    assert not looked_at
+    assert not extracted
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
     assert [f["form"] for f in json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]] == [
         entry.name for entry in cache.glob("decoded/*/*")
@@ -112,26 +112,26 @@ def test_features_are_kept_and_made_anew_for_changed_files_only(
     Image.new("RGB", (9, 9), "blue").save(data / "blue" / "new.png")
     (data / "green" / "0.png").unlink()
     assert dlnotes(*words(data, tmp_path / "c")).code == 0
-    assert len(looked_at) == 2
+    assert len(extracted) == 2
     shutil.rmtree(cache)
     assert dlnotes(*words(data, tmp_path / "d")).code == 0
     assert (tmp_path / "c" / "model.safetensors").read_bytes() == (tmp_path / "d" / "model.safetensors").read_bytes()
 
 
-def test_other_weights_sizes_and_networks_have_features_of_their_own(
-    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int]
+def test_features_are_cached_separately_for_each_backbone_size_and_weights(
+    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int]
 ) -> None:
     for i, more in enumerate(
         ((), ("--size", 40), ("--seed", 1), ("--resize", "squash"), ("--backbone", "squeezenet1_0"))
     ):
-        looked_at.clear()
+        extracted.clear()
         run = dlnotes(*words(images, tmp_path / str(i), *more))
         assert run.code == 0, run.err
-        assert len(looked_at) == 42, more
+        assert len(extracted) == 42, more
     assert len(list(cache.glob("decoded/*/*"))) == 5
 
 
-def test_without_a_cache_the_features_stay_in_memory(
+def test_features_stay_in_memory_where_the_cache_cannot_be_written(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -141,22 +141,22 @@ def test_without_a_cache_the_features_stay_in_memory(
     assert read_tensors(tmp_path / "run" / "model.safetensors")
 
 
-def test_views_add_augmented_looks_at_the_training_part_alone(
-    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int]
+def test_views_augment_only_the_training_split(
+    images: Path, tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int]
 ) -> None:
     run = dlnotes(*words(images, tmp_path / "run", "--views", 3, "--json"))
     assert run.code == 0, run.err
     assert json.loads(run.out)["data"]["counts"]["train"] == 27
-    assert len(looked_at) == 42 + 2 * 27
-    looked_at.clear()
+    assert len(extracted) == 42 + 2 * 27
+    extracted.clear()
     assert dlnotes(*words(images, tmp_path / "again", "--views", 3)).code == 0
-    assert not looked_at
+    assert not extracted
     names = sorted(entry.name for entry in cache.glob("decoded/*/*"))
     assert len(names) == 3
     assert [("view" in name) for name in names] == [False, True, True]
 
 
-def test_folds_judge_every_sample_once_and_say_the_spread(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_cross_validation_reports_the_accuracy_of_each_fold(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     result = json.loads(dlnotes(*words(images, tmp_path / "run", "--folds", 4, "--json")).out)
     folds = result["folds"]
     assert result["validation"]["samples"] == 27 + 7
@@ -166,34 +166,34 @@ def test_folds_judge_every_sample_once_and_say_the_spread(images: Path, tmp_path
     assert 0 < folds["mean"] <= 1
 
 
-def test_features_are_exported_with_labels_names_and_parts(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_features_are_exported_with_labels_names_and_splits(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*words(images, tmp_path / "run", "--export-features", tmp_path / "f.npz", "--hidden", "8"))
     assert run.code == 0, run.err
     with np.load(tmp_path / "f.npz") as stored:
-        found = dict(stored)
-    assert found["features"].shape == (42, 512)
-    classes = found["classes"].tolist()
-    for name, label, part in zip(found["names"], found["labels"], found["parts"], strict=True):
+        exported = dict(stored)
+    assert exported["features"].shape == (42, 512)
+    classes = exported["classes"].tolist()
+    for name, label, split in zip(exported["names"], exported["labels"], exported["parts"], strict=True):
         assert Path(str(name)).parent.name == classes[label]
-        assert part in {"train", "val", "test"}
+        assert split in {"train", "val", "test"}
     model = load_classifier(tmp_path / "run")
-    chosen = found["parts"] == "test"
-    logits = model.network.head(torch.from_numpy(found["features"][chosen]))  # type: ignore[operator]
+    is_test = exported["parts"] == "test"
+    logits = model.network.head(torch.from_numpy(exported["features"][is_test]))  # type: ignore[operator]
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert (logits.argmax(1).numpy() == found["labels"][chosen]).mean() == result["test"]["accuracy"]
+    assert (logits.argmax(1).numpy() == exported["labels"][is_test]).mean() == result["test"]["accuracy"]
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
-def test_the_map_draws_every_class(method: str, images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_the_map_has_points_of_every_class(method: str, images: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*words(images, tmp_path / "run", "--map", tmp_path / "map.png", "--map-method", method))
     assert run.code == 0, run.err
     drawn = pixels_of(tmp_path / "map.png")
     assert drawn.shape == (768, 960, 3)
-    for mark in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):  # the first three colors, in the legend
-        assert (np.abs(drawn.astype(int) - mark).sum(2) < 70).sum() > 20
+    for color in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):  # of the first three classes
+        assert (np.abs(drawn.astype(int) - color).sum(2) < 70).sum() > 20
 
 
-def test_a_named_set_and_gray_images_are_read(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_named_set_of_gray_images_is_learned(tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(
         "transfer", *SMALL[:4], "--size", 32, "--limit", 60, "--threads", 1, "--out", tmp_path / "run", "--json", "-q"
     )
@@ -209,7 +209,7 @@ def test_a_named_set_and_gray_images_are_read(tmp_path: Path, dlnotes: Command) 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state dict as torchvision would save it."""
+    """The path of a state dict with torchvision's names."""
     from torchvision import models
 
     torch.manual_seed(3)
@@ -218,7 +218,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_weights_from_a_file_go_into_the_model_unchanged(
+def test_weights_from_a_file_are_loaded_unchanged(
     weights: Path, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     run = dlnotes(*words(images, tmp_path / "run", "--weights", weights, "--json"))
@@ -237,7 +237,7 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def site(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A server that publishes `weights`, torchvision's table pointing at it, and an empty cache of torch's."""
+    """The path of `weights` on a server, to which the default weights' URL points; torch's folder is empty."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     served = tmp_path / "served"
     served.mkdir()
@@ -250,8 +250,8 @@ def site(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/squeezenet1_1-{digest}.pth"
     imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    entry = Published("IMAGENET1K_V1", url, 4.8, 1_235_496, 0.58, 224, 0.875, "bilinear", *imagenet)
-    monkeypatch.setattr(backbones, "published", lambda _: (entry,))
+    entry = PublishedWeights("IMAGENET1K_V1", url, 4.8, 1_235_496, 0.58, 224, 0.875, "bilinear", *imagenet)
+    monkeypatch.setattr(backbones, "published_weights", lambda _: (entry,))
     yield served / f"squeezenet1_1-{digest}.pth"
     server.shutdown()
     server.server_close()
@@ -263,27 +263,27 @@ def default(data: Path, out: Path, *more: object) -> list[str]:
 
 def test_weights_are_downloaded_once_and_checked(site: Path, images: Path, tmp_path: Path, dlnotes: Command) -> None:
     assert dlnotes(*default(images, tmp_path / "a")).code == 0
-    kept = tmp_path / "torch" / "hub" / "checkpoints" / site.name
-    assert kept.read_bytes() == site.read_bytes()
+    local = tmp_path / "torch" / "hub" / "checkpoints" / site.name
+    assert local.read_bytes() == site.read_bytes()
     content = site.read_bytes()
     site.unlink()
     assert dlnotes(*default(images, tmp_path / "b", "--offline")).code == 0
-    kept.write_bytes(content[:-1])
-    broken = dlnotes(*default(images, tmp_path / "c"))
-    assert broken.code == 2
-    assert re.search(rf"warning: \S*{site.name} is damaged", broken.err) is None  # -q
-    assert re.search(rf"error: {site.name}: cannot be downloaded \(http://127\S+: 404 ", broken.err)
+    local.write_bytes(content[:-1])
+    damaged = dlnotes(*default(images, tmp_path / "c"))
+    assert damaged.code == 2
+    assert re.search(rf"warning: \S*{site.name} is damaged", damaged.err) is None  # -q
+    assert re.search(rf"error: {site.name}: cannot be downloaded \(http://127\S+: 404 ", damaged.err)
     site.write_bytes(content)
     assert dlnotes(*default(images, tmp_path / "d")).code == 0
-    assert kept.read_bytes() == content
+    assert local.read_bytes() == content
 
 
-@pytest.mark.parametrize("fault", ["cut", "other"])
-def test_a_damaged_download_is_refused_and_leaves_nothing(
+@pytest.mark.parametrize("fault", ["truncated", "changed"])
+def test_a_damaged_download_is_refused_and_leaves_no_file(
     fault: str, site: Path, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     content = site.read_bytes()
-    site.write_bytes(content[: len(content) // 2] if fault == "cut" else content[::-1])
+    site.write_bytes(content[: len(content) // 2] if fault == "truncated" else content[::-1])
     run = dlnotes(*default(images, tmp_path / "run"))
     assert run.code == 2
     assert "its SHA-256 is not the published one" in run.err
@@ -292,7 +292,7 @@ def test_a_damaged_download_is_refused_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_offline_the_line_says_what_is_missing_and_where_to_put_it(
+def test_offline_the_error_names_the_missing_file_and_its_folder(
     site: Path, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     run = dlnotes(*default(images, tmp_path / "run", "--offline"))
@@ -304,14 +304,14 @@ def test_offline_the_line_says_what_is_missing_and_where_to_put_it(
     )
 
 
-def test_the_list_names_every_network(dlnotes: Command) -> None:
+def test_the_list_has_every_network_of_torchvision(dlnotes: Command) -> None:
     rows = json.loads(dlnotes("transfer", "--list", "--json").out)["backbones"]
-    assert len(rows) == len(backbones.names())
+    assert len(rows) == len(backbones.backbone_names())
     assert rows == sorted(rows, key=lambda row: row["backbone"])
     resnet = next(row for row in rows if row["backbone"] == "resnet18")
     assert (resnet["parameters"], resnet["size"], resnet["accuracy"]) == (11_689_512, 224, 0.69758)
-    shown = dlnotes("transfer", "--list").out
-    assert re.search(r"resnet18 +11,689,512 +44\.7 +224 +0\.698 +(yes|no)", shown)
+    printed = dlnotes("transfer", "--list").out
+    assert re.search(r"resnet18 +11,689,512 +44\.7 +224 +0\.698 +(yes|no)", printed)
 
 
 # --- fine-tuning --------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_the_list_names_every_network(dlnotes: Command) -> None:
 TUNED = ("--fine-tune", "last-2", "--epochs", "3", "--batch-size", "8", "--lr", "0.01")
 
 
-def test_fine_tuning_changes_the_last_blocks_and_no_others(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_fine_tuning_changes_only_the_last_blocks(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*words(images, tmp_path / "run", *TUNED, "--json"))
     assert run.code == 0, run.err
     result = json.loads(run.out)
@@ -332,10 +332,10 @@ def test_fine_tuning_changes_the_last_blocks_and_no_others(images: Path, tmp_pat
     assert {name.rpartition(".")[0].split(".")[1] for name in changed if name.startswith("backbone")} == {"features"}
     assert {name.split(".")[2] for name in changed if name.startswith("backbone")} == {"11", "12"}
     first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
-    assert first["validation"]["accuracy"] >= 0.5  # it began with the solved head
+    assert first["validation"]["accuracy"] >= 0.5  # it starts with the fitted head
 
 
-def test_fine_tuning_begins_where_the_frozen_run_ends(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_fine_tuning_starts_with_the_head_of_the_frozen_run(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     more = ("--label-smoothing", 0, "--augment", "none", "--lr", 1e-9, "--epochs", 1, "--fine-tune", "last-1")
     frozen = json.loads(dlnotes(*words(images, tmp_path / "frozen", "--json")).out)
     tuned = json.loads(dlnotes(*words(images, tmp_path / "tuned", "--json", *more)).out)
@@ -343,14 +343,14 @@ def test_fine_tuning_begins_where_the_frozen_run_ends(images: Path, tmp_path: Pa
     assert tuned["validation"]["loss"] == pytest.approx(frozen["validation"]["loss"], rel=2e-2, abs=1e-3)
 
 
-def test_fine_tuning_that_did_harm_says_so(images: Path, tmp_path: Path, dlnotes: Command) -> None:
-    given = words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", 1, "--lr", 1)
-    run = dlnotes(*(word for word in given if word != "-q"))
+def test_fine_tuning_that_validates_worse_warns(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    command = words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", 1, "--lr", 1)
+    run = dlnotes(*(word for word in command if word != "-q"))
     assert run.code == 0, run.err
     assert re.search(r"warning: fine-tuning validates worse than the frozen backbone \(loss [\d.]+, before", run.err)
 
 
-def test_a_limit_of_passes_repeats_what_a_time_budget_gave(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_the_number_of_passes_of_a_time_budget_repeats_its_run(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     timed = json.loads(dlnotes(*words(images, tmp_path / "a", "--time-budget", "0.01s", "--json")).out)
     assert 0 < timed["steps"] < 200
     counted = json.loads(dlnotes(*words(images, tmp_path / "b", "--max-steps", timed["steps"], "--json")).out)
@@ -359,20 +359,20 @@ def test_a_limit_of_passes_repeats_what_a_time_budget_gave(images: Path, tmp_pat
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_run_holds_its_folder_from_the_start(
+def test_a_run_locks_its_folder_before_features_are_computed(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes: list[int] = []
-    load = frozen_head._compute_features
+    exit_codes: list[int] = []
+    compute = frozen_head._compute_features
 
-    def then_another(*arguments: Any) -> Any:
-        monkeypatch.setattr(frozen_head, "_compute_features", load)
-        outcomes.append(main(words(images, tmp_path / "run", "--hidden", "8")))
-        return load(*arguments)
+    def start_another_and_compute(*arguments: Any) -> Any:
+        monkeypatch.setattr(frozen_head, "_compute_features", compute)
+        exit_codes.append(main(words(images, tmp_path / "run", "--hidden", "8")))
+        return compute(*arguments)
 
-    monkeypatch.setattr(frozen_head, "_compute_features", then_another)
+    monkeypatch.setattr(frozen_head, "_compute_features", start_another_and_compute)
     run = dlnotes(*words(images, tmp_path / "run"))
-    assert (outcomes, run.code) == ([2], 0)
+    assert (exit_codes, run.code) == ([2], 0)
     assert "is in use by another run" in run.err
     assert json.loads((tmp_path / "run" / "config.json").read_text())["hidden"] == []
 
@@ -383,32 +383,32 @@ def test_blocks_unfreeze_from_the_last_to_the_first(
     unfrozen: list[int] = []
     advance = Trainer.advance
 
-    def counted(trainer: Trainer) -> Any:
+    def advance_and_count(trainer: Trainer) -> Any:
         before, entry = trainer.position.step, advance(trainer)
-        blocks = backbones.blocks(trainer.job.network.backbone)  # type: ignore[arg-type]
+        blocks = named_blocks(trainer.job.network.backbone)  # type: ignore[arg-type]  # a TransferModel
         if trainer.position.step > before:
             unfrozen.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
         return entry
 
-    monkeypatch.setattr(Trainer, "advance", counted)
+    monkeypatch.setattr(Trainer, "advance", advance_and_count)
     run = dlnotes(*words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
     assert run.code == 0, run.err
     assert unfrozen == [5, 9, 9, 9, 9]
 
 
 @pytest.mark.parametrize("steps", [2, 4, 9])
-def test_fine_tuning_stopped_after_any_step_equals_the_whole(
+def test_fine_tuning_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
     steps: int, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    assert dlnotes(*words(images, tmp_path / "whole", *TUNED)).code == 0
+    assert dlnotes(*words(images, tmp_path / "uninterrupted", *TUNED)).code == 0
     with stopped_after(steps):
         assert dlnotes(*words(images, tmp_path / "run", *TUNED)).code == 143
     resumed = dlnotes("transfer", "--resume", tmp_path / "run", "--threads", 1)
     assert resumed.code == 0, resumed.err
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
 
 
-def test_the_course_s_way_runs_the_frozen_backbone_in_every_step(
+def test_the_recipe_notes_runs_the_frozen_backbone_in_every_step(
     images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     run = dlnotes(*words(images, tmp_path / "run", "--recipe", "notes", "--json"))
@@ -423,35 +423,35 @@ def test_the_course_s_way_runs_the_frozen_backbone_in_every_step(
 # --- stops and resumes -------------------------------------------------------------------------------------------
 
 
-def test_a_signal_keeps_the_features_made_so_far(
-    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
+def test_a_run_stopped_by_a_signal_keeps_the_features_computed_so_far(
+    tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_images(tmp_path / "images", count=40)
     chunk_samples = build.chunk_samples
 
     def then_signal(*arguments: Any) -> Any:
         rows = chunk_samples(*arguments)
-        if len(looked_at) == 48:
+        if len(extracted) == 48:
             os.kill(os.getpid(), signal.SIGINT)
         return rows
 
     monkeypatch.setattr(build, "chunk_samples", then_signal)
     stopped = dlnotes(*words(data, tmp_path / "run"))
     assert stopped.code == 130
-    what = f"the features made so far are kept; continue with --resume {tmp_path / 'run'}"
+    what = f"the features computed so far are cached; continue with --resume {tmp_path / 'run'}"
     assert stopped.err == f"dlnotes: error: interrupted: {what}\n"
     monkeypatch.setattr(build, "chunk_samples", chunk_samples)
     resumed = dlnotes("transfer", "--resume", tmp_path / "run", "-q")
     assert resumed.code == 0, resumed.err
-    assert len(looked_at) == 120
-    assert dlnotes(*words(data, tmp_path / "whole")).code == 0
+    assert len(extracted) == 120
+    assert dlnotes(*words(data, tmp_path / "uninterrupted")).code == 0
     assert cache.is_dir()
-    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole"))
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "uninterrupted"))
     assert one == other
 
 
-def test_a_stop_keeps_what_earlier_runs_made(
-    tmp_path: Path, dlnotes: Command, cache: Path, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
+def test_a_stopped_run_keeps_the_features_of_earlier_runs(
+    tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_images(tmp_path / "images", count=30)
     assert dlnotes(*words(data, tmp_path / "a")).code == 0
@@ -464,64 +464,64 @@ def test_a_stop_keeps_what_earlier_runs_made(
         return chunk_samples(*arguments)
 
     monkeypatch.setattr(build, "chunk_samples", then_signal)
-    looked_at.clear()
+    extracted.clear()
     assert dlnotes(*words(data, tmp_path / "b")).code == 130
     monkeypatch.setattr(build, "chunk_samples", chunk_samples)
     assert dlnotes(*words(data, tmp_path / "b", "--overwrite")).code == 0
-    assert len(looked_at) == 2
+    assert len(extracted) == 2
     shutil.rmtree(cache)
     assert dlnotes(*words(data, tmp_path / "c")).code == 0
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "c" / "model.safetensors").read_bytes()
 
 
-def test_a_finished_run_is_solved_again(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_a_finished_run_that_is_resumed_is_fitted_again(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     first = dlnotes(*words(images, tmp_path / "run", "--json"))
     again = dlnotes("transfer", "--resume", tmp_path / "run", "--json")
     assert again.code == 0, again.err
     one, other = (json.loads(run.out) | {"timing": None} for run in (first, again))
     assert one == other
     (tmp_path / "run" / "model.safetensors").unlink()
-    redone = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q").out)
-    assert redone["test"] == one["test"]
+    third = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q").out)
+    assert third["test"] == one["test"]
     assert (tmp_path / "run" / "model.safetensors").is_file()
     fewer = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q", "--epochs", 3).out)
     assert fewer["steps"] < one["steps"]
 
 
-# --- what is wrong -----------------------------------------------------------------------------------------------
+# --- bad input ---------------------------------------------------------------------------------------------------
 
 FAULTS = {
     "--backbone resnt18": r"--backbone: unknown network 'resnt18'; did you mean 'resnet18'\? see dlnotes",
     "--weights nowhere.pth": r"--weights: no such file: nowhere.pth; check the path",
-    "--weights defalt": r"--weights: unknown word \(and no such file\) 'defalt'; did you mean 'default'\?",
-    "--weights evil.pth": r"evil.pth: is no plain state dict; nothing in it was run; give a state dict",
+    "--weights defalt": r"--weights: unknown name \(and no such file\) 'defalt'; did you mean 'default'\?",
+    "--weights evil.pth": r"evil.pth: is not a plain state dict; no code in it was run; use a state dict",
     "--weights cut.pth": r"cut.pth: is damaged; use a copy",
-    "--weights other.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, missing in the file; give",
-    "--weights wider.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, 96x3x7x7 in the file; give",
+    "--weights other.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, missing in the file; use",
+    "--weights wider.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, 96x3x7x7 in the file; use",
     "--weights squeezenet1_1-b8a52dc0.pth": r"squeezenet1_1-b8a52dc0.pth: is damaged: its SHA-256 is not the published",
-    "--weights images": r"--weights: images is a folder; give the file",
-    "--size 8": r"--size: squeezenet1_1 cannot take 8x8 \(.*\); use 224",
-    "--backbone vit_b_32 --size 64": r"--size: vit_b_32 cannot take 64x64 \(.*\); use 224",
-    "--lr 0.1": r"--lr: is about steps, and a frozen backbone's head is solved; drop it, or add --fine-tune",
-    "--batch-size 8": r"--batch-size: is about steps",
-    "--fine-tune last-2 --views 2": r"--views: is for a frozen backbone; drop it, or --fine-tune",
-    "--fine-tune all --map m.png": r"--map: is for a frozen backbone",
-    "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, last-2 for example",
-    "--views 2 --augment none": r"--views: --augment none leaves every view the same; give another",
+    "--weights images": r"--weights: images is a folder; use a file",
+    "--size 8": r"--size: squeezenet1_1 does not accept 8x8 \(.*\); use 224",
+    "--backbone vit_b_32 --size 64": r"--size: vit_b_32 does not accept 64x64 \(.*\); use 224",
+    "--lr 0.1": r"--lr: applies only to gradient training; drop it, or add --fine-tune",
+    "--batch-size 8": r"--batch-size: applies only to gradient training",
+    "--fine-tune last-2 --views 2": r"--views: applies only to a frozen backbone; drop it, or --fine-tune",
+    "--fine-tune all --map m.png": r"--map: applies only to a frozen backbone",
+    "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, such as last-2",
+    "--views 2 --augment none": r"--views: --augment none leaves every view the same; use another",
     "--views 0": r"--views: 0 is out of range",
     "--folds 1": r"--folds: 1 is out of range",
     "--folds 90": r"--folds: 90 folds of 34 samples; give at most 34",
     "--color gray": r"--color: no such option",
     "--normalize unit": r"--normalize: no such option",
-    "--augment flip": r"--augment: a frozen backbone looks once at each image; add --views, or --fine-tune",
+    "--augment flip": r"--augment: has no effect on a frozen backbone without --views; add --views",
     "--augment flipp --views 2": r"--augment: unknown operation 'flipp'; did you mean 'flip'",
-    "--map-method tsne": r"--map-method: says how --map is drawn; add --map map.png",
-    "--folds 3 --time-budget 9s": r"--time-budget: is not kept by --folds",
-    "--recipe notes --folds 3": r"--folds: is for a frozen backbone; drop it, or --recipe notes",
-    "--weights text.pth": r"text.pth: is no PyTorch file; give a state dict",
-    "--weights empty.pth": r"empty.pth: is empty; give a state dict",
+    "--map-method tsne": r"--map-method: has no effect without --map; add --map map.png",
+    "--folds 3 --time-budget 9s": r"--time-budget: cannot be combined with --folds",
+    "--recipe notes --folds 3": r"--folds: applies only to a frozen backbone; drop it, or --recipe notes",
+    "--weights text.pth": r"text.pth: is not a PyTorch file; use a state dict",
+    "--weights empty.pth": r"empty.pth: is empty; use a state dict",
     "--weights whole.pth": r"tensor features.0.weight is torch.float32 in squeezenet1_1, torch.int64 in the file",
-    "--data parts --min-accuracy 0.5": r"--min-accuracy: parts has no test split; add one, or drop the option",
+    "--data presplit --min-accuracy 0.5": r"--min-accuracy: presplit has no test split; add one, or drop the option",
     "--map m.jpg": r"--map: m.jpg does not end in .png; name it m.png",
     "--map images/m.gif": r"--map: images/m.gif does not end in .png",
     "--export-features there.npz": r"--export-features: there.npz exists; pass --overwrite",
@@ -535,6 +535,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data sets and files of weights, valid and invalid."""
     from torchvision import models
 
     home = tmp_path_factory.mktemp("home")
@@ -557,57 +558,62 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "empty.pth").write_bytes(b"")
     state = models.squeezenet1_1(weights=None).state_dict()
     torch.save(state | {"features.0.weight": state["features.0.weight"].long()}, home / "whole.pth")
-    for part in ("train", "val"):
-        make_images(home / "parts" / part, count=6)
+    for split in ("train", "val"):
+        make_images(home / "presplit" / split, count=6)
     return home
 
 
 @pytest.mark.parametrize("line", FAULTS)
-def test_bad_input_is_one_line_and_changes_nothing(
+def test_bad_input_is_reported_in_one_line_and_changes_no_file(
     line: str, home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
     before = sorted(home.rglob("*"))
-    given = shlex.split(line)
-    usual = ["--data", "images", *SMALL, "--out", "run"]
-    outcome = dlnotes("transfer", *usual, *given, "-q")
+    valid = ["--data", "images", *SMALL, "--out", "run"]
+    outcome = dlnotes("transfer", *valid, *shlex.split(line), "-q")
     assert (outcome.code, outcome.out) == (2, ""), outcome.err
     assert re.fullmatch(rf"dlnotes: error: .*{FAULTS[line]}.*\n", outcome.err), outcome.err
     assert sorted(home.rglob("*")) == before
 
 
-def test_a_stop_in_a_resumed_run_leaves_its_results(
+def test_a_resumed_run_that_is_stopped_keeps_its_results(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert dlnotes(*words(images, tmp_path / "run")).code == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    load = frozen_head._compute_features
+    compute = frozen_head._compute_features
 
-    def then_signal(*arguments: Any) -> Any:
+    def signal_and_compute(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
-        return load(*arguments)
+        return compute(*arguments)
 
-    monkeypatch.setattr(frozen_head, "_compute_features", then_signal)
+    monkeypatch.setattr(frozen_head, "_compute_features", signal_and_compute)
     assert dlnotes("transfer", "--resume", tmp_path / "run", "-q").code == 130
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
-def test_classes_with_few_images_are_named(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_warning_names_classes_with_few_images(tmp_path: Path, dlnotes: Command) -> None:
     data = make_images(tmp_path / "images", count=10)
     for i in range(1, 10):
         (data / "red" / f"{i}.png").unlink()
     run = dlnotes("transfer", "--data", data, *SMALL, "--out", tmp_path / "run")
     assert run.code == 0, run.err
-    assert "warning: fewer than 5 images to train and validate on: red (1); more would help most" in run.err
+    assert "warning: fewer than 5 images for training and validation: red (1); add more images" in run.err
 
 
-def test_skipped_images_are_named_and_counted(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_skipped_images_are_reported_and_counted(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes("transfer", "--data", home / "bad", *SMALL, "--out", tmp_path / "run", "--skip-bad", "--json")
     assert run.code == 0, run.err
     assert json.loads(run.out)["data"]["skipped"] == 1
     assert "cut.jpg: image is truncated" in run.err
 
 
-def test_a_gate_is_held(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_min_accuracy_is_checked(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     assert dlnotes(*words(images, tmp_path / "a", "--min-accuracy", "1", "--label-smoothing", "0.9")).code in {0, 4}
     assert dlnotes(*words(images, tmp_path / "b", "--min-accuracy", "0.5")).code == 0
+
+
+def test_views_of_a_named_set_smaller_than_the_backbone_expects(tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes("transfer", "--backbone", "squeezenet1_1", "--weights", "none", "--limit", 40, "--views", 2,
+                  "--augment", "standard", "--out", tmp_path / "run", "--json", "-q")  # fmt: skip
+    assert run.code == 0, run.err

@@ -1,1 +1,1 @@
-"""The training loop and the run around it."""
+"""The training loop, the run in its folder, and the training of classifiers."""

@@ -1,4 +1,4 @@
-"""How many samples a step can hold in a GPU's memory."""
+"""The largest batch size that fits into the memory of a GPU."""
 
 from collections.abc import Callable
 
@@ -8,34 +8,33 @@ from torch import nn
 
 from dlnotes_cli.device import Runtime, peak_memory
 
-SMALLEST, LARGEST = 64, 2048
-_SHARE = 0.6  # of the free memory that a step may take
+MIN_BATCH_SIZE, MAX_BATCH_SIZE = 64, 2048
+_MEMORY_FRACTION = 0.6  # of the free memory that a step may use
 
 
-def largest_batch(step_bytes: Callable[[int], int], free_bytes: int, *, most: int = LARGEST) -> int:
-    """The largest power of two, from 64 to `most` samples, whose step takes at most 60 % of the free memory.
+def largest_batch_size(step_bytes: Callable[[int], int], free_bytes: int, *, limit: int = MAX_BATCH_SIZE) -> int:
+    """The largest power of two, from 64 to `limit` samples, whose step uses at most 60 % of the free memory.
 
-    Memory grows linearly with the samples: two small steps are measured and the line through them is followed.
+    `step_bytes` measures the peak memory of a step in bytes. It grows linearly with the batch size, so two small steps
+    are measured and extrapolated.
     """
-    first, second = step_bytes(SMALLEST), step_bytes(2 * SMALLEST)
-    per_sample = max(second - first, 1) / SMALLEST
-    fixed = first - SMALLEST * per_sample
-    batch = SMALLEST
-    while 2 * batch <= most and fixed + 2 * batch * per_sample <= _SHARE * free_bytes:
-        batch *= 2
-    return batch
+    first, second = step_bytes(MIN_BATCH_SIZE), step_bytes(2 * MIN_BATCH_SIZE)
+    per_sample = max(second - first, 1) / MIN_BATCH_SIZE
+    fixed = first - MIN_BATCH_SIZE * per_sample
+    batch_size = MIN_BATCH_SIZE
+    while 2 * batch_size <= limit and fixed + 2 * batch_size * per_sample <= _MEMORY_FRACTION * free_bytes:
+        batch_size *= 2
+    return batch_size
 
 
-def step_memory(network: nn.Module, shape: tuple[int, ...], runtime: Runtime) -> Callable[[int], int]:
-    """A function from a number of samples to the bytes that a step on them takes on the machine's GPU."""
+def measure_step_memory(network: nn.Module, shape: tuple[int, ...], runtime: Runtime, batch_size: int) -> int:
+    """The peak memory in bytes of a forward and backward pass on `batch_size` samples of `shape`, on a GPU."""
 
-    def measure(samples: int) -> int:
-        def step() -> None:
-            with runtime.autocast():
-                logits = network(torch.zeros(samples, *shape, device=runtime.device))
-            F.cross_entropy(logits.float(), torch.zeros(samples, dtype=torch.int64, device=runtime.device)).backward()
-            network.zero_grad()
+    def step() -> None:
+        with runtime.autocast():
+            logits = network(torch.zeros(batch_size, *shape, device=runtime.device))
+        labels = torch.zeros(batch_size, dtype=torch.int64, device=runtime.device)
+        F.cross_entropy(logits.float(), labels).backward()
+        network.zero_grad()
 
-        return peak_memory(runtime.device, step)
-
-    return measure
+    return peak_memory(runtime.device, step)

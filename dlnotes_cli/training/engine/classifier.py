@@ -1,9 +1,10 @@
-"""Training a classifier, whatever its network: data, loop, run folder, test, plots."""
+"""The training of a classifier, whatever its network: data, loop, run folder, test, plots."""
 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -23,16 +24,17 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.engine.batch_size import LARGEST, largest_batch, step_memory
+from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_batch_size, measure_step_memory
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
+from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.metrics import Evaluation, evaluate, predict_logits
 from dlnotes_cli.training.objective import Objective, balanced_weights
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
 from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, run_length, with_recipe
-from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, TrainingResult, check_gate
+from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
 
 Options = TypeVar("Options", bound=ClassifierConfig)
@@ -41,7 +43,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
-    """What one training command adds to `train_classifier`: its recipe, its data and its network."""
+    """What differs between the commands that train a classifier: recipe, data and network."""
 
     model_name: ClassVar[str]  # in the registry
 
@@ -49,34 +51,34 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
         self.options, self.recipe = with_recipe(options, recipe), recipe
 
     def load(self) -> DataSet:
-        """The training data, split and described."""
+        """The data, split, with its preprocessing."""
         options = self.options
         return load_training_data(options, seed=options.seed, threads=options.threads or default_threads())
 
     @abstractmethod
     def network_config(self, dataset: DataSet) -> Any:
-        """The configuration of the network for this data. Raises InputError where none fits."""
+        """The configuration of the network for a data set. Raises InputError where no network fits the data."""
 
     @abstractmethod
     def build(self, config: Any) -> Network:
         """The network of a configuration, with PyTorch's initialization."""
 
     def initialize(self, network: Network, dataset: DataSet) -> None:
-        """Set the initial weights, if they are not PyTorch's."""
+        """Replace PyTorch's initialization; the default keeps it."""
 
     def bf16_pays(self, config: Any, batch_size: int) -> bool:  # noqa: ARG002  # subclasses use them
-        """Whether bf16 is faster for this network; convolutions gain at any size."""
+        """Whether bf16 is faster for this network; it is for convolutions of any size."""
         return True
 
     def start_epoch(self, network: Network, epoch: int, epochs: int | None) -> None:
-        """Choose the weights that epoch `epoch` of `epochs` (None: unknown) trains."""
+        """Freeze and unfreeze parameters for epoch `epoch`, counted from 1, of `epochs` (None: unknown)."""
 
     def lr_factors(self, network: Network) -> dict[str, float]:  # noqa: ARG002  # subclasses use it
-        """Factors on the learning rate, by parameter name, where layers differ."""
+        """Factors on the learning rate by parameter name; 1 for parameters that are not in it."""
         return {}
 
     def details(self, network: Network) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
-        """What the result of this command reports besides."""
+        """Fields of the result that only this command has."""
         return {}
 
 
@@ -84,7 +86,7 @@ AnyTraining = ClassifierTraining[Any, Any, Any]
 
 
 class ClassifierJob:
-    """A classifier, its data and its objective, for the training loop."""
+    """A classifier with its data and objective, as a TrainingJob."""
 
     def __init__(
         self, training: AnyTraining, network: nn.Module, dataset: DataSet, runtime: Runtime, length: RunLength
@@ -110,12 +112,12 @@ class ClassifierJob:
         self.steps_per_epoch, self.validation_samples = len(self._bounds), len(self.splits["val"])
 
     def start_epoch(self, epoch: int) -> None:
-        """Draw the order of an epoch, and choose the weights that it trains."""
+        """Shuffle the training samples for an epoch, and freeze and unfreeze parameters."""
         self._training.start_epoch(self.network, epoch, self._epochs)
         self._epoch, self._order = epoch, epoch_order(self._train.indices, self._seed, epoch)
 
     def step(self, index: int) -> StepOutput:
-        """Forward pass and objective of one batch."""
+        """The forward pass of batch `index` of the epoch, augmented."""
         start, stop = self._bounds[index]
         indices = self._order[start:stop]
         samples, labels = self._train.take(indices)
@@ -127,15 +129,15 @@ class ClassifierJob:
         return StepOutput(objective, loss * len(labels), correct, len(labels))
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
-        """Loss and accuracy on the validation split."""
+        """Loss and accuracy on the validation split; `poll` is called between batches."""
         return self.evaluate("val", poll).as_json()
 
     def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
-        """Rank by the loss: on a small validation split it is far less noisy than the accuracy."""
+        """Rank by loss, which is far less noisy than accuracy on a small validation split."""
         return (-metrics["loss"],)
 
     def evaluate(self, split: str, poll: Callable[[], None]) -> Evaluation:
-        """The evaluation of the network on one split."""
+        """The evaluation of the network on one split; `poll` is called between batches."""
         return evaluate(
             self.network, self.splits[split], self.normalizer, self.runtime, classes=len(self.classes), poll=poll
         )
@@ -149,28 +151,22 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
     """
     started = time.monotonic()
     folder = RunFolder(training.options)
-    choose_device(training.options.device)  # before the data is read
+    device = choose_device(training.options.device)
     dataset = training.load()
-    check_gate(training.options, dataset)
+    min_accuracy = training.options.min_accuracy
+    require_test_split(min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
     data_s = time.monotonic() - started
-    length = _run_length(training, dataset)
+    length = _run_length(training, dataset, device)
     options = replace(training.options, batch_size=length.batch_size, epochs=length.epochs)
     config = training.network_config(dataset)
     _check_batches(training.model_name, config, dataset, length.batch_size)
-    bf16_pays = training.bf16_pays(config, length.batch_size)
-    runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=bf16_pays)
-    seed_everything(options.seed)
-    network = training.build(config)
-    training.initialize(network, dataset)
-    job = ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
-    model = ModelSummary.of(training.model_name, config, network)
-    record = ClassifierRecord(options, model, dataset, runtime, training.details(network))
+    job = _make_job(training, config, dataset, length)
+    model = ModelSummary.of(training.model_name, config, job.network)
+    record = ClassifierRecord(options, model, dataset, job.runtime, training.details(job.network))
     record.announce()
-    recipe = training.recipe
-    hyperparameters = OptimizerOptions(recipe.optimizer, recipe.lr, recipe.momentum, recipe.weight_decay)
-    optimizer = make_optimizer(network, hyperparameters, training.lr_factors(network))
+    optimizer = _make_optimizer(training, job.network)
     with StopRequest() as stop, folder:
-        trainer = make_trainer(options, recipe, job, optimizer, stop)
+        trainer = make_trainer(options, training.recipe, job, optimizer, stop)
         run = TrainingRun(options, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
@@ -183,31 +179,26 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
             return run.finish(evaluation if split == "test" else None, paths, data_s, started)
 
 
-def _draw_plots(
-    folder: RunFolder, trainer: Trainer, job: ClassifierJob, split: str, evaluation: Evaluation
-) -> list[Path]:
-    """Write the learning curves and the plots of an evaluation; returns their paths."""
-    path = folder.file("curves.png")
-    files.atomic_write(path, plots.curves(trainer.position.history, trainer.position.best_index))
-    model = EvaluatedModel(job.network, job.splits[split], job.normalizer, job.runtime, job.classes)
-    return [path, *draw_evaluation(folder.path, evaluation, model)]
-
-
-def _run_length(training: AnyTraining, dataset: DataSet) -> RunLength:
-    """Batch size and epochs; `--batch-size auto` measures how many samples fit into a GPU's memory."""
+def _run_length(training: AnyTraining, dataset: DataSet, device: torch.device) -> RunLength:
+    """Batch size and epochs; on a GPU, `--batch-size auto` measures how many samples fit into its memory."""
     options, samples = training.options, dataset.counts["train"]
-    device = choose_device(options.device)
     if options.batch_size == 0 and device.type == "cuda":
         config = training.network_config(dataset)
-        bf16_pays = training.bf16_pays(config, LARGEST)
-        runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=bf16_pays)
-        measure = step_memory(training.build(config).to(device), dataset.preprocessing.shape, runtime)
-        options = replace(options, batch_size=largest_batch(measure, free_memory(device), most=min(LARGEST, samples)))
+        runtime = _runtime(training, config, MAX_BATCH_SIZE)
+        network = training.build(config).to(device)
+        step_bytes = partial(measure_step_memory, network, dataset.preprocessing.shape, runtime)
+        limit = min(MAX_BATCH_SIZE, samples)
+        options = replace(options, batch_size=largest_batch_size(step_bytes, free_memory(device), limit=limit))
     return run_length(options, training.recipe.length, samples)
 
 
+def _runtime(training: AnyTraining, config: Any, batch_size: int) -> Runtime:
+    options, bf16_pays = training.options, training.bf16_pays(config, batch_size)
+    return choose_runtime(options.device, options.precision, options.threads, bf16_pays=bf16_pays)
+
+
 def _check_batches(name: str, config: Any, dataset: DataSet, batch_size: int) -> None:
-    """Refuse batches of one sample for a network with batch norm, which needs a variance."""
+    """Refuse batches of one sample for a network with batch norm, which needs a variance. Raises InputError."""
     count = dataset.counts["train"]
     if min(stop - start for start, stop in batch_bounds(count, batch_size)) > 1:
         return
@@ -217,3 +208,28 @@ def _check_batches(name: str, config: Any, dataset: DataSet, batch_size: int) ->
         what = "a batch of one sample has no variance for batch norm"
         where, fix = ("--batch-size", "use 2 or more") if count > 1 else ("--data", "use more training samples")
         raise InputError(where, what, fix) from error
+
+
+def _make_job(training: AnyTraining, config: Any, dataset: DataSet, length: RunLength) -> ClassifierJob:
+    """The job with a newly initialized network on the device of the run."""
+    runtime = _runtime(training, config, length.batch_size)
+    seed_everything(training.options.seed)
+    network = training.build(config)
+    training.initialize(network, dataset)
+    return ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
+
+
+def _make_optimizer(training: AnyTraining, network: nn.Module) -> torch.optim.Optimizer:
+    recipe = training.recipe
+    options = OptimizerOptions(recipe.optimizer, recipe.lr, recipe.momentum, recipe.weight_decay)
+    return make_optimizer(network, options, training.lr_factors(network))
+
+
+def _draw_plots(
+    folder: RunFolder, trainer: Trainer, job: ClassifierJob, split: str, evaluation: Evaluation
+) -> list[Path]:
+    """Write the learning curves and the plots of an evaluation; returns their paths."""
+    path = folder.file("curves.png")
+    files.atomic_write(path, plots.curves(trainer.position.history, trainer.position.best_index))
+    model = EvaluatedModel(job.network, job.splits[split], job.normalizer, job.runtime, job.classes)
+    return [path, *draw_evaluation(folder.path, evaluation, model)]

@@ -1,4 +1,4 @@
-"""The training loop: one step or one validation at a time, so that it can stop, be saved and resume anywhere."""
+"""The training loop: one step or one validation at a time, so that a run can be saved and resumed after any of them."""
 
 import math
 import time
@@ -14,47 +14,47 @@ from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.step_budget import StepBudget
 
-_FORWARD_FRACTION = 0.3  # of a training step's time per sample, which a forward pass alone takes
+_FORWARD_FRACTION = 0.3  # estimated time of a forward pass, as a fraction of a training step
 
 
 @dataclass(frozen=True)
 class StepOutput:
-    """The result of one batch: the scalar to differentiate, and sums for the report."""
+    """The forward pass of one batch: the objective, and the sums from which the training metrics are computed."""
 
-    objective: Tensor
+    objective: Tensor  # the scalar to differentiate
     loss_sum: Tensor  # plain loss in nats, summed over the samples
     correct: Tensor  # number of correctly classified samples
     samples: int
 
 
-class Job(Protocol):
-    """A network with its data and objective; the loop uses nothing else."""
+class TrainingJob(Protocol):
+    """A network with its data and objective: all that the loop needs to know about what is trained."""
 
     @property
     def network(self) -> nn.Module:
-        """The network that is trained."""
+        """The trained network."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
+        """The number of batches in an epoch."""
 
     @property
     def validation_samples(self) -> int:
-        """Samples that a validation reads."""
+        """The number of samples in a validation."""
 
-    carried: dict[str, Tensor]  # state that one step passes to the next, next to the network; part of a checkpoint
+    carried: dict[str, Tensor]  # state outside the network that one step passes to the next; saved in checkpoints
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare the batches of an epoch, counted from 1."""
 
     def step(self, index: int) -> StepOutput:
-        """Run the network forward on batch `index` of the epoch."""
+        """The forward pass of batch `index` of the epoch, counted from 0."""
 
     def validate(self, poll: Callable[[], None]) -> dict[str, float]:
-        """Loss, accuracy and other metrics on the validation split; calls `poll` between batches."""
+        """Loss, accuracy and other metrics on the validation split; `poll` is called between batches."""
 
     def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
-        """A key by which validations are compared; larger is better."""
+        """A sort key of the metrics of a validation; the best validation has the largest."""
 
 
 @dataclass
@@ -72,14 +72,14 @@ class RunningSums:
         self.samples += step.samples
 
     def means(self) -> dict[str, float]:
-        """Loss and accuracy per sample."""
+        """Mean loss and accuracy, and the number of samples."""
         count = max(self.samples, 1)
         return {"loss": self.loss_sum / count, "accuracy": self.correct / count, "samples": self.samples}
 
 
 @dataclass
 class Position:
-    """How far a run has come; a checkpoint stores all of it, and a resumed run continues from it."""
+    """The progress of a run; a checkpoint stores it, and a resumed run continues from it."""
 
     epoch: int = 1
     step_in_epoch: int = 0
@@ -87,8 +87,8 @@ class Position:
     samples_seen: int = 0
     elapsed_s: float = 0.0
     validation_s: float = 0.0  # duration of the last validation
-    total: int | None = None  # number of steps chosen for a time budget
-    best_index: int | None = None  # position of the best validation in `history`
+    total: int | None = None  # number of steps that was chosen for a time budget
+    best_index: int | None = None  # of the best validation in `history`
     sums: RunningSums = field(default_factory=RunningSums)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -97,23 +97,23 @@ class Position:
 class LoopSettings:
     """Settings of the loop that do not depend on the job."""
 
-    lr: float
+    lr: float  # peak of the schedule
     grad_clip: float | None = None
     patience: int | None = None
     ema: float = 0.0  # decay of the moving average of the weights; 0: no average
-    eval_every: int | None = None  # steps between validations within an epoch
+    eval_every: int | None = None  # steps between validations within an epoch; None: only at its end
 
 
 class Trainer:
     """Trains a job until its step budget or patience ends, and keeps the weights of the best validation.
 
     The caller runs `start`, then `advance` until `is_finished`. `poll` is called between the batches of a validation
-    and may raise to stop there; the caller polls between two calls of `advance`.
+    and may raise an exception to stop there; the caller itself polls between two calls of `advance`.
     """
 
     def __init__(
         self,
-        job: Job,
+        job: TrainingJob,
         optimizer: torch.optim.Optimizer,
         budget: StepBudget,
         settings: LoopSettings,
@@ -127,14 +127,14 @@ class Trainer:
         self._clock = time.monotonic()
 
     def start(self) -> None:
-        """Prepare the epoch that the position is in."""
+        """Prepare the current epoch."""
         self.restart_clock()
         self._start_epoch()
 
     def advance(self) -> dict[str, Any] | None:
-        """Run one step, or one validation; returns the entry that a validation added to the history.
+        """Run one step or one validation; returns the entry that a validation appended to the history.
 
-        Raises UnfinishedError where the loss, the gradient or a weight is not finite.
+        Raises UnfinishedError if the loss, the gradient or a weight is not finite.
         """
         position = self.position
         entry = None
@@ -150,17 +150,17 @@ class Trainer:
         return entry
 
     def restart_clock(self) -> None:
-        """Leave the time since the last step or validation out of the time that counts for a budget."""
+        """Exclude the time since the last step or validation from the elapsed time."""
         self._clock = time.monotonic()
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is nothing left to train: the budget or the patience has ended, and the end is validated."""
+        """Whether the step budget or the patience has ended, and the final weights are validated."""
         return self._is_validated and (self._is_at_end or self.is_out_of_patience)
 
     @property
     def is_annealed(self) -> bool:
-        """Whether the schedule ran to its end; on a machine that slows down a time budget may cut it short."""
+        """Whether the schedule ran to its end; a time budget cuts it short if steps become slower."""
         return self.budget.total is None or self.position.step >= self.budget.total or self.is_out_of_patience
 
     @property
@@ -172,7 +172,7 @@ class Trainer:
 
     @property
     def fraction(self) -> float:
-        """The fraction of the run that is done, for a progress bar."""
+        """The fraction of the run, 0 to 1, that is done."""
         return self.budget.fraction(self.position.step, self.position.elapsed_s)
 
     def status(self) -> str:
@@ -190,7 +190,7 @@ class Trainer:
 
     @property
     def _is_validation_due(self) -> bool:
-        """Whether a validation interrupts the epoch here; the end of an epoch is validated in any case."""
+        """Whether a validation within the epoch is due; the end of an epoch is always validated."""
         position, every = self.position, self.settings.eval_every
         is_within = 0 < position.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end
         return every is not None and is_within and position.step_in_epoch % every == 0 and not self._is_validated
@@ -236,7 +236,7 @@ class Trainer:
             group["lr"] = lr * group.get("lr_factor", 1.0)
 
     def _estimate_validation_s(self) -> float:
-        """Seconds that the first validation will take, from the time per training sample."""
+        """The duration of the first validation in seconds, estimated from the time per training sample."""
         networks = 1 if self.average is None else 2
         per_sample_s = self.position.elapsed_s / max(self.position.samples_seen, 1)
         return _FORWARD_FRACTION * per_sample_s * self.job.validation_samples * networks
@@ -244,8 +244,8 @@ class Trainer:
     def _validate(self) -> dict[str, Any]:
         """Validate, keep the weights if they are the best, and add an entry to the history."""
         position, started = self.position, time.monotonic()
-        self._set_lr(position.step - 1)  # of the last step, which may have run in another process
-        if not weights_are_finite(self.job.network):
+        self._set_lr(position.step - 1)  # in a resumed run the last step set it in another process
+        if not _weights_are_finite(self.job.network):
             raise self._diverged("a weight")
         metrics, weights = self._better_weights()
         position.validation_s = time.monotonic() - started
@@ -267,12 +267,12 @@ class Trainer:
     def _better_weights(self) -> tuple[dict[str, float], dict[str, Tensor]]:
         """Metrics and weights of the network, or of the moving average of its weights where that ranks higher."""
         network = self.job.network
-        plain = self.job.validate(self._poll), network.state_dict()
+        current = self.job.validate(self._poll), network.state_dict()
         if self.average is None:
-            return plain
+            return current
         with swapped_weights(network, self.average.tensors):
             averaged = self.job.validate(self._poll), self.average.tensors
-        return max(plain, averaged, key=lambda candidate: self.job.rank(candidate[0]))
+        return max(current, averaged, key=lambda candidate: self.job.rank(candidate[0]))
 
     def _is_better(self, metrics: dict[str, float]) -> bool:
         if not math.isfinite(metrics["loss"]):
@@ -295,6 +295,6 @@ class Trainer:
 
 
 @torch.no_grad()
-def weights_are_finite(network: nn.Module) -> bool:
-    """Whether every parameter and buffer of a network is finite."""
+def _weights_are_finite(network: nn.Module) -> bool:
+    """Whether all values of all parameters and buffers are finite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values())

@@ -1,4 +1,4 @@
-"""A training run in its folder, whatever is trained: started or resumed, saved, stopped and finished."""
+"""A training run in its folder: started or resumed, saved, stopped and finished, whatever is trained."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +12,8 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
-from dlnotes_cli.training.checkpoint import HEADER_BYTES, read_tensors, write_tensors
-from dlnotes_cli.training.engine.loop import Job, LoopSettings, Trainer
+from dlnotes_cli.training.checkpoint import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
+from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.engine.training_checkpoint import restore_checkpoint, save_checkpoint
 from dlnotes_cli.training.metrics import Evaluation
@@ -23,19 +23,19 @@ from dlnotes_cli.training.record import Outcome, RunRecord, TrainingResult, meas
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
 
-_SAVE_EVERY_S = 10.0
-_SAVE_RATIO = 20  # between two checkpoints pass at least this many times the duration of the last one
+_SAVE_EVERY_S = 10.0  # at least; longer for runs whose checkpoints take long
+_SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the time that one takes
 
 
 def make_trainer(
     options: TrainingRunOptions,
     recipe: Recipe,
-    job: Job,
+    job: TrainingJob,
     optimizer: torch.optim.Optimizer,
     stop: StopRequest,
     eval_every: int | None = None,
 ) -> Trainer:
-    """The loop for a job, with the schedule and the limits of a run; `eval_every` steps lie between validations."""
+    """The trainer of a job with the schedule and limits of a run; `eval_every` is in steps, None is every epoch."""
     limits = (options.max_steps, options.epochs and options.epochs * job.steps_per_epoch)
     max_steps = min((limit for limit in limits if limit is not None), default=None)
     schedule = make_schedule(recipe.schedule, job.steps_per_epoch)
@@ -51,11 +51,11 @@ class TrainingRun:
     ) -> None:
         self.options, self.folder, self.trainer = options, folder, trainer
         self._record, self._stop = record, stop
-        self._saved_index: int | None = None  # of the entry whose weights the model file has
-        self._trained_at: float | None = None  # when training ended; the network has the best weights from then on
+        self._saved_index: int | None = None  # in the history, of the weights in the model file
+        self._trained_at: float | None = None  # when training ended; from then on the network has the best weights
 
     def resume_or_start(self) -> TrainingResult | None:
-        """Write the first checkpoint, or restore the last one; the stored result if nothing is left to train."""
+        """Write the first checkpoint, or restore the last one; returns the stored result of a finished run."""
         files.check_room(self.folder.path, 2 * self._checkpoint_bytes())
         if not self.folder.is_resumed:
             self._save_checkpoint()
@@ -71,7 +71,7 @@ class TrainingRun:
 
     @contextmanager
     def saved_on_stop(self) -> Iterator[None]:
-        """Save the run when a signal or a failure ends the block; the errors then state how to resume."""
+        """Save the run if a signal or a failure ends the `with` block; a StoppedError then states how to resume."""
         try:
             yield
         except StoppedError as request:
@@ -82,7 +82,7 @@ class TrainingRun:
             raise
 
     def train(self, report: Callable[[dict[str, Any]], None] = lambda _entry: None) -> None:
-        """Train to the end, save, and load the best weights; `report` gets each entry of the history.
+        """Train to the end, save, and load the best weights; `report` is called with each entry of the history.
 
         Raises UnfinishedError on divergence or a full disk; StoppedError after a signal.
         """
@@ -105,14 +105,14 @@ class TrainingRun:
         self._save()
         if not trainer.is_annealed:
             output.warn(
-                "the machine slowed down: the time budget ended before the schedule did, so --max-steps cannot repeat "
+                "the machine slowed down: the time budget ended before the schedule did, and --max-steps cannot repeat "
                 "this run"
             )
         self._trained_at = time.monotonic()
         trainer.job.network.load_state_dict(trainer.best_weights)
 
     def finish(self, test: Evaluation | None, plots: Sequence[Path], data_s: float, started: float) -> TrainingResult:
-        """Write and return the result; `data_s` of the seconds since `started` were spent on the data."""
+        """Write and return the result; loading the data took `data_s` seconds, and the run began at `started`."""
         position = self.trainer.position
         if position.best_index is None or self._trained_at is None:
             raise ValueError("finish() comes after train()")
@@ -127,7 +127,7 @@ class TrainingRun:
         return result
 
     def _stored_result(self) -> TrainingResult | None:
-        """The result of a run that is finished and has a sound model file."""
+        """The result of a finished run; None if its result or its model file is missing or damaged."""
         stored = self.folder.result()
         try:
             read_tensors(self.folder.file(run_folder.MODEL))
@@ -144,13 +144,14 @@ class TrainingRun:
         self.folder.check_same_data(metadata, self._record.data_name, self._record.fingerprint)
 
     def _save_and_schedule_next(self) -> float:
+        """Save; returns the time of the next checkpoint on the monotonic clock."""
         started = time.monotonic()
         self._save()
         ended = time.monotonic()
         return ended + max(_SAVE_EVERY_S, _SAVE_RATIO * (ended - started))
 
     def _save(self) -> None:
-        """Write the best model, if it is a new one, then the checkpoint and the history."""
+        """Write the best model, if it has changed, then the checkpoint and the history."""
         self._save_best()
         self._save_checkpoint()
         self.folder.write_history(self.trainer.position.history)
@@ -167,7 +168,7 @@ class TrainingRun:
         save_checkpoint(path, self.trainer, device, self._record.identity())
 
     def _stopped(self, request: StoppedError) -> StoppedError:
-        """Save after a signal; the error states how to resume."""
+        """Save the run, unless it is trained and saved; returns the error, which states how to resume."""
         if self._trained_at is None:
             self._save()
         position = self.trainer.position
@@ -175,6 +176,7 @@ class TrainingRun:
         return StoppedError(request.exit_code, what, f"continue with --resume {self.folder.path}")
 
     def _checkpoint_bytes(self) -> int:
+        """An estimate of the size of checkpoint and model file."""
         weights = sum(tensor.nbytes for tensor in self.trainer.job.network.state_dict().values())
-        copies = 6 if self.trainer.average else 5  # weights, two moments, the best weights, the model file, an average
-        return copies * int(weights) + HEADER_BYTES
+        copies = 6 if self.trainer.average else 5  # weights, two moments, best weights, model file, moving average
+        return copies * int(weights) + TYPICAL_HEADER_BYTES

@@ -4,40 +4,41 @@ from dataclasses import dataclass, field
 
 from dlnotes_cli.training.schedule import Schedule
 
-_PLANNED_FRACTION = 0.95  # of the time budget, so that a small slow-down does not exceed it
-_HARD_LIMIT = 1.05  # fraction of the time budget at which a run ends even before its last step
+_PLANNED_FRACTION = 0.95  # of the time budget: the rest is a reserve for slower steps
+_MAX_FRACTION = 1.05  # of the time budget, after which a run ends even before its last step
 
 
 @dataclass
 class StepBudget:
-    """The end of a run, in steps.
+    """The number of steps of a run, and the schedule that ends with them.
 
-    With a time budget `total` stays unknown until the schedule depends on it; it is then chosen from the time per step
-    so far.
+    With a time budget `total` is None until the schedule depends on it; it is then chosen from the measured time per
+    step.
     """
 
     schedule: Schedule
-    max_steps: int | None  # by epochs and `--max-steps`; None: no limit
+    max_steps: int | None  # the smaller one of `--epochs` and `--max-steps`, in steps; None: no limit
     time_budget_s: float | None
     total: int | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Without a time budget the total is known from the start."""
+        """Set the total, which is known from the start without a time budget."""
         self.total = self.max_steps if self.time_budget_s is None else None
 
     @property
     def limits(self) -> list[float | None]:
-        """What the end depends on next to the clock, as JSON values."""
+        """The limits that were set, as JSON values; a resumed run with other limits chooses its total again."""
         return [self.max_steps, self.time_budget_s]
 
     def lr_factor(self, step: int) -> float:
-        """The schedule's factor on the learning rate in step `step`, counted from 0."""
+        """The factor on the learning rate in step `step`, counted from 0."""
         return self.schedule.factor(step, self.total)
 
     def observe(self, step: int, elapsed_s: float, validation_s: float) -> None:
-        """Choose the total, if the schedule depends on it from here; `step` steps took `elapsed_s` seconds.
+        """Choose the total if the schedule depends on it from here on.
 
-        `validation_s` seconds are reserved for the last validation.
+        `elapsed_s` seconds is the time of `step` steps so far; `validation_s` seconds are reserved for the last
+        validation.
         """
         if self.time_budget_s is None or self.total is not None or step == 0:
             return
@@ -47,10 +48,10 @@ class StepBudget:
         self.total = total
 
     def _affordable(self, step: int, elapsed_s: float, usable_s: float) -> int | None:
-        """The total that fits into `usable_s` seconds, once the schedule depends on it."""
-        if self.schedule.shape == "constant":
+        """The number of steps that `usable_s` seconds suffice for; None while the schedule does not depend on it."""
+        if self.schedule.name == "constant":
             return step if elapsed_s >= usable_s else None
-        if self.schedule.shape == "cosine" and step >= self.schedule.warmup:
+        if self.schedule.name == "cosine" and step >= self.schedule.warmup:
             return max(2 * step, int(step * usable_s / elapsed_s))
         return 2 * step if elapsed_s >= usable_s / 2 else None
 
@@ -58,10 +59,10 @@ class StepBudget:
         """Whether the run ends after `step` steps."""
         if self.total is not None and step >= self.total:
             return True
-        return self.time_budget_s is not None and elapsed_s >= self.time_budget_s * _HARD_LIMIT and step > 0
+        return self.time_budget_s is not None and elapsed_s >= self.time_budget_s * _MAX_FRACTION and step > 0
 
     def fraction(self, step: int, elapsed_s: float) -> float:
-        """The fraction of the run that is done, for a progress bar."""
+        """The fraction of the run, 0 to 1, that is done."""
         if self.total is not None:
             return step / self.total
         return min(1.0, elapsed_s / self.time_budget_s) if self.time_budget_s else 0.0

@@ -19,18 +19,18 @@ _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _CARRIED = (
 
 
 def save_checkpoint(path: Path, trainer: Trainer, device: torch.device, metadata: dict[str, Any]) -> None:
-    """Write everything that `restore_checkpoint` needs to one file."""
-    slots = {
+    """Write the state of a trainer and the random generators, with `metadata`, to one file."""
+    optimizer_state = {
         f"{parameter}.{name}": value
-        for parameter, slot in trainer.optimizer.state_dict()["state"].items()
-        for name, value in slot.items()
+        for parameter, values in trainer.optimizer.state_dict()["state"].items()
+        for name, value in values.items()
         if isinstance(value, Tensor)
     }
     tensors = {
         **_with_prefix(_NETWORK, trainer.job.network.state_dict()),
         **_with_prefix(_BEST, trainer.best_weights),
         **_with_prefix(_AVERAGE, trainer.average.tensors if trainer.average else {}),
-        **_with_prefix(_OPTIMIZER, slots),
+        **_with_prefix(_OPTIMIZER, optimizer_state),
         **_with_prefix(_RANDOM, random_state(device)),
         **_with_prefix(_CARRIED, trainer.job.carried),
     }
@@ -41,10 +41,10 @@ def save_checkpoint(path: Path, trainer: Trainer, device: torch.device, metadata
 def restore_checkpoint(
     path: Path, trainer: Trainer, device: torch.device, check: Callable[[dict[str, Any]], None] = lambda _metadata: None
 ) -> None:
-    """Restore a trainer from a file of `save_checkpoint`, after `check` has accepted the metadata stored with it.
+    """Restore a trainer from a file of `save_checkpoint`; `check` is called first and may refuse its metadata.
 
-    The number of steps that was chosen for a time budget is kept if budget and limit are still the same. Raises
-    InputError where the file does not fit the run.
+    The number of steps that was chosen for a time budget is kept if the limits are still the same. Raises InputError
+    where the file does not fit the run.
     """
     tensors, metadata = read_tensors(path)
     check(metadata)
@@ -68,7 +68,7 @@ def restore_checkpoint(
 
 
 def _position(stored: dict[str, Any]) -> Position:
-    """The position that a checkpoint stores; version 0.1 counted the best entry from 1 and named the sums `tally`."""
+    """The position from its JSON values; version 0.1 counted the best entry from 1 and named the sums `tally`."""
     values = dict(stored)
     if "tally" in values:
         best = values.pop("best_entry")
@@ -76,9 +76,10 @@ def _position(stored: dict[str, Any]) -> Position:
     return Position(**values | {"sums": RunningSums(**values["sums"])})
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[str, Tensor]) -> None:
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Load the optimizer's tensors by the names `<parameter>.<name>`; learning rates are set in each step."""
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in slots.items():
+    for key, value in tensors.items():
         parameter, _, name = key.partition(".")
         state.setdefault(int(parameter), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,4 +1,4 @@
-"""Augmentation in training, and only there."""
+"""The job of a classifier: training samples are augmented, and only these."""
 
 import numpy as np
 import pytest
@@ -19,15 +19,15 @@ CPU = Runtime(torch.device("cpu"), "fp32", 1)
 
 
 class Recorder(nn.Module):
-    """Keeps what it is shown, in 0..255."""
+    """A linear classifier that records its inputs, as pixels from 0 to 255."""
 
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(64, 10)
-        self.seen: list[Tensor] = []
+        self.inputs: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
-        self.seen.append((x * 255).round())
+        self.inputs.append((x * 255).round())
         logits: Tensor = self.linear(x.flatten(1))
         return logits
 
@@ -44,63 +44,63 @@ def make_job(recorder: Recorder, augment: str) -> ClassifierJob:
     return ClassifierJob(training, recorder, training.load(), CPU, RunLength(batch_size=100, epochs=1))
 
 
-@pytest.mark.parametrize("words", ["strong", "flip,crop:2,rotate:30,color:1,erase:1,mixup:1", "erase:1,cutmix:1"])
-def test_validation_and_test_see_the_images_as_they_are(
-    words: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("augment", ["strong", "flip,crop:2,rotate:30,color:1,erase:1,mixup:1", "erase:1,cutmix:1"])
+def test_images_are_augmented_in_training_and_not_in_validation_and_test(
+    augment: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job(recorder, words)
+    job = make_job(recorder, augment)
     augmented: list[Tensor] = []
     original = Augmenter.__call__
 
-    def watched(self: Augmenter, samples: Tensor, indices: Tensor, epoch: int) -> Tensor:
+    def recorded(self: Augmenter, samples: Tensor, indices: Tensor, epoch: int) -> Tensor:
         augmented.append(indices)
         return original(self, samples, indices, epoch)
 
-    monkeypatch.setattr(Augmenter, "__call__", watched)
+    monkeypatch.setattr(Augmenter, "__call__", recorded)
     job.start_epoch(1)
     for index in range(job.steps_per_epoch):
         job.step(index)
     assert torch.cat(augmented).sort().values.equal(job.splits["train"].indices.sort().values)
-    assert not torch.cat(recorder.seen).equal(job.splits["train"].samples[torch.cat(augmented)].float())
+    assert not torch.cat(recorder.inputs).equal(job.splits["train"].samples[torch.cat(augmented)].float())
     monkeypatch.setattr(Augmenter, "__call__", lambda *_: pytest.fail("augmented outside training"))
     monkeypatch.setattr(Mixer, "__call__", lambda *_, **__: pytest.fail("mixed outside training"))
-    for part in ("val", "test"):
-        recorder.seen.clear()
-        job.evaluate(part, lambda: None)
-        assert torch.cat(recorder.seen).equal(job.splits[part].samples[job.splits[part].indices].float())
+    for name in ("val", "test"):
+        recorder.inputs.clear()
+        job.evaluate(name, lambda: None)
+        assert torch.cat(recorder.inputs).equal(job.splits[name].samples[job.splits[name].indices].float())
 
 
-def test_an_epoch_is_the_same_whatever_was_run_before(recorder: Recorder) -> None:
+def test_the_batches_of_an_epoch_do_not_depend_on_earlier_epochs(recorder: Recorder) -> None:
     job = make_job(recorder, "shift:2,mixup:1")
-    seen = []
+    inputs = []
     for _ in range(2):
         job.start_epoch(3)
-        recorder.seen.clear()
+        recorder.inputs.clear()
         job.step(4)
-        seen.append(recorder.seen[0])
-    assert seen[0].equal(seen[1])
+        inputs.append(recorder.inputs[0])
+    assert inputs[0].equal(inputs[1])
     job.start_epoch(4)
-    recorder.seen.clear()
+    recorder.inputs.clear()
     job.step(4)
-    assert not recorder.seen[0].equal(seen[0])
+    assert not recorder.inputs[0].equal(inputs[0])
 
 
-def test_a_mixed_step_weighs_both_labels_and_counts_the_larger_share(recorder: Recorder) -> None:
+def test_mixup_weights_the_loss_of_both_labels_and_counts_the_dominant_one(recorder: Recorder) -> None:
     job = make_job(recorder, "mixup:1")
     job.start_epoch(1)
     outcome = job.step(2)
-    part = job.splits["train"]
+    split = job.splits["train"]
     order = job._order[200:300]
-    labels = part.labels[order].numpy()
-    samples = part.samples[order].double().numpy()
-    share = Mixer((Operation("mixup", 1.0),), 0)(part.samples[order], part.labels[order], epoch=1, batch=2).share
+    labels = split.labels[order].numpy()
+    samples = split.samples[order].double().numpy()
+    share = Mixer((Operation("mixup", 1.0),), 0)(split.samples[order], split.labels[order], epoch=1, batch=2).share
     x = share * samples + (1 - share) * np.roll(samples, 1, axis=0)
     with torch.no_grad():
         logits = recorder.linear(torch.from_numpy(x / 255).float().flatten(1)).double().numpy()
-    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     rows = np.arange(100)
-    loss = -(share * logs[rows, labels] + (1 - share) * logs[rows, np.roll(labels, 1)])
+    loss = -(share * log_probabilities[rows, labels] + (1 - share) * log_probabilities[rows, np.roll(labels, 1)])
     assert float(outcome.loss_sum) == pytest.approx(loss.sum(), rel=1e-4)
-    counted = labels if share >= 0.5 else np.roll(labels, 1)
-    assert int(outcome.correct) == int((logits.argmax(1) == counted).sum())
+    dominant = labels if share >= 0.5 else np.roll(labels, 1)
+    assert int(outcome.correct) == int((logits.argmax(1) == dominant).sum())
     assert outcome.samples == 100

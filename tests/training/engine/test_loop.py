@@ -1,3 +1,5 @@
+"""The training loop on a small job with scripted validation losses."""
+
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +14,7 @@ from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.schedule import Schedule
 
 
-class Scripted:
+class ScriptedJob:
     """A job of three steps per epoch with scripted validation losses."""
 
     steps_per_epoch, validation_samples = 3, 10
@@ -37,14 +39,14 @@ class Scripted:
         return (-metrics["loss"],)
 
 
-def trainer_of(job: Scripted, epochs: int, *, lr: float = 0.01, **settings: float | None) -> Trainer:
+def trainer_of(job: ScriptedJob, epochs: int, *, lr: float = 0.01, **settings: float | None) -> Trainer:
     optimizer = torch.optim.SGD(job.network.parameters(), lr=lr)
     budget = StepBudget(Schedule("constant", 1), epochs * job.steps_per_epoch, None)
     return Trainer(job, optimizer, budget, LoopSettings(lr, **settings))  # type: ignore[arg-type]  # some are integers
 
 
 def run(trainer: Trainer) -> list[dict[str, Any]]:
-    """Train to the end; the entries that `advance` returned."""
+    """Train to the end; returns the entries that `advance` returned."""
     trainer.start()
     entries = []
     while not trainer.is_finished:
@@ -54,24 +56,24 @@ def run(trainer: Trainer) -> list[dict[str, Any]]:
     return entries
 
 
-def test_the_best_finite_validation_is_kept_and_history_records_the_null() -> None:
-    trainer = trainer_of(Scripted([math.nan, 3.0, 2.0, math.inf, 2.5]), 5)
+def test_losses_that_are_not_finite_are_none_in_the_history_and_never_the_best() -> None:
+    trainer = trainer_of(ScriptedJob([math.nan, 3.0, 2.0, math.inf, 2.5]), 5)
     run(trainer)
     assert trainer.position.best_index == 2
     assert [entry["validation"]["loss"] for entry in trainer.position.history] == [None, 3.0, 2.0, None, 2.5]
 
 
-def test_a_run_without_any_finite_validation_has_no_best() -> None:
-    trainer = trainer_of(Scripted([math.nan, math.nan]), 2)
+def test_a_run_without_a_finite_validation_loss_has_no_best_weights() -> None:
+    trainer = trainer_of(ScriptedJob([math.nan, math.nan]), 2)
     run(trainer)
     assert trainer.position.best_index is None
     assert not trainer.best_weights
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 6), (3, 7), (None, 8)])
-def test_patience_stops_after_so_many_epochs_without_a_better_one(patience: int | None, epochs: int) -> None:
+def test_patience_ends_a_run_after_so_many_epochs_without_improvement(patience: int | None, epochs: int) -> None:
     losses = [5.0, 4.0, 4.5, 3.0, 3.5, 3.5, 3.2, 3.1]
-    trainer = trainer_of(Scripted(losses), 8, patience=patience)
+    trainer = trainer_of(ScriptedJob(losses), 8, patience=patience)
     run(trainer)
     assert len(trainer.position.history) == epochs
     assert trainer.position.best_index == min(range(epochs), key=lambda i: losses[i])
@@ -80,9 +82,9 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(patience: int 
 @pytest.mark.parametrize(
     ("every", "steps"), [(1, [1, 2, 3, 4, 5, 6]), (2, [2, 3, 5, 6]), (3, [3, 6]), (9, [3, 6]), (None, [3, 6])]
 )
-def test_validations_come_within_an_epoch_and_at_its_end(every: int | None, steps: list[int]) -> None:
+def test_a_run_validates_within_an_epoch_and_at_its_end(every: int | None, steps: list[int]) -> None:
     losses = [3.0, 2.0, 1.0, 1.5, 1.6, 1.7][: len(steps)]
-    trainer = trainer_of(Scripted(losses), 2, eval_every=every)
+    trainer = trainer_of(ScriptedJob(losses), 2, eval_every=every)
     entries = run(trainer)
     history = trainer.position.history
     assert entries == history
@@ -92,20 +94,20 @@ def test_validations_come_within_an_epoch_and_at_its_end(every: int | None, step
     assert trainer.position.best_index == losses.index(min(losses))
 
 
-def test_patience_ends_within_an_epoch_too() -> None:
-    trainer = trainer_of(Scripted([1.0, 2.0, 3.0]), 2, eval_every=1, patience=1)
+def test_patience_can_end_a_run_within_an_epoch() -> None:
+    trainer = trainer_of(ScriptedJob([1.0, 2.0, 3.0]), 2, eval_every=1, patience=1)
     run(trainer)
     assert [entry["step"] for entry in trainer.position.history] == [1, 2]
 
 
-def test_training_losses_are_means_over_the_samples_really_seen() -> None:
-    trainer = trainer_of(Scripted([1.0]), 1)
+def test_training_metrics_are_means_over_the_samples() -> None:
+    trainer = trainer_of(ScriptedJob([1.0]), 1)
     run(trainer)
     assert trainer.position.history[0]["train"] == {"loss": (2 + 4 + 6) / 12, "accuracy": 3 / 12, "samples": 12}
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
-    job = Scripted([1.0])
+def test_a_loss_that_is_not_finite_raises_before_the_weights_change() -> None:
+    job = ScriptedJob([1.0])
     with torch.no_grad():
         job.network.weight.fill_(math.inf)
     before = {name: tensor.clone() for name, tensor in job.network.state_dict().items()}
@@ -115,7 +117,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
 
 
 def test_the_norm_of_the_gradient_is_clipped() -> None:
-    job = Scripted([1.0])
+    job = ScriptedJob([1.0])
     with torch.no_grad():
         job.network.weight.fill_(1e3)
         job.network.bias.fill_(0.0)
@@ -127,8 +129,8 @@ def test_the_norm_of_the_gradient_is_clipped() -> None:
     assert float((after - before).norm()) == pytest.approx(0.5, rel=1e-3)
 
 
-def test_an_epoch_cut_short_by_steps_is_validated_too() -> None:
-    job = Scripted([1.0, 2.0])
+def test_an_epoch_that_the_number_of_steps_ends_is_validated() -> None:
+    job = ScriptedJob([1.0, 2.0])
     trainer = trainer_of(job, 2)
     trainer.budget.total = 4
     run(trainer)
