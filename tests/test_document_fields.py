@@ -1,4 +1,4 @@
-"""The fields that the README names are those of the documents that `--json` prints."""
+"""The fields that docs/scripting.md names are those of the documents that `--json` prints."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from builders import Command
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-TABLES = README[README.index("### The JSON of each command") : README.index("### Where data is looked for")]
+PAGE = (Path(__file__).parent.parent / "docs/scripting.md").read_text()
+TABLES = PAGE[PAGE.index("## JSON fields") :]
 COMMANDS = {
     "predict": "{digits} {digits}/predictions.png",
     "evaluate": "{digits}",
@@ -43,7 +43,7 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(command: str) -> dict[str, set[str]]:
-    """The fields that a row of the README names, each with the names inside it."""
+    """The fields that a row of the page names, each with the names inside it."""
     row = re.search(rf"^\| `{command}` \| (.*) \|$", TABLES, re.MULTILINE)
     assert row is not None, command
     fields = re.findall(r"`(\w+)`(?: \(([^)]*)\))?", row[1])

@@ -69,7 +69,7 @@ def python_page() -> str:
     configs = [name for name, found in public if inspect.isclass(found) and issubclass(found, Config)]
     parts += ["## Options", "Classes whose fields are the options of their command in [commands.md](commands.md):"]
     parts += [", ".join(f"`{name}`" for name in configs) + ".", "## Functions and classes"]
-    parts.append("What `fields` and `as_json()` hold is in the [README](../README.md#the-json-of-each-command).")
+    parts.append("What `fields` and `as_json()` hold is in [scripting.md](scripting.md#json-fields).")
     parts += [described(name, found) for name, found in public if name not in configs]
     return "\n\n".join(parts) + "\n"
 
