@@ -2,18 +2,19 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT ?= runs/digits
-SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist worksteal
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: run test test-full lint types bench reference overview weights clean
+.PHONY: run test test-full lint types bench dist reference overview weights clean
 
 run: .venv/installed
 	$(BIN)/dlnotes train-mlp --out $(OUT) --overwrite
 
 test: lint types
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest $(PARALLEL)
 
+# Includes the tests marked slow.
 test-full: lint types
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m ""
+	$(BIN)/python -m pytest $(PARALLEL) -m ""
 
 lint: .venv/developed
 	$(BIN)/ruff format --check .
@@ -22,20 +23,28 @@ lint: .venv/developed
 types: .venv/developed
 	$(BIN)/mypy
 
-# The figures of the README. Paths are those of data that is not in the package (TEXT=book.txt), and of interpreters that
-# have torchinfo (PEER) and OpenCV (OPENCV).
+# Repeats the figures of docs/benchmarks.md. Variables name data that is not in the package (TEXT=book.txt) and Python
+# interpreters that have torchinfo (PEER) or OpenCV (OPENCV).
 bench: .venv/developed
 	$(BIN)/python benchmarks/conv_shape.py --repeats 15 $(if $(PEER),--peer $(PEER))
 	$(BIN)/python benchmarks/filter.py --repeats 15 $(if $(OPENCV),--opencv-python $(OPENCV))
 	$(BIN)/python benchmarks/mlp.py
-	$(if $(CIFAR10),$(BIN)/python benchmarks/cnn.py --data $(CIFAR10) --long 20m,@echo "cnn.py: give CIFAR10=FOLDER")
+	$(if $(CIFAR10),$(BIN)/python benchmarks/cnn.py --data $(CIFAR10) --long 20m,@echo "cnn.py skipped: set CIFAR10=FOLDER")
 	$(if $(and $(PETS),$(WEIGHTS)),$(BIN)/python benchmarks/transfer.py --data $(PETS) --weights $(WEIGHTS),\
-		@echo "transfer.py: give PETS=FOLDER WEIGHTS=squeezenet1_0.pth")
+		@echo "transfer.py skipped: set PETS=FOLDER WEIGHTS=squeezenet1_0.pth")
 	$(if $(and $(IMAGES),$(WEIGHTS)),$(BIN)/python benchmarks/style.py --images $(IMAGES) --weights $(WEIGHTS),\
-		@echo "style.py: give IMAGES=FOLDER WEIGHTS=squeezenet1_0.pth")
-	$(if $(TEXT),$(BIN)/python benchmarks/char_rnn.py --text $(TEXT) --budgets 60s,3m,20m --cells gru,rnn --big,@echo "char_rnn.py: give TEXT=FILE")
+		@echo "style.py skipped: set IMAGES=FOLDER WEIGHTS=squeezenet1_0.pth")
+	$(if $(TEXT),$(BIN)/python benchmarks/char_rnn.py --text $(TEXT) --budgets 60s,3m,20m --cells gru,rnn --big,\
+		@echo "char_rnn.py skipped: set TEXT=FILE")
 
-# What is made by the program and kept: command reference, image of the README, feature network.
+# Builds the source distribution and the wheel, checks them, and runs the wheel in an empty environment.
+dist: .venv/packaging
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/check_dist.py
+
+# Generated files that are under version control: command and Python reference, image of the README, feature network.
 reference: .venv/developed
 	$(BIN)/python tools/write_reference.py
 
@@ -56,5 +65,9 @@ weights: .venv/installed
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@ .venv/installed
 
+.venv/packaging: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[dist]'
+	touch $@ .venv/installed
+
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

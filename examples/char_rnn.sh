@@ -1,6 +1,6 @@
 #!/bin/sh
-# Train a small LSTM on the help texts of Python, let it write, and see what surprises it.
-# Look at: heat.png. Bright letters surprised the network: rare ones such as w, y and g most, spaces and 'the' least.
+# Train a small LSTM on the help texts of Python, sample from it, and draw the surprisal of each character of a text.
+# Look at: heat.png. Bright characters are unexpected: rare ones such as w, y and g most, spaces and 'the' least.
 set -eu
 out=${1:-runs/example-char-rnn}
 dlnotes char-rnn train --hidden 96 --max-steps 250 --sample 0 --out "$out" --overwrite

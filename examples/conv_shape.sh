@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a stack of layers does to an image, without building it: shapes, parameters, cost, memory, receptive field.
-# Look at: the notes, which correct the course's quiz; the formulas that --explain writes out; the last line.
+# Calculate shapes, parameters, cost, memory and receptive field of a stack of layers, without building it.
+# Look at: the notes, which correct the course's quiz; the formulas that --explain prints; the last line.
 set -eu
 out=${1:-runs/example-conv-shape}
 mkdir -p "$out"
@@ -8,7 +8,7 @@ dlnotes conv-shape --input 3x130x130 "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(
 dlnotes conv-shape -W 130 -F 3 -S 1 -P 0 -K 10 -D 3 --explain
 dlnotes conv-shape -W 130 -F 3 --solve padding --want 130
 
-# a pasted module is read, never run: the layers count in the order of forward()
+# A pasted module is parsed, never run; the layers count in the order of forward().
 cat > "$out/net.py" <<'PYTHON'
 class Net(nn.Module):
     def __init__(self):
@@ -23,6 +23,6 @@ class Net(nn.Module):
 PYTHON
 dlnotes conv-shape --input 3x32x32 --file "$out/net.py" --csv -
 
-# in a script: the size that a linear layer has to take
+# In a script: the input size of a linear layer.
 features=$(printf 'nn.Conv2d(3, 16, 5),\nnn.MaxPool2d(2)\n' | dlnotes conv-shape --input 3x64x64 - --field values)
 echo "Linear($features, 10)"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Which data sets are here, what is in one, and what this machine can do.
+# List the named data sets, describe one, and report what this machine supports.
 # Look at: the column "found" of the first table; "bf16" in the last one.
 set -eu
 dlnotes data list

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The custom filters of lesson 5 on a photograph: its edges, its blur, and what both do to its frequencies.
-# Look at: sheet.png. High-pass kernels empty the middle of the frequency image, low-pass kernels all but the middle.
+# The custom filters of lesson 5 on an image: edges, blur, and their effect on the frequencies.
+# Look at: sheet.png. High-pass kernels remove the center of the spectrum, low-pass kernels everything else.
 set -eu
 out=${1:-runs/example-filter}
 mkdir -p "$out"

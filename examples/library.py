@@ -1,6 +1,6 @@
 """dlnotes from Python: the same tasks, options and defaults as in the shell.
 
-Look at: how the test accuracy grows with the width of the hidden layer, and the digit that is found worst.
+Look at: how the test accuracy grows with the width of the hidden layer, and the digit with the lowest F1.
 """
 
 import sys
@@ -17,6 +17,6 @@ for width in (2, 8, 32):
 
 best = folder / "width-32"
 worst = min(evaluate_model(EvaluateConfig(model=best)).scores, key=lambda score: score.f1)
-output.line(f"found worst: {worst.name}, F1 {worst.f1:.3f}")
+output.line(f"lowest F1: digit {worst.name}, {worst.f1:.3f}")
 for prediction in Predictor(PredictConfig(model=best, paths=(str(best / "predictions.png"),))):
-    output.line(f"a sheet of digits looks most like {prediction.top[0][0]}")
+    output.line(f"a plot of many digits is classified as {prediction.top[0][0]}")

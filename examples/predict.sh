@@ -1,6 +1,6 @@
 #!/bin/sh
-# Ask a trained network about images, as a table and as JSON lines.
-# Look at: the item that is no image. With --skip-bad it is a row of its own and the others keep their answers.
+# Classify images with a trained network, as a table and as JSON lines.
+# Look at: the file that is not an image. With --skip-bad it is a row of its own, and the others are classified.
 set -eu
 out=${1:-runs/example-predict}
 mkdir -p "$out"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Paint a photograph of scikit-learn's in the style of a drawing that the program makes.
-# Look at: the sheet, where a small ratio takes more of the style and a large one keeps more of the content.
+# Render an example image of scikit-learn in the style of a generated image.
+# Look at: the sheet. A small ratio adds more of the style, a large one keeps more of the content.
 set -eu
 out=${1:-runs/example-style-transfer}
 mkdir -p "$out"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Train two convolutional networks on the embedded digits: the fast one, and one of your own from a layer list.
-# Look at: the table of layers that comes first, and the test accuracies of the two result tables.
+# Train two convolutional networks on the embedded digits: the default architecture, and your own list of layers.
+# Look at: the table of layers that is printed first, and the test accuracies of the two result tables.
 set -eu
 out=${1:-runs/example-train-cnn}
 mkdir -p "$out"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Put a new head on a network of torchvision. Its weights are random here, so that the example runs offline.
-# Look at: the second run, which finds the features of all images and takes a moment; and the map of the features.
+# Train a new head on a torchvision model. Its weights are random here, so that the example runs offline.
+# Look at: the second run, which reads the features of all images from the cache; and the map of the features.
 set -eu
 out=${1:-runs/example-transfer}
 mkdir -p "$out"

@@ -1,4 +1,4 @@
-"""The README lists exactly the fields of the documents that `--json` prints."""
+"""The fields that docs/scripting.md names are those of the documents that `--json` prints."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from builders import Command
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-TABLES = README[README.index("### The JSON of each command") : README.index("### Where data is looked for")]
+PAGE = (Path(__file__).parent.parent / "docs/scripting.md").read_text()
+TABLES = PAGE[PAGE.index("## JSON fields") :]
 COMMANDS = {
     "predict": "{digits} {digits}/predictions.png",
     "evaluate": "{digits}",

@@ -1,4 +1,4 @@
-"""What the documents show is true: blocks, examples and help run as they stand, and show what is shown of them."""
+"""The documents are true: code blocks, examples and help run as they are shown, and print what is shown."""
 
 import os
 import re
@@ -18,23 +18,29 @@ from dlnotes_cli import cli
 from dlnotes_cli.shell import binding
 
 ROOT = Path(__file__).parent.parent
-README, COURSE = ((ROOT / name).read_text() for name in ("README.md", "examples/course.md"))
+README, COURSE, CONTRIBUTING = (
+    (ROOT / name).read_text() for name in ("README.md", "examples/course.md", "CONTRIBUTING.md")
+)
+GENERATED = {"commands.md", "python.md"}
+PAGES = [ROOT / "README.md", *(path for path in sorted(ROOT.glob("docs/*.md")) if path.name not in GENERATED)]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+README_LINES = 250
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in {".sh", ".py"})
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-OF_THE_SHELL = re.compile(r"[|><$`;&]|\w=")  # what only a shell understands
+SHELL_SYNTAX = re.compile(r"[|><$`;&*]|\w=")
 
 
 class Block(NamedTuple):
-    """Code that a document shows, and the output that it shows for it."""
+    """A code block of a document, and the output that the document shows for it."""
 
     language: str
     code: str
-    shown: str
+    output: str
 
 
 def blocks(text: str) -> Iterator[Block]:
-    found = re.finditer(r"^```(sh|python)\n(.*?)^```\n(?:\n```\n(.*?)^```)?", text, re.MULTILINE | re.DOTALL)
-    yield from (Block(match[1], match[2], match[3] or "") for match in found)
+    matches = re.finditer(r"^```(sh|python)\n(.*?)^```\n(?:\n```\n(.*?)^```)?", text, re.MULTILINE | re.DOTALL)
+    yield from (Block(match[1], match[2], match[3] or "") for match in matches)
 
 
 def run(program: list[str], folder: Path) -> str:
@@ -44,40 +50,51 @@ def run(program: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def is_plain(line: str) -> bool:
-    """Whether a line is one command of ours and nothing that a shell would have to read."""
-    unquoted = re.sub(r"\"[^\"$`]*\"|'[^']*'", "", line)
-    return line.startswith("dlnotes ") and not OF_THE_SHELL.search(unquoted)
+def needs_no_shell(line: str) -> bool:
+    """Whether a line is one dlnotes command without pipes, variables or other syntax of the shell."""
+    unquoted = re.sub(r"\"[^\"$`]*\"|'[^']*'", "", line.partition(" #")[0])
+    return line.startswith("dlnotes ") and not SHELL_SYNTAX.search(unquoted)
 
 
-def form(output: str) -> list[list[str]]:
-    """Output without its numbers and the width of its columns, which differ from machine to machine."""
+def words_of(output: str) -> list[list[str]]:
+    """The words of each line; numbers, which differ from machine to machine, become #."""
     return [re.sub(r"[\d.,]+", "#", line).split() for line in output.strip().splitlines()]
 
 
-def test_every_block_of_the_readme_runs_in_order_and_gives_what_is_shown(
-    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+def output_of(block: Block, folder: Path, dlnotes: Command) -> str:
+    lines = block.code.strip().splitlines()
+    if block.language == "python":
+        return run([sys.executable, "-c", block.code], folder)
+    if not all(map(needs_no_shell, lines)):
+        return run(["sh", "-eu", "-c", block.code], folder)
+    outcomes = [dlnotes(*shlex.split(line, comments=True)[1:]) for line in lines]
+    assert all(outcome.code == 0 for outcome in outcomes), (block.code, outcomes)
+    return "".join(outcome.out for outcome in outcomes)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_the_blocks_of_a_page_run_in_order_and_print_what_is_shown(
+    page: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = list(blocks(README))
-    assert len(found) >= 10
-    for block in found:
+    for block in blocks(page.read_text()):
         if "jq " in block.code and shutil.which("jq") is None:
             continue
-        if block.language == "python":
-            output = run([sys.executable, "-c", block.code], tmp_path)
-        elif all(map(is_plain, block.code.strip().splitlines())):
-            outcomes = [dlnotes(*shlex.split(line, comments=True)[1:]) for line in block.code.strip().splitlines()]
-            assert all(outcome.code == 0 for outcome in outcomes), (block.code, outcomes)
-            output = "".join(outcome.out for outcome in outcomes)
-        else:
-            output = run(["sh", "-eu", "-c", block.code], tmp_path)
-        if block.shown:
-            assert form(output) == form(block.shown), block.code
+        output = output_of(block, tmp_path, dlnotes)
+        if block.output:
+            assert words_of(output) == words_of(block.output), block.code
+
+
+def test_the_readme_is_short_and_runs_each_kind_of_command() -> None:
+    assert len(README.splitlines()) <= README_LINES
+    shown = "".join(block.code for block in blocks(README))
+    for name in commands():
+        if name != "data cache clear":  # which deletes
+            assert f"dlnotes {name} " in shown.replace("\n", " "), name
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_runs_and_says_what_to_look_at(example: Path, tmp_path: Path) -> None:
+def test_every_example_runs_and_names_what_to_look_at(example: Path, tmp_path: Path) -> None:
     assert "Look at: " in example.read_text()
     program = ["sh"] if example.suffix == ".sh" else [sys.executable]
     assert run([*program, str(example), str(tmp_path / "out")], tmp_path)
@@ -91,12 +108,10 @@ def help_examples() -> list[str]:
     ]
 
 
-def test_the_examples_of_every_help_run_as_they_stand(
-    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_examples_in_every_help_text_run(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for example in ["dlnotes train-mlp --out runs/digits --epochs 2", *help_examples()]:
-        if is_plain(example):
+        if needs_no_shell(example):
             outcome = dlnotes(*shlex.split(example)[1:])
             assert outcome.code == 0, f"{example}\n{outcome.err}"
             assert outcome.out, example
@@ -104,39 +119,38 @@ def test_the_examples_of_every_help_run_as_they_stand(
             assert run(["sh", "-c", example], tmp_path), example
 
 
-def lines_of_commands() -> list[str]:
-    """Commands that documents show for files of the reader's own: indented in the README, inline in the course."""
-    indented = [
-        line for line in README.splitlines() if line.startswith("    dlnotes ") and "dlnotes: error" not in line
-    ]
-    return [line.strip() for line in indented] + re.findall(r"`(dlnotes [^`]+)`", COURSE)
+def command_lines() -> list[str]:
+    """Command lines for the reader's own files: indented in the README and the pages, inline in the course."""
+    lines = [line for page in PAGES for line in page.read_text().splitlines()]
+    indented = [line for line in lines if line.startswith("    dlnotes ") and "dlnotes: error" not in line]
+    return sorted({line.strip() for line in indented} | set(re.findall(r"`(dlnotes [^`]+)`", COURSE)))
 
 
 class ParsedError(Exception):
-    """A command line was understood."""
+    """A command line was parsed."""
 
 
-@pytest.mark.parametrize("line", lines_of_commands())
-def test_commands_for_own_files_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = binding.config_from_shell
+@pytest.mark.parametrize("line", command_lines())
+def test_command_lines_for_own_files_are_valid(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_config = binding.config_from_shell
 
-    def parsed(*words: object) -> None:
-        raise ParsedError(make(*words))  # type: ignore[arg-type]  # the words that it takes
+    def stop_after_parsing(*arguments: object) -> None:
+        raise ParsedError(make_config(*arguments))  # type: ignore[arg-type]  # passed on as they are
 
-    monkeypatch.setattr(binding, "config_from_shell", parsed)
-    words = shlex.split(re.sub(r" [<>] \S+", "", line), comments=True)[1:]
+    monkeypatch.setattr(binding, "config_from_shell", stop_after_parsing)
+    arguments = shlex.split(re.sub(r" [<>] \S+", "", line), comments=True)[1:]
     with pytest.raises(ParsedError):
-        cli.build(words[0])(words, standalone_mode=False)
+        cli.build(arguments[0])(arguments, standalone_mode=False)
 
 
-def test_the_course_has_every_lesson_and_names_no_command_that_is_not_there() -> None:
+def test_the_course_has_every_lesson_and_names_planned_commands_as_such() -> None:
     assert re.findall(r"^## Lessons? ([\d and]+)", COURSE, re.MULTILINE) == ["2", "3", "4", "5", "6", "7", "8 and 9"]
-    to_come = {"perceptron", "descend", "series", "cell", "visualize", "export"}
-    assert set(re.findall(r"to come: `([\w-]+)`", COURSE)) == to_come
-    assert not to_come & {name.split()[0] for name in commands()}
+    planned = {"perceptron", "descend", "loss", "series", "trace", "train-text", "visualize", "export"}
+    assert set(re.findall(r"planned: `([\w-]+)`", COURSE)) == planned
+    assert not planned & {name.split()[0] for name in commands()}
 
 
-def test_the_reference_is_what_the_program_says() -> None:
+def test_the_generated_references_are_up_to_date() -> None:
     assert run([sys.executable, "tools/write_reference.py", "--check"], ROOT)
 
 
@@ -144,24 +158,44 @@ def test_every_command_can_be_called_from_python() -> None:
     from dlnotes_cli import api
     from dlnotes_cli.shell.option import Config
 
-    def below(kind: type[Config]) -> set[type[Config]]:
-        return {kind, *(one for child in kind.__subclasses__() for one in below(child))}
+    def with_subclasses(config_type: type[Config]) -> set[type[Config]]:
+        return {config_type, *(one for child in config_type.__subclasses__() for one in with_subclasses(child))}
 
-    kinds = [kind for kind in below(Config) if kind.__module__.startswith("dlnotes_cli.")]
-    named = {kind.__name__ for kind in kinds if "command" in vars(kind)}
-    assert named - {"CacheListConfig"} <= set(api.__all__)  # whose task takes no option
-    assert len(named) >= len(commands())
-
-
-def test_links_lead_somewhere() -> None:
-    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    config_types = [one for one in with_subclasses(Config) if one.__module__.startswith("dlnotes_cli.")]
+    names = {config_type.__name__ for config_type in config_types if "command" in vars(config_type)}
+    assert names - {"CacheListConfig"} <= set(api.__all__)  # its task has no option
+    assert len(names) >= len(commands())
 
 
-def test_the_tree_of_the_readme_is_true() -> None:
-    told = set(re.findall(r"^\| `([\w/]+)/` \|", README, re.MULTILINE))
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    folders = {path.split("/")[0] for path in listed if "/" in path and not path.startswith(".")} - {"dlnotes_cli"}
-    parts = [path.split("/") for path in listed if path.startswith("dlnotes_cli/")]
-    assert told == folders | {f"dlnotes_cli/{part[1]}" for part in parts if len(part) > 2}
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.+)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_have_targets() -> None:
+    for page in DOCUMENTS:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            linked = page.parent / target if target else page
+            assert linked.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(linked), f"{page.name}: {target}#{anchor}"
+
+
+def tracked_files() -> list[str]:
+    return subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_the_table_of_folders_is_complete() -> None:
+    listed = set(re.findall(r"^\| `([\w/]+)/` \|", CONTRIBUTING, re.MULTILINE))
+    files = tracked_files()
+    folders = {path.split("/")[0] for path in files if "/" in path and not path.startswith(".")} - {"dlnotes_cli"}
+    inner = [path.split("/") for path in files if path.startswith("dlnotes_cli/")]
+    assert listed == folders | {f"dlnotes_cli/{names[1]}" for names in inner if len(names) > 2}
+
+
+def test_paths_in_the_documents_exist() -> None:
+    path_in_backticks = re.compile(r"`((?:dlnotes_cli|tests|tools|docs|examples|benchmarks)/[\w./]*)`")
+    for page in DOCUMENTS:
+        if page.name != "CHANGELOG.md":  # whose entries may name what is gone
+            for path in path_in_backticks.findall(page.read_text()):
+                assert (ROOT / path).exists(), f"{page.name}: {path}"

@@ -70,7 +70,7 @@ def python_page() -> str:
     configs = [name for name, value in public if inspect.isclass(value) and issubclass(value, Config)]
     blocks += ["## Options", "Classes whose fields are the options of their command in [commands.md](commands.md):"]
     blocks += [", ".join(f"`{name}`" for name in configs) + ".", "## Functions and classes"]
-    blocks.append("The [README](../README.md#the-json-of-each-command) lists what `fields` and `as_json()` hold.")
+    blocks.append("[scripting.md](scripting.md#json-fields) lists the fields of `as_json()`.")
     blocks += [description(name, value) for name, value in public if name not in configs]
     return "\n\n".join(blocks) + "\n"
 
