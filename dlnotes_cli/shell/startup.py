@@ -16,7 +16,7 @@ _OBJECTS = 100_000  # allocated between two garbage collections; starting a comm
 def collect_garbage_rarely() -> None:
     """Keep the garbage collector from running while commands and torch are imported.
 
-    5 ms of the 180 ms of `dlnotes --help`, 120 ms of the 1,270 ms of `dlnotes doctor`, which imports torch.
+    9 ms of the 188 ms of `dlnotes --help`, 115 ms of the 1,269 ms of `dlnotes doctor`, which imports torch.
     """
     gc.set_threshold(_OBJECTS)
 
@@ -24,7 +24,7 @@ def collect_garbage_rarely() -> None:
 def needed(names: Iterable[str], first_argument: str | None) -> Iterator[str]:
     """The names of the commands to load for a command line: those that `first_argument` names, or all.
 
-    Loading one command instead of all: 52 ms of the 143 ms of `dlnotes conv-shape -W 130 -F 3`.
+    Loading one command instead of all: 62 ms of the 144 ms of `dlnotes conv-shape -W 130 -F 3`.
     """
     every = list(names)
     below = [name for name in every if name.split()[0] == first_argument]
@@ -34,7 +34,7 @@ def needed(names: Iterable[str], first_argument: str | None) -> Iterator[str]:
 class _NoConversion:
     """Replaces Typer's conversion of values to types, which loads pydantic; a Config converts values instead.
 
-    60 ms of the 154 ms of `dlnotes conv-shape -W 130 -F 3`.
+    62 ms of the 146 ms of `dlnotes conv-shape -W 130 -F 3`.
     """
 
     def coerce(self, value: Any, **_: Any) -> Any:
