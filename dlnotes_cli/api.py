@@ -45,7 +45,7 @@ from dlnotes_cli.style.feature_extractor import layer_names
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer
-from dlnotes_cli.training.checkpoint import LanguageModel, TrainedModel, load_classifier, load_language_model
+from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, load_classifier, load_language_model
 from dlnotes_cli.training.record import TrainingResult
 from dlnotes_cli.training.resumed_options import resumed_config
 from dlnotes_cli.transfer.options import TransferConfig

@@ -12,7 +12,7 @@ import pytest
 from builders import Command, make_images, small_training
 
 from dlnotes_cli import plots
-from dlnotes_cli.training.checkpoint import load_classifier
+from dlnotes_cli.training.model_file import load_classifier
 
 CAFE = os.fsdecode(b"caf\xe9")
 

@@ -134,7 +134,7 @@ def test_package_files_import_nothing_heavy() -> None:
             r"\bpickle\b(?! is)|(?<!safetensors\.)torch\.load|extractall|\beval\((?!\))|allow_pickle=True|yaml\.load",
             {"training/foreign_weights.py"},  # .pth files of other programs, with weights_only
         ),
-        (r"torch\.save|safetensors\.torch", {"training/checkpoint.py", "training/foreign_weights.py"}),
+        (r"torch\.save|safetensors\.torch", {"training/model_file.py", "training/foreign_weights.py"}),
     ],
     ids=["printing", "opening images", "devices", "exit", "writing", "unsafe loading", "model files"],
 )

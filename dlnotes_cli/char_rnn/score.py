@@ -19,7 +19,7 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import LanguageModel, load_language_model, runtime_for_model
+from dlnotes_cli.training.model_file import LanguageModel, load_language_model, runtime_for_model
 
 _HEAT_CHARACTERS = 4000
 

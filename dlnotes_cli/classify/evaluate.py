@@ -20,9 +20,9 @@ from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier, runtime_for_model
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
+from dlnotes_cli.training.model_file import TrainedModel, load_classifier, runtime_for_model
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
-from dlnotes_cli.training.checkpoint import TrainedModel, load_classifier, runtime_for_model
 from dlnotes_cli.training.metrics import predict_logits
+from dlnotes_cli.training.model_file import TrainedModel, load_classifier, runtime_for_model
 
 _CHUNK = 256  # images that are decoded and classified together
 

@@ -1,14 +1,13 @@
 """Recipes of `train-mlp` and `train-cnn`: `best`, the most accurate that we know, and `notes`, the course's."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.data.load import kind_of
+from dlnotes_cli.data.options import Normalization
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.training.recipes import ClassifierRecipe, LengthRule, has_long_budget, resolve
 
-Normalization = Literal["standard", "unit", "symmetric"]
 _LR_WITHOUT_BATCH_NORM = 1e-3  # deep networks without batch norm diverge at higher learning rates
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.recipes import CnnRecipe, ScratchRecipe, cnn_recipe, default_arch
+from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_data_shape
@@ -17,7 +18,7 @@ from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import Report, analyze
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.engine.classifier import ClassifierTraining, train_classifier
+from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.recipes import has_long_budget, note_long_budget
 from dlnotes_cli.training.record import TrainingResult
 
@@ -44,7 +45,7 @@ def report_network(options: TrainCnnConfig) -> Report:
     return analyze(config.parsed_layers, config.shape)
 
 
-class CnnTraining(ClassifierTraining[TrainCnnConfig, ScratchRecipe, nn.Sequential]):
+class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
     """The training of a convolutional network."""
 
     model_name = "cnn"

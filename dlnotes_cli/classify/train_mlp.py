@@ -6,9 +6,10 @@ from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MlpRecipe, mlp_recipe
+from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp, initialize
-from dlnotes_cli.training.engine.classifier import ClassifierTraining, train_classifier
+from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.record import TrainingResult
 
 
@@ -21,7 +22,7 @@ def train_mlp(options: TrainMlpConfig) -> TrainingResult:
     return train_classifier(MlpTraining(options, mlp_recipe(options)))
 
 
-class MlpTraining(ClassifierTraining[TrainMlpConfig, MlpRecipe, nn.Sequential]):
+class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
     """The training of a multi-layer perceptron."""
 
     model_name = "mlp"

@@ -13,10 +13,10 @@ from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.named.named_sets import load_named
-from dlnotes_cli.data.options import NAMED_SETS, DataOptions, SourceOptions
+from dlnotes_cli.data.options import NAMED_SETS, DataOptions, Normalization, SourceOptions
 from dlnotes_cli.data.paths import TABLES
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape, Preprocessing, TablePreprocessing
-from dlnotes_cli.data.splits import complete_splits, limited
+from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, reason, unknown_choice
 from dlnotes_cli.shell.files import user_path
@@ -49,18 +49,18 @@ def kind_of(data: str) -> DataKind:
     raise unknown_choice("--data", data, NAMED_SETS, kind="data set (and no such folder)")
 
 
-def load_training_data(options: DataOptions, *, seed: int, threads: int) -> DataSet:
-    """Load, split and preprocess the data of a training run; `options` has its recipe filled in."""
+def load_training_data(options: DataOptions, rule: SplitRule, normalize: Normalization, *, threads: int) -> DataSet:
+    """Load, split and preprocess the data of a training run; tables are always standardized."""
     kind = kind_of(options.data)
-    dataset = _training_table(options, seed) if kind == "table" else _training_images(options, kind, seed, threads)
-    return _limited(dataset, options, seed)
+    if kind == "table":
+        return _limited(_training_table(options, rule), rule)
+    return _limited(_training_images(options, kind, rule, normalize, threads), rule)
 
 
 def load_preprocessed(
     options: DataOptions,
     preprocessing: ImagePreprocessing,
-    *,
-    seed: int,
+    rule: SplitRule,
     settings: DecodeSettings,
     extractor: FeatureExtractor | None = None,
 ) -> DataSet:
@@ -73,13 +73,13 @@ def load_preprocessed(
         listing = folder.list_folder(user_path(options.data))
         _check_classes(str(listing.root), listing.classes)
         source = folder.read_folder(listing, preprocessing.image_shape, settings, extractor)
-        splits = _split(source, options, seed)
-        return _limited(_dataset(source, splits, preprocessing, source.fingerprint), options, seed)
+        splits = _split(source, rule)
+        return _limited(_dataset(source, splits, preprocessing, source.fingerprint), rule)
     source = load_named(options.data, data_root=options.data_root, offline=options.offline)
     height, width = source.samples.shape[2:]
     preprocessing = replace(preprocessing, height=height, width=width, crop_pct=1.0)
-    dataset = _dataset(source, _split(source, options, seed), preprocessing, f"named:{options.data}")
-    dataset = _limited(dataset, options, seed)
+    dataset = _dataset(source, _split(source, rule), preprocessing, f"named:{options.data}")
+    dataset = _limited(dataset, rule)
     if extractor is None:
         return replace(dataset, samples=with_channels(source.samples, preprocessing.channels))
     dataset = replace(dataset, images=np.asarray(source.samples, np.uint8))
@@ -182,7 +182,9 @@ def image_data_shape(options: DataOptions) -> ImageDataShape:
     return ImageDataShape((channels, height, width), len(source.classes))
 
 
-def _training_images(options: DataOptions, kind: DataKind, seed: int, threads: int) -> DataSet:
+def _training_images(
+    options: DataOptions, kind: DataKind, rule: SplitRule, normalize: Normalization, threads: int
+) -> DataSet:
     if kind == "named":
         source = load_named(options.data, data_root=options.data_root, offline=options.offline)
         fingerprint = f"named:{options.data}"
@@ -191,12 +193,12 @@ def _training_images(options: DataOptions, kind: DataKind, seed: int, threads: i
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
         source = folder.read_folder(listing, shape, settings)
         fingerprint = source.fingerprint
-    splits = _split(source, options, seed)
+    splits = _split(source, rule)
     channels, height, width = source.samples.shape[1:]
-    if options.normalize == "standard":
+    if normalize == "standard":
         mean, std = pixel_statistics(source.samples, splits["train"])
     else:
-        center, scale = (0.5, 0.5) if options.normalize == "symmetric" else (0.0, 1.0)
+        center, scale = (0.5, 0.5) if normalize == "symmetric" else (0.0, 1.0)
         mean, std = (center,) * channels, (scale,) * channels
     preprocessing = ImagePreprocessing(channels, height, width, options.resize, mean, std)
     return _dataset(source, splits, preprocessing, fingerprint)
@@ -225,13 +227,13 @@ def _listed(options: DataOptions) -> tuple[FolderListing, ImageShape]:
     return listing, shape
 
 
-def _training_table(options: DataOptions, seed: int) -> DataSet:
+def _training_table(options: DataOptions, rule: SplitRule) -> DataSet:
     path = user_path(options.data)
     cells = table.read_table(path)
     labels, classes = table.read_labels(cells, options.target)
     everything = {"all": np.arange(len(labels))}
     source = LabeledSamples(str(path), np.empty(0), labels, classes, everything, _row_names(cells))
-    splits = _split(source, options, seed)
+    splits = _split(source, rule)
     preprocessing = table.fit_preprocessing(cells, str(options.target), options.categorical, splits["train"])
     source = replace(source, samples=table.encode(cells, preprocessing))
     return _dataset(source, splits, preprocessing, cells.fingerprint)
@@ -268,12 +270,10 @@ def _dataset(source: LabeledSamples, splits: Splits, preprocessing: Preprocessin
     )
 
 
-def _split(source: LabeledSamples, options: DataOptions, seed: int) -> Splits:
-    if options.val_split is None:
-        raise ValueError("val_split comes from the recipe")
+def _split(source: LabeledSamples, rule: SplitRule) -> Splits:
     _check_classes(source.name, source.classes)
     return complete_splits(
-        source.splits, source.labels, seed=seed, val_split=options.val_split, test_split=options.test_split
+        source.splits, source.labels, seed=rule.seed, val_split=rule.val_split, test_split=rule.test_split
     )
 
 
@@ -282,10 +282,10 @@ def _check_classes(name: str, classes: tuple[str, ...]) -> None:
         raise InputError("--data", f"{name} has only one class, '{classes[0]}'", "give two or more")
 
 
-def _limited(dataset: DataSet, options: DataOptions, seed: int) -> DataSet:
+def _limited(dataset: DataSet, rule: SplitRule) -> DataSet:
     """The data set with at most `--limit` training samples, after a check that each class has one."""
     _check_trainable(dataset)
-    train = limited(dataset.splits["train"], dataset.labels, options.limit, seed)
+    train = limited(dataset.splits["train"], dataset.labels, rule.limit, rule.seed)
     return replace(dataset, splits=dataset.splits | {"train": train})
 
 

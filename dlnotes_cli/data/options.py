@@ -7,6 +7,7 @@ from dlnotes_cli.shell.option import DATA, Config, option, option_group
 from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, OfflineOption, ReadImagesOptions
 from dlnotes_cli.shell.parse import items
 
+Normalization = Literal["standard", "unit", "symmetric"]
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 _NAMES = ", ".join(NAMED_SETS)
 IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images per class."
@@ -73,7 +74,7 @@ class ImageShapeOptions(Config):
 class SplitOptions(Config):
     """How samples are scaled and split."""
 
-    normalize: Literal["standard", "unit", "symmetric"] | None = option(
+    normalize: Normalization | None = option(
         None,
         "Pixel scaling: standard (mean 0 and standard deviation 1 over the training split), unit (0 to 1) or "
         "symmetric (-1 to 1).",

@@ -1,11 +1,23 @@
 """Draw train, validation and test splits by seed, stratified by class."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.shell.errors import InputError
 
 Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How the samples of a training run are split where the data does not say."""
+
+    val_split: float  # fraction of the training samples
+    test_split: float  # fraction of all samples
+    seed: int
+    limit: int | None = None  # training samples at most
 
 
 def complete_splits(

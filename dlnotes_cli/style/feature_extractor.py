@@ -24,7 +24,7 @@ from dlnotes_cli.style.feature_layers import (
 from dlnotes_cli.style.losses import Features
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.recipes import Pooling
-from dlnotes_cli.training.checkpoint import load_weights, read_tensors
+from dlnotes_cli.training.model_file import load_weights, read_tensors
 from dlnotes_cli.training.pretrained import find_weights
 
 

@@ -23,9 +23,9 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
-from dlnotes_cli.training.checkpoint import read_tensors, write_tensors
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation, evenly_spaced
 from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.model_file import read_tensors, write_tensors
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, TrainingResult, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction

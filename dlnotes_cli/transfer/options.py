@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dlnotes_cli.data.options import Normalization
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, varied
 from dlnotes_cli.shell.parse import integers
@@ -101,7 +102,7 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
     command: ClassVar[str] = "transfer"
 
     color: Literal["gray", "rgb"] | None = None  # always rgb
-    normalize: Literal["standard", "unit", "symmetric"] | None = None  # as the weights require
+    normalize: Normalization | None = None  # as the weights require
     size: int | None = varied(
         ImageClassifierConfig, "size", help="Pixels per side of the backbone's input.", shown_default="set by --weights"
     )

@@ -12,14 +12,17 @@ from dlnotes_cli.data.cache.request import DecodeSettings
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime, choose_runtime, default_threads
 from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, load_backbone
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
+from dlnotes_cli.training.recipes import with_recipe
 from dlnotes_cli.transfer.features import feature_extraction
 from dlnotes_cli.transfer.options import TransferConfig
+from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
 from dlnotes_cli.transfer.unfreezing import summarize_layers
 
 _FEW_SAMPLES = 5  # of a class: with fewer, results depend on chance
@@ -33,6 +36,7 @@ class TransferPlan:
     backbone: str  # its name in torchvision
     weights: PretrainedWeights
     preprocessing: ImagePreprocessing
+    split_rule: SplitRule
 
     @cached_property
     def decode_settings(self) -> DecodeSettings:
@@ -78,9 +82,7 @@ class TransferPlan:
 
     def load_pixels(self) -> DataSet:
         """The data set as pixels, split, with a warning about classes with few samples."""
-        dataset = load_preprocessed(
-            self.options, self.preprocessing, seed=self.options.seed, settings=self.decode_settings
-        )
+        dataset = load_preprocessed(self.options, self.preprocessing, self.split_rule, self.decode_settings)
         warn_about_few_samples(dataset)
         return dataset
 
@@ -89,7 +91,7 @@ class TransferPlan:
         return load_preprocessed(
             self.options,
             self.preprocessing,
-            seed=self.options.seed,
+            self.split_rule,
             settings=replace(self.decode_settings, poll=poll),
             extractor=feature_extraction(network, self.features_name, self.preprocessing, runtime),
         )
@@ -105,16 +107,17 @@ class TransferPlan:
         }
 
 
-def make_plan(options: TransferConfig, backbone: str) -> TransferPlan:
+def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) -> TransferPlan:
     """Find the weights, download them if they are missing, and validate `--size`. Raises InputError."""
-    weights = find_weights(backbone, options.weights, offline=options.offline, seed=options.seed)
+    weights = find_weights(recipe.backbone, options.weights, offline=options.offline, seed=options.seed)
     published = weights.published
     size = options.size or published.size
     crop_pct = published.crop_pct if options.resize == "crop" else 1.0
     preprocessing = ImagePreprocessing(
         3, size, size, options.resize, published.mean, published.std, crop_pct, published.interpolation
     )
-    plan = TransferPlan(options, backbone, weights, preprocessing)
+    split_rule = SplitRule(recipe.val_split, options.test_split, options.seed, options.limit)
+    plan = TransferPlan(with_recipe(options, recipe), recipe.backbone, weights, preprocessing, split_rule)
     if size != published.size:
         _check_size(plan, published.size)
     return plan

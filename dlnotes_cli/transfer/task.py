@@ -11,7 +11,6 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.pretrained import is_downloaded, local_file
-from dlnotes_cli.training.recipes import with_recipe
 from dlnotes_cli.training.record import TrainingResult
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import train_head
@@ -59,9 +58,9 @@ def transfer(options: TransferConfig) -> TrainingResult:
     _check_options(options)
     if is_frozen(options):
         frozen = frozen_recipe(options)
-        return train_head(make_plan(with_recipe(options, frozen), frozen.backbone), frozen)
+        return train_head(make_plan(options, frozen), frozen)
     recipe = fine_tune_recipe(options)
-    return fine_tune(make_plan(with_recipe(options, recipe), recipe.backbone), recipe)
+    return fine_tune(make_plan(options, recipe), recipe)
 
 
 def list_backbones() -> list[BackboneInfo]:

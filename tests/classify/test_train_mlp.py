@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.train_mlp import train_mlp
-from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
+from dlnotes_cli.classify.recipes import mlp_recipe
+from dlnotes_cli.classify.train_mlp import MlpTraining, train_mlp
+from dlnotes_cli.training.model_file import load_classifier, read_tensors
 
 FIELDS = {
     "schema_version", "command", "version", "seed", "device", "precision", "threads", "data", "model", "epochs",
@@ -54,8 +54,8 @@ def test_the_reported_test_metrics_agree_with_a_forward_pass_in_numpy(digits_run
     logits = h @ weights["output.weight"].T + weights["output.bias"]
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    config = TrainMlpConfig(val_split=0.1, normalize="standard")
-    test = load_training_data(config, seed=0, threads=1).splits["test"]
+    options = TrainMlpConfig()
+    test = MlpTraining(options, mlp_recipe(options)).load().splits["test"]
     result = json.loads((digits_run / "result.json").read_text())["test"]
     assert result["samples"] == len(test)
     assert result["loss"] == pytest.approx(log_loss(labels[test], probabilities[test]), rel=1e-4)

@@ -31,6 +31,7 @@ from dlnotes_cli.data.load import (
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.options import DataOptions
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
+from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.shell.errors import InputError
 
 OPTIONS = EvaluateConfig(model=Path("none"), offline=True)
@@ -41,8 +42,13 @@ def options(data: Path | str, **more: Any) -> DataOptions:
     return TrainMlpConfig(**{"data": str(data), **known, **more})
 
 
+def rule(given: DataOptions, seed: int = 0) -> SplitRule:
+    return SplitRule(given.val_split or MLP_BEST.val_split, given.test_split, seed, given.limit)
+
+
 def loaded(data: Path | str, *, seed: int = 0, **more: Any) -> DataSet:
-    return load_training_data(options(data, **more), seed=seed, threads=2)
+    given = options(data, **more)
+    return load_training_data(given, rule(given, seed), given.normalize or "standard", threads=2)
 
 
 # --- kinds of data ----------------------------------------------------------------------------------------------
@@ -133,11 +139,6 @@ def test_a_limit_applies_to_the_train_split_alone() -> None:
     assert set(few.splits["train"]) <= set(whole.splits["train"])
     assert np.bincount(few.labels[few.splits["train"]]).min() >= 9
     assert few.preprocessing == whole.preprocessing
-
-
-def test_the_recipe_must_be_filled_in() -> None:
-    with pytest.raises(ValueError, match="val_split comes from the recipe"):
-        loaded("digits", val_split=None)
 
 
 # --- training: folders -------------------------------------------------------------------------------------------
@@ -324,7 +325,7 @@ def test_a_named_set_is_read_once_for_features_and_views(monkeypatch: pytest.Mon
     extractor = FeatureExtractor("test", 2, 16, first_pixel_and_seed)
     settings = DecodeSettings(1, 10**6)
     digits = options("digits", limit=100)
-    dataset = load_preprocessed(digits, RGB, seed=0, settings=settings, extractor=extractor)
+    dataset = load_preprocessed(digits, RGB, rule(digits), settings, extractor)
     view = load_view(digits, dataset, RGB, settings, extractor)
     train = dataset.splits["train"]
     images = named_images(dataset, train)

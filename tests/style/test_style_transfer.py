@@ -20,7 +20,7 @@ from dlnotes_cli.style.feature_extractor import load_feature_extractor
 from dlnotes_cli.style.feature_layers import MIN_SIDE
 from dlnotes_cli.style.images import write_output
 from dlnotes_cli.style.stylizer import Stylizer
-from dlnotes_cli.training.checkpoint import read_tensors
+from dlnotes_cli.training.model_file import read_tensors
 
 QUICK = ("--size", "48", "--steps", "6", "--scales", "2", "--threads", "1", "-q")
 

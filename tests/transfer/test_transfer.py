@@ -24,8 +24,8 @@ from dlnotes_cli.data.cache import build
 from dlnotes_cli.data.cache.request import FeatureExtractor
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, PublishedWeights, build_backbone, named_blocks
-from dlnotes_cli.training.checkpoint import load_classifier, read_tensors
 from dlnotes_cli.training.engine.loop import Trainer
+from dlnotes_cli.training.model_file import load_classifier, read_tensors
 from dlnotes_cli.transfer import frozen_head
 
 SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--size", "48", "--threads", "1")

@@ -17,8 +17,8 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.mix import Mixer
-from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.device import Runtime, choose_device, choose_runtime, default_threads, free_memory
+from dlnotes_cli.data.splits import SplitRule
+from dlnotes_cli.device import Runtime, choose_device, choose_runtime, free_memory
 from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import files
@@ -50,10 +50,15 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
     def __init__(self, options: Options, recipe: AnyRecipe) -> None:
         self.options, self.recipe = with_recipe(options, recipe), recipe
 
+    @property
+    def split_rule(self) -> SplitRule:
+        """How the data is split."""
+        options = self.options
+        return SplitRule(self.recipe.val_split, options.test_split, options.seed, options.limit)
+
+    @abstractmethod
     def load(self) -> DataSet:
         """The data, split, with its preprocessing."""
-        options = self.options
-        return load_training_data(options, seed=options.seed, threads=options.threads or default_threads())
 
     @abstractmethod
     def network_config(self, dataset: DataSet) -> Any:

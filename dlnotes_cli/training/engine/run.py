@@ -12,11 +12,11 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
-from dlnotes_cli.training.checkpoint import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
+from dlnotes_cli.training.engine.checkpoint import restore_checkpoint, save_checkpoint
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.step_budget import StepBudget
-from dlnotes_cli.training.engine.training_checkpoint import restore_checkpoint, save_checkpoint
 from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.model_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
 from dlnotes_cli.training.options import TrainingRunOptions
 from dlnotes_cli.training.recipes import Recipe
 from dlnotes_cli.training.record import Outcome, RunRecord, TrainingResult, measure_timing

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
-from dlnotes_cli.training.checkpoint import load_classifier, read_tensors, write_tensors
+from dlnotes_cli.training.model_file import load_classifier, read_tensors, write_tensors
 
 
 @pytest.fixture(scope="module")

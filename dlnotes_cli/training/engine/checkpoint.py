@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dlnotes_cli.seeding import random_state, restore_random_state
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.checkpoint import load_weights, read_tensors, write_tensors
 from dlnotes_cli.training.engine.loop import Position, RunningSums, Trainer
+from dlnotes_cli.training.model_file import load_weights, read_tensors, write_tensors
 
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _CARRIED = (
     "network.", "best.", "average.", "optimizer.", "random.", "carried.",
