@@ -78,8 +78,9 @@ def _scale_history_axis(axes: "Axes", history: Sequence[dict[str, Any]], over: s
     from matplotlib.ticker import MaxNLocator
 
     if over not in {"epoch", "step"}:
-        axes.set_xscale("log")
-        axes.invert_xaxis()
+        if len(history) > 1:  # a single value, which may be 0, has no logarithmic scale
+            axes.set_xscale("log")
+            axes.invert_xaxis()
         return
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(history) == 1:  # the locator has no ticks for a single position
@@ -180,7 +181,7 @@ def text_heatmap(text: str, values: NDArray[np.floating[Any]], title: str) -> by
             color = "white" if value < _DARK_BITS else "black"
             axes.text(column, row, _plain(shown), ha="center", va="center", fontsize=8, color=color)
     image = axes.imshow(grid, cmap="cividis", vmin=0, vmax=_MOST_BITS, aspect="auto")
-    figure.colorbar(image, ax=axes, label="surprise (bits)", fraction=0.046, pad=0.02, extend="max")
+    figure.colorbar(image, ax=axes, label="surprisal (bits)", fraction=0.046, pad=0.02, extend="max")
     axes.set_axis_off()
     axes.set_title(_plain(title), fontsize=10)
     return _png(figure)

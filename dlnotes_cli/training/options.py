@@ -68,7 +68,7 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         None,
         "Weight decay: L2 penalty on the weights (decoupled with adamw).",
         panel=TRAINING,
-        within="[0, inf)",
+        within="[0, 1e6]",
         shown_default=SET_BY_RECIPE,
     )
     patience: int | None = option(

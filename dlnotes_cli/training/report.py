@@ -31,6 +31,8 @@ def _print_table(result: "TrainingResult") -> None:
     timing = result.timing
     output.line()
     output.line(f"{_selection(result)}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} samples/s")
+    if result.test is None:
+        output.line("no test split: validation also selected the weights, so its accuracy is optimistic")
     for path in (result.model_file, *result.plots):
         output.line(path)
 

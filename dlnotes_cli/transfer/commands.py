@@ -28,7 +28,7 @@ def transfer(config: TransferConfig) -> None:
         return
     result = task(config)
     if not config.json:
-        _print_layers(result.details["layers"])
+        _print_layers(result.details["layers"], is_fitted=result.details.get("weight_decay") is not None)
     print_training(result, config)
 
 
@@ -47,13 +47,17 @@ def _print_backbones(config: TransferConfig, backbones: "list[BackboneInfo]") ->
     output.table(("backbone", *numeric, "downloaded"), rows, numeric)
 
 
-def _print_layers(layers: list[dict[str, Any]]) -> None:
-    """Print one row for all frozen blocks, then one for each layer that is trained."""
+def _print_layers(layers: list[dict[str, Any]], *, is_fitted: bool) -> None:
+    """Print one row for all frozen blocks, then one for each layer that is trained; a fitted head has no rate."""
     frozen = [layer for layer in layers if not layer["trains"]]
-    rows = [(layer["name"], f"{layer['parameters']:,}", layer["lr_factor"]) for layer in layers if layer["trains"]]
+    rows = [
+        (layer["name"], f"{layer['parameters']:,}", "L-BFGS" if is_fitted else f"{layer['lr_factor']:g} x --lr")
+        for layer in layers
+        if layer["trains"]
+    ]
     if frozen:
         total = sum(layer["parameters"] for layer in frozen)
         rows.insert(0, (f"{len(frozen)} blocks, frozen", f"{total:,}", "-"))
-    numeric = ("parameters", "learning-rate factor")
+    numeric = ("parameters", "learning rate")
     output.table(("layer", *numeric), rows, numeric)
     output.line()

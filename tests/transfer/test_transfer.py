@@ -491,6 +491,7 @@ def test_a_finished_run_that_is_resumed_is_fitted_again(images: Path, tmp_path: 
 # --- bad input ---------------------------------------------------------------------------------------------------
 
 FAULTS = {
+    "--weight-decay 1e30": r"--weight-decay: 1e\+30 is out of range",
     "--backbone resnt18": r"--backbone: unknown network 'resnt18'; did you mean 'resnet18'\? see dlnotes",
     "--weights nowhere.pth": r"--weights: no such file: nowhere.pth; check the path",
     "--weights defalt": r"--weights: unknown name \(and no such file\) 'defalt'; did you mean 'default'\?",
@@ -617,3 +618,22 @@ def test_views_of_a_named_set_smaller_than_the_backbone_expects(tmp_path: Path, 
     run = dlnotes("transfer", "--backbone", "squeezenet1_1", "--weights", "none", "--limit", 40, "--views", 2,
                   "--augment", "standard", "--out", tmp_path / "run", "--json", "-q")  # fmt: skip
     assert run.code == 0, run.err
+
+
+def test_a_weight_decay_of_zero_trains_without_a_warning(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes(*words(images, tmp_path / "run", "--weight-decay", 0, "-q"))
+    assert (run.code, run.err) == (0, "")
+
+
+def test_the_table_of_layers_states_how_each_layer_is_trained(images: Path, tmp_path: Path, dlnotes: Command) -> None:
+    frozen = dlnotes(*words(images, tmp_path / "frozen", "-q"))
+    assert re.search(r"^head +[\d,]+ +L-BFGS$", frozen.out, re.MULTILINE)
+    tuned = dlnotes(*words(images, tmp_path / "tuned", "--fine-tune", "last-1", "--epochs", 1, "-q"))
+    assert re.search(r"^head +[\d,]+ +1 x --lr$", tuned.out, re.MULTILINE)
+
+
+def test_a_result_without_a_test_split_says_that_its_accuracy_is_optimistic(tmp_path: Path, dlnotes: Command) -> None:
+    for split in ("train", "val"):
+        make_images(tmp_path / "data" / split, count=8)
+    run = dlnotes("transfer", "--data", tmp_path / "data", *SMALL, "--out", tmp_path / "run", "-q")
+    assert "no test split: validation also selected the weights" in run.out
