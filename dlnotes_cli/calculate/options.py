@@ -64,8 +64,12 @@ class StackOptions(Config):
 class LetterOptions(Config):
     """One convolution or pooling layer, in the letters of the course's formulas."""
 
-    width: int | None = option(None, "Input size along one axis.", panel=DATA, within=_POSITIVE, short="-W")
-    kernel: int | None = option(None, "Kernel (filter) size.", panel=MODEL, within=_POSITIVE, short="-F")
+    width: int | None = option(
+        None, "Input size along one axis.", panel=DATA, within=_POSITIVE, short="-W", name="--input-size"
+    )
+    kernel: int | None = option(
+        None, "Kernel (filter) size.", panel=MODEL, within=_POSITIVE, short="-F", name="--kernel-size"
+    )
     stride: int | None = option(None, "Stride.", panel=MODEL, within=_POSITIVE, short="-S", shown_default="1")
     padding: int | None = option(
         None, "Padding on each side.", panel=MODEL, within="[0, 9.2e18]", short="-P", shown_default="0"

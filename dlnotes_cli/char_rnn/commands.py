@@ -16,8 +16,8 @@ _RULE = "-" * 15  # below each of several samples
 @command(
     panel="Train",
     examples=(
-        "dlnotes char-rnn train --hidden 64 --max-steps 40 --out runs/help",
-        "dlnotes char-rnn train --recipe notes --hidden 32 --max-steps 5 --json",
+        "dlnotes char-rnn train --hidden-size 64 --max-steps 40 --out runs/help",
+        "dlnotes char-rnn train --recipe notes --hidden-size 32 --max-steps 5 --json",
     ),
 )
 def train(config: CharRnnTrainConfig) -> None:

@@ -57,9 +57,16 @@ class RnnOptions(Config):
     """The network."""
 
     cell: Cell = option("lstm", "Recurrent cell", panel=MODEL)
-    layers: int | None = option(None, "Recurrent layers.", panel=MODEL, within="[1, 64]", shown_default=SET_BY_RECIPE)
+    layers: int | None = option(
+        None, "Recurrent layers.", panel=MODEL, within="[1, 64]", shown_default=SET_BY_RECIPE, name="--num-layers"
+    )
     hidden: int | None = option(
-        None, "Hidden size of each layer.", panel=MODEL, within="[1, 1e5]", shown_default=SET_BY_RECIPE
+        None,
+        "Hidden size of each layer.",
+        panel=MODEL,
+        within="[1, 1e5]",
+        shown_default=SET_BY_RECIPE,
+        name="--hidden-size",
     )
     embed: int | None = option(
         None, "Embedding size; 0 for one-hot input.", panel=MODEL, within="[0, 1e5]", shown_default=SET_BY_RECIPE

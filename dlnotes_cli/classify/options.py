@@ -143,6 +143,7 @@ class EvaluateOptions(Config):
         (5,),
         "Report top-k accuracy for these k, as far as there are more than k classes.",
         panel=OUTPUT,
+        name="--top-k",
         parse=integers,
         within="[1, 1e6]",
         metavar="K,…",

@@ -11,7 +11,7 @@ from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_data_shape
-from dlnotes_cli.models.cnn import CnnConfig, InvalidCnnError, build_cnn, first_convolution, initialize, whiten
+from dlnotes_cli.models.cnn import CnnConfig, InvalidCnnError, first_convolution, initialize, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.shapes.layer import Shape, format_shape
@@ -53,10 +53,6 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
     def network_config(self, dataset: DataSet) -> CnnConfig:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""
         return _network_config(self.options, self.recipe, dataset.preprocessing.shape, len(dataset.classes))
-
-    def build(self, config: CnnConfig) -> nn.Sequential:
-        """The network of a configuration, with PyTorch's initialization."""
-        return build_cnn(config)
 
     def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:
         """Apply He initialization, and whiten the first convolution of some architectures; `notes` keeps PyTorch's."""

@@ -8,7 +8,7 @@ from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MlpRecipe, mlp_recipe
 from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp, initialize
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize
 from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.record import TrainingResult
 
@@ -37,10 +37,6 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
             dropout=self.recipe.dropout,
             batch_norm=self.recipe.batch_norm,
         )
-
-    def build(self, config: MlpConfig) -> nn.Sequential:
-        """The network of a configuration, with PyTorch's initialization."""
-        return build_mlp(config)
 
     def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:  # noqa: ARG002  # the base's signature
         """Apply the initialization that `--init` names."""

@@ -72,14 +72,14 @@ class KernelOptions(Config):
     )  # fmt: skip
     size: int | None = option(
         None, "Rows and columns of the kernels box, motion, gaussian, unsharp and log, or of the window of --pool.",
-        panel=MODEL, within=_SIDE, shown_default="set by --kernel; --pool: 2",
+        panel=MODEL, within=_SIDE, shown_default="set by --kernel; --pool: 2", name="--kernel-size",
     )  # fmt: skip
     sigma: float | None = option(
         None,
         "Standard deviation of gaussian, unsharp and log, in pixels.",
         panel=MODEL,
         within="(0, 170]",
-        shown_default="set by --size",
+        shown_default="set by --kernel-size",
     )
     edges: Literal["extend", "pad", "crop", "reflect", "wrap"] = option(
         "extend", "Pixels beyond the edge: extend repeats the last pixel, pad takes 0, reflect mirrors without "
@@ -100,7 +100,7 @@ class KernelOptions(Config):
     )
     stride: int | None = option(
         None, "With --patch: stride of the kernel; with --pool, of the pooling window.", panel=MODEL, within=_SIDE,
-        shown_default="1; --pool: --size",
+        shown_default="1; --pool: --kernel-size",
     )  # fmt: skip
     relu: bool = option(False, "With --patch: apply ReLU, which sets negative results to 0.", panel=MODEL)
     pool: Literal["max", "mean"] | None = option(

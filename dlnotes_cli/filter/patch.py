@@ -105,7 +105,7 @@ def _map_intensities(response: NDArray[np.float64], config: FilterConfig) -> NDA
 
 
 def _pool(channels: NDArray[np.float64], config: FilterConfig) -> NDArray[np.float64]:
-    """Max or mean pooling of (C, H, W), as `--pool`, `--size` and `--stride` say."""
+    """Max or mean pooling of (C, H, W), as `--pool`, `--kernel-size` and `--stride` say."""
     if config.pool is None:
         return channels
     size = config.size or _DEFAULT_POOL_SIZE
@@ -113,7 +113,7 @@ def _pool(channels: NDArray[np.float64], config: FilterConfig) -> NDArray[np.flo
     rows, columns = channels.shape[1:]
     if size > min(rows, columns):
         what = f"a pooling window of {size}x{size} does not fit into {rows}x{columns}"
-        raise InputError("--size", what, "use a smaller one")
+        raise InputError("--kernel-size", what, "use a smaller one")
     windows = np.lib.stride_tricks.sliding_window_view(channels, (size, size), axis=(1, 2))[:, ::step, ::step]
     pooled: NDArray[np.float64] = windows.max(axis=(3, 4)) if config.pool == "max" else windows.mean(axis=(3, 4))
     return pooled

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, named_blocks
+from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, named_blocks
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import StoppedError
 from dlnotes_cli.shell.stopping import StopRequest
@@ -55,10 +55,6 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
     def network_config(self, dataset: DataSet) -> BackboneConfig:
         """The configuration of the network for a data set."""
         return self._plan.network_config(len(dataset.classes))
-
-    def build(self, config: BackboneConfig) -> TransferModel:
-        """The network of a configuration, with PyTorch's initialization."""
-        return build_backbone(config)
 
     def initialize(self, network: TransferModel, dataset: DataSet) -> None:  # noqa: ARG002  # the base's signature
         """Load the pretrained weights and the fitted head, and freeze the blocks that `--fine-tune` excludes."""

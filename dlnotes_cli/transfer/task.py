@@ -116,7 +116,7 @@ def _check_unused(options: TransferConfig) -> None:
         if frozen:
             raise InputError(where, "applies only to gradient training", "drop it, or add --fine-tune")
         other = "--fine-tune" if options.fine_tune else "--recipe notes"
-        raise InputError(where, "applies only to a frozen backbone", f"drop it, or {other}")
+        raise InputError(where, "applies only to a frozen backbone", f"drop it, or drop {other}")
     if frozen and options.resume is None:
         _check_views(options)
 

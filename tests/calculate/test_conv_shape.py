@@ -161,7 +161,7 @@ def test_explain(dlnotes: Command) -> None:
         ("-W 130 -F 3", "128\n"),
         ("-W 130 -F 3 -S 1 -P 0 -K 10 -D 3", "128\n280 parameters\n"),
         ("-F 3 -K 10 -D 3", "280 parameters\n"),
-        ("--width 32 --kernel 5 --padding 2 --explain", "floor((32 - 5 + 2*2) / 1) + 1 = 32\n"),
+        ("--input-size 32 --kernel-size 5 --padding 2 --explain", "floor((32 - 5 + 2*2) / 1) + 1 = 32\n"),
         ("-F 3 -K 10 -D 3 --explain", "(10 * 3*3 * 3) + 10 = 280\n"),
         ("-W 130 -F 3 --solve padding --want 130", "1\n"),
         ("-W 128 -F 4 --solve stride --want 32", "4\n"),

@@ -30,7 +30,7 @@ from dlnotes_cli.seeding import seed_everything
 
 LINES = [f"{'abc'[i % 3] * (1 + i % 5)} {i % 7} brown foxes; the dog" for i in range(60)]
 TEXT = "\n".join(LINES) + "\n"
-SMALL = ["--hidden", 16, "--embed", 8, "--seq-len", 16, "--batch-size", 4, "--threads", 1, "--sample", 0]
+SMALL = ["--hidden-size", 16, "--embed", 8, "--seq-len", 16, "--batch-size", 4, "--threads", 1, "--sample", 0]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,20 @@ def small_options_without(arguments: list[str]) -> list[object]:
 def test_a_small_network_memorizes_500_characters(tmp_path: Path, dlnotes: Command) -> None:
     text = "".join(chr(97 + i * i % 23 + i % 3) for i in range(500)) + "#" * 56
     (tmp_path / "text.txt").write_text(text)
-    options = ["--hidden", 96, "--layers", 1, "--seq-len", 50, "--batch-size", 8, "--max-steps", 250, "--lr", 0.01]
+    options = [
+        "--hidden-size",
+        96,
+        "--num-layers",
+        1,
+        "--seq-len",
+        50,
+        "--batch-size",
+        8,
+        "--max-steps",
+        250,
+        "--lr",
+        0.01,
+    ]
     run = dlnotes(
         "char-rnn", "train", tmp_path / "text.txt", "--out", tmp_path / "run", *options, "--json", "--sample", 0
     )
@@ -155,8 +168,8 @@ def test_the_state_is_carried_between_chunks_and_reset_at_the_start_of_each_text
 @pytest.mark.parametrize(
     "options",
     [
-        "--cell gru --layers 1", "--cell rnn", "--embed 0", "--tied", "--dropout 0.3", "--optimizer rmsprop",
-        "--optimizer adam", "--recipe notes --hidden 8", "--vocab bytes", "--lower", "--schedule cosine",
+        "--cell gru --num-layers 1", "--cell rnn", "--embed 0", "--tied", "--dropout 0.3", "--optimizer rmsprop",
+        "--optimizer adam", "--recipe notes --hidden-size 8", "--vocab bytes", "--lower", "--schedule cosine",
         "--patience 1", "--time-budget 0.3s", "--precision bf16", "--ema 0.9", "--newline keep", "--val-split 0.3",
         "--reset-state 0.5", "--eval-every 4", "--grad-clip 0",
     ],
@@ -186,7 +199,20 @@ def test_a_batch_size_of_one_trains_although_a_last_step_may_have_no_targets(
 
 
 def test_a_long_time_budget_prints_which_defaults_it_changes(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    small = ["--hidden", 8, "--layers", 1, "--embed", 4, "--sample", 0, "--max-steps", 1, "--out", tmp_path / "run"]
+    small = [
+        "--hidden-size",
+        8,
+        "--num-layers",
+        1,
+        "--embed",
+        4,
+        "--sample",
+        0,
+        "--max-steps",
+        1,
+        "--out",
+        tmp_path / "run",
+    ]
     run = dlnotes("char-rnn", "train", home / "text.txt", "--time-budget", "10m", *small, "--json")
     assert "--dropout 0.3" in run.err
     assert json.loads(run.out)["model"]["configuration"]["dropout"] == 0.3
@@ -365,7 +391,7 @@ def test_the_heat_map_is_written_once(home: Path, trained: Path, tmp_path: Path,
 
 def test_the_default_text_needs_no_file(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = ["--hidden", 8, "--embed", 4, "--max-steps", 2, "--sample", 0]
+    arguments = ["--hidden-size", 8, "--embed", 4, "--max-steps", 2, "--sample", 0]
     fields = json.loads(dlnotes("char-rnn", "train", *arguments, "--json", "--val-split", 0.01).out)
     assert (fields["data"]["name"], fields["out"]) == ("python-help", "runs/char-rnn-train-1")
 
@@ -388,7 +414,7 @@ TRAIN_FAULTS = {
     "{text} --vocab bytes --lower": r"--lower: has no effect with --vocab bytes",
     "{text} --embed 0 --tied": r"--tied: needs an embedding",
     "{text} --val-split 0.0005": r"--val-split: leaves 1 characters for validation",
-    "{text} --layers 0": r"--layers: 0 is out of range",
+    "{text} --num-layers 0": r"--num-layers: 0 is out of range",
     "{text} --cell lstn": r"--cell: unknown value 'lstn'; did you mean lstm\?|did you mean 'lstm'",
     "{text} {text}": r"text\.txt: is listed twice",
     "{half} --encoding unicode_escape": r"half\.txt: contains U\+D83D, an unpaired surrogate",

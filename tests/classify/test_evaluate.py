@@ -25,7 +25,7 @@ def test_the_test_split_of_the_training_data_has_the_metrics_of_the_training(
 
 
 def test_the_scores_of_each_class_follow_from_the_confusion_matrix(digits_run: Path, dlnotes: Command) -> None:
-    result = json.loads(dlnotes("evaluate", digits_run, "--json", "--top", "3,5").out)
+    result = json.loads(dlnotes("evaluate", digits_run, "--json", "--top-k", "3,5").out)
     pairs = [(t, p) for t, row in enumerate(result["confusion"]) for p, n in enumerate(row) for _ in range(n)]
     true, predicted = zip(*pairs, strict=True)
     expected = precision_recall_fscore_support(true, predicted, zero_division=0)

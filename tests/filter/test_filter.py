@@ -204,7 +204,7 @@ def test_transparency_is_kept_and_cropped(home: Path, dlnotes: Command) -> None:
     alpha = np.random.default_rng(1).integers(0, 256, (30, 40), dtype=np.uint8)
     image.putalpha(Image.fromarray(alpha))
     image.save(home / "transparent.png")
-    dlnotes("filter", "transparent.png", "--edges", "crop", "--kernel", "box", "--size", 4, "--out", "x.png")
+    dlnotes("filter", "transparent.png", "--edges", "crop", "--kernel", "box", "--kernel-size", 4, "--out", "x.png")
     assert np.array_equal(pixels(home / "x.png")[..., 3], alpha[2:-1, 2:-1])
     outcome = dlnotes("filter", "transparent.png", "--kernel", "box", "--out", "x.jpg")
     assert "transparent.png: transparency is dropped, JPEG has none" in outcome.err

@@ -95,7 +95,9 @@ def test_kernels_one_after_another_and_side_by_side() -> None:
 
 
 def test_wrong_sizes_and_matrices_are_refused() -> None:
-    with pytest.raises(InputError, match="--size: a pooling window of 4x4 does not fit into 3x3; use a smaller one"):
+    with pytest.raises(
+        InputError, match="--kernel-size: a pooling window of 4x4 does not fit into 3x3; use a smaller one"
+    ):
         values(POOLED, pool="max", size=4)
     with pytest.raises(InputError, match=r"--edges: crop leaves no pixel of 3x3 .* under a kernel of 5x5"):
         values(POOLED, "notes-5x5-x")

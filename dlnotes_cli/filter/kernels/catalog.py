@@ -93,13 +93,17 @@ def _unsharp(size: int, sigma: float) -> Matrix:
 
 
 _SIZED: dict[str, tuple[Callable[[int], Matrix], int, str]] = {
-    "box": (_box, 3, "mean of a square (--size)"),
-    "motion": (_motion, 9, "motion blur along rows (--size)"),
+    "box": (_box, 3, "mean of a square (--kernel-size)"),
+    "motion": (_motion, 9, "motion blur along rows (--kernel-size)"),
 }
 _GAUSSIAN: dict[str, tuple[Callable[[int, float], Matrix], float, str]] = {
-    "gaussian": (_gaussian, 1.0, "Gaussian blur (--size, --sigma)"),
-    "unsharp": (_unsharp, 1.0, "sharpens: twice the image minus its Gaussian blur (--size, --sigma)"),
-    "log": (_laplacian_of_gaussian, 1.4, "Laplacian of Gaussian: blobs and edges of one scale (--size, --sigma)"),
+    "gaussian": (_gaussian, 1.0, "Gaussian blur (--kernel-size, --sigma)"),
+    "unsharp": (_unsharp, 1.0, "sharpens: twice the image minus its Gaussian blur (--kernel-size, --sigma)"),
+    "log": (
+        _laplacian_of_gaussian,
+        1.4,
+        "Laplacian of Gaussian: blobs and edges of one scale (--kernel-size, --sigma)",
+    ),
 }
 WITH_SIGMA = frozenset(_GAUSSIAN)
 WITH_SIZE = frozenset(_GAUSSIAN) | frozenset(_SIZED)
@@ -116,7 +120,7 @@ def named_kernel(name: str, *, size: int | None = None, sigma: float | None = No
         spread = sigma or (default_sigma if size is None else _sigma_for(size))
         side = size or 2 * math.ceil(3 * spread) + 1  # three standard deviations on each side
         if side > MAX_SIDE:
-            raise InputError("--sigma", f"{sigma} needs {side:,} rows", "use a smaller one, or set --size")
+            raise InputError("--sigma", f"{sigma} needs {side:,} rows", "use a smaller one, or set --kernel-size")
         return Kernel(name, build_gaussian(side, spread), purpose)
     if name in _SIZED:
         build_sized, default_size, purpose = _SIZED[name]

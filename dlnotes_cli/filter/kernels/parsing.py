@@ -29,7 +29,7 @@ def parse_kernels(
     wrong.
     """
     values = [value for _, value in arguments]
-    _refuse_unused("--size", size, values, WITH_SIZE)
+    _refuse_unused("--kernel-size", size, values, WITH_SIZE)
     _refuse_unused("--sigma", sigma, values, WITH_SIGMA)
     kernels: list[Kernel] = []
     for option, value in arguments:

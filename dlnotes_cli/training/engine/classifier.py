@@ -19,7 +19,7 @@ from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime, free_memory
-from dlnotes_cli.models.registry import build_on_meta
+from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
@@ -63,10 +63,6 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
     @abstractmethod
     def network_config(self, dataset: DataSet) -> Any:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""
-
-    @abstractmethod
-    def build(self, config: Any) -> Network:
-        """The network of a configuration, with PyTorch's initialization."""
 
     def initialize(self, network: Network, dataset: DataSet) -> None:
         """Replace PyTorch's initialization; the default keeps it."""
@@ -190,7 +186,7 @@ def _run_length(training: AnyTraining, dataset: DataSet, device: torch.device) -
     if options.batch_size == 0 and device.type == "cuda":
         config = training.network_config(dataset)
         runtime = _runtime(training, config, MAX_BATCH_SIZE)
-        network = training.build(config).to(device)
+        network = build(training.model_name, config).to(device)
         step_bytes = partial(measure_step_memory, network, dataset.preprocessing.shape, runtime)
         limit = min(MAX_BATCH_SIZE, samples)
         options = replace(options, batch_size=largest_batch_size(step_bytes, free_memory(device), limit=limit))
@@ -219,7 +215,7 @@ def _make_job(training: AnyTraining, config: Any, dataset: DataSet, length: RunL
     """The job with a newly initialized network on the device of the run."""
     runtime = _runtime(training, config, length.batch_size)
     seed_everything(training.options.seed)
-    network = training.build(config)
+    network = build(training.model_name, config)
     training.initialize(network, dataset)
     return ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
 

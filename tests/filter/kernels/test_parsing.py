@@ -120,7 +120,9 @@ def test_an_unknown_name_suggests_the_nearest(name: str) -> None:
 def test_size_and_sigma_apply_to_the_kernels_that_have_them() -> None:
     box, sobel = parse("box", "sobel-x", size=5)
     assert (box.size, sobel.size) == ((5, 5), (3, 3))
-    with pytest.raises(InputError, match=r"--size: applies to none of the kernels; leave it out, or use box, gaussian"):
+    with pytest.raises(
+        InputError, match=r"--kernel-size: applies to none of the kernels; leave it out, or use box, gaussian"
+    ):
         parse("sobel-x", size=5)
     with pytest.raises(InputError, match=r"--sigma: applies to none of the kernels; leave it out, or use gaussian"):
         parse("box", sigma=2.0)
