@@ -31,6 +31,7 @@ class RunFolder:
         self._lock: IO[str] | None = None
         self._created: list[Path] = []
         self.path = options.resume or options.out or Path("runs")
+        check_outside_data("--resume" if self.is_resumed else "--out", self.path, options)
         if self.is_resumed:
             check_same_options(self.path, options)
             files.check_writable_folder("--resume", self.path)
@@ -90,6 +91,33 @@ class RunFolder:
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Write metrics.jsonl: one line per validation."""
         files.write_text(self.file(METRICS), "".join(json.dumps(entry) + "\n" for entry in history))
+
+
+def check_outside_data(where: str, path: Path, options: RunOptions) -> None:
+    """Refuse an output of a training command in its own training images, which the next run would train on.
+
+    `where` is the option that names the output. Links are followed, also those to class folders. Raises InputError.
+    """
+    root = options.data_folder
+    if root is None:
+        return
+    for folder in (root, *(below for below in _entries(root) if below.is_symlink())):
+        if _real_path(path).is_relative_to(_real_path(folder)):
+            fix = "move the run out of it" if options.resume else f"give {where} outside of it"
+            raise InputError(where, f"{path} is inside the training data {root}", fix)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The files and folders in a folder; none if it cannot be listed."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _real_path(path: Path) -> Path:
+    """The absolute path without links; a loop of links is left as it is."""
+    return Path(os.path.realpath(path))
 
 
 def _create_numbered(parent: Path, command: str) -> Path:
