@@ -1,7 +1,7 @@
 """Dataclasses from the JSON values that a run stored, which an editor or a damaged disk may have changed."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -19,6 +19,9 @@ def build_stored(kind: type[AnyDataclass], values: object) -> AnyDataclass:
     hints = get_type_hints(kind)
     built = {name: _build(hints.get(name), value) for name, value in values.items()}
     for field in fields(kind):  # type: ignore[arg-type]  # a dataclass
+        is_required = field.default is MISSING and field.default_factory is MISSING
+        if is_required and field.name not in built:
+            raise TypeError(f"it has no {field.name}")
         if field.name in built and not matches(built[field.name], hints[field.name]):
             raise TypeError(f"{field.name} is {values[field.name]!r}"[:80])
     return kind(**built)
