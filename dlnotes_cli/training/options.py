@@ -6,7 +6,8 @@ from glob import escape, glob
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, DataOption, DataOptions
+from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, DataOption, DataOptions
+from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, varied
 from dlnotes_cli.shell.option_groups import (
     SET_BY_RECIPE,
@@ -171,6 +172,11 @@ class RunOptions(OverwriteOption):
 
         return resumed_config(cls, values)
 
+    @property
+    def data_folder(self) -> Path | None:
+        """The folder of training images, in which nothing may be written; None for other data."""
+        return None
+
 
 @option_group
 class TrainingRunOptions(RunOptions, LearningOptions):
@@ -180,6 +186,11 @@ class TrainingRunOptions(RunOptions, LearningOptions):
 @option_group
 class ClassifierConfig(OutputOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, DataOptions):
     """The options that all commands share that train a classifier."""
+
+    @property
+    def data_folder(self) -> Path | None:
+        """The value of `--data`, unless it is a named set; a CSV file is no folder, but nothing is inside it either."""
+        return None if self.data in NAMED_SETS else user_path(self.data)
 
 
 @option_group

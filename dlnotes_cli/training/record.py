@@ -16,8 +16,10 @@ from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.registry import config_to_json, count_parameters
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.options import ClassifierConfig, TrainingRunOptions
+from dlnotes_cli.training.stored_values import build_stored
 
 Metrics = Mapping[str, float | None]  # loss, accuracy, samples and others by name; None: not finite
 
@@ -83,13 +85,31 @@ class TrainingResult:
         return dict(output.finite({"schema_version": output.SCHEMA_VERSION, **fields}))
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild a result from `as_json`; version 0.1 named the plots `pictures`."""
+    def from_json(cls, stored: Mapping[str, Any], path: Path) -> Self:
+        """Rebuild a result from `as_json`, read from `path`; version 0.1 named the plots `pictures`.
+
+        Raises InputError naming the file where a field is missing or of another type.
+        """
         values = {name: value for name, value in stored.items() if name != "schema_version"}
-        values["plots"] = tuple(values.pop("pictures", ()) or values.get("plots", ()))
-        values |= {"model": ModelSummary(**values["model"]), "timing": Timing(**values["timing"])}
         common = {name: values.pop(name) for name in cls.__dataclass_fields__ if name in values}
-        return cls(**common, details=values)
+        plots = values.pop("pictures", ()) or common.get("plots", ())
+        try:
+            common |= {"plots": tuple(plots), "details": values}
+            result = build_stored(cls, common)
+            for metrics in (result.train, result.validation, result.test or result.validation):
+                _check_metrics(metrics)
+        except (TypeError, KeyError) as error:
+            raise InputError(
+                path, f"is damaged ({error})", "restore it, or start a new run in another --out"
+            ) from error
+        return result
+
+
+def _check_metrics(metrics: Metrics) -> None:
+    """Raise KeyError for the first missing metric that every command has."""
+    for name in ("loss", "accuracy", "samples"):
+        if name not in metrics or (name == "samples" and metrics[name] is None):
+            raise KeyError(name)
 
 
 @dataclass(frozen=True)

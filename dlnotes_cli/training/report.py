@@ -22,7 +22,7 @@ def print_training(result: "TrainingResult", options: ClassifierConfig) -> None:
 def _print_table(result: "TrainingResult") -> None:
     splits = (("train", result.train), ("validation", result.validation), ("test", result.test))
     rows = [
-        (name, f"{metrics['samples']:,}", f"{metrics['loss']:.4f}", f"{metrics['accuracy']:.4f}")
+        (name, f"{metrics['samples']:,}", _decimals(metrics["loss"]), _decimals(metrics["accuracy"]))
         for name, metrics in splits
         if metrics is not None
     ]
@@ -35,6 +35,11 @@ def _print_table(result: "TrainingResult") -> None:
         output.line("no test split: validation also selected the weights, so its accuracy is optimistic")
     for path in (result.model_file, *result.plots):
         output.line(path)
+
+
+def _decimals(value: float | None) -> str:
+    """A metric with four decimals; a dash where it is not finite."""
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _selection(result: "TrainingResult") -> str:

@@ -11,6 +11,7 @@ from dlnotes_cli.shell.option import Config, flag, options_of
 
 AnyRun = TypeVar("AnyRun", bound=Config)
 CONFIG = "config.json"
+_FIX = "restore the file, or start a new run in another --out"
 _OUTPUT_OPTIONS = {"json", "quiet", "verbose"}  # never resumed
 _MAY_CHANGE = {"epochs", "time_budget", "device", "threads", "resume", "out", "overwrite", *_OUTPUT_OPTIONS}
 
@@ -22,8 +23,8 @@ def resumed_config(config_type: type[AnyRun], options: Mapping[str, Any]) -> Any
     """
     options = config_type.converted(options)
     folder = options["resume"]
-    stored = _stored_config(folder, config_type.command)
-    run = config_type.from_json({name: value for name, value in stored.items() if name not in _OUTPUT_OPTIONS})
+    stored = stored_options(folder, config_type.command)
+    run = _config_from(folder / CONFIG, config_type, stored)
     for name, value in options.items():
         if name not in _MAY_CHANGE and getattr(run, name) != value:
             where = flag(name, options_of(config_type)[name])
@@ -40,27 +41,54 @@ def check_same_options(folder: Path, options: Config) -> None:
 
     Raises InputError naming the first option that differs and may not change.
     """
-    stored, requested = _stored_config(folder, options.command), options.as_json()
-    for name in sorted((stored.keys() & requested.keys()) - _MAY_CHANGE):
-        if stored[name] != requested[name]:
-            what = f"{name} is {_as_text(requested[name])}, but {_as_text(stored[name])} in the run"
-            raise InputError("--resume", what, "use the options that resumed_config returns")
+    stored, requested = stored_options(folder, options.command), options.as_json()
+    name = first_difference(stored, requested)
+    if name is not None:
+        what = f"{name} is {_as_text(requested[name])}, but {_as_text(stored[name])} in the run"
+        fix = f"use the options that resumed_config returns, or restore {folder / CONFIG} if it was edited"
+        raise InputError("--resume", what, fix)
 
 
-def _stored_config(folder: Path, command: str) -> dict[str, Any]:
-    """The content of config.json in the folder of a run of `command`."""
+def first_difference(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> str | None:
+    """The name of the first option that two runs have both, that differs and that may not change; None if none does."""
+    names = sorted((stored.keys() & requested.keys()) - _MAY_CHANGE)
+    return next((name for name in names if stored[name] != requested[name]), None)
+
+
+def stored_options(folder: Path, command: str) -> dict[str, Any]:
+    """The content of config.json in the folder of a run of `command`. Raises InputError where there is no such run."""
     path = folder / CONFIG
     try:
-        stored = dict(json.loads(path.read_text()))
+        stored = read_json(path)
     except OSError:
         raise InputError("--resume", f"{folder} holds no run (no {CONFIG})", "give the folder of a run") from None
-    except ValueError:
-        raise InputError(path, "is not valid JSON", "start a new run in another --out") from None
-    if stored.get("command") != command:
-        raise InputError(
-            "--resume", f"{folder} is a run of {stored.get('command')}", f"use dlnotes {stored.get('command')}"
-        )
+    found = stored.get("command")
+    if not isinstance(found, str):
+        raise InputError(path, "names no command", _FIX)
+    if found != command:
+        raise InputError("--resume", f"{folder} is a run of {found}", f"use dlnotes {found}")
     return stored
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a run. Raises OSError where it cannot be read, InputError for other content."""
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, RecursionError):
+        raise InputError(path, "is not valid JSON", _FIX) from None
+    if not isinstance(content, dict):
+        raise InputError(path, "is not a JSON object", _FIX)
+    return content
+
+
+def _config_from(path: Path, config_type: type[AnyRun], stored: Mapping[str, Any]) -> AnyRun:
+    """The options of config.json, without those of output. Raises InputError naming the file for an invalid value."""
+    try:
+        return config_type.from_json({name: value for name, value in stored.items() if name not in _OUTPUT_OPTIONS})
+    except InputError as error:
+        raise InputError(path, error.fault, _FIX) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(path, f"is invalid ({error})", _FIX) from error
 
 
 def _as_text(value: object) -> str:

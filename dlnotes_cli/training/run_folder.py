@@ -12,7 +12,7 @@ from typing import IO, Any, Self
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.options import RunOptions
-from dlnotes_cli.training.resumed_options import CONFIG, check_same_options
+from dlnotes_cli.training.resumed_options import CONFIG, check_same_options, first_difference, read_json, stored_options
 
 MODEL, LAST, METRICS, RESULT = (
     "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",
@@ -30,15 +30,19 @@ class RunFolder:
         self._command = options.command
         self._lock: IO[str] | None = None
         self._created: list[Path] = []
+        self._threads: int | None = None  # of the run that is resumed
         self.path = options.resume or options.out or Path("runs")
+        check_outside_data("--resume" if self.is_resumed else "--out", self.path, options)
         if self.is_resumed:
             check_same_options(self.path, options)
+            self._threads = stored_options(self.path, options.command).get("threads")
             files.check_writable_folder("--resume", self.path)
         elif options.out is None:
             files.check_writable_folder("--out", self.path if self.path.exists() else Path())
         else:
             _check_unlocked(self.path)
-            files.check_output_folder("--out", self.path, overwrite=options.overwrite)
+            is_free = options.overwrite or _is_unstarted(self.path, options.command)
+            files.check_output_folder("--out", self.path, overwrite=is_free)
         self._is_numbered = options.out is None and not self.is_resumed
 
     def __enter__(self) -> Self:
@@ -62,25 +66,62 @@ class RunFolder:
         """The path of one of the run's files."""
         return self.path / name
 
-    def write_options(self, options: RunOptions) -> None:
-        """Write config.json: the command, and every option with its resolved value."""
-        files.write_json(self.file(CONFIG), {"command": options.command, **options.as_json()})
+    def start(self, options: RunOptions, threads: int) -> None:
+        """Write the options of a new run; an earlier run in the folder keeps its results, but not its checkpoint.
 
-    def check_same_data(self, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
-        """Refuse to resume a run if `name`, its data, has another checksum than its metadata. Raises InputError."""
-        if metadata["data"]["fingerprint"] != fingerprint:
+        The old checkpoint goes before the new options come, so that the two are never of different runs.
+        """
+        files.remove(self.path / LAST)
+        self.write_options(options, threads)
+
+    def write_options(self, options: RunOptions, threads: int) -> None:
+        """Write config.json: the command, and every option with its resolved value; `threads` is how many it runs on.
+
+        Warns if a resumed run had another number of threads, which changes the order of sums.
+        """
+        if self._threads is not None and self._threads != threads:
+            what = f"the run had {self._threads} threads and continues with {threads}"
+            output.warn(f"--threads: {what}; its weights will differ in rounding from those of an uninterrupted run")
+        resolved = {"command": options.command, **options.as_json(), "threads": threads}
+        files.write_json(self.file(CONFIG), resolved)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the folder holds a model file, of this run or of one that it replaces."""
+        return self.file(MODEL).exists()
+
+    def check_checkpoint(self, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
+        """Refuse a checkpoint of other options than those in config.json, or of other data. Raises InputError."""
+        stored = metadata.get("options", {})  # version 0.1 did not store them
+        if not isinstance(stored, Mapping):
+            raise _invalid(self.file(LAST), "options")
+        option = first_difference(stored, stored_options(self.path, self._command))
+        if option is not None:
+            what = f"has another {option} than {LAST}, so that the two are of different runs"
+            raise InputError(self.file(CONFIG), what, "restore the file, or start a new run with --overwrite")
+        self.check_same_data(LAST, metadata, name, fingerprint)
+
+    def check_same_data(self, file: str, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
+        """Refuse to resume a run if `name`, its data, has another checksum than the metadata of one of its files.
+
+        Raises InputError.
+        """
+        data = metadata.get("data")
+        if not isinstance(data, Mapping) or not isinstance(data.get("fingerprint"), str):
+            raise _invalid(self.file(file), "data")
+        if data["fingerprint"] != fingerprint:
             what = f"{name} has changed since {self.path} was started"
             raise InputError("--resume", what, "restore the data, or start a new run in another --out")
 
     def clear_results(self) -> None:
-        """Delete the results of an earlier run; call it after its checkpoint and options are replaced."""
-        for name in (RESULT, METRICS, MODEL, *PLOTS):
+        """Delete the results of an earlier run, except its model; call it after that is replaced."""
+        for name in (RESULT, METRICS, *PLOTS):
             files.remove(self.path / name)
 
     def result(self) -> dict[str, Any] | None:
-        """The content of result.json; None if it is missing or not JSON."""
-        with suppress(FileNotFoundError, ValueError):
-            return dict(json.loads(self.file(RESULT).read_text()))
+        """The content of result.json; None if it is missing. Raises InputError if it is not a JSON object."""
+        with suppress(FileNotFoundError):
+            return read_json(self.file(RESULT))
         return None
 
     def write_result(self, result: dict[str, Any]) -> None:
@@ -90,6 +131,46 @@ class RunFolder:
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Write metrics.jsonl: one line per validation."""
         files.write_text(self.file(METRICS), "".join(json.dumps(entry) + "\n" for entry in history))
+
+
+def check_outside_data(where: str, path: Path, options: RunOptions) -> None:
+    """Refuse an output of a training command in its own training images, which the next run would train on.
+
+    `where` is the option that names the output. Links are followed, also those to class folders. Raises InputError.
+    """
+    root = options.data_folder
+    if root is None:
+        return
+    for folder in (root, *(below for below in _entries(root) if below.is_symlink())):
+        if _real_path(path).is_relative_to(_real_path(folder)):
+            fix = "move the run out of it" if options.resume else f"give {where} outside of it"
+            raise InputError(where, f"{path} is inside the training data {root}", fix)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The files and folders in a folder; none if it cannot be listed."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _real_path(path: Path) -> Path:
+    """The absolute path without links; a loop of links is left as it is."""
+    return Path(os.path.realpath(path))
+
+
+def _is_unstarted(folder: Path, command: str) -> bool:
+    """Whether a folder only holds what a run of `command` leaves that was killed before its first checkpoint."""
+    try:
+        names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(files.TEMPORARY_PREFIX)}
+        return names <= {_LOCK} or (names <= {_LOCK, CONFIG} and read_json(folder / CONFIG).get("command") == command)
+    except (OSError, InputError):
+        return False
+
+
+def _invalid(path: Path, field: str) -> InputError:
+    return InputError(path, f"its metadata is invalid ({field})", "start a new run in another --out")
 
 
 def _create_numbered(parent: Path, command: str) -> Path:

@@ -15,6 +15,14 @@ _STEP_FACTOR = 0.1
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """The point from which a run whose length was changed late continues at the factor that it had reached."""
+
+    start: int  # the first step
+    factor: float  # of the step before
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A factor from 0 to 1 on the learning rate, for each step.
 
@@ -41,6 +49,18 @@ class Schedule:
         if self.name == "cosine":
             return peak * (1 + math.cos(math.pi * fraction)) / 2
         return peak * (1 - fraction)
+
+    def continued_factor(self, step: int, total: int | None, continuation: Continuation) -> float:
+        """The factor after `continuation`: it decays from there to zero as in the schedule, or stays where it is.
+
+        It stays there while `total` is None (unknown), and with the schedules constant and step.
+        """
+        if self.name in {"constant", "step"} or total is None:
+            return continuation.factor
+        fraction = max(step - continuation.start, 0) / max(total - continuation.start, 1)
+        if self.name == "cosine":
+            return continuation.factor * (1 + math.cos(math.pi * fraction)) / 2
+        return continuation.factor * (1 - fraction)
 
     def turning_point(self, total: int) -> int:
         """The first step whose factor depends on the total number of steps."""

@@ -73,10 +73,13 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> TrainingResult:
             data_s, fit_started = time.monotonic() - started, time.monotonic()
             fitted = _fit(options, _head_options(options, recipe, features), features, stop.poll)
         except StoppedError as request:
-            if not folder.is_resumed:  # a resumed run keeps its results
-                _start_folder(folder, options)
-            what = "the features computed so far are cached"
-            raise StoppedError(request.exit_code, what, f"continue with --resume {folder.path}") from request
+            fix = f"continue with --resume {folder.path}"
+            if not folder.is_resumed:
+                if folder.has_model:  # of the run that this one would have replaced
+                    fix = "run the same command again to continue"
+                else:
+                    folder.start(options, runtime.threads)
+            raise StoppedError(request.exit_code, "the features computed so far are cached", fix) from request
         train_s, fitted_at = time.monotonic() - fit_started, time.monotonic()
         features.network.head = fitted.head
         record = _record(plan, features, fitted)
@@ -143,14 +146,7 @@ def _check_same_data(folder: RunFolder, dataset: DataSet) -> None:
     """Refuse to resume a run whose data has changed. Raises InputError."""
     model = folder.file(run_folder.MODEL)
     if folder.is_resumed and model.exists():
-        folder.check_same_data(read_tensors(model)[1], dataset.name, dataset.fingerprint)
-
-
-def _start_folder(folder: RunFolder, options: TransferConfig) -> None:
-    """Write the options, and delete the results of an earlier run in the folder."""
-    folder.write_options(options)
-    folder.clear_results()
-    files.remove(folder.file(run_folder.LAST))  # the checkpoint of a run with --fine-tune
+        folder.check_same_data(run_folder.MODEL, read_tensors(model)[1], dataset.name, dataset.fingerprint)
 
 
 def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) -> ClassifierRecord:
@@ -170,10 +166,11 @@ def _write_run(
 ) -> tuple[Evaluation, list[Path]]:
     """Write options, model, history, plots and features; returns the evaluation and the paths of the plots."""
     options, dataset, split = plan.options, features.dataset, features.evaluated_split
-    _start_folder(folder, options)
+    folder.start(options, features.runtime.threads)
     record.announce()
     metadata = record.model_metadata(fitted.history[fitted.best_index])
     write_tensors(folder.file(run_folder.MODEL), features.network.state_dict(), metadata)
+    folder.clear_results()
     folder.write_history(fitted.history)
     evaluation = evaluate_head(fitted.head, dataset, dataset.splits[split], features.runtime)
     curves = folder.file("curves.png")

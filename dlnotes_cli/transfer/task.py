@@ -12,6 +12,7 @@ from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.pretrained import is_downloaded, local_file
 from dlnotes_cli.training.record import TrainingResult
+from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import train_head
 from dlnotes_cli.transfer.options import BACKBONES, TransferConfig
@@ -96,13 +97,15 @@ def _check_backbone(backbone: str | None) -> None:
 
 
 def _check_outputs(options: TransferConfig) -> None:
-    """Refuse a file of `--export-features` or `--map` with another suffix, or that exists already."""
+    """Refuse an invalid run folder, and a file of `--export-features` or `--map` with another suffix or that exists."""
+    RunFolder(options)
     outputs = (("--export-features", options.export_features, ".npz"), ("--map", options.map_file, ".png"))
     for where, path, suffix in outputs:
         if path is None:
             continue
         if path.suffix.lower() != suffix:
             raise InputError(where, f"{path} does not end in {suffix}", f"name it {path.with_suffix(suffix).name}")
+        check_outside_data(where, path, options)
         files.check_output_file(where, path, overwrite=options.overwrite or options.resume is not None)
 
 

@@ -1,11 +1,12 @@
-"""The folder of a run on a full disk."""
+"""The folder of a run: where it may be, and what a failure leaves in it."""
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
-from builders import Command, folder_digest, small_training
+from builders import Command, folder_digest, make_images, small_training
 
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import UnfinishedError
@@ -67,3 +68,59 @@ def test_a_folder_that_existed_before_is_not_removed(
     monkeypatch.setattr(files, "check_room", _no_disk_space)
     assert dlnotes(*small_training(tmp_path / "run", "-q")).code == 3
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["train-mlp --hidden 4", "train-cnn", "transfer"])
+@pytest.mark.parametrize(
+    ("folder", "words", "message"),
+    [
+        ("photos", "--data .", r"--out: runs is inside the training data \.; give --out outside of it"),
+        ("photos/red", "--data ..", r"--out: runs is inside the training data \.\."),
+        (".", "--data photos --out photos --overwrite", r"--out: photos is inside the training data photos"),
+        (".", "--data photos --out photos/red/run", r"--out: photos/red/run is inside the training data photos"),
+        (".", "--data photos --out shortcut/run", r"--out: shortcut/run is inside the training data photos"),
+        (".", "--data linked --out photos/red/run", r"--out: photos/red/run is inside the training data linked"),
+    ],
+)
+def test_a_run_inside_its_training_data_is_refused(
+    command: str,
+    folder: str,
+    words: str,
+    message: str,
+    tmp_path: Path,
+    dlnotes: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_images(tmp_path / "photos", count=3)
+    (tmp_path / "shortcut").symlink_to(tmp_path / "photos")
+    make_images(tmp_path / "linked", count=3)
+    (tmp_path / "linked" / "crimson").symlink_to(tmp_path / "photos" / "red")
+    monkeypatch.chdir(tmp_path / folder)
+    before = folder_digest(tmp_path)
+    outcome = dlnotes(*command.split(), *words.split(), "-q")
+    assert (outcome.code, folder_digest(tmp_path)) == (2, before)
+    assert re.search(message, outcome.err)
+
+
+def test_a_run_next_to_its_training_data_is_accepted(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_images(tmp_path / "photos", count=6)
+    monkeypatch.chdir(tmp_path)
+    words = ["train-mlp", "--data", "photos", "--hidden", 4, "--epochs", 1, "-q"]
+    for out in ([], ["--out", "photos-run"]):
+        assert dlnotes(*words, *out).code == 0
+
+
+def test_a_run_that_lies_inside_its_training_data_is_not_resumed(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_images(tmp_path / "photos", count=6)
+    monkeypatch.chdir(tmp_path)
+    assert dlnotes("train-mlp", "--data", "photos", "--hidden", 4, "--epochs", 1, "-q", "--out", "run").code == 0
+    Path("run").rename("photos/run")
+    outcome = dlnotes("train-mlp", "--resume", "photos/run", "-q")
+    assert outcome.code == 2
+    assert "--resume: photos/run is inside the training data photos; move the run out of it" in outcome.err
+    Path("photos/run").rename("moved")
+    assert dlnotes("train-mlp", "--resume", "moved", "--epochs", 2, "-q").code == 0

@@ -100,3 +100,45 @@ def test_a_run_that_slows_down_ends_soon_after_its_time_budget() -> None:
     assert math.isclose(elapsed, 10.5, abs_tol=0.4)
     assert budget.total is not None
     assert step < budget.total
+
+
+@given(schedules, st.integers(1, 300), st.integers(1, 600), st.integers(1, 300))
+def test_a_run_whose_length_is_changed_has_continuous_learning_rates(
+    schedule: Schedule, old: int, new: int, step: int
+) -> None:
+    step = min(step, old)
+    budget = StepBudget(schedule, new, None)
+    budget.resume(step, old, None, has_same_limits=False)
+    before, after = schedule.factor(step - 1, old), [budget.lr_factor(i) for i in range(step, new)]
+    if budget.continuation is None:  # no step done depends on the length: as if it had been the new one all along
+        assert [schedule.factor(i, old) for i in range(step)] == [schedule.factor(i, new) for i in range(step)]
+        assert after == [schedule.factor(i, new) for i in range(step, new)]
+    elif after:
+        assert after[0] == before == budget.lr_factor(step - 1)
+        assert after == sorted(after, reverse=True)
+        if schedule.name in {"one-cycle", "cosine"}:
+            assert budget.lr_factor(new) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_continued_run_with_a_time_budget_decays_within_it() -> None:
+    budget = StepBudget(Schedule("one-cycle", 4), None, 20.0)
+    budget.resume(100, 100, None, has_same_limits=False)
+    step, factors = 100, list[float]()
+    while not budget.is_reached(step, step * 0.1):
+        factors.append(budget.lr_factor(step))
+        step += 1
+        budget.observe(step, step * 0.1, 0.0)
+    assert 180 <= step <= 200
+    assert factors == sorted(factors, reverse=True)
+    assert factors[0] == pytest.approx(0.02)
+
+
+def test_a_run_that_is_continued_twice_stays_continuous() -> None:
+    budget = StepBudget(Schedule("cosine", 4), 200, None)
+    budget.resume(100, 100, None, has_same_limits=False)
+    again = StepBudget(Schedule("cosine", 4), 400, None)
+    again.resume(150, 200, budget.continuation, has_same_limits=False)
+    assert again.lr_factor(150) == budget.lr_factor(149)
+    same = StepBudget(Schedule("cosine", 4), 200, None)
+    same.resume(150, 200, budget.continuation, has_same_limits=True)
+    assert [same.lr_factor(i) for i in range(150, 200)] == [budget.lr_factor(i) for i in range(150, 200)]

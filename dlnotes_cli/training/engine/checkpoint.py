@@ -10,9 +10,11 @@ from torch import Tensor
 
 from dlnotes_cli.seeding import random_state, restore_random_state
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.engine.loop import Position, RunningSums, Trainer
+from dlnotes_cli.training.engine.loop import Position, Trainer
 from dlnotes_cli.training.model_file import load_weights, read_tensors, write_tensors
+from dlnotes_cli.training.stored_values import build_stored, matches
 
+_METRICS = dict[str, float | None]
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _CARRIED = (
     "network.", "best.", "average.", "optimizer.", "random.", "carried.",
 )  # fmt: skip
@@ -52,17 +54,20 @@ def restore_checkpoint(
     def section(prefix: str) -> dict[str, Tensor]:
         return {name: tensor.to(device) for name, tensor in _without_prefix(prefix, tensors).items()}
 
-    load_weights(path, trainer.job.network, section(_NETWORK), assign=False)
+    network = trainer.job.network
+    load_weights(path, network, section(_NETWORK), assign=False)
     trainer.best_weights, trainer.job.carried = section(_BEST), section(_CARRIED)
     if trainer.average is not None:
         trainer.average.tensors = section(_AVERAGE)
     try:
-        trainer.position = _position(metadata["position"])
-        if trainer.budget.total is None and metadata["limits"] == trainer.budget.limits:
-            trainer.budget.total = trainer.position.total
+        position = _position(metadata["position"])
+        _check_position(position, trainer.job.steps_per_epoch)
+        if position.best_index is not None:
+            _check_shapes(trainer.best_weights, network.state_dict())
+        trainer.resume(position, metadata["limits"])
         _restore_optimizer(trainer.optimizer, _without_prefix(_OPTIMIZER, tensors))
         restore_random_state(_without_prefix(_RANDOM, tensors), device)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         what = f"is not a checkpoint of this run ({error!r})"
         raise InputError(path, what, "start a new run in another --out") from error
 
@@ -73,7 +78,38 @@ def _position(stored: dict[str, Any]) -> Position:
     if "tally" in values:
         best = values.pop("best_entry")
         values |= {"sums": values.pop("tally"), "best_index": None if best is None else best - 1}
-    return Position(**values | {"sums": RunningSums(**values["sums"])})
+    return build_stored(Position, values)
+
+
+def _check_position(position: Position, steps_per_epoch: int) -> None:
+    """Raise an error where the numbers of a position are impossible, or its history is incomplete."""
+    history, best = position.history, position.best_index
+    counts = (position.step, position.samples_seen, position.elapsed_s, position.validation_s, position.sums.samples)
+    if position.epoch < 1 or not 0 <= position.step_in_epoch <= steps_per_epoch or min(counts) < 0:
+        raise ValueError("position")
+    if (position.total is not None and position.total < 1) or (best is not None and not 0 <= best < len(history)):
+        raise ValueError("total or best_index")
+    for entry in history:
+        _check_entry(entry)
+    if best is not None and history[best]["validation"]["loss"] is None:
+        raise ValueError("best_index")
+
+
+def _check_entry(entry: dict[str, Any]) -> None:
+    """Raise an error for an entry of the history without one of its fields, or with one of another type."""
+    kinds = {"epoch": int, "step": int, "lr": float, "train": _METRICS, "validation": _METRICS}
+    for name, kind in kinds.items():
+        if not matches(entry[name], kind):
+            raise TypeError(f"history: {name}")
+    for metrics in (entry["train"], entry["validation"]):
+        if metrics["samples"] is None or not {"loss", "accuracy"} <= metrics.keys():
+            raise ValueError("history: metrics")
+
+
+def _check_shapes(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raise ValueError where tensors have other names or shapes than expected."""
+    if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
+        raise ValueError("weights")
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -13,6 +13,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.schedule import Continuation
 
 _FORWARD_FRACTION = 0.3  # estimated time of a forward pass, as a fraction of a training step
 
@@ -88,6 +89,7 @@ class Position:
     elapsed_s: float = 0.0
     validation_s: float = 0.0  # duration of the last validation
     total: int | None = None  # number of steps that was chosen for a time budget
+    continuation: Continuation | None = None  # of the schedule, since the length of the run was changed
     best_index: int | None = None  # of the best validation in `history`
     sums: RunningSums = field(default_factory=RunningSums)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -148,6 +150,13 @@ class Trainer:
                 entry = self._validate()
             self._finish_epoch()
         return entry
+
+    def resume(self, position: Position, limits: object) -> None:
+        """Continue from a position of a run that had these `limits`."""
+        self.position = position
+        has_same_limits = limits == self.budget.limits
+        self.budget.resume(position.step, position.total, position.continuation, has_same_limits=has_same_limits)
+        position.continuation, position.total = self.budget.continuation, self.budget.total
 
     def restart_clock(self) -> None:
         """Exclude the time since the last step or validation from the elapsed time."""
@@ -253,7 +262,7 @@ class Trainer:
             "epoch": position.epoch,
             "step": position.step,
             "lr": max(group["lr"] for group in self.optimizer.param_groups),
-            "train": position.sums.means(),
+            "train": self._train_metrics(),
             "validation": metrics,
         }
         if self._is_better(metrics):
@@ -263,6 +272,17 @@ class Trainer:
         position.sums = RunningSums()
         self._tick()
         return position.history[-1]
+
+    def _train_metrics(self) -> dict[str, Any]:
+        """Means over the samples since the last validation; where the run ends within an epoch, over the epoch before.
+
+        The remainder of an epoch would be too few samples to compare with other epochs; in the first epoch they are all
+        there are.
+        """
+        position = self.position
+        is_partial = self._is_at_end and position.step_in_epoch < self.job.steps_per_epoch
+        before = [entry["train"] for entry in position.history if entry["epoch"] == position.epoch - 1]
+        return _merged(before) if is_partial and before else position.sums.means()
 
     def _better_weights(self) -> tuple[dict[str, float], dict[str, Tensor]]:
         """Metrics and weights of the network, or of the moving average of its weights where that ranks higher."""
@@ -292,6 +312,19 @@ class Trainer:
         now = time.monotonic()
         self.position.elapsed_s += now - self._clock
         self._clock = now
+
+
+def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The means over several sets of samples, from the means over each."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    samples = sum(part["samples"] for part in parts)
+
+    def mean(name: str) -> float:
+        values = [math.nan if part[name] is None else part[name] * part["samples"] for part in parts]
+        return math.fsum(values) / float(max(samples, 1))
+
+    return {"loss": mean("loss"), "accuracy": mean("accuracy"), "samples": samples}
 
 
 @torch.no_grad()

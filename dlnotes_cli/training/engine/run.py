@@ -52,21 +52,26 @@ class TrainingRun:
         self.options, self.folder, self.trainer = options, folder, trainer
         self._record, self._stop = record, stop
         self._saved_index: int | None = None  # in the history, of the weights in the model file
+        self._replaces_results = True  # whether results in the folder are of an earlier run, until the first model
         self._trained_at: float | None = None  # when training ended; from then on the network has the best weights
 
     def resume_or_start(self) -> TrainingResult | None:
         """Write the first checkpoint, or restore the last one; returns the stored result of a finished run."""
         files.check_room(self.folder.path, 2 * self._checkpoint_bytes())
-        if not self.folder.is_resumed:
+        threads = self._record.runtime.threads
+        if not self.folder.is_resumed or self._was_killed_at_start:
+            self.folder.start(self.options, threads)
             self._save_checkpoint()
-            self.folder.write_options(self.options)
-            self.folder.clear_results()
             return None
         path, device = self.folder.file(run_folder.LAST), self._record.runtime.device
-        restore_checkpoint(path, self.trainer, device, self._check_same_data)
+        if not path.exists():
+            raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
+        restore_checkpoint(path, self.trainer, device, self._check_checkpoint)
+        self._replaces_results = self.trainer.position.best_index is None
         result = self._stored_result() if self.trainer.is_finished else None
         if result is None:
-            self.folder.write_options(self.options)
+            self.folder.write_options(self.options, threads)
+            self._note_continuation()
         return result
 
     @contextmanager
@@ -126,22 +131,44 @@ class TrainingRun:
         self.folder.write_result(result.as_json())
         return result
 
+    def _note_continuation(self) -> None:
+        """Print that the learning rate continues from where it is, if the length of the run was changed too late."""
+        trainer = self.trainer
+        if trainer.is_finished or trainer.budget.continuation is None:
+            return
+        lr = trainer.settings.lr * trainer.budget.lr_factor(trainer.position.step)
+        output.note(
+            f"note   the learning rate continues from {lr:.3g}, where the run stands; "
+            "a new run of the new length has the whole schedule"
+        )
+
+    @property
+    def _was_killed_at_start(self) -> bool:
+        """Whether the folder has options but neither a checkpoint nor a model."""
+        return not self.folder.has_model and not self.folder.file(run_folder.LAST).exists()
+
     def _stored_result(self) -> TrainingResult | None:
-        """The result of a finished run; None if its result or its model file is missing or damaged."""
-        stored = self.folder.result()
+        """The result of a finished run; None if its model file or result is missing, damaged or of fewer steps.
+
+        The checkpoint has all that is needed to write both again.
+        """
+        path = self.folder.file(run_folder.RESULT)
         try:
             read_tensors(self.folder.file(run_folder.MODEL))
-        except InputError:
+            stored = self.folder.result()
+            result = None if stored is None else TrainingResult.from_json(stored, path)
+        except InputError as error:
+            output.warn(f"{error.fault}; it is written again from {run_folder.LAST}")
             return None
-        if stored is None:
+        if result is None or result.steps != self.trainer.position.step:
             return None
         epochs = self.trainer.position.epoch - 1
         more = "--patience ended it" if self.trainer.is_out_of_patience else "raise --epochs to continue"
         output.note(f"{self.folder.path} is already trained for {epochs} epochs; {more}")
-        return TrainingResult.from_json(stored)
+        return result
 
-    def _check_same_data(self, metadata: dict[str, Any]) -> None:
-        self.folder.check_same_data(metadata, self._record.data_name, self._record.fingerprint)
+    def _check_checkpoint(self, metadata: dict[str, Any]) -> None:
+        self.folder.check_checkpoint(metadata, self._record.data_name, self._record.fingerprint)
 
     def _save_and_schedule_next(self) -> float:
         """Save; returns the time of the next checkpoint on the monotonic clock."""
@@ -154,7 +181,8 @@ class TrainingRun:
         """Write the best model, if it has changed, then the checkpoint and the history."""
         self._save_best()
         self._save_checkpoint()
-        self.folder.write_history(self.trainer.position.history)
+        if not self._replaces_results:
+            self.folder.write_history(self.trainer.position.history)
 
     def _save_best(self) -> None:
         best = self.trainer.position.best_index
@@ -162,10 +190,13 @@ class TrainingRun:
             metadata = self._record.model_metadata(self.trainer.position.history[best])
             write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, metadata)
             self._saved_index = best
+            if self._replaces_results:
+                self.folder.clear_results()
+                self._replaces_results = False
 
     def _save_checkpoint(self) -> None:
         path, device = self.folder.file(run_folder.LAST), self._record.runtime.device
-        save_checkpoint(path, self.trainer, device, self._record.identity())
+        save_checkpoint(path, self.trainer, device, self._record.identity() | {"options": self.options.as_json()})
 
     def _stopped(self, request: StoppedError) -> StoppedError:
         """Save the run, unless it is trained and saved; returns the error, which states how to resume."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from dlnotes_cli.training.schedule import Schedule
+from dlnotes_cli.training.schedule import Continuation, Schedule
 
 _PLANNED_FRACTION = 0.95  # of the time budget: the rest is a reserve for slower steps
 _MAX_FRACTION = 1.05  # of the time budget, after which a run ends even before its last step
@@ -20,6 +20,7 @@ class StepBudget:
     max_steps: int | None  # the smaller one of `--epochs` and `--max-steps`, in steps; None: no limit
     time_budget_s: float | None
     total: int | None = field(init=False)
+    continuation: Continuation | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Set the total, which is known from the start without a time budget."""
@@ -30,9 +31,23 @@ class StepBudget:
         """The limits that were set, as JSON values; a resumed run with other limits chooses its total again."""
         return [self.max_steps, self.time_budget_s]
 
+    def resume(self, step: int, total: int | None, continuation: Continuation | None, *, has_same_limits: bool) -> None:
+        """Continue a run after `step` steps, whose number of steps was `total`.
+
+        With the same limits everything is as it was. With others, the schedule follows the new limits unless steps
+        that depended on the old or the new total are done: then the factor decays from where it is.
+        """
+        if has_same_limits:
+            self.continuation = continuation
+            self.total = total if self.total is None else self.total
+            return
+        turns = [self.schedule.turning_point(limit) for limit in (total, self.total) if limit is not None]
+        if continuation is not None or step > min(turns, default=step):
+            self.continuation = Continuation(step, _factor(self.schedule, step - 1, total, continuation))
+
     def lr_factor(self, step: int) -> float:
         """The factor on the learning rate in step `step`, counted from 0."""
-        return self.schedule.factor(step, self.total)
+        return _factor(self.schedule, step, self.total, self.continuation)
 
     def observe(self, step: int, elapsed_s: float, validation_s: float) -> None:
         """Choose the total if the schedule depends on it from here on.
@@ -51,6 +66,8 @@ class StepBudget:
         """The number of steps that `usable_s` seconds suffice for; None while the schedule does not depend on it."""
         if self.schedule.name == "constant":
             return step if elapsed_s >= usable_s else None
+        if self.continuation is not None:  # the decay has begun
+            return max(step + 1, int(step * usable_s / elapsed_s))
         if self.schedule.name == "cosine" and step >= self.schedule.warmup:
             return max(2 * step, int(step * usable_s / elapsed_s))
         return 2 * step if elapsed_s >= usable_s / 2 else None
@@ -66,3 +83,9 @@ class StepBudget:
         if self.total is not None:
             return step / self.total
         return min(1.0, elapsed_s / self.time_budget_s) if self.time_budget_s else 0.0
+
+
+def _factor(schedule: Schedule, step: int, total: int | None, continuation: Continuation | None) -> float:
+    if continuation is None:
+        return schedule.factor(step, total)
+    return schedule.continued_factor(step, total, continuation)

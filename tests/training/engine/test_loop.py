@@ -129,9 +129,17 @@ def test_the_norm_of_the_gradient_is_clipped() -> None:
     assert float((after - before).norm()) == pytest.approx(0.5, rel=1e-3)
 
 
-def test_an_epoch_that_the_number_of_steps_ends_is_validated() -> None:
-    job = ScriptedJob([1.0, 2.0])
-    trainer = trainer_of(job, 2)
+@pytest.mark.parametrize(("every", "epochs"), [(None, [1, 2]), (1, [1, 1, 1, 2]), (2, [1, 1, 2])])
+def test_a_run_that_ends_within_an_epoch_reports_its_last_whole_epoch(every: int | None, epochs: list[int]) -> None:
+    trainer = trainer_of(ScriptedJob([1.0, 2.0, 3.0, 4.0]), 2, eval_every=every)
     trainer.budget.total = 4
     run(trainer)
-    assert [entry["train"]["samples"] for entry in trainer.position.history] == [12, 4]
+    assert [entry["epoch"] for entry in trainer.position.history] == epochs
+    assert trainer.position.history[-1]["train"] == {"loss": 1.0, "accuracy": 0.25, "samples": 12}
+
+
+def test_a_run_that_ends_within_its_first_epoch_reports_the_samples_that_it_has() -> None:
+    trainer = trainer_of(ScriptedJob([1.0]), 1)
+    trainer.budget.total = 2
+    run(trainer)
+    assert trainer.position.history[0]["train"] == {"loss": 0.75, "accuracy": 0.125, "samples": 8}

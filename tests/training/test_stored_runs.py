@@ -1,0 +1,251 @@
+"""Run folders that were replaced, killed at a bad moment, edited or damaged."""
+
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import Command, folder_digest, small_training, stopped_after
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dlnotes_cli.cli import main
+from dlnotes_cli.shell import files
+from dlnotes_cli.training.model_file import read_tensors, write_tensors
+
+VALUES: list[Any] = [None, True, -1, 0, 3, 2.5, 10**400, "", "x", [], [None], ["x"], {}, {"x": 1}]
+
+
+class KilledError(BaseException):
+    """Ends the program as a kill does: nothing catches it."""
+
+
+@contextlib.contextmanager
+def killed_at(name: str, *, before: bool) -> Iterator[None]:
+    """Kill the program when it writes the file `name`: before it does, or after."""
+    original = files.atomic_write
+
+    def write(path: Path, content: bytes) -> None:
+        if path.name == name and before:
+            (path.parent / ".dlnotes-cut.partial").touch()
+            raise KilledError
+        original(path, content)
+        if path.name == name:
+            raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "atomic_write", write)
+        yield
+
+
+def kill_at(name: str, words: list[str], *, before: bool) -> None:
+    folder = Path(words[words.index("--out") + 1])
+    with killed_at(name, before=before), pytest.raises(KilledError):
+        main([*words, "-q"])
+    (folder / ".lock").write_text("pid 1 on nowhere")
+
+
+def test_a_run_that_diverges_leaves_the_results_that_it_would_have_replaced(tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "run"
+    assert dlnotes(*small_training(folder)).code == 0
+    names = ("model.safetensors", "result.json", "metrics.jsonl", "curves.png")
+    before = {name: (folder / name).read_bytes() for name in names}
+    words = ["--overwrite", "--optimizer", "sgd", "--lr", "1e30", "-q"]
+    assert dlnotes(*small_training(folder, *words)).code == 3
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    assert dlnotes("evaluate", folder, "-q").code == 0
+
+
+def test_a_run_that_is_stopped_keeps_earlier_results_until_it_has_its_own(tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "run"
+    assert dlnotes(*small_training(folder)).code == 0
+    names = ("model.safetensors", "result.json", "metrics.jsonl", "curves.png")
+    before = {name: (folder / name).read_bytes() for name in names}
+    with stopped_after(1):
+        assert dlnotes(*small_training(folder, "--overwrite", "--lr", "0.01")).code == 143
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    with stopped_after(5):
+        assert dlnotes("train-mlp", "--resume", folder).code == 143
+    assert (folder / "model.safetensors").read_bytes() != before["model.safetensors"]
+    assert not (folder / "result.json").exists()
+    assert dlnotes("train-mlp", "--resume", folder).code == 0
+    assert dlnotes(*small_training(tmp_path / "other", "--lr", "0.01")).code == 0
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (folder / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("name", ["config.json", "last.safetensors"])
+def test_a_run_that_was_killed_at_its_start_starts_again(
+    name: str, before: bool, tmp_path: Path, dlnotes: Command
+) -> None:
+    folder = tmp_path / "run"
+    words = small_training(folder, "-q")
+    kill_at(name, words, before=before)
+    shutil.copytree(folder, tmp_path / "copy")
+    if name == "config.json" or before:
+        assert dlnotes(*words).code == 0
+    else:
+        assert dlnotes(*words).code == 2
+    if name == "last.safetensors" or not before:
+        assert dlnotes("train-mlp", "--resume", tmp_path / "copy", "-q").code == 0
+    assert dlnotes(*words, "--overwrite").code == 0
+
+
+def test_files_of_another_program_are_not_taken_for_a_run_that_did_not_start(tmp_path: Path, dlnotes: Command) -> None:
+    for content in ("{}", "null", '{"command": "train-cnn"}', "x"):
+        (tmp_path / "config.json").write_text(content)
+        assert dlnotes(*small_training(tmp_path, "-q")).code == 2
+        assert (tmp_path / "config.json").read_text() == content
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("name", ["config.json", "last.safetensors"])
+def test_a_replaced_run_that_is_killed_never_mixes_two_runs(
+    name: str, before: bool, tmp_path: Path, dlnotes: Command
+) -> None:
+    folder, words = tmp_path / "run", ["--lr", "0.01", "--epochs", "3"]
+    assert dlnotes(*small_training(folder)).code == 0
+    model = (folder / "model.safetensors").read_bytes()
+    kill_at(name, small_training(folder, *words, "--overwrite"), before=before)
+    assert (folder / "model.safetensors").read_bytes() == model
+    resumed = dlnotes("train-mlp", "--resume", folder, "-q")
+    if name == "last.safetensors" and not before:
+        assert resumed.code == 0
+    else:
+        assert (resumed.code, resumed.err.count("\n")) == (2, 1)
+        assert "last.safetensors: is missing" in resumed.err
+        assert dlnotes(*small_training(folder, *words, "--overwrite")).code == 0
+    assert dlnotes(*small_training(tmp_path / "other", *words)).code == 0
+    for file in ("model.safetensors", "metrics.jsonl"):
+        assert (folder / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+
+
+def test_options_that_differ_from_those_of_the_checkpoint_are_refused(digits_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(digits_run, folder)
+    stored = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(stored | {"weight_decay": 0.5}))
+    before = folder_digest(folder)
+    assert main(["train-mlp", "--resume", str(folder), "--epochs", "3"]) == 2
+    assert folder_digest(folder) == before
+
+
+def test_a_run_resumes_with_the_threads_that_it_ran_with(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    words = small_training(folder)
+    position = words.index("--threads")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with stopped_after(1):
+        assert dlnotes(*words[:position], *words[position + 2 :]).code == 143
+    assert json.loads((folder / "config.json").read_text())["threads"] == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with stopped_after(2):
+        resumed = dlnotes("train-mlp", "--resume", folder)
+    assert "2 threads" in resumed.err
+    assert "warning" not in resumed.err
+    changed = dlnotes("train-mlp", "--resume", folder, "--threads", 1, "--json")
+    assert re.search(r"--threads: the run had 2 threads and continues with 1; its weights", changed.err)
+    assert json.loads(changed.out)["threads"] == 1
+    assert json.loads((folder / "config.json").read_text())["threads"] == 1
+
+
+def test_the_learning_rate_of_a_finished_run_that_is_extended_is_continuous(tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "run"
+    assert dlnotes(*small_training(folder, "--epochs", 4, "--schedule", "one-cycle")).code == 0
+    extended = dlnotes("train-mlp", "--resume", folder, "--epochs", 8)
+    assert "the learning rate continues from" in extended.err
+    rates = [json.loads(line)["lr"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert len(rates) == 8
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    shutil.copytree(folder, tmp_path / "twice")
+    with stopped_after(37):
+        assert dlnotes("train-mlp", "--resume", folder, "--epochs", 12).code == 143
+    assert "the learning rate continues" in dlnotes("train-mlp", "--resume", folder).err
+    assert dlnotes("train-mlp", "--resume", tmp_path / "twice", "--epochs", 12).code == 0
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (folder / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
+
+
+def test_a_run_that_is_extended_before_its_decay_equals_a_run_of_the_new_length(
+    tmp_path: Path, dlnotes: Command
+) -> None:
+    with stopped_after(7):
+        assert dlnotes(*small_training(tmp_path / "a", "--epochs", 4)).code == 143
+    extended = dlnotes("train-mlp", "--resume", tmp_path / "a", "--epochs", 6)
+    assert (extended.code, "continues from" in extended.err) == (0, False)
+    assert dlnotes(*small_training(tmp_path / "b", "--epochs", 6)).code == 0
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def places(value: object, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places in a JSON document, each as the keys that lead to it."""
+    yield at
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from places(below, (*at, key))
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from places(below, (*at, index))
+
+
+def edited(document: Any, place: tuple[Any, ...], value: object) -> Any:
+    """A document with another value in one place; `...` deletes it."""
+    if not place:
+        return None if value is ... else value
+    copy = json.loads(json.dumps(document))
+    parent = copy
+    for key in place[:-1]:
+        parent = parent[key]
+    if value is ...:
+        del parent[place[-1]]
+    else:
+        parent[place[-1]] = value
+    return copy
+
+
+@pytest.fixture(scope="module", params=["finished", "stopped"])
+def stored_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, finished or stopped, to copy."""
+    folder = tmp_path_factory.mktemp("stored") / "run"
+    with stopped_after(5 if request.param == "stopped" else 10**9):
+        main(small_training(folder, "-q", "--hidden", "4", "--ema", "0.9"))
+    return folder
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_an_edited_run_is_resumed_or_refused_by_the_name_of_the_file(
+    stored_run: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], data: st.DataObject
+) -> None:
+    names = [name for name in ("config.json", "result.json", "last.safetensors") if (stored_run / name).exists()]
+    name = data.draw(st.sampled_from(names))
+    folder = tmp_path_factory.mktemp("edited") / "run"
+    shutil.copytree(stored_run, folder)
+    path = folder / name
+    if name == "last.safetensors":
+        tensors, metadata = read_tensors(path)
+        document = {key: value for key, value in metadata.items() if key not in {"sha256", "format_version"}}
+    else:
+        document = json.loads(path.read_text())
+    place = data.draw(st.sampled_from(list(places(document))[name == "last.safetensors" :]))
+    changed = edited(document, place, data.draw(st.sampled_from([..., *VALUES])))
+    if name == "last.safetensors":
+        write_tensors(path, tensors, changed)
+    else:
+        path.write_text(json.dumps(changed))
+    capsys.readouterr()
+    code = main(["train-mlp", "--resume", str(folder), "--threads", "1", "-q"])
+    err = capsys.readouterr().err
+    assert code in {0, 2}, (name, place, changed, err)
+    if code == 2:
+        assert err.count("\n") == 1
+        assert str(folder) in err or "--data" in err, (name, place, err)
+    shutil.rmtree(folder.parent)
