@@ -54,6 +54,12 @@ class AxisField(NamedTuple):
         high = tuple(self.at(layer.at(o)[1])[1] for o in range(count))
         return AxisField(low, high, repeats * layer.step // period * self.step)
 
+    def span(self, positions: int) -> int:
+        """The number of input positions between the first and the last that `positions` outputs read."""
+        period = min(len(self.low), positions)
+        low = min(self.at(position)[0] for position in range(period))
+        return max(self.at(position)[1] for position in range(positions - period, positions)) - low + 1
+
     def at(self, position: int) -> tuple[int, int]:
         """The first and the last input position that the output at `position` reads."""
         periods, rest = divmod(position, len(self.low))
@@ -72,13 +78,14 @@ class ReceptiveField:
     """The receptive field of a layer's output in the input of the whole stack, borders ignored.
 
     `input_size` is the spatial size of that input, `size` the receptive field along each axis. `axes` is None once the
-    output has no positions of its own, as after Flatten; `size` is None too where the field is unknown. Statistics of
-    normalization layers are not counted.
+    output has no positions of its own, as after Flatten; then `union` is what all its values see together. `size` is
+    None too where the field is unknown. Statistics of normalization layers are not counted.
     """
 
     input_size: tuple[int, ...]
     axes: tuple[AxisField, ...] | None
     size: tuple[int, ...] | None
+    union: tuple[int, ...] | None = None
 
     @classmethod
     def of_input(cls, shape: tuple[int, ...]) -> "ReceptiveField":
@@ -96,17 +103,25 @@ class ReceptiveField:
         """The center of the first output's field along each axis, in input positions."""
         return tuple(axis.start for axis in self.axes) if self.axes else None
 
-    def followed_by(self, layer: LayerField) -> "ReceptiveField":
-        """The receptive field after one more layer."""
+    def followed_by(self, layer: LayerField, shape: tuple[int, ...]) -> "ReceptiveField":
+        """The receptive field after one more layer, whose input has `shape`, batch included."""
         if layer == "elementwise":
             return self
         if isinstance(layer, tuple):
             return self._followed_by_axes(layer)
         if layer == "flattened":
-            return ReceptiveField(self.input_size, None, self.size)
+            return ReceptiveField(self.input_size, None, self.size, self._union(shape))
         if layer == "global" and self.size:
-            return ReceptiveField(self.input_size, None, self.input_size)
+            union = self._union(shape)
+            return ReceptiveField(self.input_size, None, union, union)
         return self._unknown()
+
+    def _union(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """What all positions of an output of `shape` see together: at most the input, unless one alone sees more."""
+        if not self.axes or not self.size:
+            return self.union
+        spans = (axis.span(positions) for axis, positions in zip(self.axes, shape[-len(self.axes) :], strict=True))
+        return tuple(map(max, self.size, map(min, spans, self.input_size)))
 
     def _followed_by_axes(self, layer: tuple[AxisField, ...]) -> "ReceptiveField":
         if self.axes is None or len(layer) > len(self.axes):

@@ -86,7 +86,7 @@ class _Tracer:
             info = layer_info(layer, self._shape) if shortcut is None else _residual_sum(shortcut, self._shape)
         except InvalidLayerError as error:
             raise InputError(_describe(len(self.traced) + 1, layer), error.what, error.fix) from error
-        self._receptive_field = self._receptive_field.followed_by(info.field)
+        self._receptive_field = self._receptive_field.followed_by(info.field, self._shape)
         if info.parameters:
             self._seen_weights.add(id(layer))
         self.traced.append(TracedLayer(layer, self._shape[1:], info.output[1:], info, self._receptive_field))
@@ -103,7 +103,10 @@ def _residual_sum(shortcut: Shape, shape: Shape) -> LayerInfo:
 def layer_info(layer: Layer, shape: Shape) -> LayerInfo:
     """What one layer computes for a batch of one; raises InvalidLayerError where PyTorch raises an error."""
     known = layer_type(layer.name)
-    info = known.rule(bind(layer, known.signature), shape)
+    try:
+        info = known.rule(bind(layer, known.signature), shape)
+    except OverflowError as error:
+        raise InvalidLayerError("a number is too large to compute with", "use a smaller number") from error
     check_tensor_size("an output", info.output)
     if layer.expected_output and layer.expected_output != info.output[1:]:
         what = f"does not give {format_shape(layer.expected_output)}, but {format_sample(info.output)}"

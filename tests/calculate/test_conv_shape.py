@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -395,3 +396,31 @@ def test_the_arithmetic_needs_no_typer() -> None:
         "print(*(name for name in ('typer', 'torch', 'numpy', 'pydantic') if name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_a_named_pipe_is_an_error_and_does_not_wait(dlnotes: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for words in (("conv-shape", "--input", "4", "--file"), ("train-cnn", "--layers")):
+        outcome = dlnotes(*words, tmp_path / "pipe")
+        assert outcome.code == 2
+        assert "is not a file; use a file of PyTorch code, or - for standard input" in outcome.err
+
+
+def test_the_pipe_of_a_process_substitution_is_read(dlnotes: Command) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"Linear(4, 2)")
+    os.close(writer)
+    outcome = dlnotes("conv-shape", "--input", "4", "--file", f"/dev/fd/{reader}", "--field", "output")
+    os.close(reader)
+    assert outcome.out == "2\n", outcome.err
+
+
+@pytest.mark.parametrize(
+    "number", ["1e308", "-1e308", "1e-308", "5e-324", "(1e308, 2)", "float('inf')", "2**190", "[2]"]
+)
+@pytest.mark.parametrize(
+    "call", ["Upsample(scale_factor={})", "ReLU(inplace={})", "GELU(approximate={})", "LPPool2d({}, 2)"]
+)
+def test_absurd_numbers_are_no_bug(call: str, number: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", "--input", "4x8x8", call.format(number), "--json", "--explain")
+    assert outcome.code == 0 or (outcome.code == 2 and outcome.err.count("\n") == 1), outcome.err

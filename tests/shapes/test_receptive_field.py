@@ -1,6 +1,7 @@
 """Receptive field, jump and start compared with where the gradient of each output position is not zero."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 import torch
@@ -127,6 +128,26 @@ def test_flattening_removes_positions_and_a_linear_layer_reads_the_whole_input()
     report = analyze("Conv2d(1, 2, 3); Flatten(); Linear(72, 5)", (1, 8, 8))
     assert [traced.receptive_field.size for traced in report.traced] == [(3, 3), (3, 3), (8, 8)]
     assert [traced.receptive_field.jump is None for traced in report.traced] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("layers", "sizes"),
+    [
+        (
+            "Conv2d(1, 4, 3, padding=1); AdaptiveAvgPool2d(1); Flatten(); Linear(4, 2); ReLU(); Linear(2, 2)",
+            [3] + [10] * 5,
+        ),
+        ("Conv2d(1, 4, 3, padding=1); Flatten(); Linear(256, 2); Linear(2, 2)", [3, 3, 8, 8]),
+        ("Conv2d(1, 4, 2, stride=3); Flatten(); Linear(36, 2)", [2, 2, 8]),
+        ("Conv2d(1, 4, 3, stride=3); Flatten(); Linear(16, 2)", [3, 3, 6]),  # the last two positions are not read
+        ("AvgPool2d(2); AdaptiveAvgPool2d((1, 4)); Flatten(); Dropout(0.5); Linear(4, 2)", None),
+    ],
+)
+def test_a_linear_layer_sees_everything_that_its_inputs_see(layers: str, sizes: list[int] | None) -> None:
+    fields = [traced.receptive_field.size or () for traced in analyze(layers, (1, 8, 8)).traced]
+    for before, after in pairwise(fields):
+        assert all(size <= larger for size, larger in zip(before, after, strict=True))
+    assert sizes is None or fields == [(size, size) for size in sizes]
 
 
 @pytest.mark.parametrize(
