@@ -331,7 +331,7 @@ def test_bad_input_is_an_error_of_one_line(arguments: tuple[str, ...], message: 
     [
         (b"", "no layers"),
         (b"import os\nos.system('true')\n", "net.py, line 2: 'os.system' is not a layer"),
-        (b"ReLU()\nprint('x')\n", "net.py, line 2), print('x'): unknown layer 'print'"),
+        (b"ReLU()\nsay('x')\n", "net.py, line 2), say('x'): unknown layer 'say'"),
         (b"ReLU()\nConv2d(3, 8, \xff)\n", "net.py, line 2: not UTF-8 text"),
         (b"#" * (2**20 + 1), "is longer than 1,048,576 bytes"),
         (b"ReLU()\n" * 10_001, "net.py, line 10001), ReLU(): there are more than 10,000 layers; use fewer"),

@@ -1,11 +1,12 @@
 """Layer lists from files and standard input."""
 
+import os
 import stat
 import sys
 from pathlib import Path
 
-from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+from dlnotes_cli.shapes.graph import Network
+from dlnotes_cli.shapes.parsing.layer_list import parse_layers, parse_network
 from dlnotes_cli.shell.errors import InputError, unreadable
 from dlnotes_cli.shell.files import user_path
 
@@ -13,9 +14,16 @@ _OPEN_STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # a shell has open
 MAX_FILE_BYTES = 2**20  # a thousand layers need 40 KB
 
 
-def read_layers(name: str) -> tuple[Layer, ...]:
-    """Parse the layer list in a file, or on standard input if `name` is `-`; raises InputError."""
-    return parse_layers(*_read(name))
+def read_network(name: str) -> Network:
+    """Parse the layers in a file, or on standard input if `name` is `-`; raises InputError."""
+    return parse_network(*_read(name))
+
+
+def is_file_name(text: str) -> bool:
+    """Whether an argument names standard input or a file of code, and is no layer list itself."""
+    if "(" in text or "\n" in text or text.isidentifier():
+        return False
+    return text == "-" or text.endswith(".py") or os.path.isfile(text)  # noqa: PTH113  # Path raises for long texts
 
 
 def layers_text(text_or_name: str) -> str:
