@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
@@ -72,8 +73,17 @@ def trace_network(network: Network, shape: Shape, *, allow_shared: bool = True) 
     ends = [INPUT]  # of each node, INPUT first, the position of its result among the traced layers
     for node in network.nodes:
         inputs = tuple(ends[index + 1] for index in node.inputs)
-        ends.append(tracer.apply(node.layer, inputs, lambda index, node=node: ends[index + node.offset + 1]))  # type: ignore[misc]
+        try:
+            ends.append(tracer.apply(node.layer, inputs, partial(_end, ends, node.offset)))
+        except InputError as error:
+            if network.notes:  # what was read is not all that the network does
+                raise InputError(error.where, error.what, network.notes[0]) from error
+            raise
     return tuple(tracer.traced)
+
+
+def _end(ends: Sequence[int], offset: int, index: int) -> int:
+    return ends[index + offset + 1]
 
 
 class _Value(NamedTuple):

@@ -424,3 +424,19 @@ def test_the_pipe_of_a_process_substitution_is_read(dlnotes: Command) -> None:
 def test_absurd_numbers_are_no_bug(call: str, number: str, dlnotes: Command) -> None:
     outcome = dlnotes("conv-shape", "--input", "4x8x8", call.format(number), "--json", "--explain")
     assert outcome.code == 0 or (outcome.code == 2 and outcome.err.count("\n") == 1), outcome.err
+
+
+def test_a_bare_file_name_is_read(dlnotes: Command, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("Linear(4, 2)")
+    outcome = dlnotes("conv-shape", "--input", "4", tmp_path / "net.py", "ReLU", "--field", "output")
+    assert outcome.out == "2\n", outcome.err
+    assert "lost.py: cannot be read" in dlnotes("conv-shape", "--input", "4", "lost.py").err
+
+
+def test_training_refuses_branches_and_names_the_supported_form(dlnotes: Command, tmp_path: Path) -> None:
+    code = "class Net(nn.Module):\n    def forward(self, x):\n        return x + x\n"
+    (tmp_path / "net.py").write_text(code)
+    outcome = dlnotes("train-cnn", "--layers", tmp_path / "net.py")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "'x + x' makes the network a graph, and only a list of layers is supported" in outcome.err
+    assert "as Residual(...)" in outcome.err

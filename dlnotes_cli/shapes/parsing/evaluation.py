@@ -81,9 +81,11 @@ class Evaluator:
                                    "torch": External("torch"), "__name__": "__main__"})  # fmt: skip
         self._parser, self._run_function = parser, run_function
         self._steps = 0
+        self.last: ast.AST = ast.Pass(lineno=1)  # what was read last, for errors
 
     def count_step(self, node: ast.AST) -> None:
         """Raise InputError where the code has run for too many steps."""
+        self.last = node
         self._steps += 1
         if self._steps > MAX_STEPS:
             raise self._parser.error(node, "the code takes too many steps", "write fewer layers")

@@ -24,10 +24,13 @@ def forward_network(parser: ExpressionParser, statements: list[ast.stmt]) -> Net
     Raises InputError with its line for code that the result depends on and that is not supported.
     """
     reader = _Reader(parser)
-    reader.read(statements)
-    module, node = reader.module()
-    result = reader.evaluator.call_module(module, [input_tensor()], {}, node)
-    return Network(reader.evaluator.graph.finish(result, node), is_code=True)
+    try:
+        reader.read(statements)
+        module, node = reader.module()
+        result = reader.evaluator.call_module(module, [input_tensor()], {}, node)
+        return Network(reader.evaluator.graph.finish(result, node), is_code=True)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # as Python would raise
+        raise reader.evaluator.unsupported(reader.evaluator.last) from error
 
 
 class _Reader:

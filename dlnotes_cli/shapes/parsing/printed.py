@@ -79,14 +79,13 @@ def _layer(parser: ExpressionParser, where: ast.Pass, found: re.Match[str]) -> L
 
 def _flattened(leaves: Sequence[_Leaf]) -> Iterator[Layer]:
     """Yield the layers, with the Flatten() that a forward() of no Sequential must have before a linear layer."""
-    is_spatial, before = False, leaves[0]
+    is_spatial, spatial = False, leaves[0]
     for leaf in leaves:
-        if leaf.layer.name == "Linear" and is_spatial and _parent(before, leaf) != "Sequential":
+        if leaf.layer.name == "Linear" and is_spatial and _parent(spatial, leaf) != "Sequential":
             yield Layer("Flatten", text="Flatten()", location=leaf.layer.location)
         yield leaf.layer
         if _SPATIAL.match(leaf.layer.name) or leaf.layer.name in _RANKS_END:
-            is_spatial = leaf.layer.name not in _RANKS_END
-        before = leaf
+            is_spatial, spatial = leaf.layer.name not in _RANKS_END, leaf
 
 
 def _parent(one: _Leaf, other: _Leaf) -> str:

@@ -16,7 +16,10 @@ _Rule = Callable[..., LayerInfo]  # input shapes, then the arguments of the laye
 def operation_info(layer: Layer, shapes: Sequence[Shape]) -> LayerInfo:
     """What one operation computes; raises InvalidLayerError where PyTorch raises an error."""
     rule = _RULES[layer.name.removeprefix(OPERATION_PREFIX)]
-    return rule(shapes, *layer.positional, **dict(layer.keywords))
+    try:
+        return rule(shapes, *layer.positional, **dict(layer.keywords))
+    except (TypeError, ValueError) as error:  # as Python raises for wrong arguments
+        raise InvalidLayerError("has arguments that are not supported", "use integers") from error
 
 
 def same_shape(shapes: Sequence[Shape]) -> LayerInfo:
