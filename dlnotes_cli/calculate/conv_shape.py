@@ -4,6 +4,7 @@ The parser, the layers and the solver are imported where they are used: one filt
 a sixth of the time of `conv-shape -W 130 -F 3`.
 """
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from dlnotes_cli.calculate.options import ConvShapeConfig
@@ -16,11 +17,12 @@ from dlnotes_cli.calculate.results import (
     StackResult,
 )
 from dlnotes_cli.shapes.course import course_notes, gram_sizes
-from dlnotes_cli.shapes.layer import Layer, Shape
+from dlnotes_cli.shapes.layer import Shape
 from dlnotes_cli.shapes.sliding_window import SlidingWindow
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
+    from dlnotes_cli.shapes.graph import Network
     from dlnotes_cli.shapes.solver import WindowSpec
 
 MAX_SOLUTIONS = 10_000  # values in the output
@@ -40,10 +42,10 @@ def conv_shape(config: ConvShapeConfig) -> ConvShapeResult:
 def _stack(config: ConvShapeConfig) -> StackResult:
     from dlnotes_cli.shapes.report import analyze
 
-    layers, size = _layers(config)
-    report = analyze(layers, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
+    network, size = _network(config)
+    report = analyze(network, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
     gram = _gram(report.output, config) if config.gram else None
-    return StackResult(report, tuple(course_notes(report)), gram, config.explain)
+    return StackResult(report, (*network.notes, *course_notes(report)), gram, config.explain)
 
 
 def _gram(shape: Shape, config: ConvShapeConfig) -> GramResult:
@@ -90,7 +92,8 @@ def _axes(config: ConvShapeConfig) -> "tuple[WindowSpec, ...]":
     from dlnotes_cli.shapes.solver import WindowSpec, layer_axes
 
     if not config.letters:
-        layers, size = _layers(config)
+        network, size = _network(config)
+        layers = network.as_list()
         if len(layers) != 1:
             raise InputError("--solve", f"works on one layer, got {len(layers)}", "use one layer and its --input")
         return layer_axes(layers[0], size)
@@ -111,22 +114,22 @@ def _axes(config: ConvShapeConfig) -> "tuple[WindowSpec, ...]":
     )
 
 
-def _layers(config: ConvShapeConfig) -> tuple[tuple[Layer, ...], Shape]:
+def _network(config: ConvShapeConfig) -> "tuple[Network, Shape]":
     """The layers and the shape of one input sample."""
-    from dlnotes_cli.shapes.parsing.layer_files import read_layers
-    from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+    from dlnotes_cli.shapes.parsing.layer_files import is_file_name, read_network
+    from dlnotes_cli.shapes.parsing.layer_list import parse_network
 
     if config.arch is not None:
         from dlnotes_cli.shapes.networks import named_network  # used only with --arch
 
         network = named_network(config.arch)
-        return parse_layers(network.layers), config.input or network.input
+        return parse_network(network.layers), config.input or network.input
     if config.file is not None:
-        return read_layers(config.file), _input(config)
+        return read_network(config.file), _input(config)
     if not config.layers:
         raise InputError("LAYERS", "no layers", 'add layers such as "Conv2d(3, 10, 3)", --file or --arch')
-    lists = [read_layers("-") if text == "-" else parse_layers(text) for text in config.layers]
-    return tuple(layer for layers in lists for layer in layers), _input(config)
+    networks = [read_network(text) if is_file_name(text) else parse_network(text) for text in config.layers]
+    return reduce(lambda before, after: before.then(after), networks), _input(config)
 
 
 def _input(config: ConvShapeConfig) -> Shape:

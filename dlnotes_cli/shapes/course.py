@@ -88,6 +88,6 @@ def _state_notes(report: "Report") -> Iterator[str]:
         name = f"layer {position}, {traced.layer.text}"
         if traced.info.states and len(traced.input) == 1:
             yield f"{name}: the input has no time steps, so PyTorch reads the batch as one sequence"
-        if traced.info.states and position < len(report.traced):
+        if traced.info.states and position < len(report.traced) and not report.is_code:
             yield f"{name}: the next layer gets its output; in nn.Sequential it would get the state as well and fail"
             return

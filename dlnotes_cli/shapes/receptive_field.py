@@ -4,10 +4,11 @@ The recurrences are those of Dumoulin and Visin, "A guide to convolution arithme
 (arXiv:1603.07285), and of Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", 2019.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor, gcd
+from math import ceil, floor, gcd, lcm
+from operator import ge
 from typing import Literal, NamedTuple
 
 MAX_PERIOD = 4096  # output positions; the field of a pattern with a longer period is reported as unknown
@@ -54,6 +55,12 @@ class AxisField(NamedTuple):
         high = tuple(self.at(layer.at(o)[1])[1] for o in range(count))
         return AxisField(low, high, repeats * layer.step // period * self.step)
 
+    def span(self, positions: int) -> int:
+        """The number of input positions between the first and the last that `positions` outputs read."""
+        period = min(len(self.low), positions)
+        low = min(self.at(position)[0] for position in range(period))
+        return max(self.at(position)[1] for position in range(positions - period, positions)) - low + 1
+
     def at(self, position: int) -> tuple[int, int]:
         """The first and the last input position that the output at `position` reads."""
         periods, rest = divmod(position, len(self.low))
@@ -63,8 +70,9 @@ class AxisField(NamedTuple):
 ONE_POSITION = AxisField((0,), (0,), 1)
 
 # The field of one layer: an AxisField for each of the last axes; or the layer is elementwise, merges axes without
-# mixing their values, reads every position, or mixes positions in a way that is not tracked.
-LayerField = tuple[AxisField, ...] | Literal["elementwise", "flattened", "global", "unknown"]
+# mixing their values, reads every value, reduces all spatial axes, moves values to other axes, or mixes positions in a
+# way that is not tracked.
+LayerField = tuple[AxisField, ...] | Literal["elementwise", "flattened", "global", "reduced", "rearranged", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -72,13 +80,14 @@ class ReceptiveField:
     """The receptive field of a layer's output in the input of the whole stack, borders ignored.
 
     `input_size` is the spatial size of that input, `size` the receptive field along each axis. `axes` is None once the
-    output has no positions of its own, as after Flatten; `size` is None too where the field is unknown. Statistics of
-    normalization layers are not counted.
+    output has no positions of its own, as after Flatten; then `union` is what all its values see together. `size` is
+    None too where the field is unknown. Statistics of normalization layers are not counted.
     """
 
     input_size: tuple[int, ...]
     axes: tuple[AxisField, ...] | None
     size: tuple[int, ...] | None
+    union: tuple[int, ...] | None = None
 
     @classmethod
     def of_input(cls, shape: tuple[int, ...]) -> "ReceptiveField":
@@ -96,17 +105,60 @@ class ReceptiveField:
         """The center of the first output's field along each axis, in input positions."""
         return tuple(axis.start for axis in self.axes) if self.axes else None
 
-    def followed_by(self, layer: LayerField) -> "ReceptiveField":
-        """The receptive field after one more layer."""
+    def followed_by(self, layer: LayerField, shape: tuple[int, ...]) -> "ReceptiveField":  # noqa: PLR0911
+        """The receptive field after one more layer, whose input has `shape`, batch included."""
         if layer == "elementwise":
             return self
         if isinstance(layer, tuple):
             return self._followed_by_axes(layer)
         if layer == "flattened":
-            return ReceptiveField(self.input_size, None, self.size)
+            return ReceptiveField(self.input_size, None, self.size, self._union(shape))
         if layer == "global" and self.size:
-            return ReceptiveField(self.input_size, None, self.input_size)
+            union = self._union(shape)
+            return ReceptiveField(self.input_size, None, union, union)
+        if layer == "reduced" and self.axes:
+            spans = self._spans(shape)
+            return ReceptiveField(self.input_size, None, spans, spans)
+        if layer == "rearranged" and (not self.axes or set(shape[-len(self.axes) :]) == {1}):
+            return ReceptiveField(self.input_size, None, self.size, self._union(shape))
         return self._unknown()
+
+    @classmethod
+    def joined(cls, fields: Sequence["ReceptiveField"], shapes: Sequence[tuple[int, ...]]) -> "ReceptiveField":
+        """The union of the fields of branches with these output shapes, joined position by position."""
+        first = fields[0]
+        if all(field == first for field in fields) and len({shape[2:] for shape in shapes}) == 1:
+            return first
+        if any(field.sees_everything for field in fields):  # as the gate of a squeeze-and-excitation block does
+            known = [field.size for field in fields if field.size]
+            size = tuple(map(max, *known)) if len(known) > 1 else known[0]
+            return cls(first.input_size, None, size, size)
+        axes = [field.axes for field in fields if field.axes]
+        if len(axes) < len(fields) or len({(len(shape), shape[2:]) for shape in shapes}) > 1:
+            return cls(first.input_size, None, None)
+        unions = [_union_of_axes(branches) for branches in zip(*axes, strict=True)]
+        known_axes = tuple(axis for axis in unions if axis)
+        if len(known_axes) < len(unions):
+            return cls(first.input_size, None, None)
+        return cls(first.input_size, known_axes, tuple(axis.size for axis in known_axes))
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether each value, which has no position of its own, sees the whole input."""
+        return self.axes is None and bool(self.size) and all(map(ge, self.size or (), self.input_size))
+
+    def _spans(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The input positions between the first and the last that an output of `shape` sees, along each axis."""
+        axes = self.axes or ()
+        return tuple(
+            axis.span(positions) for axis, positions in zip(axes, shape[len(shape) - len(axes) :], strict=True)
+        )
+
+    def _union(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """What all positions of an output of `shape` see together: at most the input, unless one alone sees more."""
+        if not self.axes or not self.size:
+            return self.union
+        return tuple(map(max, self.size, map(min, self._spans(shape), self.input_size)))
 
     def _followed_by_axes(self, layer: tuple[AxisField, ...]) -> "ReceptiveField":
         if self.axes is None or len(layer) > len(self.axes):
@@ -119,7 +171,19 @@ class ReceptiveField:
         return ReceptiveField(self.input_size, axes, tuple(axis.size for axis in axes))
 
     def _unknown(self) -> "ReceptiveField":
+        if self.sees_everything:  # then every value computed from it does so too
+            return self
         return ReceptiveField(self.input_size, None, None)
+
+
+def _union_of_axes(branches: Sequence[AxisField]) -> AxisField | None:
+    """The field of an output that reads several branches; None where their jumps differ or the period is too long."""
+    period = lcm(*(len(axis.low) for axis in branches))
+    if len({axis.jump for axis in branches}) > 1 or period > MAX_PERIOD:
+        return None
+    low = tuple(min(axis.at(position)[0] for axis in branches) for position in range(period))
+    high = tuple(max(axis.at(position)[1] for axis in branches) for position in range(period))
+    return AxisField(low, high, period // len(branches[0].low) * branches[0].step)
 
 
 def interpolation_field(slope: Fraction, offset: Fraction, margin: int = 0) -> AxisField | None:

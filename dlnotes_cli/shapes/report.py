@@ -9,10 +9,11 @@ from typing import Any
 
 from dlnotes_cli.shapes.choices import Dtype, OptimizerName
 from dlnotes_cli.shapes.formulas import layer_formulas
+from dlnotes_cli.shapes.graph import INPUT, Network
 from dlnotes_cli.shapes.layer import Layer, Shape
-from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+from dlnotes_cli.shapes.parsing.layer_list import parse_network
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
-from dlnotes_cli.shapes.tracing import TracedLayer, trace
+from dlnotes_cli.shapes.tracing import TracedLayer, trace, trace_network
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 OPTIMIZER_STATES: dict[OptimizerName, int] = {  # state tensors for each parameter tensor
@@ -25,9 +26,10 @@ _INDEX_BYTES = 8  # the indices of an embedding are int64
 class Memory:
     """Memory in bytes of a stack and a batch.
 
-    Inference holds the weights and buffers, and one layer's input and output at a time, of which the largest pair
-    counts. Training holds the weights, their gradients, the optimizer's state and every activation for the backward
-    pass. A layer that works in place or returns a view shares its input's memory.
+    Inference holds the weights and buffers, and at each layer its output and the tensors that it or a later layer
+    reads: in a list of layers, one input and one output. The largest sum counts. Training holds the weights, their
+    gradients, the optimizer's state and every activation for the backward pass. A layer that works in place or returns
+    a view shares its input's memory.
     """
 
     weights_bytes: int
@@ -56,6 +58,7 @@ class LayerReport:
     activation_bytes: int
     receptive_field: ReceptiveField
     states: tuple[tuple[str, Shape], ...]  # name and shape of the states that a recurrent layer returns
+    inputs: tuple[int, ...] | None = None  # in a network with branches, the positions of the layers that it reads
 
     @property
     def flops(self) -> int:
@@ -75,6 +78,7 @@ class LayerReport:
             "activation_bytes": self.activation_bytes,
             **receptive_field_as_json(self.receptive_field),
             **{name: list(shape) for name, shape in self.states},
+            **({} if self.inputs is None else {"inputs": list(self.inputs)}),
         }
 
 
@@ -90,6 +94,7 @@ class Report:
     batch: int = 1
     dtype: Dtype = "float32"
     optimizer: OptimizerName = "adam"
+    is_code: bool = False  # whether it comes from a forward(), where PyTorch passes on what the code says
 
     @property
     def output(self) -> Shape:
@@ -145,13 +150,14 @@ class Report:
         input_bytes = self.batch * prod(self.input) * (_INDEX_BYTES if has_indices else value_bytes)
         outputs = [0 if traced.info.is_view else self.activation_bytes(traced) for traced in self.traced]
         activations = input_bytes + sum(outputs)
+        largest = _largest_sum(input_bytes, outputs, [traced.inputs for traced in self.traced])
         return Memory(
             weights_bytes=weights,
             buffers_bytes=buffers,
             gradients_bytes=weights,
             optimizer_bytes=states,
             activations_bytes=activations,
-            inference_bytes=weights + buffers + _largest_pair(input_bytes, outputs),
+            inference_bytes=weights + buffers + largest,
             training_bytes=2 * weights + buffers + states + activations,
         )
 
@@ -169,13 +175,20 @@ class Report:
                 activation_bytes=self.activation_bytes(traced),
                 receptive_field=traced.receptive_field,
                 states=tuple((name, _for_batch(shape, self.batch)) for name, shape in traced.info.states),
+                inputs=tuple(index + 1 for index in traced.inputs) if self.has_branches else None,
             )
             for traced in self.traced
         )
 
+    @cached_property
+    def has_branches(self) -> bool:
+        """Whether a layer reads anything other than the output of the layer before it."""
+        return any(traced.inputs != (index - 1,) for index, traced in enumerate(self.traced))
+
     def formulas(self, index: int) -> dict[str, str]:
         """The formulas of one layer with their numbers, by quantity."""
-        before = self.traced[index - 1].receptive_field if index else ReceptiveField.of_input(self.input)
+        read = self.traced[index].inputs[0]
+        before = ReceptiveField.of_input(self.input) if read == INPUT else self.traced[read].receptive_field
         return dict(layer_formulas(self.traced[index], before))
 
     def as_json(self, *, explain: bool = False) -> dict[str, Any]:
@@ -203,14 +216,14 @@ class Report:
 
 
 def analyze(
-    layers: str | Sequence[Layer],
+    layers: str | Network | Sequence[Layer],
     shape: Shape,
     *,
     batch: int = 1,
     dtype: Dtype = "float32",
     optimizer: OptimizerName = "adam",
 ) -> Report:
-    """Analyze a stack of layers, as text or parsed, applied to one sample of `shape`.
+    """Analyze a network, as text or parsed, applied to one sample of `shape`.
 
     Raises InputError where the text is not a layer list or PyTorch would reject the stack.
 
@@ -218,8 +231,10 @@ def analyze(
     >>> report.output, report.parameters, report.macs, report.receptive_field.size
     ((10, 32, 32), 280, 4423680, (6, 6))
     """
-    parsed = parse_layers(layers) if isinstance(layers, str) else layers
-    return Report(tuple(shape), trace(parsed, shape), batch, dtype, optimizer)
+    network = parse_network(layers) if isinstance(layers, str) else layers
+    if isinstance(network, Network):
+        return Report(tuple(shape), trace_network(network, shape), batch, dtype, optimizer, network.is_code)
+    return Report(tuple(shape), trace(network, shape), batch, dtype, optimizer)
 
 
 def receptive_field_as_json(field: ReceptiveField) -> dict[str, Any]:
@@ -231,12 +246,24 @@ def receptive_field_as_json(field: ReceptiveField) -> dict[str, Any]:
     }
 
 
-def _largest_pair(input_bytes: int, outputs: list[int]) -> int:
-    """The largest sum of a layer's input and output; an output of 0 bytes is a view of the input."""
+def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, ...]]) -> int:
+    """The largest sum of tensors that are in memory at one time; an output of 0 bytes is a view of its first input."""
+    owner = {INPUT: INPUT}  # of each tensor, the one whose memory it uses
+    last_use = {INPUT: INPUT}
+    for index, (output, reads) in enumerate(zip(outputs, inputs, strict=True)):
+        owner[index] = index if output or not reads else owner[reads[0]]
+        for tensor in (index, *reads):
+            last_use[owner[tensor]] = index
+    last_use[owner[len(outputs) - 1]] = len(outputs)
+    freed: dict[int, int] = {}  # bytes that are free after each layer
     largest = held = input_bytes
-    for output in outputs:
-        largest = max(largest, held + output)
-        held = output or held
+    freed[last_use[INPUT]] = input_bytes
+    for index, output in enumerate(outputs):
+        held += output
+        largest = max(largest, held)
+        if output:
+            freed[last_use[index]] = freed.get(last_use[index], 0) + output
+        held -= freed.get(index, 0)
     return largest
 
 

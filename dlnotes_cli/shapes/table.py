@@ -44,6 +44,7 @@ def _row(index: int, layer: LayerReport) -> dict[str, str]:
     field = layer.receptive_field
     return {
         "": str(index),
+        **({} if layer.inputs is None else {"reads": ", ".join(str(one or "input") for one in layer.inputs)}),
         "layer": truncate(layer.layer),
         "output": format_shape(layer.output),
         "parameters": f"{layer.parameters:,}",
@@ -82,7 +83,7 @@ def _total_width(widths: dict[str, int]) -> int:
 
 def _aligned(row: dict[str, str], widths: dict[str, int]) -> str:
     cells = (
-        row[name].ljust(width) if name in {"layer", "output"} else row[name].rjust(width)
+        row[name].ljust(width) if name in {"reads", "layer", "output"} else row[name].rjust(width)
         for name, width in widths.items()
     )
     return "  ".join(cells).rstrip()

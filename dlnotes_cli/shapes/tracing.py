@@ -1,9 +1,12 @@
-"""Tracing a stack of layers: shape, parameters, cost and receptive field after each layer."""
+"""Tracing a network: shape, parameters, cost and receptive field after each layer."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
+from typing import NamedTuple
 
+from dlnotes_cli.shapes.graph import INPUT, OPERATION_PREFIX, STATE, Network, resolved
 from dlnotes_cli.shapes.layer import (
     RESIDUAL,
     InvalidLayerError,
@@ -33,6 +36,7 @@ class TracedLayer:
     output: Shape
     info: LayerInfo
     receptive_field: ReceptiveField
+    inputs: tuple[int, ...] = ()  # the positions of the layers whose outputs it reads; INPUT is the network's input
 
     @property
     def values(self) -> int:
@@ -49,48 +53,127 @@ def trace(layers: Sequence[Layer], shape: Shape) -> tuple[TracedLayer, ...]:
     """Apply layers one after the other to one sample of `shape`, which has no batch dimension.
 
     The result is that of PyTorch for a batch of one in evaluation mode. Raises InputError, which names the layer,
-    where PyTorch raises an error, where an output would be empty, or where a layer would consume the batch dimension.
+    where PyTorch raises an error, where an output would be empty, where a layer would consume the batch dimension, or
+    where one runs twice.
 
     >>> from dlnotes_cli.shapes.parsing.layer_list import parse_layers
     >>> traced = trace(parse_layers("Conv2d(3, 10, 3); MaxPool2d(4, 4)"), (3, 130, 130))
     >>> [layer.output for layer in traced], sum(layer.info.parameters for layer in traced)
     ([(10, 128, 128), (10, 32, 32)], 280)
     """
-    tracer = _Tracer(shape)
-    tracer.apply_all(layers)
+    return trace_network(Network.of_list(layers), shape, allow_shared=False)
+
+
+def trace_network(network: Network, shape: Shape, *, allow_shared: bool = True) -> tuple[TracedLayer, ...]:
+    """Apply the nodes of a network to one sample of `shape`, as `trace` does.
+
+    A layer that runs again counts its parameters once; without `allow_shared` it is an error.
+    """
+    tracer = _Tracer(shape, allow_shared=allow_shared)
+    ends = [INPUT]  # of each node, INPUT first, the position of its result among the traced layers
+    for node in network.nodes:
+        inputs = tuple(ends[index + 1] for index in node.inputs)
+        try:
+            ends.append(tracer.apply(node.layer, inputs, partial(_end, ends, node.offset)))
+        except InputError as error:
+            if network.notes:  # what was read is not all that the network does
+                raise InputError(error.where, error.what, network.notes[0]) from error
+            raise
     return tuple(tracer.traced)
+
+
+def _end(ends: Sequence[int], offset: int, index: int) -> int:
+    return ends[index + offset + 1]
+
+
+class _Value(NamedTuple):
+    """A tensor on its way through the network: its shape with the batch, and what it sees."""
+
+    shape: Shape
+    receptive_field: ReceptiveField
+    is_input: bool  # the values of the input, perhaps reshaped, which may be indices
 
 
 class _Tracer:
     """One sample on its way through the layers."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, *, allow_shared: bool) -> None:
         self.traced: list[TracedLayer] = []
-        self._shape = (1, *shape)  # with the batch dimension
-        self._receptive_field = ReceptiveField.of_input(shape)
+        self._values = [_Value((1, *shape), ReceptiveField.of_input(shape), is_input=True)]  # the input first
+        self._allow_shared = allow_shared
         self._seen_weights: set[int] = set()
 
-    def apply_all(self, layers: Sequence[Layer]) -> None:
-        """Apply layers one after the other; those inside a Residual come before its addition."""
-        for layer in layers:
-            if layer.name == RESIDUAL:
-                shortcut = self._shape
-                self.apply_all(layer.positional)
-                self._apply(replace(layer, text="Residual sum"), shortcut)
-            else:
-                self._apply(layer)
+    def apply(self, layer: Layer, inputs: tuple[int, ...], position_of: Callable[[int], int]) -> int:
+        """Apply a layer, those inside a Residual before its addition; returns the position of its result.
 
-    def _apply(self, layer: Layer, shortcut: Shape | None = None) -> None:
+        `position_of` maps a node that an argument names to the position of its result.
+        """
+        if layer.name != RESIDUAL:
+            return self._apply(layer, inputs, position_of)
+        end = inputs
+        for inner in layer.positional:
+            end = (self.apply(inner, end, position_of),)
+        return self._apply(replace(layer, text="Residual sum"), (*end, *inputs), position_of)
+
+    def _apply(self, layer: Layer, inputs: tuple[int, ...], position_of: Callable[[int], int]) -> int:
+        values = [self._values[index + 1] for index in inputs]
+        shapes = [value.shape for value in values]
         try:
-            _check_order(layer, self.traced, self._seen_weights)
-            info = layer_info(layer, self._shape) if shortcut is None else _residual_sum(shortcut, self._shape)
+            self._check_order(layer, inputs)
+            info = self._info(resolved(layer, lambda node: self._values[position_of(node) + 1].shape), inputs, shapes)
         except InvalidLayerError as error:
             raise InputError(_describe(len(self.traced) + 1, layer), error.what, error.fix) from error
-        self._receptive_field = self._receptive_field.followed_by(info.field)
+        before = values[0].receptive_field if len(values) == 1 else _joined(values)
+        field = before.followed_by(info.field, shapes[0])
         if info.parameters:
+            info = info if id(layer) not in self._seen_weights else _without_weights(info)
             self._seen_weights.add(id(layer))
-        self.traced.append(TracedLayer(layer, self._shape[1:], info.output[1:], info, self._receptive_field))
-        self._shape = info.output
+        output = _sample(info.output)
+        self.traced.append(TracedLayer(layer, _sample(shapes[0]), output, info, field, inputs))
+        self._values.append(_Value(info.output, field, all(value.is_input for value in values) and info.is_view))
+        return len(self.traced) - 1
+
+    def _info(self, layer: Layer, inputs: tuple[int, ...], shapes: Sequence[Shape]) -> LayerInfo:
+        if layer.name == RESIDUAL:
+            return _residual_sum(shapes[1], shapes[0])
+        if layer.name == STATE:
+            states = self.traced[inputs[0]].info.states
+            return LayerInfo(states[layer.positional[0]][1], field="unknown")
+        if layer.name.startswith(OPERATION_PREFIX):
+            from dlnotes_cli.shapes.rules.operations import operation_info  # only a forward() has operations
+
+            info = operation_info(layer, shapes)
+            check_tensor_size("an output", info.output)
+            return info
+        return layer_info(layer, shapes[0])
+
+    def _check_order(self, layer: Layer, inputs: tuple[int, ...]) -> None:
+        """Raise InvalidLayerError for what a layer cannot follow, whatever the shape."""
+        if len(self.traced) == MAX_LAYERS:
+            raise InvalidLayerError(f"there are more than {MAX_LAYERS:,} layers", "use fewer")
+        if id(layer) in self._seen_weights and not self._allow_shared:
+            what = "runs a second time with the same weights"
+            raise InvalidLayerError(what, "write a second layer for separate weights")
+        if any(index != INPUT and self.traced[index].info.returns_indices for index in inputs):
+            what = "gets an output and its indices from the layer before"
+            raise InvalidLayerError(what, "leave out return_indices=True there")
+        if layer.name == "Embedding" and not self._values[inputs[0] + 1].is_input:
+            raise InvalidLayerError("expects integer indices, but the layers before return floats", "put it first")
+
+
+def _joined(values: Sequence[_Value]) -> ReceptiveField:
+    return ReceptiveField.joined([value.receptive_field for value in values], [value.shape for value in values])
+
+
+def _without_weights(info: LayerInfo) -> LayerInfo:
+    """The numbers of a layer that runs again: its parameters and buffers are counted where it runs first."""
+    formulas = tuple(formula for formula in info.count_formulas if formula[0] != "parameters")
+    return replace(info, parameters=0, buffers=0, count_formulas=formulas)
+
+
+def _sample(shape: Shape) -> Shape:
+    """The shape for one sample; a result such as a hidden state has no batch in front, and is kept whole."""
+    return shape[1:] if shape[0] == 1 else shape
 
 
 def _residual_sum(shortcut: Shape, shape: Shape) -> LayerInfo:
@@ -103,12 +186,20 @@ def _residual_sum(shortcut: Shape, shape: Shape) -> LayerInfo:
 def layer_info(layer: Layer, shape: Shape) -> LayerInfo:
     """What one layer computes for a batch of one; raises InvalidLayerError where PyTorch raises an error."""
     known = layer_type(layer.name)
-    info = known.rule(bind(layer, known.signature), shape)
+    try:
+        info = known.rule(bind(layer, known.signature), shape)
+    except OverflowError as error:
+        raise InvalidLayerError("a number is too large to compute with", "use a smaller number") from error
     check_tensor_size("an output", info.output)
     if layer.expected_output and layer.expected_output != info.output[1:]:
-        what = f"does not give {format_shape(layer.expected_output)}, but {format_sample(info.output)}"
-        raise InvalidLayerError(what, "correct the number")
-    if info.output[0] != 1:
+        from dlnotes_cli.shapes.rules.operations import merged_rows  # only a forward() states shapes
+
+        rows = merged_rows(shape, layer.expected_output[0])
+        if rows is None:
+            what = f"does not give {format_shape(layer.expected_output)}, but {format_sample(info.output)}"
+            raise InvalidLayerError(what, "correct the number")
+        return LayerInfo(rows, is_view=True, field="rearranged")
+    if info.output[0] != 1 and shape[0] == 1:
         sample, output = format_shape(shape[1:]), format_shape(info.output)
         what = f"reads the batch as channels, since {sample} has none, and returns {output}"
         raise InvalidLayerError(what, f"write the channels first: {format_shape(shape)}")
@@ -118,16 +209,3 @@ def layer_info(layer: Layer, shape: Shape) -> LayerInfo:
 def _describe(position: int, layer: Layer) -> str:
     """How an error names a layer: position, location in a file, text."""
     return f"layer {position}{f' ({layer.location})' if layer.location else ''}, {truncate(layer.text)}"
-
-
-def _check_order(layer: Layer, before: Sequence[TracedLayer], seen_weights: Container[int]) -> None:
-    """Raise InvalidLayerError for what a layer cannot follow, whatever the shape."""
-    if len(before) == MAX_LAYERS:
-        raise InvalidLayerError(f"there are more than {MAX_LAYERS:,} layers", "use fewer")
-    if id(layer) in seen_weights:
-        raise InvalidLayerError("runs a second time with the same weights", "write a second layer for separate weights")
-    if before and before[-1].info.returns_indices:
-        what = "gets an output and its indices from the layer before"
-        raise InvalidLayerError(what, "leave out return_indices=True there")
-    if layer.name == "Embedding" and not all(traced.info.is_view for traced in before):
-        raise InvalidLayerError("expects integer indices, but the layers before return floats", "put it first")

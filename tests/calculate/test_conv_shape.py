@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -330,7 +331,7 @@ def test_bad_input_is_an_error_of_one_line(arguments: tuple[str, ...], message: 
     [
         (b"", "no layers"),
         (b"import os\nos.system('true')\n", "net.py, line 2: 'os.system' is not a layer"),
-        (b"ReLU()\nprint('x')\n", "net.py, line 2), print('x'): unknown layer 'print'"),
+        (b"ReLU()\nsay('x')\n", "net.py, line 2), say('x'): unknown layer 'say'"),
         (b"ReLU()\nConv2d(3, 8, \xff)\n", "net.py, line 2: not UTF-8 text"),
         (b"#" * (2**20 + 1), "is longer than 1,048,576 bytes"),
         (b"ReLU()\n" * 10_001, "net.py, line 10001), ReLU(): there are more than 10,000 layers; use fewer"),
@@ -395,3 +396,47 @@ def test_the_arithmetic_needs_no_typer() -> None:
         "print(*(name for name in ('typer', 'torch', 'numpy', 'pydantic') if name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_a_named_pipe_is_an_error_and_does_not_wait(dlnotes: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for words in (("conv-shape", "--input", "4", "--file"), ("train-cnn", "--layers")):
+        outcome = dlnotes(*words, tmp_path / "pipe")
+        assert outcome.code == 2
+        assert "is not a file; use a file of PyTorch code, or - for standard input" in outcome.err
+
+
+def test_the_pipe_of_a_process_substitution_is_read(dlnotes: Command) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"Linear(4, 2)")
+    os.close(writer)
+    outcome = dlnotes("conv-shape", "--input", "4", "--file", f"/dev/fd/{reader}", "--field", "output")
+    os.close(reader)
+    assert outcome.out == "2\n", outcome.err
+
+
+@pytest.mark.parametrize(
+    "number", ["1e308", "-1e308", "1e-308", "5e-324", "(1e308, 2)", "float('inf')", "2**190", "[2]"]
+)
+@pytest.mark.parametrize(
+    "call", ["Upsample(scale_factor={})", "ReLU(inplace={})", "GELU(approximate={})", "LPPool2d({}, 2)"]
+)
+def test_absurd_numbers_are_no_bug(call: str, number: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", "--input", "4x8x8", call.format(number), "--json", "--explain")
+    assert outcome.code == 0 or (outcome.code == 2 and outcome.err.count("\n") == 1), outcome.err
+
+
+def test_a_bare_file_name_is_read(dlnotes: Command, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("Linear(4, 2)")
+    outcome = dlnotes("conv-shape", "--input", "4", tmp_path / "net.py", "ReLU", "--field", "output")
+    assert outcome.out == "2\n", outcome.err
+    assert "lost.py: cannot be read" in dlnotes("conv-shape", "--input", "4", "lost.py").err
+
+
+def test_training_refuses_branches_and_names_the_supported_form(dlnotes: Command, tmp_path: Path) -> None:
+    code = "class Net(nn.Module):\n    def forward(self, x):\n        return x + x\n"
+    (tmp_path / "net.py").write_text(code)
+    outcome = dlnotes("train-cnn", "--layers", tmp_path / "net.py")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "'x + x' makes the network a graph, and only a list of layers is supported" in outcome.err
+    assert "as Residual(...)" in outcome.err

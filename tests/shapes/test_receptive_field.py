@@ -1,6 +1,8 @@
 """Receptive field, jump and start compared with where the gradient of each output position is not zero."""
 
 from fractions import Fraction
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -130,6 +132,26 @@ def test_flattening_removes_positions_and_a_linear_layer_reads_the_whole_input()
 
 
 @pytest.mark.parametrize(
+    ("layers", "sizes"),
+    [
+        (
+            "Conv2d(1, 4, 3, padding=1); AdaptiveAvgPool2d(1); Flatten(); Linear(4, 2); ReLU(); Linear(2, 2)",
+            [3] + [10] * 5,
+        ),
+        ("Conv2d(1, 4, 3, padding=1); Flatten(); Linear(256, 2); Linear(2, 2)", [3, 3, 8, 8]),
+        ("Conv2d(1, 4, 2, stride=3); Flatten(); Linear(36, 2)", [2, 2, 8]),
+        ("Conv2d(1, 4, 3, stride=3); Flatten(); Linear(16, 2)", [3, 3, 6]),  # the last two positions are not read
+        ("AvgPool2d(2); AdaptiveAvgPool2d((1, 4)); Flatten(); Dropout(0.5); Linear(4, 2)", None),
+    ],
+)
+def test_a_linear_layer_sees_everything_that_its_inputs_see(layers: str, sizes: list[int] | None) -> None:
+    fields = [traced.receptive_field.size or () for traced in analyze(layers, (1, 8, 8)).traced]
+    for before, after in pairwise(fields):
+        assert all(size <= larger for size, larger in zip(before, after, strict=True))
+    assert sizes is None or fields == [(size, size) for size in sizes]
+
+
+@pytest.mark.parametrize(
     "layers", ["LSTM(8, 4)", "Linear(8, 4)", "Unfold(2)", "Embedding(9, 3)", "Unflatten(1, (1, 1))"]
 )
 def test_the_field_is_unknown_after_layers_that_mix_positions(layers: str) -> None:
@@ -141,3 +163,41 @@ def test_the_field_of_a_pattern_with_a_long_period_is_unknown() -> None:
     assert interpolation_field(Fraction(1, MAX_PERIOD + 1), Fraction(0)) is None
     stack = "AdaptiveAvgPool1d(4095); Conv1d(1, 1, 1, stride=4); AdaptiveAvgPool1d(997)"
     assert analyze(stack, (1, 4099)).receptive_field.size is None
+
+
+BRANCHES = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv1d(1, 1, 3, padding=1), nn.Conv1d(1, 1, 3, padding=4, dilation=4)
+        self.c, self.up = nn.Conv1d(1, 1, 4, stride=2, padding=1), nn.ConvTranspose1d(1, 1, 2, stride=2)
+
+    def forward(self, x):
+        y = x[:, :1]
+        y = self.a(x) + self.b(y)
+        return torch.cat([self.up(self.c(y)), y], 1)
+"""
+
+
+def test_the_field_of_a_join_is_the_union_of_its_branches() -> None:
+    names: dict[str, Any] = {"torch": torch, "nn": torch.nn}
+    exec(BRANCHES, names)  # noqa: S102  # code of the tests themselves
+    network = names["Net"]()
+    for parameter in network.parameters():
+        torch.nn.init.ones_(parameter)
+    x = torch.ones(1, 1, 40, requires_grad=True)
+    report = analyze(BRANCHES, (1, 40))
+    assert report.receptive_field.axes is not None
+    for position in (16, 17, 18, 19):
+        (gradient,) = torch.autograd.grad(network(x)[0, :, position].sum(), x)
+        seen = gradient[0, 0].nonzero().flatten().tolist()
+        assert report.receptive_field.axes[0].at(position) == (seen[0], seen[-1])
+
+
+def test_a_skip_connection_is_held_in_memory_until_its_join() -> None:
+    block = "Residual(Conv2d(2, 2, 3, padding=1), ReLU())"
+    report = analyze(block, (2, 8, 8))
+    held = 3 * 2 * 8 * 8 * 4  # the input, and at the ReLU and at the sum one input and one output
+    assert report.memory.inference_bytes == report.memory.weights_bytes + held
+    assert [layer.inputs for layer in report.layers] == [(0,), (1,), (2, 0)]
+    assert analyze("Conv2d(2, 2, 3)", (2, 8, 8)).layers[0].inputs is None

@@ -39,8 +39,12 @@ def constant(node: ast.expr) -> Any:
 
 
 def _compute(operation: ast.operator | ast.unaryop, *operands: ast.expr) -> Any:
-    numbers = [constant(operand) for operand in operands]
-    if not all(isinstance(number, int | float) for number in numbers):
+    return compute(operation, *map(constant, operands))
+
+
+def compute(operation: ast.operator | ast.unaryop, *numbers: Any) -> Any:
+    """Arithmetic on numbers; raises NotConstantError for other values and other operators."""
+    if type(operation) not in _OPERATORS or not all(isinstance(number, int | float) for number in numbers):
         raise NotConstantError("is not arithmetic on numbers")
     try:
         return _bounded(_OPERATORS[type(operation)](*numbers))

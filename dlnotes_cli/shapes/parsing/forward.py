@@ -1,133 +1,209 @@
-"""The layers of a pasted module in the order of its forward(), which must be a chain of calls from input to result."""
+"""The graph of pasted modules: `__init__` and `forward` are read statement by statement, and nothing is executed.
+
+Numbers, lists and modules have values while the code is read; tensors stand for nodes of the graph. What has no value,
+such as a second input, is an error only where a shape depends on it.
+"""
 
 import ast
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
+from typing import Any
 
-from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.constants import NotConstantError, constant
-from dlnotes_cli.shapes.parsing.expressions import ExpressionParser
+from dlnotes_cli.shapes.graph import Network
+from dlnotes_cli.shapes.parsing.evaluation import Evaluator, Scope
+from dlnotes_cli.shapes.parsing.expressions import EXAMPLE, ExpressionParser
+from dlnotes_cli.shapes.parsing.tensors import input_tensor
+from dlnotes_cli.shapes.parsing.values import Broken, Function, Instance, UserClass, has_user_class
 from dlnotes_cli.shell.errors import InputError
 
-_FUNCTION_MODULES = {"F", "torch", "nn.functional", "torch.nn.functional"}
-_POOLS = {f"{kind}_pool{rank}d": f"{name}Pool{rank}d" for kind, name in (("max", "Max"), ("avg", "Avg"),
-          ("adaptive_avg", "AdaptiveAvg"), ("adaptive_max", "AdaptiveMax")) for rank in (1, 2, 3)}  # fmt: skip
-_LAYER_OF_FUNCTION = {  # functions with the arguments of their layer, after the input
-    "relu": "ReLU", "relu6": "ReLU6", "leaky_relu": "LeakyReLU", "elu": "ELU", "selu": "SELU", "gelu": "GELU",
-    "silu": "SiLU", "mish": "Mish", "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus", "softmax": "Softmax",
-    "log_softmax": "LogSoftmax", **_POOLS,
-}  # fmt: skip
-_SHARED_POSITIONS = 4  # positional arguments that max_pool2d and MaxPool2d have in common
-_FIX = "list the layers in the order in which they run"
+_IGNORED = ast.Pass | ast.Assert | ast.Global | ast.Nonlocal | ast.Delete
 
 
-def forward_layers(parser: ExpressionParser, methods: Mapping[str, ast.FunctionDef]) -> Iterator[Layer]:
-    """Yield the layers that `forward` runs, each as `__init__` makes it.
+def forward_network(parser: ExpressionParser, statements: list[ast.stmt]) -> Network:
+    """The graph of the module that a text defines: the last one that it makes, else an instance of its last class.
 
-    Accepted are assignments and a return of calls: layers of `self`, functions such as `F.relu`, and `flatten`, `view`
-    or `reshape` to one row for each sample. Anything else, skip connections too, raises InputError with its line.
+    Raises InputError with its line for code that the result depends on and that is not supported.
     """
-    attributes = _attributes(parser, methods["__init__"]) if "__init__" in methods else {}
-    return _ForwardParser(parser, attributes).body(methods["forward"])
+    reader = _Reader(parser)
+    try:
+        reader.read(statements)
+        module, node = reader.module()
+        result = reader.evaluator.call_module(module, [input_tensor()], {}, node)
+        return Network(reader.evaluator.graph.finish(result, node), is_code=True)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # as Python would raise
+        raise reader.evaluator.unsupported(reader.evaluator.last) from error
 
 
-def _attributes(parser: ExpressionParser, init: ast.FunctionDef) -> dict[str, ast.expr]:
-    """The expressions that `__init__` assigns to `self`, by attribute name."""
-    attributes: dict[str, ast.expr] = {}
-    for statement in init.body:
+class _Reader:
+    """Reads the statements of a text."""
+
+    def __init__(self, parser: ExpressionParser) -> None:
+        self._parser = parser
+        self.evaluator = Evaluator(parser, self._run_function)
+        self._made: tuple[Any, ast.stmt] | None = None
+        self._last_class: ast.ClassDef | None = None
+
+    def read(self, statements: list[ast.stmt]) -> None:
+        """Read the top level: classes, functions, constants and modules; other code there changes no shape."""
+        scope = self.evaluator.global_scope
+        for statement in statements:
+            if isinstance(statement, ast.ClassDef):
+                self._define(statement, scope)
+                continue
+            try:
+                self._statement(statement, scope)
+            except InputError as error:
+                _break_names(statement, scope, error)
+            except (_ReturnSignal, _LoopSignal):
+                pass
+            self._note_module(statement, scope)
+
+    def module(self) -> tuple[Any, ast.stmt]:
+        """The module whose forward() is read, and the statement that defines it."""
+        if self._made is not None:
+            return self._made
+        if self._last_class is None:
+            raise InputError(self._parser.source or "layers", "no module with a forward()", EXAMPLE)
+        user_class = self.evaluator.global_scope.names[self._last_class.name]
+        return self.evaluator.call_value(user_class, [], {}, self._last_class), self._last_class
+
+    def _note_module(self, statement: ast.stmt, scope: "Scope") -> None:
+        """Remember the last module that the top level makes from a class of its own."""
         match statement:
-            case ast.Assign([ast.Attribute(ast.Name("self"), name)], value):
-                attributes[name] = value
-            case ast.AnnAssign(ast.Attribute(ast.Name("self"), name), value=ast.expr() as value):
-                attributes[name] = value
-            case ast.Assign() | ast.AnnAssign() | ast.Expr() | ast.Pass():
+            case ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
+                value = scope.names.get(name)
+            case _:
+                return
+        if has_user_class(value):
+            self._made = value, statement
+        elif isinstance(value, Broken) and _calls(statement, self._class_names()):
+            raise value.error
+
+    def _class_names(self) -> set[str]:
+        names = self.evaluator.global_scope.names
+        return {name for name, value in names.items() if isinstance(value, UserClass) and "forward" in value.methods}
+
+    def _define(self, definition: ast.ClassDef, scope: "Scope") -> None:
+        bases = [scope.names.get(ast.unparse(base)) for base in definition.bases]
+        methods: dict[str, ast.FunctionDef] = {}
+        inner = Scope({}, scope)
+        external = [ast.unparse(base).rpartition(".")[2] for base in definition.bases]
+        for base in bases[::-1]:
+            if isinstance(base, UserClass):
+                methods |= base.methods
+                inner.names |= base.constants
+                external += base.bases
+        for member in definition.body:
+            if isinstance(member, ast.FunctionDef):
+                methods[member.name] = member
+            elif isinstance(member, ast.Assign | ast.AnnAssign):
+                try:
+                    self._statement(member, inner)
+                except InputError as error:
+                    _break_names(member, inner, error)
+        known = UserClass(definition.name, methods, inner.names, tuple(external))
+        scope.names[definition.name] = known
+        if "forward" in methods or "Sequential" in external:
+            self._last_class = definition
+
+    def _run_function(self, function: Function, scope: "Scope") -> Any:
+        """The value that a function returns, None without a return."""
+        try:
+            self._block(function.definition.body, scope)
+        except _ReturnSignal as signal:
+            return signal.value
+        if function.definition.name == "forward":
+            raise self._parser.error(function.definition, "forward() returns nothing", "add a return")
+        return None
+
+    def _block(self, statements: list[ast.stmt], scope: "Scope") -> None:
+        for statement in statements:
+            if scope.is_init:
+                self._init_statement(statement, scope)
+            else:
+                self._statement(statement, scope)
+
+    def _init_statement(self, statement: ast.stmt, scope: "Scope") -> None:
+        """A statement of `__init__`, where a value that is not supported is an error only if it is used."""
+        try:
+            self._statement(statement, scope)
+        except InputError as error:
+            if not isinstance(statement, ast.Assign | ast.AnnAssign) or not _break_names(statement, scope, error):
+                raise
+
+    def _statement(self, statement: ast.stmt, scope: "Scope") -> None:  # noqa: C901, PLR0912  # one for each kind
+        self.evaluator.count_step(statement)
+        evaluate = self.evaluator.value
+        match statement:
+            case ast.Import() | ast.ImportFrom():
+                self.evaluator.bind_imports(statement, scope)
+            case ast.FunctionDef():
+                scope.names[statement.name] = Function(statement)
+            case ast.Assign(targets, value):
+                result = evaluate(value, scope)
+                for target in targets:
+                    self.evaluator.assign(target, result, scope)
+            case ast.AnnAssign(target, value=ast.expr() as value):
+                self.evaluator.assign(target, evaluate(value, scope), scope)
+            case ast.AugAssign(target, operator, value):
+                self._augmented(target, operator, evaluate(value, scope), scope)
+            case ast.Return(value):
+                raise _ReturnSignal(evaluate(value, scope) if value else None)
+            case ast.Expr(value):
+                evaluate(value, scope)
+            case ast.If(test, body, orelse):
+                self._block(body if self.evaluator.truth(test, scope) else orelse, scope)
+            case ast.For(target, iterable, body, []):
+                self._loop(target, self.evaluator.iterated(iterable, scope), body, scope)
+            case ast.With(body=body):
+                self._block(body, scope)
+            case ast.Break() | ast.Continue():
+                raise _LoopSignal(is_break=isinstance(statement, ast.Break))
+            case ast.Raise():
+                raise self.evaluator.unsupported(statement)
+            case _ if isinstance(statement, _IGNORED):
                 pass
             case _:
-                raise parser.error(statement, f"'{parser.text(statement)}' is not supported", _FIX)
-    return attributes
+                raise self.evaluator.unsupported(statement)
 
+    def _augmented(self, target: ast.expr, operator: ast.operator, right: Any, scope: "Scope") -> None:
+        left = self.evaluator.value(target, scope)
+        result = self.evaluator.operated(target, operator, left, right, is_inplace=True)
+        self.evaluator.assign(target, result, scope)
 
-class _ForwardParser:
-    """Follows one tensor through the statements of forward()."""
-
-    def __init__(self, parser: ExpressionParser, attributes: Mapping[str, ast.expr]) -> None:
-        self._parser, self._attributes = parser, attributes
-        self._layers: dict[str, tuple[Layer, ...]] = {}  # parsed once: a layer that runs twice is the same object
-        self._tensor = ""  # the variable that holds the latest result
-
-    def body(self, forward: ast.FunctionDef) -> Iterator[Layer]:
-        """Yield the layers of the statements up to the return."""
-        names = [argument.arg for argument in forward.args.args]
-        self._tensor = names[1] if len(names) > 1 else ""
-        for statement in forward.body:
-            match statement:
-                case ast.Expr(ast.Constant(str())) | ast.Pass():
-                    pass
-                case ast.Assign([ast.Name(name)], value):
-                    yield from self._calls(value)
-                    self._tensor = name
-                case ast.Return(ast.expr() as value):
-                    yield from self._calls(value)
+    def _loop(self, target: ast.expr, items: Iterator[Any], body: list[ast.stmt], scope: "Scope") -> None:
+        for item in items:
+            self.evaluator.assign(target, item, scope)
+            try:
+                self._block(body, scope)
+            except _LoopSignal as signal:
+                if signal.is_break:
                     return
-                case _:
-                    raise self._unsupported(statement)
-        raise self._parser.error(forward, "forward() returns nothing", _FIX)
 
-    def _calls(self, node: ast.expr) -> Iterator[Layer]:
-        """Yield the layers of nested calls, the innermost first."""
+
+class _ReturnSignal(Exception):  # noqa: N818  # control flow of the code that is read, not an error
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        super().__init__()
+
+
+class _LoopSignal(Exception):  # noqa: N818
+    def __init__(self, *, is_break: bool) -> None:
+        self.is_break = is_break
+        super().__init__()
+
+
+def _break_names(statement: ast.stmt, scope: "Scope", error: InputError) -> bool:
+    """Give the names that a failed statement assigns a value that raises its error; false if it assigns none."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    names = [node for target in targets if target for node in ast.walk(target)]
+    for node in names:
         match node:
-            case ast.Name(name) if name == self._tensor:
-                return
-            case ast.Call(ast.Attribute(ast.Name("self"), name), [inner], []) if name in self._attributes:
-                yield from self._calls(inner)
-                if name not in self._layers:
-                    self._layers[name] = tuple(self._parser.layers(self._attributes[name]))
-                yield from self._layers[name]
-            case ast.Call(ast.Attribute(module, name), [inner, *positional], keywords) if (
-                ast.unparse(module) in _FUNCTION_MODULES
-            ):
-                yield from self._calls(inner)
-                yield self._function(node, name, positional, keywords)
-            case ast.Call(ast.Attribute(inner, "flatten"), positional, keywords):
-                yield from self._calls(inner)
-                yield self._function(node, "flatten", positional, keywords)
-            case ast.Call(ast.Attribute(inner, "view" | "reshape"), [rows, columns], []):
-                yield from self._calls(inner)
-                yield self._view(node, rows, columns)
-            case _:
-                raise self._unsupported(node)
+            case ast.Attribute(ast.Name("self"), name) if isinstance(scope.names.get("self"), Instance):
+                scope.names["self"].attributes[name] = Broken(error)
+            case ast.Name(name) if name != "self":
+                scope.names[name] = Broken(error)
+    return bool(names)
 
-    def _function(self, node: ast.expr, name: str, positional: list[ast.expr], keywords: list[ast.keyword]) -> Layer:
-        """The layer with the same effect as a function."""
-        if name == "dropout":
-            keywords = [keyword for keyword in keywords if keyword.arg == "p"]
-            return self._layer("Dropout", node, positional[:1], keywords)
-        if name == "flatten":  # nn.Flatten starts at dimension 1, the function at 0, the batch
-            has_start = positional or any(keyword.arg == "start_dim" for keyword in keywords)
-            return self._layer("Flatten", node, positional if has_start else [ast.Constant(0)], keywords)
-        if name not in _LAYER_OF_FUNCTION or len(positional) > _SHARED_POSITIONS:
-            raise self._unsupported(node)
-        return self._layer(_LAYER_OF_FUNCTION[name], node, positional, keywords)
 
-    def _layer(self, name: str, node: ast.expr, positional: list[ast.expr], keywords: list[ast.keyword]) -> Layer:
-        """A layer whose text is its own call, not the function's."""
-        layer = self._parser.layer(node, name, positional, keywords)
-        arguments = [*map(ast.unparse, positional), *(f"{k.arg}={ast.unparse(k.value)}" for k in keywords)]
-        return replace(layer, text=f"{name}({', '.join(arguments)})")
-
-    def _view(self, node: ast.expr, rows: ast.expr, columns: ast.expr) -> Layer:
-        """`view(-1, columns)`: one row for each sample."""
-        sizes = [ast.unparse(rows), ast.unparse(columns)]
-        batch_sizes = {f"{self._tensor}.size(0)", f"{self._tensor}.shape[0]", f"{self._tensor}.size()[0]"}
-        if sizes[0] not in {"-1", *batch_sizes}:
-            raise self._unsupported(node)
-        try:
-            width = constant(columns)
-        except NotConstantError as error:
-            raise self._unsupported(node) from error
-        output = None if width == -1 and sizes[0] != "-1" else (width,)
-        text, location = f"view({', '.join(sizes)})", self._parser.location(node)
-        return Layer("Flatten", text=text, location=location, expected_output=output)
-
-    def _unsupported(self, node: ast.AST) -> InputError:
-        return self._parser.error(node, f"'{self._parser.text(node)}' in forward() is not supported", _FIX)
+def _calls(statement: ast.stmt, names: set[str]) -> bool:
+    return any(isinstance(node, ast.Call) and ast.unparse(node.func) in names for node in ast.walk(statement))

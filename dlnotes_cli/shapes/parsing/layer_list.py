@@ -2,33 +2,56 @@
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from textwrap import dedent
 
+from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Layer
 from dlnotes_cli.shapes.parsing.expressions import EXAMPLE, ExpressionParser
 from dlnotes_cli.shell.errors import InputError
 
 
 def parse_layers(text: str, source: str = "") -> tuple[Layer, ...]:
-    """Parse a layer list: calls separated by `;`, commas or new lines.
-
-    Accepted are `nn.` prefixes, nested `nn.Sequential`, assignments, imports, and a class with an `__init__` alone or
-    with a `forward` that is a chain of calls from its input to its result. `Residual(...)` is dlnotes' own: it adds its
-    input to the output of its layers. Anything else raises InputError with its line. `source` is the file in errors;
-    without one, the error about a text of one line quotes it.
+    """Parse a layer list, as `parse_network` does; raises InputError for a network with branches.
 
     >>> [layer.text for layer in parse_layers("self.c = nn.Conv2d(1, 6, 5); nn.Sequential(nn.ReLU(), Flatten())")]
     ['Conv2d(1, 6, 5)', 'ReLU()', 'Flatten()']
     """
+    return parse_network(text, source).as_list()
+
+
+def parse_network(text: str, source: str = "") -> Network:
+    """Parse layers: calls separated by `;`, commas or new lines; classes with a forward(); printed models.
+
+    Accepted in lists are `nn.` prefixes, nested `nn.Sequential`, assignments, imports, and a class with an `__init__`
+    alone. `Residual(...)` is dlnotes' own: it adds its input to the output of its layers. A forward() may have
+    branches, and becomes a graph. Anything else raises InputError with its line. `source` is the file in errors;
+    without one, the error about a text of one line quotes it.
+    """
     parser = ExpressionParser(text.splitlines(), source)
     try:
-        layers = tuple(_block(_syntax_tree(text, parser).body, parser))
+        network = _network(text, parser)
     except (RecursionError, MemoryError) as error:
         raise InputError(source or "layers", "nested too deeply", EXAMPLE) from error
-    if not layers:
+    if not network.nodes:
         raise InputError(source or "layers", "no layers", EXAMPLE)
-    return layers
+    return network
+
+
+def _network(text: str, parser: ExpressionParser) -> Network:
+    if "): " in text:
+        from dlnotes_cli.shapes.parsing.printed import is_printed, printed_network  # only printed models need it
+
+        if is_printed(text):
+            return printed_network(parser)
+    statements = _syntax_tree(text, parser).body
+    classes = [node for node in statements if isinstance(node, ast.ClassDef)]
+    if any(_is_forward(member) for one in classes for member in one.body) or any(map(_is_forward, statements)):
+        from dlnotes_cli.shapes.parsing.forward import forward_network  # only pasted classes need it
+
+        return forward_network(parser, statements)
+    names = {one.name for one in classes}
+    return Network.of_list(_block([node for node in statements if not _is_use(node, names)], parser))
 
 
 def _block(statements: list[ast.stmt], parser: ExpressionParser) -> Iterator[Layer]:
@@ -44,11 +67,6 @@ def _statement(node: ast.stmt, parser: ExpressionParser) -> Iterator[Layer]:
             return
         case ast.Expr(value) | ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
             yield from parser.layers(value)
-        case ast.ClassDef(body=body) if any(map(_is_forward, body)):
-            from dlnotes_cli.shapes.parsing.forward import forward_layers  # only pasted classes need it
-
-            methods = {member.name: member for member in body if isinstance(member, ast.FunctionDef)}
-            yield from forward_layers(parser, methods)
         case ast.ClassDef(body=body) | ast.FunctionDef(name="__init__", body=body):
             yield from _block(body, parser)
         case ast.FunctionDef(name=name):
@@ -85,3 +103,13 @@ def _is_super_call(node: ast.expr) -> bool:
 
 def _is_forward(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name == "forward"
+
+
+def _is_use(node: ast.stmt, classes: Container[str]) -> bool:
+    """Whether a statement prints, or makes an instance of a class of the text, whose layers are listed in it."""
+    call = getattr(node, "value", None)
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and (call.func.id == "print" or call.func.id in classes)
+    )

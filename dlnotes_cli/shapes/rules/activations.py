@@ -20,7 +20,7 @@ _LIMITS: dict[str, tuple[_Check, str]] = {
     "RReLU": (lambda arguments: arguments.number("lower") <= arguments.number("upper"), "lower is above upper"),
     "Softshrink": (lambda arguments: arguments.number("lambd") >= 0, "lambd is negative"),
     "Hardtanh": (_is_hardtanh_range, "max_val is not above min_val"),
-    "GELU": (lambda arguments: arguments["approximate"] in {"none", "tanh"}, "approximate is not 'none' or 'tanh'"),
+    "GELU": (lambda arguments: arguments["approximate"] in ("none", "tanh"), "approximate is not 'none' or 'tanh'"),
 }
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dlnotes_cli.shapes import analyze, parse_layers
+from dlnotes_cli.shapes import analyze, parse_layers, trace
 from dlnotes_cli.shell.errors import InputError
 
 INIT = """
@@ -86,21 +86,37 @@ def test_positional_arguments_follow_the_function(name: str) -> None:
 @pytest.mark.parametrize(
     ("forward", "message"),
     [
-        ("return x + self.conv1(x)", "line 18: 'x + self.conv1(x)' in forward() is not supported"),
-        ("y = self.conv1(x)\nreturn self.features(x)", "line 19: 'x' in forward() is not supported"),
-        ("if x.sum() > 0:\n    x = self.pool(x)\nreturn x", "line 18: 'if x.sum() > 0:' in forward() is not supported"),
-        ("return self.lost(x)", "line 18: 'self.lost(x)' in forward() is not supported"),
+        ("return x + self.conv1(x)", "(line 18), x + self.conv1(x): combines 3x16x16 and 16x16x16, which do not have"),
+        ("if x.size(2) > 0:\n    x = self.pool(x)\nreturn x", "line 18: 'x.size(2) > 0' depends on the input"),
+        ("return self.lost(x)", "line 18: 'self.lost' has no value: __init__ does not set it; supported are calls of"),
+        ("while True:\n    x = self.pool(x)\nreturn x", "line 18: 'while True:' is not supported; supported are calls"),
+        ("return x @ x", "line 18: 'x @ x' in forward() is not supported; supported are calls of layers"),
+        ("a, b = x.chunk(2, 1)\nreturn a", "line 18: 'x.chunk(2, 1)' in forward() is not supported"),
+        ("return x[0]", "(line 18), x[0]: selects samples of the batch; start with a colon"),
+        ("return torch.cat([x, self.conv1(x)])", "concatenates 3x16x16 and 16x16x16, which differ in more than"),
+        ("return torch.cat([x, x])", "concatenates along dimension 0, the batch; use dim=1"),
+        ("return x.mean()", "reduces the batch too; name the dimensions"),
+        ("return x.squeeze(9)", "dim=9 is not a dimension of 3x16x16"),
+        ("return x.permute(0, 1, 1, 2)", "is not an order of 4 dimensions"),
+        ("return x.view(x.size(0), 5, -1)", "cannot make"),
+        ("return x.view(-1, x.shape[7])", "its size cannot be computed"),
+        ("for i in range(10**9):\n    x = F.relu(x)\nreturn x", "the code takes too many steps"),
+        ("y = [1] * 10**6\nreturn x", "'[1] * 10**6' is not supported"),
+        ("y = list(range(10**12))\nreturn x", "makes a list that is too long"),
+        ("return self.forward(x)", "nested too deeply"),
         ("return self.pool(x, x)", "'self.pool(x, x)' in forward() is not supported"),
-        ("return F.interpolate(x, 3)", "'F.interpolate(x, 3)' in forward() is not supported"),
         ("return F.max_pool2d(x, 3, 2, 1, 1, True)", "is not supported"),
-        ("return x.view(4, -1)", "'x.view(4, -1)' in forward() is not supported"),
-        ("return x.view(-1, n)", "'x.view(-1, n)' in forward() is not supported"),
-        ("return __import__('os').getpid()", "is not supported"),
+        (
+            "return x.view(4, -1)",
+            "'x.view(4, -1)' in forward() fixes the size of the batch; start with -1 or x.size(0)",
+        ),
+        ("return x.view(-1, n)", "line 18: 'n' has no value here; add a line such as n = 10"),
+        ("return __import__('os').getpid()", "'__import__' has no value here"),
         ("x = self.pool(x)", "line 17: forward() returns nothing"),
         ("return self.fc(x.view(-1, 100))", "view(-1, 100): does not give 100, but 768"),
         ("return F.relu(torch.flatten(x))", "start_dim=0 is the batch"),
         ("return self.conv1(x)(x)", "is not supported"),
-        ("return self.width(x)", "line 15: '8' is not a layer"),
+        ("return self.width(x)", "line 18: 'self.width(x)' is not supported"),
     ],
 )
 def test_other_code_is_an_error_with_its_line(forward: str, message: str) -> None:
@@ -109,13 +125,23 @@ def test_other_code_is_an_error_with_its_line(forward: str, message: str) -> Non
     assert message in str(raised.value)
 
 
-def test_a_layer_that_runs_twice_is_an_error() -> None:
+def test_a_shared_layer_counts_its_parameters_once_and_its_macs_each_time() -> None:
     source = module("return self.again(self.again(x))", "self.again = nn.Conv2d(3, 3, 3)")
+    report = analyze(source, (3, 16, 16))
+    assert [layer.parameters for layer in report.layers] == [84, 0]
+    assert report.macs == 3 * 3 * 9 * (14 * 14 + 12 * 12)
+    assert "parameters" not in report.formulas(1)
     with pytest.raises(InputError, match=r"layer 2 .* runs a second time with the same weights"):
-        analyze(source, (3, 16, 16))
+        trace(parse_layers(source), (3, 16, 16))
 
 
-def test_branches_in_init_are_an_error() -> None:
+def test_a_condition_in_init_needs_a_value() -> None:
     source = module("return self.pool(x)", "self.pool = nn.MaxPool2d(2)\nif large:\n    self.pool = nn.MaxPool2d(4)")
-    with pytest.raises(InputError, match="line 9: 'if large:' is not supported"):
+    with pytest.raises(InputError, match="line 9: 'large' has no value here; add a line such as large = 10"):
         parse_layers(source)
+    assert analyze("large = True\n" + source, (3, 16, 16)).output == (3, 4, 4)
+
+
+def test_branches_are_no_layer_list() -> None:
+    with pytest.raises(InputError, match=r"'x \+ self.drop\(x\)' makes the network a graph.*Residual\(\.\.\.\)"):
+        parse_layers(module("return x + self.drop(x)"))

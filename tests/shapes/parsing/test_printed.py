@@ -1,0 +1,67 @@
+"""Printed models: their layers in order, compared with the model itself."""
+
+import pytest
+import torch
+from torch import nn
+
+from dlnotes_cli.shapes import analyze
+from dlnotes_cli.shapes.parsing.layer_list import parse_network
+from dlnotes_cli.shell.errors import InputError
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, padding="same", bias=False)
+        self.block = nn.ModuleList(nn.Sequential(nn.BatchNorm2d(8), nn.LeakyReLU(0.2)) for _ in range(3))
+        self.pool = nn.AdaptiveAvgPool2d((2, 2))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(32, 6), nn.ReLU(), nn.Linear(6, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv1(x)
+        for block in self.block:
+            x = block(x)
+        scores: torch.Tensor = self.classifier(self.pool(x).flatten(1))
+        return scores
+
+
+def test_a_printed_model_has_the_output_and_parameters_of_the_model() -> None:
+    model = Net()
+    assert "(0-2): 3 x Sequential(" in str(model)
+    report = analyze(str(model), (3, 9, 9))
+    assert (1, *report.output) == tuple(model(torch.zeros(1, 3, 9, 9)).shape)
+    assert report.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert [layer.layer for layer in report.layers].count("Flatten()") == 1
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2, mode="bilinear"), nn.Flatten(), nn.Linear(1024, 2)
+        ),
+        nn.Sequential(
+            nn.ConvTranspose2d(3, 4, 2, 2), nn.MaxPool2d(2), nn.GroupNorm(2, 4), nn.GELU(), nn.Softmax(dim=1)
+        ),
+        nn.Sequential(nn.ZeroPad2d(1), nn.PReLU(), nn.PixelUnshuffle(2), nn.Identity(), nn.LayerNorm((12, 5, 5))),
+    ],
+    ids=["up", "transposed", "pad"],
+)
+def test_printed_arguments_are_read(model: nn.Sequential) -> None:
+    shape = (1, *analyze(str(model), (3, 8, 8) if "Pad" in str(model) else (3, 10, 10)).output)
+    assert shape == tuple(model(torch.zeros(1, 3, *([8, 8] if "Pad" in str(model) else [10, 10]))).shape)
+
+
+def test_an_error_says_what_a_printed_model_leaves_out() -> None:
+    text = "Net(\n  (conv): Conv2d(3, 4, kernel_size=(3, 3))\n  (down): Conv2d(3, 4, kernel_size=(1, 1))\n)"
+    with pytest.raises(InputError, match=r"layer 2 \(line 3\).*expects 3 channels, got 4.*paste the class"):
+        analyze(text, (3, 8, 8))
+    assert len(parse_network(text).notes) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["  (x): lambda: 3", "  (x): Conv2d(3, 4", "  (0-9999): 9999 x ReLU()\n  (y): 9999 x ReLU()"]
+)
+def test_other_lines_are_an_error(line: str) -> None:
+    with pytest.raises(InputError, match=r"is not a line of a printed model|more than 10,000 layers"):
+        analyze(f"Net(\n  (a): ReLU()\n{line}\n)", (3, 8, 8))
