@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,6 +86,12 @@ def remove(path: Path) -> None:
 def sweep_temporaries(folder: Path) -> None:
     """Delete the temporary files of killed processes in `folder`; call it only while holding the folder's lock."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        remove(leftover)
+
+
+def remove_temporaries_of(path: Path) -> None:
+    """Delete the temporary files that killed processes left while writing `path`."""
+    for leftover in path.parent.glob(f"{escape(f'{TEMPORARY_PREFIX}{path.name[:_NAME_PREFIX]}.')}????????.partial"):
         remove(leftover)
 
 

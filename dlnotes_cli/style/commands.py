@@ -30,7 +30,7 @@ def style_transfer(config: StyleTransferConfig) -> None:
         return
     result = task(config)
     if config.json:
-        output.document(config.command, result.as_json())
+        output.document(config.command, result.as_json(curves=config.verbose))
     else:
         _print(result)
 

@@ -38,7 +38,7 @@ _VGG = LossLayers(  # as in the course's notebook
 )
 _SQUEEZENET = LossLayers("fire5", {"conv1": 1.0, "fire2": 1.0, "fire3": 1.0, "fire5": 1.0, "fire8": 1.0})
 DEFAULT_LAYERS: dict[str, LossLayers] = {
-    "small": LossLayers("relu3_1", {"relu1_1": 1.0, "relu2_1": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu3_2": 1.0}),
+    "small": LossLayers("relu3_1", {"conv1_1": 1.0, "conv2_1": 1.0, "conv2_2": 1.0, "conv3_1": 1.0, "conv3_2": 1.0}),
     "vgg16": _VGG,
     "vgg19": _VGG,
     "squeezenet1_0": _SQUEEZENET,

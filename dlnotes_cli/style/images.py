@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -17,6 +18,7 @@ from dlnotes_cli.shell.errors import InputError
 
 Size = tuple[int, int]  # (H, W) in pixels
 
+MARGIN = 8  # pixels around the optimized image that are cropped from the result, where a frame would appear
 _MIN_SIDE = 16  # pixels; a smaller image has no features to transfer
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
@@ -80,6 +82,17 @@ def scaled_to(size: Size, longer_side: float) -> Size:
 def scaled_to_at_least(size: Size, longer_side: float, min_side: int) -> Size:
     """As `scaled_to`, but larger where the shorter side would have fewer than `min_side` pixels."""
     return scaled_to(size, max(round(longer_side), -(-min_side * max(size) // min(size))))
+
+
+def margin_within(size: Size, margin: int) -> int:
+    """`margin`, or what an image (H, W) can reflect at its borders if that is less."""
+    return min(margin, min(size) - 1)
+
+
+def with_margin(image: Tensor, margin: int) -> Tensor:
+    """An image (1, 3, H, W) with `margin_within` pixels on each side, where it is reflected."""
+    within = margin_within((image.shape[2], image.shape[3]), margin)
+    return F.pad(image, (within,) * 4, mode="reflect") if within else image
 
 
 def check_scaled_size(name: str, size: Size, longer_side: int, min_side: int) -> None:

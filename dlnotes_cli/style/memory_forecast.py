@@ -10,7 +10,7 @@ from dlnotes_cli.device import available_memory
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.style.feature_extractor import FeatureExtractor
-from dlnotes_cli.style.images import Size, scaled_to, scaled_to_at_least
+from dlnotes_cli.style.images import MARGIN, Size, scaled_to, scaled_to_at_least
 from dlnotes_cli.style.optimization import LBFGS_HISTORY
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.recipes import StyleRecipe
@@ -43,6 +43,7 @@ class MemoryForecast:
 
     def _optimization_bytes(self, size: Size) -> int:
         """For the steps: activations for the gradient, and the image copies of the optimizer."""
+        size = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
         activations, _, _ = self._count_values(size)
         pairs = min(LBFGS_HISTORY, self._recipe.steps) if self._recipe.optimizer == "lbfgs" else 0
         images = (2 * pairs + _IMAGE_COPIES) * 3 * size[0] * size[1] * _FLOAT_BYTES

@@ -40,6 +40,7 @@ class OptimizationSettings:
     max_steps: int
     stops_early: bool = True  # when the loss no longer falls
     deadline: float = math.inf  # on the monotonic clock, in seconds
+    gradient_scale: float = 1.0  # PyTorch's L-BFGS ignores curvature below 1e-10, and then hardly moves
 
 
 class ImageOptimization:
@@ -142,7 +143,7 @@ class ImageOptimization:
     def _evaluate_with_gradient(self) -> Tensor:
         self._optimizer.zero_grad()
         total = self._evaluate()
-        total.backward()
+        (total * self._settings.gradient_scale).backward()
         return total
 
     def _evaluate(self) -> Tensor:

@@ -25,6 +25,10 @@ StyleNet = Literal["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"]
 class ImagesOptions(ReadImagesOptions):
     """The content and style images."""
 
+    images: tuple[str, ...] = option(
+        (), "Content image, then style image: the same as --content and --style.", panel=DATA, is_argument=True,
+        metavar="CONTENT STYLE",
+    )  # fmt: skip
     content: str | None = option(
         None, "Content image, or a folder of them.", panel=DATA, metavar="FILE|FOLDER",
         shown_default="a photo from scikit-learn",
@@ -66,7 +70,7 @@ class LossOptions(WeightsOption, OfflineOption):
     ratio: float | None = option(
         None, "Content weight divided by style weight (alpha / beta); lower it for more style. The best recipe weighs "
         "relative losses, notes those of the notebook.", panel=MODEL, within="[1e-12, 1e12]",
-        shown_default="0.03; --recipe notes: 1e-6",
+        shown_default="small: 0.01, vgg: 0.03, squeezenet: 0.1; --recipe notes: 1e-6",
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
         (), "Make one result per ratio; --sheet shows them side by side.", panel=MODEL, parse=numbers,
@@ -77,7 +81,7 @@ class LossOptions(WeightsOption, OfflineOption):
         "Weight of the total variation loss, which smooths the result.",
         panel=MODEL,
         within="[0, 1e6]",
-        shown_default="small: 0.3, others: 0.1; --recipe notes: 0",
+        shown_default="small: 0.03, others: 0.1; --recipe notes: 0",
     )
     preserve_color: bool = option(False, "Keep the content's colors; transfer only lightness.", panel=MODEL)
 
@@ -95,7 +99,7 @@ class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
     )  # fmt: skip
     steps: int | None = option(
         None, "Maximum number of optimizer steps at each scale.", panel=TRAINING, within="[1, 1e6]",
-        shown_default="100; --recipe notes: 2000",
+        shown_default="90; --recipe notes: 2000",
     )  # fmt: skip
     scales: int | None = option(
         None, "Number of image sizes to optimize in turn, from coarse to fine.", panel=TRAINING, within="[1, 8]",
@@ -132,8 +136,9 @@ class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, Optimizat
     command: ClassVar[str] = "style-transfer"
 
     def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
+        """Validate each option, then their combination; images that are arguments become content and style."""
         super().__post_init__()
+        self._name_images()
         if self.recipe == "notes" and self.style_scale != 1:
             what = "has no effect with --recipe notes, which stretches the style image to the content's size"
             raise InputError("--style-scale", what, "drop it")
@@ -144,3 +149,14 @@ class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, Optimizat
             raise InputError("--sweep-ratio", "contains a ratio twice", "list each once")
         if self.sheet is not None:
             check_png("--sheet", self.sheet)
+
+    def _name_images(self) -> None:
+        """Move the arguments to `content` and `style`."""
+        if len(self.images) > 2:  # noqa: PLR2004  # content and style
+            what = f"{len(self.images)} images, and at most two can be arguments: the content, then the style"
+            raise InputError("IMAGES", what, "name further style images with --style, or a folder of content images")
+        for name, value in zip(("content", "style"), self.images, strict=False):
+            if getattr(self, name):
+                raise InputError(f"--{name}", f"cannot be combined with the argument {value}", "drop one of them")
+            object.__setattr__(self, name, value if name == "content" else (value,))
+        object.__setattr__(self, "images", ())

@@ -32,7 +32,7 @@ class OutputFile(NamedTuple):
     """A file to write, and the ratio of content weight to style weight of its image."""
 
     path: Path
-    ratio: float
+    ratio: float | None  # None: that of the recipe
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class StylePlan:
         return [out.path for plan in self.contents for out in plan.outputs]
 
 
-def make_plan(config: StyleTransferConfig, ratio: float) -> StylePlan:
-    """Plan a call; `ratio` is used without `--sweep-ratio`.
+def make_plan(config: StyleTransferConfig) -> StylePlan:
+    """Plan a call.
 
     Reads the size of each content image. Raises InputError for options that contradict each other, unreadable content
     images, and files that cannot be written.
@@ -85,7 +85,7 @@ def make_plan(config: StyleTransferConfig, ratio: float) -> StylePlan:
     planned = []
     for content, size in contents:
         path = config.out if folder is None else folder / f"{Path(content.name).stem}.png"
-        planned.append(ContentPlan(content, size, _output_files(path, ratio, config.sweep_ratio)))
+        planned.append(ContentPlan(content, size, _output_files(path, config.sweep_ratio)))
     init = None if config.init in _INIT_NAMES else user_path(config.init)
     plan = StylePlan(planned, _style_files(config.style), init)
     _check_files(config, plan, folder)
@@ -115,10 +115,10 @@ def _find_contents(config: StyleTransferConfig) -> list[tuple[ContentFile, Size]
     return contents
 
 
-def _output_files(path: Path, ratio: float, swept: Sequence[float]) -> tuple[OutputFile, ...]:
+def _output_files(path: Path, swept: Sequence[float]) -> tuple[OutputFile, ...]:
     """The files of one content image: `path`, or one for each swept ratio with the ratio in its name."""
     if not swept:
-        return (OutputFile(path, ratio),)
+        return (OutputFile(path, None),)
     return tuple(OutputFile(path.with_stem(f"{path.stem}-ratio-{value:g}"), value) for value in swept)
 
 

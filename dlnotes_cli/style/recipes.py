@@ -23,13 +23,15 @@ class StyleRecipe:
     pooling: Pooling
 
 
-BEST = StyleRecipe(optimizer="lbfgs", lr=1.0, steps=100, scales=3, ratio=0.03, tv=0.1, pooling="avg")
-BEST_SMALL = replace(BEST, tv=0.3)  # the few layers of the small network leave a woven texture, which this smooths
+BEST = StyleRecipe(optimizer="lbfgs", lr=1.0, steps=90, scales=3, ratio=0.03, tv=0.1, pooling="avg")
+BEST_SMALL = replace(BEST, ratio=0.01, tv=0.03)  # a higher tv leaves a woven texture with this network
+BEST_SQUEEZENET = replace(BEST, ratio=0.1)  # at 0.03, objects dissolve
 NOTES = StyleRecipe(optimizer="adam", lr=0.003, steps=2000, scales=1, ratio=1e-6, tv=0.0, pooling="max")
+_BEST = {"small": BEST_SMALL, "squeezenet1_0": BEST_SQUEEZENET, "squeezenet1_1": BEST_SQUEEZENET}
 _OPTIMIZER_DEFAULTS = {"lbfgs": {"lr": 1.0}, "adam": {"lr": 0.02}}  # of an optimizer other than the recipe's
 
 
 def style_recipe(config: StyleTransferConfig) -> StyleRecipe:
     """The recipe that `--recipe` and `--backbone` select, with the options that are set."""
-    best = BEST_SMALL if config.backbone == "small" else BEST
+    best = _BEST.get(config.backbone, BEST)
     return resolve(config, NOTES if config.recipe == "notes" else best, _OPTIMIZER_DEFAULTS)

@@ -28,19 +28,27 @@ class ScaleResult:
         totals = [values.total for values in self.losses]
         return min((i for i, total in enumerate(totals) if not math.isnan(total)), key=totals.__getitem__)
 
-    def as_json(self) -> dict[str, Any]:
-        """The losses as one list per term; nan and inf become None."""
-        losses = {name: [getattr(values, name) for values in self.losses] for name in LossValues._fields}
-        return {
-            "size": list(self.size),
-            "steps": self.steps,
-            "seconds": round(self.seconds, 3),
-            "losses": output.finite(losses),
-        }
+    def as_json(self, *, curves: bool = False) -> dict[str, Any]:
+        """The losses of the first, last and best evaluation, and with `curves` of all; nan and inf become None."""
+        named = {"first": 0, "last": -1, "best": self.best}
+        losses = {name: self.losses[index]._asdict() for name, index in named.items()}
+        scale = {**self._measured(), "losses": output.finite(losses)}
+        return scale | {"curves": self._curves()} if curves else scale
+
+    def as_stored(self) -> dict[str, Any]:
+        """The fields as checkpoints store them, with the losses of every evaluation."""
+        return {**self._measured(), "losses": self._curves()}
+
+    def _measured(self) -> dict[str, Any]:
+        return {"size": list(self.size), "steps": self.steps, "seconds": round(self.seconds, 3)}
+
+    def _curves(self) -> Any:
+        """One list per term; nan and inf become None."""
+        return output.finite({name: [getattr(values, name) for values in self.losses] for name in LossValues._fields})
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild from `as_json`; None becomes nan."""
+    def from_stored(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild from `as_stored`; None becomes nan."""
         height, width = stored["size"]
         columns = (stored["losses"][name] for name in LossValues._fields)
         losses = [
@@ -60,7 +68,7 @@ class StylizedImage:
     seconds: float = 0.0
     scales: Sequence[ScaleResult] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, *, curves: bool = False) -> dict[str, Any]:
         """The fields as JSON values; an image of an earlier call has neither size nor seconds."""
         if self.size is None:
             return {"content": self.content, "out": str(self.out), "ratio": self.ratio, "scales": []}
@@ -70,7 +78,7 @@ class StylizedImage:
             "size": list(self.size),
             "ratio": self.ratio,
             "seconds": round(self.seconds, 3),
-            "scales": [scale.as_json() for scale in self.scales],
+            "scales": [scale.as_json(curves=curves) for scale in self.scales],
         }
 
 
@@ -89,8 +97,8 @@ class StyleResult:
     sheet: Path | None
     total_s: float
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields that `--json` prints."""
+    def as_json(self, *, curves: bool = False) -> dict[str, Any]:
+        """The fields that `--json` prints; with `curves`, the losses of every step."""
         return {
             **self.runtime.as_json(),
             "backbone": self.backbone,
@@ -100,7 +108,7 @@ class StyleResult:
             "options": dict(self.options),
             "seed": self.seed,
             "styles": [{"file": name, "weight": weight} for name, weight in self.styles],
-            "results": [image.as_json() for image in self.images],
+            "results": [image.as_json(curves=curves) for image in self.images],
             "sheet": None if self.sheet is None else str(self.sheet),
             "timing": {"total_s": round(self.total_s, 3)},
         }

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,21 @@ from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.plan import SAMPLE_CONTENT, ContentPlan, StylePlan, make_plan
 from dlnotes_cli.style.recipes import StyleRecipe, style_recipe
 from dlnotes_cli.style.results import StyleResult, StylizedImage
-from dlnotes_cli.style.stylizer import StyleSetup, Stylization, Stylizer, checkpoint_file
+from dlnotes_cli.style.stylizer import (
+    StyleSetup,
+    Stylization,
+    Stylizer,
+    checkpoint_file,
+    pyramid_sizes,
+    stored_options,
+)
 from dlnotes_cli.training.recipes import with_recipe
 
 _GENERATED_STYLE = "drawing"  # in JSON results
 _GENERATED_SIZE = (384, 512)  # (H, W)
+_RESUMED_OPTIONS = (  # whose defaults depend on `--recipe` or `--backbone`
+    "optimizer", "lr", "steps", "scales", "ratio", "tv", "pooling", "content_layer", "style_layers",
+)  # fmt: skip
 _REPORTED_OPTIONS = (  # needed to repeat a call
     "recipe", "size", "scales", "steps", "optimizer", "lr", "tv", "pooling", "style_scale", "preserve_color", "init",
 )  # fmt: skip
@@ -50,8 +60,9 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     """
     started = time.monotonic()
     _note_default_images(config)
+    plan = make_plan(config)
+    config = _with_stored_options(config, plan)
     recipe = style_recipe(config)
-    plan = make_plan(config, recipe.ratio)
     setup = _load_setup(config, recipe, plan)
     rows = _stylize_all(setup, plan)
     total_s = time.monotonic() - started
@@ -72,10 +83,28 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
 
 
 def _note_default_images(config: StyleTransferConfig) -> None:
+    """Print which images stand in for those that are not named; if one is named, also how to name the other."""
     if config.content is None:
-        output.note(f"content  {SAMPLE_CONTENT}, a sample image of scikit-learn")
+        fix = "; --content FILE sets another" if config.style else ""
+        output.note(f"content  {SAMPLE_CONTENT}, a sample image of scikit-learn{fix}")
     if not config.style:
-        output.note("style    a generated image")
+        fix = "; --style FILE sets another" if config.content else ""
+        output.note(f"style    a generated image{fix}")
+
+
+def _with_stored_options(config: StyleTransferConfig, plan: StylePlan) -> StyleTransferConfig:
+    """With `--continue`, the options that the interrupted run had where this call sets none.
+
+    Its defaults may have been others: they depend on the version of dlnotes.
+    """
+    checkpoint = next((path for path in map(checkpoint_file, plan.output_paths) if path.exists()), None)
+    if not config.continue_run or checkpoint is None:
+        return config
+    stored = stored_options(checkpoint)
+    if any(stored.get(name) != getattr(config, name) for name in ("backbone", "recipe")):
+        return config  # refused when the checkpoint is resumed
+    names = [name for name in _RESUMED_OPTIONS if name in stored and getattr(config, name) in {None, ()}]
+    return replace(config, **{name: stored[name] for name in names if name != "ratio" or not config.sweep_ratio})
 
 
 def _load_setup(config: StyleTransferConfig, recipe: StyleRecipe, plan: StylePlan) -> StyleSetup:
@@ -94,13 +123,31 @@ def _stylize_all(setup: StyleSetup, plan: StylePlan) -> list[_SheetRow]:
     """One row per content image; memory is checked for all of them before the first step."""
     max_pixels, rows = setup.config.max_pixels, []
     longer_sides = _longer_sides(setup, plan.contents)
+    _note_scales_left_out(setup, plan.contents, longer_sides)
     with StopRequest() as stop:
         for planned, longer_side in zip(plan.contents, longer_sides, strict=True):
             content = planned.content.read(max_pixels)
             title = planned.content.path.name if len(plan.contents) > 1 else "content"
-            jobs = (Stylization(content, ratio, longer_side, path) for path, ratio in planned.outputs)
+            jobs = [
+                Stylization(content, ratio or setup.recipe.ratio, longer_side, path) for path, ratio in planned.outputs
+            ]
             rows.append(_SheetRow(title, content, [_stylize(setup, job, stop.poll) for job in jobs]))
     return rows
+
+
+def _note_scales_left_out(setup: StyleSetup, contents: Sequence[ContentPlan], longer_sides: Sequence[int]) -> None:
+    """Print one note if `--scales` asks for sizes that are too small for an image."""
+    asked, min_side = setup.config.scales, setup.extractor.min_side
+    if asked is None:
+        return
+    counts = [
+        len(pyramid_sizes(planned.size, longer_side, asked, min_side))
+        for planned, longer_side in zip(contents, longer_sides, strict=True)
+    ]
+    if min(counts) < asked:
+        fewest, most = min(counts), max(counts)
+        allowed = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        output.note(f"note   --scales {asked}: this size allows {allowed}; smaller sizes are left out")
 
 
 def _longer_sides(setup: StyleSetup, contents: Sequence[ContentPlan]) -> list[int]:
@@ -125,9 +172,13 @@ def _stylize(setup: StyleSetup, job: Stylization, poll: Callable[[], None]) -> t
         output.note(f"{job.out} is already finished")
         return StylizedImage(job.content.name, job.out, job.ratio), read_image(job.out, "rgb", setup.config.max_pixels)
     stylizer = Stylizer(setup, job, poll)
+    files.make_folder("--out", job.out.parent)
+    for path in (job.out, checkpoint_file(job.out)):
+        files.remove_temporaries_of(path)
     if setup.config.continue_run and has_checkpoint:
         stylizer.resume()
-    files.make_folder("--out", job.out.parent)
+    elif job.out.exists():  # of an earlier call; without a checkpoint, --continue would take it for finished
+        stylizer.write_checkpoint()
     pixels = _run_or_save(stylizer, job)
     return stylizer.result, pixels
 

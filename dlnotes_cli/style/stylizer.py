@@ -17,12 +17,15 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.style.feature_extractor import FeatureExtractor
 from dlnotes_cli.style.images import (
+    MARGIN,
     InputImage,
     Size,
     StyleImage,
+    margin_within,
     output_image,
     scaled_to,
     scaled_to_at_least,
+    with_margin,
     write_output,
 )
 from dlnotes_cli.style.losses import Features, LossNormalization, LossWeights, StyleTransferLoss, style_grams
@@ -37,7 +40,9 @@ _MIN_LONGER_SIDE = 64  # pixels; smaller sizes of the pyramid are left out
 _CHECKPOINT_SUFFIX = ".state.safetensors"
 _KIND = "painting"  # this and the next: names in checkpoints since version 0.1
 _PREVIOUS_SCALE = "picture"
-_NOT_COMPARED = {  # options that do not change an image, and paths of images whose pixels are compared
+_STEPS_0_1 = {"best": 100, "notes": 2000}  # the defaults of version 0.1, which did not store them
+_NOT_COMPARED = {  # options that do not change an image, and those whose images or layers are compared
+    "images", "content_layer", "style_layers",
     "steps", "time_budget", "device", "threads", "json", "quiet", "verbose", "overwrite", "save_every", "continue_run",
     "sheet", "out", "fit", "offline", "list_layers", "sweep_ratio", "content", "style", "skip_bad", "max_pixels",
 }  # fmt: skip
@@ -76,12 +81,12 @@ class PyramidProgress:
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return vars(self) | {"scales": [scale.as_json() for scale in self.scales]}
+        return vars(self) | {"scales": [scale.as_stored() for scale in self.scales]}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Rebuild from `as_json`."""
-        scales = [ScaleResult.from_json(scale) for scale in stored["scales"]]
+        scales = [ScaleResult.from_stored(scale) for scale in stored["scales"]]
         return cls(stored["scale"], stored["scale_s"], stored["elapsed_s"], scales)
 
 
@@ -99,6 +104,8 @@ class Stylizer:
         self._timed_until = 0.0
         self._checkpoint = checkpoint_file(stylization.out)
         self._is_notes = setup.config.recipe == "notes"
+        self._margin = 0 if self._is_notes else MARGIN
+        self._scales_gradient = not self._is_notes
 
     @property
     def result(self) -> StylizedImage:
@@ -109,7 +116,10 @@ class Stylizer:
         )
 
     def run(self) -> LoadedImage:
-        """Optimize at each remaining size, write the image and delete the checkpoint."""
+        """Optimize at each remaining size, write the image and delete the checkpoint.
+
+        An image without a checkpoint is finished: while it is not, its checkpoint exists before the image does.
+        """
         with output.progress(f"stylize {self._stylization.out.name}") as bar:
             while self.progress.scale < len(self.sizes):
                 self._run_scale(bar)
@@ -125,10 +135,13 @@ class Stylizer:
         except InputError as error:
             fix = "drop --continue, and start over with --overwrite"
             raise InputError(self._checkpoint, error.what, fix) from error
-        if metadata.get("identity") != self._identity():
+        if _compared(metadata.get("identity", {})) != _compared(self._identity()):
             what = f"{self._stylization.out} was made from other images or options"
             raise InputError("--continue", what, "use the same, or drop --continue")
         self.sizes = [(height, width) for height, width in metadata["sizes"]]
+        is_version_0_1 = "margin" not in metadata
+        self._margin = 0 if is_version_0_1 else metadata["margin"]
+        self._scales_gradient = not (is_version_0_1 or self._is_notes)
         self.progress = PyramidProgress.from_json(metadata["progress"])
         if _PREVIOUS_SCALE in tensors:
             self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.extractor.runtime.device)
@@ -137,22 +150,28 @@ class Stylizer:
             self._optimization.load_state(tensors, metadata["painting"])
 
     def save(self) -> bool:
-        """Write the current image and the checkpoint; False if there is no image yet."""
+        """Write the checkpoint and then the current image; False if there is no image yet."""
         if self._optimization is None and self._previous is None:
             return False
+        self.write_checkpoint()
+        write_output(self._stylization.out, self._current_image())
+        return True
+
+    def write_checkpoint(self) -> None:
+        """Write what `resume` needs."""
         tensors, metadata = self._optimization.state() if self._optimization else ({}, None)
         if self._previous is not None:
             tensors |= {_PREVIOUS_SCALE: self._previous}
-        write_output(self._stylization.out, self._current_image())
         stored = {
             "kind": _KIND,
             "identity": self._identity(),
             "sizes": [list(size) for size in self.sizes],
+            "margin": self._margin,
+            "steps": self._setup.recipe.steps,
             "progress": self.progress.as_json(),
             "painting": metadata,
         }
         write_tensors(self._checkpoint, tensors, stored)
-        return True
 
     def _run_scale(self, bar: output.Progress) -> None:
         """Optimize at the current size and continue with the next."""
@@ -172,7 +191,7 @@ class Stylizer:
         self._add_time()
         progress = self.progress
         progress.scales.append(ScaleResult(self._size, optimization.steps, progress.scale_s, optimization.losses))
-        self._previous, self._optimization = optimization.best, None
+        self._previous, self._optimization = self._without_margin(optimization.best), None
         progress.scale, progress.scale_s = progress.scale + 1, 0.0
 
     @property
@@ -189,11 +208,17 @@ class Stylizer:
     def _new_optimization(self) -> ImageOptimization:
         """An optimization at the current size, before its first step."""
         recipe, extractor = self._setup.recipe, self._setup.extractor
+        initial = with_margin(self._initial(), self._margin)
         settings = OptimizationSettings(
-            recipe.optimizer, recipe.lr, recipe.steps, stops_early=not self._is_notes, deadline=self._deadline()
+            recipe.optimizer,
+            recipe.lr,
+            recipe.steps,
+            stops_early=not self._is_notes,
+            deadline=self._deadline(),
+            gradient_scale=initial.numel() if self._scales_gradient else 1.0,
         )
         bounds = None if self._is_notes else extractor.normalization.bounds
-        return ImageOptimization(extractor, self._loss(), self._initial(), bounds, settings)
+        return ImageOptimization(extractor, self._loss(), initial, bounds, settings)
 
     def _initial(self) -> Tensor:
         """The normalized image that a scale starts from: the previous result enlarged, or that of `--init`."""
@@ -213,7 +238,7 @@ class Stylizer:
         """The loss at the current size; Gram matrices of several style images are averaged by their weights."""
         extractor, recipe, size = self._setup.extractor, self._setup.recipe, self._size
         normalization: LossNormalization = "notes" if self._is_notes else "relative"
-        content = self._features(self._stylization.content, size)[extractor.layers.content].float()
+        content = self._features(self._stylization.content, size, self._margin)[extractor.layers.content].float()
         total_weight = sum(style.weight for style in self._setup.styles)
         grams: dict[str, Tensor] = {}
         for style in self._setup.styles:
@@ -232,9 +257,15 @@ class Stylizer:
         longer_side = max(self._size) * self._setup.config.style_scale
         return scaled_to_at_least(image.size, longer_side, self._setup.extractor.min_side)
 
-    def _features(self, image: InputImage, size: Size) -> Features:
+    def _features(self, image: InputImage, size: Size, margin: int = 0) -> Features:
         extractor = self._setup.extractor
-        return extractor(extractor.normalization(image.pixels(size).to(extractor.runtime.device)))
+        pixels = with_margin(image.pixels(size), margin)
+        return extractor(extractor.normalization(pixels.to(extractor.runtime.device)))
+
+    def _without_margin(self, image: Tensor) -> Tensor:
+        height, width = self._size
+        margin = margin_within(self._size, self._margin)
+        return image[..., margin : margin + height, margin : margin + width]
 
     def _deadline(self) -> float:
         """When the current scale must end: the remaining budget is divided by the number of pixels of each scale."""
@@ -255,7 +286,7 @@ class Stylizer:
 
     def _current_image(self) -> LoadedImage:
         """The best image so far, at the size of the result."""
-        best = self._optimization.best if self._optimization else self._previous
+        best = self._without_margin(self._optimization.best) if self._optimization else self._previous
         if best is None:
             raise RuntimeError("no scale has started")
         pixels = self._setup.extractor.normalization.inverse(best)
@@ -266,7 +297,7 @@ class Stylizer:
         """What an interrupted and a resumed run must have in common: options that change the image, and pixels."""
         setup, job = self._setup, self._stylization
         options = with_recipe(setup.config, setup.recipe).as_json()
-        return {name: value for name, value in options.items() if name not in _NOT_COMPARED} | {
+        return _compared(options) | {
             "precision": setup.extractor.runtime.precision,
             "layers": {"content": setup.extractor.layers.content, "styles": setup.extractor.layers.style},
             "ratio": job.ratio,
@@ -290,6 +321,23 @@ def pyramid_sizes(content_size: Size, longer_side: int, scales: int, min_side: i
 def checkpoint_file(out: Path) -> Path:
     """Where the checkpoint of an interrupted run is stored, next to its image."""
     return out.with_name(out.name + _CHECKPOINT_SUFFIX)
+
+
+def stored_options(checkpoint: Path) -> dict[str, Any]:
+    """The options that changed the image of a checkpoint, by name; empty if it is damaged, as `resume` reports."""
+    try:
+        _, metadata = read_tensors(checkpoint)
+    except InputError:
+        return {}
+    identity = metadata.get("identity", {})
+    layers = identity.get("layers", {"content": None, "styles": {}})
+    style_layers = tuple(f"{name}:{weight!r}" for name, weight in layers["styles"].items())
+    steps = metadata.get("steps", _STEPS_0_1.get(identity.get("recipe")))
+    return {**identity, "steps": steps, "content_layer": layers["content"], "style_layers": style_layers}
+
+
+def _compared(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in _NOT_COMPARED}
 
 
 def _status(size: Size, optimization: ImageOptimization, steps_per_s: float) -> str:

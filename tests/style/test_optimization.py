@@ -136,3 +136,13 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
     message = r"--lr: the loss is not finite at step 1 \(--lr 0.1\); use a lower --lr"
     with pytest.raises(UnfinishedError, match=message):
         optimized(torch.rand(SHAPE), torch.rand(SHAPE), OptimizationSettings("adam", 0.1, 9), network=broken)
+
+
+def test_a_loss_with_a_tiny_gradient_falls_where_the_gradient_is_scaled() -> None:
+    target, shape = torch.rand((1, 3, 60, 60)) * 1e-4 + 0.5, (1, 3, 60, 60)
+
+    lowest = []
+    for scale in (1.0, 1e6):
+        settings = OptimizationSettings("lbfgs", 1.0, 15, gradient_scale=scale)
+        lowest.append(optimized(target, torch.full(shape, 0.5), settings).lowest)
+    assert lowest[1] < lowest[0] / 100

@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 
 from dlnotes_cli.style.options import StyleTransferConfig
-from dlnotes_cli.style.recipes import BEST, BEST_SMALL, NOTES, style_recipe
+from dlnotes_cli.style.recipes import BEST, BEST_SMALL, BEST_SQUEEZENET, NOTES, style_recipe
 
 
 def test_the_recipe_depends_on_the_backbone() -> None:
     assert style_recipe(StyleTransferConfig()) == BEST_SMALL
     assert style_recipe(StyleTransferConfig(backbone="vgg19")) == BEST
-    assert (BEST_SMALL.tv, BEST.tv) == (0.3, 0.1)
+    assert style_recipe(StyleTransferConfig(backbone="squeezenet1_1")) == BEST_SQUEEZENET
+    assert (BEST_SMALL.tv, BEST.tv) == (0.03, 0.1)
+    assert (BEST_SMALL.ratio, BEST.ratio, BEST_SQUEEZENET.ratio) == (0.01, 0.03, 0.1)
 
 
 @pytest.mark.parametrize("backbone", ["small", "vgg19"])

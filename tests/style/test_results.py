@@ -20,24 +20,34 @@ def test_the_best_evaluation_is_the_first_with_the_lowest_total() -> None:
     assert SCALE.best == 2
 
 
-def test_a_scale_lists_its_losses_by_term() -> None:
-    assert SCALE.as_json() == {
+CURVES = {
+    "total": [None, 5.0, 4.0, 4.0],
+    "content": [1.0, 0.0, 0.5, 0.6],
+    "style": [2.0, None, 3.5, 3.4],
+    "variation": [3.0, 3.0, 3.0, 3.0],
+}
+
+
+def test_a_scale_has_its_first_last_and_best_losses_and_all_of_them_as_curves() -> None:
+    scale = {
         "size": [32, 48],
         "steps": 3,
         "seconds": 1.235,
         "losses": {
-            "total": [None, 5.0, 4.0, 4.0],
-            "content": [1.0, 0.0, 0.5, 0.6],
-            "style": [2.0, None, 3.5, 3.4],
-            "variation": [3.0, 3.0, 3.0, 3.0],
+            "first": {"total": None, "content": 1.0, "style": 2.0, "variation": 3.0},
+            "last": {"total": 4.0, "content": 0.6, "style": 3.4, "variation": 3.0},
+            "best": {"total": 4.0, "content": 0.5, "style": 3.5, "variation": 3.0},
         },
     }
+    assert SCALE.as_json() == scale
+    assert SCALE.as_json(curves=True) == scale | {"curves": CURVES}
 
 
 def test_a_scale_survives_a_checkpoint() -> None:
-    stored = json.loads(json.dumps(SCALE.as_json(), allow_nan=False))
-    restored = ScaleResult.from_json(stored)
-    assert restored.as_json() == stored
+    stored = json.loads(json.dumps(SCALE.as_stored(), allow_nan=False))
+    assert stored["losses"] == CURVES  # as in version 0.1
+    restored = ScaleResult.from_stored(stored)
+    assert restored.as_stored() == stored
     assert restored.best == SCALE.best
     assert restored.losses[2:] == LOSSES[2:]
 

@@ -5,6 +5,8 @@ import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ import torch
 from builders import Command
 from PIL import Image, ImageCms
 
+from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.style import memory_forecast, stylizer
 from dlnotes_cli.style import style_transfer as task
 from dlnotes_cli.style.feature_extractor import load_feature_extractor
 from dlnotes_cli.style.feature_layers import MIN_SIDE
 from dlnotes_cli.style.images import write_output
+from dlnotes_cli.style.recipes import BEST_SMALL
 from dlnotes_cli.style.stylizer import Stylizer
 from dlnotes_cli.training.model_file import read_tensors
 
@@ -80,9 +84,9 @@ def test_an_image_is_stylized_and_its_losses_fall(home: Path, tmp_path: Path, dl
     assert stylized.std() > 10
     (entry,) = result["results"]
     assert [scale["size"] for scale in entry["scales"]] == [[32, 48]]  # 24 pixels would be too small
-    losses = entry["scales"][0]["losses"]["style"]
-    assert len(losses) == entry["scales"][0]["steps"] + 1 <= 26
-    assert min(losses) < losses[0] / 2
+    losses = entry["scales"][0]["losses"]
+    assert entry["scales"][0]["steps"] <= 25
+    assert losses["best"]["style"] < losses["first"]["style"] / 2
     assert read_pixels(tmp_path / "sheet.png").shape[1] > 800
     assert (result["backbone"], result["weights"]) == ("small", "small")
 
@@ -180,7 +184,9 @@ def test_swept_ratios_are_shown_on_a_contact_sheet(home: Path, tmp_path: Path, d
     assert run.code == 0, run.err
     results = json.loads(run.out)["results"]
     assert [Path(entry["out"]).name for entry in results] == ["a-ratio-0.0001.png", "a-ratio-1.png"]
-    content, style = ([entry["scales"][-1]["losses"][part][-1] for entry in results] for part in ("content", "style"))
+    content, style = (
+        [entry["scales"][-1]["losses"]["best"][part] for entry in results] for part in ("content", "style")
+    )
     assert content[0] > content[1]
     assert style[0] < style[1]
     assert (tmp_path / "sheet.png").is_file()
@@ -206,10 +212,10 @@ def test_a_table_shows_the_best_losses_of_each_scale_and_then_the_files(
     lines = run.out.splitlines()
     assert lines[0].split()[:5] == ["content", "ratio", "size", "steps", "seconds"]
     (scale,) = result["scales"]
-    totals = scale["losses"]["total"]
-    best = totals.index(min(totals))
-    losses = [f"{scale['losses'][term][best]:.4g}" for term in ("total", "content", "style")]
-    assert lines[2].split() == [result["content"], "0.03", "48x32", str(scale["steps"]), lines[2].split()[4], *losses]
+    losses = [f"{scale['losses']['best'][term]:.4g}" for term in ("total", "content", "style")]
+    content, ratio, size, steps, _, *shown = lines[2].split()
+    assert (content, ratio, size, steps) == (result["content"], f"{BEST_SMALL.ratio:g}", "48x32", str(scale["steps"]))
+    assert shown == losses
     assert lines[-1] == str(tmp_path / "b.png")
 
 
@@ -219,8 +225,8 @@ def test_the_recipe_of_the_course_starts_from_the_content(home: Path, tmp_path: 
     result = json.loads(run.out)["results"][0]
     assert result["ratio"] == 1e-6
     losses = result["scales"][0]["losses"]
-    assert losses["content"][0] == 0  # the first image is the content
-    assert losses["total"][0] == pytest.approx(1e6 * losses["style"][0])
+    assert losses["first"]["content"] == 0  # the first image is the content
+    assert losses["first"]["total"] == pytest.approx(1e6 * losses["first"]["style"])
 
 
 def test_a_network_with_random_weights_is_used_with_a_warning(home: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -258,7 +264,7 @@ def interrupt(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupted_one(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    more = ("--size", 128, "--steps", 10, "--optimizer", optimizer, "--json")
+    more = ("--size", 128, "--steps", 10, "--optimizer", optimizer, "--json", "--verbose")
     call = arguments(home, tmp_path / "a.png", *more)
     whole = json.loads(dlnotes(*arguments(home, tmp_path / "whole.png", *more)).out)
     interrupt(4, monkeypatch)
@@ -278,7 +284,7 @@ def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupte
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
     for result, expected in zip(json.loads(resumed.out)["results"], whole["results"], strict=True):
         for scale, other in zip(result["scales"], expected["scales"], strict=True):
-            assert (scale["size"], scale["steps"], scale["losses"]) == (other["size"], other["steps"], other["losses"])
+            assert all(scale[name] == other[name] for name in ("size", "steps", "losses", "curves"))
     assert not (tmp_path / "a.png.state.safetensors").exists()
 
 
@@ -336,6 +342,100 @@ def test_the_current_image_is_saved_every_n_steps(
     monkeypatch.setattr(stylizer, "write_output", write)
     assert dlnotes(*arguments(home, tmp_path / "a.png", "--save-every", 2)).code == 0
     assert len(written) == 4  # after steps 2, 4 and 6, and at the end
+
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from dlnotes_cli.cli import main
+
+writes, rename, at = 0, Path.replace, int(sys.argv.pop(1))
+
+def replace(source, target):
+    global writes
+    writes += 1
+    if writes == at:  # half of the writes end before their rename, half after it
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+    if writes == -at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Path.replace = replace
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "overwrites"),
+    [(1, False), (-1, False), (2, False), (-2, False), (3, False), (5, False), (-5, False), (-1, True), (2, True)],
+)
+def test_a_killed_run_is_continued_to_the_same_image(
+    home: Path, tmp_path: Path, dlnotes: Command, at: int, overwrites: bool
+) -> None:
+    more = ("--save-every", 2, "--steps", 5, "--scales", 1)
+    assert dlnotes(*arguments(home, tmp_path / "whole.png", *more)).code == 0
+    if overwrites:
+        Image.new("RGB", (48, 32)).save(tmp_path / "a.png")
+    call = arguments(home, tmp_path / "a.png", *more)
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT, str(at), *call, "--overwrite"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    resumed = dlnotes(*call, "--overwrite" if at == 1 else "--continue")  # 1: nothing was written
+    assert resumed.code == 0, resumed.err
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "whole.png"]
+
+
+def test_a_full_disk_leaves_no_image_without_a_checkpoint(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: Any) -> None:
+        raise UnfinishedError(path, "disk full", "free space")
+
+    call = arguments(home, tmp_path / "a.png", "--save-every", 2)
+    monkeypatch.setattr(stylizer, "write_tensors", full)
+    assert (dlnotes(*call).code, list(tmp_path.iterdir())) == (3, [])
+
+
+def test_a_resumed_run_keeps_the_defaults_that_it_started_with(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ("--size", 128, "--steps", 4)
+    explicit = ("--tv", 0.7, "--ratio", 0.2, "--style-layers", "relu1_1:0.5,conv2_1", "--content-layer", "relu2_2")
+    assert dlnotes(*arguments(home, tmp_path / "whole.png", *more, *explicit)).code == 0
+    interrupt(2, monkeypatch)
+    assert dlnotes(*arguments(home, tmp_path / "a.png", *more, *explicit)).code == 130
+    monkeypatch.undo()
+    resumed = dlnotes(*arguments(home, tmp_path / "a.png", *more), "--continue", "--json")
+    assert resumed.code == 0, resumed.err
+    assert json.loads(resumed.out)["options"]["tv"] == 0.7
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_scales_that_are_left_out_are_noted_once(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    call = without_quiet(arguments(home, tmp_path / "out", "--content", home / "many", "--steps", 1, "--size", 128))
+    left_out = dlnotes(*call, "--scales", 5)
+    assert left_out.err.count("note   --scales 5: this size allows 2; smaller sizes are left out") == 1
+    assert "note   --scales" not in dlnotes(*call, "--scales", 2, "--overwrite").err
+
+
+def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    content, style = str(home / "content.png"), str(home / "stripes.png")
+    assert dlnotes(*arguments(home, tmp_path / "a.png")).code == 0
+    for images in ([content, style], [content, "--style", style]):
+        assert dlnotes("style-transfer", *images, *QUICK, "--out", tmp_path / "b.png", "--overwrite").code == 0
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    for words, message in (
+        ([content, style, style], "IMAGES: 3 images, and at most two can be arguments"),
+        ([content, "--content", content], r"--content: cannot be combined with the argument"),
+        ([content, style, "--style", style], r"--style: cannot be combined with the argument"),
+    ):
+        refused = dlnotes("style-transfer", *words, *QUICK, "--out", tmp_path / "c.png")
+        assert (refused.code, message in refused.err) == (2, True), refused.err
+
+
+def test_a_missing_style_is_noted_before_the_work(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    run = dlnotes("style-transfer", home / "content.png", *without_quiet([*QUICK]), "--out", tmp_path / "a.png")
+    assert run.err.startswith("style    a generated image; --style FILE sets another")
 
 
 def test_a_time_budget_is_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -464,8 +564,8 @@ def test_the_smallest_size_is_stylized(backbone: str, home: Path, tmp_path: Path
 def test_every_recipe_and_optimizer_lowers_the_loss(more: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--scales", 1, *more.split()))
     assert run.code == 0, run.err
-    totals = json.loads(run.out)["results"][0]["scales"][0]["losses"]["total"]
-    assert min(totals) < totals[0]
+    losses = json.loads(run.out)["results"][0]["scales"][0]["losses"]
+    assert losses["best"]["total"] < losses["first"]["total"]
     options = json.loads(run.out)["options"]
     assert options["lr"] == (0.02 if "adam" in more else 1.0)
 
