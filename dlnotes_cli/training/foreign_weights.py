@@ -1,5 +1,6 @@
 """Weights that other programs saved: the state dict in a .safetensors or .pth file. No code in the file is run."""
 
+import errno
 import hashlib
 import pickle
 import warnings
@@ -95,9 +96,11 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (MemoryError, OSError):
+    except MemoryError:
         raise
-    except Exception as error:  # as above
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a seek in front of the file
+            raise
         raise _damaged(path) from error
     if damaged is not None:
         raise _damaged(path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.data.preprocessing import (
@@ -27,8 +28,8 @@ from dlnotes_cli.shell.option_groups import DeviceOptions
 from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, Metadata, fix_for, read_tensors, write_tensors
 
 __all__ = [
-    "TYPICAL_HEADER_BYTES", "LanguageModel", "Metadata", "TrainedModel", "load_classifier", "load_language_model",
-    "load_weights", "read_tensors", "runtime_for_model", "write_tensors",
+    "TYPICAL_HEADER_BYTES", "LanguageModel", "Metadata", "TrainedModel", "check_finite", "load_classifier",
+    "load_language_model", "load_weights", "read_tensors", "runtime_for_model", "write_tensors",
 ]  # fmt: skip
 _VARIANCE = "running_var"  # of batch normalization
 _MOST_SHOWN = 200  # characters of a file's metadata in an error
@@ -117,6 +118,13 @@ def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, 
             raise InputError(path, f"tensor {name} has negative variances", fix_for(path))
     state.update(tensors)  # a state dict also holds version numbers that some torchvision layers need
     network.load_state_dict(state, strict=True, assign=assign)
+
+
+def check_finite(path: Path, outputs: Tensor) -> None:
+    """Refuse a model whose finite weights give outputs that are not. Raises InputError naming its file."""
+    if not bool(torch.isfinite(outputs).all()):
+        fix = "train the model again, with a lower --lr, or use --precision fp32"
+        raise InputError(path, "its outputs are not finite for this input", fix)
 
 
 def _read_model(path: Path, accepted: tuple[str, ...]) -> tuple[Path, str, dict[str, Tensor], Metadata]:

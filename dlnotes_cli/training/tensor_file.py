@@ -219,7 +219,7 @@ def _finite(text: str) -> float:
 
 def _read_tensor(path: Path, stream: IO[bytes], entry: _Entry) -> Tensor:
     """The next tensor of a file. Raises InputError if the file ends in it, or for values that are not finite."""
-    tensor = torch.empty(entry.shape, dtype=entry.dtype)
+    tensor = torch.empty(entry.shape, dtype=entry.dtype, device="cpu")
     if stream.readinto(_bytes_of(tensor)) != tensor.nbytes:  # type: ignore[attr-defined]  # binary files have it
         raise InputError(path, "is damaged: it became shorter while it was read", fix_for(path))
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
