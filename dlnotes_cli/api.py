@@ -17,7 +17,7 @@ from dlnotes_cli.calculate.results import ConvShapeResult
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
 from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
-from dlnotes_cli.char_rnn.train import train_char_rnn
+from dlnotes_cli.char_rnn.train import CharRnnResult, train_char_rnn
 from dlnotes_cli.classify.evaluate import EvaluateResult, evaluate_model
 from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.predict import Prediction, Predictor, predictions_csv
@@ -49,6 +49,7 @@ from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, load_cl
 from dlnotes_cli.training.record import TrainingResult
 from dlnotes_cli.training.resumed_options import resumed_config
 from dlnotes_cli.transfer.options import TransferConfig
+from dlnotes_cli.transfer.results import FrozenResult, TransferResult
 from dlnotes_cli.transfer.task import BackboneInfo, list_backbones, transfer
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "CacheClearConfig",
     "CacheListConfig",
     "CachedFolder",
+    "CharRnnResult",
     "CharRnnSampleConfig",
     "CharRnnSampler",
     "CharRnnScoreConfig",
@@ -72,6 +74,7 @@ __all__ = [
     "EvaluateResult",
     "FilterConfig",
     "FilterResult",
+    "FrozenResult",
     "GateError",
     "ImagesInfo",
     "InputError",
@@ -95,6 +98,7 @@ __all__ = [
     "TrainedModel",
     "TrainingResult",
     "TransferConfig",
+    "TransferResult",
     "UnfinishedError",
     "WindowSpec",
     "analyze",

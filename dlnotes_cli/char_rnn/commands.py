@@ -8,7 +8,7 @@ from dlnotes_cli.shell.binding import command
 
 if TYPE_CHECKING:
     from dlnotes_cli.char_rnn.score import Score
-    from dlnotes_cli.training.record import TrainingResult
+    from dlnotes_cli.char_rnn.train import CharRnnResult
 
 _RULE = "-" * 15  # below each of several samples
 
@@ -34,7 +34,7 @@ def train(config: CharRnnTrainConfig) -> None:
         _print_training(result)
 
 
-def _print_training(result: "TrainingResult") -> None:
+def _print_training(result: "CharRnnResult") -> None:
     validation, timing, unit = result.validation, result.timing, result.data["unit"]
     rows = [
         ("train", f"{result.train['samples']:,}", f"{result.train['loss']:.4f}", "", ""),
@@ -48,7 +48,7 @@ def _print_training(result: "TrainingResult") -> None:
     output.line()
     output.line(
         f"best epoch {result.best_epoch} of {result.epochs}, "
-        f"step {result.details['best_step']:,} of {result.steps:,}; "
+        f"step {result.best_step:,} of {result.steps:,}; "
         f"{timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} {unit}/s"
     )
     for path in (result.model_file, *result.plots):

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn
+from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn, LayerStates
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.model_file import load_language_model
+from dlnotes_cli.training.model_file import check_finite, load_language_model
 
 _RANDOM_BLOCK = 1024  # steps whose random numbers are drawn together
 _LOWEST_TEMPERATURE = 1e-6  # lower ones count as 0
@@ -66,12 +66,18 @@ class TokenSampler:
         self._strategy = strategy or SamplingStrategy()
         self._generator = torch.Generator().manual_seed(seed)
 
+    @torch.inference_mode()
+    def read(self, prime: Tensor) -> tuple[Tensor, LayerStates]:
+        """Logits (1, vocabulary) and states after the tokens of a prime (N,)."""
+        states = self._network.initial_states(1)
+        for token in prime.to(self._device)[:, None]:
+            logits, states = self._network(token, states)
+        return logits, states
+
     def tokens(self, prime: Tensor, count: int, length: int) -> Iterator[Tensor]:
         """The next token of each sample (count,), `length` times, after the tokens of a prime (N,)."""
+        logits, states = self.read(prime)
         with torch.inference_mode():
-            states = self._network.initial_states(1)
-            for token in prime.to(self._device)[:, None]:
-                logits, states = self._network(token, states)
             logits = logits.expand(count, -1)
             states = tuple(tuple(tensor.expand(count, -1) for tensor in state) for state in states)
         for start in range(0, length, _RANDOM_BLOCK):
@@ -157,6 +163,7 @@ class CharRnnSampler:
         strategy = SamplingStrategy(config.temperature, config.top_k, config.top_p)
         network = model.network.to(self._runtime.device)
         self._sampler = TokenSampler(network, self._preprocessing, self._runtime, seed=config.seed, strategy=strategy)
+        check_finite(self._path, self._sampler.read(self._prime_tokens[:1])[0])
 
     def stream(self) -> Iterator[str]:
         """One sample in pieces, as it is made; characters that may be the start of `--stop` are held back."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from dlnotes_cli import plots
 from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, NegativeLogLikelihood, negative_log_likelihood
@@ -19,7 +20,7 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.model_file import LanguageModel, load_language_model, runtime_for_model
+from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model, runtime_for_model
 
 _HEAT_CHARACTERS = 4000
 
@@ -90,6 +91,7 @@ def score_texts(config: CharRnnScoreConfig) -> ScoreResult:
     with StopRequest() as stop:
         network = model.network.to(runtime.device)
         likelihood = negative_log_likelihood(network, text, runtime, stop.poll, surprisals=surprisals)
+    check_finite(model.path, torch.from_numpy(likelihood.sums))
     if config.heat is not None:
         files.atomic_write(config.heat, _heat_map(text, likelihood, model.preprocessing))
     total = Score.from_metrics(len(text), text.predicted, likelihood.metrics())

@@ -3,9 +3,9 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
@@ -38,7 +38,14 @@ _SAMPLE_INTERVAL_S = 10.0
 _MOST_NAMES = 3  # texts that are listed by name
 
 
-def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
+@dataclass(frozen=True)
+class CharRnnResult(TrainingResult):
+    """The result of training a character model."""
+
+    best_step: int  # of the best validation
+
+
+def train_char_rnn(config: CharRnnTrainConfig) -> CharRnnResult:
     """Train a character model in its run folder, on the start of the texts, and validate on their end.
 
     Raises InputError before anything is written if options, folder or texts are invalid; UnfinishedError on
@@ -69,13 +76,13 @@ def train_char_rnn(config: CharRnnTrainConfig) -> TrainingResult:
         run = TrainingRun(options, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
-            return finished
+            return cast("CharRnnResult", finished)
         report = ValidationReport(options, network, texts.preprocessing, runtime, stop.poll)
         with run.saved_on_stop():
             run.train(report.show)
             report.show_now(trainer.position.history[trainer.position.best_index or 0])
             plot = _plot_curves(folder, trainer, "step" if options.eval_every else "epoch")
-            return run.finish(None, [plot], data_s, started)
+            return cast("CharRnnResult", run.finish(None, [plot], data_s, started))
 
 
 class LanguageModelJob:
@@ -143,6 +150,8 @@ class LanguageModelJob:
 
 class LanguageModelRecord(RunRecord):
     """What the run of a character model records."""
+
+    result_type = CharRnnResult
 
     def __init__(self, options: CharRnnTrainConfig, model: ModelSummary, texts: TrainingText, runtime: Runtime) -> None:
         super().__init__(options, model, runtime)

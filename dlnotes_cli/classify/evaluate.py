@@ -22,7 +22,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
-from dlnotes_cli.training.model_file import TrainedModel, load_classifier, runtime_for_model
+from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     split_name, split = _choose_split(dataset, config.split, runtime)
     evaluated = EvaluatedModel(network, split, Normalizer(model.preprocessing, runtime.device), runtime, model.classes)
     evaluation = _evaluate_split(evaluated, config.top)
+    check_finite(model.path, torch.tensor(evaluation.loss))
     result = EvaluateResult(
         str(model.path), data, split_name, model.classes, evaluation, runtime, dataset.bad_files,
         _draw_plots(config.out, evaluation, evaluated), config.tta,

@@ -22,7 +22,7 @@ from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.metrics import predict_logits
-from dlnotes_cli.training.model_file import TrainedModel, load_classifier, runtime_for_model
+from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
 
 _CHUNK = 256  # images that are decoded and classified together
 
@@ -114,6 +114,7 @@ class Predictor:
         k = min(self._config.top, len(self.model.classes))
         x = self._normalizer(torch.from_numpy(batch.samples).to(self.runtime.device))
         probabilities, indices = predict_logits(self._network, x, self.runtime).softmax(1).topk(k, dim=1)
+        check_finite(self.model.path, probabilities)
         rows = iter(zip(indices.tolist(), probabilities.tolist(), strict=True))
         for position, item in enumerate(batch.items):
             if position in batch.errors:

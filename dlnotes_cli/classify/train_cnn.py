@@ -11,9 +11,10 @@ from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_data_shape
-from dlnotes_cli.models.cnn import CnnConfig, InvalidCnnError, first_convolution, initialize, whiten
+from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.models.registry import build_on_meta
+from dlnotes_cli.models.validation import InvalidNetworkError
 from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import Report, analyze
@@ -82,7 +83,7 @@ def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, shape: Shape
     spec = CnnSpec(channels, height, width, classes, recipe.dropout, recipe.batch_norm, recipe.width)
     try:
         return CnnConfig(architecture.layers(spec), shape, classes)
-    except InvalidCnnError as error:
+    except InvalidNetworkError as error:
         what = f"{format_shape(shape[1:])} is too small for --arch {recipe.arch}: {error.where}: {error.what}"
         raise InputError("--size", what, f"use at least {_min_size(architecture, spec)}") from error
 
@@ -111,7 +112,7 @@ def _min_size(architecture: CnnArchitecture, spec: CnnSpec) -> str:
         larger = spec._replace(height=side, width=side)
         try:
             CnnConfig(architecture.layers(larger), (spec.in_channels, side, side), spec.classes)
-        except InvalidCnnError:
+        except InvalidNetworkError:
             continue
         return format_shape((side, side))
     return f"{_MAX_SIDE} pixels on a side"

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 Resize = Literal["crop", "squash", "letterbox"]
 Interpolation = Literal["bilinear", "bicubic"]
-_LARGEST_SIDE = 1 << 16
+_LARGEST_SIDE = 4096  # as of --size
 _LARGEST = 1e30  # of a mean or standard deviation; beyond it float32 overflows
 
 
@@ -129,7 +129,9 @@ class TextPreprocessing:
         """Raise ValueError for values that no training run writes."""
         if self.unit not in {"chars", "bytes"} or self.newline not in {"translate", "keep"}:
             raise ValueError("unit or newline of a text")
-        if type(self.lower) is not bool or list(self.characters) != sorted(set(self.characters)):
+        if type(self.lower) is not bool or not isinstance(self.characters, str):
+            raise ValueError("lower or characters of a text")
+        if list(self.characters) != sorted(set(self.characters)) or (self.unit == "bytes" and self.characters):
             raise ValueError("lower or characters of a text")
 
     @property

@@ -13,11 +13,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
+from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
+
 _IMAGENET_CLASSES = 1000  # outputs of all of torchvision's weights
 _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, used only in their training
 _OLD_NAME = re.compile(r"\.(norm|conv)\.([12])\.")  # in DenseNet's files, saved when module names could have dots
 _MIN_STACK = 3  # equal blocks in a row that are treated one by one, not as one block
 _MAX_SIZE = 4096
+_IMAGE_DIMENSIONS, _CHANNELS = 3, 3
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,13 @@ class BackboneConfig:
         """Validate the values, which may come from a file. Raises ValueError."""
         if self.backbone not in backbone_names():
             raise ValueError(f"no network {self.backbone} in torchvision")
-        if not 1 <= self.size <= _MAX_SIZE or self.classes < 1:
+        if not 1 <= self.size <= _MAX_SIZE or not 1 <= self.classes <= MAX_UNITS:
             raise ValueError("size of an image or classes")
+        check_hidden(self.hidden)
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether the network reads samples of this shape: images of any size, which it resizes."""
+        return len(shape) == _IMAGE_DIMENSIONS and shape[0] == _CHANNELS
 
 
 class TransferModel(nn.Module):

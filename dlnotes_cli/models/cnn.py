@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.dropout import Dropout
+from dlnotes_cli.models.validation import InvalidNetworkError, TooLargeNetworkError
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer, format_shape
 from dlnotes_cli.shapes.parsing.layer_list import parse_layers
 from dlnotes_cli.shapes.tracing import trace
@@ -18,15 +19,8 @@ from dlnotes_cli.shell.errors import InputError
 _LAZY_PREFIX = "Lazy"
 _DEVIATION_OFFSET = 0.01  # added to standard deviations, so that directions of small variance are not scaled up
 _MIN_VARIANCE = 1e-6  # relative to the largest; directions below it contain only rounding errors
+_MAX_VALUES = 1 << 30  # of one output for one image
 _IGNORED_ARGUMENTS = {"device", "dtype"}  # arguments of a layer that the caller of `build_cnn` decides
-
-
-class InvalidCnnError(InputError, ValueError):
-    """Layers that do not map an image to one score per class.
-
-    It is an InputError because the layers may be those of `--layers`, and a ValueError because they may be those of a
-    model file.
-    """
 
 
 @dataclass(frozen=True)
@@ -38,14 +32,23 @@ class CnnConfig:
     classes: int
 
     def __post_init__(self) -> None:
-        """Raise InvalidCnnError where the layers do not map the image to one score per class."""
+        """Raise InvalidNetworkError where the layers do not map the image to one score per class."""
         try:
-            output = trace(self.parsed_layers, self.shape)[-1].output
+            traced = trace(self.parsed_layers, self.shape)
         except InputError as error:
-            raise InvalidCnnError(error.where, error.what, error.fix) from error
+            raise InvalidNetworkError(error.where, error.what, error.fix) from error
+        largest = max(traced, key=lambda layer: layer.values)
+        if largest.values > _MAX_VALUES:
+            what = f"{largest.layer.text} returns {format_shape(largest.output)} for one image, which is too large"
+            raise TooLargeNetworkError("--layers", what, "use a smaller --size, or layers with smaller outputs")
+        output = traced[-1].output
         if output != (self.classes,):
             what = f"the last layer returns {format_shape(output)}, and the data has {self.classes} classes"
-            raise InvalidCnnError("--layers", what, f"end with Flatten() and Linear(..., {self.classes})")
+            raise InvalidNetworkError("--layers", what, f"end with Flatten() and Linear(..., {self.classes})")
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether the network reads samples of this shape."""
+        return shape == self.shape
 
     @cached_property
     def parsed_layers(self) -> tuple[Layer, ...]:

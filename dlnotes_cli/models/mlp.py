@@ -1,5 +1,6 @@
 """The multi-layer perceptron."""
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.models.choices import Activation, Initialization
 from dlnotes_cli.models.dropout import Dropout
+from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -18,7 +20,6 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 _BF16_WIDTH = 256  # units of a hidden layer from which bf16 saves more time than its conversions take
 _BF16_BATCH_SIZE = 128  # likewise for samples in a step
-_MAX_UNITS = 1 << 28  # of a layer: the size in bytes of a matrix between two such layers fits into 64 bits
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,15 @@ class MlpConfig:
 
     def __post_init__(self) -> None:
         """Validate the values, which may come from a file. Raises ValueError."""
-        if not all(1 <= units <= _MAX_UNITS for units in (self.inputs, self.classes, *self.hidden)):
-            raise ValueError("units of a layer")
+        if not 1 <= self.inputs <= MAX_UNITS or not 1 <= self.classes <= MAX_UNITS:
+            raise ValueError("inputs or classes")
+        check_hidden(self.hidden)
         if not 0 <= self.dropout < 1:
             raise ValueError("dropout")
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether the network reads samples of this shape."""
+        return math.prod(shape) == self.inputs
 
 
 def build_mlp(config: MlpConfig) -> nn.Sequential:

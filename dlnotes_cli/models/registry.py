@@ -20,13 +20,14 @@ class RegisteredModel:
     purpose: Literal["classifier", "language"]
     config_type: type[Any]
     build: Callable[[Any], nn.Module]
+    needs_run: bool = False  # whether only a run on the meta device shows if it accepts a shape; it loads slow modules
 
 
 REGISTRY: dict[str, RegisteredModel] = {
     "mlp": RegisteredModel("classifier", MlpConfig, build_mlp),
     "cnn": RegisteredModel("classifier", CnnConfig, build_cnn),
     "char_rnn": RegisteredModel("language", CharRnnConfig, build_char_rnn),
-    "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone),
+    "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone, needs_run=True),
 }
 
 CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "classifier")
@@ -57,6 +58,18 @@ def config_from_json(name: str, stored: dict[str, Any]) -> Any:
 def build_from_json(name: str, stored: dict[str, Any]) -> nn.Module:
     """The network `name` on the meta device, built from JSON values of a file. Raises errors as `config_from_json`."""
     return build_on_meta(name, config_from_json(name, stored))
+
+
+def check_input(name: str, network: nn.Module, config: Any, shape: tuple[int, ...]) -> None:
+    """Check that the classifier `name`, on the meta device and in evaluation mode, reads samples of `shape`.
+
+    Raises ValueError for another shape, and whatever the network raises.
+    """
+    if not config.accepts(shape):
+        raise ValueError(f"samples of {shape} do not fit the network")
+    if REGISTRY[name].needs_run:
+        with torch.no_grad():
+            network(torch.empty(1, *shape, device="meta"))
 
 
 def config_to_json(config: Any) -> dict[str, Any]:

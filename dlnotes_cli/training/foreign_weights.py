@@ -1,5 +1,6 @@
 """Weights that other programs saved: the state dict in a .safetensors or .pth file. No code in the file is run."""
 
+import errno
 import hashlib
 import pickle
 import warnings
@@ -29,12 +30,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     check_regular(path)
     try:
+        size = path.stat().st_size
         stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except OSError as error:
         raise unreadable(path, error) from error
     for name, tensor in stored.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.is_quantized:
             raise InputError(path, f"tensor {name} is sparse, complex, quantized or without values", _USE_STATE_DICT)
+        if tensor.nbytes > size:  # a view that repeats its values
+            raise _damaged(path)
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
@@ -55,7 +59,9 @@ def file_sha256(path: Path) -> str:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # as below
         raise InputError(path, f"is damaged, or not a safetensors file ({error})", _USE_STATE_DICT) from error
 
 
@@ -64,6 +70,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         start = stream.read(4)
     if not start.startswith(_PYTORCH_MAGIC):
         raise InputError(path, "is empty" if not start else "is not a PyTorch file", _USE_STATE_DICT)
+    if start == _PYTORCH_MAGIC[0]:
+        _check_zip(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the unpickler warns about content before it refuses it
@@ -71,14 +79,35 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         what = "is not a plain state dict; no code in it was run"
         raise InputError(path, what, _USE_STATE_DICT) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(path, "is damaged", "use a copy of it, or download it again") from error
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # damaged bytes can lead the unpickler to any error
+        raise _damaged(path) from error
     for key in _WRAPPER_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content or not all(map(_is_named_tensor, content.items())):
         raise InputError(path, f"holds {_description(content)}, not named tensors", _USE_STATE_DICT)
     return {name.removeprefix(_PARALLEL_PREFIX): tensor.detach() for name, tensor in content.items()}
+
+
+def _check_zip(path: Path) -> None:
+    """Compare the CRC-32 of each entry of a zip file, which PyTorch does not. Raises InputError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a seek in front of the file
+            raise
+        raise _damaged(path) from error
+    if damaged is not None:
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(path, "is damaged", "use a copy of it, or download it again")
 
 
 def _is_named_tensor(item: tuple[object, object]) -> bool:

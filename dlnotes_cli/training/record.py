@@ -71,18 +71,20 @@ class TrainingResult:
     out: str
     model_file: str
     plots: tuple[str, ...]
-    details: dict[str, Any]  # fields that only some commands have
 
     @property
     def test_accuracy(self) -> float | None:
         """Accuracy on the test split; None if there is none."""
         return None if self.test is None else self.test["accuracy"]
 
+    @property
+    def selection(self) -> str:
+        """What validation selected, as text."""
+        return f"best epoch {self.best_epoch} of {self.epochs}, {self.steps:,} steps"
+
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values; nan and inf become None."""
-        fields = {name: value for name, value in asdict(self).items() if name != "details"}
-        fields |= {"plots": list(self.plots), **self.details}
-        return dict(output.finite({"schema_version": output.SCHEMA_VERSION, **fields}))
+        return dict(output.finite({"schema_version": output.SCHEMA_VERSION, **asdict(self)}))
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], path: Path) -> Self:
@@ -90,12 +92,10 @@ class TrainingResult:
 
         Raises InputError naming the file where a field is missing or of another type.
         """
-        values = {name: value for name, value in stored.items() if name != "schema_version"}
-        common = {name: values.pop(name) for name in cls.__dataclass_fields__ if name in values}
-        plots = values.pop("pictures", ()) or common.get("plots", ())
+        values = {name: value for name, value in stored.items() if name in cls.__dataclass_fields__}
         try:
-            common |= {"plots": tuple(plots), "details": values}
-            result = build_stored(cls, common)
+            values["plots"] = tuple(stored.get("pictures") or stored.get("plots") or ())
+            result = build_stored(cls, values)
             for metrics in (result.train, result.validation, result.test or result.validation):
                 _check_metrics(metrics)
         except (TypeError, KeyError) as error:
@@ -129,6 +129,8 @@ class Outcome:
 class RunRecord(ABC):
     """Metadata and result of a training run; a subclass describes the training data."""
 
+    result_type: type[TrainingResult] = TrainingResult
+
     def __init__(self, options: TrainingRunOptions, model: ModelSummary, runtime: Runtime) -> None:
         self.command, self.seed, self.model, self.runtime = options.command, options.seed, model, runtime
 
@@ -147,7 +149,7 @@ class RunRecord(ABC):
         """The fields of the result that describe the data, next to its name."""
 
     def details(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
-        """Fields of the result that only this command has."""
+        """The fields that `result_type` adds to those of every training run."""
         return {}
 
     def identity(self) -> dict[str, Any]:
@@ -178,14 +180,14 @@ class RunRecord(ABC):
     def result(self, outcome: Outcome) -> TrainingResult:
         """The result of the finished run."""
         history, best = outcome.history, outcome.history[outcome.best_index]
-        return TrainingResult(
+        return self.result_type(
             command=self.command, version=__version__, seed=self.seed, **self.runtime.as_json(),
             data={"name": self.data_name, **self.data_fields()}, model=self.model,
             epochs=history[-1]["epoch"], best_epoch=best["epoch"], steps=outcome.steps,
             train=best["train"], validation=best["validation"],
             test=None if outcome.test is None else outcome.test.as_json(),
             timing=outcome.timing, out=str(outcome.folder), model_file=str(outcome.model_file),
-            plots=tuple(map(str, outcome.plots)), details=self.details(outcome),
+            plots=tuple(map(str, outcome.plots)), **self.details(outcome),
         )  # fmt: skip
 
 
@@ -198,9 +200,11 @@ class ClassifierRecord(RunRecord):
         model: ModelSummary,
         dataset: DataSet,
         runtime: Runtime,
+        result_type: type[TrainingResult] = TrainingResult,
         details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(options, model, runtime)
+        self.result_type = result_type
         self._options, self._dataset, self._details = options, dataset, dict(details or {})
 
     @property
@@ -222,7 +226,7 @@ class ClassifierRecord(RunRecord):
         }
 
     def details(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # known before the run
-        """Fields of the result that only this command has."""
+        """The fields that `result_type` adds to those of every training run."""
         return self._details
 
     def announce(self) -> None:

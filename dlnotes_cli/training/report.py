@@ -30,7 +30,7 @@ def _print_table(result: "TrainingResult") -> None:
     output.table(("split", *numeric), rows, numeric)
     timing = result.timing
     output.line()
-    output.line(f"{_selection(result)}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} samples/s")
+    output.line(f"{result.selection}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} samples/s")
     if result.test is None:
         output.line("no test split: validation also selected the weights, so its accuracy is optimistic")
     for path in (result.model_file, *result.plots):
@@ -40,12 +40,3 @@ def _print_table(result: "TrainingResult") -> None:
 def _decimals(value: float | None) -> str:
     """A metric with four decimals; a dash where it is not finite."""
     return "-" if value is None else f"{value:.4f}"
-
-
-def _selection(result: "TrainingResult") -> str:
-    """The epoch or the weight decay that validation selected, as text."""
-    weight_decay, folds = result.details.get("weight_decay"), result.details.get("folds")
-    if weight_decay is not None:
-        by_folds = f" by {folds['count']} folds" if folds else ""
-        return f"weight decay {weight_decay:.3g} chosen{by_folds}, {result.steps:,} passes over the features"
-    return f"best epoch {result.best_epoch} of {result.epochs}, {result.steps:,} steps"

@@ -51,4 +51,6 @@ def matches(value: object, hint: Any) -> bool:
 def _build(hint: Any, value: object) -> object:
     """A value, as the dataclass that its hint names, if it names one and there is a value."""
     kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
+    if kinds and get_origin(hint) in {list, tuple} and isinstance(value, list | tuple):
+        return get_origin(hint)(_build(kinds[0], item) for item in value)
     return build_stored(kinds[0], value) if kinds and value is not None else value  # type: ignore[arg-type]

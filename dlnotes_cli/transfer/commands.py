@@ -1,6 +1,6 @@
 """`dlnotes transfer`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
@@ -8,6 +8,7 @@ from dlnotes_cli.training.report import print_training
 from dlnotes_cli.transfer.options import TransferConfig
 
 if TYPE_CHECKING:
+    from dlnotes_cli.transfer.results import TransferResult
     from dlnotes_cli.transfer.task import BackboneInfo
 
 
@@ -28,7 +29,7 @@ def transfer(config: TransferConfig) -> None:
         return
     result = task(config)
     if not config.json:
-        _print_layers(result.details["layers"], is_fitted=result.details.get("weight_decay") is not None)
+        _print_layers(result)
     print_training(result, config)
 
 
@@ -47,16 +48,16 @@ def _print_backbones(config: TransferConfig, backbones: "list[BackboneInfo]") ->
     output.table(("backbone", *numeric, "downloaded"), rows, numeric)
 
 
-def _print_layers(layers: list[dict[str, Any]], *, is_fitted: bool) -> None:
-    """Print one row for all frozen blocks, then one for each layer that is trained; a fitted head has no rate."""
-    frozen = [layer for layer in layers if not layer["trains"]]
+def _print_layers(result: "TransferResult") -> None:
+    """Print one row for all frozen blocks, then one for each layer that is trained."""
+    frozen = [layer for layer in result.layers if not layer.trains]
     rows = [
-        (layer["name"], f"{layer['parameters']:,}", "L-BFGS" if is_fitted else f"{layer['lr_factor']:g} x --lr")
-        for layer in layers
-        if layer["trains"]
+        (layer.name, f"{layer.parameters:,}", "L-BFGS" if result.fine_tune is None else f"{layer.lr_factor:g} x --lr")
+        for layer in result.layers
+        if layer.trains
     ]
     if frozen:
-        total = sum(layer["parameters"] for layer in frozen)
+        total = sum(layer.parameters for layer in frozen)
         rows.insert(0, (f"{len(frozen)} blocks, frozen", f"{total:,}", "-"))
     numeric = ("parameters", "learning rate")
     output.table(("layer", *numeric), rows, numeric)

@@ -1,6 +1,6 @@
 """Fine-tuning: the gradient training of a pretrained network, block by block, after its head is fitted."""
 
-from typing import Any
+from typing import Any, cast
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, named_blocks
@@ -8,17 +8,17 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import StoppedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.classifier import ClassifierTraining, train_classifier
-from dlnotes_cli.training.record import TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.transfer.frozen_head import fit_initial_head
 from dlnotes_cli.transfer.head_search import FittedHead
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.plan import TransferPlan
 from dlnotes_cli.transfer.recipes import FineTuneRecipe
+from dlnotes_cli.transfer.results import TransferResult
 from dlnotes_cli.transfer.unfreezing import count_blocks, lr_factors, summarize_layers, unfreeze, unfrozen_blocks
 
 
-def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe) -> TrainingResult:
+def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe) -> TransferResult:
     """Fit the head to the frozen backbone, then train the network; the course's recipe starts with a random head.
 
     Raises errors as `train_classifier`.
@@ -33,7 +33,7 @@ def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe) -> TrainingResult:
             except StoppedError as request:
                 what = "the features computed so far are cached; fine-tuning has not started"
                 raise StoppedError(request.exit_code, what, "run the same command again to continue") from request
-    result = train_classifier(FineTuning(plan, recipe, fitted))
+    result = cast("TransferResult", train_classifier(FineTuning(plan, recipe, fitted)))
     if fitted is not None:
         _warn_if_worse(fitted, result)
     return result
@@ -43,6 +43,7 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
     """The training of a pretrained network, from a head that is fitted to its features, or from a random one (None)."""
 
     model_name = "backbone"
+    result_type = TransferResult
 
     def __init__(self, plan: TransferPlan, recipe: FineTuneRecipe, fitted: FittedHead | None) -> None:
         super().__init__(plan.options, recipe)
@@ -81,7 +82,7 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
         return self._plan.details(network)
 
 
-def _warn_if_worse(fitted: FittedHead, result: TrainingResult) -> None:
+def _warn_if_worse(fitted: FittedHead, result: TransferResult) -> None:
     """Warn if the validation loss is higher than that of the frozen backbone with which the run started."""
     before, after = fitted.history[fitted.best_index]["validation"]["loss"], result.validation["loss"]
     if after is not None and after > before:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation, evenly_spaced
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_file import read_tensors, write_tensors
-from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, TrainingResult, measure_timing
+from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
 from dlnotes_cli.transfer.head_fit import WEIGHT_DECAYS, HeadOptions
@@ -34,6 +34,7 @@ from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_he
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.plan import TransferPlan, warn_about_few_samples
 from dlnotes_cli.transfer.recipes import FROZEN, FrozenRecipe
+from dlnotes_cli.transfer.results import FrozenResult
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class BackboneFeatures:
         return "test" if "test" in self.dataset.splits else "val"
 
 
-def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> TrainingResult:
+def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> FrozenResult:
     """Fit a head to the features, test it and write its run folder.
 
     A stopped run is resumed with the cached features; a resumed run that is finished is fitted again. Raises errors as
@@ -91,7 +92,7 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> TrainingResult:
             fitted.history, fitted.best_index, fitted.passes, test, paths, timing, folder.path,
             folder.file(run_folder.MODEL),
         )  # fmt: skip
-        result = record.result(outcome)
+        result = cast("FrozenResult", record.result(outcome))
         folder.write_result(result.as_json())
         return result
 
@@ -158,7 +159,7 @@ def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) 
         "folds": fitted.folds,
         "features": options.export_features and str(options.export_features),
     }
-    return ClassifierRecord(options, model, dataset, features.runtime, details)
+    return ClassifierRecord(options, model, dataset, features.runtime, FrozenResult, details)
 
 
 def _write_run(

@@ -18,13 +18,23 @@ from dlnotes_cli.transfer.head_fit import HeadFit, HeadOptions, fit_heads
 
 
 @dataclass(frozen=True)
+class FoldSummary:
+    """The accuracy on each fold of a cross-validation, with mean and sample standard deviation."""
+
+    count: int
+    accuracies: list[float]
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
 class FittedHead:
     """The chosen head, and the history of the fits among which it was chosen."""
 
     head: nn.Sequential
     history: list[dict[str, Any]]  # an entry for each weight decay
     best_index: int  # of the chosen weight decay in `history`
-    folds: dict[str, Any] | None = None  # accuracies of cross-validation, with mean and standard deviation
+    folds: FoldSummary | None = None
 
     @property
     def passes(self) -> int:
@@ -105,15 +115,9 @@ def _lowest_loss(history: list[dict[str, Any]]) -> int:
     return int(np.argmin([entry["validation"]["loss"] for entry in history]))
 
 
-def _summarize_folds(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """The accuracy on each fold, with mean and sample standard deviation."""
+def _summarize_folds(evaluations: Sequence[Evaluation]) -> FoldSummary:
     accuracies = [evaluation.accuracy for evaluation in evaluations]
-    return {
-        "count": len(accuracies),
-        "accuracies": accuracies,
-        "mean": float(np.mean(accuracies)),
-        "std": float(np.std(accuracies, ddof=1)),
-    }
+    return FoldSummary(len(accuracies), accuracies, float(np.mean(accuracies)), float(np.std(accuracies, ddof=1)))
 
 
 def _pooled(evaluations: Sequence[Evaluation]) -> Evaluation:

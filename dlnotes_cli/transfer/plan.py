@@ -103,7 +103,7 @@ class TransferPlan:
             "weights": self.weights.name,
             "pretrained": self.weights.file is not None,
             "fine_tune": self.options.fine_tune,
-            "layers": [layer.as_json() for layer in summarize_layers(network, self.options.fine_tune)],
+            "layers": tuple(summarize_layers(network, self.options.fine_tune)),
         }
 
 

@@ -11,13 +11,13 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.pretrained import is_downloaded, local_file
-from dlnotes_cli.training.record import TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import train_head
 from dlnotes_cli.transfer.options import BACKBONES, TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
 from dlnotes_cli.transfer.recipes import fine_tune_recipe, frozen_recipe, is_frozen
+from dlnotes_cli.transfer.results import TransferResult
 
 _GRADIENT_OPTIONS = (  # without effect on L-BFGS
     "batch_size", "optimizer", "lr", "momentum", "schedule", "l1", "ema", "grad_clip", "patience",
@@ -46,7 +46,7 @@ class BackboneInfo:
         return asdict(self)
 
 
-def transfer(options: TransferConfig) -> TrainingResult:
+def transfer(options: TransferConfig) -> TransferResult:
     """Train a new head on a pretrained network, or fine-tune the network, and write its run folder.
 
     By default the backbone is frozen: its features are computed once and cached, and the head is fitted to them. With

@@ -158,7 +158,7 @@ def test_default_keeps_pytorchs_initialization_and_batch_norm_is_never_changed()
      {"dropout": -0.1}, {"dropout": math.nan}],
 )  # fmt: skip
 def test_an_invalid_configuration_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"units|dropout"):
+    with pytest.raises(ValueError, match=r"inputs or classes|units|dropout"):
         MlpConfig(**{"inputs": 4, "classes": 2, **change})  # type: ignore[arg-type]  # wrong on purpose
 
 

@@ -1,7 +1,9 @@
 """Weights that other programs saved: read safely, or refused in one line without running code in them."""
 
+import contextlib
 import os
 import pickle
+import random
 from pathlib import Path
 from typing import Any
 
@@ -109,4 +111,38 @@ def test_the_error_names_a_missing_file(tmp_path: Path) -> None:
 def test_complex_sparse_and_meta_tensors_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(2), "b": tensor}, tmp_path / "a.pth")
     with pytest.raises(InputError, match=r"a\.pth: (tensor b is sparse, complex, quantized|is damaged|is not a plain)"):
+        read_weights(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_with_one_flipped_bit_is_read_or_refused(zipped: bool, tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    content, draw = (tmp_path / "a.pth").read_bytes(), random.Random(0)
+    for position in range(0, len(content), 3):
+        changed = bytearray(content)
+        changed[position] ^= 1 << draw.randrange(8)
+        (tmp_path / "a.pth").write_bytes(changed)
+        with contextlib.suppress(InputError):
+            read_weights(tmp_path / "a.pth")
+
+
+def test_a_flipped_bit_in_the_values_of_a_zip_file_is_damage(tmp_path: Path) -> None:
+    torch.save({"a": torch.full((64,), 1.5)}, tmp_path / "a.pth")
+    content = bytearray((tmp_path / "a.pth").read_bytes())
+    content[content.index(b"\0\0\xc0\x3f" * 8) + 4] ^= 1
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.pth: is damaged; use a copy"):
+        read_weights(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02" + b"(" * 100_000, b"\x80\x02" + b"]" * 9 + b"a" * 99, b"\x80\x02s."])
+def test_a_pickle_that_is_nested_or_cut_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.pth: is (damaged|not a plain)"):
+        read_weights(tmp_path / "a.pth")
+
+
+def test_a_tensor_larger_than_its_file_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1).expand(1 << 40)}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth: is damaged"):
         read_weights(tmp_path / "a.pth")

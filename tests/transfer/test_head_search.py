@@ -50,4 +50,4 @@ def test_after_cross_validation_the_head_is_fitted_to_all_samples() -> None:
     assert (predicted == dataset.labels).all()
     assert fitted.folds is not None
     validation = fitted.history[fitted.best_index]["validation"]["accuracy"]
-    assert fitted.folds["mean"] == pytest.approx(validation, abs=0.02)
+    assert fitted.folds.mean == pytest.approx(validation, abs=0.02)

@@ -46,6 +46,7 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
     """What differs between the commands that train a classifier: recipe, data and network."""
 
     model_name: ClassVar[str]  # in the registry
+    result_type: ClassVar[type[TrainingResult]] = TrainingResult
 
     def __init__(self, options: Options, recipe: AnyRecipe) -> None:
         self.options, self.recipe = with_recipe(options, recipe), recipe
@@ -79,7 +80,7 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
         return {}
 
     def details(self, network: Network) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
-        """Fields of the result that only this command has."""
+        """The fields that `result_type` adds to those of every training run."""
         return {}
 
 
@@ -163,7 +164,7 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
     _check_batches(training.model_name, config, dataset, length.batch_size)
     job = _make_job(training, config, dataset, length)
     model = ModelSummary.of(training.model_name, config, job.network)
-    record = ClassifierRecord(options, model, dataset, job.runtime, training.details(job.network))
+    record = ClassifierRecord(options, model, dataset, job.runtime, training.result_type, training.details(job.network))
     record.announce()
     optimizer = _make_optimizer(training, job.network)
     with StopRequest() as stop, folder:

@@ -156,7 +156,7 @@ class TrainingRun:
         try:
             read_tensors(self.folder.file(run_folder.MODEL))
             stored = self.folder.result()
-            result = None if stored is None else TrainingResult.from_json(stored, path)
+            result = None if stored is None else self._record.result_type.from_json(stored, path)
         except InputError as error:
             output.warn(f"{error.fault}; it is written again from {run_folder.LAST}")
             return None
