@@ -176,7 +176,9 @@ def _crash(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _PATH_FAILURES and error.filename:
         return _fail(InputError(error.filename, reason(error), "check the path"))
     if _is_out_of_memory(error):
-        fix = "start again with a smaller network (--hidden, --width), --batch-size, --size or --limit; no --resume"
+        fix = (
+            "start again with a smaller network (--hidden, --width), --batch-size, --size or --limit, without --resume"
+        )
         return _fail(UnfinishedError("memory", "not enough for this command", fix))
     import traceback
 

@@ -37,7 +37,7 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dlnotes_cli.cli import main
 
     out = tmp_path_factory.mktemp("text") / "run"
-    words = ["--hidden", "4", "--embed", "2", "--max-steps", "1", "--sample", "0", "--val-split", "0.001"]
+    words = ["--hidden-size", "4", "--embed", "2", "--max-steps", "1", "--sample", "0", "--val-split", "0.001"]
     assert main(["char-rnn", "train", *words, "--out", str(out), "-q"]) == 0
     return out
 

@@ -283,7 +283,7 @@ ERRORS = [
     (("-W", "3", "-F", "5"), "-F: a filter of 5 does not fit into 3"),
     (("-W", "130", "-F", "3", "-K", "10"), "-K: needs -D"),
     (("-W", "130", "-F", "3", "-S", "0"), "--stride: 0 is out of range"),
-    (("-W", "130", "-F", "x"), "--kernel: 'x' is not an integer"),
+    (("-W", "130", "-F", "x"), "--kernel-size: 'x' is not an integer"),
     (("-W", "130", "-F", "3", "ReLU()"), "LAYERS: cannot be combined with -W"),
     (("-W", "130", "-F", "3", "--csv", "-"), "--csv: writes a row for each layer, and there is no layer"),
     (("-W", "130", "-F", "3", "--gram"), "--gram: needs a shape or a stack of layers"),

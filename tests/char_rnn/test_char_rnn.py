@@ -185,7 +185,8 @@ def test_every_option_trains_and_is_stored(home: Path, tmp_path: Path, dlnotes: 
     assert fields["validation"]["loss"] < math.log(256 if "bytes" in arguments else fields["data"]["vocabulary"])
     stored = json.loads((tmp_path / "run" / "config.json").read_text()) | fields["model"]["configuration"]
     for name, text in zip(arguments[::2], arguments[1::2], strict=False):
-        value = stored[name.removeprefix("--").replace("-", "_")]
+        field = {"--num-layers": "layers", "--hidden-size": "hidden"}.get(name, name.removeprefix("--"))
+        value = stored[field.replace("-", "_")]
         assert str(value) in {text, text.removesuffix("s")} or float(value) == float(text), name
     assert dlnotes("char-rnn", "sample", tmp_path / "run", "--length", 5, "--json").code == 0
 

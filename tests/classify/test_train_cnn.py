@@ -106,7 +106,7 @@ FAULTS = {
     "--layers 'Conv2d(3, 4, 3); Flatten(); Linear(9, 10)'": r"layer 1, Conv2d\(3, 4, 3\): .*3.*1",
     "--layers 'Flatten(); Unflatten(1, (8, 8)); LSTM(8, 8); Flatten(); Linear(64, 10)'": r"--layers: PyTorch rejects",
     "--layers nowhere.py": r"nowhere.py: cannot be read \(no such file or directory\)",
-    "--layers 'print(1)'": r"unknown layer 'print'",
+    "--layers 'print(1)'": r"no layers; list layers such as",
     "--layers 'Flatten(); Linear(64, 10)' --width 2": r"--width: has no effect with --layers; drop --width, or",
     "--layers 'Flatten(); Linear(64, 10)' --arch fast": r"--arch: has no effect with --layers; drop --arch, or",
     "--arch fats": r"--arch: unknown value 'fats'; did you mean 'fast'",

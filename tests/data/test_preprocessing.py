@@ -18,7 +18,7 @@ from dlnotes_cli.data.preprocessing import (
     preprocessing_to_json,
 )
 
-SIDES = st.integers(1, 1 << 16)
+SIDES = st.integers(1, 4096)
 MEANS, DEVIATIONS = st.floats(-1e6, 1e6), st.floats(1e-6, 1e6)
 RESIZES: st.SearchStrategy[Resize] = st.sampled_from(["crop", "squash", "letterbox"])
 COLUMNS = st.one_of(

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from builders import Command, folder_digest, small_training, stopped_after
@@ -27,18 +27,20 @@ class KilledError(BaseException):
 @contextlib.contextmanager
 def killed_at(name: str, *, before: bool) -> Iterator[None]:
     """Kill the program when it writes the file `name`: before it does, or after."""
-    original = files.atomic_write
+    original = files.atomic_stream
 
-    def write(path: Path, content: bytes) -> None:
+    @contextlib.contextmanager
+    def stream(path: Path, *needed: int) -> Iterator[IO[bytes]]:
         if path.name == name and before:
             (path.parent / ".dlnotes-cut.partial").touch()
             raise KilledError
-        original(path, content)
+        with original(path, *needed) as opened:
+            yield opened
         if path.name == name:
             raise KilledError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "atomic_write", write)
+        patch.setattr(files, "atomic_stream", stream)
         yield
 
 
