@@ -15,7 +15,7 @@ from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.images.decode import decode_all, decode_image
-from dlnotes_cli.data.paths import expand_paths, read_list
+from dlnotes_cli.data.paths import check_not_input, expand_paths, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.device import Runtime, default_threads
@@ -71,6 +71,10 @@ class Predictor:
         self.paths = expand_paths(
             [*config.paths, *listed], tables=isinstance(self.model.preprocessing, TablePreprocessing)
         )
+        if config.csv not in {None, "-"}:
+            lists = [files.user_path(config.files_from)] if config.files_from else []
+            inputs = [self.model.path, *lists, *self.paths]
+            check_not_input("--csv", files.user_path(str(config.csv)), inputs)
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error."""

@@ -9,6 +9,8 @@ import pytest
 from builders import COLORS, Command, make_images, make_table
 from PIL import Image
 
+from dlnotes_cli.shell import output
+
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
@@ -132,3 +134,14 @@ def test_tta_changes_the_probabilities_of_images_and_is_refused_for_tables(
     outcome = dlnotes("predict", table_run, make_table(tmp_path / "rows.csv", rows=5), "--tta")
     assert outcome.code == 2
     assert "--tta: the model reads tables" in outcome.err
+
+
+def test_a_long_table_lists_the_same_cells_as_a_short_one(
+    table_run: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_table(tmp_path / "rows.csv", rows=30)
+    short = dlnotes("predict", table_run, tmp_path / "rows.csv").out.splitlines()
+    monkeypatch.setattr(output, "_MOST_STYLED_ROWS", 10)
+    long = dlnotes("predict", table_run, tmp_path / "rows.csv").out.splitlines()
+    assert [line.split() for line in long] == [line.split() for line in short if not line.startswith("─")]
+    assert len({line.index(line.split()[2]) for line in long[1:]}) == 1
