@@ -77,15 +77,25 @@ class Predictor:
             check_not_input("--csv", files.user_path(str(config.csv)), inputs)
 
     def __iter__(self) -> Iterator[Prediction]:
-        """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error."""
+        """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error.
+
+        Raises InputError at the end if none was readable.
+        """
         preprocessing = self.model.preprocessing
         batches: Iterator[_Batch]
         if isinstance(preprocessing, TablePreprocessing):
             batches = (self._read_rows(path, preprocessing) for path in self.paths)
         else:
             batches = self._read_images(preprocessing)
+        skipped: list[DlnotesError] = []
+        is_any_read = False
         for batch in batches:
             yield from self._predict(batch)
+            skipped += batch.errors.values()
+            is_any_read = is_any_read or len(batch.errors) < len(batch.items)
+        if not is_any_read:
+            what = f"none of {len(skipped)} inputs could be read ({skipped[0].fault})"
+            raise InputError("PATH", what, "check the files")
 
     def _read_images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
         def decode(path: Path) -> NDArray[np.uint8]:

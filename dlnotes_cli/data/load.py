@@ -15,7 +15,7 @@ from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.named.published import NAMED
 from dlnotes_cli.data.options import NAMED_SETS, DataOptions, Normalization, SourceOptions
-from dlnotes_cli.data.paths import TABLES
+from dlnotes_cli.data.paths import TABLES, special_kind
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape, Preprocessing, TablePreprocessing
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.shell import output
@@ -45,6 +45,8 @@ def kind_of(data: str) -> DataKind:
         return "table"
     if is_file:
         raise InputError("--data", f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
+    if kind := special_kind(path):
+        raise InputError("--data", f"{path} is {kind}", "save its content to a .csv file first")
     if any(mark in data for mark in "/\\."):
         raise InputError("--data", f"no such file or folder: {path}", "check the path")
     raise unknown_choice("--data", data, NAMED_SETS, kind="data set (and no such folder)")

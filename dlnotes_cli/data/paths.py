@@ -116,16 +116,23 @@ def read_list(source: str) -> list[str]:
 
 
 def check_regular(path: Path) -> None:
-    """Raise InputError for a pipe or device, which may block or never end.
+    """Raise InputError for a pipe, socket or device, which may block or never end.
 
     Folders and missing files pass: opening them reports the error.
     """
+    if special_kind(path):
+        raise InputError(path, "is not a regular file", "save its content to a file first")
+
+
+def special_kind(path: Path) -> str:
+    """What a path is that is neither a file nor a folder, "a pipe" for example; empty for the others."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(path, "is not a regular file", "save its content to a file first")
+        return ""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _files_of(path: Path, *, recursive: bool) -> Iterator[InputFile]:

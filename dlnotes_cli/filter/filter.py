@@ -157,6 +157,8 @@ def filter_images(config: FilterConfig) -> FilterResult:
         else:
             results += outcome.results
             stdout += outcome.stdout
+    if len(skipped) == len(inputs):
+        raise InputError("PATH", f"none of {len(inputs)} images could be filtered", "check the files")
     return FilterResult(config, (*first, *then), tuple(results), tuple(skipped), stdout)
 
 

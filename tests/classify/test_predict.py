@@ -69,11 +69,15 @@ def test_a_skipped_file_has_an_error_and_the_others_keep_their_predictions(
     assert [row["item"] for row in rows if row["error"]] == [str(bad)]
 
 
-def test_all_files_may_be_skipped(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+@pytest.mark.parametrize("how", ["--json", "--jsonl", "-q"])
+def test_nothing_readable_is_an_error(how: str, images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    outcome = dlnotes("predict", images_run, tmp_path / "a.png", "--skip-bad", "--json")
-    assert outcome.code == 0
-    assert json.loads(outcome.out)["skipped"] == 1
+    (tmp_path / "b.png").write_bytes(b"text")
+    outcome = dlnotes("predict", images_run, tmp_path / "a.png", tmp_path / "b.png", "--skip-bad", how)
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"dlnotes: error: PATH: none of 2 inputs could be read ({tmp_path}/a.png: not an image); check the files\n"
+    )
 
 
 def test_paths_are_patterns_or_come_from_a_list_or_stdin(

@@ -327,6 +327,14 @@ def test_many_images_show_progress(home: Path, dlnotes: Command) -> None:
     assert all(re.fullmatch(r"filter: +\d+%  \d+ of 24", line) for line in outcome.err.splitlines())
 
 
+def test_nothing_readable_is_an_error(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "a.png").write_bytes(b"text")
+    (tmp_path / "b.png").write_bytes(b"")
+    outcome = dlnotes("filter", tmp_path / "a.png", tmp_path / "b.png", "--skip-bad", "--out", tmp_path / "out/")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith("dlnotes: error: PATH: none of 2 images could be filtered; check")
+
+
 @pytest.mark.parametrize("json_", [False, True])
 def test_bad_files_can_be_skipped(json_: bool, batch: Path, dlnotes: Command) -> None:
     outcome = dlnotes("filter", "?.jpg", "--out", "done/", "--skip-bad", "--result", "abs", *["--json"] * json_)
