@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import PIL
@@ -158,6 +158,27 @@ def decode_image(path: Path, shape: ImageShape, max_pixels: int) -> NDArray[np.u
     """
     with open_image(path, max_pixels) as image:
         return _pixels(image, shape)
+
+
+def decode_memory(name: str, image: "Image.Image | NDArray[Any]", shape: ImageShape) -> NDArray[np.uint8]:
+    """Decode an image in memory as `decode_image` does: one of Pillow, or uint8 (H, W) or (H, W, C) with C of 1 to 4.
+
+    Raises InputError with `name` for another type or shape, and for a damaged file of a lazily opened image.
+    """
+    if not isinstance(image, Image.Image):
+        array = np.asarray(image)
+        array = array[..., 0] if array.shape[2:] == (1,) else array
+        if (
+            array.dtype != np.uint8
+            or array.ndim not in {2, 3}
+            or array.shape[2:] not in {(), (3,), (4,)}
+            or not array.size
+        ):
+            have = f"an array of {array.dtype} with shape {array.shape}"
+            raise InputError(name, f"is {have}", "give uint8 of shape (H, W), (H, W, 3) or (H, W, 4)")
+        image = Image.fromarray(array)
+    with pillow_settings, image_errors(Path(name)):
+        return _pixels(image.copy(), shape)  # the caller's image stays unchanged
 
 
 def decode_stream(
