@@ -1,5 +1,25 @@
 """dlnotes from Python: each command as a function of its Config, whose fields have the shell's names and defaults.
 
+Train, evaluate and predict:
+
+>>> import tempfile
+>>> import numpy as np
+>>> from dlnotes_cli.api import EvaluateConfig, PredictConfig, Predictor, TrainMlpConfig
+>>> from dlnotes_cli.api import evaluate_model, output, train_mlp
+>>> output.configure(quiet=True)
+>>> folder = tempfile.TemporaryDirectory()
+>>> out = f"{folder.name}/run"
+>>> trained = train_mlp(TrainMlpConfig(data="digits", epochs=2, hidden="32", out=out))
+>>> evaluate_model(EvaluateConfig(model=out)).evaluation.samples
+359
+>>> predictor = Predictor(PredictConfig(model=out, top=1))
+>>> [prediction.item for prediction in predictor.predict([np.zeros((8, 8), np.uint8)])]
+['0']
+>>> output.configure(quiet=False)
+>>> folder.cleanup()
+
+Each command works in this way; shapes, for example, need no data:
+
 >>> from dlnotes_cli.api import ConvShapeConfig, conv_shape
 >>> conv_shape(ConvShapeConfig(layers=("Conv2d(3, 10, 3)",), input=(3, 130, 130))).as_json()["parameters"]
 280

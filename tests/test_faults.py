@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -41,6 +42,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, images_run:
     _make_bad_images(home)
     _make_bad_tables(home)
     (home / "file").write_text("a file")
+    os.mkfifo(home / "pipe")
+    os.mkfifo(home / "pipe.csv")
     return home
 
 
@@ -185,6 +188,9 @@ FAULTS = [
     Fault("unknown set", _train("--data", "fashon-mnist"), r"--data: unknown .* 'fashon-mnist'; did you mean 'fashion-mnist'\?"),
     Fault("no such folder", _train("--data", "@gone/"), r"--data: no such file or folder: .*gone; check"),
     Fault("data of another kind", _train("--data", "@file"), r"--data: .*file is neither a folder nor a CSV file; give"),
+    Fault("data is a pipe", _train("--data", "@pipe"), r"--data: .*pipe is a pipe; save its content to a \.csv file first"),
+    Fault("table is a pipe", _do("predict", "@table", "@pipe.csv"), r"pipe\.csv: is not a regular file; save"),
+    Fault("input as output", _do("predict", "@run", IMAGE, "--csv", "@run/model.safetensors", "--overwrite"), r"--csv: .* is an input of the command; name"),
     Fault("empty folder", _train("--data", "@nothing"), r"--data: .*nothing has no class folders; expected"),
     Fault("no class folders", _train("--data", "@flat"), r"--data: .*flat has no class folders; expected FOLDER/<class>"),
     Fault("empty class", _train("--data", "@hollow"), r"--data: class folder .*violet has no images; add"),

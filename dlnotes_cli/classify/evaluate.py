@@ -6,19 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dlnotes_cli.classify.options import EvaluateConfig
 from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer, Split, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import load_for_model
+from dlnotes_cli.data.folder import list_folder
+from dlnotes_cli.data.load import kind_of, load_for_model
+from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.data.splits import complete_splits
 from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
@@ -87,9 +88,12 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     network = model.network.to(runtime.device)
     if config.tta:
         network = with_tta(network, model.preprocessing, model.classes)
-    data = config.data or str(model.metadata.get("data", {}).get("name", "digits"))
-    dataset = load_for_model(data, config, model.preprocessing, threads=config.threads or default_threads())
-    dataset = replace(_split_as_in_training(data, dataset, model), labels=_labels_by_name(dataset, model.classes))
+    data = config.data or _training_data(model)
+    if config.csv not in {None, "-"}:
+        check_not_input("--csv", files.user_path(str(config.csv)), [model.path, *_input_files(data)])
+    threads = config.threads or default_threads()
+    dataset = load_for_model(data, config, model.preprocessing, model.classes, threads=threads)
+    dataset = _split_as_in_training(data, dataset, model)
     split_name, split = _choose_split(dataset, config.split, runtime)
     evaluated = EvaluatedModel(network, split, Normalizer(model.preprocessing, runtime.device), runtime, model.classes)
     evaluation = _evaluate_split(evaluated, config.top)
@@ -112,14 +116,24 @@ def _check_outputs(config: EvaluateConfig) -> None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
 
 
-def _labels_by_name(dataset: DataSet, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """The labels (N,) of a data set as indices into the model's classes. Raises InputError for another class."""
-    for index in np.unique(dataset.labels):
-        if dataset.classes[index] not in classes:
-            what = f"the model does not have the class '{dataset.classes[index]}'"
-            raise InputError("--data", what, f"its classes are {', '.join(classes)}")
-    positions = np.array([classes.index(name) if name in classes else -1 for name in dataset.classes])
-    return np.asarray(positions[dataset.labels], dtype=np.int64)
+def _training_data(model: TrainedModel) -> str:
+    """The data that a model was trained on, as its `--data` was. Raises InputError if that leads nowhere from here."""
+    data = str(model.metadata.get("data", {}).get("name", "digits"))
+    try:
+        kind_of(data)
+    except InputError as error:
+        where = user_path(data).absolute()
+        what = f"the model was trained on '{data}', and {where} does not exist"
+        raise InputError("--data", what, "pass --data with the path of the data") from error
+    return data
+
+
+def _input_files(data: str) -> tuple[Path, ...]:
+    """The table, or the images, that `--data` names."""
+    kind = kind_of(data)
+    if kind == "folder":
+        return list_folder(user_path(data)).files
+    return (user_path(data),) if kind == "table" else ()
 
 
 def _split_as_in_training(data: str, dataset: DataSet, model: TrainedModel) -> DataSet:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.images.decode import decode_all, decode_image
-from dlnotes_cli.data.paths import expand_paths, read_list
+from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory
+from dlnotes_cli.data.paths import check_not_input, expand_paths, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.device import Runtime, default_threads
@@ -54,7 +55,10 @@ class _Batch:
 
 
 class Predictor:
-    """A loaded model and the paths to classify; iterating over it yields a Prediction for each item, in order."""
+    """A loaded model and the paths to classify; iterating over it yields a Prediction for each item, in order.
+
+    `predict` classifies images in memory or files that are named later; the Config then needs no paths.
+    """
 
     def __init__(self, config: PredictConfig) -> None:
         """Load the model and list the paths. Raises InputError for an invalid model file, output or path."""
@@ -68,20 +72,62 @@ class Predictor:
             self._network = with_tta(self._network, self.model.preprocessing, self.model.classes)
         self._normalizer = Normalizer(self.model.preprocessing, self.runtime.device)
         listed = read_list(str(config.files_from)) if config.files_from else []
-        self.paths = expand_paths(
-            [*config.paths, *listed], tables=isinstance(self.model.preprocessing, TablePreprocessing)
-        )
+        named = [*config.paths, *listed]
+        self.paths = expand_paths(named, tables=self._reads_tables) if named else []
+        if config.csv not in {None, "-"}:
+            lists = [files.user_path(config.files_from)] if config.files_from else []
+            inputs = [self.model.path, *lists, *self.paths]
+            check_not_input("--csv", files.user_path(str(config.csv)), inputs)
 
     def __iter__(self) -> Iterator[Prediction]:
-        """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error."""
+        """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error.
+
+        Raises InputError at the end if none was readable.
+        """
+        if not self.paths:
+            raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
         preprocessing = self.model.preprocessing
         batches: Iterator[_Batch]
         if isinstance(preprocessing, TablePreprocessing):
             batches = (self._read_rows(path, preprocessing) for path in self.paths)
         else:
             batches = self._read_images(preprocessing)
+        skipped: list[DlnotesError] = []
+        is_any_read = False
         for batch in batches:
             yield from self._predict(batch)
+            skipped += batch.errors.values()
+            is_any_read = is_any_read or len(batch.errors) < len(batch.items)
+        if not is_any_read:
+            what = f"none of {len(skipped)} inputs could be read ({skipped[0].fault})"
+            raise InputError("PATH", what, "check the files")
+
+    def predict(self, images: Sequence[str | Path | Image.Image | NDArray[Any]]) -> list[Prediction]:
+        """The predictions for image files, images of Pillow, or uint8 arrays (H, W) or (H, W, C), in order.
+
+        The item of an image in memory is its position. Raises InputError for an image that cannot be read, and for a
+        model that reads tables.
+        """
+        preprocessing = self.model.preprocessing
+        if not isinstance(preprocessing, ImagePreprocessing):
+            raise InputError("predict", "the model reads tables, not images", "name CSV files in the Config's paths")
+        shape = preprocessing.image_shape
+        predictions: list[Prediction] = []
+        for start in range(0, len(images), _CHUNK):
+            items, samples = [], []
+            for position, image in enumerate(images[start : start + _CHUNK], start):
+                if isinstance(image, str | Path):
+                    items.append(str(image))
+                    samples.append(decode_image(files.user_path(image), shape, self._config.max_pixels))
+                else:
+                    items.append(str(position))
+                    samples.append(decode_memory(f"image {position}", image, shape))
+            predictions += self._predict(_Batch(items, np.stack(samples), {}))
+        return predictions
+
+    @property
+    def _reads_tables(self) -> bool:
+        return isinstance(self.model.preprocessing, TablePreprocessing)
 
     def _read_images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
         def decode(path: Path) -> NDArray[np.uint8]:

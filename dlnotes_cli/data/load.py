@@ -1,6 +1,6 @@
 """Load the data that `--data` names, a named set, image folder or CSV table, for training or for a trained model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,9 +12,10 @@ from dlnotes_cli.data import folder, table
 from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.listing import FolderListing
-from dlnotes_cli.data.named.named_sets import load_named
+from dlnotes_cli.data.named.named_sets import load_named, locate
+from dlnotes_cli.data.named.published import NAMED
 from dlnotes_cli.data.options import NAMED_SETS, DataOptions, Normalization, SourceOptions
-from dlnotes_cli.data.paths import TABLES
+from dlnotes_cli.data.paths import TABLES, special_kind
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape, Preprocessing, TablePreprocessing
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.shell import output
@@ -44,6 +45,8 @@ def kind_of(data: str) -> DataKind:
         return "table"
     if is_file:
         raise InputError("--data", f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
+    if kind := special_kind(path):
+        raise InputError("--data", f"{path} is {kind}", "save its content to a .csv file first")
     if any(mark in data for mark in "/\\."):
         raise InputError("--data", f"no such file or folder: {path}", "check the path")
     raise unknown_choice("--data", data, NAMED_SETS, kind="data set (and no such folder)")
@@ -74,11 +77,11 @@ def load_preprocessed(
         _check_classes(str(listing.root), listing.classes)
         source = folder.read_folder(listing, preprocessing.image_shape, settings, extractor)
         splits = _split(source, rule)
-        return _limited(_dataset(source, splits, preprocessing, source.fingerprint), rule)
+        return _limited(_dataset(source, splits, preprocessing), rule)
     source = load_named(options.data, data_root=options.data_root, offline=options.offline)
     height, width = source.samples.shape[2:]
     preprocessing = replace(preprocessing, height=height, width=width, crop_pct=1.0)
-    dataset = _dataset(source, _split(source, rule), preprocessing, f"named:{options.data}")
+    dataset = _dataset(source, _split(source, rule), preprocessing)
     dataset = _limited(dataset, rule)
     if extractor is None:
         return replace(dataset, samples=with_channels(source.samples, preprocessing.channels))
@@ -129,21 +132,31 @@ def with_channels(samples: NDArray[np.generic], channels: int) -> NDArray[np.gen
     return np.repeat(samples, channels, axis=1) if samples.shape[1] == 1 < channels else samples
 
 
-def load_for_model(data: str, options: SourceOptions, preprocessing: Preprocessing, *, threads: int) -> DataSet:
-    """Load data with the preprocessing of a trained model; the splits are those that the data itself names."""
+def load_for_model(
+    data: str, options: SourceOptions, preprocessing: Preprocessing, classes: tuple[str, ...], *, threads: int
+) -> DataSet:
+    """Load data with the preprocessing of a trained model; the splits are those that the data itself names.
+
+    Labels are indices into the model's `classes`. Raises InputError for another class, before images are decoded.
+    """
     kind = kind_of(data)
     needs_table = isinstance(preprocessing, TablePreprocessing)
     have, need = ("a CSV table" if is_table else "images" for is_table in (kind == "table", needs_table))
     if have != need:
         raise InputError("--data", f"{data} holds {have}, the model was trained on {need}", f"give {need}")
     if isinstance(preprocessing, TablePreprocessing):
-        return _table_for_model(user_path(data), preprocessing)
-    if kind == "named":
-        return _named_for_model(data, options, preprocessing)
-    listing = folder.list_folder(user_path(data))
-    settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
-    source = folder.read_folder(listing, preprocessing.image_shape, settings)
-    return _dataset(source, source.splits, preprocessing, source.fingerprint)
+        source = _table_for_model(user_path(data), preprocessing, classes)
+    elif kind == "named":
+        source = _named_for_model(data, options, preprocessing, classes)
+    else:
+        listing = folder.list_folder(user_path(data))
+        _check_known(listing.classes, classes)
+        settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
+        source = folder.read_folder(listing, preprocessing.image_shape, settings)
+    _check_known([source.classes[i] for i in np.unique(source.labels)], classes)
+    positions = np.array([classes.index(name) if name in classes else -1 for name in source.classes])
+    source = replace(source, labels=positions[source.labels])
+    return _dataset(source, source.splits, preprocessing)
 
 
 def pixel_statistics(samples: NDArray[np.generic], indices: NDArray[np.int64]) -> tuple[tuple[float, ...], ...]:
@@ -187,12 +200,10 @@ def _training_images(
 ) -> DataSet:
     if kind == "named":
         source = load_named(options.data, data_root=options.data_root, offline=options.offline)
-        fingerprint = f"named:{options.data}"
     else:
         listing, shape = _listed(options)
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
         source = folder.read_folder(listing, shape, settings)
-        fingerprint = source.fingerprint
     splits = _split(source, rule)
     channels, height, width = source.samples.shape[1:]
     if normalize == "standard":
@@ -201,7 +212,7 @@ def _training_images(
         center, scale = (0.5, 0.5) if normalize == "symmetric" else (0.0, 1.0)
         mean, std = (center,) * channels, (scale,) * channels
     preprocessing = ImagePreprocessing(channels, height, width, options.resize, mean, std)
-    return _dataset(source, splits, preprocessing, fingerprint)
+    return _dataset(source, splits, preprocessing)
 
 
 def _extract(samples: NDArray[np.uint8], extractor: FeatureExtractor, poll: Callable[[], None]) -> NDArray[np.float32]:
@@ -232,31 +243,48 @@ def _training_table(options: DataOptions, rule: SplitRule) -> DataSet:
     cells = table.read_table(path)
     labels, classes = table.read_labels(cells, options.target)
     everything = {"all": np.arange(len(labels))}
-    source = LabeledSamples(str(path), np.empty(0), labels, classes, everything, _row_names(cells))
+    source = LabeledSamples(
+        str(path), np.empty(0), labels, classes, everything, _row_names(cells), fingerprint=cells.fingerprint
+    )
     splits = _split(source, rule)
     preprocessing = table.fit_preprocessing(cells, str(options.target), options.categorical, splits["train"])
     source = replace(source, samples=table.encode(cells, preprocessing))
-    return _dataset(source, splits, preprocessing, cells.fingerprint)
+    return _dataset(source, splits, preprocessing)
 
 
-def _table_for_model(path: Path, preprocessing: TablePreprocessing) -> DataSet:
+def _table_for_model(path: Path, preprocessing: TablePreprocessing, known: tuple[str, ...]) -> LabeledSamples:
     cells = table.read_table(path)
     labels, classes = table.read_labels(cells, preprocessing.target)
+    _check_known(classes, known)
     samples = table.encode(cells, preprocessing)
-    source = LabeledSamples(str(path), samples, labels, classes, {"all": np.arange(len(labels))}, _row_names(cells))
-    return _dataset(source, source.splits, preprocessing, cells.fingerprint)
+    splits = {"all": np.arange(len(labels))}
+    return LabeledSamples(str(path), samples, labels, classes, splits, _row_names(cells), fingerprint=cells.fingerprint)
 
 
-def _named_for_model(data: str, options: SourceOptions, preprocessing: ImagePreprocessing) -> DataSet:
-    source = load_named(data, data_root=options.data_root, offline=options.offline)
-    have, need = ("x".join(map(str, shape)) for shape in (source.samples.shape[1:], preprocessing.shape))
-    source = replace(source, samples=with_channels(source.samples, preprocessing.channels))
-    if source.samples.shape[1:] != preprocessing.shape:
+def _named_for_model(
+    data: str, options: SourceOptions, preprocessing: ImagePreprocessing, known: tuple[str, ...]
+) -> LabeledSamples:
+    """The samples of a named set in the model's shape; a set that does not fit is refused before it is downloaded."""
+    published = NAMED[data]
+    channels = preprocessing.channels if published.shape[0] == 1 else published.shape[0]
+    if (channels, *published.shape[1:]) != preprocessing.shape:
+        have, need = ("x".join(map(str, shape)) for shape in (published.shape, preprocessing.shape))
         raise InputError("--data", f"{data} has images of {have}, the model needs {need}", "give matching data")
-    return _dataset(source, source.splits, preprocessing, f"named:{data}")
+    if locate(data, options.data_root) is None:
+        _check_known(published.classes, known)
+    source = load_named(data, data_root=options.data_root, offline=options.offline)
+    return replace(source, samples=with_channels(source.samples, preprocessing.channels))
 
 
-def _dataset(source: LabeledSamples, splits: Splits, preprocessing: Preprocessing, fingerprint: str) -> DataSet:
+def _check_known(names: Sequence[str], classes: tuple[str, ...]) -> None:
+    """Raise InputError for a class name that the model does not have."""
+    unknown = next((name for name in names if name not in classes), None)
+    if unknown is not None:
+        what = f"the model does not have the class '{unknown}'"
+        raise InputError("--data", what, f"its classes are {', '.join(classes)}")
+
+
+def _dataset(source: LabeledSamples, splits: Splits, preprocessing: Preprocessing) -> DataSet:
     return DataSet(
         name=source.name,
         samples=source.samples,
@@ -264,7 +292,7 @@ def _dataset(source: LabeledSamples, splits: Splits, preprocessing: Preprocessin
         classes=source.classes,
         splits=splits,
         preprocessing=preprocessing,
-        fingerprint=fingerprint,
+        fingerprint=source.fingerprint,
         files=source.files,
         bad_files=source.bad_files,
     )

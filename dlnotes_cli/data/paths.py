@@ -5,7 +5,7 @@ import glob
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,21 @@ def cache_folder() -> Path:
 def is_same(one: Path, other: Path) -> bool:
     """Whether two paths name the same file or folder, which may not exist yet."""
     return one.absolute() == other.absolute() or (one.exists() and other.exists() and one.samefile(other))
+
+
+def check_not_input(option: str, output: Path, inputs: Iterable[Path]) -> None:
+    """Raise InputError if the file `output` is one of `inputs`, also by way of a link."""
+    try:
+        target = output.stat()
+    except OSError:  # a new file
+        return
+    for path in inputs:
+        try:
+            is_input = os.path.samestat(target, path.stat())
+        except OSError:  # reading it reports the error
+            continue
+        if is_input:
+            raise InputError(option, f"{output} is an input of the command", "name another file")
 
 
 def expand_paths(arguments: Sequence[str], *, tables: bool) -> list[Path]:
@@ -101,16 +116,23 @@ def read_list(source: str) -> list[str]:
 
 
 def check_regular(path: Path) -> None:
-    """Raise InputError for a pipe or device, which may block or never end.
+    """Raise InputError for a pipe, socket or device, which may block or never end.
 
     Folders and missing files pass: opening them reports the error.
     """
+    if special_kind(path):
+        raise InputError(path, "is not a regular file", "save its content to a file first")
+
+
+def special_kind(path: Path) -> str:
+    """What a path is that is neither a file nor a folder, "a pipe" for example; empty for the others."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(path, "is not a regular file", "save its content to a file first")
+        return ""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _files_of(path: Path, *, recursive: bool) -> Iterator[InputFile]:

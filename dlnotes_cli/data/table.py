@@ -94,7 +94,7 @@ def read_table(path: Path) -> Table:
         raise InputError(path, what, "save the file as UTF-8") from None
     except OSError as error:
         raise unreadable(path, error) from error
-    first_line = text.lstrip().partition("\n")[0]
+    first_line = text.lstrip().partition("\n")[0].partition("\r")[0]
     separator = max(_SEPARATORS, key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     rows, lines, line = [], [], 1
@@ -243,7 +243,11 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
 
 
 def _categories(table: Table, name: str) -> tuple[str, ...]:
-    categories = sorted(set(table.column(name)))
+    cells = table.column(name)
+    categories = sorted(set(cells))
+    if "" in categories:
+        count = f"{cells.count('')} of {len(cells)} rows"
+        output.note(f"dlnotes: note: {table.path}: column '{name}' is empty in {count}; empty is a category of its own")
     if len(categories) > _MOST_CATEGORIES:
         what = f"column '{name}' has {len(categories)} distinct values, at most {_MOST_CATEGORIES} can be encoded"
         raise InputError(table.path, what, "drop the column")
@@ -255,13 +259,17 @@ def _one_hot(table: Table, column: Column) -> NDArray[np.float32]:
     block = np.zeros((len(table.rows), len(column.categories)), dtype=np.float32)
     for i, cell in enumerate(table.column(column.name)):
         if cell not in position:
-            what = f"line {table.lines[i]}: column '{column.name}': '{cell}' does not occur in the training data"
-            raise InputError(table.path, what, f"use one of {', '.join(column.categories[:_SHOWN_CATEGORIES])}")
+            where = f"line {table.lines[i]}: column '{column.name}'"
+            what = f"{where}: '{cell}' does not occur" if cell else f"{where} is empty, which does not occur"
+            known = ", ".join(category or "(empty)" for category in column.categories[:_SHOWN_CATEGORIES])
+            raise InputError(table.path, f"{what} in the training data", f"use one of {known}")
         block[i, position[cell]] = 1.0
     return block
 
 
 def _number(cell: str) -> float | None:
+    if "_" in cell or not cell.isascii():  # which Python reads as digits, but no CSV has
+        return None
     try:
         value = float(cell)
     except ValueError:

@@ -22,6 +22,7 @@ _CHUNK = 1 << 20  # bytes per read
 _SURROGATES = 0xD800, 0xDFFF  # halves of the pairs of UTF-16; none is a character on its own
 _BOM = "\ufeff"
 _UNREADABLE_FIX = "name a readable text file"
+_MOST_BYTES = 1 << 31  # of all texts: they are held in memory, one to four bytes for each character
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,12 @@ def find_text_sources(arguments: Sequence[str]) -> list[TextSource]:
     """The sources that command-line arguments name: files, the texts in a folder sorted by name, `-` for stdin."""
     if list(arguments).count("-") > 1:
         raise InputError("TEXT", "- appears twice, but standard input can be read only once", "drop one")
-    return [source for argument in arguments for source in _sources(argument)]
+    sources = [source for argument in arguments for source in _sources(argument)]
+    size = sum(source.size for source in sources)
+    if size > _MOST_BYTES:
+        what = f"{size:,} bytes of text, more than the {_MOST_BYTES:,} that are read into memory"
+        raise InputError("TEXT", what, "name a shorter text, or a part of this one")
+    return sources
 
 
 def python_help() -> TextSource:
@@ -100,7 +106,7 @@ def lowercase(text: str) -> str:
 
 def _sources(argument: str) -> list[TextSource]:
     if argument == "-":
-        return [TextSource("stdin", None, sys.stdin.buffer.read())]
+        return [TextSource("stdin", None, sys.stdin.buffer.read(_MOST_BYTES + 1))]
     path = user_path(argument)
     try:
         if not path.is_dir():

@@ -1,6 +1,6 @@
 """`dlnotes filter`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dlnotes_cli.filter.options import FilterConfig
@@ -8,8 +8,10 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 
 if TYPE_CHECKING:
-    from dlnotes_cli.filter.filter import FilterResult
+    from dlnotes_cli.filter.filter import FilterResult, KernelResult
     from dlnotes_cli.filter.patch import PatchResponse, PatchResult
+
+_SMALL_SHARE = 0.01  # of clipped values, which is not worth a note
 
 
 @command(
@@ -80,10 +82,19 @@ def _show_results(config: FilterConfig, filtered: "FilterResult") -> None:
         output.line(f"{result.file}  {result.kernel}  {width}x{height}  from {result.low:.6g} to {result.high:.6g}")
     if config.sheet is not None:
         output.line(str(config.sheet))
-    clipped = dict.fromkeys(result.kernel for result in filtered.results if result.is_clipped)
+    kernels = dict.fromkeys(result.kernel for result in filtered.results)
+    clipped = [text for kernel in kernels if (text := _clipping(kernel, filtered.results))]
     if clipped:
-        how = "numbers below 0 became black; --result abs or signed shows them"
-        output.note(f"dlnotes: note: {', '.join(clipped)}: {how}")
+        how = "--result rescale shows them; abs or signed show those below 0"
+        output.note(f"dlnotes: note: clipped values: {', '.join(clipped)}; {how}")
+
+
+def _clipping(kernel: str, results: "Sequence[KernelResult]") -> str:
+    """A kernel with the largest shares of clipped values in an image, without shares up to 1 %; "" if none is left."""
+    chosen = [result for result in results if result.kernel == kernel]
+    shares = {"below 0": max(r.black for r in chosen), "above white": max(r.white for r in chosen)}
+    parts = [f"{share:.0%} {where}" for where, share in shares.items() if share > _SMALL_SHARE]
+    return f"{kernel} {' and '.join(parts)}" if parts else ""
 
 
 def _patch_lines(answer: "PatchResult") -> Iterator[str]:

@@ -40,7 +40,8 @@ class KernelResult:
     output_shape: tuple[int, ...]
     low: float  # the range of the response
     high: float
-    is_clipped: bool = False  # negative values became black by default, not by an option
+    black: float = 0.0  # fraction of the values below 0, which became black by default, not by an option
+    white: float = 0.0  # fraction of the values above white, which became white
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `results`."""
@@ -157,6 +158,8 @@ def filter_images(config: FilterConfig) -> FilterResult:
         else:
             results += outcome.results
             stdout += outcome.stdout
+    if len(skipped) == len(inputs):
+        raise InputError("PATH", f"none of {len(inputs)} images could be filtered", "check the files")
     return FilterResult(config, (*first, *then), tuple(results), tuple(skipped), stdout)
 
 
@@ -225,7 +228,8 @@ def _combine(
             output_shape=_without_gray_axis(image.response.shape),
             low=value_range.low,
             high=value_range.high,
-            is_clipped=clips_by_default and value_range.low < 0,
+            black=value_range.below if clips_by_default else 0.0,
+            white=value_range.above if clips_by_default else 0.0,
         )
         for image, value_range in zip(images, ranges, strict=True)
     ]

@@ -1,5 +1,6 @@
 """One image filtered by a chain of kernels; results side by side in one image."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,18 +64,27 @@ class FilteredImage:
             pixels[start:stop] = strip
 
         value_range, unit = self._each_strip(map_strip), 255 / self.source.white
-        return ValueRange(value_range.low * unit, value_range.high * unit)
+        return replace(value_range, low=value_range.low * unit, high=value_range.high * unit)
 
     def _each_strip(self, use: Callable[[NDArray[Any], int, int], None]) -> ValueRange:
         """Compute the response and pass each strip to `use`; returns the range of the response."""
+        white, count = self.source.white, math.prod(self.response.shape)
 
-        def compute_strip(start: int, stop: int) -> tuple[float, float]:
+        def compute_strip(start: int, stop: int) -> ValueRange:
             rows = self.response.rows(start, stop)
             use(rows, start, stop)
-            return float(rows.min()), float(rows.max())
+            low, high = float(rows.min()), float(rows.max())
+            below = np.count_nonzero(rows < 0) if low < 0 else 0
+            above = np.count_nonzero(rows > white) if high > white else 0
+            return ValueRange(low, high, below / count, above / count)
 
         ranges = list(over_strips(compute_strip, self.response.shape[0], self.response.strip_rows, self.threads))
-        return ValueRange(min(low for low, _ in ranges), max(high for _, high in ranges))
+        return ValueRange(
+            min(strip.low for strip in ranges),
+            max(strip.high for strip in ranges),
+            sum(strip.below for strip in ranges),
+            sum(strip.above for strip in ranges),
+        )
 
 
 def filter_image(

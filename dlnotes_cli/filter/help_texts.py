@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dlnotes_cli.filter.kernels.catalog import NAMES, named_kernel
 from dlnotes_cli.filter.kernels.description import PASSES, KernelDescription, describe
-from dlnotes_cli.filter.kernels.kernel import format_matrix
+from dlnotes_cli.filter.kernels.kernel import abbreviated, format_matrix
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import output
 
+_MOST_SHOWN = 10  # rows and columns of a kernel
 Formatter = Callable[[KernelDescription], Iterator[str]]
 
 
@@ -41,7 +42,7 @@ def summary(description: KernelDescription) -> Iterator[str]:
     for i, matrix in enumerate(description.kernel.matrices):
         if i:
             yield "  and"
-        yield from (f"  {line}" for line in format_matrix(matrix, digits=4))
+        yield from (f"  {line}" for line in format_matrix(matrix, digits=4, most=_MOST_SHOWN))
 
 
 def details(description: KernelDescription) -> Iterator[str]:
@@ -51,7 +52,10 @@ def details(description: KernelDescription) -> Iterator[str]:
     if description.separable is None:
         yield "  separable  no"
     else:
-        column, row = (" ".join(f"{weight + 0.0:.4g}" for weight in line) for line in description.separable)
+        column, row = (
+            " ".join(abbreviated([f"{weight + 0.0:.4g}" for weight in line], _MOST_SHOWN, "..."))
+            for line in description.separable
+        )
         yield f"  separable  column {column} times row {row}"
     yield f"  direction  {description.direction}"
 

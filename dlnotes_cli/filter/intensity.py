@@ -11,10 +11,12 @@ ResultMode = Literal["clip", "abs", "rescale", "signed"]
 
 @dataclass(frozen=True)
 class ValueRange:
-    """The smallest and the largest value of a response."""
+    """The smallest and the largest value of a response, and the fractions of its values that clipping changes."""
 
     low: float
     high: float
+    below: float = 0.0  # fraction of the values below 0
+    above: float = 0.0  # fraction of the values above white
 
 
 @dataclass(frozen=True)

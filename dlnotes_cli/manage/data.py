@@ -140,6 +140,8 @@ def _folder_info(config: DataInfoConfig) -> ImagesInfo:
         first = next(iter(bad.values()))
         more = f" (and {len(bad) - 1} more unreadable files)" if len(bad) > 1 else ""
         raise InputError(first.where, first.what + more, "remove them, or pass --skip-bad to list them")
+    if len(bad) == len(listing.files):
+        raise InputError("DATA", f"{listing.root}: no image could be read", "check the files")
     good = {i: image for i, image in enumerate(read) if not isinstance(image, DlnotesError)}
     headers = [header for header, _ in good.values()]
     source = _samples(listing, list(good), [pixels for _, pixels in good.values()])

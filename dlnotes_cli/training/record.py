@@ -182,7 +182,7 @@ class RunRecord(ABC):
         history, best = outcome.history, outcome.history[outcome.best_index]
         return self.result_type(
             command=self.command, version=__version__, seed=self.seed, **self.runtime.as_json(),
-            data={"name": self.data_name, **self.data_fields()}, model=self.model,
+            data={"name": self.data_name, "fingerprint": self.fingerprint, **self.data_fields()}, model=self.model,
             epochs=history[-1]["epoch"], best_epoch=best["epoch"], steps=outcome.steps,
             train=best["train"], validation=best["validation"],
             test=None if outcome.test is None else outcome.test.as_json(),

@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from builders import Command, make_images, make_table
+from builders import Command, folder_digest, make_images, make_table
 from sklearn.metrics import precision_recall_fscore_support
+
+from dlnotes_cli.training.model_file import read_tensors, write_tensors
 
 
 def test_the_test_split_of_the_training_data_has_the_metrics_of_the_training(
@@ -110,3 +113,43 @@ def test_tta_changes_the_loss_on_images_and_is_refused_for_tables(
     outcome = dlnotes("evaluate", table_run, "--tta")
     assert outcome.code == 2
     assert "--tta: the model reads tables" in outcome.err
+
+
+def test_training_data_that_is_not_found_from_here_is_named(
+    images_run: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors, metadata = read_tensors(images_run / "model.safetensors")
+    for name in ("images", "data/images"):
+        data = metadata["data"] | {"name": name}
+        write_tensors(tmp_path / "model.safetensors", tensors, metadata | {"data": data})
+        monkeypatch.chdir(tmp_path)
+        outcome = dlnotes("evaluate", "model.safetensors")
+        assert outcome.code == 2
+        assert outcome.err == (
+            f"dlnotes: error: --data: the model was trained on '{name}', and {tmp_path / name} does not exist; "
+            "pass --data with the path of the data\n"
+        )
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_the_model_and_the_inputs_are_not_overwritten(
+    command: str, table_run: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    run = shutil.copytree(table_run, tmp_path / "run")
+    rows = make_table(tmp_path / "rows.csv", rows=20)
+    (tmp_path / "link.csv").symlink_to(run / "model.safetensors")
+    arguments = ["--data", rows] if command == "evaluate" else [rows]
+    before = folder_digest(tmp_path)
+    for output in (run / "model.safetensors", tmp_path / "link.csv", rows):
+        outcome = dlnotes(command, run, *arguments, "--csv", output, "--overwrite")
+        assert outcome.code == 2, output
+        assert re.fullmatch(r"dlnotes: error: --csv: .* is an input of the command; name another file\n", outcome.err)
+    assert folder_digest(tmp_path) == before
+
+
+def test_an_image_of_the_data_is_not_overwritten(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    images = make_images(tmp_path / "images", count=2)
+    before = folder_digest(images)
+    outcome = dlnotes("evaluate", images_run, "--data", images, "--csv", images / "red" / "0.png", "--overwrite")
+    assert (outcome.code, folder_digest(images)) == (2, before)
+    assert "is an input of the command" in outcome.err

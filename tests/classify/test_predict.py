@@ -5,9 +5,15 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from builders import COLORS, Command, make_images, make_table
 from PIL import Image
+
+from dlnotes_cli.classify.options import PredictConfig
+from dlnotes_cli.classify.predict import Predictor
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError
 
 
 @pytest.fixture
@@ -67,11 +73,15 @@ def test_a_skipped_file_has_an_error_and_the_others_keep_their_predictions(
     assert [row["item"] for row in rows if row["error"]] == [str(bad)]
 
 
-def test_all_files_may_be_skipped(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+@pytest.mark.parametrize("how", ["--json", "--jsonl", "-q"])
+def test_nothing_readable_is_an_error(how: str, images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    outcome = dlnotes("predict", images_run, tmp_path / "a.png", "--skip-bad", "--json")
-    assert outcome.code == 0
-    assert json.loads(outcome.out)["skipped"] == 1
+    (tmp_path / "b.png").write_bytes(b"text")
+    outcome = dlnotes("predict", images_run, tmp_path / "a.png", tmp_path / "b.png", "--skip-bad", how)
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"dlnotes: error: PATH: none of 2 inputs could be read ({tmp_path}/a.png: not an image); check the files\n"
+    )
 
 
 def test_paths_are_patterns_or_come_from_a_list_or_stdin(
@@ -132,3 +142,39 @@ def test_tta_changes_the_probabilities_of_images_and_is_refused_for_tables(
     outcome = dlnotes("predict", table_run, make_table(tmp_path / "rows.csv", rows=5), "--tta")
     assert outcome.code == 2
     assert "--tta: the model reads tables" in outcome.err
+
+
+def test_a_long_table_lists_the_same_cells_as_a_short_one(
+    table_run: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_table(tmp_path / "rows.csv", rows=30)
+    short = dlnotes("predict", table_run, tmp_path / "rows.csv").out.splitlines()
+    monkeypatch.setattr(output, "_MOST_STYLED_ROWS", 10)
+    long = dlnotes("predict", table_run, tmp_path / "rows.csv").out.splitlines()
+    assert [line.split() for line in long] == [line.split() for line in short if not line.startswith("─")]
+    assert len({line.index(line.split()[2]) for line in long[1:]}) == 1
+
+
+def test_images_in_memory_are_classified_as_their_files(images_run: Path, photos: Path) -> None:
+    files = sorted(photos.rglob("*.png"))
+    by_path = list(Predictor(PredictConfig(model=images_run, paths=tuple(map(str, files)))))
+    predictor = Predictor(PredictConfig(model=images_run))
+    opened = [Image.open(path) for path in files]
+    arrays = [np.asarray(image) for image in opened]
+    assert predictor.predict([str(files[0]), *files[1:]]) == by_path
+    for images in (opened, arrays):
+        predictions = predictor.predict(images)
+        assert [p.item for p in predictions] == [str(i) for i in range(len(files))]
+        assert [p.top for p in predictions] == [p.top for p in by_path]
+    assert predictor.predict([]) == []
+
+
+def test_what_is_no_image_in_memory_is_refused(images_run: Path, table_run: Path) -> None:
+    predictor = Predictor(PredictConfig(model=images_run))
+    for array in (np.zeros((4, 4)), np.zeros(4, np.uint8), np.zeros((4, 4, 5), np.uint8), np.zeros((0, 4), np.uint8)):
+        with pytest.raises(InputError, match=r"image 0: is an array of .*; give uint8 of shape"):
+            predictor.predict([array])
+    with pytest.raises(InputError, match="PATH: no input given"):
+        list(predictor)
+    with pytest.raises(InputError, match="predict: the model reads tables"):
+        Predictor(PredictConfig(model=table_run)).predict([np.zeros((4, 4), np.uint8)])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import make_images, make_table
+from builders import COLORS, make_images, make_table
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -16,7 +16,7 @@ from PIL import Image
 
 from dlnotes_cli.classify.options import EvaluateConfig, TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_BEST
-from dlnotes_cli.data import load
+from dlnotes_cli.data import folder, load
 from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.load import (
@@ -263,7 +263,7 @@ GRAY_8 = ImagePreprocessing(1, 8, 8, "crop", (0.5,), (0.5,))
 
 
 def test_images_are_decoded_to_the_shape_of_the_model(tmp_path: Path) -> None:
-    dataset = load_for_model(str(make_images(tmp_path / "p")), OPTIONS, RGB, threads=2)
+    dataset = load_for_model(str(make_images(tmp_path / "p")), OPTIONS, RGB, tuple(COLORS), threads=2)
     assert dataset.samples.shape == (36, 3, 6, 5)
     assert dataset.preprocessing is RGB
     assert list(dataset.splits) == ["all"]
@@ -272,23 +272,46 @@ def test_images_are_decoded_to_the_shape_of_the_model(tmp_path: Path) -> None:
 def test_a_moved_folder_has_the_same_fingerprint(tmp_path: Path) -> None:
     trained = loaded(make_images(tmp_path / "p"))
     (tmp_path / "p").rename(tmp_path / "q")
-    assert load_for_model(str(tmp_path / "q"), OPTIONS, RGB, threads=1).fingerprint == trained.fingerprint
+    moved = load_for_model(str(tmp_path / "q"), OPTIONS, RGB, tuple(COLORS), threads=1)
+    assert moved.fingerprint == trained.fingerprint
+
+
+def test_classes_that_the_model_lacks_are_refused_before_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "read_folder", _never)
+    with pytest.raises(InputError, match="--data: the model does not have the class 'green'; its classes are blue"):
+        load_for_model(str(make_images(tmp_path / "p")), OPTIONS, RGB, ("blue", "red"), threads=1)
+
+
+def test_a_named_set_that_does_not_fit_the_model_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "load_named", _never)
+    monkeypatch.setattr(load, "locate", lambda *_: None)
+    small = replace(RGB, height=32, width=32)
+    with pytest.raises(InputError, match="--data: the model does not have the class 'airplane'"):
+        load_for_model("cifar10", OPTIONS, small, tuple("0123456789"), threads=1)
+    with pytest.raises(InputError, match="--data: cifar10 has images of 3x32x32, the model needs 3x6x5"):
+        load_for_model("cifar10", OPTIONS, RGB, tuple("0123456789"), threads=1)
+
+
+def _never(*_: object, **__: object) -> None:
+    raise AssertionError("samples were read")
 
 
 def test_a_named_set_must_have_the_shape_of_the_model() -> None:
-    dataset = load_for_model("digits", OPTIONS, GRAY_8, threads=1)
+    dataset = load_for_model("digits", OPTIONS, GRAY_8, tuple("0123456789"), threads=1)
     assert dataset.counts == {"all": 1797}
     assert dataset.fingerprint == loaded("digits").fingerprint
     with pytest.raises(
         InputError, match="--data: digits has images of 1x8x8, the model needs 1x9x8; give matching data"
     ):
-        load_for_model("digits", OPTIONS, replace(GRAY_8, height=9), threads=1)
+        load_for_model("digits", OPTIONS, replace(GRAY_8, height=9), tuple("0123456789"), threads=1)
 
 
 def test_a_table_is_encoded_as_in_training(tmp_path: Path) -> None:
     path = make_table(tmp_path / "t.csv")
     trained = loaded(path, target="label")
-    again = load_for_model(str(path), OPTIONS, trained.preprocessing, threads=1)
+    again = load_for_model(str(path), OPTIONS, trained.preprocessing, ("no", "yes"), threads=1)
     np.testing.assert_array_equal(again.samples, trained.samples)
     np.testing.assert_array_equal(again.labels, trained.labels)
     assert (again.classes, again.fingerprint, again.files) == (trained.classes, trained.fingerprint, trained.files)
@@ -300,11 +323,11 @@ def test_images_and_tables_must_match_the_model(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"--data: .*t.csv holds a CSV table, the model was trained on images; give images"
     ):
-        load_for_model(str(path), OPTIONS, RGB, threads=1)
+        load_for_model(str(path), OPTIONS, RGB, tuple(COLORS), threads=1)
     with pytest.raises(
         InputError, match="--data: digits holds images, the model was trained on a CSV table; give a CSV"
     ):
-        load_for_model("digits", OPTIONS, loaded(path, target="label").preprocessing, threads=1)
+        load_for_model("digits", OPTIONS, loaded(path, target="label").preprocessing, ("no", "yes"), threads=1)
 
 
 # --- features ----------------------------------------------------------------------------------------------------

@@ -259,7 +259,10 @@ def test_new_rows_are_encoded_with_the_stored_preprocessing(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("x,k\n1,a\n2,c\n", "t.csv: line 3: column 'k': 'c' does not occur in the training data; use one of , a, b"),
+        (
+            "x,k\n1,a\n2,c\n",
+            "t.csv: line 3: column 'k': 'c' does not occur in the training data; use one of \\(empty\\), a, b",
+        ),
         ("x,k\n1,a\n\none,b\n", "t.csv: line 4: column 'x': 'one' is not a number"),
         ("y,k\n1,a\n", "t.csv: unknown column 'x'; choose from y, k"),
     ],
@@ -267,6 +270,12 @@ def test_new_rows_are_encoded_with_the_stored_preprocessing(tmp_path: Path) -> N
 def test_new_rows_that_do_not_match_are_named(text: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=reason):
         encode(table_of(tmp_path, text), PREPROCESSING)
+
+
+def test_the_separator_is_that_of_the_header_for_every_line_end(tmp_path: Path) -> None:
+    for end in ("\r", "\n", "\r\n"):
+        table = table_of(tmp_path, end.join(["a,b", "p;q;r,s;t", ""]))
+        assert (table.header, table.rows) == (("a", "b"), (("p;q;r", "s;t"),))
 
 
 def test_selected_rows_keep_their_line_numbers(tmp_path: Path) -> None:
@@ -291,3 +300,21 @@ def test_a_column_of_identifiers_raises_a_warning(tmp_path: Path, capsys: pytest
     table = table_of(tmp_path, f"name,kind,t\n{rows}")
     fit_preprocessing(table, "t", (), np.arange(30))
     assert "column 'name' has 30 distinct values in 30 rows, each a network input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cell", ["1_0", "\u0661", "1e1_0"])
+def test_python_spellings_of_numbers_are_text(cell: str, tmp_path: Path) -> None:
+    table = table_of(tmp_path, f"x,t\n1,a\n2,b\n{cell},a\n")
+    with pytest.raises(InputError, match=f"line 4: column 'x': '{cell}' is not a number"):
+        fit_preprocessing(table, "t", [], all_rows(table))
+
+
+def test_empty_categorical_cells_are_a_category_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = table_of(tmp_path, "k,t\np,a\n,b\nq,a\n")
+    preprocessing = fit_preprocessing(table, "t", [], all_rows(table))
+    assert preprocessing.columns[0].categories == ("", "p", "q")
+    note = f"{table.path}: column 'k' is empty in 1 of 3 rows; empty is a category of its own"
+    assert capsys.readouterr().err == f"dlnotes: note: {note}\n"
+    full = table_of(tmp_path, "k,t\np,a\nq,b\n")
+    with pytest.raises(InputError, match=r"line 3: column 'k' is empty, which does not occur in the training data"):
+        encode(table, fit_preprocessing(full, "t", [], all_rows(full)))

@@ -99,3 +99,11 @@ def test_the_help_of_python_is_english_text() -> None:
     text = read(python_help().content, CHARS)
     assert len(text) > 300_000
     assert set("etaoin \n") <= set(text)
+
+
+def test_texts_beyond_the_memory_limit_are_refused(tmp_path: Path) -> None:
+    with (tmp_path / "sparse.txt").open("wb") as stream:
+        stream.truncate(5_000_000_000)
+    what = "TEXT: 5,000,000,000 bytes of text, more than the 2,147,483,648 that are read into memory; name a shorter"
+    with pytest.raises(InputError, match=what):
+        find_text_sources([str(tmp_path)])

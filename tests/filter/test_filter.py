@@ -48,7 +48,7 @@ def test_sobel_of_an_image(home: Path, dlnotes: Command) -> None:
     outcome = dlnotes("filter", "photo.png", "--kernel", "sobel-x", "--out", "edges.png")
     assert outcome.code == 0
     assert re.fullmatch(r"edges\.png  sobel-x  40x30  from -\d+ to \d+\n", outcome.out)
-    assert "numbers below 0 became black; --result abs or signed shows them" in outcome.err
+    assert re.search(r"note: clipped values: sobel-x \d\d% below 0", outcome.err)
     assert np.array_equal(pixels(home / "edges.png"), expected("photo.png").clip(0, 255))
 
 
@@ -327,6 +327,14 @@ def test_many_images_show_progress(home: Path, dlnotes: Command) -> None:
     assert all(re.fullmatch(r"filter: +\d+%  \d+ of 24", line) for line in outcome.err.splitlines())
 
 
+def test_nothing_readable_is_an_error(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "a.png").write_bytes(b"text")
+    (tmp_path / "b.png").write_bytes(b"")
+    outcome = dlnotes("filter", tmp_path / "a.png", tmp_path / "b.png", "--skip-bad", "--out", tmp_path / "out/")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith("dlnotes: error: PATH: none of 2 images could be filtered; check")
+
+
 @pytest.mark.parametrize("json_", [False, True])
 def test_bad_files_can_be_skipped(json_: bool, batch: Path, dlnotes: Command) -> None:
     outcome = dlnotes("filter", "?.jpg", "--out", "done/", "--skip-bad", "--result", "abs", *["--json"] * json_)
@@ -351,3 +359,25 @@ def test_filter_images_from_python() -> None:
 
     (result,) = filter_images(FilterConfig(paths=("photo.png",), kernel=("box",), out="x.png")).results
     assert (result.file, result.kernel, result.output_shape) == ("x.png", "box", (30, 40, 3))
+
+
+def test_clipping_is_noted_with_its_shares_above_one_percent(home: Path, dlnotes: Command) -> None:
+    values = np.full((10, 10), 100, np.uint8)
+    values[:, :3] = 200
+    Image.fromarray(values).save(home / "gray.png")
+    how = "--result rescale shows them; abs or signed show those below 0"
+    for kernel, shares in (("2", "custom 30% above white"), ("-1", "custom 100% below 0"), ("1", "")):
+        outcome = dlnotes("filter", "gray.png", "--kernel", kernel, "--out", f"{shares}.png")
+        assert outcome.err == (f"dlnotes: note: clipped values: {shares}; {how}\n" if shares else "")
+    for option in (("--result", "clip"), ("--threshold", "10")):
+        assert dlnotes("filter", "gray.png", "--kernel", "2", "--out", f"{option[0]}.png", *option).err == ""
+    values[:] = 100
+    values[0, 0] = 200
+    Image.fromarray(values).save(home / "one.png")
+    assert dlnotes("filter", "one.png", "--kernel", "2", "--out", "x.png").err == ""
+
+
+def test_the_explanation_of_a_large_kernel_is_short(dlnotes: Command) -> None:
+    lines = dlnotes("filter", "--kernel", "gaussian", "--size", "25", "--explain").out.splitlines()
+    assert len(lines) < 20
+    assert max(map(len, lines)) < 250

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.cache.entries import CacheIndex
+from dlnotes_cli.data.cache.entries import CacheIndex, ChecksumStream
 from dlnotes_cli.data.cache.image_files import FileRecord, decode_listed
 from dlnotes_cli.data.cache.lookup import Lookup
 from dlnotes_cli.data.cache.request import FolderSamples, SampleRequest
@@ -45,20 +45,21 @@ def build_in_cache(request: SampleRequest, lookup: Lookup) -> FolderSamples:
     """
     outcome = _Outcome()
     stopped: StoppedError | None = None
-    with request.entry.new_samples(request.nbytes) as (name, stream):
+    with request.entry.new_samples(request.nbytes) as (name, file):
+        stream = ChecksumStream(file)
         try:
             for samples, read in _built_chunks(request, lookup):
-                stream.write(samples.data)
+                stream.write(samples)
                 outcome.add(read)
         except StoppedError as stop:
             remaining = _cached_after(request, lookup, max(outcome.records, default=-1))
-            stream.write(lookup.samples_of(list(remaining)).data)
+            stream.write(lookup.samples_of(list(remaining)))
             outcome.records |= remaining
             if not outcome.records:
                 raise
             stopped = stop
         _check_any(request, outcome)
-    index = _make_index(request, name, outcome.records)
+    index = _make_index(request, name, outcome.records, stream.checksums)
     request.entry.write_index(index)
     if stopped is not None:
         raise stopped
@@ -84,7 +85,7 @@ def refresh_index(request: SampleRequest, lookup: Lookup, positions: Sequence[in
     with suppress(UnfinishedError), request.entry.locked():
         if index is not None and request.entry.read() == index:
             records = dict(zip(positions, map(FileRecord, index.digests, index.headers), strict=True))
-            request.entry.write_index(_make_index(request, index.samples, records))
+            request.entry.write_index(_make_index(request, index.samples, records, index.checksums))
 
 
 def _built_chunks(request: SampleRequest, lookup: Lookup) -> Iterator[tuple[NDArray[Any], _Outcome]]:
@@ -140,7 +141,9 @@ def _check_any(request: SampleRequest, outcome: _Outcome) -> None:
         raise InputError("--data", f"{request.listing.root}: no image could be read", "check the files")
 
 
-def _make_index(request: SampleRequest, samples: str, records: dict[int, FileRecord]) -> CacheIndex:
+def _make_index(
+    request: SampleRequest, samples: str, records: dict[int, FileRecord], checksums: tuple[int, ...]
+) -> CacheIndex:
     listing = request.listing
     names, sizes, times, inodes = (
         tuple([column[i] for i in records]) for column in (listing.names, listing.sizes, request.times, listing.inodes)
@@ -149,5 +152,5 @@ def _make_index(request: SampleRequest, samples: str, records: dict[int, FileRec
     root = str(listing.root.resolve())
     return CacheIndex(
         root, request.sample_shape, request.dtype.name, samples,
-        names, sizes, times, inodes, digests, headers,  # type: ignore[arg-type]
+        names, sizes, times, inodes, digests, headers, checksums,  # type: ignore[arg-type]
     )  # fmt: skip

@@ -11,7 +11,9 @@ import json
 import os
 import secrets
 import time
+import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -29,6 +31,8 @@ from dlnotes_cli.shell.errors import UnfinishedError, reason
 
 _INDEX = "index.json"
 _SAMPLES = "samples-"  # followed by random digits: a new file never replaces one that is memory-mapped
+CHECKSUM_CHUNK = 1 << 22  # bytes of samples for each checksum
+_LARGEST_VERIFIED = 1 << 31  # bytes; reading a larger file on every start would take too long
 _DTYPES = {"uint8", "float32"}
 _FIX = "free space, or set $DLNOTES_CACHE to another folder"
 
@@ -47,6 +51,7 @@ class CacheIndex:
     inodes: tuple[int, ...]
     digests: tuple[str, ...]  # of the contents of the image files
     headers: tuple[ImageHeader, ...]
+    checksums: tuple[int, ...]  # CRC-32 of each chunk of the file of samples
 
     @property
     def nbytes(self) -> int:
@@ -96,6 +101,30 @@ class CacheIndex:
         return index
 
 
+class ChecksumStream:
+    """Writes samples to a stream and computes the checksum of each chunk."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._checksums, self._written = stream, [0], 0
+
+    @property
+    def checksums(self) -> tuple[int, ...]:
+        """CRC-32 of each chunk written so far, of which the last may be incomplete."""
+        return tuple(self._checksums[: -(-self._written // CHECKSUM_CHUNK)])
+
+    def write(self, samples: NDArray[Any]) -> None:
+        """Write an array in C order."""
+        content = np.ascontiguousarray(samples).reshape(-1).view(np.uint8).data
+        while content:
+            room = CHECKSUM_CHUNK - self._written % CHECKSUM_CHUNK
+            piece, content = content[:room], content[room:]
+            self._stream.write(piece)
+            self._checksums[-1] = zlib.crc32(piece, self._checksums[-1])
+            self._written += len(piece)
+            if len(piece) == room:
+                self._checksums.append(0)
+
+
 class CacheEntry:
     """The cached samples of one image folder in one preprocessing; it may not exist yet."""
 
@@ -121,10 +150,23 @@ class CacheEntry:
         return index
 
     def map(self, index: CacheIndex) -> NDArray[Any]:
-        """The samples, memory-mapped and read-only. Raises OSError if the file is gone."""
+        """The samples, memory-mapped and read-only. Raises OSError or ValueError if the file is gone or shorter."""
         with suppress(OSError):  # a read-only cache can still be used
             os.utime(self.path / _INDEX)
         return np.memmap(self.path / index.samples, np.dtype(index.dtype), "r", shape=(len(index.names), *index.shape))
+
+    def is_intact(self, index: CacheIndex, samples: NDArray[Any], threads: int) -> bool:
+        """Whether mapped samples have the checksums of the index. Very large files are not read."""
+        if index.nbytes > _LARGEST_VERIFIED:
+            return True
+        content = samples.reshape(-1).view(np.uint8)
+        starts = range(0, len(content), CHECKSUM_CHUNK)
+        with ThreadPoolExecutor(threads) as pool:  # zlib releases the interpreter lock
+            found = pool.map(lambda start: zlib.crc32(content[start : start + CHECKSUM_CHUNK].data), starts)
+            is_intact = tuple(found) == index.checksums
+        if not is_intact:
+            output.detail(f"cache    {self.path} cannot be used (samples with another checksum)")
+        return is_intact
 
     @contextmanager
     def locked(self) -> Iterator[None]:

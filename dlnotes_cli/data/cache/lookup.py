@@ -41,7 +41,10 @@ class Lookup:
 
 
 def look_up(request: SampleRequest) -> Lookup:
-    """Find cached samples by the name, size, time and inode of their files; no image is opened."""
+    """Find cached samples by the name, size, time and inode of their files; no image is opened.
+
+    An entry whose samples do not have their checksums is not used.
+    """
     listing = request.listing
     nothing = Lookup(None, np.empty((0, *request.sample_shape), request.dtype), (None,) * len(listing.names))
     index = request.entry.read()
@@ -49,7 +52,9 @@ def look_up(request: SampleRequest) -> Lookup:
         return nothing
     try:
         samples = request.entry.map(index)
-    except OSError:  # another process has just replaced the file
+    except (OSError, ValueError):  # another process has just replaced or truncated the file
+        return nothing
+    if not request.entry.is_intact(index, samples, request.settings.threads):
         return nothing
     rows = index.rows(listing)
     limit = request.settings.max_pixels

@@ -16,12 +16,14 @@ from dlnotes_cli.data.named.cifar import CifarLayout, read_cifar
 from dlnotes_cli.data.named.idx import REPLACE, archive_errors, idx_shape, read_idx
 from dlnotes_cli.data.named.published import NAMED, NamedFile, NamedSet
 from dlnotes_cli.data.paths import cache_folder
+from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 
 _SYSTEM_FOLDER = Path("/usr/share/datasets")
 _DIGITS_FILE = "datasets/data/digits.csv.gz"  # in scikit-learn
 _DIGITS_WHITE = 16  # the largest value in it
+_MOST_SHOWN = 5  # names of a folder's content in an error
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,15 @@ class NamedSetSummary:
 def load_named(name: str, *, data_root: Path | None = None, offline: bool = False) -> LabeledSamples:
     """Locate a named set, or download it to the cache, and read it: uint8 (N, C, H, W), training split first.
 
-    Warns if the copy differs from the published one. Raises InputError if the set is unavailable, a file is damaged,
-    or images and labels do not match.
+    Warns if the copy differs from the published one, whose checksum is then part of the fingerprint. Raises InputError
+    if the set is unavailable, a copy in the cache is not the published one, a file is damaged, or images and labels do
+    not match.
     """
-    location = locate(name, data_root) or _download(NAMED[name], offline=offline)
+    location = locate(name, data_root)
     named_set = NAMED[name]
+    if data_root is not None and named_set.files:
+        _check_root(named_set, data_root, location)
+    location = location or _download(named_set, offline=offline)
     output.detail(f"data     {name} is in {location.folder} ({location.found_in})")
     if not named_set.files:
         return _read_digits(named_set, location)
@@ -155,6 +161,30 @@ def _find_cifar(named_set: NamedSet, layout: CifarLayout, root: Path) -> tuple[P
     return ()
 
 
+def _check_root(named_set: NamedSet, root: Path, location: NamedSetLocation | None) -> None:
+    """Note that a set comes from elsewhere than `--data-root`; raises InputError if it would have to be downloaded."""
+    if location is not None:
+        if location.found_in != "--data-root":
+            where = f"{location.folder} ({location.found_in})"
+            output.note(f"dlnotes: note: {named_set.name} is not in {root}; it is read from {where}")
+        return
+    layout = named_set.cifar
+    files = ", ".join(file.name for file in named_set.files)
+    expected = files if layout is None else f"{files} or the folder {layout.folder}"
+    names = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
+    more = ", ..." if len(names) > _MOST_SHOWN else ""
+    content = f"{', '.join(names[:_MOST_SHOWN])}{more}" if names else "nothing"
+    images = next((base for base in (root / named_set.name, root) if _has_images(base)), None)
+    fix = "name the folder that has it, or drop the option to download it"
+    if images is not None:
+        fix = f"pass --data {images} to read its class folders, or drop the option to download the set"
+    raise InputError("--data-root", f"{root} has {content}, but not {named_set.name} ({expected})", fix)
+
+
+def _has_images(folder: Path) -> bool:
+    return folder.is_dir() and next(find_images(folder), None) is not None
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -187,19 +217,25 @@ def _read_digits(named_set: NamedSet, location: NamedSetLocation) -> LabeledSamp
         table = np.loadtxt(lines, delimiter=",", dtype=np.int64, ndmin=2)
     values, labels = table[:, :-1], np.ascontiguousarray(table[:, -1])
     samples = np.rint(values * 255 / _DIGITS_WHITE).astype(np.uint8).reshape(-1, *named_set.shape)
-    return LabeledSamples(named_set.name, samples, labels, named_set.classes, _consecutive_splits({"all": len(labels)}))
+    splits = _consecutive_splits({"all": len(labels)})
+    return LabeledSamples(
+        named_set.name, samples, labels, named_set.classes, splits, fingerprint=f"named:{named_set.name}"
+    )
 
 
 def _read_cifar(named_set: NamedSet, layout: CifarLayout, location: NamedSetLocation) -> LabeledSamples:
     path = location.folder
+    checksums: tuple[str, ...] = ()  # the unpacked files have no published ones
     if len(location.files) == 1:
         path = location.files[0]
         with archive_errors(path), path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != named_set.files[0].sha256:
-                _warn_of_difference(named_set, path)
+            checksums = (hashlib.file_digest(stream, "sha256").hexdigest(),)
     images = read_cifar(path, layout)
+    published = tuple(file.sha256 for file in named_set.files) if checksums else ()
+    fingerprint = _fingerprint(named_set, location, path, checksums, published)
+    splits = _consecutive_splits(named_set.counts)
     return LabeledSamples(
-        named_set.name, images.samples, images.labels, images.classes, _consecutive_splits(named_set.counts)
+        named_set.name, images.samples, images.labels, images.classes, splits, fingerprint=fingerprint
     )
 
 
@@ -217,15 +253,10 @@ def _read_idx_set(named_set: NamedSet, location: NamedSetLocation) -> LabeledSam
         labels[start:end] = label_idx.array
         checksums += [read_idx(image_file, samples[start:end, 0]).sha256, label_idx.sha256]
         start = end
-    if checksums != [file.content_sha256 for file in named_set.files]:
-        _warn_of_difference(named_set, location.folder)
-    return LabeledSamples(
-        named_set.name,
-        samples,
-        labels,
-        named_set.classes,
-        _consecutive_splits(dict(zip(named_set.counts, counts, strict=True))),
-    )
+    published = tuple(file.content_sha256 for file in named_set.files)
+    fingerprint = _fingerprint(named_set, location, location.folder, tuple(checksums), published)
+    splits = _consecutive_splits(dict(zip(named_set.counts, counts, strict=True)))
+    return LabeledSamples(named_set.name, samples, labels, named_set.classes, splits, fingerprint=fingerprint)
 
 
 def _image_count(path: Path, named_set: NamedSet) -> int:
@@ -243,8 +274,22 @@ def _check_labels(path: Path, labels: NDArray[np.uint8], count: int, named_set: 
         raise InputError(path, f"label {labels.max()}, but {len(named_set.classes)} classes", REPLACE)
 
 
-def _warn_of_difference(named_set: NamedSet, path: Path) -> None:
+def _fingerprint(
+    named_set: NamedSet, location: NamedSetLocation, path: Path, checksums: tuple[str, ...], published: tuple[str, ...]
+) -> str:
+    """`named:NAME`, followed by a checksum if the copy at `path` is not the published one, with a warning.
+
+    Raises InputError for such a copy in the cache, which holds only what was downloaded and checked.
+    """
+    if checksums == published:
+        return f"named:{named_set.name}"
+    if location.found_in == "cache":
+        different = [file for file, *pair in zip(location.files, checksums, published, strict=True) if len({*pair}) > 1]
+        what = f"is not the published file of {named_set.name}: its SHA-256 differs"
+        fix = "remove it, so that it is downloaded again, or move your own copy to a folder for --data-root"
+        raise InputError(different[0], what, fix)
     output.warn(f"{path} differs from the published {named_set.name}; used as is")
+    return f"named:{named_set.name}:{hashlib.sha256(''.join(checksums).encode()).hexdigest()}"
 
 
 def _consecutive_splits(counts: dict[str, int]) -> dict[str, NDArray[np.int64]]:

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+T = TypeVar("T")
 Matrix = tuple[tuple[float, ...], ...]  # rows of equal length, the top row first
 
 _RELATIVE_TOLERANCE = 1e-9  # of rounding errors, relative to the weights
@@ -72,8 +74,19 @@ def separate(matrix: Matrix) -> tuple[tuple[float, ...], tuple[float, ...]] | No
     return (column, row) if error <= _RELATIVE_TOLERANCE * pivot else None
 
 
-def format_matrix(matrix: Sequence[Sequence[float]], digits: int = 6) -> Sequence[str]:
-    """The matrix as lines of right-aligned numbers with `digits` significant digits."""
-    cells = [[f"{weight + 0.0:.{digits}g}" for weight in row] for row in matrix]
+def abbreviated(values: Sequence[T], most: int | None, ellipsis: T) -> list[T]:
+    """The values, or the first and last `most` // 2 of more than `most`, with `ellipsis` between them."""
+    if most is None or len(values) <= most:
+        return list(values)
+    return [*values[: most // 2], ellipsis, *values[-(most // 2) :]]
+
+
+def format_matrix(matrix: Sequence[Sequence[float]], digits: int = 6, most: int | None = None) -> Sequence[str]:
+    """The matrix as lines of right-aligned numbers with `digits` significant digits.
+
+    Of more than `most` rows or columns, an even number, the first and the last are shown, with `...` between them.
+    """
+    cells = [abbreviated([f"{weight + 0.0:.{digits}g}" for weight in row], most, "...") for row in matrix]
+    cells = abbreviated(cells, most, ["..."] * len(cells[0]))
     width = max(len(cell) for row in cells for cell in row)
     return [" ".join(cell.rjust(width) for cell in row) for row in cells]

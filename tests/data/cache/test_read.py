@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from dlnotes_cli.data import folder
-from dlnotes_cli.data.cache import image_files
+from dlnotes_cli.data.cache import entries, image_files
 from dlnotes_cli.data.cache import read as cache_read
 from dlnotes_cli.data.cache.build import build_in_cache
 from dlnotes_cli.data.cache.entries import CacheEntry, CacheIndex, known_headers, list_entries
@@ -310,8 +311,17 @@ def rewrite(path: Path, **fields: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
 DAMAGE: dict[str, Callable[[Path, Path], object]] = {
     "samples cut": lambda _, samples: samples.write_bytes(samples.read_bytes()[:-1]),
+    "first byte flipped": lambda _, samples: flip(samples, 0),
+    "last byte flipped": lambda _, samples: flip(samples, -1),
+    "checksums gone": lambda index, _: rewrite(index, checksums=[]),
     "samples longer": lambda _, samples: samples.write_bytes(samples.read_bytes() + b"x"),
     "samples gone": lambda _, samples: samples.unlink(),
     "samples renamed": lambda _, samples: samples.rename(samples.parent / "elsewhere"),
@@ -353,6 +363,41 @@ def test_damage_is_reported_with_verbose(root: Path, capsys: pytest.CaptureFixtu
     output.configure(verbose=True)
     read(root)
     assert "cannot be used (0 bytes of samples, 1,728 expected)" in capsys.readouterr().err
+
+
+def test_samples_truncated_while_they_are_opened_are_built_again(
+    root: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(root)
+    decoded.clear()
+    monkeypatch.setattr(CacheEntry, "_check_samples", lambda *_: None)
+    samples_file(root).write_bytes(b"")
+    assert_decoded(read(root))
+    assert len(decoded) == 12
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 144, 1000, 1 << 20])
+def test_checksums_are_those_of_the_chunks_of_the_file(
+    chunk: int, root: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "CHECKSUM_CHUNK", chunk)
+    read(root)
+    content = samples_file(root).read_bytes()
+    index = entry_of(root).read()
+    assert index is not None
+    assert index.checksums == tuple(zlib.crc32(content[i : i + chunk]) for i in range(0, len(content), chunk))
+    draw(root / "a" / "12.png", 12)
+    assert_decoded(read(root))
+    decoded.clear()
+    assert_decoded(read(root))
+    assert decoded == []
+
+
+def test_very_large_samples_are_not_read_to_be_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "_LARGEST_VERIFIED", 10)
+    read(root)
+    monkeypatch.setattr(entries, "ThreadPoolExecutor", _forbidden)
+    read(root)
 
 
 def test_files_of_killed_processes_are_removed(root: Path) -> None:
@@ -572,7 +617,17 @@ def test_an_index_round_trips_through_json() -> None:
     headers = (ImageHeader(3, 4, is_gray=True), ImageHeader(5, 6, is_gray=False), ImageHeader(3, 4, is_gray=True))
     names = ("a/1.png", os.fsdecode(b"\xff/\xfe.png"), "new\nline")
     index = CacheIndex(
-        "/r", (3, 2, 1), "uint8", "samples-1", names, (1, 2, 3), (-1, 10**18, 5), (7, 8, 9), ("a", "b", "c"), headers
+        "/r",
+        (3, 2, 1),
+        "uint8",
+        "samples-1",
+        names,
+        (1, 2, 3),
+        (-1, 10**18, 5),
+        (7, 8, 9),
+        ("a", "b", "c"),
+        headers,
+        (1,),
     )
     assert CacheIndex.from_json(index.to_json()) == index
     assert index.nbytes == 18

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import shutil
 import struct
 import subprocess
 import sys
@@ -182,6 +183,61 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 def test_files_in_the_root_itself_are_identified(files: Files, folder: str, expected: list[str], root: Path) -> None:
     put(root / folder, files)
     assert [name for name in ("mnist", "fashion-mnist") if locate(name, root / folder)] == expected
+
+
+def test_a_root_without_the_set_is_refused_instead_of_a_download(root: Path) -> None:
+    files = r"train-images\S+, train-labels\S+, t10k-images\S+, t10k-labels\S+"
+    fix = "name the folder that has it, or drop the option to download it"
+    with pytest.raises(InputError, match=rf"--data-root: {root} has nothing, but not mnist \({files}\); {fix}"):
+        load_named("mnist", data_root=root)
+    for name in "abcdefg":
+        (root / name).mkdir()
+    what = r"has a, b, c, d, e, \.\.\., but not cifar10 \(cifar-10-binary.tar.gz or the folder cifar-10-batches-bin\)"
+    with pytest.raises(InputError, match=rf"--data-root: {root} {what}; {fix}"):
+        load_named("cifar10", data_root=root, offline=True)
+    for folder in (root / "cifar10", root):
+        (folder / "cat").mkdir(parents=True)
+        (folder / "cat" / "1.png").touch()
+        with pytest.raises(InputError, match=rf"; pass --data {folder} to read its class folders, or drop the option"):
+            load_named("cifar10", data_root=root)
+        shutil.rmtree(folder)
+
+
+def test_a_set_from_elsewhere_than_the_root_is_noted(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "system/mnist", MNIST)
+    load_named("mnist", data_root=root)
+    place = f"{tmp_path}/system/mnist (system)"
+    assert capsys.readouterr().err == f"dlnotes: note: mnist is not in {root}; it is read from {place}\n"
+
+
+def test_a_different_copy_has_its_own_fingerprint(root: Path) -> None:
+    fingerprints = []
+    for number, files in enumerate((MNIST, UNPUBLISHED, FASHION)):
+        put(root / str(number) / "mnist", files)
+        fingerprints.append(load_named("mnist", data_root=root / str(number)).fingerprint)
+    assert fingerprints[0] == "named:mnist"
+    assert len(set(fingerprints)) == 3
+    assert all(fingerprint.startswith("named:mnist") for fingerprint in fingerprints)
+
+
+@pytest.mark.parametrize("changed", list(MNIST))
+def test_a_different_copy_in_the_cache_is_refused(changed: str, tmp_path: Path) -> None:
+    put(tmp_path / "cache/mnist", MNIST | {changed: UNPUBLISHED[changed]})
+    what = rf"mnist/{changed}\.gz: is not the published file of mnist: its SHA-256 differs; remove it, so that"
+    with pytest.raises(InputError, match=what):
+        load_named("mnist", offline=True)
+
+
+def test_a_different_archive_in_the_cache_is_refused(tmp_path: Path, small_cifar: Path) -> None:
+    path = tmp_path / "cache/cifar10/small.tar.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(small_cifar.read_bytes())
+    assert load_named("cifar10").fingerprint == "named:cifar10"
+    path.write_bytes(gzip.compress(gzip.decompress(small_cifar.read_bytes()), 1))
+    with pytest.raises(InputError, match=r"small\.tar\.gz: is not the published file of cifar10"):
+        load_named("cifar10")
 
 
 def test_a_different_copy_is_used_with_one_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

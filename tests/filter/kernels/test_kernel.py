@@ -48,3 +48,15 @@ def test_a_kernel_with_two_matrices() -> None:
 
 def test_columns_are_right_aligned() -> None:
     assert format_matrix(((1.0, -10.0), (0.25, 0.0))) == ["   1  -10", "0.25    0"]
+
+
+def test_a_large_matrix_is_abbreviated() -> None:
+    matrix = tuple(tuple(float(10 * y + x) for x in range(6)) for y in range(5))
+    assert format_matrix(matrix, most=4) == [
+        "  0   1 ...   4   5",
+        " 10  11 ...  14  15",
+        "... ... ... ... ...",
+        " 30  31 ...  34  35",
+        " 40  41 ...  44  45",
+    ]
+    assert format_matrix(matrix, most=6) == format_matrix(matrix)
