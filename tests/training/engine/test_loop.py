@@ -135,3 +135,12 @@ def test_an_epoch_that_the_number_of_steps_ends_is_validated() -> None:
     trainer.budget.total = 4
     run(trainer)
     assert [entry["train"]["samples"] for entry in trainer.position.history] == [12, 4]
+
+
+def test_the_status_has_epochs_loss_metric_and_throughput() -> None:
+    trainer = trainer_of(ScriptedJob([1.0, 2.0]), 2)
+    trainer.start()
+    for _ in range(5):
+        trainer.advance()
+    trainer.position.elapsed_s = 0.001
+    assert trainer.status() == "epoch 2 of 2  loss 0.5000  val accuracy 0.5000  16,000 samples/s"
