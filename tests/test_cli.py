@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from builders import Command, small_training
 from test_structure import commands
 
-from dlnotes_cli import __version__, cli
+from dlnotes_cli import __version__
 from dlnotes_cli.classify import train_mlp
 
 PROGRAM = [sys.executable, "-m", "dlnotes_cli"]
@@ -153,8 +154,7 @@ def test_signals_outside_a_training_loop(dlnotes: Command, tmp_path: Path, monke
     monkeypatch.setattr(train_mlp, "train_mlp", interrupted)
     assert dlnotes(*small_training(tmp_path / "run")).code == 130
 
-    def terminated(_: object) -> None:
-        raise cli._TerminatedError
-
-    monkeypatch.setattr(train_mlp, "train_mlp", terminated)
-    assert dlnotes(*small_training(tmp_path / "run")).code == 143
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        monkeypatch.setattr(train_mlp, "train_mlp", lambda _, number=number: signal.raise_signal(number))
+        outcome = dlnotes(*small_training(tmp_path / "run"))
+        assert (outcome.code, outcome.err) == (code, "")

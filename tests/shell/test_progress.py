@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,15 +21,18 @@ ESCAPES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 def terminal() -> Iterator[Callable[[], str]]:
     """Stderr on a terminal; the value returns the text there, without the escape sequences of the display."""
     primary, secondary = pty.openpty()
-    os.set_blocking(primary, False)
     with os.fdopen(secondary, "w", encoding="utf-8") as stream, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
         patch.setenv("TERM", "xterm")
         patch.setenv("COLUMNS", "80")
 
         def shown() -> str:
-            stream.flush()
-            return ESCAPES.sub("", os.read(primary, 1 << 16).decode())
+            stream.close()
+            content = b""
+            with suppress(OSError):  # EIO: all was read, and no writer is left
+                while chunk := os.read(primary, 1 << 16):
+                    content += chunk
+            return ESCAPES.sub("", content.decode())
 
         yield shown
     os.close(primary)
