@@ -5,7 +5,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command of this process. Until the program has loaded, and after it has ended, a signal ends it quietly."""
+    """Run the command of this process; before the program has loaded, and after it, signals have no handler."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # of Python, which prints a traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from dlnotes_cli import cli

@@ -159,10 +159,8 @@ def _run(arguments: list[str], signals: EndedBySignals) -> int:
         arguments = [*arguments, "--help"]
     try:
         return int(command(arguments, prog_name="dlnotes", standalone_mode=False) or 0)
-    except DlnotesError as error:
-        return _fail(error)
-    except typer.TyperException as error:
-        return _fail(_usage_error(error, names, named))
+    except (DlnotesError, typer.TyperException) as error:
+        return _fail(error if isinstance(error, DlnotesError) else _usage_error(error, names, named))
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except Exception as error:
@@ -170,7 +168,14 @@ def _run(arguments: list[str], signals: EndedBySignals) -> int:
             return signals.exit_code
         if isinstance(error, OSError) and error.errno in _STDOUT_FAILURES and not error.filename:
             raise
-        return _crash(error)
+        return _crash(error, arguments)
+
+
+def _not_installed(error: Exception) -> InputError:
+    """The error for a shell configuration that cannot be read or written."""
+    why = f"{error.filename}: {reason(error)}" if isinstance(error, OSError) else str(error)
+    fix = "set HOME to a writable folder, or add the output of --show-completion to the shell's configuration"
+    return InputError("--install-completion", f"cannot install the completion ({why})", fix)
 
 
 def _fail(error: DlnotesError) -> int:
@@ -182,8 +187,10 @@ def _fail(error: DlnotesError) -> int:
     return error.exit_code
 
 
-def _crash(error: Exception) -> int:
+def _crash(error: Exception, arguments: list[str]) -> int:
     """The exit code of an unexpected error: a bug, except for a few failures that can happen anywhere."""
+    if arguments[:1] == ["--install-completion"]:
+        return _fail(_not_installed(error))
     if isinstance(error, OSError) and error.errno in _PATH_FAILURES and error.filename:
         return _fail(InputError(error.filename, reason(error), "check the path"))
     if _is_out_of_memory(error):

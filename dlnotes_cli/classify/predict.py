@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.images.decode import decode_all, decode_image
-from dlnotes_cli.data.paths import expand_paths, read_list
+from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_stream
+from dlnotes_cli.data.paths import expand_paths, read_list, read_stdin
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.device import Runtime, default_threads
@@ -24,6 +24,7 @@ from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.metrics import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, load_classifier, runtime_for_model
 
+_STDIN = Path("-")  # compared by identity, as ./- is a file
 _CHUNK = 256  # images that are decoded and classified together
 
 
@@ -68,9 +69,15 @@ class Predictor:
             self._network = with_tta(self._network, self.model.preprocessing, self.model.classes)
         self._normalizer = Normalizer(self.model.preprocessing, self.runtime.device)
         listed = read_list(str(config.files_from)) if config.files_from else []
-        self.paths = expand_paths(
-            [*config.paths, *listed], tables=isinstance(self.model.preprocessing, TablePreprocessing)
-        )
+        tables = isinstance(self.model.preprocessing, TablePreprocessing)
+        self._stdin = b""
+        if "-" in config.paths and not tables:
+            self._stdin = read_stdin(config.paths, "dlnotes predict MODEL -")
+        self.paths = [] if self._stdin else expand_paths([*config.paths, *listed], tables=tables)
+        if self._stdin:  # in its place between files
+            for argument in config.paths:
+                self.paths += [_STDIN] if argument == "-" else expand_paths([argument], tables=False)
+            self.paths += expand_paths(listed, tables=False) if listed else []
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error."""
@@ -85,6 +92,9 @@ class Predictor:
 
     def _read_images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
         def decode(path: Path) -> NDArray[np.uint8]:
+            if path is _STDIN:
+                stream = io.BytesIO(self._stdin)
+                return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
         threads = self._config.threads or default_threads()

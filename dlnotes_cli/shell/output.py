@@ -45,7 +45,20 @@ def printable(text: str) -> str:
     >>> printable("a\nb"), printable(os.fsdecode(b"caf\xe9"))
     ('a\\x0ab', 'caf\\xe9')
     """
+    text = readable(text)
     return "".join(c if c.isprintable() else f"\\x{ord(c) - _ESCAPED_BYTE * (c in _ESCAPED_BYTES):02x}" for c in text)
+
+
+def readable(text: str) -> str:
+    r"""Decode as UTF-8 what Python left as bytes in a file name because the locale is not UTF-8.
+
+    >>> readable(b"caf\xc3\xa9".decode("ascii", "surrogateescape"))
+    'café'
+    """
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="surrogateescape")
+    except UnicodeEncodeError:  # other surrogates, from JSON for example
+        return text
 
 
 def duration(seconds: float) -> str:
@@ -96,11 +109,13 @@ def json_line(fields: dict[str, Any]) -> None:
 
 
 def finite(value: Any) -> Any:
-    """Replace nan and inf, which JSON does not have, by None at any depth."""
+    """Replace nan and inf, which JSON does not have, by None at any depth, and make names in other locales readable."""
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {finite(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
+    if isinstance(value, str):
+        return readable(value)
     if isinstance(value, float) and value - value != 0:
         return None
     return value
@@ -134,8 +149,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: Col
         is_numeric = column in numeric or (rows and all(isinstance(row[position], int | float) for row in rows))
         view.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
     for row in rows:
-        view.add_row(*(Text(printable(str(cell))) for cell in row))
+        view.add_row(*(Text(_encodable(printable(str(cell)))) for cell in row))
     _console(sys.stdout).print(view)
+
+
+def _encodable(text: str) -> str:
+    """Escape what stdout cannot encode, before the columns of a table are measured."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def detail(text: str) -> None:

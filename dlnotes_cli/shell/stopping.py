@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: an exception that ends a command, or a request to stop that long work checks between two steps."""
+"""Ctrl-C and SIGTERM: they end a command, or are a request to stop that long work checks between two steps."""
 
 import os
 import signal

@@ -40,5 +40,6 @@ def _selection(result: "TrainingResult") -> str:
     weight_decay, folds = result.details.get("weight_decay"), result.details.get("folds")
     if weight_decay is not None:
         by_folds = f" by {folds['count']} folds" if folds else ""
-        return f"weight decay {weight_decay:.3g} chosen{by_folds}, {result.steps:,} passes over the features"
-    return f"best epoch {result.best_epoch} of {result.epochs}, {result.steps:,} steps"
+        passes = output.counted(result.steps, "pass", "passes")
+        return f"weight decay {weight_decay:.3g} chosen{by_folds}, {passes} over the features"
+    return f"best epoch {result.best_epoch} of {result.epochs}, {output.counted(result.steps, 'step')}"
