@@ -82,7 +82,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._requested: ExitCode | None = None
-        self._requested_at = 0.0
+        self._requested_at, self._is_seen = 0.0, False
         self._earlier_handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -93,12 +93,13 @@ class StopRequest:
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         for number, handler in self._earlier_handlers.items():
             signal.signal(number, handler)
-        if error is None and self._requested is not None:
+        if error is None and self._requested is not None and not self._is_seen:
             signal.raise_signal(next(number for number, code in _EXIT_CODES.items() if code is self._requested))
 
     def poll(self) -> None:
         """Raise StoppedError if a signal has arrived; call it between two steps."""
         if self._requested is not None:
+            self._is_seen = True
             raise StoppedError(self._requested, "stopped before the work was done")
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:

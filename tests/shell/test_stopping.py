@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -25,6 +25,14 @@ print("started", file=sys.stderr, flush=True)
 from dlnotes_cli.__main__ import main
 sys.exit(main())
 """
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_are_not_ignored() -> Iterator[None]:
+    """As in a foreground job; a shell script starts jobs in the background with SIGINT ignored."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
 
 
 def code_of_interrupted(words: Sequence[object], number: int, delay_s: float) -> tuple[int, str]:
