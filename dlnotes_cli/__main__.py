@@ -1,8 +1,17 @@
-"""`python -m dlnotes_cli` is the `dlnotes` command."""
+"""The `dlnotes` command, also as `python -m dlnotes_cli`."""
 
+import signal
 import sys
 
-from dlnotes_cli.cli import main
+
+def main() -> int:
+    """Run the command of this process; before the program has loaded, and after it, signals have no handler."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # of Python, which prints a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from dlnotes_cli import cli
+
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,11 +4,9 @@ import errno
 import io
 import os
 import re
-import signal
 import sys
 from importlib import import_module
-from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -16,6 +14,7 @@ from dlnotes_cli import __version__
 from dlnotes_cli.shell import output, startup
 from dlnotes_cli.shell.binding import Command, add_command
 from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, UnfinishedError, reason
+from dlnotes_cli.shell.stopping import EndedBySignals
 
 COMMANDS = {  # in the order of the help, each with its module and function
     "train-mlp": "classify.commands:train_mlp",
@@ -100,10 +99,16 @@ def _program_options(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; only a bug in dlnotes prints a traceback."""
     startup.collect_garbage_rarely()
-    signal.signal(signal.SIGTERM, _terminate)
     _prepare_streams()
+    with EndedBySignals() as signals:
+        code = _main(sys.argv[1:] if arguments is None else arguments, signals)
+    _discard_unwritable(sys.stderr)
+    return signals.exit_code or code
+
+
+def _main(arguments: list[str], signals: EndedBySignals) -> int:
     try:
-        code = _run(sys.argv[1:] if arguments is None else arguments)
+        code = _run(arguments, signals)
         sys.stdout.flush()
     except SystemExit as end:  # which Typer raises for a broken pipe
         if not isinstance(end.__context__, BrokenPipeError):
@@ -115,13 +120,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Open closed standard streams (`>&-`) on the null device; escape characters that stdout's encoding lacks."""
+    """Open closed standard streams (`>&-`) on the null device; escape characters that stdout's encoding lacks.
+
+    With PYTHONUNBUFFERED stdout is unbuffered, and writes to it may be cut short: a buffer writes all or fails.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             null_device = os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, open(null_device, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+        if sys.stdout is sys.__stdout__ and isinstance(sys.stdout.buffer, io.RawIOBase):
+            buffered = open(sys.stdout.fileno(), "wb", closefd=False)  # noqa: SIM115  # open until the program ends
+            sys.stdout = io.TextIOWrapper(buffered, sys.stdout.encoding, "backslashreplace", line_buffering=True)
+
+
+def _discard_unwritable(stream: TextIO) -> None:
+    """Discard what cannot be written to a stream, so that Python does not fail on it when it ends."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _stdout_failed(error: OSError) -> int:
@@ -133,33 +152,30 @@ def _stdout_failed(error: OSError) -> int:
     return _fail(UnfinishedError("stdout", what, "free space, or redirect it elsewhere"))
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], signals: EndedBySignals) -> int:
     command = build(arguments[0] if arguments else None)
     names, named = _resolve(command, arguments)
     if names == arguments and hasattr(named, "commands"):  # a group without a command shows its help
         arguments = [*arguments, "--help"]
     try:
         return int(command(arguments, prog_name="dlnotes", standalone_mode=False) or 0)
-    except DlnotesError as error:
-        return _fail(error)
-    except typer.TyperException as error:
-        return _fail(_usage_error(error, names, named))
+    except (DlnotesError, typer.TyperException) as error:
+        return _fail(error if isinstance(error, DlnotesError) else _usage_error(error, names, named))
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
-    except _TerminatedError:
-        return ExitCode.TERMINATED
     except Exception as error:
+        if signals.exit_code:  # a library made another exception of it
+            return signals.exit_code
         if isinstance(error, OSError) and error.errno in _STDOUT_FAILURES and not error.filename:
             raise
-        return _crash(error)
+        return _crash(error, arguments)
 
 
-class _TerminatedError(BaseException):
-    """SIGTERM outside a training loop; like KeyboardInterrupt, no `except Exception` catches it, but clean-up runs."""
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _TerminatedError
+def _not_installed(error: Exception) -> InputError:
+    """The error for a shell configuration that cannot be read or written."""
+    why = f"{error.filename}: {reason(error)}" if isinstance(error, OSError) else str(error)
+    fix = "set HOME to a writable folder, or add the output of --show-completion to the shell's configuration"
+    return InputError("--install-completion", f"cannot install the completion ({why})", fix)
 
 
 def _fail(error: DlnotesError) -> int:
@@ -171,8 +187,10 @@ def _fail(error: DlnotesError) -> int:
     return error.exit_code
 
 
-def _crash(error: Exception) -> int:
+def _crash(error: Exception, arguments: list[str]) -> int:
     """The exit code of an unexpected error: a bug, except for a few failures that can happen anywhere."""
+    if arguments[:1] == ["--install-completion"]:
+        return _fail(_not_installed(error))
     if isinstance(error, OSError) and error.errno in _PATH_FAILURES and error.filename:
         return _fail(InputError(error.filename, reason(error), "check the path"))
     if _is_out_of_memory(error):

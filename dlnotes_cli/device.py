@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 _CUDA_BF16 = 8  # major compute capability from which CUDA devices have bf16 arithmetic
+_MAX_THREADS = 1024
 _SELECTOR = "the selector at pytorch.org/get-started/locally"
 
 
@@ -183,9 +184,26 @@ def available_cores() -> int:
 
 
 def default_threads() -> int:
-    """Default number of threads: OMP_NUM_THREADS, as in PyTorch, else one per core."""
+    """Default number of threads: OMP_NUM_THREADS, as in PyTorch, else one per core.
+
+    Of a list, which OpenMP reads as the numbers of nested levels, the first counts; empty and 0 count as not set.
+    Raises InputError for anything else.
+    """
     variable = os.environ.get("OMP_NUM_THREADS", "")
-    return int(variable) if variable.isdigit() and int(variable) else available_cores()
+    first = variable.partition(",")[0].strip()
+    if not first:
+        return available_cores()
+    if not (first.isascii() and first.isdecimal() and len(first.lstrip("0")) <= len(str(_MAX_THREADS))):
+        raise _bad_threads(variable)
+    threads = int(first)
+    if threads > _MAX_THREADS:
+        raise _bad_threads(variable)
+    return threads or available_cores()
+
+
+def _bad_threads(variable: str) -> InputError:
+    what = f"'{variable}' is not a number of threads from 1 to {_MAX_THREADS:,}"
+    return InputError("$OMP_NUM_THREADS", what, "correct it, unset it, or pass --threads")
 
 
 def describe_hardware() -> Hardware:

@@ -1,15 +1,16 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from builders import Command, small_training
+from builders import Command, make_images, small_training
 from test_structure import commands
 
-from dlnotes_cli import __version__, cli
+from dlnotes_cli import __version__
 from dlnotes_cli.classify import train_mlp
 
 PROGRAM = [sys.executable, "-m", "dlnotes_cli"]
@@ -154,8 +155,38 @@ def test_signals_outside_a_training_loop(dlnotes: Command, tmp_path: Path, monke
     monkeypatch.setattr(train_mlp, "train_mlp", interrupted)
     assert dlnotes(*small_training(tmp_path / "run")).code == 130
 
-    def terminated(_: object) -> None:
-        raise cli._TerminatedError
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        if signal.getsignal(number) is signal.SIG_IGN:  # a job in the background of a shell script
+            continue
+        monkeypatch.setattr(train_mlp, "train_mlp", lambda _, number=number: signal.raise_signal(number))
+        outcome = dlnotes(*small_training(tmp_path / "run"))
+        assert (outcome.code, outcome.err) == (code, "")
 
-    monkeypatch.setattr(train_mlp, "train_mlp", terminated)
-    assert dlnotes(*small_training(tmp_path / "run")).code == 143
+
+@pytest.mark.parametrize("value", ["²", "9" * 20, "-1", "many", "1025"])
+def test_a_number_of_threads_that_is_none_is_reported_in_one_line(
+    value: str, dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    outcome = dlnotes("filter", "--out", tmp_path / "x.png")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith(f"dlnotes: error: $OMP_NUM_THREADS: '{value}' is not a number of threads")
+
+
+def test_a_completion_that_cannot_be_installed_is_reported_in_one_line() -> None:
+    environment = os.environ | {"HOME": os.devnull, "SHELL": "/bin/bash"}
+    done = subprocess.run(
+        [*PROGRAM, "--install-completion", "bash"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("dlnotes: error: --install-completion: cannot install")
+
+
+def test_names_in_a_locale_that_is_not_utf8_are_readable(tmp_path: Path) -> None:
+    make_images(tmp_path / "images")
+    (tmp_path / "images" / "red").rename(tmp_path / "images" / "café")
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    command = [*PROGRAM, "data", "info", str(tmp_path / "images")]
+    assert rb"caf\xe9 " in subprocess.run(command, capture_output=True, env=environment, check=True).stdout
+    done = subprocess.run([*command, "--json"], capture_output=True, env=environment, check=True)
+    assert json.loads(done.stdout)["classes"] == ["blue", "café", "green"]

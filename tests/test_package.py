@@ -20,7 +20,7 @@ def python_versions() -> list[str]:
 
 def test_the_distribution_has_a_name_of_its_own_and_the_command_is_dlnotes() -> None:
     assert PROJECT["name"] == "dlnotes-cli"
-    assert PROJECT["scripts"] == {"dlnotes": "dlnotes_cli.cli:main"}
+    assert PROJECT["scripts"] == {"dlnotes": "dlnotes_cli.__main__:main"}
 
 
 def test_the_workflow_tests_every_version_of_python_that_is_declared() -> None:

@@ -80,22 +80,28 @@ def evaluate(config: EvaluateConfig) -> None:
     elif config.csv == "-":
         output.raw(result.as_csv())
     else:
-        _show_scores(result)
+        _show_scores(config, result)
     check_accuracy(result.evaluation.accuracy, config.min_accuracy)
 
 
-def _show_scores(result: "EvaluateResult") -> None:
+def _show_scores(config: EvaluateConfig, result: "EvaluateResult") -> None:
+    evaluation = result.evaluation
+    if not (config.quiet or config.csv):
+        _show_scores_of_classes(result)
+    tops = "".join(f", top-{k} {accuracy:.4f}" for k, accuracy in result.top_accuracies.items())
+    totals = f"accuracy {evaluation.accuracy:.4f}{tops}, loss {evaluation.loss:.4f}"
+    output.line(f"{totals} on {output.counted(evaluation.samples, 'sample')} of {result.data} ({result.split})")
+    for path in (*([config.csv] if config.csv else []), *result.plots):
+        output.line(str(path))
+
+
+def _show_scores_of_classes(result: "EvaluateResult") -> None:
     evaluation, macro = result.evaluation, result.evaluation.macro_average()
     rows = [(s.name, f"{s.precision:.4f}", f"{s.recall:.4f}", f"{s.f1:.4f}", f"{s.support:,}") for s in result.scores]
     precision, recall, f1 = (f"{macro[name]:.4f}" for name in _SCORES)
     rows.append(("macro average", precision, recall, f1, f"{evaluation.samples:,}"))
     output.table(("class", *_SCORES, "support"), rows, numeric=(*_SCORES, "support"))
     output.line()
-    tops = "".join(f", top-{k} {accuracy:.4f}" for k, accuracy in result.top_accuracies.items())
-    totals = f"accuracy {evaluation.accuracy:.4f}{tops}, loss {evaluation.loss:.4f}"
-    output.line(f"{totals} on {evaluation.samples:,} samples of {result.data} ({result.split})")
-    for path in result.plots:
-        output.line(str(path))
 
 
 @command(
@@ -129,9 +135,13 @@ def _show_predictions(config: PredictConfig, predictions: "Sequence[Prediction]"
     if config.json:
         fields = {"model_file": model, "predictions": [p.as_json() for p in predictions], "skipped": len(skipped)}
         output.document(config.command, fields)
-    elif not config.jsonl and config.csv != "-":
+    elif config.csv not in {None, "-"}:
+        output.line(str(config.csv))
+    elif config.quiet and config.csv is None and not config.jsonl:
+        output.line(output.counted(len(predictions) - len(skipped), "prediction"))
+    elif not config.jsonl and config.csv is None:
         rows = [_prediction_row(prediction) for prediction in predictions]
-        output.table(("item", "class", "probability", "then"), rows, numeric=("probability",))
+        output.table(("item", "class", "probability", "runner-up"), rows, numeric=("probability",))
     for prediction in skipped:
         output.warn(f"skipped {prediction.error}")
 

@@ -173,8 +173,9 @@ class PredictOptions(Config):
     """The options of `predict` only."""
 
     paths: tuple[str, ...] = option(
-        (), "Images, folders, patterns such as 'in/*.jpg', or CSV files.", panel=DATA, is_argument=True, metavar="PATH"
-    )
+        (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files.", panel=DATA,
+        is_argument=True, metavar="PATH",
+    )  # fmt: skip
     files_from: str | None = option(
         None, "Read more paths from this file, one per line; - is standard input.", panel=DATA, metavar="FILE|-"
     )
@@ -195,3 +196,6 @@ class PredictConfig(
         """Validate each option, then their combination."""
         super().__post_init__()
         check_at_most_one({"--json": self.json, "--jsonl": self.jsonl, "--csv -": self.csv == "-"}, STDOUT_TWICE)
+        check_at_most_one(
+            {"PATH -": "-" in self.paths, "--files-from -": self.files_from == "-"}, "both read standard input"
+        )

@@ -15,8 +15,8 @@ from PIL import Image
 from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory
-from dlnotes_cli.data.paths import check_not_input, expand_paths, read_list
+from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream
+from dlnotes_cli.data.paths import check_not_input, expand_paths, read_list, read_stdin
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.device import Runtime, default_threads
@@ -25,6 +25,7 @@ from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.metrics import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
 
+_STDIN = Path("-")  # compared by identity, as ./- is a file
 _CHUNK = 256  # images that are decoded and classified together
 
 
@@ -73,10 +74,18 @@ class Predictor:
         self._normalizer = Normalizer(self.model.preprocessing, self.runtime.device)
         listed = read_list(str(config.files_from)) if config.files_from else []
         named = [*config.paths, *listed]
-        self.paths = expand_paths(named, tables=self._reads_tables) if named else []
+        self._stdin = b""
+        if "-" in config.paths and not self._reads_tables:
+            self._stdin = read_stdin(config.paths, "dlnotes predict MODEL -")
+        if self._stdin:  # in its place between files
+            self.paths = []
+            for argument in named:
+                self.paths += [_STDIN] if argument == "-" else expand_paths([argument], tables=False)
+        else:
+            self.paths = expand_paths(named, tables=self._reads_tables) if named else []
         if config.csv not in {None, "-"}:
             lists = [files.user_path(config.files_from)] if config.files_from else []
-            inputs = [self.model.path, *lists, *self.paths]
+            inputs = [self.model.path, *lists, *(path for path in self.paths if path is not _STDIN)]
             check_not_input("--csv", files.user_path(str(config.csv)), inputs)
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -131,6 +140,9 @@ class Predictor:
 
     def _read_images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
         def decode(path: Path) -> NDArray[np.uint8]:
+            if path is _STDIN:
+                stream = io.BytesIO(self._stdin)
+                return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
         threads = self._config.threads or default_threads()

@@ -36,16 +36,21 @@ def list_folder(root: Path) -> FolderListing:
     class_folders = _class_folders(root)
     if not any(class_folders.values()):
         raise InputError("--data", f"{root} has no class folders", _LAYOUT)
-    classes = tuple(sorted({name for names in class_folders.values() for name in names}, key=natural_order))
+    classes = tuple(sorted({name for names in class_folders.values() for name in names}, key=_order))
     position = {name: index for index, name in enumerate(classes)}
     files = [
         (*file, position[name], _SPLITS.get(split.lower(), "all"))
         for split, names in class_folders.items()
-        for name in sorted(names, key=natural_order)
+        for name in sorted(names, key=_order)
         for file in _images(root, f"{split}/{name}" if split else name)
     ]
     names, sizes, times, inodes, labels, splits = zip(*files, strict=True)
-    return FolderListing(root, names, sizes, times, inodes, labels, classes, splits)
+    return FolderListing(root, names, sizes, times, inodes, labels, tuple(map(output.readable, classes)), splits)
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    """The place of a class, the same in every locale."""
+    return natural_order(output.readable(name))
 
 
 def choose_shape(

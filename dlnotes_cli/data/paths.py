@@ -15,6 +15,7 @@ from dlnotes_cli.shell.files import user_path
 
 TABLES = frozenset({".csv", ".tsv"})
 _LONGEST_LIST = 1 << 28  # bytes
+_LONGEST_IMAGE = 1 << 31
 
 
 class InputFile(NamedTuple):
@@ -113,6 +114,19 @@ def read_list(source: str) -> list[str]:
         raise InputError("--files-from", f"{source} is longer than {_LONGEST_LIST:,} bytes", "give a list of paths")
     lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
     return [os.fsdecode(line.strip()) for line in lines if line.strip()]
+
+
+def read_stdin(arguments: Sequence[str], example: str) -> bytes:
+    """The image on standard input, which one of the arguments names as `-`.
+
+    Raises InputError if it is empty or named twice.
+    """
+    if arguments.count("-") > 1:
+        raise InputError("PATH", "- is standard input, which can be read only once", "name it once")
+    content = sys.stdin.buffer.read(_LONGEST_IMAGE) if sys.stdin else b""  # None if the process has no stdin
+    if not content:
+        raise InputError("stdin", "is empty", f"send an image, as in `{example} < photo.jpg`")
+    return content
 
 
 def check_regular(path: Path) -> None:

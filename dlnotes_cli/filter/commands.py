@@ -77,9 +77,14 @@ def _explain(config: FilterConfig) -> None:
 
 def _show_results(config: FilterConfig, filtered: "FilterResult") -> None:
     _explain(config)
-    for result in filtered.results:
-        height, width = result.output_shape[:2]
-        output.line(f"{result.file}  {result.kernel}  {width}x{height}  from {result.low:.6g} to {result.high:.6g}")
+    if config.quiet:
+        for file in dict.fromkeys(result.file for result in filtered.results):
+            output.line(file)
+    else:
+        for result in filtered.results:
+            height, width = result.output_shape[:2]
+            size = f"{width}x{height}"
+            output.line(f"{result.file}  {result.kernel}  {size}  from {result.low:.6g} to {result.high:.6g}")
     if config.sheet is not None:
         output.line(str(config.sheet))
     kernels = dict.fromkeys(result.kernel for result in filtered.results)

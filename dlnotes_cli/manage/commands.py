@@ -74,7 +74,10 @@ def data_preview(config: DataPreviewConfig) -> None:
         output.document(config.command, preview.as_json())
         return
     shape = "x".join(map(str, preview.shape))
-    output.line(f"{', '.join(preview.operations) or 'no operation'} on {len(preview.samples)} images of {shape}")
+    output.line(
+        f"{', '.join(preview.operations) or 'no operation'} on "
+        f"{output.counted(len(preview.samples), 'image')} of {shape}"
+    )
     output.line(preview.out)
 
 
@@ -127,7 +130,7 @@ def _show_columns(info: "TableInfo") -> None:
     rows = [(column.name, column.kind, column.distinct, column.empty, _content(column)) for column in info.columns]
     output.table(("column", "kind", "distinct", "empty", "content"), rows)
     output.line()
-    output.line(f"{info.rows:,} rows")
+    output.line(output.counted(info.rows, "row"))
 
 
 def _content(column: "NumericColumn | CategoricalColumn") -> str:
@@ -135,7 +138,11 @@ def _content(column: "NumericColumn | CategoricalColumn") -> str:
     if column.kind != "numeric":
         return ", ".join(column.values)
     numbers = f"{column.min:g} to {column.max:g}, mean {column.mean:g}, std {column.std:g}"
-    return numbers + (f", {column.not_numbers} cells are not numbers" if column.not_numbers else "")
+    return numbers + (
+        f", {output.counted(column.not_numbers, 'cell is not a number', 'cells are not numbers')}"
+        if column.not_numbers
+        else ""
+    )
 
 
 def _show_cache(config: CacheListConfig | CacheClearConfig, folders: "Sequence[CachedFolder]") -> None:
@@ -143,11 +150,11 @@ def _show_cache(config: CacheListConfig | CacheClearConfig, folders: "Sequence[C
     if config.json:
         output.document(config.command, {"folders": [folder.as_json() for folder in folders], "bytes": total})
         return
-    rows = [(f.folder or f"damaged: {f.path}", f.images, f.form, f.bytes, f.last_used) for f in folders]
+    rows = [(f.folder or f"damaged: {f.path}", f.images, f.form, output.size(f.bytes), f.last_used) for f in folders]
     if rows:
-        output.table(("folder", "images", "form", "bytes", "last used"), rows)
+        output.table(("folder", "images", "form", "size", "last used"), rows, numeric=("size",))
         output.line()
-    output.line(f"{total / 1e6:,.1f} MB {'freed' if isinstance(config, CacheClearConfig) else 'in total'}")
+    output.line(f"{output.size(total)} {'freed' if isinstance(config, CacheClearConfig) else 'in total'}")
 
 
 def _as_text(value: object) -> str:

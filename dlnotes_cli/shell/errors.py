@@ -45,6 +45,10 @@ class UnfinishedError(DlnotesError):
     exit_code = ExitCode.UNFINISHED
 
 
+class DiskFullError(UnfinishedError):
+    """A file could not be written because the disk or a quota is full."""
+
+
 class GateError(DlnotesError):
     """A gate such as `--min-accuracy` was not met; the result is printed all the same."""
 

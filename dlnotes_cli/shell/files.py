@@ -10,7 +10,7 @@ from glob import escape
 from pathlib import Path
 from typing import IO, Any
 
-from dlnotes_cli.shell.errors import InputError, UnfinishedError, reason
+from dlnotes_cli.shell.errors import DiskFullError, InputError, UnfinishedError, reason
 
 TEMPORARY_PREFIX = ".dlnotes-"
 _NAME_PREFIX = 32  # characters of a file's name in its temporary name, whose length the file system limits too
@@ -18,7 +18,8 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def user_path(path: str | Path) -> Path:
-    """A path as the user wrote it, with `~` expanded where that home directory exists."""
+    """A path as the user wrote it, with `~` expanded where that home directory exists; UTF-8 in every locale."""
+    path = os.fsdecode(str(path).encode(errors="surrogateescape"))
     with contextlib.suppress(RuntimeError):
         return Path(path).expanduser()
     return Path(path)
@@ -46,11 +47,18 @@ def atomic_stream(path: Path, needed: int = 0) -> Iterator[IO[bytes]]:
         temporary = None
         sync_folder(path.parent)
     except OSError as error:
+        _unlink(temporary)  # first, so that the free space in the error includes its own
         raise write_failed(path, needed, error) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+    except BaseException:
+        _unlink(temporary)
+        raise
+
+
+def _unlink(temporary: Path | None) -> None:
+    """Delete a temporary file, if there is one and if possible."""
+    if temporary is not None:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -167,7 +175,7 @@ def write_failed(path: Path, needed: int, error: OSError) -> UnfinishedError:
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(path.parent).free
             what = f"disk full: {needed:,} bytes needed, {free:,} free"
-            return UnfinishedError(path, what, "free space, then run again")
+            return DiskFullError(path, what, "free space, then run again")
     return UnfinishedError(path, f"cannot write ({reason(error)})", "check the folder's permissions, then run again")
 
 

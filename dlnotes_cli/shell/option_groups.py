@@ -13,7 +13,10 @@ class OutputOptions(Config):
     """How much a command prints, and in which format."""
 
     json: bool = option(False, "Print the result as one JSON document.", panel=OUTPUT)
-    quiet: bool = option(False, "Print nothing but the result and errors.", panel=OUTPUT, short="-q")
+    quiet: bool = option(
+        False, "Print only errors and the result: of many items or classes, totals and paths instead of a table.",
+        panel=OUTPUT, short="-q",
+    )  # fmt: skip
     verbose: bool = option(False, "Print more details to standard error.", panel=OUTPUT, short="-v")
 
 
@@ -29,7 +32,10 @@ class CsvOption(Config):
     """Where the result is written as CSV."""
 
     csv: str | None = option(
-        None, "Write the result as CSV to this file; - is standard output.", panel=OUTPUT, metavar="FILE|-"
+        None,
+        "Write the result as CSV to this file instead of printing a table; - is standard output.",
+        panel=OUTPUT,
+        metavar="FILE|-",
     )
 
 

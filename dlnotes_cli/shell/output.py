@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
 
     from dlnotes_cli.shell.errors import DlnotesError
 
 SCHEMA_VERSION = 1
 _PLAIN_LINES = 8  # of progress, where stderr is not a terminal
+_PLAIN_LINE_S = 60.0  # after which there is another line all the same
+_BAR_WIDTH = 24
+_UNIT_STEP = 1000
 _REFRESH_S = 0.1
 _ESCAPED_BYTE = 0xDC00  # plus the byte is the code point that Python gives to a byte that is not UTF-8
 _ESCAPED_BYTES = frozenset(map(chr, range(_ESCAPED_BYTE + 0x80, _ESCAPED_BYTE + 0x100)))
@@ -45,7 +48,57 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
+    text = readable(text)
     return "".join(c if c.isprintable() else f"\\x{ord(c) - _ESCAPED_BYTE * (c in _ESCAPED_BYTES):02x}" for c in text)
+
+
+def readable(text: str) -> str:
+    r"""Decode as UTF-8 what Python left as bytes in a file name because the locale is not UTF-8.
+
+    >>> readable(b"caf\xc3\xa9".decode("ascii", "surrogateescape"))
+    'café'
+    """
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="surrogateescape")
+    except UnicodeEncodeError:  # other surrogates, from JSON for example
+        return text
+
+
+def duration(seconds: float) -> str:
+    """A duration for people, in its two largest units.
+
+    >>> duration(9.4), duration(125), duration(7384), duration(200000)
+    ('9 s', '2 min 5 s', '2 h 3 min', '2 d 7 h')
+    """
+    rest = round(seconds)
+    units = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        units.append((count, unit))
+    first = next((i for i, (count, _) in enumerate(units) if count), len(units) - 1)
+    return " ".join(f"{count} {unit}" for i, (count, unit) in enumerate(units[first : first + 2]) if count or not i)
+
+
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """A number with its noun in the singular or plural.
+
+    >>> counted(1, "thread"), counted(1200, "thread"), counted(2, "class", "classes")
+    ('1 thread', '1,200 threads', '2 classes')
+    """
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def size(count: int) -> str:
+    """A number of bytes for people, in decimal units.
+
+    >>> size(999), size(1_234_567), size(20_000_000_000)
+    ('999 B', '1.2 MB', '20.0 GB')
+    """
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= _UNIT_STEP and len(units) > 1:
+        value /= _UNIT_STEP
+        del units[0]
+    return f"{value:,.0f} B" if units[0] == "B" else f"{value:,.1f} {units[0]}"
 
 
 def document(command: str, fields: dict[str, Any]) -> None:
@@ -59,11 +112,13 @@ def json_line(fields: dict[str, Any]) -> None:
 
 
 def finite(value: Any) -> Any:
-    """Replace nan and inf, which JSON does not have, by None at any depth."""
+    """Replace nan and inf, which JSON does not have, by None at any depth, and make names in other locales readable."""
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {finite(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
+    if isinstance(value, str):
+        return readable(value)
     if isinstance(value, float) and value - value != 0:
         return None
     return value
@@ -103,7 +158,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: Col
         is_numeric = column in numeric or (rows and all(isinstance(row[position], int | float) for row in rows))
         view.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
     for row in rows:
-        view.add_row(*(Text(printable(str(cell))) for cell in row))
+        view.add_row(*(Text(_encodable(printable(str(cell)))) for cell in row))
     _console(sys.stdout).print(view)
 
 
@@ -114,6 +169,12 @@ def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[object]], numer
     for cells in lines:
         padded = (pad(cell, width) for pad, cell, width in zip(pads, cells, widths, strict=True))
         print("  ".join(padded).rstrip())
+
+
+def _encodable(text: str) -> str:
+    """Escape what stdout cannot encode, before the columns of a table are measured."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def detail(text: str) -> None:
@@ -153,9 +214,9 @@ def _print_to_stderr(text: str) -> None:
 class Progress:
     """The progress of a piece of work: a live bar on a terminal, a few plain lines elsewhere."""
 
-    def __init__(self, label: str, advance_bar: Any = None) -> None:
-        self._label, self._bar = label, advance_bar
-        self._started = time.monotonic()
+    def __init__(self, label: str, bar: "_LiveBar | None" = None) -> None:
+        self._label, self._bar = printable(label), bar
+        self._started = self._line_at = time.monotonic()
         self._first_fraction: float | None = None
         self._shown_at = 0.0
         self._lines = 0
@@ -169,16 +230,46 @@ class Progress:
             return
         self._shown_at = now
         if self._bar is not None:
-            self._bar(fraction, text())
-        elif int(fraction * _PLAIN_LINES) > self._lines:
-            self._lines = int(fraction * _PLAIN_LINES)
-            note(f"{self._label}: {fraction:4.0%}  {text()}{self._time_left(fraction, now)}")
+            self._bar.show(fraction, self._time_left(fraction, now), printable(text()))
+        elif int(fraction * _PLAIN_LINES) > self._lines or now - self._line_at >= _PLAIN_LINE_S:
+            self._lines, self._line_at = int(fraction * _PLAIN_LINES), now
+            parts = (f"{fraction:4.0%}", text(), self._time_left(fraction, now))
+            note(f"{self._label}: {'  '.join(part for part in parts if part)}")
 
     def _time_left(self, fraction: float, now: float) -> str:
         """The remaining time at the pace of this process, which may have resumed a run."""
         done = fraction - (self._first_fraction or 0.0)
         left = (now - self._started) * (1 - fraction) / done if done > 0 else 0.0
-        return f"  {left:.0f} s left" if left >= 1 else ""
+        return f"{duration(left)} left" if left >= 1 else ""
+
+
+class _LiveBar:
+    """What a terminal shows of a piece of work: label, bar, percentage and time left, and a line of text below."""
+
+    def __init__(self, label: str) -> None:
+        self._label = printable(label)
+        self._fraction, self._left, self._text = 0.0, "", ""
+
+    def show(self, fraction: float, left: str, text: str) -> None:
+        """Set what the next refresh shows."""
+        self._fraction, self._left, self._text = fraction, left, text
+
+    def __rich__(self) -> "Group":
+        """The lines, as plain text: no name is read as markup, and a line that is too long ends in an ellipsis."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        def plain(text: str) -> Text:
+            return Text(text, no_wrap=True, overflow="ellipsis")
+
+        first = Table.grid(padding=(0, 1))
+        for width in (None, _BAR_WIDTH, len("100%"), len("59 min 59 s left")):
+            first.add_column(min_width=width, no_wrap=True)
+        bar = ProgressBar(total=1.0, completed=self._fraction, width=_BAR_WIDTH)
+        first.add_row(plain(self._label), bar, plain(f"{self._fraction:4.0%}"), plain(self._left))
+        return Group(first, plain(f"  {self._text}")) if self._text else Group(first)
 
 
 @contextmanager
@@ -187,18 +278,11 @@ def progress(label: str) -> Iterator[Progress]:
     if _verbosity.quiet or not _is_live(sys.stderr):
         yield Progress(label)
         return
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.live import Live
 
-    columns = (
-        TextColumn(label),
-        BarColumn(bar_width=24),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[text]}"),
-    )
-    with Bar(*columns, console=_console(sys.stderr), transient=True) as bar:
-        task = bar.add_task(label, total=1.0, text="")
-        yield Progress(label, lambda fraction, text: bar.update(task, completed=fraction, text=text))
+    bar = _LiveBar(label)
+    with Live(bar, console=_console(sys.stderr), transient=True, refresh_per_second=10, redirect_stdout=False):
+        yield Progress(label, bar)
 
 
 def _is_live(stream: TextIO) -> bool:

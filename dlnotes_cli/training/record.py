@@ -80,7 +80,7 @@ class TrainingResult:
     @property
     def selection(self) -> str:
         """What validation selected, as text."""
-        return f"best epoch {self.best_epoch} of {self.epochs}, {self.steps:,} steps"
+        return f"best epoch {self.best_epoch} of {self.epochs}, {output.counted(self.steps, 'step')}"
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values; nan and inf become None."""
@@ -175,7 +175,7 @@ class RunRecord(ABC):
         """Print model, device, precision and threads on standard error."""
         output.note(f"model  {self.model.name}, {self.model.parameters:,} parameters")
         runtime = self.runtime
-        output.note(f"runs   on {runtime.device} in {runtime.precision}, {runtime.threads} threads")
+        output.note(f"runs   on {runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
 
     def result(self, outcome: Outcome) -> TrainingResult:
         """The result of the finished run."""
@@ -232,11 +232,13 @@ class ClassifierRecord(RunRecord):
     def announce(self) -> None:
         """Print data, model, device, precision and threads on standard error."""
         counts = ", ".join(f"{count:,} {split}" for split, count in self._dataset.counts.items())
-        output.note(f"data   {self._dataset.name}: {counts}; {len(self._dataset.classes)} classes")
+        output.note(
+            f"data   {self._dataset.name}: {counts}; {output.counted(len(self._dataset.classes), 'class', 'classes')}"
+        )
         super().announce()
         samples = self._dataset.counts["train"]
         if (self._options.batch_size or 0) > samples:
-            output.note(f"note   the batch size is reduced to the {samples} training samples")
+            output.note(f"note   the batch size is reduced to the {output.counted(samples, 'training sample')}")
 
     def identity(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""

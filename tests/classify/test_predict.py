@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,11 @@ def test_json_jsonl_csv_and_table_agree(images_run: Path, photos: Path, tmp_path
     assert [(row["item"], row["class"], row["class_3"]) for row in rows] == [
         (entry["item"], entry["class"], entry["top"][2]["class"]) for entry in entries
     ]
-    table = dlnotes("predict", images_run, photos, "--csv", tmp_path / "out.csv")
+    table = dlnotes("predict", images_run, photos)
     assert all(entry["item"] in table.out for entry in entries)
+    assert "runner-up" in table.out
+    assert dlnotes("predict", images_run, photos, "--csv", tmp_path / "out.csv").out == f"{tmp_path / 'out.csv'}\n"
+    assert dlnotes("predict", images_run, photos, "-q").out == f"{len(entries)} predictions\n"
     assert list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines())) == rows
 
 
@@ -178,3 +182,23 @@ def test_what_is_no_image_in_memory_is_refused(images_run: Path, table_run: Path
         list(predictor)
     with pytest.raises(InputError, match="predict: the model reads tables"):
         Predictor(PredictConfig(model=table_run)).predict([np.zeros((4, 4), np.uint8)])
+
+
+def test_an_image_is_read_from_stdin(
+    images_run: Path, photos: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = min(photos.rglob("*.png"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    from_file, from_stdin = json.loads(dlnotes("predict", images_run, path, "-", "--json").out)["predictions"]
+    assert (from_file["item"], from_stdin["item"]) == (str(path), "-")
+    assert from_file["top"] == from_stdin["top"]
+    for content, words, says in (
+        (b"", ["-"], "stdin: is empty; "),
+        (b"x", ["-", "-"], "can be read only once"),
+        (b"x", ["-"], "-: "),
+        (b"x", ["-", "--files-from", "-"], "both read standard input"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        outcome = dlnotes("predict", images_run, *words)
+        assert outcome.code == 2
+        assert says in outcome.err

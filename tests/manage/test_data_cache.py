@@ -22,8 +22,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dlnotes: Command) -> P
 
 def test_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dlnotes: Command) -> None:
     monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "none"))
-    assert dlnotes("data", "cache", "list").out == "0.0 MB in total\n"
-    assert dlnotes("data", "cache", "clear").out == "0.0 MB freed\n"
+    assert dlnotes("data", "cache", "list").out == "0 B in total\n"
+    assert dlnotes("data", "cache", "clear").out == "0 B freed\n"
     assert json.loads(dlnotes("data", "cache", "list", "--json").out) == {
         "schema_version": 1, "command": "data cache list", "folders": [], "bytes": 0
     }  # fmt: skip

@@ -58,6 +58,25 @@ def test_the_old_file_or_the_new_one_is_complete_whichever_operation_fails(tmp_p
     assert nth > 3
 
 
+def test_the_free_space_in_an_error_includes_that_of_the_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[list[Path]] = []
+
+    def failed(*_: object) -> UnfinishedError:
+        left.append(list(tmp_path.iterdir()))
+        return UnfinishedError("disk", "full")
+
+    def disk_full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_failed", failed)
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(UnfinishedError, match="disk: full"):
+        files.atomic_write(tmp_path / "a.bin", b"123")
+    assert left == [[]]
+
+
 def test_an_output_file_is_checked_before_work(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("")
     files.check_output_file("--out", tmp_path / "here", overwrite=True)

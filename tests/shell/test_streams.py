@@ -62,6 +62,34 @@ def test_a_full_stderr_stops_no_command(tmp_path: Path, dlnotes: Command, monkey
     assert in_shell(["data", "info", "gone"], "2>/dev/full").returncode == 2
 
 
+@has_full_device
+@pytest.mark.parametrize(("words", "code"), [(["data", "info", "gone"], 2), (["filter", "-", "--out", "-"], 2)])
+def test_a_full_stderr_does_not_change_the_exit_code(words: list[str], code: int) -> None:
+    assert in_shell(words, "2>/dev/full </dev/null").returncode == code
+
+
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_write_that_is_cut_short_is_reported(unbuffered: str, tmp_path: Path) -> None:
+    limit = 'ulimit -f 64; exec "$@" >"$0"'  # KiB in dash and bash; the image has more
+    command = ["bash", "-c", limit, str(tmp_path / "out.npy"), *PROGRAM, "filter", "--out", "-", "--format", "npy"]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 3
+    assert done.stderr == "dlnotes: error: stdout: cannot be written (file too large); " + FULL.partition("; ")[2]
+
+
+def test_a_result_is_complete_without_a_buffer() -> None:
+    whole, unbuffered = (
+        subprocess.run(
+            [*PROGRAM, "filter", "--out", "-"], env=os.environ | {"PYTHONUNBUFFERED": value}, capture_output=True,
+            check=True,
+        ).stdout
+        for value in ("", "1")
+    )  # fmt: skip
+    assert whole == unbuffered
+    assert len(whole) > 10_000
+
+
 @pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_not_a_bug(redirection: str) -> None:
     done = in_shell(["data", "list", "--json"], redirection)

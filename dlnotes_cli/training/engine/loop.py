@@ -185,12 +185,15 @@ class Trainer:
         return self.budget.fraction(self.position.step, self.position.elapsed_s)
 
     def status(self) -> str:
-        """The current epoch, the training loss and the last validation, for a progress bar."""
-        position = self.position
-        text = f"epoch {position.epoch}  loss {position.sums.means()['loss']:.4f}"
+        """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
+        position, total = self.position, self.budget.total
+        of = f" of {math.ceil(total / self.job.steps_per_epoch)}" if total else ""
+        loss = position.sums.means()["loss"]
         last = position.history[-1]["validation"] if position.history else {}
-        metrics = [f"val {name} {last[name]:.4f}" for name in ("loss", "accuracy") if last.get(name) is not None]
-        return "  ".join([text, *metrics])
+        metrics = [f"val {name} {last[name]:.4f}" for name in ("accuracy", "loss") if last.get(name) is not None]
+        pace = f"{position.samples_seen / position.elapsed_s:,.0f} samples/s" if position.elapsed_s else ""
+        parts = (f"epoch {position.epoch}{of}", f"loss {loss:.4f}", *metrics[:1], pace)
+        return "  ".join(part for part in parts if part)
 
     @property
     def _is_validated(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import InputError, StoppedError, UnfinishedError
+from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.engine.checkpoint import restore_checkpoint, save_checkpoint
@@ -81,9 +81,12 @@ class TrainingRun:
             yield
         except StoppedError as request:
             raise self._stopped(request) from request
-        except UnfinishedError:
+        except UnfinishedError as failure:
             with suppress(UnfinishedError):  # the first failure is the one to report
                 self._save_best()
+            if isinstance(failure, DiskFullError):
+                fix = f"free space, then continue with --resume {self.folder.path}"
+                raise DiskFullError(failure.where, failure.what, fix) from failure
             raise
 
     def train(self, report: Callable[[dict[str, Any]], None] = lambda _entry: None) -> None:
@@ -164,7 +167,7 @@ class TrainingRun:
             return None
         epochs = self.trainer.position.epoch - 1
         more = "--patience ended it" if self.trainer.is_out_of_patience else "raise --epochs to continue"
-        output.note(f"{self.folder.path} is already trained for {epochs} epochs; {more}")
+        output.note(f"{self.folder.path} is already trained for {output.counted(epochs, 'epoch')}; {more}")
         return result
 
     def _check_checkpoint(self, metadata: dict[str, Any]) -> None:

@@ -143,3 +143,14 @@ def test_a_run_that_ends_within_its_first_epoch_reports_the_samples_that_it_has(
     trainer.budget.total = 2
     run(trainer)
     assert trainer.position.history[0]["train"] == {"loss": 0.75, "accuracy": 0.125, "samples": 8}
+
+    assert [entry["train"]["samples"] for entry in trainer.position.history] == [12, 4]
+
+
+def test_the_status_has_epochs_loss_metric_and_throughput() -> None:
+    trainer = trainer_of(ScriptedJob([1.0, 2.0]), 2)
+    trainer.start()
+    for _ in range(5):
+        trainer.advance()
+    trainer.position.elapsed_s = 0.001
+    assert trainer.status() == "epoch 2 of 2  loss 0.5000  val accuracy 0.5000  16,000 samples/s"

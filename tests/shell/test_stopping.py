@@ -1,0 +1,179 @@
+"""SIGINT and SIGTERM at any moment: the exit code is that of the signal, and no file is left incomplete."""
+
+import gc
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from builders import Command, make_images, small_training
+
+from dlnotes_cli.classify import train_mlp
+from dlnotes_cli.shell.errors import ExitCode, StoppedError
+from dlnotes_cli.shell.stopping import EndedBySignals, StopRequest
+
+SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the program does first; until then Python prints a traceback
+print("started", file=sys.stderr, flush=True)
+from dlnotes_cli.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_are_not_ignored() -> Iterator[None]:
+    """As in a foreground job; a shell script starts jobs in the background with SIGINT ignored."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
+def code_of_interrupted(words: Sequence[object], number: int, delay_s: float) -> tuple[int, str]:
+    """The exit code, as a shell has it, and stderr of a command that gets a signal after a delay."""
+    command = [sys.executable, "-c", START, *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "started\n"
+        time.sleep(delay_s)
+        process.send_signal(number)
+        errors = process.stderr.read()
+    code = process.returncode
+    return (128 - code if code < 0 else code), errors
+
+
+def assert_ended_by_signal(words: Sequence[object], number: int, delay_s: float) -> bool:
+    """Assert that a command ended by a signal or was done before; returns whether it was done."""
+    code, errors = code_of_interrupted(words, number, delay_s)
+    assert code in {0, dict(SIGNALS)[signal.Signals(number)]}, (delay_s, code, errors)
+    lines = [line for line in errors.splitlines() if line.startswith("dlnotes: ") or "Error" in line]
+    assert "Traceback" not in errors
+    assert "Exception ignored" not in errors
+    assert all("bug" not in line for line in lines)
+    return code == 0
+
+
+def starts(count: int, longest_s: float) -> list[tuple[int, float]]:
+    generator = random.Random(0)  # moments, not secrets
+    return [(number, generator.uniform(0, longest_s)) for number, _ in SIGNALS for _ in range(count)]
+
+
+@pytest.mark.parametrize(("number", "delay_s"), starts(4, 0.6))
+def test_a_signal_while_a_command_starts(number: int, delay_s: float, tmp_path: Path) -> None:
+    done = assert_ended_by_signal(["train-mlp", "--out", tmp_path / "run", "-q"], number, delay_s)
+    assert not done
+    assert not list(tmp_path.rglob(".dlnotes-*.partial"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "delay_s"), starts(8, 4.0))
+def test_a_signal_at_any_moment_of_a_training_run(number: int, delay_s: float, tmp_path: Path) -> None:
+    assert_ended_by_signal([*small_training(tmp_path / "run"), "-q"], number, delay_s)
+    assert not list(tmp_path.rglob(".dlnotes-*.partial"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "delay_s"), starts(8, 1.5))
+def test_a_signal_at_any_moment_of_filtering(number: int, delay_s: float, tmp_path: Path) -> None:
+    from PIL import Image
+
+    make_images(tmp_path / "images", count=30)
+    done = assert_ended_by_signal(["filter", tmp_path / "images", "-r", "--out", tmp_path / "out/"], number, delay_s)
+    written = list((tmp_path / "out").rglob("*"))
+    files = [path for path in written if path.is_file()]
+    assert not [path for path in files if path.name.endswith(".partial")]
+    assert done <= (len(files) == 90)
+    for path in files:
+        with Image.open(path) as image:
+            image.load()
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_during_an_import_is_delivered_after_it(
+    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"""
+        import signal
+        try:
+            signal.raise_signal({int(number)})
+        except BaseException as error:
+            raise ImportError from error
+    """
+    (tmp_path / f"module_with_signal_{int(number)}.py").write_text("\n".join(line[8:] for line in source.splitlines()))
+    monkeypatch.syspath_prepend(tmp_path)
+    with EndedBySignals() as signals:
+        import_module(f"module_with_signal_{int(number)}")
+        time.sleep(5)
+        pytest.fail("the signal was not delivered")
+    assert signals.exit_code == code
+    assert signal.getsignal(number) is not signals._handle
+
+
+def test_a_signal_in_a_destructor_is_delivered_again(capsys: pytest.CaptureFixture[str]) -> None:
+    class Noisy:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with EndedBySignals() as signals:
+        noisy = Noisy()
+        del noisy
+        gc.collect()
+        time.sleep(5)
+        pytest.fail("the signal was not delivered")
+    assert signals.exit_code == ExitCode.TERMINATED
+    assert capsys.readouterr().err == ""
+
+
+def test_a_signal_that_a_library_drops_sets_the_exit_code_all_the_same(
+    dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drops_everything(_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as error:
+            raise ImportError("numpy failed to import") from error
+
+    monkeypatch.setattr(train_mlp, "train_mlp", drops_everything)
+    outcome = dlnotes(*small_training(tmp_path / "run"))
+    assert (outcome.code, outcome.err) == (143, "")
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_request_that_nothing_polls_is_not_lost(number: int, code: int) -> None:
+    with EndedBySignals() as signals:
+        with StopRequest():
+            signal.raise_signal(number)
+            signal.raise_signal(number)  # as `timeout` does: to the process and to its group
+        pytest.fail("the signal was lost")
+    assert signals.exit_code == code
+
+
+def test_a_request_that_was_polled_is_not_delivered_again() -> None:
+    with EndedBySignals() as signals, StopRequest() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(StoppedError):
+            stop.poll()
+        assert stop is not None
+    assert signals.exit_code is None
+
+
+def test_a_signal_while_the_plots_are_drawn(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dlnotes_cli import plots
+
+    curves = plots.curves
+
+    def curves_with_signal(*arguments: object) -> bytes:
+        signal.raise_signal(signal.SIGTERM)
+        return curves(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(plots, "curves", curves_with_signal)
+    outcome = dlnotes(*small_training(tmp_path / "run"))
+    assert outcome.code == 143
+    assert (tmp_path / "run" / "result.json").exists()
+    assert "already trained" in dlnotes("train-mlp", "--resume", tmp_path / "run").err
