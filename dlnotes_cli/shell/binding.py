@@ -124,4 +124,4 @@ def _help_with_default(described: Option, choices: Sequence[str], default: Any) 
 def _shown_default(default: Any) -> str:
     if isinstance(default, tuple):
         return ",".join(map(str, default))
-    return "" if default in (None, False, REQUIRED) else str(default)
+    return "" if default is None or default is False or default is REQUIRED else str(default)

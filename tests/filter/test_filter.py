@@ -378,6 +378,6 @@ def test_clipping_is_noted_with_its_shares_above_one_percent(home: Path, dlnotes
 
 
 def test_the_explanation_of_a_large_kernel_is_short(dlnotes: Command) -> None:
-    lines = dlnotes("filter", "--kernel", "gaussian", "--size", "25", "--explain").out.splitlines()
+    lines = dlnotes("filter", "--kernel", "gaussian", "--kernel-size", "25", "--explain").out.splitlines()
     assert len(lines) < 20
     assert max(map(len, lines)) < 250

@@ -249,5 +249,5 @@ def test_an_edited_run_is_resumed_or_refused_by_the_name_of_the_file(
     assert code in {0, 2}, (name, place, changed, err)
     if code == 2:
         assert err.count("\n") == 1
-        assert str(folder) in err or "--data" in err, (name, place, err)
+        assert str(folder) in err or "--data" in err or f"--{str(place[0]).replace('_', '-')}" in err, (name, place)
     shutil.rmtree(folder.parent)
