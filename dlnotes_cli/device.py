@@ -108,9 +108,7 @@ def choose_device(name: str) -> "torch.device":
         raise InputError("--device", f"unknown device '{name}'", "use auto, cpu, cuda, cuda:N or mps")
     kind, _, index = name.partition(":")
     if kind not in present or int(index or 0) >= max(torch.cuda.device_count(), 1):
-        raise InputError(
-            "--device", f"{name} is not on this machine (present: {', '.join(present)})", "use auto or cpu"
-        )
+        raise InputError("--device", f"{name} is unavailable (available: {', '.join(present)})", "use auto or cpu")
     return torch.device(name)
 
 

@@ -182,7 +182,7 @@ FAULTS = [
     Fault("test-time augmentation of rows", _do("evaluate", "@table", "--tta"), r"--tta: the model reads tables, .*; drop --tta"),
     Fault("preview of rows", _do("data", "preview", "@rows.csv"), r"DATA: .*rows\.csv is a table, .*; give images"),
     # devices
-    Fault("no cuda", _train("--device", "cuda:77"), r"--device: cuda:77 is not on this machine \(present: cpu.*\); use"),
+    Fault("no cuda", _train("--device", "cuda:77"), r"--device: cuda:77 is unavailable \(available: cpu.*\); use"),
     Fault("unknown device", _train("--device", "gpu"), r"--device: unknown device 'gpu'; use auto"),
     # data
     Fault("unknown set", _train("--data", "fashon-mnist"), r"--data: unknown .* 'fashon-mnist'; did you mean 'fashion-mnist'\?"),
@@ -203,7 +203,7 @@ FAULTS = [
     Fault("bomb", _train("--data", "@bomb"), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
     Fault("gate without test", _train("--data", "@parts", "--min-accuracy", "0.5"), r"--min-accuracy: .* has no test split; add"),
     # tables
-    Fault("no target", _train("--data", "@rows.csv"), r"--target: names no column of .*; choose from length, width, kind, label"),
+    Fault("no target", _train("--data", "@rows.csv"), r"--target: does not name the column of .*; choose from length, width, kind, label"),
     Fault("numbers as target", _train("--data", "@rows.csv", "--target", "length"), r"--target: 'length' has \d+ distinct values in 40 rows; choose a column of classes"),
     Fault("unknown target", _train("--data", "@rows.csv", "--target", "lable"), r"--target: unknown column 'lable'; did you mean 'label'\?"),
     Fault("text in numbers", _train("--data", "@cell.csv", "--target", "label"), r"cell\.csv: line 6: column 'length': 'wide' is not a number; fix"),

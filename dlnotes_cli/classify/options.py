@@ -97,7 +97,7 @@ class CnnOptions(Config):
         help="Apply batch normalization after each convolution.",
         shown_default="set by --arch",
     )
-    print: bool = option(False, "Print the layers as conv-shape does, and do not train.", panel=OUTPUT)
+    print: bool = option(False, "Print the layer table and exit without training.", panel=OUTPUT)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,7 +114,7 @@ def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tu
     """Class indices (N,) and class names of the target column; names that are numbers sort by value."""
     if target is None:
         raise InputError(
-            "--target", f"names no column of {table.path} to predict", f"choose from {', '.join(table.header)}"
+            "--target", f"does not name the column of {table.path} to predict", f"choose from {', '.join(table.header)}"
         )
     cells = table.column(target, "--target")
     for line, cell in zip(table.lines, cells, strict=True):

@@ -120,8 +120,8 @@ def resnet(spec: CnnSpec) -> str:
 
 
 ARCHITECTURES: dict[str, CnnArchitecture] = {
-    "fast": CnnArchitecture("the most accurate after minutes of training", fast, whitens=True),
-    "large": CnnArchitecture("the most accurate after ten minutes and more", large, whitens=True),
+    "fast": CnnArchitecture("best for runs up to ten minutes", fast, whitens=True),
+    "large": CnnArchitecture("best for longer runs", large, whitens=True),
     "notes-cnn": CnnArchitecture("the course's CIFAR-10 network", notes_cnn, dropout=0.25, batch_norm=False),
     "resnet": CnnArchitecture("a small residual network", resnet),
 }

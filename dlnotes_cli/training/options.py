@@ -36,7 +36,7 @@ class TimeBudgetOption(Config):
 
     time_budget: float | None = option(
         None,
-        "Wall-clock limit: 90s, 5m, 1h or seconds. A learning-rate schedule is fitted to it.",
+        "Wall-clock limit: 90s, 5m, 1h or seconds. Training fits its learning-rate schedule to it.",
         panel=TRAINING,
         within="(0, 1e7]",
         parse=duration,

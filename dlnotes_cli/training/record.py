@@ -173,7 +173,8 @@ class RunRecord(ABC):
 
     def announce(self) -> None:
         """Print model, device, precision and threads on standard error."""
-        output.note(f"model  {self.model.name}, {self.model.parameters:,} parameters")
+        name = self.model.configuration.get("backbone", self.model.name)
+        output.note(f"model  {name}, {self.model.parameters:,} parameters")
         runtime = self.runtime
         output.note(f"runs   on {runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
 

@@ -237,7 +237,7 @@ def test_a_table_is_split_and_standardized_over_its_training_rows(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "more", "line"),
     [
-        ("x,t\n1,a\n2,b\n", {}, "--target: names no column of .*t.csv to predict"),
+        ("x,t\n1,a\n2,b\n", {}, "--target: does not name the column of .*t.csv to predict"),
         ("x,t\n1,a\n2,a\n3,a\n", {"target": "t"}, "--data: .*t.csv has only one class, 'a'"),
         ("x,t\n1,a\n2,b\n", {"target": "t"}, "--test-split: leaves 0 of 2 samples for test"),
         ("x,t\n1,a\n2,b\n3,a\n", {"target": "t", "test_split": 0.9}, "--val-split: leaves 0 of 3 samples for val"),

@@ -150,7 +150,7 @@ def test_classes_are_sorted_with_numbers_by_value(
 def test_the_target_must_be_a_column(tmp_path: Path) -> None:
     table = table_of(tmp_path, STUDENTS)
     with pytest.raises(
-        InputError, match=r"--target: names no column of .*t.csv to predict; choose from admit, gre, gpa, rank"
+        InputError, match=r"--target: does not name the column of .*t.csv to predict; choose from admit, gre, gpa, rank"
     ):
         read_labels(table, None)
     with pytest.raises(InputError, match="--target: unknown column 'admitt'; did you mean 'admit'"):

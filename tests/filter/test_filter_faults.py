@@ -111,7 +111,7 @@ FAULTS = [
     Fault("unknown format", (PHOTO, "--format", "gif"), r"--format: unknown value 'gif'"),
     Fault("threshold nan", (PHOTO, "--threshold", "nan"), r"--threshold: nan is out of range"),
     Fault("device", (PHOTO, "--device", "gpu"), r"--device: unknown device 'gpu'; use auto"),
-    Fault("no cuda", (PHOTO, "--device", "cuda:77"), r"--device: cuda:77 is not on this machine"),
+    Fault("no cuda", (PHOTO, "--device", "cuda:77"), r"--device: cuda:77 is unavailable"),
 ]  # fmt: skip
 
 

@@ -530,7 +530,7 @@ FAULTS = {
     "--data rows.csv": r"--data: rows.csv is a table, and a pretrained network needs images; use train-mlp",
     "--data bad": r"bad/b/cut.jpg: image is truncated; remove it or pass --skip-bad",
     "--data lonely": r"--data: lonely has only one class, 'a'; give two or more",
-    "--device cuda:9": r"--device: cuda:9 is not on this machine",
+    "--device cuda:9": r"--device: cuda:9 is unavailable",
 }
 
 

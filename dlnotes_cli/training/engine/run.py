@@ -113,8 +113,8 @@ class TrainingRun:
         self._save()
         if not trainer.is_annealed:
             output.warn(
-                "the machine slowed down: the time budget ended before the schedule did, and --max-steps cannot repeat "
-                "this run"
+                "the time budget ended before the schedule did, because it is too short or steps became slower; "
+                "--max-steps cannot repeat this run"
             )
         self._trained_at = time.monotonic()
         trainer.job.network.load_state_dict(trainer.best_weights)
