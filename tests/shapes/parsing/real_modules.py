@@ -1,101 +1,97 @@
-"""Modules as people write them: courses, torchvision, papers. Each is run by torch in the tests."""
+"""Modules in the styles people write them: notebooks, libraries, papers. Each is run by torch in the tests."""
 
 BASIC_BLOCK = '''
 import torch
 from torch import nn, Tensor
 from typing import Optional
 
-def conv3x3(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
-    """3x3 convolution with padding"""
-    return nn.Conv2d(in_planes, out_planes, kernel_size=3, stride=stride, padding=1, bias=False)
+def same_size(inputs: int, outputs: int, step: int = 1) -> nn.Conv2d:
+    """A convolution that keeps the size at step 1."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, stride=step, padding=1, bias=False)
 
-class BasicBlock(nn.Module):
-    expansion: int = 1
+class Residual(nn.Module):
+    growth: int = 1
 
-    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: Optional[nn.Module] = None) -> None:
+    def __init__(self, inputs: int, outputs: int, step: int = 1, shortcut: Optional[nn.Module] = None) -> None:
         super().__init__()
-        norm_layer = nn.BatchNorm2d
-        self.conv1 = conv3x3(inplanes, planes, stride)
-        self.bn1 = norm_layer(planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(planes, planes)
-        self.bn2 = norm_layer(planes)
-        self.downsample = downsample
-        self.stride = stride
+        norm = nn.BatchNorm2d
+        self.first = same_size(inputs, outputs, step)
+        self.first_norm = norm(outputs)
+        self.act = nn.ReLU(inplace=True)
+        self.second = same_size(outputs, outputs)
+        self.second_norm = norm(outputs)
+        self.shortcut = shortcut
+        self.step = step
 
-    def forward(self, x: Tensor) -> Tensor:
-        identity = x
-        out = self.conv1(x)
-        out = self.bn1(out)
-        out = self.relu(out)
-        out = self.conv2(out)
-        out = self.bn2(out)
-        if self.downsample is not None:
-            identity = self.downsample(x)
-        out += identity
-        out = self.relu(out)
-        return out
+    def forward(self, image: Tensor) -> Tensor:
+        kept = image
+        y = self.act(self.first_norm(self.first(image)))
+        y = self.second_norm(self.second(y))
+        if self.shortcut is not None:
+            kept = self.shortcut(image)
+        y += kept
+        return self.act(y)
 '''
 DOWNSAMPLE = """
-model = BasicBlock(8, 16, 2, nn.Sequential(nn.Conv2d(8, 16, 1, stride=2, bias=False), nn.BatchNorm2d(16)))
+model = Residual(8, 16, 2, nn.Sequential(nn.Conv2d(8, 16, 1, stride=2, bias=False), nn.BatchNorm2d(16)))
 print(model)
 """
 BOTTLENECK = """
-class Bottleneck(nn.Module):
-    expansion = 4
+class Narrow(nn.Module):
+    growth = 4
 
-    def __init__(self, inplanes, planes, stride=1):
-        super(Bottleneck, self).__init__()
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, planes * self.expansion, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(planes * self.expansion)
+    def __init__(self, inputs, width, stride=1):
+        super(Narrow, self).__init__()
+        self.reduce = nn.Conv2d(inputs, width, 1, bias=False)
+        self.reduce_norm = nn.BatchNorm2d(width)
+        self.filter = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.filter_norm = nn.BatchNorm2d(width)
+        self.expand = nn.Conv2d(width, width * self.growth, 1, bias=False)
+        self.expand_norm = nn.BatchNorm2d(width * self.growth)
         self.relu = nn.ReLU(inplace=True)
-        if stride != 1 or inplanes != planes * self.expansion:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inplanes, planes * Bottleneck.expansion, 1, stride, bias=False),
-                nn.BatchNorm2d(planes * self.expansion),
+        if stride != 1 or inputs != width * self.growth:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, width * Narrow.growth, 1, stride, bias=False),
+                nn.BatchNorm2d(width * self.growth),
             )
         else:
-            self.downsample = None
+            self.shortcut = None
 
     def forward(self, x):
-        identity = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        return self.relu(out + identity)
+        kept = x if self.shortcut is None else self.shortcut(x)
+        out = self.relu(self.reduce_norm(self.reduce(x)))
+        out = self.relu(self.filter_norm(self.filter(out)))
+        out = self.expand_norm(self.expand(out))
+        return self.relu(out + kept)
 
-class ResNet(nn.Module):
-    def __init__(self, block, layers, num_classes=10):
+class Stages(nn.Module):
+    def __init__(self, block, counts, outputs=10):
         super().__init__()
-        self.inplanes = 16
+        self.channels = 16
         self.stem = nn.Conv2d(3, 16, 7, 2, 3, bias=False)
-        self.layer1 = self._make_layer(block, 8, layers[0])
-        self.layer2 = self._make_layer(block, 12, layers[1], stride=2)
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(12 * block.expansion, num_classes)
-        for m in self.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+        self.early = self._stage(block, 8, counts[0])
+        self.late = self._stage(block, 12, counts[1], stride=2)
+        self.squeeze = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = nn.Linear(12 * block.growth, outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def _make_layer(self, block, planes, blocks, stride=1):
-        layers = []
-        layers.append(block(self.inplanes, planes, stride))
-        self.inplanes = planes * block.expansion
-        for _ in range(1, blocks):
-            layers.append(block(self.inplanes, planes))
-        return nn.Sequential(*layers)
+    def _stage(self, block, width, count, stride=1):
+        members = []
+        members.append(block(self.channels, width, stride))
+        self.channels = width * block.growth
+        for _ in range(1, count):
+            members.append(block(self.channels, width))
+        return nn.Sequential(*members)
 
     def forward(self, x):
-        x = self.layer2(self.layer1(self.stem(x)))
-        x = self.avgpool(x)
+        x = self.late(self.early(self.stem(x)))
+        x = self.squeeze(x)
         x = torch.flatten(x, 1)
         return self.fc(x)
 
-model = ResNet(Bottleneck, [2, 1])
+model = Stages(Narrow, [2, 1])
 """
 UNET = """
 class DoubleConv(nn.Module):
@@ -132,86 +128,78 @@ class UNet(nn.Module):
         return self.out(self.dec1(x))
 """
 PADDED_UP = '''
-class Up(nn.Module):
-    """Upscaling then double conv"""
+class Grow(nn.Module):
+    """Enlarge, pad to the size of the skip connection, join."""
 
-    def __init__(self, channels, bilinear=True):
+    def __init__(self, width, interpolate=True):
         super().__init__()
-        if bilinear:
-            self.up = nn.Upsample(scale_factor=2, mode='bilinear', align_corners=True)
+        if interpolate:
+            self.enlarge = nn.Upsample(scale_factor=2, mode='bilinear', align_corners=True)
         else:
-            self.up = nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
-        self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1)
+            self.enlarge = nn.ConvTranspose2d(width, width, kernel_size=2, stride=2)
+        self.mix = nn.Conv2d(2 * width, width, 3, padding=1)
 
-    def forward(self, x1, x2):
-        x1 = self.up(x1)
-        # input is CHW
-        diffY = x2.size()[2] - x1.size()[2]
-        diffX = x2.size()[3] - x1.size()[3]
-        x1 = F.pad(x1, [diffX // 2, diffX - diffX // 2,
-                        diffY // 2, diffY - diffY // 2])
-        x = torch.cat([x2, x1], dim=1)
-        return self.conv(x)
+    def forward(self, small, large):
+        small = self.enlarge(small)
+        # rows and columns that are missing
+        rows = large.size()[2] - small.size()[2]
+        columns = large.size()[3] - small.size()[3]
+        small = F.pad(small, [columns // 2, columns - columns // 2,
+                              rows // 2, rows - rows // 2])
+        return self.mix(torch.cat([large, small], dim=1))
 
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.first, self.down, self.up = nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), Up(4)
+        self.first, self.down, self.up = nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), Grow(4)
 
     def forward(self, x):
-        x1 = self.first(x)
-        x2 = self.down(x1)
-        x3 = F.interpolate(x2, size=x1.shape[2:], mode="bilinear", align_corners=False)
-        return self.up(x2, x1) + x3
+        large = self.first(x)
+        small = self.down(large)
+        resized = F.interpolate(small, size=large.shape[2:], mode="bilinear", align_corners=False)
+        return self.up(small, large) + resized
 '''
 VGG = """
 from typing import Any, cast, Dict, List, Union
 
-cfgs: Dict[str, List[Union[str, int]]] = {
-    "A": [4, "M", 8, "M", 16, 16, "M"],
+plans: Dict[str, List[Union[str, int]]] = {
+    "small": [4, "pool", 8, "pool", 16, 16, "pool"],
 }
 
-def make_layers(cfg: List[Union[str, int]], batch_norm: bool = False) -> nn.Sequential:
-    layers: List[nn.Module] = []
-    in_channels = 3
-    for v in cfg:
-        if v == "M":
-            layers += [nn.MaxPool2d(kernel_size=2, stride=2)]
+def stack(plan: List[Union[str, int]], normalize: bool = False) -> nn.Sequential:
+    modules: List[nn.Module] = []
+    width = 3
+    for step in plan:
+        if step == "pool":
+            modules += [nn.MaxPool2d(kernel_size=2, stride=2)]
         else:
-            conv2d = nn.Conv2d(in_channels, v, kernel_size=3, padding=1)
-            if batch_norm:
-                layers += [conv2d, nn.BatchNorm2d(v), nn.ReLU(inplace=True)]
+            conv = nn.Conv2d(width, step, kernel_size=3, padding=1)
+            if normalize:
+                modules += [conv, nn.BatchNorm2d(step), nn.ReLU(inplace=True)]
             else:
-                layers += [conv2d, nn.ReLU(inplace=True)]
-            in_channels = v
-    return nn.Sequential(*layers)
+                modules += [conv, nn.ReLU(inplace=True)]
+            width = step
+    return nn.Sequential(*modules)
 
-class VGG(nn.Module):
-    def __init__(self, features: nn.Module, num_classes: int = 10, init_weights: bool = True, dropout: float = 0.5):
+class Plain(nn.Module):
+    def __init__(self, body: nn.Module, outputs: int = 10, initialize: bool = True, drop: float = 0.5):
         super().__init__()
-        self.features = features
-        self.avgpool = nn.AdaptiveAvgPool2d((3, 3))
-        self.classifier = nn.Sequential(
-            nn.Linear(16 * 3 * 3, 32),
-            nn.ReLU(True),
-            nn.Dropout(p=dropout),
-            nn.Linear(32, num_classes),
-        )
-        if init_weights:
-            for m in self.modules():
-                if isinstance(m, nn.Conv2d):
-                    nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-                    if m.bias is not None:
-                        nn.init.constant_(m.bias, 0)
+        self.body = body
+        self.squeeze = nn.AdaptiveAvgPool2d((3, 3))
+        self.head = nn.Sequential(nn.Linear(16 * 3 * 3, 32), nn.ReLU(True), nn.Dropout(p=drop), nn.Linear(32, outputs))
+        if initialize:
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                    if module.bias is not None:
+                        nn.init.constant_(module.bias, 0)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.features(x)
-        x = self.avgpool(x)
-        x = torch.flatten(x, 1)
-        x = self.classifier(x)
-        return x
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        features = self.squeeze(self.body(image))
+        features = torch.flatten(features, 1)
+        return self.head(features)
 
-model = VGG(make_layers(cfgs["A"], batch_norm=True), num_classes=7)
+model = Plain(stack(plans["small"], normalize=True), outputs=7)
 """
 LSTM_CLASSIFIER = """
 class Classifier(nn.Module):
@@ -244,149 +232,134 @@ COURSE_MLP = """
 import torch.nn as nn
 import torch.nn.functional as F
 
-## TODO: Define the NN architecture
-class Net(nn.Module):
+## Two hidden layers
+class Digits(nn.Module):
     def __init__(self):
-        super(Net, self).__init__()
-        # number of hidden nodes in each layer (512)
-        hidden_1 = 512
-        hidden_2 = 512
-        # linear layer (784 -> hidden_1)
-        self.fc1 = nn.Linear(28 * 28, hidden_1)
-        self.fc2 = nn.Linear(hidden_1, hidden_2)
-        self.fc3 = nn.Linear(hidden_2, 10)
-        # dropout prevents overfitting of data
-        self.dropout = nn.Dropout(0.2)
+        super(Digits, self).__init__()
+        # widths
+        wide = 512
+        narrow = 512
+        self.enter = nn.Linear(28 * 28, wide)
+        self.middle = nn.Linear(wide, narrow)
+        self.leave = nn.Linear(narrow, 10)
+        self.drop = nn.Dropout(0.2)
 
-    def forward(self, x):
-        # flatten image input
-        x = x.view(-1, 28 * 28)
-        # add hidden layer, with relu activation function
-        x = F.relu(self.fc1(x))
-        x = self.dropout(x)
-        x = F.relu(self.fc2(x))
-        x = self.dropout(x)
-        x = self.fc3(x)
-        return x
+    def forward(self, images):
+        # one row per image
+        rows = images.view(-1, 28 * 28)
+        rows = self.drop(F.relu(self.enter(rows)))
+        rows = F.relu(self.middle(rows))
+        rows = self.drop(rows)
+        return self.leave(rows)
 
-# initialize the NN
-model = Net()
+# the network to measure
+model = Digits()
 print(model)
 """
 COURSE_CNN = """
-# define the CNN architecture
-class Net(nn.Module):
+# three convolutions, two linear layers
+class Photos(nn.Module):
     def __init__(self):
-        super(Net, self).__init__()
-        # convolutional layer (sees 32x32x3 image tensor)
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1)
-        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
-        self.conv3 = nn.Conv2d(32, 64, 3, padding=1)
-        # max pooling layer
-        self.pool = nn.MaxPool2d(2, 2)
-        self.fc1 = nn.Linear(64 * 4 * 4, 500)
-        self.fc2 = nn.Linear(500, 10)
-        self.dropout = nn.Dropout(0.25)
+        super(Photos, self).__init__()
+        # 32x32 -> 16x16 -> 8x8 -> 4x4
+        self.a = nn.Conv2d(3, 16, 3, padding=1)
+        self.b = nn.Conv2d(16, 32, 3, padding=1)
+        self.c = nn.Conv2d(32, 64, 3, padding=1)
+        self.halve = nn.MaxPool2d(2, 2)
+        self.enter = nn.Linear(64 * 4 * 4, 500)
+        self.leave = nn.Linear(500, 10)
+        self.drop = nn.Dropout(0.25)
 
-    def forward(self, x):
-        # add sequence of convolutional and max pooling layers
-        x = self.pool(F.relu(self.conv1(x)))
-        x = self.pool(F.relu(self.conv2(x)))
-        x = self.pool(F.relu(self.conv3(x)))
-        # flatten image input
-        x = x.view(-1, 64 * 4 * 4)
-        x = self.dropout(x)
-        x = F.relu(self.fc1(x))
-        x = self.dropout(x)
-        x = self.fc2(x)
-        return x
+    def forward(self, y):
+        y = self.halve(F.relu(self.a(y)))
+        y = self.halve(F.relu(self.b(y)))
+        y = self.halve(F.relu(self.c(y)))
+        y = y.view(-1, 64 * 4 * 4)
+        y = self.drop(y)
+        y = self.drop(F.relu(self.enter(y)))
+        return self.leave(y)
 
-# create a complete CNN
-model = Net()
+model = Photos()
 print(model)
 
-# move tensors to GPU if CUDA is available
-if train_on_gpu:
+# code of the training that follows in a notebook
+if has_gpu:
     model.cuda()
 
-criterion = nn.CrossEntropyLoss()
-optimizer = optim.SGD(model.parameters(), lr=0.01)
+loss = nn.CrossEntropyLoss()
+steps = optim.SGD(model.parameters(), lr=0.01)
 """
 CHAR_RNN = """
-class CharRNN(nn.Module):
+class Writer(nn.Module):
 
-    def __init__(self, tokens, n_hidden=256, n_layers=2,
-                               drop_prob=0.5, lr=0.001):
+    def __init__(self, alphabet, width=256, depth=2,
+                       drop=0.5, rate=0.001):
         super().__init__()
-        self.drop_prob = drop_prob
-        self.n_layers = n_layers
-        self.n_hidden = n_hidden
-        self.lr = lr
+        self.drop_rate = drop
+        self.depth = depth
+        self.width = width
+        self.rate = rate
 
-        # creating character dictionaries
-        self.chars = tokens
-        self.int2char = dict(enumerate(self.chars))
-        self.char2int = {ch: ii for ii, ch in self.int2char.items()}
+        # both directions of the vocabulary
+        self.alphabet = alphabet
+        self.letter = dict(enumerate(self.alphabet))
+        self.index = {letter: i for i, letter in self.letter.items()}
 
-        self.lstm = nn.LSTM(len(self.chars), n_hidden, n_layers,
-                            dropout=drop_prob, batch_first=True)
-        self.dropout = nn.Dropout(drop_prob)
-        self.fc = nn.Linear(n_hidden, len(self.chars))
+        self.memory = nn.LSTM(len(self.alphabet), width, depth,
+                              dropout=drop, batch_first=True)
+        self.drop = nn.Dropout(drop)
+        self.scores = nn.Linear(width, len(self.alphabet))
 
-    def forward(self, x, hidden=None):
-        r_output, hidden = self.lstm(x, hidden)
-        out = self.dropout(r_output)
-        # Stack up LSTM outputs using view
-        out = out.contiguous().view(-1, self.n_hidden)
-        out = self.fc(out)
-        return out, hidden
+    def forward(self, text, state=None):
+        steps, state = self.memory(text, state)
+        steps = self.drop(steps)
+        # one row per character
+        rows = steps.contiguous().view(-1, self.width)
+        return self.scores(rows), state
 
-    def init_hidden(self, batch_size):
-        weight = next(self.parameters()).data
-        return (weight.new(self.n_layers, batch_size, self.n_hidden).zero_(),
-                weight.new(self.n_layers, batch_size, self.n_hidden).zero_())
+    def start(self, samples):
+        like = next(self.parameters()).data
+        return tuple(like.new(self.depth, samples, self.width).zero_() for _ in range(2))
 
-n_hidden = 16
-net = CharRNN("abcdefgh", n_hidden, n_layers=3)
+width = 16
+net = Writer("abcdefgh", width, depth=3)
 """
 SENTIMENT_RNN = """
-class SentimentRNN(nn.Module):
-    def __init__(self, vocab_size=40, output_size=1, embedding_dim=8, hidden_dim=6, n_layers=2):
+class Opinion(nn.Module):
+    def __init__(self, words=40, outputs=1, features=8, width=6, depth=2):
         super().__init__()
-        self.hidden_dim = hidden_dim
-        self.embedding = nn.Embedding(vocab_size, embedding_dim)
-        self.lstm = nn.LSTM(embedding_dim, hidden_dim, n_layers, dropout=0.5, batch_first=True)
-        self.dropout = nn.Dropout(0.3)
-        self.fc = nn.Linear(hidden_dim, output_size)
-        self.sig = nn.Sigmoid()
+        self.width = width
+        self.words = nn.Embedding(words, features)
+        self.memory = nn.LSTM(features, width, depth, dropout=0.5, batch_first=True)
+        self.drop = nn.Dropout(0.3)
+        self.score = nn.Linear(width, outputs)
+        self.squash = nn.Sigmoid()
 
-    def forward(self, x, hidden=None):
-        batch_size = x.size(0)
-        x = x.long()
-        lstm_out, hidden = self.lstm(self.embedding(x), hidden)
-        lstm_out = lstm_out.contiguous().view(-1, self.hidden_dim)
-        out = self.fc(self.dropout(lstm_out))
-        sig_out = self.sig(out)
-        sig_out = sig_out.view(batch_size, -1)
-        sig_out = sig_out[:, -1] # get last batch of labels
-        return sig_out, hidden
+    def forward(self, review, state=None):
+        samples = review.size(0)
+        review = review.long()
+        steps, state = self.memory(self.words(review), state)
+        rows = steps.contiguous().view(-1, self.width)
+        chances = self.squash(self.score(self.drop(rows)))
+        chances = chances.view(samples, -1)
+        chances = chances[:, -1] # the last word has read the whole review
+        return chances, state
 """
 SQUEEZE_EXCITATION = """
-class SELayer(nn.Module):
-    def __init__(self, channel, reduction=4):
+class Gate(nn.Module):
+    def __init__(self, width, ratio=4):
         super().__init__()
-        self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Sequential(
-            nn.Linear(channel, channel // reduction, bias=False), nn.ReLU(inplace=True),
-            nn.Linear(channel // reduction, channel, bias=False), nn.Sigmoid())
+        self.mean = nn.AdaptiveAvgPool2d(1)
+        self.weigh = nn.Sequential(
+            nn.Linear(width, width // ratio, bias=False), nn.ReLU(inplace=True),
+            nn.Linear(width // ratio, width, bias=False), nn.Sigmoid())
 
-    def forward(self, x):
-        b, c, _, _ = x.size()
-        y = self.avg_pool(x).view(b, c)
-        y = self.fc(y).view(b, c, 1, 1)
-        return x * y.expand_as(x)
+    def forward(self, image):
+        n, width, _, _ = image.size()
+        weights = self.weigh(self.mean(image).view(n, width)).view(n, width, 1, 1)
+        return image * weights.expand_as(image)
 
-model = nn.Sequential(nn.Conv2d(3, 8, 3), SELayer(8), nn.Conv2d(8, 4, 3))
+model = nn.Sequential(nn.Conv2d(3, 8, 3), Gate(8), nn.Conv2d(8, 4, 3))
 """
 DENSE_AND_SHARED = """
 class Dense(nn.Module):
@@ -425,12 +398,12 @@ class Net(nn.Module):
 """
 """Name, code, shape of one sample."""
 MODULES = [
-    ("basic block", BASIC_BLOCK + "\nmodel = BasicBlock(8, 8)\n", (8, 9, 9)),
+    ("basic block", BASIC_BLOCK + "\nmodel = Residual(8, 8)\n", (8, 9, 9)),
     ("basic block, downsample", BASIC_BLOCK + DOWNSAMPLE, (8, 9, 9)),
-    ("bottleneck", BOTTLENECK.partition("class ResNet")[0] + "\nmodel = Bottleneck(32, 8)\n", (32, 8, 8)),
+    ("bottleneck", BOTTLENECK.partition("class Stages")[0] + "\nmodel = Narrow(32, 8)\n", (32, 8, 8)),
     (
         "bottleneck, downsample",
-        BOTTLENECK.partition("class ResNet")[0] + "\nmodel = Bottleneck(16, 8, 2)\n",
+        BOTTLENECK.partition("class Stages")[0] + "\nmodel = Narrow(16, 8, 2)\n",
         (16, 8, 8),
     ),
     ("resnet", BOTTLENECK, (3, 32, 32)),
