@@ -93,7 +93,8 @@ def _custom_network(layers: str, shape: Shape, classes: int) -> CnnConfig:
     config = CnnConfig(layers, shape, classes)
     try:
         _run_on_meta(config)
-    except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
+    # NotImplementedError is a RuntimeError; the others are what the layers of torch.nn raise for inputs they reject
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError("--layers", f"PyTorch rejects the layers on images: {reason}", "use other layers") from error
     return config
