@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,20 +28,32 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
+from dlnotes_cli.training.history import HistoryEntry, history_to_json
+from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
 from dlnotes_cli.training.recipes import note_long_budget, run_length, with_recipe
 from dlnotes_cli.training.record import ModelSummary, Outcome, RunRecord, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
 _REGISTRY_NAME = "char_rnn"
 _SAMPLE_INTERVAL_S = 10.0
 _MOST_NAMES = 3  # texts that are listed by name
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValidationMetrics(Metrics):
+    """Means over the predicted characters of the validation text."""
+
+    bits_per_char: float = field(metadata=NAN_IF_NULL)
+    perplexity: float = field(metadata=NAN_IF_NULL)
+
+
 @dataclass(frozen=True)
 class CharRnnResult(TrainingResult):
     """The result of training a character model."""
 
+    validation: ValidationMetrics
     best_step: int  # of the best validation
 
 
@@ -87,6 +99,8 @@ def train_char_rnn(config: CharRnnTrainConfig) -> CharRnnResult:
 
 class LanguageModelJob:
     """What the training loop trains: a network on batches of the training text."""
+
+    metrics_type = ValidationMetrics
 
     def __init__(
         self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, runtime: Runtime, seed: int
@@ -136,16 +150,16 @@ class LanguageModelJob:
         generator = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch, index))
         return torch.rand(self.batch_size, generator=generator) < self._recipe.reset_state
 
-    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+    def validate(self, poll: Callable[[], None]) -> ValidationMetrics:
         """Loss, bits per character, perplexity and accuracy on the whole validation text."""
         text = self._texts.validation
         likelihood = negative_log_likelihood(self.network, text, self.runtime, poll)
         accuracy = likelihood.correct / text.predicted
-        return {**likelihood.metrics().as_json(), "accuracy": accuracy, "samples": text.predicted}
+        return ValidationMetrics(accuracy=accuracy, samples=text.predicted, **asdict(likelihood.metrics()))
 
-    def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
         """Rank by the loss."""
-        return (-metrics["loss"],)
+        return (-metrics.loss,)
 
 
 class LanguageModelRecord(RunRecord):
@@ -195,7 +209,7 @@ class LanguageModelRecord(RunRecord):
 
     def details(self, outcome: Outcome) -> dict[str, Any]:
         """The step of the best validation."""
-        return {"best_step": outcome.history[outcome.best_index]["step"]}
+        return {"best_step": outcome.history[outcome.best_index].step}
 
 
 class ValidationReport:
@@ -213,22 +227,22 @@ class ValidationReport:
         self._runtime = replace(runtime, precision="fp32")
         self._next_time, self._last_step = -math.inf, -1
 
-    def show(self, entry: dict[str, Any]) -> None:
+    def show(self, entry: HistoryEntry) -> None:
         """Print an entry of the history, unless another was printed a short time ago."""
         if time.monotonic() >= self._next_time:
             self.show_now(entry)
             self._next_time = time.monotonic() + _SAMPLE_INTERVAL_S
 
-    def show_now(self, entry: dict[str, Any]) -> None:
+    def show_now(self, entry: HistoryEntry) -> None:
         """Print an entry of the history, unless it was the last one printed."""
-        scores, step = entry["validation"], entry["step"]
-        if self._config.quiet or scores["loss"] is None or step == self._last_step:
+        metrics = cast("ValidationMetrics", entry.validation)
+        if self._config.quiet or not math.isfinite(metrics.loss) or entry.step == self._last_step:
             return
-        self._last_step = step
+        self._last_step = entry.step
         output.note(
-            f"epoch {entry['epoch']}, step {step:,}: validation loss {scores['loss']:.4f}, "
-            f"{scores['bits_per_char']:.4f} bits per {self._preprocessing.unit.removesuffix('s')}, "
-            f"perplexity {scores['perplexity']:.3f}"
+            f"epoch {entry.epoch}, step {entry.step:,}: validation loss {metrics.loss:.4f}, "
+            f"{metrics.bits_per_char:.4f} bits per {self._preprocessing.unit.removesuffix('s')}, "
+            f"perplexity {metrics.perplexity:.3f}"
         )
         if self._config.sample:
             self._print_sample()
@@ -265,6 +279,6 @@ def _network_config(
 
 
 def _plot_curves(folder: RunFolder, trainer: Trainer, x_axis: str) -> Path:
-    path = folder.file("curves.png")
-    files.atomic_write(path, plots.curves(trainer.position.history, trainer.position.best_index, x_axis))
+    path, position = folder.file("curves.png"), trainer.position
+    files.atomic_write(path, plots.curves(history_to_json(position.history), position.best_index, x_axis))
     return path

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class EvaluateResult:
             "split": self.split,
             "tta": self.tta,
             **self.runtime.as_json(),
-            **self.evaluation.as_json(),
+            **asdict(self.evaluation.metrics),
             "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
             "macro": self.evaluation.macro_average(),
             "classes": [vars(score) for score in self.scores],

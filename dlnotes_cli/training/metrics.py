@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,12 +11,23 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dlnotes_cli.training.stored_values import NAN_IF_NULL
+
 if TYPE_CHECKING:
     from dlnotes_cli.data.batches import Split
     from dlnotes_cli.device import Runtime
 
 _MAX_BATCH = 1024  # samples in a forward pass without gradients
 _MAX_BATCH_VALUES = 1 << 22  # pixels times channels, or columns, of all samples in such a pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Means over the samples of a split; a value that is not finite is null in JSON."""
+
+    loss: float = field(metadata=NAN_IF_NULL)  # cross-entropy in nats
+    accuracy: float = field(metadata=NAN_IF_NULL)  # fraction of correct predictions
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -69,9 +80,10 @@ class Evaluation:
             for name in ("precision", "recall", "f1")
         }
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields that every result contains."""
-        return {"loss": self.loss, "accuracy": self.accuracy, "samples": self.samples}
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics that every result contains."""
+        return Metrics(loss=self.loss, accuracy=self.accuracy, samples=self.samples)
 
 
 def inference_batch_size(shape: Sequence[int]) -> int:

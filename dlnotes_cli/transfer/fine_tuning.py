@@ -84,7 +84,7 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
 
 def _warn_if_worse(fitted: FittedHead, result: TransferResult) -> None:
     """Warn if the validation loss is higher than that of the frozen backbone with which the run started."""
-    before, after = fitted.history[fitted.best_index]["validation"]["loss"], result.validation["loss"]
-    if after is not None and after > before:
+    before, after = fitted.history[fitted.best_index].validation.loss, result.validation.loss
+    if after > before:
         what = f"fine-tuning validates worse than the frozen backbone (loss {after:.4f}, before {before:.4f})"
         output.warn(f"{what}: use a lower --lr or more --epochs, or drop --fine-tune")

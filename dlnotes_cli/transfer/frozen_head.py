@@ -24,6 +24,7 @@ from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation, evenly_spaced
+from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_file import read_tensors, write_tensors
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, measure_timing
@@ -88,13 +89,8 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> FrozenResult:
         eval_s = time.monotonic() - fitted_at
         timing = measure_timing(data_s, train_s, eval_s, fitted.passes * features.training_samples, started)
         test = evaluation if features.evaluated_split == "test" else None
-        outcome = Outcome(
-            fitted.history, fitted.best_index, fitted.passes, test, paths, timing, folder.path,
-            folder.file(run_folder.MODEL),
-        )  # fmt: skip
-        result = cast("FrozenResult", record.result(outcome))
-        folder.write_result(result.as_json())
-        return result
+        outcome = Outcome(fitted.history, fitted.best_index, fitted.passes, test, paths, timing)
+        return cast("FrozenResult", record.finish(folder, outcome))
 
 
 def fit_initial_head(plan: TransferPlan, label_smoothing: float, poll: Callable[[], None]) -> FittedHead:
@@ -155,7 +151,7 @@ def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) 
     model = ModelSummary.of("backbone", plan.network_config(len(dataset.classes)), network)
     details: dict[str, Any] = {
         **plan.details(network),
-        "weight_decay": fitted.history[fitted.best_index]["weight_decay"],
+        "weight_decay": fitted.history[fitted.best_index].weight_decay,
         "folds": fitted.folds,
         "features": options.export_features and str(options.export_features),
     }
@@ -175,7 +171,7 @@ def _write_run(
     folder.write_history(fitted.history)
     evaluation = evaluate_head(fitted.head, dataset, dataset.splits[split], features.runtime)
     curves = folder.file("curves.png")
-    files.atomic_write(curves, plots.curves(fitted.history, fitted.best_index, over="weight_decay"))
+    files.atomic_write(curves, plots.curves(history_to_json(fitted.history), fitted.best_index, over="weight_decay"))
     paths = [curves, *draw_evaluation(folder.path, evaluation, _evaluated_model(plan, features))]
     if options.map_file is not None:
         draw_map(options.map_file, dataset, options.map_method, options.seed)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +26,7 @@ from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
+from dlnotes_cli.training.history import HistoryEntry
 
 LINES = [f"{'abc'[i % 3] * (1 + i % 5)} {i % 7} brown foxes; the dog" for i in range(60)]
 TEXT = "\n".join(LINES) + "\n"
@@ -125,13 +125,13 @@ def test_a_run_interrupted_during_its_last_sample_and_resumed_equals_an_uninterr
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first epoch is the best one, so that the best weights are not the last ones.
-    monkeypatch.setattr(LanguageModelJob, "rank", lambda _, scores: (scores["loss"],))
+    monkeypatch.setattr(LanguageModelJob, "rank", lambda _, metrics: (metrics.loss,))
     options = ["--epochs", 3, "--sample", 5]
     assert dlnotes(*train(home, tmp_path / "uninterrupted", *options)).code == 0
     assert json.loads((tmp_path / "uninterrupted" / "result.json").read_text())["best_epoch"] < 3
     show_now = ValidationReport.show_now
 
-    def show_after_signal(report: ValidationReport, entry: dict[str, Any]) -> None:
+    def show_after_signal(report: ValidationReport, entry: HistoryEntry) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         show_now(report, entry)
 

@@ -29,7 +29,8 @@ from dlnotes_cli.training.engine.loop import StepOutput, Trainer
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
 from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
 from dlnotes_cli.training.gate import require_test_split
-from dlnotes_cli.training.metrics import Evaluation, evaluate, predict_logits
+from dlnotes_cli.training.history import history_to_json
+from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate, predict_logits
 from dlnotes_cli.training.objective import Objective, balanced_weights
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
 from dlnotes_cli.training.options import ClassifierConfig
@@ -90,6 +91,8 @@ AnyTraining = ClassifierTraining[Any, Any, Any]
 class ClassifierJob:
     """A classifier with its data and objective, as a TrainingJob."""
 
+    metrics_type = Metrics
+
     def __init__(
         self, training: AnyTraining, network: nn.Module, dataset: DataSet, runtime: Runtime, length: RunLength
     ) -> None:
@@ -130,13 +133,13 @@ class ClassifierJob:
         correct = (logits.detach().argmax(1) == batch.dominant).sum()
         return StepOutput(objective, loss * len(labels), correct, len(labels))
 
-    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+    def validate(self, poll: Callable[[], None]) -> Metrics:
         """Loss and accuracy on the validation split; `poll` is called between batches."""
-        return self.evaluate("val", poll).as_json()
+        return self.evaluate("val", poll).metrics
 
-    def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
         """Rank by loss, which is far less noisy than accuracy on a small validation split."""
-        return (-metrics["loss"],)
+        return (-metrics.loss,)
 
     def evaluate(self, split: str, poll: Callable[[], None]) -> Evaluation:
         """The evaluation of the network on one split; `poll` is called between batches."""
@@ -232,6 +235,6 @@ def _draw_plots(
 ) -> list[Path]:
     """Write the learning curves and the plots of an evaluation; returns their paths."""
     path = folder.file("curves.png")
-    files.atomic_write(path, plots.curves(trainer.position.history, trainer.position.best_index))
+    files.atomic_write(path, plots.curves(history_to_json(trainer.position.history), trainer.position.best_index))
     model = EvaluatedModel(job.network, job.splits[split], job.normalizer, job.runtime, job.classes)
     return [path, *draw_evaluation(folder.path, evaluation, model)]

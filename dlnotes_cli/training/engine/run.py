@@ -15,6 +15,7 @@ from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.engine.checkpoint import restore_checkpoint, save_checkpoint
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
 from dlnotes_cli.training.options import TrainingRunOptions
@@ -89,7 +90,7 @@ class TrainingRun:
                 raise DiskFullError(failure.where, failure.what, fix) from failure
             raise
 
-    def train(self, report: Callable[[dict[str, Any]], None] = lambda _entry: None) -> None:
+    def train(self, report: Callable[[LoopEntry], None] = lambda _entry: None) -> None:
         """Train to the end, save, and load the best weights; `report` is called with each entry of the history.
 
         Raises UnfinishedError on divergence or a full disk; StoppedError after a signal.
@@ -126,13 +127,8 @@ class TrainingRun:
             raise ValueError("finish() comes after train()")
         eval_s = time.monotonic() - self._trained_at
         timing = measure_timing(data_s, position.elapsed_s, eval_s, position.samples_seen, started)
-        outcome = Outcome(
-            position.history, position.best_index, position.step, test, plots, timing, self.folder.path,
-            self.folder.file(run_folder.MODEL),
-        )  # fmt: skip
-        result = self._record.result(outcome)
-        self.folder.write_result(result.as_json())
-        return result
+        outcome = Outcome(position.history, position.best_index, position.step, test, plots, timing)
+        return self._record.finish(self.folder, outcome)
 
     def _note_continuation(self) -> None:
         """Print that the learning rate continues from where it is, if the length of the run was changed too late."""
