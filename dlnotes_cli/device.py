@@ -5,9 +5,9 @@ import platform
 import re
 import shutil
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlnotes_cli.shell.errors import InputError
 
@@ -42,8 +42,7 @@ class Runtime:
         return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
 
 
-@dataclass(frozen=True)
-class Hardware:
+class Hardware(NamedTuple):
     """The processor and the devices that torch can use."""
 
     devices: tuple[str, ...]
@@ -57,11 +56,10 @@ class Hardware:
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return asdict(self) | {"devices": list(self.devices), "cuda": list(self.cuda)}
+        return self._asdict() | {"devices": list(self.devices), "cuda": list(self.cuda)}
 
 
-@dataclass(frozen=True)
-class GpuReport:
+class GpuReport(NamedTuple):
     """The vendors of the GPUs found, whether torch can use a GPU, and what to install if it cannot."""
 
     present: tuple[str, ...]
@@ -70,7 +68,7 @@ class GpuReport:
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return asdict(self) | {"present": list(self.present)}
+        return self._asdict() | {"present": list(self.present)}
 
     def __str__(self) -> str:
         if self.advice is not None:

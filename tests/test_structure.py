@@ -100,6 +100,15 @@ def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[st
             assert outside <= also, f"{path}: {outside}"
 
 
+def test_no_two_classes_share_a_name() -> None:
+    owners: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                owners.setdefault(node.name, []).append(dotted(path))
+    assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
+
+
 def is_light(path: Path) -> bool:
     """Whether a module is imported when a command starts or prints its help."""
     names = {"options", "commands", "help_texts", "choices", "cnn_architectures", "gate", "report"}

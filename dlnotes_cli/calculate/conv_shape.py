@@ -11,7 +11,7 @@ from dlnotes_cli.calculate.options import ConvShapeConfig
 from dlnotes_cli.calculate.results import (
     ConvShapeResult,
     FilterParameters,
-    FilterResult,
+    FormulaResult,
     GramResult,
     SolveResult,
     StackResult,
@@ -53,7 +53,7 @@ def _gram(shape: Shape, config: ConvShapeConfig) -> GramResult:
     return GramResult(shape, vectorized, gram, config.explain)
 
 
-def _filter(config: ConvShapeConfig) -> FilterResult:
+def _filter(config: ConvShapeConfig) -> FormulaResult:
     if config.kernel is None:
         raise InputError("-F", "the size of the filter is missing", "add -W and -F, or -F, -K and -D")
     window = parameters = None
@@ -63,7 +63,7 @@ def _filter(config: ConvShapeConfig) -> FilterResult:
         parameters = FilterParameters(config.filters, config.kernel, config.depth)
     if window is None and parameters is None:
         raise InputError(config.letters[0], "is not enough for a formula", "add -W and -F, or -F, -K and -D")
-    return FilterResult(window, parameters, config.explain)
+    return FormulaResult(window, parameters, config.explain)
 
 
 def _window(width: int, kernel: int, config: ConvShapeConfig) -> SlidingWindow:

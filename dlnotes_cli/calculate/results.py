@@ -101,7 +101,7 @@ class FilterParameters:
 
 
 @dataclass(frozen=True)
-class FilterResult(ConvShapeResult):
+class FormulaResult(ConvShapeResult):
     """The course's two formulas: the output size from W, F, S, P, and the parameters from K, F, D; either or both."""
 
     window: SlidingWindow | None

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ from dlnotes_cli.filter.options import FilterConfig
 CorrelationBackend = Callable[..., Response]  # Correlation, or TorchCorrelation on a device
 
 
-@dataclass(frozen=True)
-class KernelChain:
+class KernelChain(NamedTuple):
     """Kernels that are applied one after another."""
 
     kernels: tuple[Kernel, ...]
@@ -30,8 +28,7 @@ class KernelChain:
         return "-".join(kernel.name for kernel in self.kernels)
 
 
-@dataclass(frozen=True)
-class FilteredImage:
+class FilteredImage(NamedTuple):
     """An image filtered by a chain of kernels; the response is computed strip by strip, on demand."""
 
     source: LoadedImage
@@ -57,14 +54,14 @@ class FilteredImage:
         mode = self.config.result if is_float else self.config.result or "clip"
         mapping = IntensityMapping(mode, self.source.white, self.config.threshold)
         if mapping.needs_range:
-            mapping = replace(mapping, value_range=self._each_strip(lambda _response, _start, _stop: None))
+            mapping = mapping._replace(value_range=self._each_strip(lambda _response, _start, _stop: None))
 
         def map_strip(response: NDArray[Any], start: int, stop: int) -> None:
             strip = mapping.to_floats(response) if is_float else mapping.to_integers(response, pixels.dtype)
             pixels[start:stop] = strip
 
         value_range, unit = self._each_strip(map_strip), 255 / self.source.white
-        return replace(value_range, low=value_range.low * unit, high=value_range.high * unit)
+        return value_range._replace(low=value_range.low * unit, high=value_range.high * unit)
 
     def _each_strip(self, use: Callable[[NDArray[Any], int, int], None]) -> ValueRange:
         """Compute the response and pass each strip to `use`; returns the range of the response."""

@@ -38,7 +38,7 @@ def _titled_matrices(chain: KernelChain) -> list[tuple[str, NDArray[np.float64],
     """Title, weights and sum of every matrix of a chain."""
     return [
         (
-            kernel.name if kernel.second_matrix is None else f"{kernel.name}, part {i}",
+            kernel.name if kernel.second_matrix is None else f"{kernel.name}, matrix {i}",
             np.array(matrix, np.float64),
             weight_sum(matrix),
         )

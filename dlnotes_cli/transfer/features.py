@@ -79,9 +79,9 @@ def feature_extraction(
 
 
 def export_features(path: Path, dataset: DataSet) -> None:
-    """Write an .npz file of the samples in a split: features (N, F), labels (N,), classes, names (N,), parts (N,).
+    """Write an .npz file of the samples in a split: features (N, F), labels (N,), classes, names (N,), splits (N,).
 
-    `classes` are the class names; `names` are the files, or the indices in a named set; `parts` are the splits.
+    `classes` are the class names; `names` are the files, or the indices in a named set; `splits` are their splits.
     """
     splits = np.full(len(dataset.labels), "", dtype="<U6")
     for split, indices in dataset.splits.items():
@@ -95,7 +95,7 @@ def export_features(path: Path, dataset: DataSet) -> None:
         labels=dataset.labels[used],
         classes=np.array(dataset.classes),
         names=np.array(names)[used],
-        parts=splits[used],
+        splits=splits[used],
     )
     files.atomic_write(path, stream.getvalue())
 

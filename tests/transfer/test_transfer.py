@@ -173,11 +173,11 @@ def test_features_are_exported_with_labels_names_and_splits(images: Path, tmp_pa
         exported = dict(stored)
     assert exported["features"].shape == (42, 512)
     classes = exported["classes"].tolist()
-    for name, label, split in zip(exported["names"], exported["labels"], exported["parts"], strict=True):
+    for name, label, split in zip(exported["names"], exported["labels"], exported["splits"], strict=True):
         assert Path(str(name)).parent.name == classes[label]
         assert split in {"train", "val", "test"}
     model = load_classifier(tmp_path / "run")
-    is_test = exported["parts"] == "test"
+    is_test = exported["splits"] == "test"
     logits = model.network.head(torch.from_numpy(exported["features"][is_test]))  # type: ignore[operator]
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (logits.argmax(1).numpy() == exported["labels"][is_test]).mean() == result["test"]["accuracy"]

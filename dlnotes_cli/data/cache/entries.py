@@ -72,7 +72,7 @@ class CacheIndex:
         kinds = list(dict.fromkeys(self.headers))
         position = {header: i for i, header in enumerate(kinds)}
         columns = {
-            "kinds": [list(vars(header).values()) for header in kinds],
+            "kinds": [list(header) for header in kinds],
             "kind": [position[header] for header in self.headers],
         }
         return json.dumps({"decoder": DECODER} | vars(self) | {"headers": columns})
