@@ -23,6 +23,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
+_PHOTO_SIZE = 128  # pixels per side of photographs without --size, which training reduces too far to recognize
 _CAPTION_COLUMNS = 16  # of a class name below a mixed image
 
 
@@ -78,7 +79,9 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
     variants = [_variant(config.seed, operations, chosen, epoch + 1) for epoch in range(config.variants)]
     rows = torch.stack([torch.from_numpy(chosen.samples), *(variant.samples for variant in variants)], 1).numpy()
     captions = list(zip(*(_captions(variant, chosen.names) for variant in variants), strict=True))
-    files.atomic_write(config.out, draw_variants(rows, chosen.names, captions, _title(config.augment, names)))
+    files.atomic_write(
+        config.out, draw_variants(rows, chosen.names, captions, _title(config.augment, names, chosen.samples.shape))
+    )
     indices = chosen.indices.tolist()
     return PreviewResult(
         data=config.data,
@@ -92,10 +95,11 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
     )
 
 
-def _title(augment: str, operations: tuple[str, ...]) -> str:
-    """The value of `--augment`, and the operations that a preset stands for."""
+def _title(augment: str, operations: tuple[str, ...], shape: tuple[int, ...]) -> str:
+    """The value of `--augment`, the operations that a preset stands for, and the size in pixels."""
     listed = ",".join(operations)
-    return augment if augment == listed else f"{augment}: {', '.join(operations) or 'nothing'}"
+    what = augment if augment == listed else f"{augment}: {', '.join(operations) or 'nothing'}"
+    return f"{what} at {shape[-1]}x{shape[-2]} pixels"
 
 
 def _variant(seed: int, operations: tuple[Operation, ...], chosen: _ChosenImages, epoch: int) -> TrainingBatch:
@@ -135,7 +139,9 @@ def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
     """Decode only the chosen images; with `skip_bad`, those of them that can be read."""
     listing = folder.list_folder(user_path(config.data))
     limit = config.max_pixels
-    shape = folder.choose_shape(listing, size=config.size, resize=config.resize, color=config.color, max_pixels=limit)
+    shape = folder.choose_shape(
+        listing, size=config.size, resize=config.resize, color=config.color, max_pixels=limit, default_size=_PHOTO_SIZE
+    )
     splits, labels = np.array(listing.splits), np.array(listing.labels)
     split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))
     images: dict[int, NDArray[np.uint8]] = {}

@@ -45,7 +45,9 @@ def draw_embedding_map(embedded: EmbeddedPoints, classes: Sequence[str], axes_na
         }
         for is_evaluated in (False, True):
             x, y = embedded.points[(embedded.labels == i) & (embedded.is_evaluated == is_evaluated)].T
-            edge = {"s": 34, "edgecolors": "black", "linewidths": 0.9} if is_evaluated else {"s": 16, "alpha": 0.6}
+            edge: dict[str, Any] = (
+                {"s": 34, "edgecolors": "black", "linewidths": 0.9} if is_evaluated else {"s": 16, "alpha": 0.6}
+            )
             axes.scatter(x, y, **(style | edge), zorder=2 + is_evaluated)
         axes.scatter([], [], **style, label=plain(name))
     wrong = embedded.points[embedded.is_wrong]

@@ -217,7 +217,7 @@ def _contact_sheet(rows: Sequence[_SheetRow], styles: Sequence[StyleImage], long
         content, *results = content_rows[0]
         return draw_side_by_side(_reduced([content, *style_cells, *results], longer_side))
     cells = [cell for row in content_rows for cell in row]
-    return draw_side_by_side(_reduced([*cells, *style_cells], longer_side), columns=len(content_rows[0]))
+    return draw_side_by_side(_reduced([*cells, *style_cells], longer_side), per_row=len(content_rows[0]))
 
 
 def _reduced(cells: Sequence[tuple[str, NDArray[np.uint8]]], longer_side: int) -> list[tuple[str, NDArray[np.uint8]]]:
