@@ -49,7 +49,7 @@ def draw_embedding_map(embedded: EmbeddedPoints, classes: Sequence[str], axes_na
                 {"s": 34, "edgecolors": "black", "linewidths": 0.9} if is_evaluated else {"s": 16, "alpha": 0.6}
             )
             axes.scatter(x, y, **(style | edge), zorder=2 + is_evaluated)
-        axes.scatter([], [], **style, label=plain(name))
+        axes.scatter([], [], label=plain(name), **style)
     wrong = embedded.points[embedded.is_wrong]
     axes.scatter(*wrong.T, s=70, marker="x", color=RED, linewidths=1.6, zorder=4)
     axes.set_xlabel(axes_names[0])

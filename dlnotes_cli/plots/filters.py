@@ -74,8 +74,14 @@ def _height(image: NDArray[np.uint8]) -> float:
 def _draw_image(
     sheet: Sheet, image: NDArray[np.uint8], left: float, top: float, height: float, title: str, note: str = ""
 ) -> None:
-    shown = sheet.image(image, left, top, _IMAGE, height)
-    _draw_title(sheet, left + _IMAGE / 2, top + (height - shown[1]) / 2, title, note)
+    """An image with a frame, since white ones would merge with the page."""
+    from matplotlib.patches import Rectangle
+
+    shown_width, shown_height = sheet.image(image, left, top, _IMAGE, height)
+    left, top = left + (_IMAGE - shown_width) / 2, top + (height - shown_height) / 2
+    frame = Rectangle((left, top), shown_width, shown_height, fill=False, edgecolor=_FRAME, linewidth=0.7)
+    sheet.canvas.add_patch(frame)
+    _draw_title(sheet, left + shown_width / 2, top, title, note)
 
 
 def _draw_title(sheet: Sheet, center: float, top: float, title: str, note: str = "") -> None:
