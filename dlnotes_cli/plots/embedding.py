@@ -39,17 +39,14 @@ def draw_embedding_map(embedded: EmbeddedPoints, classes: Sequence[str], axes_na
     axes = figure.add_subplot()
     colors = [*_OKABE_ITO, *colormaps["tab20"].colors]  # type: ignore[attr-defined]  # a list of colors
     for i, name in enumerate(distinct_names(classes, _LEGEND_COLUMNS)):
-        style: dict[str, Any] = {
-            "color": colors[i % len(colors)],
-            "marker": _MARKERS[i // len(colors) % len(_MARKERS)],
-        }
-        for is_evaluated in (False, True):
+        color, marker = colors[i % len(colors)], _MARKERS[i // len(colors) % len(_MARKERS)]
+        for is_evaluated, size, alpha, edge in ((False, 16, 0.6, 0.0), (True, 34, 1.0, 0.9)):
             x, y = embedded.points[(embedded.labels == i) & (embedded.is_evaluated == is_evaluated)].T
-            edge: dict[str, Any] = (
-                {"s": 34, "edgecolors": "black", "linewidths": 0.9} if is_evaluated else {"s": 16, "alpha": 0.6}
-            )
-            axes.scatter(x, y, **(style | edge), zorder=2 + is_evaluated)
-        axes.scatter([], [], label=plain(name), **style)
+            axes.scatter(
+                x, y, size, color=color, marker=marker, alpha=alpha, edgecolors="black", linewidths=edge,
+                zorder=2 + is_evaluated,
+            )  # fmt: skip
+        axes.scatter([], [], 24, color=color, marker=marker, label=plain(name))
     wrong = embedded.points[embedded.is_wrong]
     axes.scatter(*wrong.T, s=70, marker="x", color=RED, linewidths=1.6, zorder=4)
     axes.set_xlabel(axes_names[0])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a symbol.
 BLUE, ORANGE, RED, GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
+FRAME = "#909090"
 DPI = 120
 POINTS = 72  # per inch
 _MARGIN = 0.12  # inches around a sheet
@@ -49,7 +50,12 @@ class Sheet:
     def image(
         self, pixels: NDArray[np.uint8], left: float, top: float, box_width: float, box_height: float
     ) -> tuple[float, float]:
-        """Place an image (C, H, W) in the middle of a box, as large as fits; returns its width and height."""
+        """Place an image (C, H, W) in the middle of a box, as large as fits; returns its width and height.
+
+        It has a frame, since white images would merge with the page.
+        """
+        from matplotlib.patches import Rectangle
+
         _, rows, columns = pixels.shape
         pixel = min(box_width / columns, box_height / rows)
         width, height = columns * pixel, rows * pixel
@@ -58,6 +64,7 @@ class Sheet:
         # By default matplotlib enlarges pixels to squares, and reduces large images smoothly.
         extent = (left, left + width, top + height, top)
         self.canvas.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", origin="upper")
+        self.canvas.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=FRAME, linewidth=0.5))
         return width, height
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.plots.figure import GRAY, POINTS, Sheet
+from dlnotes_cli.plots.figure import FRAME, GRAY, POINTS, Sheet
 from dlnotes_cli.plots.names import plain, shortened
 
 _IMAGE, _SQUARE = 3.0, 2.1  # inches of the longer side of an image, and of a kernel or spectrum
@@ -17,7 +17,6 @@ _LARGEST_FONT, _SMALLEST_FONT = 11.0, 4.5  # points; legible at this resolution
 _MOST_NUMBERED_WEIGHTS = 9  # rows and columns up to which a kernel shows its weights
 _DIGIT = 0.62  # width of a digit, as a fraction of the font size
 _DECIBELS = 100  # range of the colors of a spectrum
-_FRAME = "#808080"
 _TITLE_COLUMNS, _KERNEL_COLUMNS = 40, 20
 
 
@@ -74,14 +73,8 @@ def _height(image: NDArray[np.uint8]) -> float:
 def _draw_image(
     sheet: Sheet, image: NDArray[np.uint8], left: float, top: float, height: float, title: str, note: str = ""
 ) -> None:
-    """An image with a frame, since white ones would merge with the page."""
-    from matplotlib.patches import Rectangle
-
-    shown_width, shown_height = sheet.image(image, left, top, _IMAGE, height)
-    left, top = left + (_IMAGE - shown_width) / 2, top + (height - shown_height) / 2
-    frame = Rectangle((left, top), shown_width, shown_height, fill=False, edgecolor=_FRAME, linewidth=0.7)
-    sheet.canvas.add_patch(frame)
-    _draw_title(sheet, left + shown_width / 2, top, title, note)
+    _, shown_height = sheet.image(image, left, top, _IMAGE, height)
+    _draw_title(sheet, left + _IMAGE / 2, top + (height - shown_height) / 2, title, note)
 
 
 def _draw_title(sheet: Sheet, center: float, top: float, title: str, note: str = "") -> None:
@@ -100,7 +93,7 @@ def _draw_weights(sheet: Sheet, weights: NDArray[np.float64], left: float, top: 
     largest = np.abs(weights).max() or 1.0
     style: dict[str, Any] = {"cmap": "gray", "vmin": -largest, "vmax": largest, "aspect": "auto", "origin": "upper"}
     sheet.canvas.imshow(weights, extent=(left, right, bottom, top), interpolation="nearest", **style)
-    lines: dict[str, Any] = {"colors": _FRAME, "linewidth": 0.7}
+    lines: dict[str, Any] = {"colors": FRAME, "linewidth": 0.7}
     sheet.canvas.vlines([left + i * cell for i in range(columns + 1)], top, bottom, **lines)
     sheet.canvas.hlines([top + i * cell for i in range(rows + 1)], left, right, **lines)
     _draw_title(sheet, (left + right) / 2, top, title)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from dlnotes_cli import plots
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
 
@@ -33,7 +32,7 @@ def test_the_sheet_has_originals_and_the_variants_of_training(
         drawn.append(torch.from_numpy(rows))
         return b""
 
-    monkeypatch.setattr(plots, "variants", draw)
+    monkeypatch.setattr("dlnotes_cli.manage.preview.draw_variants", draw)
     arguments = ("--augment", "shift:2,erase:1", "--samples", 5, "--variants", 3, "--seed", 4)
     fields = preview(dlnotes, "digits", *arguments, "--out", tmp_path / "sheet.png")
     shown = [(entry["class"], entry["index"]) for entry in fields["samples"]]  # type: ignore[attr-defined]
