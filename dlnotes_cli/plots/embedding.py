@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _OKABE_ITO = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-_MARKERS = "o^sv"
+_MARKERS = "o^svDP*<"
 _MOST_IN_LEGEND = 30  # classes
 _LEGEND_COLUMNS = 24  # characters of a class name
 
@@ -33,22 +33,19 @@ class EmbeddedPoints:
 
 def draw_embedding_map(embedded: EmbeddedPoints, classes: Sequence[str], axes_names: tuple[str, str]) -> bytes:
     """Scatter plot with a color and marker for each class; evaluated points have an edge, and mistakes a cross."""
-    from matplotlib import colormaps
-
     figure = new_figure(8.0, 6.4)
     axes = figure.add_subplot()
-    colors = [*_OKABE_ITO, *colormaps["tab20"].colors]  # type: ignore[attr-defined]  # a list of colors
     for i, name in enumerate(distinct_names(classes, _LEGEND_COLUMNS)):
-        color, marker = colors[i % len(colors)], _MARKERS[i // len(colors) % len(_MARKERS)]
+        color, marker = _OKABE_ITO[i % len(_OKABE_ITO)], _MARKERS[i // len(_OKABE_ITO) % len(_MARKERS)]
         for is_evaluated, size, alpha, edge in ((False, 16, 0.6, 0.0), (True, 34, 1.0, 0.9)):
             x, y = embedded.points[(embedded.labels == i) & (embedded.is_evaluated == is_evaluated)].T
             axes.scatter(
                 x, y, size, color=color, marker=marker, alpha=alpha, edgecolors="black", linewidths=edge,
-                zorder=2 + is_evaluated,
+                zorder=3 if is_evaluated else 1,
             )  # fmt: skip
         axes.scatter([], [], 24, color=color, marker=marker, label=plain(name))
-    wrong = embedded.points[embedded.is_wrong]
-    axes.scatter(*wrong.T, s=70, marker="x", color=RED, linewidths=1.6, zorder=4)
+    x, y = embedded.points[embedded.is_wrong].T
+    axes.scatter(x, y, 110, marker="x", color=RED, linewidths=1.4, zorder=2)  # whose arms the points leave free
     axes.set_xlabel(axes_names[0])
     axes.set_ylabel(axes_names[1])
     axes.set_title(f"features of {len(embedded.points):,} images")
@@ -64,10 +61,11 @@ def _add_legend(axes: "Axes", embedded: EmbeddedPoints, classes: int) -> None:
         return Line2D([], [], linestyle="", color=GRAY, label=label, **style)
 
     evaluated, wrong = int(embedded.is_evaluated.sum()), int(embedded.is_wrong.sum())
+    others = "train" if embedded.split == "validation" else "train, validation"
     handles = axes.get_legend_handles_labels()[0] if classes <= _MOST_IN_LEGEND else []
     handles += [
-        symbol(f"not in {embedded.split}: {len(embedded.labels) - evaluated:,}", marker="o", ms=4, alpha=0.6),
+        symbol(f"{others}: {len(embedded.labels) - evaluated:,}", marker="o", ms=4, alpha=0.6),
         symbol(f"{embedded.split}: {evaluated:,}", marker="o", ms=6, mec="black"),
-        symbol(f"{embedded.split}, wrong: {wrong:,}", marker="x", ms=8, mec=RED, mew=1.6),
+        symbol(f"{embedded.split}, wrong: {wrong:,}", marker="x", ms=9, mec=RED, mew=1.4),
     ]
     axes.legend(handles=handles, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
