@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli import plots
 from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.recipes import CharRnnRecipe, char_rnn_recipe, long_run_defaults
@@ -22,6 +21,7 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_j
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays
 from dlnotes_cli.models.registry import build
+from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
@@ -280,5 +280,5 @@ def _network_config(
 
 def _plot_curves(folder: RunFolder, trainer: Trainer, x_axis: str) -> Path:
     path, position = folder.file("curves.png"), trainer.position
-    files.atomic_write(path, plots.curves(history_to_json(position.history), position.best_index, x_axis))
+    files.atomic_write(path, draw_curves(history_to_json(position.history), position.best_index, folder.name, x_axis))
     return path

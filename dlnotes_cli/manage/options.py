@@ -45,6 +45,9 @@ class PreviewOptions(Config):
 
     data: str = varied(DataOption, "data", help=IMAGES_HELP, metavar=IMAGES_METAVAR, is_argument=True)
     samples: int = option(8, "Images to show, drawn in equal numbers from all classes.", panel=DATA, within="[1, 64]")
+    size: int | None = varied(
+        ImageShapeOptions, "size", shown_default="the images' common size if at most 64, else 128"
+    )
     augment: str = varied(AugmentOption, "augment", default="standard", shown_default=None)
     variants: int = option(4, "Augmented variants to show of each image.", panel=TRAINING, within="[1, 16]")
     out: Path = option(Path("preview.png"), "PNG file to write.", panel=OUTPUT, metavar="FILE.png")

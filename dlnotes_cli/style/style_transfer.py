@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli import plots
 from dlnotes_cli.data.images.image_io import LoadedImage, read_image
 from dlnotes_cli.data.images.sample_images import generated_image
 from dlnotes_cli.device import choose_runtime
+from dlnotes_cli.plots.images import draw_side_by_side
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
@@ -215,9 +215,9 @@ def _contact_sheet(rows: Sequence[_SheetRow], styles: Sequence[StyleImage], long
     ]
     if len(rows) == 1:
         content, *results = content_rows[0]
-        return plots.side_by_side(_reduced([content, *style_cells, *results], longer_side))
+        return draw_side_by_side(_reduced([content, *style_cells, *results], longer_side))
     cells = [cell for row in content_rows for cell in row]
-    return plots.side_by_side(_reduced([*cells, *style_cells], longer_side), columns=len(content_rows[0]))
+    return draw_side_by_side(_reduced([*cells, *style_cells], longer_side), per_row=len(content_rows[0]))
 
 
 def _reduced(cells: Sequence[tuple[str, NDArray[np.uint8]]], longer_side: int) -> list[tuple[str, NDArray[np.uint8]]]:

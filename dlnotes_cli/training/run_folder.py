@@ -89,6 +89,11 @@ class RunFolder:
         files.write_json(self.file(CONFIG), resolved)
 
     @property
+    def name(self) -> str:
+        """The name of the run: that of its folder."""
+        return self.path.resolve().name or str(self.path)
+
+    @property
     def has_model(self) -> bool:
         """Whether the folder holds a model file, of this run or of one that it replaces."""
         return self.file(MODEL).exists()

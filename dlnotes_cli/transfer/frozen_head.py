@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli import plots
-from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.load import load_view, named_images
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import TransferModel
+from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
-from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation, evenly_spaced
+from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_file import read_tensors, write_tensors
@@ -171,29 +169,20 @@ def _write_run(
     folder.write_history(fitted.history)
     evaluation = evaluate_head(fitted.head, dataset, dataset.splits[split], features.runtime)
     curves = folder.file("curves.png")
-    files.atomic_write(curves, plots.curves(history_to_json(fitted.history), fitted.best_index, over="weight_decay"))
-    paths = [curves, *draw_evaluation(folder.path, evaluation, _evaluated_model(plan, features))]
+    files.atomic_write(
+        curves, draw_curves(history_to_json(fitted.history), fitted.best_index, folder.name, over="weight_decay")
+    )
+    indices = dataset.splits[split]
+    plots = draw_evaluation(
+        folder.path, evaluation, dataset.classes, lambda positions: _pixels(plan, dataset, indices[positions])
+    )
+    paths = [curves, *plots]
     if options.map_file is not None:
-        draw_map(options.map_file, dataset, options.map_method, options.seed)
+        draw_map(options.map_file, dataset, (split, evaluation), options.map_method, options.seed)
         paths.append(options.map_file)
     if options.export_features is not None:
         export_features(options.export_features, dataset)
     return evaluation, paths
-
-
-def _evaluated_model(plan: TransferPlan, features: BackboneFeatures) -> EvaluatedModel:
-    """The whole network with the images that predictions.png shows; the data set has only features."""
-    dataset, device = features.dataset, features.runtime.device
-    indices = dataset.splits[features.evaluated_split]
-    shown = indices[evenly_spaced(len(indices), plots.PREDICTIONS_SHOWN)]
-    pixels, labels = _pixels(plan, dataset, shown), dataset.labels[shown]
-    split = Split(
-        torch.from_numpy(pixels).to(device),
-        torch.from_numpy(labels).to(device),
-        torch.arange(len(shown), device=device),
-    )
-    normalizer = Normalizer(dataset.preprocessing, device)
-    return EvaluatedModel(features.network, split, normalizer, features.runtime, dataset.classes)
 
 
 def _pixels(plan: TransferPlan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:

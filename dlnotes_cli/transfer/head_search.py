@@ -132,11 +132,13 @@ def _pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
 
 
 def evaluate_head(head: nn.Sequential, dataset: DataSet, indices: NDArray[np.int64], runtime: Runtime) -> Evaluation:
-    """The evaluation of a head on the features of some samples, always in fp32."""
+    """The evaluation of a head on the features of some samples, always in fp32, with its predictions."""
     in_fp32 = Runtime(runtime.device, "fp32", runtime.threads)
     split = Split(
         torch.from_numpy(np.asarray(dataset.samples[indices])).to(runtime.device),
         torch.from_numpy(dataset.labels[indices]).to(runtime.device),
         torch.arange(len(indices), device=runtime.device),
     )
-    return evaluate(head, split, lambda features: features, in_fp32, classes=len(dataset.classes))
+    return evaluate(
+        head, split, lambda features: features, in_fp32, classes=len(dataset.classes), keep_predictions=True
+    )

@@ -63,9 +63,9 @@ def test_the_reported_test_metrics_agree_with_a_forward_pass_in_numpy(digits_run
 
 
 def test_the_same_command_writes_the_same_bytes(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
-    assert dlnotes(*small_training(tmp_path / "again")).code == 0
+    assert dlnotes(*small_training(tmp_path / "digits")).code == 0
     for name in ("model.safetensors", "metrics.jsonl", "curves.png", "confusion.png", "predictions.png"):
-        assert (tmp_path / "again" / name).read_bytes() == (digits_run / name).read_bytes()
+        assert (tmp_path / "digits" / name).read_bytes() == (digits_run / name).read_bytes()
 
 
 def test_another_seed_trains_another_model(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli import plots
 from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment import Augmenter
@@ -20,6 +19,7 @@ from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime, free_memory
 from dlnotes_cli.models.registry import build, build_on_meta
+from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
@@ -27,7 +27,7 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_batch_size, measure_step_memory
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
-from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
+from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate, predict_logits
@@ -141,11 +141,12 @@ class ClassifierJob:
         """Rank by loss, which is far less noisy than accuracy on a small validation split."""
         return (-metrics.loss,)
 
-    def evaluate(self, split: str, poll: Callable[[], None]) -> Evaluation:
+    def evaluate(self, split: str, poll: Callable[[], None], *, keep_predictions: bool = False) -> Evaluation:
         """The evaluation of the network on one split; `poll` is called between batches."""
         return evaluate(
-            self.network, self.splits[split], self.normalizer, self.runtime, classes=len(self.classes), poll=poll
-        )
+            self.network, self.splits[split], self.normalizer, self.runtime, classes=len(self.classes),
+            keep_predictions=keep_predictions, poll=poll,
+        )  # fmt: skip
 
 
 def train_classifier(training: AnyTraining) -> TrainingResult:
@@ -179,7 +180,7 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
         with run.saved_on_stop():
             run.train()
             split = "test" if "test" in job.splits else "val"
-            evaluation = job.evaluate(split, stop.poll)
+            evaluation = job.evaluate(split, stop.poll, keep_predictions=True)
             paths = _draw_plots(folder, trainer, job, split, evaluation)
             return run.finish(evaluation if split == "test" else None, paths, data_s, started)
 
@@ -235,6 +236,6 @@ def _draw_plots(
 ) -> list[Path]:
     """Write the learning curves and the plots of an evaluation; returns their paths."""
     path = folder.file("curves.png")
-    files.atomic_write(path, plots.curves(history_to_json(trainer.position.history), trainer.position.best_index))
-    model = EvaluatedModel(job.network, job.splits[split], job.normalizer, job.runtime, job.classes)
-    return [path, *draw_evaluation(folder.path, evaluation, model)]
+    history = history_to_json(trainer.position.history)
+    files.atomic_write(path, draw_curves(history, trainer.position.best_index, folder.name))
+    return [path, *draw_evaluation(folder.path, evaluation, job.classes, image_reader(job.splits[split]))]
