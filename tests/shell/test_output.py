@@ -1,7 +1,9 @@
 import json
 import math
+import re
 
 import pytest
+from builders import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +85,20 @@ def test_numeric_columns_are_aligned_to_the_right(capsys: pytest.CaptureFixture[
 def test_an_unknown_choice_suggests_the_nearest() -> None:
     assert "did you mean 'adam'?" in str(unknown_choice("--optimizer", "Adma", ["sgd", "adam"]))
     assert "did you mean" not in str(unknown_choice("--optimizer", "zzz", ["sgd", "adam"]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["conv-shape", "--layers", "x"], ["evaluate", "--plot"], ["train-mlp", "--early-stop"], ["fit"], ["model"]],
+)
+def test_a_name_that_is_near_to_none_gets_no_suggestion(words: list[str], dlnotes: Command) -> None:
+    outcome = dlnotes(*words)
+    assert re.search(r": no such (option|command); see dlnotes", outcome.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [(["filter", "--kern", "box"], "--kernel"), (["train-mlp", "--Epoch", "3"], "--epochs"), (["train"], "train-mlp")],
+)
+def test_a_misspelled_option_or_command_gets_a_suggestion(words: list[str], near: str, dlnotes: Command) -> None:
+    assert f"did you mean {near}?" in dlnotes(*words).err
