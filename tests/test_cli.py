@@ -78,8 +78,8 @@ def test_a_missing_home_directory_is_not_a_bug(words: list[str], dlnotes: Comman
 
 def test_verbose_prints_the_options_in_force_and_where_data_is(dlnotes: Command) -> None:
     stderr = dlnotes("data", "info", "digits", "-v").err
-    assert re.search(r"options  data digits, .*verbose True", stderr)
-    assert "data     digits is in" in stderr
+    assert re.search(r"options: data digits, .*verbose True", stderr)
+    assert "data: digits is in" in stderr
 
 
 def test_a_bug_is_the_only_traceback(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,7 @@ class LanguageModelRecord(RunRecord):
         preprocessing = self._texts.preprocessing
         counts = ", ".join(f"{count:,} {split}" for split, count in self._texts.counts.items())
         unit = "bytes" if preprocessing.unit == "bytes" else "characters"
-        output.note(f"text   {self.data_name}: {counts}; {preprocessing.vocabulary} distinct {unit}")
+        output.status("text", f"{self.data_name}, {counts}; {preprocessing.vocabulary} distinct {unit}")
         super().announce()
 
     def identity(self) -> dict[str, Any]:
@@ -225,10 +225,11 @@ class ValidationReport:
         if self._config.quiet or scores["loss"] is None or step == self._last_step:
             return
         self._last_step = step
-        output.note(
-            f"epoch {entry['epoch']}, step {step:,}: validation loss {scores['loss']:.4f}, "
+        output.status(
+            f"epoch {entry['epoch']}, step {step:,}",
+            f"validation loss {scores['loss']:.4f}, "
             f"{scores['bits_per_char']:.4f} bits per {self._preprocessing.unit.removesuffix('s')}, "
-            f"perplexity {scores['perplexity']:.3f}"
+            f"perplexity {scores['perplexity']:.3f}",
         )
         if self._config.sample:
             self._print_sample()
@@ -236,8 +237,7 @@ class ValidationReport:
     def _print_sample(self) -> None:
         sampler = TokenSampler(self._network, self._preprocessing, self._runtime, seed=self._config.seed)
         text = sampler.text(default_prime(self._preprocessing), self._config.sample, self._poll)
-        for line in text.strip("\n").splitlines():
-            output.note(f"  | {line}")
+        output.sample(text)
 
 
 def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
@@ -247,7 +247,9 @@ def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
 
 def _note_lower_batch_size(batch_size: int, requested: int) -> None:
     if batch_size < requested:
-        output.note(f"note   the batch size is lowered to {batch_size}, the number of chunks in the text")
+        output.note(
+            f"the batch size is reduced to the {output.counted(batch_size, 'sequence')} of --seq-len in the text"
+        )
 
 
 def _network_config(

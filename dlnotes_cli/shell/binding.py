@@ -60,7 +60,7 @@ def add_command(app: typer.Typer, name: str, declared: Command) -> None:
     def callback(**values: Any) -> None:
         config = config_from_shell(config_type, values)
         output.configure(quiet=getattr(config, "quiet", False), verbose=getattr(config, "verbose", False))
-        output.detail(f"options  {_options_in_force(config)}")
+        output.detail("options", _options_in_force(config))
         declared.function(config)
 
     parameters = [_parameter(config_type, key, described) for key, described in options_of(config_type).items()]

@@ -66,7 +66,7 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
         unfreeze(network, count_blocks(fine_tune))
         trained = [layer for layer in summarize_layers(network, fine_tune) if layer.trains]
         names = ", ".join(layer.name for layer in trained)
-        output.note(f"trains {names}: {sum(layer.parameters for layer in trained):,} parameters")
+        output.status("training", f"{names}, {sum(layer.parameters for layer in trained):,} parameters")
 
     def start_epoch(self, network: TransferModel, epoch: int, epochs: int | None) -> None:
         """Unfreeze the blocks that train in an epoch, and freeze the others."""

@@ -49,10 +49,19 @@ def test_quiet_prints_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verbose_prints_details(capsys: pytest.CaptureFixture[str]) -> None:
-    output.detail("a")
+    output.detail("data", "a")
     output.configure(verbose=True)
-    output.detail("b")
-    assert capsys.readouterr().err == "b\n"
+    output.detail("data", "b")
+    assert capsys.readouterr().err == "data: b\n"
+
+
+def test_every_line_on_stderr_has_a_label(capsys: pytest.CaptureFixture[str]) -> None:
+    output.status("data", "digits")
+    output.note("a")
+    output.warn("b")
+    output.sample("c\nd\n")
+    lines = ["data: digits", "dlnotes: note: a", "dlnotes: warning: b", "  | c", "  | d"]
+    assert capsys.readouterr().err.splitlines() == lines
 
 
 def test_progress_without_a_terminal_is_a_few_plain_lines(
