@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlnotes_cli.shell import thread_variable
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def default_threads() -> int:
     Of a list, which OpenMP reads as the numbers of nested levels, the first counts; empty and 0 count as not set.
     Raises InputError for anything else.
     """
-    variable = os.environ.get("OMP_NUM_THREADS", "")
+    variable = thread_variable.requested()
     first = variable.partition(",")[0].strip()
     if not first:
         return available_cores()

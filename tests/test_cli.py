@@ -173,6 +173,13 @@ def test_a_number_of_threads_that_is_none_is_reported_in_one_line(
     assert outcome.err.startswith(f"dlnotes: error: $OMP_NUM_THREADS: '{value}' is not a number of threads")
 
 
+@pytest.mark.parametrize("value", ["many", "0"])
+def test_openmp_prints_nothing_about_its_variable(value: str) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": value}
+    done = subprocess.run([*PROGRAM, "doctor"], capture_output=True, text=True, env=environment, check=False)
+    assert "libgomp" not in done.stderr
+
+
 def test_a_completion_that_cannot_be_installed_is_reported_in_one_line() -> None:
     environment = os.environ | {"HOME": os.devnull, "SHELL": "/bin/bash"}
     done = subprocess.run(

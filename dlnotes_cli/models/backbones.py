@@ -20,6 +20,9 @@ _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, 
 _OLD_NAME = re.compile(r"\.(norm|conv)\.([12])\.")  # in DenseNet's files, saved when module names could have dots
 _MIN_STACK = 3  # equal blocks in a row that are treated one by one, not as one block
 _MAX_SIZE = 4096
+_FEWEST_KEPT = (
+    0.2  # of the published parameters, without auxiliary heads and the last layer; ShuffleNet keeps a quarter
+)
 _IMAGE_DIMENSIONS, _CHANNELS = 3, 3
 
 
@@ -124,6 +127,11 @@ def published_weights(backbone: str) -> tuple[PublishedWeights, ...]:
     entries = models.get_model_weights(backbone)
     default_first = sorted(entries, key=lambda entry: entry is not entries.DEFAULT)
     return tuple(_describe_weights(entry) for entry in default_first)
+
+
+def fewest_parameters(config: BackboneConfig) -> int:
+    """A lower bound of the parameters of a network, known without building it, which takes long for the largest."""
+    return int(_FEWEST_KEPT * published_weights(config.backbone)[0].parameters)
 
 
 def build_backbone(config: BackboneConfig) -> TransferModel:
