@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
 
@@ -129,11 +130,6 @@ def published_weights(backbone: str) -> tuple[PublishedWeights, ...]:
     return tuple(_describe_weights(entry) for entry in default_first)
 
 
-def fewest_parameters(config: BackboneConfig) -> int:
-    """A lower bound of the parameters of a network, known without building it, which takes long for the largest."""
-    return int(_FEWEST_KEPT * published_weights(config.backbone)[0].parameters)
-
-
 def build_backbone(config: BackboneConfig) -> TransferModel:
     """A backbone with a head, with PyTorch's initialization."""
     backbone = _build_torchvision(config.backbone, config.size)
@@ -240,10 +236,20 @@ def _instantiate(name: str, **arguments: Any) -> nn.Module:
         try:
             network: nn.Module = models.get_model(name, weights=None, **arguments)
         except NotImplementedError:  # RegNet computes its widths with tensors, which have no values on the meta device
-            with torch.device("cpu"):
+            with torch.device("cpu"), _WeightsOnMeta():
                 network = models.get_model(name, weights=None, **arguments)
-            network = network.to(torch.get_default_device())
+            network = network.to("meta")  # the few tensors that remain
     return network
+
+
+class _WeightsOnMeta(TorchFunctionMode):
+    """Creates the tensors of modules on the meta device, and others where PyTorch creates them."""
+
+    def __torch_function__(  # the name is PyTorch's
+        self, function: Any, _types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        is_module_tensor = function in {torch.empty, torch.zeros, torch.ones}
+        return function(*args, **(kwargs or {}) | ({"device": "meta"} if is_module_tensor else {}))
 
 
 def _describe_weights(entry: Any) -> PublishedWeights:

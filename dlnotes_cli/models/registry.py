@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
-from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, fewest_parameters
+from dlnotes_cli.models.backbones import BackboneConfig, build_backbone
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
@@ -20,7 +20,6 @@ class RegisteredModel:
     purpose: Literal["classifier", "language"]
     config_type: type[Any]
     build: Callable[[Any], nn.Module]
-    fewest_parameters: Callable[[Any], int] = lambda _config: 0  # a bound that is known before a network is built
     needs_run: bool = False  # whether only a run on the meta device shows if it accepts a shape; it loads slow modules
 
 
@@ -28,7 +27,7 @@ REGISTRY: dict[str, RegisteredModel] = {
     "mlp": RegisteredModel("classifier", MlpConfig, build_mlp),
     "cnn": RegisteredModel("classifier", CnnConfig, build_cnn),
     "char_rnn": RegisteredModel("language", CharRnnConfig, build_char_rnn),
-    "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone, fewest_parameters, needs_run=True),
+    "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone, needs_run=True),
 }
 
 CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "classifier")
@@ -59,13 +58,6 @@ def config_from_json(name: str, stored: dict[str, Any]) -> Any:
 def build_from_json(name: str, stored: dict[str, Any]) -> nn.Module:
     """The network `name` on the meta device, built from JSON values of a file. Raises errors as `config_from_json`."""
     return build_on_meta(name, config_from_json(name, stored))
-
-
-def check_parameters(name: str, config: Any, stored: int) -> None:
-    """Check, before the network `name` is built, that a file with `stored` values can hold it. Raises ValueError."""
-    fewest = REGISTRY[name].fewest_parameters(config)
-    if stored < fewest:
-        raise ValueError(f"{stored:,} values for a network of at least {fewest:,} parameters")
 
 
 def check_input(name: str, network: nn.Module, config: Any, shape: tuple[int, ...]) -> None:

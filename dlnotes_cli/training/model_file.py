@@ -21,14 +21,7 @@ from dlnotes_cli.data.preprocessing import (
     text_preprocessing_from_json,
 )
 from dlnotes_cli.device import Runtime, choose_runtime
-from dlnotes_cli.models.registry import (
-    CLASSIFIERS,
-    LANGUAGE_MODELS,
-    build_on_meta,
-    check_input,
-    check_parameters,
-    config_from_json,
-)
+from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_on_meta, check_input, config_from_json
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import DeviceOptions
@@ -79,7 +72,6 @@ def load_classifier(path: str | Path) -> TrainedModel:
         classes = _class_names(metadata["classes"], config.classes)
         preprocessing = preprocessing_from_json(metadata["format"])
         _check_data(metadata)
-        check_parameters(name, config, sum(tensor.numel() for tensor in tensors.values()))
         network = build_on_meta(name, config).eval()
         check_input(name, network, config, preprocessing.shape)
     load_weights(path, network, tensors)
