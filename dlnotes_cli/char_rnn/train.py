@@ -20,13 +20,14 @@ from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forw
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays
+from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays, build_char_rnn
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
+from dlnotes_cli.training.engine.memory import MemoryForecast
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
 from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
 from dlnotes_cli.training.recipes import note_long_budget, run_length, with_recipe
@@ -63,6 +64,7 @@ def train_char_rnn(config: CharRnnTrainConfig) -> CharRnnResult:
     network_config = _network_config(options, recipe, texts.preprocessing)
     is_bf16_faster = bf16_pays(network_config, recipe.batch_size)
     runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=is_bf16_faster)
+    _check_memory(network_config, recipe, runtime)
     seed_everything(options.seed)
     network = build(_REGISTRY_NAME, network_config).to(runtime.device)
     job = LanguageModelJob(network, texts, recipe, runtime, options.seed)
@@ -243,6 +245,15 @@ class ValidationReport:
 def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
     if config.tied and not recipe.embed:
         raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
+
+
+def _check_memory(config: CharRnnConfig, recipe: CharRnnRecipe, runtime: Runtime) -> None:
+    """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
+    with torch.device("meta"):
+        network = build_char_rnn(config)
+        sample = torch.empty(1, recipe.seq_len, dtype=torch.int64), network.initial_state(1)
+    forecast = MemoryForecast.of(network, sample, recipe.batch_size, recipe, runtime.precision)
+    forecast.check(runtime, "--hidden-size, --num-layers, --batch-size or --seq-len")
 
 
 def _note_lower_batch_size(batch_size: int, requested: int) -> None:

@@ -43,11 +43,17 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
     """The training of a pretrained network, from a head that is fitted to its features, or from a random one (None)."""
 
     model_name = "backbone"
+    memory_options = "--backbone, --size or --batch-size"
     result_type = TransferResult
 
     def __init__(self, plan: TransferPlan, recipe: FineTuneRecipe, fitted: FittedHead | None) -> None:
         super().__init__(plan.options, recipe)
         self._plan, self._fitted = plan, fitted
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether `--fine-tune` unfreezes all blocks."""
+        return self.options.fine_tune == "all"
 
     def load(self) -> DataSet:
         """The data, split, preprocessed as the weights expect."""
