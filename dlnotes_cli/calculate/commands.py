@@ -52,7 +52,7 @@ def conv_shape(config: ConvShapeConfig) -> None:
         for line in result.lines():
             output.line(line)
     for note in result.notes():
-        output.note(f"dlnotes: note: {note}")
+        output.note(note)
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:

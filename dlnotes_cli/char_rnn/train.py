@@ -19,7 +19,7 @@ from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forw
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays
+from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays, build_char_rnn
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import derived_seed, seed_everything
@@ -27,6 +27,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
+from dlnotes_cli.training.engine.memory import MemoryForecast
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
 from dlnotes_cli.training.history import HistoryEntry, history_to_json
 from dlnotes_cli.training.metrics import Metrics
@@ -75,6 +76,7 @@ def train_char_rnn(config: CharRnnTrainConfig) -> CharRnnResult:
     network_config = _network_config(options, recipe, texts.preprocessing)
     is_bf16_faster = bf16_pays(network_config, recipe.batch_size)
     runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=is_bf16_faster)
+    _check_memory(network_config, recipe, runtime)
     seed_everything(options.seed)
     network = build(_REGISTRY_NAME, network_config).to(runtime.device)
     job = LanguageModelJob(network, texts, recipe, runtime, options.seed)
@@ -188,7 +190,7 @@ class LanguageModelRecord(RunRecord):
         preprocessing = self._texts.preprocessing
         counts = ", ".join(f"{count:,} {split}" for split, count in self._texts.counts.items())
         unit = "bytes" if preprocessing.unit == "bytes" else "characters"
-        output.note(f"text   {self.data_name}: {counts}; {preprocessing.vocabulary} distinct {unit}")
+        output.status("text", f"{self.data_name}, {counts}; {preprocessing.vocabulary} distinct {unit}")
         super().announce()
 
     def identity(self) -> dict[str, Any]:
@@ -239,10 +241,11 @@ class ValidationReport:
         if self._config.quiet or not math.isfinite(metrics.loss) or entry.step == self._last_step:
             return
         self._last_step = entry.step
-        output.note(
-            f"epoch {entry.epoch}, step {entry.step:,}: validation loss {metrics.loss:.4f}, "
+        output.status(
+            f"epoch {entry.epoch}, step {entry.step:,}",
+            f"validation loss {metrics.loss:.4f}, "
             f"{metrics.bits_per_char:.4f} bits per {self._preprocessing.unit.removesuffix('s')}, "
-            f"perplexity {metrics.perplexity:.3f}"
+            f"perplexity {metrics.perplexity:.3f}",
         )
         if self._config.sample:
             self._print_sample()
@@ -250,8 +253,7 @@ class ValidationReport:
     def _print_sample(self) -> None:
         sampler = TokenSampler(self._network, self._preprocessing, self._runtime, seed=self._config.seed)
         text = sampler.text(default_prime(self._preprocessing), self._config.sample, self._poll)
-        for line in text.strip("\n").splitlines():
-            output.note(f"  | {line}")
+        output.sample(text)
 
 
 def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
@@ -259,9 +261,20 @@ def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
         raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
 
 
+def _check_memory(config: CharRnnConfig, recipe: CharRnnRecipe, runtime: Runtime) -> None:
+    """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
+    with torch.device("meta"):
+        network = build_char_rnn(config)
+        sample = torch.empty(1, recipe.seq_len, dtype=torch.int64), network.initial_state(1)
+    forecast = MemoryForecast.of(network, sample, recipe.batch_size, recipe, runtime.precision)
+    forecast.check(runtime, "--hidden-size, --num-layers, --batch-size or --seq-len")
+
+
 def _note_lower_batch_size(batch_size: int, requested: int) -> None:
     if batch_size < requested:
-        output.note(f"note   the batch size is lowered to {batch_size}, the number of chunks in the text")
+        output.note(
+            f"the batch size is reduced to the {output.counted(batch_size, 'sequence')} of --seq-len in the text"
+        )
 
 
 def _network_config(

@@ -50,6 +50,7 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
     """The training of a convolutional network."""
 
     model_name = "cnn"
+    memory_options = "--arch, --width, --size or --batch-size"
 
     def network_config(self, dataset: DataSet) -> CnnConfig:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""

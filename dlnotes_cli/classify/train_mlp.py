@@ -26,6 +26,7 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
     """The training of a multi-layer perceptron."""
 
     model_name = "mlp"
+    memory_options = "--hidden or --batch-size"
 
     def network_config(self, dataset: DataSet) -> MlpConfig:
         """The configuration of the network for a data set."""

@@ -216,7 +216,7 @@ def _combine(
     dtype = depth_for(file.format, original.values.dtype, max_magnitude)
     combined, ranges = concatenate_horizontally(images, dtype)
     if combined.alpha is not None and not holds_alpha(file.format):
-        output.note(f"dlnotes: note: {source.path}: transparency is dropped, {file.format} has none")
+        output.note(f"{source.path}: transparency is dropped, {file.format} has none")
     clips_by_default = file.format != "NPY" and config.clips_by_default
     results = [
         KernelResult(

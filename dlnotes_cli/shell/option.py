@@ -71,6 +71,7 @@ class Option:
     shown_default: str | None = None
     complete: Callable[..., list[str]] | None = None  # all values, or those that start with its argument `incomplete`
     is_argument: bool = False
+    implied: str = ""  # the value of the option where none follows it on a command line
     choices: Collection[str] = ()  # the names that are allowed, where the type of the field is no `Literal`
 
 

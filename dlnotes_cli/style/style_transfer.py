@@ -86,10 +86,10 @@ def _note_default_images(config: StyleTransferConfig) -> None:
     """Print which images stand in for those that are not named; if one is named, also how to name the other."""
     if config.content is None:
         fix = "; --content FILE sets another" if config.style else ""
-        output.note(f"content  {SAMPLE_CONTENT}, a sample image of scikit-learn{fix}")
+        output.status("content", f"{SAMPLE_CONTENT}, a sample image of scikit-learn{fix}")
     if not config.style:
         fix = "; --style FILE sets another" if config.content else ""
-        output.note(f"style    a generated image{fix}")
+        output.status("style", f"a generated image{fix}")
 
 
 def _with_stored_options(config: StyleTransferConfig, plan: StylePlan) -> StyleTransferConfig:
@@ -147,7 +147,7 @@ def _note_scales_left_out(setup: StyleSetup, contents: Sequence[ContentPlan], lo
     if min(counts) < asked:
         fewest, most = min(counts), max(counts)
         allowed = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        output.note(f"note   --scales {asked}: this size allows {allowed}; smaller sizes are left out")
+        output.note(f"--scales {asked}: this size allows {allowed}; smaller sizes are left out")
 
 
 def _longer_sides(setup: StyleSetup, contents: Sequence[ContentPlan]) -> list[int]:

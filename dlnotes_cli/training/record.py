@@ -163,9 +163,9 @@ class RunRecord(ABC):
     def announce(self) -> None:
         """Print model, device, precision and threads on standard error."""
         name = self.model.configuration.get("backbone", self.model.name)
-        output.note(f"model  {name}, {self.model.parameters:,} parameters")
+        output.status("model", f"{name}, {self.model.parameters:,} parameters")
         runtime = self.runtime
-        output.note(f"runs   on {runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
+        output.status("device", f"{runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
 
     def finish(self, folder: RunFolder, outcome: Outcome) -> TrainingResult:
         """Write the result of the finished run to its folder, and return it."""
@@ -224,13 +224,12 @@ class ClassifierRecord(RunRecord):
     def announce(self) -> None:
         """Print data, model, device, precision and threads on standard error."""
         counts = ", ".join(f"{count:,} {split}" for split, count in self._dataset.counts.items())
-        output.note(
-            f"data   {self._dataset.name}: {counts}; {output.counted(len(self._dataset.classes), 'class', 'classes')}"
-        )
+        classes = output.counted(len(self._dataset.classes), "class", "classes")
+        output.status("data", f"{self._dataset.name}, {counts}; {classes}")
         super().announce()
         samples = self._dataset.counts["train"]
         if (self._options.batch_size or 0) > samples:
-            output.note(f"note   the batch size is reduced to the {output.counted(samples, 'training sample')}")
+            output.note(f"the batch size is reduced to the {output.counted(samples, 'training sample')}")
 
     def identity(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""

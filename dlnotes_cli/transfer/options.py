@@ -62,10 +62,11 @@ class TransferOptions(BackboneOptions):
     )  # fmt: skip
     fine_tune: str | None = option(
         None,
-        "Unfreeze and train the last N blocks of the backbone too (last-N), or all blocks.",
+        "Unfreeze and train the last N blocks of the backbone too (last-N), or all blocks; without a value last-3.",
         panel=MODEL,
         parse=last_blocks,
-        metavar="last-N|all",
+        implied="last-3",
+        metavar="[last-N|all]",
         shown_default="frozen backbone; its features are computed once",
     )
     views: int = option(

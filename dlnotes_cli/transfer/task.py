@@ -39,7 +39,7 @@ class BackboneInfo:
     accuracy: float  # on ImageNet
     url: str
     path: str
-    is_here: bool  # whether the file is downloaded, undamaged
+    available: bool  # whether the file is downloaded, undamaged
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `--list --json`."""

@@ -221,7 +221,7 @@ def test_a_long_time_budget_prints_which_defaults_it_changes(home: Path, tmp_pat
 
 def test_a_lowered_batch_size_is_printed(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*train(home, tmp_path / "run", "--batch-size", 5000, "--max-steps", 1))
-    assert re.search(r"note   the batch size is lowered to \d+, the number of chunks in the text", run.err)
+    assert re.search(r"note: the batch size is reduced to the \d+ sequences of --seq-len in the text", run.err)
 
 
 def test_a_sample_is_printed_after_each_validation(home: Path, tmp_path: Path, dlnotes: Command) -> None:

@@ -415,8 +415,8 @@ def test_a_resumed_run_keeps_the_defaults_that_it_started_with(
 def test_scales_that_are_left_out_are_noted_once(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     call = without_quiet(arguments(home, tmp_path / "out", "--content", home / "many", "--steps", 1, "--size", 128))
     left_out = dlnotes(*call, "--scales", 5)
-    assert left_out.err.count("note   --scales 5: this size allows 2; smaller sizes are left out") == 1
-    assert "note   --scales" not in dlnotes(*call, "--scales", 2, "--overwrite").err
+    assert left_out.err.count("note: --scales 5: this size allows 2; smaller sizes are left out") == 1
+    assert "note: --scales" not in dlnotes(*call, "--scales", 2, "--overwrite").err
 
 
 def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) -> None:

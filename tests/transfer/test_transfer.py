@@ -69,6 +69,18 @@ def words(data: Path, out: Path, *more: object) -> list[str]:
     return [str(word) for word in ("transfer", "--data", data, "--out", out, *SMALL, "-q", *more)]
 
 
+@pytest.mark.parametrize("more", [(), ("--epochs", 1)])
+def test_fine_tune_without_a_value_means_the_last_three_blocks(
+    more: tuple[object, ...], dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr("dlnotes_cli.transfer.task.transfer", lambda config: seen.append(config.fine_tune))
+    dlnotes("transfer", "--fine-tune", *more)
+    dlnotes("transfer", *more, "--fine-tune")
+    dlnotes("transfer", "--fine-tune", "all", *more)
+    assert seen == ["last-3", "last-3", "all"]
+
+
 def test_a_head_learns_colors_from_random_features_and_its_model_file_predicts(
     images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:

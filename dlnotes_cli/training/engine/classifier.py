@@ -26,6 +26,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_batch_size, measure_step_memory
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
+from dlnotes_cli.training.engine.memory import MemoryForecast
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split
@@ -48,6 +49,7 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
 
     model_name: ClassVar[str]  # in the registry
     result_type: ClassVar[type[TrainingResult]] = TrainingResult
+    memory_options: ClassVar[str]  # that reduce the memory of training
 
     def __init__(self, options: Options, recipe: AnyRecipe) -> None:
         self.options, self.recipe = with_recipe(options, recipe), recipe
@@ -65,6 +67,11 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
     @abstractmethod
     def network_config(self, dataset: DataSet) -> Any:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether every layer is trained at some time."""
+        return True
 
     def initialize(self, network: Network, dataset: DataSet) -> None:
         """Replace PyTorch's initialization; the default keeps it."""
@@ -166,6 +173,7 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
     options = replace(training.options, batch_size=length.batch_size, epochs=length.epochs)
     config = training.network_config(dataset)
     _check_batches(training.model_name, config, dataset, length.batch_size)
+    _check_memory(training, config, dataset, length.batch_size)
     job = _make_job(training, config, dataset, length)
     model = ModelSummary.of(training.model_name, config, job.network)
     record = ClassifierRecord(options, model, dataset, job.runtime, training.result_type, training.details(job.network))
@@ -214,6 +222,17 @@ def _check_batches(name: str, config: Any, dataset: DataSet, batch_size: int) ->
         what = "a batch of one sample has no variance for batch norm"
         where, fix = ("--batch-size", "use 2 or more") if count > 1 else ("--data", "use more training samples")
         raise InputError(where, what, fix) from error
+
+
+def _check_memory(training: AnyTraining, config: Any, dataset: DataSet, batch_size: int) -> None:
+    """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
+    runtime = _runtime(training, config, batch_size)
+    sample = torch.empty(1, *dataset.samples.shape[1:], device="meta")
+    forecast = MemoryForecast.of(
+        build_on_meta(training.model_name, config), (sample,), min(batch_size, dataset.counts["train"]),
+        training.recipe, runtime.precision, trains_all=training.trains_all,
+    )  # fmt: skip
+    forecast.check(runtime, training.memory_options)
 
 
 def _make_job(training: AnyTraining, config: Any, dataset: DataSet, length: RunLength) -> ClassifierJob:

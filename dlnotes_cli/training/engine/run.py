@@ -137,7 +137,7 @@ class TrainingRun:
             return
         lr = trainer.settings.lr * trainer.budget.lr_factor(trainer.position.step)
         output.note(
-            f"note   the learning rate continues from {lr:.3g}, where the run stands; "
+            f"the learning rate continues from {lr:.3g}, where the run stands; "
             "a new run of the new length has the whole schedule"
         )
 
