@@ -18,7 +18,6 @@ from dlnotes_cli.models.mlp import MlpConfig
 from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.training.engine import memory
 from dlnotes_cli.training.engine.memory import MemoryForecast
-from dlnotes_cli.training.recipes import OptimizerName
 
 LAYERS = "Conv2d(3, 8, 3); BatchNorm2d(8); ReLU(); Conv2d(8, 16, 3); ReLU(); Flatten(); Linear(256, 10)"
 
