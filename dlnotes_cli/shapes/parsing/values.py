@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlnotes_cli.shapes.graph import Deferred, ShapeOf
 from dlnotes_cli.shapes.layer import Layer
 from dlnotes_cli.shell.errors import InputError
 
@@ -85,6 +86,13 @@ class Method:
 
     owner: Any
     name: str
+
+
+CONTAINERS = {"Sequential", "ModuleList", "ModuleDict"}
+RETURN_SELF = {"to", "cuda", "cpu", "eval", "train", "float", "double", "half", "requires_grad_", "apply", "compile"}
+INSPECTIONS = {"parameters", "modules", "children", "named_parameters", "named_modules", "named_children", "buffers"}
+REGISTRATIONS = {"add_module", "register_buffer", "register_parameter"}
+UNKNOWN = Opaque | Broken | Deferred | ShapeOf | Tensor | State  # what a condition cannot depend on
 
 
 def is_module(value: Any) -> bool:

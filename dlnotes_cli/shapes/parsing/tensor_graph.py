@@ -7,7 +7,18 @@ from typing import Any
 
 from dlnotes_cli.shapes.graph import INPUT, MAX_DEFERRED_SIZE, OPERATION_PREFIX, STATE, Deferred, Node, ShapeOf
 from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.expressions import ExpressionParser
+from dlnotes_cli.shapes.parsing.source_text import SourceText
+from dlnotes_cli.shapes.parsing.tensor_functions import (
+    ARITHMETIC,
+    DROPOUTS,
+    ELEMENTWISE,
+    LAYER_OF_FUNCTION,
+    ON_DIMENSIONS,
+    PADS,
+    REDUCTIONS,
+    SHARED_POSITIONS,
+    UNCHANGED,
+)
 from dlnotes_cli.shapes.parsing.values import Opaque, State, Tensor
 from dlnotes_cli.shell.errors import InputError
 
@@ -16,50 +27,27 @@ SUPPORTED = (
     "supported are calls of layers, functions of torch and F with a layer's name, + - * /, torch.cat, view, indexing, "
     "and if and for on constants"
 )
-_POOLS = {f"{kind}_pool{rank}d": f"{name}Pool{rank}d" for kind, name in (("max", "Max"), ("avg", "Avg"),
-          ("adaptive_avg", "AdaptiveAvg"), ("adaptive_max", "AdaptiveMax")) for rank in (1, 2, 3)}  # fmt: skip
-_LAYER_OF_FUNCTION = {  # functions with the arguments of their layer, after the input
-    "relu": "ReLU", "relu_": "ReLU", "relu6": "ReLU6", "leaky_relu": "LeakyReLU", "elu": "ELU", "selu": "SELU",
-    "gelu": "GELU", "silu": "SiLU", "mish": "Mish", "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus",
-    "softmax": "Softmax", "log_softmax": "LogSoftmax", "logsigmoid": "LogSigmoid", "hardtanh": "Hardtanh",
-    "hardswish": "Hardswish", "hardsigmoid": "Hardsigmoid", "celu": "CELU", "glu": "GLU",
-    "pixel_shuffle": "PixelShuffle", "interpolate": "Upsample", "upsample": "Upsample", **_POOLS,
-}  # fmt: skip
-_DROPOUTS = {"dropout": "Dropout", "dropout1d": "Dropout1d", "dropout2d": "Dropout2d", "dropout3d": "Dropout3d"}
-_PADS = {"constant": "Constant", "reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}
-_SHARED_POSITIONS = 4  # positional arguments that max_pool2d and MaxPool2d have in common
-_MAPS = {
-    "exp", "log", "log1p", "sqrt", "rsqrt", "abs", "neg", "square", "sin", "cos", "clamp", "pow", "sign", "erf",
-    "normalize", "zeros_like", "ones_like", "rand_like", "randn_like", "empty_like", "cumsum", "expand_as",
-}  # fmt: skip
-_SAME = {
-    "contiguous", "float", "double", "half", "long", "int", "to", "cuda", "cpu", "detach", "clone", "requires_grad_",
-    "type", "bfloat16",
-}  # fmt: skip
-_REDUCTIONS = {"mean", "sum", "prod", "amax", "amin", "std", "var", "logsumexp"}
-_JOINS = {"add", "sub", "mul", "div", "add_", "sub_", "mul_", "div_"}
-_WITH_DIMS = {"permute", "transpose", "squeeze", "unsqueeze"}
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
 class TensorGraph:
     """The nodes so far, and how each expression on tensors adds to them."""
 
-    def __init__(self, parser: ExpressionParser) -> None:
+    def __init__(self, source: SourceText) -> None:
         self.nodes: list[Node] = []
-        self._parser = parser
+        self._source = source
         self._functions = self._function_table()
 
     def _function_table(self) -> dict[str, Callable[..., Any]]:
         """The functions of torch, F and tensors, called with syntax node, name, input, arguments and keywords."""
         return {
-            **dict.fromkeys(_LAYER_OF_FUNCTION, self._layer_function),
-            **dict.fromkeys(_DROPOUTS, self._dropout),
-            **dict.fromkeys(_MAPS, self._map),
-            **dict.fromkeys(_SAME, self._same),
-            **dict.fromkeys(_REDUCTIONS, self._reduction),
-            **dict.fromkeys(_JOINS, self._join),
-            **dict.fromkeys(_WITH_DIMS, self._with_dims),
+            **dict.fromkeys(LAYER_OF_FUNCTION, self._layer_function),
+            **dict.fromkeys(DROPOUTS, self._dropout),
+            **dict.fromkeys(ELEMENTWISE, self._map),
+            **dict.fromkeys(UNCHANGED, self._same),
+            **dict.fromkeys(REDUCTIONS, self._reduction),
+            **dict.fromkeys(ARITHMETIC, self._join),
+            **dict.fromkeys(ON_DIMENSIONS, self._with_dims),
             **dict.fromkeys(("view", "reshape"), self._view),
             "flatten": self._flatten,
             "pad": self._pad,
@@ -103,17 +91,17 @@ class TensorGraph:
     def tensor(self, value: Any, node: ast.AST) -> Tensor:
         """A value as a tensor of the graph; raises InputError for other values."""
         if isinstance(value, State):
-            return self._add(Layer(STATE, (value.index,), text="state", location=self._parser.location(node)),
+            return self._add(Layer(STATE, (value.index,), text="state", location=self._source.location(node)),
                              Tensor(value.node))  # fmt: skip
         if isinstance(value, Tensor):
             return value
-        text = self._parser.text(node)
+        text = self._source.text(node)
         if isinstance(value, tuple) and value and isinstance(value[0], Tensor):
             what = f"'{text}' in forward() passes on a pair of output and state"
-            raise self._parser.error(node, what, "take the output first, as in x, _ = self.lstm(x)")
+            raise self._source.error(node, what, "take the output first, as in x, _ = self.lstm(x)")
         if isinstance(value, Opaque):
             what = f"'{text}' in forward() needs the size of {value.name}, and --input is that of one input"
-            raise self._parser.error(node, what, "use code that needs only the first input")
+            raise self._source.error(node, what, "use code that needs only the first input")
         raise self.unsupported(node)
 
     def binary(self, node: ast.expr, operator: ast.operator, left: Any, right: Any, *, is_inplace: bool = False) -> Any:
@@ -137,7 +125,7 @@ class TensorGraph:
 
     def unsupported(self, node: ast.AST) -> InputError:
         """The error for code that is not supported."""
-        return self._parser.error(node, f"'{self._parser.text(node)}' in forward() is not supported", SUPPORTED)
+        return self._source.error(node, f"'{self._source.text(node)}' in forward() is not supported", SUPPORTED)
 
     def _add(self, layer: Layer, *inputs: Tensor) -> Tensor:
         self.nodes.append(Node(layer, tuple(tensor.node for tensor in inputs)))
@@ -147,7 +135,7 @@ class TensorGraph:
         """Add an operation; its inputs are the tensors in front of the other arguments."""
         count = sum(isinstance(argument, Tensor) for argument in arguments)
         layer = Layer(OPERATION_PREFIX + name, tuple(arguments[count:]), tuple(keywords.items()),
-                      text or self._parser.text(node), self._parser.location(node))  # fmt: skip
+                      text or self._source.text(node), self._source.location(node))  # fmt: skip
         return self._add(layer, *arguments[:count])
 
     def _layer(
@@ -156,30 +144,30 @@ class TensorGraph:
         """A layer whose text is its own call, not the function's."""
         arguments = [*map(argument_text, positional), *(f"{k}={argument_text(v)}" for k, v in keywords.items())]
         text = f"{name}({', '.join(arguments)})"
-        layer = Layer(name, tuple(positional), tuple(keywords.items()), text, self._parser.location(node))
+        layer = Layer(name, tuple(positional), tuple(keywords.items()), text, self._source.location(node))
         return self._add(layer, tensor)
 
     def _layer_function(
         self, node: ast.expr, name: str, tensor: Tensor, positional: list[Any], keywords: dict[str, Any]
     ) -> Any:
-        if len(positional) > _SHARED_POSITIONS:
+        if len(positional) > SHARED_POSITIONS:
             raise self.unsupported(node)
         known = {key: value for key, value in keywords.items() if key not in {"antialias", "_stacklevel", "dtype"}}
-        return self._layer(_LAYER_OF_FUNCTION[name], node, tensor, positional, known)
+        return self._layer(LAYER_OF_FUNCTION[name], node, tensor, positional, known)
 
     def _dropout(
         self, node: ast.expr, name: str, tensor: Tensor, positional: list[Any], keywords: dict[str, Any]
     ) -> Any:
         known = {key: value for key, value in keywords.items() if key == "p"}
-        return self._layer(_DROPOUTS[name], node, tensor, positional[:1], known)
+        return self._layer(DROPOUTS[name], node, tensor, positional[:1], known)
 
     def _pad(self, node: ast.expr, _name: str, tensor: Tensor, positional: list[Any], keywords: dict[str, Any]) -> Any:
         pad, mode, value = (*positional, *(None,) * 3)[:3]
         amounts, kind = keywords.get("pad", pad), keywords.get("mode", mode) or "constant"
-        if not isinstance(amounts, tuple | list) or kind not in _PADS or value not in {None, 0}:
+        if not isinstance(amounts, tuple | list) or kind not in PADS or value not in {None, 0}:
             raise self.unsupported(node)
         extra = (0.0,) if kind == "constant" else ()
-        return self._layer(f"{_PADS[kind]}Pad{max(len(amounts) // 2, 1)}d", node, tensor, [tuple(amounts), *extra], {})
+        return self._layer(f"{PADS[kind]}Pad{max(len(amounts) // 2, 1)}d", node, tensor, [tuple(amounts), *extra], {})
 
     def _flatten(
         self, node: ast.expr, _name: str, tensor: Tensor, positional: list[Any], keywords: dict[str, Any]
@@ -191,15 +179,15 @@ class TensorGraph:
         single = positional[0] if len(positional) == 1 else None
         sizes = list(single) if isinstance(single, tuple | list) else positional
         if sizes and isinstance(sizes[0], int) and sizes[0] != -1:
-            what = f"'{self._parser.text(node)}' in forward() fixes the size of the batch"
-            raise self._parser.error(node, what, "start with -1 or x.size(0)")
+            what = f"'{self._source.text(node)}' in forward() fixes the size of the batch"
+            raise self._source.error(node, what, "start with -1 or x.size(0)")
         columns = sizes[1] if len(sizes) == 2 else None  # noqa: PLR2004  # one row for each sample
         own_batch = Deferred(tuple.__getitem__, (ShapeOf(tensor.node), 0))
         if not isinstance(columns, int) or (columns == -1 and sizes[0] == -1) or sizes[0] not in (-1, own_batch):
             return self._operation("view", node, tensor, *(sizes if single is None else [single]))
         output = None if columns == -1 else (columns,)
         text = f"{name}({', '.join(ast.unparse(one) for one in getattr(node, 'args', [])[-2:])})"
-        layer = Layer("Flatten", text=text, location=self._parser.location(node), expected_output=output)
+        layer = Layer("Flatten", text=text, location=self._source.location(node), expected_output=output)
         return self._add(layer, tensor)
 
     def _size(
