@@ -187,7 +187,7 @@ class Report:
 
     def formulas(self, index: int) -> dict[str, str]:
         """The formulas of one layer with their numbers, by quantity."""
-        read = self.traced[index].inputs[0]
+        read = next(iter(self.traced[index].inputs), INPUT)  # a constant reads nothing
         before = ReceptiveField.of_input(self.input) if read == INPUT else self.traced[read].receptive_field
         return dict(layer_formulas(self.traced[index], before))
 

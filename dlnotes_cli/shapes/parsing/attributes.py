@@ -1,27 +1,46 @@
-"""Attributes of values: of modules, layers, tensors, and names with dots."""
+"""Names and attributes: of modules, layers, tensors, and of PyTorch."""
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 from dlnotes_cli.shapes.graph import ShapeOf
-from dlnotes_cli.shapes.layer import Layer
+from dlnotes_cli.shapes.layer import RESIDUAL, Layer
 from dlnotes_cli.shapes.parsing.evaluation import Evaluation
 from dlnotes_cli.shapes.parsing.tensor_graph import SUPPORTED
 from dlnotes_cli.shapes.parsing.values import (
+    CONTAINERS,
     INSPECTIONS,
+    PYTHON_NAMES,
     REGISTRATIONS,
     RETURN_SELF,
+    ConstantTensor,
     External,
-    Function,
     Instance,
     Method,
     Opaque,
+    Scope,
     Tensor,
     UserClass,
 )
 from dlnotes_cli.shapes.rules.layer_types import layer_types
 
 _OF_TENSORS = {"device", "dtype", "T", "ndim"}  # attributes without a value
+
+
+def named_value(evaluation: Evaluation, node: ast.Name, scope: Scope) -> Any:
+    """The value of a name: of the code, of Python, or a layer without its `nn.`."""
+    name = node.id
+    where: Scope | None = scope
+    while where is not None:
+        if name in where.names:
+            return where.names[name]
+        where = where.outer
+    if name in PYTHON_NAMES:
+        return External(name)
+    if name in layer_types() or name in CONTAINERS or name in {RESIDUAL, "OrderedDict"}:
+        return External(f"torch.nn.{name}")
+    raise evaluation.source.error(node, f"'{name}' has no value here", f"add a line such as {name} = 10")
 
 
 def attribute(evaluation: Evaluation, node: ast.expr, owner: Any, name: str) -> Any:  # noqa: PLR0911  # one for each owner
@@ -37,6 +56,10 @@ def attribute(evaluation: Evaluation, node: ast.expr, owner: Any, name: str) -> 
             return owner
         case Tensor():
             return _tensor_attribute(evaluation, node, owner, name)
+        case ConstantTensor() if name == "shape":
+            return owner.shape
+        case tuple((Tensor() as values, _)) if name == "values":  # of max and min
+            return values
         case Layer():
             return _layer_attribute(evaluation, node, owner, name)
         case _:
@@ -48,8 +71,9 @@ def instance_attribute(evaluation: Evaluation, node: ast.expr, owner: Instance, 
     user_class = owner.user_class
     if name in owner.attributes:
         return owner.attributes[name]
-    if name in user_class.methods:
-        return Function(user_class.methods[name], owner)
+    method = user_class.method(name)
+    if method is not None:
+        return replace(method, owner=owner)
     if name in user_class.constants:
         return user_class.constants[name]
     if name == "training":
@@ -63,7 +87,7 @@ def instance_attribute(evaluation: Evaluation, node: ast.expr, owner: Instance, 
 def _class_attribute(owner: UserClass, name: str) -> Any:
     if name in owner.constants:
         return owner.constants[name]
-    return Function(owner.methods[name]) if name in owner.methods else Method(owner, name)
+    return owner.method(name) or Method(owner, name)
 
 
 def _tensor_attribute(evaluation: Evaluation, node: ast.expr, owner: Tensor, name: str) -> Any:

@@ -2,12 +2,16 @@
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from dlnotes_cli.shapes.layer import Layer
+from dlnotes_cli.shapes.parsing.call_text import with_values
 from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
 from dlnotes_cli.shapes.parsing.modules import call_container_method, made_container, made_layer, pairs
+from dlnotes_cli.shapes.parsing.operators import formatted
 from dlnotes_cli.shapes.parsing.python_functions import call_python
+from dlnotes_cli.shapes.parsing.tensor_functions import UNCHANGED
 from dlnotes_cli.shapes.parsing.tensor_graph import RECURRENT
 from dlnotes_cli.shapes.parsing.values import (
     CONTAINERS,
@@ -15,12 +19,14 @@ from dlnotes_cli.shapes.parsing.values import (
     REGISTRATIONS,
     RETURN_SELF,
     Broken,
+    ConstantTensor,
     Container,
     External,
     Function,
     Instance,
     Method,
     Opaque,
+    Partial,
     State,
     Tensor,
     UserClass,
@@ -31,11 +37,9 @@ from dlnotes_cli.shapes.rules.layer_types import layer_types
 RunFunction = Callable[[Function, list[Any], dict[str, Any], ast.AST], Any]  # with positional and keyword arguments
 
 _TENSOR_MODULES = {"torch", "torch.nn.functional", "torch.nn.init", "torch.special", "torch.nn.utils"}
-_WITHOUT_VALUE = {
-    "zeros", "ones", "randn", "rand", "arange", "tensor", "empty", "full", "device", "manual_seed", "randint",
-}  # fmt: skip
+_OF_SIZES = {"zeros", "ones", "randn", "rand", "empty"}
+_WITHOUT_VALUE = {"arange", "linspace", "tensor", "full", "device", "manual_seed", "randint", "from_numpy"}
 _WRAPPERS = {"DataParallel", "compile"}  # functions that return their module
-_UNSUPPORTED_METHODS = {"chunk", "split", "max", "min", "unbind", "topk", "sort"}  # they return several tensors
 
 
 class Calls:
@@ -51,6 +55,9 @@ class Calls:
             return self._call_external(node, function.name, positional, keywords)
         if isinstance(function, Method):
             return self._call_method(node, function, positional, keywords)
+        if isinstance(function, Partial):
+            arguments = [*function.positional, *positional]
+            return self.call(function.function, arguments, {**function.keywords, **keywords}, node)
         return self.call_user_code(function, positional, keywords, node)
 
     def call_user_code(self, function: Any, positional: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
@@ -72,10 +79,10 @@ class Calls:
         """What a module returns for tensors."""
         graph = self._evaluation.graph
         if isinstance(module, Instance):
-            forward = module.user_class.methods.get("forward")
+            forward = module.user_class.method("forward")
             if forward is not None:
-                return self._run_function(Function(forward, module), positional, keywords, node)
-            module = module.attributes.get("", module)
+                return self._run_function(replace(forward, owner=module), positional, keywords, node)
+            module = module.external or module
         if isinstance(module, Container) and module.kind == "Sequential":
             value = positional[0] if len(positional) == 1 and not keywords else None
             for child in module.children.values():
@@ -86,55 +93,93 @@ class Calls:
             raise graph.unsupported(node)
         return graph.run(module, graph.tensor(positional[0], node))
 
-    def call_super_init(self, owner: Any, positional: list[Any], keywords: dict[str, Any], node: ast.Call) -> None:
-        """`super().__init__(...)`: of a user's base class, or of nn.Sequential with its layers."""
-        if not isinstance(owner, Instance):
+    def call_super(
+        self, function: Function | None, name: str, positional: list[Any], keywords: dict[str, Any], node: ast.Call
+    ) -> Any:
+        """`super().name(...)` in a method: of a class of the pasted code, or of the layer or Sequential it extends."""
+        if function is None or function.owner is None or function.defined_in is None:
             raise self._evaluation.unsupported(node)
-        if "Sequential" in owner.user_class.bases:
-            owner.attributes[""] = made_container(self._evaluation, node, "Sequential", positional)
-            return
-        top_level = self._evaluation.top_level.names
-        base = next((top_level.get(name) for name in owner.user_class.bases), None)
-        if isinstance(base, UserClass) and "__init__" in base.methods and base.name != owner.user_class.name:
-            self._run_function(Function(base.methods["__init__"], owner), positional, keywords, node)
+        owner, method = function.owner, function.defined_in.inherited(name)
+        if method is not None:
+            return self._run_function(replace(method, owner=owner), positional, keywords, node)
+        if name == "__init__":
+            self._extend(owner, function.defined_in, positional, keywords, node)
+            return None
+        if name == "forward" and owner.external is not None:
+            return self.call_module(owner.external, positional, keywords, node)
+        raise self._evaluation.unsupported(node)
+
+    def _extend(
+        self, owner: Instance, user_class: UserClass, positional: list[Any], keywords: dict[str, Any], node: ast.AST
+    ) -> None:
+        """Make the layer or Sequential that a class extends."""
+        known = {parent.name for parent in user_class.parents}
+        for base in user_class.bases:
+            if base in known:
+                continue
+            if base == "Sequential":
+                owner.external = made_container(self._evaluation, node, base, positional)
+            elif base in layer_types() and isinstance(node, ast.Call):
+                owner.external = with_values(made_layer(self._evaluation, node, base, positional, keywords), base)
 
     def _instance(
         self, user_class: UserClass, positional: list[Any], keywords: dict[str, Any], node: ast.AST
     ) -> Instance:
         instance = Instance(user_class)
-        init = user_class.methods.get("__init__")
+        init = user_class.method("__init__")
         if init is not None:
-            self._run_function(Function(init, instance), positional, keywords, node)
-        elif "Sequential" in user_class.bases:
-            instance.attributes[""] = made_container(self._evaluation, node, "Sequential", positional)
+            self._run_function(replace(init, owner=instance), positional, keywords, node)
+        else:
+            self._extend(instance, user_class, positional, keywords, node)
         return instance
 
-    def _call_external(self, node: ast.Call, dotted: str, positional: list[Any], keywords: dict[str, Any]) -> Any:  # noqa: PLR0911  # one for each kind of name
+    def _call_external(self, node: ast.Call, dotted: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
         """The result of a function or class of PyTorch or Python, by its name with dots."""
         evaluation = self._evaluation
         prefix, _, name = dotted.rpartition(".")
         if not prefix:
             return call_python(evaluation, node, name, positional, keywords)
+        if name in _WRAPPERS and positional and is_module(positional[0]):
+            return positional[0]
+        if dotted == "functools.partial":
+            return Partial(positional[0], tuple(positional[1:]), keywords)
+        if prefix in _TENSOR_MODULES and evaluation.tensors.has_function(name):
+            return evaluation.tensors.call(node, name, positional, keywords)
+        return self._made(node, dotted, positional, keywords)
+
+    def _made(self, node: ast.Call, dotted: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
+        """What a class or factory of PyTorch makes: a container, a layer, or a tensor without known values."""
+        evaluation = self._evaluation
+        prefix, _, name = dotted.rpartition(".")
         if name == "OrderedDict":
             return dict(pairs(evaluation, node, positional[0])) if positional else {}
         if prefix == "torch.nn" and name in CONTAINERS:
             return made_container(evaluation, node, name, positional)
-        if name in _WRAPPERS and positional and is_module(positional[0]):
-            return positional[0]
-        if name in _WITHOUT_VALUE or prefix in {"torch.nn.init", "torch.autograd"} or dotted == "torch.nn.Parameter":
+        if name == "Parameter":
+            return self._registered(node, "register_parameter", positional[0])
+        if name in _OF_SIZES:
+            return evaluation.graph.constant(node, positional)
+        if name in _WITHOUT_VALUE or prefix in {"torch.nn.init", "torch.autograd"}:
             return evaluation.opaque(node)
         if prefix == "torch.nn" or name in layer_types():
             return made_layer(evaluation, node, name, positional, keywords)
-        if prefix in _TENSOR_MODULES:
-            return evaluation.graph.call(node, name, positional, keywords)
-        raise evaluation.unsupported(node)
+        raise evaluation.graph.unsupported(node) if prefix in _TENSOR_MODULES else evaluation.unsupported(node)
+
+    def _registered(self, node: ast.Call, name: str, value: Any) -> Any:
+        """A module, parameter or buffer as an attribute; tensors of known sizes count as parameters or buffers."""
+        if name == "add_module" or value is None:
+            return value
+        if not isinstance(value, ConstantTensor):
+            return self._evaluation.opaque(node)
+        kind = "parameters" if name == "register_parameter" else "buffers"
+        return ConstantTensor(replace(value.layer, keywords=(("counted_as", kind),)))
 
     def _call_method(self, node: ast.Call, method: Method, positional: list[Any], keywords: dict[str, Any]) -> Any:
         owner, name = method.owner, method.name
-        if isinstance(owner, Tensor | State):
-            if name in _UNSUPPORTED_METHODS:
-                raise self._evaluation.graph.unsupported(node)
-            return self._evaluation.graph.call(node, name, [owner, *positional], keywords)
+        if isinstance(owner, Tensor | State | ConstantTensor):
+            if isinstance(owner, ConstantTensor) and (name in UNCHANGED or name.endswith("_")):
+                return owner
+            return self._evaluation.tensors.call(node, name, [owner, *positional], keywords)
         if isinstance(owner, Layer | Container | Instance):
             return self._call_module_method(node, owner, name, positional)
         if isinstance(owner, list) and name in {"append", "extend", "insert"}:
@@ -142,6 +187,8 @@ class Calls:
                 raise self._evaluation.too_long(node)
             getattr(owner, name)(*positional)
             return None
+        if isinstance(owner, str) and name == "format":
+            return formatted(self._evaluation, node, owner, positional)
         if isinstance(owner, dict) and name in {"items", "values", "keys", "get"}:
             result = getattr(owner, name)(*positional)
             return result if name == "get" else list(result)
@@ -155,7 +202,7 @@ class Calls:
         if isinstance(owner, Container) and name in {"append", "extend", "add_module", "items", "values", "keys"}:
             return call_container_method(self._evaluation, node, owner, name, positional)
         if isinstance(owner, Instance) and name in REGISTRATIONS:
-            owner.attributes[positional[0]] = positional[1] if name == "add_module" else Opaque(f"'{positional[0]}'")
+            owner.set(positional[0], self._registered(node, name, positional[1]))
             return None
         if isinstance(owner, Instance) and name == "__init__":
             return None

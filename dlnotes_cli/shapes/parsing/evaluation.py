@@ -1,25 +1,16 @@
 """What the parts of an evaluation share: the code, the graph so far, names, and how much has run."""
 
 import ast
-from dataclasses import dataclass
 from typing import Any
 
 from dlnotes_cli.shapes.parsing.source_text import SourceText
+from dlnotes_cli.shapes.parsing.tensor_calls import TensorCalls
 from dlnotes_cli.shapes.parsing.tensor_graph import SUPPORTED, TensorGraph
-from dlnotes_cli.shapes.parsing.values import External, Opaque
+from dlnotes_cli.shapes.parsing.values import External, Opaque, Scope
 from dlnotes_cli.shell.errors import InputError
 
 MAX_STEPS = 200_000  # statements and items of loops; torchvision's largest networks need a few thousand
 MAX_ITEMS = 10_000  # in a list
-
-
-@dataclass
-class Scope:
-    """Names and their values, those of the top level behind them; `is_init` is true inside `__init__`."""
-
-    names: dict[str, Any]
-    outer: "Scope | None" = None
-    is_init: bool = False
 
 
 class Evaluation:
@@ -28,6 +19,7 @@ class Evaluation:
     def __init__(self, source: SourceText) -> None:
         self.source = source
         self.graph = TensorGraph(source)
+        self.tensors = TensorCalls(self.graph, source)
         self.top_level = Scope({"nn": External("torch.nn"), "F": External("torch.nn.functional"),
                                 "torch": External("torch"), "__name__": "__main__"})  # fmt: skip
         self.last_node: ast.AST = ast.Pass(lineno=1)
@@ -39,6 +31,17 @@ class Evaluation:
         self._steps += 1
         if self._steps > MAX_STEPS:
             raise self.source.error(node, "the code takes too many steps", "write fewer layers")
+
+    def check_size(self, node: ast.AST, *values: Any) -> None:
+        """Raise InputError for lists that have too many items, those of lists inside them included."""
+        count, waiting = 0, list(values)
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, list | tuple | dict):
+                count += len(value)
+                if count > MAX_ITEMS:
+                    raise self.too_long(node)
+                waiting += [*value, *value.values()] if isinstance(value, dict) else value
 
     def opaque(self, node: ast.AST) -> Opaque:
         """An expression without a value, which errors quote."""

@@ -4,29 +4,27 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dlnotes_cli.shapes.graph import Deferred, ShapeOf
-from dlnotes_cli.shapes.layer import RESIDUAL, Layer
-from dlnotes_cli.shapes.parsing.attributes import attribute
+from dlnotes_cli.shapes.layer import Layer
+from dlnotes_cli.shapes.parsing.attributes import attribute, named_value
 from dlnotes_cli.shapes.parsing.calls import Calls
-from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation, Scope
-from dlnotes_cli.shapes.parsing.modules import child
-from dlnotes_cli.shapes.parsing.operators import compared, negated, operated
-from dlnotes_cli.shapes.parsing.python_functions import NAMES
+from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
+from dlnotes_cli.shapes.parsing.items import item, unpacked
+from dlnotes_cli.shapes.parsing.operators import compared, joined_text, negated, operated
 from dlnotes_cli.shapes.parsing.values import (
-    CONTAINERS,
     INSPECTIONS,
     UNKNOWN,
     Broken,
     Container,
     External,
+    Function,
     Instance,
     Opaque,
-    State,
-    Tensor,
+    Parts,
+    Scope,
     contents,
     is_module,
 )
-from dlnotes_cli.shapes.rules.layer_types import layer_types
+from dlnotes_cli.shell.errors import InputError
 
 _ITERABLES = (list, tuple, range, dict, str, enumerate, zip, reversed, Container)
 
@@ -50,30 +48,44 @@ class Expressions:
             case ast.Constant(value):
                 return value
             case ast.Name():
-                return self._name(node, scope)
+                return named_value(self._evaluation, node, scope)
             case ast.Attribute(owner, name):
-                return attribute(self._evaluation, node, self.value(owner, scope), name)
+                return self._attribute(node, self.value(owner, scope), name)
             case ast.Call():
                 return self._call(node, scope)
             case ast.BinOp(left, operator, right):
                 return operated(self._evaluation, node, operator, self.value(left, scope), self.value(right, scope))
+            case ast.UnaryOp(operator, operand) if not isinstance(operator, ast.Not):
+                return negated(self._evaluation, node, operator, self.value(operand, scope))
             case ast.Subscript(owner, index):
                 return self._item(node, self.value(owner, scope), index, scope)
+            case ast.Tuple() | ast.List() | ast.Dict() | ast.ListComp() | ast.GeneratorExp() | ast.JoinedStr():
+                return self._collection(node, scope)
+            case _:
+                return self._logic(node, scope)
+
+    def _collection(self, node: ast.expr, scope: Scope) -> Any:
+        match node:
             case ast.Tuple(elements):
                 return tuple(self._elements(elements, scope))
             case ast.List(elements):
                 return list(self._elements(elements, scope))
-            case _:
-                return self._other_value(node, scope)
-
-    def _other_value(self, node: ast.expr, scope: Scope) -> Any:  # noqa: PLR0911  # likewise
-        match node:
             case ast.Dict(keys, values) if all(keys):
-                return {self.value(k, scope): self.value(v, scope) for k, v in zip(keys, values, strict=True) if k}
+                names = [self.value(key, scope) for key in keys if key]
+                self._evaluation.check_size(node, *names)
+                return dict(zip(names, (self.value(value, scope) for value in values), strict=True))
+            case ast.ListComp(element, [generator]) | ast.GeneratorExp(element, [generator]):
+                return self._comprehension(element, generator, scope)
+            case ast.JoinedStr(parts):
+                values = [one.value if isinstance(one, ast.FormattedValue) else one for one in parts]
+                return joined_text(self._evaluation, node, [self.value(one, scope) for one in values])
+            case _:
+                raise self._evaluation.unsupported(node)
+
+    def _logic(self, node: ast.expr, scope: Scope) -> Any:
+        match node:
             case ast.UnaryOp(ast.Not(), operand):
                 return not self.truth(operand, scope)
-            case ast.UnaryOp(operator, operand):
-                return negated(self._evaluation, node, operator, self.value(operand, scope))
             case ast.BoolOp(operator, values):
                 return self._any_or_all(operator, values, scope)
             case ast.Compare(left, operators, comparators):
@@ -81,12 +93,9 @@ class Expressions:
                 return compared(self._evaluation, node, values, operators)
             case ast.IfExp(test, body, orelse):
                 return self.value(body if self.truth(test, scope) else orelse, scope)
-            case ast.ListComp(element, [generator]) | ast.GeneratorExp(element, [generator]):
-                return self._comprehension(element, generator, scope)
-            case ast.JoinedStr(parts):
-                return "".join(str(self.value(part, scope)) for part in parts)
-            case ast.FormattedValue(value):
-                return self.value(value, scope)
+            case ast.Lambda(parameters, body):
+                definition = ast.FunctionDef("<lambda>", parameters, [ast.Return(body)], [])
+                return Function(ast.fix_missing_locations(ast.copy_location(definition, node)), scope=scope)
             case _:
                 raise self._evaluation.unsupported(node)
 
@@ -99,11 +108,15 @@ class Expressions:
         value = self.value(node, scope)
         if isinstance(value, Opaque) and value.name in INSPECTIONS:
             return
+        if isinstance(value, Parts) and value.count is not None:
+            value = unpacked(self._evaluation, node, value, value.count)
+        if isinstance(value, UNKNOWN):
+            raise self._depends_on_input(node, "loops over constants", "use x.flatten(1), or write the loop out")
         if not isinstance(value, _ITERABLES):
             raise self._evaluation.unsupported(node)
-        for item in contents(value):
+        for one in contents(value):
             self._evaluation.count_step(node)
-            yield item
+            yield one
 
     def assign(self, target: ast.expr, value: Any, scope: Scope) -> None:
         """Give a name, an attribute of a module, or several of them a value."""
@@ -113,14 +126,15 @@ class Expressions:
             case ast.Attribute(owner, name):
                 instance = self.value(owner, scope)
                 if isinstance(instance, Instance):
-                    instance.attributes[name] = value
+                    instance.set(name, value)
                 elif not isinstance(instance, Opaque | Layer):
                     raise self._evaluation.unsupported(target)
             case ast.Tuple(targets) | ast.List(targets):
-                for one, item in zip(targets, self._unpacked(target, value, len(targets)), strict=True):
-                    self.assign(one, item, scope)
+                for one, part in zip(targets, unpacked(self._evaluation, target, value, len(targets)), strict=True):
+                    self.assign(one, part, scope)
             case ast.Subscript(owner, index):
                 container, key = self.value(owner, scope), self.value(index, scope)
+                self._evaluation.check_size(target, key)
                 if not isinstance(container, dict | Container):
                     raise self._evaluation.unsupported(target)
                 (container.children if isinstance(container, Container) else container)[key] = value
@@ -129,33 +143,27 @@ class Expressions:
 
     def _truth_of(self, test: ast.expr, value: Any) -> bool:
         if isinstance(value, UNKNOWN):
-            source = self._evaluation.source
-            what = f"'{source.text(test)}' depends on the input, and only conditions on constants are supported"
-            raise source.error(test, what, "write the branch that runs")
+            raise self._depends_on_input(test, "conditions on constants", "write the branch that runs")
         return True if is_module(value) else bool(value)
 
-    def _name(self, node: ast.Name, scope: Scope) -> Any:
-        """The value of a name: of the code, of Python, or a layer without its `nn.`."""
-        name = node.id
-        where: Scope | None = scope
-        while where is not None:
-            if name in where.names:
-                return where.names[name]
-            where = where.outer
-        if name in NAMES:
-            return External(name)
-        if name in layer_types() or name in CONTAINERS or name in {RESIDUAL, "OrderedDict"}:
-            return External(f"torch.nn.{name}")
-        raise self._evaluation.source.error(node, f"'{name}' has no value here", f"add a line such as {name} = 10")
+    def _depends_on_input(self, node: ast.expr, supported: str, fix: str) -> InputError:
+        source = self._evaluation.source
+        what = f"'{source.text(node)}' depends on the input, and only {supported} are supported"
+        return source.error(node, what, fix)
+
+    def _attribute(self, node: ast.expr, owner: Any, name: str) -> Any:
+        """`owner.name`; of a property, its value."""
+        result = attribute(self._evaluation, node, owner, name)
+        if isinstance(result, Function) and result.owner and result.decorators & {"property", "cached_property"}:
+            return self._calls.call_user_code(result, [], {}, node)
+        return result
 
     def _call(self, node: ast.Call, scope: Scope) -> Any:
         match node.func:
-            case ast.Attribute(ast.Call(ast.Name("super")), "__init__"):
+            case ast.Attribute(ast.Call(ast.Name("super")), name):
                 positional = list(self._elements(node.args, scope))
                 keywords = dict(self._keywords(node, scope))
-                return self._calls.call_super_init(scope.names.get("self"), positional, keywords, node)
-            case ast.Attribute(ast.Call(ast.Name("super"))) if isinstance(scope.names.get("self"), Instance):
-                raise self._evaluation.unsupported(node)
+                return self._calls.call_super(scope.function, name, positional, keywords, node)
         function = self.value(node.func, scope)
         if function == External("print"):
             return None
@@ -182,33 +190,10 @@ class Expressions:
             else:
                 yield self.value(node, scope)
 
-    def _unpacked(self, node: ast.AST, value: Any, count: int) -> Sequence[Any]:
-        graph = self._evaluation.graph
-        if isinstance(value, ShapeOf):
-            return [graph.deferred(node, tuple.__getitem__, value, index) for index in range(count)]
-        if isinstance(value, Opaque):
-            return [value] * count
-        if not isinstance(value, list | tuple) or len(value) != count:
-            raise graph.unsupported(node)
-        return value
-
     def _item(self, node: ast.expr, owner: Any, index: ast.expr, scope: Scope) -> Any:
         """`owner[index]`."""
-        graph = self._evaluation.graph
         items = index.elts if isinstance(index, ast.Tuple) else [index]
-        values = tuple(self._index(item, scope) for item in items)
-        if isinstance(owner, Tensor | State):
-            return graph.indexed(node, owner, values)
-        if isinstance(owner, ShapeOf | Deferred):
-            return graph.deferred(node, tuple.__getitem__, owner, *values)
-        if isinstance(owner, Opaque):
-            return owner
-        if isinstance(owner, Container):
-            return child(self._evaluation, node, owner, values[0])
-        try:
-            return owner[values[0] if len(values) == 1 else values]
-        except (LookupError, TypeError) as error:
-            raise self._evaluation.unsupported(node) from error
+        return item(self._evaluation, node, owner, tuple(self._index(one, scope) for one in items))
 
     def _index(self, node: ast.expr, scope: Scope) -> Any:
         if not isinstance(node, ast.Slice):
@@ -228,10 +213,10 @@ class Expressions:
         return result
 
     def _comprehension(self, element: ast.expr, generator: ast.comprehension, scope: Scope) -> list[Any]:
-        inner = Scope(dict(scope.names), scope.outer, is_init=False)
+        inner = Scope({}, scope, scope.function)
         result = []
-        for item in self.iterated(generator.iter, scope):
-            self.assign(generator.target, item, inner)
+        for one in self.iterated(generator.iter, scope):
+            self.assign(generator.target, one, inner)
             if all(self.truth(test, inner) for test in generator.ifs):
                 result.append(self.value(element, inner))
             if len(result) > MAX_ITEMS:

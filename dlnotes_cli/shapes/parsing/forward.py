@@ -39,44 +39,43 @@ class _ModuleCode:
     def __init__(self, evaluation: Evaluation) -> None:
         self.statements = Statements(evaluation)
         self._evaluation = evaluation
-        self._last_module: tuple[Any, ast.stmt] | None = None
+        self._assignments: dict[str, ast.stmt] = {}  # in their order, the last of each name
         self._last_class: tuple[UserClass, ast.stmt] | None = None
 
     def run(self, statements: list[ast.stmt]) -> None:
         for statement in statements:
             if isinstance(statement, ast.ClassDef):
                 user_class = self.statements.define_class(statement)
-                if "forward" in user_class.methods or "Sequential" in user_class.bases:
+                if user_class.method("forward") or "Sequential" in user_class.bases:
                     self._last_class = user_class, statement
             else:
                 self.statements.run_at_top_level(statement)
-                self._note_module(statement)
+                self._note_assignment(statement)
 
     def module(self) -> tuple[Any, ast.stmt]:
         """The module whose forward() is read, and the statement that defines it."""
-        if self._last_module is not None:
-            return self._last_module
+        names = self._evaluation.top_level.names
+        for name, statement in reversed(self._assignments.items()):
+            if has_user_class(names.get(name)):
+                return names[name], statement
         if self._last_class is None:
             raise InputError(self._evaluation.source.file or "layers", "no module with a forward()", EXAMPLE)
         user_class, definition = self._last_class
         return self.statements.calls.call_user_code(user_class, [], {}, definition), definition
 
-    def _note_module(self, statement: ast.stmt) -> None:
-        """Remember the last module that the top level makes from a class of its own."""
-        names = self._evaluation.top_level.names
+    def _note_assignment(self, statement: ast.stmt) -> None:
+        """Remember a name that gets a value, which may be a module; raise the error of a module that is none."""
         match statement:
             case ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
-                value = names.get(name)
-            case _:
-                return
-        if has_user_class(value):
-            self._last_module = value, statement
-        elif isinstance(value, Broken) and _calls(statement, self._class_names()):
-            raise value.error
+                value = self._evaluation.top_level.names.get(name)
+                self._assignments.pop(name, None)
+                self._assignments[name] = statement
+                if isinstance(value, Broken) and _calls(statement, self._class_names()):
+                    raise value.error
 
     def _class_names(self) -> set[str]:
         names = self._evaluation.top_level.names
-        return {name for name, value in names.items() if isinstance(value, UserClass) and "forward" in value.methods}
+        return {name for name, value in names.items() if isinstance(value, UserClass) and value.method("forward")}
 
 
 def _calls(statement: ast.stmt, names: Container[str]) -> bool:

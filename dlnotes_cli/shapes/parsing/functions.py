@@ -47,8 +47,7 @@ def bound_arguments(
 
 def _owner(function: Function) -> Iterator[Any]:
     """Yield the instance that a method gets as its first argument."""
-    decorators = {ast.unparse(one) for one in function.definition.decorator_list}
-    if function.owner is not None and "staticmethod" not in decorators:
+    if function.owner is not None and "staticmethod" not in function.decorators:
         yield function.owner
 
 

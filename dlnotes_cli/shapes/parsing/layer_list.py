@@ -51,7 +51,7 @@ def _network(text: str, file: str) -> Network:
         from dlnotes_cli.shapes.parsing.forward import forward_network  # only pasted classes need it
 
         return forward_network(source, statements)
-    names = {one.name for one in classes}
+    names = {one.name for one in classes} | set(_assigned_names(statements))
     return Network.of_list(_block([node for node in statements if not _is_use(node, names)], source))
 
 
@@ -106,11 +106,20 @@ def _is_forward(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name == "forward"
 
 
-def _is_use(node: ast.stmt, classes: Container[str]) -> bool:
-    """Whether a statement prints, or makes an instance of a class of the text, whose layers are listed in it."""
-    call = getattr(node, "value", None)
-    return (
-        isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name)
-        and (call.func.id == "print" or call.func.id in classes)
-    )
+def _is_use(node: ast.stmt, names: Container[str]) -> bool:
+    """Whether a statement prints, or uses a class or a name of the text, whose layers are listed where it is made."""
+    match node:
+        case ast.Expr(ast.Call(ast.Name("print"))):
+            return True
+        case ast.Expr(value) | ast.Assign(value=value) | ast.AnnAssign(value=value):
+            used = value.func if isinstance(value, ast.Call) else value
+            return isinstance(used, ast.Name) and used.id in names
+        case _:
+            return False
+
+
+def _assigned_names(statements: list[ast.stmt]) -> Iterator[str]:
+    for node in statements:
+        match node:
+            case ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
+                yield name

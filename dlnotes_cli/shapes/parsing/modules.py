@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer
+from dlnotes_cli.shapes.parsing.call_text import with_values
 from dlnotes_cli.shapes.parsing.evaluation import Evaluation
 from dlnotes_cli.shapes.parsing.layer_calls import layer_text
-from dlnotes_cli.shapes.parsing.tensor_graph import with_arguments
-from dlnotes_cli.shapes.parsing.values import UNKNOWN, Container, contents, is_module
+from dlnotes_cli.shapes.parsing.values import Container, contents, is_module, is_plain
+from dlnotes_cli.shapes.rules.layer_types import layer_types
 
 
 def made_layer(
@@ -19,12 +20,15 @@ def made_layer(
     if name == RESIDUAL:
         inner = tuple(_leaves(evaluation, node, positional))
         return Layer(name, inner, text=source.text(node), location=source.location(node))
-    if any(isinstance(value, UNKNOWN) or is_module(value) for value in (*positional, *keywords.values())):
+    evaluation.check_size(node, *positional, *keywords.values())
+    if name not in layer_types():
+        raise source.error(node, f"'{name}' is not a layer that is known", "dlnotes conv-shape --help lists them")
+    if not all(map(is_plain, (*positional, *keywords.values()))):
         raise source.error(node, f"'{source.text(node)}' has an argument without a value", "write the number")
     layer = Layer(name, tuple(positional), tuple(keywords.items()), layer_text(node, source), source.location(node))
     arguments = (*node.args, *(keyword.value for keyword in node.keywords))
     has_names = any(isinstance(one, ast.Name | ast.Starred) for argument in arguments for one in ast.walk(argument))
-    return with_arguments(layer, name) if has_names else layer
+    return with_values(layer, name) if has_names else layer
 
 
 def made_container(evaluation: Evaluation, node: ast.AST, kind: str, positional: Sequence[Any]) -> Container:

@@ -7,19 +7,17 @@ from typing import Any
 from dlnotes_cli.shapes.graph import Deferred, ShapeOf
 from dlnotes_cli.shapes.parsing.attributes import instance_attribute
 from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
-from dlnotes_cli.shapes.parsing.values import Container, Instance, Opaque, State, Tensor
+from dlnotes_cli.shapes.parsing.values import UNKNOWN, Container, Instance, Opaque, Tensor
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "range": range, "len": len, "int": int, "float": float, "list": list, "tuple": tuple, "enumerate": enumerate,
     "zip": zip, "max": max, "min": min, "sum": sum, "reversed": reversed, "abs": abs, "bool": bool, "str": str,
     "round": round, "dict": dict, "all": all, "any": any,
 }  # fmt: skip
-NAMES = frozenset(_FUNCTIONS) | {"super", "print", "isinstance", "getattr", "setattr", "next", "iter"}
 _OF_SIZES = {"int", "max", "min", "round"}  # functions whose result follows from shapes
-_THAT_READ_ALL = {"list", "tuple", "sum", "max", "min", "all", "any", "zip", "dict"}
 
 
-def call_python(
+def call_python(  # noqa: PLR0911  # one for each kind of function
     evaluation: Evaluation, node: ast.Call, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:
     """The result of a function of Python; Opaque where it needs a value that is not known."""
@@ -28,13 +26,15 @@ def call_python(
         return _attribute_by_name(evaluation, node, name, first, positional[1:])
     if name in {"next", "iter"} and isinstance(first, Opaque):
         return first
+    if name == "hasattr" and isinstance(first, Instance):
+        return positional[1] in first.attributes
     if name not in _FUNCTIONS:
         raise evaluation.unsupported(node)
     if any(isinstance(value, Deferred | ShapeOf) for value in positional) and name in _OF_SIZES:
         return evaluation.graph.deferred(node, _FUNCTIONS[name], *positional)
     if isinstance(first, Tensor) and name == "len":
         return evaluation.graph.deferred(node, len, ShapeOf(first.node))
-    if any(isinstance(value, Opaque | Tensor | State | Deferred | ShapeOf) for value in positional):
+    if any(isinstance(value, UNKNOWN) for value in positional):
         return evaluation.opaque(node)
     return _computed(evaluation, node, name, positional, keywords)
 
@@ -42,8 +42,9 @@ def call_python(
 def _computed(
     evaluation: Evaluation, node: ast.Call, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:
+    evaluation.check_size(node, *positional)
     items = [list(value.children.values()) if isinstance(value, Container) else value for value in positional]
-    if name in _THAT_READ_ALL and any(isinstance(one, range) and len(one) > MAX_ITEMS for one in items):
+    if any(isinstance(one, range) and len(one) > MAX_ITEMS for one in items) and name != "len":
         raise evaluation.too_long(node)
     try:
         return _FUNCTIONS[name](*items, **keywords)
@@ -56,5 +57,5 @@ def _attribute_by_name(
 ) -> Any:
     if name == "getattr":
         return instance_attribute(evaluation, node, owner, arguments[0])
-    owner.attributes[arguments[0]] = arguments[1]
+    owner.set(arguments[0], arguments[1])
     return None

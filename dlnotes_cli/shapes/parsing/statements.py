@@ -1,15 +1,14 @@
 """Statements of pasted code, and the functions and classes that they define."""
 
 import ast
-from collections.abc import Iterator
 from typing import Any
 
 from dlnotes_cli.shapes.parsing.calls import Calls
-from dlnotes_cli.shapes.parsing.evaluation import Evaluation, Scope, bind_imports
+from dlnotes_cli.shapes.parsing.evaluation import Evaluation, bind_imports
 from dlnotes_cli.shapes.parsing.expressions import Expressions
 from dlnotes_cli.shapes.parsing.functions import bound_arguments
 from dlnotes_cli.shapes.parsing.operators import operated
-from dlnotes_cli.shapes.parsing.values import Broken, Function, Instance, UserClass
+from dlnotes_cli.shapes.parsing.values import Broken, Function, Instance, Scope, UserClass
 from dlnotes_cli.shell.errors import InputError
 
 _IGNORED = ast.Pass | ast.Assert | ast.Global | ast.Nonlocal | ast.Delete
@@ -39,12 +38,12 @@ class Statements:
         methods: dict[str, ast.FunctionDef] = {}
         inner = Scope({}, scope)
         names = [ast.unparse(base) for base in definition.bases]
+        known = (scope.names.get(name) for name in names)
+        parents = tuple(base for base in known if isinstance(base, UserClass))
         bases = [name.rpartition(".")[2] for name in names]
-        for base in (scope.names.get(name) for name in reversed(names)):
-            if isinstance(base, UserClass):
-                methods |= base.methods
-                inner.names |= base.constants
-                bases += base.bases
+        for base in reversed(parents):
+            inner.names |= base.constants
+            bases += base.bases
         for member in definition.body:
             if isinstance(member, ast.FunctionDef):
                 methods[member.name] = member
@@ -53,7 +52,7 @@ class Statements:
                     self._run(member, inner)
                 except InputError as error:
                     _break_names(member, inner, error)
-        user_class = UserClass(definition.name, methods, inner.names, tuple(bases))
+        user_class = UserClass(definition.name, methods, inner.names, tuple(bases), parents)
         scope.names[definition.name] = user_class
         return user_class
 
@@ -62,11 +61,11 @@ class Statements:
         evaluation, definition = self._evaluation, function.definition
 
         def default_value(default: ast.expr) -> Any:
-            return self._expressions.value(default, evaluation.top_level)
+            return self._expressions.value(default, function.scope or evaluation.top_level)
 
         bound = bound_arguments(evaluation, node, function, positional, keywords, default_value)
         try:
-            self._run_block(definition.body, Scope(bound, evaluation.top_level, is_init=definition.name == "__init__"))
+            self._run_block(definition.body, Scope(bound, function.scope or evaluation.top_level, function))
         except _ReturnSignal as signal:
             return signal.value
         if definition.name == "forward":
@@ -97,10 +96,10 @@ class Statements:
                 self._expressions.value(value, scope)
             case ast.Return(value):
                 raise _ReturnSignal(self._expressions.value(value, scope) if value else None)
-            case ast.If() | ast.For() | ast.With() | ast.Break() | ast.Continue():
+            case ast.If() | ast.For() | ast.While() | ast.With() | ast.Break() | ast.Continue():
                 self._control_flow(statement, scope)
             case ast.FunctionDef():
-                scope.names[statement.name] = Function(statement)
+                scope.names[statement.name] = Function(statement, scope=scope)
             case ast.Import() | ast.ImportFrom():
                 bind_imports(statement, scope)
             case _ if not isinstance(statement, _IGNORED):
@@ -125,7 +124,13 @@ class Statements:
             case ast.If(test, body, orelse):
                 self._run_block(body if self._expressions.truth(test, scope) else orelse, scope)
             case ast.For(target, iterable, body, []):
-                self._loop(target, self._expressions.iterated(iterable, scope), body, scope)
+                for item in self._expressions.iterated(iterable, scope):
+                    self._expressions.assign(target, item, scope)
+                    if not self._run_loop_body(body, scope):
+                        break
+            case ast.While(test, body, []):
+                while self._expressions.truth(test, scope) and self._run_loop_body(body, scope):
+                    self._evaluation.count_step(statement)
             case ast.With(body=body):
                 self._run_block(body, scope)
             case ast.Break() | ast.Continue():
@@ -133,14 +138,13 @@ class Statements:
             case _:  # a loop with an else
                 raise self._evaluation.unsupported(statement)
 
-    def _loop(self, target: ast.expr, items: Iterator[Any], body: list[ast.stmt], scope: Scope) -> None:
-        for item in items:
-            self._expressions.assign(target, item, scope)
-            try:
-                self._run_block(body, scope)
-            except _LoopSignal as signal:
-                if signal.is_break:
-                    return
+    def _run_loop_body(self, body: list[ast.stmt], scope: Scope) -> bool:
+        """Run the body of a loop once; false if the loop ends with it."""
+        try:
+            self._run_block(body, scope)
+        except _LoopSignal as signal:
+            return not signal.is_break
+        return True
 
 
 class _ReturnSignal(Exception):  # noqa: N818  # control flow of the code that is read, not an error

@@ -14,7 +14,7 @@ PADS = {"constant": "Constant", "reflect": "Reflection", "replicate": "Replicati
 SHARED_POSITIONS = 4  # positional arguments that max_pool2d and MaxPool2d have in common
 ELEMENTWISE = {
     "exp", "log", "log1p", "sqrt", "rsqrt", "abs", "neg", "square", "sin", "cos", "clamp", "pow", "sign", "erf",
-    "normalize", "zeros_like", "ones_like", "rand_like", "randn_like", "empty_like", "cumsum", "expand_as",
+    "normalize", "zeros_like", "ones_like", "rand_like", "randn_like", "empty_like", "cumsum",
 }  # fmt: skip
 UNCHANGED = {
     "contiguous", "float", "double", "half", "long", "int", "to", "cuda", "cpu", "detach", "clone", "requires_grad_",
@@ -22,4 +22,7 @@ UNCHANGED = {
 }  # fmt: skip
 REDUCTIONS = {"mean", "sum", "prod", "amax", "amin", "std", "var", "logsumexp"}
 ARITHMETIC = {"add", "sub", "mul", "div", "add_", "sub_", "mul_", "div_"}
-ON_DIMENSIONS = {"permute", "transpose", "squeeze", "unsqueeze"}
+ON_DIMENSIONS = {"permute", "transpose", "squeeze", "unsqueeze", "expand", "repeat"}
+JOINS = {"cat", "concat", "concatenate", "stack"}
+PRODUCTS = {"matmul", "bmm", "mm"}
+PARTS = {"chunk", "split", "unbind"}
