@@ -11,7 +11,7 @@ from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.sliding_window import SlidingWindow
 
 if TYPE_CHECKING:
-    from dlnotes_cli.shapes.report import Report
+    from dlnotes_cli.shapes.report import NetworkReport
     from dlnotes_cli.shapes.solver import Solutions, WindowSpec
 
 
@@ -59,7 +59,7 @@ class GramResult(ConvShapeResult):
 class StackResult(ConvShapeResult):
     """The report on a stack of layers, with `gram` also the matrix sizes of its output."""
 
-    report: "Report"
+    report: "NetworkReport"
     course_notes: tuple[str, ...]
     gram: GramResult | None = None
     explain: bool = False

@@ -1,12 +1,12 @@
 """Tracing a network: shape, parameters, cost and receptive field after each layer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import NamedTuple
 
-from dlnotes_cli.shapes.graph import INPUT, OPERATION_PREFIX, STATE, Network, resolved
+from dlnotes_cli.shapes.graph import INPUT, OPERATION_PREFIX, STATE, Network
 from dlnotes_cli.shapes.layer import (
     RESIDUAL,
     InvalidLayerError,
@@ -27,8 +27,7 @@ from dlnotes_cli.shell.errors import InputError
 MAX_LAYERS = 10_000
 
 
-@dataclass(frozen=True)
-class TracedLayer:
+class TracedLayer(NamedTuple):
     """One layer in its stack; shapes and counts are those of one sample, without a batch dimension."""
 
     layer: Layer
@@ -121,7 +120,11 @@ class _Tracer:
         shapes = [value.shape for value in values]
         try:
             self._check_order(layer, inputs)
-            info = self._info(resolved(layer, lambda node: self._values[position_of(node) + 1].shape), inputs, shapes)
+            if self._is_code:
+                from dlnotes_cli.shapes.deferred import resolved  # only the sizes of a forward() follow from shapes
+
+                layer = resolved(layer, lambda node: self._values[position_of(node) + 1].shape)
+            info = self._info(layer, inputs, shapes)
         except InvalidLayerError as error:
             raise InputError(_describe(len(self.traced) + 1, layer), error.what, error.fix) from error
         field = self._receptive_field(values, info)
@@ -161,7 +164,7 @@ class _Tracer:
         if self._is_code and info.states and len(shapes[0]) == 3 and not _has_batch_first(layer):  # noqa: PLR2004
             samples = shapes[0][1]  # in a layer list, the batch is always first
             states = tuple((name, (shape[0], samples, shape[2])) for name, shape in info.states)
-            return replace(info, states=states)
+            return info._replace(states=states)
         return info
 
     def _check_order(self, layer: Layer, inputs: tuple[int, ...]) -> None:
@@ -190,7 +193,7 @@ def _joined(values: Sequence[_Value]) -> ReceptiveField:
 def _without_weights(info: LayerInfo) -> LayerInfo:
     """The numbers of a layer that runs again: its parameters and buffers are counted where it runs first."""
     formulas = tuple(formula for formula in info.count_formulas if formula[0] != "parameters")
-    return replace(info, parameters=0, buffers=0, count_formulas=formulas)
+    return info._replace(parameters=0, buffers=0, count_formulas=formulas)
 
 
 def _sample(shape: Shape) -> Shape:

@@ -4,7 +4,7 @@ import ast
 from dataclasses import replace
 from typing import Any
 
-from dlnotes_cli.shapes.graph import ShapeOf
+from dlnotes_cli.shapes.deferred import ShapeOf
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer
 from dlnotes_cli.shapes.parsing.evaluation import Evaluation
 from dlnotes_cli.shapes.parsing.tensor_graph import SUPPORTED

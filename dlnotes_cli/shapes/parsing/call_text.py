@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlnotes_cli.shapes.graph import Deferred, ShapeOf
+from dlnotes_cli.shapes.deferred import Deferred, ShapeOf
 from dlnotes_cli.shapes.layer import Layer
 
 

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from dlnotes_cli.shapes.graph import Deferred, ShapeOf
+from dlnotes_cli.shapes.deferred import Deferred, ShapeOf
 from dlnotes_cli.shapes.parsing.evaluation import Evaluation
 from dlnotes_cli.shapes.parsing.modules import child
 from dlnotes_cli.shapes.parsing.values import ConstantTensor, Container, Opaque, Parts, State, Tensor

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlnotes_cli.shapes.graph import Deferred, ShapeOf
+from dlnotes_cli.shapes.deferred import Deferred, ShapeOf
 from dlnotes_cli.shapes.parsing.constants import NotConstantError, compute
 from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
 from dlnotes_cli.shapes.parsing.values import UNKNOWN, ConstantTensor, Opaque, State, Tensor

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dlnotes_cli.shapes.graph import Deferred, ShapeOf
+from dlnotes_cli.shapes.deferred import Deferred, ShapeOf
 from dlnotes_cli.shapes.parsing.attributes import instance_attribute
 from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
 from dlnotes_cli.shapes.parsing.values import UNKNOWN, Container, Instance, Opaque, Tensor

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dlnotes_cli.shapes.graph import Deferred, ShapeOf
+from dlnotes_cli.shapes.deferred import Deferred, ShapeOf
 from dlnotes_cli.shapes.layer import Layer
 from dlnotes_cli.shapes.parsing.source_text import SourceText
 from dlnotes_cli.shapes.parsing.tensor_functions import (

@@ -4,7 +4,8 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dlnotes_cli.shapes.graph import INPUT, MAX_DEFERRED_SIZE, OPERATION_PREFIX, STATE, Deferred, Node
+from dlnotes_cli.shapes.deferred import MAX_DEFERRED_SIZE, Deferred
+from dlnotes_cli.shapes.graph import INPUT, OPERATION_PREFIX, STATE, Node
 from dlnotes_cli.shapes.layer import Layer
 from dlnotes_cli.shapes.parsing.call_text import call_text
 from dlnotes_cli.shapes.parsing.source_text import SourceText
