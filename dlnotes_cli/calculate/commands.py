@@ -70,7 +70,7 @@ def _csv(result: "ConvShapeResult") -> str:
     import csv
     import io
 
-    from dlnotes_cli.calculate.results import StackResult
+    from dlnotes_cli.calculate.stack import StackResult
 
     if not isinstance(result, StackResult):
         raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")
