@@ -61,6 +61,14 @@ class StackResult(ConvShapeResult):
         if self.gram:
             yield from self.gram.lines()
 
+    def totals(self) -> Iterator[str]:
+        """Yield what is below the table."""
+        from dlnotes_cli.shapes.table import total_lines
+
+        yield from total_lines(self.report)
+        if self.gram:
+            yield from self.gram.lines()
+
     def notes(self) -> Iterator[str]:
         """Yield where the course is imprecise or wrong about this stack."""
         yield from self.course_notes
@@ -86,15 +94,15 @@ def _matrix_sizes(shape: Shape, config: ConvShapeConfig) -> GramResult:
 
 def read_stack(config: ConvShapeConfig) -> tuple[Network, Shape]:
     """The layers and the shape of one input sample."""
-    if config.arch is not None:
-        from dlnotes_cli.shapes.networks import named_network  # used only with --arch
+    if config.network is not None:
+        from dlnotes_cli.shapes.networks import named_network  # used only with --network
 
-        network = named_network(config.arch)
+        network = named_network(config.network)
         return parse_network(network.layers), config.input or network.input
     if config.file is not None:
         return read_network(config.file), _input(config)
     if not config.layers:
-        raise InputError("LAYERS", "no layers", 'add layers such as "Conv2d(3, 10, 3)", --file or --arch')
+        raise InputError("LAYERS", "no layers", 'add layers such as "Conv2d(3, 10, 3)", --file or --network')
     networks = [read_network(text) if is_file_name(text) else parse_network(text) for text in config.layers]
     return reduce(lambda before, after: before.then(after), networks), _input(config)
 

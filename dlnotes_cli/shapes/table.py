@@ -40,7 +40,7 @@ def report_lines(report: NetworkReport, *, explain: bool = False) -> Iterator[st
                 yield from ("", f"{index + 1}  {layer.layer}")
                 yield from (f"   {quantity}: {formula}" for quantity, formula in formulas.items())
     yield ""
-    yield from _totals(report)
+    yield from total_lines(report)
 
 
 def _row(index: int, layer: LayerReport) -> dict[str, str]:
@@ -92,7 +92,8 @@ def _aligned(row: dict[str, str], widths: dict[str, int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _totals(report: NetworkReport) -> Iterator[str]:
+def total_lines(report: NetworkReport) -> Iterator[str]:
+    """Output, states, parameters, cost and memory of a stack."""
     sizes = f"{format_shape(report.output)} = " if len(report.output) > 1 else ""
     yield f"output      {sizes}{report.values:,} values"
     for index, layer in enumerate(report.layers, 1):
