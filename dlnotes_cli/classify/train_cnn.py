@@ -17,7 +17,7 @@ from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.models.validation import InvalidNetworkError
 from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_files import layers_text
-from dlnotes_cli.shapes.report import Report, analyze
+from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.recipes import has_long_budget, note_long_budget
@@ -39,7 +39,7 @@ def train_cnn(options: TrainCnnConfig) -> TrainingResult:
     return train_classifier(CnnTraining(options, cnn_recipe(options)))
 
 
-def report_network(options: TrainCnnConfig) -> Report:
+def report_network(options: TrainCnnConfig) -> NetworkReport:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     options = _validated(options)
     config = _network_config(options, cnn_recipe(options), *image_data_shape(options))
