@@ -5,13 +5,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
+from dlnotes_cli.classify.recipes import CnnRecipe, MlpRecipe
 from dlnotes_cli.cli import build
 from dlnotes_cli.shell.binding import ARGUMENTS
 from dlnotes_cli.shell.option import PANELS
+from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dlnotes_cli"
@@ -28,6 +32,7 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
 ]
 _FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
+RECIPES = (MlpRecipe, CnnRecipe, FineTuneRecipe, FrozenRecipe, CharRnnRecipe)
 STANDARD_LIBRARY = set(sys.stdlib_module_names)
 
 
@@ -90,6 +95,13 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     ):
         left = {path: targets for path, targets in left.items() if path not in ends}
     assert not left, "a circle goes through " + ", ".join(sorted(dotted(path) for path in left))
+
+
+def test_the_engine_reads_from_the_options_nothing_that_a_recipe_decides() -> None:
+    decided = {field.name for recipe in RECIPES for field in fields(recipe)} | {"epochs", "batch_size"}
+    reads = re.compile(rf"\boptions\.({'|'.join(decided)})\b")
+    for path in (PACKAGE / "training" / "engine").glob("*.py"):
+        assert not (found := reads.search(path.read_text())), f"{path}: {found}"
 
 
 @pytest.mark.parametrize(("floor", "also"), [("shell", {"typer", "rich"}), ("shapes", set())])

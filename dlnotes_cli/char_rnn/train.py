@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.recipes import CharRnnRecipe, char_rnn_recipe, long_run_defaults
+from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
@@ -27,12 +27,12 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
-from dlnotes_cli.training.engine.memory import MemoryForecast
+from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
 from dlnotes_cli.training.history import HistoryEntry, history_to_json
 from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
-from dlnotes_cli.training.recipes import note_long_budget, run_length, with_recipe
+from dlnotes_cli.training.optimizers import make_optimizer
+from dlnotes_cli.training.recipes import note_long_budget, with_recipe
 from dlnotes_cli.training.record import ModelSummary, Outcome, RunRecord, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
@@ -58,36 +58,35 @@ class CharRnnResult(TrainingResult):
     best_step: int  # of the best validation
 
 
-def train_char_rnn(config: CharRnnTrainConfig) -> CharRnnResult:
+def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
     """Train a character model in its run folder, on the start of the texts, and validate on their end.
 
     Raises InputError before anything is written if options, folder or texts are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with a checkpoint saved.
     """
     started = time.monotonic()
-    recipe, changed_defaults = char_rnn_recipe(config), long_run_defaults(config)
-    options = with_recipe(config, recipe)
+    recipe = options.resolved()
     _check_options(options, recipe)
     folder = RunFolder(options)
     choose_device(options.device)  # before the texts are read
     texts = read_training_text(options, recipe.seq_len)
     data_s = time.monotonic() - started
-    options = replace(options, epochs=run_length(options, recipe.length, len(texts.train) // recipe.seq_len).epochs)
+    length = options.run_length(recipe.length, len(texts.train) // recipe.seq_len)
+    stored = with_recipe(with_recipe(options, recipe), length)
     network_config = _network_config(options, recipe, texts.preprocessing)
-    is_bf16_faster = bf16_pays(network_config, recipe.batch_size)
+    is_bf16_faster = bf16_pays(network_config, length.batch_size)
     runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=is_bf16_faster)
-    _check_memory(network_config, recipe, runtime)
+    _check_memory(network_config, recipe, length.batch_size, runtime)
     seed_everything(options.seed)
     network = build(_REGISTRY_NAME, network_config).to(runtime.device)
-    job = LanguageModelJob(network, texts, recipe, runtime, options.seed)
-    record = LanguageModelRecord(options, ModelSummary.of(_REGISTRY_NAME, network_config, network), texts, runtime)
+    job = LanguageModelJob(network, texts, recipe, length.batch_size, runtime, options.seed)
+    record = LanguageModelRecord(stored, ModelSummary.of(_REGISTRY_NAME, network_config, network), texts, runtime)
     record.announce()
-    note_long_budget(changed_defaults)
-    _note_lower_batch_size(job.batch_size, recipe.batch_size)
-    hyperparameters = OptimizerOptions(recipe.optimizer, recipe.lr, 0.0, recipe.weight_decay)
+    note_long_budget(options.long_run_defaults())
+    _note_lower_batch_size(job.batch_size, length.batch_size)
     with StopRequest() as stop, folder:
-        trainer = make_trainer(options, recipe, job, make_optimizer(network, hyperparameters), stop, options.eval_every)
-        run = TrainingRun(options, folder, record, trainer, stop)
+        trainer = make_trainer(recipe, length, job, make_optimizer(network, recipe), stop, options.eval_every)
+        run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
             return cast("CharRnnResult", finished)
@@ -105,18 +104,20 @@ class LanguageModelJob:
     metrics_type = ValidationMetrics
 
     def __init__(
-        self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, runtime: Runtime, seed: int
-    ) -> None:
+        self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, batch_size: int, runtime: Runtime,
+        seed: int,
+    ) -> None:  # fmt: skip
         self.network, self.runtime = network, runtime
         self.carried: dict[str, Tensor] = {}  # the state after the last step, by its place in the tuple
         self._texts, self._recipe, self._seed = texts, recipe, seed
+        self._rows = batch_size
         self._epoch = 1
         self._batches = self._cut(epoch=1)
         self.steps_per_epoch, self.validation_samples = self._batches.steps, texts.validation.predicted
 
     @property
     def batch_size(self) -> int:
-        """Rows of a batch; fewer than the recipe has if the text has too few chunks."""
+        """Rows of a batch; fewer than the run asks for if the text has too few chunks."""
         return self._batches.batch_size
 
     def start_epoch(self, epoch: int) -> None:
@@ -127,7 +128,7 @@ class LanguageModelJob:
     def _cut(self, epoch: int) -> SequenceBatches:
         seq_len = self._recipe.seq_len
         offset = 1 + derived_seed(self._seed, epoch) % seq_len if self._recipe.random_offset else None
-        return SequenceBatches(self._texts.train, self._recipe.batch_size, seq_len, offset)
+        return SequenceBatches(self._texts.train, self._rows, seq_len, offset)
 
     def step(self, index: int) -> StepOutput:
         """Run the network on one batch; the state carries over between steps, and starts from zero in each epoch."""
@@ -261,12 +262,12 @@ def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
         raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
 
 
-def _check_memory(config: CharRnnConfig, recipe: CharRnnRecipe, runtime: Runtime) -> None:
+def _check_memory(config: CharRnnConfig, recipe: CharRnnRecipe, batch_size: int, runtime: Runtime) -> None:
     """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
     with torch.device("meta"):
         network = build_char_rnn(config)
         sample = torch.empty(1, recipe.seq_len, dtype=torch.int64), network.initial_state(1)
-    forecast = MemoryForecast.of(network, sample, recipe.batch_size, recipe, runtime.precision)
+    forecast = TrainingMemory.of(network, sample, batch_size, recipe, runtime.precision)
     forecast.check(runtime, "--hidden-size, --num-layers, --batch-size or --seq-len")
 
 

@@ -13,8 +13,8 @@ from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer, Split, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
-from dlnotes_cli.data.load import kind_of, load_for_model
-from dlnotes_cli.data.paths import check_not_input
+from dlnotes_cli.data.load import load_for_model
+from dlnotes_cli.data.paths import check_not_input, kind_of
 from dlnotes_cli.data.splits import complete_splits
 from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files, output

@@ -15,7 +15,7 @@ from dlnotes_cli.shell.option import (
     check_at_most_one,
     option,
     option_group,
-    varied,
+    option_like,
 )
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
@@ -142,7 +142,7 @@ class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptio
 
     command: ClassVar[str] = "filter"
 
-    device: str = varied(
+    device: str = option_like(
         DeviceOptions, "device", default="cpu", help="auto, cpu, cuda, cuda:N or mps; all but cpu load PyTorch."
     )
 

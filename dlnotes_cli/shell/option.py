@@ -92,8 +92,8 @@ def option(
     return dataclasses.field(default=default, metadata={"option": described})
 
 
-def varied(config_type: "type[Config]", name: str, *, default: Any = ..., **changes: Any) -> Any:
-    """Declare an option again, as `config_type` has it but for its default and the `changes` to its `Option`."""
+def option_like(config_type: "type[Config]", name: str, *, default: Any = ..., **changes: Any) -> Any:
+    """Declare an option as `config_type` has it, but for its default and the `changes` to its `Option`."""
     field = config_type.__dataclass_fields__[name]
     described = dataclasses.replace(field.metadata["option"], **changes)
     return dataclasses.field(default=field.default if default is ... else default, metadata={"option": described})

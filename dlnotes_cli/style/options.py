@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option, option_group, varied
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
     OfflineOption,
@@ -90,12 +90,12 @@ class LossOptions(WeightsOption, OfflineOption):
 class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
     """How the loss is minimized."""
 
-    recipe: Literal["best", "notes"] = varied(
+    recipe: Literal["best", "notes"] = option_like(
         RecipeOption, "recipe",
         help="Set of defaults: best (chosen by comparing images for small and squeezenet1_0; for vgg, layers, pooling "
         "and optimizer of Gatys et al. 2016) or notes (those of the course notebook).",
     )  # fmt: skip
-    time_budget: float | None = varied(
+    time_budget: float | None = option_like(
         TimeBudgetOption, "time_budget",
         help="Time limit of the optimization, divided equally among the results: 90s, 5m, 1h or seconds.",
     )  # fmt: skip

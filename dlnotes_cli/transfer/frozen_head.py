@@ -63,22 +63,21 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> FrozenResult:
     `train_classifier`.
     """
     started = time.monotonic()
-    options = plan.options
-    folder = RunFolder(options)
+    folder = RunFolder(plan.stored)
     runtime = plan.runtime()
     with StopRequest() as stop, folder:
         try:
             features = _compute_features(plan, runtime, recipe.augment, stop.poll)
             _check_same_data(folder, features.dataset)
             data_s, fit_started = time.monotonic() - started, time.monotonic()
-            fitted = _fit(options, _head_options(options, recipe, features), features, stop.poll)
+            fitted = _fit(plan.options, recipe, features, stop.poll)
         except StoppedError as request:
             fix = f"continue with --resume {folder.path}"
             if not folder.is_resumed:
                 if folder.has_model:  # of the run that this one would have replaced
                     fix = "run the same command again to continue"
                 else:
-                    folder.start(options, runtime.threads)
+                    folder.start(plan.stored, runtime.threads)
             raise StoppedError(request.exit_code, "the features computed so far are cached", fix) from request
         train_s, fitted_at = time.monotonic() - fit_started, time.monotonic()
         features.network.head = fitted.head
@@ -93,17 +92,9 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> FrozenResult:
 
 def fit_initial_head(plan: TransferPlan, label_smoothing: float, poll: Callable[[], None]) -> FittedHead:
     """The head with which fine-tuning starts: fitted as to a frozen backbone, without the limits of the run."""
-    options = replace(plan.options, epochs=None, max_steps=None, weight_decay=None, time_budget=None)
     recipe = replace(FROZEN, label_smoothing=label_smoothing)
-    features = _compute_features(replace(plan, options=options), plan.runtime(), recipe.augment, poll)
-    return _fit(options, _head_options(options, recipe, features), features, poll)
-
-
-def _head_options(options: TransferConfig, recipe: FrozenRecipe, features: BackboneFeatures) -> HeadOptions:
-    return HeadOptions(
-        len(features.dataset.classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
-        recipe.epochs, options.max_steps, time.monotonic() + (options.time_budget or math.inf), options.seed,
-    )  # fmt: skip
+    features = _compute_features(plan, plan.runtime(), recipe.augment, poll)
+    return _fit(replace(plan.options, max_steps=None, time_budget=None), recipe, features, poll)
 
 
 def _compute_features(plan: TransferPlan, runtime: Runtime, augment: str, poll: Callable[[], None]) -> BackboneFeatures:
@@ -129,10 +120,14 @@ def _compute_features(plan: TransferPlan, runtime: Runtime, augment: str, poll: 
 
 
 def _fit(
-    options: TransferConfig, head: HeadOptions, features: BackboneFeatures, poll: Callable[[], None]
+    options: TransferConfig, recipe: FrozenRecipe, features: BackboneFeatures, poll: Callable[[], None]
 ) -> FittedHead:
     """Fit a head for each weight decay and choose the best by validation or cross-validation."""
-    decays = WEIGHT_DECAYS if options.weight_decay is None else (options.weight_decay,)
+    head = HeadOptions(
+        len(features.dataset.classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
+        recipe.epochs, options.max_steps, time.monotonic() + (options.time_budget or math.inf), options.seed,
+    )  # fmt: skip
+    decays = WEIGHT_DECAYS if recipe.weight_decay is None else (recipe.weight_decay,)
     search = HeadSearch(features.dataset, features.views, head, decays, features.runtime, poll)
     return search.by_cross_validation(options.folds, options.seed) if options.folds else search.by_validation()
 
@@ -145,7 +140,7 @@ def _check_same_data(folder: RunFolder, dataset: DataSet) -> None:
 
 
 def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) -> ClassifierRecord:
-    options, dataset, network = plan.options, features.dataset, features.network
+    options, dataset, network = plan.stored, features.dataset, features.network
     model = ModelSummary.of("backbone", plan.network_config(len(dataset.classes)), network)
     details: dict[str, Any] = {
         **plan.details(network),
@@ -160,7 +155,7 @@ def _write_run(
     plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead, record: ClassifierRecord, folder: RunFolder
 ) -> tuple[Evaluation, list[Path]]:
     """Write options, model, history, plots and features; returns the evaluation and the paths of the plots."""
-    options, dataset, split = plan.options, features.dataset, features.evaluated_split
+    options, dataset, split = plan.stored, features.dataset, features.evaluated_split
     folder.start(options, features.runtime.threads)
     record.announce()
     metadata = record.model_metadata(fitted.history[fitted.best_index])

@@ -16,7 +16,6 @@ from builders import Command, assert_same_run, stopped_after
 from PIL import Image
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.recipes import char_rnn_recipe
 from dlnotes_cli.char_rnn.sample import SamplingStrategy, TokenSampler
 from dlnotes_cli.char_rnn.train import LanguageModelJob, ValidationReport
 from dlnotes_cli.char_rnn.training_text import TrainingText
@@ -149,10 +148,10 @@ def test_the_state_is_carried_between_chunks_and_reset_at_the_start_of_each_text
         (tmp_path / name).write_text(content)
     sources = find_text_sources([str(tmp_path)])
     text, preprocessing = read_and_build_vocabulary(sources, TextPreprocessing("chars"), None)
-    recipe = char_rnn_recipe(CharRnnTrainConfig(recipe="notes", seq_len=10, batch_size=1))
+    recipe = CharRnnTrainConfig(recipe="notes", seq_len=10).resolved()
     network = build_char_rnn(CharRnnConfig(preprocessing.vocabulary, hidden=4, embed=3))
     runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
-    job = LanguageModelJob(network, TrainingText(text, preprocessing, text, text), recipe, runtime, seed=0)
+    job = LanguageModelJob(network, TrainingText(text, preprocessing, text, text), recipe, 1, runtime, seed=0)
     job.start_epoch(1)
     tokens = torch.from_numpy(text.tokens.astype(np.int64))
     for index in range(job.steps_per_epoch):

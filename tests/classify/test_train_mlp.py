@@ -12,7 +12,6 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.recipes import mlp_recipe
 from dlnotes_cli.classify.train_mlp import MlpTraining, train_mlp
 from dlnotes_cli.training.model_file import load_classifier, read_tensors
 
@@ -55,7 +54,7 @@ def test_the_reported_test_metrics_agree_with_a_forward_pass_in_numpy(digits_run
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     options = TrainMlpConfig()
-    test = MlpTraining(options, mlp_recipe(options)).load().splits["test"]
+    test = MlpTraining(options, options.resolved()).load().splits["test"]
     result = json.loads((digits_run / "result.json").read_text())["test"]
     assert result["samples"] == len(test)
     assert result["loss"] == pytest.approx(log_loss(labels[test], probabilities[test]), rel=1e-4)

@@ -3,7 +3,6 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -26,16 +25,16 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_batch_size, measure_step_memory
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
-from dlnotes_cli.training.engine.memory import MemoryForecast
+from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate, predict_logits
 from dlnotes_cli.training.objective import Objective, balanced_weights
-from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.options import ClassifierConfig
-from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, run_length, with_recipe
+from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, with_recipe
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
 
@@ -45,14 +44,17 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
-    """What differs between the commands that train a classifier: recipe, data and network."""
+    """What differs between the commands that train a classifier: recipe, data and network.
+
+    A value that a recipe has is read from `recipe`; `options` has it only where the user set it.
+    """
 
     model_name: ClassVar[str]  # in the registry
     result_type: ClassVar[type[TrainingResult]] = TrainingResult
     memory_options: ClassVar[str]  # that reduce the memory of training
 
     def __init__(self, options: Options, recipe: AnyRecipe) -> None:
-        self.options, self.recipe = with_recipe(options, recipe), recipe
+        self.options, self.recipe = options, recipe
 
     @property
     def split_rule(self) -> SplitRule:
@@ -170,18 +172,18 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
     require_test_split(min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
     data_s = time.monotonic() - started
     length = _run_length(training, dataset, device)
-    options = replace(training.options, batch_size=length.batch_size, epochs=length.epochs)
+    stored = with_recipe(with_recipe(training.options, training.recipe), length)
     config = training.network_config(dataset)
     _check_batches(training.model_name, config, dataset, length.batch_size)
     _check_memory(training, config, dataset, length.batch_size)
     job = _make_job(training, config, dataset, length)
     model = ModelSummary.of(training.model_name, config, job.network)
-    record = ClassifierRecord(options, model, dataset, job.runtime, training.result_type, training.details(job.network))
+    record = ClassifierRecord(stored, model, dataset, job.runtime, training.result_type, training.details(job.network))
     record.announce()
-    optimizer = _make_optimizer(training, job.network)
+    optimizer = make_optimizer(job.network, training.recipe, training.lr_factors(job.network))
     with StopRequest() as stop, folder:
-        trainer = make_trainer(options, training.recipe, job, optimizer, stop)
-        run = TrainingRun(options, folder, record, trainer, stop)
+        trainer = make_trainer(training.recipe, length, job, optimizer, stop)
+        run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
             return finished
@@ -194,16 +196,19 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
 
 
 def _run_length(training: AnyTraining, dataset: DataSet, device: torch.device) -> RunLength:
-    """Batch size and epochs; on a GPU, `--batch-size auto` measures how many samples fit into its memory."""
-    options, samples = training.options, dataset.counts["train"]
-    if options.batch_size == 0 and device.type == "cuda":
+    """Batch size and limits; on a GPU, `--batch-size auto` measures how many samples fit into its memory."""
+    options: ClassifierConfig = training.options
+    samples = dataset.counts["train"]
+
+    def largest_batch() -> int:
         config = training.network_config(dataset)
         runtime = _runtime(training, config, MAX_BATCH_SIZE)
         network = build(training.model_name, config).to(device)
         step_bytes = partial(measure_step_memory, network, dataset.preprocessing.shape, runtime)
-        limit = min(MAX_BATCH_SIZE, samples)
-        options = replace(options, batch_size=largest_batch_size(step_bytes, free_memory(device), limit=limit))
-    return run_length(options, training.recipe.length, samples)
+        return largest_batch_size(step_bytes, free_memory(device), limit=min(MAX_BATCH_SIZE, samples))
+
+    measure = largest_batch if device.type == "cuda" else None
+    return options.run_length(training.recipe.length, samples, measure)
 
 
 def _runtime(training: AnyTraining, config: Any, batch_size: int) -> Runtime:
@@ -228,7 +233,7 @@ def _check_memory(training: AnyTraining, config: Any, dataset: DataSet, batch_si
     """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
     runtime = _runtime(training, config, batch_size)
     sample = torch.empty(1, *dataset.samples.shape[1:], device="meta")
-    forecast = MemoryForecast.of(
+    forecast = TrainingMemory.of(
         build_on_meta(training.model_name, config), (sample,), min(batch_size, dataset.counts["train"]),
         training.recipe, runtime.precision, trains_all=training.trains_all,
     )  # fmt: skip
@@ -242,12 +247,6 @@ def _make_job(training: AnyTraining, config: Any, dataset: DataSet, length: RunL
     network = build(training.model_name, config)
     training.initialize(network, dataset)
     return ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
-
-
-def _make_optimizer(training: AnyTraining, network: nn.Module) -> torch.optim.Optimizer:
-    recipe = training.recipe
-    options = OptimizerOptions(recipe.optimizer, recipe.lr, recipe.momentum, recipe.weight_decay)
-    return make_optimizer(network, options, training.lr_factors(network))
 
 
 def _draw_plots(

@@ -18,7 +18,7 @@ _COUNTED = (nn.Conv2d, nn.Linear, nn.RNNBase)  # a gradient needs their outputs,
 
 
 @dataclass(frozen=True)
-class MemoryForecast:
+class TrainingMemory:
     """A lower bound of the bytes that training takes: a run that fits is never refused."""
 
     network: int  # weights, gradients, state of the optimizer, best and averaged weights
@@ -28,7 +28,7 @@ class MemoryForecast:
     def of(
         cls, network: nn.Module, sample: tuple[Any, ...], batch_size: int, recipe: Recipe, precision: str,
         *, trains_all: bool = True,
-    ) -> "MemoryForecast":  # fmt: skip
+    ) -> "TrainingMemory":  # fmt: skip
         """The forecast for a network on the meta device; `sample` are its inputs for one sample.
 
         Without `trains_all` some layers may be frozen, which keep no gradients and activations.

@@ -19,7 +19,7 @@ from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
 from dlnotes_cli.training.options import TrainingRunOptions
-from dlnotes_cli.training.recipes import Recipe
+from dlnotes_cli.training.recipes import Recipe, RunLength
 from dlnotes_cli.training.record import Outcome, RunRecord, TrainingResult, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
@@ -29,19 +29,19 @@ _SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the
 
 
 def make_trainer(
-    options: TrainingRunOptions,
     recipe: Recipe,
+    length: RunLength,
     job: TrainingJob,
     optimizer: torch.optim.Optimizer,
     stop: StopRequest,
     eval_every: int | None = None,
 ) -> Trainer:
     """The trainer of a job with the schedule and limits of a run; `eval_every` is in steps, None is every epoch."""
-    limits = (options.max_steps, options.epochs and options.epochs * job.steps_per_epoch)
+    limits = (length.max_steps, length.epochs and length.epochs * job.steps_per_epoch)
     max_steps = min((limit for limit in limits if limit is not None), default=None)
     schedule = make_schedule(recipe.schedule, job.steps_per_epoch)
-    settings = LoopSettings(recipe.lr, options.grad_clip or None, options.patience, recipe.ema, eval_every)
-    return Trainer(job, optimizer, StepBudget(schedule, max_steps, options.time_budget), settings, stop.poll)
+    settings = LoopSettings(recipe.lr, recipe.grad_clip or None, length.patience, recipe.ema, eval_every)
+    return Trainer(job, optimizer, StepBudget(schedule, max_steps, length.time_budget), settings, stop.poll)
 
 
 class TrainingRun:
@@ -72,6 +72,7 @@ class TrainingRun:
         result = self._stored_result() if self.trainer.is_finished else None
         if result is None:
             self.folder.write_options(self.options, threads)
+            self._save_checkpoint()  # has the options too, of which an earlier version may have stored fewer
             self._note_continuation()
         return result
 

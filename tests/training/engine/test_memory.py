@@ -17,7 +17,7 @@ from dlnotes_cli.models.cnn import CnnConfig
 from dlnotes_cli.models.mlp import MlpConfig
 from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.training.engine import memory
-from dlnotes_cli.training.engine.memory import MemoryForecast
+from dlnotes_cli.training.engine.memory import TrainingMemory
 
 LAYERS = "Conv2d(3, 8, 3); BatchNorm2d(8); ReLU(); Conv2d(8, 16, 3); ReLU(); Flatten(); Linear(256, 10)"
 
@@ -51,7 +51,7 @@ def test_the_forecast_of_a_batch_is_a_bound_of_what_a_gradient_keeps(
     name: str, config: object, shape: tuple[int, ...]
 ) -> None:
     sample = torch.empty(1, *shape, device="meta")
-    forecast = MemoryForecast.of(build_on_meta(name, config), (sample,), 7, MLP_BEST, "fp32")
+    forecast = TrainingMemory.of(build_on_meta(name, config), (sample,), 7, MLP_BEST, "fp32")
     saved = saved_bytes(build(name, config), torch.zeros(7, *shape))
     assert saved / 4 < forecast.batch <= saved
 
@@ -61,7 +61,7 @@ def test_the_forecast_of_a_recurrent_network_is_a_bound_too() -> None:
     network, meta = build("char_rnn", config), build_on_meta("char_rnn", config)
     with torch.device("meta"):
         sample = torch.zeros(1, 11, dtype=torch.int64), meta.initial_state(1)  # type: ignore[operator]
-    forecast = MemoryForecast.of(meta, sample, 7, BEST, "fp32")
+    forecast = TrainingMemory.of(meta, sample, 7, BEST, "fp32")
     tokens = torch.zeros(7, 11, dtype=torch.int64)
     assert 0 < forecast.batch <= saved_bytes(network, tokens, network.initial_state(7))  # type: ignore[operator]
 
@@ -77,9 +77,9 @@ def test_the_forecast_of_the_network_counts_what_the_optimizer_holds() -> None:
         6: replace(MLP_BEST, optimizer="adamw", momentum=0.0, ema=0.99),
     }
     for copies, recipe in changes.items():
-        assert MemoryForecast.of(meta, (sample,), 1, recipe, "fp32").network == copies * weights
-    assert MemoryForecast.of(meta, (sample,), 1, MLP_BEST, "fp32", trains_all=False).network == weights
-    halves = [MemoryForecast.of(meta, (sample,), 2, MLP_BEST, precision).batch for precision in ("bf16", "fp32")]
+        assert TrainingMemory.of(meta, (sample,), 1, recipe, "fp32").network == copies * weights
+    assert TrainingMemory.of(meta, (sample,), 1, MLP_BEST, "fp32", trains_all=False).network == weights
+    halves = [TrainingMemory.of(meta, (sample,), 2, MLP_BEST, precision).batch for precision in ("bf16", "fp32")]
     assert halves[1] == 2 * halves[0]
 
 
