@@ -13,6 +13,7 @@ from dlnotes_cli import device
 from dlnotes_cli.char_rnn.recipes import BEST
 from dlnotes_cli.classify.recipes import MLP_BEST
 from dlnotes_cli.models.char_rnn import CharRnnConfig
+from dlnotes_cli.models.choices import OptimizerName
 from dlnotes_cli.models.cnn import CnnConfig
 from dlnotes_cli.models.mlp import MlpConfig
 from dlnotes_cli.models.registry import build, build_on_meta
@@ -70,7 +71,12 @@ def test_the_forecast_of_the_network_counts_what_the_optimizer_holds() -> None:
     config = CnnConfig(LAYERS, (3, 8, 8), 10)
     meta, sample = build_on_meta("cnn", config), torch.empty(1, 3, 8, 8, device="meta")
     weights = sum(tensor.nbytes for tensor in build("cnn", config).state_dict().values())
-    changes = [("sgd", 0.0, 0.0, 3), ("sgd", 0.9, 0.0, 4), ("adam", 0.9, 0.0, 5), ("adamw", 0.0, 0.99, 6)]
+    changes: list[tuple[OptimizerName, float, float, int]] = [
+        ("sgd", 0.0, 0.0, 3),
+        ("sgd", 0.9, 0.0, 4),
+        ("adam", 0.9, 0.0, 5),
+        ("adamw", 0.0, 0.99, 6),
+    ]
     for optimizer, momentum, ema, copies in changes:
         recipe = replace(MLP_BEST, optimizer=optimizer, momentum=momentum, ema=ema)
         assert MemoryForecast.of(meta, (sample,), 1, recipe, "fp32").network == copies * weights
@@ -82,7 +88,7 @@ def test_the_forecast_of_the_network_counts_what_the_optimizer_holds() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("train-mlp", "--hidden", "512"), ("train-cnn", "--arch", "tiny"), ("char-rnn", "train", "--hidden-size", "64"),
+        ("train-mlp", "--hidden", "512"), ("train-cnn", "--arch", "fast"), ("char-rnn", "train", "--hidden-size", "64"),
         ("transfer", "--weights", "none", "--backbone", "resnet18", "--size", "32", "--fine-tune", "all", "--limit",
          "40"),
     ],
