@@ -32,6 +32,9 @@ returns the options with which an interrupted run resumes.
 """
 
 from dlnotes_cli.calculate.conv_shape import conv_shape
+from dlnotes_cli.calculate.loss.loss import calculate_loss
+from dlnotes_cli.calculate.loss.options import LossConfig
+from dlnotes_cli.calculate.loss.results import LossResult
 from dlnotes_cli.calculate.options import ConvShapeConfig
 from dlnotes_cli.calculate.results import ConvShapeResult
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
@@ -99,6 +102,8 @@ __all__ = [
     "ImagesInfo",
     "InputError",
     "LanguageModel",
+    "LossConfig",
+    "LossResult",
     "NamedSetInfo",
     "PatchResult",
     "PredictConfig",
@@ -122,6 +127,7 @@ __all__ = [
     "UnfinishedError",
     "WindowSpec",
     "analyze",
+    "calculate_loss",
     "clear_cache",
     "conv_shape",
     "describe_data",

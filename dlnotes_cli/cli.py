@@ -28,6 +28,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
     "conv-shape": "calculate.commands:conv_shape",
+    "loss": "calculate.loss.commands:loss",
     "data list": "manage.commands:data_list",
     "data info": "manage.commands:data_info",
     "data preview": "manage.commands:data_preview",

@@ -276,6 +276,26 @@ def _show(axes: "Axes", image: NDArray[np.uint8]) -> None:
     axes.set_axis_off()
 
 
+def colors() -> tuple[str, ...]:
+    """Blue, orange, green, purple and so on: colors that are distinct for any color vision."""
+    return _OKABE_ITO
+
+
+def figure(width: float, height: float) -> "Figure":
+    """An empty figure of this size in inches."""
+    return _figure(width, height)
+
+
+def png(drawn: "Figure") -> bytes:
+    """A figure as a PNG file."""
+    return _png(drawn)
+
+
+def short(name: str) -> str:
+    """A name that fits below a bar or into a cell of a plot."""
+    return _short(name)
+
+
 def _short(name: str) -> str:
     shown = output.printable(name)
     return _plain(shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…")
