@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ _MOST_BITS, _DARK_BITS = 8.0, 4.0  # where the colors of a heat map end; below w
 _MARKERS = "o^sv"
 _MOST_IN_LEGEND = 30  # classes
 _DPI = 120
+_GIF_DPI, _GIF_COLORS, _LAST_FRAME_MS = 80, 64, 2000
 PREDICTIONS_SHOWN = 24  # images in the grid of predictions
 _GRID_COLUMNS = 6
 _MOST_NUMBERED_CLASSES = 12  # up to which a confusion matrix shows its counts
@@ -291,6 +292,23 @@ def png(drawn: "Figure") -> bytes:
     return _png(drawn)
 
 
+def gif(frames: "Iterable[Figure]", seconds: float) -> bytes:
+    """Figures of one size as an animated GIF that shows each for `seconds`, the last one longer, and repeats."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    images = []
+    for frame in frames:
+        frame.set_dpi(_GIF_DPI)
+        canvas = FigureCanvasAgg(frame)
+        canvas.draw()
+        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(_GIF_COLORS))
+    stream = io.BytesIO()
+    durations = [round(1000 * seconds)] * (len(images) - 1) + [_LAST_FRAME_MS]
+    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    return stream.getvalue()
+
+
 def short(name: str) -> str:
     """A name that fits below a bar or into a cell of a plot."""
     return _short(name)
@@ -299,6 +317,11 @@ def short(name: str) -> str:
 def _short(name: str) -> str:
     shown = output.printable(name)
     return _plain(shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…")
+
+
+def plain(text: str) -> str:
+    """A text of the user as matplotlib shows it: one line, without math mode."""
+    return _plain(text)
 
 
 def _plain(text: str) -> str:

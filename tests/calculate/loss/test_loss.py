@@ -135,7 +135,7 @@ def test_distributions_as_targets_agree_with_torch(data: st.DataObject, scores: 
     np.testing.assert_allclose(gradients(result), x.grad, atol=1e-9)
 
 
-ELEMENTWISE = {
+ELEMENTWISE: dict[str, Any] = {
     "mse": F.mse_loss,
     "mae": F.l1_loss,
     "huber": F.huber_loss,
