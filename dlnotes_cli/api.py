@@ -49,6 +49,9 @@ from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
+from dlnotes_cli.lessons.descend import DescendResult, descend
+from dlnotes_cli.lessons.options import DescendConfig, PerceptronConfig
+from dlnotes_cli.lessons.perceptron import LineResult, PerceptronResult, perceptron
 from dlnotes_cli.manage.data import ImagesInfo, NamedSetInfo, TableInfo, describe_data, list_sets
 from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
 from dlnotes_cli.manage.doctor import DoctorReport, examine
@@ -90,6 +93,8 @@ __all__ = [
     "DataInfoConfig",
     "DataListConfig",
     "DataPreviewConfig",
+    "DescendConfig",
+    "DescendResult",
     "DlnotesError",
     "DoctorConfig",
     "DoctorReport",
@@ -102,10 +107,13 @@ __all__ = [
     "ImagesInfo",
     "InputError",
     "LanguageModel",
+    "LineResult",
     "LossConfig",
     "LossResult",
     "NamedSetInfo",
     "PatchResult",
+    "PerceptronConfig",
+    "PerceptronResult",
     "PredictConfig",
     "Prediction",
     "Predictor",
@@ -130,6 +138,7 @@ __all__ = [
     "calculate_loss",
     "clear_cache",
     "conv_shape",
+    "descend",
     "describe_data",
     "draw_preview",
     "evaluate_model",
@@ -143,6 +152,7 @@ __all__ = [
     "load_classifier",
     "load_language_model",
     "output",
+    "perceptron",
     "predictions_csv",
     "report_network",
     "resumed_config",

@@ -301,8 +301,9 @@ def gif(frames: "Iterable[Figure]", seconds: float) -> bytes:
     for frame in frames:
         frame.set_dpi(_GIF_DPI)
         canvas = FigureCanvasAgg(frame)
-        canvas.draw()
-        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(_GIF_COLORS))
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        images.append(Image.fromarray(pixels).convert("RGB").quantize(_GIF_COLORS))
     stream = io.BytesIO()
     durations = [round(1000 * seconds)] * (len(images) - 1) + [_LAST_FRAME_MS]
     images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)

@@ -110,7 +110,8 @@ def _starts(config: DescendConfig, surface: Surface) -> Tensor:
     if config.restarts is None:
         return torch.tensor([config.start or surface.start], dtype=torch.float64)
     generator = torch.Generator().manual_seed(config.seed)
-    low, high = torch.tensor(surface.bounds, dtype=torch.float64).T
+    bounds = torch.tensor(surface.bounds, dtype=torch.float64)
+    low, high = bounds[:, 0], bounds[:, 1]
     return low + (high - low) * torch.rand(config.restarts, len(low), generator=generator, dtype=torch.float64)
 
 
