@@ -29,6 +29,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "filter": "filter.commands:filter_",
     "conv-shape": "calculate.commands:conv_shape",
     "loss": "calculate.loss.commands:loss",
+    "trace": "calculate.trace.commands:trace",
     "perceptron": "lessons.commands:perceptron",
     "descend": "lessons.commands:descend",
     "data list": "manage.commands:data_list",

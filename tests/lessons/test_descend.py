@@ -67,7 +67,8 @@ def test_formulas_agree_with_numpy(text: str, x: float, y: float) -> None:
         "__import__('os').system('true')", "x.__class__", "x if y else x", "[x for x in y]", "lambda: x", "open(x)",
         "(x)(y)", "x < y", "x and y", "x @ y", "x % y", "x // y", "x << 2", "~x", "'x'", "x[0]", "f'{x}'", "sin(x, y)",
         "sin(x=x)", "sin(*x)", "z", "True + x", "1j * x", "x; y", "x = y", "x := 1", "", "sin", "x +",
-        "(" * 300 + "x" + ")" * 300, "x" + "+x" * 400, "x\0", "9" * 400 + "*x", "1e999*x", "None*x", "...", "sin(sin)*x",
+        "(" * 300 + "x" + ")" * 300, "x" + "+x" * 400, "x\0", "9" * 400 + "*x", "1e999*x",
+        "None*x", "...", "sin(sin)*x",
     ],
 )  # fmt: skip
 def test_what_is_not_arithmetic_is_refused_in_one_line(text: str, dlnotes: Command) -> None:
