@@ -31,7 +31,7 @@ class Cell(nn.Module):
             self.register_parameter(name, nn.Parameter(parameter.detach().clone()))
         if not layer.bias:
             for name in ("bias_ih_l0", "bias_hh_l0"):
-                self.register_buffer(name, torch.zeros(len(layer.weight_ih_l0)), persistent=False)
+                self.register_buffer(name, torch.zeros(layer.get_parameter("weight_ih_l0").shape[0]), persistent=False)
         size = self.hidden
         scale = size**-0.5
         self.weight_ch = nn.Parameter(torch.empty(3 * size, size).uniform_(-scale, scale)) if peephole else None

@@ -1,6 +1,7 @@
 """The diagram of a recurrent cell at its last time step, with the number on every edge."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dlnotes_cli import plots
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 WIDTH = 9.0  # inches
 _BUS, _GATE, _LINE = 0.0, 1.6, 4.2  # heights of event and hidden state, of the gates, and of the line of the memory
+_SIGMA, _TIMES = "\N{GREEK SMALL LETTER SIGMA}", "\N{MULTIPLICATION SIGN}"
 _GRAY, _DARK = "#666666", "#222222"
 Point = tuple[float, float]
 
@@ -57,7 +59,7 @@ class _Drawing:
         self._axes.text(*at, text, **options)  # type: ignore[arg-type]
 
     def box(self, at: Point, function: str, name: str, value: float, color: str) -> None:
-        """A gate: its function, its name below, and its value above."""
+        """A gate: its function, its name below, and its value above; without a name, the value is next to it."""
         from matplotlib.patches import FancyBboxPatch
 
         x, y = at
@@ -66,8 +68,8 @@ class _Drawing:
         )
         self._axes.add_patch(patch)
         self.text(at, function, color="white", weight="bold")
-        self.text((x + 0.52, y - 0.02), name, ha="left", fontsize=8, color=_GRAY)
-        self.number((x, y + 0.46), value)
+        self.text((x + 0.12, y - 0.46), name, ha="left", fontsize=8, color=_GRAY)
+        self.number((x, y + 0.46) if name else (x + 0.9, y), value)
 
     def circle(self, at: Point, sign: str) -> None:
         """An operation on two numbers."""
@@ -83,7 +85,7 @@ class _Drawing:
 
     def path(self, *points: Point, style: str = "-", color: str = _GRAY) -> None:
         """A line through points, with an arrow at its end."""
-        for start, end in zip(points[:-2], points[1:-1], strict=True):
+        for start, end in pairwise(points[:-1]):
             self._axes.plot([start[0], end[0]], [start[1], end[1]], style, color=color, linewidth=1.3, zorder=2)
         arrow = {"arrowstyle": "-|>", "color": color, "linestyle": style, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.3}
         self._axes.annotate("", xy=points[-1], xytext=points[-2], arrowprops=arrow, zorder=2)
@@ -104,20 +106,20 @@ def _lstm(drawing: _Drawing, gates: dict[str, float], before: dict[str, float], 
     middle = (_GATE + _LINE) / 2 + 0.2
     drawing.bus((f, i, g, o), before["h"])
     for x, function, key, name, color in (
-        (f, "σ", "f", "forget", orange), (i, "σ", "i", "input", blue), (g, "tanh", "g", "candidate", green),
-        (o, "σ", "o", "output", purple),
+        (f, _SIGMA, "f", "forget", orange), (i, _SIGMA, "i", "input", blue), (g, "tanh", "g", "candidate", green),
+        (o, _SIGMA, "o", "output", purple),
     ):  # fmt: skip
         drawing.box((x, _GATE), function, name, gates[key], color)
     drawing.text((-0.55, _LINE), "c old")
     drawing.number((0.5, _LINE + 0.28), before["c"])
     drawing.path((-0.1, _LINE), (f - 0.22, _LINE))
     drawing.path((f, _GATE + 0.68), (f, _LINE - 0.22))
-    drawing.circle((f, _LINE), "×")
+    drawing.circle((f, _LINE), _TIMES)
     drawing.path((f + 0.22, _LINE), (g - 0.22, _LINE))
     drawing.number(((f + g) / 2, _LINE + 0.28), gates["f"] * before["c"], "f c = ")
     drawing.path((i, _GATE + 0.68), (i, middle), (g - 0.22, middle))
     drawing.path((g, _GATE + 0.68), (g, middle - 0.22))
-    drawing.circle((g, middle), "×")
+    drawing.circle((g, middle), _TIMES)
     drawing.path((g, middle + 0.22), (g, _LINE - 0.22))
     drawing.number((g + 0.75, middle + 0.35), gates["i"] * gates["g"], "i g = ")
     drawing.circle((g, _LINE), "+")
@@ -133,7 +135,7 @@ def _lstm(drawing: _Drawing, gates: dict[str, float], before: dict[str, float], 
     drawing.box((out, middle), label, "", squashed, green)
     drawing.path((out, middle - 0.3), (out, _GATE + 0.22))
     drawing.path((o + 0.46, _GATE), (out - 0.22, _GATE))
-    drawing.circle((out, _GATE), "×")
+    drawing.circle((out, _GATE), _TIMES)
     drawing.path((out + 0.22, _GATE), (9.4, _GATE))
     drawing.text((9.85, _GATE), "h new")
     drawing.number((9.3, _GATE - 0.3), gates["h"])
@@ -151,22 +153,30 @@ def _gru(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -
     middle = (_GATE + _LINE) / 2 + 0.2
     drawing.bus((r, z, n), before["h"])
     for x, function, key, name, color in (
-        (r, "σ", "r", "reset", orange), (z, "σ", "z", "update", blue), (n, "tanh", "n", "candidate", green),
+        (r, _SIGMA, "r", "reset", orange), (z, _SIGMA, "z", "update", blue), (n, "tanh", "n", "candidate", green),
     ):  # fmt: skip
         drawing.box((x, _GATE), function, name, gates[key], color)
-    drawing.path((r, _GATE - 0.3), (r, 0.75), (n - 0.25, 0.75), (n - 0.25, _GATE - 0.3), style="--", color=orange)
-    drawing.text((5.7, 0.95), "r scales what n sees of h", fontsize=8, color=_GRAY)
+    drawing.path(
+        (r + 0.46, _GATE),
+        (r + 1.2, _GATE),
+        (r + 1.2, 0.7),
+        (n - 0.25, 0.7),
+        (n - 0.25, _GATE - 0.3),
+        style="--",
+        color=orange,
+    )
+    drawing.text((5.75, 0.45), "r scales what n sees of h", fontsize=8, color=_GRAY)
     drawing.text((-0.55, _LINE), "h old")
     drawing.number((1.4, _LINE + 0.28), before["h"])
     drawing.path((-0.1, _LINE), (z - 0.22, _LINE))
     drawing.path((z, _GATE + 0.68), (z, _LINE - 0.22))
-    drawing.circle((z, _LINE), "×")
+    drawing.circle((z, _LINE), _TIMES)
     drawing.path((z + 0.22, _LINE), (n - 0.22, _LINE))
     drawing.number(((z + n) / 2, _LINE + 0.28), gates["z"] * before["h"], "z h = ")
     drawing.path((z, middle), (n - 0.22, middle))
     drawing.number(((z + n) / 2, middle + 0.26), 1 - gates["z"], "1 - z = ")
     drawing.path((n, _GATE + 0.68), (n, middle - 0.22))
-    drawing.circle((n, middle), "×")
+    drawing.circle((n, middle), _TIMES)
     drawing.path((n, middle + 0.22), (n, _LINE - 0.22))
     drawing.number((n + 1.0, middle + 0.35), (1 - gates["z"]) * gates["n"], "(1 - z) n = ")
     drawing.circle((n, _LINE), "+")
@@ -178,7 +188,7 @@ def _gru(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -
 def _rnn(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -> None:
     blue, *_ = plots.colors()
     drawing.bus((4.4,), before["h"])
-    drawing.box((4.4, _GATE), "tanh", "of W [x, h] + b", gates["h"], blue)
+    drawing.box((4.4, _GATE), "tanh", "of W x + W h + b", gates["h"], blue)
     drawing.path((4.4, _GATE + 0.68), (4.4, 3.2), (9.4, 3.2))
     drawing.text((9.85, 3.2), "h new")
     drawing.number((7.6, 3.48), gates["h"])

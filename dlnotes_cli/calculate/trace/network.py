@@ -153,7 +153,7 @@ def _module(layer: Layer, config: TraceConfig) -> nn.Module:
     module: nn.Module = getattr(nn, layer.name)(*layer.positional, **keywords)
     if not isinstance(module, nn.RNNBase):
         return module
-    if module.num_layers > 1 or module.bidirectional or getattr(module, "proj_size", 0):
+    if module.num_layers > 1 or module.bidirectional or module.proj_size:
         what = "has several layers or directions, or a projection"
         raise InputError(f"'{layer.text}'", what, f"list one {layer.name} after the other")
     is_lstm = isinstance(module, nn.LSTM)

@@ -1,16 +1,18 @@
 """The diagram of a small network: a circle for each number, with the weights on the edges of linear layers."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli import plots
 from dlnotes_cli.calculate.trace.results import LayerTrace, TraceResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Circle
 
 _MOST_UNITS, _MOST_COLUMNS = 8, 9
 _COLUMN = 2.1  # inches
 _RADIUS = 0.27
+_BROWN = "#B35900"  # of gradients and derivatives
 _MOST_WEIGHTS = 40  # of one layer that are written on its edges
 _THICK, _THIN = 3.0, 0.5  # points of the largest and smallest weight
 
@@ -37,7 +39,6 @@ def width(result: TraceResult) -> float:
 
 def draw_network(axes: "Axes", result: TraceResult) -> None:
     """The first sample: each output in its circle, and below it the gradient of the loss by it."""
-    _, orange, *_ = plots.colors()
     if result.input is None:
         return
     gradients = [result.input_gradient, *(layer.gradient for layer in result.layers)]
@@ -54,7 +55,7 @@ def draw_network(axes: "Axes", result: TraceResult) -> None:
             axes.text(x, y, f"{value:.3g}", ha="center", va="center", fontsize=8, zorder=5)
             if gradient is not None:
                 label = f"{gradient[0].tolist()[j]:.3g}"
-                axes.text(x, y - _RADIUS - 0.03, label, ha="center", va="top", fontsize=7.5, color="#B35900", zorder=5)
+                axes.text(x, y - _RADIUS - 0.03, label, ha="center", va="top", fontsize=7.5, color=_BROWN, zorder=5)
     bottom = -max(map(len, columns)) / 2
     caption = f"{result.config.chosen_loss} {result.value:.4g}; below each circle: the gradient of the loss by it"
     axes.text((len(columns) - 1) * _COLUMN / 2, bottom - 0.15, caption, ha="center", va="top", fontsize=8.5)
@@ -62,7 +63,6 @@ def draw_network(axes: "Axes", result: TraceResult) -> None:
     axes.set_ylim(bottom - 0.45, top + 0.45)
     axes.set_aspect("equal")
     axes.set_axis_off()
-    del orange
 
 
 def _height(j: int, count: int) -> float:
@@ -70,7 +70,7 @@ def _height(j: int, count: int) -> float:
     return (count - 1) / 2 - j
 
 
-def _circle(x: float, y: float) -> "object":
+def _circle(x: float, y: float) -> "Circle":
     from matplotlib.patches import Circle
 
     return Circle((x, y), _RADIUS, facecolor="white", edgecolor="black", linewidth=1.2, zorder=4)
@@ -85,8 +85,8 @@ def _draw_edges(axes: "Axes", column: int, inputs: int, outputs: int, layer: Lay
             y = _height(j, outputs)
             axes.plot([left, right], [y, y], color="#666666", linewidth=1)
             if layer.derivative is not None and layer.derivative.shape == layer.output.shape:
-                slope = f"× {layer.derivative[0].tolist()[j]:.3g}"
-                axes.text((left + right) / 2, y, slope, fontsize=7, color="#B35900", **_ON_EDGE)
+                slope = f"\N{MULTIPLICATION SIGN} {layer.derivative[0].tolist()[j]:.3g}"
+                axes.text((left + right) / 2, y, slope, fontsize=7, color=_BROWN, **_ON_EDGE)
         return
     matrix = weight.tolist()
     largest = max(abs(value) for row in matrix for value in row) or 1.0
@@ -106,7 +106,7 @@ def _draw_edges(axes: "Axes", column: int, inputs: int, outputs: int, layer: Lay
         axes.text(right + _RADIUS, y + 0.02, f"b {value:.3g}", ha="center", va="bottom", fontsize=7, color="#444444")
 
 
-_ON_EDGE = {
+_ON_EDGE: dict[str, Any] = {
     "ha": "center",
     "va": "center",
     "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9},

@@ -10,7 +10,7 @@ from dlnotes_cli.calculate.trace.options import TraceConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
-_QUOTES = "\"'“”„«»"
+_QUOTES = '"“”„«»'  # an apostrophe is no quote
 _LONGEST = 2000  # characters
 
 
@@ -99,16 +99,15 @@ def trace_text(config: TraceConfig) -> TextTrace:
 
 
 def _features(text: str, count: int) -> dict[str, Tensor]:
-    """Numbers (T,) for each character: inside quotes, at a line end, characters since it, at a space, in a word."""
-    inside, since, rows = False, 0, []
+    """Numbers (T,) for each character: whether it is inside quotes, a line end, or a space."""
+    inside, rows = False, []
     for character in text[:count]:
         if character in _QUOTES:
             inside = not inside
-        rows.append((inside, character == "\n", since, character.isspace()))
-        since = 0 if character == "\n" else since + 1
-    rows += [(False, False, 0, False)] * (count - len(rows))  # bytes that are not characters
+        rows.append((inside, character == "\n", character == " "))
+    rows += [(False, False, False)] * (count - len(rows))  # bytes that are not characters
     columns = torch.tensor(rows, dtype=torch.float64).T
-    return dict(zip(("quotes", "line ends", "place in line", "spaces"), columns, strict=True))
+    return dict(zip(("quotes", "line ends", "spaces"), columns, strict=True))
 
 
 def _units(layer: int, gates: dict[str, Tensor], features: dict[str, Tensor]) -> list[Unit]:

@@ -97,7 +97,10 @@ def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
 
 def _forward(config: TraceConfig, network: TracedNetwork) -> _Pass:
     """Run the layers with the same random numbers each time, so that dropout drops the same units."""
-    inputs, outputs, gates, states = [], [], {}, {}
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+    gates: dict[int, list[Gates]] = {}
+    states: dict[int, State] = {}
     network.modules.train(config.mode == "train")
     x = network.input.detach().clone()
     with torch.random.fork_rng(devices=[]):
