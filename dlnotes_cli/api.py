@@ -37,6 +37,10 @@ from dlnotes_cli.calculate.loss.options import LossConfig
 from dlnotes_cli.calculate.loss.results import LossResult
 from dlnotes_cli.calculate.options import ConvShapeConfig
 from dlnotes_cli.calculate.results import ConvShapeResult
+from dlnotes_cli.calculate.trace.options import TraceConfig
+from dlnotes_cli.calculate.trace.results import TraceResult
+from dlnotes_cli.calculate.trace.text import TextTrace, trace_text
+from dlnotes_cli.calculate.trace.trace import trace
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
 from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
@@ -126,6 +130,9 @@ __all__ = [
     "StyleResult",
     "StyleTransferConfig",
     "TableInfo",
+    "TextTrace",
+    "TraceConfig",
+    "TraceResult",
     "TrainCnnConfig",
     "TrainMlpConfig",
     "TrainedModel",
@@ -159,6 +166,8 @@ __all__ = [
     "score_texts",
     "solve",
     "style_transfer",
+    "trace",
+    "trace_text",
     "train_char_rnn",
     "train_cnn",
     "train_mlp",
