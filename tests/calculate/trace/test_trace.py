@@ -57,7 +57,7 @@ def traced(*layers: str, **options: Any) -> TraceResult:
 def test_gates_of_the_course(words: list[object], expected: dict[str, float], dlnotes: Command) -> None:
     outcome = dlnotes("trace", *words, "--input", 1, *ONES)
     (step,) = json.loads(outcome.out)["layers"][0]["steps"]
-    assert {name: step[name][0][0] for name in expected} == pytest.approx(expected, abs=5e-11)
+    assert {name: step[name][0][0] for name in expected} == pytest.approx(expected, abs=1e-10)
     assert ("own weights" in outcome.err) == ("notes" in words)
 
 
@@ -103,7 +103,7 @@ def test_the_quiz_about_gru(dlnotes: Command) -> None:
 LAYERS = st.lists(
     st.sampled_from(
         ["Linear(3, 3)", "Linear(3, 3, bias=False)", "Sigmoid()", "Tanh()", "ReLU(True)", "ELU()", "LayerNormX"]
-    ).filter(lambda text: text != "LayerNormX"),
+    ),
     min_size=1,
     max_size=5,
 )
