@@ -30,7 +30,8 @@ from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.device import Runtime, choose_runtime, default_threads
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.shell.parse import duration
-from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.optimizers import make_optimizer
+from dlnotes_cli.training.recipes import OptimizerSettings
 
 STEPS = 40
 VOCABULARY, HIDDEN, LAYERS, EMBED, DROPOUT = 65, 384, 2, 64, 0.1
@@ -102,8 +103,8 @@ def dlnotes_steps(text: Text, preprocessing: TextPreprocessing, runtime: Runtime
 
     def run() -> None:
         network = build_char_rnn(CharRnnConfig(preprocessing.vocabulary, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT))
-        job = LanguageModelJob(network, texts, BEST, runtime, seed=0)
-        train_steps(job, OptimizerOptions("adamw", 1e-3, 0.0, 0.05), STEPS, grad_clip=1.0)
+        job = LanguageModelJob(network, texts, BEST, BEST.length.batch_size, runtime, seed=0)
+        train_steps(job, OptimizerSettings("adamw", 1e-3, 0.0, 0.05), STEPS, grad_clip=1.0)
 
     return run
 
@@ -111,7 +112,7 @@ def dlnotes_steps(text: Text, preprocessing: TextPreprocessing, runtime: Runtime
 def bare_steps(runtime: Runtime) -> Callable[[], None]:
     """Forward pass, backward pass, clipping and optimizer step of the same network, repeated on one window."""
     network = build_char_rnn(CharRnnConfig(VOCABULARY, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT)).train()
-    optimizer = make_optimizer(network, OptimizerOptions("adamw", 1e-3, 0.0, 0.05))
+    optimizer = make_optimizer(network, OptimizerSettings("adamw", 1e-3, 0.0, 0.05))
     tokens = torch.randint(VOCABULARY, (BATCH, SEQ_LEN + 1))
 
     def run() -> None:

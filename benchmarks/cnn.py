@@ -30,15 +30,13 @@ from torchvision.datasets import ImageFolder
 from training_loop import train_steps
 
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.classify.recipes import cnn_recipe
 from dlnotes_cli.classify.train_cnn import CnnTraining
 from dlnotes_cli.device import Runtime, available_cores
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.shell import output
 from dlnotes_cli.training.engine.classifier import ClassifierJob
-from dlnotes_cli.training.optimizers import OptimizerOptions
-from dlnotes_cli.training.recipes import RunLength
+from dlnotes_cli.training.recipes import OptimizerSettings, RunLength
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)
 NOTEBOOK_BATCH, NOTEBOOK_SAMPLES = 20, 40_000
@@ -91,14 +89,14 @@ def bare_steps(x: Tensor, y: Tensor, *, precision: str, channels_last: bool) -> 
 def dlnotes_steps(folder: Path) -> Callable[[], None]:
     """As many steps of the loop of dlnotes, with its augmentation, metrics, checks and moving average."""
     options = TrainCnnConfig(data=str(folder))
-    training = CnnTraining(options, cnn_recipe(options))
+    training = CnnTraining(options, options.resolved())
     dataset = training.load()
     dataset = replace(dataset, splits=dataset.splits | {"val": dataset.splits["val"][:1]})  # bare steps do not validate
     runtime = Runtime(torch.device("cpu"), "bf16", torch.get_num_threads())
 
     def run() -> None:
         job = ClassifierJob(training, network("fast"), dataset, runtime, RunLength(BATCH, epochs=1))
-        train_steps(job, OptimizerOptions("adamw", 1e-3, 0.0, 0.0), STEPS, ema=training.recipe.ema)
+        train_steps(job, OptimizerSettings("adamw", 1e-3, 0.0, 0.0), STEPS, ema=training.recipe.ema)
 
     return run
 

@@ -37,8 +37,7 @@ from dlnotes_cli.device import Runtime, available_cores
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.shell import output
 from dlnotes_cli.training.engine.classifier import ClassifierJob
-from dlnotes_cli.training.optimizers import OptimizerOptions
-from dlnotes_cli.training.recipes import RunLength
+from dlnotes_cli.training.recipes import OptimizerSettings, RunLength
 
 BATCH = 64
 UNIT_RANGE = ImagePreprocessing(1, 28, 28, "crop", (0.0,), (1.0,))
@@ -115,7 +114,7 @@ def tensor_loop(notebook: Notebook, pixels: torch.Tensor, labels: torch.Tensor) 
 def dlnotes_loop(notebook: Notebook, dataset: DataSet, runtime: Runtime) -> Callable[[], None]:
     """The loop of dlnotes, with its metrics and checks."""
     training = MlpTraining(TrainMlpConfig(), MLP_NOTES)
-    optimizer = OptimizerOptions(notebook.optimizer, notebook.lr, 0.0, 0.0)
+    optimizer = OptimizerSettings(notebook.optimizer, notebook.lr, 0.0, 0.0)
 
     def run() -> None:
         job = ClassifierJob(training, dlnotes_network(), dataset, runtime, RunLength(BATCH, epochs=1))

@@ -2,12 +2,13 @@
 
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.step_budget import StepBudget
-from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.optimizers import make_optimizer
+from dlnotes_cli.training.recipes import OptimizerSettings
 from dlnotes_cli.training.schedule import Schedule
 
 
 def train_steps(
-    job: TrainingJob, optimizer: OptimizerOptions, steps: int, *, grad_clip: float | None = None, ema: float = 0.0
+    job: TrainingJob, optimizer: OptimizerSettings, steps: int, *, grad_clip: float | None = None, ema: float = 0.0
 ) -> None:
     """Train for `steps` steps at a constant learning rate, without a run folder.
 

@@ -71,7 +71,7 @@ from dlnotes_cli.manage.preview import PreviewResult, draw_preview
 from dlnotes_cli.shapes import WindowSpec, analyze, solve
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
-from dlnotes_cli.style.feature_extractor import layer_names
+from dlnotes_cli.style.feature_network import layer_names
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer

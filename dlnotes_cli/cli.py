@@ -11,9 +11,9 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from dlnotes_cli import __version__
-from dlnotes_cli.shell import output, startup
+from dlnotes_cli.shell import output, startup, thread_variable
 from dlnotes_cli.shell.binding import Command, add_command
-from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, UnfinishedError, reason
+from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, UnfinishedError, nearest, reason
 from dlnotes_cli.shell.stopping import EndedBySignals
 
 COMMANDS = {  # in the order of the help, each with its module and function
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; only a bug in dlnotes prints a traceback."""
     startup.collect_garbage_rarely()
     _prepare_streams()
-    with EndedBySignals() as signals:
+    with EndedBySignals() as signals, thread_variable.invalid_hidden():
         code = _main(sys.argv[1:] if arguments is None else arguments, signals)
     _discard_unwritable(sys.stderr)
     return signals.exit_code or code
@@ -217,12 +217,10 @@ def _usage_error(error: typer.TyperException, names: list[str], named: Any) -> I
     if invalid:
         return InputError(invalid["name"], invalid["what"], help_hint)
     if missing:
-        from difflib import get_close_matches
-
-        known = [name for parameter in named.params for name in parameter.opts] + list(getattr(named, "commands", {}))
-        near = get_close_matches(missing["name"].rstrip("."), known, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]}? {help_hint}" if near else help_hint
-        return InputError(missing["name"].rstrip("."), f"no such {missing['kind']}", fix)
+        kind, name = missing["kind"], missing["name"].rstrip(".")
+        options = [option for parameter in named.params for option in parameter.opts if option.startswith("--")]
+        near = nearest(name, options if kind == "option" else getattr(named, "commands", {}))
+        return InputError(name, f"no such {kind}", f"did you mean {near}? {help_hint}" if near else help_hint)
     return InputError("usage", text[0].lower() + text[1:], help_hint)
 
 

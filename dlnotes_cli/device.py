@@ -5,10 +5,11 @@ import platform
 import re
 import shutil
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlnotes_cli.shell import thread_variable
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ class Runtime:
         return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
 
 
-@dataclass(frozen=True)
-class Hardware:
+class Hardware(NamedTuple):
     """The processor and the devices that torch can use."""
 
     devices: tuple[str, ...]
@@ -57,11 +57,10 @@ class Hardware:
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return asdict(self) | {"devices": list(self.devices), "cuda": list(self.cuda)}
+        return self._asdict() | {"devices": list(self.devices), "cuda": list(self.cuda)}
 
 
-@dataclass(frozen=True)
-class GpuReport:
+class GpuReport(NamedTuple):
     """The vendors of the GPUs found, whether torch can use a GPU, and what to install if it cannot."""
 
     present: tuple[str, ...]
@@ -70,7 +69,7 @@ class GpuReport:
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return asdict(self) | {"present": list(self.present)}
+        return self._asdict() | {"present": list(self.present)}
 
     def __str__(self) -> str:
         if self.advice is not None:
@@ -143,27 +142,56 @@ def free_memory(device: "torch.device") -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
-def available_memory(device: "torch.device") -> int | None:
-    """Bytes that this process can still allocate on a device; None if the system does not report it."""
+def available_memory(device: "torch.device", *, swap: bool = False) -> int | None:
+    """Bytes that this process can still allocate on a device, also in swap space if `swap` is set.
+
+    None if the system does not report it.
+    """
     if device.type == "cuda":
         return free_memory(device)
-    limits = [limit for limit in (_available_in_system(), _available_in_cgroup()) if limit is not None]
-    return min(limits, default=None)
+    limits = (_available_in_system(swap=swap), _available_in_control_groups(), _available_addresses())
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _available_in_system() -> int | None:
-    """Bytes that Linux can allocate without swapping."""
-    with suppress(OSError, ValueError, IndexError):
+def _available_in_system(*, swap: bool) -> int | None:
+    """Bytes that Linux can allocate."""
+    with suppress(OSError, ValueError, KeyError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
+        kibibytes = {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
+        return 1024 * (kibibytes["MemAvailable"] + swap * kibibytes["SwapFree"])
     return None
 
 
-def _available_in_cgroup() -> int | None:
-    """Bytes left below the memory limit of a container."""
-    group = Path("/sys/fs/cgroup")
+def _available_in_control_groups(root: Path = Path("/")) -> int | None:
+    """Bytes left below the tightest memory limit of this process's control groups, as of a container.
+
+    The cache of files, which Linux gives up when memory is short, counts as left.
+    """
+    mount, names = root / "sys/fs/cgroup", []
+    with suppress(OSError):
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    groups = [mount / name for name in names]
+    left = [_left_in_group(group) for path in [*groups, mount] for group in (path, *path.parents)]
+    return min((limit for limit in left if limit is not None), default=None)
+
+
+def _left_in_group(group: Path) -> int | None:
     with suppress(OSError, ValueError):
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return limit - used + int(statistics.get("active_file", 0)) + int(statistics.get("inactive_file", 0))
+    return None
+
+
+def _available_addresses() -> int | None:
+    """Bytes left below the limit on the address space (`ulimit -v`)."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            return limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     return None
 
 
@@ -187,7 +215,7 @@ def default_threads() -> int:
     Of a list, which OpenMP reads as the numbers of nested levels, the first counts; empty and 0 count as not set.
     Raises InputError for anything else.
     """
-    variable = os.environ.get("OMP_NUM_THREADS", "")
+    variable = thread_variable.requested()
     first = variable.partition(",")[0].strip()
     if not first:
         return available_cores()

@@ -4,4 +4,4 @@
 set -eu
 out=${1:-runs/example-style-transfer}
 mkdir -p "$out"
-dlnotes style-transfer --size 144 --steps 25 --sweep-ratio 0.003,0.03,0.3 --out "$out/painted.png" --sheet "$out/sheet.png" --overwrite
+dlnotes style-transfer --size 144 --steps 25 --sweep-ratio 0.003,0.03,0.3 --out "$out/stylized.png" --sheet "$out/sheet.png" --overwrite

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from dlnotes_cli.training.engine.loop import Trainer
+    from dlnotes_cli.training.history import LoopEntry
 
 COLORS = {"blue": (30, 40, 200), "green": (20, 180, 60), "red": (210, 30, 30)}
 
@@ -90,7 +91,7 @@ def stopped_after(steps: int) -> Iterator[None]:
 
     advance = Trainer.advance
 
-    def advance_then_signal(trainer: "Trainer") -> dict[str, Any] | None:
+    def advance_then_signal(trainer: "Trainer") -> "LoopEntry | None":
         before = trainer.position.step
         entry = advance(trainer)
         if before < trainer.position.step == steps:

@@ -78,8 +78,8 @@ def test_a_missing_home_directory_is_not_a_bug(words: list[str], dlnotes: Comman
 
 def test_verbose_prints_the_options_in_force_and_where_data_is(dlnotes: Command) -> None:
     stderr = dlnotes("data", "info", "digits", "-v").err
-    assert re.search(r"options  data digits, .*verbose True", stderr)
-    assert "data     digits is in" in stderr
+    assert re.search(r"options: data digits, .*verbose True", stderr)
+    assert "data: digits is in" in stderr
 
 
 def test_a_bug_is_the_only_traceback(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +171,13 @@ def test_a_number_of_threads_that_is_none_is_reported_in_one_line(
     outcome = dlnotes("filter", "--out", tmp_path / "x.png")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert outcome.err.startswith(f"dlnotes: error: $OMP_NUM_THREADS: '{value}' is not a number of threads")
+
+
+@pytest.mark.parametrize("value", ["many", "0"])
+def test_openmp_prints_nothing_about_its_variable(value: str) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": value}
+    done = subprocess.run([*PROGRAM, "doctor"], capture_output=True, text=True, env=environment, check=False)
+    assert "libgomp" not in done.stderr
 
 
 def test_a_completion_that_cannot_be_installed_is_reported_in_one_line() -> None:

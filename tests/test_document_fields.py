@@ -17,7 +17,7 @@ COMMANDS = {
     "char-rnn sample": "{text} --length 3",
     "char-rnn score": "{text} {text}/config.json",
     "filter": "--out {folder}/edges.png",
-    "style-transfer": "--size 64 --steps 1 --scales 1 --out {folder}/painted.png",
+    "style-transfer": "--size 64 --steps 1 --scales 1 --out {folder}/stylized.png",
     "conv-shape": "--input 3x8x8 'Conv2d(3, 4, 3)'",
     "data list": "",
     "data info": "digits",

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from builders import Command, make_images, small_training
 
-from dlnotes_cli import plots
+from dlnotes_cli.plots import fonts
+from dlnotes_cli.plots.confusion import draw_confusion
 from dlnotes_cli.training.model_file import load_classifier
 
 CAFE = os.fsdecode(b"caf\xe9")
@@ -81,14 +82,15 @@ def test_a_list_of_files_can_contain_the_name(
 
 def test_a_line_break_in_a_name_is_escaped_in_plots() -> None:
     matrix = np.eye(2, dtype=np.int64)
-    assert plots.confusion(matrix, ["a\nb", "c"]) == plots.confusion(matrix, [r"a\x0ab", "c"])
-    assert plots.confusion(matrix, [CAFE, "c"]) == plots.confusion(matrix, [r"caf\xe9", "c"])
+    assert draw_confusion(matrix, ["a\nb", "c"]) == draw_confusion(matrix, [r"a\x0ab", "c"])
+    assert draw_confusion(matrix, [CAFE, "c"]) == draw_confusion(matrix, [r"caf\xe9", "c"])
 
 
 def test_missing_glyphs_are_warned_of_once(capsys: pytest.CaptureFixture[str]) -> None:
-    plots._warn_of_missing_glyphs.cache_clear()
+    fonts._warn.cache_clear()
+    fonts._fallbacks.cache_clear()
     for _ in range(2):
-        plots.confusion(np.eye(2, dtype=np.int64), ["\U00012000", "c"])
+        draw_confusion(np.eye(2, dtype=np.int64), ["\U00012000", "c"])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("dlnotes: warning: no installed font has some characters of the names")
+    assert lines[0].startswith("dlnotes: warning: no installed font has '\U00012000' or others")

@@ -245,4 +245,4 @@ def test_output_options_are_not_resumed(tmp_path: Path, dlnotes: Command) -> Non
     assert dlnotes(*small_training(tmp_path / "run", "--json", "-q")).err == ""
     outcome = dlnotes("train-mlp", "--resume", tmp_path / "run", "--epochs", 3)
     assert "best epoch" in outcome.out
-    assert "model  mlp" in outcome.err
+    assert "model: mlp" in outcome.err

@@ -5,13 +5,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
+from dlnotes_cli.classify.recipes import CnnRecipe, MlpRecipe
 from dlnotes_cli.cli import build
 from dlnotes_cli.shell.binding import ARGUMENTS
 from dlnotes_cli.shell.option import PANELS
+from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dlnotes_cli"
@@ -28,6 +32,7 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
 ]
 _FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
+RECIPES = (MlpRecipe, CnnRecipe, FineTuneRecipe, FrozenRecipe, CharRnnRecipe)
 STANDARD_LIBRARY = set(sys.stdlib_module_names)
 
 
@@ -92,12 +97,28 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert not left, "a circle goes through " + ", ".join(sorted(dotted(path) for path in left))
 
 
+def test_the_engine_reads_from_the_options_nothing_that_a_recipe_decides() -> None:
+    decided = {field.name for recipe in RECIPES for field in fields(recipe)} | {"epochs", "batch_size"}
+    reads = re.compile(rf"\boptions\.({'|'.join(decided)})\b")
+    for path in (PACKAGE / "training" / "engine").glob("*.py"):
+        assert not (found := reads.search(path.read_text())), f"{path}: {found}"
+
+
 @pytest.mark.parametrize(("floor", "also"), [("shell", {"typer", "rich"}), ("shapes", set())])
 def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[str]) -> None:
     for path in modules():
         if area(path) == floor:
             outside = {name.split(".")[0] for name in imported(path)} - STANDARD_LIBRARY - {"dlnotes_cli"}
             assert outside <= also, f"{path}: {outside}"
+
+
+def test_no_two_classes_share_a_name() -> None:
+    owners: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                owners.setdefault(node.name, []).append(dotted(path))
+    assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
 
 
 def is_light(path: Path) -> bool:

@@ -10,6 +10,7 @@ from dlnotes_cli.shell.option import choices_of
 
 if TYPE_CHECKING:
     from dlnotes_cli.calculate.results import ConvShapeResult
+    from dlnotes_cli.calculate.stack import StackResult
 
 
 @command(
@@ -23,6 +24,7 @@ def conv_shape(config: ConvShapeConfig) -> None:
     """Calculate output shapes, parameters, MACs, memory and receptive field of layers.
 
     Layers: as in PyTorch, separated by ; or new lines; nn.Sequential too.
+    Also read, never run: classes with a forward(), and what print(model) prints.
     Known: Conv, ConvTranspose, pooling, padding, normalization, activations,
     Linear, Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold,
     Embedding, RNN, LSTM, GRU, Identity; the Lazy ones too.
@@ -41,18 +43,21 @@ def conv_shape(config: ConvShapeConfig) -> None:
         files.check_output_file("--csv", csv_file, overwrite=config.overwrite)
     result = task(config)
     if csv_file is not None:
-        files.write_text(csv_file, _csv(result))
+        files.write_text(csv_file, _csv(_stack(result)))
     if config.json:
         output.document(config.command, result.as_json())
     elif config.field is not None:
         output.line(_plain(_field(result.as_json(), config.field)))
     elif config.csv == "-":
-        output.raw(_csv(result))
+        output.raw(_csv(_stack(result)))
+    elif csv_file is not None:
+        for line in (*_stack(result).totals(), str(config.csv)):
+            output.line(line)
     else:
         for line in result.lines():
             output.line(line)
     for note in result.notes():
-        output.note(f"dlnotes: note: {note}")
+        output.note(note)
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:
@@ -65,15 +70,20 @@ def _field(fields: dict[str, Any], name: str) -> Any:
     return values[name]
 
 
-def _csv(result: "ConvShapeResult") -> str:
+def _stack(result: "ConvShapeResult") -> "StackResult":
+    """The result on a stack; raises InputError for one without layers."""
+    from dlnotes_cli.calculate.stack import StackResult
+
+    if not isinstance(result, StackResult):
+        raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")
+    return result
+
+
+def _csv(result: "StackResult") -> str:
     """The layers of a stack, one row for each."""
     import csv
     import io
 
-    from dlnotes_cli.calculate.results import StackResult
-
-    if not isinstance(result, StackResult):
-        raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")
     rows = [{"position": index, **layer.as_json()} for index, layer in enumerate(result.report.layers, 1)]
     columns = [name for name in rows[0] if name not in {"hidden", "cell"}]
     text = io.StringIO()

@@ -45,17 +45,17 @@ class StackOptions(Config):
     """A stack of layers and its input."""
 
     layers: tuple[str, ...] = option(
-        (), "Layers in PyTorch's notation; - reads them from standard input.", panel=MODEL, is_argument=True,
-        metavar="LAYERS",
+        (), "Layers in PyTorch's notation, or a file of them such as net.py; - is standard input.", panel=MODEL,
+        is_argument=True, metavar="LAYERS",
     )  # fmt: skip
     file: str | None = option(
         None, "Read the layers from a file of PyTorch code, which is not run; - is standard input.", panel=MODEL,
         metavar="FILE|-",
     )  # fmt: skip
-    arch: NetworkName | None = option(None, "A known network", panel=MODEL)
+    network: NetworkName | None = option(None, "A network by name", panel=MODEL)
     input: tuple[int, ...] | None = option(
         None, "Shape of one sample, without the batch dimension, such as 3x130x130.", panel=DATA, parse=shape,
-        metavar="CxHxW", shown_default="with --arch: the network's own",
+        metavar="CxHxW", shown_default="with --network: the network's own",
     )  # fmt: skip
     batch: int = option(1, "Batch size, which scales MACs and memory.", panel=DATA, within=_POSITIVE)
 
@@ -106,7 +106,7 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
             {"--json": self.json, "--csv -": self.csv == "-", "--field": self.field is not None}, STDOUT_TWICE
         )
         check_at_most_one(
-            {"LAYERS": bool(self.layers), "--file": self.file is not None, "--arch": self.arch is not None}
+            {"LAYERS": bool(self.layers), "--file": self.file is not None, "--network": self.network is not None}
         )
         if self.letters:
             letter = self.letters[0]
@@ -126,7 +126,7 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
     @property
     def has_stack(self) -> bool:
         """Whether there are layers, from any source."""
-        return bool(self.layers) or self.file is not None or self.arch is not None
+        return bool(self.layers) or self.file is not None or self.network is not None
 
     @property
     def letters(self) -> list[str]:

@@ -37,10 +37,10 @@ def train(config: CharRnnTrainConfig) -> None:
 def _print_training(result: "CharRnnResult") -> None:
     validation, timing, unit = result.validation, result.timing, result.data["unit"]
     rows = [
-        ("train", f"{result.train['samples']:,}", f"{result.train['loss']:.4f}", "", ""),
+        ("train", f"{result.train.samples:,}", f"{result.train.loss:.4f}", "", ""),
         (
-            "validation", f"{validation['samples']:,}", f"{validation['loss']:.4f}",
-            f"{validation['bits_per_char']:.4f}", f"{validation['perplexity']:.3f}",
+            "validation", f"{validation.samples:,}", f"{validation.loss:.4f}",
+            f"{validation.bits_per_char:.4f}", f"{validation.perplexity:.3f}",
         ),
     ]  # fmt: skip
     numeric = (f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,10 +26,6 @@ class LanguageMetrics:
     loss: float  # cross-entropy in nats
     bits_per_char: float
     perplexity: float
-
-    def as_json(self) -> dict[str, float]:
-        """The metrics by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+from dlnotes_cli.char_rnn.recipes import BEST, BEST_LONG, NOTES, CharRnnRecipe
 from dlnotes_cli.models.choices import Cell
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option, option_group, varied
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, Range, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, DeviceOptions, OutputOptions, OverwriteOption, SeedOption
-from dlnotes_cli.training.options import LearningOptions, ModelArgument, TrainingRunOptions
+from dlnotes_cli.training.options import DropoutOption, LearningOptions, ModelArgument, TrainingRunOptions
+from dlnotes_cli.training.recipes import resolve
 
 
 @option_group
@@ -37,7 +39,7 @@ class OnUnknownOption(Config):
 class TrainingTextOptions(TextFilesOptions):
     """The training texts, and how they become tokens."""
 
-    texts: tuple[str, ...] = varied(TextFilesOptions, "texts", shown_default="Python's own help texts")
+    texts: tuple[str, ...] = option_like(TextFilesOptions, "texts", shown_default="Python's own help texts")
     vocab: Literal["chars", "bytes"] = option(
         "chars", "Vocabulary: the characters of the text (chars), or bytes.", panel=DATA
     )
@@ -71,9 +73,7 @@ class RnnOptions(Config):
     embed: int | None = option(
         None, "Embedding size; 0 for one-hot input.", panel=MODEL, within="[0, 1e5]", shown_default=SET_BY_RECIPE
     )
-    dropout: float | None = option(
-        None, "Dropout probability between layers.", panel=MODEL, within="[0, 1)", shown_default=SET_BY_RECIPE
-    )
+    dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability between layers.")
     tied: bool = option(False, "Tie the weights of the output layer to those of the embedding.", panel=MODEL)
 
 
@@ -88,12 +88,12 @@ class SequenceOptions(LearningOptions):
         within="[1, 1e6]",
         shown_default=SET_BY_RECIPE,
     )
-    batch_size: int | None = option(
-        None,
-        "Sequences per step: the text is cut into N streams that are read in parallel.",
-        panel=TRAINING,
-        within="[1, 1e6]",
-        shown_default=SET_BY_RECIPE,
+    batch_size: int | None = option_like(  # here of sequences; `auto` measures only classifiers
+        LearningOptions,
+        "batch_size",
+        help="Sequences per step: the text is cut into N streams that are read in parallel.",
+        within=Range("[1, 1e6]"),
+        parse=None,
     )
     reset_state: float | None = option(
         None,
@@ -109,10 +109,6 @@ class SequenceOptions(LearningOptions):
         panel=TRAINING,
         within="[1, 1e9]",
         shown_default="once per epoch",
-    )
-    grad_clip: float | None = varied(LearningOptions, "grad_clip", shown_default=SET_BY_RECIPE)
-    optimizer: Literal["adamw", "adam", "rmsprop"] | None = option(
-        None, "Optimizer", panel=TRAINING, shown_default=SET_BY_RECIPE
     )
     sample: int = option(
         200, "Characters to sample and print after each validation; 0 for none.", panel=OUTPUT, within="[0, 1e6]"
@@ -133,6 +129,23 @@ class CharRnnTrainConfig(
         if self.vocab == "bytes" and (self.lower or self.encoding):
             name = "--lower" if self.lower else "--encoding"
             raise InputError(name, "has no effect with --vocab bytes", f"drop {name}, or use --vocab chars")
+
+    def resolved(self) -> CharRnnRecipe:
+        """The recipe of the run, in which options that are set replace values."""
+        return resolve(self, self._recipe)
+
+    def long_run_defaults(self) -> dict[str, Any]:
+        """The defaults that a long time budget changes, by option name."""
+        if self._recipe is not BEST_LONG:
+            return {}
+        changed = {name: value for name, value in vars(BEST_LONG).items() if value != vars(BEST)[name]}
+        return {name: value for name, value in changed.items() if getattr(self, name) is None}
+
+    @property
+    def _recipe(self) -> CharRnnRecipe:
+        if self.recipe == "notes":
+            return NOTES
+        return BEST_LONG if self.has_long_budget else BEST
 
 
 @option_group

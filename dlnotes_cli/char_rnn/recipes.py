@@ -1,58 +1,34 @@
 """Recipes of `char-rnn train`: hyperparameters that work together."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.training.recipes import LengthRule, Recipe, has_long_budget, resolve
+from dlnotes_cli.training.recipes import LengthDefaults, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class CharRnnRecipe(Recipe):
     """What training a character model decides as well."""
 
-    grad_clip: float  # gradient-norm clipping threshold; 0: no clipping
     layers: int
     hidden: int
     embed: int  # embedding size; 0: one-hot
     dropout: float
     seq_len: int
-    batch_size: int
     reset_state: float  # probability that a row starts a chunk with a zero state
     random_offset: bool  # cut the text at different positions in each epoch; not an option of the command
 
 
 # A small batch gives a short run the many steps it needs. The samples of an epoch are chunks of the text.
 BEST = CharRnnRecipe(
-    optimizer="adamw", lr=6e-3, schedule="one-cycle", weight_decay=0.05, ema=0.0, grad_clip=1.0,
-    layers=2, hidden=384, embed=64, dropout=0.1, seq_len=64, batch_size=16, reset_state=0.02, random_offset=True,
-    length=LengthRule(epochs=5, batch_size=16, min_steps=1000),
+    optimizer="adamw", lr=6e-3, momentum=0.9, schedule="one-cycle", weight_decay=0.05, ema=0.0, grad_clip=1.0,
+    layers=2, hidden=384, embed=64, dropout=0.1, seq_len=64, reset_state=0.02, random_offset=True,
+    length=LengthDefaults(epochs=5, batch_size=16, min_steps=1000),
 )  # fmt: skip
 # A long run can train a larger network, and reads the text so often that more dropout is needed against overfitting.
 BEST_LONG = replace(BEST, hidden=512, dropout=0.3)
 # The course's notebook on Anna Karenina.
 NOTES = CharRnnRecipe(
-    optimizer="adam", lr=1e-3, schedule="constant", weight_decay=0.0, ema=0.0, grad_clip=5.0,
-    layers=2, hidden=512, embed=0, dropout=0.5, seq_len=100, batch_size=128, reset_state=0.0, random_offset=False,
-    length=LengthRule(epochs=20, batch_size=128, is_fixed=True),
+    optimizer="adam", lr=1e-3, momentum=0.0, schedule="constant", weight_decay=0.0, ema=0.0, grad_clip=5.0,
+    layers=2, hidden=512, embed=0, dropout=0.5, seq_len=100, reset_state=0.0, random_offset=False,
+    length=LengthDefaults(epochs=20, batch_size=128, is_fixed=True),
 )  # fmt: skip
-
-
-def char_rnn_recipe(options: CharRnnTrainConfig) -> CharRnnRecipe:
-    """The recipe that `--recipe` and a long time budget select, with the options that are set."""
-    return resolve(options, _recipe(options))
-
-
-def long_run_defaults(options: CharRnnTrainConfig) -> dict[str, Any]:
-    """The defaults that a long time budget changes, by option name."""
-    if _recipe(options) is not BEST_LONG:
-        return {}
-    short = asdict(BEST)
-    changed = {name: value for name, value in asdict(BEST_LONG).items() if value != short[name]}
-    return {name: value for name, value in changed.items() if vars(options)[name] is None}
-
-
-def _recipe(options: CharRnnTrainConfig) -> CharRnnRecipe:
-    if options.recipe == "notes":
-        return NOTES
-    return BEST_LONG if has_long_budget(options.recipe, options.time_budget) else BEST

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlnotes_cli import plots
 from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, NegativeLogLikelihood, negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnScoreConfig
 from dlnotes_cli.data.paths import is_same
@@ -17,6 +16,7 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Text, decode_tokens, read_with_vocabulary
 from dlnotes_cli.data.text_files import TextSource, find_text_sources
 from dlnotes_cli.device import Runtime
+from dlnotes_cli.plots.heat_map import draw_heat_map
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
@@ -141,4 +141,4 @@ def _heat_map(text: Text, likelihood: NegativeLogLikelihood, preprocessing: Text
     names = f"{text.names[0]} and {more} more" if more else text.names[0]
     extent = f", first {len(tokens):,} characters" if len(tokens) < len(text) else ""
     unit = preprocessing.unit.removesuffix("s")
-    return plots.text_heatmap(shown, bits, f"{names}{extent}: {np.nanmean(bits):.2f} bits per {unit}")
+    return draw_heat_map(shown, bits, f"{names}{extent}: {np.nanmean(bits):.2f} bits per {unit}")

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,69 +11,82 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli import plots
 from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.recipes import CharRnnRecipe, char_rnn_recipe, long_run_defaults
+from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays
+from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays, build_char_rnn
 from dlnotes_cli.models.registry import build
+from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
+from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
-from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
-from dlnotes_cli.training.recipes import note_long_budget, run_length, with_recipe
+from dlnotes_cli.training.history import HistoryEntry, history_to_json
+from dlnotes_cli.training.metrics import Metrics
+from dlnotes_cli.training.optimizers import make_optimizer
+from dlnotes_cli.training.recipes import note_long_budget, with_recipe
 from dlnotes_cli.training.record import ModelSummary, Outcome, RunRecord, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
 _REGISTRY_NAME = "char_rnn"
 _SAMPLE_INTERVAL_S = 10.0
 _MOST_NAMES = 3  # texts that are listed by name
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValidationMetrics(Metrics):
+    """Means over the predicted characters of the validation text."""
+
+    bits_per_char: float = field(metadata=NAN_IF_NULL)
+    perplexity: float = field(metadata=NAN_IF_NULL)
+
+
 @dataclass(frozen=True)
 class CharRnnResult(TrainingResult):
     """The result of training a character model."""
 
+    validation: ValidationMetrics
     best_step: int  # of the best validation
 
 
-def train_char_rnn(config: CharRnnTrainConfig) -> CharRnnResult:
+def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
     """Train a character model in its run folder, on the start of the texts, and validate on their end.
 
     Raises InputError before anything is written if options, folder or texts are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with a checkpoint saved.
     """
     started = time.monotonic()
-    recipe, changed_defaults = char_rnn_recipe(config), long_run_defaults(config)
-    options = with_recipe(config, recipe)
+    recipe = options.resolved()
     _check_options(options, recipe)
     folder = RunFolder(options)
     choose_device(options.device)  # before the texts are read
     texts = read_training_text(options, recipe.seq_len)
     data_s = time.monotonic() - started
-    options = replace(options, epochs=run_length(options, recipe.length, len(texts.train) // recipe.seq_len).epochs)
+    length = options.run_length(recipe.length, len(texts.train) // recipe.seq_len)
+    stored = with_recipe(with_recipe(options, recipe), length)
     network_config = _network_config(options, recipe, texts.preprocessing)
-    is_bf16_faster = bf16_pays(network_config, recipe.batch_size)
+    is_bf16_faster = bf16_pays(network_config, length.batch_size)
     runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=is_bf16_faster)
+    _check_memory(network_config, recipe, length.batch_size, runtime)
     seed_everything(options.seed)
     network = build(_REGISTRY_NAME, network_config).to(runtime.device)
-    job = LanguageModelJob(network, texts, recipe, runtime, options.seed)
-    record = LanguageModelRecord(options, ModelSummary.of(_REGISTRY_NAME, network_config, network), texts, runtime)
+    job = LanguageModelJob(network, texts, recipe, length.batch_size, runtime, options.seed)
+    record = LanguageModelRecord(stored, ModelSummary.of(_REGISTRY_NAME, network_config, network), texts, runtime)
     record.announce()
-    note_long_budget(changed_defaults)
-    _note_lower_batch_size(job.batch_size, recipe.batch_size)
-    hyperparameters = OptimizerOptions(recipe.optimizer, recipe.lr, 0.0, recipe.weight_decay)
+    note_long_budget(options.long_run_defaults())
+    _note_lower_batch_size(job.batch_size, length.batch_size)
     with StopRequest() as stop, folder:
-        trainer = make_trainer(options, recipe, job, make_optimizer(network, hyperparameters), stop, options.eval_every)
-        run = TrainingRun(options, folder, record, trainer, stop)
+        trainer = make_trainer(recipe, length, job, make_optimizer(network, recipe), stop, options.eval_every)
+        run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
             return cast("CharRnnResult", finished)
@@ -88,19 +101,23 @@ def train_char_rnn(config: CharRnnTrainConfig) -> CharRnnResult:
 class LanguageModelJob:
     """What the training loop trains: a network on batches of the training text."""
 
+    metrics_type = ValidationMetrics
+
     def __init__(
-        self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, runtime: Runtime, seed: int
-    ) -> None:
+        self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, batch_size: int, runtime: Runtime,
+        seed: int,
+    ) -> None:  # fmt: skip
         self.network, self.runtime = network, runtime
         self.carried: dict[str, Tensor] = {}  # the state after the last step, by its place in the tuple
         self._texts, self._recipe, self._seed = texts, recipe, seed
+        self._rows = batch_size
         self._epoch = 1
         self._batches = self._cut(epoch=1)
         self.steps_per_epoch, self.validation_samples = self._batches.steps, texts.validation.predicted
 
     @property
     def batch_size(self) -> int:
-        """Rows of a batch; fewer than the recipe has if the text has too few chunks."""
+        """Rows of a batch; fewer than the run asks for if the text has too few chunks."""
         return self._batches.batch_size
 
     def start_epoch(self, epoch: int) -> None:
@@ -111,7 +128,7 @@ class LanguageModelJob:
     def _cut(self, epoch: int) -> SequenceBatches:
         seq_len = self._recipe.seq_len
         offset = 1 + derived_seed(self._seed, epoch) % seq_len if self._recipe.random_offset else None
-        return SequenceBatches(self._texts.train, self._recipe.batch_size, seq_len, offset)
+        return SequenceBatches(self._texts.train, self._rows, seq_len, offset)
 
     def step(self, index: int) -> StepOutput:
         """Run the network on one batch; the state carries over between steps, and starts from zero in each epoch."""
@@ -136,16 +153,16 @@ class LanguageModelJob:
         generator = torch.Generator().manual_seed(derived_seed(self._seed, self._epoch, index))
         return torch.rand(self.batch_size, generator=generator) < self._recipe.reset_state
 
-    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+    def validate(self, poll: Callable[[], None]) -> ValidationMetrics:
         """Loss, bits per character, perplexity and accuracy on the whole validation text."""
         text = self._texts.validation
         likelihood = negative_log_likelihood(self.network, text, self.runtime, poll)
         accuracy = likelihood.correct / text.predicted
-        return {**likelihood.metrics().as_json(), "accuracy": accuracy, "samples": text.predicted}
+        return ValidationMetrics(accuracy=accuracy, samples=text.predicted, **asdict(likelihood.metrics()))
 
-    def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
         """Rank by the loss."""
-        return (-metrics["loss"],)
+        return (-metrics.loss,)
 
 
 class LanguageModelRecord(RunRecord):
@@ -174,7 +191,7 @@ class LanguageModelRecord(RunRecord):
         preprocessing = self._texts.preprocessing
         counts = ", ".join(f"{count:,} {split}" for split, count in self._texts.counts.items())
         unit = "bytes" if preprocessing.unit == "bytes" else "characters"
-        output.note(f"text   {self.data_name}: {counts}; {preprocessing.vocabulary} distinct {unit}")
+        output.status("text", f"{self.data_name}, {counts}; {preprocessing.vocabulary} distinct {unit}")
         super().announce()
 
     def identity(self) -> dict[str, Any]:
@@ -195,7 +212,7 @@ class LanguageModelRecord(RunRecord):
 
     def details(self, outcome: Outcome) -> dict[str, Any]:
         """The step of the best validation."""
-        return {"best_step": outcome.history[outcome.best_index]["step"]}
+        return {"best_step": outcome.history[outcome.best_index].step}
 
 
 class ValidationReport:
@@ -213,22 +230,23 @@ class ValidationReport:
         self._runtime = replace(runtime, precision="fp32")
         self._next_time, self._last_step = -math.inf, -1
 
-    def show(self, entry: dict[str, Any]) -> None:
+    def show(self, entry: HistoryEntry) -> None:
         """Print an entry of the history, unless another was printed a short time ago."""
         if time.monotonic() >= self._next_time:
             self.show_now(entry)
             self._next_time = time.monotonic() + _SAMPLE_INTERVAL_S
 
-    def show_now(self, entry: dict[str, Any]) -> None:
+    def show_now(self, entry: HistoryEntry) -> None:
         """Print an entry of the history, unless it was the last one printed."""
-        scores, step = entry["validation"], entry["step"]
-        if self._config.quiet or scores["loss"] is None or step == self._last_step:
+        metrics = cast("ValidationMetrics", entry.validation)
+        if self._config.quiet or not math.isfinite(metrics.loss) or entry.step == self._last_step:
             return
-        self._last_step = step
-        output.note(
-            f"epoch {entry['epoch']}, step {step:,}: validation loss {scores['loss']:.4f}, "
-            f"{scores['bits_per_char']:.4f} bits per {self._preprocessing.unit.removesuffix('s')}, "
-            f"perplexity {scores['perplexity']:.3f}"
+        self._last_step = entry.step
+        output.status(
+            f"epoch {entry.epoch}, step {entry.step:,}",
+            f"validation loss {metrics.loss:.4f}, "
+            f"{metrics.bits_per_char:.4f} bits per {self._preprocessing.unit.removesuffix('s')}, "
+            f"perplexity {metrics.perplexity:.3f}",
         )
         if self._config.sample:
             self._print_sample()
@@ -236,8 +254,7 @@ class ValidationReport:
     def _print_sample(self) -> None:
         sampler = TokenSampler(self._network, self._preprocessing, self._runtime, seed=self._config.seed)
         text = sampler.text(default_prime(self._preprocessing), self._config.sample, self._poll)
-        for line in text.strip("\n").splitlines():
-            output.note(f"  | {line}")
+        output.sample(text)
 
 
 def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
@@ -245,9 +262,20 @@ def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
         raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
 
 
+def _check_memory(config: CharRnnConfig, recipe: CharRnnRecipe, batch_size: int, runtime: Runtime) -> None:
+    """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
+    with torch.device("meta"):
+        network = build_char_rnn(config)
+        sample = torch.empty(1, recipe.seq_len, dtype=torch.int64), network.initial_state(1)
+    forecast = TrainingMemory.of(network, sample, batch_size, recipe, runtime.precision)
+    forecast.check(runtime, "--hidden-size, --num-layers, --batch-size or --seq-len")
+
+
 def _note_lower_batch_size(batch_size: int, requested: int) -> None:
     if batch_size < requested:
-        output.note(f"note   the batch size is lowered to {batch_size}, the number of chunks in the text")
+        output.note(
+            f"the batch size is reduced to the {output.counted(batch_size, 'sequence')} of --seq-len in the text"
+        )
 
 
 def _network_config(
@@ -265,6 +293,6 @@ def _network_config(
 
 
 def _plot_curves(folder: RunFolder, trainer: Trainer, x_axis: str) -> Path:
-    path = folder.file("curves.png")
-    files.atomic_write(path, plots.curves(trainer.position.history, trainer.position.best_index, x_axis))
+    path, position = folder.file("curves.png"), trainer.position
+    files.atomic_write(path, draw_curves(history_to_json(position.history), position.best_index, folder.name, x_axis))
     return path

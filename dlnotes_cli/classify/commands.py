@@ -60,7 +60,7 @@ def _print_network(config: TrainCnnConfig) -> None:
         for line in report_lines(report):
             output.line(line)
     for note in course_notes(report):
-        output.note(f"dlnotes: note: {note}")
+        output.note(note)
 
 
 @command(

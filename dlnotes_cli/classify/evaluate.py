@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,15 @@ from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer, Split, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
-from dlnotes_cli.data.load import kind_of, load_for_model
-from dlnotes_cli.data.paths import check_not_input
+from dlnotes_cli.data.load import load_for_model
+from dlnotes_cli.data.paths import check_not_input, kind_of
 from dlnotes_cli.data.splits import complete_splits
 from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
+from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
 
@@ -58,7 +58,7 @@ class EvaluateResult:
             "split": self.split,
             "tta": self.tta,
             **self.runtime.as_json(),
-            **self.evaluation.as_json(),
+            **asdict(self.evaluation.metrics),
             "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
             "macro": self.evaluation.macro_average(),
             "classes": [vars(score) for score in self.scores],
@@ -95,12 +95,17 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     dataset = load_for_model(data, config, model.preprocessing, model.classes, threads=threads)
     dataset = _split_as_in_training(data, dataset, model)
     split_name, split = _choose_split(dataset, config.split, runtime)
-    evaluated = EvaluatedModel(network, split, Normalizer(model.preprocessing, runtime.device), runtime, model.classes)
-    evaluation = _evaluate_split(evaluated, config.top)
+    normalizer = Normalizer(model.preprocessing, runtime.device)
+    ks = tuple(k for k in sorted(set(config.top)) if 1 < k < len(model.classes))
+    with StopRequest() as stop:
+        evaluation = evaluate(
+            network, split, normalizer, runtime, classes=len(model.classes), top=ks,
+            keep_predictions=config.out is not None, poll=stop.poll,
+        )  # fmt: skip
     check_finite(model.path, torch.tensor(evaluation.loss))
     result = EvaluateResult(
         str(model.path), data, split_name, model.classes, evaluation, runtime, dataset.bad_files,
-        _draw_plots(config.out, evaluation, evaluated), config.tta,
+        _draw_plots(config.out, evaluation, model.classes, split), config.tta,
     )  # fmt: skip
     if config.csv not in {None, "-"}:
         files.write_text(files.user_path(str(config.csv)), result.as_csv())
@@ -164,19 +169,11 @@ def _choose_split(dataset: DataSet, name: str, runtime: Runtime) -> tuple[str, S
     return name, splits[name]
 
 
-def _evaluate_split(model: EvaluatedModel, top: tuple[int, ...]) -> Evaluation:
-    """The evaluation, with top-k counts for each k from 2 to the number of classes - 1. Raises StoppedError."""
-    classes = len(model.classes)
-    ks = tuple(k for k in sorted(set(top)) if 1 < k < classes)
-    with StopRequest() as stop:
-        return evaluate(
-            model.network, model.split, model.normalizer, model.runtime, classes=classes, top=ks, poll=stop.poll
-        )
-
-
-def _draw_plots(folder: Path | None, evaluation: Evaluation, model: EvaluatedModel) -> tuple[Path, ...]:
+def _draw_plots(
+    folder: Path | None, evaluation: Evaluation, classes: tuple[str, ...], split: Split
+) -> tuple[Path, ...]:
     """The paths of the plots, drawn into a new folder; none without a folder."""
     if folder is None:
         return ()
     files.make_folder("--out", folder)
-    return tuple(draw_evaluation(folder, evaluation, model))
+    return tuple(draw_evaluation(folder, evaluation, classes, image_reader(split)))

@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dlnotes_cli.classify.recipes import (
+    CNN_BEST,
+    CNN_BEST_WITHOUT_BATCH_NORM,
+    CNN_NOTES,
+    MLP_BEST,
+    MLP_BEST_ON_TABLES,
+    MLP_NOTES,
+    MlpRecipe,
+    ScratchRecipe,
+    with_arch,
+)
 from dlnotes_cli.data.options import DataOption, SourceOptions
+from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.models.choices import Activation, Initialization
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
@@ -18,8 +30,8 @@ from dlnotes_cli.shell.option import (
     flag,
     option,
     option_group,
+    option_like,
     options_of,
-    varied,
 )
 from dlnotes_cli.shell.option_groups import (
     SET_BY_RECIPE,
@@ -30,7 +42,14 @@ from dlnotes_cli.shell.option_groups import (
     ReadImagesOptions,
 )
 from dlnotes_cli.shell.parse import integers
-from dlnotes_cli.training.options import AccuracyGateOption, ClassifierConfig, ImageClassifierConfig, ModelArgument
+from dlnotes_cli.training.options import (
+    AccuracyGateOption,
+    ClassifierConfig,
+    DropoutOption,
+    ImageClassifierConfig,
+    ModelArgument,
+)
+from dlnotes_cli.training.recipes import resolve
 
 
 @option_group
@@ -46,9 +65,7 @@ class MlpOptions(Config):
         metavar="N,N,…",
     )
     activation: Activation = option("relu", "Activation function", panel=MODEL)
-    dropout: float | None = option(
-        None, "Dropout probability of the hidden units.", panel=MODEL, within="[0, 1)", shown_default=SET_BY_RECIPE
-    )
+    dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability of the hidden units.")
     batch_norm: bool | None = option(
         None, "Apply batch normalization to each hidden layer.", panel=MODEL, shown_default=SET_BY_RECIPE
     )
@@ -65,6 +82,12 @@ class TrainMlpConfig(ClassifierConfig, MlpOptions):
     """Every option of `train-mlp`."""
 
     command: ClassVar[str] = "train-mlp"
+
+    def resolved(self) -> MlpRecipe:
+        """The recipe of the run, for images or for a table, in which options that are set replace values."""
+        if self.recipe == "notes":
+            return resolve(self, MLP_NOTES)
+        return resolve(self, MLP_BEST_ON_TABLES if kind_of(self.data) == "table" else MLP_BEST)
 
 
 @option_group
@@ -88,10 +111,10 @@ class CnnOptions(Config):
     width: float | None = option(
         None, "Multiply the channels of --arch by X.", panel=MODEL, within="[0.1, 32]", shown_default="1"
     )
-    dropout: float | None = varied(
-        MlpOptions, "dropout", help="Dropout probability in front of linear layers.", shown_default="set by --arch"
+    dropout: float | None = option_like(
+        DropoutOption, "dropout", help="Dropout probability in front of linear layers.", shown_default="set by --arch"
     )
-    batch_norm: bool | None = varied(
+    batch_norm: bool | None = option_like(
         MlpOptions,
         "batch_norm",
         help="Apply batch normalization after each convolution.",
@@ -117,6 +140,27 @@ class TrainCnnConfig(ImageClassifierConfig, CnnOptions):
                 fix = f"drop {unused}, or write it into the layer list"
                 raise InputError(unused, "has no effect with --layers", fix)
 
+    def resolved(self) -> ScratchRecipe:
+        """The recipe of the run, in which options that are set replace values.
+
+        It is a CnnRecipe, unless `--layers` describes the network.
+        """
+        arch = self.arch or self._default_arch
+        if self.layers is not None:
+            has_batch_norm = "BatchNorm" in self.layers
+        else:
+            has_batch_norm = ARCHITECTURES[arch].batch_norm if self.batch_norm is None else self.batch_norm
+        recipe = CNN_BEST if has_batch_norm else CNN_BEST_WITHOUT_BATCH_NORM
+        if self.recipe == "notes":
+            recipe = CNN_NOTES
+        return resolve(self, recipe if self.layers is not None else with_arch(recipe, arch))
+
+    @property
+    def _default_arch(self) -> str:
+        if self.recipe == "notes":
+            return "notes-cnn"
+        return "large" if self.has_long_budget else "fast"
+
 
 @option_group
 class TtaOption(Config):
@@ -134,7 +178,9 @@ class TtaOption(Config):
 class EvaluateOptions(Config):
     """The options of `evaluate` only."""
 
-    data: str | None = varied(DataOption, "data", default=None, shown_default="the data that the model was trained on")
+    data: str | None = option_like(
+        DataOption, "data", default=None, shown_default="the data that the model was trained on"
+    )
     split: Literal["auto", "train", "val", "test", "all"] = option(
         "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
         panel=DATA,

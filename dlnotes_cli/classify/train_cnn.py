@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.classify.recipes import CnnRecipe, ScratchRecipe, cnn_recipe, default_arch
+from dlnotes_cli.classify.recipes import CnnRecipe, ScratchRecipe
 from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
@@ -17,10 +17,10 @@ from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.models.validation import InvalidNetworkError
 from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_files import layers_text
-from dlnotes_cli.shapes.report import Report, analyze
+from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.classifier import train_classifier
-from dlnotes_cli.training.recipes import has_long_budget, note_long_budget
+from dlnotes_cli.training.recipes import note_long_budget
 from dlnotes_cli.training.record import TrainingResult
 
 _WHITENING_SAMPLES = 2000  # images from which the statistics of patches are computed
@@ -34,15 +34,16 @@ def train_cnn(options: TrainCnnConfig) -> TrainingResult:
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     options = _validated(options)
-    if options.layers is None and options.arch is None and has_long_budget(options.recipe, options.time_budget):
-        note_long_budget({"arch": default_arch(options)})
-    return train_classifier(CnnTraining(options, cnn_recipe(options)))
+    recipe = options.resolved()
+    if options.arch is None and isinstance(recipe, CnnRecipe) and options.has_long_budget:
+        note_long_budget({"arch": recipe.arch})
+    return train_classifier(CnnTraining(options, recipe))
 
 
-def report_network(options: TrainCnnConfig) -> Report:
+def report_network(options: TrainCnnConfig) -> NetworkReport:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     options = _validated(options)
-    config = _network_config(options, cnn_recipe(options), *image_data_shape(options))
+    config = _network_config(options, options.resolved(), *image_data_shape(options))
     return analyze(config.parsed_layers, config.shape)
 
 
@@ -50,6 +51,7 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
     """The training of a convolutional network."""
 
     model_name = "cnn"
+    memory_options = "--arch, --width, --size or --batch-size"
 
     def network_config(self, dataset: DataSet) -> CnnConfig:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""

@@ -5,7 +5,7 @@ import math
 from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.recipes import MlpRecipe, mlp_recipe
+from dlnotes_cli.classify.recipes import MlpRecipe
 from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize
@@ -19,13 +19,14 @@ def train_mlp(options: TrainMlpConfig) -> TrainingResult:
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    return train_classifier(MlpTraining(options, mlp_recipe(options)))
+    return train_classifier(MlpTraining(options, options.resolved()))
 
 
 class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
     """The training of a multi-layer perceptron."""
 
     model_name = "mlp"
+    memory_options = "--hidden or --batch-size"
 
     def network_config(self, dataset: DataSet) -> MlpConfig:
         """The configuration of the network for a data set."""

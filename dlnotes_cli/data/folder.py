@@ -54,13 +54,19 @@ def _order(name: str) -> tuple[int, int, str]:
 
 
 def choose_shape(
-    listing: FolderListing, *, size: int | None, resize: Resize, color: str | None, max_pixels: int
+    listing: FolderListing,
+    *,
+    size: int | None,
+    resize: Resize,
+    color: str | None,
+    max_pixels: int,
+    default_size: int = _DEFAULT_SIZE,
 ) -> ImageShape:
     """The shape to decode a folder's images to: as requested, and for the rest from the image headers.
 
-    Without `size` it is the images' own if they share one of at most 64 pixels, otherwise 32. Without `color` it is
-    gray if every image is. Headers are read only until they cannot change the result, and taken from the cache if an
-    earlier run decoded the file.
+    Without `size` it is the images' own if they share one of at most 64 pixels, otherwise `default_size`. Without
+    `color` it is gray if every image is. Headers are read only until they cannot change the result, and taken from the
+    cache if an earlier run decoded the file.
     """
     sizes: set[tuple[int, int]] = set()
     is_gray = color != "rgb"
@@ -69,7 +75,7 @@ def choose_shape(
         is_gray = is_gray and (color == "gray" or header.is_gray)
         if (size or _own_size(sizes) is None) and (color or not is_gray):
             break
-    width, height = (size, size) if size else _own_size(sizes) or (_DEFAULT_SIZE, _DEFAULT_SIZE)
+    width, height = (size, size) if size else _own_size(sizes) or (default_size, default_size)
     return ImageShape(1 if is_gray else 3, height, width, resize)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,42 +14,16 @@ from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.named.published import NAMED
-from dlnotes_cli.data.options import NAMED_SETS, DataOptions, Normalization, SourceOptions
-from dlnotes_cli.data.paths import TABLES, special_kind
+from dlnotes_cli.data.options import DataOptions, Normalization, SourceOptions
+from dlnotes_cli.data.paths import DataKind, kind_of
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape, Preprocessing, TablePreprocessing
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.errors import InputError, reason, unknown_choice
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
-DataKind = Literal["named", "folder", "table"]
 Splits = dict[str, NDArray[np.int64]]
 _CHUNK_BYTES = 1 << 23  # of samples per step of a statistic
-
-
-def kind_of(data: str) -> DataKind:
-    """What `--data` names; a named set has priority over a folder of its name, which `./NAME` still reaches.
-
-    Raises InputError if there is no such set, folder or table.
-    """
-    if data in NAMED_SETS:
-        return "named"
-    path = user_path(data)
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:
-        raise InputError("--data", f"{path} cannot be read ({reason(error)})", "check the path") from error
-    if is_folder:
-        return "folder"
-    if is_file and path.suffix.lower() in TABLES:
-        return "table"
-    if is_file:
-        raise InputError("--data", f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
-    if kind := special_kind(path):
-        raise InputError("--data", f"{path} is {kind}", "save its content to a .csv file first")
-    if any(mark in data for mark in "/\\."):
-        raise InputError("--data", f"no such file or folder: {path}", "check the path")
-    raise unknown_choice("--data", data, NAMED_SETS, kind="data set (and no such folder)")
 
 
 def load_training_data(options: DataOptions, rule: SplitRule, normalize: Normalization, *, threads: int) -> DataSet:

@@ -98,10 +98,5 @@ class SplitOptions(Config):
 
 
 @option_group
-class TrainingDataOptions(SplitOptions, ImageShapeOptions, TableOptions, DataOption):
-    """What a classifier is trained on."""
-
-
-@option_group
-class DataOptions(SourceOptions, TrainingDataOptions):
-    """The data of a training run."""
+class DataOptions(SourceOptions, ImageShapeOptions, TableOptions, DataOption):
+    """Which data set a classifier is trained on, and how it is read; None is a choice that depends on the data."""

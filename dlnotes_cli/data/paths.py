@@ -7,12 +7,14 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.walk import find_images
-from dlnotes_cli.shell.errors import InputError, reason, unreadable
+from dlnotes_cli.shell.errors import InputError, reason, unknown_choice, unreadable
 from dlnotes_cli.shell.files import user_path
 
+DataKind = Literal["named", "folder", "table"]
 TABLES = frozenset({".csv", ".tsv"})
 _LONGEST_LIST = 1 << 28  # bytes
 _LONGEST_IMAGE = 1 << 31
@@ -36,6 +38,31 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "dlnotes"
     except RuntimeError as error:
         raise InputError("$DLNOTES_CACHE", "not set, and there is no home folder", "set it to a folder") from error
+
+
+def kind_of(data: str) -> DataKind:
+    """What `--data` names; a named set has priority over a folder of its name, which `./NAME` still reaches.
+
+    Raises InputError if there is no such set, folder or table.
+    """
+    if data in NAMED_SETS:
+        return "named"
+    path = user_path(data)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise InputError("--data", f"{path} cannot be read ({reason(error)})", "check the path") from error
+    if is_folder:
+        return "folder"
+    if is_file and path.suffix.lower() in TABLES:
+        return "table"
+    if is_file:
+        raise InputError("--data", f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
+    if kind := special_kind(path):
+        raise InputError("--data", f"{path} is {kind}", "save its content to a .csv file first")
+    if any(mark in data for mark in "/\\."):
+        raise InputError("--data", f"no such file or folder: {path}", "check the path")
+    raise unknown_choice("--data", data, NAMED_SETS, kind="data set (and no such folder)")
 
 
 def is_same(one: Path, other: Path) -> bool:

@@ -22,6 +22,7 @@ _FEW_ROWS = 20  # in shorter tables many distinct categories raise no warning
 _MOST_CATEGORIES = 1000  # each is one network input
 _LARGEST = 1e30  # larger numbers overflow float32
 _SHOWN_CATEGORIES = 12
+_MOST_BYTES = 1 << 30  # of a file: its cells take several times as much memory
 _SEPARATORS = ",;\t|"
 
 
@@ -82,6 +83,10 @@ def read_table(path: Path, *, has_header: bool | None = True) -> Table:
     """Read a CSV file as `parse_table` does. Raises InputError, also where the file cannot be read."""
     check_regular(path)
     try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            what = f"{size:,} bytes, more than the {_MOST_BYTES:,} that are read into memory"
+            raise InputError(path, what, "use a part of its rows")
         content = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
@@ -270,7 +275,7 @@ def _categories(table: Table, name: str) -> tuple[str, ...]:
     categories = sorted(set(cells))
     if "" in categories:
         count = f"{cells.count('')} of {len(cells)} rows"
-        output.note(f"dlnotes: note: {table.path}: column '{name}' is empty in {count}; empty is a category of its own")
+        output.note(f"{table.path}: column '{name}' is empty in {count}; empty is a category of its own")
     if len(categories) > _MOST_CATEGORIES:
         what = f"column '{name}' has {len(categories)} distinct values, at most {_MOST_CATEGORIES} can be encoded"
         raise InputError(table.path, what, "drop the column")

@@ -63,7 +63,7 @@ def _filter_patch(config: FilterConfig) -> None:
         for line in _patch_lines(answer):
             output.line(line)
     if answer.remark:
-        output.note(f"dlnotes: note: {answer.remark}")
+        output.note(answer.remark)
 
 
 def _explain(config: FilterConfig) -> None:
@@ -91,7 +91,7 @@ def _show_results(config: FilterConfig, filtered: "FilterResult") -> None:
     clipped = [text for kernel in kernels if (text := _clipping(kernel, filtered.results))]
     if clipped:
         how = "--result rescale shows them; abs or signed show those below 0"
-        output.note(f"dlnotes: note: clipped values: {', '.join(clipped)}; {how}")
+        output.note(f"clipped values: {', '.join(clipped)}; {how}")
 
 
 def _clipping(kernel: str, results: "Sequence[KernelResult]") -> str:

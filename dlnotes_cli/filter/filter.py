@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlnotes_cli.data.images.image_io import LoadedImage, depth_for, holds_alpha, read_image, write_image
 from dlnotes_cli.device import default_threads
@@ -17,8 +17,7 @@ from dlnotes_cli.filter.filtered_image import (
     concatenate_horizontally,
     filter_image,
 )
-from dlnotes_cli.filter.inputs import InputImage, find_inputs
-from dlnotes_cli.filter.kernels.description import describe
+from dlnotes_cli.filter.inputs import FilterInput, find_inputs
 from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.outputs import OutputFile, make_folders, plan_outputs
@@ -67,6 +66,8 @@ class FilterResult:
 
     def as_json(self) -> dict[str, Any]:
         """The fields of `--json`."""
+        from dlnotes_cli.filter.kernels.description import describe  # only JSON needs it
+
         config = self.config
         return {
             "kernels": [describe(kernel).as_json() for kernel in self.kernels],
@@ -81,29 +82,27 @@ class FilterResult:
         }
 
 
-@dataclass(frozen=True)
-class _WrittenImage:
+class _WrittenImage(NamedTuple):
     """The results of one image, and the bytes for standard output."""
 
     results: tuple[KernelResult, ...] = ()
     stdout: bytes = b""
 
 
-@dataclass(frozen=True)
 class _Pipeline:
-    """The steps for one image: read, filter, write. Several threads may share one."""
+    """The steps for one image, with `threads` of its own: read, filter, write. Several threads may share one."""
 
-    config: FilterConfig
-    chains: tuple[KernelChain, ...]
-    backend: CorrelationBackend
-    threads: int  # of one image
+    def __init__(
+        self, config: FilterConfig, chains: tuple[KernelChain, ...], backend: CorrelationBackend, threads: int
+    ) -> None:
+        self._config, self._chains, self._backend, self._threads = config, chains, backend, threads
 
-    def __call__(self, source: InputImage, outputs: Sequence[OutputFile]) -> _WrittenImage | InputError:
+    def __call__(self, source: FilterInput, outputs: Sequence[OutputFile]) -> _WrittenImage | InputError:
         """Write the results of one image; with `--skip-bad`, an image that cannot be filtered returns its error."""
         try:
             images = self._filter(source)
         except InputError as error:
-            if self.config.skip_bad:
+            if self._config.skip_bad:
                 return error
             raise
         results: list[KernelResult] = []
@@ -112,16 +111,16 @@ class _Pipeline:
             image, file_results = _combine(source, [images[i] for i in file.chains], file)
             stdout += self._save(image, file)
             results += file_results
-        if self.config.sheet is not None:
+        if self._config.sheet is not None:
             from dlnotes_cli.filter.sheet import draw_sheet
 
-            files.atomic_write(self.config.sheet, draw_sheet(images, spectrum=self.config.spectrum))
+            files.atomic_write(self._config.sheet, draw_sheet(images, spectrum=self._config.spectrum))
         return _WrittenImage(tuple(results), stdout)
 
-    def _filter(self, source: InputImage) -> list[FilteredImage]:
-        image = read_image(source.path, self.config.color, self.config.max_pixels, source.content)
+    def _filter(self, source: FilterInput) -> list[FilteredImage]:
+        image = read_image(source.path, self._config.color, self._config.max_pixels, source.content)
         try:
-            return [filter_image(image, chain, self.config, self.backend, self.threads) for chain in self.chains]
+            return [filter_image(image, chain, self._config, self._backend, self._threads) for chain in self._chains]
         except InputError as error:
             raise InputError(source.path, f"{error.where}: {error.what}", error.fix) from error
 
@@ -129,10 +128,10 @@ class _Pipeline:
         """Write the image to its file; returns the bytes that belong on standard output."""
         if file.path is not None:
             with files.atomic_stream(file.path, image.values.nbytes) as stream:
-                write_image(stream, image, file.format, threads=self.threads)
+                write_image(stream, image, file.format, threads=self._threads)
             return b""
         memory = io.BytesIO()
-        write_image(memory, image, file.format, threads=self.threads)
+        write_image(memory, image, file.format, threads=self._threads)
         return memory.getvalue()
 
 
@@ -187,7 +186,7 @@ def _check_sheet(config: FilterConfig, plan: Sequence[Sequence[OutputFile]]) -> 
 
 
 def _run(
-    pipeline: _Pipeline, inputs: Sequence[InputImage], plan: Sequence[Sequence[OutputFile]], threads: int
+    pipeline: _Pipeline, inputs: Sequence[FilterInput], plan: Sequence[Sequence[OutputFile]], threads: int
 ) -> Iterator[_WrittenImage | InputError]:
     """Run the pipeline on every image, in order; many images run in several threads."""
     if len(inputs) == 1:
@@ -209,7 +208,7 @@ def _with_progress(outcomes: Iterator[_WrittenImage | InputError], count: int) -
 
 
 def _combine(
-    source: InputImage, images: Sequence[FilteredImage], file: OutputFile
+    source: FilterInput, images: Sequence[FilteredImage], file: OutputFile
 ) -> tuple[LoadedImage, list[KernelResult]]:
     """The pixels of one output file, and an entry for each chain of kernels in it."""
     original, config = images[0].source, images[0].config
@@ -217,7 +216,7 @@ def _combine(
     dtype = depth_for(file.format, original.values.dtype, max_magnitude)
     combined, ranges = concatenate_horizontally(images, dtype)
     if combined.alpha is not None and not holds_alpha(file.format):
-        output.note(f"dlnotes: note: {source.path}: transparency is dropped, {file.format} has none")
+        output.note(f"{source.path}: transparency is dropped, {file.format} has none")
     clips_by_default = file.format != "NPY" and config.clips_by_default
     results = [
         KernelResult(

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,12 @@ from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
 from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.options import FilterConfig
 
+_BINS = 1000  # of a histogram of magnitudes
+
 CorrelationBackend = Callable[..., Response]  # Correlation, or TorchCorrelation on a device
 
 
-@dataclass(frozen=True)
-class KernelChain:
+class KernelChain(NamedTuple):
     """Kernels that are applied one after another."""
 
     kernels: tuple[Kernel, ...]
@@ -30,7 +32,7 @@ class KernelChain:
         return "-".join(kernel.name for kernel in self.kernels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FilteredImage:
     """An image filtered by a chain of kernels; the response is computed strip by strip, on demand."""
 
@@ -48,23 +50,43 @@ class FilteredImage:
         alpha = self.source.alpha
         return None if alpha is None else alpha[top : top + height, left : left + width]
 
-    def write_to(self, pixels: NDArray[Any]) -> ValueRange:
+    def write_to(self, pixels: NDArray[Any], value_range: ValueRange | None = None) -> ValueRange:
         """Write the result to `pixels`, (H, W, C) of uint8, uint16 or floats.
 
+        `rescale` and `signed` map the range of the response, or `value_range`, to black and white.
         Returns the range of the response before the mapping, in units of a white of 255.
         """
         is_float = np.issubdtype(pixels.dtype, np.floating)
         mode = self.config.result if is_float else self.config.result or "clip"
         mapping = IntensityMapping(mode, self.source.white, self.config.threshold)
         if mapping.needs_range:
-            mapping = replace(mapping, value_range=self._each_strip(lambda _response, _start, _stop: None))
+            mapping = mapping._replace(value_range=value_range or self._range)
 
         def map_strip(response: NDArray[Any], start: int, stop: int) -> None:
             strip = mapping.to_floats(response) if is_float else mapping.to_integers(response, pixels.dtype)
             pixels[start:stop] = strip
 
-        value_range, unit = self._each_strip(map_strip), 255 / self.source.white
-        return replace(value_range, low=value_range.low * unit, high=value_range.high * unit)
+        written, unit = self._each_strip(map_strip), 255 / self.source.white
+        return written._replace(low=written.low * unit, high=written.high * unit)
+
+    def magnitude_quantile(self, fraction: float) -> float:
+        """The magnitude that a fraction of the response does not exceed, rounded up to a thousandth of the largest."""
+        whole = self._range
+        largest = max(-whole.low, whole.high)
+        counts: list[NDArray[np.int64]] = []
+        self._each_strip(
+            lambda response, _start, _stop: counts.append(
+                np.histogram(np.abs(response.astype(np.float64)), _BINS, (0, largest or 1.0))[0]
+            )
+        )
+        cumulated = np.cumsum(np.sum(counts, axis=0))
+        bin_ = int(np.searchsorted(cumulated, fraction * cumulated[-1]))
+        return largest * (bin_ + 1) / _BINS
+
+    @cached_property
+    def _range(self) -> ValueRange:
+        """The range of the response."""
+        return self._each_strip(lambda _response, _start, _stop: None)
 
     def _each_strip(self, use: Callable[[NDArray[Any], int, int], None]) -> ValueRange:
         """Compute the response and pass each strip to `use`; returns the range of the response."""

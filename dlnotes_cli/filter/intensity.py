@@ -1,7 +1,6 @@
 """Mapping of filter responses to intensities: `--result` and `--threshold`."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +8,7 @@ from numpy.typing import NDArray
 ResultMode = Literal["clip", "abs", "rescale", "signed"]
 
 
-@dataclass(frozen=True)
-class ValueRange:
+class ValueRange(NamedTuple):
     """The smallest and the largest value of a response, and the fractions of its values that clipping changes."""
 
     low: float
@@ -19,8 +17,7 @@ class ValueRange:
     above: float = 0.0  # fraction of the values above white
 
 
-@dataclass(frozen=True)
-class IntensityMapping:
+class IntensityMapping(NamedTuple):
     """How responses become intensities from 0 to `white`, the largest value of the source, 255 or 65535.
 
     `clip` clips the response to 0 and white; `abs` takes the absolute value first; `rescale` maps the smallest value

@@ -15,7 +15,7 @@ from dlnotes_cli.shell.option import (
     check_at_most_one,
     option,
     option_group,
-    varied,
+    option_like,
 )
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
@@ -53,8 +53,8 @@ class InputOptions(ReadImagesOptions):
         shown_default="as the input",
     )  # fmt: skip
     patch: str | None = option(
-        None, 'Filter numbers in place of images and print the result: "1 2; 3 4", with | between channels, which are '
-        "filtered separately and summed.", panel=DATA, metavar="NUMBERS",
+        None, 'Filter these numbers instead of images and print the result: "1 2; 3 4". Separate channels by |; their '
+        "results are summed.", panel=DATA, metavar="NUMBERS",
     )  # fmt: skip
 
 
@@ -83,20 +83,20 @@ class KernelOptions(Config):
     )
     edges: Literal["extend", "pad", "crop", "reflect", "wrap"] = option(
         "extend", "Pixels beyond the edge: extend repeats the last pixel, pad takes 0, reflect mirrors without "
-        "repeating the last pixel, wrap continues at the opposite edge; crop removes the pixels that would need them.",
+        "repeating the last pixel, wrap continues at the opposite edge. crop needs none: the result is smaller.",
         panel=MODEL,
     )  # fmt: skip
     convolve: bool = option(
         False, "Flip the kernel (180° rotation) first: convolution as in mathematics. Otherwise it is applied as "
-        "written (cross-correlation), as Conv2d and filter2D do.", panel=MODEL,
+        "written (cross-correlation), as by torch.nn.Conv2d and cv2.filter2D.", panel=MODEL,
     )  # fmt: skip
     result: Literal["clip", "abs", "rescale", "signed"] | None = option(
-        None, "Map results to pixels: clip limits them to 0 to white, abs takes absolute values, rescale stretches "
-        "them to the full range, signed shows 0 as gray.", panel=MODEL,
+        None, "Map values to pixels: clip limits them to the range from black to white, abs takes absolute values "
+        "first, rescale stretches the values to that range, signed shows 0 as gray.", panel=MODEL,
         shown_default="clip; .npy and --patch: unchanged",
     )  # fmt: skip
     threshold: float | None = option(
-        None, "Make results above this white and all others black; white is 255.", panel=MODEL, within="[-1e9, 1e9]"
+        None, "Make values above this white and all others black; 255 is white.", panel=MODEL, within="[-1e9, 1e9]"
     )
     stride: int | None = option(
         None, "With --patch: stride of the kernel; with --pool, of the pooling window.", panel=MODEL, within=_SIDE,
@@ -113,9 +113,9 @@ class ImageOutputOptions(OverwriteOption):
     """The images and explanations that are written."""
 
     out: str | None = option(
-        None, "A file (several kernels side by side), a folder, a pattern of {name}, {kernel} and {index}, or - for "
-        "standard output. PNG files are compressed lightly, for speed.", panel=OUTPUT, metavar="PATH|-",
-        shown_default="{name}-{kernel}.png",
+        None, "File (shows the results of several kernels side by side), folder, pattern with {name}, {kernel} and "
+        "{index}, or - for standard output. PNG files are compressed lightly, for speed.", panel=OUTPUT,
+        metavar="PATH|-", shown_default="{name}-{kernel}.png",
     )  # fmt: skip
     format: FormatName | None = option(
         None, "File format for standard output and for files in a folder; npy stores floats, with white as 255",
@@ -124,12 +124,15 @@ class ImageOutputOptions(OverwriteOption):
     sheet: Path | None = option(
         None, "Save image, kernel weights and result side by side in this PNG file.", panel=OUTPUT, metavar="FILE.png"
     )
-    spectrum: bool = option(False, "Add the frequency spectrum before and after to --sheet.", panel=OUTPUT)
+    spectrum: bool = option(False, "Add the frequency spectra of image and result to --sheet.", panel=OUTPUT)
     list_kernels: bool = option(
         False, "List the named kernels with weights, sum and purpose; do not filter.", panel=OUTPUT, name="--list"
     )
     explain: bool = option(
-        False, "Describe each kernel: sum, low-pass or high-pass, separable or not, direction.", panel=OUTPUT
+        False,
+        "Explain each kernel: sum, low-pass or high-pass, separable or not, direction. Without PATH, --patch, --out "
+        "and --sheet, do not filter.",
+        panel=OUTPUT,
     )
 
 
@@ -139,7 +142,7 @@ class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptio
 
     command: ClassVar[str] = "filter"
 
-    device: str = varied(
+    device: str = option_like(
         DeviceOptions, "device", default="cpu", help="auto, cpu, cuda, cuda:N or mps; all but cpu load PyTorch."
     )
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dlnotes_cli.data.images.image_io import FORMATS
-from dlnotes_cli.filter.inputs import InputImage
+from dlnotes_cli.filter.inputs import FilterInput
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
@@ -15,8 +15,7 @@ from dlnotes_cli.shell.files import user_path
 _DEFAULT_PATTERN = "{name}-{kernel}"
 
 
-@dataclass(frozen=True)
-class OutputFile:
+class OutputFile(NamedTuple):
     """A file to write and the indices of the kernel chains whose results it shows side by side.
 
     Without a path it is standard output.
@@ -27,7 +26,7 @@ class OutputFile:
     chains: tuple[int, ...]
 
 
-def plan_outputs(config: FilterConfig, inputs: Sequence[InputImage], names: Sequence[str]) -> list[list[OutputFile]]:
+def plan_outputs(config: FilterConfig, inputs: Sequence[FilterInput], names: Sequence[str]) -> list[list[OutputFile]]:
     """The output files of each input; `names` are those of the kernel chains.
 
     Everything is checked and nothing created. Raises InputError for a file extension without a format, for a file that
@@ -57,7 +56,7 @@ def make_folders(config: FilterConfig, plan: Sequence[Sequence[OutputFile]]) -> 
 
 
 def _outputs_of(
-    config: FilterConfig, image: InputImage, index: int, count: int, names: Sequence[str]
+    config: FilterConfig, image: FilterInput, index: int, count: int, names: Sequence[str]
 ) -> Iterator[OutputFile]:
     """The output files of one input, the `index`-th of `count`."""
     out = config.out
@@ -76,7 +75,7 @@ def _outputs_of(
 
 
 def _outputs_in_folder(
-    folder: Path, image: InputImage, names: Sequence[str], extension: str | None
+    folder: Path, image: FilterInput, names: Sequence[str], extension: str | None
 ) -> Iterator[OutputFile]:
     own_extension = image.path.suffix if image.path.suffix.lower() in FORMATS else ".png"
     for i, name in enumerate(names):
@@ -86,7 +85,7 @@ def _outputs_in_folder(
 
 
 def _outputs_by_pattern(
-    pattern: str, image: InputImage, index: str, names: Sequence[str], requested_format: str | None
+    pattern: str, image: FilterInput, index: str, names: Sequence[str], requested_format: str | None
 ) -> Iterator[OutputFile]:
     every_chain = tuple(range(len(names)))
     for chains in [(i,) for i in every_chain] if "{kernel}" in pattern else [every_chain]:

@@ -7,38 +7,52 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli import plots
 from dlnotes_cli.filter.filtered_image import FilteredImage, KernelChain
+from dlnotes_cli.filter.intensity import ValueRange
 from dlnotes_cli.filter.kernels.kernel import weight_sum
+from dlnotes_cli.plots.filters import FilterRow, draw_filters
 
 _MAX_SIDE = 640  # pixels of an image on the sheet
+_STRETCHED = 0.99  # fraction of a signed response that is not clipped on the sheet
 _SPECTRUM_SIDE = 512  # pixels of the central square whose spectrum is shown
 _MIN_MAGNITUDE = 1e-3  # smaller magnitudes of a spectrum are black in any case
 
 
 def draw_sheet(images: Sequence[FilteredImage], *, spectrum: bool) -> bytes:
     """A PNG with a row for each chain of kernels."""
-    return plots.filters([_row(image, spectrum=spectrum) for image in images])
+    return draw_filters([_row(image, spectrum=spectrum) for image in images])
 
 
-def _row(image: FilteredImage, *, spectrum: bool) -> plots.FilterRow:
+def _row(image: FilteredImage, *, spectrum: bool) -> FilterRow:
     result = np.empty(image.response.shape, np.uint8)
-    image.write_to(result)
+    limit = _signed_limit(image)
+    image.write_to(result, None if limit is None else ValueRange(-limit, limit))
     original = image.source.values
-    return plots.FilterRow(
+    return FilterRow(
         original=_thumbnail((original // 257).astype(np.uint8) if original.itemsize > 1 else original),
         kernels=_titled_matrices(image.chain),
         result=_thumbnail(result),
         name=f"{image.chain.name}, {image.config.result or 'clip'}",
+        note="" if limit is None else f"stretched: gray 0, black and white ±{limit * 255 / image.source.white:.3g}",
         spectra=_spectra(image) if spectrum else (),
     )
+
+
+def _signed_limit(image: FilteredImage) -> float | None:
+    """The magnitude that is black or white with `--result signed`; None for other results.
+
+    A few large values would leave nearly everything else gray.
+    """
+    if image.config.result != "signed" or image.config.threshold is not None:
+        return None
+    return image.magnitude_quantile(_STRETCHED)
 
 
 def _titled_matrices(chain: KernelChain) -> list[tuple[str, NDArray[np.float64], float]]:
     """Title, weights and sum of every matrix of a chain."""
     return [
         (
-            kernel.name if kernel.second_matrix is None else f"{kernel.name}, part {i}",
+            kernel.name if kernel.second_matrix is None else f"{kernel.name}, matrix {i}",
             np.array(matrix, np.float64),
             weight_sum(matrix),
         )

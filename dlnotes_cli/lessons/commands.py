@@ -72,7 +72,7 @@ def _finish(config: PerceptronConfig | DescendConfig, notes: tuple[str, ...]) ->
         if path is not None and not config.json:
             output.line(str(path))
     for note in notes:
-        output.note(f"dlnotes: note: {note}")
+        output.note(note)
 
 
 def _print_epochs(result: "PerceptronResult") -> None:

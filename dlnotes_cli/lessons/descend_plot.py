@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli import plots
 from dlnotes_cli.lessons.descend import DescendResult, Run, evaluate
 from dlnotes_cli.lessons.surfaces import Bounds, Surface
+from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +27,13 @@ _WIDEST = 1.5  # times the region: how much of a path that leaves it is drawn
 
 def draw(result: DescendResult) -> bytes:
     """The whole paths."""
-    return plots.png(_figure(result, max(len(run.path) for run in result.runs)))
+    return png(_figure(result, max(len(run.path) for run in result.runs)))
 
 
 def animate(result: DescendResult) -> bytes:
     """An animation in which the paths grow."""
     longest = max(len(run.path) for run in result.runs)
-    return plots.gif(_frames(result, longest), _FRAME_S)
+    return gif(_frames(result, longest), _FRAME_S)
 
 
 def _frames(result: DescendResult, longest: int) -> "Iterator[Figure]":
@@ -44,7 +44,7 @@ def _frames(result: DescendResult, longest: int) -> "Iterator[Figure]":
 
 def _figure(result: DescendResult, count: int) -> "Figure":
     """The first `count` points of every path."""
-    figure = plots.figure(11.0, 4.8)
+    figure = new_figure(11.0, 4.8)
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
     bounds = _bounds(result)
     if len(bounds) == 1:
@@ -52,9 +52,9 @@ def _figure(result: DescendResult, count: int) -> "Figure":
     else:
         _draw_contours(left, result, bounds, count)
     text = result.surface.formula.text
-    for plain, shown in _TYPESET.items():
-        text = text.replace(plain, shown)
-    left.set_title(plots.plain(text), fontsize=11)
+    for written, shown in _TYPESET.items():
+        text = text.replace(written, shown)
+    left.set_title(plain(text), fontsize=11)
     _draw_values(right, result, bounds, count)
     return figure
 
@@ -71,7 +71,7 @@ def _bounds(result: DescendResult) -> Bounds:
 
 def _colored(result: DescendResult) -> list[tuple[Run, str]]:
     """The runs, each with a color: that of its optimizer, or its own where there is a single optimizer."""
-    choices = plots.colors()
+    choices = COLORS
     names = list(dict.fromkeys(_label(run) for run in result.runs))
     indices = [names.index(_label(run)) for run in result.runs] if len(names) > 1 else range(len(result.runs))
     return [(run, choices[i % len(choices)]) for run, i in zip(result.runs, indices, strict=True)]

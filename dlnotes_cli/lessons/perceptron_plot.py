@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlnotes_cli import plots
 from dlnotes_cli.lessons.perceptron import Epoch, LineResult, PerceptronResult, Points, Step
+from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
+from dlnotes_cli.plots.names import plain, shortened
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.output import number
 
@@ -18,6 +19,7 @@ Line = Epoch | Step
 _PLANE = 2  # coordinates that can be drawn
 _MOST_LINES, _MOST_FRAMES = 40, 60
 _FRAME_S = 0.15
+_NAME_COLUMNS = 14
 _MARKERS = "ox"
 _MARGIN = 0.25  # of the range of the points
 
@@ -25,13 +27,13 @@ _MARGIN = 0.25  # of the range of the points
 def draw(result: PerceptronResult | LineResult) -> bytes:
     """The lines of all epochs or steps, the later ones darker, and the curve of the errors."""
     lines = result.epochs if isinstance(result, PerceptronResult) else result.steps
-    return plots.png(_figure(result, lines))
+    return png(_figure(result, lines))
 
 
 def animate(result: PerceptronResult | LineResult) -> bytes:
     """An animation that adds the epochs or steps one by one."""
     lines = result.epochs if isinstance(result, PerceptronResult) else result.steps
-    return plots.gif(_frames(result, lines), _FRAME_S)
+    return gif(_frames(result, lines), _FRAME_S)
 
 
 def _frames(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Iterator[Figure]":
@@ -48,7 +50,7 @@ def _figure(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Fi
     in_plane = points.x.shape[1] == _PLANE
     if not in_plane and isinstance(result, LineResult):
         raise InputError("--plot", f"a point of {points.x.shape[1]} coordinates has no plane", "give 2 coordinates")
-    figure = plots.figure(9.6 if in_plane else 5.2, 4.4)
+    figure = new_figure(9.6 if in_plane else 5.2, 4.4)
     grid = figure.subplots(1, 2 if in_plane else 1, squeeze=False)[0]
     if in_plane:
         _draw_plane(grid[0], points, lines)
@@ -60,7 +62,7 @@ def _figure(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Fi
 
 
 def _draw_plane(axes: "Axes", points: Points, lines: Sequence[Line]) -> None:
-    blue, orange, *_ = plots.colors()
+    blue, orange, *_ = COLORS
     low, high = points.x.min(axis=0), points.x.max(axis=0)
     margin = _MARGIN * np.maximum(high - low, 1e-9) if len(points.y) > 1 else np.full(_PLANE, 0.6) * (abs(high) + 1)
     (left, bottom), (right, top) = low - margin, high + margin
@@ -79,11 +81,11 @@ def _draw_plane(axes: "Axes", points: Points, lines: Sequence[Line]) -> None:
             axes.plot(*segment, color="black" if is_last else "#666666", alpha=strength, linewidth=2 if is_last else 1)
     for label, color in ((0, orange), (1, blue)):
         chosen = points.x[points.y == label]
-        name = plots.short(points.classes[label])
+        name = plain(shortened(points.classes[label], _NAME_COLUMNS))
         axes.scatter(chosen[:, 0], chosen[:, 1], color=color, marker=_MARKERS[label], s=45, label=name, zorder=3)
     axes.set(xlim=(left, right), ylim=(bottom, top))
-    axes.set_xlabel(plots.short(points.columns[0]))
-    axes.set_ylabel(plots.short(points.columns[1]))
+    axes.set_xlabel(plain(shortened(points.columns[0], _NAME_COLUMNS)))
+    axes.set_ylabel(plain(shortened(points.columns[1], _NAME_COLUMNS)))
     w1, w2 = last.weights
     axes.set_title(f"{w1:.4g} x1 + {w2:.4g} x2 + {last.bias:.4g} = 0".replace("+ -", "- "), fontsize=10)
     axes.legend(title="class", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -107,7 +109,7 @@ def _segment(
 def _draw_errors(axes: "Axes", result: PerceptronResult, count: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    blue, *_ = plots.colors()
+    blue, *_ = COLORS
     shown = result.epochs[:count]
     loss = result.rule == "sigmoid"
     values = [epoch.loss if loss else epoch.errors for epoch in result.epochs]
@@ -124,7 +126,7 @@ def _draw_errors(axes: "Axes", result: PerceptronResult, count: int) -> None:
 
 
 def _draw_scores(axes: "Axes", result: LineResult, count: int) -> None:
-    blue, *_ = plots.colors()
+    blue, *_ = COLORS
     scores = [step.score for step in result.steps]
     axes.axhline(0, color="black", linewidth=0.8)
     axes.plot(range(count), scores[:count], "o-", color=blue, ms=4)

@@ -14,8 +14,9 @@ from dlnotes_cli.data import folder, table
 from dlnotes_cli.data.dataset import LabeledSamples
 from dlnotes_cli.data.images.decode import ImageHeader, decode_all, decode_image, read_header
 from dlnotes_cli.data.listing import FolderListing
-from dlnotes_cli.data.load import kind_of, pixel_statistics
+from dlnotes_cli.data.load import pixel_statistics
 from dlnotes_cli.data.named.named_sets import load_named, summaries
+from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.device import default_threads
 from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig

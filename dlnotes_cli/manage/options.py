@@ -13,7 +13,7 @@ from dlnotes_cli.data.options import (
     SourceOptions,
 )
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, option, option_group, varied
+from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption, ThreadsOption
 from dlnotes_cli.training.options import AugmentOption
 
@@ -29,7 +29,7 @@ class DataListConfig(OutputOptions, DataRootOption):
 class DataArgument(DataOption):
     """The data set that is described."""
 
-    data: str = varied(DataOption, "data", is_argument=True)
+    data: str = option_like(DataOption, "data", is_argument=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,12 @@ class DataInfoConfig(OutputOptions, ThreadsOption, SourceOptions, DataArgument):
 class PreviewOptions(Config):
     """The options of `data preview` only."""
 
-    data: str = varied(DataOption, "data", help=IMAGES_HELP, metavar=IMAGES_METAVAR, is_argument=True)
+    data: str = option_like(DataOption, "data", help=IMAGES_HELP, metavar=IMAGES_METAVAR, is_argument=True)
     samples: int = option(8, "Images to show, drawn in equal numbers from all classes.", panel=DATA, within="[1, 64]")
-    augment: str = varied(AugmentOption, "augment", default="standard", shown_default=None)
+    size: int | None = option_like(
+        ImageShapeOptions, "size", shown_default="the images' common size if at most 64, else 128"
+    )
+    augment: str = option_like(AugmentOption, "augment", default="standard", shown_default=None)
     variants: int = option(4, "Augmented variants to show of each image.", panel=TRAINING, within="[1, 16]")
     out: Path = option(Path("preview.png"), "PNG file to write.", panel=OUTPUT, metavar="FILE.png")
 

@@ -1,26 +1,30 @@
 """Draw a contact sheet of augmented images of a data set."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from dlnotes_cli import plots
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation, is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
-from dlnotes_cli.data.images.mix import Mixer
-from dlnotes_cli.data.load import kind_of
+from dlnotes_cli.data.images.mix import Mixer, TrainingBatch
 from dlnotes_cli.data.named.named_sets import load_named
+from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.splits import limited
 from dlnotes_cli.manage.options import DataPreviewConfig
+from dlnotes_cli.plots.images import draw_variants
+from dlnotes_cli.plots.names import distinct_names, plain
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+
+_PHOTO_SIZE = 128  # pixels per side of photographs without --size, which training reduces too far to recognize
+_CAPTION_COLUMNS = 16  # of a class name below a mixed image
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,11 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
     operations = parse_augment(config.augment, chosen.samples.shape[1:], flippable=is_flippable(chosen.classes))
     names = tuple(map(str, operations))
     variants = [_variant(config.seed, operations, chosen, epoch + 1) for epoch in range(config.variants)]
-    rows = torch.stack([torch.from_numpy(chosen.samples), *variants], 1).numpy()
-    files.atomic_write(config.out, plots.variants(rows, chosen.names, _title(config.augment, names)))
+    rows = torch.stack([torch.from_numpy(chosen.samples), *(variant.samples for variant in variants)], 1).numpy()
+    captions = list(zip(*(_captions(variant, chosen.names) for variant in variants), strict=True))
+    files.atomic_write(
+        config.out, draw_variants(rows, chosen.names, captions, _title(config.augment, names, chosen.samples.shape))
+    )
     indices = chosen.indices.tolist()
     return PreviewResult(
         data=config.data,
@@ -88,18 +95,30 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
     )
 
 
-def _title(augment: str, operations: tuple[str, ...]) -> str:
-    """The value of `--augment`, and the operations that a preset stands for."""
+def _title(augment: str, operations: tuple[str, ...], shape: tuple[int, ...]) -> str:
+    """The value of `--augment`, the operations that a preset stands for, and the size in pixels."""
     listed = ",".join(operations)
-    return augment if augment == listed else f"{augment}: {', '.join(operations) or 'nothing'}"
+    what = augment if augment == listed else f"{augment}: {', '.join(operations) or 'nothing'}"
+    return f"{what} at {shape[-1]}x{shape[-2]} pixels"
 
 
-def _variant(seed: int, operations: tuple[Operation, ...], chosen: _ChosenImages, epoch: int) -> Tensor:
-    """The images as one epoch of training with this seed augments them, uint8."""
+def _variant(seed: int, operations: tuple[Operation, ...], chosen: _ChosenImages, epoch: int) -> TrainingBatch:
+    """The images as one epoch of training with this seed augments them, uint8; labels are positions in `chosen`."""
     indices = torch.from_numpy(chosen.indices)
     samples = Augmenter(operations, seed)(torch.from_numpy(chosen.samples), indices, epoch)
-    mixed = Mixer(operations, seed)(samples, indices, epoch=epoch, batch=0).samples
-    return mixed if mixed.dtype == torch.uint8 else mixed.round().clamp(0, 255).to(torch.uint8)
+    batch = Mixer(operations, seed)(samples, torch.arange(len(samples)), epoch=epoch, batch=0)
+    if batch.samples.dtype == torch.uint8:
+        return batch
+    return replace(batch, samples=batch.samples.round().clamp(0, 255).to(torch.uint8))
+
+
+def _captions(variant: TrainingBatch, names: Sequence[str]) -> list[str]:
+    """For each image the shares of the two classes that it is mixed of; empty if it is not mixed."""
+    if variant.partners is None:
+        return [""] * len(names)
+    shown = distinct_names(names, _CAPTION_COLUMNS)
+    pairs = zip(variant.labels.tolist(), variant.partners.tolist(), strict=True)
+    return [f"{variant.share:.2f} {plain(shown[i])}\n+ {1 - variant.share:.2f} {plain(shown[j])}" for i, j in pairs]
 
 
 def _choose(split: NDArray[np.int64], labels: NDArray[np.int64], config: DataPreviewConfig) -> NDArray[np.int64]:
@@ -120,7 +139,9 @@ def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
     """Decode only the chosen images; with `skip_bad`, those of them that can be read."""
     listing = folder.list_folder(user_path(config.data))
     limit = config.max_pixels
-    shape = folder.choose_shape(listing, size=config.size, resize=config.resize, color=config.color, max_pixels=limit)
+    shape = folder.choose_shape(
+        listing, size=config.size, resize=config.resize, color=config.color, max_pixels=limit, default_size=_PHOTO_SIZE
+    )
     splits, labels = np.array(listing.splits), np.array(listing.labels)
     split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))
     images: dict[int, NDArray[np.uint8]] = {}

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
 
@@ -20,6 +21,9 @@ _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, 
 _OLD_NAME = re.compile(r"\.(norm|conv)\.([12])\.")  # in DenseNet's files, saved when module names could have dots
 _MIN_STACK = 3  # equal blocks in a row that are treated one by one, not as one block
 _MAX_SIZE = 4096
+_FEWEST_KEPT = (
+    0.2  # of the published parameters, without auxiliary heads and the last layer; ShuffleNet keeps a quarter
+)
 _IMAGE_DIMENSIONS, _CHANNELS = 3, 3
 
 
@@ -232,10 +236,20 @@ def _instantiate(name: str, **arguments: Any) -> nn.Module:
         try:
             network: nn.Module = models.get_model(name, weights=None, **arguments)
         except NotImplementedError:  # RegNet computes its widths with tensors, which have no values on the meta device
-            with torch.device("cpu"):
+            with torch.device("cpu"), _WeightsOnMeta():
                 network = models.get_model(name, weights=None, **arguments)
-            network = network.to(torch.get_default_device())
+            network = network.to("meta")  # the few tensors that remain
     return network
+
+
+class _WeightsOnMeta(TorchFunctionMode):
+    """Creates the tensors of modules on the meta device, and others where PyTorch creates them."""
+
+    def __torch_function__(  # the name is PyTorch's
+        self, function: Any, _types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        is_module_tensor = function in {torch.empty, torch.zeros, torch.ones}
+        return function(*args, **(kwargs or {}) | ({"device": "meta"} if is_module_tensor else {}))
 
 
 def _describe_weights(entry: Any) -> PublishedWeights:

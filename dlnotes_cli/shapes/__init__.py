@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dlnotes_cli.shapes.layer import Layer as Layer
     from dlnotes_cli.shapes.networks import named_network as named_network
     from dlnotes_cli.shapes.parsing.layer_list import parse_layers as parse_layers
-    from dlnotes_cli.shapes.report import Report as Report
+    from dlnotes_cli.shapes.report import NetworkReport as NetworkReport
     from dlnotes_cli.shapes.report import analyze as analyze
     from dlnotes_cli.shapes.solver import WindowSpec as WindowSpec
     from dlnotes_cli.shapes.solver import solve as solve
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Layer": "layer",
-    "Report": "report",
+    "NetworkReport": "report",
     "WindowSpec": "solver",
     "analyze": "report",
     "course_notes": "course",
@@ -32,7 +32,7 @@ _MODULES = {
 }
 __all__ = [
     "Layer",
-    "Report",
+    "NetworkReport",
     "WindowSpec",
     "analyze",
     "course_notes",

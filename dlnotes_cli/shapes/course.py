@@ -9,7 +9,7 @@ from dlnotes_cli.shapes.sliding_window import SlidingWindow
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
-    from dlnotes_cli.shapes.report import Report
+    from dlnotes_cli.shapes.report import NetworkReport
     from dlnotes_cli.shapes.tracing import TracedLayer
 
 _QUIZ_INPUT = (3, 130, 130)
@@ -21,7 +21,7 @@ _QUIZ_LAYERS = (  # lesson 5, Q5: type, output shape and parameters of each laye
 )
 
 
-def course_notes(report: "Report") -> Iterator[str]:
+def course_notes(report: "NetworkReport") -> Iterator[str]:
     """Yield each note that applies to a report, once."""
     yield from _quiz_notes(report)
     yield from _first(report, _rounding)
@@ -50,7 +50,7 @@ def gram_sizes(shape: Shape) -> tuple[Shape, Shape]:
     return (shape[0], prod(shape[1:])), (shape[0], shape[0])
 
 
-def _quiz_notes(report: "Report") -> Iterator[str]:
+def _quiz_notes(report: "NetworkReport") -> Iterator[str]:
     layers = tuple((traced.layer.name, traced.output, traced.info.parameters) for traced in report.traced)
     if report.input == _QUIZ_INPUT and layers == _QUIZ_LAYERS:
         yield (
@@ -60,7 +60,7 @@ def _quiz_notes(report: "Report") -> Iterator[str]:
         yield "the course's quiz says that 130x130 'shrinks by one' in the first layer; it shrinks by 2, to 128x128"
 
 
-def _first(report: "Report", rule: "Callable[[TracedLayer], str]") -> Iterator[str]:
+def _first(report: "NetworkReport", rule: "Callable[[TracedLayer], str]") -> Iterator[str]:
     """The note of the first layer to which a rule applies."""
     for position, traced in enumerate(report.traced, 1):
         text = rule(traced)
@@ -83,7 +83,7 @@ def _unread_values(traced: "TracedLayer") -> str:
     return f"reads {read} of every {total} values ({read / total:.0%}); a kernel as wide as the stride reads all"
 
 
-def _state_notes(report: "Report") -> Iterator[str]:
+def _state_notes(report: "NetworkReport") -> Iterator[str]:
     for position, traced in enumerate(report.traced, 1):
         name = f"layer {position}, {traced.layer.text}"
         if traced.info.states and len(traced.input) == 1:

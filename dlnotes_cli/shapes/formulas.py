@@ -1,11 +1,14 @@
 """The formulas of a layer's sizes, counts and receptive field, with their numbers, as `--explain` prints them."""
 
 from collections.abc import Iterator
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shapes.sliding_window import SlidingWindow
 from dlnotes_cli.shapes.tracing import TracedLayer
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -44,5 +47,5 @@ def _dilation_factor(window: SlidingWindow) -> str:
     return "" if window.dilation == 1 else f"{window.dilation}*"
 
 
-def _text(value: Fraction) -> str:
+def _text(value: "int | Fraction") -> str:
     return str(value) if value.denominator == 1 else f"({value})"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlnotes_cli.shapes.receptive_field import LayerField
 from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
@@ -40,8 +40,7 @@ class Layer:
     expected_output: Shape | None = None
 
 
-@dataclass(frozen=True)
-class LayerInfo:
+class LayerInfo(NamedTuple):
     """What one layer computes for a batch of one; shapes include that batch dimension.
 
     MACs are multiply-accumulate operations without the bias, which `bias_adds` counts.

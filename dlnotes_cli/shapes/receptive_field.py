@@ -5,12 +5,14 @@ The recurrences are those of Dumoulin and Visin, "A guide to convolution arithme
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from math import ceil, floor, gcd, lcm
 from operator import ge
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+_MAX_FLOAT_INTEGER = 2**52  # below it, halves are exact
 MAX_PERIOD = 4096  # output positions; the field of a pattern with a longer period is reported as unknown
 
 
@@ -31,14 +33,19 @@ class AxisField(NamedTuple):
         return max(high - low for low, high in zip(self.low, self.high, strict=True)) + 1
 
     @property
-    def jump(self) -> Fraction:
+    def jump(self) -> "int | Fraction":
         """The distance between neighboring outputs, in input positions."""
+        if self.step % len(self.low) == 0:
+            return self.step // len(self.low)
+        from fractions import Fraction  # with decimal, 2 % of the time of `conv-shape`
+
         return Fraction(self.step, len(self.low))
 
     @property
-    def start(self) -> Fraction:
+    def start(self) -> float:
         """The center of the first output's field; the center of the first input position is 0.5."""
-        return Fraction(self.low[0] + self.high[0] + 1, 2)
+        whole, half = divmod(self.low[0] + self.high[0] + 1, 2)
+        return whole + 0.5 if half and abs(whole) < _MAX_FLOAT_INTEGER else whole
 
     def followed_by(self, layer: "AxisField") -> "AxisField | None":
         """The field after one more layer; None where the period of the pattern exceeds MAX_PERIOD.
@@ -75,8 +82,7 @@ ONE_POSITION = AxisField((0,), (0,), 1)
 LayerField = tuple[AxisField, ...] | Literal["elementwise", "flattened", "global", "reduced", "rearranged", "unknown"]
 
 
-@dataclass(frozen=True)
-class ReceptiveField:
+class ReceptiveField(NamedTuple):
     """The receptive field of a layer's output in the input of the whole stack, borders ignored.
 
     `input_size` is the spatial size of that input, `size` the receptive field along each axis. `axes` is None once the
@@ -96,12 +102,12 @@ class ReceptiveField:
         return cls(spatial, (ONE_POSITION,) * len(spatial), (1,) * len(spatial) or None)
 
     @property
-    def jump(self) -> tuple[Fraction, ...] | None:
+    def jump(self) -> "tuple[int | Fraction, ...] | None":
         """The distance between neighboring outputs along each axis, in input positions."""
         return tuple(axis.jump for axis in self.axes) if self.axes else None
 
     @property
-    def start(self) -> tuple[Fraction, ...] | None:
+    def start(self) -> tuple[float, ...] | None:
         """The center of the first output's field along each axis, in input positions."""
         return tuple(axis.start for axis in self.axes) if self.axes else None
 
@@ -186,7 +192,7 @@ def _union_of_axes(branches: Sequence[AxisField]) -> AxisField | None:
     return AxisField(low, high, period // len(branches[0].low) * branches[0].step)
 
 
-def interpolation_field(slope: Fraction, offset: Fraction, margin: int = 0) -> AxisField | None:
+def interpolation_field(slope: "Fraction", offset: "Fraction | int", margin: int = 0) -> AxisField | None:
     """The field of an interpolation that reads around `slope * o + offset`, with `margin` more positions on each side.
 
     Returns None where the period exceeds MAX_PERIOD.
@@ -201,7 +207,7 @@ def interpolation_field(slope: Fraction, offset: Fraction, margin: int = 0) -> A
     return AxisField(low, high, slope.numerator)
 
 
-def nearest_field(slope: Fraction, offset: Fraction = Fraction(0)) -> AxisField | None:
+def nearest_field(slope: "Fraction", offset: "Fraction | int" = 0) -> AxisField | None:
     """The field of a layer that reads the one position floor(slope * o + offset)."""
     field = interpolation_field(slope, offset)
     return field and AxisField(field.low, field.low, field.step)
@@ -212,6 +218,8 @@ def adaptive_field(size: int, output: int) -> AxisField | None:
 
     Returns None where the period exceeds MAX_PERIOD.
     """
+    from fractions import Fraction
+
     slope = Fraction(size, output)
     if slope.denominator > MAX_PERIOD:
         return None

@@ -1,11 +1,10 @@
 """The analysis of a stack of layers: totals, memory, and the numbers of each layer, also as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlnotes_cli.shapes.choices import Dtype, OptimizerName
 from dlnotes_cli.shapes.formulas import layer_formulas
@@ -15,6 +14,9 @@ from dlnotes_cli.shapes.parsing.layer_list import parse_network
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shapes.tracing import TracedLayer, trace, trace_network
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 OPTIMIZER_STATES: dict[OptimizerName, int] = {  # state tensors for each parameter tensor
     "sgd": 0, "momentum": 1, "rmsprop": 1, "adagrad": 1, "adam": 2, "adamw": 2
@@ -22,8 +24,7 @@ OPTIMIZER_STATES: dict[OptimizerName, int] = {  # state tensors for each paramet
 _INDEX_BYTES = 8  # the indices of an embedding are int64
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """Memory in bytes of a stack and a batch.
 
     Inference holds the weights and buffers, and at each layer its output and the tensors that it or a later layer
@@ -42,11 +43,10 @@ class Memory:
 
     def as_json(self) -> dict[str, int]:
         """The numbers as JSON values."""
-        return asdict(self)
+        return self._asdict()
 
 
-@dataclass(frozen=True)
-class LayerReport:
+class LayerReport(NamedTuple):
     """The numbers of one layer: shapes of one sample, counts of the whole batch."""
 
     layer: str
@@ -83,7 +83,7 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class NetworkReport:
     """A traced stack of layers and the numbers that follow from it.
 
     Shapes are those of one sample; MACs, FLOPs, bias additions, activations and memory those of `batch` samples.
@@ -187,7 +187,7 @@ class Report:
 
     def formulas(self, index: int) -> dict[str, str]:
         """The formulas of one layer with their numbers, by quantity."""
-        read = self.traced[index].inputs[0]
+        read = next(iter(self.traced[index].inputs), INPUT)  # a constant reads nothing
         before = ReceptiveField.of_input(self.input) if read == INPUT else self.traced[read].receptive_field
         return dict(layer_formulas(self.traced[index], before))
 
@@ -222,7 +222,7 @@ def analyze(
     batch: int = 1,
     dtype: Dtype = "float32",
     optimizer: OptimizerName = "adam",
-) -> Report:
+) -> NetworkReport:
     """Analyze a network, as text or parsed, applied to one sample of `shape`.
 
     Raises InputError where the text is not a layer list or PyTorch would reject the stack.
@@ -233,8 +233,8 @@ def analyze(
     """
     network = parse_network(layers) if isinstance(layers, str) else layers
     if isinstance(network, Network):
-        return Report(tuple(shape), trace_network(network, shape), batch, dtype, optimizer, network.is_code)
-    return Report(tuple(shape), trace(network, shape), batch, dtype, optimizer)
+        return NetworkReport(tuple(shape), trace_network(network, shape), batch, dtype, optimizer, network.is_code)
+    return NetworkReport(tuple(shape), trace(network, shape), batch, dtype, optimizer)
 
 
 def receptive_field_as_json(field: ReceptiveField) -> dict[str, Any]:
@@ -267,8 +267,8 @@ def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, .
     return largest
 
 
-def _number(value: Fraction) -> int | float:
-    return value.numerator if value.denominator == 1 else float(value)
+def _number(value: "float | Fraction") -> float:
+    return value if isinstance(value, int) else float(value)
 
 
 def _for_batch(shape: Shape, batch: int) -> Shape:

@@ -7,10 +7,13 @@ not leave out whole columns where a terminal is narrow.
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from dlnotes_cli.shapes.layer import format_shape, truncate
-from dlnotes_cli.shapes.report import LayerReport, Report
+from dlnotes_cli.shapes.report import LayerReport, NetworkReport
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _MIN_COLUMNS = 40  # of a terminal
 _LAYER_WIDTH = 40  # of a layer's text on a terminal
@@ -25,7 +28,7 @@ _OPTIONAL_COLUMNS = (
 )  # the first are left out first
 
 
-def report_lines(report: Report, *, explain: bool = False) -> Iterator[str]:
+def report_lines(report: NetworkReport, *, explain: bool = False) -> Iterator[str]:
     """The table of a stack and its totals, with `explain` also the formulas of each layer; nothing without layers."""
     if not report.layers:
         return
@@ -37,7 +40,7 @@ def report_lines(report: Report, *, explain: bool = False) -> Iterator[str]:
                 yield from ("", f"{index + 1}  {layer.layer}")
                 yield from (f"   {quantity}: {formula}" for quantity, formula in formulas.items())
     yield ""
-    yield from _totals(report)
+    yield from total_lines(report)
 
 
 def _row(index: int, layer: LayerReport) -> dict[str, str]:
@@ -89,7 +92,8 @@ def _aligned(row: dict[str, str], widths: dict[str, int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _totals(report: Report) -> Iterator[str]:
+def total_lines(report: NetworkReport) -> Iterator[str]:
+    """Output, states, parameters, cost and memory of a stack."""
     sizes = f"{format_shape(report.output)} = " if len(report.output) > 1 else ""
     yield f"output      {sizes}{report.values:,} values"
     for index, layer in enumerate(report.layers, 1):
@@ -104,11 +108,11 @@ def _totals(report: Report) -> Iterator[str]:
     yield f"            ({report.optimizer}, {report.dtype}, batch of {report.batch:,})"
 
 
-def _axes(values: Sequence[int | Fraction] | None) -> str:
+def _axes(values: "Sequence[float | Fraction] | None") -> str:
     """One number for each axis, or a single one where they are equal."""
     if values is None:
         return "-"
-    numbers = [str(value) if value.denominator == 1 else str(float(value)) for value in values]
+    numbers = [str(value) if isinstance(value, int) else str(float(value)) for value in values]
     return numbers[0] if len(set(numbers)) == 1 else "x".join(numbers)
 
 

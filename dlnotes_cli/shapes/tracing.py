@@ -1,12 +1,12 @@
 """Tracing a network: shape, parameters, cost and receptive field after each layer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import NamedTuple
 
-from dlnotes_cli.shapes.graph import INPUT, OPERATION_PREFIX, STATE, Network, resolved
+from dlnotes_cli.shapes.graph import INPUT, OPERATION_PREFIX, STATE, Network
 from dlnotes_cli.shapes.layer import (
     RESIDUAL,
     InvalidLayerError,
@@ -27,8 +27,7 @@ from dlnotes_cli.shell.errors import InputError
 MAX_LAYERS = 10_000
 
 
-@dataclass(frozen=True)
-class TracedLayer:
+class TracedLayer(NamedTuple):
     """One layer in its stack; shapes and counts are those of one sample, without a batch dimension."""
 
     layer: Layer
@@ -69,7 +68,7 @@ def trace_network(network: Network, shape: Shape, *, allow_shared: bool = True) 
 
     A layer that runs again counts its parameters once; without `allow_shared` it is an error.
     """
-    tracer = _Tracer(shape, allow_shared=allow_shared)
+    tracer = _Tracer(shape, allow_shared=allow_shared, is_code=network.is_code)
     ends = [INPUT]  # of each node, INPUT first, the position of its result among the traced layers
     for node in network.nodes:
         inputs = tuple(ends[index + 1] for index in node.inputs)
@@ -91,16 +90,17 @@ class _Value(NamedTuple):
 
     shape: Shape
     receptive_field: ReceptiveField
-    is_input: bool  # the values of the input, perhaps reshaped, which may be indices
+    is_input: bool = False  # the values of the input, perhaps reshaped, which may be indices
+    is_constant: bool = False  # nothing of the input reaches it
 
 
 class _Tracer:
     """One sample on its way through the layers."""
 
-    def __init__(self, shape: Shape, *, allow_shared: bool) -> None:
+    def __init__(self, shape: Shape, *, allow_shared: bool, is_code: bool) -> None:
         self.traced: list[TracedLayer] = []
         self._values = [_Value((1, *shape), ReceptiveField.of_input(shape), is_input=True)]  # the input first
-        self._allow_shared = allow_shared
+        self._allow_shared, self._is_code = allow_shared, is_code
         self._seen_weights: set[int] = set()
 
     def apply(self, layer: Layer, inputs: tuple[int, ...], position_of: Callable[[int], int]) -> int:
@@ -120,18 +120,33 @@ class _Tracer:
         shapes = [value.shape for value in values]
         try:
             self._check_order(layer, inputs)
-            info = self._info(resolved(layer, lambda node: self._values[position_of(node) + 1].shape), inputs, shapes)
+            if self._is_code:
+                from dlnotes_cli.shapes.deferred import resolved  # only the sizes of a forward() follow from shapes
+
+                layer = resolved(layer, lambda node: self._values[position_of(node) + 1].shape)
+            info = self._info(layer, inputs, shapes)
         except InvalidLayerError as error:
             raise InputError(_describe(len(self.traced) + 1, layer), error.what, error.fix) from error
-        before = values[0].receptive_field if len(values) == 1 else _joined(values)
-        field = before.followed_by(info.field, shapes[0])
+        field = self._receptive_field(values, info)
         if info.parameters:
             info = info if id(layer) not in self._seen_weights else _without_weights(info)
             self._seen_weights.add(id(layer))
         output = _sample(info.output)
-        self.traced.append(TracedLayer(layer, _sample(shapes[0]), output, info, field, inputs))
-        self._values.append(_Value(info.output, field, all(value.is_input for value in values) and info.is_view))
+        before = _sample(shapes[0]) if shapes else output
+        self.traced.append(TracedLayer(layer, before, output, info, field, inputs))
+        is_input = bool(values) and all(value.is_input for value in values) and info.is_view
+        self._values.append(_Value(info.output, field, is_input, all(value.is_constant for value in values)))
         return len(self.traced) - 1
+
+    def _receptive_field(self, values: Sequence[_Value], info: LayerInfo) -> ReceptiveField:
+        """The field after a layer; constants next to tensors of the same shape leave their field as it is."""
+        seen = [value for value in values if not value.is_constant]
+        if not seen:
+            return ReceptiveField(self._values[0].receptive_field.input_size, None, None)
+        if len(seen) < len(values) and seen[0].shape != info.output:
+            return seen[0].receptive_field.followed_by("unknown", seen[0].shape)
+        before = seen[0].receptive_field if len(seen) == 1 else _joined(seen)
+        return before.followed_by(info.field, seen[0].shape)
 
     def _info(self, layer: Layer, inputs: tuple[int, ...], shapes: Sequence[Shape]) -> LayerInfo:
         if layer.name == RESIDUAL:
@@ -145,7 +160,12 @@ class _Tracer:
             info = operation_info(layer, shapes)
             check_tensor_size("an output", info.output)
             return info
-        return layer_info(layer, shapes[0])
+        info = layer_info(layer, shapes[0])
+        if self._is_code and info.states and len(shapes[0]) == 3 and not _has_batch_first(layer):  # noqa: PLR2004
+            samples = shapes[0][1]  # in a layer list, the batch is always first
+            states = tuple((name, (shape[0], samples, shape[2])) for name, shape in info.states)
+            return info._replace(states=states)
+        return info
 
     def _check_order(self, layer: Layer, inputs: tuple[int, ...]) -> None:
         """Raise InvalidLayerError for what a layer cannot follow, whatever the shape."""
@@ -154,11 +174,16 @@ class _Tracer:
         if id(layer) in self._seen_weights and not self._allow_shared:
             what = "runs a second time with the same weights"
             raise InvalidLayerError(what, "write a second layer for separate weights")
-        if any(index != INPUT and self.traced[index].info.returns_indices for index in inputs):
+        has_pair = any(index != INPUT and self.traced[index].info.returns_indices for index in inputs)
+        if has_pair and not self._is_code:
             what = "gets an output and its indices from the layer before"
             raise InvalidLayerError(what, "leave out return_indices=True there")
         if layer.name == "Embedding" and not self._values[inputs[0] + 1].is_input:
             raise InvalidLayerError("expects integer indices, but the layers before return floats", "put it first")
+
+
+def _has_batch_first(layer: Layer) -> bool:
+    return bool(bind(layer, layer_type(layer.name).signature)["batch_first"])
 
 
 def _joined(values: Sequence[_Value]) -> ReceptiveField:
@@ -168,7 +193,7 @@ def _joined(values: Sequence[_Value]) -> ReceptiveField:
 def _without_weights(info: LayerInfo) -> LayerInfo:
     """The numbers of a layer that runs again: its parameters and buffers are counted where it runs first."""
     formulas = tuple(formula for formula in info.count_formulas if formula[0] != "parameters")
-    return replace(info, parameters=0, buffers=0, count_formulas=formulas)
+    return info._replace(parameters=0, buffers=0, count_formulas=formulas)
 
 
 def _sample(shape: Shape) -> Shape:

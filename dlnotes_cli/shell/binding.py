@@ -60,14 +60,18 @@ def add_command(app: typer.Typer, name: str, declared: Command) -> None:
     def callback(**values: Any) -> None:
         config = config_from_shell(config_type, values)
         output.configure(quiet=getattr(config, "quiet", False), verbose=getattr(config, "verbose", False))
-        output.detail(f"options  {_options_in_force(config)}")
+        output.detail("options", _options_in_force(config))
         declared.function(config)
 
     parameters = [_parameter(config_type, key, described) for key, described in options_of(config_type).items()]
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     callback.__doc__ = declared.help
-    app.command(name, rich_help_panel=declared.panel, cls=PlainCommand)(callback)
+    implied = {flag(key, described): described.implied for key, described in options_of(config_type).items()}
+    command_class = type(
+        "OneCommand", (PlainCommand,), {"implied": {key: text for key, text in implied.items() if text}}
+    )
+    app.command(name, rich_help_panel=declared.panel, cls=command_class)(callback)
 
 
 def config_from_shell(config_type: type[Config], values: dict[str, Any]) -> Config:

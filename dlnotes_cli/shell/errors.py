@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from enum import IntEnum
 
+_NEAR = 0.7  # share of equal characters
+_SHORTEST_PREFIX = 3  # that a suggestion may start with
+
 
 class ExitCode(IntEnum):
     """The published exit codes; only `cli` ends the process with one."""
@@ -83,9 +86,26 @@ def unknown_choice(where: object, value: str, choices: Iterable[str], kind: str 
     >>> str(unknown_choice("--optimizer", "adma", ["sgd", "adam"]))
     "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam"
     """
+    known = list(choices)
+    near = nearest(value, known)
+    hint = f"did you mean '{near}'? " if near else ""
+    return InputError(where, f"unknown {kind} '{value}'", hint + (see or f"choose from {', '.join(known)}"))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelled one most likely stands for; None if none is near.
+
+    Near is a name that is almost the same, or that starts with the misspelled one. Case and leading
+    dashes do not count.
+
+    >>> nearest("--epohcs", ["--epochs", "--resume"]), nearest("--kern", ["--kernel"]), nearest("--file", ["--tile"])
+    ('--epochs', '--kernel', '--tile')
+    """
     from difflib import get_close_matches
 
-    known = list(choices)
-    near = get_close_matches(value.lower(), known, n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return InputError(where, f"unknown {kind} '{value}'", hint + (see or f"choose from {', '.join(known)}"))
+    bare = {candidate.lower().lstrip("-"): candidate for candidate in known}
+    word = name.lower().lstrip("-")
+    near = get_close_matches(word, bare, n=1, cutoff=_NEAR)
+    if not near and len(word) >= _SHORTEST_PREFIX:
+        near = [candidate for candidate in bare if candidate.startswith(word)]
+    return bare[near[0]] if near else None

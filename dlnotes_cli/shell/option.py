@@ -71,6 +71,7 @@ class Option:
     shown_default: str | None = None
     complete: Callable[..., list[str]] | None = None  # all values, or those that start with its argument `incomplete`
     is_argument: bool = False
+    implied: str = ""  # the value of the option where none follows it on a command line
     choices: Collection[str] = ()  # the names that are allowed, where the type of the field is no `Literal`
 
 
@@ -91,8 +92,8 @@ def option(
     return dataclasses.field(default=default, metadata={"option": described})
 
 
-def varied(config_type: "type[Config]", name: str, *, default: Any = ..., **changes: Any) -> Any:
-    """Declare an option again, as `config_type` has it but for its default and the `changes` to its `Option`."""
+def option_like(config_type: "type[Config]", name: str, *, default: Any = ..., **changes: Any) -> Any:
+    """Declare an option as `config_type` has it, but for its default and the `changes` to its `Option`."""
     field = config_type.__dataclass_fields__[name]
     described = dataclasses.replace(field.metadata["option"], **changes)
     return dataclasses.field(default=field.default if default is ... else default, metadata={"option": described})

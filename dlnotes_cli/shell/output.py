@@ -191,21 +191,36 @@ def _encodable(text: str) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def detail(text: str) -> None:
-    """Print a detail to stderr with `--verbose`."""
+def detail(label: str, text: str) -> None:
+    """Print a labeled line to stderr with `--verbose`."""
     if _verbosity.verbose:
-        note(text)
+        status(label, text)
+
+
+def status(label: str, text: str) -> None:
+    """Print a labeled line to stderr, on which data or how far a command works; not with `--quiet`."""
+    _remark(f"{label}: {text}")
+
+
+def sample(text: str) -> None:
+    """Print generated text to stderr, line by line behind a bar; not with `--quiet`."""
+    for row in text.strip("\n").splitlines():
+        _remark(f"  | {row}")
 
 
 def note(text: str) -> None:
-    """Print a remark to stderr, unless `--quiet` is set."""
-    if not _verbosity.quiet:
-        _print_to_stderr(printable(text))
+    """Print a note to stderr, on what a user may not expect; not with `--quiet`."""
+    _remark(f"dlnotes: note: {text}")
 
 
 def warn(text: str) -> None:
-    """Print a warning to stderr, unless `--quiet` is set."""
-    note(f"dlnotes: warning: {text}")
+    """Print a warning to stderr, on what a user may want to change; not with `--quiet`."""
+    _remark(f"dlnotes: warning: {text}")
+
+
+def _remark(text: str) -> None:
+    if not _verbosity.quiet:
+        _print_to_stderr(printable(text))
 
 
 def error(problem: "DlnotesError") -> None:
@@ -248,7 +263,7 @@ class Progress:
         elif int(fraction * _PLAIN_LINES) > self._lines or now - self._line_at >= _PLAIN_LINE_S:
             self._lines, self._line_at = int(fraction * _PLAIN_LINES), now
             parts = (f"{fraction:4.0%}", text(), self._time_left(fraction, now))
-            note(f"{self._label}: {'  '.join(part for part in parts if part)}")
+            status(self._label, "  ".join(part for part in parts if part))
 
     def _time_left(self, fraction: float, now: float) -> str:
         """The remaining time at the pace of this process, which may have resumed a run."""

@@ -6,7 +6,8 @@ Elsewhere: modules that only errors or writing need (difflib, traceback, tempfil
 
 import gc
 from collections.abc import Iterable, Iterator
-from typing import Any
+from itertools import zip_longest
+from typing import Any, ClassVar
 
 from typer.core import TyperCommand, TyperGroup
 
@@ -52,7 +53,21 @@ def _unconverted(parameters: list[Any]) -> list[Any]:
 
 
 class PlainCommand(TyperCommand):
-    """A Typer command without type conversion, whose usage line shows required arguments without braces."""
+    """A Typer command without type conversion, whose usage line shows required arguments without braces.
+
+    An option in `implied` may stand without its value.
+    """
+
+    implied: ClassVar[dict[str, str]] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse a command line, after adding the values that are left out."""
+        completed: list[str] = []
+        for argument, following in zip_longest(args, args[1:], fillvalue="--"):
+            completed.append(argument)
+            if argument in self.implied and following.startswith("-"):
+                completed.append(self.implied[argument])
+        return super().parse_args(ctx, completed)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, without type conversion."""

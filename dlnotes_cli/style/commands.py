@@ -36,7 +36,7 @@ def style_transfer(config: StyleTransferConfig) -> None:
 
 
 def _list_layers(config: StyleTransferConfig) -> None:
-    from dlnotes_cli.style.feature_extractor import layer_names
+    from dlnotes_cli.style.feature_network import layer_names
 
     names = layer_names(config)
     if config.json:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dlnotes_cli.device import available_memory
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.style.feature_extractor import FeatureExtractor
+from dlnotes_cli.style.feature_network import FeatureNetwork
 from dlnotes_cli.style.images import MARGIN, Size, scaled_to, scaled_to_at_least
 from dlnotes_cli.style.optimization import LBFGS_HISTORY
 from dlnotes_cli.style.options import StyleTransferConfig
@@ -27,16 +27,16 @@ class MemoryForecast:
     """Bytes that stylizing takes beyond the network and the input images; an upper estimate."""
 
     def __init__(
-        self, extractor: FeatureExtractor, recipe: StyleRecipe, style_scale: float, style_sizes: Sequence[Size]
+        self, network: FeatureNetwork, recipe: StyleRecipe, style_scale: float, style_sizes: Sequence[Size]
     ) -> None:
-        self._extractor, self._recipe = extractor, recipe
+        self._network, self._recipe = network, recipe
         self._style_scale, self._style_sizes = style_scale, style_sizes
 
     def needed_bytes(self, content_size: Size, longer_side: int) -> int:
         """For a content image (H, W) that is scaled to `longer_side` pixels."""
         size = scaled_to(content_size, longer_side)
         style_sizes = [
-            scaled_to_at_least(style_size, max(size) * self._style_scale, self._extractor.min_side)
+            scaled_to_at_least(style_size, max(size) * self._style_scale, self._network.min_side)
             for style_size in self._style_sizes
         ]
         return _LIBRARY_BYTES + max(self._optimization_bytes(size), *map(self._extraction_bytes, style_sizes))
@@ -47,7 +47,7 @@ class MemoryForecast:
         activations, _, _ = self._count_values(size)
         pairs = min(LBFGS_HISTORY, self._recipe.steps) if self._recipe.optimizer == "lbfgs" else 0
         images = (2 * pairs + _IMAGE_COPIES) * 3 * size[0] * size[1] * _FLOAT_BYTES
-        return round(activations * self._value_bytes * _GRADIENT_FACTOR[self._extractor.runtime.precision] + images)
+        return round(activations * self._value_bytes * _GRADIENT_FACTOR[self._network.runtime.precision] + images)
 
     def _extraction_bytes(self, size: Size) -> int:
         """For one pass without gradient: the requested features, the largest layer in both precisions, the image."""
@@ -57,7 +57,7 @@ class MemoryForecast:
 
     @property
     def _value_bytes(self) -> int:
-        return _FLOAT_BYTES if self._extractor.runtime.precision == "fp32" else _FLOAT_BYTES // 2
+        return _FLOAT_BYTES if self._network.runtime.precision == "fp32" else _FLOAT_BYTES // 2
 
     def _count_values(self, size: Size) -> tuple[int, int, int]:
         """Values at (H, W) of the activations that a gradient needs, the requested features, and the largest layer."""
@@ -69,23 +69,23 @@ class MemoryForecast:
             elif module.padding_mode != "zeros":
                 activations.append(inputs[0].numel())  # copied to be padded
 
-        network = copy.deepcopy(self._extractor.network).to("meta")
+        network = copy.deepcopy(self._network.truncated).to("meta")
         for module in network.modules():
             if not next(module.children(), None):
                 module.register_forward_hook(count)
-        image = torch.empty(1, 3, *size, device="meta", dtype=self._extractor.dtype)
+        image = torch.empty(1, 3, *size, device="meta", dtype=self._network.dtype)
         features = [layer.numel() for layer in network(image).values()]
         return sum(activations), sum(features), max(*activations, *features)
 
 
 def size_that_fits(
-    config: StyleTransferConfig, extractor: FeatureExtractor, forecast: MemoryForecast, content_size: Size
+    config: StyleTransferConfig, network: FeatureNetwork, forecast: MemoryForecast, content_size: Size
 ) -> int:
     """The longer side of the result: `--size`, or with `--fit` the largest that fits in free memory.
 
     Raises InputError with that size if `--size` does not fit and `--fit` is not set.
     """
-    free = available_memory(extractor.runtime.device)
+    free = available_memory(network.runtime.device)
     if free is None or forecast.needed_bytes(content_size, config.size) <= _USABLE_FRACTION * free:
         return config.size
     size = config.size

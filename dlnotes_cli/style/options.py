@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option, option_group
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
     OfflineOption,
@@ -34,7 +34,7 @@ class ImagesOptions(ReadImagesOptions):
         shown_default="a photo from scikit-learn",
     )  # fmt: skip
     style: tuple[str, ...] = option(
-        (), "Style image; for several, repeat the option or separate them by commas, each with a weight if you like.",
+        (), "Style image. For several, repeat the option or separate them by commas; each may have a weight.",
         panel=DATA, metavar="FILE[:W]", shown_default="a generated image",
     )  # fmt: skip
     size: int = option(384, "Pixels of the result's longer side.", panel=DATA, within="[16, 16384]")
@@ -61,15 +61,15 @@ class LossOptions(WeightsOption, OfflineOption):
         shown_default="set by --backbone",
     )  # fmt: skip
     style_layers: tuple[str, ...] = option(
-        (), "Layers of the style loss (Gram matrices) with their weights: conv1_1:1.0,conv2_1:0.75.", panel=MODEL,
-        parse=items, metavar="LAYER:W,…", shown_default="set by --backbone",
+        (), "Layers of the style loss (Gram matrices) with their weights, for example conv1_1:1.0,conv2_1:0.75.",
+        panel=MODEL, parse=items, metavar="LAYER:W,…", shown_default="set by --backbone",
     )  # fmt: skip
     pooling: Literal["avg", "max"] | None = option(
-        None, "Pooling layers of the network", panel=MODEL, shown_default="avg; --recipe notes: max"
+        None, "Type of the network's pooling layers", panel=MODEL, shown_default="avg; --recipe notes: max"
     )
     ratio: float | None = option(
-        None, "Content weight divided by style weight (alpha / beta); lower it for more style. The best recipe weighs "
-        "relative losses, notes those of the notebook.", panel=MODEL, within="[1e-12, 1e12]",
+        None, "Content weight divided by style weight (alpha / beta); lower it for more style. The recipes scale the "
+        "losses differently, so their ratios are not comparable.", panel=MODEL, within="[1e-12, 1e12]",
         shown_default="small: 0.01, vgg: 0.03, squeezenet: 0.1; --recipe notes: 1e-6",
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
@@ -90,6 +90,15 @@ class LossOptions(WeightsOption, OfflineOption):
 class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
     """How the loss is minimized."""
 
+    recipe: Literal["best", "notes"] = option_like(
+        RecipeOption, "recipe",
+        help="Set of defaults: best (chosen by comparing images for small and squeezenet1_0; for vgg, layers, pooling "
+        "and optimizer of Gatys et al. 2016) or notes (those of the course notebook).",
+    )  # fmt: skip
+    time_budget: float | None = option_like(
+        TimeBudgetOption, "time_budget",
+        help="Time limit of the optimization, divided equally among the results: 90s, 5m, 1h or seconds.",
+    )  # fmt: skip
     optimizer: Literal["lbfgs", "adam"] | None = option(
         None, "Optimizer", panel=TRAINING, shown_default="lbfgs; --recipe notes: adam"
     )
@@ -105,7 +114,9 @@ class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
         None, "Number of image sizes to optimize in turn, from coarse to fine.", panel=TRAINING, within="[1, 8]",
         shown_default="3; --recipe notes: 1",
     )  # fmt: skip
-    init: str = option("content", "Initial image: content, noise, or a file.", panel=TRAINING, metavar="NAME|FILE")
+    start: str = option(
+        "content", "Image to start from: content, noise, or a file.", panel=TRAINING, metavar="content|noise|FILE"
+    )
 
 
 @option_group
@@ -113,7 +124,7 @@ class ResultOptions(OverwriteOption):
     """The files that are written."""
 
     out: Path = option(
-        Path("painted.png"), "Result: a .png, .jpg or .webp file, or a folder.", panel=OUTPUT, metavar="FILE|FOLDER"
+        Path("stylized.png"), "Result: a .png, .jpg or .webp file, or a folder.", panel=OUTPUT, metavar="FILE|FOLDER"
     )
     sheet: Path | None = option(
         None, "Save content, style and results side by side in this PNG file.", panel=OUTPUT, metavar="FILE.png"

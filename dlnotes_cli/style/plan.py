@@ -18,7 +18,7 @@ from dlnotes_cli.style.stylizer import checkpoint_file
 
 SAMPLE_CONTENT = "china.jpg"  # in scikit-learn, used without --content
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_INIT_NAMES = {"content", "noise"}  # values of `--init` that are not files
+_STARTS = {"content", "noise"}  # values of `--start` that are not files
 
 
 class WeightedFile(NamedTuple):
@@ -28,7 +28,7 @@ class WeightedFile(NamedTuple):
     weight: float
 
 
-class OutputFile(NamedTuple):
+class PlannedImage(NamedTuple):
     """A file to write, and the ratio of content weight to style weight of its image."""
 
     path: Path
@@ -53,7 +53,7 @@ class ContentPlan:
 
     content: ContentFile
     size: Size
-    outputs: Sequence[OutputFile]
+    outputs: Sequence[PlannedImage]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class StylePlan:
 
     contents: Sequence[ContentPlan]
     styles: Sequence[WeightedFile]  # empty: a generated image
-    init: Path | None  # None: the content, or noise
+    start: Path | None  # None: the content, or noise
 
     @property
     def output_paths(self) -> list[Path]:
@@ -86,8 +86,8 @@ def make_plan(config: StyleTransferConfig) -> StylePlan:
     for content, size in contents:
         path = config.out if folder is None else folder / f"{Path(content.name).stem}.png"
         planned.append(ContentPlan(content, size, _output_files(path, config.sweep_ratio)))
-    init = None if config.init in _INIT_NAMES else user_path(config.init)
-    plan = StylePlan(planned, _style_files(config.style), init)
+    start = None if config.start in _STARTS else user_path(config.start)
+    plan = StylePlan(planned, _style_files(config.style), start)
     _check_files(config, plan, folder)
     return plan
 
@@ -115,11 +115,11 @@ def _find_contents(config: StyleTransferConfig) -> list[tuple[ContentFile, Size]
     return contents
 
 
-def _output_files(path: Path, swept: Sequence[float]) -> tuple[OutputFile, ...]:
+def _output_files(path: Path, swept: Sequence[float]) -> tuple[PlannedImage, ...]:
     """The files of one content image: `path`, or one for each swept ratio with the ratio in its name."""
     if not swept:
-        return (OutputFile(path, None),)
-    return tuple(OutputFile(path.with_stem(f"{path.stem}-ratio-{value:g}"), value) for value in swept)
+        return (PlannedImage(path, None),)
+    return tuple(PlannedImage(path.with_stem(f"{path.stem}-ratio-{value:g}"), value) for value in swept)
 
 
 def _style_files(values: Sequence[str]) -> tuple[WeightedFile, ...]:
@@ -148,7 +148,7 @@ def _check_files(config: StyleTransferConfig, plan: StylePlan, folder: Path | No
     paths = plan.output_paths
     inputs = [style.path for style in plan.styles]
     inputs += [user_path(config.content)] if config.content else []
-    inputs += [plan.init] if plan.init else []
+    inputs += [plan.start] if plan.start else []
     for path in paths:
         _check_output_file(config, path, inputs, folder)
     if folder is not None:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli import plots
 from dlnotes_cli.data.images.image_io import LoadedImage, read_image
 from dlnotes_cli.data.images.sample_images import generated_image
 from dlnotes_cli.device import choose_runtime
+from dlnotes_cli.plots.images import draw_side_by_side
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.style.feature_extractor import load_feature_extractor
+from dlnotes_cli.style.feature_network import load_feature_network
 from dlnotes_cli.style.images import InputImage, StyleImage, check_scaled_size, read_input_image, resized, scaled_to
 from dlnotes_cli.style.memory_forecast import MemoryForecast, size_that_fits
 from dlnotes_cli.style.options import StyleTransferConfig
@@ -33,13 +33,13 @@ from dlnotes_cli.style.stylizer import (
 )
 from dlnotes_cli.training.recipes import with_recipe
 
-_GENERATED_STYLE = "drawing"  # in JSON results
+_GENERATED_STYLE = "generated"  # in JSON results
 _GENERATED_SIZE = (384, 512)  # (H, W)
 _RESUMED_OPTIONS = (  # whose defaults depend on `--recipe` or `--backbone`
     "optimizer", "lr", "steps", "scales", "ratio", "tv", "pooling", "content_layer", "style_layers",
 )  # fmt: skip
 _REPORTED_OPTIONS = (  # needed to repeat a call
-    "recipe", "size", "scales", "steps", "optimizer", "lr", "tv", "pooling", "style_scale", "preserve_color", "init",
+    "recipe", "size", "scales", "steps", "optimizer", "lr", "tv", "pooling", "style_scale", "preserve_color", "start",
 )  # fmt: skip
 
 
@@ -69,10 +69,10 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     if config.sheet is not None:
         files.atomic_write(config.sheet, _contact_sheet(rows, setup.styles, config.size))
     return StyleResult(
-        runtime=setup.extractor.runtime,
+        runtime=setup.network.runtime,
         backbone=config.backbone,
-        weights=setup.extractor.weights,
-        layers=setup.extractor.layers,
+        weights=setup.network.weights,
+        layers=setup.network.layers,
         options=_reported_options(config, recipe),
         seed=config.seed,
         styles=[(style.image.name, style.weight) for style in setup.styles],
@@ -86,10 +86,10 @@ def _note_default_images(config: StyleTransferConfig) -> None:
     """Print which images stand in for those that are not named; if one is named, also how to name the other."""
     if config.content is None:
         fix = "; --content FILE sets another" if config.style else ""
-        output.note(f"content  {SAMPLE_CONTENT}, a sample image of scikit-learn{fix}")
+        output.status("content", f"{SAMPLE_CONTENT}, a sample image of scikit-learn{fix}")
     if not config.style:
         fix = "; --style FILE sets another" if config.content else ""
-        output.note(f"style    a generated image{fix}")
+        output.status("style", f"a generated image{fix}")
 
 
 def _with_stored_options(config: StyleTransferConfig, plan: StylePlan) -> StyleTransferConfig:
@@ -108,15 +108,15 @@ def _with_stored_options(config: StyleTransferConfig, plan: StylePlan) -> StyleT
 
 
 def _load_setup(config: StyleTransferConfig, recipe: StyleRecipe, plan: StylePlan) -> StyleSetup:
-    """Read the style and initial images and load the network, after all that can fail sooner."""
+    """Read the style images and the one to start from, and load the network, after all that can fail sooner."""
     styles = [StyleImage(read_input_image(path, config.max_pixels), weight) for path, weight in plan.styles]
     if not styles:
         styles = [StyleImage(InputImage(_GENERATED_STYLE, LoadedImage(generated_image(*_GENERATED_SIZE))), 1.0)]
-    init = None if plan.init is None else read_input_image(plan.init, config.max_pixels)
+    start = None if plan.start is None else read_input_image(plan.start, config.max_pixels)
     runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
-    extractor = load_feature_extractor(config, recipe.pooling, runtime)
+    network = load_feature_network(config, recipe.pooling, runtime)
     budget_s = config.time_budget and config.time_budget / len(plan.output_paths)
-    return StyleSetup(config, recipe, extractor, styles, init, budget_s)
+    return StyleSetup(config, recipe, network, styles, start, budget_s)
 
 
 def _stylize_all(setup: StyleSetup, plan: StylePlan) -> list[_SheetRow]:
@@ -137,7 +137,7 @@ def _stylize_all(setup: StyleSetup, plan: StylePlan) -> list[_SheetRow]:
 
 def _note_scales_left_out(setup: StyleSetup, contents: Sequence[ContentPlan], longer_sides: Sequence[int]) -> None:
     """Print one note if `--scales` asks for sizes that are too small for an image."""
-    asked, min_side = setup.config.scales, setup.extractor.min_side
+    asked, min_side = setup.config.scales, setup.network.min_side
     if asked is None:
         return
     counts = [
@@ -147,19 +147,19 @@ def _note_scales_left_out(setup: StyleSetup, contents: Sequence[ContentPlan], lo
     if min(counts) < asked:
         fewest, most = min(counts), max(counts)
         allowed = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        output.note(f"note   --scales {asked}: this size allows {allowed}; smaller sizes are left out")
+        output.note(f"--scales {asked}: this size allows {allowed}; smaller sizes are left out")
 
 
 def _longer_sides(setup: StyleSetup, contents: Sequence[ContentPlan]) -> list[int]:
     """Pixels on the longer side of each result: `--size`, or less if that does not fit in memory."""
-    config, extractor = setup.config, setup.extractor
+    config, network = setup.config, setup.network
     style_sizes = [style.image.size for style in setup.styles]
-    forecast = MemoryForecast(extractor, setup.recipe, config.style_scale, style_sizes)
+    forecast = MemoryForecast(network, setup.recipe, config.style_scale, style_sizes)
     longer_sides = []
     for planned in contents:
-        check_scaled_size(planned.content.name, planned.size, config.size, extractor.min_side)
-        longer_side = size_that_fits(config, extractor, forecast, planned.size)
-        check_scaled_size(planned.content.name, planned.size, longer_side, extractor.min_side)
+        check_scaled_size(planned.content.name, planned.size, config.size, network.min_side)
+        longer_side = size_that_fits(config, network, forecast, planned.size)
+        check_scaled_size(planned.content.name, planned.size, longer_side, network.min_side)
         longer_sides.append(longer_side)
     return longer_sides
 
@@ -215,9 +215,9 @@ def _contact_sheet(rows: Sequence[_SheetRow], styles: Sequence[StyleImage], long
     ]
     if len(rows) == 1:
         content, *results = content_rows[0]
-        return plots.side_by_side(_reduced([content, *style_cells, *results], longer_side))
+        return draw_side_by_side(_reduced([content, *style_cells, *results], longer_side))
     cells = [cell for row in content_rows for cell in row]
-    return plots.side_by_side(_reduced([*cells, *style_cells], longer_side), columns=len(content_rows[0]))
+    return draw_side_by_side(_reduced([*cells, *style_cells], longer_side), per_row=len(content_rows[0]))
 
 
 def _reduced(cells: Sequence[tuple[str, NDArray[np.uint8]]], longer_side: int) -> list[tuple[str, NDArray[np.uint8]]]:

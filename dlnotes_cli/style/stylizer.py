@@ -15,7 +15,7 @@ from torch import Tensor
 from dlnotes_cli.data.images.image_io import LoadedImage
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.style.feature_extractor import FeatureExtractor
+from dlnotes_cli.style.feature_network import FeatureNetwork
 from dlnotes_cli.style.images import (
     MARGIN,
     InputImage,
@@ -54,9 +54,9 @@ class StyleSetup:
 
     config: StyleTransferConfig
     recipe: StyleRecipe
-    extractor: FeatureExtractor
+    network: FeatureNetwork
     styles: Sequence[StyleImage]
-    init: InputImage | None  # None: the content, or noise
+    start: InputImage | None  # None: the content, or noise
     budget_s: float | None  # for each image
 
 
@@ -96,7 +96,7 @@ class Stylizer:
     def __init__(self, setup: StyleSetup, stylization: Stylization, poll: Callable[[], None]) -> None:
         self._setup, self._stylization, self._poll = setup, stylization, poll
         self.sizes = pyramid_sizes(
-            stylization.content.size, stylization.longer_side, setup.recipe.scales, setup.extractor.min_side
+            stylization.content.size, stylization.longer_side, setup.recipe.scales, setup.network.min_side
         )
         self.progress = PyramidProgress()
         self._previous: Tensor | None = None  # normalized result of the scale before
@@ -144,7 +144,7 @@ class Stylizer:
         self._scales_gradient = not (is_version_0_1 or self._is_notes)
         self.progress = PyramidProgress.from_json(metadata["progress"])
         if _PREVIOUS_SCALE in tensors:
-            self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.extractor.runtime.device)
+            self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.network.runtime.device)
         if metadata["painting"] is not None:
             self._optimization = self._new_optimization()
             self._optimization.load_state(tensors, metadata["painting"])
@@ -207,7 +207,7 @@ class Stylizer:
 
     def _new_optimization(self) -> ImageOptimization:
         """An optimization at the current size, before its first step."""
-        recipe, extractor = self._setup.recipe, self._setup.extractor
+        recipe, network = self._setup.recipe, self._setup.network
         initial = with_margin(self._initial(), self._margin)
         settings = OptimizationSettings(
             recipe.optimizer,
@@ -217,50 +217,50 @@ class Stylizer:
             deadline=self._deadline(),
             gradient_scale=initial.numel() if self._scales_gradient else 1.0,
         )
-        bounds = None if self._is_notes else extractor.normalization.bounds
-        return ImageOptimization(extractor, self._loss(), initial, bounds, settings)
+        bounds = None if self._is_notes else network.normalization.bounds
+        return ImageOptimization(network, self._loss(), initial, bounds, settings)
 
     def _initial(self) -> Tensor:
-        """The normalized image that a scale starts from: the previous result enlarged, or that of `--init`."""
-        extractor, config, size = self._setup.extractor, self._setup.config, self._size
+        """The normalized image that a scale starts from: the previous result enlarged, or that of `--start`."""
+        network, config, size = self._setup.network, self._setup.config, self._size
         if self._previous is not None:
             larger = F.interpolate(self._previous, size, mode="bicubic", antialias=True)
-            return larger if self._is_notes else larger.clamp(*extractor.normalization.bounds)
-        if config.init == "noise":
+            return larger if self._is_notes else larger.clamp(*network.normalization.bounds)
+        if config.start == "noise":
             generator = torch.Generator().manual_seed(config.seed)
             pixels = (0.5 + 0.2 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
         else:
-            pixels = (self._setup.init or self._stylization.content).pixels(size)
-        return extractor.normalization(pixels.to(extractor.runtime.device))
+            pixels = (self._setup.start or self._stylization.content).pixels(size)
+        return network.normalization(pixels.to(network.runtime.device))
 
     @torch.no_grad()
     def _loss(self) -> StyleTransferLoss:
         """The loss at the current size; Gram matrices of several style images are averaged by their weights."""
-        extractor, recipe, size = self._setup.extractor, self._setup.recipe, self._size
+        network, recipe, size = self._setup.network, self._setup.recipe, self._size
         normalization: LossNormalization = "notes" if self._is_notes else "relative"
-        content = self._features(self._stylization.content, size, self._margin)[extractor.layers.content].float()
+        content = self._features(self._stylization.content, size, self._margin)[network.layers.content].float()
         total_weight = sum(style.weight for style in self._setup.styles)
         grams: dict[str, Tensor] = {}
         for style in self._setup.styles:
             features = self._features(style.image, self._style_size(style.image))
-            for name, matrix in style_grams(features, extractor.layers.style, normalization).items():
+            for name, matrix in style_grams(features, network.layers.style, normalization).items():
                 grams[name] = grams.get(name, 0) + matrix * (style.weight / total_weight)
         ratio = self._stylization.ratio
         content_weight, style_weight = (1.0, 1 / ratio) if self._is_notes else (ratio, 1.0)
-        weights = LossWeights(content_weight, style_weight, recipe.tv, extractor.layers.style)
-        return StyleTransferLoss(extractor.layers.content, content, grams, weights, normalization)
+        weights = LossWeights(content_weight, style_weight, recipe.tv, network.layers.style)
+        return StyleTransferLoss(network.layers.content, content, grams, weights, normalization)
 
     def _style_size(self, image: InputImage) -> Size:
         """The size at which style features are computed; the notebook stretches the style to the content's size."""
         if self._is_notes:
             return self._size
         longer_side = max(self._size) * self._setup.config.style_scale
-        return scaled_to_at_least(image.size, longer_side, self._setup.extractor.min_side)
+        return scaled_to_at_least(image.size, longer_side, self._setup.network.min_side)
 
     def _features(self, image: InputImage, size: Size, margin: int = 0) -> Features:
-        extractor = self._setup.extractor
+        network = self._setup.network
         pixels = with_margin(image.pixels(size), margin)
-        return extractor(extractor.normalization(pixels.to(extractor.runtime.device)))
+        return network(network.normalization(pixels.to(network.runtime.device)))
 
     def _without_margin(self, image: Tensor) -> Tensor:
         height, width = self._size
@@ -289,7 +289,7 @@ class Stylizer:
         best = self._without_margin(self._optimization.best) if self._optimization else self._previous
         if best is None:
             raise RuntimeError("no scale has started")
-        pixels = self._setup.extractor.normalization.inverse(best)
+        pixels = self._setup.network.normalization.inverse(best)
         preserve_color = self._setup.config.preserve_color
         return output_image(pixels, self._stylization.content, self.sizes[-1], preserve_color=preserve_color)
 
@@ -298,12 +298,13 @@ class Stylizer:
         setup, job = self._setup, self._stylization
         options = with_recipe(setup.config, setup.recipe).as_json()
         return _compared(options) | {
-            "precision": setup.extractor.runtime.precision,
-            "layers": {"content": setup.extractor.layers.content, "styles": setup.extractor.layers.style},
+            "precision": setup.network.runtime.precision,
+            "layers": {"content": setup.network.layers.content, "styles": setup.network.layers.style},
             "ratio": job.ratio,
             "content": job.content.digest,
             "styles": [[style.image.digest, style.weight] for style in setup.styles],
-            "start": setup.init and setup.init.digest,
+            "init": setup.config.start,  # this and the next: names in checkpoints since version 0.1
+            "start": setup.start and setup.start.digest,
         }
 
 

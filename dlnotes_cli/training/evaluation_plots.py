@@ -1,37 +1,58 @@
 """The plots of an evaluation: confusion matrix and predictions."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
 
-from dlnotes_cli import plots
-from dlnotes_cli.data.batches import Normalizer, Split
-from dlnotes_cli.device import Runtime
+from dlnotes_cli.data.batches import Split
+from dlnotes_cli.plots.confusion import draw_confusion
+from dlnotes_cli.plots.images import PREDICTIONS_SHOWN, ShownPrediction, draw_predictions
 from dlnotes_cli.shell import files
-from dlnotes_cli.training.metrics import Evaluation, predict_logits
+from dlnotes_cli.training.metrics import Evaluation, Predictions
+
+ImageReader = Callable[[NDArray[np.int64]], NDArray[np.uint8]]  # positions in a split (n,) -> images (n, C, H, W)
 
 
-@dataclass(frozen=True)
-class EvaluatedModel:
-    """A classifier, and the split of a data set on which it is evaluated."""
+def draw_evaluation(
+    folder: Path, evaluation: Evaluation, classes: tuple[str, ...], images: ImageReader | None
+) -> list[Path]:
+    """Write confusion.png and, for images, predictions.png into a folder; returns their paths.
 
-    network: nn.Module
-    split: Split
-    normalizer: Normalizer
-    runtime: Runtime
-    classes: tuple[str, ...]
-
-
-def draw_evaluation(folder: Path, evaluation: Evaluation, model: EvaluatedModel) -> list[Path]:
-    """Write confusion.png and, for images, predictions.png into a folder; returns their paths."""
-    contents = {"confusion.png": plots.confusion(evaluation.confusion, model.classes)}
-    if model.split.samples.ndim == 4:  # noqa: PLR2004  # (N, C, H, W); not a table
-        contents["predictions.png"] = _prediction_sheet(model)
+    `images` reads the images of the evaluated split; None for tables.
+    """
+    contents = {"confusion.png": draw_confusion(evaluation.confusion, classes)}
+    if images is not None and evaluation.predictions is not None:
+        contents["predictions.png"] = _prediction_sheet(evaluation.predictions, classes, images)
     for name, content in contents.items():
         files.atomic_write(folder / name, content)
     return [folder / name for name in contents]
+
+
+def image_reader(split: Split) -> ImageReader | None:
+    """What reads the images of a split; None if its samples are the rows of a table."""
+    if split.samples.ndim != 4:  # noqa: PLR2004  # (N, C, H, W)
+        return None
+
+    def read(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        samples, _ = split.take(split.indices[torch.from_numpy(positions).to(split.indices.device)])
+        return samples.cpu().numpy()
+
+    return read
+
+
+def shown_positions(predictions: Predictions, count: int) -> NDArray[np.int64]:
+    """The positions of up to `count` samples: of up to half as many mistakes, then of correct ones.
+
+    The mistakes are the most confident ones, in falling order; the correct ones are evenly spaced.
+    """
+    mistakes = np.flatnonzero(~predictions.is_correct)
+    order = np.argsort(-predictions.probabilities[mistakes], kind="stable")
+    chosen = mistakes[order[: count // 2]]
+    correct = np.flatnonzero(predictions.is_correct)
+    return np.concatenate([chosen, correct[evenly_spaced(len(correct), count - len(chosen))]])
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:
@@ -44,10 +65,15 @@ def evenly_spaced(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-@torch.no_grad()
-def _prediction_sheet(model: EvaluatedModel) -> bytes:
+def _prediction_sheet(predictions: Predictions, classes: tuple[str, ...], images: ImageReader) -> bytes:
     """A PNG of some images with their predicted and true classes."""
-    shown = evenly_spaced(len(model.split), plots.PREDICTIONS_SHOWN)
-    samples, labels = model.split.take(model.split.indices[shown])
-    logits = predict_logits(model.network.eval(), model.normalizer(samples), model.runtime)
-    return plots.predictions(samples.cpu().numpy(), labels.tolist(), logits.argmax(1).tolist(), model.classes)
+    positions = shown_positions(predictions, PREDICTIONS_SHOWN)
+    shown = [
+        ShownPrediction(image, int(label), int(predicted), float(probability))
+        for image, label, predicted, probability in zip(
+            images(positions), predictions.labels[positions], predictions.predicted[positions],
+            predictions.probabilities[positions], strict=True,
+        )
+    ]  # fmt: skip
+    mistakes = int(np.count_nonzero(~predictions.is_correct))
+    return draw_predictions(shown, classes, mistakes, len(predictions.labels))

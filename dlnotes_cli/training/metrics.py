@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,12 +11,23 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dlnotes_cli.training.stored_values import NAN_IF_NULL
+
 if TYPE_CHECKING:
     from dlnotes_cli.data.batches import Split
     from dlnotes_cli.device import Runtime
 
 _MAX_BATCH = 1024  # samples in a forward pass without gradients
 _MAX_BATCH_VALUES = 1 << 22  # pixels times channels, or columns, of all samples in such a pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Means over the samples of a split; a value that is not finite is null in JSON."""
+
+    loss: float = field(metadata=NAN_IF_NULL)  # cross-entropy in nats
+    accuracy: float = field(metadata=NAN_IF_NULL)  # fraction of correct predictions
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,27 @@ class ClassScores:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What a classifier predicts for each sample of a split, in its order."""
+
+    labels: NDArray[np.int64]  # (N,)
+    predicted: NDArray[np.int64]  # (N,)
+    probabilities: NDArray[np.float32]  # (N,), of the predicted classes
+
+    @property
+    def is_correct(self) -> NDArray[np.bool_]:
+        """Whether the predicted class is the true one, (N,)."""
+        return np.equal(self.labels, self.predicted)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Loss and confusion matrix of a classifier on labeled samples, and the metrics that follow from them."""
 
     loss: float  # cross-entropy in nats, mean per sample
     confusion: NDArray[np.int64]  # (K, K): rows are true classes, columns predicted ones
     within_top: dict[int, int] = field(default_factory=dict)  # k -> samples whose class is among the k most probable
+    predictions: Predictions | None = None  # where `evaluate` was asked to keep them
 
     @property
     def samples(self) -> int:
@@ -69,9 +95,10 @@ class Evaluation:
             for name in ("precision", "recall", "f1")
         }
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields that every result contains."""
-        return {"loss": self.loss, "accuracy": self.accuracy, "samples": self.samples}
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics that every result contains."""
+        return Metrics(loss=self.loss, accuracy=self.accuracy, samples=self.samples)
 
 
 def inference_batch_size(shape: Sequence[int]) -> int:
@@ -88,30 +115,42 @@ def evaluate(
     *,
     classes: int,
     top: tuple[int, ...] = (),
+    keep_predictions: bool = False,
     poll: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """The evaluation of a network on a split, batch by batch, in evaluation mode.
 
-    `top` are the k for which samples are counted whose class is among the k most probable. `poll` is called before
-    each batch. Loss and counts are summed over the samples and divided once, so that the batch size has no effect.
+    `top` are the k for which samples are counted whose class is among the k most probable. With `keep_predictions`
+    the evaluation has the prediction for each sample. `poll` is called before each batch. Loss and counts are summed
+    over the samples and divided once, so that the batch size has no effect.
     """
     was_training = network.training
     network.eval()
     loss_sum = torch.zeros((), dtype=torch.float64, device=split.indices.device)
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=split.indices.device)
     within_top = dict.fromkeys(top, 0)
+    kept: list[tuple[Tensor, Tensor, Tensor]] = []
     try:
         for samples, labels in split.in_order(inference_batch_size(split.samples.shape[1:])):
             poll()
             logits = predict_logits(network, normalizer(samples), runtime)
             loss_sum += F.cross_entropy(logits, labels, reduction="sum").double()
             confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+            if keep_predictions:
+                kept.append((labels, logits.argmax(1), logits.softmax(1).amax(1)))
             for k in top:
                 within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
     finally:
         network.train(was_training)
     loss = float(loss_sum) / len(split) if len(split) else math.nan
-    return Evaluation(loss, confusion.view(classes, classes).cpu().numpy(), within_top)
+    matrix = confusion.view(classes, classes).cpu().numpy()
+    return Evaluation(loss, matrix, within_top, _joined(kept) if kept else None)
+
+
+def _joined(batches: list[tuple[Tensor, Tensor, Tensor]]) -> Predictions:
+    """The predictions for the samples of all batches."""
+    labels, predicted, probabilities = (torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True))
+    return Predictions(labels, predicted, probabilities)
 
 
 def predict_logits(network: nn.Module, x: Tensor, runtime: "Runtime") -> Tensor:

@@ -1,14 +1,14 @@
 """Options that several training commands share, and those of trained models."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from glob import escape, glob
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, DataOption, DataOptions
+from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, DataOption, DataOptions, SplitOptions
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, varied
+from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
     SET_BY_RECIPE,
     DeviceOptions,
@@ -17,6 +17,7 @@ from dlnotes_cli.shell.option_groups import (
     SeedOption,
 )
 from dlnotes_cli.shell.parse import count_or_auto, duration
+from dlnotes_cli.training.recipes import LONG_BUDGET_S, LengthDefaults, OptimizerName, RunLength, ScheduleName
 
 
 @option_group
@@ -62,8 +63,10 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         within="(0, inf)",
         shown_default=SET_BY_RECIPE,
     )
-    schedule: Literal["one-cycle", "cosine", "step", "constant"] | None = option(
-        None, "Learning-rate schedule", panel=TRAINING, shown_default=SET_BY_RECIPE
+    schedule: ScheduleName | None = option(None, "Learning-rate schedule", panel=TRAINING, shown_default=SET_BY_RECIPE)
+    optimizer: OptimizerName | None = option(None, "Optimizer", panel=TRAINING, shown_default=SET_BY_RECIPE)
+    momentum: float | None = option(
+        None, "Momentum of sgd.", panel=TRAINING, within="[0, 1)", shown_default=SET_BY_RECIPE
     )
     weight_decay: float | None = option(
         None,
@@ -87,7 +90,48 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         shown_default=SET_BY_RECIPE,
     )
     grad_clip: float | None = option(
-        None, "Gradient-norm clipping threshold; 0 disables it.", panel=TRAINING, within="[0, inf)", shown_default="0"
+        None,
+        "Gradient-norm clipping threshold; 0 disables it.",
+        panel=TRAINING,
+        within="[0, inf)",
+        shown_default=SET_BY_RECIPE,
+    )
+    batch_size: int | None = option(
+        None,
+        "Samples per step; auto (or 0) takes as many as fit in the GPU's memory, on a CPU those of the recipe.",
+        panel=TRAINING,
+        within="[0, 1e6]",
+        parse=count_or_auto,
+        shown_default=SET_BY_RECIPE,
+    )
+
+    @property
+    def has_long_budget(self) -> bool:
+        """Whether a run of the recipe `best` has time to train a larger network."""
+        return self.recipe == "best" and (self.time_budget or 0) >= LONG_BUDGET_S
+
+    def run_length(
+        self, defaults: LengthDefaults, samples: int, largest_batch: Callable[[], int] | None = None
+    ) -> RunLength:
+        """The length of a run on a number of training samples: the options that are set, otherwise the defaults.
+
+        `largest_batch` is called for the batch size `auto`, where the device has a memory of its own.
+        """
+        batch_size = self.batch_size or defaults.batch_size_of(samples)
+        if self.batch_size == 0 and largest_batch is not None:
+            batch_size = largest_batch()
+        epochs = self.epochs
+        if epochs is None and (defaults.is_fixed or not (self.time_budget or self.max_steps)):
+            epochs = defaults.epochs_of(samples, batch_size)
+        return RunLength(batch_size, epochs, self.max_steps, self.time_budget, self.patience)
+
+
+@option_group
+class DropoutOption(Config):
+    """Dropout; its place depends on the network."""
+
+    dropout: float | None = option(
+        None, "Dropout probability.", panel=MODEL, within="[0, 1)", shown_default=SET_BY_RECIPE
     )
 
 
@@ -121,20 +165,6 @@ class AccuracyGateOption(Config):
 class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
     """How a classifier is trained."""
 
-    batch_size: int | None = option(
-        None,
-        "Samples per step; auto (or 0) takes as many as fit in the GPU's memory, on a CPU those of the recipe.",
-        panel=TRAINING,
-        within="[0, 1e6]",
-        parse=count_or_auto,
-        shown_default=SET_BY_RECIPE,
-    )
-    optimizer: Literal["sgd", "adam", "adamw"] | None = option(
-        None, "Optimizer", panel=TRAINING, shown_default=SET_BY_RECIPE
-    )
-    momentum: float | None = option(
-        None, "Momentum of sgd.", panel=TRAINING, within="[0, 1)", shown_default=SET_BY_RECIPE
-    )
     l1: float | None = option(
         None, "L1 penalty on the weights.", panel=TRAINING, within="[0, inf)", shown_default=SET_BY_RECIPE
     )
@@ -184,7 +214,7 @@ class TrainingRunOptions(RunOptions, LearningOptions):
 
 
 @option_group
-class ClassifierConfig(OutputOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, DataOptions):
+class ClassifierConfig(OutputOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, SplitOptions, DataOptions):
     """The options that all commands share that train a classifier."""
 
     @property
@@ -197,7 +227,7 @@ class ClassifierConfig(OutputOptions, TrainingRunOptions, DeviceOptions, Trainin
 class ImageClassifierConfig(ClassifierConfig):
     """The options that all commands share that train a classifier of images only."""
 
-    data: str = varied(DataOption, "data", help=IMAGES_HELP, metavar=IMAGES_METAVAR)
+    data: str = option_like(DataOption, "data", help=IMAGES_HELP, metavar=IMAGES_METAVAR)
     target: str | None = None  # of tables
     categorical: tuple[str, ...] = ()
 

@@ -44,7 +44,7 @@ def find_weights(backbone: str, weights: str, *, offline: bool, seed: int) -> Pr
     by_name = {"default": published[0]} | {entry.name: entry for entry in published}
     if weights in by_name:
         pretrained = _fetch(by_name[weights], offline=offline)
-        output.detail(f"weights  {pretrained.file}")
+        output.detail("weights", str(pretrained.file))
         return pretrained
     path = user_path(weights)
     if path.is_dir():

@@ -17,11 +17,12 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.registry import config_to_json, count_parameters
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training import run_folder
+from dlnotes_cli.training.history import HistoryEntry
+from dlnotes_cli.training.metrics import Evaluation, Metrics
 from dlnotes_cli.training.options import ClassifierConfig, TrainingRunOptions
+from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.stored_values import build_stored
-
-Metrics = Mapping[str, float | None]  # loss, accuracy, samples and others by name; None: not finite
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class TrainingResult:
     @property
     def test_accuracy(self) -> float | None:
         """Accuracy on the test split; None if there is none."""
-        return None if self.test is None else self.test["accuracy"]
+        return None if self.test is None else self.test.accuracy
 
     @property
     def selection(self) -> str:
@@ -95,35 +96,23 @@ class TrainingResult:
         values = {name: value for name, value in stored.items() if name in cls.__dataclass_fields__}
         try:
             values["plots"] = tuple(stored.get("pictures") or stored.get("plots") or ())
-            result = build_stored(cls, values)
-            for metrics in (result.train, result.validation, result.test or result.validation):
-                _check_metrics(metrics)
-        except (TypeError, KeyError) as error:
+            return build_stored(cls, values)
+        except TypeError as error:
             raise InputError(
                 path, f"is damaged ({error})", "restore it, or start a new run in another --out"
             ) from error
-        return result
-
-
-def _check_metrics(metrics: Metrics) -> None:
-    """Raise KeyError for the first missing metric that every command has."""
-    for name in ("loss", "accuracy", "samples"):
-        if name not in metrics or (name == "samples" and metrics[name] is None):
-            raise KeyError(name)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of a training run, from which a record makes its result."""
 
-    history: Sequence[dict[str, Any]]  # an entry for each validation
+    history: Sequence[HistoryEntry]
     best_index: int  # of the best entry in `history`
     steps: int
     test: Evaluation | None
     plots: Sequence[Path]
     timing: Timing
-    folder: Path
-    model_file: Path
 
 
 class RunRecord(ABC):
@@ -163,33 +152,35 @@ class RunRecord(ABC):
             "versions": {"dlnotes": __version__, "torch": torch.__version__},
         }
 
-    def model_metadata(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def model_metadata(self, entry: HistoryEntry) -> dict[str, Any]:
         """The metadata of the model file, for the weights of one entry of the history."""
         return self.identity() | {
             "kind": "model",
-            "epoch": entry["epoch"],
-            "metrics": {"validation": entry["validation"]},
+            "epoch": entry.epoch,
+            "metrics": {"validation": output.finite(asdict(entry.validation))},
         }
 
     def announce(self) -> None:
         """Print model, device, precision and threads on standard error."""
         name = self.model.configuration.get("backbone", self.model.name)
-        output.note(f"model  {name}, {self.model.parameters:,} parameters")
+        output.status("model", f"{name}, {self.model.parameters:,} parameters")
         runtime = self.runtime
-        output.note(f"runs   on {runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
+        output.status("device", f"{runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
 
-    def result(self, outcome: Outcome) -> TrainingResult:
-        """The result of the finished run."""
+    def finish(self, folder: RunFolder, outcome: Outcome) -> TrainingResult:
+        """Write the result of the finished run to its folder, and return it."""
         history, best = outcome.history, outcome.history[outcome.best_index]
-        return self.result_type(
+        result = self.result_type(
             command=self.command, version=__version__, seed=self.seed, **self.runtime.as_json(),
             data={"name": self.data_name, "fingerprint": self.fingerprint, **self.data_fields()}, model=self.model,
-            epochs=history[-1]["epoch"], best_epoch=best["epoch"], steps=outcome.steps,
-            train=best["train"], validation=best["validation"],
-            test=None if outcome.test is None else outcome.test.as_json(),
-            timing=outcome.timing, out=str(outcome.folder), model_file=str(outcome.model_file),
+            epochs=history[-1].epoch, best_epoch=best.epoch, steps=outcome.steps,
+            train=best.train, validation=best.validation,
+            test=None if outcome.test is None else outcome.test.metrics,
+            timing=outcome.timing, out=str(folder.path), model_file=str(folder.file(run_folder.MODEL)),
             plots=tuple(map(str, outcome.plots)), **self.details(outcome),
         )  # fmt: skip
+        folder.write_result(result.as_json())
+        return result
 
 
 class ClassifierRecord(RunRecord):
@@ -233,13 +224,12 @@ class ClassifierRecord(RunRecord):
     def announce(self) -> None:
         """Print data, model, device, precision and threads on standard error."""
         counts = ", ".join(f"{count:,} {split}" for split, count in self._dataset.counts.items())
-        output.note(
-            f"data   {self._dataset.name}: {counts}; {output.counted(len(self._dataset.classes), 'class', 'classes')}"
-        )
+        classes = output.counted(len(self._dataset.classes), "class", "classes")
+        output.status("data", f"{self._dataset.name}, {counts}; {classes}")
         super().announce()
         samples = self._dataset.counts["train"]
         if (self._options.batch_size or 0) > samples:
-            output.note(f"note   the batch size is reduced to the {output.counted(samples, 'training sample')}")
+            output.note(f"the batch size is reduced to the {output.counted(samples, 'training sample')}")
 
     def identity(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""

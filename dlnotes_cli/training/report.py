@@ -1,5 +1,6 @@
 """The printed report of a training run."""
 
+import math
 from typing import TYPE_CHECKING
 
 from dlnotes_cli.shell import output
@@ -22,7 +23,7 @@ def print_training(result: "TrainingResult", options: ClassifierConfig) -> None:
 def _print_table(result: "TrainingResult") -> None:
     splits = (("train", result.train), ("validation", result.validation), ("test", result.test))
     rows = [
-        (name, f"{metrics['samples']:,}", _decimals(metrics["loss"]), _decimals(metrics["accuracy"]))
+        (name, f"{metrics.samples:,}", _decimals(metrics.loss), _decimals(metrics.accuracy))
         for name, metrics in splits
         if metrics is not None
     ]
@@ -37,6 +38,6 @@ def _print_table(result: "TrainingResult") -> None:
         output.line(path)
 
 
-def _decimals(value: float | None) -> str:
+def _decimals(value: float) -> str:
     """A metric with four decimals; a dash where it is not finite."""
-    return "-" if value is None else f"{value:.4f}"
+    return f"{value:.4f}" if math.isfinite(value) else "-"

@@ -4,15 +4,18 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.options import RunOptions
 from dlnotes_cli.training.resumed_options import CONFIG, check_same_options, first_difference, read_json, stored_options
+
+if TYPE_CHECKING:
+    from dlnotes_cli.training.history import HistoryEntry
 
 MODEL, LAST, METRICS, RESULT = (
     "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",
@@ -86,6 +89,11 @@ class RunFolder:
         files.write_json(self.file(CONFIG), resolved)
 
     @property
+    def name(self) -> str:
+        """The name of the run: that of its folder."""
+        return self.path.resolve().name or str(self.path)
+
+    @property
     def has_model(self) -> bool:
         """Whether the folder holds a model file, of this run or of one that it replaces."""
         return self.file(MODEL).exists()
@@ -128,9 +136,9 @@ class RunFolder:
         """Write result.json."""
         files.write_json(self.file(RESULT), result)
 
-    def write_history(self, history: list[dict[str, Any]]) -> None:
+    def write_history(self, history: Sequence["HistoryEntry"]) -> None:
         """Write metrics.jsonl: one line per validation."""
-        files.write_text(self.file(METRICS), "".join(json.dumps(entry) + "\n" for entry in history))
+        files.write_text(self.file(METRICS), "".join(json.dumps(entry.as_json()) + "\n" for entry in history))
 
 
 def check_outside_data(where: str, path: Path, options: RunOptions) -> None:

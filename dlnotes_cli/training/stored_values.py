@@ -1,11 +1,13 @@
 """Dataclasses from the JSON values that a run stored, which an editor or a damaged disk may have changed."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 AnyDataclass = TypeVar("AnyDataclass")
+NAN_IF_NULL: Mapping[str, float] = {"null": math.nan}  # metadata of a float field whose null in JSON stands for nan
 _LARGEST = 2**53  # up to here a float holds every integer
 
 
@@ -22,7 +24,11 @@ def build_stored(kind: type[AnyDataclass], values: object) -> AnyDataclass:
         is_required = field.default is MISSING and field.default_factory is MISSING
         if is_required and field.name not in built:
             raise TypeError(f"it has no {field.name}")
-        if field.name in built and not matches(built[field.name], hints[field.name]):
+        if field.name not in built:
+            continue
+        if built[field.name] is None and "null" in field.metadata:
+            built[field.name] = field.metadata["null"]
+        elif not matches(built[field.name], hints[field.name]):
             raise TypeError(f"{field.name} is {values[field.name]!r}"[:80])
     return kind(**built)
 
@@ -51,6 +57,8 @@ def matches(value: object, hint: Any) -> bool:
 def _build(hint: Any, value: object) -> object:
     """A value, as the dataclass that its hint names, if it names one and there is a value."""
     kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
+    if is_dataclass(value):
+        return value
     if kinds and get_origin(hint) in {list, tuple} and isinstance(value, list | tuple):
         return get_origin(hint)(_build(kinds[0], item) for item in value)
     return build_stored(kinds[0], value) if kinds and value is not None else value  # type: ignore[arg-type]

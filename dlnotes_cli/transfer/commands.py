@@ -40,7 +40,7 @@ def _print_backbones(config: TransferConfig, backbones: "list[BackboneInfo]") ->
     rows = [
         (
             info.backbone, f"{info.parameters:,}", f"{info.mebibytes:.1f}", info.size, f"{info.accuracy:.3f}",
-            "yes" if info.is_here else "no",
+            "yes" if info.available else "no",
         )
         for info in backbones
     ]  # fmt: skip

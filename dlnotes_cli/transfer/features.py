@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli import plots
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.cache.request import FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet
@@ -20,7 +19,9 @@ from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import TransferModel
+from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.training.metrics import Evaluation
 
 _BATCH = 16  # always as many images, so that the features of one do not depend on the others in its batch
 _MAX_TSNE_POINTS = 5000  # which take t-SNE some minutes
@@ -79,9 +80,9 @@ def feature_extraction(
 
 
 def export_features(path: Path, dataset: DataSet) -> None:
-    """Write an .npz file of the samples in a split: features (N, F), labels (N,), classes, names (N,), parts (N,).
+    """Write an .npz file of the samples in a split: features (N, F), labels (N,), classes, names (N,), splits (N,).
 
-    `classes` are the class names; `names` are the files, or the indices in a named set; `parts` are the splits.
+    `classes` are the class names; `names` are the files, or the indices in a named set; `splits` are their splits.
     """
     splits = np.full(len(dataset.labels), "", dtype="<U6")
     for split, indices in dataset.splits.items():
@@ -95,20 +96,32 @@ def export_features(path: Path, dataset: DataSet) -> None:
         labels=dataset.labels[used],
         classes=np.array(dataset.classes),
         names=np.array(names)[used],
-        parts=splits[used],
+        splits=splits[used],
     )
     files.atomic_write(path, stream.getvalue())
 
 
-def draw_map(path: Path, dataset: DataSet, method: Literal["pca", "tsne"], seed: int) -> None:
-    """Draw the images as points in a plane, by their features; similar images are close to each other."""
+def draw_map(
+    path: Path, dataset: DataSet, evaluated: tuple[str, Evaluation], method: Literal["pca", "tsne"], seed: int
+) -> None:
+    """Draw the images as points in a plane, by their features; similar images are close to each other.
+
+    `evaluated` is a split and its evaluation: the map marks its images, and those that are classified wrongly.
+    """
+    split, evaluation = evaluated
+    is_evaluated, is_wrong = np.zeros((2, len(dataset.labels)), dtype=bool)
+    is_evaluated[dataset.splits[split]] = True
+    if evaluation.predictions is not None:
+        is_wrong[dataset.splits[split]] = ~evaluation.predictions.is_correct
     used = np.sort(np.concatenate(list(dataset.splits.values())))
     if method == "tsne" and len(used) > _MAX_TSNE_POINTS:
         output.warn(f"t-SNE draws {_MAX_TSNE_POINTS:,} of {len(used):,} images")
         used = np.sort(np.random.default_rng(seed).permutation(used)[:_MAX_TSNE_POINTS])
     features = np.asarray(dataset.samples[used], np.float64)
     points, axes = _PROJECTIONS[method](features, seed)
-    files.atomic_write(path, plots.embedding_map(points, dataset.labels[used], dataset.classes, axes))
+    name = "validation" if split == "val" else split
+    embedded = EmbeddedPoints(points, dataset.labels[used], is_evaluated[used], is_wrong[used], name)
+    files.atomic_write(path, draw_embedding_map(embedded, dataset.classes, axes))
 
 
 def _project_pca(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:

@@ -43,11 +43,17 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
     """The training of a pretrained network, from a head that is fitted to its features, or from a random one (None)."""
 
     model_name = "backbone"
+    memory_options = "--backbone, --size or --batch-size"
     result_type = TransferResult
 
     def __init__(self, plan: TransferPlan, recipe: FineTuneRecipe, fitted: FittedHead | None) -> None:
         super().__init__(plan.options, recipe)
         self._plan, self._fitted = plan, fitted
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether `--fine-tune` unfreezes all blocks."""
+        return self.options.fine_tune == "all"
 
     def load(self) -> DataSet:
         """The data, split, preprocessed as the weights expect."""
@@ -66,7 +72,7 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
         unfreeze(network, count_blocks(fine_tune))
         trained = [layer for layer in summarize_layers(network, fine_tune) if layer.trains]
         names = ", ".join(layer.name for layer in trained)
-        output.note(f"trains {names}: {sum(layer.parameters for layer in trained):,} parameters")
+        output.status("training", f"{names}, {sum(layer.parameters for layer in trained):,} parameters")
 
     def start_epoch(self, network: TransferModel, epoch: int, epochs: int | None) -> None:
         """Unfreeze the blocks that train in an epoch, and freeze the others."""
@@ -84,7 +90,7 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
 
 def _warn_if_worse(fitted: FittedHead, result: TransferResult) -> None:
     """Warn if the validation loss is higher than that of the frozen backbone with which the run started."""
-    before, after = fitted.history[fitted.best_index]["validation"]["loss"], result.validation["loss"]
-    if after is not None and after > before:
+    before, after = fitted.history[fitted.best_index].validation.loss, result.validation.loss
+    if after > before:
         what = f"fine-tuning validates worse than the frozen backbone (loss {after:.4f}, before {before:.4f})"
         output.warn(f"{what}: use a lower --lr or more --epochs, or drop --fine-tune")

@@ -8,22 +8,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli import plots
-from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.load import load_view, named_images
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import TransferModel
+from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
-from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation, evenly_spaced
+from dlnotes_cli.training.evaluation_plots import draw_evaluation
+from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_file import read_tensors, write_tensors
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, measure_timing
@@ -64,22 +63,21 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> FrozenResult:
     `train_classifier`.
     """
     started = time.monotonic()
-    options = plan.options
-    folder = RunFolder(options)
+    folder = RunFolder(plan.stored)
     runtime = plan.runtime()
     with StopRequest() as stop, folder:
         try:
             features = _compute_features(plan, runtime, recipe.augment, stop.poll)
             _check_same_data(folder, features.dataset)
             data_s, fit_started = time.monotonic() - started, time.monotonic()
-            fitted = _fit(options, _head_options(options, recipe, features), features, stop.poll)
+            fitted = _fit(plan.options, recipe, features, stop.poll)
         except StoppedError as request:
             fix = f"continue with --resume {folder.path}"
             if not folder.is_resumed:
                 if folder.has_model:  # of the run that this one would have replaced
                     fix = "run the same command again to continue"
                 else:
-                    folder.start(options, runtime.threads)
+                    folder.start(plan.stored, runtime.threads)
             raise StoppedError(request.exit_code, "the features computed so far are cached", fix) from request
         train_s, fitted_at = time.monotonic() - fit_started, time.monotonic()
         features.network.head = fitted.head
@@ -88,28 +86,15 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> FrozenResult:
         eval_s = time.monotonic() - fitted_at
         timing = measure_timing(data_s, train_s, eval_s, fitted.passes * features.training_samples, started)
         test = evaluation if features.evaluated_split == "test" else None
-        outcome = Outcome(
-            fitted.history, fitted.best_index, fitted.passes, test, paths, timing, folder.path,
-            folder.file(run_folder.MODEL),
-        )  # fmt: skip
-        result = cast("FrozenResult", record.result(outcome))
-        folder.write_result(result.as_json())
-        return result
+        outcome = Outcome(fitted.history, fitted.best_index, fitted.passes, test, paths, timing)
+        return cast("FrozenResult", record.finish(folder, outcome))
 
 
 def fit_initial_head(plan: TransferPlan, label_smoothing: float, poll: Callable[[], None]) -> FittedHead:
     """The head with which fine-tuning starts: fitted as to a frozen backbone, without the limits of the run."""
-    options = replace(plan.options, epochs=None, max_steps=None, weight_decay=None, time_budget=None)
     recipe = replace(FROZEN, label_smoothing=label_smoothing)
-    features = _compute_features(replace(plan, options=options), plan.runtime(), recipe.augment, poll)
-    return _fit(options, _head_options(options, recipe, features), features, poll)
-
-
-def _head_options(options: TransferConfig, recipe: FrozenRecipe, features: BackboneFeatures) -> HeadOptions:
-    return HeadOptions(
-        len(features.dataset.classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
-        recipe.epochs, options.max_steps, time.monotonic() + (options.time_budget or math.inf), options.seed,
-    )  # fmt: skip
+    features = _compute_features(plan, plan.runtime(), recipe.augment, poll)
+    return _fit(replace(plan.options, max_steps=None, time_budget=None), recipe, features, poll)
 
 
 def _compute_features(plan: TransferPlan, runtime: Runtime, augment: str, poll: Callable[[], None]) -> BackboneFeatures:
@@ -135,10 +120,14 @@ def _compute_features(plan: TransferPlan, runtime: Runtime, augment: str, poll: 
 
 
 def _fit(
-    options: TransferConfig, head: HeadOptions, features: BackboneFeatures, poll: Callable[[], None]
+    options: TransferConfig, recipe: FrozenRecipe, features: BackboneFeatures, poll: Callable[[], None]
 ) -> FittedHead:
     """Fit a head for each weight decay and choose the best by validation or cross-validation."""
-    decays = WEIGHT_DECAYS if options.weight_decay is None else (options.weight_decay,)
+    head = HeadOptions(
+        len(features.dataset.classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
+        recipe.epochs, options.max_steps, time.monotonic() + (options.time_budget or math.inf), options.seed,
+    )  # fmt: skip
+    decays = WEIGHT_DECAYS if recipe.weight_decay is None else (recipe.weight_decay,)
     search = HeadSearch(features.dataset, features.views, head, decays, features.runtime, poll)
     return search.by_cross_validation(options.folds, options.seed) if options.folds else search.by_validation()
 
@@ -151,11 +140,11 @@ def _check_same_data(folder: RunFolder, dataset: DataSet) -> None:
 
 
 def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) -> ClassifierRecord:
-    options, dataset, network = plan.options, features.dataset, features.network
+    options, dataset, network = plan.stored, features.dataset, features.network
     model = ModelSummary.of("backbone", plan.network_config(len(dataset.classes)), network)
     details: dict[str, Any] = {
         **plan.details(network),
-        "weight_decay": fitted.history[fitted.best_index]["weight_decay"],
+        "weight_decay": fitted.history[fitted.best_index].weight_decay,
         "folds": fitted.folds,
         "features": options.export_features and str(options.export_features),
     }
@@ -166,7 +155,7 @@ def _write_run(
     plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead, record: ClassifierRecord, folder: RunFolder
 ) -> tuple[Evaluation, list[Path]]:
     """Write options, model, history, plots and features; returns the evaluation and the paths of the plots."""
-    options, dataset, split = plan.options, features.dataset, features.evaluated_split
+    options, dataset, split = plan.stored, features.dataset, features.evaluated_split
     folder.start(options, features.runtime.threads)
     record.announce()
     metadata = record.model_metadata(fitted.history[fitted.best_index])
@@ -175,29 +164,20 @@ def _write_run(
     folder.write_history(fitted.history)
     evaluation = evaluate_head(fitted.head, dataset, dataset.splits[split], features.runtime)
     curves = folder.file("curves.png")
-    files.atomic_write(curves, plots.curves(fitted.history, fitted.best_index, over="weight_decay"))
-    paths = [curves, *draw_evaluation(folder.path, evaluation, _evaluated_model(plan, features))]
+    files.atomic_write(
+        curves, draw_curves(history_to_json(fitted.history), fitted.best_index, folder.name, over="weight_decay")
+    )
+    indices = dataset.splits[split]
+    plots = draw_evaluation(
+        folder.path, evaluation, dataset.classes, lambda positions: _pixels(plan, dataset, indices[positions])
+    )
+    paths = [curves, *plots]
     if options.map_file is not None:
-        draw_map(options.map_file, dataset, options.map_method, options.seed)
+        draw_map(options.map_file, dataset, (split, evaluation), options.map_method, options.seed)
         paths.append(options.map_file)
     if options.export_features is not None:
         export_features(options.export_features, dataset)
     return evaluation, paths
-
-
-def _evaluated_model(plan: TransferPlan, features: BackboneFeatures) -> EvaluatedModel:
-    """The whole network with the images that predictions.png shows; the data set has only features."""
-    dataset, device = features.dataset, features.runtime.device
-    indices = dataset.splits[features.evaluated_split]
-    shown = indices[evenly_spaced(len(indices), plots.PREDICTIONS_SHOWN)]
-    pixels, labels = _pixels(plan, dataset, shown), dataset.labels[shown]
-    split = Split(
-        torch.from_numpy(pixels).to(device),
-        torch.from_numpy(labels).to(device),
-        torch.arange(len(shown), device=device),
-    )
-    normalizer = Normalizer(dataset.preprocessing, device)
-    return EvaluatedModel(features.network, split, normalizer, features.runtime, dataset.classes)
 
 
 def _pixels(plan: TransferPlan, dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:

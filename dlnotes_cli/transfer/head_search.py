@@ -1,8 +1,7 @@
 """The choice of a head's weight decay, by validation or by cross-validation."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ from dlnotes_cli.data.batches import Split
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.splits import stratified_folds
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.training.metrics import Evaluation, evaluate
+from dlnotes_cli.training.history import HistoryEntry
+from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate
 from dlnotes_cli.transfer.head_fit import HeadFit, HeadOptions, fit_heads
 
 
@@ -27,19 +27,26 @@ class FoldSummary:
     std: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeadEntry(HistoryEntry):
+    """The fit of one weight decay; epochs and steps are passes over the features, cumulated."""
+
+    weight_decay: float
+
+
 @dataclass(frozen=True)
 class FittedHead:
     """The chosen head, and the history of the fits among which it was chosen."""
 
     head: nn.Sequential
-    history: list[dict[str, Any]]  # an entry for each weight decay
+    history: list[HeadEntry]  # an entry for each weight decay
     best_index: int  # of the chosen weight decay in `history`
     folds: FoldSummary | None = None
 
     @property
     def passes(self) -> int:
         """The number of passes over the features in all fits."""
-        return int(self.history[-1]["epoch"])
+        return self.history[-1].epoch
 
 
 class HeadSearch:
@@ -55,11 +62,11 @@ class HeadSearch:
 
     def by_validation(self) -> FittedHead:
         """Choose the weight decay with the lowest loss on the validation split."""
-        history: list[dict[str, Any]] = []
+        history: list[HeadEntry] = []
         heads: list[nn.Sequential] = []
         for fit in self._fits(self._train):
-            scores = [self._score(fit.head, split) for split in (self._train, self._val)]
-            history.append(_entry(history, fit, *scores))
+            train, val = (self._score(fit.head, split).metrics for split in (self._train, self._val))
+            history.append(_entry(history, fit, train, val))
             heads.append(fit.head)
         best = _lowest_loss(history)
         return FittedHead(heads[best], history, best)
@@ -69,12 +76,12 @@ class HeadSearch:
         samples = np.sort(np.concatenate([self._train, self._val]))
         folds = stratified_folds(samples, self._dataset.labels, count, seed)
         scored = [self._fit_and_score(np.setdiff1d(samples, held_out), held_out) for held_out in folds]
-        history: list[dict[str, Any]] = []
+        history: list[HeadEntry] = []
         for scored_of_decay in zip(*scored, strict=True):
             fits, train, val = zip(*scored_of_decay, strict=True)
             total = HeadFit(fits[0].head, fits[0].weight_decay, sum(fit.passes for fit in fits))
-            history.append(_entry(history, total, _pooled(train), _pooled(val)))
-            history[-1]["train"]["samples"] = len(samples)  # each is a training sample in all folds but one
+            pooled = replace(_pooled(train).metrics, samples=len(samples))  # each is in all folds but one
+            history.append(_entry(history, total, pooled, _pooled(val).metrics))
         best = _lowest_loss(history)
         decays = self._decays[best : best + 1] if self._options.hidden else self._decays[: best + 1]
         *_, final = self._fits(samples, decays)  # a linear head starts from the fits before it, as in the folds
@@ -101,18 +108,15 @@ class HeadSearch:
         return evaluate_head(head, self._dataset, indices, self._runtime)
 
 
-def _entry(history: list[dict[str, Any]], fit: HeadFit, train: Evaluation, val: Evaluation) -> dict[str, Any]:
-    """The entry of a fit that is appended to the history; epochs are passes over the features, cumulated."""
-    epoch = fit.passes + (history[-1]["epoch"] if history else 0)
-    return {
-        "epoch": epoch, "step": epoch, "weight_decay": fit.weight_decay,
-        "train": train.as_json(), "validation": val.as_json(),
-    }  # fmt: skip
+def _entry(history: list[HeadEntry], fit: HeadFit, train: Metrics, val: Metrics) -> HeadEntry:
+    """The entry of a fit, to append to the history."""
+    epoch = fit.passes + (history[-1].epoch if history else 0)
+    return HeadEntry(epoch=epoch, step=epoch, train=train, validation=val, weight_decay=fit.weight_decay)
 
 
-def _lowest_loss(history: list[dict[str, Any]]) -> int:
+def _lowest_loss(history: list[HeadEntry]) -> int:
     """The index of the entry with the lowest validation loss."""
-    return int(np.argmin([entry["validation"]["loss"] for entry in history]))
+    return int(np.argmin([entry.validation.loss for entry in history]))
 
 
 def _summarize_folds(evaluations: Sequence[Evaluation]) -> FoldSummary:
@@ -128,11 +132,13 @@ def _pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
 
 
 def evaluate_head(head: nn.Sequential, dataset: DataSet, indices: NDArray[np.int64], runtime: Runtime) -> Evaluation:
-    """The evaluation of a head on the features of some samples, always in fp32."""
+    """The evaluation of a head on the features of some samples, always in fp32, with its predictions."""
     in_fp32 = Runtime(runtime.device, "fp32", runtime.threads)
     split = Split(
         torch.from_numpy(np.asarray(dataset.samples[indices])).to(runtime.device),
         torch.from_numpy(dataset.labels[indices]).to(runtime.device),
         torch.arange(len(indices), device=runtime.device),
     )
-    return evaluate(head, split, lambda features: features, in_fp32, classes=len(dataset.classes))
+    return evaluate(
+        head, split, lambda features: features, in_fp32, classes=len(dataset.classes), keep_predictions=True
+    )

@@ -7,9 +7,11 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.data.options import Normalization
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, varied
+from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, option_like
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training.options import ImageClassifierConfig, WeightsOption
+from dlnotes_cli.training.recipes import resolve
+from dlnotes_cli.transfer.recipes import FINE_TUNE, FROZEN, NOTES, FineTuneRecipe, FrozenRecipe
 
 # Torchvision's classification networks, listed here so that completion and a misspelled name need not load it.
 _NAMES = """
@@ -62,10 +64,11 @@ class TransferOptions(BackboneOptions):
     )  # fmt: skip
     fine_tune: str | None = option(
         None,
-        "Unfreeze and train the last N blocks of the backbone too (last-N), or all blocks.",
+        "Unfreeze and train the last N blocks of the backbone too (last-N), or all blocks; without a value last-3.",
         panel=MODEL,
         parse=last_blocks,
-        metavar="last-N|all",
+        implied="last-3",
+        metavar="[last-N|all]",
         shown_default="frozen backbone; its features are computed once",
     )
     views: int = option(
@@ -103,26 +106,37 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
 
     color: Literal["gray", "rgb"] | None = None  # always rgb
     normalize: Normalization | None = None  # as the weights require
-    size: int | None = varied(
+    size: int | None = option_like(
         ImageClassifierConfig, "size", help="Pixels per side of the backbone's input.", shown_default="set by --weights"
     )
-    resize: Literal["crop", "squash", "letterbox"] = varied(
+    resize: Literal["crop", "squash", "letterbox"] = option_like(
         ImageClassifierConfig, "resize", help="Make images square by crop, squash or letterbox."
     )
-    epochs: int | None = varied(
+    epochs: int | None = option_like(
         ImageClassifierConfig, "epochs",
         help="Passes over the training samples. Frozen backbone: limit of the passes per weight decay.",
         shown_default="set by --recipe; frozen backbone: 100",
     )  # fmt: skip
-    max_steps: int | None = varied(
+    max_steps: int | None = option_like(
         ImageClassifierConfig, "max_steps", help="Stop after N optimizer steps. Frozen backbone: after N passes in all."
     )
-    weight_decay: float | None = varied(
+    weight_decay: float | None = option_like(
         ImageClassifierConfig, "weight_decay",
         help="Weight decay: L2 penalty on the weights (decoupled with adamw). Frozen backbone: half of it times their "
         "squares, for features of standard deviation 1.",
         shown_default="set by --recipe; frozen backbone: chosen by validation",
     )  # fmt: skip
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the backbone is frozen: its features are computed once; otherwise it runs in every step."""
+        return self.fine_tune is None and self.recipe == "best"
+
+    def resolved(self) -> FrozenRecipe | FineTuneRecipe:
+        """The recipe of the run, in which options that are set replace values."""
+        if self.is_frozen:
+            return resolve(self, FROZEN)
+        return resolve(self, NOTES if self.recipe == "notes" else FINE_TUNE)
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

@@ -30,9 +30,10 @@ _FEW_SAMPLES = 5  # of a class: with fewer, results depend on chance
 
 @dataclass(frozen=True)
 class TransferPlan:
-    """Options with the values of the recipe, the weights of the backbone, and their preprocessing."""
+    """Options, the weights of the backbone, and their preprocessing."""
 
     options: TransferConfig
+    stored: TransferConfig  # the options with the values of the recipe, for config.json
     backbone: str  # its name in torchvision
     weights: PretrainedWeights
     preprocessing: ImagePreprocessing
@@ -117,7 +118,7 @@ def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) ->
         3, size, size, options.resize, published.mean, published.std, crop_pct, published.interpolation
     )
     split_rule = SplitRule(recipe.val_split, options.test_split, options.seed, options.limit)
-    plan = TransferPlan(with_recipe(options, recipe), recipe.backbone, weights, preprocessing, split_rule)
+    plan = TransferPlan(options, with_recipe(options, recipe), recipe.backbone, weights, preprocessing, split_rule)
     if size != published.size:
         _check_size(plan, published.size)
     return plan

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from dlnotes_cli.training.recipes import ClassifierRecipe, LengthRule, resolve
-from dlnotes_cli.transfer.options import TransferConfig
+from dlnotes_cli.training.recipes import ClassifierRecipe, LengthDefaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +18,7 @@ class FrozenRecipe:
 
     backbone: str
     epochs: int  # passes over the features, at most, for each weight decay
+    weight_decay: float | None = None  # None: several are tried, and validation chooses one
     label_smoothing: float
     augment: str  # of the views after the first, which is not augmented
     val_split: float
@@ -28,26 +28,11 @@ FROZEN = FrozenRecipe(backbone="resnet18", epochs=100, label_smoothing=0.0, augm
 FINE_TUNE = FineTuneRecipe(
     backbone="resnet18", optimizer="adamw", lr=1e-3, momentum=0.9, schedule="one-cycle", weight_decay=0.05, l1=0.0,
     label_smoothing=0.1, augment="standard", val_split=0.2, ema=0.0,
-    length=LengthRule(epochs=8, batch_size=32, min_steps=100),
+    length=LengthDefaults(epochs=8, batch_size=32, min_steps=100),
 )  # fmt: skip
 # The course's flowers notebook.
 NOTES = FineTuneRecipe(
     backbone="vgg16", optimizer="sgd", lr=1e-3, momentum=0.0, schedule="constant", weight_decay=0.0, l1=0.0,
     label_smoothing=0.0, augment="none", val_split=0.2, ema=0.0,
-    length=LengthRule(epochs=2, batch_size=20, is_fixed=True),
+    length=LengthDefaults(epochs=2, batch_size=20, is_fixed=True),
 )  # fmt: skip
-
-
-def is_frozen(options: TransferConfig) -> bool:
-    """Whether the backbone is frozen, so that its features can be computed once; otherwise it runs in every step."""
-    return options.fine_tune is None and options.recipe == "best"
-
-
-def frozen_recipe(options: TransferConfig) -> FrozenRecipe:
-    """The recipe of a frozen backbone, in which options that are set replace values."""
-    return resolve(options, FROZEN)
-
-
-def fine_tune_recipe(options: TransferConfig) -> FineTuneRecipe:
-    """The recipe of gradient training, in which options that are set replace values."""
-    return resolve(options, NOTES if options.recipe == "notes" else FINE_TUNE)

@@ -16,7 +16,7 @@ from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import train_head
 from dlnotes_cli.transfer.options import BACKBONES, TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
-from dlnotes_cli.transfer.recipes import fine_tune_recipe, frozen_recipe, is_frozen
+from dlnotes_cli.transfer.recipes import FrozenRecipe
 from dlnotes_cli.transfer.results import TransferResult
 
 _GRADIENT_OPTIONS = (  # without effect on L-BFGS
@@ -39,7 +39,7 @@ class BackboneInfo:
     accuracy: float  # on ImageNet
     url: str
     path: str
-    is_here: bool  # whether the file is downloaded, undamaged
+    available: bool  # whether the file is downloaded, undamaged
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `--list --json`."""
@@ -57,11 +57,9 @@ def transfer(options: TransferConfig) -> TransferResult:
     together; UnfinishedError on divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     _check_options(options)
-    if is_frozen(options):
-        frozen = frozen_recipe(options)
-        return train_head(make_plan(options, frozen), frozen)
-    recipe = fine_tune_recipe(options)
-    return fine_tune(make_plan(options, recipe), recipe)
+    recipe = options.resolved()
+    plan = make_plan(options, recipe)
+    return train_head(plan, recipe) if isinstance(recipe, FrozenRecipe) else fine_tune(plan, recipe)
 
 
 def list_backbones() -> list[BackboneInfo]:
@@ -111,7 +109,7 @@ def _check_outputs(options: TransferConfig) -> None:
 
 def _check_unused(options: TransferConfig) -> None:
     """Refuse options that have no effect."""
-    frozen = is_frozen(options)
+    frozen = options.is_frozen
     for name in _GRADIENT_OPTIONS if frozen else _FROZEN_OPTIONS:
         if getattr(options, name) == _DEFAULTS.get(name):
             continue

@@ -51,7 +51,7 @@ def test_the_readme_has_this_table() -> None:
 
 
 def test_table_columns_add_up(dlnotes: Command) -> None:
-    lines = dlnotes("conv-shape", "--arch", "vgg16").out.splitlines()
+    lines = dlnotes("conv-shape", "--network", "vgg16").out.splitlines()
     rows = [line.split() for line in lines[1 : lines.index("")]]
     parameters = sum(int(row[-9].replace(",", "")) for row in rows)  # counted from the right: a layer's text has spaces
     assert f"parameters  {parameters:,}, buffers 0" in lines
@@ -88,7 +88,7 @@ def test_json(dlnotes: Command) -> None:
 
 
 def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
-    arguments = ("conv-shape", "--arch", "lenet5", "--batch", 2)
+    arguments = ("conv-shape", "--network", "lenet5", "--batch", 2)
     rows = list(csv.DictReader(io.StringIO(dlnotes(*arguments, "--csv", "-").out)))
     layers = json.loads(dlnotes(*arguments, "--json").out)["layers"]
     assert [row["position"] for row in rows] == [str(index) for index in range(1, len(layers) + 1)]
@@ -98,10 +98,11 @@ def test_csv_has_the_numbers_of_json(dlnotes: Command) -> None:
             assert row[name] == ("" if value is None else expected)
 
 
-def test_csv_is_written_to_a_file_next_to_the_table(tmp_path: Path, dlnotes: Command) -> None:
-    words = ("conv-shape", "--arch", "lenet5")
+def test_csv_in_a_file_replaces_the_table(tmp_path: Path, dlnotes: Command) -> None:
+    words = ("conv-shape", "--network", "lenet5")
     path = tmp_path / "layers.csv"
-    assert dlnotes(*words, "--csv", path).out == dlnotes(*words).out
+    totals = dlnotes(*words).out.partition("\n\n")[2]
+    assert dlnotes(*words, "--csv", path).out == f"{totals}{path}\n"
     assert path.read_text() == dlnotes(*words, "--csv", "-").out
     again = dlnotes(*words, "--csv", path)
     assert (again.code, again.out) == (2, "")
@@ -121,9 +122,9 @@ def test_csv_is_written_to_a_file_next_to_the_table(tmp_path: Path, dlnotes: Com
         (("conv-shape", "--input", "5x4", "LSTM(4, 2)", "--field", "jump"), "null"),
         (("conv-shape", "--input", "1x28x28", "Flatten()", "--field", "output"), "784"),
         (("conv-shape", "-W", 130, "-F", 3, "--field", "output"), "128"),
-        (("conv-shape", "--arch", "alexnet", "--field", "parameters"), "61100840"),
-        (("conv-shape", "--arch", "vgg16", "--field", "parameters"), "138357544"),
-        (("conv-shape", "--arch", "vgg19", "--field", "parameters"), "143667240"),
+        (("conv-shape", "--network", "alexnet", "--field", "parameters"), "61100840"),
+        (("conv-shape", "--network", "vgg16", "--field", "parameters"), "138357544"),
+        (("conv-shape", "--network", "vgg19", "--field", "parameters"), "143667240"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else value,
 )
@@ -270,8 +271,8 @@ ERRORS = [
     (("--input", "9" * 30, "ReLU()"), "is not a shape"),
     (("--input", "3037000500x3037000500", "ReLU()"), "larger than 64 bits can address"),
     (("ReLU()",), "--input: missing"),
-    (("--arch", "vgg20"), "--arch: unknown value 'vgg20'; did you mean 'vgg19'?"),
-    (("--arch", "vgg19", "ReLU()"), "--arch: cannot be combined with LAYERS"),
+    (("--network", "vgg20"), "--network: unknown value 'vgg20'; did you mean 'vgg19'?"),
+    (("--network", "vgg19", "ReLU()"), "--network: cannot be combined with LAYERS"),
     (("--input", "3x4x4", "ReLU()", "--json", "--csv", "-"), "--csv -: cannot be combined with --json"),
     (("--input", "3x4x4", "ReLU()", "--field", "gram"), "--field: 'gram' is not a field of this result"),
     (("--input", "3x4x4", "ReLU()", "--batch", "0"), "--batch: 0 is out of range"),
@@ -382,7 +383,7 @@ IMPORTS = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); pri
 
 
 @pytest.mark.parametrize(
-    "arguments", [(*COMMAND, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--arch", "vgg19")]
+    "arguments", [(*COMMAND, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--network", "vgg19")]
 )
 def test_no_heavy_package_is_imported(arguments: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTS, *arguments], capture_output=True, text=True, check=True)

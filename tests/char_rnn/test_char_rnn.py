@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from builders import Command, assert_same_run, stopped_after
 from PIL import Image
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.recipes import char_rnn_recipe
 from dlnotes_cli.char_rnn.sample import SamplingStrategy, TokenSampler
 from dlnotes_cli.char_rnn.train import LanguageModelJob, ValidationReport
 from dlnotes_cli.char_rnn.training_text import TrainingText
@@ -27,6 +25,7 @@ from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
+from dlnotes_cli.training.history import HistoryEntry
 
 LINES = [f"{'abc'[i % 3] * (1 + i % 5)} {i % 7} brown foxes; the dog" for i in range(60)]
 TEXT = "\n".join(LINES) + "\n"
@@ -125,13 +124,13 @@ def test_a_run_interrupted_during_its_last_sample_and_resumed_equals_an_uninterr
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first epoch is the best one, so that the best weights are not the last ones.
-    monkeypatch.setattr(LanguageModelJob, "rank", lambda _, scores: (scores["loss"],))
+    monkeypatch.setattr(LanguageModelJob, "rank", lambda _, metrics: (metrics.loss,))
     options = ["--epochs", 3, "--sample", 5]
     assert dlnotes(*train(home, tmp_path / "uninterrupted", *options)).code == 0
     assert json.loads((tmp_path / "uninterrupted" / "result.json").read_text())["best_epoch"] < 3
     show_now = ValidationReport.show_now
 
-    def show_after_signal(report: ValidationReport, entry: dict[str, Any]) -> None:
+    def show_after_signal(report: ValidationReport, entry: HistoryEntry) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         show_now(report, entry)
 
@@ -149,10 +148,10 @@ def test_the_state_is_carried_between_chunks_and_reset_at_the_start_of_each_text
         (tmp_path / name).write_text(content)
     sources = find_text_sources([str(tmp_path)])
     text, preprocessing = read_and_build_vocabulary(sources, TextPreprocessing("chars"), None)
-    recipe = char_rnn_recipe(CharRnnTrainConfig(recipe="notes", seq_len=10, batch_size=1))
+    recipe = CharRnnTrainConfig(recipe="notes", seq_len=10).resolved()
     network = build_char_rnn(CharRnnConfig(preprocessing.vocabulary, hidden=4, embed=3))
     runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
-    job = LanguageModelJob(network, TrainingText(text, preprocessing, text, text), recipe, runtime, seed=0)
+    job = LanguageModelJob(network, TrainingText(text, preprocessing, text, text), recipe, 1, runtime, seed=0)
     job.start_epoch(1)
     tokens = torch.from_numpy(text.tokens.astype(np.int64))
     for index in range(job.steps_per_epoch):
@@ -221,7 +220,7 @@ def test_a_long_time_budget_prints_which_defaults_it_changes(home: Path, tmp_pat
 
 def test_a_lowered_batch_size_is_printed(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*train(home, tmp_path / "run", "--batch-size", 5000, "--max-steps", 1))
-    assert re.search(r"note   the batch size is lowered to \d+, the number of chunks in the text", run.err)
+    assert re.search(r"note: the batch size is reduced to the \d+ sequences of --seq-len in the text", run.err)
 
 
 def test_a_sample_is_printed_after_each_validation(home: Path, tmp_path: Path, dlnotes: Command) -> None:

@@ -20,7 +20,6 @@ from dlnotes_cli.data import folder, load
 from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.load import (
-    kind_of,
     load_for_model,
     load_preprocessed,
     load_training_data,
@@ -29,7 +28,6 @@ from dlnotes_cli.data.load import (
     pixel_statistics,
 )
 from dlnotes_cli.data.named.named_sets import load_named
-from dlnotes_cli.data.options import DataOptions
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.shell.errors import InputError
@@ -37,54 +35,18 @@ from dlnotes_cli.shell.errors import InputError
 OPTIONS = EvaluateConfig(model=Path("none"), offline=True)
 
 
-def options(data: Path | str, **more: Any) -> DataOptions:
+def options(data: Path | str, **more: Any) -> TrainMlpConfig:
     known: dict[str, Any] = {"val_split": MLP_BEST.val_split, "normalize": "standard", "offline": True}
     return TrainMlpConfig(**{"data": str(data), **known, **more})
 
 
-def rule(given: DataOptions, seed: int = 0) -> SplitRule:
+def rule(given: TrainMlpConfig, seed: int = 0) -> SplitRule:
     return SplitRule(given.val_split or MLP_BEST.val_split, given.test_split, seed, given.limit)
 
 
 def loaded(data: Path | str, *, seed: int = 0, **more: Any) -> DataSet:
     given = options(data, **more)
     return load_training_data(given, rule(given, seed), given.normalize or "standard", threads=2)
-
-
-# --- kinds of data ----------------------------------------------------------------------------------------------
-
-
-def test_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "digits").mkdir()
-    for name in ("x.csv", "Y.TSV"):
-        (tmp_path / name).touch()
-    assert kind_of("digits") == "named"
-    assert kind_of("./digits") == kind_of("~/digits") == kind_of(str(tmp_path)) == "folder"
-    assert kind_of("x.csv") == kind_of("~/Y.TSV") == "table"
-
-
-@pytest.mark.parametrize(
-    ("data", "line"),
-    [
-        (
-            "mnits",
-            r"--data: unknown data set \(and no such folder\) 'mnits'; did you mean 'mnist'\? choose from digits",
-        ),
-        ("Fashion_MNIST", r".*did you mean 'fashion-mnist'\?"),
-        ("photos/none", "--data: no such file or folder: photos/none; check the path"),
-        ("none.csv", "--data: no such file or folder: none.csv"),
-        ("~no-such-user/photos", "--data: no such file or folder: ~no-such-user/photos"),
-        ("readme.md", "--data: readme.md is neither a folder nor a CSV file; give a named set, a folder or a .csv"),
-        ("x" * 300, r"--data: x+ cannot be read \(file name too long\)"),
-    ],
-)
-def test_a_missing_data_set_is_refused(data: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "readme.md").touch()
-    with pytest.raises(InputError, match=line):
-        kind_of(data)
 
 
 # --- statistics --------------------------------------------------------------------------------------------------

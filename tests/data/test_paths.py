@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlnotes_cli.data.paths import InputFile, cache_folder, expand_argument, expand_paths, read_list
+from dlnotes_cli.data.paths import InputFile, cache_folder, expand_argument, expand_paths, kind_of, read_list
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
@@ -142,3 +142,36 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
     assert cache_folder() == Path("/x/dlnotes")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache_folder() == Path("/somewhere/.cache/dlnotes")
+
+
+def test_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "digits").mkdir()
+    for name in ("x.csv", "Y.TSV"):
+        (tmp_path / name).touch()
+    assert kind_of("digits") == "named"
+    assert kind_of("./digits") == kind_of("~/digits") == kind_of(str(tmp_path)) == "folder"
+    assert kind_of("x.csv") == kind_of("~/Y.TSV") == "table"
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (
+            "mnits",
+            r"--data: unknown data set \(and no such folder\) 'mnits'; did you mean 'mnist'\? choose from digits",
+        ),
+        ("Fashion_MNIST", r".*did you mean 'fashion-mnist'\?"),
+        ("photos/none", "--data: no such file or folder: photos/none; check the path"),
+        ("none.csv", "--data: no such file or folder: none.csv"),
+        ("~no-such-user/photos", "--data: no such file or folder: ~no-such-user/photos"),
+        ("readme.md", "--data: readme.md is neither a folder nor a CSV file; give a named set, a folder or a .csv"),
+        ("x" * 300, r"--data: x+ cannot be read \(file name too long\)"),
+    ],
+)
+def test_a_missing_data_set_is_refused(data: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "readme.md").touch()
+    with pytest.raises(InputError, match=line):
+        kind_of(data)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -318,3 +319,11 @@ def test_empty_categorical_cells_are_a_category_with_a_note(tmp_path: Path, caps
     full = table_of(tmp_path, "k,t\np,a\nq,b\n")
     with pytest.raises(InputError, match=r"line 3: column 'k' is empty, which does not occur in the training data"):
         encode(table, fit_preprocessing(full, "t", [], all_rows(full)))
+
+
+def test_a_table_that_is_too_long_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("x,y\n")
+    os.truncate(path, 5 << 30)  # without blocks on the disk
+    with pytest.raises(InputError, match=r"long\.csv: 5,368,709,120 bytes, more than the 1,073,741,824 .*; use a part"):
+        read_table(path)

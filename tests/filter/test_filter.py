@@ -6,12 +6,16 @@ import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from builders import Command, make_images
 from PIL import Image
 from scipy import ndimage
+
+if TYPE_CHECKING:
+    from dlnotes_cli.plots.filters import FilterRow
 
 SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CAMERA = "120 140 120; 225 220 205; 255 250 230"
@@ -281,6 +285,30 @@ def test_sheet_is_the_only_file_without_out(spectrum: tuple[str, ...], home: Pat
     width = pixels(home / "sheet.png").shape[1]
     assert width > (1300 if not spectrum else 2000)
     assert sorted(path.name for path in home.iterdir()) == ["photo.png", "sheet.png"]
+
+
+def test_a_signed_result_is_stretched_on_the_sheet_and_not_in_the_file(
+    home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[FilterRow] = []
+
+    def draw(drawn: "list[FilterRow]") -> bytes:
+        rows.extend(drawn)
+        return b""
+
+    monkeypatch.setattr("dlnotes_cli.filter.sheet.draw_filters", draw)
+    values = np.random.default_rng(0).integers(118, 138, (40, 60)).astype(np.uint8)
+    values[0, :2] = 0, 255  # one strong edge, next to which all others are nearly gray
+    Image.fromarray(values).save("edge.png")
+    command = ("filter", "edge.png", "--kernel", "0 0 0; -1 0 1; 0 0 0", "--result", "signed", "--overwrite")
+    assert dlnotes(*command, "--sheet", "s.png", "--out", "o.png").code == 0
+    written = pixels(home / "o.png").astype(int)
+    assert np.abs(written - 128).mean() < 10
+    (row,) = rows
+    assert np.abs(row.result.astype(int) - 128).mean() > 30
+    assert row.note.startswith("stretched: gray 0, black and white ±")
+    assert dlnotes(*command, "--threshold", 100, "--sheet", "s.png").code == 0
+    assert rows[-1].note == ""
 
 
 def test_the_same_command_gives_the_same_bytes(home: Path, dlnotes: Command) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from dlnotes_cli import plots
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
 
@@ -33,7 +32,7 @@ def test_the_sheet_has_originals_and_the_variants_of_training(
         drawn.append(torch.from_numpy(rows))
         return b""
 
-    monkeypatch.setattr(plots, "variants", draw)
+    monkeypatch.setattr("dlnotes_cli.manage.preview.draw_variants", draw)
     arguments = ("--augment", "shift:2,erase:1", "--samples", 5, "--variants", 3, "--seed", 4)
     fields = preview(dlnotes, "digits", *arguments, "--out", tmp_path / "sheet.png")
     shown = [(entry["class"], entry["index"]) for entry in fields["samples"]]  # type: ignore[attr-defined]
@@ -74,6 +73,42 @@ def test_a_folder_is_decoded_to_the_requested_shape(
     assert dlnotes("data", "preview", tmp_path / "images", *options).code == 2
     assert dlnotes("data", "preview", tmp_path / "images", *options, "--overwrite").code == 0
     assert out.read_bytes() == before
+
+
+def test_photographs_are_shown_at_128_pixels_unless_a_size_is_given(dlnotes: Command, tmp_path: Path) -> None:
+    images = make_images(tmp_path / "images", count=1, size=(90, 150))
+    assert preview(dlnotes, images, "--out", tmp_path / "a.png")["shape"] == [3, 128, 128]
+    assert preview(dlnotes, images, "--size", 32, "--out", tmp_path / "b.png")["shape"] == [3, 32, 32]
+
+
+@pytest.mark.parametrize("operation", ["mixup", "cutmix"])
+def test_mixed_images_have_the_shares_of_both_classes(
+    operation: str, dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, object] = {}
+
+    def draw(rows: NDArray[np.uint8], names: list[str], captions: list[tuple[str, ...]], title: str) -> bytes:
+        drawn.update(rows=rows, names=names, captions=captions, title=title)
+        return b""
+
+    monkeypatch.setattr("dlnotes_cli.manage.preview.draw_variants", draw)
+    images = make_images(tmp_path / "images", count=1)
+    augment = f"{operation}:1"
+    preview(dlnotes, images, "--augment", augment, "--variants", 3, "--size", 16, "--out", tmp_path / "a.png")
+    assert drawn["title"] == f"{augment} at 16x16 pixels"
+    assert drawn["names"] == ("blue", "green", "red")
+    rows: NDArray[np.uint8] = drawn["rows"]  # type: ignore[assignment]
+    captions: list[tuple[str, ...]] = drawn["captions"]  # type: ignore[assignment]
+    for i, (name, partner) in enumerate((("blue", "red"), ("green", "blue"), ("red", "green"))):
+        for variant, caption in enumerate(captions[i], 1):
+            match = re.fullmatch(rf"(\d\.\d\d) {name}\n\+ (\d\.\d\d) {partner}", caption)
+            assert match, caption
+            share, rest = map(float, match.groups())
+            assert share + rest == pytest.approx(1)
+            own, other, mixed = (
+                image.mean(axis=(1, 2)) for image in (rows[i, 0], rows[(i - 1) % 3, 0], rows[i, variant])
+            )
+            np.testing.assert_allclose(mixed, share * own + rest * other, atol=4)
 
 
 def test_the_printed_summary(dlnotes: Command, tmp_path: Path) -> None:

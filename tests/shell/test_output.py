@@ -1,7 +1,9 @@
 import json
 import math
+import re
 
 import pytest
+from builders import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,10 +49,19 @@ def test_quiet_prints_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verbose_prints_details(capsys: pytest.CaptureFixture[str]) -> None:
-    output.detail("a")
+    output.detail("data", "a")
     output.configure(verbose=True)
-    output.detail("b")
-    assert capsys.readouterr().err == "b\n"
+    output.detail("data", "b")
+    assert capsys.readouterr().err == "data: b\n"
+
+
+def test_every_line_on_stderr_has_a_label(capsys: pytest.CaptureFixture[str]) -> None:
+    output.status("data", "digits")
+    output.note("a")
+    output.warn("b")
+    output.sample("c\nd\n")
+    lines = ["data: digits", "dlnotes: note: a", "dlnotes: warning: b", "  | c", "  | d"]
+    assert capsys.readouterr().err.splitlines() == lines
 
 
 def test_progress_without_a_terminal_is_a_few_plain_lines(
@@ -83,3 +94,20 @@ def test_numeric_columns_are_aligned_to_the_right(capsys: pytest.CaptureFixture[
 def test_an_unknown_choice_suggests_the_nearest() -> None:
     assert "did you mean 'adam'?" in str(unknown_choice("--optimizer", "Adma", ["sgd", "adam"]))
     assert "did you mean" not in str(unknown_choice("--optimizer", "zzz", ["sgd", "adam"]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["conv-shape", "--layers", "x"], ["evaluate", "--plot"], ["train-mlp", "--early-stop"], ["fit"], ["model"]],
+)
+def test_a_name_that_is_near_to_none_gets_no_suggestion(words: list[str], dlnotes: Command) -> None:
+    outcome = dlnotes(*words)
+    assert re.search(r": no such (option|command); see dlnotes", outcome.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [(["filter", "--kern", "box"], "--kernel"), (["train-mlp", "--Epoch", "3"], "--epochs"), (["train"], "train-mlp")],
+)
+def test_a_misspelled_option_or_command_gets_a_suggestion(words: list[str], near: str, dlnotes: Command) -> None:
+    assert f"did you mean {near}?" in dlnotes(*words).err

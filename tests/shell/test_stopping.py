@@ -164,15 +164,13 @@ def test_a_request_that_was_polled_is_not_delivered_again() -> None:
 
 
 def test_a_signal_while_the_plots_are_drawn(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dlnotes_cli import plots
-
-    curves = plots.curves
+    from dlnotes_cli.plots.curves import draw_curves
 
     def curves_with_signal(*arguments: object) -> bytes:
         signal.raise_signal(signal.SIGTERM)
-        return curves(*arguments)  # type: ignore[arg-type]
+        return draw_curves(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(plots, "curves", curves_with_signal)
+    monkeypatch.setattr("dlnotes_cli.training.engine.classifier.draw_curves", curves_with_signal)
     outcome = dlnotes(*small_training(tmp_path / "run"))
     assert outcome.code == 143
     assert (tmp_path / "run" / "result.json").exists()

@@ -19,8 +19,8 @@ from PIL import Image, ImageCms
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.style import memory_forecast, stylizer
 from dlnotes_cli.style import style_transfer as task
-from dlnotes_cli.style.feature_extractor import load_feature_extractor
 from dlnotes_cli.style.feature_layers import MIN_SIDE
+from dlnotes_cli.style.feature_network import load_feature_network
 from dlnotes_cli.style.images import write_output
 from dlnotes_cli.style.recipes import BEST_SMALL
 from dlnotes_cli.style.stylizer import Stylizer
@@ -93,7 +93,7 @@ def test_an_image_is_stylized_and_its_losses_fall(home: Path, tmp_path: Path, dl
 
 def test_the_same_command_writes_the_same_bytes(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     for name in ("a.png", "b.png"):
-        assert dlnotes(*arguments(home, tmp_path / name, "--size", 96, "--init", "noise")).code == 0
+        assert dlnotes(*arguments(home, tmp_path / name, "--size", 96, "--start", "noise")).code == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -132,7 +132,7 @@ def test_preserve_color_keeps_the_colors_of_the_content(home: Path, tmp_path: Pa
     assert np.abs(kept.mean(-1) - content.mean(-1)).mean() > 3
 
 
-def test_an_output_folder_may_be_named_like_a_value_of_init(
+def test_an_output_folder_may_be_named_like_a_value_of_start(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -169,9 +169,9 @@ def test_a_folder_is_stylized_with_one_network(
 
     def load(*values: Any) -> Any:
         loads.append(1)
-        return load_feature_extractor(*values)
+        return load_feature_network(*values)
 
-    monkeypatch.setattr(task, "load_feature_extractor", load)
+    monkeypatch.setattr(task, "load_feature_network", load)
     run = dlnotes(*arguments(home, tmp_path / "out", "--content", home / "many"))
     assert run.code == 0, run.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
@@ -264,7 +264,7 @@ def interrupt(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupted_one(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    more = ("--size", 128, "--steps", 10, "--optimizer", optimizer, "--json", "--verbose")
+    more = ("--size", 128, "--steps", 10, "--optimizer", optimizer, "--start", "noise", "--json", "--verbose")
     call = arguments(home, tmp_path / "a.png", *more)
     whole = json.loads(dlnotes(*arguments(home, tmp_path / "whole.png", *more)).out)
     interrupt(4, monkeypatch)
@@ -278,6 +278,7 @@ def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupte
     tensors, metadata = read_tensors(tmp_path / "a.png.state.safetensors")
     assert {"now", "best", "picture"} <= set(tensors)  # names of version 0.1
     assert {"identity", "sizes", "progress", "painting"} <= set(metadata)
+    assert (metadata["identity"]["init"], metadata["identity"]["start"]) == ("noise", None)
     monkeypatch.undo()
     resumed = dlnotes(*call, "--continue")
     assert resumed.code == 0, resumed.err
@@ -321,7 +322,7 @@ def test_a_run_is_resumed_only_with_the_same_images_and_options(
     assert dlnotes(*call).code == 130
     monkeypatch.undo()
     noise = home / "noise.jpg"
-    for more in (["--ratio", 0.5], ["--lr", 0.7], ["--init", "noise"], ["--style", noise], ["--preserve-color"]):
+    for more in (["--ratio", 0.5], ["--lr", 0.7], ["--start", "noise"], ["--style", noise], ["--preserve-color"]):
         other = dlnotes(*call, "--continue", *more)
         assert (other.code, "was made from other images or options" in other.err) == (2, True), more
     state = tmp_path / "a.png.state.safetensors"
@@ -414,8 +415,8 @@ def test_a_resumed_run_keeps_the_defaults_that_it_started_with(
 def test_scales_that_are_left_out_are_noted_once(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     call = without_quiet(arguments(home, tmp_path / "out", "--content", home / "many", "--steps", 1, "--size", 128))
     left_out = dlnotes(*call, "--scales", 5)
-    assert left_out.err.count("note   --scales 5: this size allows 2; smaller sizes are left out") == 1
-    assert "note   --scales" not in dlnotes(*call, "--scales", 2, "--overwrite").err
+    assert left_out.err.count("note: --scales 5: this size allows 2; smaller sizes are left out") == 1
+    assert "note: --scales" not in dlnotes(*call, "--scales", 2, "--overwrite").err
 
 
 def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -473,7 +474,7 @@ FAULTS = {
     "--content thin.png": r"thin.png: 1600x20 would be 48x1, too thin for the feature network; crop it",
     "--content dot.png": r"dot.png: has 1x1 pixels; use an image of at least 16",
     "--style dot.png": r"dot.png: has 1x1 pixels",
-    "--init dot.png": r"dot.png: has 1x1 pixels",
+    "--start dot.png": r"dot.png: has 1x1 pixels",
     "--content moving.gif": r"moving.gif: is animated \(2 frames\); save one frame",
     "--style :2": r"--style: ':2' is not FILE:WEIGHT",
     "--style stripes.png:": r"--style: 'stripes.png:' is not FILE:WEIGHT",
@@ -490,7 +491,7 @@ FAULTS = {
     "--style gone.png": r"gone.png: no such file; check the path",
     "--style stripes.png:-1": r"--style: -1 is not a valid weight of stripes.png; use a number above 0",
     "--style stripes.png:x": r"stripes.png:x: no such file",
-    "--init gone.png": r"gone.png: no such file",
+    "--start gone.png": r"gone.png: no such file",
     "--out a.xyz": r"--out: '.xyz' is not a supported format; use .png, .jpg, .jpeg, .webp, or a folder",
     "--out there.png": r"--out: there.png exists; pass --overwrite",
     "--out no/such/a.png": r"--out: .*no/such",
@@ -559,7 +560,7 @@ def test_the_smallest_size_is_stylized(backbone: str, home: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "more", ["--optimizer adam", "--recipe notes --optimizer lbfgs", "--pooling max --tv 0.5", "--init noise"]
+    "more", ["--optimizer adam", "--recipe notes --optimizer lbfgs", "--pooling max --tv 0.5", "--start noise"]
 )
 def test_every_recipe_and_optimizer_lowers_the_loss(more: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--scales", 1, *more.split()))

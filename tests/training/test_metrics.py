@@ -51,7 +51,13 @@ def test_evaluate_agrees_with_scikit_learn_for_any_size_of_the_last_batch(sample
     logits, labels = generator.normal(size=(samples, 4)).astype(np.float32), generator.integers(0, 4, samples)
     split = split_of(torch.from_numpy(logits), torch.from_numpy(labels))
     evaluation = evaluate(
-        nn.Identity(), split, Normalizer(TablePreprocessing("y", ()), CPU.device), CPU, classes=4, top=(2, 3)
+        nn.Identity(),
+        split,
+        Normalizer(TablePreprocessing("y", ()), CPU.device),
+        CPU,
+        classes=4,
+        top=(2, 3),
+        keep_predictions=True,
     )
     probabilities = np.exp(logits.astype(np.float64))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -60,6 +66,12 @@ def test_evaluate_agrees_with_scikit_learn_for_any_size_of_the_last_batch(sample
     for k in (2, 3):
         expected = oracle.top_k_accuracy_score(labels, logits, k=k, labels=range(4), normalize=False)
         assert evaluation.within_top[k] == expected
+    predictions = evaluation.predictions
+    assert predictions is not None
+    assert (predictions.labels == labels).all()
+    assert (predictions.predicted == logits.argmax(1)).all()
+    np.testing.assert_allclose(predictions.probabilities, probabilities.max(axis=1), rtol=1e-5)
+    assert (predictions.is_correct == (labels == logits.argmax(1))).all()
 
 
 def test_evaluate_restores_the_training_mode() -> None:

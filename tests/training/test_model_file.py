@@ -259,6 +259,16 @@ def test_an_absurd_configuration_is_refused(run: str, change: dict[str, object],
         load_classifier(tmp_path / "m")
 
 
+def test_a_small_file_that_names_a_huge_backbone_is_refused_without_initializing_it(tmp_path: Path) -> None:
+    tensors, metadata = read_tensors(FIXTURES / "transfer" / "model.safetensors")
+    forged = metadata["configuration"] | {"backbone": "regnet_y_128gf"}
+    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": forged})
+    random_state = torch.get_rng_state()
+    with pytest.raises(InputError, match="tensor backbone"):
+        load_classifier(tmp_path / "m")
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.half, torch.bfloat16, torch.int8, torch.double])
 def test_tensors_of_another_type_are_refused(dtype: torch.dtype, model: Path, tmp_path: Path) -> None:
     tensors, metadata = read_tensors(model)

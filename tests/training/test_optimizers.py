@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.optimizers import make_optimizer
+from dlnotes_cli.training.recipes import OptimizerSettings
 
 Array = NDArray[np.float64]
 
@@ -14,7 +15,7 @@ Array = NDArray[np.float64]
 def run_torch(name: str, gradients: Array, *, decay: float) -> Array:
     layer = nn.Linear(3, 2, bias=False)
     nn.init.constant_(layer.weight, 0.5)
-    optimizer = make_optimizer(layer, OptimizerOptions(name, 0.1, 0.9, decay))  # type: ignore[arg-type]
+    optimizer = make_optimizer(layer, OptimizerSettings(name, 0.1, 0.9, decay))  # type: ignore[arg-type]
     for gradient in gradients:
         layer.weight.grad = torch.tensor(gradient, dtype=torch.float32)
         optimizer.step()
@@ -49,7 +50,7 @@ def test_optimizers_agree_with_their_formulas(name: str, decay: float) -> None:
 
 def test_only_weight_matrices_decay() -> None:
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
-    groups = make_optimizer(network, OptimizerOptions("adamw", 0.1, 0.9, 0.5)).param_groups
+    groups = make_optimizer(network, OptimizerSettings("adamw", 0.1, 0.9, 0.5)).param_groups
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
 
 
@@ -57,7 +58,7 @@ def test_groups_have_the_learning_rate_factors_of_their_parameters() -> None:
     network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2), nn.Linear(2, 2))
     network[2].requires_grad_(False)
     factors = {"0.weight": 0.1, "0.bias": 0.1}
-    groups = make_optimizer(network, OptimizerOptions("adamw", 0.1, 0.0, 0.5), factors).param_groups
+    groups = make_optimizer(network, OptimizerSettings("adamw", 0.1, 0.0, 0.5), factors).param_groups
     shapes = {
         (group["lr_factor"], group["weight_decay"]): [tuple(p.shape) for p in group["params"]] for group in groups
     }

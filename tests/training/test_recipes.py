@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_BEST, MLP_BEST_ON_TABLES, MLP_NOTES, MlpRecipe
-from dlnotes_cli.training.recipes import LengthRule, resolve, run_length, with_recipe
+from dlnotes_cli.training.recipes import LengthDefaults, resolve, with_recipe
 
 RECIPES = pytest.mark.parametrize("recipe", [MLP_NOTES, MLP_BEST, MLP_BEST_ON_TABLES])
 
@@ -45,22 +45,22 @@ def test_another_optimizer_has_its_own_learning_rate_and_weight_decay(recipe: Ml
 
 
 def test_the_recipe_notes_has_the_values_of_the_course() -> None:
-    length = run_length(TrainMlpConfig(), MLP_NOTES.length, 48_000)
+    length = TrainMlpConfig().run_length(MLP_NOTES.length, 48_000)
     assert (length.epochs, length.batch_size, MLP_NOTES.optimizer, MLP_NOTES.lr) == (50, 20, "sgd", 0.01)
     assert (MLP_NOTES.dropout, MLP_NOTES.val_split, MLP_NOTES.normalize, MLP_NOTES.momentum) == (0.2, 0.2, "unit", 0.0)
 
 
 def test_the_epochs_of_the_recipe_do_not_limit_a_time_budget_or_a_number_of_steps() -> None:
     for options in (TrainMlpConfig(time_budget=5.0), TrainMlpConfig(max_steps=10)):
-        assert run_length(options, MLP_BEST.length, 1000).epochs is None
-        assert run_length(options, MLP_NOTES.length, 1000).epochs == 50
-    assert run_length(TrainMlpConfig(max_steps=10, epochs=3), MLP_BEST.length, 1000).epochs == 3
+        assert options.run_length(MLP_BEST.length, 1000).epochs is None
+        assert options.run_length(MLP_NOTES.length, 1000).epochs == 50
+    assert TrainMlpConfig(max_steps=10, epochs=3).run_length(MLP_BEST.length, 1000).epochs == 3
 
 
 @given(samples=st.integers(1, 10**6), batch_size=st.one_of(st.none(), st.integers(1, 10**6)))
 def test_epochs_and_batch_size_are_in_range(samples: int, batch_size: int | None) -> None:
-    rule = LengthRule(epochs=60, batch_size=256, min_steps=1200, small_batch_size=64)
-    length = run_length(TrainMlpConfig(batch_size=batch_size), rule, samples)
+    rule = LengthDefaults(epochs=60, batch_size=256, min_steps=1200, small_batch_size=64)
+    length = TrainMlpConfig(batch_size=batch_size).run_length(rule, samples)
     assert length.batch_size == (batch_size or (64 if samples < 10_000 else 256))
     assert length.epochs is not None
     assert 60 <= length.epochs <= 300

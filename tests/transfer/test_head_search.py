@@ -39,9 +39,9 @@ def test_random_features_classify_training_samples_exactly_and_held_out_samples_
 ) -> None:
     fitted, _ = search_head(views=views, folds=folds, hidden=hidden)
     chosen = fitted.history[fitted.best_index]
-    assert chosen["train"]["accuracy"] == 1.0
-    assert 0.25 < chosen["validation"]["accuracy"] < 0.75
-    assert chosen["validation"]["samples"] == (COUNT if folds else COUNT // 2)
+    assert chosen.train.accuracy == 1.0
+    assert 0.25 < chosen.validation.accuracy < 0.75
+    assert chosen.validation.samples == (COUNT if folds else COUNT // 2)
 
 
 def test_after_cross_validation_the_head_is_fitted_to_all_samples() -> None:
@@ -49,5 +49,5 @@ def test_after_cross_validation_the_head_is_fitted_to_all_samples() -> None:
     predicted = fitted.head(torch.from_numpy(np.asarray(dataset.samples))).argmax(1).numpy()
     assert (predicted == dataset.labels).all()
     assert fitted.folds is not None
-    validation = fitted.history[fitted.best_index]["validation"]["accuracy"]
+    validation = fitted.history[fitted.best_index].validation.accuracy
     assert fitted.folds.mean == pytest.approx(validation, abs=0.02)

@@ -24,6 +24,7 @@ from dlnotes_cli.data.cache import build
 from dlnotes_cli.data.cache.request import FeatureExtractor
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, PublishedWeights, build_backbone, named_blocks
+from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.model_file import load_classifier, read_tensors
 from dlnotes_cli.transfer import frozen_head
@@ -66,6 +67,18 @@ def pixels_of(path: Path) -> np.ndarray[Any, Any]:
 
 def words(data: Path, out: Path, *more: object) -> list[str]:
     return [str(word) for word in ("transfer", "--data", data, "--out", out, *SMALL, "-q", *more)]
+
+
+@pytest.mark.parametrize("more", [(), ("--epochs", 1)])
+def test_fine_tune_without_a_value_means_the_last_three_blocks(
+    more: tuple[object, ...], dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr("dlnotes_cli.transfer.task.transfer", lambda config: seen.append(config.fine_tune))
+    dlnotes("transfer", "--fine-tune", *more)
+    dlnotes("transfer", *more, "--fine-tune")
+    dlnotes("transfer", "--fine-tune", "all", *more)
+    assert seen == ["last-3", "last-3", "all"]
 
 
 def test_a_head_learns_colors_from_random_features_and_its_model_file_predicts(
@@ -173,22 +186,36 @@ def test_features_are_exported_with_labels_names_and_splits(images: Path, tmp_pa
         exported = dict(stored)
     assert exported["features"].shape == (42, 512)
     classes = exported["classes"].tolist()
-    for name, label, split in zip(exported["names"], exported["labels"], exported["parts"], strict=True):
+    for name, label, split in zip(exported["names"], exported["labels"], exported["splits"], strict=True):
         assert Path(str(name)).parent.name == classes[label]
         assert split in {"train", "val", "test"}
     model = load_classifier(tmp_path / "run")
-    is_test = exported["parts"] == "test"
+    is_test = exported["splits"] == "test"
     logits = model.network.head(torch.from_numpy(exported["features"][is_test]))  # type: ignore[operator]
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (logits.argmax(1).numpy() == exported["labels"][is_test]).mean() == result["test"]["accuracy"]
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
-def test_the_map_has_points_of_every_class(method: str, images: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_the_map_has_points_of_every_class_and_marks_mistakes(
+    method: str, images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps: list[EmbeddedPoints] = []
+
+    def draw(embedded: EmbeddedPoints, classes: tuple[str, ...], axes: tuple[str, str]) -> bytes:
+        maps.append(embedded)
+        return draw_embedding_map(embedded, classes, axes)
+
+    monkeypatch.setattr("dlnotes_cli.transfer.features.draw_embedding_map", draw)
     run = dlnotes(*words(images, tmp_path / "run", "--map", tmp_path / "map.png", "--map-method", method))
     assert run.code == 0, run.err
     drawn = pixels_of(tmp_path / "map.png")
     assert drawn.shape == (768, 960, 3)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    (embedded,) = maps
+    assert embedded.is_evaluated.sum() == result["test"]["samples"]
+    assert 1 - embedded.is_wrong.sum() / result["test"]["samples"] == pytest.approx(result["test"]["accuracy"])
+    assert not (embedded.is_wrong & ~embedded.is_evaluated).any()
     for color in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):  # of the first three classes
         assert (np.abs(drawn.astype(int) - color).sum(2) < 70).sum() > 20
 

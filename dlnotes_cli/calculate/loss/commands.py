@@ -41,7 +41,7 @@ def loss(config: LossConfig) -> None:
     else:
         _print(result)
     for note in result.notes:
-        output.note(f"dlnotes: note: {note}")
+        output.note(note)
 
 
 def _formulas(result: "LossResult") -> dict[str, list[str]]:

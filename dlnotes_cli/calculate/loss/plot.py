@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from dlnotes_cli import plots
 from dlnotes_cli.calculate.loss.results import LossResult, SampleLoss
+from dlnotes_cli.plots.figure import COLORS, new_figure, png
+from dlnotes_cli.plots.names import plain, shortened
 from dlnotes_cli.shell.output import number
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 _MOST_ROWS, _MOST_CLASSES = 6, 24
 _MOST_NUMBERED = 8  # classes up to which each bar shows its number
 _BAR = 0.4
+_NAME_COLUMNS = 14
 
 
 def draw(result: LossResult) -> bytes:
@@ -20,16 +22,16 @@ def draw(result: LossResult) -> bytes:
     panels = [name for name in ("values", "probabilities", "gradient") if getattr(samples[0], name) is not None]
     if result.config.probabilities is not None:
         panels.remove("values")
-    figure = plots.figure(3.6 * len(panels) + 0.6, 2.6 * len(samples) + 0.4)
+    figure = new_figure(3.6 * len(panels) + 0.6, 2.6 * len(samples) + 0.4)
     grid = figure.subplots(len(samples), len(panels), squeeze=False)
     for axes_of_row, sample in zip(grid, samples, strict=True):
         for axes, panel in zip(axes_of_row, panels, strict=True):
             _draw_panel(axes, panel, sample, result)
-    return plots.png(figure)
+    return png(figure)
 
 
 def _draw_panel(axes: "Axes", panel: str, sample: SampleLoss, result: LossResult) -> None:
-    blue, orange, green, *_ = plots.colors()
+    blue, orange, green, *_ = COLORS
     names = result.classes[:_MOST_CLASSES]
     values = getattr(sample, panel)[: len(names)]
     title = {"values": "scores", "probabilities": _probability(result), "gradient": "gradient of the loss"}[panel]
@@ -42,7 +44,7 @@ def _draw_panel(axes: "Axes", panel: str, sample: SampleLoss, result: LossResult
         _bars(axes, values, {"gradient": green}.get(panel, blue), 0.0, title)
         axes.margins(y=0.2)
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(names)), [plots.short(name) for name in names], fontsize=8)
+    axes.set_xticks(range(len(names)), [plain(shortened(name, _NAME_COLUMNS)) for name in names], fontsize=8)
     axes.set_title(_title(panel, title, sample, result), fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -61,7 +61,7 @@ def _finish(config: TraceConfig, result: "TraceResult | TextTrace") -> None:
     if config.plot is not None and not config.json:
         output.line(str(config.plot))
     for note in result.notes:
-        output.note(f"dlnotes: note: {note}")
+        output.note(note)
 
 
 def _print_trace(result: "TraceResult") -> None:

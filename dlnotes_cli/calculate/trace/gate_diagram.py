@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from dlnotes_cli import plots
 from dlnotes_cli.calculate.trace.options import TraceConfig
 from dlnotes_cli.calculate.trace.results import LayerTrace
+from dlnotes_cli.plots.figure import COLORS
+from dlnotes_cli.plots.names import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ def draw_cell(axes: "Axes", layer: LayerTrace, config: TraceConfig) -> None:
     gates = {name: values[0].tolist()[0] for name, values in layer.steps[-1].items()}
     before = _state_before(layer)
     unit = "" if layer.steps[-1]["h"].shape[1] == 1 else f", unit 1 of {layer.steps[-1]['h'].shape[1]}"
-    axes.set_title(f"{plots.plain(layer.text)}: step {len(layer.steps)} of {len(layer.steps)}{unit}", fontsize=11)
+    axes.set_title(f"{plain(layer.text)}: step {len(layer.steps)} of {len(layer.steps)}{unit}", fontsize=11)
     event = layer.input[0][-1].tolist()
     shown = ", ".join(f"{value:.3g}" for value in event[:3]) + (", …" if len(event) > 3 else "")  # noqa: PLR2004
     drawing = _Drawing(axes)
@@ -101,7 +102,7 @@ class _Drawing:
 
 
 def _lstm(drawing: _Drawing, gates: dict[str, float], before: dict[str, float], config: TraceConfig) -> None:
-    blue, orange, green, purple, *_ = plots.colors()
+    blue, orange, green, purple, *_ = COLORS
     f, i, g, o, out = 1.6, 3.4, 5.2, 7.2, 8.6
     middle = (_GATE + _LINE) / 2 + 0.2
     drawing.bus((f, i, g, o), before["h"])
@@ -148,7 +149,7 @@ def _lstm(drawing: _Drawing, gates: dict[str, float], before: dict[str, float], 
 
 
 def _gru(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -> None:
-    blue, orange, green, *_ = plots.colors()
+    blue, orange, green, *_ = COLORS
     r, z, n = 1.9, 4.4, 7.2
     middle = (_GATE + _LINE) / 2 + 0.2
     drawing.bus((r, z, n), before["h"])
@@ -186,7 +187,7 @@ def _gru(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -
 
 
 def _rnn(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -> None:
-    blue, *_ = plots.colors()
+    blue, *_ = COLORS
     drawing.bus((4.4,), before["h"])
     drawing.box((4.4, _GATE), "tanh", "of W x + W h + b", gates["h"], blue)
     drawing.path((4.4, _GATE + 0.68), (4.4, 3.2), (9.4, 3.2))

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dlnotes_cli import plots
 from dlnotes_cli.calculate.trace.results import LayerTrace, TraceResult
+from dlnotes_cli.plots.figure import COLORS
+from dlnotes_cli.plots.names import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def draw_network(axes: "Axes", result: TraceResult) -> None:
     names = ["input", *(layer.text for layer in result.layers)]
     top = max(map(len, columns)) / 2
     for i, (values, gradient) in enumerate(zip(columns, gradients, strict=True)):
-        axes.text(i * _COLUMN, top + 0.15, plots.plain(names[i]), ha="center", va="bottom", fontsize=9, weight="bold")
+        axes.text(i * _COLUMN, top + 0.15, plain(names[i]), ha="center", va="bottom", fontsize=9, weight="bold")
         for j, value in enumerate(values):
             x, y = i * _COLUMN, _height(j, len(values))
             axes.add_patch(_circle(x, y))
@@ -77,7 +78,7 @@ def _circle(x: float, y: float) -> "Circle":
 
 
 def _draw_edges(axes: "Axes", column: int, inputs: int, outputs: int, layer: LayerTrace) -> None:
-    blue, orange, *_ = plots.colors()
+    blue, orange, *_ = COLORS
     left, right = column * _COLUMN + _RADIUS, (column + 1) * _COLUMN - _RADIUS
     weight = next((parameter.value for parameter in layer.parameters if parameter.name.endswith("weight")), None)
     if not layer.text.startswith("Linear") or weight is None:

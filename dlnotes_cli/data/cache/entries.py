@@ -72,7 +72,7 @@ class CacheIndex:
         kinds = list(dict.fromkeys(self.headers))
         position = {header: i for i, header in enumerate(kinds)}
         columns = {
-            "kinds": [list(vars(header).values()) for header in kinds],
+            "kinds": [list(header) for header in kinds],
             "kind": [position[header] for header in self.headers],
         }
         return json.dumps({"decoder": DECODER} | vars(self) | {"headers": columns})
@@ -145,7 +145,7 @@ class CacheEntry:
             self._check_samples(index)
         except (OSError, AttributeError, TypeError, ValueError, LookupError) as error:
             if path.exists():
-                output.detail(f"cache    {self.path} cannot be used ({error})")
+                output.detail("cache", f"{self.path} cannot be used ({error})")
             return None
         return index
 
@@ -165,7 +165,7 @@ class CacheEntry:
             found = pool.map(lambda start: zlib.crc32(content[start : start + CHECKSUM_CHUNK].data), starts)
             is_intact = tuple(found) == index.checksums
         if not is_intact:
-            output.detail(f"cache    {self.path} cannot be used (samples with another checksum)")
+            output.detail("cache", f"{self.path} cannot be used (samples with another checksum)")
         return is_intact
 
     @contextmanager
@@ -248,7 +248,7 @@ class CacheEntry:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            output.note(f"cache    waiting for another process that writes {self.path}")
+            output.status("cache", f"waiting for another process that writes {self.path}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:  # without locks, two processes may decode the same images, but each writes its own file
             return False

@@ -10,10 +10,9 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import PIL
@@ -21,8 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, _imaging
 
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell.errors import DlnotesError, InputError, unreadable
+
+if TYPE_CHECKING:
+    from dlnotes_cli.data.preprocessing import ImageShape
 
 DECODER = f"2 with Pillow {PIL.__version__}"  # raise the number with every change of the decoded pixels
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
@@ -130,8 +131,7 @@ def _check_size(path: Path, image: Image.Image, max_pixels: int) -> None:
         raise InputError(path, what, "raise --max-pixels if you trust it")
 
 
-@dataclass(frozen=True)
-class ImageHeader:
+class ImageHeader(NamedTuple):
     """Width and height of an image after EXIF rotation, and whether it has no color channels."""
 
     width: int
@@ -150,7 +150,7 @@ def read_header(path: Path, max_pixels: int) -> ImageHeader:
         return _header(image)
 
 
-def decode_image(path: Path, shape: ImageShape, max_pixels: int) -> NDArray[np.uint8]:
+def decode_image(path: Path, shape: "ImageShape", max_pixels: int) -> NDArray[np.uint8]:
     """Decode one image to uint8 (C, H, W).
 
     Rotates by the EXIF orientation, composites transparency over white and reduces 16 bits to 8. Raises InputError as
@@ -160,7 +160,7 @@ def decode_image(path: Path, shape: ImageShape, max_pixels: int) -> NDArray[np.u
         return _pixels(image, shape)
 
 
-def decode_memory(name: str, image: "Image.Image | NDArray[Any]", shape: ImageShape) -> NDArray[np.uint8]:
+def decode_memory(name: str, image: "Image.Image | NDArray[Any]", shape: "ImageShape") -> NDArray[np.uint8]:
     """Decode an image in memory as `decode_image` does: one of Pillow, or uint8 (H, W) or (H, W, C) with C of 1 to 4.
 
     Raises InputError with `name` for another type or shape, and for a damaged file of a lazily opened image.
@@ -182,7 +182,7 @@ def decode_memory(name: str, image: "Image.Image | NDArray[Any]", shape: ImageSh
 
 
 def decode_stream(
-    path: Path, stream: IO[bytes], shape: ImageShape, max_pixels: int
+    path: Path, stream: IO[bytes], shape: "ImageShape", max_pixels: int
 ) -> tuple[NDArray[np.uint8], ImageHeader]:
     """Decode pixels and header from a file's content in `stream`; `path` only names the file in errors."""
     with open_image(path, max_pixels, stream) as image:
@@ -216,7 +216,7 @@ def _header(image: Image.Image) -> ImageHeader:
     return ImageHeader(width, height, image.mode in GRAY_MODES)
 
 
-def _pixels(image: Image.Image, shape: ImageShape) -> NDArray[np.uint8]:
+def _pixels(image: Image.Image, shape: "ImageShape") -> NDArray[np.uint8]:
     mode = "L" if shape.channels == 1 else "RGB"
     side = math.ceil(max(shape.height, shape.width) / shape.crop_pct)
     image.draft(mode, (side, side))
@@ -266,7 +266,7 @@ def _without_alpha(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _resized(image: Image.Image, shape: ImageShape) -> Image.Image:
+def _resized(image: Image.Image, shape: "ImageShape") -> Image.Image:
     size, method = (shape.width, shape.height), Image.Resampling[shape.interpolation.upper()]
     if image.size == size and shape.crop_pct == 1:
         return image

@@ -60,7 +60,7 @@ def load_named(name: str, *, data_root: Path | None = None, offline: bool = Fals
     if data_root is not None and named_set.files:
         _check_root(named_set, data_root, location)
     location = location or _download(named_set, offline=offline)
-    output.detail(f"data     {name} is in {location.folder} ({location.found_in})")
+    output.detail("data", f"{name} is in {location.folder} ({location.found_in})")
     if not named_set.files:
         return _read_digits(named_set, location)
     if named_set.cifar is not None:
@@ -166,7 +166,7 @@ def _check_root(named_set: NamedSet, root: Path, location: NamedSetLocation | No
     if location is not None:
         if location.found_in != "--data-root":
             where = f"{location.folder} ({location.found_in})"
-            output.note(f"dlnotes: note: {named_set.name} is not in {root}; it is read from {where}")
+            output.note(f"{named_set.name} is not in {root}; it is read from {where}")
         return
     layout = named_set.cifar
     files = ", ".join(file.name for file in named_set.files)

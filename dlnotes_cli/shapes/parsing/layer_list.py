@@ -7,7 +7,8 @@ from textwrap import dedent
 
 from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.expressions import EXAMPLE, ExpressionParser
+from dlnotes_cli.shapes.parsing.layer_calls import layers_of
+from dlnotes_cli.shapes.parsing.source_text import EXAMPLE, SourceText
 from dlnotes_cli.shell.errors import InputError
 
 
@@ -28,9 +29,8 @@ def parse_network(text: str, source: str = "") -> Network:
     branches, and becomes a graph. Anything else raises InputError with its line. `source` is the file in errors;
     without one, the error about a text of one line quotes it.
     """
-    parser = ExpressionParser(text.splitlines(), source)
     try:
-        network = _network(text, parser)
+        network = _network(text, source)
     except (RecursionError, MemoryError) as error:
         raise InputError(source or "layers", "nested too deeply", EXAMPLE) from error
     if not network.nodes:
@@ -38,63 +38,64 @@ def parse_network(text: str, source: str = "") -> Network:
     return network
 
 
-def _network(text: str, parser: ExpressionParser) -> Network:
+def _network(text: str, file: str) -> Network:
     if "): " in text:
         from dlnotes_cli.shapes.parsing.printed import is_printed, printed_network  # only printed models need it
 
         if is_printed(text):
-            return printed_network(parser)
-    statements = _syntax_tree(text, parser).body
+            return printed_network(SourceText(text.splitlines(), file))
+    source = SourceText(dedent(text).splitlines(), file)
+    statements = _syntax_tree(source).body
     classes = [node for node in statements if isinstance(node, ast.ClassDef)]
     if any(_is_forward(member) for one in classes for member in one.body) or any(map(_is_forward, statements)):
         from dlnotes_cli.shapes.parsing.forward import forward_network  # only pasted classes need it
 
-        return forward_network(parser, statements)
-    names = {one.name for one in classes}
-    return Network.of_list(_block([node for node in statements if not _is_use(node, names)], parser))
+        return forward_network(source, statements)
+    names = {one.name for one in classes} | set(_assigned_names(statements))
+    return Network.of_list(_block([node for node in statements if not _is_use(node, names)], source))
 
 
-def _block(statements: list[ast.stmt], parser: ExpressionParser) -> Iterator[Layer]:
+def _block(statements: list[ast.stmt], source: SourceText) -> Iterator[Layer]:
     for statement in statements:
-        yield from _statement(statement, parser)
+        yield from _statement(statement, source)
 
 
-def _statement(node: ast.stmt, parser: ExpressionParser) -> Iterator[Layer]:
+def _statement(node: ast.stmt, source: SourceText) -> Iterator[Layer]:
     match node:
         case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Expr(ast.Constant(str())):
             return
         case ast.Expr(value) if _is_super_call(value):
             return
         case ast.Expr(value) | ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
-            yield from parser.layers(value)
+            yield from layers_of(value, source)
         case ast.ClassDef(body=body) | ast.FunctionDef(name="__init__", body=body):
-            yield from _block(body, parser)
+            yield from _block(body, source)
         case ast.FunctionDef(name=name):
             what = f"the order of layers in {name}() is not known"
-            raise parser.error(node, what, "list them in the order in which they run")
+            raise source.error(node, what, "list them in the order in which they run")
         case _:
-            raise parser.error(node, f"'{parser.text(node)}' is not a layer", EXAMPLE)
+            raise source.error(node, f"'{source.text(node)}' is not a layer", EXAMPLE)
 
 
-def _syntax_tree(text: str, parser: ExpressionParser) -> ast.Module:
-    """The syntax tree of a text; sets the parser's lines to those that were parsed.
+def _syntax_tree(source: SourceText) -> ast.Module:
+    """The syntax tree of a text.
 
-    Where the indentation is inconsistent, as where the first line was copied without its own, all of it is removed.
+    Where the indentation is inconsistent, as where the first line was copied without its own, all of it is removed,
+    from the lines of `source` too.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            parser.lines[:] = dedent(text).splitlines()
             try:
-                return ast.parse("\n".join(parser.lines))
+                return ast.parse("\n".join(source.lines))
             except IndentationError:
-                parser.lines[:] = [line.lstrip() for line in parser.lines]
-                return ast.parse("\n".join(parser.lines))
+                source.lines = [line.lstrip() for line in source.lines]
+                return ast.parse("\n".join(source.lines))
         except SyntaxError as error:
-            line = ast.Pass(lineno=min(error.lineno or 1, max(len(parser.lines), 1)))
-            raise parser.error(line, f"not a layer list: {error.msg}", EXAMPLE) from error
+            line = ast.Pass(lineno=min(error.lineno or 1, max(len(source.lines), 1)))
+            raise source.error(line, f"not a layer list: {error.msg}", EXAMPLE) from error
         except ValueError as error:
-            raise InputError(parser.source or "layers", f"not a layer list: {error}", EXAMPLE) from error
+            raise InputError(source.file or "layers", f"not a layer list: {error}", EXAMPLE) from error
 
 
 def _is_super_call(node: ast.expr) -> bool:
@@ -105,11 +106,20 @@ def _is_forward(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name == "forward"
 
 
-def _is_use(node: ast.stmt, classes: Container[str]) -> bool:
-    """Whether a statement prints, or makes an instance of a class of the text, whose layers are listed in it."""
-    call = getattr(node, "value", None)
-    return (
-        isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name)
-        and (call.func.id == "print" or call.func.id in classes)
-    )
+def _is_use(node: ast.stmt, names: Container[str]) -> bool:
+    """Whether a statement prints, or uses a class or a name of the text, whose layers are listed where it is made."""
+    match node:
+        case ast.Expr(ast.Call(ast.Name("print"))):
+            return True
+        case ast.Expr(value) | ast.Assign(value=value) | ast.AnnAssign(value=value):
+            used = value.func if isinstance(value, ast.Call) else value
+            return isinstance(used, ast.Name) and used.id in names
+        case _:
+            return False
+
+
+def _assigned_names(statements: list[ast.stmt]) -> Iterator[str]:
+    for node in statements:
+        match node:
+            case ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
+                yield name

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.expressions import EXAMPLE, ExpressionParser
+from dlnotes_cli.shapes.parsing.layer_calls import layer_of_call
+from dlnotes_cli.shapes.parsing.source_text import EXAMPLE, SourceText
 from dlnotes_cli.shell.errors import InputError
 
 NOTE = (
@@ -32,17 +33,17 @@ def is_printed(text: str) -> bool:
     return _NAMED.search(text) is not None
 
 
-def printed_network(parser: ExpressionParser) -> Network:
+def printed_network(source: SourceText) -> Network:
     """The modules without children, in order; where a linear layer follows feature maps, Flatten() comes between."""
-    lines = [line for line in enumerate(parser.lines, 1) if line[1].strip()]
-    leaves = list(_block(parser, iter(lines), (), 0))
+    lines = [line for line in enumerate(source.lines, 1) if line[1].strip()]
+    leaves = list(_block(source, iter(lines), (), 0))
     if not leaves:
-        raise InputError(parser.source or "layers", "no layers", EXAMPLE)
+        raise InputError(source.file or "layers", "no layers", EXAMPLE)
     return Network.of_list(_flattened(leaves), (NOTE,))
 
 
 def _block(
-    parser: ExpressionParser, lines: Iterator[tuple[int, str]], path: tuple[tuple[int, str], ...], total: int
+    source: SourceText, lines: Iterator[tuple[int, str]], path: tuple[tuple[int, str], ...], total: int
 ) -> Iterator[_Leaf]:
     """Yield the leaves up to the closing parenthesis."""
     for number, line in lines:
@@ -51,30 +52,29 @@ def _block(
         found = _MODULE.match(line)
         where = ast.Pass(lineno=number)
         if found is None:
-            raise parser.error(where, f"'{line.strip()}' is not a line of a printed model", EXAMPLE)
+            raise source.error(where, f"'{line.strip()}' is not a line of a printed model", EXAMPLE)
         count = int(found["count"] or 1)
         if found["rest"].strip():
-            leaves = [_Leaf(_layer(parser, where, found), path)]
+            leaves = [_Leaf(_layer(source, where, found), path)]
         else:
-            leaves = list(_block(parser, lines, (*path, (number, found["type"])), total))
+            leaves = list(_block(source, lines, (*path, (number, found["type"])), total))
         total += count * len(leaves)
         if total > MAX_LAYERS:
-            raise parser.error(where, f"there are more than {MAX_LAYERS:,} layers", "use fewer")
+            raise source.error(where, f"there are more than {MAX_LAYERS:,} layers", "use fewer")
         for _ in range(count):
             yield from (_Leaf(Layer(**vars(leaf.layer)), leaf.path) for leaf in leaves)
 
 
-def _layer(parser: ExpressionParser, where: ast.Pass, found: re.Match[str]) -> Layer:
+def _layer(source: SourceText, where: ast.Pass, found: re.Match[str]) -> Layer:
     text = f"{found['type']}({found['rest'].strip()}"
     try:
         call = ast.parse(_WORD.sub(r"='\1'", text), mode="eval").body
     except (SyntaxError, ValueError) as error:
-        raise parser.error(where, f"'{text}' is not a line of a printed model", EXAMPLE) from error
-    reader = ExpressionParser([_WORD.sub(r"='\1'", text)], parser.source)
+        raise source.error(where, f"'{text}' is not a line of a printed model", EXAMPLE) from error
     if not isinstance(call, ast.Call):
-        raise parser.error(where, f"'{text}' is not a layer", EXAMPLE)
-    layer = reader.layer(call, found["type"], call.args, call.keywords)
-    return Layer(layer.name, layer.positional, layer.keywords, text, parser.location(where))
+        raise source.error(where, f"'{text}' is not a layer", EXAMPLE)
+    layer = layer_of_call(call, found["type"], SourceText([_WORD.sub(r"='\1'", text)], source.file))
+    return Layer(layer.name, layer.positional, layer.keywords, text, source.location(where))
 
 
 def _flattened(leaves: Sequence[_Leaf]) -> Iterator[Layer]:

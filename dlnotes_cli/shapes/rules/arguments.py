@@ -1,12 +1,12 @@
 """The arguments of a layer: bound to PyTorch's signature, and read with the types that PyTorch accepts."""
 
 import ast
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 from dlnotes_cli.shapes.layer import INT64, InvalidLayerError, Layer, Shape
+from dlnotes_cli.shell.errors import nearest
 
 
 class Parameter(NamedTuple):
@@ -125,8 +125,8 @@ def _parameters(signature: str) -> tuple[Parameter, ...] | None:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"the arguments are {', '.join(known) or 'none'}"
+    near = nearest(name, known)
+    return f"did you mean '{near}'?" if near else f"the arguments are {', '.join(known) or 'none'}"
 
 
 def _integer(name: str, value: Any, minimum: int) -> int:

@@ -1,6 +1,5 @@
 """The known layers: for each name, PyTorch's signature and the rule that computes its LayerInfo."""
 
-import difflib
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from dlnotes_cli.shapes.rules.dense import embedding, linear
 from dlnotes_cli.shapes.rules.padding import pad
 from dlnotes_cli.shapes.rules.pooling import adaptive_pool, average_pool, max_pool, power_pool
 from dlnotes_cli.shapes.rules.recurrent import recurrent
+from dlnotes_cli.shell.errors import nearest
 
 Rule = Callable[[Arguments, Shape], LayerInfo]  # arguments and input shape of a batch of one
 
@@ -62,8 +62,8 @@ def layer_type(name: str) -> LayerType:
     """The type of a layer by its name; raises InvalidLayerError with the nearest name where it is unknown."""
     found = layer_types().get(name)
     if found is None:
-        near = difflib.get_close_matches(name, layer_types(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "layers are named as in torch.nn; --help lists them"
+        near = nearest(name, layer_types())
+        hint = f"did you mean {near}?" if near else "layers are named as in torch.nn; --help lists them"
         raise InvalidLayerError(f"unknown layer '{name}'", hint)
     return found
 

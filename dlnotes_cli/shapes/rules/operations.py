@@ -1,4 +1,4 @@
-"""Operations of a forward() that are no layers: joins of branches, views, indexing, reductions.
+"""Operations of a forward() on one tensor that are no layers: views, parts, indexing, reductions; their table.
 
 Shapes are those of a batch of one, with the batch dimension, as PyTorch sees them.
 """
@@ -9,7 +9,9 @@ from typing import Any
 
 from dlnotes_cli.shapes.graph import OPERATION_PREFIX
 from dlnotes_cli.shapes.layer import InvalidLayerError, Layer, LayerInfo, Shape, format_shape
+from dlnotes_cli.shapes.rules.joins import axis_of, broadcast, concatenate, matrix_product, shape_text, stack
 
+MAX_PARTS = 10_000
 _Rule = Callable[..., LayerInfo]  # input shapes, then the arguments of the layer
 
 
@@ -32,42 +34,84 @@ def passed_on(shapes: Sequence[Shape]) -> LayerInfo:
     return LayerInfo(shapes[0], is_view=True)
 
 
-def broadcast(shapes: Sequence[Shape], *, is_inplace: bool = False) -> LayerInfo:
-    """A sum, difference, product or quotient: dimensions of 1 are repeated, missing ones are added in front."""
-    rank = max(map(len, shapes))
-    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
-    if any(len({*sizes} - {1}) > 1 for sizes in zip(*padded, strict=True)):
-        what = f"combines {' and '.join(map(_text, shapes))}, which do not have the same shape"
-        raise InvalidLayerError(what, "give both branches the same channels and sizes")
-    output = tuple(max(sizes) for sizes in zip(*padded, strict=True))
-    if is_inplace and output != shapes[0]:
-        raise InvalidLayerError(f"changes {_text(shapes[0])} in place to {_text(output)}", "write x = x + y")
-    return LayerInfo(output, is_view=is_inplace)
+def constant(_shapes: Sequence[Shape], *sizes: Any, counted_as: str = "") -> LayerInfo:
+    """A tensor that does not follow from the input, which may be a parameter or a buffer."""
+    values = prod(sizes)
+    counts = {"parameters": values} if counted_as == "parameters" else {"buffers": values} if counted_as else {}
+    return LayerInfo(sizes, **counts, field="unknown")
 
 
-def concatenate(shapes: Sequence[Shape], dim: Any = 0) -> LayerInfo:
-    """`torch.cat`: sizes add up along one dimension and must be equal along the others."""
-    axis = _axis(dim, shapes[0])
-    rests = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
-    if len(rests) > 1 or len({len(shape) for shape in shapes}) > 1:
-        what = f"concatenates {' and '.join(map(_text, shapes))}, which differ in more than dimension {axis}"
-        raise InvalidLayerError(what, "give the branches the same spatial size")
-    if axis == 0 and shapes[0][0] == 1:
-        raise InvalidLayerError("concatenates along dimension 0, the batch", "use dim=1")
-    output = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
-    return LayerInfo(output, field="elementwise" if axis == 1 else "rearranged")
+def expand(shapes: Sequence[Shape], *sizes: Any) -> LayerInfo:
+    """`expand`: dimensions of 1 repeated; -1 keeps a size, missing dimensions are added in front."""
+    (shape,), requested = shapes, _sizes(sizes)
+    missing = len(requested) - len(shape)
+    before = (*(1,) * missing, *shape)
+    output = tuple(old if new == -1 else new for new, old in zip(requested, before, strict=False))
+    if missing < 0 or any(new < 1 or old not in {1, new} for new, old in zip(output, before, strict=True)):
+        raise InvalidLayerError(f"cannot expand {shape_text(shape)} to {format_shape(requested)}", "correct the sizes")
+    return LayerInfo(output, is_view=True, field="elementwise" if output == shape else "rearranged")
+
+
+def repeat(shapes: Sequence[Shape], *times: Any) -> LayerInfo:
+    """`repeat`: copies along each dimension, new ones in front."""
+    (shape,), counts = shapes, _sizes(times)
+    missing = len(counts) - len(shape)
+    if missing < 0 or min(counts, default=1) < 1:
+        raise InvalidLayerError(f"cannot repeat {shape_text(shape)} by {counts}", f"use {len(shape)} positive integers")
+    output = tuple(count * size for count, size in zip(counts, (*(1,) * missing, *shape), strict=True))
+    if shape[0] == 1 and not missing and output[0] != 1:
+        raise InvalidLayerError("repeats dimension 0, the batch", "start with 1")
+    return LayerInfo(output, field="elementwise" if output == shape else "rearranged")
+
+
+def part(shapes: Sequence[Shape], function: str, size: Any, dim: Any, index: int, count: int | None) -> LayerInfo:
+    """One of the parts that `chunk`, `split` or `unbind` returns."""
+    (shape,) = shapes
+    axis = axis_of(dim, shape)
+    if axis == 0 and shape[0] == 1:
+        raise InvalidLayerError("splits dimension 0, the batch", "use dim=1")
+    widths = _widths(function, size, shape[axis])
+    if count not in {None, len(widths)}:
+        what = f"has {len(widths)} parts along dimension {axis} of {shape_text(shape)}, and the code takes {count}"
+        raise InvalidLayerError(what, "correct the number")
+    if not -len(widths) <= index < len(widths):
+        raise InvalidLayerError(f"has {len(widths)} parts, and no part {index}", f"use 0 to {len(widths) - 1}")
+    kept = () if function == "unbind" else (widths[index],)
+    is_same_grid = axis == 1 and function != "unbind"
+    output = (*shape[:axis], *kept, *shape[axis + 1 :])
+    return LayerInfo(output, is_view=True, field="elementwise" if is_same_grid else "rearranged")
+
+
+def _widths(function: str, size: Any, total: int) -> list[int]:
+    """The size of each part of a dimension of size `total`."""
+    if isinstance(size, tuple):
+        if sum(size) != total or min(size) < 1:
+            raise InvalidLayerError(f"parts of {size} are not {total} together", "correct the sizes")
+        return list(size)
+    if size < 1:
+        raise InvalidLayerError(f"{size} is below 1", "use a positive integer")
+    width = -(-total // size) if function == "chunk" else size
+    return [min(width, total - start) for start in range(0, total, width)] if total // width <= MAX_PARTS else []
+
+
+def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """Sizes written one by one, or as one tuple."""
+    found = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
+    if not all(isinstance(size, int) for size in found):
+        raise InvalidLayerError(f"{found} are not sizes", "use integers")
+    return found
 
 
 def view(shapes: Sequence[Shape], *sizes: Any) -> LayerInfo:
     """`view` and `reshape`: the same values in row-major order; one size may be -1, which is inferred."""
     (shape,) = shapes
-    requested = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
-    if not all(isinstance(size, int) for size in requested) or min(requested, default=0) < -1 or 0 in requested:
+    requested = _sizes(sizes)
+    if min(requested, default=0) < -1 or 0 in requested:
         raise InvalidLayerError(f"{requested} are not sizes", "use positive integers, or one -1")
     known, values = prod(size for size in requested if size != -1), prod(shape)
     inferred = tuple(values // known if size == -1 else size for size in requested)
     if requested.count(-1) > 1 or prod(inferred) != values:
-        raise InvalidLayerError(f"cannot make {format_shape(requested)} of {_text(shape)}", "correct the sizes")
+        raise InvalidLayerError(f"cannot make {format_shape(requested)} of {shape_text(shape)}", "correct the sizes")
     if inferred == shape:
         return LayerInfo(shape, is_view=True)
     return LayerInfo(inferred, is_view=True, field="rearranged")
@@ -85,7 +129,7 @@ def permute(shapes: Sequence[Shape], *dims: Any) -> LayerInfo:
     """`permute`: the dimensions in another order."""
     (shape,) = shapes
     order = dims[0] if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
-    axes = [_axis(dim, shape) for dim in order]
+    axes = [axis_of(dim, shape) for dim in order]
     if sorted(axes) != list(range(len(shape))):
         raise InvalidLayerError(
             f"{tuple(order)} is not an order of {len(shape)} dimensions", "name each dimension once"
@@ -99,7 +143,7 @@ def transpose(shapes: Sequence[Shape], first: Any, second: Any) -> LayerInfo:
     """`transpose`: two dimensions swapped."""
     (shape,) = shapes
     order = list(range(len(shape)))
-    one, other = _axis(first, shape), _axis(second, shape)
+    one, other = axis_of(first, shape), axis_of(second, shape)
     order[one], order[other] = order[other], order[one]
     return permute(shapes, order)
 
@@ -109,7 +153,7 @@ def squeeze(shapes: Sequence[Shape], dim: Any = None) -> LayerInfo:
     (shape,) = shapes
     if dim is None:
         raise InvalidLayerError("removes the batch dimension of a batch of one", "name the dimension, as squeeze(1)")
-    axes = {_axis(one, shape) for one in (dim if isinstance(dim, tuple | list) else (dim,))}
+    axes = {axis_of(one, shape) for one in (dim if isinstance(dim, tuple | list) else (dim,))}
     output = tuple(size for axis, size in enumerate(shape) if axis not in axes or size != 1)
     return LayerInfo(output, is_view=True, field="elementwise" if output == shape else "rearranged")
 
@@ -117,7 +161,7 @@ def squeeze(shapes: Sequence[Shape], dim: Any = None) -> LayerInfo:
 def unsqueeze(shapes: Sequence[Shape], dim: Any) -> LayerInfo:
     """`unsqueeze`: one more dimension of 1."""
     (shape,) = shapes
-    axis = _axis(dim, (*shape, 1))
+    axis = axis_of(dim, (*shape, 1))
     return LayerInfo((*shape[:axis], 1, *shape[axis:]), is_view=True, field="rearranged")
 
 
@@ -126,7 +170,7 @@ def reduce(shapes: Sequence[Shape], dim: Any = None, *, keepdim: bool = False) -
     (shape,) = shapes
     if dim is None:
         raise InvalidLayerError("reduces the batch too", "name the dimensions, as mean(dim=(2, 3))")
-    axes = {_axis(one, shape) for one in (dim if isinstance(dim, tuple | list) else (dim,))}
+    axes = {axis_of(one, shape) for one in (dim if isinstance(dim, tuple | list) else (dim,))}
     if 0 in axes and shape[0] == 1:
         raise InvalidLayerError("reduces dimension 0, the batch", "name other dimensions")
     output = tuple(1 if axis in axes else size for axis, size in enumerate(shape) if keepdim or axis not in axes)
@@ -148,7 +192,7 @@ def index(shapes: Sequence[Shape], *items: Any) -> LayerInfo:
             output.append(1)
             continue
         if axis == len(shape):
-            raise InvalidLayerError(f"has too many indices for {_text(shape)}", f"use at most {len(shape)}")
+            raise InvalidLayerError(f"has too many indices for {shape_text(shape)}", f"use at most {len(shape)}")
         output += _indexed(item, shape[axis], axis)
         axis += 1
     result = (*output, *shape[axis:])
@@ -167,23 +211,17 @@ def _indexed(item: Any, size: int, axis: int) -> list[int]:
     return []
 
 
-def _axis(dim: Any, shape: Shape) -> int:
-    count = len(shape)
-    if not isinstance(dim, int) or not -count <= dim < count:
-        raise InvalidLayerError(f"dim={dim} is not a dimension of {_text(shape)}", f"use {-count} to {count - 1}")
-    return dim % count
-
-
-def _text(shape: Shape) -> str:
-    """A shape without the batch, if there is one."""
-    return format_shape(shape[1:]) if shape[0] == 1 and len(shape) > 1 else format_shape(shape)
-
-
 _RULES: dict[str, _Rule] = {
     "map": same_shape,
     "return": passed_on,
     "broadcast": broadcast,
     "cat": concatenate,
+    "constant": constant,
+    "stack": stack,
+    "matmul": matrix_product,
+    "expand": expand,
+    "repeat": repeat,
+    "part": part,
     "view": view,
     "permute": permute,
     "transpose": transpose,

@@ -1,6 +1,5 @@
 """Layers that rearrange or resize without weights: flatten, unflatten, pixel and channel shuffle, upsample."""
 
-from fractions import Fraction
 from math import isfinite, prod
 from typing import Any
 
@@ -74,6 +73,8 @@ def pixel_shuffle(arguments: Arguments, shape: Shape) -> LayerInfo:
         what = f"{channels} channels are not divisible by {factor}*{factor}"
         raise InvalidLayerError(what, "choose another factor")
     output = (*shape[:-3], channels // factor**2, height * factor, width * factor)
+    from fractions import Fraction  # only layers that enlarge need it
+
     return LayerInfo(output, field=layer_field([nearest_field(Fraction(1, factor))] * 2))
 
 
@@ -150,6 +151,8 @@ def _output_size(arguments: Arguments, spatial: Shape) -> tuple[Shape, tuple[flo
 
 
 def _resize_field(mode: str, size: int, out: int, scale: float | None, *, is_aligned: bool) -> AxisField | None:
+    from fractions import Fraction
+
     slope = Fraction(size, out) if scale is None else Fraction(1 / scale).limit_denominator(MAX_PERIOD)
     margin = int(mode == "bicubic")
     if mode == "area":
@@ -157,7 +160,7 @@ def _resize_field(mode: str, size: int, out: int, scale: float | None, *, is_ali
     if mode == "nearest":
         return nearest_field(slope)
     if is_aligned:
-        return interpolation_field(Fraction(size - 1, max(out - 1, 1)), Fraction(0), margin)
+        return interpolation_field(Fraction(size - 1, max(out - 1, 1)), 0, margin)
     if mode == "nearest-exact":
         return nearest_field(slope, slope / 2)
     return interpolation_field(slope, slope / 2 - Fraction(1, 2), margin)

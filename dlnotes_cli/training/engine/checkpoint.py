@@ -1,5 +1,6 @@
 """The checkpoint of a training run: weights, optimizer, random state, position and history."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +10,14 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.seeding import random_state, restore_random_state
+from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.loop import Position, Trainer
+from dlnotes_cli.training.history import LoopEntry
+from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights, read_tensors, write_tensors
-from dlnotes_cli.training.stored_values import build_stored, matches
+from dlnotes_cli.training.stored_values import build_stored
 
-_METRICS = dict[str, float | None]
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _CARRIED = (
     "network.", "best.", "average.", "optimizer.", "random.", "carried.",
 )  # fmt: skip
@@ -36,8 +39,10 @@ def save_checkpoint(path: Path, trainer: Trainer, device: torch.device, metadata
         **_with_prefix(_RANDOM, random_state(device)),
         **_with_prefix(_CARRIED, trainer.job.carried),
     }
-    position = {"kind": "run state", "limits": trainer.budget.limits, "position": asdict(trainer.position)}
-    write_tensors(path, tensors, metadata | position)
+    position = output.finite(asdict(trainer.position))
+    write_tensors(
+        path, tensors, metadata | {"kind": "run state", "limits": trainer.budget.limits, "position": position}
+    )
 
 
 def restore_checkpoint(
@@ -60,7 +65,7 @@ def restore_checkpoint(
     if trainer.average is not None:
         trainer.average.tensors = section(_AVERAGE)
     try:
-        position = _position(metadata["position"])
+        position = _position(metadata["position"], trainer.job.metrics_type)
         _check_position(position, trainer.job.steps_per_epoch)
         if position.best_index is not None:
             _check_shapes(trainer.best_weights, network.state_dict())
@@ -72,9 +77,13 @@ def restore_checkpoint(
         raise InputError(path, what, "start a new run in another --out") from error
 
 
-def _position(stored: dict[str, Any]) -> Position:
+def _position(stored: dict[str, Any], metrics_type: type[Metrics]) -> Position:
     """The position from its JSON values; version 0.1 counted the best entry from 1 and named the sums `tally`."""
-    values = dict(stored)
+    history = [
+        build_stored(LoopEntry, {**entry, "validation": build_stored(metrics_type, entry["validation"])})
+        for entry in stored["history"]
+    ]
+    values = {**stored, "history": history}
     if "tally" in values:
         best = values.pop("best_entry")
         values |= {"sums": values.pop("tally"), "best_index": None if best is None else best - 1}
@@ -82,28 +91,15 @@ def _position(stored: dict[str, Any]) -> Position:
 
 
 def _check_position(position: Position, steps_per_epoch: int) -> None:
-    """Raise an error where the numbers of a position are impossible, or its history is incomplete."""
+    """Raise ValueError where the numbers of a position are impossible."""
     history, best = position.history, position.best_index
     counts = (position.step, position.samples_seen, position.elapsed_s, position.validation_s, position.sums.samples)
     if position.epoch < 1 or not 0 <= position.step_in_epoch <= steps_per_epoch or min(counts) < 0:
         raise ValueError("position")
     if (position.total is not None and position.total < 1) or (best is not None and not 0 <= best < len(history)):
         raise ValueError("total or best_index")
-    for entry in history:
-        _check_entry(entry)
-    if best is not None and history[best]["validation"]["loss"] is None:
+    if best is not None and not math.isfinite(history[best].validation.loss):
         raise ValueError("best_index")
-
-
-def _check_entry(entry: dict[str, Any]) -> None:
-    """Raise an error for an entry of the history without one of its fields, or with one of another type."""
-    kinds = {"epoch": int, "step": int, "lr": float, "train": _METRICS, "validation": _METRICS}
-    for name, kind in kinds.items():
-        if not matches(entry[name], kind):
-            raise TypeError(f"history: {name}")
-    for metrics in (entry["train"], entry["validation"]):
-        if metrics["samples"] is None or not {"loss", "accuracy"} <= metrics.keys():
-            raise ValueError("history: metrics")
 
 
 def _check_shapes(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

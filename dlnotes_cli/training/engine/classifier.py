@@ -3,7 +3,6 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -11,7 +10,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli import plots
 from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment import Augmenter
@@ -20,20 +18,23 @@ from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime, choose_device, choose_runtime, free_memory
 from dlnotes_cli.models.registry import build, build_on_meta
+from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_batch_size, measure_step_memory
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
+from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
-from dlnotes_cli.training.evaluation_plots import EvaluatedModel, draw_evaluation
+from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split
-from dlnotes_cli.training.metrics import Evaluation, evaluate, predict_logits
+from dlnotes_cli.training.history import history_to_json
+from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate, predict_logits
 from dlnotes_cli.training.objective import Objective, balanced_weights
-from dlnotes_cli.training.optimizers import OptimizerOptions, make_optimizer
+from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.options import ClassifierConfig
-from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, run_length, with_recipe
+from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, with_recipe
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
 
@@ -43,13 +44,17 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
-    """What differs between the commands that train a classifier: recipe, data and network."""
+    """What differs between the commands that train a classifier: recipe, data and network.
+
+    A value that a recipe has is read from `recipe`; `options` has it only where the user set it.
+    """
 
     model_name: ClassVar[str]  # in the registry
     result_type: ClassVar[type[TrainingResult]] = TrainingResult
+    memory_options: ClassVar[str]  # that reduce the memory of training
 
     def __init__(self, options: Options, recipe: AnyRecipe) -> None:
-        self.options, self.recipe = with_recipe(options, recipe), recipe
+        self.options, self.recipe = options, recipe
 
     @property
     def split_rule(self) -> SplitRule:
@@ -64,6 +69,11 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
     @abstractmethod
     def network_config(self, dataset: DataSet) -> Any:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether every layer is trained at some time."""
+        return True
 
     def initialize(self, network: Network, dataset: DataSet) -> None:
         """Replace PyTorch's initialization; the default keeps it."""
@@ -89,6 +99,8 @@ AnyTraining = ClassifierTraining[Any, Any, Any]
 
 class ClassifierJob:
     """A classifier with its data and objective, as a TrainingJob."""
+
+    metrics_type = Metrics
 
     def __init__(
         self, training: AnyTraining, network: nn.Module, dataset: DataSet, runtime: Runtime, length: RunLength
@@ -130,19 +142,20 @@ class ClassifierJob:
         correct = (logits.detach().argmax(1) == batch.dominant).sum()
         return StepOutput(objective, loss * len(labels), correct, len(labels))
 
-    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+    def validate(self, poll: Callable[[], None]) -> Metrics:
         """Loss and accuracy on the validation split; `poll` is called between batches."""
-        return self.evaluate("val", poll).as_json()
+        return self.evaluate("val", poll).metrics
 
-    def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
         """Rank by loss, which is far less noisy than accuracy on a small validation split."""
-        return (-metrics["loss"],)
+        return (-metrics.loss,)
 
-    def evaluate(self, split: str, poll: Callable[[], None]) -> Evaluation:
+    def evaluate(self, split: str, poll: Callable[[], None], *, keep_predictions: bool = False) -> Evaluation:
         """The evaluation of the network on one split; `poll` is called between batches."""
         return evaluate(
-            self.network, self.splits[split], self.normalizer, self.runtime, classes=len(self.classes), poll=poll
-        )
+            self.network, self.splits[split], self.normalizer, self.runtime, classes=len(self.classes),
+            keep_predictions=keep_predictions, poll=poll,
+        )  # fmt: skip
 
 
 def train_classifier(training: AnyTraining) -> TrainingResult:
@@ -159,39 +172,43 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
     require_test_split(min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
     data_s = time.monotonic() - started
     length = _run_length(training, dataset, device)
-    options = replace(training.options, batch_size=length.batch_size, epochs=length.epochs)
+    stored = with_recipe(with_recipe(training.options, training.recipe), length)
     config = training.network_config(dataset)
     _check_batches(training.model_name, config, dataset, length.batch_size)
+    _check_memory(training, config, dataset, length.batch_size)
     job = _make_job(training, config, dataset, length)
     model = ModelSummary.of(training.model_name, config, job.network)
-    record = ClassifierRecord(options, model, dataset, job.runtime, training.result_type, training.details(job.network))
+    record = ClassifierRecord(stored, model, dataset, job.runtime, training.result_type, training.details(job.network))
     record.announce()
-    optimizer = _make_optimizer(training, job.network)
+    optimizer = make_optimizer(job.network, training.recipe, training.lr_factors(job.network))
     with StopRequest() as stop, folder:
-        trainer = make_trainer(options, training.recipe, job, optimizer, stop)
-        run = TrainingRun(options, folder, record, trainer, stop)
+        trainer = make_trainer(training.recipe, length, job, optimizer, stop)
+        run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
             return finished
         with run.saved_on_stop():
             run.train()
             split = "test" if "test" in job.splits else "val"
-            evaluation = job.evaluate(split, stop.poll)
+            evaluation = job.evaluate(split, stop.poll, keep_predictions=True)
             paths = _draw_plots(folder, trainer, job, split, evaluation)
             return run.finish(evaluation if split == "test" else None, paths, data_s, started)
 
 
 def _run_length(training: AnyTraining, dataset: DataSet, device: torch.device) -> RunLength:
-    """Batch size and epochs; on a GPU, `--batch-size auto` measures how many samples fit into its memory."""
-    options, samples = training.options, dataset.counts["train"]
-    if options.batch_size == 0 and device.type == "cuda":
+    """Batch size and limits; on a GPU, `--batch-size auto` measures how many samples fit into its memory."""
+    options: ClassifierConfig = training.options
+    samples = dataset.counts["train"]
+
+    def largest_batch() -> int:
         config = training.network_config(dataset)
         runtime = _runtime(training, config, MAX_BATCH_SIZE)
         network = build(training.model_name, config).to(device)
         step_bytes = partial(measure_step_memory, network, dataset.preprocessing.shape, runtime)
-        limit = min(MAX_BATCH_SIZE, samples)
-        options = replace(options, batch_size=largest_batch_size(step_bytes, free_memory(device), limit=limit))
-    return run_length(options, training.recipe.length, samples)
+        return largest_batch_size(step_bytes, free_memory(device), limit=min(MAX_BATCH_SIZE, samples))
+
+    measure = largest_batch if device.type == "cuda" else None
+    return options.run_length(training.recipe.length, samples, measure)
 
 
 def _runtime(training: AnyTraining, config: Any, batch_size: int) -> Runtime:
@@ -212,6 +229,17 @@ def _check_batches(name: str, config: Any, dataset: DataSet, batch_size: int) ->
         raise InputError(where, what, fix) from error
 
 
+def _check_memory(training: AnyTraining, config: Any, dataset: DataSet, batch_size: int) -> None:
+    """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
+    runtime = _runtime(training, config, batch_size)
+    sample = torch.empty(1, *dataset.samples.shape[1:], device="meta")
+    forecast = TrainingMemory.of(
+        build_on_meta(training.model_name, config), (sample,), min(batch_size, dataset.counts["train"]),
+        training.recipe, runtime.precision, trains_all=training.trains_all,
+    )  # fmt: skip
+    forecast.check(runtime, training.memory_options)
+
+
 def _make_job(training: AnyTraining, config: Any, dataset: DataSet, length: RunLength) -> ClassifierJob:
     """The job with a newly initialized network on the device of the run."""
     runtime = _runtime(training, config, length.batch_size)
@@ -221,17 +249,11 @@ def _make_job(training: AnyTraining, config: Any, dataset: DataSet, length: RunL
     return ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
 
 
-def _make_optimizer(training: AnyTraining, network: nn.Module) -> torch.optim.Optimizer:
-    recipe = training.recipe
-    options = OptimizerOptions(recipe.optimizer, recipe.lr, recipe.momentum, recipe.weight_decay)
-    return make_optimizer(network, options, training.lr_factors(network))
-
-
 def _draw_plots(
     folder: RunFolder, trainer: Trainer, job: ClassifierJob, split: str, evaluation: Evaluation
 ) -> list[Path]:
     """Write the learning curves and the plots of an evaluation; returns their paths."""
     path = folder.file("curves.png")
-    files.atomic_write(path, plots.curves(trainer.position.history, trainer.position.best_index))
-    model = EvaluatedModel(job.network, job.splits[split], job.normalizer, job.runtime, job.classes)
-    return [path, *draw_evaluation(folder.path, evaluation, model)]
+    history = history_to_json(trainer.position.history)
+    files.atomic_write(path, draw_curves(history, trainer.position.best_index, folder.name))
+    return [path, *draw_evaluation(folder.path, evaluation, job.classes, image_reader(job.splits[split]))]

@@ -4,15 +4,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.history import LoopEntry
+from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.schedule import Continuation
 
 _FORWARD_FRACTION = 0.3  # estimated time of a forward pass, as a fraction of a training step
@@ -43,6 +44,10 @@ class TrainingJob(Protocol):
     def validation_samples(self) -> int:
         """The number of samples in a validation."""
 
+    @property
+    def metrics_type(self) -> type[Metrics]:
+        """The class of the metrics of a validation."""
+
     carried: dict[str, Tensor]  # state outside the network that one step passes to the next; saved in checkpoints
 
     def start_epoch(self, epoch: int) -> None:
@@ -51,10 +56,10 @@ class TrainingJob(Protocol):
     def step(self, index: int) -> StepOutput:
         """The forward pass of batch `index` of the epoch, counted from 0."""
 
-    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+    def validate(self, poll: Callable[[], None]) -> Metrics:
         """Loss, accuracy and other metrics on the validation split; `poll` is called between batches."""
 
-    def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
         """A sort key of the metrics of a validation; the best validation has the largest."""
 
 
@@ -72,10 +77,10 @@ class RunningSums:
         self.correct += int(step.correct)
         self.samples += step.samples
 
-    def means(self) -> dict[str, float]:
+    def metrics(self) -> Metrics:
         """Mean loss and accuracy, and the number of samples."""
         count = max(self.samples, 1)
-        return {"loss": self.loss_sum / count, "accuracy": self.correct / count, "samples": self.samples}
+        return Metrics(loss=self.loss_sum / count, accuracy=self.correct / count, samples=self.samples)
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Position:
     continuation: Continuation | None = None  # of the schedule, since the length of the run was changed
     best_index: int | None = None  # of the best validation in `history`
     sums: RunningSums = field(default_factory=RunningSums)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[LoopEntry] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Trainer:
         self.restart_clock()
         self._start_epoch()
 
-    def advance(self) -> dict[str, Any] | None:
+    def advance(self) -> LoopEntry | None:
         """Run one step or one validation; returns the entry that a validation appended to the history.
 
         Raises UnfinishedError if the loss, the gradient or a weight is not finite.
@@ -188,17 +193,17 @@ class Trainer:
         """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
         position, total = self.position, self.budget.total
         of = f" of {math.ceil(total / self.job.steps_per_epoch)}" if total else ""
-        loss = position.sums.means()["loss"]
-        last = position.history[-1]["validation"] if position.history else {}
-        metrics = [f"val {name} {last[name]:.4f}" for name in ("accuracy", "loss") if last.get(name) is not None]
+        loss = position.sums.metrics().loss
+        accuracy = position.history[-1].validation.accuracy if position.history else math.nan
+        validation = f"val accuracy {accuracy:.4f}" if math.isfinite(accuracy) else ""
         pace = f"{position.samples_seen / position.elapsed_s:,.0f} samples/s" if position.elapsed_s else ""
-        parts = (f"epoch {position.epoch}{of}", f"loss {loss:.4f}", *metrics[:1], pace)
+        parts = (f"epoch {position.epoch}{of}", f"loss {loss:.4f}", validation, pace)
         return "  ".join(part for part in parts if part)
 
     @property
     def _is_validated(self) -> bool:
         history = self.position.history
-        return bool(history) and history[-1]["step"] == self.position.step
+        return bool(history) and history[-1].step == self.position.step
 
     @property
     def _is_validation_due(self) -> bool:
@@ -253,7 +258,7 @@ class Trainer:
         per_sample_s = self.position.elapsed_s / max(self.position.samples_seen, 1)
         return _FORWARD_FRACTION * per_sample_s * self.job.validation_samples * networks
 
-    def _validate(self) -> dict[str, Any]:
+    def _validate(self) -> LoopEntry:
         """Validate, keep the weights if they are the best, and add an entry to the history."""
         position, started = self.position, time.monotonic()
         self._set_lr(position.step - 1)  # in a resumed run the last step set it in another process
@@ -261,22 +266,22 @@ class Trainer:
             raise self._diverged("a weight")
         metrics, weights = self._better_weights()
         position.validation_s = time.monotonic() - started
-        entry = {
-            "epoch": position.epoch,
-            "step": position.step,
-            "lr": max(group["lr"] for group in self.optimizer.param_groups),
-            "train": self._train_metrics(),
-            "validation": metrics,
-        }
+        entry = LoopEntry(
+            epoch=position.epoch,
+            step=position.step,
+            lr=max(group["lr"] for group in self.optimizer.param_groups),
+            train=self._train_metrics(),
+            validation=metrics,
+        )
         if self._is_better(metrics):
             position.best_index = len(position.history)
             self.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
-        position.history.append(output.finite(entry))
+        position.history.append(entry)
         position.sums = RunningSums()
         self._tick()
-        return position.history[-1]
+        return entry
 
-    def _train_metrics(self) -> dict[str, Any]:
+    def _train_metrics(self) -> Metrics:
         """Means over the samples since the last validation; where the run ends within an epoch, over the epoch before.
 
         The remainder of an epoch would be too few samples to compare with other epochs; in the first epoch they are all
@@ -284,10 +289,10 @@ class Trainer:
         """
         position = self.position
         is_partial = self._is_at_end and position.step_in_epoch < self.job.steps_per_epoch
-        before = [entry["train"] for entry in position.history if entry["epoch"] == position.epoch - 1]
-        return _merged(before) if is_partial and before else position.sums.means()
+        before = [entry.train for entry in position.history if entry.epoch == position.epoch - 1]
+        return _merged(before) if is_partial and before else position.sums.metrics()
 
-    def _better_weights(self) -> tuple[dict[str, float], dict[str, Tensor]]:
+    def _better_weights(self) -> tuple[Metrics, dict[str, Tensor]]:
         """Metrics and weights of the network, or of the moving average of its weights where that ranks higher."""
         network = self.job.network
         current = self.job.validate(self._poll), network.state_dict()
@@ -297,11 +302,11 @@ class Trainer:
             averaged = self.job.validate(self._poll), self.average.tensors
         return max(current, averaged, key=lambda candidate: self.job.rank(candidate[0]))
 
-    def _is_better(self, metrics: dict[str, float]) -> bool:
-        if not math.isfinite(metrics["loss"]):
+    def _is_better(self, metrics: Metrics) -> bool:
+        if not math.isfinite(metrics.loss):
             return False
         best = self.position.best_index
-        return best is None or self.job.rank(metrics) > self.job.rank(self.position.history[best]["validation"])
+        return best is None or self.job.rank(metrics) > self.job.rank(self.position.history[best].validation)
 
     def _check_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
@@ -317,17 +322,16 @@ class Trainer:
         self._clock = now
 
 
-def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _merged(parts: list[Metrics]) -> Metrics:
     """The means over several sets of samples, from the means over each."""
     if len(parts) == 1:
-        return dict(parts[0])
-    samples = sum(part["samples"] for part in parts)
-
-    def mean(name: str) -> float:
-        values = [math.nan if part[name] is None else part[name] * part["samples"] for part in parts]
-        return math.fsum(values) / float(max(samples, 1))
-
-    return {"loss": mean("loss"), "accuracy": mean("accuracy"), "samples": samples}
+        return parts[0]
+    samples = sum(part.samples for part in parts)
+    loss, accuracy = (
+        math.fsum(mean * part.samples for mean, part in zip(means, parts, strict=True)) / max(samples, 1)
+        for means in ([part.loss for part in parts], [part.accuracy for part in parts])
+    )
+    return Metrics(loss=loss, accuracy=accuracy, samples=samples)
 
 
 @torch.no_grad()

@@ -15,10 +15,11 @@ from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.engine.checkpoint import restore_checkpoint, save_checkpoint
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
 from dlnotes_cli.training.options import TrainingRunOptions
-from dlnotes_cli.training.recipes import Recipe
+from dlnotes_cli.training.recipes import Recipe, RunLength
 from dlnotes_cli.training.record import Outcome, RunRecord, TrainingResult, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
@@ -28,19 +29,19 @@ _SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the
 
 
 def make_trainer(
-    options: TrainingRunOptions,
     recipe: Recipe,
+    length: RunLength,
     job: TrainingJob,
     optimizer: torch.optim.Optimizer,
     stop: StopRequest,
     eval_every: int | None = None,
 ) -> Trainer:
     """The trainer of a job with the schedule and limits of a run; `eval_every` is in steps, None is every epoch."""
-    limits = (options.max_steps, options.epochs and options.epochs * job.steps_per_epoch)
+    limits = (length.max_steps, length.epochs and length.epochs * job.steps_per_epoch)
     max_steps = min((limit for limit in limits if limit is not None), default=None)
     schedule = make_schedule(recipe.schedule, job.steps_per_epoch)
-    settings = LoopSettings(recipe.lr, options.grad_clip or None, options.patience, recipe.ema, eval_every)
-    return Trainer(job, optimizer, StepBudget(schedule, max_steps, options.time_budget), settings, stop.poll)
+    settings = LoopSettings(recipe.lr, recipe.grad_clip or None, length.patience, recipe.ema, eval_every)
+    return Trainer(job, optimizer, StepBudget(schedule, max_steps, length.time_budget), settings, stop.poll)
 
 
 class TrainingRun:
@@ -71,6 +72,7 @@ class TrainingRun:
         result = self._stored_result() if self.trainer.is_finished else None
         if result is None:
             self.folder.write_options(self.options, threads)
+            self._save_checkpoint()  # has the options too, of which an earlier version may have stored fewer
             self._note_continuation()
         return result
 
@@ -89,7 +91,7 @@ class TrainingRun:
                 raise DiskFullError(failure.where, failure.what, fix) from failure
             raise
 
-    def train(self, report: Callable[[dict[str, Any]], None] = lambda _entry: None) -> None:
+    def train(self, report: Callable[[LoopEntry], None] = lambda _entry: None) -> None:
         """Train to the end, save, and load the best weights; `report` is called with each entry of the history.
 
         Raises UnfinishedError on divergence or a full disk; StoppedError after a signal.
@@ -126,13 +128,8 @@ class TrainingRun:
             raise ValueError("finish() comes after train()")
         eval_s = time.monotonic() - self._trained_at
         timing = measure_timing(data_s, position.elapsed_s, eval_s, position.samples_seen, started)
-        outcome = Outcome(
-            position.history, position.best_index, position.step, test, plots, timing, self.folder.path,
-            self.folder.file(run_folder.MODEL),
-        )  # fmt: skip
-        result = self._record.result(outcome)
-        self.folder.write_result(result.as_json())
-        return result
+        outcome = Outcome(position.history, position.best_index, position.step, test, plots, timing)
+        return self._record.finish(self.folder, outcome)
 
     def _note_continuation(self) -> None:
         """Print that the learning rate continues from where it is, if the length of the run was changed too late."""
@@ -141,7 +138,7 @@ class TrainingRun:
             return
         lr = trainer.settings.lr * trainer.budget.lr_factor(trainer.position.step)
         output.note(
-            f"note   the learning rate continues from {lr:.3g}, where the run stands; "
+            f"the learning rate continues from {lr:.3g}, where the run stands; "
             "a new run of the new length has the whole schedule"
         )
 

@@ -89,9 +89,22 @@ def test_positional_arguments_follow_the_function(name: str) -> None:
         ("return x + self.conv1(x)", "(line 18), x + self.conv1(x): combines 3x16x16 and 16x16x16, which do not have"),
         ("if x.size(2) > 0:\n    x = self.pool(x)\nreturn x", "line 18: 'x.size(2) > 0' depends on the input"),
         ("return self.lost(x)", "line 18: 'self.lost' has no value: __init__ does not set it; supported are calls of"),
-        ("while True:\n    x = self.pool(x)\nreturn x", "line 18: 'while True:' is not supported; supported are calls"),
-        ("return x @ x", "line 18: 'x @ x' in forward() is not supported; supported are calls of layers"),
-        ("a, b = x.chunk(2, 1)\nreturn a", "line 18: 'x.chunk(2, 1)' in forward() is not supported"),
+        ("while True:\n    y = 1\nreturn x", "the code takes too many steps"),
+        ("for size in x.shape[1:]:\n    y = size\nreturn x", "'x.shape[1:]' depends on the input, and only loops over"),
+        ("for i in range(x.size(1)):\n    y = i\nreturn x", "'range(x.size(1))' depends on the input, and only loops"),
+        ("y = [1]\nfor _ in range(60):\n    y = [y, y]\nif y == [y]:\n    return x", "makes a list that is too long"),
+        ("return nn.Conv2d(3, 3, self.forward)(x)", "'nn.Conv2d(3, 3, self.forward)' has an argument without a value"),
+        ("return nn.Transformer(3)(x)", "line 18: 'Transformer' is not a layer that is known"),
+        ("return x @ x.chunk(2, 1)[0].flatten(1)", "multiplies matrices of 16x16 and 1x512"),
+        ("a, b, c = x.chunk(2, 1)\nreturn a", "has 2 parts along dimension 1 of 3x16x16, and the code takes 3"),
+        ("a, b = x.split(1, 1)\nreturn a", "has 3 parts along dimension 1 of 3x16x16, and the code takes 2"),
+        ("return x.split([1, 1], 1)[0]", "parts of (1, 1) are not 3 together"),
+        ("return x.chunk(2)[0]", "splits dimension 0, the batch; use dim=1"),
+        ("return x.expand(-1, 4, -1, -1)", "cannot expand 3x16x16 to -1x4x-1x-1"),
+        ("return x.repeat(2, 1, 1, 1)", "repeats dimension 0, the batch"),
+        ("return torch.stack([x, x])", "stacks along dimension 0, before the batch; use dim=1"),
+        ("return torch.stack([x, self.conv1(x)], 1)", "stacks 3x16x16 and 16x16x16, which do not have the same shape"),
+        ("return torch.cat(x, [x])", "'torch.cat(x, [x])' in forward() is not supported"),
         ("return x[0]", "(line 18), x[0]: selects samples of the batch; start with a colon"),
         ("return torch.cat([x, self.conv1(x)])", "concatenates 3x16x16 and 16x16x16, which differ in more than"),
         ("return torch.cat([x, x])", "concatenates along dimension 0, the batch; use dim=1"),
@@ -145,3 +158,15 @@ def test_a_condition_in_init_needs_a_value() -> None:
 def test_branches_are_no_layer_list() -> None:
     with pytest.raises(InputError, match=r"'x \+ self.drop\(x\)' makes the network a graph.*Residual\(\.\.\.\)"):
         parse_layers(module("return x + self.drop(x)"))
+
+
+def test_a_name_stands_for_the_layers_that_were_listed_with_it() -> None:
+    text = "head = nn.Sequential(nn.Linear(4, 3), nn.ReLU())\nmodel = head\nprint(model)\nmodel"
+    assert [layer.name for layer in parse_layers(text)] == ["Linear", "ReLU"]
+
+
+def test_a_constant_has_formulas_and_a_row() -> None:
+    source = module("return x + self.gain", "self.gain = nn.Parameter(torch.zeros(3, 1, 1))")
+    report = analyze(source, (3, 16, 16))
+    assert [(layer.parameters, layer.inputs) for layer in report.layers] == [(3, ()), (0, (0, 1))]
+    assert [report.formulas(index) for index in range(2)] == [{}, {}]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from shapes.parsing.construct_modules import CONSTRUCTS
 from shapes.parsing.real_modules import MODULES
 from shapes.torch_oracle import multiply_adds
 from torch import nn
@@ -32,7 +33,9 @@ def torch_module(code: str) -> nn.Module:
     return module.eval()
 
 
-@pytest.mark.parametrize(("name", "code", "shape"), MODULES, ids=[name for name, _, _ in MODULES])
+@pytest.mark.parametrize(
+    ("name", "code", "shape"), MODULES + CONSTRUCTS, ids=[name for name, _, _ in MODULES + CONSTRUCTS]
+)
 def test_a_module_has_the_shapes_parameters_and_macs_of_torch(name: str, code: str, shape: tuple[int, ...]) -> None:
     module = torch_module(code)
     macs: list[int] = []

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.recipes import mlp_recipe
 from dlnotes_cli.classify.train_mlp import MlpTraining
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
@@ -40,7 +39,7 @@ def recorder() -> Recorder:
 
 def make_job(recorder: Recorder, augment: str) -> ClassifierJob:
     options = TrainMlpConfig(data="digits", augment=augment, normalize="unit")
-    training = MlpTraining(options, mlp_recipe(options))
+    training = MlpTraining(options, options.resolved())
     return ClassifierJob(training, recorder, training.load(), CPU, RunLength(batch_size=100, epochs=1))
 
 

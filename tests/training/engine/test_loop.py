@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -11,13 +10,15 @@ from torch import Tensor, nn
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.engine.loop import LoopSettings, StepOutput, Trainer
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.history import LoopEntry
+from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.schedule import Schedule
 
 
 class ScriptedJob:
     """A job of three steps per epoch with scripted validation losses."""
 
-    steps_per_epoch, validation_samples = 3, 10
+    steps_per_epoch, validation_samples, metrics_type = 3, 10, Metrics
 
     def __init__(self, losses: list[float]) -> None:
         self.network = nn.Linear(1, 1)
@@ -31,12 +32,12 @@ class ScriptedJob:
         objective = self.network(torch.ones(4, 1)).square().mean()
         return StepOutput(objective, torch.tensor(2.0 * (index + 1)), torch.tensor(index), 4)
 
-    def validate(self, poll: Callable[[], None]) -> dict[str, float]:
+    def validate(self, poll: Callable[[], None]) -> Metrics:
         poll()
-        return {"loss": next(self._losses), "accuracy": 0.5, "samples": 10}
+        return Metrics(loss=next(self._losses), accuracy=0.5, samples=10)
 
-    def rank(self, metrics: dict[str, float]) -> tuple[float, ...]:
-        return (-metrics["loss"],)
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
+        return (-metrics.loss,)
 
 
 def trainer_of(job: ScriptedJob, epochs: int, *, lr: float = 0.01, **settings: float | None) -> Trainer:
@@ -45,7 +46,7 @@ def trainer_of(job: ScriptedJob, epochs: int, *, lr: float = 0.01, **settings: f
     return Trainer(job, optimizer, budget, LoopSettings(lr, **settings))  # type: ignore[arg-type]  # some are integers
 
 
-def run(trainer: Trainer) -> list[dict[str, Any]]:
+def run(trainer: Trainer) -> list[LoopEntry]:
     """Train to the end; returns the entries that `advance` returned."""
     trainer.start()
     entries = []
@@ -56,11 +57,11 @@ def run(trainer: Trainer) -> list[dict[str, Any]]:
     return entries
 
 
-def test_losses_that_are_not_finite_are_none_in_the_history_and_never_the_best() -> None:
+def test_losses_that_are_not_finite_are_null_in_json_and_never_the_best() -> None:
     trainer = trainer_of(ScriptedJob([math.nan, 3.0, 2.0, math.inf, 2.5]), 5)
     run(trainer)
     assert trainer.position.best_index == 2
-    assert [entry["validation"]["loss"] for entry in trainer.position.history] == [None, 3.0, 2.0, None, 2.5]
+    assert [entry.as_json()["validation"]["loss"] for entry in trainer.position.history] == [None, 3.0, 2.0, None, 2.5]
 
 
 def test_a_run_without_a_finite_validation_loss_has_no_best_weights() -> None:
@@ -88,22 +89,22 @@ def test_a_run_validates_within_an_epoch_and_at_its_end(every: int | None, steps
     entries = run(trainer)
     history = trainer.position.history
     assert entries == history
-    assert [entry["step"] for entry in history] == steps
-    assert [entry["epoch"] for entry in history] == [1 + (step > 3) for step in steps]
-    assert sum(entry["train"]["samples"] for entry in history) == 24
+    assert [entry.step for entry in history] == steps
+    assert [entry.epoch for entry in history] == [1 + (step > 3) for step in steps]
+    assert sum(entry.train.samples for entry in history) == 24
     assert trainer.position.best_index == losses.index(min(losses))
 
 
 def test_patience_can_end_a_run_within_an_epoch() -> None:
     trainer = trainer_of(ScriptedJob([1.0, 2.0, 3.0]), 2, eval_every=1, patience=1)
     run(trainer)
-    assert [entry["step"] for entry in trainer.position.history] == [1, 2]
+    assert [entry.step for entry in trainer.position.history] == [1, 2]
 
 
 def test_training_metrics_are_means_over_the_samples() -> None:
     trainer = trainer_of(ScriptedJob([1.0]), 1)
     run(trainer)
-    assert trainer.position.history[0]["train"] == {"loss": (2 + 4 + 6) / 12, "accuracy": 3 / 12, "samples": 12}
+    assert trainer.position.history[0].train == Metrics(loss=(2 + 4 + 6) / 12, accuracy=3 / 12, samples=12)
 
 
 def test_a_loss_that_is_not_finite_raises_before_the_weights_change() -> None:
@@ -134,15 +135,15 @@ def test_a_run_that_ends_within_an_epoch_reports_its_last_whole_epoch(every: int
     trainer = trainer_of(ScriptedJob([1.0, 2.0, 3.0, 4.0]), 2, eval_every=every)
     trainer.budget.total = 4
     run(trainer)
-    assert [entry["epoch"] for entry in trainer.position.history] == epochs
-    assert trainer.position.history[-1]["train"] == {"loss": 1.0, "accuracy": 0.25, "samples": 12}
+    assert [entry.epoch for entry in trainer.position.history] == epochs
+    assert trainer.position.history[-1].train == Metrics(loss=1.0, accuracy=0.25, samples=12)
 
 
 def test_a_run_that_ends_within_its_first_epoch_reports_the_samples_that_it_has() -> None:
     trainer = trainer_of(ScriptedJob([1.0]), 1)
     trainer.budget.total = 2
     run(trainer)
-    assert trainer.position.history[0]["train"] == {"loss": 0.75, "accuracy": 0.125, "samples": 8}
+    assert trainer.position.history[0].train == Metrics(loss=0.75, accuracy=0.125, samples=8)
 
 
 def test_the_status_has_epochs_loss_metric_and_throughput() -> None:

@@ -1,4 +1,4 @@
-"""The feature extractor of `style-transfer`: a network with its weights, preprocessing, and chosen layers."""
+"""Load the feature network of `style-transfer`, with its weights, preprocessing and chosen layers."""
 
 from dataclasses import dataclass
 
@@ -50,10 +50,10 @@ class ChannelNormalization:
 
 
 @dataclass(frozen=True)
-class FeatureExtractor:
+class FeatureNetwork:
     """A network on its device, with the layers that represent content and style."""
 
-    network: TruncatedNetwork
+    truncated: TruncatedNetwork
     runtime: Runtime
     normalization: ChannelNormalization
     layers: LossLayers
@@ -62,7 +62,7 @@ class FeatureExtractor:
 
     def __call__(self, normalized: Tensor) -> Features:
         """Features by layer of a normalized image (1, 3, H, W)."""
-        features: Features = self.network(normalized.to(self.dtype))
+        features: Features = self.truncated(normalized.to(self.dtype))
         return features
 
     @property
@@ -81,26 +81,26 @@ class _Pretrained:
     std: tuple[float, ...]
 
 
-def load_feature_extractor(config: StyleTransferConfig, pooling: Pooling, runtime: Runtime) -> FeatureExtractor:
+def load_feature_network(config: StyleTransferConfig, pooling: Pooling, runtime: Runtime) -> FeatureNetwork:
     """Build the network of `--backbone` and load its weights.
 
     Raises InputError for unknown layers, and for weights that are unavailable or do not match the network.
     """
     layers = _chosen_layers(config, layer_names(config))
     pretrained = _load_small(config) if config.backbone == "small" else _load_torchvision(config)
-    network = TruncatedNetwork(
+    truncated = TruncatedNetwork(
         pretrained.features, {layers.content, *layers.style}, pooling=pooling, padding=_padding(config)
     )
     mean, std = (
         torch.tensor(values, device=runtime.device).view(1, 3, 1, 1) for values in (pretrained.mean, pretrained.std)
     )
-    network = network.to(runtime.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
-    extractor = FeatureExtractor(
-        network, runtime, ChannelNormalization(mean, std), layers, pretrained.weights, MIN_SIDE[config.backbone]
+    truncated = truncated.to(runtime.device)
+    truncated.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    network = FeatureNetwork(
+        truncated, runtime, ChannelNormalization(mean, std), layers, pretrained.weights, MIN_SIDE[config.backbone]
     )
-    network.to(extractor.dtype)
-    return extractor
+    truncated.to(network.dtype)
+    return network
 
 
 def layer_names(config: StyleTransferConfig) -> list[str]:

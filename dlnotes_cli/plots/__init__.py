@@ -1,0 +1,1 @@
+"""Plots: drawn with matplotlib without a display and returned as PNG bytes, reproducible for equal values."""

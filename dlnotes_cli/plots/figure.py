@@ -1,0 +1,115 @@
+"""Figures, sheets on which images are placed by position, and their PNG files."""
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.plots import fonts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a symbol.
+BLUE, ORANGE, RED, GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
+COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")  # of Okabe and Ito
+FRAME = "#909090"
+DPI = 120
+POINTS = 72  # per inch
+_MARGIN = 0.12  # inches around a sheet
+_GIF_DPI, _GIF_COLORS, _LAST_FRAME_MS = 80, 64, 2000
+
+
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
+    """A figure of a size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout)
+
+
+class Sheet:
+    """A figure on which everything is placed in inches from the upper left corner.
+
+    What lies outside extends the figure, so that nothing is cut. Placed images cost a fraction of axes for each.
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        self.figure = new_figure(width, height, layout=None)
+        self._width, self._height = width, height
+        self.canvas = self.axes(0, 0, width, height)
+        self.canvas.set(xlim=(0, width), ylim=(height, 0))
+        self.canvas.set_axis_off()
+
+    def axes(self, left: float, top: float, width: float, height: float) -> "Axes":
+        """Axes at a position."""
+        bottom = self._height - top - height
+        box = left / self._width, bottom / self._height, width / self._width, height / self._height
+        return self.figure.add_axes(box)
+
+    def image(
+        self, pixels: NDArray[np.uint8], left: float, top: float, box_width: float, box_height: float
+    ) -> tuple[float, float]:
+        """Place an image (C, H, W) in the middle of a box, as large as fits; returns its width and height.
+
+        It has a frame, since white images would merge with the page.
+        """
+        from matplotlib.patches import Rectangle
+
+        _, rows, columns = pixels.shape
+        pixel = min(box_width / columns, box_height / rows)
+        width, height = columns * pixel, rows * pixel
+        left, top = left + (box_width - width) / 2, top + (box_height - height) / 2
+        shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+        # By default matplotlib enlarges pixels to squares, and reduces large images smoothly.
+        extent = (left, left + width, top + height, top)
+        self.canvas.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", origin="upper")
+        self.canvas.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=FRAME, linewidth=0.5))
+        return width, height
+
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        """Place a text; by default `y` is its top."""
+        self.canvas.text(x, y, text, **{"va": "top", "fontsize": 9, **style})
+
+    def png(self) -> bytes:
+        """The sheet as a PNG file."""
+        return png(self.figure, bbox_inches="tight", pad_inches=_MARGIN)
+
+
+def png(figure: "Figure", **options: Any) -> bytes:
+    """The PNG file of a figure, the same bytes for the same figure; `options` of `Figure.savefig`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    FigureCanvasAgg(figure)
+    texts = figure.findobj(Text)
+    families = fonts.families(text.get_text() for text in texts)
+    for text in texts:
+        text.set_fontfamily(families)
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # `fonts` has warned
+        figure.savefig(stream, format="png", metadata={"Software": None}, **options)
+    return stream.getvalue()
+
+
+def gif(frames: "Iterable[Figure]", seconds: float) -> bytes:
+    """Figures of one size as an animated GIF that shows each for `seconds`, the last one longer, and repeats."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    images = []
+    for frame in frames:
+        frame.set_dpi(_GIF_DPI)
+        canvas = FigureCanvasAgg(frame)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        images.append(Image.fromarray(pixels).convert("RGB").quantize(_GIF_COLORS))
+    stream = io.BytesIO()
+    durations = [round(1000 * seconds)] * (len(images) - 1) + [_LAST_FRAME_MS]
+    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    return stream.getvalue()

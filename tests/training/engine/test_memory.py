@@ -1,0 +1,126 @@
+"""The forecast of memory: a lower bound of what a training step keeps."""
+
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from builders import Command, small_training
+from torch import Tensor, nn
+
+from dlnotes_cli import device
+from dlnotes_cli.char_rnn.recipes import BEST
+from dlnotes_cli.classify.recipes import MLP_BEST
+from dlnotes_cli.models.char_rnn import CharRnnConfig
+from dlnotes_cli.models.cnn import CnnConfig
+from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.models.registry import build, build_on_meta
+from dlnotes_cli.training.engine import memory
+from dlnotes_cli.training.engine.memory import TrainingMemory
+
+LAYERS = "Conv2d(3, 8, 3); BatchNorm2d(8); ReLU(); Conv2d(8, 16, 3); ReLU(); Flatten(); Linear(256, 10)"
+
+
+def saved_bytes(network: nn.Module, *sample: object) -> int:
+    """What the gradient of a forward pass keeps, besides the parameters."""
+    own = {parameter.data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = network.train()(*sample)
+        (output[0] if isinstance(output, tuple) else output).logsumexp(-1).sum().backward()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "shape"),
+    [
+        ("mlp", MlpConfig(64, 10, (128, 32, 256), batch_norm=True), (64,)),
+        ("mlp", MlpConfig(64, 10, (128, 32, 256), activation="gelu"), (64,)),
+        ("cnn", CnnConfig(LAYERS, (3, 8, 8), 10), (3, 8, 8)),
+    ],
+)
+def test_the_forecast_of_a_batch_is_a_bound_of_what_a_gradient_keeps(
+    name: str, config: object, shape: tuple[int, ...]
+) -> None:
+    sample = torch.empty(1, *shape, device="meta")
+    forecast = TrainingMemory.of(build_on_meta(name, config), (sample,), 7, MLP_BEST, "fp32")
+    saved = saved_bytes(build(name, config), torch.zeros(7, *shape))
+    assert saved / 4 < forecast.batch <= saved
+
+
+def test_the_forecast_of_a_recurrent_network_is_a_bound_too() -> None:
+    config = CharRnnConfig(20, hidden=32, embed=8)
+    network, meta = build("char_rnn", config), build_on_meta("char_rnn", config)
+    with torch.device("meta"):
+        sample = torch.zeros(1, 11, dtype=torch.int64), meta.initial_state(1)  # type: ignore[operator]
+    forecast = TrainingMemory.of(meta, sample, 7, BEST, "fp32")
+    tokens = torch.zeros(7, 11, dtype=torch.int64)
+    assert 0 < forecast.batch <= saved_bytes(network, tokens, network.initial_state(7))  # type: ignore[operator]
+
+
+def test_the_forecast_of_the_network_counts_what_the_optimizer_holds() -> None:
+    config = CnnConfig(LAYERS, (3, 8, 8), 10)
+    meta, sample = build_on_meta("cnn", config), torch.empty(1, 3, 8, 8, device="meta")
+    weights = sum(tensor.nbytes for tensor in build("cnn", config).state_dict().values())
+    changes = {
+        3: replace(MLP_BEST, optimizer="sgd", momentum=0.0, ema=0.0),
+        4: replace(MLP_BEST, optimizer="sgd", momentum=0.9, ema=0.0),
+        5: replace(MLP_BEST, optimizer="adam", momentum=0.9, ema=0.0),
+        6: replace(MLP_BEST, optimizer="adamw", momentum=0.0, ema=0.99),
+    }
+    for copies, recipe in changes.items():
+        assert TrainingMemory.of(meta, (sample,), 1, recipe, "fp32").network == copies * weights
+    assert TrainingMemory.of(meta, (sample,), 1, MLP_BEST, "fp32", trains_all=False).network == weights
+    halves = [TrainingMemory.of(meta, (sample,), 2, MLP_BEST, precision).batch for precision in ("bf16", "fp32")]
+    assert halves[1] == 2 * halves[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train-mlp", "--hidden", "512"), ("train-cnn", "--arch", "tiny"), ("char-rnn", "train", "--hidden-size", "64"),
+        ("transfer", "--weights", "none", "--backbone", "resnet18", "--size", "32", "--fine-tune", "all", "--limit",
+         "40"),
+    ],
+)  # fmt: skip
+def test_a_run_that_cannot_fit_ends_before_it_begins(
+    words: tuple[str, ...], tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda _device, *, swap: 50_000 if swap else 0)
+    outcome = dlnotes(*words, "--out", tmp_path / "run", "-q")
+    assert (outcome.code, outcome.err.count("\n")) == (3, 1)
+    assert "error: memory: training needs at least" in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_huge_network_is_refused_without_allocating_it(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*small_training(tmp_path / "run", "--hidden", "1000000,1000000"))
+    assert outcome.code == 3
+    assert "20.0 TB" in outcome.err
+    assert "use a smaller --hidden or --batch-size" in outcome.err
+
+
+def test_available_memory_respects_the_limits_of_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    free = device.available_memory(cpu)
+    assert free is None or free > 0
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1 << 50, 1 << 50))
+    assert (device._available_addresses() or 1 << 50) == pytest.approx(1 << 50, rel=0.01)
+    group, proc = tmp_path / "sys/fs/cgroup/a/b", tmp_path / "proc/self"
+    for folder in (group, proc):
+        folder.mkdir(parents=True)
+    (proc / "cgroup").write_text("0::/a/b\n")
+    assert device._available_in_control_groups(tmp_path) is None
+    for folder, limit in ((group, "max"), (group.parent, "1000")):
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text("700\n")
+        (folder / "memory.stat").write_text("anon 200\ninactive_file 300\nactive_file 100\n")
+    assert device._available_in_control_groups(tmp_path) == 700
