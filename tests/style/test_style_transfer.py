@@ -21,7 +21,8 @@ from dlnotes_cli.style import memory_forecast, stylizer
 from dlnotes_cli.style import style_transfer as task
 from dlnotes_cli.style.feature_layers import MIN_SIDE
 from dlnotes_cli.style.feature_network import load_feature_network
-from dlnotes_cli.style.images import write_output
+from dlnotes_cli.style.images import MARGIN, write_output
+from dlnotes_cli.style.optimization import ImageOptimization
 from dlnotes_cli.style.recipes import BEST_SMALL
 from dlnotes_cli.style.stylizer import Stylizer
 from dlnotes_cli.training.model_file import read_tensors
@@ -101,6 +102,30 @@ def test_scales_go_from_coarse_to_fine(home: Path, tmp_path: Path, dlnotes: Comm
     run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--size", 256, "--scales", 3, "--steps", 2))
     scales = json.loads(run.out)["results"][0]["scales"]
     assert [scale["size"] for scale in scales] == [[43, 64], [85, 128], [171, 256]]
+
+
+@pytest.mark.parametrize("backbone", ["small", "vgg16", "squeezenet1_0"])
+def test_a_reflected_margin_is_optimized_and_cropped(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    created: list[tuple[np.ndarray[Any, Any], ImageOptimization]] = []
+
+    def create(network: Any, loss: Any, initial: torch.Tensor, *values: Any) -> ImageOptimization:
+        created.append((initial[0].numpy(), ImageOptimization(network, loss, initial, *values)))
+        return created[-1][1]
+
+    monkeypatch.setattr(stylizer, "ImageOptimization", create)
+    weights = () if backbone == "small" else ("--weights", "none")
+    call = arguments(home, tmp_path / "a.png", "--backbone", backbone, *weights, "--scales", 1, "--steps", 2)
+    assert dlnotes(*call).code == 0
+    ((initial, optimization),) = created
+    inside = (slice(None), slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+    assert initial.shape == (3, 32 + 2 * MARGIN, 48 + 2 * MARGIN)
+    np.testing.assert_array_equal(initial, np.pad(initial[inside], ((0, 0), *[(MARGIN, MARGIN)] * 2), mode="reflect"))
+    best = optimization.best[0].numpy()[inside]
+    result = read_pixels(tmp_path / "a.png").transpose(2, 0, 1)
+    for channel, pixels in zip(best, result, strict=True):  # the result is the inside, scaled to 0..255
+        assert np.corrcoef(channel.ravel(), pixels.ravel())[0, 1] > 0.999
 
 
 def test_transparency_and_profile_are_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
