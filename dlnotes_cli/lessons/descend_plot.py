@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.lessons.descend import DescendResult, Run, evaluate
 from dlnotes_cli.lessons.surfaces import Bounds, Surface
 from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
+from dlnotes_cli.plots.names import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
