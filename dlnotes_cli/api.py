@@ -32,8 +32,15 @@ returns the options with which an interrupted run resumes.
 """
 
 from dlnotes_cli.calculate.conv_shape import conv_shape
+from dlnotes_cli.calculate.loss.loss import calculate_loss
+from dlnotes_cli.calculate.loss.options import LossConfig
+from dlnotes_cli.calculate.loss.results import LossResult
 from dlnotes_cli.calculate.options import ConvShapeConfig
 from dlnotes_cli.calculate.results import ConvShapeResult
+from dlnotes_cli.calculate.trace.options import TraceConfig
+from dlnotes_cli.calculate.trace.results import TraceResult
+from dlnotes_cli.calculate.trace.text import TextTrace, trace_text
+from dlnotes_cli.calculate.trace.trace import trace
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
 from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
@@ -46,6 +53,9 @@ from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
+from dlnotes_cli.lessons.descend import DescendResult, descend
+from dlnotes_cli.lessons.options import DescendConfig, PerceptronConfig
+from dlnotes_cli.lessons.perceptron import LineResult, PerceptronResult, perceptron
 from dlnotes_cli.manage.data import ImagesInfo, NamedSetInfo, TableInfo, describe_data, list_sets
 from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
 from dlnotes_cli.manage.doctor import DoctorReport, examine
@@ -87,6 +97,8 @@ __all__ = [
     "DataInfoConfig",
     "DataListConfig",
     "DataPreviewConfig",
+    "DescendConfig",
+    "DescendResult",
     "DlnotesError",
     "DoctorConfig",
     "DoctorReport",
@@ -99,8 +111,13 @@ __all__ = [
     "ImagesInfo",
     "InputError",
     "LanguageModel",
+    "LineResult",
+    "LossConfig",
+    "LossResult",
     "NamedSetInfo",
     "PatchResult",
+    "PerceptronConfig",
+    "PerceptronResult",
     "PredictConfig",
     "Prediction",
     "Predictor",
@@ -113,6 +130,9 @@ __all__ = [
     "StyleResult",
     "StyleTransferConfig",
     "TableInfo",
+    "TextTrace",
+    "TraceConfig",
+    "TraceResult",
     "TrainCnnConfig",
     "TrainMlpConfig",
     "TrainedModel",
@@ -122,8 +142,10 @@ __all__ = [
     "UnfinishedError",
     "WindowSpec",
     "analyze",
+    "calculate_loss",
     "clear_cache",
     "conv_shape",
+    "descend",
     "describe_data",
     "draw_preview",
     "evaluate_model",
@@ -137,12 +159,15 @@ __all__ = [
     "load_classifier",
     "load_language_model",
     "output",
+    "perceptron",
     "predictions_csv",
     "report_network",
     "resumed_config",
     "score_texts",
     "solve",
     "style_transfer",
+    "trace",
+    "trace_text",
     "train_char_rnn",
     "train_cnn",
     "train_mlp",

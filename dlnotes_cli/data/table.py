@@ -79,12 +79,8 @@ class CategoricalColumn:
         return asdict(self) | {"values": list(self.values)}
 
 
-def read_table(path: Path) -> Table:
-    """Read a CSV file with a header line; the separator is the most frequent of `, ; tab |` in the header.
-
-    Raises InputError naming file and line for an empty file, a missing header, a row of another length than the header
-    or text that is not UTF-8.
-    """
+def read_table(path: Path, *, has_header: bool | None = True) -> Table:
+    """Read a CSV file as `parse_table` does. Raises InputError, also where the file cannot be read."""
     check_regular(path)
     try:
         size = path.stat().st_size
@@ -92,13 +88,24 @@ def read_table(path: Path) -> Table:
             what = f"{size:,} bytes, more than the {_MOST_BYTES:,} that are read into memory"
             raise InputError(path, what, "use a part of its rows")
         content = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return parse_table(path, content, has_header=has_header)
+
+
+def parse_table(path: Path, content: bytes, *, has_header: bool | None = True) -> Table:
+    """Parse CSV; the separator is the most frequent of `, ; tab |` in the first line. `path` names it in errors.
+
+    Without a header, the columns are named 1, 2, 3 and so on; None finds a header by a cell that is not a number.
+    Raises InputError naming file and line for an empty file, a missing header, a row of another length than the header
+    or text that is not UTF-8.
+    """
+    try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         offset = len(content) - len(error.object) + error.start  # error.object lacks a byte order mark
         what = f"byte {content[offset]:#04x} at offset {offset} is not UTF-8"
         raise InputError(path, what, "save the file as UTF-8") from None
-    except OSError as error:
-        raise unreadable(path, error) from error
     first_line = text.lstrip().partition("\n")[0].partition("\r")[0]
     separator = max(_SEPARATORS, key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
@@ -111,6 +118,11 @@ def read_table(path: Path) -> Table:
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(path, f"line {line}: {error}", "fix the line") from error
+    if rows and (has_header is False or (has_header is None and _are_numbers(rows[0]))):
+        rows.insert(0, tuple(str(position) for position in range(1, len(rows[0]) + 1)))
+        lines.insert(0, 0)
+    else:
+        _check_header(path, rows)
     _check_shape(path, rows, lines)
     return Table(path, rows[0], tuple(rows[1:]), tuple(lines[1:]), hashlib.sha256(content).hexdigest())
 
@@ -217,23 +229,8 @@ def describe_columns(table: Table) -> list[NumericColumn | CategoricalColumn]:
     return described
 
 
-def _check_shape(path: Path, rows: list[tuple[str, ...]], lines: list[int]) -> None:
-    if not rows:
-        raise InputError(path, "the file is empty", "give a CSV with a header line and rows")
-    header = rows[0]
-    if all(_number(cell) is not None for cell in header):
-        raise InputError(path, "the first line holds numbers, not column names", "put a header line above them")
-    if len(set(header)) < len(header) or "" in header:
-        repeated = next((name or "(empty)" for name in header if not name or header.count(name) > 1), "")
-        raise InputError(path, f"column name {repeated} is empty or repeated", "give each column its own name")
-    if len(rows) == 1:
-        raise InputError(path, "a header line but no rows", "add rows")
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(header):
-            raise InputError(path, f"line {line} has {len(row)} cells, the header {len(header)}", "fix the line")
-
-
-def _numbers(table: Table, name: str) -> NDArray[np.float64]:
+def column_numbers(table: Table, name: str, fix: str = "fix the cell") -> NDArray[np.float64]:
+    """The cells of one column as numbers (N,). Raises InputError naming the line of a cell that is not a number."""
     values = np.empty(len(table.rows))
     for i, cell in enumerate(table.column(name)):
         number = _number(cell)
@@ -241,10 +238,36 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
             where = f"line {table.lines[i]}: column '{name}'"
             if not cell:
                 raise InputError(table.path, f"{where} is empty", "fill the cell or drop the row")
-            fix = f"fix the cell, or pass --categorical {name} when training"
             raise InputError(table.path, f"{where}: '{cell}' is not a number", fix)
         values[i] = number
     return values
+
+
+def _check_header(path: Path, rows: list[tuple[str, ...]]) -> None:
+    if not rows:
+        raise InputError(path, "the file is empty", "give a CSV with a header line and rows")
+    header = rows[0]
+    if _are_numbers(header):
+        raise InputError(path, "the first line holds numbers, not column names", "put a header line above them")
+    if len(set(header)) < len(header) or "" in header:
+        repeated = next((name or "(empty)" for name in header if not name or header.count(name) > 1), "")
+        raise InputError(path, f"column name {repeated} is empty or repeated", "give each column its own name")
+
+
+def _check_shape(path: Path, rows: list[tuple[str, ...]], lines: list[int]) -> None:
+    if len(rows) == 1:
+        raise InputError(path, "a header line but no rows", "add rows")
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) != len(rows[0]):
+            raise InputError(path, f"line {line} has {len(row)} cells, the header {len(rows[0])}", "fix the line")
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    return all(_number(cell) is not None for cell in cells)
+
+
+def _numbers(table: Table, name: str) -> NDArray[np.float64]:
+    return column_numbers(table, name, f"fix the cell, or pass --categorical {name} when training")
 
 
 def _categories(table: Table, name: str) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.workers import over_strips
 from dlnotes_cli.filter.borders import BorderMode, padded_window
-from dlnotes_cli.filter.kernels.kernel import Matrix, separate
+from dlnotes_cli.filter.kernels.kernel import separate
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.matrix import Matrix
 
 _STRIP_VALUES = 2**18  # values in a strip: small enough that the strip and its copies stay in a core's cache
 _MAX_INT16 = 32_767

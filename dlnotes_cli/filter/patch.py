@@ -10,10 +10,10 @@ from dlnotes_cli.filter.correlation import correlate
 from dlnotes_cli.filter.filtered_image import KernelChain
 from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
 from dlnotes_cli.filter.kernels.description import describe
-from dlnotes_cli.filter.kernels.kernel import Kernel, Matrix
-from dlnotes_cli.filter.kernels.parsing import parse_channels, parse_matrix
+from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.matrix import Matrix, parse_channels, parse_matrix
 
 _WHITE = 255
 _DEFAULT_POOL_SIZE = 2

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.filter.borders import BorderMode, padded_window
 from dlnotes_cli.filter.correlation import correlation_kernel, response_shape, window_offset
-from dlnotes_cli.filter.kernels.kernel import Matrix
+from dlnotes_cli.shell.matrix import Matrix
 
 _STRIP_VALUES = 2**24  # values sent to the device at a time
 

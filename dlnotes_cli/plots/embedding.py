@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.plots.figure import BLUE, GRAY, ORANGE, RED, new_figure, png
+from dlnotes_cli.plots.figure import COLORS, GRAY, RED, new_figure, png
 from dlnotes_cli.plots.names import distinct_names, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-_OKABE_ITO = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _MARKERS = "o^svDP*<"
 _MOST_IN_LEGEND = 30  # classes
 _LEGEND_COLUMNS = 24  # characters of a class name
@@ -36,7 +35,7 @@ def draw_embedding_map(embedded: EmbeddedPoints, classes: Sequence[str], axes_na
     figure = new_figure(8.0, 6.4)
     axes = figure.add_subplot()
     for i, name in enumerate(distinct_names(classes, _LEGEND_COLUMNS)):
-        color, marker = _OKABE_ITO[i % len(_OKABE_ITO)], _MARKERS[i // len(_OKABE_ITO) % len(_MARKERS)]
+        color, marker = COLORS[i % len(COLORS)], _MARKERS[i // len(COLORS) % len(_MARKERS)]
         for is_evaluated, size, alpha, edge in ((False, 16, 0.6, 0.0), (True, 34, 1.0, 0.9)):
             x, y = embedded.points[(embedded.labels == i) & (embedded.is_evaluated == is_evaluated)].T
             axes.scatter(

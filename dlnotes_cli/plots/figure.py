@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 from dlnotes_cli.plots import fonts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a symbol.
 BLUE, ORANGE, RED, GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
+COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")  # of Okabe and Ito
 FRAME = "#909090"
 DPI = 120
 POINTS = 72  # per inch
 _MARGIN = 0.12  # inches around a sheet
+_GIF_DPI, _GIF_COLORS, _LAST_FRAME_MS = 80, 64, 2000
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
@@ -90,4 +94,22 @@ def png(figure: "Figure", **options: Any) -> bytes:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # `fonts` has warned
         figure.savefig(stream, format="png", metadata={"Software": None}, **options)
+    return stream.getvalue()
+
+
+def gif(frames: "Iterable[Figure]", seconds: float) -> bytes:
+    """Figures of one size as an animated GIF that shows each for `seconds`, the last one longer, and repeats."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    images = []
+    for frame in frames:
+        frame.set_dpi(_GIF_DPI)
+        canvas = FigureCanvasAgg(frame)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        images.append(Image.fromarray(pixels).convert("RGB").quantize(_GIF_COLORS))
+    stream = io.BytesIO()
+    durations = [round(1000 * seconds)] * (len(images) - 1) + [_LAST_FRAME_MS]
+    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     return stream.getvalue()

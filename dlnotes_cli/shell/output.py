@@ -24,6 +24,7 @@ _ESCAPED_BYTE = 0xDC00  # plus the byte is the code point that Python gives to a
 _ESCAPED_BYTES = frozenset(map(chr, range(_ESCAPED_BYTE + 0x80, _ESCAPED_BYTE + 0x100)))
 _PIPED_WIDTH = 400  # columns, so that nothing wraps in a table that a script reads
 _MOST_STYLED_ROWS = 1000  # of a table
+_SMALL_NUMBER, _LARGE_NUMBER = 1e-3, 1e6  # between which a number has four decimals
 
 
 @dataclass
@@ -99,6 +100,19 @@ def size(count: int) -> str:
         value /= _UNIT_STEP
         del units[0]
     return f"{value:,.0f} B" if units[0] == "B" else f"{value:,.1f} {units[0]}"
+
+
+def number(value: float | None) -> str:
+    """A number for people: whole, with four decimals, or with four digits where it is very small or large.
+
+    >>> number(2.0), number(-0.40760596), number(1.5e-7), number(None)
+    ('2', '-0.4076', '1.5e-07', '-')
+    """
+    if value is None:
+        return "-"
+    if value == round(value, 0) and abs(value) < _LARGE_NUMBER:
+        return f"{value:.0f}"
+    return f"{value:.4f}" if _SMALL_NUMBER <= abs(value) < _LARGE_NUMBER else f"{value:.4g}"
 
 
 def document(command: str, fields: dict[str, Any]) -> None:

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable
 
-from dlnotes_cli.filter.kernels.kernel import Kernel, Matrix, negate, transpose
+from dlnotes_cli.filter.kernels.kernel import Kernel, negate, transpose
 from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.matrix import MAX_SIDE, Matrix
 
-MAX_SIDE = 1023  # rows and columns of any kernel
 _LEFT_RIGHT: Matrix = ((-1.0, -1.0, 1.0, 1.0),) * 4
 
 

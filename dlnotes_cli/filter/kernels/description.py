@@ -5,7 +5,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dlnotes_cli.filter.kernels.kernel import Kernel, Matrix, separate, weight_sum
+from dlnotes_cli.filter.kernels.kernel import Kernel, separate, weight_sum
+from dlnotes_cli.shell.matrix import Matrix
 
 Passes = Literal["low-pass", "high-pass", "high-boost", "all-pass", "mixed", "nothing"]
 

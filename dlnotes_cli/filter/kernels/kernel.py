@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from dlnotes_cli.shell.matrix import Matrix
+
 T = TypeVar("T")
-Matrix = tuple[tuple[float, ...], ...]  # rows of equal length, the top row first
 
 _RELATIVE_TOLERANCE = 1e-9  # of rounding errors, relative to the weights
 

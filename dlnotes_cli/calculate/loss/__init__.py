@@ -1,0 +1,1 @@
+"""`loss`: what a loss says of given numbers, without torch."""

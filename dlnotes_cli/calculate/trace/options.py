@@ -1,0 +1,114 @@
+"""The options of `dlnotes trace`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.files import check_png
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option, option_group
+from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption
+from dlnotes_cli.shell.parse import items
+
+LossName = Literal["sum", "mean", "mse", "mae", "huber", "bce", "cross-entropy"]
+UseGate = Literal["pytorch", "notes"]
+WITHOUT_TARGET = {"sum", "mean"}
+ACTIVATIONS = {  # name to module of torch.nn
+    "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "leaky-relu": "LeakyReLU", "elu": "ELU", "gelu": "GELU",
+    "silu": "SiLU", "softplus": "Softplus",
+}  # fmt: skip
+
+
+@option_group
+class NetworkOptions(Config):
+    """The network and the numbers that go through it."""
+
+    layers: tuple[str, ...] = option(
+        (), "Layers as conv-shape reads them: a list, or a file; or a run of char-rnn, with --text.", panel=MODEL,
+        is_argument=True, metavar="LAYERS|MODEL",
+    )  # fmt: skip
+    input: str | None = option(
+        None, "Numbers: rows separated by ;, which are samples, time steps or an image, with | between its channels; "
+        "or a shape such as 1x3 to draw standard normal numbers.", panel=DATA, metavar="NUMBERS|SHAPE",
+    )  # fmt: skip
+    target: str | None = option(
+        None, "Numbers to compare the output with; one for each sample with --loss cross-entropy: its class.",
+        panel=DATA, metavar="NUMBERS",
+    )  # fmt: skip
+    text: str | None = option(None, "With a run of char-rnn: the text whose gates are drawn.", panel=DATA)
+    weights: str = option(
+        "init:0", "ones (biases 0), init:SEED (PyTorch's initialization), seed:SEED (standard normal, in the order of "
+        "the course's notebook), a JSON file of names and numbers, or a run or model file of a classifier.",
+        panel=MODEL, metavar="WEIGHTS",
+    )  # fmt: skip
+    state: str | None = option(
+        None, "Hidden state (short-term memory) before the first step.", panel=MODEL, metavar="NUMBERS",
+        shown_default="zeros",
+    )  # fmt: skip
+    memory: str | None = option(
+        None, "LSTM: cell state (long-term memory) before the first step.", panel=MODEL, metavar="NUMBERS",
+        shown_default="zeros",
+    )  # fmt: skip
+    peephole: bool = option(False, "LSTM: the three gates also see the old cell state.", panel=MODEL)
+    use_gate: UseGate = option(
+        "pytorch",
+        "LSTM: hidden state as in pytorch, o tanh(c), or as in the notes, o tanh(W f c_old + b).",
+        panel=MODEL,
+    )
+    activation: tuple[str, ...] = option(
+        (), f"Without layers: draw these functions and their derivatives ({', '.join(ACTIVATIONS)}). With layers: put "
+        "each in place of their activations, and compare the gradients.", panel=MODEL, parse=items,
+        metavar="NAME,NAME,…", complete=lambda: list(ACTIVATIONS),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceConfig(OutputOptions, OverwriteOption, SeedOption, NetworkOptions):
+    """Every option of `trace`."""
+
+    command: ClassVar[str] = "trace"
+
+    loss: LossName | None = option(
+        None, "What is differentiated: sum or mean of the output, or a loss of --target: mse, mae, huber, bce (of "
+        "scores, or of what a Sigmoid returns) or cross-entropy.", panel=TRAINING, shown_default="sum; --target: mse",
+    )  # fmt: skip
+    mode: Literal["train", "eval"] = option(
+        "eval", "Mode of dropout and batch normalization, train or eval.", panel=TRAINING
+    )
+    lr: float | None = option(
+        None, "Update the weights by gradient descent with this learning rate.", panel=TRAINING, within="(0, 1e6]"
+    )
+    steps: int | None = option(
+        None, "With --lr: number of updates.", panel=TRAINING, within="[1, 100000]", shown_default="1"
+    )
+    check: bool = option(False, "Compare the gradients with finite differences.", panel=OUTPUT)
+    units: int = option(12, "With --text: units to show.", panel=OUTPUT, within="[1, 100]")
+    plot: Path | None = option(
+        None, "Draw the network with its numbers, the gates of a cell, and the norm of the gradient at each layer.",
+        panel=OUTPUT, metavar="FILE.png",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        for name in self.activation:
+            if name not in ACTIVATIONS:
+                raise unknown_choice("--activation", name, ACTIVATIONS)
+        if not self.layers and not self.activation:
+            raise InputError("LAYERS", "no layers", 'add layers such as "Linear(3, 2); Sigmoid()", or --activation')
+        self._check_descent()
+        if self.plot is not None:
+            check_png("--plot", self.plot)
+
+    def _check_descent(self) -> None:
+        if self.steps is not None and self.lr is None:
+            raise InputError("--steps", "needs --lr", "add --lr 0.1")
+        if self.target is not None and self.loss in WITHOUT_TARGET:
+            raise InputError("--target", f"has no effect with --loss {self.loss}", "drop it, or use --loss mse")
+        if self.target is None and self.loss is not None and self.loss not in WITHOUT_TARGET:
+            raise InputError("--target", f"missing: {self.loss} compares with it", "add --target")
+
+    @property
+    def chosen_loss(self) -> LossName:
+        """The loss, by default that of the target or the sum of the output."""
+        return self.loss or ("sum" if self.target is None else "mse")

@@ -1,0 +1,1 @@
+"""Algorithms of the course on numbers that can be followed by hand: the perceptron and gradient descent."""

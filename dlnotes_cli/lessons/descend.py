@@ -1,0 +1,199 @@
+"""`descend`: optimizers of torch.optim side by side on a surface."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import dist, isfinite
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dlnotes_cli.lessons.expressions import Formula
+from dlnotes_cli.lessons.options import DescendConfig, OptimizerName
+from dlnotes_cli.lessons.surfaces import Surface
+from dlnotes_cli.shell.errors import InputError
+
+Point = tuple[float, ...]
+Kind = Literal["minimum", "saddle point", "maximum", "flat", "still moving", "left the region", "diverged"]
+
+_DEFAULT_LR: dict[str, float] = {"adagrad": 0.5, "adadelta": 10.0, "rmsprop": 0.05, "adam": 0.1, "adamw": 0.1}
+_NEAR = 0.01  # of the diagonal of the region: how near a point is to a minimum that it has reached
+_LEFT = 3.0  # times the size of the region: how far a point may go
+_FLAT = 1e-9  # slopes and eigenvalues of the Hessian up to which a direction is flat
+
+
+@dataclass(frozen=True)
+class Run:
+    """The path of one optimizer from one start; `steps` is when it was first near its end for good, at a minimum."""
+
+    optimizer: OptimizerName
+    lr: float
+    path: tuple[Point, ...]
+    values: tuple[float, ...]
+    kind: Kind
+    minimum: Point | None = None  # the known one that it reached
+    steps: int | None = None
+
+    @property
+    def end(self) -> Point:
+        """The last point."""
+        return self.path[-1]
+
+    @property
+    def value(self) -> float:
+        """The value at the last point."""
+        return self.values[-1]
+
+    def as_json(self, *, is_verbose: bool) -> dict[str, Any]:
+        """One entry of `runs`."""
+        return {
+            "optimizer": self.optimizer,
+            "lr": self.lr,
+            "start": list(self.path[0]),
+            "end": list(self.end),
+            "value": self.value,
+            "reached": self.kind,
+            "minimum": None if self.minimum is None else list(self.minimum),
+            "steps": self.steps,
+            **({"path": [list(point) for point in self.path], "values": list(self.values)} if is_verbose else {}),
+        }
+
+
+@dataclass(frozen=True)
+class DescendResult:
+    """The runs on a surface, optimizer by optimizer."""
+
+    surface: Surface
+    runs: tuple[Run, ...]
+
+    @property
+    def best(self) -> Run | None:
+        """The run that reached the lowest minimum; None where none reached one."""
+        return min((run for run in self.runs if run.kind == "minimum"), key=lambda run: run.value, default=None)
+
+    def as_json(self, *, is_verbose: bool = False) -> dict[str, Any]:
+        """The fields of the JSON document."""
+        return {
+            "surface": self.surface.name,
+            "formula": self.surface.formula.text,
+            "minima": [list(minimum) for minimum in self.surface.minima],
+            "runs": [run.as_json(is_verbose=is_verbose) for run in self.runs],
+            "best": None if self.best is None else self.runs.index(self.best),
+        }
+
+
+def descend(config: DescendConfig) -> DescendResult:
+    """Run every optimizer from every start. Raises InputError for a surface without a value at a start."""
+    surface = config.chosen_surface
+    starts = _starts(config, surface)
+    if not bool(torch.isfinite(evaluate(surface.formula, starts)).all()):
+        raise InputError("--start", f"{surface.formula.text} has no finite value there", "choose another --start")
+    rates = config.lr or tuple(_DEFAULT_LR.get(name, surface.lr) for name in config.optimizer)
+    rates = rates * (len(config.optimizer) if len(rates) == 1 else 1)
+    runs = [
+        run
+        for name, lr in zip(config.optimizer, rates, strict=True)
+        for run in _runs(name, lr, starts, surface, config)  # type: ignore[arg-type]  # validated by the config
+    ]
+    return DescendResult(surface, tuple(runs))
+
+
+def evaluate(formula: Formula, points: Tensor) -> Tensor:
+    """The values (N,) of a formula at points (N, D)."""
+    values = {name: points[:, i] for i, name in enumerate(formula.variables)}
+    result: Tensor = formula(lambda number: torch.tensor(number, dtype=torch.float64), torch, values)
+    return result.expand(len(points))
+
+
+def _starts(config: DescendConfig, surface: Surface) -> Tensor:
+    """The starting points (N, D)."""
+    if config.restarts is None:
+        return torch.tensor([config.start or surface.start], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(config.seed)
+    bounds = torch.tensor(surface.bounds, dtype=torch.float64)
+    low, high = bounds[:, 0], bounds[:, 1]
+    return low + (high - low) * torch.rand(config.restarts, len(low), generator=generator, dtype=torch.float64)
+
+
+def _optimizer(name: OptimizerName, points: Tensor, lr: float, momentum: float) -> torch.optim.Optimizer:
+    makers: dict[OptimizerName, Callable[[], torch.optim.Optimizer]] = {
+        "sgd": lambda: torch.optim.SGD([points], lr),
+        "momentum": lambda: torch.optim.SGD([points], lr, momentum=momentum),
+        "nesterov": lambda: torch.optim.SGD([points], lr, momentum=momentum, nesterov=True),
+        "adagrad": lambda: torch.optim.Adagrad([points], lr),
+        "adadelta": lambda: torch.optim.Adadelta([points], lr),
+        "rmsprop": lambda: torch.optim.RMSprop([points], lr),
+        "adam": lambda: torch.optim.Adam([points], lr),
+        "adamw": lambda: torch.optim.AdamW([points], lr),
+    }
+    return makers[name]()
+
+
+def _runs(name: OptimizerName, lr: float, starts: Tensor, surface: Surface, config: DescendConfig) -> list[Run]:
+    """The paths from all starts at once: these optimizers treat each coordinate on its own."""
+    points = starts.clone().requires_grad_()
+    optimizer = _optimizer(name, points, lr, config.momentum)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, config.decay)
+    path = [starts]
+    for _ in range(config.steps):
+        optimizer.zero_grad()
+        evaluate(surface.formula, points).sum().backward()
+        optimizer.step()
+        schedule.step()
+        path.append(points.detach().clone())
+    paths = torch.stack(path)  # (steps + 1, N, D)
+    values = torch.stack([evaluate(surface.formula, step) for step in path])
+    return [
+        _run(name, lr, [tuple(point) for point in paths[:, i].tolist()], values[:, i].tolist(), surface)
+        for i in range(len(starts))
+    ]
+
+
+def _run(name: OptimizerName, lr: float, path: Sequence[Point], values: Sequence[float], surface: Surface) -> Run:
+    """A path up to where it leaves the region or has no finite value, and what it reached."""
+    for step, (point, value) in enumerate(zip(path, values, strict=True)):
+        if not all(map(isfinite, (*point, value))):
+            return Run(name, lr, tuple(path[:step]), tuple(values[:step]), "diverged")
+        if _is_outside(point, surface):
+            return Run(name, lr, tuple(path[: step + 1]), tuple(values[: step + 1]), "left the region")
+    near = _NEAR * _diagonal(surface)
+    minimum = next((known for known in surface.minima if dist(known, path[-1]) <= near), None)
+    kind: Kind = "minimum" if minimum is not None else _kind(path[-1], surface)
+    steps = None
+    if kind == "minimum":
+        target = minimum or path[-1]
+        steps = next(i + 1 for i in reversed(range(-1, len(path))) if i < 0 or dist(path[i], target) > near)
+    return Run(name, lr, tuple(path), tuple(values), kind, minimum, steps)
+
+
+def _is_outside(point: Point, surface: Surface) -> bool:
+    return any(
+        abs(value - (low + high) / 2) > _LEFT * (high - low)
+        for value, (low, high) in zip(point, surface.bounds, strict=True)
+    )
+
+
+def _diagonal(surface: Surface) -> float:
+    return dist(*zip(*surface.bounds, strict=True))
+
+
+def _kind(point: Point, surface: Surface) -> Kind:
+    """What is at a point, if Newton's method finds a point without slope nearby; else the run is still moving."""
+    at = torch.tensor(point, dtype=torch.float64, requires_grad=True)
+
+    def height(x: Tensor) -> Tensor:
+        return evaluate(surface.formula, x[None])[0]
+
+    (gradient,) = torch.autograd.grad(height(at), at)
+    hessian = torch.autograd.functional.hessian(height, at.detach())
+    if not bool(torch.isfinite(hessian).all() and torch.isfinite(gradient).all()):
+        return "still moving"
+    eigenvalues, directions = torch.linalg.eigh(hessian)
+    if float(eigenvalues.abs().min()) <= _FLAT:
+        return "still moving" if float(gradient.norm()) > _FLAT else "flat"
+    newton_step = directions @ ((directions.T @ gradient) / eigenvalues)
+    if float(newton_step.norm()) > _NEAR * _diagonal(surface):
+        return "still moving"
+    if float(eigenvalues.min()) > 0:
+        return "minimum"
+    return "maximum" if float(eigenvalues.max()) < 0 else "saddle point"

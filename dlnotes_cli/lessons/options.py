@@ -1,0 +1,198 @@
+"""The options of `dlnotes perceptron` and `dlnotes descend`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
+
+from dlnotes_cli.lessons.expressions import parse_formula
+from dlnotes_cli.lessons.surfaces import SURFACES, Surface, custom_surface
+from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.files import check_png
+from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, check_at_most_one, option, option_group
+from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption
+from dlnotes_cli.shell.parse import items, numbers
+
+Gate = Literal["and", "or", "not", "xor", "nand", "nor"]
+Rule = Literal["step", "sigmoid"]
+OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
+OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
+_LARGEST = "[-1e6, 1e6]"
+_DEFAULT_LR: dict[Rule, float] = {"step": 0.1, "sigmoid": 0.01}
+_XOR_PROOF = (
+    "no line separates it: (0,1) and (1,0) need w2 + b >= 0 and w1 + b >= 0, so w1 + w2 + 2b >= 0; but (0,0) and (1,1) "
+    "need b < 0 and w1 + w2 + b < 0, so w1 + w2 + 2b < 0"
+)
+_XOR_FIX = (
+    "a hidden layer learns it: write the four rows 25 times each into xor.csv with the header x1,x2,y, then dlnotes "
+    "train-mlp --data xor.csv --target y --hidden 16 --lr 0.05"
+)
+
+
+def weights(text: str) -> tuple[float, ...]:
+    """Initial weights and bias: numbers separated by commas; the words `zeros` and `random` are (0) and ().
+
+    >>> weights("1,-2,0.5"), weights("zeros"), weights("random")
+    ((1.0, -2.0, 0.5), (0.0,), ())
+    """
+    words: dict[str, tuple[float, ...]] = {"zeros": (0.0,), "random": ()}
+    return words[text.strip()] if text.strip() in words else numbers(text)
+
+
+@option_group
+class DrawingOptions(OverwriteOption):
+    """What is drawn."""
+
+    plot: Path | None = option(None, "Draw the result into this file.", panel=OUTPUT, metavar="FILE.png")
+    animate: Path | None = option(
+        None, "Draw the course of the training as an animation.", panel=OUTPUT, metavar="FILE.gif"
+    )
+
+    def check_drawings(self) -> None:
+        """Raise InputError for names of files that do not end as their format."""
+        if self.plot is not None:
+            check_png("--plot", self.plot)
+        if self.animate is not None and self.animate.suffix.lower() != ".gif":
+            raise InputError("--animate", f"{self.animate} does not end in .gif", "give the name of a .gif file")
+
+
+@option_group
+class PointOptions(Config):
+    """The points to separate, or one point and a line to move."""
+
+    csv: str | None = option(
+        None, "CSV file of numeric columns and two classes, or - for standard input.", panel=DATA, is_argument=True,
+        metavar="CSV|-",
+    )  # fmt: skip
+    target: str | None = option(
+        None, "Column of the classes.", panel=DATA, metavar="COLUMN", shown_default="the last column"
+    )
+    header: bool | None = option(
+        None, "Whether the first line of the CSV has the names of the columns, which are 1, 2, 3 without it.",
+        panel=DATA, shown_default="unless it has numbers only",
+    )  # fmt: skip
+    gate: Gate | None = option(None, "Points of a logical gate; not negates the second input", panel=DATA)
+    line: tuple[float, ...] | None = option(
+        None, "Weights and bias of a line, for one --point: 3,4,-10 is 3 x1 + 4 x2 - 10 = 0.", panel=DATA,
+        parse=numbers, within=_LARGEST, metavar="W,W,B",
+    )  # fmt: skip
+    point: tuple[float, ...] | None = option(
+        None, "With --line: the coordinates of the point.", panel=DATA, parse=numbers, within=_LARGEST, metavar="X,X"
+    )
+    label: int | None = option(None, "With --line: the class of the point, 0 or 1.", panel=DATA, within="[0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
+    """Every option of `perceptron`."""
+
+    command: ClassVar[str] = "perceptron"
+
+    rule: Rule = option(
+        "step", "step moves the line for wrong points only; sigmoid takes a step of gradient descent on the log-loss "
+        "for each point.", panel=TRAINING,
+    )  # fmt: skip
+    lr: float | None = option(
+        None, "Learning rate.", panel=TRAINING, within="(0, 1e6]", shown_default="0.1; --rule sigmoid: 0.01"
+    )
+    epochs: int = option(
+        100, "Passes over the points; step ends when none is wrong.", panel=TRAINING, within="[1, 1e5]"
+    )
+    steps: int | None = option(
+        None,
+        "With --line: number of updates.",
+        panel=TRAINING,
+        within="[1, 1e5]",
+        shown_default="until the point is right",
+    )
+    init: tuple[float, ...] | None = option(
+        None, "Initial weights and bias: W,W,B, zeros, or random (normal with standard deviation 1/sqrt(inputs), bias "
+        "0).", panel=TRAINING, parse=weights, within=_LARGEST, metavar="W,W,B", shown_default="random; --gate: zeros",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        sources = {"CSV": self.csv is not None, "--gate": self.gate is not None, "--line": self.line is not None}
+        check_at_most_one(sources)
+        if not any(sources.values()):
+            raise InputError("CSV", "no points", "give a CSV file, --gate and, or --line with --point and --label")
+        self._check_line()
+        if self.gate == "xor":
+            raise InputError("--gate", f"xor: {_XOR_PROOF}", _XOR_FIX)
+        self.check_drawings()
+
+    def _check_line(self) -> None:
+        of_line = {"--point": self.point, "--label": self.label}
+        for name, value in of_line.items():
+            if (value is None) != (self.line is None):
+                what = "missing: a line moves for a point of a class" if value is None else "needs --line"
+                raise InputError(name, what, "give --line, --point and --label")
+        if self.steps is not None and self.line is None:
+            raise InputError("--steps", "needs --line", "use --epochs")
+        if self.line is not None and self.point is not None and len(self.line) != len(self.point) + 1:
+            what = f"{len(self.line)} numbers for a point of {len(self.point)}"
+            raise InputError("--line", what, "give a weight for each coordinate, and the bias last")
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate, by default that of the rule."""
+        return self.lr if self.lr is not None else _DEFAULT_LR[self.rule]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
+    """Every option of `descend`."""
+
+    command: ClassVar[str] = "descend"
+
+    surface: str = option(
+        "himmelblau", f"Surface: {', '.join(SURFACES)}, or a formula of x, or of x and y: numbers, pi, e, + - * / **, "
+        "sin, cos, exp, log, sqrt, abs.", panel=DATA, metavar="NAME|FORMULA", complete=lambda: list(SURFACES),
+    )  # fmt: skip
+    start: tuple[float, ...] | None = option(
+        None, "Start, one number for each variable.", panel=DATA, parse=numbers, within=_LARGEST, metavar="X,Y",
+        shown_default="set by --surface",
+    )  # fmt: skip
+    restarts: int | None = option(
+        None, "Start from N random points of the drawn region instead.", panel=DATA, within="[1, 1000]"
+    )
+    optimizer: tuple[str, ...] = option(
+        ("sgd", "momentum", "adam"), f"Optimizers of torch.optim, side by side: {', '.join(OPTIMIZERS)}.",
+        panel=TRAINING, parse=items, metavar="NAME,NAME,…", complete=lambda: list(OPTIMIZERS),
+    )  # fmt: skip
+    lr: tuple[float, ...] | None = option(
+        None, "Learning rate of all optimizers, or one for each.", panel=TRAINING, parse=numbers, within="(0, 1e6]",
+        metavar="X,X,…", shown_default="set by --surface and --optimizer",
+    )  # fmt: skip
+    momentum: float = option(0.9, "Momentum of momentum and nesterov.", panel=TRAINING, within="[0, 1)")
+    decay: float = option(
+        1.0, "Factor by which every learning rate is multiplied after each step.", panel=TRAINING, within="(0, 1]"
+    )
+    steps: int = option(200, "Steps of each optimizer.", panel=TRAINING, within="[1, 1e5]")
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        if not self.optimizer:
+            raise InputError("--optimizer", "is empty", f"choose from {', '.join(OPTIMIZERS)}")
+        for name in self.optimizer:
+            if name not in OPTIMIZERS:
+                raise unknown_choice("--optimizer", name, OPTIMIZERS)
+        if self.lr is not None and len(self.lr) not in {1, len(self.optimizer)}:
+            what = f"{len(self.lr)} learning rates for {len(self.optimizer)} optimizers"
+            raise InputError("--lr", what, "give one for all, or one for each")
+        check_at_most_one({"--start": self.start is not None, "--restarts": self.restarts is not None})
+        count = len(self.chosen_surface.formula.variables)
+        if self.start is not None and len(self.start) != count:
+            what = f"{len(self.start)} numbers for a surface of {count}"
+            raise InputError("--start", what, f"give {' and '.join(self.chosen_surface.formula.variables)}")
+        self.check_drawings()
+
+    @property
+    def chosen_surface(self) -> Surface:
+        """The named surface, or the one of the formula. Raises InputError for a formula that is not valid."""
+        if self.surface in SURFACES:
+            return SURFACES[self.surface].around(self.start)
+        if self.surface.isidentifier() and self.surface not in {"x", "y"}:
+            raise unknown_choice("--surface", self.surface, SURFACES, kind="surface")
+        return custom_surface(parse_formula(self.surface, "--surface")).around(self.start)

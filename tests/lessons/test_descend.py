@@ -1,0 +1,222 @@
+"""`dlnotes descend`: hand arithmetic, derivatives and minima, formulas that must not be evaluated, invalid input."""
+
+import json
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import Command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.api import DescendConfig, descend
+from dlnotes_cli.lessons.descend import evaluate
+from dlnotes_cli.lessons.expressions import FUNCTIONS, parse_formula
+from dlnotes_cli.lessons.options import OPTIMIZERS
+from dlnotes_cli.lessons.surfaces import SURFACES
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.parse import numbers
+
+
+def gradient(text: str, point: tuple[float, ...]) -> torch.Tensor:
+    x = torch.tensor([point], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(evaluate(parse_formula(text, "x"), x).sum(), x)
+    return slope[0]
+
+
+# Formulas
+
+EXPRESSIONS = st.recursive(
+    st.sampled_from(["x", "y", "pi", "e", "2", "0.5", "1e-3"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        st.tuples(st.sampled_from(FUNCTIONS), inner).map(lambda t: f"{t[0]}({t[1]})"),
+        inner.map(lambda text: f"-{text}"),
+    ),
+    max_leaves=8,
+)
+
+
+@given(EXPRESSIONS, st.floats(-2, 2), st.floats(-2, 2))
+def test_formulas_agree_with_numpy(text: str, x: float, y: float) -> None:
+    names: dict[str, Any] = {name: getattr(np, name) for name in FUNCTIONS}
+    names |= {"x": np.float64(x), "y": np.float64(y), "pi": math.pi, "e": math.e, "__builtins__": {}}
+    if "x" not in text.replace("exp", "") and "y" not in text:
+        with pytest.raises(InputError, match="constant"):
+            parse_formula(text, "--surface")
+        return
+    with np.errstate(all="ignore"):
+        try:
+            expected = eval(text, names)  # noqa: S307  # the oracle: an expression that this test has drawn
+        except (ZeroDivisionError, OverflowError):
+            return
+    formula = parse_formula(text, "--surface")
+    point = torch.tensor([[x, y][: len(formula.variables)]], dtype=torch.float64)
+    value = evaluate(formula, point).item()
+    if not isinstance(expected, complex):  # a negative constant to a fraction, which is nan in torch
+        np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')", "x.__class__", "x if y else x", "[x for x in y]", "lambda: x", "open(x)",
+        "(x)(y)", "x < y", "x and y", "x @ y", "x % y", "x // y", "x << 2", "~x", "'x'", "x[0]", "f'{x}'", "sin(x, y)",
+        "sin(x=x)", "sin(*x)", "z", "True + x", "1j * x", "x; y", "x = y", "x := 1", "", "sin", "x +",
+        "(" * 300 + "x" + ")" * 300, "x" + "+x" * 400, "x\0", "9" * 400 + "*x", "1e999*x",
+        "None*x", "...", "sin(sin)*x",
+    ],
+)  # fmt: skip
+def test_what_is_not_arithmetic_is_refused_in_one_line(text: str, dlnotes: Command) -> None:
+    outcome = dlnotes("descend", f"--surface={text}")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
+    assert outcome.err.startswith("dlnotes: error: --surface: ")
+
+
+def test_many_signs_are_arithmetic(dlnotes: Command) -> None:
+    assert dlnotes("descend", f"--surface={'-' * 400}x**2", "--steps", 3).code == 0
+
+
+# Surfaces
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_the_minima_of_a_surface_are_minima(name: str) -> None:
+    surface = SURFACES[name]
+    for minimum in surface.minima:
+        assert gradient(surface.formula.text, minimum).norm() < 1e-3
+        at = torch.tensor(minimum, dtype=torch.float64)
+        hessian = torch.autograd.functional.hessian(lambda x: evaluate(surface.formula, x[None])[0], at)
+        assert torch.linalg.eigvalsh(hessian).min() > 0
+
+
+def test_all_minima_of_the_hills_are_known() -> None:
+    surface = SURFACES["hills"]
+    x = np.linspace(-5, 5, 100_001)
+    y = 0.1 * x**2 + np.sin(3 * x)
+    lowest = x[1:-1][(y[1:-1] < y[:-2]) & (y[1:-1] < y[2:])]
+    np.testing.assert_allclose(sorted(lowest), [minimum[0] for minimum in surface.minima], atol=1e-3)
+
+
+# Optimizers
+
+
+def test_gradient_descent_and_momentum_by_hand() -> None:
+    """On x**2 with lr 0.1: x - 0.2 x, and with momentum 0.5: v = 0.5 v + 2 x, x - 0.1 v."""
+    result = descend(
+        DescendConfig(
+            surface="x**2", start=(1.0,), optimizer=("sgd", "momentum", "nesterov"), lr=(0.1,), momentum=0.5, steps=2
+        )
+    )
+    sgd, momentum, nesterov = ([point[0] for point in run.path] for run in result.runs)
+    assert sgd == pytest.approx([1, 0.8, 0.64])
+    assert momentum == pytest.approx([1, 0.8, 0.54])  # v = 2, then 0.5 * 2 + 1.6
+    assert nesterov == pytest.approx([1, 0.7, 0.44])  # by 2 x + 0.5 v: 2 + 0.5 * 2, then 1.4 + 0.5 * 2.4
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_restarts_at_once_are_single_runs(name: str) -> None:
+    together = descend(DescendConfig(surface="himmelblau", optimizer=(name,), restarts=4, steps=20, seed=3))
+    for run in together.runs:
+        alone = descend(DescendConfig(surface="himmelblau", optimizer=(name,), start=run.path[0], steps=20))
+        np.testing.assert_allclose(alone.runs[0].path, run.path, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_reaches_the_bottom_of_a_bowl(name: str) -> None:
+    run = descend(DescendConfig(surface="bowl", optimizer=(name,))).runs[0]
+    assert (run.kind, run.minimum) == ("minimum", (0.0, 0.0))
+    assert run.steps is not None
+    near = 0.01 * math.dist((-5, -5), (5, 5))
+    assert all(math.hypot(*point) <= near for point in run.path[run.steps :])
+    assert run.steps == 0 or math.hypot(*run.path[run.steps - 1]) > near
+
+
+def test_decay_multiplies_the_learning_rate() -> None:
+    run = descend(DescendConfig(surface="x", start=(0.0,), optimizer=("sgd",), lr=(1.0,), decay=0.5, steps=3)).runs[0]
+    assert [point[0] for point in run.path] == [0, -1, -1.5, -1.75]
+
+
+@pytest.mark.parametrize(
+    ("surface", "start", "kind"),
+    [
+        ("x**2 + y**2", "0,0", "minimum"),
+        ("x**2 - y**2", "0,0", "saddle point"),
+        ("-x**2 - y**2", "0,0", "maximum"),
+        ("0*x", "1", "flat"),
+        ("x", "1", "still moving"),
+        ("-x**2", "1", "left the region"),
+        ("log(x)", "0.1", "diverged"),
+        ("rosenbrock", "-1,1", "still moving"),
+        ("(x - 1)**2 + (y + 2)**2", "0,0", "minimum"),
+    ],
+)
+def test_what_a_run_reached_is_told(surface: str, start: str, kind: str) -> None:
+    lr = 1.0 if kind in {"diverged", "left the region"} else 0.001
+    steps = 2000 if "- 1" in surface else 30
+    config = DescendConfig(surface=surface, start=numbers(start), optimizer=("sgd",), lr=(lr,), steps=steps)
+    run = descend(config).runs[0]
+    assert run.kind == kind
+    assert all(math.isfinite(value) for value in run.values)
+
+
+# Output
+
+
+def test_json_has_paths_with_verbose_only(dlnotes: Command) -> None:
+    words = ("descend", "--surface", "hills", "--restarts", 5, "--optimizer", "sgd", "--steps", 50, "--json")
+    document = json.loads(dlnotes(*words).out)
+    assert len(document["runs"]) == 5
+    lowest = min((run for run in document["runs"] if run["reached"] == "minimum"), key=lambda run: run["value"])
+    assert document["runs"][document["best"]] == lowest
+    verbose = json.loads(dlnotes(*words, "-v").out)
+    assert [len(run["path"]) for run in verbose["runs"]] == [51] * 5
+    assert verbose["runs"][0]["path"][-1] == document["runs"][0]["end"]
+
+
+def test_the_table_names_the_lowest_minimum(dlnotes: Command) -> None:
+    lines = dlnotes("descend", "--surface", "bowl", "--optimizer", "sgd", "--lr", "0.25").out.splitlines()
+    assert lines[2].split()[0] == "sgd"
+    assert lines[-1].startswith("lowest minimum: ")
+    assert dlnotes("descend", "--surface", "saddle").out.splitlines()[-1] == "no run reached a minimum"
+
+
+@pytest.mark.parametrize(
+    "words", ["--surface saddle", "--surface hills --restarts 3 --optimizer sgd", "--surface log(x*y)*x --start 1,1"]
+)
+def test_drawings(words: str, tmp_path: Path, dlnotes: Command) -> None:
+    png, gif = tmp_path / "race.png", tmp_path / "race.gif"
+    outcome = dlnotes("descend", *words.split(), "--steps", 4, "--plot", png, "--animate", gif)
+    assert (outcome.code, outcome.out.splitlines()[-2:]) == (0, [str(png), str(gif)])
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert gif.read_bytes().startswith(b"GIF89a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--surface ravin", "--surface: unknown surface 'ravin'; did you mean 'ravine'"),
+        ("--surface 3", "'3' is constant; use x, or x and y"),
+        ("--optimizer adma", "--optimizer: unknown value 'adma'; did you mean 'adam'"),
+        ("--optimizer ''", "--optimizer: is empty"),
+        ("--lr 0.1,0.2", "--lr: 2 learning rates for 3 optimizers"),
+        ("--lr nan", "--lr: nan is out of range"),
+        ("--start 1", "--start: 1 numbers for a surface of 2; give x and y"),
+        ("--start 1,inf", "--start: inf is out of range"),
+        ("--surface log(x) --start -1", "--start: log(x) has no finite value there"),
+        ("--surface 1/x --start 0", "--start: 1/x has no finite value there"),
+        ("--start 1,1 --restarts 2", "--restarts: cannot be combined with --start"),
+        ("--decay 0", "--decay: 0.0 is out of range"),
+        ("--momentum 1", "--momentum: 1.0 is out of range"),
+        ("--steps 1e9", "--steps: '1e9' is not an integer"),
+        ("--animate race.mp4", "--animate: race.mp4 does not end in .gif"),
+    ],
+)
+def test_invalid_input_is_one_line(arguments: str, message: str, dlnotes: Command) -> None:
+    outcome = dlnotes("descend", *shlex.split(arguments))
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
+    assert message in outcome.err

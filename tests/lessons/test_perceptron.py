@@ -1,0 +1,221 @@
+"""`dlnotes perceptron`: the course's numbers, its notebook as oracle, gates, drawings, invalid input."""
+
+import io
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import Command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.api import PerceptronConfig, PerceptronResult, perceptron
+from dlnotes_cli.lessons.perceptron import LineResult
+
+GATES: dict[str, Any] = {
+    "and": lambda a, b: a and b,
+    "or": lambda a, b: a or b,
+    "nand": lambda a, b: not (a and b),
+    "nor": lambda a, b: not (a or b),
+    "not": lambda a, b: not b,  # noqa: ARG005  # which ignores the first input
+}
+
+
+def make_points(path: Path, count: int = 40, seed: int = 0, *, header: bool = False) -> Path:
+    """Two overlapping clouds of points with a label, as the course's data.csv."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    points = generator.normal(0.3 + 0.4 * (1 - labels[:, None]), 0.15, (count, 2))
+    rows = [f"{x:.5f},{y:.5f},{label}" for (x, y), label in zip(points, labels, strict=True)]
+    path.write_text("\n".join([*(["x1,x2,label"] if header else []), *rows]) + "\n")
+    return path
+
+
+def trained(config: PerceptronConfig) -> PerceptronResult:
+    result = perceptron(config)
+    assert isinstance(result, PerceptronResult)
+    return result
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_gates_are_learned(gate: str, dlnotes: Command) -> None:
+    document = json.loads(dlnotes("perceptron", "--gate", gate, "--json").out)
+    assert document["separated"]
+    w1, w2 = document["weights"]
+    for a in (0, 1):
+        for b in (0, 1):
+            assert (w1 * a + w2 * b + document["bias"] >= 0) == bool(GATES[gate](a, b))
+
+
+def test_the_line_of_the_course_needs_six_updates(dlnotes: Command) -> None:
+    words = ("perceptron", "--line", "3,4,-10", "--point", "4,5", "--label", 0, "--lr", 0.1)
+    document = json.loads(dlnotes(*words, "--json").out)
+    scores = [step["score"] for step in document["steps"]]
+    assert scores == pytest.approx([22, 17.8, 13.6, 9.4, 5.2, 1.0, -3.2])
+    assert document["right_after"] == 6
+    assert [*document["steps"][1]["weights"], document["steps"][1]["bias"]] == pytest.approx([2.6, 3.5, -10.1])
+    outcome = dlnotes(*words, "--steps", 1)
+    assert outcome.out.splitlines()[-1] == "still wrong"
+    assert "the course stops after one update" in outcome.err
+    other = dlnotes("perceptron", "--line", "1,1,0", "--point", "1,1", "--label", 1)
+    assert other.out.splitlines()[-1] == "the point is right after 0 updates"
+
+
+def notebook(x: np.ndarray, y: np.ndarray, seed: int, lr: float, epochs: int) -> tuple[list[float], np.ndarray, float]:
+    """The gradient descent of the course's notebook, written plainly: log-loss after each epoch, weights and bias."""
+    weights = np.random.RandomState(seed).normal(scale=1 / x.shape[1] ** 0.5, size=x.shape[1])
+    bias, losses = 0.0, []
+    for _ in range(epochs):
+        for point, label in zip(x, y, strict=True):
+            error = label - 1 / (1 + np.exp(-(np.dot(point, weights) + bias)))
+            weights = weights + lr * error * point
+            bias += lr * error
+        p = 1 / (1 + np.exp(-(np.dot(x, weights) + bias)))
+        losses.append(float(np.mean(-y * np.log(p) - (1 - y) * np.log(1 - p))))
+    return losses, weights, bias
+
+
+@pytest.mark.parametrize("seed", [0, 44])
+def test_the_sigmoid_rule_is_the_notebook_to_14_digits(seed: int, tmp_path: Path) -> None:
+    path = make_points(tmp_path / "data.csv", seed=seed)
+    cells = np.loadtxt(path, delimiter=",")
+    losses, weights, bias = notebook(cells[:, :2], cells[:, 2], seed, 0.01, 50)
+    result = trained(PerceptronConfig(csv=str(path), rule="sigmoid", seed=seed, epochs=50))
+    np.testing.assert_allclose([epoch.loss for epoch in result.epochs[1:]], losses, rtol=1e-14)
+    np.testing.assert_allclose([*result.epochs[-1].weights, result.epochs[-1].bias], [*weights, bias], rtol=1e-12)
+
+
+def test_the_first_weights_of_seed_44_are_those_of_the_notebook() -> None:
+    result = trained(PerceptronConfig(gate="and", init=(), seed=44, epochs=1))
+    assert result.epochs[0].weights == pytest.approx((-0.5308, 0.9308), abs=5e-5)
+
+
+@given(st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=2, max_size=12, unique=True), st.data())
+def test_separable_points_are_separated(points: list[tuple[int, int]], data: st.DataObject) -> None:
+    import tempfile
+
+    w1, w2, b = (data.draw(st.integers(-3, 3)) for _ in range(3))
+    scores = [w1 * x + w2 * y + b for x, y in points]
+    labels = [int(score > 0) for score in scores]
+    if len(set(labels)) < 2:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "points.csv"
+        path.write_text("x,y,label\n" + "\n".join(f"{x},{y},{t}" for (x, y), t in zip(points, labels, strict=True)))
+        result = trained(PerceptronConfig(csv=str(path), epochs=20_000))
+    assert result.epochs[-1].errors == 0
+    assert result.notes == ()
+
+
+def test_header_names_classes_and_targets(tmp_path: Path, dlnotes: Command) -> None:
+    path = tmp_path / "named.csv"
+    path.write_text("kind,length,width\nup,1,2\ndown,-1,-2\nup,2,1\n")
+    document = json.loads(dlnotes("perceptron", path, "--target", "kind", "--json").out)
+    assert (document["columns"], document["classes"]) == (["length", "width"], ["down", "up"])
+    plain = json.loads(dlnotes("perceptron", make_points(tmp_path / "plain.csv"), "--epochs", 2, "--json").out)
+    named = json.loads(dlnotes("perceptron", make_points(tmp_path / "n.csv", header=True), "--epochs", 2, "--json").out)
+    assert plain["columns"] == ["1", "2"]
+    assert plain["epochs"] == named["epochs"]
+    outcome = dlnotes("perceptron", tmp_path / "plain.csv", "--header")
+    assert "holds numbers, not column names" in outcome.err
+    (tmp_path / "years.csv").write_text("1,2,0\nx,1,1\n")
+    assert "line 2: column '1': 'x' is not a number" in dlnotes("perceptron", tmp_path / "years.csv", "--no-header").err
+
+
+def test_points_from_standard_input(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_points(tmp_path / "data.csv")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    assert dlnotes("perceptron", "-", "--json").out == dlnotes("perceptron", path, "--json").out
+
+
+def test_overlapping_classes_are_noted_and_the_table_is_short(tmp_path: Path, dlnotes: Command) -> None:
+    path = make_points(tmp_path / "data.csv", 200)
+    outcome = dlnotes("perceptron", path)
+    assert "the step rule never ends" in outcome.err
+    rows = outcome.out.splitlines()
+    assert len(rows) < 20
+    assert re.match(r"fewest errors: \d+ of 200 points, after epoch \d+", rows[-1])
+    document = json.loads(dlnotes("perceptron", path, "--json").out)
+    errors = [epoch["errors"] for epoch in document["epochs"]]
+    assert errors.index(min(errors)) == document["best_epoch"]
+    assert len(errors) == 101
+
+
+def test_drawings(tmp_path: Path, dlnotes: Command) -> None:
+    for i, words in enumerate(("--gate or", "--line 3,4,-10 --point 4,5 --label 0", "--gate and --init 0,0,-1 --lr 1")):
+        png, gif = tmp_path / f"{i}.png", tmp_path / f"{i}.gif"
+        outcome = dlnotes("perceptron", *words.split(), "--plot", png, "--animate", gif)
+        assert outcome.out.splitlines()[-2:] == [str(png), str(gif)]
+        assert png.read_bytes().startswith(b"\x89PNG")
+        assert gif.read_bytes().startswith(b"GIF89a")
+    (tmp_path / "one.csv").write_text("1,0\n2,1\n3,1\n")
+    assert dlnotes("perceptron", tmp_path / "one.csv", "--plot", tmp_path / "one.png").code == 0
+
+
+def test_xor_is_learned_as_the_error_says(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = dlnotes("perceptron", "--gate", "xor").err
+    assert error.count("\n") == 1
+    assert "w1 + w2 + 2b >= 0" in error
+    command = re.search(r"dlnotes (train-mlp .*)$", error.strip())
+    assert command is not None
+    monkeypatch.chdir(tmp_path)
+    Path("xor.csv").write_text("x1,x2,y\n" + "0,0,0\n0,1,1\n1,0,1\n1,1,0\n" * 25)
+    outcome = dlnotes(*shlex.split(command[1]), "--epochs", 30, "--out", "run", "--json", "-q")
+    assert json.loads(outcome.out)["test"]["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "CSV: no points; give a CSV file, --gate and, or --line"),
+        ("--gate and --line 1,1,1", "--line: cannot be combined with --gate"),
+        ("--gate nxor", "unknown value 'nxor'; did you mean 'xor'"),
+        ("--line 1,1,1", "--point: missing: a line moves for a point"),
+        ("--line 1,1,1 --point 1,1", "--label: missing"),
+        ("--gate and --label 1", "--label: needs --line"),
+        ("--gate and --steps 1", "--steps: needs --line; use --epochs"),
+        ("--line 1,1 --point 1,1 --label 1", "--line: 2 numbers for a point of 2"),
+        ("--line 1,nan,1 --point 1,1 --label 1", "--line: nan is out of range"),
+        ("--line 1,1,1 --point 1,inf --label 1", "--point: inf is out of range"),
+        ("--line 1,1,1 --point 1,1 --label 2", "--label: 2 is out of range"),
+        ("--line 1,a,1 --point 1,1 --label 1", "is not a comma-separated list of numbers"),
+        ("--gate and --init 1,2", "--init: 2 numbers for 2 inputs"),
+        ("--gate and --init ones", "--init: 'ones' is not a comma-separated list"),
+        ("--gate and --lr 0", "--lr: 0.0 is out of range"),
+        ("--gate and --plot x.jpg", "--plot: x.jpg does not end in .png"),
+        ("--gate and --animate x.png", "--animate: x.png does not end in .gif"),
+        ("missing.csv", "missing.csv: cannot be read"),
+        ("{0}/three.csv", "--target: '3' has 3 classes, and a line separates 2"),
+        ("{0}/words.csv", "line 3: column 'a': 'x' is not a number; fix the cell"),
+        ("{0}/lonely.csv", "the target '1' is the only column"),
+        ("{0}/nan.csv", "'nan' is not a number"),
+        ("{0}/empty.csv", "the file is empty"),
+        ("{0}/ragged.csv", "line 2 has 2 cells, the header 3"),
+        ("{0}/words.csv --target c", "--target: unknown column 'c'"),
+    ],
+)
+def test_invalid_input_is_one_line(arguments: str, message: str, tmp_path: Path, dlnotes: Command) -> None:
+    for name, text in {
+        "three": "1,2,0\n1,3,1\n2,2,2\n", "words": "a,b\n1,0\nx,1\n", "lonely": "0\n1\n", "nan": "a,b\nnan,0\n1,1\n",
+        "empty": "", "ragged": "1,2,0\n1,2\n",
+    }.items():  # fmt: skip
+        (tmp_path / f"{name}.csv").write_text(text)
+    outcome = dlnotes("perceptron", *shlex.split(arguments.format(tmp_path)))
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
+    assert message in outcome.err
+
+
+def test_weights_that_overflow_are_an_error(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "huge.csv").write_text("1e30,0\n-1e30,0\n1e30,1\n")
+    outcome = dlnotes("perceptron", tmp_path / "huge.csv", "--lr", "1e6", "--epochs", 100)
+    assert outcome.code in {0, 3}
+    assert "Traceback" not in outcome.err
+    line = perceptron(PerceptronConfig(line=(1.0, 0.0), point=(1.0,), label=1))
+    assert isinstance(line, LineResult)
+    never = dlnotes("perceptron", "--line", "1e6,0", "--point", "1", "--label", 0, "--lr", "1e-6")
+    assert (never.code, never.err.count("\n")) == (3, 1)
