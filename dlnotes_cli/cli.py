@@ -27,6 +27,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "evaluate": "classify.commands:evaluate",
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
+    "explain": "explain.commands:explain",
     "conv-shape": "calculate.commands:conv_shape",
     "data list": "manage.commands:data_list",
     "data info": "manage.commands:data_info",

@@ -1,6 +1,7 @@
 """All plots, drawn with matplotlib without a display and returned as PNG bytes, reproducible for equal values."""
 
 import io
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from dlnotes_cli.shell import output
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 # Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a star.
 _BLUE, _ORANGE, _RED, _GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
 _OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _TEXT_COLUMNS, _TEXT_LINES = 80, 200  # of a heat map
 _MOST_BITS, _DARK_BITS = 8.0, 4.0  # where the colors of a heat map end; below which its background is dark
+_HEAT = "cividis"
 _MARKERS = "o^sv"
 _MOST_IN_LEGEND = 30  # classes
 _DPI = 120
@@ -28,6 +31,7 @@ PREDICTIONS_SHOWN = 24  # images in the grid of predictions
 _GRID_COLUMNS = 6
 _MOST_NUMBERED_CLASSES = 12  # up to which a confusion matrix shows its counts
 _LONGEST_NAME = 14  # characters
+_TITLE_COLUMNS = 28  # characters above a small plot
 _MOST_HORIZONTAL_NAMES = 4  # class names below a confusion matrix; more are rotated
 _SMALLEST_FONT = 4.5  # points; legible at this resolution
 _KERNEL_SIDE = 145  # smallest side of a kernel in a sheet of filters, in points
@@ -241,6 +245,124 @@ def filters(rows: Sequence[FilterRow]) -> bytes:
     return _png(figure)
 
 
+@dataclass(frozen=True)
+class CheckCurve:
+    """A curve of a tested map, with the area below it, and the mean curve of random maps."""
+
+    name: str
+    area: float
+    values: Sequence[float]
+    random: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class CheckPanels:
+    """The test of a map: the map of re-initialized weights (H, W) in 0..1, its rank correlation, and the curves."""
+
+    randomized: NDArray[np.float32]
+    rank_correlation: float
+    curves: Sequence[CheckCurve]
+
+
+@dataclass(frozen=True)
+class ExplanationPanels:
+    """The map of a class on an image: heat (H, W) in 0..1, nan where the network sees nothing, and the overlay."""
+
+    class_name: str
+    probability: float
+    heat: NDArray[np.float32]
+    overlay: NDArray[np.uint8]
+    box: tuple[float, ...] | None  # x0, y0, x1, y1 in pixels
+    check: CheckPanels | None = None
+
+    @property
+    def columns(self) -> int:
+        """Number of plots."""
+        return 2 if self.check is None else 4
+
+
+@dataclass(frozen=True)
+class ExplanationRow:
+    """An image uint8 (H, W, 3) and the maps of its classes."""
+
+    name: str
+    image: NDArray[np.uint8]
+    panels: Sequence[ExplanationPanels]
+
+
+@cache
+def heat_colors() -> NDArray[np.uint8]:
+    """The colors (256, 3) of a heat map, from dark blue to yellow, which any color vision tells apart."""
+    from matplotlib import colormaps
+
+    return np.asarray(np.rint(colormaps[_HEAT](np.arange(256))[:, :3] * 255), np.uint8)
+
+
+def explanations(rows: Sequence[ExplanationRow]) -> bytes:
+    """A contact sheet with a row for each image: the image, and heat map, overlay and tests for each class."""
+    columns = 1 + max(sum(panel.columns for panel in row.panels) for row in rows)
+    heights = [2.2 * min(max(row.image.shape[0] / row.image.shape[1], 0.5), 2.0) + 0.5 for row in rows]
+    figure = _figure(2.4 * columns, sum(heights) + 0.5)
+    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+    for cells, row in zip(grid, rows, strict=True):
+        for axes in cells:
+            axes.set_axis_off()
+        _show(cells[0], row.image.transpose(2, 0, 1))
+        cells[0].set_title(_fitted(row.name), fontsize=9)
+        rest = list(cells[1:])
+        for panel in row.panels:
+            _show_explanation(rest[: panel.columns], panel)
+            rest = rest[panel.columns :]
+    _add_heat_scale(figure, grid)
+    return _png(figure)
+
+
+def _show_explanation(cells: "Sequence[Axes]", panel: ExplanationPanels) -> None:
+    _show_heat(cells[0], panel.heat)
+    cells[0].set_title(_fitted(panel.class_name), fontsize=9)
+    _show(cells[1], panel.overlay.transpose(2, 0, 1))
+    cells[1].set_title(f"probability {panel.probability:.3f}", fontsize=9)
+    if panel.box is not None:
+        x0, y0, x1, y1 = panel.box
+        outline = {"fill": False, "linewidth": 1.2, "clip_on": False}
+        for color, style in (("black", "-"), ("white", (0, (4, 4)))):
+            cells[1].add_patch(_rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, edgecolor=color, linestyle=style, **outline))
+    if panel.check is not None:
+        _show_heat(cells[2], panel.check.randomized)
+        cells[2].set_title(f"random weights\nrank correlation {panel.check.rank_correlation:.2f}", fontsize=9)
+        _show_curves(cells[3], panel.check.curves)
+
+
+def _show_heat(axes: "Axes", heat: NDArray[np.float32]) -> None:
+    axes.imshow(heat, cmap=_HEAT, vmin=0, vmax=1, interpolation="nearest")
+
+
+def _show_curves(axes: "Axes", curves: Sequence[CheckCurve]) -> None:
+    axes.set_axis_on()
+    for curve, color in zip(curves, (_ORANGE, _BLUE), strict=True):
+        shares = np.linspace(0, 1, len(curve.values))
+        axes.plot(shares, curve.values, color=color, label=f"{curve.name} {curve.area:.2f}")
+        axes.plot(shares, curve.random, color=color, linestyle=":", label=f"random {np.trapezoid(curve.random, shares):.2f}")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("share of the pixels", fontsize=7)
+    axes.set_title("probability", fontsize=9)
+    axes.tick_params(labelsize=7)
+    axes.legend(fontsize=6, frameon=False)
+
+
+def _add_heat_scale(figure: "Figure", grid: NDArray[Any]) -> None:
+    from matplotlib.cm import ScalarMappable
+
+    bar = figure.colorbar(ScalarMappable(cmap=_HEAT), ax=grid, fraction=0.02, pad=0.01, aspect=25, ticks=[0, 1])
+    bar.ax.set_yticklabels(["none", "most"], fontsize=8)
+
+
+def _rectangle(*arguments: Any, **keywords: Any) -> "Patch":
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(*arguments, **keywords)
+
+
 def _show_weights(axes: "Axes", name: str, weights: NDArray[np.float64], total: float) -> None:
     largest = np.abs(weights).max() or 1.0
     axes.imshow(weights, cmap="gray", vmin=-largest, vmax=largest)
@@ -279,6 +401,16 @@ def _show(axes: "Axes", image: NDArray[np.uint8]) -> None:
 def _short(name: str) -> str:
     shown = output.printable(name)
     return _plain(shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…")
+
+
+def _fitted(name: str) -> str:
+    """A name on at most two lines of a small plot; the end of a longer one is kept, as it tells files apart."""
+    shown = output.printable(name)
+    width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in shown) / max(len(shown), 1)
+    line = int(_TITLE_COLUMNS / max(width, 1))
+    if len(shown) > 2 * line:
+        shown = f"{shown[: line - 1]}…{shown[-line:]}"
+    return "\n".join(_plain(shown[start : start + line]) for start in range(0, max(len(shown), 1), line))
 
 
 def _plain(text: str) -> str:

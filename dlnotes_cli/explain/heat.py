@@ -1,0 +1,96 @@
+"""From a map to what is reported and drawn: its highest part, and heat on the image at the image's own size."""
+
+from dataclasses import dataclass
+from math import ceil, floor
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from dlnotes_cli.data.images.geometry import Geometry, Region
+
+Floats = NDArray[np.float32]
+
+TOP_SHARE = 0.2  # of the pixels that the network sees
+_BRIGHTEST = 0.995  # quantile of the positive values that has the brightest color, so that single pixels do not set it
+_ROUNDING = 1e-6  # by which a box may miss a pixel's border
+_OPACITY = 0.6  # of the hottest color over the image
+
+
+@dataclass(frozen=True)
+class TopRegion:
+    """Where the highest 20 % of a map lie, in pixels of the network's input."""
+
+    box: Region
+    center_of_mass: tuple[float, float]  # x, y
+
+    def in_stored(self, geometry: Geometry) -> tuple[tuple[int, int, int, int], tuple[float, float]]:
+        """Box x0, y0, x1, y1, extended to whole pixels, and center x, y, in pixels of the image as it is stored."""
+        x0, y0, x1, y1 = geometry.box_in_stored(self.box)
+        x, y = geometry.to_stored(np.array([self.center_of_mass]))[0].tolist()
+        box = (floor(x0 + _ROUNDING), floor(y0 + _ROUNDING), ceil(x1 - _ROUNDING), ceil(y1 - _ROUNDING))
+        return box, (round(x, 1), round(y, 1))
+
+
+def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (..., h, w) resampled to (H, W), bilinearly, so that no value exceeds those of the map."""
+    flat = maps.reshape(-1, 1, *maps.shape[-2:])
+    smooth = F.interpolate(flat, size, mode="bilinear") if flat.shape[-2:] != size else flat
+    return smooth.reshape(*maps.shape[:-2], *size)
+
+
+def top_region(values: Floats) -> TopRegion | None:
+    """The region of the highest 20 % of the values (H, W) at the size of the network's input, those above 0 only.
+
+    The center of mass weighs each of its pixels by its value. None if no value is above 0.
+    """
+    threshold = np.quantile(values, 1 - TOP_SHARE)
+    rows, columns = np.nonzero((values >= threshold) & (values > 0))
+    if not len(rows):
+        return None
+    weights = values[rows, columns].astype(np.float64)
+    x, y = (float(np.average(places + 0.5, weights=weights)) for places in (columns, rows))
+    return TopRegion((float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)), (x, y))
+
+
+def brightness(values: Floats) -> Floats:
+    """Values as brightness in 0..1: negative ones, which speak against the class, are 0."""
+    positive = values[values > 0]
+    top = float(np.quantile(positive, _BRIGHTEST)) if positive.size else 1.0
+    return np.clip(values / top, 0, 1).astype(np.float32)
+
+
+def spread(bright: Floats, geometry: Geometry, size: tuple[int, int]) -> Floats:
+    """Brightness (h, w) of the network's input on the upright image, (H, W) = `size`; nan where the input ends.
+
+    It is resampled bicubically.
+    """
+    height, width = size
+    (scale_x, scale_y), (x0, y0, x1, y1) = (size[1] / geometry.upright[0], size[0] / geometry.upright[1]), geometry.region
+    step_x, step_y = bright.shape[1] / ((x1 - x0) * scale_x), bright.shape[0] / ((y1 - y0) * scale_y)
+    left, top = -x0 * scale_x * step_x, -y0 * scale_y * step_y
+    extent = (left, top, left + width * step_x, top + height * step_y)  # of the upright image, in pixels of the map
+    image = Image.fromarray(bright).transform(
+        (width, height), Image.Transform.EXTENT, extent, Image.Resampling.BICUBIC, fillcolor=np.nan
+    )
+    return np.clip(np.asarray(image), 0, 1)
+
+
+def overlay(pixels: NDArray[np.uint8], heat: Floats, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) in gray under the colors (256, 3) of its heat (H, W), more opaque where it is hotter.
+
+    Where the heat is nan, the network sees nothing, and the image is darker.
+    """
+    gray = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None]
+    seen = np.nan_to_num(heat)
+    share = (_OPACITY * np.sqrt(seen))[..., None]
+    shown = gray * (1 - share) + colors[np.rint(seen * 255).astype(np.uint8)] * share
+    return np.rint(np.where(np.isnan(heat)[..., None], gray * 0.5, shown)).astype(np.uint8)
+
+
+def numpy_of(tensor: Tensor) -> Floats:
+    """A tensor of any device as float32."""
+    return tensor.detach().to("cpu", torch.float32).numpy()
