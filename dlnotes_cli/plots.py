@@ -16,14 +16,14 @@ from dlnotes_cli.shell import output
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
 # Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a star.
 _BLUE, _ORANGE, _RED, _GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
-_OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_VERMILION = "#D55E00"
+_OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", _VERMILION, "#F0E442", "#000000")
 _TEXT_COLUMNS, _TEXT_LINES = 80, 200  # of a heat map
 _MOST_BITS, _DARK_BITS = 8.0, 4.0  # where the colors of a heat map end; below which its background is dark
-_HEAT = "cividis"
+_HEAT, _UNSEEN = "inferno", "#dddddd"  # colors of a heat map, and of what the network does not see
 _MARKERS = "o^sv"
 _MOST_IN_LEGEND = 30  # classes
 _DPI = 120
@@ -31,6 +31,7 @@ PREDICTIONS_SHOWN = 24  # images in the grid of predictions
 _GRID_COLUMNS = 6
 _MOST_NUMBERED_CLASSES = 12  # up to which a confusion matrix shows its counts
 _LONGEST_NAME = 14  # characters
+_SMALL = 0.0005  # probability below which its power of ten is shown
 _TITLE_COLUMNS = 28  # characters above a small plot
 _MOST_HORIZONTAL_NAMES = 4  # class names below a confusion matrix; more are rotated
 _SMALLEST_FONT = 4.5  # points; legible at this resolution
@@ -259,7 +260,7 @@ class CheckCurve:
 class CheckPanels:
     """The test of a map: the map of re-initialized weights (H, W) in 0..1, its rank correlation, and the curves."""
 
-    randomized: NDArray[np.float32]
+    randomized: NDArray[np.float32]  # nan where the network sees nothing
     rank_correlation: float
     curves: Sequence[CheckCurve]
 
@@ -292,7 +293,7 @@ class ExplanationRow:
 
 @cache
 def heat_colors() -> NDArray[np.uint8]:
-    """The colors (256, 3) of a heat map, from dark blue to yellow, which any color vision tells apart."""
+    """The colors (256, 3) of a heat map, from black to yellow with rising lightness, which any color vision reads."""
     from matplotlib import colormaps
 
     return np.asarray(np.rint(colormaps[_HEAT](np.arange(256))[:, :3] * 255), np.uint8)
@@ -321,33 +322,39 @@ def _show_explanation(cells: "Sequence[Axes]", panel: ExplanationPanels) -> None
     _show_heat(cells[0], panel.heat)
     cells[0].set_title(_fitted(panel.class_name), fontsize=9)
     _show(cells[1], panel.overlay.transpose(2, 0, 1))
-    cells[1].set_title(f"probability {panel.probability:.3f}", fontsize=9)
+    cells[1].set_title(f"probability {panel.probability:{'.3f' if panel.probability >= _SMALL else '.1e'}}", fontsize=9)
     if panel.box is not None:
-        x0, y0, x1, y1 = panel.box
-        outline = {"fill": False, "linewidth": 1.2, "clip_on": False}
-        for color, style in (("black", "-"), ("white", (0, (4, 4)))):
-            cells[1].add_patch(_rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, edgecolor=color, linestyle=style, **outline))
+        x0, y0, x1, y1 = (edge - 0.5 for edge in panel.box)
+        for color, style in (("black", "-"), ("white", "--")):
+            cells[1].plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], style, color=color, linewidth=1, clip_on=False)
     if panel.check is not None:
         _show_heat(cells[2], panel.check.randomized)
-        cells[2].set_title(f"random weights\nrank correlation {panel.check.rank_correlation:.2f}", fontsize=9)
+        rank = panel.check.rank_correlation
+        found = f"rank correlation {rank:.2f}" if rank == rank else "no map"
+        cells[2].set_title(f"re-initialized weights\n{found}", fontsize=9)
         _show_curves(cells[3], panel.check.curves)
 
 
 def _show_heat(axes: "Axes", heat: NDArray[np.float32]) -> None:
-    axes.imshow(heat, cmap=_HEAT, vmin=0, vmax=1, interpolation="nearest")
+    from matplotlib import colormaps
+
+    axes.imshow(heat, cmap=colormaps[_HEAT].with_extremes(bad=_UNSEEN), vmin=0, vmax=1, interpolation="nearest")
 
 
 def _show_curves(axes: "Axes", curves: Sequence[CheckCurve]) -> None:
+    """The probability of a class over the share of its pixels, solid; that of random maps is dotted."""
     axes.set_axis_on()
-    for curve, color in zip(curves, (_ORANGE, _BLUE), strict=True):
+    for i, (curve, color) in enumerate(zip(curves, (_VERMILION, _BLUE), strict=True)):
         shares = np.linspace(0, 1, len(curve.values))
-        axes.plot(shares, curve.values, color=color, label=f"{curve.name} {curve.area:.2f}")
-        axes.plot(shares, curve.random, color=color, linestyle=":", label=f"random {np.trapezoid(curve.random, shares):.2f}")
+        axes.plot(shares, curve.values, color=color)
+        axes.plot(shares, curve.random, color=color, linestyle=":")
+        text = f"{curve.name} {curve.area:.2f} (random {np.trapezoid(curve.random, shares):.2f})"
+        axes.text(0.5, 1.12 - 0.1 * i, text, color=color, fontsize=8, ha="center", transform=axes.transAxes)
+    axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("share of the pixels", fontsize=7)
-    axes.set_title("probability", fontsize=9)
+    axes.set_ylabel("probability", fontsize=7)
     axes.tick_params(labelsize=7)
-    axes.legend(fontsize=6, frameon=False)
 
 
 def _add_heat_scale(figure: "Figure", grid: NDArray[Any]) -> None:
@@ -355,12 +362,6 @@ def _add_heat_scale(figure: "Figure", grid: NDArray[Any]) -> None:
 
     bar = figure.colorbar(ScalarMappable(cmap=_HEAT), ax=grid, fraction=0.02, pad=0.01, aspect=25, ticks=[0, 1])
     bar.ax.set_yticklabels(["none", "most"], fontsize=8)
-
-
-def _rectangle(*arguments: Any, **keywords: Any) -> "Patch":
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(*arguments, **keywords)
 
 
 def _show_weights(axes: "Axes", name: str, weights: NDArray[np.float64], total: float) -> None:

@@ -1,5 +1,6 @@
 """Is a map to be believed? Deletion and insertion compared with random maps, and the map of random weights."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from dlnotes_cli.training.metrics import inference_batch_size
 _STEPS = 20  # of a curve
 _RANDOM_MAPS = 8
 _BLUR = 3  # averages on a side of the blurred image, from which insertion starts
+_SMALL = 0.01  # probability below which a class is hardly considered
 _SAME = 0.5  # rank correlation from which two maps count as alike
 
 
@@ -71,13 +73,15 @@ class MapCheck:
     @property
     def verdict(self) -> str:
         """What the measurements mean."""
+        if max(self.curves.deletion + self.curves.insertion) < _SMALL:
+            return "undecided: the network hardly considers this class, so that there is no probability to delete"
         if self.finds_pixels and self.depends_on_weights:
             return "credible: the network uses these pixels, and the map depends on what it learned"
         if self.finds_pixels:
-            return "doubtful: random weights give a similar map, so it shows edges and colors of the image"
+            return "doubtful: re-initialized weights give a similar map, so that it shows the image, not the network"
         if self.depends_on_weights:
             return "doubtful: these pixels matter no more to the network than random ones"
-        return "not credible: no better than random pixels, and random weights give a similar map"
+        return "not credible: the pixels matter no more than random ones, and re-initialized weights give a similar map"
 
     def as_json(self) -> dict[str, Any]:
         """The field `check` of a result."""
@@ -89,12 +93,13 @@ class MapCheck:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        deletion, insertion = self.curves.deletion_area, self.curves.insertion_area
-        areas = (
-            f"deletion {deletion:.3f} (random {self.random_deletion_area:.3f}), "
-            f"insertion {insertion:.3f} (random {self.random_insertion_area:.3f})"
-        )
-        return f"{areas}, rank correlation with random weights {self.rank_correlation:.2f}; {self.verdict}"
+        deletion = f"deletion {self.curves.deletion_area:.3f}, random {self.random_deletion_area:.3f}"
+        insertion = f"insertion {self.curves.insertion_area:.3f}, random {self.random_insertion_area:.3f}"
+        rank = self.rank_correlation
+        randomized = "no map of re-initialized weights"
+        if not math.isnan(rank):
+            randomized = f"rank correlation with the map of re-initialized weights {rank:.2f}"
+        return f"{self.verdict} ({deletion}; {insertion}; {randomized})"
 
 
 def check_map(

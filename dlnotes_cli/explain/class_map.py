@@ -17,4 +17,4 @@ class ClassMap:
     at_input: Floats  # (H, W), resampled to the network's input
     region: TopRegion | None
     check: MapCheck | None = None
-    randomized: Floats | None = None  # the map (H, W) of re-initialized weights
+    randomized: Floats | None = None  # the map (h, w) of re-initialized weights

@@ -27,7 +27,7 @@ class Drawings:
     def __init__(self, config: ExplainConfig, plan: OutputPlan) -> None:
         self._config, self._plan = config, plan
         self._rows: list[plots.ExplanationRow] = []
-        self._images = 0
+        self._images = self._shown = 0
 
     def add(self, image: PlacedImage, maps: Sequence[ClassMap]) -> list[OutputFiles]:
         """Write the files of an image, and return their paths for each of its maps."""
@@ -44,18 +44,20 @@ class Drawings:
         for one, paths in zip(maps, planned, strict=True):
             if paths.out is not None:
                 self._plan.make_folder_of("--out", paths.out)
-                heat = spread(brightness(one.at_input), image.geometry, upright.shape[:2])
+                heat = spread(brightness(one.values), image.geometry, upright.shape[:2])
                 _write_image(paths.out, overlay(upright, heat, plots.heat_colors()))
-        if has_row:
-            self._rows.append(_row(image, _on_sheet(upright), maps))
+        if has_row:  # with --check a row for each class, as its plots need the width
+            groups = [[one] for one in maps] if self._config.check else [maps]
+            self._shown += 1
+            self._rows += [_row(image, _on_sheet(upright), group) for group in groups]
         return planned
 
     def write_sheet(self) -> Path | None:
         """Write the sheet, if there is one, and return its path."""
         sheet = self._config.sheet_file
         if sheet is not None:
-            if self._images > len(self._rows):
-                output.note(f"dlnotes: note: {sheet} shows the first {len(self._rows)} of {self._images} images")
+            if self._images > self._shown:
+                output.note(f"dlnotes: note: {sheet} shows the first {self._shown} of {self._images} images")
             files.atomic_write(sheet, plots.explanations(self._rows))
         return sheet
 
@@ -63,11 +65,11 @@ class Drawings:
 def _row(image: PlacedImage, pixels: NDArray[np.uint8], maps: Sequence[ClassMap]) -> plots.ExplanationRow:
     panels = []
     for one in maps:
-        heat = spread(brightness(one.at_input), image.geometry, pixels.shape[:2])
+        heat = spread(brightness(one.values), image.geometry, pixels.shape[:2])
         panels.append(
             plots.ExplanationPanels(
                 one.class_name, one.probability, heat, overlay(pixels, heat, plots.heat_colors()),
-                _box_on(image, pixels, one), _check_panels(one),
+                _box_on(image, pixels, one), _check_panels(image, pixels, one),
             )
         )  # fmt: skip
     return plots.ExplanationRow(image.path.name, pixels, panels)
@@ -81,7 +83,7 @@ def _box_on(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> tup
     return tuple(scale * edge for edge in image.geometry.box_in_upright(one.region.box))
 
 
-def _check_panels(one: ClassMap) -> plots.CheckPanels | None:
+def _check_panels(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> plots.CheckPanels | None:
     check = one.check
     if check is None or one.randomized is None:
         return None
@@ -89,7 +91,8 @@ def _check_panels(one: ClassMap) -> plots.CheckPanels | None:
         plots.CheckCurve(name, area, getattr(check.curves, name), np.mean([getattr(c, name) for c in check.random], 0))
         for name, area in (("deletion", check.curves.deletion_area), ("insertion", check.curves.insertion_area))
     ]
-    return plots.CheckPanels(brightness(one.randomized), check.rank_correlation, lines)
+    randomized = spread(brightness(one.randomized), image.geometry, pixels.shape[:2])
+    return plots.CheckPanels(randomized, check.rank_correlation, lines)
 
 
 def _upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:

@@ -104,7 +104,7 @@ class Explainer:
         values, check, randomized = found.maps[at], None, None
         if random_maps is not None:
             check = check_map(self.network, x, index, values, random_maps[at], self._config.seed)
-            randomized = numpy_of(resized(random_maps[at], (x.shape[1], x.shape[2])))
+            randomized = numpy_of(random_maps[at])
         at_input = numpy_of(resized(values, (x.shape[1], x.shape[2])))
         return ClassMap(
             self._config.classes[k], self.network.classes[index], float(found.logits[i].softmax(0)[index]),

@@ -69,14 +69,17 @@ def spread(bright: Floats, geometry: Geometry, size: tuple[int, int]) -> Floats:
     It is resampled bicubically.
     """
     height, width = size
-    (scale_x, scale_y), (x0, y0, x1, y1) = (size[1] / geometry.upright[0], size[0] / geometry.upright[1]), geometry.region
-    step_x, step_y = bright.shape[1] / ((x1 - x0) * scale_x), bright.shape[0] / ((y1 - y0) * scale_y)
-    left, top = -x0 * scale_x * step_x, -y0 * scale_y * step_y
-    extent = (left, top, left + width * step_x, top + height * step_y)  # of the upright image, in pixels of the map
-    image = Image.fromarray(bright).transform(
-        (width, height), Image.Transform.EXTENT, extent, Image.Resampling.BICUBIC, fillcolor=np.nan
-    )
-    return np.clip(np.asarray(image), 0, 1)
+    upright, scale = np.array(geometry.upright), np.array([width, height]) / geometry.upright
+    low, high = np.array(geometry.region[:2]), np.array(geometry.region[2:])
+    seen_low, seen_high = np.maximum(low, 0), np.minimum(high, upright)
+    step = np.array(bright.shape[::-1]) / (high - low)  # pixels of the map for one of the image
+    box = (*((seen_low - low) * step), *np.minimum((seen_high - low) * step, bright.shape[::-1]))
+    left, top = np.rint(seen_low * scale).astype(int)
+    right, bottom = np.maximum(np.rint(seen_high * scale).astype(int), (left + 1, top + 1))
+    smooth = Image.fromarray(bright).resize((right - left, bottom - top), Image.Resampling.BICUBIC, box)
+    spread_out = np.full(size, np.nan, np.float32)
+    spread_out[top:bottom, left:right] = np.clip(np.asarray(smooth), 0, 1)
+    return spread_out
 
 
 def overlay(pixels: NDArray[np.uint8], heat: Floats, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
