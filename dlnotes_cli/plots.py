@@ -299,8 +299,11 @@ def heat_colors() -> NDArray[np.uint8]:
     return np.asarray(np.rint(colormaps[_HEAT](np.arange(256))[:, :3] * 255), np.uint8)
 
 
-def explanations(rows: Sequence[ExplanationRow]) -> bytes:
-    """A contact sheet with a row for each image: the image, and heat map, overlay and tests for each class."""
+def explanations(rows: Sequence[ExplanationRow], method: str) -> bytes:
+    """A contact sheet with a row for each image: the image, and heat map, overlay and tests for each class.
+
+    `method` says below it what the heat is.
+    """
     columns = 1 + max(sum(panel.columns for panel in row.panels) for row in rows)
     heights = [2.2 * min(max(row.image.shape[0] / row.image.shape[1], 0.5), 2.0) + 0.5 for row in rows]
     figure = _figure(2.4 * columns, sum(heights) + 0.5)
@@ -315,6 +318,7 @@ def explanations(rows: Sequence[ExplanationRow]) -> bytes:
             _show_explanation(rest[: panel.columns], panel)
             rest = rest[panel.columns :]
     _add_heat_scale(figure, grid)
+    figure.supxlabel(f"heat: {_plain(method)}; dashed: box around its highest 20 %", fontsize=8)
     return _png(figure)
 
 

@@ -19,7 +19,8 @@ from dlnotes_cli.training.metrics import inference_batch_size
 _STEPS = 20  # of a curve
 _RANDOM_MAPS = 8
 _BLUR = 3  # averages on a side of the blurred image, from which insertion starts
-_SMALL = 0.01  # probability below which a class is hardly considered
+_MARGIN = 0.01  # of the areas, by which a map must be better than every random one
+_SMALL = 0.05  # probability below which a class is hardly considered
 _SAME = 0.5  # rank correlation from which two maps count as alike
 
 
@@ -61,9 +62,9 @@ class MapCheck:
 
     @property
     def finds_pixels(self) -> bool:
-        """Whether insertion minus deletion is larger than for each random map."""
+        """Whether insertion minus deletion is clearly larger than for each random map."""
         gains = [curves.insertion_area - curves.deletion_area for curves in (self.curves, *self.random)]
-        return gains[0] > max(gains[1:])
+        return gains[0] > max(gains[1:]) + _MARGIN
 
     @property
     def depends_on_weights(self) -> bool:

@@ -52,13 +52,13 @@ class Drawings:
             self._rows += [_row(image, _on_sheet(upright), group) for group in groups]
         return planned
 
-    def write_sheet(self) -> Path | None:
-        """Write the sheet, if there is one, and return its path."""
+    def write_sheet(self, method: str) -> Path | None:
+        """Write the sheet, if there is one, and return its path; `method` is the caption of the heat."""
         sheet = self._config.sheet_file
         if sheet is not None:
             if self._images > self._shown:
                 output.note(f"dlnotes: note: {sheet} shows the first {self._shown} of {self._images} images")
-            files.atomic_write(sheet, plots.explanations(self._rows))
+            files.atomic_write(sheet, plots.explanations(self._rows, method))
         return sheet
 
 

@@ -50,9 +50,10 @@ def explain_images(config: ExplainConfig) -> ExplainResult:
                 del unread[str(image.path)]
                 progress.update(1 - len(unread) / total, partial(str, image.path.name))
     network, layer = explainer.network, explainer.layer
+    caption = f"{config.method} of {'the input' if layer is None else f'layer {layer.name}'}"
     return ExplainResult(
         network.name, network.weights, config.method, layer and layer.name, network.runtime, config.seed, results,
-        list(unread), drawings.write_sheet(),
+        list(unread), drawings.write_sheet(caption),
     )  # fmt: skip
 
 
