@@ -56,7 +56,7 @@ def curves(history: Sequence[dict[str, Any]], best: int | None, over: str = "epo
         _scale_history_axis(axes, history, over)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def _draw_splits(axes: "Axes", history: Sequence[dict[str, Any]], measure: str, over: str) -> None:
@@ -111,7 +111,7 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
         for (row, column), value in np.ndenumerate(matrix):
             color = "black" if shares[row, column] > 0.6 else "white"  # noqa: PLR2004  # contrast with the background
             axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=color)
-    return _png(figure)
+    return png(figure)
 
 
 def predictions(
@@ -127,14 +127,14 @@ def predictions(
         title = f"{_short(classes[predicted[i]])}\n({_short(classes[labels[i]])})"
         color, weight = ("black", "normal") if is_correct else (_RED, "bold")
         axes.set_title(title, fontsize=9, color=color, fontweight=weight)
-    return _png(figure)
+    return png(figure)
 
 
 def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes:
     """A contact sheet of images uint8 (N, 1 + V, C, H, W): each row has a name, an original and its V variants."""
     count, width = rows.shape[:2]
     figure = _figure(1.2 * width + 1.2, 1.25 * count + 0.5)
-    figure.suptitle(_plain(title), fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     for i, images in enumerate(rows):
         for j, image in enumerate(images):
             axes = figure.add_subplot(count, width, i * width + j + 1)
@@ -143,7 +143,7 @@ def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes
                 axes.set_title("original" if j == 0 else f"variant {j}", fontsize=9)
             if j == 0:
                 axes.text(-0.1, 0.5, _short(names[i]), transform=axes.transAxes, ha="right", va="center", fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
 def embedding_map(
@@ -164,7 +164,7 @@ def embedding_map(
     axes.set_title(f"features of {len(points):,} images")
     if len(classes) <= _MOST_IN_LEGEND:
         axes.legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def text_heatmap(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
@@ -179,12 +179,12 @@ def text_heatmap(text: str, values: NDArray[np.floating[Any]], title: str) -> by
             grid[row, column] = value
             shown = {"\n": "¶", " ": "", "\t": "→"}.get(character, character if character.isprintable() else "·")
             color = "white" if value < _DARK_BITS else "black"
-            axes.text(column, row, _plain(shown), ha="center", va="center", fontsize=8, color=color)
+            axes.text(column, row, plain(shown), ha="center", va="center", fontsize=8, color=color)
     image = axes.imshow(grid, cmap="cividis", vmin=0, vmax=_MOST_BITS, aspect="auto")
     figure.colorbar(image, ax=axes, label="surprisal (bits)", fraction=0.046, pad=0.02, extend="max")
     axes.set_axis_off()
-    axes.set_title(_plain(title), fontsize=10)
-    return _png(figure)
+    axes.set_title(plain(title), fontsize=10)
+    return png(figure)
 
 
 def _wrapped(text: str, values: NDArray[np.floating[Any]]) -> list[list[tuple[str, float]]]:
@@ -205,8 +205,8 @@ def side_by_side(images: Sequence[tuple[str, NDArray[np.uint8]]], columns: int |
     for i, (name, values) in enumerate(images):
         axes = figure.add_subplot(rows, columns, i + 1)
         _show(axes, values.transpose(2, 0, 1))
-        axes.set_title(_plain(name), fontsize=10)
-    return _png(figure)
+        axes.set_title(plain(name), fontsize=10)
+    return png(figure)
 
 
 @dataclass(frozen=True)
@@ -235,16 +235,16 @@ def filters(rows: Sequence[FilterRow]) -> bytes:
             _show_weights(axes, name, weights, total)
         rest = cells[1 + len(row.kernels) :]
         _show(rest[0], row.result)
-        rest[0].set_title(_plain(row.name), fontsize=9)
+        rest[0].set_title(plain(row.name), fontsize=9)
         for axes, spectrum, when in zip(rest[1:], row.spectra, ("before", "after"), strict=False):
             _show_spectrum(axes, spectrum, f"frequencies {when}", float(row.spectra[0].max()))
-    return _png(figure)
+    return png(figure)
 
 
 def _show_weights(axes: "Axes", name: str, weights: NDArray[np.float64], total: float) -> None:
     largest = np.abs(weights).max() or 1.0
     axes.imshow(weights, cmap="gray", vmin=-largest, vmax=largest)
-    axes.set_title(f"{_plain(name)}, sum {total:.4g}", fontsize=9)
+    axes.set_title(f"{plain(name)}, sum {total:.4g}", fontsize=9)
     if max(weights.shape) > _MOST_NUMBERED_WEIGHTS:
         return
     room = _KERNEL_SIDE / max(weights.shape)
@@ -278,10 +278,10 @@ def _show(axes: "Axes", image: NDArray[np.uint8]) -> None:
 
 def _short(name: str) -> str:
     shown = output.printable(name)
-    return _plain(shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…")
+    return plain(shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Escape a text for matplotlib: one line, without math mode."""
     return output.printable(text).replace("$", r"\$")
 
@@ -293,7 +293,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 @cache
-def _fonts() -> list[str]:
+def fonts() -> list[str]:
     """The default font of matplotlib, then the installed fonts with more glyphs."""
     from matplotlib.font_manager import fontManager
 
@@ -301,13 +301,14 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """A figure as a PNG file; a warning names characters for which no font is installed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
     FigureCanvasAgg(figure)
     for text in figure.findobj(Text):
-        text.set_fontfamily(_fonts())
+        text.set_fontfamily(fonts())
     stream = io.BytesIO()
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", "Glyph .* missing", UserWarning)
