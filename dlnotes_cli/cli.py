@@ -28,6 +28,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
     "visualize layers": "visualize.commands:layers",
+    "visualize filters": "visualize.commands:filters",
     "conv-shape": "calculate.commands:conv_shape",
     "data list": "manage.commands:data_list",
     "data info": "manage.commands:data_info",

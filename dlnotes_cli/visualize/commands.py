@@ -1,13 +1,8 @@
 """`dlnotes visualize layers`, `filters`, `activations`, `maximize`, `dream`, `patches`, `neighbors`, `embedding`."""
 
-from typing import TYPE_CHECKING
-
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.visualize.options import FiltersConfig, LayersConfig
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PANEL = "Understand"
 
@@ -32,6 +27,33 @@ def layers(config: LayersConfig) -> None:
     ]
     numeric = ("output", "parameters", "receptive field")
     output.table(("layer", "type", *numeric), rows, numeric)
+
+
+@command(
+    panel=_PANEL,
+    examples=("dlnotes visualize filters", "dlnotes visualize filters small --layer conv2 --top 12 --sheet conv2.png"),
+)
+def filters(config: FiltersConfig) -> None:
+    """Show the weights of a layer as images, those with the largest norm first.
+
+    The first layer's kernels are color images; a deeper kernel is a grid with one square for each input channel.
+    Of an MLP, these are the weights of each hidden unit for every pixel.
+    """
+    from dlnotes_cli.visualize.filters import show_filters
+
+    result = show_filters(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    if not config.quiet:
+        columns = ("unit", "norm", "min", "max", "mean")
+        rows = [(i.unit, *(f"{value:.4f}" for value in (i.norm, i.min, i.max, i.mean))) for i in result.filters]
+        output.table(columns, rows, columns)
+        output.line()
+        output.line(
+            f"{len(rows)} of {output.counted(result.units, 'filter')} of {result.layer.name}, {_shape(result.kernel)} weights each"
+        )
+    output.line(result.sheet)
 
 
 def _shape(sizes: tuple[int, ...] | None) -> str:

@@ -77,7 +77,8 @@ class _Run(fx.Interpreter):
         if not inputs or len(known) < len(inputs):
             return None
         if _name(node) in _JOINS and len(inputs) > 1:
-            return ReceptiveField.joined(known, shapes) if _joins_channels(node) else None
+            gates = [_as_gate(field, shape, output) for field, shape in zip(known, shapes, strict=True)]
+            return ReceptiveField.joined(gates, shapes) if _joins_channels(node) else None
         if len(inputs) > 1:
             return None
         return known[0].followed_by(self._rule(node, shapes[0], output), shapes[0])
@@ -102,6 +103,11 @@ def _name(node: fx.Node) -> str:
     if node.op == "call_function":
         return str(getattr(node.target, "__name__", "")).rpartition(".")[2]
     return str(node.target) if node.op == "call_method" else ""
+
+
+def _as_gate(field: ReceptiveField, shape: tuple[int, ...], output: tuple[int, ...]) -> ReceptiveField:
+    """The field of a single position that applies to all, as in a squeeze-and-excitation block."""
+    return field if shape[2:] == output[2:] else field.followed_by("global", shape)
 
 
 def _joins_channels(node: fx.Node) -> bool:
