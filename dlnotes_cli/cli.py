@@ -28,6 +28,8 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
     "explain": "explain.commands:explain",
+    "visualize layers": "visualize.commands:layers",
+    "visualize filters": "visualize.commands:filters",
     "conv-shape": "calculate.commands:conv_shape",
     "data list": "manage.commands:data_list",
     "data info": "manage.commands:data_info",
@@ -38,6 +40,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
 }
 GROUPS = {  # names in front of commands, each with its panel and help
     "char-rnn": ("Train", "Train, sample and score character-level language models."),
+    "visualize": ("Understand", "See what a network has learned: filters, activations, top patches, DeepDream."),
     "data": ("Manage", "List, describe and preview data sets."),
     "data cache": ("Manage", "List or clear the cache of decoded images and features."),
 }

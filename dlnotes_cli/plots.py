@@ -1,7 +1,6 @@
 """All plots, drawn with matplotlib without a display and returned as PNG bytes, reproducible for equal values."""
 
 import io
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +18,9 @@ if TYPE_CHECKING:
 
 # Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a star.
 _BLUE, _ORANGE, _RED, _GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
-_VERMILION = "#D55E00"
-_OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", _VERMILION, "#F0E442", "#000000")
+_OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _TEXT_COLUMNS, _TEXT_LINES = 80, 200  # of a heat map
 _MOST_BITS, _DARK_BITS = 8.0, 4.0  # where the colors of a heat map end; below which its background is dark
-_HEAT, _UNSEEN = "inferno", "#dddddd"  # colors of a heat map, and of what the network does not see
 _MARKERS = "o^sv"
 _MOST_IN_LEGEND = 30  # classes
 _DPI = 120
@@ -31,8 +28,6 @@ PREDICTIONS_SHOWN = 24  # images in the grid of predictions
 _GRID_COLUMNS = 6
 _MOST_NUMBERED_CLASSES = 12  # up to which a confusion matrix shows its counts
 _LONGEST_NAME = 14  # characters
-_SMALL = 0.0005  # probability below which its power of ten is shown
-_TITLE_COLUMNS = 28  # characters above a small plot
 _MOST_HORIZONTAL_NAMES = 4  # class names below a confusion matrix; more are rotated
 _SMALLEST_FONT = 4.5  # points; legible at this resolution
 _KERNEL_SIDE = 145  # smallest side of a kernel in a sheet of filters, in points
@@ -61,7 +56,7 @@ def curves(history: Sequence[dict[str, Any]], best: int | None, over: str = "epo
         _scale_history_axis(axes, history, over)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def _draw_splits(axes: "Axes", history: Sequence[dict[str, Any]], measure: str, over: str) -> None:
@@ -116,7 +111,7 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
         for (row, column), value in np.ndenumerate(matrix):
             color = "black" if shares[row, column] > 0.6 else "white"  # noqa: PLR2004  # contrast with the background
             axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=color)
-    return _png(figure)
+    return png(figure)
 
 
 def predictions(
@@ -132,14 +127,14 @@ def predictions(
         title = f"{_short(classes[predicted[i]])}\n({_short(classes[labels[i]])})"
         color, weight = ("black", "normal") if is_correct else (_RED, "bold")
         axes.set_title(title, fontsize=9, color=color, fontweight=weight)
-    return _png(figure)
+    return png(figure)
 
 
 def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes:
     """A contact sheet of images uint8 (N, 1 + V, C, H, W): each row has a name, an original and its V variants."""
     count, width = rows.shape[:2]
     figure = _figure(1.2 * width + 1.2, 1.25 * count + 0.5)
-    figure.suptitle(_plain(title), fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     for i, images in enumerate(rows):
         for j, image in enumerate(images):
             axes = figure.add_subplot(count, width, i * width + j + 1)
@@ -148,7 +143,7 @@ def variants(rows: NDArray[np.uint8], names: Sequence[str], title: str) -> bytes
                 axes.set_title("original" if j == 0 else f"variant {j}", fontsize=9)
             if j == 0:
                 axes.text(-0.1, 0.5, _short(names[i]), transform=axes.transAxes, ha="right", va="center", fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
 def embedding_map(
@@ -169,7 +164,7 @@ def embedding_map(
     axes.set_title(f"features of {len(points):,} images")
     if len(classes) <= _MOST_IN_LEGEND:
         axes.legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def text_heatmap(text: str, values: NDArray[np.floating[Any]], title: str) -> bytes:
@@ -184,12 +179,12 @@ def text_heatmap(text: str, values: NDArray[np.floating[Any]], title: str) -> by
             grid[row, column] = value
             shown = {"\n": "¶", " ": "", "\t": "→"}.get(character, character if character.isprintable() else "·")
             color = "white" if value < _DARK_BITS else "black"
-            axes.text(column, row, _plain(shown), ha="center", va="center", fontsize=8, color=color)
+            axes.text(column, row, plain(shown), ha="center", va="center", fontsize=8, color=color)
     image = axes.imshow(grid, cmap="cividis", vmin=0, vmax=_MOST_BITS, aspect="auto")
     figure.colorbar(image, ax=axes, label="surprisal (bits)", fraction=0.046, pad=0.02, extend="max")
     axes.set_axis_off()
-    axes.set_title(_plain(title), fontsize=10)
-    return _png(figure)
+    axes.set_title(plain(title), fontsize=10)
+    return png(figure)
 
 
 def _wrapped(text: str, values: NDArray[np.floating[Any]]) -> list[list[tuple[str, float]]]:
@@ -210,8 +205,8 @@ def side_by_side(images: Sequence[tuple[str, NDArray[np.uint8]]], columns: int |
     for i, (name, values) in enumerate(images):
         axes = figure.add_subplot(rows, columns, i + 1)
         _show(axes, values.transpose(2, 0, 1))
-        axes.set_title(_plain(name), fontsize=10)
-    return _png(figure)
+        axes.set_title(plain(name), fontsize=10)
+    return png(figure)
 
 
 @dataclass(frozen=True)
@@ -240,138 +235,16 @@ def filters(rows: Sequence[FilterRow]) -> bytes:
             _show_weights(axes, name, weights, total)
         rest = cells[1 + len(row.kernels) :]
         _show(rest[0], row.result)
-        rest[0].set_title(_plain(row.name), fontsize=9)
+        rest[0].set_title(plain(row.name), fontsize=9)
         for axes, spectrum, when in zip(rest[1:], row.spectra, ("before", "after"), strict=False):
             _show_spectrum(axes, spectrum, f"frequencies {when}", float(row.spectra[0].max()))
-    return _png(figure)
-
-
-@dataclass(frozen=True)
-class CheckCurve:
-    """A curve of a tested map, with the area below it, and the mean curve of random maps."""
-
-    name: str
-    area: float
-    values: Sequence[float]
-    random: NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class CheckPanels:
-    """The test of a map: the map of re-initialized weights (H, W) in 0..1, its rank correlation, and the curves."""
-
-    randomized: NDArray[np.float32]  # nan where the network sees nothing
-    rank_correlation: float
-    curves: Sequence[CheckCurve]
-
-
-@dataclass(frozen=True)
-class ExplanationPanels:
-    """The map of a class on an image: heat (H, W) in 0..1, nan where the network sees nothing, and the overlay."""
-
-    class_name: str
-    probability: float
-    heat: NDArray[np.float32]
-    overlay: NDArray[np.uint8]
-    box: tuple[float, ...] | None  # x0, y0, x1, y1 in pixels
-    check: CheckPanels | None = None
-
-    @property
-    def columns(self) -> int:
-        """Number of plots."""
-        return 2 if self.check is None else 4
-
-
-@dataclass(frozen=True)
-class ExplanationRow:
-    """An image uint8 (H, W, 3) and the maps of its classes."""
-
-    name: str
-    image: NDArray[np.uint8]
-    panels: Sequence[ExplanationPanels]
-
-
-@cache
-def heat_colors() -> NDArray[np.uint8]:
-    """The colors (256, 3) of a heat map, from black to yellow with rising lightness, which any color vision reads."""
-    from matplotlib import colormaps
-
-    return np.asarray(np.rint(colormaps[_HEAT](np.arange(256))[:, :3] * 255), np.uint8)
-
-
-def explanations(rows: Sequence[ExplanationRow], method: str) -> bytes:
-    """A contact sheet with a row for each image: the image, and heat map, overlay and tests for each class.
-
-    `method` says below it what the heat is.
-    """
-    columns = 1 + max(sum(panel.columns for panel in row.panels) for row in rows)
-    heights = [2.2 * min(max(row.image.shape[0] / row.image.shape[1], 0.5), 2.0) + 0.5 for row in rows]
-    figure = _figure(2.4 * columns, sum(heights) + 0.5)
-    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
-    for cells, row in zip(grid, rows, strict=True):
-        for axes in cells:
-            axes.set_axis_off()
-        _show(cells[0], row.image.transpose(2, 0, 1))
-        cells[0].set_title(_fitted(row.name), fontsize=9)
-        rest = list(cells[1:])
-        for panel in row.panels:
-            _show_explanation(rest[: panel.columns], panel)
-            rest = rest[panel.columns :]
-    _add_heat_scale(figure, grid)
-    figure.supxlabel(f"heat: {_plain(method)}; dashed: box around its highest 20 %", fontsize=8)
-    return _png(figure)
-
-
-def _show_explanation(cells: "Sequence[Axes]", panel: ExplanationPanels) -> None:
-    _show_heat(cells[0], panel.heat)
-    cells[0].set_title(_fitted(panel.class_name), fontsize=9)
-    _show(cells[1], panel.overlay.transpose(2, 0, 1))
-    cells[1].set_title(f"probability {panel.probability:{'.3f' if panel.probability >= _SMALL else '.1e'}}", fontsize=9)
-    if panel.box is not None:
-        x0, y0, x1, y1 = (edge - 0.5 for edge in panel.box)
-        for color, style in (("black", "-"), ("white", "--")):
-            cells[1].plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], style, color=color, linewidth=1, clip_on=False)
-    if panel.check is not None:
-        _show_heat(cells[2], panel.check.randomized)
-        rank = panel.check.rank_correlation
-        found = f"rank correlation {rank:.2f}" if rank == rank else "no map"
-        cells[2].set_title(f"re-initialized weights\n{found}", fontsize=9)
-        _show_curves(cells[3], panel.check.curves)
-
-
-def _show_heat(axes: "Axes", heat: NDArray[np.float32]) -> None:
-    from matplotlib import colormaps
-
-    axes.imshow(heat, cmap=colormaps[_HEAT].with_extremes(bad=_UNSEEN), vmin=0, vmax=1, interpolation="nearest")
-
-
-def _show_curves(axes: "Axes", curves: Sequence[CheckCurve]) -> None:
-    """The probability of a class over the share of its pixels, solid; that of random maps is dotted."""
-    axes.set_axis_on()
-    for i, (curve, color) in enumerate(zip(curves, (_VERMILION, _BLUE), strict=True)):
-        shares = np.linspace(0, 1, len(curve.values))
-        axes.plot(shares, curve.values, color=color)
-        axes.plot(shares, curve.random, color=color, linestyle=":")
-        text = f"{curve.name} {curve.area:.2f} (random {np.trapezoid(curve.random, shares):.2f})"
-        axes.text(0.5, 1.12 - 0.1 * i, text, color=color, fontsize=8, ha="center", transform=axes.transAxes)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel("share of the pixels", fontsize=7)
-    axes.set_ylabel("probability", fontsize=7)
-    axes.tick_params(labelsize=7)
-
-
-def _add_heat_scale(figure: "Figure", grid: NDArray[Any]) -> None:
-    from matplotlib.cm import ScalarMappable
-
-    bar = figure.colorbar(ScalarMappable(cmap=_HEAT), ax=grid, fraction=0.02, pad=0.01, aspect=25, ticks=[0, 1])
-    bar.ax.set_yticklabels(["none", "most"], fontsize=8)
+    return png(figure)
 
 
 def _show_weights(axes: "Axes", name: str, weights: NDArray[np.float64], total: float) -> None:
     largest = np.abs(weights).max() or 1.0
     axes.imshow(weights, cmap="gray", vmin=-largest, vmax=largest)
-    axes.set_title(f"{_plain(name)}, sum {total:.4g}", fontsize=9)
+    axes.set_title(f"{plain(name)}, sum {total:.4g}", fontsize=9)
     if max(weights.shape) > _MOST_NUMBERED_WEIGHTS:
         return
     room = _KERNEL_SIDE / max(weights.shape)
@@ -405,20 +278,10 @@ def _show(axes: "Axes", image: NDArray[np.uint8]) -> None:
 
 def _short(name: str) -> str:
     shown = output.printable(name)
-    return _plain(shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…")
+    return plain(shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…")
 
 
-def _fitted(name: str) -> str:
-    """A name on at most two lines of a small plot; the end of a longer one is kept, as it tells files apart."""
-    shown = output.printable(name)
-    width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in shown) / max(len(shown), 1)
-    line = int(_TITLE_COLUMNS / max(width, 1))
-    if len(shown) > 2 * line:
-        shown = f"{shown[: line - 1]}…{shown[-line:]}"
-    return "\n".join(_plain(shown[start : start + line]) for start in range(0, max(len(shown), 1), line))
-
-
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Escape a text for matplotlib: one line, without math mode."""
     return output.printable(text).replace("$", r"\$")
 
@@ -430,7 +293,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 @cache
-def _fonts() -> list[str]:
+def fonts() -> list[str]:
     """The default font of matplotlib, then the installed fonts with more glyphs."""
     from matplotlib.font_manager import fontManager
 
@@ -438,13 +301,14 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """A figure as a PNG file; a warning names characters for which no font is installed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
     FigureCanvasAgg(figure)
     for text in figure.findobj(Text):
-        text.set_fontfamily(_fonts())
+        text.set_fontfamily(fonts())
     stream = io.BytesIO()
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", "Glyph .* missing", UserWarning)

@@ -40,7 +40,9 @@ def gradient_batch_size(shape: Sequence[int]) -> int:
     return max(1, inference_batch_size(shape) // _GRADIENT_SHARE)
 
 
-def gradient_cam(network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: Choose, formula: Formula) -> Attribution:
+def gradient_cam(
+    network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: Choose, formula: Formula
+) -> Attribution:
     """Maps from the features of a layer and the gradients of the scores, in one forward pass.
 
     Only the layers after it run backward: the others have no graph.

@@ -8,12 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli import plots
 from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, read_image, write_image
 from dlnotes_cli.explain.class_map import ClassMap
 from dlnotes_cli.explain.heat import Floats, brightness, overlay, spread
 from dlnotes_cli.explain.options import ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
+from dlnotes_cli.explain.sheet import (
+    CheckCurve,
+    CheckPanels,
+    ExplanationPanels,
+    ExplanationRow,
+    draw_sheet,
+    heat_colors,
+)
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.training.inspection.images import PlacedImage
 
@@ -26,7 +33,7 @@ class Drawings:
 
     def __init__(self, config: ExplainConfig, plan: OutputPlan) -> None:
         self._config, self._plan = config, plan
-        self._rows: list[plots.ExplanationRow] = []
+        self._rows: list[ExplanationRow] = []
         self._images = self._shown = 0
 
     def add(self, image: PlacedImage, maps: Sequence[ClassMap]) -> list[OutputFiles]:
@@ -45,7 +52,7 @@ class Drawings:
             if paths.out is not None:
                 self._plan.make_folder_of("--out", paths.out)
                 heat = spread(brightness(one.values), image.geometry, upright.shape[:2])
-                _write_image(paths.out, overlay(upright, heat, plots.heat_colors()))
+                _write_image(paths.out, overlay(upright, heat, heat_colors()))
         if has_row:  # with --check a row for each class, as its plots need the width
             groups = [[one] for one in maps] if self._config.check else [maps]
             self._shown += 1
@@ -58,21 +65,21 @@ class Drawings:
         if sheet is not None:
             if self._images > self._shown:
                 output.note(f"dlnotes: note: {sheet} shows the first {self._shown} of {self._images} images")
-            files.atomic_write(sheet, plots.explanations(self._rows, method))
+            files.atomic_write(sheet, draw_sheet(self._rows, method))
         return sheet
 
 
-def _row(image: PlacedImage, pixels: NDArray[np.uint8], maps: Sequence[ClassMap]) -> plots.ExplanationRow:
+def _row(image: PlacedImage, pixels: NDArray[np.uint8], maps: Sequence[ClassMap]) -> ExplanationRow:
     panels = []
     for one in maps:
         heat = spread(brightness(one.values), image.geometry, pixels.shape[:2])
         panels.append(
-            plots.ExplanationPanels(
-                one.class_name, one.probability, heat, overlay(pixels, heat, plots.heat_colors()),
+            ExplanationPanels(
+                one.class_name, one.probability, heat, overlay(pixels, heat, heat_colors()),
                 _box_on(image, pixels, one), _check_panels(image, pixels, one),
             )
         )  # fmt: skip
-    return plots.ExplanationRow(image.path.name, pixels, panels)
+    return ExplanationRow(image.path.name, pixels, panels)
 
 
 def _box_on(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> tuple[float, ...] | None:
@@ -83,16 +90,16 @@ def _box_on(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> tup
     return tuple(scale * edge for edge in image.geometry.box_in_upright(one.region.box))
 
 
-def _check_panels(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> plots.CheckPanels | None:
+def _check_panels(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> CheckPanels | None:
     check = one.check
     if check is None or one.randomized is None:
         return None
     lines = [
-        plots.CheckCurve(name, area, getattr(check.curves, name), np.mean([getattr(c, name) for c in check.random], 0))
+        CheckCurve(name, area, getattr(check.curves, name), np.mean([getattr(c, name) for c in check.random], 0))
         for name, area in (("deletion", check.curves.deletion_area), ("insertion", check.curves.insertion_area))
     ]
     randomized = spread(brightness(one.randomized), image.geometry, pixels.shape[:2])
-    return plots.CheckPanels(randomized, check.rank_correlation, lines)
+    return CheckPanels(randomized, check.rank_correlation, lines)
 
 
 def _upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.training.inspection.layers import LayerTable, NamedLayer, list_layers
 
+_FINE_SIDE = 7  # positions on a side of maps that show where a class is
 _MOST_LISTED = 30  # names in an error
 
 
@@ -91,9 +92,15 @@ class InspectedNetwork:
 
     @property
     def cam_layer(self) -> NamedLayer | None:
-        """The default layer of CAM methods: the last feature maps of more than one position; None without any."""
-        before = self.layers[: self.layers.index(self.output_layer)]
-        return next((layer for layer in reversed(before) if layer.is_spatial), None)
+        """The default layer of CAM methods; None without feature maps.
+
+        It is the last one with at least 7 positions on each side, as in ResNet, else the one with most positions.
+        Coarser maps do not show where a class is: each position covers most of the image.
+        """
+        before = [layer for layer in self.layers[: self.layers.index(self.output_layer)] if layer.is_spatial]
+        sides = [min(layer.shape[1:]) for layer in before]
+        needed = min(_FINE_SIDE, max(sides, default=0))
+        return next((layer for layer, side in zip(before[::-1], sides[::-1], strict=True) if side >= needed), None)
 
     def class_index(self, name: str, option: str = "--class") -> int:
         """The class called `name`, in any case where that is unique, or with this index. Raises InputError."""

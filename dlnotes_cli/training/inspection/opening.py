@@ -15,7 +15,7 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.inspection.layers import numbered_names, path_names
 from dlnotes_cli.training.inspection.network import InspectedNetwork
-from dlnotes_cli.training.inspection.options import EMBEDDED_NAME, InspectionOptions
+from dlnotes_cli.training.inspection.options import EMBEDDED_NAME, NetworkOptions
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, TrainedModel, load_classifier
 from dlnotes_cli.training.options import BACKBONES
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
@@ -38,7 +38,7 @@ class _Backbone(nn.Module):
         return logits
 
 
-def open_network(options: InspectionOptions) -> InspectedNetwork:
+def open_network(options: NetworkOptions) -> InspectedNetwork:
     """The network that MODEL and `--weights` name, on its device, in evaluation mode.
 
     A name has priority over a file of that name, which `./NAME` still reaches. `--precision auto` is fp32, as gradients
@@ -73,7 +73,7 @@ _HOW_TO_NAME = f"name a run folder, a model file, a torchvision network or {EMBE
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
-def _inspected(options: InspectionOptions, model: TrainedModel, preprocessing: ImagePreprocessing) -> InspectedNetwork:
+def _inspected(options: NetworkOptions, model: TrainedModel, preprocessing: ImagePreprocessing) -> InspectedNetwork:
     network, size, is_numbered = model.network, None, model.name == "cnn"
     if isinstance(network, TransferModel):
         size = model.metadata["configuration"]["size"]
@@ -85,7 +85,7 @@ def _inspected(options: InspectionOptions, model: TrainedModel, preprocessing: I
     )  # fmt: skip
 
 
-def _open_torchvision(options: InspectionOptions) -> InspectedNetwork:
+def _open_torchvision(options: NetworkOptions) -> InspectedNetwork:
     weights = find_weights(options.model, options.weights or "default", offline=options.offline, seed=options.seed)
     published = weights.published
     network, classes = _load_torchvision(options, weights)
@@ -101,7 +101,7 @@ def _open_torchvision(options: InspectionOptions) -> InspectedNetwork:
     )  # fmt: skip
 
 
-def _load_torchvision(options: InspectionOptions, weights: PretrainedWeights) -> tuple[nn.Module, tuple[str, ...]]:
+def _load_torchvision(options: NetworkOptions, weights: PretrainedWeights) -> tuple[nn.Module, tuple[str, ...]]:
     """The network with its weights, and the names of its classes: ImageNet's, or numbers where it has others."""
     name, size, tensors = options.model, weights.published.size, weights.read()
     imagenet = backbones.imagenet_classes(name)
@@ -120,7 +120,7 @@ def _load_torchvision(options: InspectionOptions, weights: PretrainedWeights) ->
     return network, imagenet if outputs == len(imagenet) else tuple(f"class {i}" for i in range(outputs))
 
 
-def _runtime(options: InspectionOptions) -> Runtime:
+def _runtime(options: NetworkOptions) -> Runtime:
     return choose_runtime(options.device, options.precision, options.threads, bf16_pays=False)
 
 

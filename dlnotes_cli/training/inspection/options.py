@@ -78,12 +78,10 @@ class SheetOption(Config):
 
 
 @option_group
-class InspectionOptions(
-    OutputOptions, OverwriteOption, DeviceOptions, SeedOption, ReadImagesOptions, OfflineOption, InspectedModelOption
-):
-    """What every command has that opens a network for inspection.
+class NetworkOptions(OutputOptions, DeviceOptions, SeedOption, OfflineOption, InspectedModelOption):
+    """What every command has that opens a network.
 
-    A command with a MODEL argument inherits `InspectedModelArgument` in front of this group.
+    A command with a MODEL argument has `InspectedModelArgument` as its first base, in front of this group.
     """
 
     weights: str | None = varied(
@@ -94,3 +92,8 @@ class InspectionOptions(
         "torchvision's, a .pth or .safetensors file, or none (random).",
         shown_default="default",
     )
+
+
+@option_group
+class InspectionOptions(OverwriteOption, ReadImagesOptions, NetworkOptions):
+    """What every command has that opens a network, reads images and writes files."""

@@ -1,0 +1,60 @@
+"""`dlnotes visualize layers`, `filters`, `activations`, `maximize`, `dream`, `patches`, `neighbors`, `embedding`."""
+
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.binding import command
+from dlnotes_cli.visualize.options import FiltersConfig, LayersConfig
+
+_PANEL = "Understand"
+
+
+@command(
+    panel=_PANEL, examples=("dlnotes visualize layers", "dlnotes visualize layers squeezenet1_1 --weights none --json")
+)
+def layers(config: LayersConfig) -> None:
+    """List the layers of a network: name, type, output shape, parameters and receptive field in pixels.
+
+    Layers that run more than once are left out: they have no single output.
+    """
+    from dlnotes_cli.visualize.layers import list_layers
+
+    result = list_layers(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    rows = [
+        (layer.name, layer.type, _shape(layer.output), f"{layer.parameters:,}", _shape(layer.receptive_field) or "?")
+        for layer in result.layers
+    ]
+    numeric = ("output", "parameters", "receptive field")
+    output.table(("layer", "type", *numeric), rows, numeric)
+
+
+@command(
+    panel=_PANEL,
+    examples=("dlnotes visualize filters", "dlnotes visualize filters small --layer conv2 --top 12 --sheet conv2.png"),
+)
+def filters(config: FiltersConfig) -> None:
+    """Show the weights of a layer as images, those with the largest norm first.
+
+    The first layer's kernels are color images; a deeper kernel is a grid with one square for each input channel.
+    Of an MLP, these are the weights of each hidden unit for every pixel.
+    """
+    from dlnotes_cli.visualize.filters import show_filters
+
+    result = show_filters(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    if not config.quiet:
+        columns = ("unit", "norm", "min", "max", "mean")
+        rows = [(i.unit, *(f"{value:.4f}" for value in (i.norm, i.min, i.max, i.mean))) for i in result.filters]
+        output.table(columns, rows, columns)
+        output.line()
+        output.line(
+            f"{len(rows)} of {output.counted(result.units, 'filter')} of {result.layer.name}, {_shape(result.kernel)} weights each"
+        )
+    output.line(result.sheet)
+
+
+def _shape(sizes: tuple[int, ...] | None) -> str:
+    return "x".join(map(str, sizes or ()))
