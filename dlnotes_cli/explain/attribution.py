@@ -120,7 +120,7 @@ def smoothgrad(network: InspectedNetwork, x: Tensor, choose: Choose, seed: int) 
 
 
 def integrated_gradients(network: InspectedNetwork, x: Tensor, choose: Choose) -> Attribution:
-    """The integral of the gradient on the line from black to the image, times their difference (Sundararajan et al. 2017).
+    """The mean gradient on the line from black to the image, times their difference (Sundararajan et al. 2017).
 
     arXiv:1703.01365. A map sums to the score minus the score of black. The midpoint rule is refined until it does so
     within 0.5 %, or has 729 steps.

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,7 @@ def _probabilities(network: InspectedNetwork, images: Tensor, class_index: int) 
 
 def _area(curve: tuple[float, ...]) -> float:
     """The area below equally spaced points, by the trapezoidal rule; a constant 1 has area 1."""
-    return float(np.mean([(left + right) / 2 for left, right in zip(curve, curve[1:], strict=False)]))
+    return float(np.mean([(left + right) / 2 for left, right in pairwise(curve)]))
 
 
 def _ranks(values: Floats) -> NDArray[np.float64]:

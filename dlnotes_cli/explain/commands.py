@@ -7,7 +7,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 
 if TYPE_CHECKING:
-    from dlnotes_cli.explain.results import Explanation, ExplainResult
+    from dlnotes_cli.explain.results import ExplainResult, Explanation
 
 
 @command(

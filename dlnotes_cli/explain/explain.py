@@ -17,7 +17,7 @@ from dlnotes_cli.explain.heat import numpy_of, resized, top_region
 from dlnotes_cli.explain.methods import chosen_layer, explainer_of
 from dlnotes_cli.explain.options import CAM_METHODS, PREDICTED, TRUE, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
-from dlnotes_cli.explain.results import Explanation, ExplainResult
+from dlnotes_cli.explain.results import ExplainResult, Explanation
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.images import ImageBatch, PlacedImage, read_batches
@@ -49,10 +49,10 @@ def explain_images(config: ExplainConfig) -> ExplainResult:
                 results += (explainer.summary(image, *pair) for pair in zip(maps, paths, strict=True))
                 del unread[str(image.path)]
                 progress.update(1 - len(unread) / total, partial(str, image.path.name))
-    network, layer = explainer.network, explainer.layer
-    caption = f"{config.method} of {'the input' if layer is None else f'layer {layer.name}'}"
+    network = explainer.network
+    caption = f"{config.method} of {f'layer {explainer.layer_name}' if explainer.layer else 'the input'}"
     return ExplainResult(
-        network.name, network.weights, config.method, layer and layer.name, network.runtime, config.seed, results,
+        network.name, network.weights, config.method, explainer.layer_name, network.runtime, config.seed, results,
         list(unread), drawings.write_sheet(caption),
     )  # fmt: skip
 
@@ -67,6 +67,11 @@ class Explainer:
         self.layer = chosen_layer(config, self.network)
         self._method = explainer_of(config, self.network, self.layer)
         self._indices = {name: self.network.class_index(name) for name in config.classes if not self._is_keyword(name)}
+
+    @property
+    def layer_name(self) -> str | None:
+        """The layer of a class activation map."""
+        return None if self.layer is None else self.layer.name
 
     @property
     def batch_size(self) -> int:
@@ -92,9 +97,9 @@ class Explainer:
 
     def summary(self, image: PlacedImage, one: ClassMap, paths: OutputFiles) -> Explanation:
         """What is reported about a map."""
-        box, center = one.region and one.region.in_stored(image.geometry) or (None, None)
+        box, center = one.region.in_stored(image.geometry) if one.region else (None, None)
         return Explanation(
-            str(image.path), one.class_name, one.probability, self.layer and self.layer.name, box, center, paths.out,
+            str(image.path), one.class_name, one.probability, self.layer_name, box, center, paths.out,
             paths.map, one.check,
         )  # fmt: skip
 

@@ -60,7 +60,7 @@ def brightness(values: Floats) -> Floats:
     """Values as brightness in 0..1: negative ones, which speak against the class, are 0."""
     positive = values[values > 0]
     top = float(np.quantile(positive, _BRIGHTEST)) if positive.size else 1.0
-    return np.clip(values / top, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(values / top, 0, 1), np.float32)
 
 
 def spread(bright: Floats, geometry: Geometry, size: tuple[int, int]) -> Floats:

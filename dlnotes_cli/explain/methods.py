@@ -46,15 +46,16 @@ def explainer_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedL
     if config.method == "smoothgrad":
         return partial(attribution.smoothgrad, network, seed=config.seed)
     if config.method == "occlusion":
-        return partial(attribution.occlusion, network, **_window(config, network))
+        window = _window(config, network)
+        return partial(attribution.occlusion, network, window=window, stride=config.stride or max(1, window // 2))
     return partial({"saliency": attribution.saliency}.get(config.method, attribution.integrated_gradients), network)
 
 
-def _window(config: ExplainConfig, network: InspectedNetwork) -> dict[str, int]:
-    """The side of the window of occlusion, and its stride."""
+def _window(config: ExplainConfig, network: InspectedNetwork) -> int:
+    """The side of the window of occlusion."""
     side = min(network.input_shape[1:])
     window = config.window or max(1, round(side / _WINDOWS_ON_A_SIDE))
     if window >= side:
         what = f"a window of {window} pixels covers the whole input of {side}"
         raise InputError("--window", what, f"give less, {max(1, side // _WINDOWS_ON_A_SIDE)} for example")
-    return {"window": window, "stride": config.stride or max(1, window // 2)}
+    return window

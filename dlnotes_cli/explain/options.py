@@ -50,8 +50,8 @@ class MethodOptions(LayerOption):
         shown_default="half of --window",
     )  # fmt: skip
     check: bool = option(
-        False, "Test each map: delete and insert its highest pixels first, compared with random maps, and compare it with "
-        "the map of the network with re-initialized weights.", panel=MODEL,
+        False, "Test each map: delete and insert its highest pixels first, compared with random maps, and compare it "
+        "with the map of re-initialized weights.", panel=MODEL,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The contact sheet of `explain`: image, heat map and both together for every class, and the test of each map."""
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def _show_explanation(cells: "Sequence[Axes]", panel: ExplanationPanels) -> None
     if panel.check is not None:
         _show_heat(cells[2], panel.check.randomized)
         rank = panel.check.rank_correlation
-        found = f"rank correlation {rank:.2f}" if rank == rank else "no map"
+        found = f"rank correlation {rank:.2f}" if math.isfinite(rank) else "no map"
         cells[2].set_title(f"re-initialized weights\n{found}", fontsize=9)
         _show_curves(cells[3], panel.check.curves)
 
