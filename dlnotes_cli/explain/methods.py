@@ -46,16 +46,19 @@ def explainer_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedL
     if config.method == "smoothgrad":
         return partial(attribution.smoothgrad, network, seed=config.seed)
     if config.method == "occlusion":
-        window = _window(config, network)
-        return partial(attribution.occlusion, network, window=window, stride=config.stride or max(1, window // 2))
+        window, stride = _window(config, network)
+        return partial(attribution.occlusion, network, window=window, stride=stride)
     return partial({"saliency": attribution.saliency}.get(config.method, attribution.integrated_gradients), network)
 
 
-def _window(config: ExplainConfig, network: InspectedNetwork) -> int:
-    """The side of the window of occlusion."""
+def _window(config: ExplainConfig, network: InspectedNetwork) -> tuple[int, int]:
+    """The side of the window of occlusion, and its stride. Raises InputError if they do not fit the input."""
     side = min(network.input_shape[1:])
     window = config.window or max(1, round(side / _WINDOWS_ON_A_SIDE))
     if window >= side:
         what = f"a window of {window} pixels covers the whole input of {side}"
         raise InputError("--window", what, f"give less, {max(1, side // _WINDOWS_ON_A_SIDE)} for example")
-    return window
+    stride = config.stride or max(1, window // 2)
+    if stride > window:
+        raise InputError("--stride", f"{stride} is more than the window's {window}", "give less, to cover every pixel")
+    return window, stride

@@ -18,7 +18,7 @@ class ConvGapLinear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(3, 6, 3, padding=1)
-        self.activation = nn.ReLU(inplace=True)
+        self.activation = nn.ReLU()
         self.output = nn.Linear(6, len(CLASSES))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -26,10 +26,10 @@ class ConvGapLinear(nn.Module):
 
 
 def deep() -> nn.Module:
-    """Several convolutions with batch normalization, pooling, and layers in place."""
+    """Several convolutions with batch normalization and pooling."""
     network = nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.MaxPool2d(2, ceil_mode=True),
-        nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True),
+        nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
         nn.Linear(32, 10), nn.Tanh(), nn.Linear(10, len(CLASSES)),
     )  # fmt: skip
     for buffer in network.buffers():
