@@ -137,7 +137,7 @@ def test_scorecam_is_a_plain_loop_over_channels(network: InspectedNetwork) -> No
 def test_gradients_of_a_linear_function_are_its_weights() -> None:
     network = opened(linear(), "mlp")
     x = images(network)
-    weights = network.network[1].weight.view(len(CLASSES), 3, SIDE, SIDE)
+    weights = network.network[1].weight.view(len(CLASSES), 3, SIDE, SIDE)  # type: ignore[index]
     largest = weights.abs().amax(1).expand(len(x), -1, -1, -1)
     torch.testing.assert_close(attribution.saliency(network, x, every_class).maps, largest)
     torch.testing.assert_close(attribution.smoothgrad(network, x, every_class, seed=0).maps, largest)
@@ -186,7 +186,7 @@ def test_a_map_depends_neither_on_other_images_nor_on_other_classes(network: Ins
     together = method(network, x, every_class)
     assert together.maps.shape[:2] == (3, len(CLASSES))
     for n, k in product(range(3), range(len(CLASSES))):
-        alone = method(network, x[n : n + 1], lambda logits, k=k: torch.full((len(logits), 1), k))
+        alone = method(network, x[n : n + 1], lambda logits, k=k: torch.full((len(logits), 1), k))  # type: ignore[misc]
         torch.testing.assert_close(alone.maps[0, 0], together.maps[n, k], atol=1e-5, rtol=1e-3)
 
 
