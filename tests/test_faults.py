@@ -233,7 +233,7 @@ FAULTS = [
     Fault("no list", _do("predict", "@run", "--files-from", "@gone.txt"), r"--files-from: .*gone\.txt cannot be read"),
     Fault("missing model argument", _do("evaluate"), r"missing argument 'MODEL'; see dlnotes evaluate --help"),
     # explain
-    Fault("explain a table model", _do("explain", "@table", IMAGE), r"model\.safetensors: the model reads tables, .*; use another model"),
+    Fault("explain a table model", _do("explain", "@table", IMAGE), r"table: the model reads tables, .*; use another model"),
     Fault("explain a language model", _do("explain", "@rnn.safetensors", IMAGE), r"holds a model of kind char_rnn, this command needs mlp, cnn or backbone; use"),
     Fault("explain without a model", _do("explain", IMAGE), r"MODEL: .*good\.jpg is an image; name the model first"),
     Fault("feature maps of a perceptron", _do("explain", "@colors", IMAGE), r"--method: layercam weighs feature maps, and this multi-layer perceptron has none; use occlusion"),
