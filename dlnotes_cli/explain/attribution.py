@@ -176,7 +176,7 @@ def occlusion(network: InspectedNetwork, x: Tensor, choose: Choose, window: int,
 def _windows(x: Tensor, window: int, stride: int) -> tuple[Tensor, Tensor]:
     """For each of P windows, 1 in the rows (P, H) and columns (P, W) that it covers and 0 elsewhere."""
     height, width = x.shape[2:]
-    places = torch.tensor(list(product(_starts(height, window, stride), _starts(width, window, stride))))
+    places = torch.tensor(list(product(window_starts(height, window, stride), window_starts(width, window, stride))))
     covered = []
     for starts, length in ((places[:, :1], height), (places[:, 1:], width)):
         at = torch.arange(length)
@@ -184,10 +184,10 @@ def _windows(x: Tensor, window: int, stride: int) -> tuple[Tensor, Tensor]:
     return covered[0], covered[1]
 
 
-def _starts(length: int, window: int, stride: int) -> list[int]:
+def window_starts(length: int, window: int, stride: int) -> list[int]:
     """Where windows start on one side, so that every pixel is covered.
 
-    >>> _starts(10, 4, 4), _starts(3, 5, 1)
+    >>> window_starts(10, 4, 4), window_starts(3, 5, 1)
     ([0, 4, 6], [0])
     """
     last = max(length - window, 0)
