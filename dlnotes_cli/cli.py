@@ -29,6 +29,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "filter": "filter.commands:filter_",
     "visualize layers": "visualize.commands:layers",
     "visualize filters": "visualize.commands:filters",
+    "visualize activations": "visualize.commands:activations",
     "conv-shape": "calculate.commands:conv_shape",
     "data list": "manage.commands:data_list",
     "data info": "manage.commands:data_info",

@@ -2,7 +2,7 @@
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.visualize.options import FiltersConfig, LayersConfig
+from dlnotes_cli.visualize.options import ActivationsConfig, FiltersConfig, LayersConfig
 
 _PANEL = "Understand"
 
@@ -50,10 +50,46 @@ def filters(config: FiltersConfig) -> None:
         rows = [(i.unit, *(f"{value:.4f}" for value in (i.norm, i.min, i.max, i.mean))) for i in result.filters]
         output.table(columns, rows, columns)
         output.line()
-        output.line(
-            f"{len(rows)} of {output.counted(result.units, 'filter')} of {result.layer.name}, {_shape(result.kernel)} weights each"
-        )
+        shown = f"{len(rows)} of {output.counted(result.units, 'filter')} of {result.layer.name}"
+        output.line(f"{shown}, {_shape(result.kernel)} weights each")
     output.line(result.sheet)
+
+
+@command(
+    panel=_PANEL,
+    examples=(
+        "dlnotes visualize activations",
+        "dlnotes visualize activations small --layer relu1 --sheet relu1.png --json",
+    ),
+)
+def activations(config: ActivationsConfig) -> None:
+    """Show the feature maps of an image: what each unit answers at each position, with its mean and maximum.
+
+    The maps have the size of the layer's output. Without --layer there is one strip for each layer that has maps.
+    """
+    from dlnotes_cli.visualize.activations import show_activations
+
+    result = show_activations(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    if not config.quiet:
+        rows = [
+            (found.layer.name, _shape(found.layer.shape), unit.unit, f"{unit.mean:.4f}", f"{unit.max:.4f}")
+            for found in result.layers
+            for unit in found.shown
+        ]
+        numeric = ("shape", "unit", "mean", "max")
+        output.table(("layer", *numeric), rows, numeric)
+        output.line()
+        output.line(f"{result.image}: {result.predicted}, probability {result.probability:.4f}")
+    _print_paths(result.sheet, result.out)
+
+
+def _print_paths(*paths: str | None) -> None:
+    for path in paths:
+        if path is not None:
+            output.line(path)
 
 
 def _shape(sizes: tuple[int, ...] | None) -> str:

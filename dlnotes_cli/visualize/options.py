@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from dlnotes_cli.data.options import DataOption, DataRootOption, IMAGES_METAVAR, NAMED_SETS
-from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, varied
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, Config, option, option_group, varied
 from dlnotes_cli.shell.option_groups import OverwriteOption
-from dlnotes_cli.shell.parse import items
 from dlnotes_cli.training.inspection.options import (
-    ImagesArgument,
     InspectedModelArgument,
     InspectionOptions,
     LayerOption,
@@ -50,3 +47,49 @@ class FiltersConfig(InspectedModelArgument, FiltersOptions, OverwriteOption, Net
     """Every option of `visualize filters`."""
 
     command: ClassVar[str] = "visualize filters"
+
+
+@option_group
+class ImageArgument(Config):
+    """The image of a command."""
+
+    image: str | None = option(
+        None, "Image file.", panel=DATA, is_argument=True, metavar="IMAGE", shown_default="a photo from scikit-learn"
+    )
+
+
+@option_group
+class ActivationsOptions(LayerOption, WrittenSheetOption):
+    """The options of `visualize activations` only."""
+
+    layer: str = varied(
+        LayerOption, "layer", default=ALL_LAYERS,
+        help="Layer, by its name in 'dlnotes visualize layers MODEL', or all for one strip per layer.",
+        metavar="NAME|all", shown_default=None,
+    )  # fmt: skip
+    top: int | None = option(
+        None, "Show the N units with the largest mean.", panel=MODEL, within="[1, 1e6]",
+        shown_default="all units; 8 with --layer all",
+    )  # fmt: skip
+    sheet: Path = varied(WrittenSheetOption, "sheet", default=Path("activations.png"))
+    out: Path | None = option(
+        None, "Write the maps of each layer, (C, H, W), to this .npz file.", panel=OUTPUT, metavar="FILE.npz"
+    )
+
+    def __post_init__(self) -> None:
+        """Validate each option, then the name of the output file."""
+        super().__post_init__()
+        check_suffix("--out", self.out, ".npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationsConfig(InspectedModelArgument, ImageArgument, ActivationsOptions, InspectionOptions):
+    """Every option of `visualize activations`."""
+
+    command: ClassVar[str] = "visualize activations"
+
+
+def check_suffix(option: str, path: Path | None, suffix: str) -> None:
+    """Raise InputError if the name of a file to write does not end in `suffix`."""
+    if path is not None and path.suffix.lower() != suffix:
+        raise InputError(option, f"{path} does not end in {suffix}", f"name it {path.with_suffix(suffix).name}")
