@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli.contact_sheet import ContactSheet, Panel, Pixels, Section, colored, gray_to_rgb
+from dlnotes_cli.contact_sheet import ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
 from dlnotes_cli.data.images.geometry import decode_placed
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.shell import files
@@ -162,15 +162,16 @@ def _sheet(result: ActivationsResult, path: Path, pixels: NDArray[np.uint8]) -> 
 
 def _section(found: LayerActivations) -> Section:
     shape = "x".join(map(str, found.layer.shape))
+    if found.maps[0].size == 1:
+        return Section(_value_panel(found.maps), f"{found.layer.name}  {found.layer.kind} {shape}")
     shown = f", the {len(found.shown)} with the largest mean" if len(found.shown) < len(found.maps) else ""
-    panels = _value_panel(found.maps) if found.maps[0].size == 1 else _map_panels(found)
-    return Section(panels, f"{found.layer.name}  {found.layer.kind} {shape}{shown}")
+    return Section(_map_panels(found), f"{found.layer.name}  {found.layer.kind} {shape}{shown}")
 
 
 def _map_panels(found: LayerActivations) -> list[Panel]:
     low, high = _scale(found.maps)
     return [
-        Panel(colored(found.maps[unit.unit], low, high), f"unit {unit.unit}", f"{unit.mean:.2g}, {unit.max:.2g}")
+        Panel(colored(found.maps[unit.unit], low, high), f"unit {unit.unit}", _range(unit.mean, unit.max))
         for unit in found.shown
     ]
 
@@ -179,10 +180,15 @@ def _value_panel(maps: Maps) -> list[Panel]:
     """All values of a layer without positions, row by row in one image."""
     values = maps.ravel()
     columns = int(np.ceil(np.sqrt(len(values))))
-    square = np.zeros(-(-len(values) // columns) * columns, np.float32)
-    square[: len(values)] = values
-    pixels: Pixels = colored(square.reshape(-1, columns), *_scale(maps))
-    return [Panel(pixels, f"{len(values)} units, row by row", f"{values.mean():.2g}, {values.max():.2g}")]
+    rows = -(-len(values) // columns)
+    pixels = np.full((rows * columns, 3), 255, np.uint8)
+    pixels[: len(values)] = colored(values[None], *_scale(maps))[0]
+    label = f"{len(values)} units, row by row"
+    return [Panel(pixels.reshape(rows, columns, 3), label, _range(float(values.mean()), float(values.max())))]
+
+
+def _range(mean: float, largest: float) -> str:
+    return f"{short_number(mean)}, max {short_number(largest)}"
 
 
 def _scale(maps: Maps) -> tuple[float, float]:

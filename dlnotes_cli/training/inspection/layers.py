@@ -91,7 +91,8 @@ def numbered_names(network: nn.Module) -> dict[nn.Module, str]:
 
 def path_names(network: nn.Module, prefix: str = "") -> dict[nn.Module, str]:
     """Names for the layers of a network by their paths in it, without `prefix`."""
-    return {module: name.removeprefix(prefix) for name, module in network.named_modules() if name + "." > prefix + "."}
+    around = {"", prefix.removesuffix(".")}  # the network and what holds the layers
+    return {module: name.removeprefix(prefix) for name, module in network.named_modules() if name not in around}
 
 
 def _note(ended: list[tuple[nn.Module, object]], module: nn.Module, _inputs: object, outputs: object) -> None:
