@@ -2,7 +2,7 @@
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.visualize.options import ActivationsConfig, FiltersConfig, LayersConfig
+from dlnotes_cli.visualize.options import ActivationsConfig, FiltersConfig, LayersConfig, MaximizeConfig
 
 _PANEL = "Understand"
 
@@ -84,6 +84,35 @@ def activations(config: ActivationsConfig) -> None:
         output.line()
         output.line(f"{result.image}: {result.predicted}, probability {result.probability:.4f}")
     _print_paths(result.sheet, result.out)
+
+
+@command(
+    panel=_PANEL,
+    examples=(
+        "dlnotes visualize maximize --unit cat,ship --steps 32",
+        "dlnotes visualize maximize small --layer relu3 --unit 1,2,3 --steps 32 --sheet units.png",
+    ),
+)
+def maximize(config: MaximizeConfig) -> None:
+    """Find the image that excites a unit most, by gradient ascent from an almost gray image.
+
+    The image is optimized as a spectrum with uncorrelated colors, while it is shifted, zoomed and rotated at random
+    (Olah et al. 2017). A unit of the output layer is a class.
+    """
+    from dlnotes_cli.visualize.maximize import maximize as task
+
+    result = task(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    if not config.quiet:
+        rows = [
+            (u.unit, u.name, f"{u.start:.4f}", f"{u.end:.4f}", f"{u.growth:.1f}x" if u.growth else "-")
+            for u in result.units
+        ]
+        output.table(("unit", "name", "start", "end", "growth"), rows, ("unit", "start", "end", "growth"))
+        output.line()
+    _print_paths(*(unit.file for unit in result.units), result.sheet)
 
 
 def _print_paths(*paths: str | None) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, Config, option, option_group, varied
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, varied
 from dlnotes_cli.shell.option_groups import OverwriteOption
+from dlnotes_cli.shell.parse import items
 from dlnotes_cli.training.inspection.options import (
     InspectedModelArgument,
     InspectionOptions,
@@ -87,6 +88,39 @@ class ActivationsConfig(InspectedModelArgument, ImageArgument, ActivationsOption
     """Every option of `visualize activations`."""
 
     command: ClassVar[str] = "visualize activations"
+
+
+@option_group
+class UnitOption(Config):
+    """The units of a layer."""
+
+    unit: tuple[str, ...] = option(
+        (TOP_UNITS,),
+        "Units of the layer by number, those of the output layer also by class, or top for the most active ones.",
+        panel=MODEL, parse=items, metavar="N,N,…|top",
+    )  # fmt: skip
+    top: int = option(10, "Number of units of --unit top.", panel=MODEL, within="[1, 1000]")
+
+
+@option_group
+class MaximizeOptions(UnitOption, LayerOption, WrittenSheetOption):
+    """The options of `visualize maximize` only."""
+
+    layer: str | None = varied(LayerOption, "layer", shown_default="the output layer, whose units are the classes")
+    size: int | None = option(
+        None, "Pixels per side of the images.", panel=TRAINING, within="[1, 4096]",
+        shown_default="the network's own; for maps at least 64 where it accepts that",
+    )  # fmt: skip
+    steps: int = option(256, "Steps of gradient ascent.", panel=TRAINING, within="[1, 1e6]")
+    sheet: Path = varied(WrittenSheetOption, "sheet", default=Path("maximize.png"))
+    out: Path | None = option(None, "Folder for the single images.", panel=OUTPUT, metavar="FOLDER")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaximizeConfig(InspectedModelArgument, MaximizeOptions, OverwriteOption, NetworkOptions):
+    """Every option of `visualize maximize`."""
+
+    command: ClassVar[str] = "visualize maximize"
 
 
 def check_suffix(option: str, path: Path | None, suffix: str) -> None:
