@@ -2,7 +2,7 @@
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.visualize.options import ActivationsConfig, FiltersConfig, LayersConfig, MaximizeConfig
+from dlnotes_cli.visualize.options import ActivationsConfig, DreamConfig, FiltersConfig, LayersConfig, MaximizeConfig
 
 _PANEL = "Understand"
 
@@ -113,6 +113,31 @@ def maximize(config: MaximizeConfig) -> None:
         output.table(("unit", "name", "start", "end", "growth"), rows, ("unit", "start", "end", "growth"))
         output.line()
     _print_paths(*(unit.file for unit in result.units), result.sheet)
+
+
+@command(
+    panel=_PANEL,
+    examples=(
+        "dlnotes visualize dream --octaves 2 --steps 3",
+        "dlnotes visualize dream --layer relu4 --octaves 2 --steps 3 --out relu4.jpg --sheet dream.png",
+    ),
+)
+def dream(config: DreamConfig) -> None:
+    """Amplify what a layer finds in an image (DeepDream), or with --guide what resembles another image.
+
+    Large images are processed in tiles at random shifts. Size and transparency are kept; the result is upright.
+    """
+    from dlnotes_cli.visualize.dream import dream as task
+
+    result = task(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    if not config.quiet:
+        height, width = result.size
+        output.line(f"{result.layer.name} of {result.network.name}, {width}x{height}")
+        output.line(f"mean square of the activations  {result.start:.4g} to {result.end:.4g}")
+    _print_paths(result.out, result.sheet)
 
 
 def _print_paths(*paths: str | None) -> None:

@@ -123,6 +123,34 @@ class MaximizeConfig(InspectedModelArgument, MaximizeOptions, OverwriteOption, N
     command: ClassVar[str] = "visualize maximize"
 
 
+@option_group
+class DreamOptions(LayerOption, SheetOption):
+    """The options of `visualize dream` only."""
+
+    layer: str | None = varied(LayerOption, "layer", shown_default="one at four fifths of the depth")
+    guide: str | None = option(
+        None,
+        "Amplify what resembles this image.",
+        panel=DATA,
+        metavar="IMAGE",
+        shown_default="whatever the layer finds",
+    )
+    octaves: int = option(4, "Sizes of the image, from coarse to fine.", panel=TRAINING, within="[1, 20]")
+    octave_scale: float = option(1.4, "Ratio of one size to the one before.", panel=TRAINING, within="(1, 10]")
+    steps: int = option(10, "Steps of gradient ascent in each octave.", panel=TRAINING, within="[1, 1e4]")
+    strength: float = option(1.5, "Mean change of a pixel in a step, of 255.", panel=TRAINING, within="(0, 255]")
+    out: Path | None = option(
+        None, "Image file to write.", panel=OUTPUT, metavar="FILE", shown_default="<name of the image>-dream.png"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DreamConfig(ImageArgument, DreamOptions, InspectionOptions):
+    """Every option of `visualize dream`."""
+
+    command: ClassVar[str] = "visualize dream"
+
+
 def check_suffix(option: str, path: Path | None, suffix: str) -> None:
     """Raise InputError if the name of a file to write does not end in `suffix`."""
     if path is not None and path.suffix.lower() != suffix:

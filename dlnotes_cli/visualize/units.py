@@ -12,6 +12,7 @@ from dlnotes_cli.visualize.options import TOP_UNITS
 
 _PHOTOS = ("china.jpg", "flower.jpg")
 _MAX_PIXELS = 10**7
+_GRAY = 128
 
 
 def parse_units(network: InspectedNetwork, layer: NamedLayer, named: tuple[str, ...]) -> list[int] | None:
@@ -31,14 +32,16 @@ def unit_name(network: InspectedNetwork, layer: NamedLayer, unit: int) -> str:
 
 @torch.no_grad()
 def active_units(network: InspectedNetwork, layer: NamedLayer, count: int) -> list[int]:
-    """The `count` units with the largest activations for two photographs; in the output layer the first ones."""
+    """The `count` units that two photographs excite most, compared with plain gray; in the output layer the first."""
     if layer == network.output_layer:
         return list(range(min(count, layer.units)))
     shape = network.preprocessing.image_shape
     photos = [decode_image(sample_image(name, "--unit"), shape, _MAX_PIXELS) for name in _PHOTOS]
-    x = network.prepare(torch.stack([torch.tensor(photo) for photo in photos]))
-    largest = unit_means(network.activations(x, [layer])[layer.name]).amax(dim=0)
-    return largest.argsort(descending=True, stable=True)[:count].tolist()
+    gray = torch.full(network.preprocessing.shape, _GRAY, dtype=torch.uint8)
+    x = network.prepare(torch.stack([gray, *map(torch.tensor, photos)]))
+    means = unit_means(network.activations(x, [layer])[layer.name])
+    excess = means[1:].amax(dim=0) - means[0]
+    return excess.argsort(descending=True, stable=True)[:count].tolist()
 
 
 def unit_means(output: Tensor) -> Tensor:
