@@ -32,6 +32,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "visualize activations": "visualize.commands:activations",
     "visualize maximize": "visualize.commands:maximize",
     "visualize dream": "visualize.commands:dream",
+    "visualize patches": "visualize.commands:patches",
     "conv-shape": "calculate.commands:conv_shape",
     "data list": "manage.commands:data_list",
     "data info": "manage.commands:data_info",

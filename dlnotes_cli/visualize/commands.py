@@ -1,8 +1,20 @@
 """`dlnotes visualize layers`, `filters`, `activations`, `maximize`, `dream`, `patches`, `neighbors`, `embedding`."""
 
+from typing import TYPE_CHECKING
+
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.visualize.options import ActivationsConfig, DreamConfig, FiltersConfig, LayersConfig, MaximizeConfig
+from dlnotes_cli.visualize.options import (
+    ActivationsConfig,
+    DreamConfig,
+    FiltersConfig,
+    LayersConfig,
+    MaximizeConfig,
+    PatchesConfig,
+)
+
+if TYPE_CHECKING:
+    from dlnotes_cli.visualize.patches import PatchesResult
 
 _PANEL = "Understand"
 
@@ -138,6 +150,51 @@ def dream(config: DreamConfig) -> None:
         output.line(f"{result.layer.name} of {result.network.name}, {width}x{height}")
         output.line(f"mean square of the activations  {result.start:.4g} to {result.end:.4g}")
     _print_paths(result.out, result.sheet)
+
+
+@command(
+    panel=_PANEL,
+    examples=(
+        "dlnotes visualize patches --top 4",
+        "dlnotes visualize patches small --data digits --layer relu2 --unit 1,2 --gradient none --sheet relu2.png",
+    ),
+)
+def patches(config: PatchesConfig) -> None:
+    """Find the nine image patches that excite each unit most, cut to its receptive field (Zeiler and Fergus 2014).
+
+    Next to each patch is the unit's gradient. Deep layers still show features, parts of objects, not classes: what
+    classifies is the output layer.
+    """
+    from dlnotes_cli.visualize.gradients import CAVEAT
+    from dlnotes_cli.visualize.patches import find_patches
+
+    result = find_patches(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+    else:
+        _show_patches(config, result)
+    if config.gradient != "none":
+        output.note(f"dlnotes: note: {CAVEAT}")
+
+
+def _show_patches(config: PatchesConfig, result: "PatchesResult") -> None:
+    if not config.quiet:
+        rows = [
+            (
+                unit.name,
+                f"{patch.activation:.4f}",
+                patch.class_name or "-",
+                patch.file,
+                " ".join(f"{x:.0f}" for x in patch.box),
+            )
+            for unit in result.units
+            for patch in unit.patches
+        ]
+        output.table(("unit", "activation", "class", "image", "box"), rows, ("activation",))
+        output.line()
+        size, count = _shape(result.receptive_field), output.counted(result.images, "image")
+        output.line(f"{result.layer.name} sees {size} pixels; {count} of {result.data}")
+    _print_paths(result.sheet)
 
 
 def _print_paths(*paths: str | None) -> None:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from dlnotes_cli.data.options import IMAGES_METAVAR, NAMED_SETS, DataRootOption
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, varied
 from dlnotes_cli.shell.option_groups import OverwriteOption
@@ -149,6 +150,39 @@ class DreamConfig(ImageArgument, DreamOptions, InspectionOptions):
     """Every option of `visualize dream`."""
 
     command: ClassVar[str] = "visualize dream"
+
+
+@option_group
+class DataCommandOptions(DataRootOption, InspectionOptions):
+    """What the commands have that go over a data set."""
+
+    data: str = option(
+        "digits",
+        f"A named set ({', '.join(NAMED_SETS)}), resized to the network's input, or a folder of images.",
+        panel=DATA,
+        metavar=IMAGES_METAVAR,
+        complete=lambda: list(NAMED_SETS),
+    )
+
+
+@option_group
+class PatchesOptions(UnitOption, LayerOption, WrittenSheetOption):
+    """The options of `visualize patches` only."""
+
+    layer: str | None = varied(LayerOption, "layer", shown_default="the last one whose units see less than an image")
+    gradient: Literal["guided", "deconvnet", "none"] = option(
+        "guided",
+        "Show next to each patch the unit's gradient by guided backpropagation (guided) or by a deconvnet, or none.",
+        panel=MODEL,
+    )
+    sheet: Path = varied(WrittenSheetOption, "sheet", default=Path("patches.png"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchesConfig(InspectedModelArgument, PatchesOptions, DataCommandOptions):
+    """Every option of `visualize patches`."""
+
+    command: ClassVar[str] = "visualize patches"
 
 
 def check_suffix(option: str, path: Path | None, suffix: str) -> None:
