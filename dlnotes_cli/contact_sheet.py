@@ -79,6 +79,17 @@ def colored(values: NDArray[np.floating[Any]], low: float, high: float) -> Pixel
     return np.asarray(colormaps[name](shares, bytes=True)[..., :3])
 
 
+def short_number(value: float) -> str:
+    """A number in three digits for a label, without an exponent where it is not very large or small.
+
+    >>> short_number(184.3), short_number(0.01234), short_number(-2.0), short_number(1234.5)
+    ('184', '0.0123', '-2', '1234')
+    """
+    if 1000 <= abs(value) < 1e6:  # noqa: PLR2004  # as an integer
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
 @dataclass
 class _Drawing:
     """The layout of a sheet, computed from top to bottom."""

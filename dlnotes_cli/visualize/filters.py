@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.contact_sheet import ContactSheet, Panel, Pixels, Section, colored, gray_to_rgb
+from dlnotes_cli.contact_sheet import ContactSheet, Panel, Pixels, Section, colored, gray_to_rgb, short_number
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer
@@ -96,7 +96,7 @@ def _info(unit: int, weights: Tensor, norm: float) -> FilterInfo:
 
 def _panel(info: FilterInfo, weights: NDArray[np.float32]) -> Panel:
     """The filter (C, H, W), its number and its range."""
-    return Panel(_image(weights), f"unit {info.unit}", f"{info.min:.2g} to {info.max:.2g}")
+    return Panel(_image(weights), f"unit {info.unit}", f"{short_number(info.min)} to {short_number(info.max)}")
 
 
 def _image(weights: NDArray[np.float32]) -> Pixels:

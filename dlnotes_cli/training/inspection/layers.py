@@ -65,15 +65,21 @@ def list_layers(network: nn.Module, names: dict[nn.Module, str], shape: tuple[in
     """
     ended: list[tuple[nn.Module, object]] = []
     handles = [module.register_forward_hook(partial(_note, ended)) for module in names]
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     try:
-        with torch.no_grad():
-            functional_call(network, on_meta, (torch.empty(_PROBE, *shape, device="meta"),))
+        _run_on_meta(network, shape)
     finally:
         for handle in handles:
             handle.remove()
     return _table(ended, names)
+
+
+def accepts(network: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether a network reads samples of a shape; nothing is computed with values."""
+    try:
+        _run_on_meta(network, shape)
+    except (RuntimeError, ValueError, AssertionError, ZeroDivisionError):
+        return False
+    return True
 
 
 def numbered_names(network: nn.Module) -> dict[nn.Module, str]:
@@ -91,7 +97,16 @@ def numbered_names(network: nn.Module) -> dict[nn.Module, str]:
 
 def path_names(network: nn.Module, prefix: str = "") -> dict[nn.Module, str]:
     """Names for the layers of a network by their paths in it, without `prefix`."""
-    return {module: name.removeprefix(prefix) for name, module in network.named_modules() if name + "." > prefix + "."}
+    around = {"", prefix.removesuffix(".")}  # the network and what holds the layers
+    return {module: name.removeprefix(prefix) for name, module in network.named_modules() if name not in around}
+
+
+@torch.no_grad()
+def _run_on_meta(network: nn.Module, shape: tuple[int, ...]) -> None:
+    """Run a network with shapes and no values. Raises whatever the network raises for this shape."""
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    functional_call(network, on_meta, (torch.empty(_PROBE, *shape, device="meta"),))
 
 
 def _note(ended: list[tuple[nn.Module, object]], module: nn.Module, _inputs: object, outputs: object) -> None:

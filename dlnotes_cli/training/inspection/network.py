@@ -13,7 +13,7 @@ from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.training.inspection.layers import LayerTable, NamedLayer, list_layers
+from dlnotes_cli.training.inspection.layers import LayerTable, NamedLayer, accepts, list_layers
 
 _FINE_SIDE = 7  # positions on a side of maps that show where a class is
 _MOST_LISTED = 30  # names in an error
@@ -53,7 +53,18 @@ class InspectedNetwork:
         x = self.normalizer(samples.to(self.runtime.device))
         if self.input_size is not None and x.shape[2:] != (self.input_size, self.input_size):
             x = F.interpolate(x, (self.input_size, self.input_size), mode="bilinear", antialias=True)
+        return self._laid_out(x)
+
+    def normalized(self, samples: Tensor) -> Tensor:
+        """What `prepare` returns, at the size of `samples`."""
+        return self._laid_out(self.normalizer(samples.to(self.runtime.device)))
+
+    def _laid_out(self, x: Tensor) -> Tensor:
         return x if self.kind == "mlp" else x.contiguous(memory_format=torch.channels_last)
+
+    def accepts(self, height: int, width: int) -> bool:
+        """Whether the network reads images of this size without resizing them."""
+        return accepts(self.network, (self.input_shape[0], height, width))
 
     @cached_property
     def normalizer(self) -> Normalizer:

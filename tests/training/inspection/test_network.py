@@ -81,6 +81,12 @@ def test_every_layer_runs_once_and_the_last_one_returns_the_logits(runs: dict[st
     assert torch.equal(outputs[network.output_layer.name].flatten(1), network(x))
 
 
+def test_the_layers_of_an_mlp_have_their_own_names(runs: dict[str, Path]) -> None:
+    names = [layer.name for layer in opened(runs["mlp"]).layers]
+    assert names == ["flatten", "linear1", "norm1", "activation1", "output"]
+    assert opened(runs["mlp"]).cam_layer is None
+
+
 def test_capturing_changes_nothing_although_torchvision_works_in_place() -> None:
     network = opened("googlenet", weights="none")
     x = network.prepare(samples(network)[..., :64, :64])
