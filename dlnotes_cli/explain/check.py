@@ -13,9 +13,9 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dlnotes_cli.explain.attribution import batch_size
 from dlnotes_cli.explain.heat import Floats, resized
 from dlnotes_cli.training.inspection.network import InspectedNetwork
-from dlnotes_cli.training.metrics import inference_batch_size
 
 _STEPS = 20  # of a curve
 _RANDOM_MAPS = 8
@@ -168,7 +168,7 @@ def reinitialized(network: nn.Module, seed: int) -> Iterator[None]:
 
 
 def _probabilities(network: InspectedNetwork, images: Tensor, class_index: int) -> tuple[float, ...]:
-    parts = [network(part).softmax(1)[:, class_index] for part in images.split(inference_batch_size(images.shape[1:]))]
+    parts = [network(part).softmax(1)[:, class_index] for part in images.split(batch_size(images))]
     return tuple(torch.cat(parts).tolist())
 
 

@@ -9,20 +9,19 @@ from torch import Tensor
 
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.paths import expand_argument
-from dlnotes_cli.explain.attribution import Attribution, gradient_batch_size
+from dlnotes_cli.explain.attribution import Attribution, batch_size
 from dlnotes_cli.explain.check import check_map, reinitialized
 from dlnotes_cli.explain.class_map import ClassMap
 from dlnotes_cli.explain.drawing import Drawings
 from dlnotes_cli.explain.heat import numpy_of, resized, top_region
 from dlnotes_cli.explain.methods import chosen_layer, explainer_of
-from dlnotes_cli.explain.options import CAM_METHODS, PREDICTED, TRUE, ExplainConfig
+from dlnotes_cli.explain.options import PREDICTED, TRUE, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
 from dlnotes_cli.explain.results import ExplainResult, Explanation
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.images import ImageBatch, PlacedImage, read_batches
 from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.training.metrics import inference_batch_size
 from dlnotes_cli.training.model_file import check_finite
 
 _SAMPLE = "flower.jpg"
@@ -76,10 +75,8 @@ class Explainer:
     @property
     def batch_size(self) -> int:
         """The number of images that are explained together."""
-        shape, method = self.network.input_shape, self._config.method
-        if self._config.check or method in _MANY_PASSES:
-            return min(_SLOW_BATCH, gradient_batch_size(shape))
-        return inference_batch_size(shape) if method in CAM_METHODS else gradient_batch_size(shape)
+        size = batch_size(self.network.prepare(torch.zeros(1, *self.network.preprocessing.shape)))
+        return min(_SLOW_BATCH, size) if self._config.check or self._config.method in _MANY_PASSES else size
 
     def explain(self, batch: ImageBatch) -> Iterator[tuple[PlacedImage, list[ClassMap]]]:
         """Each image with the maps of its classes, each class once."""
