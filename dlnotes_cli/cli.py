@@ -27,6 +27,13 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "evaluate": "classify.commands:evaluate",
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
+    "explain": "explain.commands:explain",
+    "visualize layers": "visualize.commands:layers",
+    "visualize filters": "visualize.commands:filters",
+    "visualize activations": "visualize.commands:activations",
+    "visualize maximize": "visualize.commands:maximize",
+    "visualize dream": "visualize.commands:dream",
+    "visualize patches": "visualize.commands:patches",
     "conv-shape": "calculate.commands:conv_shape",
     "loss": "calculate.loss.commands:loss",
     "trace": "calculate.trace.commands:trace",
@@ -41,6 +48,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
 }
 GROUPS = {  # names in front of commands, each with its panel and help
     "char-rnn": ("Train", "Train, sample and score character-level language models."),
+    "visualize": ("Understand", "See what a network has learned: filters, activations, top patches, DeepDream."),
     "data": ("Manage", "List, describe and preview data sets."),
     "data cache": ("Manage", "List or clear the cache of decoded images and features."),
 }
