@@ -14,6 +14,7 @@ from dlnotes_cli.data.batches import Normalizer, Split, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
 from dlnotes_cli.data.load import load_for_model
+from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of
 from dlnotes_cli.data.splits import complete_splits
 from dlnotes_cli.device import Runtime, default_threads
@@ -24,6 +25,7 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
+from dlnotes_cli.training.run_folder import check_outside_data
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     if config.tta:
         network = with_tta(network, model.preprocessing, model.classes)
     data = config.data or _training_data(model)
+    if config.out is not None:
+        check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(data))
     if config.csv not in {None, "-"}:
         check_not_input("--csv", files.user_path(str(config.csv)), [model.path, *_input_files(data)])
     threads = config.threads or default_threads()

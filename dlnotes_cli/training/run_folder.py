@@ -35,7 +35,8 @@ class RunFolder:
         self._created: list[Path] = []
         self._threads: int | None = None  # of the run that is resumed
         self.path = options.resume or options.out or Path("runs")
-        check_outside_data("--resume" if self.is_resumed else "--out", self.path, options)
+        where, fix = ("--resume", "move the run out of it") if self.is_resumed else ("--out", "")
+        check_outside_data(where, self.path, options.data_folder, fix)
         if self.is_resumed:
             check_same_options(self.path, options)
             self._threads = stored_options(self.path, options.command).get("threads")
@@ -141,18 +142,16 @@ class RunFolder:
         files.write_text(self.file(METRICS), "".join(json.dumps(entry.as_json()) + "\n" for entry in history))
 
 
-def check_outside_data(where: str, path: Path, options: RunOptions) -> None:
-    """Refuse an output of a training command in its own training images, which the next run would train on.
+def check_outside_data(where: str, path: Path, root: Path | None, fix: str = "") -> None:
+    """Refuse an output in the folder of images `root`, where the next command would take its plots for samples.
 
     `where` is the option that names the output. Links are followed, also those to class folders. Raises InputError.
     """
-    root = options.data_folder
     if root is None:
         return
     for folder in (root, *(below for below in _entries(root) if below.is_symlink())):
         if _real_path(path).is_relative_to(_real_path(folder)):
-            fix = "move the run out of it" if options.resume else f"give {where} outside of it"
-            raise InputError(where, f"{path} is inside the training data {root}", fix)
+            raise InputError(where, f"{path} is inside the data {root}", fix or f"give {where} outside of it")
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -103,7 +103,7 @@ def _check_outputs(options: TransferConfig) -> None:
             continue
         if path.suffix.lower() != suffix:
             raise InputError(where, f"{path} does not end in {suffix}", f"name it {path.with_suffix(suffix).name}")
-        check_outside_data(where, path, options)
+        check_outside_data(where, path, options.data_folder)
         files.check_output_file(where, path, overwrite=options.overwrite or options.resume is not None)
 
 

@@ -147,6 +147,15 @@ def test_the_model_and_the_inputs_are_not_overwritten(
     assert folder_digest(tmp_path) == before
 
 
+@pytest.mark.parametrize("place", ["", "plots", "red/plots"])
+def test_plots_are_not_written_among_the_images(place: str, images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
+    images = make_images(tmp_path / "images", count=2)
+    before = folder_digest(images)
+    outcome = dlnotes("evaluate", images_run, "--data", images, "--out", images / place, "--overwrite")
+    assert (outcome.code, folder_digest(images)) == (2, before)
+    assert "is inside the data" in outcome.err
+
+
 def test_an_image_of_the_data_is_not_overwritten(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     images = make_images(tmp_path / "images", count=2)
     before = folder_digest(images)

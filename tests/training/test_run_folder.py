@@ -74,12 +74,12 @@ def test_a_folder_that_existed_before_is_not_removed(
 @pytest.mark.parametrize(
     ("folder", "words", "message"),
     [
-        ("photos", "--data .", r"--out: runs is inside the training data \.; give --out outside of it"),
-        ("photos/red", "--data ..", r"--out: runs is inside the training data \.\."),
-        (".", "--data photos --out photos --overwrite", r"--out: photos is inside the training data photos"),
-        (".", "--data photos --out photos/red/run", r"--out: photos/red/run is inside the training data photos"),
-        (".", "--data photos --out shortcut/run", r"--out: shortcut/run is inside the training data photos"),
-        (".", "--data linked --out photos/red/run", r"--out: photos/red/run is inside the training data linked"),
+        ("photos", "--data .", r"--out: runs is inside the data \.; give --out outside of it"),
+        ("photos/red", "--data ..", r"--out: runs is inside the data \.\."),
+        (".", "--data photos --out photos --overwrite", r"--out: photos is inside the data photos"),
+        (".", "--data photos --out photos/red/run", r"--out: photos/red/run is inside the data photos"),
+        (".", "--data photos --out shortcut/run", r"--out: shortcut/run is inside the data photos"),
+        (".", "--data linked --out photos/red/run", r"--out: photos/red/run is inside the data linked"),
     ],
 )
 def test_a_run_inside_its_training_data_is_refused(
@@ -121,6 +121,6 @@ def test_a_run_that_lies_inside_its_training_data_is_not_resumed(
     Path("run").rename("photos/run")
     outcome = dlnotes("train-mlp", "--resume", "photos/run", "-q")
     assert outcome.code == 2
-    assert "--resume: photos/run is inside the training data photos; move the run out of it" in outcome.err
+    assert "--resume: photos/run is inside the data photos; move the run out of it" in outcome.err
     Path("photos/run").rename("moved")
     assert dlnotes("train-mlp", "--resume", "moved", "--epochs", 2, "-q").code == 0

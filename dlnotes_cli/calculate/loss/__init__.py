@@ -1,1 +1,1 @@
-"""`loss`: what a loss says of given numbers, without torch."""
+"""`loss`: losses, softmax and gradients of given numbers, without torch."""

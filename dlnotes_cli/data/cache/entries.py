@@ -33,6 +33,7 @@ _INDEX = "index.json"
 _SAMPLES = "samples-"  # followed by random digits: a new file never replaces one that is memory-mapped
 CHECKSUM_CHUNK = 1 << 22  # bytes of samples for each checksum
 _LARGEST_VERIFIED = 1 << 31  # bytes; reading a larger file on every start would take too long
+_LARGEST_READ = 1 << 26  # bytes that are read into memory; a larger file is memory-mapped
 _DTYPES = {"uint8", "float32"}
 _FIX = "free space, or set $DLNOTES_CACHE to another folder"
 
@@ -150,10 +151,19 @@ class CacheEntry:
         return index
 
     def map(self, index: CacheIndex) -> NDArray[Any]:
-        """The samples, memory-mapped and read-only. Raises OSError or ValueError if the file is gone or shorter."""
+        """The samples, read-only, and memory-mapped unless they are small.
+
+        Small ones are read, so that a program that truncates the file does not end this one. Raises OSError or
+        ValueError if the file is gone or shorter.
+        """
         with suppress(OSError):  # a read-only cache can still be used
             os.utime(self.path / _INDEX)
-        return np.memmap(self.path / index.samples, np.dtype(index.dtype), "r", shape=(len(index.names), *index.shape))
+        path, dtype, shape = self.path / index.samples, np.dtype(index.dtype), (len(index.names), *index.shape)
+        if index.nbytes > _LARGEST_READ:
+            return np.memmap(path, dtype, "r", shape=shape)
+        samples = np.fromfile(path, dtype).reshape(shape)
+        samples.flags.writeable = False
+        return samples
 
     def is_intact(self, index: CacheIndex, samples: NDArray[Any], threads: int) -> bool:
         """Whether mapped samples have the checksums of the index. Very large files are not read."""

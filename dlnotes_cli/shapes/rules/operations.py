@@ -153,7 +153,7 @@ def squeeze(shapes: Sequence[Shape], dim: Any = None) -> LayerInfo:
     (shape,) = shapes
     if dim is None:
         raise InvalidLayerError("removes the batch dimension of a batch of one", "name the dimension, as squeeze(1)")
-    axes = {axis_of(one, shape) for one in (dim if isinstance(dim, tuple | list) else (dim,))}
+    axes = _axes(dim, shape)
     output = tuple(size for axis, size in enumerate(shape) if axis not in axes or size != 1)
     return LayerInfo(output, is_view=True, field="elementwise" if output == shape else "rearranged")
 
@@ -170,11 +170,19 @@ def reduce(shapes: Sequence[Shape], dim: Any = None, *, keepdim: bool = False) -
     (shape,) = shapes
     if dim is None:
         raise InvalidLayerError("reduces the batch too", "name the dimensions, as mean(dim=(2, 3))")
-    axes = {axis_of(one, shape) for one in (dim if isinstance(dim, tuple | list) else (dim,))}
+    axes = _axes(dim, shape)
     if 0 in axes and shape[0] == 1:
         raise InvalidLayerError("reduces dimension 0, the batch", "name other dimensions")
     output = tuple(1 if axis in axes else size for axis, size in enumerate(shape) if keepdim or axis not in axes)
     return LayerInfo(output, field="reduced" if axes == set(range(2, len(shape))) else "rearranged")
+
+
+def _axes(dim: Any, shape: Shape) -> set[int]:
+    """One dimension, or several that differ, as numbers from 0."""
+    axes = [axis_of(one, shape) for one in (dim if isinstance(dim, tuple | list) else (dim,))]
+    if len(set(axes)) < len(axes):
+        raise InvalidLayerError(f"dim={dim} names a dimension twice", "name each dimension once")
+    return set(axes)
 
 
 def index(shapes: Sequence[Shape], *items: Any) -> LayerInfo:

@@ -90,14 +90,18 @@ def samples_file(root: Path) -> Path:
     return path
 
 
-def test_a_second_read_maps_the_cache_and_decodes_nothing(root: Path, decoded: list[str]) -> None:
+@pytest.mark.parametrize("largest_read", [0, 1 << 26])
+def test_a_second_read_maps_the_cache_and_decodes_nothing(
+    largest_read: int, root: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "_LARGEST_READ", largest_read)
     first = read(root)
     assert len(decoded) == 12
     assert_decoded(first)
     decoded.clear()
     second = read(root)
     assert decoded == []
-    assert isinstance(second.samples, np.memmap)
+    assert isinstance(second.samples, np.memmap) == (largest_read == 0)
     assert not second.samples.flags.writeable
     np.testing.assert_array_equal(first.samples, second.samples)
     assert first.files == second.files
@@ -631,3 +635,11 @@ def test_an_index_round_trips_through_json() -> None:
     )
     assert CacheIndex.from_json(index.to_json()) == index
     assert index.nbytes == 18
+
+
+def test_small_samples_outlive_the_truncation_of_their_file(root: Path) -> None:
+    read(root)
+    source = read(root)
+    expected = np.array(source.samples)
+    os.truncate(samples_file(root), 0)
+    np.testing.assert_array_equal(source.samples, expected)

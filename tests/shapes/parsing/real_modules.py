@@ -377,8 +377,8 @@ class Dense(nn.Module):
         for _ in range(2):
             x = x + self.shared(x)
         x = x.mean([2, 3])
-        return {"a": 1} and self.head(x) * 0.5
-""".replace('{"a": 1} and ', "")
+        return self.head(x) * 0.5
+"""
 BRANCHES = """
 class Net(nn.Module):
     def __init__(self):

@@ -109,6 +109,7 @@ def test_positional_arguments_follow_the_function(name: str) -> None:
         ("return torch.cat([x, self.conv1(x)])", "concatenates 3x16x16 and 16x16x16, which differ in more than"),
         ("return torch.cat([x, x])", "concatenates along dimension 0, the batch; use dim=1"),
         ("return x.mean()", "reduces the batch too; name the dimensions"),
+        ("return x.mean([2, -2])", "dim=[2, -2] names a dimension twice; name each dimension once"),
         ("return x.squeeze(9)", "dim=9 is not a dimension of 3x16x16"),
         ("return x.permute(0, 1, 1, 2)", "is not an order of 4 dimensions"),
         ("return x.view(x.size(0), 5, -1)", "cannot make"),

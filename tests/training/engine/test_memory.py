@@ -86,7 +86,7 @@ def test_the_forecast_of_the_network_counts_what_the_optimizer_holds() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("train-mlp", "--hidden", "512"), ("train-cnn", "--arch", "tiny"), ("char-rnn", "train", "--hidden-size", "64"),
+        ("train-mlp", "--hidden", "512"), ("train-cnn", "--arch", "fast"), ("char-rnn", "train", "--hidden-size", "64"),
         ("transfer", "--weights", "none", "--backbone", "resnet18", "--size", "32", "--fine-tune", "all", "--limit",
          "40"),
     ],
