@@ -1,11 +1,13 @@
 """Optimizers with parameter groups: weight decay on matrices only, and learning rates by layer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from dlnotes_cli.training.recipes import OptimizerSettings
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.recipes import OptimizerName, OptimizerSettings
 
 _ADAMW_BETAS = (0.9, 0.99)  # PyTorch's default of 0.999 averages over more steps than short runs have
 
@@ -27,10 +29,20 @@ def make_optimizer(
         {"params": grouped[key], "weight_decay": settings.weight_decay if key[0] else 0.0, "lr_factor": key[1]}
         for key in sorted(grouped, reverse=True)
     ]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=True)
-    if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=settings.lr, foreach=True)
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.lr, fused=True)
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=_ADAMW_BETAS, fused=True)
+    return _optimizer(groups, settings)
+
+
+def _optimizer(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    name, lr, momentum = settings.optimizer, settings.lr, settings.momentum
+    if name == "nesterov" and not momentum:
+        raise InputError("--momentum", "nesterov needs a momentum above 0", "use 0.9, or --optimizer sgd")
+    makers: dict[OptimizerName, Callable[[], torch.optim.Optimizer]] = {
+        "sgd": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True),
+        "nesterov": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True, fused=True),
+        "rmsprop": lambda: torch.optim.RMSprop(groups, lr=lr, foreach=True),
+        "adagrad": lambda: torch.optim.Adagrad(groups, lr=lr, foreach=True),
+        "adadelta": lambda: torch.optim.Adadelta(groups, lr=lr, foreach=True),
+        "adam": lambda: torch.optim.Adam(groups, lr=lr, fused=True),
+        "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=_ADAMW_BETAS, fused=True),
+    }
+    return makers[name]()

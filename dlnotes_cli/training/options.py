@@ -81,7 +81,7 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     schedule: ScheduleName | None = option(None, "Learning-rate schedule", panel=TRAINING, shown_default=SET_BY_RECIPE)
     optimizer: OptimizerName | None = option(None, "Optimizer", panel=TRAINING, shown_default=SET_BY_RECIPE)
     momentum: float | None = option(
-        None, "Momentum of sgd.", panel=TRAINING, within="[0, 1)", shown_default=SET_BY_RECIPE
+        None, "Momentum of sgd and nesterov.", panel=TRAINING, within="[0, 1)", shown_default=SET_BY_RECIPE
     )
     weight_decay: float | None = option(
         None,

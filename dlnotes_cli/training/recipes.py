@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.option import Config
 
-OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
+OptimizerName = Literal["sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta"]
 ScheduleName = Literal["one-cycle", "cosine", "step", "constant"]
 
 LONG_BUDGET_S = 600.0  # seconds of training from which a larger network is more accurate
@@ -16,9 +16,12 @@ _MAX_EPOCHS = 300
 # For an optimizer other than the recipe's; the weight decay of adamw alone is decoupled, hence its larger value.
 _OPTIMIZER_DEFAULTS: dict[str, dict[str, float]] = {
     "sgd": {"lr": 0.1, "weight_decay": 5e-4},
+    "nesterov": {"lr": 0.1, "weight_decay": 5e-4, "momentum": 0.9},
     "adam": {"lr": 3e-3, "weight_decay": 1e-4},
     "adamw": {"lr": 3e-3, "weight_decay": 0.05},
     "rmsprop": {"lr": 1e-3, "weight_decay": 0.0},
+    "adagrad": {"lr": 1e-2, "weight_decay": 0.0},
+    "adadelta": {"lr": 1.0, "weight_decay": 0.0},
 }
 
 
@@ -59,7 +62,7 @@ class OptimizerSettings:
 
     optimizer: OptimizerName
     lr: float
-    momentum: float  # used by sgd only
+    momentum: float  # used by sgd and nesterov only
     weight_decay: float
 
 

@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import OptimizerSettings
 
@@ -31,6 +32,20 @@ def run_formulas(name: str, gradients: Array, *, decay: float) -> Array:
             m = 0.9 * m + g
             w = w - 0.1 * m
             continue
+        if name == "nesterov":
+            m = 0.9 * m + g
+            w = w - 0.1 * (g + 0.9 * m)
+            continue
+        if name == "adagrad":
+            v = v + g * g
+            w = w - 0.1 * g / (np.sqrt(v) + 1e-10)
+            continue
+        if name == "adadelta":
+            v = 0.9 * v + 0.1 * g * g
+            change = np.sqrt(m + 1e-6) / np.sqrt(v + 1e-6) * g
+            m = 0.9 * m + 0.1 * change * change
+            w = w - 0.1 * change
+            continue
         if name == "adamw":
             w = w * (1 - 0.1 * decay)
         b = 0.99 if name == "adamw" else 0.999
@@ -40,7 +55,7 @@ def run_formulas(name: str, gradients: Array, *, decay: float) -> Array:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adamw"])
 def test_optimizers_agree_with_their_formulas(name: str, decay: float) -> None:
     gradients = np.random.default_rng(0).normal(size=(7, 2, 3))
     assert run_torch(name, gradients, decay=decay) == pytest.approx(
@@ -63,3 +78,8 @@ def test_groups_have_the_learning_rate_factors_of_their_parameters() -> None:
         (group["lr_factor"], group["weight_decay"]): [tuple(p.shape) for p in group["params"]] for group in groups
     }
     assert shapes == {(0.1, 0.5): [(3, 2)], (0.1, 0.0): [(3,)], (1.0, 0.5): [(2, 3)], (1.0, 0.0): [(2,)]}
+
+
+def test_nesterov_needs_a_momentum() -> None:
+    with pytest.raises(InputError, match="--momentum: nesterov needs a momentum above 0"):
+        make_optimizer(nn.Linear(2, 2), OptimizerSettings("nesterov", 0.1, 0.0, 0.0))

@@ -23,6 +23,7 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.boundary import BOUNDARY, boundary_plot
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_batch_size, measure_step_memory
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
@@ -192,6 +193,10 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
             split = "test" if "test" in job.splits else "val"
             evaluation = job.evaluate(split, stop.poll, keep_predictions=True)
             paths = _draw_plots(folder, trainer, job, split, evaluation)
+            boundary = boundary_plot(job.network, dataset)
+            if boundary is not None:
+                paths.append(folder.file(BOUNDARY))
+                files.atomic_write(paths[-1], boundary)
             return run.finish(evaluation if split == "test" else None, paths, data_s, started)
 
 

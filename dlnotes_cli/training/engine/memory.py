@@ -12,7 +12,9 @@ from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.recipes import ClassifierRecipe, Recipe
 
 _FLOAT_BYTES, _HALF_BYTES = 4, 2
-_MOMENTS = {"sgd": 0, "rmsprop": 1, "adam": 2, "adamw": 2}  # tensors of the optimizer for each parameter
+_MOMENTS = {  # tensors of the optimizer for each parameter
+    "sgd": 0, "nesterov": 1, "rmsprop": 1, "adagrad": 1, "adadelta": 2, "adam": 2, "adamw": 2
+}  # fmt: skip
 _COPIES = 3  # of each parameter besides: the weights, their gradients, the weights of the best validation
 _COUNTED = (nn.Conv2d, nn.Linear, nn.RNNBase)  # a gradient needs their outputs, or the activations of these
 
