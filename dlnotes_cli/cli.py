@@ -33,6 +33,8 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "visualize maximize": "visualize.commands:maximize",
     "visualize dream": "visualize.commands:dream",
     "visualize patches": "visualize.commands:patches",
+    "visualize neighbors": "visualize.commands:neighbors",
+    "visualize embedding": "visualize.commands:embedding",
     "conv-shape": "calculate.commands:conv_shape",
     "data list": "manage.commands:data_list",
     "data info": "manage.commands:data_info",

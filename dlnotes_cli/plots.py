@@ -21,7 +21,8 @@ _BLUE, _ORANGE, _RED, _GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
 _OKABE_ITO = (_BLUE, _ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _TEXT_COLUMNS, _TEXT_LINES = 80, 200  # of a heat map
 _MOST_BITS, _DARK_BITS = 8.0, 4.0  # where the colors of a heat map end; below which its background is dark
-_MARKERS = "o^sv"
+_MARKERS = "o^sv"  # one after the other for each set of colors
+_MOST_LARGE_POINTS = 2000
 _MOST_IN_LEGEND = 30  # classes
 _DPI = 120
 PREDICTIONS_SHOWN = 24  # images in the grid of predictions
@@ -150,20 +151,21 @@ def embedding_map(
     points: NDArray[np.floating[Any]], labels: NDArray[np.int64], classes: Sequence[str], axes_names: tuple[str, str]
 ) -> bytes:
     """Scatter plot of points (N, 2) with a color and marker for each class."""
-    from matplotlib import colormaps
-
     figure = _figure(8.0, 6.4)
     axes = figure.add_subplot()
-    colors = [*_OKABE_ITO, *colormaps["tab20"].colors]  # type: ignore[attr-defined]  # a list of colors
+    size = 18 if len(points) <= _MOST_LARGE_POINTS else 7
     for i, name in enumerate(classes):
         chosen = points[labels == i]
-        color, marker = colors[i % len(colors)], _MARKERS[i // len(colors) % len(_MARKERS)]
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=18, alpha=0.75, color=color, marker=marker, label=_short(name))
+        color, marker = _OKABE_ITO[i % len(_OKABE_ITO)], _MARKERS[i // len(_OKABE_ITO) % len(_MARKERS)]
+        axes.scatter(
+            chosen[:, 0], chosen[:, 1], s=size, alpha=0.75, lw=0, color=color, marker=marker, label=_short(name)
+        )
     axes.set_xlabel(axes_names[0])
     axes.set_ylabel(axes_names[1])
     axes.set_title(f"features of {len(points):,} images")
     if len(classes) <= _MOST_IN_LEGEND:
-        axes.legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+        scale = 18 / size  # so that the legend's points stay large
+        axes.legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left", markerscale=scale**0.5)
     return png(figure)
 
 
