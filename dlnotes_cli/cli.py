@@ -34,6 +34,8 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "visualize maximize": "visualize.commands:maximize",
     "visualize dream": "visualize.commands:dream",
     "visualize patches": "visualize.commands:patches",
+    "visualize neighbors": "visualize.commands:neighbors",
+    "visualize embedding": "visualize.commands:embedding",
     "conv-shape": "calculate.commands:conv_shape",
     "loss": "calculate.loss.commands:loss",
     "trace": "calculate.trace.commands:trace",

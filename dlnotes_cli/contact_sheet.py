@@ -168,11 +168,11 @@ class _Drawing:
 
 
 def _scaled(pixels: Pixels, side: int, *, smooth: bool) -> Pixels:
-    """An image that fits into a square: enlarged by whole pixels, or reduced."""
+    """An image that fits into a square: enlarged by whole pixels, or resized where these would leave much room."""
     from PIL import Image
 
     largest = max(pixels.shape[:2])
-    if largest > side or (smooth and largest < side):
+    if largest > side // 2 or smooth:
         size = [max(1, round(length * side / largest)) for length in pixels.shape[1::-1]]
         return np.asarray(Image.fromarray(pixels).resize((size[0], size[1]), Image.Resampling.LANCZOS))
     factor = side // largest

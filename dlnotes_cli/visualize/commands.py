@@ -7,9 +7,11 @@ from dlnotes_cli.shell.binding import command
 from dlnotes_cli.visualize.options import (
     ActivationsConfig,
     DreamConfig,
+    EmbeddingConfig,
     FiltersConfig,
     LayersConfig,
     MaximizeConfig,
+    NeighborsConfig,
     PatchesConfig,
 )
 
@@ -195,6 +197,64 @@ def _show_patches(config: PatchesConfig, result: "PatchesResult") -> None:
         size, count = _shape(result.receptive_field), output.counted(result.images, "image")
         output.line(f"{result.layer.name} sees {size} pixels; {count} of {result.data}")
     _print_paths(result.sheet)
+
+
+@command(
+    panel=_PANEL,
+    examples=(
+        "dlnotes visualize neighbors",
+        "dlnotes visualize neighbors small neighbors.png --data digits --count 3 --json --sheet again.png",
+    ),
+)
+def neighbors(config: NeighborsConfig) -> None:
+    """Find the images of a data set that are nearest to given images in feature space, by cosine distance.
+
+    A feature vector does not encode the content alone: texture, color and background count too.
+    """
+    from dlnotes_cli.visualize.neighbors import find_neighbors
+
+    result = find_neighbors(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    if not config.quiet:
+        rows = [
+            (str(found.query.path), neighbor.file, neighbor.class_name or "-", f"{neighbor.distance:.4f}")
+            for found in result.results
+            for neighbor in found.neighbors
+        ]
+        output.table(("image", "neighbor", "class", "distance"), rows, ("distance",))
+        output.line()
+        images = output.counted(result.images, "image")
+        output.line(f"{output.counted(result.features, 'feature')} of {result.layer.name}, {images} of {result.data}")
+    _print_paths(result.sheet)
+
+
+@command(
+    panel=_PANEL,
+    examples=(
+        "dlnotes visualize embedding",
+        "dlnotes visualize embedding small --data digits --layer relu4 --csv points.csv --sheet relu4.png",
+    ),
+)
+def embedding(config: EmbeddingConfig) -> None:
+    """Draw the images of a data set as points, by their features: similar images are close to each other.
+
+    The features are those before the output layer, which classifies; they keep texture and background, not only the
+    content. Those of a folder are cached.
+    """
+    from dlnotes_cli.visualize.embedding import embed
+
+    result = embed(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    if not config.quiet:
+        output.table(("class", "images"), list(result.counts.items()), ("images",))
+        output.line()
+        features = output.counted(result.features, "feature")
+        output.line(f"{features} of {result.layer.name}, {result.method}: {' and '.join(result.axes)}")
+    _print_paths(*result.outputs.values())
 
 
 def _print_paths(*paths: str | None) -> None:

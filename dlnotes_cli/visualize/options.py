@@ -10,6 +10,7 @@ from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, TRAINING, Co
 from dlnotes_cli.shell.option_groups import OverwriteOption
 from dlnotes_cli.shell.parse import items
 from dlnotes_cli.training.inspection.options import (
+    ImagesArgument,
     InspectedModelArgument,
     InspectionOptions,
     LayerOption,
@@ -185,6 +186,62 @@ class PatchesConfig(InspectedModelArgument, PatchesOptions, DataCommandOptions):
     """Every option of `visualize patches`."""
 
     command: ClassVar[str] = "visualize patches"
+
+
+@option_group
+class FeatureLayerOption(LayerOption):
+    """The layer whose output is the feature vector."""
+
+    layer: str | None = option_like(
+        LayerOption, "layer",
+        help="Layer, by its name in 'dlnotes visualize layers MODEL', whose output is the feature vector; maps are "
+        "averaged over positions.",
+        shown_default="the last one before the output layer",
+    )  # fmt: skip
+
+
+@option_group
+class NeighborsOptions(FeatureLayerOption, WrittenSheetOption):
+    """The options of `visualize neighbors` only."""
+
+    count: int = option(8, "Neighbors of each image.", panel=OUTPUT, within="[1, 1000]")
+    sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("neighbors.png"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighborsConfig(InspectedModelArgument, ImagesArgument, NeighborsOptions, DataCommandOptions):
+    """Every option of `visualize neighbors`."""
+
+    command: ClassVar[str] = "visualize neighbors"
+
+
+@option_group
+class EmbeddingOptions(FeatureLayerOption, WrittenSheetOption):
+    """The options of `visualize embedding` only."""
+
+    method: Literal["pca", "tsne", "umap"] = option(
+        "pca", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel=MODEL
+    )
+    sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("embedding.png"), help="Scatter plot to write.")
+    csv: Path | None = option(
+        None, "Write file, class and coordinates of each image to this CSV file.", panel=OUTPUT, metavar="FILE.csv"
+    )
+    out: Path | None = option(
+        None, "Write coordinates, features, labels and names to this .npz file.", panel=OUTPUT, metavar="FILE.npz"
+    )
+
+    def __post_init__(self) -> None:
+        """Validate each option, then the names of the output files."""
+        super().__post_init__()
+        check_suffix("--csv", self.csv, ".csv")
+        check_suffix("--out", self.out, ".npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingConfig(InspectedModelArgument, EmbeddingOptions, DataCommandOptions):
+    """Every option of `visualize embedding`."""
+
+    command: ClassVar[str] = "visualize embedding"
 
 
 def check_suffix(option: str, path: Path | None, suffix: str) -> None:

@@ -158,7 +158,7 @@ def find_patches(config: PatchesConfig) -> PatchesResult:
         patches, panels = _unit_patches(network, layer, eye, source, best, unit, config.gradient)
         name = unit_name(network, layer, unit)
         found.append(UnitPatches(unit, name, patches))
-        sections.append(Section(panels, name))
+        sections.append(Section(panels, name, columns=len(patches)))
     size = fields[layer.name].size or ()
     result = PatchesResult(network, layer, source.name, images, size, config.gradient, tuple(found), str(config.sheet))
     files.atomic_write(config.sheet, _sheet(result, sections).png())
@@ -247,7 +247,7 @@ def _unit_patches(
         samples = torch.from_numpy(np.stack([pixels for pixels, _ in read]))
         targets = [(unit, patch.position) for patch in patches]
         gradients = unit_gradients(network, layer, samples, targets, gradient)
-        panels += [Panel(_cut(_drawn(g.numpy()), window)) for g, window in zip(gradients, windows, strict=True)]
+        panels += [Panel(_cut(_drawn(g.numpy(), window), window)) for g, window in zip(gradients, windows, strict=True)]
     return patches, panels
 
 
@@ -266,18 +266,21 @@ def _cut(pixels: Pixels, window: Window) -> Pixels:
     return cut
 
 
-def _drawn(gradient: NDArray[np.float32]) -> Pixels:
-    """A gradient (C, H, W) as colors around gray."""
-    limit = float(np.percentile(np.abs(gradient), _CONTRAST)) or float(np.abs(gradient).max()) or 1.0
+def _drawn(gradient: NDArray[np.float32], window: Window) -> Pixels:
+    """A gradient (C, H, W) as colors around gray, with the contrast of its values in a window."""
+    left, top, right, bottom = window
+    seen = np.abs(gradient[:, max(0, top) : bottom, max(0, left) : right])
+    limit = float(np.percentile(seen, _CONTRAST)) or float(seen.max()) or 1.0
     return gray_to_rgb(np.rint(127.5 + 127.5 * np.clip(gradient / limit, -1, 1)).astype(np.uint8))
 
 
 def _sheet(result: PatchesResult, sections: list[Section]) -> ContactSheet:
     size = "x".join(map(str, result.receptive_field))
+    cut = f"cut to the receptive field of {size} pixels" if result.layer.is_spatial else "each the whole image"
     gradient = "" if result.gradient == "none" else f" Second row: {result.gradient} gradients; {CAVEAT}."
     caption = (
-        f"The {BEST} patches of {result.images:,} images of {result.data} that excite each unit most, at most one of "
-        f"an image, cut to the receptive field of {size} pixels; below: class and activation.{gradient}"
+        f"The {min(BEST, result.images)} patches of {result.images:,} images of {result.data} that excite each unit "
+        f"most, at most one of an image, {cut}; below: class and activation.{gradient}"
     )
     title = f"Top patches of {result.layer.name} in {result.network.name}"
     return ContactSheet(title, sections, caption, columns=BEST, side=104)
