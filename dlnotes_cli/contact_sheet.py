@@ -59,7 +59,7 @@ class ContactSheet:
 
     def png(self) -> bytes:
         """The sheet as a PNG file."""
-        return _Drawing(self).png()
+        return _SheetDrawing(self).png()
 
 
 def gray_to_rgb(image: NDArray[np.uint8]) -> Pixels:
@@ -93,7 +93,7 @@ def short_number(value: float) -> str:
 
 
 @dataclass
-class _Drawing:
+class _SheetDrawing:
     """The layout of a sheet, computed from top to bottom."""
 
     sheet: ContactSheet

@@ -11,11 +11,11 @@ import pytest
 
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 CASES = [
-    ("tr", ["train-mlp", "train-cnn", "transfer"]),
+    ("tr", ["train-mlp", "train-cnn", "transfer", "trace"]),
     ("char-rnn s", ["sample", "score"]),
     ("train-cnn --pat", ["--patience"]),
     ("train-cnn --data fa", ["fashion-mnist"]),
-    ("train-mlp --optimizer ad", ["adam", "adamw"]),
+    ("train-mlp --optimizer ada", ["adam", "adamw", "adagrad", "adadelta"]),
     ("data info cifar1", ["cifar10", "cifar100"]),
     ("filter --kernel sobel", ["sobel", "sobel-x", "sobel-y"]),
     ("transfer --backbone densenet1", ["densenet121", "densenet161", "densenet169"]),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     panel="Understand",
     examples=(
         "dlnotes explain --check --overwrite",
-        "dlnotes explain small --method occlusion --class bird --class ship --sheet occlusion.png",
+        "dlnotes explain small --method occlusion --class bird --sheet covered.png",
     ),
 )
 def explain(config: ExplainConfig) -> None:

@@ -104,7 +104,7 @@ def activations(config: ActivationsConfig) -> None:
     panel=_PANEL,
     examples=(
         "dlnotes visualize maximize --unit cat,ship --steps 32",
-        "dlnotes visualize maximize small --layer relu3 --unit 1,2,3 --steps 32 --sheet units.png",
+        "dlnotes visualize maximize small --layer relu3 --unit 1,2 --sheet units.png",
     ),
 )
 def maximize(config: MaximizeConfig) -> None:
@@ -133,7 +133,7 @@ def maximize(config: MaximizeConfig) -> None:
     panel=_PANEL,
     examples=(
         "dlnotes visualize dream --octaves 2 --steps 3",
-        "dlnotes visualize dream --layer relu4 --octaves 2 --steps 3 --out relu4.jpg --sheet dream.png",
+        "dlnotes visualize dream --layer relu4 --octaves 2 --steps 3 --out relu4.jpg",
     ),
 )
 def dream(config: DreamConfig) -> None:
@@ -158,7 +158,7 @@ def dream(config: DreamConfig) -> None:
     panel=_PANEL,
     examples=(
         "dlnotes visualize patches --top 4",
-        "dlnotes visualize patches small --data digits --layer relu2 --unit 1,2 --gradient none --sheet relu2.png",
+        "dlnotes visualize patches small --data digits --layer relu2 --sheet relu2.png",
     ),
 )
 def patches(config: PatchesConfig) -> None:
@@ -203,7 +203,7 @@ def _show_patches(config: PatchesConfig, result: "PatchesResult") -> None:
     panel=_PANEL,
     examples=(
         "dlnotes visualize neighbors",
-        "dlnotes visualize neighbors small neighbors.png --data digits --count 3 --json --sheet again.png",
+        "dlnotes visualize neighbors small neighbors.png --data digits --count 3",
     ),
 )
 def neighbors(config: NeighborsConfig) -> None:
@@ -234,7 +234,7 @@ def neighbors(config: NeighborsConfig) -> None:
     panel=_PANEL,
     examples=(
         "dlnotes visualize embedding",
-        "dlnotes visualize embedding small --data digits --layer relu4 --csv points.csv --sheet relu4.png",
+        "dlnotes visualize embedding small --data digits --layer relu4 --csv map.csv",
     ),
 )
 def embedding(config: EmbeddingConfig) -> None:

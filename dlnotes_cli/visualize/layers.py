@@ -12,7 +12,7 @@ from dlnotes_cli.visualize.receptive_fields import receptive_fields
 
 
 @dataclass(frozen=True)
-class LayerInfo:
+class LayerDescription:
     """One layer: its name, type and output shape, and how much of the image a value of it sees."""
 
     name: str
@@ -32,7 +32,7 @@ class LayersResult:
     """The layers of a network in forward order."""
 
     network: InspectedNetwork
-    layers: tuple[LayerInfo, ...]
+    layers: tuple[LayerDescription, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the document."""
@@ -58,5 +58,5 @@ def described(network: InspectedNetwork) -> dict[str, Any]:
     return {"model": network.name, "weights": network.weights, **network.runtime.as_json()}
 
 
-def _info(layer: NamedLayer, field: ReceptiveField | None) -> LayerInfo:
-    return LayerInfo(layer.name, layer.kind, layer.shape, layer.parameters, field.size if field else None)
+def _info(layer: NamedLayer, field: ReceptiveField | None) -> LayerDescription:
+    return LayerDescription(layer.name, layer.kind, layer.shape, layer.parameters, field.size if field else None)

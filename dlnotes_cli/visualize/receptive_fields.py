@@ -28,7 +28,7 @@ def receptive_fields(network: InspectedNetwork) -> dict[str, ReceptiveField]:
 
     Operations whose rule is not known, such as attention, make the field of what follows unknown.
     """
-    tracer = _Tracer()
+    tracer = _FieldTracer()
     try:
         graph = tracer.trace(network.network)
     except _UNTRACEABLE:
@@ -41,7 +41,7 @@ def receptive_fields(network: InspectedNetwork) -> dict[str, ReceptiveField]:
     return {name: known for name, known in fields.items() if known is not None and known.size is not None}
 
 
-class _Tracer(fx.Tracer):
+class _FieldTracer(fx.Tracer):
     """Records the output of every module, of blocks too."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ def draw_cell(axes: "Axes", layer: LayerTrace, config: TraceConfig) -> None:
     axes.set_title(f"{plain(layer.text)}: step {len(layer.steps)} of {len(layer.steps)}{unit}", fontsize=11)
     event = layer.input[0][-1].tolist()
     shown = ", ".join(f"{value:.3g}" for value in event[:3]) + (", …" if len(event) > 3 else "")  # noqa: PLR2004
-    drawing = _Drawing(axes)
+    drawing = _GateDrawing(axes)
     if layer.cell == "LSTM":
         _lstm(drawing, gates, before, config)
     elif layer.cell == "GRU":
@@ -48,7 +48,7 @@ def _state_before(layer: LayerTrace) -> dict[str, float]:
     return {name: state[0].tolist()[0] for name, state in zip(("h", "c"), layer.states, strict=True)}
 
 
-class _Drawing:
+class _GateDrawing:
     """Boxes, circles and arrows with numbers on a pair of axes."""
 
     def __init__(self, axes: "Axes") -> None:
@@ -101,7 +101,7 @@ class _Drawing:
         self.path((1.0, _BUS - 0.45), (1.0, _BUS))
 
 
-def _lstm(drawing: _Drawing, gates: dict[str, float], before: dict[str, float], config: TraceConfig) -> None:
+def _lstm(drawing: _GateDrawing, gates: dict[str, float], before: dict[str, float], config: TraceConfig) -> None:
     blue, orange, green, purple, *_ = COLORS
     f, i, g, o, out = 1.6, 3.4, 5.2, 7.2, 8.6
     middle = (_GATE + _LINE) / 2 + 0.2
@@ -148,7 +148,7 @@ def _lstm(drawing: _Drawing, gates: dict[str, float], before: dict[str, float], 
         drawing.text((0.05, 2.42), "peephole", ha="left", fontsize=8, color="#AA3377")
 
 
-def _gru(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -> None:
+def _gru(drawing: _GateDrawing, gates: dict[str, float], before: dict[str, float]) -> None:
     blue, orange, green, *_ = COLORS
     r, z, n = 1.9, 4.4, 7.2
     middle = (_GATE + _LINE) / 2 + 0.2
@@ -186,7 +186,7 @@ def _gru(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -
     drawing.text((9.85, _LINE), "h new")
 
 
-def _rnn(drawing: _Drawing, gates: dict[str, float], before: dict[str, float]) -> None:
+def _rnn(drawing: _GateDrawing, gates: dict[str, float], before: dict[str, float]) -> None:
     blue, *_ = COLORS
     drawing.bus((4.4,), before["h"])
     drawing.box((4.4, _GATE), "tanh", "of W x + W h + b", gates["h"], blue)

@@ -20,7 +20,7 @@ ACTIVATIONS = {  # name to module of torch.nn
 
 
 @option_group
-class NetworkOptions(Config):
+class TracedNetworkOptions(Config):
     """The network and the numbers that go through it."""
 
     layers: tuple[str, ...] = option(
@@ -63,7 +63,7 @@ class NetworkOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceConfig(OutputOptions, OverwriteOption, SeedOption, NetworkOptions):
+class TraceConfig(OutputOptions, OverwriteOption, SeedOption, TracedNetworkOptions):
     """Every option of `trace`."""
 
     command: ClassVar[str] = "trace"

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlnotes_cli.shapes.deferred import ShapeOf
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer
-from dlnotes_cli.shapes.parsing.evaluation import Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import Evaluator
 from dlnotes_cli.shapes.parsing.tensor_graph import SUPPORTED
 from dlnotes_cli.shapes.parsing.values import (
     CONTAINERS,
@@ -28,7 +28,7 @@ from dlnotes_cli.shapes.rules.layer_types import layer_types
 _OF_TENSORS = {"device", "dtype", "T", "ndim"}  # attributes without a value
 
 
-def named_value(evaluation: Evaluation, node: ast.Name, scope: Scope) -> Any:
+def named_value(evaluation: Evaluator, node: ast.Name, scope: Scope) -> Any:
     """The value of a name: of the code, of Python, or a layer without its `nn.`."""
     name = node.id
     where: Scope | None = scope
@@ -43,7 +43,7 @@ def named_value(evaluation: Evaluation, node: ast.Name, scope: Scope) -> Any:
     raise evaluation.source.error(node, f"'{name}' has no value here", f"add a line such as {name} = 10")
 
 
-def attribute(evaluation: Evaluation, node: ast.expr, owner: Any, name: str) -> Any:  # noqa: PLR0911  # one for each owner
+def attribute(evaluation: Evaluator, node: ast.expr, owner: Any, name: str) -> Any:  # noqa: PLR0911  # one for each owner
     """`owner.name`; of a value that has no such attribute, a method."""
     match owner:
         case External(dotted):
@@ -66,7 +66,7 @@ def attribute(evaluation: Evaluation, node: ast.expr, owner: Any, name: str) -> 
             return Method(owner, name)
 
 
-def instance_attribute(evaluation: Evaluation, node: ast.expr, owner: Instance, name: str) -> Any:
+def instance_attribute(evaluation: Evaluator, node: ast.expr, owner: Instance, name: str) -> Any:
     """What `__init__` or the class sets, or a method; raises InputError for other names."""
     user_class = owner.user_class
     if name in owner.attributes:
@@ -90,7 +90,7 @@ def _class_attribute(owner: UserClass, name: str) -> Any:
     return owner.method(name) or Method(owner, name)
 
 
-def _tensor_attribute(evaluation: Evaluation, node: ast.expr, owner: Tensor, name: str) -> Any:
+def _tensor_attribute(evaluation: Evaluator, node: ast.expr, owner: Tensor, name: str) -> Any:
     if name == "shape":
         return ShapeOf(owner.node)
     if name == "data":
@@ -98,7 +98,7 @@ def _tensor_attribute(evaluation: Evaluation, node: ast.expr, owner: Tensor, nam
     return evaluation.opaque(node) if name in _OF_TENSORS else Method(owner, name)
 
 
-def _layer_attribute(evaluation: Evaluation, node: ast.expr, layer: Layer, name: str) -> Any:
+def _layer_attribute(evaluation: Evaluator, node: ast.expr, layer: Layer, name: str) -> Any:
     """An argument of a layer, as in `self.fc.in_features`."""
     if name in {"weight", "bias"}:
         return evaluation.opaque(node)

@@ -7,7 +7,7 @@ from typing import Any
 
 from dlnotes_cli.shapes.layer import Layer
 from dlnotes_cli.shapes.parsing.call_text import with_values
-from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluator
 from dlnotes_cli.shapes.parsing.modules import call_container_method, made_container, made_layer, pairs
 from dlnotes_cli.shapes.parsing.operators import formatted
 from dlnotes_cli.shapes.parsing.python_functions import call_python
@@ -45,7 +45,7 @@ _WRAPPERS = {"DataParallel", "compile"}  # functions that return their module
 class Calls:
     """The results of calls whose arguments are evaluated; `run_function` runs a function of the pasted code."""
 
-    def __init__(self, evaluation: Evaluation, run_function: RunFunction) -> None:
+    def __init__(self, evaluation: Evaluator, run_function: RunFunction) -> None:
         self._evaluation = evaluation
         self._run_function = run_function
 

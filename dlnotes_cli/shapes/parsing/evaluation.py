@@ -13,7 +13,7 @@ MAX_STEPS = 200_000  # statements and items of loops; torchvision's largest netw
 MAX_ITEMS = 10_000  # in a list
 
 
-class Evaluation:
+class Evaluator:
     """The state of one evaluation; `last_node` is what was read last, for errors."""
 
     def __init__(self, source: SourceText) -> None:

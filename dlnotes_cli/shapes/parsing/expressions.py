@@ -7,7 +7,7 @@ from typing import Any
 from dlnotes_cli.shapes.layer import Layer
 from dlnotes_cli.shapes.parsing.attributes import attribute, named_value
 from dlnotes_cli.shapes.parsing.calls import Calls
-from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluator
 from dlnotes_cli.shapes.parsing.items import item, unpacked
 from dlnotes_cli.shapes.parsing.operators import compared, joined_text, negated, operated
 from dlnotes_cli.shapes.parsing.values import (
@@ -32,7 +32,7 @@ _ITERABLES = (list, tuple, range, dict, str, enumerate, zip, reversed, Container
 class Expressions:
     """Evaluates expressions in a scope, and assigns values to names, attributes and items."""
 
-    def __init__(self, evaluation: Evaluation, calls: Calls) -> None:
+    def __init__(self, evaluation: Evaluator, calls: Calls) -> None:
         self._evaluation = evaluation
         self._calls = calls
 

@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import Any
 
 from dlnotes_cli.shapes.graph import Network
-from dlnotes_cli.shapes.parsing.evaluation import Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import Evaluator
 from dlnotes_cli.shapes.parsing.source_text import EXAMPLE, SourceText
 from dlnotes_cli.shapes.parsing.statements import Statements
 from dlnotes_cli.shapes.parsing.tensor_graph import input_tensor
@@ -22,7 +22,7 @@ def forward_network(source: SourceText, statements: list[ast.stmt]) -> Network:
 
     Raises InputError with its line for code that the result depends on and that is not supported.
     """
-    evaluation = Evaluation(source)
+    evaluation = Evaluator(source)
     module_code = _ModuleCode(evaluation)
     try:
         module_code.run(statements)
@@ -36,7 +36,7 @@ def forward_network(source: SourceText, statements: list[ast.stmt]) -> Network:
 class _ModuleCode:
     """The top level of a text: classes, functions, constants and modules; other code there changes no shape."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
+    def __init__(self, evaluation: Evaluator) -> None:
         self.statements = Statements(evaluation)
         self._evaluation = evaluation
         self._assignments: dict[str, ast.stmt] = {}  # in their order, the last of each name

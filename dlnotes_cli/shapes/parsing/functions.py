@@ -4,12 +4,12 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dlnotes_cli.shapes.parsing.evaluation import Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import Evaluator
 from dlnotes_cli.shapes.parsing.values import Function, Opaque
 
 
 def bound_arguments(
-    evaluation: Evaluation,
+    evaluation: Evaluator,
     node: ast.AST,
     function: Function,
     positional: Sequence[Any],
@@ -61,7 +61,7 @@ def _defaults(parameters: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
             yield parameter.arg, keyword_default
 
 
-def _missing(evaluation: Evaluation, node: ast.AST, function: Function, name: str) -> Opaque:
+def _missing(evaluation: Evaluator, node: ast.AST, function: Function, name: str) -> Opaque:
     """The value of a parameter without an argument or default."""
     if function.definition.name == "forward":
         return Opaque(f"'{name}', a second input of forward()")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlnotes_cli.shapes.deferred import Deferred, ShapeOf
-from dlnotes_cli.shapes.parsing.evaluation import Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import Evaluator
 from dlnotes_cli.shapes.parsing.modules import child
 from dlnotes_cli.shapes.parsing.values import ConstantTensor, Container, Opaque, Parts, State, Tensor
 
 
-def item(evaluation: Evaluation, node: ast.expr, owner: Any, indices: tuple[Any, ...]) -> Any:
+def item(evaluation: Evaluator, node: ast.expr, owner: Any, indices: tuple[Any, ...]) -> Any:
     """`owner[indices]`."""
     if isinstance(owner, Parts) and isinstance(indices[0], int):
         return evaluation.tensors.part(node, owner, indices[0], owner.count)
@@ -29,7 +29,7 @@ def item(evaluation: Evaluation, node: ast.expr, owner: Any, indices: tuple[Any,
         raise evaluation.unsupported(node) from error
 
 
-def unpacked(evaluation: Evaluation, node: ast.expr, value: Any, count: int) -> Sequence[Any]:
+def unpacked(evaluation: Evaluator, node: ast.expr, value: Any, count: int) -> Sequence[Any]:
     """The `count` items of a value that as many names take."""
     if isinstance(value, ShapeOf):
         return [evaluation.graph.deferred(node, tuple.__getitem__, value, index) for index in range(count)]

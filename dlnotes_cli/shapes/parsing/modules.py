@@ -6,14 +6,14 @@ from typing import Any
 
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer
 from dlnotes_cli.shapes.parsing.call_text import with_values
-from dlnotes_cli.shapes.parsing.evaluation import Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import Evaluator
 from dlnotes_cli.shapes.parsing.layer_calls import layer_text
 from dlnotes_cli.shapes.parsing.values import Container, contents, is_module, is_plain
 from dlnotes_cli.shapes.rules.layer_types import layer_types
 
 
 def made_layer(
-    evaluation: Evaluation, node: ast.Call, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]
+    evaluation: Evaluator, node: ast.Call, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Layer:
     """The layer that a call makes; raises InputError for arguments that are modules or follow from the input."""
     source = evaluation.source
@@ -31,7 +31,7 @@ def made_layer(
     return with_values(layer, name) if has_names else layer
 
 
-def made_container(evaluation: Evaluation, node: ast.AST, kind: str, positional: Sequence[Any]) -> Container:
+def made_container(evaluation: Evaluator, node: ast.AST, kind: str, positional: Sequence[Any]) -> Container:
     """A `Sequential`, `ModuleList` or `ModuleDict` of modules, numbered where they have no names."""
     first = positional[0] if len(positional) == 1 else None
     if isinstance(first, dict):
@@ -45,7 +45,7 @@ def made_container(evaluation: Evaluation, node: ast.AST, kind: str, positional:
     return Container(kind, children)
 
 
-def pairs(evaluation: Evaluation, node: ast.AST, value: Any) -> Iterator[tuple[str, Any]]:
+def pairs(evaluation: Evaluator, node: ast.AST, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the names and modules of a dictionary, or of a list of pairs."""
     if isinstance(value, dict):
         yield from value.items()
@@ -56,7 +56,7 @@ def pairs(evaluation: Evaluation, node: ast.AST, value: Any) -> Iterator[tuple[s
         yield str(pair[0]), pair[1]
 
 
-def child(evaluation: Evaluation, node: ast.expr, owner: Container, index: Any) -> Any:
+def child(evaluation: Evaluator, node: ast.expr, owner: Container, index: Any) -> Any:
     """`owner[index]`: a module by number or name, or a container of some of them."""
     try:
         if isinstance(index, slice):
@@ -67,7 +67,7 @@ def child(evaluation: Evaluation, node: ast.expr, owner: Container, index: Any) 
 
 
 def call_container_method(
-    evaluation: Evaluation, node: ast.Call, owner: Container, name: str, positional: Sequence[Any]
+    evaluation: Evaluator, node: ast.Call, owner: Container, name: str, positional: Sequence[Any]
 ) -> Any:
     """`append`, `extend`, `add_module`, `items`, `values` or `keys` of a container."""
     if name in {"items", "values", "keys"}:
@@ -81,7 +81,7 @@ def call_container_method(
     return None
 
 
-def _leaves(evaluation: Evaluation, node: ast.Call, values: Sequence[Any]) -> Iterator[Layer]:
+def _leaves(evaluation: Evaluator, node: ast.Call, values: Sequence[Any]) -> Iterator[Layer]:
     """The layers of a Residual, those of Sequential inside it too."""
     for value in values:
         if isinstance(value, Container):

@@ -7,7 +7,7 @@ from typing import Any
 
 from dlnotes_cli.shapes.deferred import Deferred, ShapeOf
 from dlnotes_cli.shapes.parsing.constants import NotConstantError, compute
-from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluator
 from dlnotes_cli.shapes.parsing.values import UNKNOWN, ConstantTensor, Opaque, State, Tensor
 
 _SIZE_OPERATORS: dict[type[ast.operator], Callable[..., Any]] = {
@@ -33,7 +33,13 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 
 
 def operated(  # noqa: PLR0911  # one for each kind of operand
-    evaluation: Evaluation, node: ast.expr, operator: ast.operator, left: Any, right: Any, *, is_inplace: bool = False
+    evaluation: Evaluator,
+    node: ast.expr,
+    operator: ast.operator,
+    left: Any,
+    right: Any,
+    *,
+    is_inplace: bool = False,
 ) -> Any:
     """`left operator right`."""
     operands = (left, right)
@@ -58,7 +64,7 @@ def operated(  # noqa: PLR0911  # one for each kind of operand
         raise evaluation.source.error(node, what, "write the number") from error
 
 
-def negated(evaluation: Evaluation, node: ast.expr, operator: ast.unaryop, value: Any) -> Any:
+def negated(evaluation: Evaluator, node: ast.expr, operator: ast.unaryop, value: Any) -> Any:
     """`operator value` for `-`, `+` and `~`."""
     if isinstance(value, ConstantTensor):
         return value
@@ -72,7 +78,7 @@ def negated(evaluation: Evaluation, node: ast.expr, operator: ast.unaryop, value
         raise evaluation.unsupported(node) from error
 
 
-def compared(evaluation: Evaluation, node: ast.expr, values: Sequence[Any], operators: Sequence[ast.cmpop]) -> Any:
+def compared(evaluation: Evaluator, node: ast.expr, values: Sequence[Any], operators: Sequence[ast.cmpop]) -> Any:
     """Whether a chain of comparisons holds; Opaque where that depends on the input."""
     for left, operator, right in zip(values, operators, values[1:], strict=False):
         is_identity = isinstance(operator, ast.Is | ast.IsNot)
@@ -87,21 +93,21 @@ def compared(evaluation: Evaluation, node: ast.expr, values: Sequence[Any], oper
     return True
 
 
-def joined_text(evaluation: Evaluation, node: ast.expr, parts: Sequence[Any]) -> str:
+def joined_text(evaluation: Evaluator, node: ast.expr, parts: Sequence[Any]) -> str:
     """The text of an f-string."""
     if not all(isinstance(part, str | int | float | None) for part in parts):
         raise evaluation.unsupported(node)
     return "".join(map(str, parts))
 
 
-def formatted(evaluation: Evaluation, node: ast.expr, text: str, values: Sequence[Any]) -> str:
+def formatted(evaluation: Evaluator, node: ast.expr, text: str, values: Sequence[Any]) -> str:
     """`text.format(*values)` with braces that have no format."""
     if re.sub(r"{\d*}", "", text).count("{") or not all(isinstance(value, str | int | float) for value in values):
         raise evaluation.unsupported(node)
     return text.format(*values)
 
 
-def _percent_formatted(evaluation: Evaluation, node: ast.expr, text: str, values: Any) -> str:
+def _percent_formatted(evaluation: Evaluator, node: ast.expr, text: str, values: Any) -> str:
     """`text % values` with %d, %i and %s alone."""
     items = values if isinstance(values, tuple) else (values,)
     if re.sub(r"%[dis]", "", text).count("%") or not all(isinstance(value, str | int | float) for value in items):
@@ -109,7 +115,7 @@ def _percent_formatted(evaluation: Evaluation, node: ast.expr, text: str, values
     return str(text % values)
 
 
-def _of_constants(evaluation: Evaluation, node: ast.expr, operator: ast.operator, left: Any, right: Any) -> Any:
+def _of_constants(evaluation: Evaluator, node: ast.expr, operator: ast.operator, left: Any, right: Any) -> Any:
     """A tensor of known sizes scaled or shifted by numbers; its values play no role."""
     tensors = [value for value in (left, right) if isinstance(value, ConstantTensor)]
     if len({one.shape for one in tensors}) == 1 and all(
@@ -119,7 +125,7 @@ def _of_constants(evaluation: Evaluation, node: ast.expr, operator: ast.operator
     return evaluation.tensors.binary(node, operator, left, right)
 
 
-def _joined(evaluation: Evaluation, node: ast.expr, operator: ast.operator, left: Any, right: Any) -> Any:
+def _joined(evaluation: Evaluator, node: ast.expr, operator: ast.operator, left: Any, right: Any) -> Any:
     """A list or string followed by another one, or repeated."""
     is_valid = isinstance(right, int) if isinstance(operator, ast.Mult) else isinstance(right, type(left))
     count = len(left) * right if isinstance(right, int) else len(left) + len(right) if is_valid else 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlnotes_cli.shapes.deferred import Deferred, ShapeOf
 from dlnotes_cli.shapes.parsing.attributes import instance_attribute
-from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluation
+from dlnotes_cli.shapes.parsing.evaluation import MAX_ITEMS, Evaluator
 from dlnotes_cli.shapes.parsing.values import UNKNOWN, Container, Instance, Opaque, Tensor
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -18,7 +18,7 @@ _OF_SIZES = {"int", "max", "min", "round"}  # functions whose result follows fro
 
 
 def call_python(  # noqa: PLR0911  # one for each kind of function
-    evaluation: Evaluation, node: ast.Call, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]
+    evaluation: Evaluator, node: ast.Call, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:
     """The result of a function of Python; Opaque where it needs a value that is not known."""
     first = positional[0] if positional else None
@@ -40,7 +40,7 @@ def call_python(  # noqa: PLR0911  # one for each kind of function
 
 
 def _computed(
-    evaluation: Evaluation, node: ast.Call, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]
+    evaluation: Evaluator, node: ast.Call, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:
     evaluation.check_size(node, *positional)
     items = [list(value.children.values()) if isinstance(value, Container) else value for value in positional]
@@ -53,7 +53,7 @@ def _computed(
 
 
 def _attribute_by_name(
-    evaluation: Evaluation, node: ast.Call, name: str, owner: Instance, arguments: Sequence[Any]
+    evaluation: Evaluator, node: ast.Call, name: str, owner: Instance, arguments: Sequence[Any]
 ) -> Any:
     if name == "getattr":
         return instance_attribute(evaluation, node, owner, arguments[0])

@@ -4,7 +4,7 @@ import ast
 from typing import Any
 
 from dlnotes_cli.shapes.parsing.calls import Calls
-from dlnotes_cli.shapes.parsing.evaluation import Evaluation, bind_imports
+from dlnotes_cli.shapes.parsing.evaluation import Evaluator, bind_imports
 from dlnotes_cli.shapes.parsing.expressions import Expressions
 from dlnotes_cli.shapes.parsing.functions import bound_arguments
 from dlnotes_cli.shapes.parsing.operators import operated
@@ -17,7 +17,7 @@ _IGNORED = ast.Pass | ast.Assert | ast.Global | ast.Nonlocal | ast.Delete
 class Statements:
     """Runs statements in a scope, and functions with their arguments."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
+    def __init__(self, evaluation: Evaluator) -> None:
         self.calls = Calls(evaluation, self._run_function)
         self._evaluation = evaluation
         self._expressions = Expressions(evaluation, self.calls)
