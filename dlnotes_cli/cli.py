@@ -27,6 +27,15 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "evaluate": "classify.commands:evaluate",
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
+    "explain": "explain.commands:explain",
+    "visualize layers": "visualize.commands:layers",
+    "visualize filters": "visualize.commands:filters",
+    "visualize activations": "visualize.commands:activations",
+    "visualize maximize": "visualize.commands:maximize",
+    "visualize dream": "visualize.commands:dream",
+    "visualize patches": "visualize.commands:patches",
+    "visualize neighbors": "visualize.commands:neighbors",
+    "visualize embedding": "visualize.commands:embedding",
     "conv-shape": "calculate.commands:conv_shape",
     "loss": "calculate.loss.commands:loss",
     "trace": "calculate.trace.commands:trace",
@@ -41,10 +50,12 @@ COMMANDS = {  # in the order of the help, each with its module and function
 }
 GROUPS = {  # names in front of commands, each with its panel and help
     "char-rnn": ("Train", "Train, sample and score character-level language models."),
+    "visualize": ("Understand", "See what a network has learned: filters, activations, top patches, DeepDream."),
     "data": ("Manage", "List, describe and preview data sets."),
     "data cache": ("Manage", "List or clear the cache of decoded images and features."),
 }
 _STDOUT_FAILURES = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # where no file is named
+_TOO_MANY_FILES = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))  # as libraries that load others report it
 _PATH_FAILURES = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG}  # of a path that the user named
 
 
@@ -157,11 +168,13 @@ def _stdout_failed(error: OSError) -> int:
 
 
 def _run(arguments: list[str], signals: EndedBySignals) -> int:
-    command = build(arguments[0] if arguments else None)
-    names, named = _resolve(command, arguments)
-    if names == arguments and hasattr(named, "commands"):  # a group without a command shows its help
-        arguments = [*arguments, "--help"]
+    names: list[str] = []
+    named: Any = None
     try:
+        command = build(arguments[0] if arguments else None)
+        names, named = _resolve(command, arguments)
+        if names == arguments and hasattr(named, "commands"):  # a group without a command shows its help
+            arguments = [*arguments, "--help"]
         return int(command(arguments, prog_name="dlnotes", standalone_mode=False) or 0)
     except (DlnotesError, typer.TyperException) as error:
         return _fail(error if isinstance(error, DlnotesError) else _usage_error(error, names, named))
@@ -197,6 +210,9 @@ def _crash(error: Exception, arguments: list[str]) -> int:
         return _fail(_not_installed(error))
     if isinstance(error, OSError) and error.errno in _PATH_FAILURES and error.filename:
         return _fail(InputError(error.filename, reason(error), "check the path"))
+    if any(text in str(error) for text in _TOO_MANY_FILES):
+        fix = "raise the limit (ulimit -n), or use fewer --threads"
+        return _fail(UnfinishedError("open files", "the process may not open more", fix))
     if _is_out_of_memory(error):
         fix = (
             "start again with a smaller network (--hidden, --width), --batch-size, --size or --limit, without --resume"

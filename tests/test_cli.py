@@ -180,6 +180,14 @@ def test_openmp_prints_nothing_about_its_variable(value: str) -> None:
     assert "libgomp" not in done.stderr
 
 
+def test_a_limit_on_open_files_is_reported_in_one_line() -> None:
+    limited = "import resource; from dlnotes_cli import cli; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); "
+    program = [sys.executable, "-c", limited + "raise SystemExit(cli.main(['doctor']))"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.startswith("dlnotes: error: open files: the process may not open more; raise the limit")
+
+
 def test_a_completion_that_cannot_be_installed_is_reported_in_one_line() -> None:
     environment = os.environ | {"HOME": os.devnull, "SHELL": "/bin/bash"}
     done = subprocess.run(

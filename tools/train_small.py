@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
-from dlnotes_cli.style.feature_layers import SMALL_FILE, SMALL_LAYERS
-from dlnotes_cli.training.model_file import read_tensors, write_tensors
+from dlnotes_cli.style.feature_layers import SMALL_LAYERS
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL, read_tensors, write_tensors
 
 LAYERS = "; ".join(line for line in SMALL_LAYERS.strip().splitlines())
 
@@ -36,8 +36,8 @@ def main() -> None:
         "test_accuracy": accuracy,
     }
     inherited = {name: value for name, value in metadata.items() if name not in {"sha256", "format_version", "data"}}
-    write_tensors(SMALL_FILE, tensors, inherited | {"provenance": provenance})
-    print(f"{SMALL_FILE}: {SMALL_FILE.stat().st_size:,} bytes, test accuracy {accuracy:.4f}")
+    write_tensors(EMBEDDED_MODEL, tensors, inherited | {"provenance": provenance})
+    print(f"{EMBEDDED_MODEL}: {EMBEDDED_MODEL.stat().st_size:,} bytes, test accuracy {accuracy:.4f}")
 
 
 if __name__ == "__main__":

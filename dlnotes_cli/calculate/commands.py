@@ -24,7 +24,7 @@ def conv_shape(config: ConvShapeConfig) -> None:
     """Calculate output shapes, parameters, MACs, memory and receptive field of layers.
 
     Layers: as in PyTorch, separated by ; or new lines; nn.Sequential too.
-    Also read, never run: classes with a forward(), and what print(model) prints.
+    Also read, never run: classes with a forward(), and the text of a printed model.
     Known: Conv, ConvTranspose, pooling, padding, normalization, activations,
     Linear, Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold,
     Embedding, RNN, LSTM, GRU, Identity; the Lazy ones too.

@@ -48,6 +48,20 @@ def list_folder(root: Path) -> FolderListing:
     return FolderListing(root, names, sizes, times, inodes, labels, tuple(map(output.readable, classes)), splits)
 
 
+def list_any_folder(root: Path) -> FolderListing:
+    """The listing of `list_folder`, or without class folders that of all images below `root`, in one class.
+
+    Raises InputError for a folder without images.
+    """
+    if any(_class_folders(root).values()):
+        return list_folder(root)
+    files = _images(root, "")
+    names, sizes, times, inodes = zip(*files, strict=True)
+    relative = tuple(name.lstrip("/") for name in names)
+    every = len(relative)
+    return FolderListing(root, relative, sizes, times, inodes, (0,) * every, ("",), ("all",) * every)
+
+
 def _order(name: str) -> tuple[int, int, str]:
     """The place of a class, the same in every locale."""
     return natural_order(output.readable(name))

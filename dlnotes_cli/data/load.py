@@ -62,7 +62,7 @@ def load_preprocessed(
     dataset = replace(dataset, images=np.asarray(source.samples, np.uint8))
     used = np.sort(np.concatenate(list(dataset.splits.values())))
     features = np.zeros((len(source.labels), extractor.width), np.float32)
-    features[used] = _extract(named_images(dataset, used), extractor, settings.poll)
+    features[used] = extract_features(named_images(dataset, used), extractor, settings.poll)
     return replace(dataset, samples=features)
 
 
@@ -78,7 +78,7 @@ def load_view(
     if dataset.files:
         listing = folder.list_folder(user_path(options.data)).only({dataset.files[i] for i in indices})
         return np.asarray(folder.read_folder(listing, preprocessing.image_shape, settings, extractor).samples)
-    return _extract(named_images(dataset, indices), extractor, settings.poll)
+    return extract_features(named_images(dataset, indices), extractor, settings.poll)
 
 
 def named_images(dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -189,7 +189,9 @@ def _training_images(
     return _dataset(source, splits, preprocessing)
 
 
-def _extract(samples: NDArray[np.uint8], extractor: FeatureExtractor, poll: Callable[[], None]) -> NDArray[np.float32]:
+def extract_features(
+    samples: NDArray[np.uint8], extractor: FeatureExtractor, poll: Callable[[], None] = lambda: None
+) -> NDArray[np.float32]:
     """Features (n, F) of images in memory; the seed of an image is its position."""
     features = np.empty((len(samples), extractor.width), np.float32)
     with output.progress("images") as bar:

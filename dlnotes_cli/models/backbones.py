@@ -174,23 +174,60 @@ def named_blocks(backbone: nn.Module, prefix: str = "") -> Iterator[tuple[str, n
             yield f"{prefix}{name}", child
 
 
+def build_classifier(backbone: str, size: int, outputs: int = _IMAGENET_CLASSES) -> nn.Module:
+    """A network of torchvision for images of `size` pixels per side, with `outputs` classes and without weights."""
+    network = _build_torchvision(backbone, size)
+    path, last = last_layer(network)
+    if outputs != _IMAGENET_CLASSES:
+        if isinstance(last, nn.Linear):
+            network.set_submodule(path, nn.Linear(last.in_features, outputs, bias=last.bias is not None))
+        else:
+            network.set_submodule(path, nn.Conv2d(last.in_channels, outputs, 1, bias=last.bias is not None))
+    return network
+
+
+def count_outputs(backbone: str, weights: dict[str, Tensor]) -> int:
+    """The number of classes of a backbone whose weights, with torchvision's names, are these."""
+    with torch.device("meta"):
+        path = last_layer(_build_torchvision(backbone))[0]
+    tensor = weights.get(f"{path}.weight")
+    return _IMAGENET_CLASSES if tensor is None or not tensor.ndim else len(tensor)
+
+
+def imagenet_classes(backbone: str) -> tuple[str, ...]:
+    """The names of the 1000 classes of torchvision's weights; two pairs of classes share a name."""
+    from torchvision import models
+
+    return tuple(models.get_model_weights(backbone).DEFAULT.meta["categories"])
+
+
 def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tensor]) -> str:
     """Load pretrained weights, with torchvision's names, into the backbone of a network, without copying them.
 
     Returns "", or if they do not fit, a description of the first tensor that differs; then nothing is loaded.
     """
-    state = network.backbone.state_dict()
     with torch.device("meta"):
         head = f"{last_layer(_build_torchvision(backbone))[0]}."
+    return _load(network.backbone, backbone, weights, ignored=(head, *_AUXILIARY_HEADS))
+
+
+def load_classifier_weights(network: nn.Module, backbone: str, weights: dict[str, Tensor]) -> str:
+    """Load weights, with torchvision's names, into a network of `build_classifier`, as `load_backbone` does."""
+    return _load(network, backbone, weights, ignored=_AUXILIARY_HEADS)
+
+
+def _load(network: nn.Module, backbone: str, weights: dict[str, Tensor], *, ignored: tuple[str, ...]) -> str:
+    """Load weights without those whose names start with one of `ignored`; returns a misfit as `load_backbone`."""
+    state = network.state_dict()
     renamed = {name if name in state else _OLD_NAME.sub(r".\1\2.", name): tensor for name, tensor in weights.items()}
-    loaded = {name: tensor for name, tensor in renamed.items() if not name.startswith((head, *_AUXILIARY_HEADS))}
+    loaded = {name: tensor for name, tensor in renamed.items() if not name.startswith(ignored)}
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):  # missing in older files
             loaded.setdefault(name, torch.zeros_like(tensor, device="cpu"))
     misfit = _first_misfit(backbone, state, loaded)
     if not misfit:
         state.update(loaded)  # a state dict also holds version numbers that some layers need
-        network.backbone.load_state_dict(state, assign=True)
+        network.load_state_dict(state, assign=True)
     return misfit
 
 

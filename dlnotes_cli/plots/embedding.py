@@ -27,7 +27,13 @@ class EmbeddedPoints:
     labels: NDArray[np.int64]
     is_evaluated: NDArray[np.bool_]
     is_wrong: NDArray[np.bool_]
-    split: str  # on which the classifier was evaluated
+    split: str  # on which the classifier was evaluated; empty: on none
+
+    @classmethod
+    def unevaluated(cls, points: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> "EmbeddedPoints":
+        """Points of samples that no classifier was evaluated on."""
+        is_evaluated = np.zeros(len(labels), dtype=bool)
+        return cls(points, labels, is_evaluated, is_evaluated, "")
 
 
 def draw_embedding_map(embedded: EmbeddedPoints, classes: Sequence[str], axes_names: tuple[str, str]) -> bytes:
@@ -62,9 +68,10 @@ def _add_legend(axes: "Axes", embedded: EmbeddedPoints, classes: int) -> None:
     evaluated, wrong = int(embedded.is_evaluated.sum()), int(embedded.is_wrong.sum())
     others = "train" if embedded.split == "validation" else "train, validation"
     handles = axes.get_legend_handles_labels()[0] if classes <= _MOST_IN_LEGEND else []
-    handles += [
-        symbol(f"{others}: {len(embedded.labels) - evaluated:,}", marker="o", ms=4, alpha=0.6),
-        symbol(f"{embedded.split}: {evaluated:,}", marker="o", ms=6, mec="black"),
-        symbol(f"{embedded.split}, wrong: {wrong:,}", marker="x", ms=9, mec=RED, mew=1.4),
-    ]
+    if embedded.split:
+        handles += [
+            symbol(f"{others}: {len(embedded.labels) - evaluated:,}", marker="o", ms=4, alpha=0.6),
+            symbol(f"{embedded.split}: {evaluated:,}", marker="o", ms=6, mec="black"),
+            symbol(f"{embedded.split}, wrong: {wrong:,}", marker="x", ms=9, mec=RED, mew=1.4),
+        ]
     axes.legend(handles=handles, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")

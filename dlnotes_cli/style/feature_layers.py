@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -12,8 +11,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from dlnotes_cli.style.recipes import Pooling
 
 Padding = Literal["zeros", "replicate", "reflect"]
-
-SMALL_FILE = Path(__file__).parent.parent / "weights" / "small.safetensors"
 
 SMALL_LAYERS = """
 Conv2d(3, 32, 3, padding=1, bias=False); BatchNorm2d(32); ReLU(); MaxPool2d(2)

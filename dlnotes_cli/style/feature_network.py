@@ -15,7 +15,6 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.style.feature_layers import (
     DEFAULT_LAYERS,
     MIN_SIDE,
-    SMALL_FILE,
     LossLayers,
     Padding,
     TruncatedNetwork,
@@ -24,7 +23,7 @@ from dlnotes_cli.style.feature_layers import (
 from dlnotes_cli.style.losses import Features
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.recipes import Pooling
-from dlnotes_cli.training.model_file import load_weights, read_tensors
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_weights, read_tensors
 from dlnotes_cli.training.pretrained import find_weights
 
 
@@ -107,7 +106,7 @@ def layer_names(config: StyleTransferConfig) -> list[str]:
     """Names of a network's layers from first to last; no weights are loaded or downloaded."""
     with torch.device("meta"):
         if config.backbone == "small":
-            _, metadata = read_tensors(SMALL_FILE)
+            _, metadata = read_tensors(EMBEDDED_MODEL)
             features = _sequence(build_from_json("cnn", metadata["configuration"]))
         else:
             features = _sequence(build_backbone(BackboneConfig(config.backbone, 1, 224)).backbone.features)
@@ -124,9 +123,9 @@ def _padding(config: StyleTransferConfig) -> Padding:
 def _load_small(config: StyleTransferConfig) -> _Pretrained:
     if config.weights != "default":
         raise InputError("--weights", "the small network has its own weights", "drop it, or choose another --backbone")
-    tensors, metadata = read_tensors(SMALL_FILE)
+    tensors, metadata = read_tensors(EMBEDDED_MODEL)
     network = build_from_json("cnn", metadata["configuration"])
-    load_weights(SMALL_FILE, network, tensors)
+    load_weights(EMBEDDED_MODEL, network, tensors)
     preprocessing = preprocessing_from_json(metadata["format"])
     if not isinstance(preprocessing, ImagePreprocessing):
         raise TypeError(preprocessing)

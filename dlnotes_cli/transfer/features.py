@@ -2,14 +2,13 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.cache.request import FeatureExtractor
@@ -20,12 +19,10 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
-from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell import files
+from dlnotes_cli.training.features import cached_features
 from dlnotes_cli.training.metrics import Evaluation
-
-_BATCH = 16  # always as many images, so that the features of one do not depend on the others in its batch
-_MAX_TSNE_POINTS = 5000  # which take t-SNE some minutes
-_PERPLEXITY = 30.0  # of t-SNE: scikit-learn's default
+from dlnotes_cli.training.projection import drawn_points, project
 
 
 @dataclass(frozen=True)
@@ -57,26 +54,13 @@ def feature_extraction(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
     normalizer, augmenter = Normalizer(preprocessing, runtime.device), Augmenter(view.operations, view.seed)
 
-    def features(pixels: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.float32]:
-        filled = np.zeros((_BATCH, *pixels.shape[1:]), np.uint8)
-        filled[: len(pixels)] = pixels
-        image_seeds = torch.zeros(_BATCH, dtype=torch.int64)
-        image_seeds[: len(seeds)] = torch.tensor(list(seeds))
-        samples = torch.from_numpy(filled).to(runtime.device)
+    def features(samples: Tensor, seeds: Tensor) -> Tensor:
         if view.number:
-            samples = augmenter(samples, image_seeds.to(runtime.device), view.number)
+            samples = augmenter(samples, seeds, view.number)
         with runtime.autocast():
-            outputs = network.features(normalizer(samples))
-        return outputs[: len(pixels)].float().cpu().numpy()
+            return network.features(normalizer(samples))
 
-    @torch.no_grad()
-    def run(pixels: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.float32]:
-        starts = range(0, len(pixels), _BATCH)
-        return np.concatenate([features(pixels[i : i + _BATCH], seeds[i : i + _BATCH]) for i in starts])
-
-    device = "" if runtime.device.type == "cpu" else f"-{runtime.device.type}"
-    entry = f"features-{name}-{preprocessing.image_shape}-{runtime.precision}{device}{view}"
-    return FeatureExtractor(entry, network.width, _BATCH, run)
+    return cached_features(f"{name}-{preprocessing.image_shape}", network.width, features, runtime, suffix=str(view))
 
 
 def export_features(path: Path, dataset: DataSet) -> None:
@@ -114,38 +98,9 @@ def draw_map(
     if evaluation.predictions is not None:
         is_wrong[dataset.splits[split]] = ~evaluation.predictions.is_correct
     used = np.sort(np.concatenate(list(dataset.splits.values())))
-    if method == "tsne" and len(used) > _MAX_TSNE_POINTS:
-        output.warn(f"t-SNE draws {_MAX_TSNE_POINTS:,} of {len(used):,} images")
-        used = np.sort(np.random.default_rng(seed).permutation(used)[:_MAX_TSNE_POINTS])
+    used = used[drawn_points(len(used), method, seed)]
     features = np.asarray(dataset.samples[used], np.float64)
-    points, axes = _PROJECTIONS[method](features, seed)
+    points, axes = project(features, method, seed)
     name = "validation" if split == "val" else split
     embedded = EmbeddedPoints(points, dataset.labels[used], is_evaluated[used], is_wrong[used], name)
     files.atomic_write(path, draw_embedding_map(embedded, dataset.classes, axes))
-
-
-def _project_pca(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
-    """Points (N, 2) and the names of the two axes."""
-    from sklearn.decomposition import PCA
-
-    pca = PCA(min(2, *features.shape), random_state=seed).fit(features)
-    points = np.zeros((len(features), 2))
-    points[:, : pca.n_components_] = pca.transform(features)
-    ratios = [*pca.explained_variance_ratio_, 0.0][:2]
-    first, second = (f"principal component {i + 1} ({ratio:.0%} of the variance)" for i, ratio in enumerate(ratios))
-    return points, (first, second)
-
-
-def _project_tsne(features: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], tuple[str, str]]:
-    """Points (N, 2) and the names of the two axes."""
-    from sklearn.manifold import TSNE
-
-    perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
-    tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
-    return tsne.fit_transform(features), ("t-SNE 1", "t-SNE 2")
-
-
-_PROJECTIONS: dict[str, Callable[[NDArray[np.float64], int], tuple[NDArray[np.float64], tuple[str, str]]]] = {
-    "pca": _project_pca,
-    "tsne": _project_tsne,
-}

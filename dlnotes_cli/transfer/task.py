@@ -10,11 +10,12 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.training.gate import require_test_split
+from dlnotes_cli.training.options import BACKBONES
 from dlnotes_cli.training.pretrained import is_downloaded, local_file
 from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import train_head
-from dlnotes_cli.transfer.options import BACKBONES, TransferConfig
+from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
 from dlnotes_cli.transfer.recipes import FrozenRecipe
 from dlnotes_cli.transfer.results import TransferResult

@@ -150,6 +150,13 @@ def read_header(path: Path, max_pixels: int) -> ImageHeader:
         return _header(image)
 
 
+def read_orientation(path: Path, max_pixels: int) -> tuple[ImageHeader, int]:
+    """The header of an image, and the EXIF orientation, 1 to 8, by which its stored pixels are rotated."""
+    with open_image(path, max_pixels) as image:
+        orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
+        return _header(image), orientation if orientation in range(1, 9) else 1
+
+
 def decode_image(path: Path, shape: "ImageShape", max_pixels: int) -> NDArray[np.uint8]:
     """Decode one image to uint8 (C, H, W).
 

@@ -70,13 +70,14 @@ def test_the_forecast_of_the_network_counts_what_the_optimizer_holds() -> None:
     config = CnnConfig(LAYERS, (3, 8, 8), 10)
     meta, sample = build_on_meta("cnn", config), torch.empty(1, 3, 8, 8, device="meta")
     weights = sum(tensor.nbytes for tensor in build("cnn", config).state_dict().values())
-    changes = {
-        3: replace(MLP_BEST, optimizer="sgd", momentum=0.0, ema=0.0),
-        4: replace(MLP_BEST, optimizer="sgd", momentum=0.9, ema=0.0),
-        5: replace(MLP_BEST, optimizer="adam", momentum=0.9, ema=0.0),
-        6: replace(MLP_BEST, optimizer="adamw", momentum=0.0, ema=0.99),
+    plain = replace(MLP_BEST, optimizer="sgd", momentum=0.0, ema=0.0)
+    recipes = {
+        3: plain,
+        4: replace(plain, momentum=0.9),
+        5: replace(plain, optimizer="adam"),
+        6: replace(MLP_BEST, ema=0.9),
     }
-    for copies, recipe in changes.items():
+    for copies, recipe in recipes.items():
         assert TrainingMemory.of(meta, (sample,), 1, recipe, "fp32").network == copies * weights
     assert TrainingMemory.of(meta, (sample,), 1, MLP_BEST, "fp32", trains_all=False).network == weights
     halves = [TrainingMemory.of(meta, (sample,), 2, MLP_BEST, precision).batch for precision in ("bf16", "fp32")]

@@ -1,0 +1,1 @@
+"""Trained networks opened for inspection: named layers, captured activations, and images with their geometry."""

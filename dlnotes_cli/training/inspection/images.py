@@ -1,0 +1,74 @@
+"""Read the images that a command names, in batches, as a network's input with its place in the files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dlnotes_cli.data.images.decode import decode_all
+from dlnotes_cli.data.images.geometry import Geometry, decode_placed
+from dlnotes_cli.data.paths import expand_paths
+from dlnotes_cli.device import default_threads
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import DlnotesError, InputError
+from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.inspection.options import InspectionOptions
+
+
+@dataclass(frozen=True)
+class PlacedImage:
+    """An image as the network sees it."""
+
+    path: Path
+    pixels: NDArray[np.uint8]  # (C, H, W)
+    geometry: Geometry
+
+    def true_class(self, classes: Sequence[str]) -> str | None:
+        """The class that the image's folder is named after, if it is one of these."""
+        name = self.path.absolute().parent.name
+        return name if name in classes else None
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Some images that were read one after the other."""
+
+    images: tuple[PlacedImage, ...]
+
+    def samples(self) -> Tensor:
+        """Pixels uint8 (N, C, H, W)."""
+        return torch.from_numpy(np.stack([image.pixels for image in self.images]))
+
+
+def read_batches(
+    paths: Sequence[str], network: InspectedNetwork, options: InspectionOptions, batch_size: int
+) -> Iterator[ImageBatch]:
+    """Batches of the images that files, folders and patterns name, in order; none is empty.
+
+    Raises InputError for a path without images, for an unreadable image, and with `--skip-bad` if none is readable.
+    """
+    files = expand_paths(paths, tables=False)
+    shape = network.preprocessing.image_shape
+    threads = options.threads or default_threads()
+
+    def decode(path: Path) -> PlacedImage:
+        return PlacedImage(path, *decode_placed(path, shape, options.max_pixels))
+
+    skipped: list[DlnotesError] = []
+    for start in range(0, len(files), batch_size):
+        chunk = files[start : start + batch_size]
+        decoded = decode_all(chunk, decode, threads=threads, skip_bad=options.skip_bad)
+        images = tuple(image for image in decoded if isinstance(image, PlacedImage))
+        for error in decoded:
+            if isinstance(error, DlnotesError):
+                skipped.append(error)
+                output.warn(f"skipped {error.fault}")
+        if images:
+            yield ImageBatch(images)
+    if len(skipped) == len(files):
+        what = f"none of {len(skipped)} images could be read ({skipped[0].fault})"
+        raise InputError("IMAGE", what, "check the files")

@@ -1,0 +1,176 @@
+"""A trained network opened for inspection: its layers by name, and their activations for a batch."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
+
+from dlnotes_cli.data.batches import Normalizer
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import Runtime
+from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.training.inspection.layers import LayerTable, NamedLayer, accepts, list_layers
+
+_FINE_SIDE = 7  # positions on a side of maps that show where a class is
+_MOST_LISTED = 30  # names in an error
+
+
+class _EndReachedError(Exception):
+    """Ends a forward pass after the last layer that is needed."""
+
+
+@dataclass(frozen=True)
+class InspectedNetwork:
+    """A classifier of images, in evaluation mode on its device; no parameter has a gradient, no ReLU is in place.
+
+    `network` maps normalized images to logits (N, classes). Convolutional networks without a fixed input size accept
+    images of other sizes than `input_shape`.
+    """
+
+    name: str  # as the user named it: a path, `small`, or a backbone
+    kind: str  # in the registry of networks: mlp, cnn or backbone
+    weights: str  # path of the file, or torchvision's name
+    digest: str  # differs between weights
+    network: nn.Module
+    runtime: Runtime
+    preprocessing: ImagePreprocessing
+    classes: tuple[str, ...]
+    input_size: int | None = None  # pixels per side to which `prepare` resizes; None: it does not
+    names: dict[nn.Module, str] = field(default_factory=dict, repr=False)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits (N, classes), float32, of images from `prepare`."""
+        with self.runtime.autocast():
+            logits: Tensor = self.network(x)
+        return logits.float()
+
+    def prepare(self, samples: Tensor) -> Tensor:
+        """Normalized images on the device, from pixels 0..255, uint8 or float (N, C, H, W); differentiable."""
+        x = self.normalizer(samples.to(self.runtime.device))
+        if self.input_size is not None and x.shape[2:] != (self.input_size, self.input_size):
+            x = F.interpolate(x, (self.input_size, self.input_size), mode="bilinear", antialias=True)
+        return self._laid_out(x)
+
+    def normalized(self, samples: Tensor) -> Tensor:
+        """What `prepare` returns, at the size of `samples`."""
+        return self._laid_out(self.normalizer(samples.to(self.runtime.device)))
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        return x if self.kind == "mlp" else x.contiguous(memory_format=torch.channels_last)
+
+    def accepts(self, height: int, width: int) -> bool:
+        """Whether the network reads images of this size without resizing them."""
+        return accepts(self.network, (self.input_shape[0], height, width))
+
+    @cached_property
+    def normalizer(self) -> Normalizer:
+        """Maps pixels 0..255 to what the network expects."""
+        return Normalizer(self.preprocessing, self.runtime.device)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that the network was trained on."""
+        channels, height, width = self.preprocessing.shape
+        return (channels, self.input_size or height, self.input_size or width)
+
+    @cached_property
+    def _table(self) -> LayerTable:
+        return list_layers(self.network, self.names, self.input_shape)
+
+    @property
+    def layers(self) -> tuple[NamedLayer, ...]:
+        """The layers in forward order, as `dlnotes visualize layers` lists them."""
+        return self._table.layers
+
+    def layer(self, name: str, option: str = "--layer") -> NamedLayer:
+        """The layer called `name`, or that a container of this name ends with. Raises InputError naming `option`."""
+        name = self._table.aliases.get(name, name)
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = [layer.name for layer in self.layers]
+        see = "" if len(names) <= _MOST_LISTED else f"see dlnotes visualize layers {self.name}"
+        raise unknown_choice(option, name, names, kind="layer", see=see)
+
+    @property
+    def output_layer(self) -> NamedLayer:
+        """The last linear layer or convolution, whose units are the classes."""
+        return next(layer for layer in reversed(self.layers) if isinstance(layer.module, nn.Linear | nn.Conv2d))
+
+    @property
+    def cam_layer(self) -> NamedLayer | None:
+        """The default layer of CAM methods; None without feature maps.
+
+        It is the last one with at least 7 positions on each side, as in ResNet, else the one with most positions.
+        Coarser maps do not show where a class is: each position covers most of the image.
+        """
+        before = [layer for layer in self.layers[: self.layers.index(self.output_layer)] if layer.is_spatial]
+        sides = [min(layer.shape[1:]) for layer in before]
+        needed = min(_FINE_SIDE, max(sides, default=0))
+        return next((layer for layer, side in zip(before[::-1], sides[::-1], strict=True) if side >= needed), None)
+
+    def class_index(self, name: str, option: str = "--class") -> int:
+        """The class called `name`, in any case where that is unique, or with this index. Raises InputError."""
+        if name in self.classes:
+            return self.classes.index(name)
+        alike = [i for i, known in enumerate(self.classes) if known.casefold() == name.casefold()]
+        if len(alike) == 1:
+            return alike[0]
+        if name.isascii() and name.isdecimal() and int(name) < len(self.classes):
+            return int(name)
+        see = "" if len(self.classes) <= _MOST_LISTED else f"use a name or an index below {len(self.classes)}"
+        raise unknown_choice(option, name, self.classes, kind="class", see=see)
+
+    @contextmanager
+    def capture(self, layers: Sequence[NamedLayer], *, detached: bool = False) -> Iterator[dict[str, Tensor]]:
+        """Collect the outputs of layers, by name, during the forward passes in the block.
+
+        The rest of the network gets a copy, so that no later layer overwrites them in place. They are part of the
+        graph wherever gradients are enabled and the input requires one; with `detached` they become leaves that
+        require a gradient, and the backward pass ends there.
+        """
+        outputs: dict[str, Tensor] = {}
+        store = partial(_store, outputs, detached=detached)
+        handles = [layer.module.register_forward_hook(partial(store, layer.name)) for layer in layers]
+        try:
+            yield outputs
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def activations(self, x: Tensor, layers: Sequence[NamedLayer]) -> dict[str, Tensor]:
+        """Outputs (N, ...) of layers by name; the forward pass of `x` ends after the last of them."""
+        last = max(layers, key=self.layers.index)
+        with self.capture(layers) as outputs:
+            handle = last.module.register_forward_hook(_end)  # after the hook that stores its output
+            try:
+                with self.runtime.autocast():
+                    self.network(x)
+            except _EndReachedError:
+                pass
+            finally:
+                handle.remove()
+        return outputs
+
+
+def check_spatial(layer: NamedLayer, option: str = "--layer") -> None:
+    """Raise InputError if a layer has no maps."""
+    if not layer.is_spatial:
+        shape = "x".join(map(str, layer.shape))
+        what = f"the output of {layer.name} is {shape}, which has no positions"
+        raise InputError(option, what, "name a convolution, see dlnotes visualize layers")
+
+
+def _store(
+    outputs: dict[str, Tensor], name: str, _module: nn.Module, _inputs: object, output: Tensor, *, detached: bool
+) -> Tensor:
+    outputs[name] = output.detach().requires_grad_() if detached else output
+    return outputs[name].clone()
+
+
+def _end(_module: nn.Module, _inputs: object, _output: object) -> None:
+    raise _EndReachedError

@@ -1,0 +1,99 @@
+"""The options that `explain` and `visualize` share: the network, the layer, and where results are written."""
+
+from pathlib import Path
+
+from dlnotes_cli.shell.files import check_png
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, option, option_group, option_like
+from dlnotes_cli.shell.option_groups import (
+    DeviceOptions,
+    OfflineOption,
+    OutputOptions,
+    OverwriteOption,
+    ReadImagesOptions,
+    SeedOption,
+)
+from dlnotes_cli.training.options import BACKBONES, WeightsOption, complete_models
+
+EMBEDDED_NAME = "small"  # of the network in the package
+
+
+def _complete(incomplete: str) -> list[str]:
+    """Names of networks and trained models that start with `incomplete`."""
+    named = [name for name in (EMBEDDED_NAME, *BACKBONES) if name.startswith(incomplete)]
+    return [*named, *complete_models(incomplete)]
+
+
+@option_group
+class InspectedModelOption(Config):
+    """The network that is opened."""
+
+    model: str = option(
+        EMBEDDED_NAME,
+        "Run folder or model file of an image classifier, the name of a torchvision network, or small (the network in "
+        "the package, trained on CIFAR-10).",
+        panel=MODEL,
+        metavar="MODEL",
+        complete=_complete,
+    )
+
+
+@option_group
+class InspectedModelArgument(InspectedModelOption):
+    """The network that is opened, as the first argument."""
+
+    model: str = option_like(InspectedModelOption, "model", is_argument=True)
+
+
+@option_group
+class ImagesArgument(Config):
+    """The images of a command, after the network."""
+
+    images: tuple[str, ...] = option(
+        (), "Images, folders, or patterns such as 'in/*.jpg'.", panel=DATA, is_argument=True, metavar="IMAGE",
+        shown_default="an image in the package",
+    )  # fmt: skip
+
+
+@option_group
+class LayerOption(Config):
+    """The layer that is looked at."""
+
+    layer: str | None = option(
+        None, "Layer, by its name in 'dlnotes visualize layers MODEL'.", panel=MODEL, metavar="NAME",
+        shown_default="chosen by the network",
+    )  # fmt: skip
+
+
+@option_group
+class SheetOption(Config):
+    """The contact sheet."""
+
+    sheet: Path | None = option(None, "Save a contact sheet in this PNG file.", panel=OUTPUT, metavar="FILE.png")
+
+    def __post_init__(self) -> None:
+        """Validate each option, then the name of the sheet."""
+        super().__post_init__()
+        if self.sheet is not None:
+            check_png("--sheet", self.sheet)
+
+
+@option_group
+class NetworkOptions(OutputOptions, DeviceOptions, SeedOption, OfflineOption, InspectedModelOption):
+    """What every command has that opens a network.
+
+    A command with a MODEL argument has `InspectedModelArgument` as its first base, in front of this group.
+    """
+
+    weights: str | None = option_like(
+        WeightsOption,
+        "weights",
+        default=None,
+        help="Weights of a torchvision network: default (torchvision's, downloaded once), the name of another set of "
+        "torchvision's, a .pth or .safetensors file, or none (random).",
+        shown_default="default",
+    )
+
+
+@option_group
+class InspectionOptions(OverwriteOption, ReadImagesOptions, NetworkOptions):
+    """What every command has that opens a network, reads images and writes files."""

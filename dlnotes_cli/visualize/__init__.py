@@ -1,0 +1,1 @@
+"""`visualize`: layers, filters, activations, feature maximization, DeepDream, top patches, neighbors, embedding."""

@@ -1,0 +1,251 @@
+"""DeepDream: gradient ascent on an image that amplifies what a layer finds in it, from coarse to fine.
+
+After Mordvintsev, Olah and Tyka, "Inceptionism", 2015: octaves, random shifts, normalized gradients, guide images.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
+
+from dlnotes_cli.contact_sheet import ContactSheet, Panel, Section
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, write_image
+from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.training.inspection.layers import NamedLayer
+from dlnotes_cli.training.inspection.network import InspectedNetwork, check_spatial
+from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.visualize.layers import described
+from dlnotes_cli.visualize.options import DreamConfig
+
+_TILE = 512  # pixels per side whose activations are in memory at once
+_MIN_SIDE = 16  # of the coarsest octave
+_GUIDE_SIDE = 256  # pixels of the longer side of a guide image
+_DEPTH = 0.8  # of the default layer, among those with maps
+_SHOWN = 640  # pixels per side on the sheet
+
+Size = tuple[int, int]  # height and width
+
+
+@dataclass(frozen=True)
+class DreamResult:
+    """The image that was written, and how much stronger the layer answers to it."""
+
+    network: InspectedNetwork
+    layer: NamedLayer
+    image: str
+    guide: str | None
+    size: Size
+    octaves: tuple[Size, ...]  # from coarse to fine
+    start: float  # mean square of the activations
+    end: float
+    out: str
+    sheet: str | None
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the document."""
+        return described(self.network) | {
+            "layer": self.layer.name,
+            "file": self.image,
+            "guide": self.guide,
+            "size": list(self.size),
+            "octaves": [list(size) for size in self.octaves],
+            "start": self.start,
+            "end": self.end,
+            "seed": self.seed,
+            "out": self.out,
+            "sheet": self.sheet,
+        }
+
+
+def dream(config: DreamConfig) -> DreamResult:
+    """Dream on an image and write the result, upright and with the transparency of the original.
+
+    Raises InputError for an unreadable image, a layer without maps, and output files; UnfinishedError where the image
+    is not finite.
+    """
+    path = user_path(config.image) if config.image else sample_image("china.jpg", "IMAGE")
+    out = config.out or Path(f"{path.stem}-dream.png")
+    format_ = _format(out)
+    files.check_output_file("--out", out, overwrite=config.overwrite)
+    if config.sheet is not None:
+        files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+    network = open_network(config)
+    layer = _layer(network, config.layer)
+    original = _read(network, path, config)
+    ascent = _Ascent(network, layer, _guide(network, layer, config), config)
+    image = _tensor(original)
+    octaves = tuple(_octaves((image.shape[2], image.shape[3]), config))
+    dreamed = _dreamed(ascent, image, octaves, config)
+    start, end = ascent.strength(image), ascent.strength(dreamed)
+    if not bool(torch.isfinite(dreamed).all()):
+        raise UnfinishedError(str(path), "the image is not finite", "use a smaller --strength")
+    written = replace(original, values=_pixels(dreamed))
+    if original.alpha is not None and not holds_alpha(format_):
+        output.warn(f"{out}: a {format_} file has no transparency; name a .png file to keep it")
+    with files.atomic_stream(out) as stream:
+        write_image(stream, written, format_)
+    if config.sheet is not None:
+        files.atomic_write(config.sheet, _sheet(network, layer, original, written).png())
+    return DreamResult(
+        network, layer, str(path), config.guide, octaves[-1], octaves, start, end, str(out),
+        str(config.sheet) if config.sheet else None, config.seed,
+    )  # fmt: skip
+
+
+class _Ascent:
+    """Steps of gradient ascent on the activations of a layer, tile by tile, so that memory stays bounded."""
+
+    def __init__(self, network: InspectedNetwork, layer: NamedLayer, guide: Tensor | None, config: DreamConfig) -> None:
+        self._network, self._layer, self._guide = network, layer, guide
+        self._strength = config.strength
+        self._generator = torch.Generator().manual_seed(config.seed)
+
+    def step(self, image: Tensor) -> Tensor:
+        """The image (1, C, H, W) after one step. A random shift moves the seams between tiles."""
+        shift = [int(torch.randint(0, side, (), generator=self._generator)) for side in image.shape[2:]]
+        shifted = image.roll(shift, (2, 3))
+        gradient = torch.empty_like(shifted)
+        for rows, columns in _tiles((image.shape[2], image.shape[3])):
+            tile = shifted[:, :, rows, columns].detach().requires_grad_()
+            with torch.enable_grad():
+                score = self._score(self._activations(tile))
+            (gradient[:, :, rows, columns],) = torch.autograd.grad(score, tile)
+        gradient *= self._strength / gradient.abs().mean().clamp(min=1e-12)
+        return shifted.add_(gradient).clamp_(0, 255).roll([-distance for distance in shift], (2, 3))
+
+    @torch.no_grad()
+    def strength(self, image: Tensor) -> float:
+        """The mean square of the activations for an image."""
+        total, count = 0.0, 0
+        for rows, columns in _tiles((image.shape[2], image.shape[3])):
+            squares = self._activations(image[:, :, rows, columns]).square()
+            total, count = total + float(squares.sum(dtype=torch.float64)), count + squares.numel()
+        return total / count
+
+    def _activations(self, tile: Tensor) -> Tensor:
+        return self._network.activations(self._network.normalized(tile), [self._layer])[self._layer.name].float()
+
+    def _score(self, activations: Tensor) -> Tensor:
+        """Half the sum of squares; with a guide the product with its most similar features at each position."""
+        if self._guide is None:
+            return activations.square().sum() / 2
+        features = activations[0].flatten(1)  # (units, positions)
+        nearest = (self._guide.T @ features.detach()).argmax(dim=0)
+        return (features * self._guide[:, nearest]).sum()
+
+
+@torch.no_grad()
+def _dreamed(ascent: _Ascent, image: Tensor, octaves: tuple[Size, ...], config: DreamConfig) -> Tensor:
+    """The image with what each octave added, enlarged from octave to octave."""
+    detail: Tensor | None = None
+    with output.progress("dream") as bar:
+        for number, size in enumerate(octaves):
+            base = _resized(image, size)
+            dreamed = base if detail is None else (base + _resized(detail, size)).clamp_(0, 255)
+            label = f"{size[1]}x{size[0]}"
+            for step in range(config.steps):
+                dreamed = ascent.step(dreamed)
+                bar.update((number + (step + 1) / config.steps) / len(octaves), label.__str__)
+            detail = dreamed - base
+    return dreamed
+
+
+def _octaves(size: Size, config: DreamConfig) -> Iterator[Size]:
+    """Heights and widths from coarse to fine, without octaves that are too small for the network."""
+    for octave in range(config.octaves - 1, -1, -1):
+        height, width = (max(1, round(side / config.octave_scale**octave)) for side in size)
+        if octave == 0 or min(height, width) >= _MIN_SIDE:
+            yield height, width
+
+
+def _tiles(size: Size) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the tiles of an image: as few of at most `_TILE` pixels as possible, of almost one size."""
+    for rows in _cuts(size[0]):
+        for columns in _cuts(size[1]):
+            yield rows, columns
+
+
+def _cuts(length: int) -> Iterator[slice]:
+    count = -(-length // _TILE)
+    bounds = [length * i // count for i in range(count + 1)]
+    yield from (slice(low, high) for low, high in pairwise(bounds))
+
+
+def _resized(image: Tensor, size: Size) -> Tensor:
+    if image.shape[2:] == size:
+        return image
+    return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False)
+
+
+def _layer(network: InspectedNetwork, name: str | None) -> NamedLayer:
+    if name is not None:
+        layer = network.layer(name)
+        check_spatial(layer)
+        return layer
+    if network.cam_layer is None:
+        fix = "name another --model, such as small"
+        raise InputError("--model", f"{network.name} has no layer with maps, which DeepDream amplifies", fix)
+    maps = [layer for layer in network.layers[: network.layers.index(network.cam_layer) + 1] if layer.is_spatial]
+    activated = [layer for layer in maps if not isinstance(layer.module, nn.Conv2d | nn.BatchNorm2d)] or maps
+    return activated[round(_DEPTH * (len(activated) - 1))]
+
+
+def _read(network: InspectedNetwork, path: Path, config: DreamConfig) -> LoadedImage:
+    image = read_image(path, "gray" if network.input_shape[0] == 1 else "rgb", config.max_pixels)
+    height, width = image.values.shape[:2]
+    if min(height, width) < _MIN_SIDE:
+        raise InputError(
+            path, f"{width}x{height} pixels are too few", f"use an image of at least {_MIN_SIDE}x{_MIN_SIDE}"
+        )
+    if image.values.dtype != np.uint8:
+        image = replace(image, values=(image.values // 257).astype(np.uint8))
+    return image
+
+
+def _guide(network: InspectedNetwork, layer: NamedLayer, config: DreamConfig) -> Tensor | None:
+    """The features (units, positions) of the guide image."""
+    if config.guide is None:
+        return None
+    image = _tensor(_read(network, user_path(config.guide), config))
+    scale = min(1.0, _GUIDE_SIDE / max(image.shape[2:]))
+    small = _resized(image, (max(1, round(image.shape[2] * scale)), max(1, round(image.shape[3] * scale))))
+    with torch.no_grad():
+        outputs = network.activations(network.normalized(small), [layer])
+    return outputs[layer.name][0].float().flatten(1)
+
+
+def _tensor(image: LoadedImage) -> Tensor:
+    """Pixels (1, C, H, W) as float32."""
+    return torch.tensor(image.values.transpose(2, 0, 1)[None], dtype=torch.float32)
+
+
+def _pixels(image: Tensor) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    return image[0].round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def _format(path: Path) -> str:
+    format_ = FORMATS.get(path.suffix.lower())
+    if format_ is None or format_ == "NPY":
+        known = ", ".join(suffix for suffix in FORMATS if suffix != ".npy")
+        raise InputError("--out", f"{path}: no image format has the suffix '{path.suffix}'", f"use {known}")
+    return format_
+
+
+def _sheet(network: InspectedNetwork, layer: NamedLayer, original: LoadedImage, dreamed: LoadedImage) -> ContactSheet:
+    panels = [
+        Panel(np.broadcast_to(image.values, (*image.values.shape[:2], 3)), label)
+        for image, label in ((original, "original"), (dreamed, f"{layer.name} amplified"))
+    ]
+    return ContactSheet(
+        f"DeepDream with {network.name}", [Section(panels)], columns=2, side=min(_SHOWN, max(original.values.shape))
+    )

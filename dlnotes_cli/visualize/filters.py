@@ -1,0 +1,141 @@
+"""The weights of a layer as images: kernels in color, deeper ones channel by channel, input weights of an MLP."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dlnotes_cli.contact_sheet import ContactSheet, Panel, Pixels, Section, colored, gray_to_rgb, short_number
+from dlnotes_cli.shell import files
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.inspection.layers import NamedLayer
+from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.visualize.layers import described
+from dlnotes_cli.visualize.options import FiltersConfig
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+_COLORS = 3
+_GRID_LINE = 205  # light gray
+
+
+@dataclass(frozen=True)
+class FilterInfo:
+    """The weights of one unit."""
+
+    unit: int
+    norm: float  # Euclidean
+    min: float
+    max: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class FiltersResult:
+    """The filters of a layer that are shown, those with the largest weights first."""
+
+    network: InspectedNetwork
+    layer: NamedLayer
+    kernel: tuple[int, ...]  # (C, H, W) of the weights of one unit
+    units: int
+    filters: tuple[FilterInfo, ...]
+    sheet: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the document."""
+        return described(self.network) | {
+            "layer": self.layer.name,
+            "kernel": list(self.kernel),
+            "units": self.units,
+            "filters": [vars(info) for info in self.filters],
+            "sheet": self.sheet,
+        }
+
+
+def show_filters(config: FiltersConfig) -> FiltersResult:
+    """Draw the weights of a layer. Raises InputError for a layer without weights that are images, and for the sheet."""
+    files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+    network = open_network(config)
+    layer = network.layer(config.layer) if config.layer else _first_with_weights(network)
+    weights = _weights(network, layer)
+    norms = weights.flatten(1).norm(dim=1)
+    order = norms.argsort(descending=True, stable=True)[: config.top].tolist()
+    infos = tuple(_info(unit, weights[unit], float(norms[unit])) for unit in order)
+    panels = [_panel(info, weights[info.unit].numpy()) for info in infos]
+    files.atomic_write(config.sheet, _sheet(network, layer, weights, panels).png())
+    return FiltersResult(network, layer, tuple(weights.shape[1:]), len(weights), infos, str(config.sheet))
+
+
+def _first_with_weights(network: InspectedNetwork) -> NamedLayer:
+    return next(layer for layer in network.layers if isinstance(layer.module, (*_CONVOLUTIONS, nn.Linear)))
+
+
+def _weights(network: InspectedNetwork, layer: NamedLayer) -> Tensor:
+    """The weights (units, C, H, W) of a convolution, or of a linear layer that reads the image itself."""
+    module = layer.module
+    if isinstance(module, nn.ConvTranspose2d):
+        return module.weight.detach().float().cpu().transpose(0, 1)
+    if isinstance(module, nn.Conv2d):
+        return module.weight.detach().float().cpu()
+    if isinstance(module, nn.Linear) and network.kind == "mlp" and layer == _first_with_weights(network):
+        return module.weight.detach().float().cpu().view(-1, *network.preprocessing.shape)
+    if isinstance(module, nn.Linear):
+        what = f"{layer.name} reads {module.in_features} values, not an image, so that its weights are no image"
+    else:
+        what = f"{layer.name} is of type {layer.kind}, which has no filters"
+    names = [other.name for other in network.layers if isinstance(other.module, _CONVOLUTIONS)]
+    known = ", ".join(names[:5]) or _first_with_weights(network).name
+    raise InputError("--layer", what, f"name a layer with filters, such as {known}")
+
+
+def _info(unit: int, weights: Tensor, norm: float) -> FilterInfo:
+    return FilterInfo(unit, norm, float(weights.min()), float(weights.max()), float(weights.mean()))
+
+
+def _panel(info: FilterInfo, weights: NDArray[np.float32]) -> Panel:
+    """The filter (C, H, W), its number and its range."""
+    return Panel(_image(weights), f"unit {info.unit}", f"{short_number(info.min)} to {short_number(info.max)}")
+
+
+def _image(weights: NDArray[np.float32]) -> Pixels:
+    """A filter of 3 channels in color, of 1 channel in two colors, of more as a grid of its channels."""
+    limit = float(np.abs(weights).max()) or 1.0
+    if len(weights) == _COLORS:
+        return gray_to_rgb(np.rint(127.5 + 127.5 * weights / limit).astype(np.uint8))
+    if len(weights) == 1:
+        return colored(weights[0], -limit, limit)
+    return _grid([colored(channel, -limit, limit) for channel in weights])
+
+
+def _grid(images: list[Pixels]) -> Pixels:
+    """Images of one size next to each other in a square, with a gray line between them."""
+    columns = int(np.ceil(np.sqrt(len(images))))
+    rows = -(-len(images) // columns)
+    height, width = images[0].shape[:2]
+    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), _GRID_LINE, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def _sheet(network: InspectedNetwork, layer: NamedLayer, weights: Tensor, panels: list[Panel]) -> ContactSheet:
+    count, channels, height, width = weights.shape
+    shown = f"{len(panels)} of {count} filters" if len(panels) < count else f"{count} filters"
+    if channels == _COLORS:
+        colors = "gray is 0; each channel of a color is stretched by the filter's largest weight"
+    else:
+        each = "" if channels == 1 else f"each square is one of {channels} input channels; "
+        colors = f"{each}blue is negative, white 0, red positive, stretched by the filter's largest weight"
+    caption = f"{height}x{width} weights each, sorted by their norm. Color: {colors}. Below: range of the weights."
+    size = max(144, 4 * _side(channels, width)) if channels > _COLORS else 144
+    columns = 6 if channels > _COLORS else 8
+    return ContactSheet(
+        f"{shown} of {layer.name} in {network.name}", [Section(panels)], caption, columns, min(size, 220)
+    )
+
+
+def _side(channels: int, width: int) -> int:
+    return int(np.ceil(np.sqrt(channels))) * (width + 1)

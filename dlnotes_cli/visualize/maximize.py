@@ -1,0 +1,176 @@
+"""Feature maximization: images that excite units of a layer, found by gradient ascent from almost gray."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dlnotes_cli.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb, short_number
+from dlnotes_cli.data.images.image_io import LoadedImage, write_image
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.training.inspection.layers import NamedLayer
+from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.visualize.fourier import FourierImages, transformed
+from dlnotes_cli.visualize.layers import described
+from dlnotes_cli.visualize.options import MaximizeConfig
+from dlnotes_cli.visualize.units import active_units, parse_units, unit_means, unit_name
+
+_LR = 0.05
+_SMOOTH = 24  # pixels per side from which an image is interpolated on the sheet
+_LARGER = 64  # pixels per side, to show the texture of a map in a network that was trained on smaller images
+
+
+@dataclass(frozen=True)
+class MaximizedUnit:
+    """An image that excites a unit, and the unit's mean activation before and after the optimization."""
+
+    unit: int
+    name: str  # of its class, or "unit N"
+    start: float
+    end: float
+    pixels: NDArray[np.uint8]  # (C, H, W)
+    file: str | None = None
+
+    @property
+    def growth(self) -> float | None:
+        """End over start; None where the unit was not active at the start."""
+        return self.end / self.start if self.start > 0 else None
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of `results`."""
+        fields = {name: value for name, value in vars(self).items() if name != "pixels"}
+        return fields | {"growth": self.growth}
+
+
+@dataclass(frozen=True)
+class MaximizeResult:
+    """The images of the units of a layer."""
+
+    network: InspectedNetwork
+    layer: NamedLayer
+    steps: int
+    size: tuple[int, int]  # height and width
+    units: tuple[MaximizedUnit, ...]
+    seed: int
+    sheet: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the document."""
+        return described(self.network) | {
+            "layer": self.layer.name,
+            "steps": self.steps,
+            "size": list(self.size),
+            "seed": self.seed,
+            "results": [unit.as_json() for unit in self.units],
+            "sheet": self.sheet,
+        }
+
+
+def maximize(config: MaximizeConfig) -> MaximizeResult:
+    """Optimize one image for each unit, all in one batch, and draw them.
+
+    Raises InputError for an unknown layer, unit, size or output file; UnfinishedError if an activation overflows.
+    """
+    files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+    if config.out is not None:
+        files.check_output_folder("--out", config.out, overwrite=config.overwrite)
+    network = open_network(config)
+    layer = network.layer(config.layer) if config.layer else network.output_layer
+    units = parse_units(network, layer, config.unit) or active_units(network, layer, config.top)
+    shape = (network.input_shape[0], *_size(network, layer, config.size))
+    found = _optimized(network, layer, units, shape, config)
+    if config.out is not None:
+        found = _written(found, config.out)
+    result = MaximizeResult(network, layer, config.steps, shape[1:], found, config.seed, str(config.sheet))
+    files.atomic_write(config.sheet, _sheet(result).png())
+    return result
+
+
+def _size(network: InspectedNetwork, layer: NamedLayer, requested: int | None) -> tuple[int, int]:
+    """Height and width of the images: as requested, else the network's own; larger than small ones for maps."""
+    height, width = network.input_shape[1:]
+    if requested is not None:
+        if (height, width) != (requested, requested) and not network.accepts(requested, requested):
+            what = f"{network.name} does not accept images of {requested}x{requested}"
+            raise InputError("--size", what, f"drop it: the network was trained on {height}x{width}")
+        return requested, requested
+    if layer.is_spatial and max(height, width) < _LARGER and network.accepts(_LARGER, _LARGER):
+        return _LARGER, _LARGER
+    return height, width
+
+
+def _optimized(
+    network: InspectedNetwork, layer: NamedLayer, units: list[int], shape: tuple[int, int, int], config: MaximizeConfig
+) -> tuple[MaximizedUnit, ...]:
+    generator = torch.Generator().manual_seed(config.seed)
+    images = FourierImages(len(units), shape, generator, network.runtime.device)
+    optimizer = torch.optim.Adam([images.spectrum], _LR)
+    own = torch.arange(len(units)), torch.tensor(units)
+    start = _activation(network, layer, images().detach())[own]
+    with output.progress("maximize") as bar:
+        for step in range(config.steps):
+            optimizer.zero_grad()
+            scores = _scores(network, layer, transformed(images(), generator))
+            (-scores[own].sum()).backward()
+            optimizer.step()
+            bar.update((step + 1) / config.steps)
+    pixels = images().detach().round()
+    end = _activation(network, layer, pixels)[own]
+    if not bool(torch.isfinite(end).all()):
+        raise UnfinishedError(layer.name, "its activation is not finite", "use fewer --steps, or another --layer")
+    arrays = pixels.to(torch.uint8).cpu().numpy()
+    return tuple(
+        MaximizedUnit(unit, unit_name(network, layer, unit), float(start[i]), float(end[i]), arrays[i])
+        for i, unit in enumerate(units)
+    )
+
+
+@torch.no_grad()
+def _activation(network: InspectedNetwork, layer: NamedLayer, samples: Tensor) -> Tensor:
+    """The mean activation (N, units)."""
+    return unit_means(network.activations(network.normalized(samples), [layer])[layer.name]).cpu()
+
+
+def _scores(network: InspectedNetwork, layer: NamedLayer, samples: Tensor) -> Tensor:
+    """What is maximized (N, units): the mean of the output, of a ReLU that of its input.
+
+    A unit that a ReLU sets to 0 has no gradient behind it.
+    """
+    inputs: list[Tensor] = []
+    handle = layer.module.register_forward_pre_hook(lambda _module, args: inputs.append(args[0]))
+    try:
+        outputs = network.activations(network.normalized(samples), [layer])
+    finally:
+        handle.remove()
+    return unit_means(inputs[0] if isinstance(layer.module, nn.ReLU) else outputs[layer.name])
+
+
+def _written(units: tuple[MaximizedUnit, ...], folder: Path) -> tuple[MaximizedUnit, ...]:
+    """The units with the files that their images are written to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for unit in units:
+        path = folder / f"unit{unit.unit}.png"
+        with files.atomic_stream(path) as stream:
+            write_image(stream, LoadedImage(unit.pixels.transpose(1, 2, 0)), "PNG")
+        written.append(replace(unit, file=str(path)))
+    return tuple(written)
+
+
+def _sheet(result: MaximizeResult) -> ContactSheet:
+    panels = [
+        Panel(gray_to_rgb(unit.pixels), unit.name, f"{short_number(unit.start)} to {short_number(unit.end)}")
+        for unit in result.units
+    ]
+    caption = (
+        f"Each image was optimized in {result.steps} steps to excite one unit; below: the unit's mean activation at "
+        "the start, almost gray, and at the end. It shows what the unit answers to most, not what it usually sees."
+    )
+    title = f"What excites {result.layer.name} in {result.network.name}"
+    return ContactSheet(title, [Section(panels)], caption, columns=5, side=224, is_smooth=min(result.size) >= _SMOOTH)

@@ -1,0 +1,176 @@
+"""The data set that patches, neighbors and embeddings are taken from: a named set or a folder of images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from numpy.typing import NDArray
+
+from dlnotes_cli.data import folder
+from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.dataset import LabeledSamples
+from dlnotes_cli.data.images.decode import decode_all
+from dlnotes_cli.data.images.geometry import Geometry, decode_placed
+from dlnotes_cli.data.listing import FolderListing
+from dlnotes_cli.data.load import extract_features
+from dlnotes_cli.data.named.named_sets import load_named
+from dlnotes_cli.data.paths import kind_of
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import default_threads
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.visualize.options import DataCommandOptions
+
+Images = NDArray[np.uint8]  # (N, C, H, W), as the network reads them
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class LabeledFeatures:
+    """Features float32 (N, F) of the readable images, with their positions in the source."""
+
+    features: NDArray[np.float32]
+    positions: Sequence[int]
+
+
+class ImageSource(Protocol):
+    """Images by position, each with a name and, where the source has classes, a class."""
+
+    @property
+    def name(self) -> str:
+        """As `--data` names it."""
+
+    def __len__(self) -> int: ...
+
+    def name_of(self, position: int) -> str:
+        """The file, or the position in a named set."""
+
+    def class_of(self, position: int) -> str | None:
+        """The class of an image; None in a folder without class folders."""
+
+    def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
+        """Positions and pixels of all readable images, in order."""
+
+    def image(self, position: int) -> tuple[Images, Geometry]:
+        """Pixels (C, H, W) of one image, and where they lie in it."""
+
+    def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
+        """The features of all readable images; those of a folder are cached."""
+
+
+def open_source(options: DataCommandOptions, preprocessing: ImagePreprocessing) -> ImageSource:
+    """The images that `--data` names. Raises InputError for a table, an unknown name and a folder without images."""
+    kind = kind_of(options.data)
+    if kind == "table":
+        raise InputError("--data", f"{options.data} is a table, this command reads images", "give a folder of images")
+    if kind == "folder":
+        listing = folder.list_any_folder(user_path(options.data))
+        return _Folder(str(listing.root), listing, preprocessing, options)
+    loaded = load_named(options.data, data_root=options.data_root, offline=options.offline)
+    return _NamedSet(options.data, loaded, preprocessing)
+
+
+@dataclass(frozen=True)
+class _NamedSet:
+    """A named set in memory; images of another size than the network's are resized, and their channels adapted."""
+
+    name: str
+    loaded: LabeledSamples
+    preprocessing: ImagePreprocessing
+
+    def __len__(self) -> int:
+        return len(self.loaded.labels)
+
+    def name_of(self, position: int) -> str:
+        return str(position)
+
+    def class_of(self, position: int) -> str | None:
+        return str(self.loaded.classes[self.loaded.labels[position]])
+
+    def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
+        for start in range(0, len(self), size):
+            positions = list(range(start, min(start + size, len(self))))
+            yield positions, self._fitted(positions)
+
+    def image(self, position: int) -> tuple[Images, Geometry]:
+        pixels = self._fitted([position])[0]
+        height, width = self.loaded.samples.shape[2:]
+        whole = Geometry((pixels.shape[2], pixels.shape[1]), (width, height), (0.0, 0.0, float(width), float(height)))
+        return pixels, whole
+
+    def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
+        positions = range(len(self))
+        chunks = [extract_features(pixels, extractor) for _, pixels in self.batches(len(self))]
+        return LabeledFeatures(np.concatenate(chunks), positions)
+
+    def _fitted(self, positions: Sequence[int]) -> Images:
+        samples = np.asarray(self.loaded.samples[np.asarray(positions)], np.uint8)
+        channels, height, width = self.preprocessing.shape
+        if samples.shape[1] == 1 < channels:
+            samples = samples.repeat(channels, axis=1)
+        if samples.shape[1] > 1 == channels:
+            samples = np.rint(np.tensordot(samples, _LUMA, axes=(1, 0))[:, None]).astype(np.uint8)
+        if samples.shape[2:] == (height, width):
+            return samples
+        resized = F.interpolate(torch.tensor(samples).float(), (height, width), mode="bilinear", antialias=True)
+        return resized.round().to(torch.uint8).numpy()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The image files of a folder, decoded batch by batch."""
+
+    name: str
+    listing: FolderListing
+    preprocessing: ImagePreprocessing
+    options: DataCommandOptions
+
+    def __len__(self) -> int:
+        return len(self.listing.names)
+
+    def name_of(self, position: int) -> str:
+        return self.listing.path(position)
+
+    def class_of(self, position: int) -> str | None:
+        return self.listing.classes[self.listing.labels[position]] or None
+
+    @cached_property
+    def _threads(self) -> int:
+        return self.options.threads or default_threads()
+
+    def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
+        readable = 0
+        first: InputError | None = None
+        for start in range(0, len(self), size):
+            positions = range(start, min(start + size, len(self)))
+            paths = [self.listing.files[i] for i in positions]
+            decoded = decode_all(paths, self._decode, threads=self._threads, skip_bad=self.options.skip_bad)
+            good = [(i, found[0]) for i, found in zip(positions, decoded, strict=True) if isinstance(found, tuple)]
+            for error in decoded:
+                if isinstance(error, InputError):
+                    first = first or error
+                    output.warn(f"skipped {error.fault}")
+            readable += len(good)
+            if good:
+                yield [i for i, _ in good], np.stack([pixels for _, pixels in good])
+        if not readable and first is not None:
+            raise InputError("--data", f"{self.name}: no image could be read ({first.fault})", "check the files")
+
+    def image(self, position: int) -> tuple[Images, Geometry]:
+        return self._decode(self.listing.files[position])
+
+    def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
+        options = self.options
+        settings = DecodeSettings(self._threads, options.max_pixels, skip_bad=options.skip_bad)
+        read = folder.read_folder(self.listing, self.preprocessing.image_shape, settings, extractor)
+        position = {self.listing.path(i): i for i in range(len(self))}
+        return LabeledFeatures(np.asarray(read.samples, np.float32), [position[path] for path in read.files])
+
+    def _decode(self, path: Path) -> tuple[Images, Geometry]:
+        return decode_placed(path, self.preprocessing.image_shape, self.options.max_pixels)
