@@ -25,6 +25,7 @@ from dlnotes_cli.shell.option import (
     MODEL,
     OUTPUT,
     STDOUT_TWICE,
+    TRAINING,
     Config,
     check_at_most_one,
     flag,
@@ -53,6 +54,26 @@ from dlnotes_cli.training.recipes import resolve
 
 
 @option_group
+class RestartOptions(Config):
+    """Random restarts from other initial weights."""
+
+    restarts: int = option(
+        1, "Train N times from other initial weights, into subfolders of --out; the best validation loss wins. Limits "
+        "apply to each of them.", panel=TRAINING, within="[1, 1000]",
+    )  # fmt: skip
+    init_seed: int | None = option(
+        None, "Seed of the initial weights and of dropout alone.", panel=TRAINING, within="[0, 9e15]",
+        shown_default="--seed",
+    )  # fmt: skip
+
+    def check_restarts(self, out: Path | None, *, is_resumed: bool) -> None:
+        """Raise InputError for restarts without a folder for all of them."""
+        if self.restarts > 1 and (is_resumed or out is None):
+            what = "needs a new --out, whose subfolders are the runs"
+            raise InputError("--restarts", what, "add --out, or resume one of the subfolders")
+
+
+@option_group
 class MlpOptions(Config):
     """The network of `train-mlp`."""
 
@@ -78,10 +99,15 @@ class MlpOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainMlpConfig(ClassifierConfig, MlpOptions):
+class TrainMlpConfig(ClassifierConfig, RestartOptions, MlpOptions):
     """Every option of `train-mlp`."""
 
     command: ClassVar[str] = "train-mlp"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        self.check_restarts(self.out, is_resumed=self.resume is not None)
 
     def resolved(self) -> MlpRecipe:
         """The recipe of the run, for images or for a table, in which options that are set replace values."""
@@ -124,7 +150,7 @@ class CnnOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCnnConfig(ImageClassifierConfig, CnnOptions):
+class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
     """Every option of `train-cnn`."""
 
     command: ClassVar[str] = "train-cnn"
@@ -132,6 +158,7 @@ class TrainCnnConfig(ImageClassifierConfig, CnnOptions):
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
         super().__post_init__()
+        self.check_restarts(self.out, is_resumed=self.resume is not None)
         if self.layers is None:
             return
         for name in ("arch", "width", "dropout", "batch_norm"):

@@ -3,13 +3,16 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from builders import Command, make_images, make_table, small_training
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
+from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.train_mlp import MlpTraining, train_mlp
@@ -122,7 +125,8 @@ def test_a_few_samples_are_overfitted(tmp_path: Path, dlnotes: Command) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("--optimizer", "sgd", "--momentum", "0.9"), ("--optimizer", "adam", "--schedule", "cosine"),
+        ("--optimizer", "sgd", "--momentum", "0.9"), ("--optimizer", "nesterov"), ("--optimizer", "adagrad"),
+        ("--optimizer", "adadelta"), ("--optimizer", "adam", "--schedule", "cosine"),
         ("--schedule", "step"), ("--schedule", "constant"), ("--l1", "1e-5"), ("--label-smoothing", "0.3"),
         ("--class-weights", "balanced"), ("--grad-clip", "0.5"), ("--augment", "strong"), ("--augment", "notes"),
         ("--augment", "flip,shift:2,rotate:10"), ("--precision", "bf16"), ("--hidden", ""), ("--patience", "1"),
@@ -205,3 +209,66 @@ def test_fashion_mnist_is_learned_from_its_idx_files(tmp_path: Path, dlnotes: Co
     fields = json.loads(dlnotes(*small_training(tmp_path / "run", *words)).out)
     assert fields["data"]["counts"] == {"train": 2000, "val": 6000, "test": 10000}
     assert fields["test"]["accuracy"] > 0.7
+
+
+def test_restarts_differ_in_their_initial_weights_alone_and_the_best_one_wins(tmp_path: Path, dlnotes: Command) -> None:
+    out = tmp_path / "runs"
+    outcome = dlnotes(*small_training(out, "--restarts", 3, "--json"))
+    assert outcome.code == 0, outcome.err
+    results = [json.loads((out / f"restart-{i}" / "result.json").read_text()) for i in (1, 2, 3)]
+    losses = [result["validation"]["loss"] for result in results]
+    assert len(set(losses)) == 3
+    assert json.loads(outcome.out) == results[losses.index(min(losses))]
+    assert "validation losses" in outcome.err
+    assert dlnotes(*small_training(tmp_path / "alone")).code == 0  # the first restart is a run without restarts
+    one, other = (read_tensors(path / "model.safetensors")[0] for path in (out / "restart-1", tmp_path / "alone"))
+    assert {name: t.tolist() for name, t in one.items()} == {name: t.tolist() for name, t in other.items()}
+    assert dlnotes(*small_training(tmp_path / "third", "--init-seed", 2, "--json")).code == 0
+    assert json.loads((tmp_path / "third" / "result.json").read_text())["validation"]["loss"] == losses[2]
+
+
+def test_restarts_need_a_folder(dlnotes: Command) -> None:
+    outcome = dlnotes("train-mlp", "--restarts", 2)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "--restarts: needs a new --out" in outcome.err
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_a_table_of_two_numeric_columns_has_a_boundary(columns: int, tmp_path: Path, dlnotes: Command) -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(60, columns))
+    header = ",".join([*(f"x{i}" for i in range(columns)), "label"])
+    lines = [",".join([*map(str, row), "up" if row[0] > 0 else "down"]) for row in rows]
+    (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
+    words = ("--data", tmp_path / "rows.csv", "--target", "label", "--hidden", 4, "--epochs", 1)
+    outcome = dlnotes("train-mlp", *words, "--out", tmp_path / "run", "--json")
+    assert outcome.code == 0, outcome.err
+    path = tmp_path / "run" / "boundary.png"
+    assert path.exists() == (str(path) in json.loads(outcome.out)["plots"]) == (columns == 2)
+
+
+def test_the_boundary_is_that_of_the_network_in_the_units_of_the_table() -> None:
+    """A network whose class is the sign of the first standardized column: the boundary is at the column's mean."""
+    from dlnotes_cli.data.dataset import DataSet
+    from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
+    from dlnotes_cli.training.boundary import boundary_plot
+
+    columns = (Column("a", mean=10.0, std=2.0), Column("b", mean=-1.0, std=0.5))
+    samples = np.array([[-1.0, 0.0], [1.0, 1.0], [2.0, -1.0]], np.float32)
+    everything = {"train": np.arange(3), "val": np.arange(3)}
+    preprocessing = TablePreprocessing("label", columns)
+    dataset = DataSet("t", samples, np.array([0, 1, 1]), ("low", "high"), everything, preprocessing, "")
+    network = nn.Linear(2, 2, bias=False)
+    network.weight.data = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    seen = []
+
+    def draw(regions: Any, *_: object) -> bytes:
+        seen.append(regions)
+        return b"drawn"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dlnotes_cli.training.boundary.draw_boundary", draw)
+        assert boundary_plot(network, dataset) == b"drawn"
+    (regions,) = seen
+    assert (regions.predicted == (regions.x > 10.0)[None]).all()
+    assert (regions.y.min() < -1.5, regions.y.max() > -0.5) == (True, True)

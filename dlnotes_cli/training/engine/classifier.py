@@ -63,6 +63,11 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
         options = self.options
         return SplitRule(self.recipe.val_split, options.test_split, options.seed, options.limit)
 
+    @property
+    def init_seed(self) -> int:
+        """The seed of the initial weights, and of what dropout draws."""
+        return self.options.seed
+
     @abstractmethod
     def load(self) -> DataSet:
         """The data, split, with its preprocessing."""
@@ -248,7 +253,7 @@ def _check_memory(training: AnyTraining, config: Any, dataset: DataSet, batch_si
 def _make_job(training: AnyTraining, config: Any, dataset: DataSet, length: RunLength) -> ClassifierJob:
     """The job with a newly initialized network on the device of the run."""
     runtime = _runtime(training, config, length.batch_size)
-    seed_everything(training.options.seed)
+    seed_everything(training.init_seed)
     network = build(training.model_name, config)
     training.initialize(network, dataset)
     return ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
