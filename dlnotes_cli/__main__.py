@@ -9,8 +9,11 @@ def main() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # of Python, which prints a traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from dlnotes_cli import cli
+    from dlnotes_cli.shell import startup
 
-    return cli.main()
+    code = cli.main()
+    startup.skip_last_collection()
+    return code
 
 
 if __name__ == "__main__":

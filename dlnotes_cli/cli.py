@@ -67,14 +67,15 @@ def build(first_argument: str | None = None) -> Any:
         help="A deep-learning course as shell commands: train, use and understand networks on your own data.",
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": list(startup.HELP_FLAGS)},
         epilog="Exit codes: 0 done, 1 bug, 2 bad input, 3 could not finish, 4 gate not met, 130 Ctrl-C, 143 SIGTERM.",
     )
     program.callback()(_program_options)
     groups = {"": program}
     for name in startup.needed(COMMANDS, first_argument):
         group, _, last = name.rpartition(" ")
-        add_command(_group(groups, group), last, load_command(name))
+        is_only_listed = first_argument in startup.HELP_FLAGS
+        add_command(_group(groups, group), last, load_command(name), is_only_listed=is_only_listed)
     return typer.main.get_command(program)
 
 

@@ -1,5 +1,6 @@
 """The options of `dlnotes char-rnn train`, `sample` and `score`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -9,9 +10,9 @@ from dlnotes_cli.models.choices import Cell
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, Range, option, option_group, option_like
-from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, DeviceOptions, OutputOptions, OverwriteOption, SeedOption
+from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.training.options import DropoutOption, LearningOptions, ModelArgument, TrainingRunOptions
-from dlnotes_cli.training.recipes import resolve
+from dlnotes_cli.training.recipes import LONG_BUDGET, resolve
 
 
 @option_group
@@ -59,20 +60,15 @@ class RnnOptions(Config):
     """The network."""
 
     cell: Cell = option("lstm", "Recurrent cell", panel=MODEL)
-    layers: int | None = option(
-        None, "Recurrent layers.", panel=MODEL, within="[1, 64]", shown_default=SET_BY_RECIPE, name="--num-layers"
-    )
+    layers: int | None = option(None, "Recurrent layers.", panel=MODEL, within="[1, 64]", name="--num-layers")
     hidden: int | None = option(
         None,
         "Hidden size of each layer.",
         panel=MODEL,
         within="[1, 1e5]",
-        shown_default=SET_BY_RECIPE,
         name="--hidden-size",
     )
-    embed: int | None = option(
-        None, "Embedding size; 0 for one-hot input.", panel=MODEL, within="[0, 1e5]", shown_default=SET_BY_RECIPE
-    )
+    embed: int | None = option(None, "Embedding size; 0 for one-hot input.", panel=MODEL, within="[0, 1e5]")
     dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability between layers.")
     tied: bool = option(False, "Tie the weights of the output layer to those of the embedding.", panel=MODEL)
 
@@ -86,7 +82,6 @@ class SequenceOptions(LearningOptions):
         "Sequence length of truncated backpropagation through time.",
         panel=TRAINING,
         within="[1, 1e6]",
-        shown_default=SET_BY_RECIPE,
     )
     batch_size: int | None = option_like(  # here of sequences; `auto` measures only classifiers
         LearningOptions,
@@ -101,7 +96,6 @@ class SequenceOptions(LearningOptions):
         "diverge.",
         panel=TRAINING,
         within="[0, 1]",
-        shown_default=SET_BY_RECIPE,
     )
     eval_every: int | None = option(
         None,
@@ -122,6 +116,7 @@ class CharRnnTrainConfig(
     """Every option of `char-rnn train`."""
 
     command: ClassVar[str] = "char-rnn train"
+    recipes: ClassVar[Mapping[str, object]] = {"": BEST, LONG_BUDGET: BEST_LONG, "notes": NOTES}
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

@@ -1,5 +1,6 @@
 """The options of `dlnotes train-mlp`, `train-cnn`, `evaluate` and `predict`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -16,7 +17,6 @@ from dlnotes_cli.classify.recipes import (
     with_arch,
 )
 from dlnotes_cli.data.options import DataOption, SourceOptions
-from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.models.choices import Activation, Initialization
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
@@ -35,7 +35,6 @@ from dlnotes_cli.shell.option import (
     options_of,
 )
 from dlnotes_cli.shell.option_groups import (
-    SET_BY_RECIPE,
     CsvOption,
     DeviceOptions,
     OutputOptions,
@@ -50,7 +49,9 @@ from dlnotes_cli.training.options import (
     ImageClassifierConfig,
     ModelArgument,
 )
-from dlnotes_cli.training.recipes import resolve
+from dlnotes_cli.training.recipes import LONG_BUDGET, defaults_text, resolve
+
+_BY_ARCH = {f"--arch {name}": architecture for name, architecture in ARCHITECTURES.items()}
 
 
 @option_group
@@ -87,9 +88,7 @@ class MlpOptions(Config):
     )
     activation: Activation = option("relu", "Activation function", panel=MODEL)
     dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability of the hidden units.")
-    batch_norm: bool | None = option(
-        None, "Apply batch normalization to each hidden layer.", panel=MODEL, shown_default=SET_BY_RECIPE
-    )
+    batch_norm: bool | None = option(None, "Apply batch normalization to each hidden layer.", panel=MODEL)
     init: Initialization = option(
         "default",
         "Weight initialization: default (PyTorch's), zeros, ones, uniform (within 1/sqrt(inputs) of 0) or normal "
@@ -103,6 +102,7 @@ class TrainMlpConfig(ClassifierConfig, RestartOptions, MlpOptions):
     """Every option of `train-mlp`."""
 
     command: ClassVar[str] = "train-mlp"
+    recipes: ClassVar[Mapping[str, object]] = {"": MLP_BEST, "tables": MLP_BEST_ON_TABLES, "notes": MLP_NOTES}
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
@@ -111,6 +111,8 @@ class TrainMlpConfig(ClassifierConfig, RestartOptions, MlpOptions):
 
     def resolved(self) -> MlpRecipe:
         """The recipe of the run, for images or for a table, in which options that are set replace values."""
+        from dlnotes_cli.data.paths import kind_of
+
         if self.recipe == "notes":
             return resolve(self, MLP_NOTES)
         return resolve(self, MLP_BEST_ON_TABLES if kind_of(self.data) == "table" else MLP_BEST)
@@ -125,7 +127,6 @@ class CnnOptions(Config):
         "Architecture: " + "; ".join(f"{name}: {arch.summary}" for name, arch in ARCHITECTURES.items()) + ".",
         panel=MODEL,
         choices=ARCHITECTURES,
-        shown_default=SET_BY_RECIPE,
     )
     layers: str | None = option(
         None,
@@ -134,17 +135,18 @@ class CnnOptions(Config):
         panel=MODEL,
         metavar="LAYERS|FILE|-",
     )
-    width: float | None = option(
-        None, "Multiply the channels of --arch by X.", panel=MODEL, within="[0.1, 32]", shown_default="1"
-    )
+    width: float | None = option(None, "Multiply the channels of --arch by X.", panel=MODEL, within="[0.1, 32]")
     dropout: float | None = option_like(
-        DropoutOption, "dropout", help="Dropout probability in front of linear layers.", shown_default="set by --arch"
+        DropoutOption,
+        "dropout",
+        help="Dropout probability in front of linear layers.",
+        shown_default=defaults_text(_BY_ARCH, "dropout"),
     )
     batch_norm: bool | None = option_like(
         MlpOptions,
         "batch_norm",
         help="Apply batch normalization after each convolution.",
-        shown_default="set by --arch",
+        shown_default=defaults_text(_BY_ARCH, "batch_norm"),
     )
     print: bool = option(False, "Print the layer table and exit without training.", panel=OUTPUT)
 
@@ -154,6 +156,12 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
     """Every option of `train-cnn`."""
 
     command: ClassVar[str] = "train-cnn"
+    recipes: ClassVar[Mapping[str, object]] = {
+        "": with_arch(CNN_BEST, "fast"),
+        LONG_BUDGET: with_arch(CNN_BEST, "large"),
+        "without batch norm": CNN_BEST_WITHOUT_BATCH_NORM,
+        "notes": with_arch(CNN_NOTES, "notes-cnn"),
+    }
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from dlnotes_cli.shell.option import DATA, Config, option, option_group
-from dlnotes_cli.shell.option_groups import SET_BY_RECIPE, OfflineOption, ReadImagesOptions
+from dlnotes_cli.shell.option_groups import OfflineOption, ReadImagesOptions
 from dlnotes_cli.shell.parse import items
 
 Normalization = Literal["standard", "unit", "symmetric"]
@@ -79,14 +79,12 @@ class SplitOptions(Config):
         "Pixel scaling: standard (mean 0 and standard deviation 1 over the training split), unit (0 to 1) or "
         "symmetric (-1 to 1).",
         panel=DATA,
-        shown_default=SET_BY_RECIPE,
     )
     val_split: float | None = option(
         None,
         "Fraction of the training samples to hold out for validation.",
         panel=DATA,
         within="(0, 1)",
-        shown_default=SET_BY_RECIPE,
     )
     test_split: float = option(
         0.2, "Fraction of the samples to hold out for testing if the data has no test split.", panel=DATA,

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 
@@ -53,8 +53,11 @@ def command(*, panel: str, examples: Sequence[str]) -> Callable[[CommandFunction
     return lambda function: Command(function, panel, examples)
 
 
-def add_command(app: typer.Typer, name: str, declared: Command) -> None:
-    """Register a command. Only options that the user sets reach the Config, so its defaults are the only ones."""
+def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_listed: bool = False) -> None:
+    """Register a command, without its options if it is only listed.
+
+    Only options that the user sets reach the Config, so its defaults are the only ones.
+    """
     config_type = declared.config_type
 
     def callback(**values: Any) -> None:
@@ -63,7 +66,8 @@ def add_command(app: typer.Typer, name: str, declared: Command) -> None:
         output.detail("options", _options_in_force(config))
         declared.function(config)
 
-    parameters = [_parameter(config_type, key, described) for key, described in options_of(config_type).items()]
+    options = {} if is_only_listed else options_of(config_type)
+    parameters = [_parameter(config_type, key, described) for key, described in options.items()]
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     callback.__doc__ = declared.help
@@ -82,25 +86,23 @@ def config_from_shell(config_type: type[Config], values: dict[str, Any]) -> Conf
 def _parameter(config_type: type[Config], key: str, described: Option) -> inspect.Parameter:
     """The parameter of a callback from which Typer makes an option or argument; Typer converts no values."""
     hint, choices = hints_of(config_type)[key], choices_of(config_type, key)
-    default = config_type.__dataclass_fields__[key].default
     details: dict[str, Any] = {
-        "help": _help_with_default(described, choices, default),
+        "help": _help_with_default(described, choices, config_type.shown_default(key)),
         "rich_help_panel": ARGUMENTS if described.is_argument else described.panel,
         "show_default": False,
         "metavar": described.metavar or ("CHOICE" if choices else _METAVARS.get(type_of(hint), "TEXT")),
     }
     if choices or described.complete:
         details["autocompletion"] = described.complete or (lambda: list(choices))
+    unset = ... if config_type.__dataclass_fields__[key].default is REQUIRED else None
     if described.is_argument:
-        parameter = typer.Argument(**details)
+        parameter = typer.Argument(unset, **details)
     else:
-        parameter = typer.Option(*_names(key, described, hint), **details)
+        parameter = typer.Option(unset, *_names(key, described, hint), **details)
     shell_type: Any = bool if type_of(hint) is bool else str
     if is_tuple(hint) and described.parse is None:
         shell_type = list[str]  # several arguments, or an option that may be repeated
-    annotation: Any = Annotated[shell_type if default is REQUIRED else shell_type | None, parameter]
-    default = inspect.Parameter.empty if default is REQUIRED else None
-    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=parameter, annotation=shell_type)
 
 
 def _names(key: str, described: Option, hint: Any) -> list[str]:
@@ -116,16 +118,9 @@ def _options_in_force(config: Config) -> str:
     return ", ".join(f"{name} {value}" for name, value in config.as_json().items() if value not in (None, False, []))
 
 
-def _help_with_default(described: Option, choices: Sequence[str], default: Any) -> str:
+def _help_with_default(described: Option, choices: Sequence[str], default: str) -> str:
     """The help of an option with its choices, where the text does not name them, and its default."""
     text = described.help
     if choices and not all(choice in text for choice in choices):
         text = f"{text.rstrip('.')}: {', '.join(choices)}."
-    shown = _shown_default(default) if described.shown_default is None else described.shown_default
-    return text + (f" [dim]\\[default: {shown}][/dim]" if shown else "")
-
-
-def _shown_default(default: Any) -> str:
-    if isinstance(default, tuple):
-        return ",".join(map(str, default))
-    return "" if default is None or default is False or default is REQUIRED else str(default)
+    return text + (f" [dim]\\[default: {default}][/dim]" if default else "")

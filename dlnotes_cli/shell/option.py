@@ -85,7 +85,7 @@ def option(
 ) -> Any:
     """Declare one option as a dataclass field.
 
-    A default of None with `shown_default` is set later, by the recipe or from the data. `details` are fields of
+    A default of None is set later, by the recipe or from the data, as `shown_default` says. `details` are fields of
     `Option`; its `parse` turns text into the value and raises ValueError with what it expects.
     """
     described = Option(help, panel, within=Range(within) if within else None, **details)
@@ -130,6 +130,14 @@ class Config:
     def from_options(cls, values: Mapping[str, Any]) -> Self:
         """Create a config from the options of a command line; the others have their defaults."""
         return cls(**values)
+
+    @classmethod
+    def shown_default(cls, name: str) -> str:
+        """The default of an option as the help shows it; empty for none."""
+        default, shown = cls.__dataclass_fields__[name].default, options_of(cls)[name].shown_default
+        if shown is not None:
+            return shown
+        return "" if default is False or default in (None, (), REQUIRED) else value_text(default)
 
     def as_json(self) -> dict[str, Any]:
         """Every option as a JSON value, paths as text."""
@@ -202,6 +210,19 @@ def is_tuple(hint: Any) -> bool:
 def choices_of(config_type: type[Config], name: str) -> tuple[str, ...]:
     """The names that a field allows, by its option's `choices` or its `Literal` type; empty if there are none."""
     return _choices(options_of(config_type)[name], type_of(hints_of(config_type)[name]))
+
+
+def value_text(value: Any) -> str:
+    """A value of an option as the help shows it.
+
+    >>> value_text((512, 512)), value_text(1e-4), value_text(True)
+    ('512,512', '0.0001', 'on')
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(value_text, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def flag(name: str, described: Option) -> str:

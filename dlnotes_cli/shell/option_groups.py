@@ -5,7 +5,6 @@ from typing import Literal
 from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, Config, option, option_group
 
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
-SET_BY_RECIPE = "set by --recipe"
 
 
 @option_group

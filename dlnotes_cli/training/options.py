@@ -4,20 +4,27 @@ import shlex
 from collections.abc import Callable, Mapping
 from glob import escape, glob
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, DataOption, DataOptions, SplitOptions
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
-    SET_BY_RECIPE,
     DeviceOptions,
     OutputOptions,
     OverwriteOption,
     SeedOption,
 )
 from dlnotes_cli.shell.parse import count_or_auto, duration
-from dlnotes_cli.training.recipes import LONG_BUDGET_S, LengthDefaults, OptimizerName, RunLength, ScheduleName
+from dlnotes_cli.training.recipes import (
+    LONG_BUDGET_S,
+    LengthDefaults,
+    OptimizerName,
+    RunLength,
+    ScheduleName,
+    defaults_text,
+    optimizer_defaults_text,
+)
 
 # Torchvision's classification networks, listed here so that completion and a misspelled name need not load it.
 _NAMES = """
@@ -45,6 +52,13 @@ class RecipeOption(Config):
         panel=TRAINING,
     )
 
+    recipes: ClassVar[Mapping[str, object]] = {}  # by the conditions under which they apply
+
+    @classmethod
+    def shown_default(cls, name: str) -> str:
+        """The default of an option as the help shows it, which may depend on the recipe."""
+        return super().shown_default(name) or defaults_text(cls.recipes, name)
+
 
 @option_group
 class TimeBudgetOption(Config):
@@ -65,9 +79,7 @@ class TimeBudgetOption(Config):
 class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     """How long, and with which steps, any network is trained."""
 
-    epochs: int | None = option(
-        None, "Passes over the training samples.", panel=TRAINING, within="[1, 1e6]", shown_default=SET_BY_RECIPE
-    )
+    epochs: int | None = option(None, "Passes over the training samples.", panel=TRAINING, within="[1, 1e6]")
     max_steps: int | None = option(
         None, "Stop after N optimizer steps.", panel=TRAINING, within="[1, 1e12]", shown_default="no limit"
     )
@@ -76,19 +88,19 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         "Learning-rate peak of the schedule; short runs may end during warm-up.",
         panel=TRAINING,
         within="(0, inf)",
-        shown_default=SET_BY_RECIPE,
     )
-    schedule: ScheduleName | None = option(None, "Learning-rate schedule", panel=TRAINING, shown_default=SET_BY_RECIPE)
-    optimizer: OptimizerName | None = option(None, "Optimizer", panel=TRAINING, shown_default=SET_BY_RECIPE)
-    momentum: float | None = option(
-        None, "Momentum of sgd and nesterov.", panel=TRAINING, within="[0, 1)", shown_default=SET_BY_RECIPE
+    schedule: ScheduleName | None = option(None, "Learning-rate schedule", panel=TRAINING)
+    optimizer: OptimizerName | None = option(
+        None,
+        "Optimizer. Another than the default has its own --lr and --weight-decay: " + optimizer_defaults_text() + ".",
+        panel=TRAINING,
     )
+    momentum: float | None = option(None, "Momentum of sgd and nesterov.", panel=TRAINING, within="[0, 1)")
     weight_decay: float | None = option(
         None,
         "Weight decay: L2 penalty on the weights (decoupled with adamw).",
         panel=TRAINING,
         within="[0, 1e6]",
-        shown_default=SET_BY_RECIPE,
     )
     patience: int | None = option(
         None,
@@ -102,14 +114,12 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         "Decay of the moving average (EMA) of the weights, which is used where it validates better; 0 disables it.",
         panel=TRAINING,
         within="[0, 1)",
-        shown_default=SET_BY_RECIPE,
     )
     grad_clip: float | None = option(
         None,
         "Gradient-norm clipping threshold; 0 disables it.",
         panel=TRAINING,
         within="[0, inf)",
-        shown_default=SET_BY_RECIPE,
     )
     batch_size: int | None = option(
         None,
@@ -117,7 +127,6 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         panel=TRAINING,
         within="[0, 1e6]",
         parse=count_or_auto,
-        shown_default=SET_BY_RECIPE,
     )
 
     @property
@@ -145,9 +154,7 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
 class DropoutOption(Config):
     """Dropout; its place depends on the network."""
 
-    dropout: float | None = option(
-        None, "Dropout probability.", panel=MODEL, within="[0, 1)", shown_default=SET_BY_RECIPE
-    )
+    dropout: float | None = option(None, "Dropout probability.", panel=MODEL, within="[0, 1)")
 
 
 @option_group
@@ -160,7 +167,6 @@ class AugmentOption(Config):
         "rotate:DEGREES, color:X, erase:P (0 to 1) and one of mixup:A and cutmix:A. 'dlnotes data preview' shows them.",
         panel=TRAINING,
         metavar="NAME|LIST",
-        shown_default=SET_BY_RECIPE,
     )
 
 
@@ -180,15 +186,12 @@ class AccuracyGateOption(Config):
 class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
     """How a classifier is trained."""
 
-    l1: float | None = option(
-        None, "L1 penalty on the weights.", panel=TRAINING, within="[0, inf)", shown_default=SET_BY_RECIPE
-    )
+    l1: float | None = option(None, "L1 penalty on the weights.", panel=TRAINING, within="[0, inf)")
     label_smoothing: float | None = option(
         None,
         "Label smoothing: fraction of each label that is spread over all classes.",
         panel=TRAINING,
         within="[0, 1)",
-        shown_default=SET_BY_RECIPE,
     )
     class_weights: Literal["none", "balanced"] = option(
         "none",

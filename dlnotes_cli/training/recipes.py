@@ -5,11 +5,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.option import Config
+from dlnotes_cli.shell.option import Config, value_text
 
 OptimizerName = Literal["sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta"]
 ScheduleName = Literal["one-cycle", "cosine", "step", "constant"]
 
+LONG_BUDGET = "--time-budget 10m or more"  # in the help
 LONG_BUDGET_S = 600.0  # seconds of training from which a larger network is more accurate
 SMALL_SET = 10_000  # training samples below which batches are small
 _MAX_EPOCHS = 300
@@ -34,6 +35,19 @@ class LengthDefaults:
     min_steps: int = 0  # small data sets get more epochs, until a run has this many steps
     small_batch_size: int | None = None  # for fewer than 10,000 samples; None: `batch_size`
     is_fixed: bool = False  # whether `epochs` also limits runs with a time budget or a number of steps
+
+    @property
+    def batch_size_text(self) -> str:
+        """The batch size, for the help."""
+        small = self.small_batch_size
+        return f"{self.batch_size}" if small is None else f"{self.batch_size}, below {SMALL_SET:,} samples {small}"
+
+    @property
+    def epochs_text(self) -> str:
+        """The epochs, for the help."""
+        if not self.min_steps:
+            return f"{self.epochs}"
+        return f"{self.epochs}, on small data up to {_MAX_EPOCHS} (until {self.min_steps:,} steps)"
 
     def batch_size_of(self, samples: int) -> int:
         """The batch size for a number of training samples."""
@@ -66,7 +80,7 @@ class OptimizerSettings:
     weight_decay: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)  # never instantiated
 class Recipe(OptimizerSettings):
     """Settings of every recipe for gradient training."""
 
@@ -76,7 +90,7 @@ class Recipe(OptimizerSettings):
     length: LengthDefaults
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)  # never instantiated
 class ClassifierRecipe(Recipe):
     """Settings of every recipe for the gradient training of a classifier."""
 
@@ -109,6 +123,34 @@ def with_recipe(options: AnyConfig, resolved: Any) -> AnyConfig:
     """The options with the values of a resolved recipe or of a run's length, as config.json stores them."""
     names = {field.name for field in fields(options)} & {field.name for field in fields(resolved)}
     return replace(options, **{name: getattr(resolved, name) for name in names})
+
+
+def optimizer_defaults_text() -> str:
+    """Learning rate and weight decay of each optimizer that is not the recipe's."""
+    values = {name: " and ".join(map(value_text, by_name.values())) for name, by_name in _OPTIMIZER_DEFAULTS.items()}
+    return ", ".join(f"{name} {text}" for name, text in values.items())
+
+
+def defaults_text(recipes: Mapping[str, object], name: str) -> str:
+    """The defaults of an option in several recipes, by the conditions under which they apply; empty if none has it.
+
+    The first condition, which is not shown, is the usual one. A condition whose default is the usual one is left out,
+    except for the recipe `notes`, to which the other conditions do not apply.
+    """
+    texts = {condition: text for condition, recipe in recipes.items() if (text := _default_text(recipe, name))}
+    if len(set(texts.values())) <= 1:
+        return next(iter(texts.values()), "")
+    (_, usual), *others = texts.items()
+    shown = [f"{condition}: {text}" for condition, text in others if text != usual or condition == "notes"]
+    return "; ".join([usual, *shown])
+
+
+def _default_text(recipe: object, name: str) -> str:
+    length = getattr(recipe, "length", None)
+    if isinstance(length, LengthDefaults) and name in {"epochs", "batch_size"}:
+        return length.epochs_text if name == "epochs" else length.batch_size_text
+    value = getattr(recipe, name, None)
+    return "" if value is None else value_text(value)
 
 
 def note_long_budget(defaults: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The options of `dlnotes transfer`."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -35,7 +36,6 @@ class BackboneOptions(WeightsOption):
         panel=MODEL,
         metavar="NAME",
         complete=lambda: list(BACKBONES),
-        shown_default="resnet18; --recipe notes: vgg16",
     )
 
 
@@ -88,6 +88,7 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
     """Every option of `transfer`; some that classifiers share have another default or meaning here, or none."""
 
     command: ClassVar[str] = "transfer"
+    recipes: ClassVar[Mapping[str, object]] = {"": FROZEN, "--fine-tune": FINE_TUNE, "notes": NOTES}
 
     color: Literal["gray", "rgb"] | None = None  # always rgb
     normalize: Normalization | None = None  # as the weights require
@@ -97,10 +98,10 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
     resize: Literal["crop", "squash", "letterbox"] = option_like(
         ImageClassifierConfig, "resize", help="Make images square by crop, squash or letterbox."
     )
+    # The head of a frozen backbone is solved with L-BFGS, so that limits and weight decay mean something else.
     epochs: int | None = option_like(
         ImageClassifierConfig, "epochs",
         help="Passes over the training samples. Frozen backbone: limit of the passes per weight decay.",
-        shown_default="set by --recipe; frozen backbone: 100",
     )  # fmt: skip
     max_steps: int | None = option_like(
         ImageClassifierConfig, "max_steps", help="Stop after N optimizer steps. Frozen backbone: after N passes in all."
@@ -108,8 +109,7 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
     weight_decay: float | None = option_like(
         ImageClassifierConfig, "weight_decay",
         help="Weight decay: L2 penalty on the weights (decoupled with adamw). Frozen backbone: half of it times their "
-        "squares, for features of standard deviation 1.",
-        shown_default="set by --recipe; frozen backbone: chosen by validation",
+        "squares, for features of standard deviation 1; validation chooses it unless it is set.",
     )  # fmt: skip
 
     @property

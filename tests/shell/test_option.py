@@ -86,7 +86,7 @@ def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
         ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 1e+07"),
         (
             {"optimizer": "adma"},
-            "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam, adamw",
+            "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam, adamw, rmsprop",
         ),
         (
             {"init": "what"},

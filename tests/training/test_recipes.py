@@ -1,14 +1,23 @@
 """Recipes: values for the options that are not set."""
 
+import re
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_structure import commands
 
-from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.recipes import MLP_BEST, MLP_BEST_ON_TABLES, MLP_NOTES, MlpRecipe
+from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
+from dlnotes_cli.char_rnn.recipes import BEST
+from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
+from dlnotes_cli.classify.recipes import CNN_BEST, MLP_BEST, MLP_BEST_ON_TABLES, MLP_NOTES, MlpRecipe
+from dlnotes_cli.shell.option import options_of, value_text
+from dlnotes_cli.training.options import LearningOptions
 from dlnotes_cli.training.recipes import LengthDefaults, resolve, with_recipe
+from dlnotes_cli.transfer.options import TransferConfig
 
 RECIPES = pytest.mark.parametrize("recipe", [MLP_NOTES, MLP_BEST, MLP_BEST_ON_TABLES])
 
@@ -66,3 +75,57 @@ def test_epochs_and_batch_size_are_in_range(samples: int, batch_size: int | None
     assert 60 <= length.epochs <= 300
     if length.epochs < 300:
         assert (length.epochs + 1) * max(1, samples // length.batch_size) > 1200
+
+
+CSV = "a,label\n" + "0,x\n1,y\n" * 3
+RUNS: list[tuple[type[LearningOptions], dict[str, dict[str, Any]]]] = [  # by the conditions that the help shows
+    (TrainMlpConfig, {"": {}, "tables": {"data": "table.csv", "target": "label"}, "notes": {"recipe": "notes"}}),
+    (
+        TrainCnnConfig,
+        {
+            "": {},
+            "--time-budget 10m or more": {"time_budget": 600.0},
+            "without batch norm": {"batch_norm": False},
+            "--arch notes-cnn, without batch norm": {"arch": "notes-cnn"},
+            "notes, --arch notes-cnn": {"recipe": "notes"},
+        },
+    ),
+    (TransferConfig, {"": {}, "--fine-tune": {"fine_tune": "all"}, "notes": {"recipe": "notes"}}),
+    (CharRnnTrainConfig, {"": {}, "--time-budget 10m or more": {"time_budget": 600.0}, "notes": {"recipe": "notes"}}),
+]
+
+
+@pytest.mark.parametrize(("config_type", "runs"), RUNS, ids=[config_type.command for config_type, _ in RUNS])
+def test_the_help_shows_the_defaults_that_a_run_resolves(
+    config_type: type[LearningOptions], runs: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").write_text(CSV)
+    help_texts = {parameter.name: parameter.help for parameter in commands()[config_type.command].params}  # type: ignore[attr-defined]  # of Typer
+    compared = set()
+    for condition, options in runs.items():
+        resolved = config_type(**options).resolved()  # type: ignore[attr-defined]  # every training command has it
+        for name in {field.name for field in fields(resolved)} & options_of(config_type).keys() - options.keys():
+            shown = re.search(r"\[default: (.*)\]\[/dim\]", help_texts[name])
+            value = getattr(resolved, name)
+            if value is None:  # validation chooses it
+                continue
+            assert shown, name
+            first, *others = shown[1].split("; ")
+            texts = dict(text.split(": ", 1) for text in others)
+            expected = next((texts[part] for part in condition.split(", ") if part in texts), first)
+            assert expected == value_text(value), (name, condition)
+            compared.add(name)
+    assert len(compared) >= 13
+
+
+@pytest.mark.parametrize("length", [MLP_BEST.length, MLP_NOTES.length, CNN_BEST.length, BEST.length])
+def test_the_help_shows_the_default_length(length: LengthDefaults) -> None:
+    assert length.epochs_text.startswith(f"{length.epochs_of(10**9, 1)}")
+    assert length.batch_size_text.startswith(f"{length.batch_size_of(10_000)}")
+    assert length.batch_size_text.endswith(f"{length.batch_size_of(9_999)}")
+    limits = re.search(r"up to (\d+) \(until ([\d,]+) steps\)", length.epochs_text)
+    if limits:
+        assert length.epochs_of(1, 1) == int(limits[1])
+        steps = int(limits[2].replace(",", ""))
+        assert length.epochs_of(steps // 100, 1) == 100
