@@ -79,7 +79,7 @@ def _row(image: PlacedImage, pixels: NDArray[np.uint8], maps: Sequence[ClassMap]
                 _box_on(image, pixels, one), _check_panels(image, pixels, one),
             )
         )  # fmt: skip
-    return ExplanationRow(image.path.name, pixels, panels)
+    return ExplanationRow("/".join(image.path.parts[-2:]), pixels, panels)
 
 
 def _box_on(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> tuple[float, ...] | None:

@@ -1,6 +1,7 @@
 """The task of `explain`: a map for each image and class, its summary and its tests."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.paths import expand_argument
+from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.explain.attribution import Attribution, batch_size
 from dlnotes_cli.explain.check import check_map, reinitialized
 from dlnotes_cli.explain.class_map import ClassMap
@@ -25,6 +27,7 @@ from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.model_file import check_finite
 
 _SAMPLE = "flower.jpg"
+_FORWARD_ONLY = {"scorecam", "occlusion"}
 _MANY_PASSES = {"scorecam", "integrated-gradients", "smoothgrad", "occlusion"}  # over the network, for each image
 _SLOW_BATCH = 4  # images of these methods and of --check between two updates of the progress
 
@@ -63,6 +66,9 @@ class Explainer:
         """Open the network. Raises InputError for a model, method, layer or class that is not valid."""
         self._config = config
         self.network = open_network(config)
+        if config.method in _FORWARD_ONLY:  # scores may be rounded more than gradients
+            runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
+            self.network = replace(self.network, runtime=runtime)
         self.layer = chosen_layer(config, self.network)
         self._method = explainer_of(config, self.network, self.layer)
         self._indices = {name: self.network.class_index(name) for name in config.classes if not self._is_keyword(name)}
