@@ -157,9 +157,7 @@ def embedding_map(
     for i, name in enumerate(classes):
         chosen = points[labels == i]
         color, marker = _OKABE_ITO[i % len(_OKABE_ITO)], _MARKERS[i // len(_OKABE_ITO) % len(_MARKERS)]
-        axes.scatter(
-            chosen[:, 0], chosen[:, 1], s=size, alpha=0.75, lw=0, color=color, marker=marker, label=_short(name)
-        )
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=size, alpha=0.75, color=color, marker=marker, label=_short(name))
     axes.set_xlabel(axes_names[0])
     axes.set_ylabel(axes_names[1])
     axes.set_title(f"features of {len(points):,} images")

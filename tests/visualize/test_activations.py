@@ -34,7 +34,8 @@ def test_maps_and_their_numbers_are_those_of_a_forward_hook(photo: Path, tmp_pat
     pixels = decode_image(photo, network.preprocessing.image_shape, 10**6)
     logits = network(network.prepare(torch.tensor(pixels)[None]))
     expected = seen[0][0].numpy()
-    assert np.array_equal(np.load(tmp_path / "maps.npz")["conv3"], expected)
+    with np.load(tmp_path / "maps.npz") as stored:
+        assert np.array_equal(stored["conv3"], expected)
     shown = result.layers[0].shown
     means = expected.mean(axis=(1, 2))
     assert [unit.unit for unit in shown] == np.argsort(-means)[:5].tolist()

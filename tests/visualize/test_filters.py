@@ -53,7 +53,7 @@ def test_the_receptive_fields_of_branches_are_those_of_gradients(monkeypatch: py
         row, column = (side // 2 for side in layer.shape[1:])
         monkeypatch.setattr(torch.nn.functional, "max_pool2d", average_pool)
         output = network.activations(x + jitter, [layer])[name]
-        (gradient,) = torch.autograd.grad(output[0, 0, row, column], x)
+        (gradient,) = torch.autograd.grad(output[0, :, row, column].sum(), x)
         seen = gradient[0].abs().sum(0).nonzero()
         top, left = seen.min(dim=0).values.tolist()
         bottom, right = seen.max(dim=0).values.tolist()

@@ -64,10 +64,11 @@ def test_an_embedding_has_the_coordinates_of_scikit_learn(tmp_path: Path, dlnote
     assert outcome.code == 0, outcome.err
     document = json.loads(outcome.out)
     assert (document["images"], document["features"], document["layer"]) == (1797, 16, "activation1")
-    arrays = np.load(tmp_path / "map.npz")
+    with np.load(tmp_path / "map.npz") as stored:
+        arrays = dict(stored)
     expected = PCA(2, random_state=0).fit_transform(arrays["features"].astype(np.float64))
     assert np.abs(arrays["points"]) == pytest.approx(np.abs(expected), abs=1e-6)
-    rows = list(csv.DictReader((tmp_path / "map.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "map.csv").read_text().splitlines()))
     assert [float(row["x"]) for row in rows[:5]] == pytest.approx(arrays["points"][:5, 0], rel=1e-5)
     assert rows[0]["class"] == str(arrays["classes"][arrays["labels"][0]])
 
