@@ -43,6 +43,9 @@ from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnn
 from dlnotes_cli.classify.predict import Prediction, Predictor, predictions_csv
 from dlnotes_cli.classify.train_cnn import report_network, train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp
+from dlnotes_cli.explain.explain import explain_images
+from dlnotes_cli.explain.options import ExplainConfig
+from dlnotes_cli.explain.results import ExplainResult, Explanation
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
@@ -92,6 +95,9 @@ __all__ = [
     "DoctorReport",
     "EvaluateConfig",
     "EvaluateResult",
+    "ExplainConfig",
+    "ExplainResult",
+    "Explanation",
     "FilterConfig",
     "FilterResult",
     "FrozenResult",
@@ -128,6 +134,7 @@ __all__ = [
     "draw_preview",
     "evaluate_model",
     "examine",
+    "explain_images",
     "filter_images",
     "filter_patch",
     "layer_names",

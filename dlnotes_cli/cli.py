@@ -27,6 +27,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "evaluate": "classify.commands:evaluate",
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
+    "explain": "explain.commands:explain",
     "visualize layers": "visualize.commands:layers",
     "visualize filters": "visualize.commands:filters",
     "visualize activations": "visualize.commands:activations",

@@ -14,6 +14,7 @@ TABLES = PAGE[PAGE.index("## JSON fields") :]
 COMMANDS = {
     "predict": "{digits} {digits}/predictions.png",
     "evaluate": "{digits}",
+    "explain": "--check",
     "char-rnn sample": "{text} --length 3",
     "char-rnn score": "{text} {text}/config.json",
     "filter": "--out {folder}/edges.png",

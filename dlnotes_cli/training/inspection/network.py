@@ -15,6 +15,8 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.training.inspection.layers import LayerTable, NamedLayer, accepts, list_layers
 
+_SIGNED = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)  # layers with outputs of both signs
+_FINE_SIDE = 7  # positions on a side of maps that show where a class is
 _MOST_LISTED = 30  # names in an error
 
 
@@ -102,9 +104,17 @@ class InspectedNetwork:
 
     @property
     def cam_layer(self) -> NamedLayer | None:
-        """The default layer of CAM methods: the last feature maps of more than one position; None without any."""
-        before = self.layers[: self.layers.index(self.output_layer)]
-        return next((layer for layer in reversed(before) if layer.is_spatial), None)
+        """The default layer of CAM methods; None without feature maps.
+
+        It is the last one with at least 7 positions on each side, as in ResNet, else one with most positions: each
+        position of a coarser map covers most of the image. Convolutions and normalizations come last, as their outputs
+        have both signs, and some methods read a negative feature as none.
+        """
+        before = [layer for layer in self.layers[: self.layers.index(self.output_layer)] if layer.is_spatial]
+        needed = min(_FINE_SIDE, max((min(layer.shape[1:]) for layer in before), default=0))
+        fine = [layer for layer in before if min(layer.shape[1:]) >= needed]
+        rectified = [layer for layer in fine if not isinstance(layer.module, _SIGNED)]
+        return next(reversed(rectified or fine), None)
 
     def class_index(self, name: str, option: str = "--class") -> int:
         """The class called `name`, in any case where that is unique, or with this index. Raises InputError."""

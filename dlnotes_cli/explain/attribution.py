@@ -1,0 +1,228 @@
+"""Explanation methods: from a network, a batch of images and classes to maps that are high where a class is seen.
+
+A score is a logit, the output for a class before the softmax. Every function returns maps of one batch, and a map does
+not depend on the other images of its batch.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor
+
+from dlnotes_cli.training.inspection.layers import NamedLayer
+from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.metrics import inference_batch_size
+
+Choose = Callable[[Tensor], Tensor]  # from logits (N, classes) to the indices (N, K) of the classes to explain
+Formula = Callable[[Tensor, Tensor], Tensor]  # from features and gradients (N, C, h, w) to maps (N, h, w)
+
+_NOISE = 0.15  # standard deviation of SmoothGrad's noise, as a fraction of the range of the image's values
+_NOISY_COPIES = 32
+_FIRST_STEPS, _MOST_STEPS = 27, 729  # of the integral; each refinement takes three times as many
+_COMPLETENESS = 0.005  # of the score's difference, or absolute where that is below 1
+_CPU_VALUES = 1 << 19  # of the images in one pass; with eight times as many, SqueezeNet takes half as long again
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The maps of a batch, with the logits from which their classes were chosen."""
+
+    logits: Tensor  # (N, classes)
+    classes: Tensor  # int64 (N, K)
+    maps: Tensor  # float32 (N, K, h, w), at the size of the layer, or of the input
+
+
+def batch_size(x: Tensor) -> int:
+    """The number of images like those of a batch in one pass; on a CPU as many as its caches hold well."""
+    largest = inference_batch_size(x.shape[1:])
+    return min(largest, max(1, _CPU_VALUES // prod(x.shape[1:]))) if x.device.type == "cpu" else largest
+
+
+def gradient_cam(
+    network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: Choose, formula: Formula
+) -> Attribution:
+    """Maps from the features of a layer and the gradients of the scores, in one forward pass.
+
+    Only the layers after it run backward: the others have no graph.
+    """
+    with torch.enable_grad(), network.capture([layer], detached=True) as outputs:
+        logits = network(x)
+    classes = choose(logits.detach())
+    features = outputs[layer.name]
+    maps = [formula(features.detach(), gradients) for gradients in _gradients(logits, classes, features)]
+    return Attribution(logits.detach(), classes, torch.stack(maps, 1).float())
+
+
+def layercam(features: Tensor, gradients: Tensor) -> Tensor:
+    """LayerCAM: each activation is weighted by its own positive gradient (Jiang et al. 2021, TIP)."""
+    return (features * gradients.relu()).sum(1).relu()
+
+
+def gradcam(features: Tensor, gradients: Tensor) -> Tensor:
+    """Grad-CAM: each channel is weighted by its mean gradient (Selvaraju et al. 2017, arXiv:1610.02391)."""
+    return (features * gradients.mean((2, 3), keepdim=True)).sum(1).relu()
+
+
+def gradcam_plus_plus(features: Tensor, gradients: Tensor) -> Tensor:
+    """Grad-CAM++ (Chattopadhay et al. 2018, arXiv:1710.11063), for the exponential of the score."""
+    squared, cubed = gradients**2, gradients**3
+    denominator = 2 * squared + (features * cubed).sum((2, 3), keepdim=True)
+    alpha = torch.where(denominator != 0, squared / torch.where(denominator != 0, denominator, 1.0), 0.0)
+    weights = (alpha * gradients.relu()).sum((2, 3), keepdim=True)
+    return (features * weights).sum(1).relu()
+
+
+@torch.no_grad()
+def scorecam(network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: Choose) -> Attribution:
+    """Score-CAM: each channel is weighted by the score of the image that it masks (Wang et al. 2020, arXiv:1910.01279).
+
+    The weights are the softmax of these scores over the channels. Constant channels mask nothing and get no weight.
+    """
+    with network.capture([layer]) as outputs:
+        logits = network(x)
+    classes = choose(logits)
+    maps = []
+    for image, features, chosen in zip(x, outputs[layer.name].float(), classes, strict=True):
+        low, high = features.amin((1, 2), keepdim=True), features.amax((1, 2), keepdim=True)
+        has_range = (high > low).flatten()
+        masks = F.interpolate(
+            ((features - low) / (high - low).clamp_min(1e-12))[:, None], image.shape[1:], mode="bilinear"
+        )
+        parts = masks.split(batch_size(x))
+        scores = torch.cat([network(_aligned(image * part, x))[:, chosen] for part in parts])
+        weights = scores.masked_fill(~has_range[:, None], -torch.inf).softmax(0).nan_to_num()  # nan: no channel is left
+        maps.append(torch.einsum("ck,chw->khw", weights, features).relu())
+    return Attribution(logits, classes, torch.stack(maps))
+
+
+def saliency(network: InspectedNetwork, x: Tensor, choose: Choose) -> Attribution:
+    """The largest absolute gradient of the score over the channels of each pixel (Simonyan et al. 2013).
+
+    arXiv:1312.6034.
+    """
+    logits, classes, gradients = _input_gradients(network, x, choose)
+    return Attribution(logits, classes, gradients.abs().amax(2))
+
+
+def smoothgrad(network: InspectedNetwork, x: Tensor, choose: Choose, seed: int) -> Attribution:
+    """Saliency of the mean gradient over noisy copies of the image (Smilkov et al. 2017, arXiv:1706.03825)."""
+    with torch.no_grad():
+        logits = network(x)
+    classes = choose(logits)
+    noise = torch.randn((_NOISY_COPIES, *x.shape[1:]), generator=torch.Generator().manual_seed(seed)).to(x.device)
+    maps = []
+    for image, chosen in zip(x, classes, strict=True):
+        copies = image + _NOISE * (image.max() - image.min()) * noise
+        maps.append(_mean_gradient(network, copies, chosen).abs().amax(1))
+    return Attribution(logits, classes, torch.stack(maps))
+
+
+def integrated_gradients(network: InspectedNetwork, x: Tensor, choose: Choose) -> Attribution:
+    """The mean gradient on the line from black to the image, times their difference (Sundararajan et al. 2017).
+
+    arXiv:1703.01365. A map sums to the score minus the score of black. The midpoint rule is refined until it does so
+    within 0.5 %, or has 729 steps.
+    """
+    black = network.prepare(torch.zeros(1, *network.preprocessing.shape))[0]
+    with torch.no_grad():
+        logits, of_black = network(x), network(black[None])
+    classes = choose(logits)
+    rows = zip(x, classes, logits - of_black, strict=True)
+    maps = [_integrated(network, image, black, chosen, change[chosen]) for image, chosen, change in rows]
+    return Attribution(logits, classes, torch.stack(maps))
+
+
+def _integrated(network: InspectedNetwork, image: Tensor, black: Tensor, chosen: Tensor, change: Tensor) -> Tensor:
+    """Maps (K, H, W) for one image; midpoints of a refined grid include those of the grid before it."""
+    steps, total = _FIRST_STEPS, torch.zeros((), device=image.device)
+    nodes = torch.arange(steps)
+    while True:
+        at = ((nodes + 0.5) / steps).to(image.device).view(-1, 1, 1, 1)
+        gradient = _mean_gradient(network, black + at * (image - black), chosen)
+        total = total + gradient * len(nodes)  # (K, C, H, W)
+        maps = (total / steps * (image - black)).sum(1)
+        gap = (maps.sum((1, 2)) - change).abs()
+        if steps >= _MOST_STEPS or bool((gap <= _COMPLETENESS * change.abs().clamp_min(1)).all()):
+            return maps
+        steps *= 3
+        nodes = torch.arange(steps)[torch.arange(steps) % 3 != 1]
+
+
+@torch.no_grad()
+def occlusion(network: InspectedNetwork, x: Tensor, choose: Choose, window: int, stride: int) -> Attribution:
+    """How much the score falls when a square window is covered (Zeiler and Fergus 2014, arXiv:1311.2901).
+
+    The cover is the mean color of the training images. A pixel's value is the mean over the windows that cover it; the
+    last windows end at the border.
+    """
+    logits = network(x)
+    classes = choose(logits)
+    rows, columns = _windows(x, window, stride)
+    counts = torch.einsum("ph,pw->hw", rows, columns)
+    maps = []
+    for image, chosen, scores in zip(x, classes, logits, strict=True):
+        total = torch.zeros(len(chosen), *image.shape[1:], device=x.device)
+        size = batch_size(x)
+        for high, wide in zip(rows.split(size), columns.split(size), strict=True):
+            covers = (high[:, None, :, None] * wide[:, None, None, :]).bool()
+            drops = scores[chosen] - network(_aligned(image.masked_fill(covers, 0.0), x))[:, chosen]
+            total += torch.einsum("pk,ph,pw->khw", drops, high, wide)
+        maps.append(total / counts)
+    return Attribution(logits, classes, torch.stack(maps))
+
+
+def _windows(x: Tensor, window: int, stride: int) -> tuple[Tensor, Tensor]:
+    """For each of P windows, 1 in the rows (P, H) and columns (P, W) that it covers and 0 elsewhere."""
+    height, width = x.shape[2:]
+    places = torch.tensor(list(product(window_starts(height, window, stride), window_starts(width, window, stride))))
+    covered = []
+    for starts, length in ((places[:, :1], height), (places[:, 1:], width)):
+        at = torch.arange(length)
+        covered.append(((at >= starts) & (at < starts + window)).float().to(x.device))
+    return covered[0], covered[1]
+
+
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """Where windows start on one side, so that every pixel is covered.
+
+    >>> window_starts(10, 4, 4), window_starts(3, 5, 1)
+    ([0, 4, 6], [0])
+    """
+    last = max(length - window, 0)
+    return [*range(0, last, stride), last]
+
+
+def _gradients(logits: Tensor, classes: Tensor, inputs: Tensor) -> Iterator[Tensor]:
+    """For each of K columns of `classes` (N, K), the gradient of these scores with respect to `inputs` (N, ...)."""
+    last = classes.shape[1] - 1
+    for k in range(last + 1):
+        scores = logits.gather(1, classes[:, k : k + 1]).sum()
+        yield torch.autograd.grad(scores, inputs, retain_graph=k < last)[0]
+
+
+def _input_gradients(network: InspectedNetwork, x: Tensor, choose: Choose) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, chosen classes (N, K), and the gradients (N, K, C, H, W) of their scores with respect to the images."""
+    inputs = x.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = network(inputs)
+    classes = choose(logits.detach())
+    return logits.detach(), classes, torch.stack(list(_gradients(logits, classes, inputs)), 1)
+
+
+def _mean_gradient(network: InspectedNetwork, images: Tensor, chosen: Tensor) -> Tensor:
+    """The mean gradients (K, C, H, W) of the scores of K classes over images (N, C, H, W)."""
+    total = torch.zeros((), device=images.device)
+    for part in images.split(batch_size(images)):
+        gradients = _input_gradients(network, _aligned(part, images), lambda logits: chosen.expand(len(logits), -1))[2]
+        total = total + gradients.sum(0)
+    return total / len(images)
+
+
+def _aligned(images: Tensor, like: Tensor) -> Tensor:
+    """Images in the memory format of `like`, in which convolutions are faster."""
+    is_last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+    return images.contiguous(memory_format=torch.channels_last) if is_last else images

@@ -1,0 +1,184 @@
+"""Is a map to be believed? Deletion and insertion compared with random maps, and the map of random weights."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dlnotes_cli.explain.attribution import batch_size
+from dlnotes_cli.explain.heat import Floats, resized
+from dlnotes_cli.training.inspection.network import InspectedNetwork
+
+_STEPS = 20  # of a curve
+_RANDOM_MAPS = 8
+_BLUR = 3  # averages on a side of the blurred image, from which insertion starts
+_MARGIN = 0.01  # of the areas, by which a map must be better than every random one
+_SMALL = 0.05  # probability below which a class is hardly considered
+_SAME = 0.5  # rank correlation from which two maps count as alike
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The probability of a class while pixels are deleted or inserted, highest values of a map first."""
+
+    deletion: tuple[float, ...]  # at 0, 5, ... 100 % of the pixels
+    insertion: tuple[float, ...]
+
+    @property
+    def deletion_area(self) -> float:
+        """The area below the curve of deletion: the lower, the more the deleted pixels matter."""
+        return _area(self.deletion)
+
+    @property
+    def insertion_area(self) -> float:
+        """The area below the curve of insertion: the higher, the more the inserted pixels matter."""
+        return _area(self.insertion)
+
+
+@dataclass(frozen=True)
+class MapCheck:
+    """What the tests of a map measured."""
+
+    curves: Curves
+    random: tuple[Curves, ...]  # of maps with the same values at random places
+    rank_correlation: float  # with the map of re-initialized weights; nan if that map is constant
+
+    @property
+    def random_deletion_area(self) -> float:
+        """The mean area of the random maps."""
+        return float(np.mean([curves.deletion_area for curves in self.random]))
+
+    @property
+    def random_insertion_area(self) -> float:
+        """The mean area of the random maps."""
+        return float(np.mean([curves.insertion_area for curves in self.random]))
+
+    @property
+    def finds_pixels(self) -> bool:
+        """Whether insertion minus deletion is clearly larger than for each random map."""
+        gains = [curves.insertion_area - curves.deletion_area for curves in (self.curves, *self.random)]
+        return gains[0] > max(gains[1:]) + _MARGIN
+
+    @property
+    def depends_on_weights(self) -> bool:
+        """Whether re-initialized weights give another map."""
+        return not abs(self.rank_correlation) >= _SAME  # nan: no map is left
+
+    @property
+    def verdict(self) -> str:
+        """What the measurements mean."""
+        if max(self.curves.deletion + self.curves.insertion) < _SMALL:
+            return "undecided: the network hardly considers this class, so that there is no probability to delete"
+        if self.finds_pixels and self.depends_on_weights:
+            return "credible: the network uses these pixels, and the map depends on what it learned"
+        if self.finds_pixels:
+            return "doubtful: re-initialized weights give a similar map, so that it shows the image, not the network"
+        if self.depends_on_weights:
+            return "doubtful: these pixels matter no more to the network than random ones"
+        return "not credible: the pixels matter no more than random ones, and re-initialized weights give a similar map"
+
+    def as_json(self) -> dict[str, Any]:
+        """The field `check` of a result."""
+        return {
+            "deletion": self.curves.deletion_area, "insertion": self.curves.insertion_area,
+            "random_deletion": self.random_deletion_area, "random_insertion": self.random_insertion_area,
+            "rank_correlation": self.rank_correlation, "verdict": self.verdict,
+            "deletion_curve": list(self.curves.deletion), "insertion_curve": list(self.curves.insertion),
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        deletion = f"deletion {self.curves.deletion_area:.3f}, random {self.random_deletion_area:.3f}"
+        insertion = f"insertion {self.curves.insertion_area:.3f}, random {self.random_insertion_area:.3f}"
+        rank = self.rank_correlation
+        randomized = "no map of re-initialized weights"
+        if not math.isnan(rank):
+            randomized = f"rank correlation with the map of re-initialized weights {rank:.2f}"
+        return f"{self.verdict} ({deletion}; {insertion}; {randomized})"
+
+
+def check_map(
+    network: InspectedNetwork, image: Tensor, class_index: int, values: Tensor, randomized: Tensor, seed: int
+) -> MapCheck:
+    """The tests of a map (h, w) of an image (C, H, W); `randomized` is the map of re-initialized weights.
+
+    The random maps have the map's own values at random places, and so its resolution.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    maps = [values.cpu()]
+    for _ in range(_RANDOM_MAPS):
+        places = torch.randperm(values.numel(), generator=generator)
+        maps.append(values.cpu().flatten()[places].reshape(values.shape))
+    own, *random = [curves(network, image, class_index, one) for one in maps]
+    correlation = rank_correlation(values.cpu().numpy(), randomized.cpu().numpy())
+    return MapCheck(own, tuple(random), correlation)
+
+
+@torch.no_grad()
+def curves(network: InspectedNetwork, image: Tensor, class_index: int, values: Tensor) -> Curves:
+    """Deletion and insertion (Petsiuk et al. 2018, arXiv:1806.07421) in the order of a map (h, w).
+
+    Deleted pixels become the mean color of the training images; inserted ones replace those of a blurred image.
+    """
+    size = (image.shape[1], image.shape[2])
+    order = resized(values, size).flatten().argsort(descending=True, stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order))
+    counts = torch.linspace(0, len(order), _STEPS + 1).round()
+    chosen = (rank.view(1, 1, *size) < counts.view(-1, 1, 1, 1)).to(image.device)
+    blurred = F.interpolate(F.adaptive_avg_pool2d(image[None], _BLUR), size, mode="bilinear")
+    deleted, inserted = torch.where(chosen, 0.0, image), torch.where(chosen, image, blurred)
+    return Curves(*(_probabilities(network, images, class_index) for images in (deleted, inserted)))
+
+
+def rank_correlation(one: Floats, other: Floats) -> float:
+    """Spearman's rank correlation of two maps; equal values share their mean rank. nan if one map is constant."""
+    first, second = _ranks(one), _ranks(other)
+    deviations = first - first.mean(), second - second.mean()
+    scale = np.sqrt((deviations[0] ** 2).sum() * (deviations[1] ** 2).sum())
+    return float((deviations[0] * deviations[1]).sum() / scale) if scale > 0 else float("nan")
+
+
+@contextmanager
+def reinitialized(network: nn.Module, seed: int) -> Iterator[None]:
+    """Draw the weights of a network again while the block runs, then restore them (Adebayo et al. 2018).
+
+    arXiv:1810.03292. Each tensor is drawn from a normal distribution with its own mean and standard deviation, so that
+    activations keep their scale.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    kept = [parameter.detach().clone() for parameter in network.parameters()]
+    try:
+        with torch.no_grad():
+            for parameter in network.parameters():
+                drawn = torch.randn(parameter.shape, generator=generator).to(parameter.device)
+                parameter.copy_(drawn * parameter.std(correction=0) + parameter.mean())
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, values in zip(network.parameters(), kept, strict=True):
+                parameter.copy_(values)
+
+
+def _probabilities(network: InspectedNetwork, images: Tensor, class_index: int) -> tuple[float, ...]:
+    parts = [network(part).softmax(1)[:, class_index] for part in images.split(batch_size(images))]
+    return tuple(torch.cat(parts).tolist())
+
+
+def _area(curve: tuple[float, ...]) -> float:
+    """The area below equally spaced points, by the trapezoidal rule; a constant 1 has area 1."""
+    return float(np.mean([(left + right) / 2 for left, right in pairwise(curve)]))
+
+
+def _ranks(values: Floats) -> NDArray[np.float64]:
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    mean_ranks: NDArray[np.float64] = ends - (counts - 1) / 2
+    return mean_ranks[group.ravel()]

@@ -1,0 +1,133 @@
+"""The files of `explain`: the values of each map, the image with its heat, and the contact sheet."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, read_image, write_image
+from dlnotes_cli.explain.class_map import ClassMap
+from dlnotes_cli.explain.heat import Floats, brightness, overlay, spread
+from dlnotes_cli.explain.options import ExplainConfig
+from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
+from dlnotes_cli.explain.sheet import (
+    CheckCurve,
+    CheckPanels,
+    ExplanationPanels,
+    ExplanationRow,
+    draw_sheet,
+    heat_colors,
+)
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.training.inspection.images import PlacedImage
+
+_MOST_ROWS = 24  # of a sheet
+_LARGEST_SIDE, _SMALLEST_SIDE = 480, 160  # pixels of an image on the sheet
+
+
+class Drawings:
+    """Writes the files of each image as soon as it is explained, and collects the rows of the sheet."""
+
+    def __init__(self, config: ExplainConfig, plan: OutputPlan) -> None:
+        self._config, self._plan = config, plan
+        self._rows: list[ExplanationRow] = []
+        self._images = self._shown = 0
+
+    def add(self, image: PlacedImage, maps: Sequence[ClassMap]) -> list[OutputFiles]:
+        """Write the files of an image, and return their paths for each of its maps."""
+        self._images += 1
+        planned = [self._plan.files(image.path, one.requested) for one in maps]
+        has_row = self._config.sheet_file is not None and len(self._rows) < _MOST_ROWS
+        for one, paths in zip(maps, planned, strict=True):
+            if paths.map is not None:
+                self._plan.make_folder_of("--maps", paths.map)
+                _write_map(paths.map, one.values)
+        if self._config.out is None and not has_row:
+            return planned
+        upright = _upright_pixels(image.path, self._config.max_pixels)
+        for one, paths in zip(maps, planned, strict=True):
+            if paths.out is not None:
+                self._plan.make_folder_of("--out", paths.out)
+                heat = spread(brightness(one.values), image.geometry, upright.shape[:2])
+                _write_image(paths.out, overlay(upright, heat, heat_colors()))
+        if has_row:  # with --check a row for each class, as its plots need the width
+            groups = [[one] for one in maps] if self._config.check else [maps]
+            self._shown += 1
+            self._rows += [_row(image, _on_sheet(upright), group) for group in groups]
+        return planned
+
+    def write_sheet(self, method: str) -> Path | None:
+        """Write the sheet, if there is one, and return its path; `method` is the caption of the heat."""
+        sheet = self._config.sheet_file
+        if sheet is not None:
+            if self._images > self._shown:
+                output.note(f"dlnotes: note: {sheet} shows the first {self._shown} of {self._images} images")
+            files.atomic_write(sheet, draw_sheet(self._rows, method))
+        return sheet
+
+
+def _row(image: PlacedImage, pixels: NDArray[np.uint8], maps: Sequence[ClassMap]) -> ExplanationRow:
+    panels = []
+    for one in maps:
+        heat = spread(brightness(one.values), image.geometry, pixels.shape[:2])
+        panels.append(
+            ExplanationPanels(
+                one.class_name, one.probability, heat, overlay(pixels, heat, heat_colors()),
+                _box_on(image, pixels, one), _check_panels(image, pixels, one),
+            )
+        )  # fmt: skip
+    return ExplanationRow("/".join(image.path.parts[-2:]), pixels, panels)
+
+
+def _box_on(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> tuple[float, ...] | None:
+    """The box of the highest 20 % in pixels of an image on the sheet."""
+    if one.region is None:
+        return None
+    scale = pixels.shape[1] / image.geometry.upright[0]
+    return tuple(scale * edge for edge in image.geometry.box_in_upright(one.region.box))
+
+
+def _check_panels(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> CheckPanels | None:
+    check = one.check
+    if check is None or one.randomized is None:
+        return None
+    lines = [
+        CheckCurve(name, area, getattr(check.curves, name), np.mean([getattr(c, name) for c in check.random], 0))
+        for name, area in (("deletion", check.curves.deletion_area), ("insertion", check.curves.insertion_area))
+    ]
+    randomized = spread(brightness(one.randomized), image.geometry, pixels.shape[:2])
+    return CheckPanels(randomized, check.rank_correlation, lines)
+
+
+def _upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:
+    """An image (H, W, 3) as viewers show it, over white where it is transparent, as the network sees it."""
+    image = read_image(path, "rgb", max_pixels)
+    if image.alpha is None:
+        return image.values
+    opacity = image.alpha[..., None].astype(np.float32) / 255
+    return np.rint(image.values * opacity + 255 * (1 - opacity)).astype(np.uint8)
+
+
+def _on_sheet(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) at its size on the sheet, where the pixels of a tiny image are squares."""
+    height, width = pixels.shape[:2]
+    longest = max(height, width)
+    scale = min(max(longest, _SMALLEST_SIDE), _LARGEST_SIDE) / longest
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(pixels).resize(size, method))
+
+
+def _write_map(path: Path, values: Floats) -> None:
+    stream = io.BytesIO()
+    np.save(stream, values)
+    files.atomic_write(path, stream.getvalue())
+
+
+def _write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+    stream = io.BytesIO()
+    write_image(stream, LoadedImage(pixels), FORMATS[path.suffix.lower()])
+    files.atomic_write(path, stream.getvalue())

@@ -1,0 +1,93 @@
+"""The highest part of a map, and heat on the image at its own size."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from dlnotes_cli.data.images.geometry import Geometry
+from dlnotes_cli.data.preprocessing import ImageShape
+from dlnotes_cli.explain.heat import brightness, overlay, resized, spread, top_region
+
+GRAYS = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+
+
+@given(arrays.arrays(np.float32, (5, 7), elements=st.integers(-3, 20).map(float)))
+def test_the_region_of_the_highest_values_is_found_by_sorting(values: NDArray[np.float32]) -> None:
+    region = top_region(values)
+    threshold = np.quantile(values, 0.8)
+    chosen = [(x, y) for y in range(5) for x in range(7) if values[y, x] >= threshold and values[y, x] > 0]
+    if not chosen:
+        assert region is None
+        return
+    assert region is not None
+    xs, ys = zip(*chosen, strict=True)
+    assert region.box == (min(xs), min(ys), max(xs) + 1, max(ys) + 1)
+    weight = sum(float(values[y, x]) for x, y in chosen)
+    assert region.center_of_mass[0] == pytest.approx(
+        sum((x + 0.5) * values[y, x] for x, y in chosen) / weight, rel=1e-5
+    )
+    assert region.center_of_mass[1] == pytest.approx(
+        sum((y + 0.5) * values[y, x] for x, y in chosen) / weight, rel=1e-5
+    )
+
+
+def test_box_and_center_are_in_pixels_of_the_stored_image() -> None:
+    values = np.zeros((8, 8), np.float32)
+    values[1, 6] = 1.0
+    region = top_region(values)
+    assert region is not None
+    shape = ImageShape(3, 8, 8, "crop")
+    # The central square of 40x80 pixels is rows 20 to 60; each pixel of the input shows 5x5.
+    assert region.in_stored(Geometry.of_file((40, 80), 1, shape)) == ((30, 25, 35, 30), (32.5, 27.5))
+    # Orientation 6: viewers rotate the stored 80x40 image clockwise; its rows are columns, from right to left.
+    assert region.in_stored(Geometry.of_file((40, 80), 6, shape)) == ((25, 5, 30, 10), (27.5, 7.5))
+
+
+def test_resampled_maps_keep_the_place_of_their_maximum() -> None:
+    maps = torch.zeros(2, 4, 4)
+    maps[0, 1, 2] = 1.0
+    maps[1, 3, 0] = 1.0
+    large = resized(maps, (32, 32))
+    assert large.max() <= 1
+    for one, (row, column) in zip(large, ((1, 2), (3, 0)), strict=True):
+        y, x = divmod(int(one.argmax()), 32)
+        assert (y // 8, x // 8) == (row, column)
+
+
+def test_brightness_hides_what_speaks_against_the_class() -> None:
+    bright = brightness(np.array([[-2.0, 0.0], [1.0, 4.0]], np.float32))
+    assert bright[0].tolist() == [0.0, 0.0]
+    assert bright[1, 1] == 1.0
+    assert brightness(np.full((2, 2), -1.0, np.float32)).max() == 0.0
+
+
+def test_heat_lies_on_the_part_that_the_network_sees() -> None:
+    bright = np.array([[0.0, 1.0], [0.0, 0.0]], np.float32)
+    geometry = Geometry.of_file((40, 20), 1, ImageShape(3, 2, 2, "crop"))
+    heat = spread(bright, geometry, (20, 40))
+    seen = ~np.isnan(heat)
+    assert seen[:, 10:30].all()
+    assert not seen[:, :10].any()
+    assert not seen[:, 30:].any()
+    y, x = np.unravel_index(np.nanargmax(heat), heat.shape)
+    assert y < 10
+    assert x >= 20
+    letterbox = Geometry.of_file((40, 20), 1, ImageShape(3, 4, 4, "letterbox"))
+    inside = np.zeros((4, 4), np.float32)
+    inside[0] = 1.0  # in the upper bar, which is not part of the image
+    assert np.nanmax(spread(inside, letterbox, (20, 40))) < 0.5  # the border itself
+    assert not np.isnan(spread(inside, letterbox, (20, 40))).any()
+
+
+def test_the_overlay_is_gray_without_heat_colored_with_it_and_dark_where_nothing_is_seen() -> None:
+    pixels = np.full((1, 3, 3), 100, np.uint8)
+    colors = GRAYS.copy()
+    colors[255] = (250, 0, 0)
+    shown = overlay(pixels, np.array([[0.0, 1.0, np.nan]], np.float32), colors)
+    assert shown[0, 0].tolist() == [100, 100, 100]
+    assert shown[0, 1].tolist() == [190, 40, 40]
+    assert shown[0, 2].tolist() == [50, 50, 50]

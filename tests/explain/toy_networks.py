@@ -1,0 +1,59 @@
+"""Small networks with random weights, opened as the program opens trained ones."""
+
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import Runtime
+from dlnotes_cli.training.inspection.layers import path_names
+from dlnotes_cli.training.inspection.network import InspectedNetwork
+
+SIDE = 9
+CLASSES = ("a", "b", "c")
+
+
+class ConvGapLinear(nn.Module):
+    """Convolution, global average pooling and one linear layer, for which the classic class activation map exists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 6, 3, padding=1)
+        self.activation = nn.ReLU()
+        self.output = nn.Linear(6, len(CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.activation(self.convolution(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def deep() -> nn.Module:
+    """Several convolutions with batch normalization and pooling."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True),
+        nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(32, 10), nn.Tanh(), nn.Linear(10, len(CLASSES)),
+    )  # fmt: skip
+    for buffer in network.buffers():
+        if buffer.is_floating_point():
+            buffer.add_(torch.rand_like(buffer))
+    return network
+
+
+def linear() -> nn.Module:
+    """A linear function of the pixels."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, len(CLASSES)))
+
+
+def opened(module: nn.Module, kind: str = "cnn") -> InspectedNetwork:
+    """A module as an opened network for images of 9x9 pixels."""
+    preprocessing = ImagePreprocessing(3, SIDE, SIDE, "squash", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+    runtime = Runtime(torch.device("cpu"), "fp32", 1)
+    network = module.eval().requires_grad_(requires_grad=False)
+    return InspectedNetwork(
+        "toy", kind, "toy", "0", network, runtime, preprocessing, CLASSES, names=path_names(network)
+    )  # fmt: skip
+
+
+def images(network: InspectedNetwork, count: int = 3, seed: int = 0) -> Tensor:
+    """Random images as the network reads them."""
+    generator = torch.Generator().manual_seed(seed)
+    return network.prepare(torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator))
