@@ -5,7 +5,8 @@
 LayerCAM of 20 images of 480x320 pixels, made from the sample images of scikit-learn, with SqueezeNet: ours reads the
 files, chooses the class, and computes map, region and center of mass. The plain loop runs the network forward and the
 predicted score backward for each image, all of it, with the same images already decoded. Occlusion covers the same
-windows in batches, in bf16 where the hardware has it, and one at a time in fp32. The weights are torchvision's for squeezenet1_0.
+windows in batches, in bf16 where the hardware has it, and one at a time in fp32. The weights are torchvision's for
+squeezenet1_0.
 """
 
 import argparse

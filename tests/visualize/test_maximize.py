@@ -1,0 +1,110 @@
+"""`visualize maximize`: activations grow, colors vary as in photographs, and units are found by name."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import Command
+from PIL import Image
+
+from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.visualize.fourier import FourierImages, natural_colors, transformed
+from dlnotes_cli.visualize.maximize import maximize
+from dlnotes_cli.visualize.options import MaximizeConfig
+from dlnotes_cli.visualize.units import unit_means
+
+
+def test_classes_of_the_embedded_network_grow_tenfold(tmp_path: Path) -> None:
+    config = MaximizeConfig(unit=("cat", "4"), steps=30, sheet=tmp_path / "sheet.png", out=tmp_path / "units")
+    result = maximize(config)
+    assert [unit.name for unit in result.units] == ["cat", "deer"]
+    for unit in result.units:
+        assert unit.growth is not None
+        assert unit.growth >= 10
+        network = open_network(config)
+        with Image.open(str(unit.file)) as image:
+            pixels = torch.tensor(np.asarray(image)).permute(2, 0, 1)[None]
+        logits = network(network.prepare(pixels))
+        assert float(logits[0, unit.unit]) == pytest.approx(unit.end, rel=1e-3)
+        assert int(logits.argmax()) == unit.unit
+
+
+def test_an_inactive_unit_of_a_relu_becomes_active(tmp_path: Path) -> None:
+    result = maximize(
+        MaximizeConfig(layer="relu2", unit=("0", "1", "2"), steps=40, size=32, sheet=tmp_path / "sheet.png")
+    )
+    assert all(unit.end > 0.1 for unit in result.units if unit.start < 0.05)
+    assert result.size == (32, 32)
+    assert any(unit.start < 0.05 for unit in result.units)
+
+
+def test_the_same_seed_gives_the_same_images(tmp_path: Path) -> None:
+    def image(seed: int) -> bytes:
+        config = MaximizeConfig(unit=("1",), steps=2, seed=seed, sheet=tmp_path / "sheet.png", overwrite=True)
+        return maximize(config).units[0].pixels.tobytes()
+
+    assert image(0) == image(0) != image(1)
+
+
+def test_an_mlp_is_maximized_at_its_own_size(digits_run: Path, tmp_path: Path) -> None:
+    result = maximize(MaximizeConfig(model=str(digits_run), steps=40, top=3, sheet=tmp_path / "mlp.png"))
+    assert result.size == (8, 8)
+    assert [unit.name for unit in result.units] == ["0", "1", "2"]
+    assert all(unit.end > unit.start for unit in result.units)
+
+
+def test_a_spectrum_of_low_frequencies_gives_smooth_images_with_correlated_colors() -> None:
+    images = FourierImages(1, (3, 32, 32), torch.Generator().manual_seed(0), torch.device("cpu"))
+    with torch.no_grad():
+        images.spectrum.mul_(30)
+        values = torch.logit(images()[0] / 255).double()
+    steps = (values[:, :, 1:] - values[:, :, :-1]).std()
+    assert steps < values.std()  # of independent pixels it would be 1.4 times as large
+    covariance = torch.cov(values.flatten(1))
+    assert covariance[0, 1] > 0.5 * covariance[0, 0]
+
+
+def test_natural_colors_are_a_root_of_the_covariance_of_photographs() -> None:
+    root = natural_colors().double()
+    assert float(root.norm(dim=0).max()) == pytest.approx(1, abs=1e-6)
+    products = root @ root.T
+    assert bool((products > 0).all())  # red, green and blue vary together
+
+
+def test_transformed_images_keep_their_size_and_differ() -> None:
+    images = torch.rand(2, 3, 16, 16)
+    changed = transformed(images, torch.Generator().manual_seed(0))
+    assert changed.shape == images.shape
+    assert not torch.allclose(changed, images)
+    assert torch.allclose(transformed(torch.ones(1, 1, 8, 8), torch.Generator()), torch.ones(1, 1, 8, 8), atol=1e-6)
+
+
+def test_the_mean_of_maps_is_over_positions() -> None:
+    assert unit_means(torch.arange(8.0).view(1, 2, 2, 2)).tolist() == [[1.5, 5.5]]
+    assert unit_means(torch.tensor([[1.0, 2.0]])).tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--unit", "10"), "--unit: linear1 has no unit 10; use 0 to 9, or the name of a class"),
+        (("--layer", "relu1", "--unit", "cat"), "--unit: relu1 has no unit cat; use 0 to 31, or top"),
+        (("--unit", "cats"), "--unit: unknown class 'cats'; did you mean 'cat'?"),
+        (("--size", "1"), "--size: small does not accept images of 1x1"),
+    ],
+)
+def test_units_and_sizes_that_do_not_exist_are_refused(
+    words: tuple[str, ...], what: str, tmp_path: Path, dlnotes: Command
+) -> None:
+    outcome = dlnotes("visualize", "maximize", "small", *words, "--sheet", tmp_path / "sheet.png")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert what in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_document_has_start_end_and_growth(tmp_path: Path, dlnotes: Command) -> None:
+    words = ("--unit", "cat", "--steps", 1, "--sheet", tmp_path / "sheet.png", "--json")
+    document = json.loads(dlnotes("visualize", "maximize", *words).out)
+    assert set(document["results"][0]) == {"unit", "name", "start", "end", "growth", "file"}

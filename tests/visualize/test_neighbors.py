@@ -1,0 +1,100 @@
+"""`visualize neighbors` and `embedding`: distances against scikit-learn, features cached, coordinates in files."""
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import Command, make_images
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from dlnotes_cli.visualize import neighbors as module
+from dlnotes_cli.visualize.neighbors import nearest
+
+
+def test_neighbors_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CHUNK", 50)
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(333, 16)).astype(np.float32)
+    queries = generator.normal(size=(5, 16)).astype(np.float32)
+    distances, rows = nearest(torch.from_numpy(queries), features, 7)
+    expected = NearestNeighbors(n_neighbors=7, metric="cosine").fit(features).kneighbors(queries)
+    assert distances.numpy() == pytest.approx(expected[0], abs=1e-6)
+    assert rows.tolist() == expected[1].tolist()
+
+
+def test_fewer_images_than_neighbors_and_zero_vectors_are_no_error() -> None:
+    distances, rows = nearest(torch.zeros(1, 4), np.eye(3, 4, dtype=np.float32), 9)
+    assert distances.tolist() == [[1.0, 1.0, 1.0]]
+    assert rows.tolist() == [[0, 1, 2]]
+
+
+def test_an_image_is_its_own_nearest_neighbor_and_features_are_cached(tmp_path: Path, dlnotes: Command) -> None:
+    folder = make_images(tmp_path / "images", count=4)
+    query = folder / "red" / "2.png"
+    words = ("--data", folder, "--count", 3, "--sheet", tmp_path / "sheet.png", "--overwrite", "--json")
+    documents = [json.loads(dlnotes("visualize", "neighbors", "small", query, *words).out) for _ in range(2)]
+    first, second = (document["results"][0]["neighbors"] for document in documents)
+    assert first == second  # computed, then read from the cache
+    assert first[0]["file"] == str(query)
+    assert first[0]["distance"] == pytest.approx(0, abs=1e-6)
+    assert {neighbor["class"] for neighbor in first} == {"red"}
+    assert documents[0]["layer"] == "flatten1"
+    assert documents[0]["features"] == 128
+    cached = json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]
+    assert any("small" not in entry["form"] and "flatten1" in entry["form"] for entry in cached)
+
+
+def test_a_flat_folder_has_no_classes(tmp_path: Path, dlnotes: Command) -> None:
+    folder = make_images(tmp_path / "images", count=4) / "blue"
+    outcome = dlnotes(
+        "visualize", "neighbors", "small", folder / "1.png", "--data", folder, "--sheet", tmp_path / "s.png", "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    assert {neighbor["class"] for neighbor in json.loads(outcome.out)["results"][0]["neighbors"]} == {None}
+
+
+def test_an_embedding_has_the_coordinates_of_scikit_learn(tmp_path: Path, dlnotes: Command, digits_run: Path) -> None:
+    words = ("--sheet", tmp_path / "map.png", "--csv", tmp_path / "map.csv", "--out", tmp_path / "map.npz", "--json")
+    outcome = dlnotes("visualize", "embedding", digits_run, *words)
+    assert outcome.code == 0, outcome.err
+    document = json.loads(outcome.out)
+    assert (document["images"], document["features"], document["layer"]) == (1797, 16, "activation1")
+    with np.load(tmp_path / "map.npz") as stored:
+        arrays = dict(stored)
+    expected = PCA(2, random_state=0).fit_transform(arrays["features"].astype(np.float64))
+    assert np.abs(arrays["points"]) == pytest.approx(np.abs(expected), abs=1e-6)
+    rows = list(csv.DictReader((tmp_path / "map.csv").read_text().splitlines()))
+    assert [float(row["x"]) for row in rows[:5]] == pytest.approx(arrays["points"][:5, 0], rel=1e-5)
+    assert rows[0]["class"] == str(arrays["classes"][arrays["labels"][0]])
+
+
+def test_classes_of_a_folder_are_colored_and_missing_packages_named(tmp_path: Path, dlnotes: Command) -> None:
+    folder = make_images(tmp_path / "images", count=4)
+    words = ("--data", folder, "--sheet", tmp_path / "map.png")
+    outcome = dlnotes("visualize", "embedding", "small", *words, "--method", "tsne", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["classes"] == {"blue": 4, "green": 4, "red": 4}
+    if importlib.util.find_spec("umap") is None:
+        outcome = dlnotes("visualize", "embedding", "small", *words, "--method", "umap", "--overwrite")
+        assert outcome.code == 2
+        assert "--method: UMAP needs the package umap-learn, which is not installed" in outcome.err
+
+
+def test_data_that_is_no_images_is_refused(tmp_path: Path, table_run: Path, dlnotes: Command) -> None:
+    rows = table_run.parent / "rows.csv"
+    for command in ("patches", "embedding"):
+        outcome = dlnotes("visualize", command, "small", "--data", rows, "--sheet", tmp_path / "s.png")
+        assert outcome.code == 2
+        assert "is a table, this command reads images" in outcome.err
+    (tmp_path / "empty").mkdir()
+    outcome = dlnotes("visualize", "embedding", "small", "--data", tmp_path / "empty", "--sheet", tmp_path / "s.png")
+    assert outcome.code == 2
+    assert "has no images" in outcome.err
+    outcome = dlnotes("visualize", "embedding", table_run, "--sheet", tmp_path / "s.png")
+    assert outcome.code == 2
+    assert "reads tables" in outcome.err
