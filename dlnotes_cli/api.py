@@ -84,8 +84,28 @@ from dlnotes_cli.training.resumed_options import resumed_config
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.results import FrozenResult, TransferResult
 from dlnotes_cli.transfer.task import BackboneInfo, list_backbones, transfer
+from dlnotes_cli.visualize.activations import ActivationsResult, show_activations
+from dlnotes_cli.visualize.dream import DreamResult, dream
+from dlnotes_cli.visualize.embedding import EmbeddingResult, embed
+from dlnotes_cli.visualize.filters import FiltersResult, show_filters
+from dlnotes_cli.visualize.layers import LayersResult, list_layers
+from dlnotes_cli.visualize.maximize import MaximizeResult, maximize
+from dlnotes_cli.visualize.neighbors import NeighborsResult, find_neighbors
+from dlnotes_cli.visualize.options import (
+    ActivationsConfig,
+    DreamConfig,
+    EmbeddingConfig,
+    FiltersConfig,
+    LayersConfig,
+    MaximizeConfig,
+    NeighborsConfig,
+    PatchesConfig,
+)
+from dlnotes_cli.visualize.patches import PatchesResult, find_patches
 
 __all__ = [
+    "ActivationsConfig",
+    "ActivationsResult",
     "BackboneInfo",
     "CacheClearConfig",
     "CacheListConfig",
@@ -105,6 +125,10 @@ __all__ = [
     "DlnotesError",
     "DoctorConfig",
     "DoctorReport",
+    "DreamConfig",
+    "DreamResult",
+    "EmbeddingConfig",
+    "EmbeddingResult",
     "EvaluateConfig",
     "EvaluateResult",
     "ExplainConfig",
@@ -112,16 +136,26 @@ __all__ = [
     "Explanation",
     "FilterConfig",
     "FilterResult",
+    "FiltersConfig",
+    "FiltersResult",
     "FrozenResult",
     "GateError",
     "ImagesInfo",
     "InputError",
     "LanguageModel",
+    "LayersConfig",
+    "LayersResult",
     "LineResult",
     "LossConfig",
     "LossResult",
+    "MaximizeConfig",
+    "MaximizeResult",
     "NamedSetInfo",
+    "NeighborsConfig",
+    "NeighborsResult",
     "PatchResult",
+    "PatchesConfig",
+    "PatchesResult",
     "PerceptronConfig",
     "PerceptronResult",
     "PredictConfig",
@@ -154,23 +188,31 @@ __all__ = [
     "descend",
     "describe_data",
     "draw_preview",
+    "dream",
+    "embed",
     "evaluate_model",
     "examine",
     "explain_images",
     "filter_images",
     "filter_patch",
+    "find_neighbors",
+    "find_patches",
     "layer_names",
     "list_backbones",
     "list_cache",
+    "list_layers",
     "list_sets",
     "load_classifier",
     "load_language_model",
+    "maximize",
     "output",
     "perceptron",
     "predictions_csv",
     "report_network",
     "resumed_config",
     "score_texts",
+    "show_activations",
+    "show_filters",
     "solve",
     "style_transfer",
     "trace",

@@ -158,7 +158,7 @@ def dream(config: DreamConfig) -> None:
     panel=_PANEL,
     examples=(
         "dlnotes visualize patches --top 4",
-        "dlnotes visualize patches small --data digits --layer relu2 --sheet relu2.png",
+        "dlnotes visualize patches --data digits --layer relu2 --sheet relu2.png",
     ),
 )
 def patches(config: PatchesConfig) -> None:
@@ -203,7 +203,7 @@ def _show_patches(config: PatchesConfig, result: "PatchesResult") -> None:
     panel=_PANEL,
     examples=(
         "dlnotes visualize neighbors",
-        "dlnotes visualize neighbors small neighbors.png --data digits --count 3",
+        "dlnotes visualize neighbors --data digits --count 3 --sheet three.png",
     ),
 )
 def neighbors(config: NeighborsConfig) -> None:

@@ -271,7 +271,7 @@ ERRORS = [
     (("--input", "9" * 30, "ReLU()"), "is not a shape"),
     (("--input", "3037000500x3037000500", "ReLU()"), "larger than 64 bits can address"),
     (("ReLU()",), "--input: missing"),
-    (("--network", "vgg20"), "--network: unknown value 'vgg20'; did you mean 'vgg19'?"),
+    (("--network", "vgg199"), "--network: unknown value 'vgg199'; did you mean 'vgg19'?"),
     (("--network", "vgg19", "ReLU()"), "--network: cannot be combined with LAYERS"),
     (("--input", "3x4x4", "ReLU()", "--json", "--csv", "-"), "--csv -: cannot be combined with --json"),
     (("--input", "3x4x4", "ReLU()", "--field", "gram"), "--field: 'gram' is not a field of this result"),

@@ -85,8 +85,8 @@ def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
         ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value at least 1 and at most 1e+06"),
         ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 1e+07"),
         (
-            {"optimizer": "adma"},
-            "--optimizer: unknown value 'adma'; did you mean 'adam'? choose from sgd, adam, adamw, rmsprop",
+            {"activation": "rleu"},
+            "--activation: unknown value 'rleu'; did you mean 'relu'? choose from relu, sigmoid, tanh, leaky-relu, gelu",
         ),
         (
             {"init": "what"},
@@ -126,7 +126,7 @@ def test_the_options_of_a_command_come_before_shared_options_of_their_panel() ->
     for config_type, own, shared in (
         (EvaluateConfig, "data", "data_root"),
         (ConvShapeConfig, "explain", "json"),
-        (DataPreviewConfig, "samples", "size"),
+        (DataPreviewConfig, "samples", "resize"),
     ):
         names = list(options_of(config_type))
         assert names.index(own) < names.index(shared), config_type

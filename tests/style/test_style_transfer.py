@@ -461,7 +461,7 @@ def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) 
 
 def test_a_missing_style_is_noted_before_the_work(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes("style-transfer", home / "content.png", *without_quiet([*QUICK]), "--out", tmp_path / "a.png")
-    assert run.err.startswith("style    a generated image; --style FILE sets another")
+    assert run.err.startswith("style: a generated image; --style FILE sets another")
 
 
 def test_a_time_budget_is_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:

@@ -45,7 +45,7 @@ def loss(config: LossConfig) -> None:
 
 
 def _formulas(result: "LossResult") -> dict[str, list[str]]:
-    from dlnotes_cli.calculate.loss.explain import explained
+    from dlnotes_cli.calculate.loss.explanation import explained
 
     return {"formulas": explained(result)}
 

@@ -20,7 +20,7 @@ _MOST_STEPS = 12  # of a cell
 @command(
     panel="Calculate",
     examples=(
-        'dlnotes trace "Linear(3, 2); Tanh(); Linear(2, 1)" --input 1x3 --weights seed:7',
+        'dlnotes trace "Linear(3, 2); Tanh()" --input 1x3 --weights seed:7',
         'dlnotes trace "LSTM(1, 1)" --input 1 --state 0.5 --memory 1 --weights ones',
     ),
 )
