@@ -234,7 +234,7 @@ def neighbors(config: NeighborsConfig) -> None:
     panel=_PANEL,
     examples=(
         "dlnotes visualize embedding",
-        "dlnotes visualize embedding small --data digits --layer relu4 --csv map.csv",
+        "dlnotes visualize embedding --data digits --layer relu4 --sheet map.png",
     ),
 )
 def embedding(config: EmbeddingConfig) -> None:

@@ -85,8 +85,8 @@ def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
         ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value at least 1 and at most 1e+06"),
         ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 1e+07"),
         (
-            {"activation": "rleu"},
-            "--activation: unknown value 'rleu'; did you mean 'relu'? choose from relu, sigmoid, tanh, leaky-relu, gelu",
+            {"schedule": "cosin"},
+            "--schedule: unknown value 'cosin'; did you mean 'cosine'? choose from one-cycle, cosine, step, constant",
         ),
         (
             {"init": "what"},

@@ -114,7 +114,9 @@ def upsample(arguments: Arguments, shape: Shape) -> LayerInfo:
     check_tensor_size("an output", output)
     if mode == "area" or arguments["recompute_scale_factor"]:
         scales = None
-    is_aligned = bool(arguments["align_corners"])
+    is_aligned = arguments["align_corners"]
+    if not isinstance(is_aligned, bool | None):
+        raise InvalidLayerError(f"align_corners={is_aligned} is neither True nor False", "give one of them")
     axes = (
         _resize_field(mode, size, out, scales[axis] if scales else None, is_aligned=is_aligned)
         for axis, (size, out) in enumerate(zip(spatial, sizes, strict=True))
