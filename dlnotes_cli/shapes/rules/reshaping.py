@@ -118,7 +118,7 @@ def upsample(arguments: Arguments, shape: Shape) -> LayerInfo:
     if not isinstance(is_aligned, bool | None):
         raise InvalidLayerError(f"align_corners={is_aligned} is neither True nor False", "give one of them")
     axes = (
-        _resize_field(mode, size, out, scales[axis] if scales else None, is_aligned=is_aligned)
+        _resize_field(mode, size, out, scales[axis] if scales else None, is_aligned=bool(is_aligned))
         for axis, (size, out) in enumerate(zip(spatial, sizes, strict=True))
     )
     return LayerInfo(output, field=layer_field(axes), size_formulas=_formulas(spatial, sizes, scales))
