@@ -1,5 +1,6 @@
 """`dlnotes perceptron` and `dlnotes descend`."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dlnotes_cli.lessons.options import DescendConfig, DrawingOptions, PerceptronConfig
@@ -35,13 +36,7 @@ def perceptron(config: PerceptronConfig) -> None:
 
     _check_drawings(config)
     result = task(config)
-    if config.plot is not None or config.animate is not None:
-        from dlnotes_cli.lessons import perceptron_plot
-
-        if config.plot is not None:
-            files.atomic_write(config.plot, perceptron_plot.draw(result))
-        if config.animate is not None:
-            files.atomic_write(config.animate, perceptron_plot.animate(result))
+    _write_drawings(config, "perceptron_plot", result)
     if config.json:
         output.document(config.command, result.as_json() | _drawings(config))
     elif isinstance(result, LineResult):
@@ -55,6 +50,14 @@ def _check_drawings(config: DrawingOptions) -> None:
     for option, path in (("--plot", config.plot), ("--animate", config.animate)):
         if path is not None:
             files.check_output_file(option, path, overwrite=config.overwrite)
+
+
+def _write_drawings(config: DrawingOptions, module: str, result: object) -> None:
+    """Write plot and animation of a result, drawn by a module, which is loaded only where it is needed."""
+    for path, function in ((config.plot, "draw"), (config.animate, "animate")):
+        if path is not None:
+            drawing = getattr(import_module(f"dlnotes_cli.lessons.{module}"), function)
+            files.atomic_write(path, drawing(result))
 
 
 def _drawings(config: DrawingOptions) -> dict[str, str | None]:
@@ -130,13 +133,7 @@ def descend(config: DescendConfig) -> None:
 
     _check_drawings(config)
     result = task(config)
-    if config.plot is not None or config.animate is not None:
-        from dlnotes_cli.lessons import descend_plot
-
-        if config.plot is not None:
-            files.atomic_write(config.plot, descend_plot.draw(result))
-        if config.animate is not None:
-            files.atomic_write(config.animate, descend_plot.animate(result))
+    _write_drawings(config, "descend_plot", result)
     if config.json:
         output.document(config.command, result.as_json(is_verbose=config.verbose) | _drawings(config))
     else:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.lessons.expressions import Formula
-from dlnotes_cli.lessons.options import DescendConfig, OptimizerName
+from dlnotes_cli.lessons.options import DescendConfig, RacingOptimizer
 from dlnotes_cli.lessons.surfaces import Surface
 from dlnotes_cli.shell.errors import InputError
 
@@ -26,7 +26,7 @@ _FLAT = 1e-9  # slopes and eigenvalues of the Hessian up to which a direction is
 class Run:
     """The path of one optimizer from one start; `steps` is when it was first near its end for good, at a minimum."""
 
-    optimizer: OptimizerName
+    optimizer: RacingOptimizer
     lr: float
     path: tuple[Point, ...]
     values: tuple[float, ...]
@@ -115,8 +115,8 @@ def _starts(config: DescendConfig, surface: Surface) -> Tensor:
     return low + (high - low) * torch.rand(config.restarts, len(low), generator=generator, dtype=torch.float64)
 
 
-def _optimizer(name: OptimizerName, points: Tensor, lr: float, momentum: float) -> torch.optim.Optimizer:
-    makers: dict[OptimizerName, Callable[[], torch.optim.Optimizer]] = {
+def _optimizer(name: RacingOptimizer, points: Tensor, lr: float, momentum: float) -> torch.optim.Optimizer:
+    makers: dict[RacingOptimizer, Callable[[], torch.optim.Optimizer]] = {
         "sgd": lambda: torch.optim.SGD([points], lr),
         "momentum": lambda: torch.optim.SGD([points], lr, momentum=momentum),
         "nesterov": lambda: torch.optim.SGD([points], lr, momentum=momentum, nesterov=True),
@@ -129,7 +129,7 @@ def _optimizer(name: OptimizerName, points: Tensor, lr: float, momentum: float) 
     return makers[name]()
 
 
-def _runs(name: OptimizerName, lr: float, starts: Tensor, surface: Surface, config: DescendConfig) -> list[Run]:
+def _runs(name: RacingOptimizer, lr: float, starts: Tensor, surface: Surface, config: DescendConfig) -> list[Run]:
     """The paths from all starts at once: these optimizers treat each coordinate on its own."""
     points = starts.clone().requires_grad_()
     optimizer = _optimizer(name, points, lr, config.momentum)
@@ -149,7 +149,7 @@ def _runs(name: OptimizerName, lr: float, starts: Tensor, surface: Surface, conf
     ]
 
 
-def _run(name: OptimizerName, lr: float, path: Sequence[Point], values: Sequence[float], surface: Surface) -> Run:
+def _run(name: RacingOptimizer, lr: float, path: Sequence[Point], values: Sequence[float], surface: Surface) -> Run:
     """A path up to where it leaves the region or has no finite value, and what it reached."""
     for step, (point, value) in enumerate(zip(path, values, strict=True)):
         if not all(map(isfinite, (*point, value))):

@@ -14,8 +14,8 @@ from dlnotes_cli.shell.parse import items, numbers
 
 Gate = Literal["and", "or", "not", "xor", "nand", "nor"]
 Rule = Literal["step", "sigmoid"]
-OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
-OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
+RacingOptimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
+OPTIMIZERS: tuple[str, ...] = get_args(RacingOptimizer)
 _LARGEST = "[-1e6, 1e6]"
 _DEFAULT_LR: dict[Rule, float] = {"step": 0.1, "sigmoid": 0.01}
 _XOR_PROOF = (
