@@ -1,6 +1,5 @@
 """`perceptron`: a line between two classes, moved point by point."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from dlnotes_cli.data.table import Table, column_numbers, parse_table, read_labe
 from dlnotes_cli.lessons.options import Gate, PerceptronConfig, Rule
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.limited_input import read_stdin
 
 Vector = NDArray[np.float64]
 _MAX_BYTES = 1 << 28
@@ -181,9 +181,7 @@ def _points(config: PerceptronConfig) -> Points:
 def _table(name: str, has_header: bool | None) -> Table:  # as the option has it
     if name != "-":
         return read_table(user_path(name), has_header=has_header)
-    content = sys.stdin.buffer.read(_MAX_BYTES + 1) if sys.stdin else b""  # None if it is closed
-    if len(content) > _MAX_BYTES:
-        raise InputError("stdin", f"is longer than {_MAX_BYTES:,} bytes", "give fewer points")
+    content = read_stdin(_MAX_BYTES, "give fewer points")
     return parse_table(Path("stdin"), content, has_header=has_header)
 
 

@@ -1,6 +1,5 @@
 """The numbers of `loss`: rows with their targets, from options, a CSV file or standard input."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.calculate.loss.options import LossConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.limited_input import read_stdin
 from dlnotes_cli.shell.matrix import Matrix, parse_matrix
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def _table(text: str) -> "Table | None":
 
     if text != "-":
         return read_table(path, has_header=None)
-    content = sys.stdin.buffer.read(_MAX_BYTES + 1) if sys.stdin else b""  # None if it is closed
-    if len(content) > _MAX_BYTES:
-        raise InputError("stdin", f"is longer than {_MAX_BYTES:,} bytes", "give fewer rows")
+    content = read_stdin(_MAX_BYTES, "give fewer rows")
     return parse_table(Path("stdin"), content, has_header=None)
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.calculate.trace.options import TraceConfig
-from dlnotes_cli.shell.errors import InputError, unreadable
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.limited_input import read_file
 
 _MAX_BYTES = 1 << 26
 _FIX = "use ones, init:SEED, seed:SEED, a .json file, or a run or model file"
@@ -73,13 +74,7 @@ def _read(path: Path, modules: nn.ModuleList) -> None:
 
 def _from_json(path: Path) -> dict[str, Tensor]:
     """Tensors by name, such as `{"0.weight": [[1, 2]], "0.bias": [0]}`."""
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if len(content) > _MAX_BYTES:
-        raise InputError(path, f"is longer than {_MAX_BYTES:,} bytes", "use smaller layers")
+    content = read_file(path, _MAX_BYTES, "use smaller layers")
     fix = 'write {"0.weight": [[1, 2]], "0.bias": [0]}, by the position of the layer'
     try:
         document: Any = json.loads(content)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dlnotes_cli.filter.kernels.catalog import NAMES, WITH_SIGMA, WITH_SIZE, named_kernel
 from dlnotes_cli.filter.kernels.kernel import Kernel
-from dlnotes_cli.shell.errors import InputError, unknown_choice, unreadable
+from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.limited_input import read_file
 from dlnotes_cli.shell.matrix import parse_matrix
 
 _MAX_BYTES = 16 * 2**20
@@ -62,13 +63,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if len(content) > _MAX_BYTES:
-        raise InputError(path, f"is longer than {_MAX_BYTES:,} bytes", "use a file with one kernel")
+    content = read_file(path, _MAX_BYTES, "use a file with one kernel")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,16 +1,13 @@
 """Layer lists from files and standard input."""
 
 import os
-import stat
-import sys
-from pathlib import Path
 
 from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.parsing.layer_list import parse_layers, parse_network
-from dlnotes_cli.shell.errors import InputError, unreadable
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.limited_input import read_file, read_stdin
 
-_OPEN_STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # a shell has opened their other end
 MAX_FILE_BYTES = 2**20  # a thousand layers need 40 KB
 
 
@@ -39,26 +36,14 @@ def layers_text(text_or_name: str) -> str:
 def _read(name: str) -> tuple[str, str]:
     """The text of a file or of standard input, and its name in errors."""
     source = "stdin" if name == "-" else str(user_path(name))
-    try:
-        if name == "-":
-            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if sys.stdin else b""  # None if it is closed
-        else:
-            _check_ends(source)
-            with Path(source).open("rb") as stream:
-                content = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise unreadable(source, error) from error
-    if len(content) > MAX_FILE_BYTES:
-        raise InputError(source, f"is longer than {MAX_FILE_BYTES:,} bytes", "use a file with a layer list only")
+    shorter = "use a file with a layer list only"
+    if name == "-":
+        content = read_stdin(MAX_FILE_BYTES, shorter)
+    else:
+        instead = "use a file of PyTorch code, or - for standard input"
+        content = read_file(user_path(name), MAX_FILE_BYTES, shorter, instead)
     try:
         return content.decode("utf-8-sig"), source
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"{source}, line {line}", "not UTF-8 text", "use a file of PyTorch code") from error
-
-
-def _check_ends(source: str) -> None:
-    """Raise InputError for a named pipe or a device, which may wait for ever; the pipe of `<(command)` is read."""
-    mode = Path(source).stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or source.startswith(_OPEN_STREAMS)):
-        raise InputError(source, "is not a file", "use a file of PyTorch code, or - for standard input")
