@@ -92,9 +92,9 @@ def stopped_after(steps: int) -> Iterator[None]:
     advance = Trainer.advance
 
     def advance_then_signal(trainer: "Trainer") -> "LoopEntry | None":
-        before = trainer.position.step
+        before = trainer.state.step
         entry = advance(trainer)
-        if before < trainer.position.step == steps:
+        if before < trainer.state.step == steps:
             os.kill(os.getpid(), signal.SIGTERM)
         return entry
 

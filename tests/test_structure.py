@@ -25,7 +25,6 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
     {"device", "seeding"},
     {"data", "models"},
     {"plots"},
-    {"contact_sheet"},
     {"training"},
     {"capabilities"},  # every other folder, none of which imports another
     {"cli", "api"},

@@ -93,7 +93,7 @@ def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
         report = ValidationReport(options, network, texts.preprocessing, runtime, stop.poll)
         with run.saved_on_stop():
             run.train(report.show)
-            report.show_now(trainer.position.history[trainer.position.best_index or 0])
+            report.show_now(trainer.state.history[trainer.state.best_index or 0])
             plot = _plot_curves(folder, trainer, "step" if options.eval_every else "epoch")
             return cast("CharRnnResult", run.finish(None, [plot], data_s, started))
 
@@ -108,7 +108,7 @@ class LanguageModelJob:
         seed: int,
     ) -> None:  # fmt: skip
         self.network, self.runtime = network, runtime
-        self.carried: dict[str, Tensor] = {}  # the state after the last step, by its place in the tuple
+        self.recurrent_state: dict[str, Tensor] = {}  # the state after the last step, by its place in the tuple
         self._texts, self._recipe, self._seed = texts, recipe, seed
         self._rows = batch_size
         self._epoch = 1
@@ -135,7 +135,7 @@ class LanguageModelJob:
         batch = self._batches.batch(index)
         batch = batch._replace(reset=batch.reset | self._random_resets(index))
         logits, state = forward_batch(self.network, batch, self._state(index), self.runtime)
-        self.carried = {str(i): tensor.detach() for i, tensor in enumerate(state)}
+        self.recurrent_state = {str(i): tensor.detach() for i, tensor in enumerate(state)}
         targets = batch.targets.to(self.runtime.device).flatten()
         loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
         correct = (logits.detach().argmax(1) == targets).sum()
@@ -144,7 +144,7 @@ class LanguageModelJob:
     def _state(self, index: int) -> State:
         if index == 0:
             return initial_state(self.network, self.batch_size)
-        return tuple(self.carried[str(i)] for i in range(len(self.carried)))
+        return tuple(self.recurrent_state[str(i)] for i in range(len(self.recurrent_state)))
 
     def _random_resets(self, index: int) -> Tensor:
         """Rows to reset with probability `reset_state`, bool (B,): a function of seed, epoch and step."""
@@ -293,6 +293,6 @@ def _network_config(
 
 
 def _plot_curves(folder: RunFolder, trainer: Trainer, x_axis: str) -> Path:
-    path, position = folder.file("curves.png"), trainer.position
+    path, position = folder.file("curves.png"), trainer.state
     files.atomic_write(path, draw_curves(history_to_json(position.history), position.best_index, folder.name, x_axis))
     return path

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli.contact_sheet import ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
 from dlnotes_cli.data.images.geometry import decode_placed
 from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.inspection.layers import NamedLayer

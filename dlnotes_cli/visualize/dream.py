@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.contact_sheet import ContactSheet, Panel, Section
 from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, write_image
 from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.files import user_path

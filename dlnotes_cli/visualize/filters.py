@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.contact_sheet import ContactSheet, Panel, Pixels, Section, colored, gray_to_rgb, short_number
+from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Pixels, Section, colored, gray_to_rgb, short_number
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb, short_number
 from dlnotes_cli.data.images.image_io import LoadedImage, write_image
+from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb, short_number
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.training.inspection.layers import NamedLayer

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb
 from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb
 from dlnotes_cli.shell import files
 from dlnotes_cli.training.inspection.images import PlacedImage, read_batches
 from dlnotes_cli.training.inspection.layers import NamedLayer

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.contact_sheet import ContactSheet, Panel, Pixels, Section, gray_to_rgb, short_number
 from dlnotes_cli.data.images.geometry import Geometry, Region
+from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Pixels, Section, gray_to_rgb, short_number
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError

@@ -411,9 +411,9 @@ def test_blocks_unfreeze_from_the_last_to_the_first(
     advance = Trainer.advance
 
     def advance_and_count(trainer: Trainer) -> Any:
-        before, entry = trainer.position.step, advance(trainer)
+        before, entry = trainer.state.step, advance(trainer)
         blocks = named_blocks(trainer.job.network.backbone)  # type: ignore[arg-type]  # a TransferModel
-        if trainer.position.step > before:
+        if trainer.state.step > before:
             unfrozen.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
         return entry
 

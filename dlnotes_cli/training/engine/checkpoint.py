@@ -1,4 +1,4 @@
-"""The checkpoint of a training run: weights, optimizer, random state, position and history."""
+"""The checkpoint of a training run: weights, optimizer, random state, trainer state and history."""
 
 import math
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from torch import Tensor
 from dlnotes_cli.seeding import random_state, restore_random_state
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.engine.loop import Position, Trainer
+from dlnotes_cli.training.engine.loop import Trainer, TrainerState
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights, read_tensors, write_tensors
 from dlnotes_cli.training.stored_values import build_stored
 
-_NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _CARRIED = (
+_NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _RECURRENT_STATE = (
     "network.", "best.", "average.", "optimizer.", "random.", "carried.",
 )  # fmt: skip
 
@@ -37,12 +37,10 @@ def save_checkpoint(path: Path, trainer: Trainer, device: torch.device, metadata
         **_with_prefix(_AVERAGE, trainer.average.tensors if trainer.average else {}),
         **_with_prefix(_OPTIMIZER, optimizer_state),
         **_with_prefix(_RANDOM, random_state(device)),
-        **_with_prefix(_CARRIED, trainer.job.carried),
+        **_with_prefix(_RECURRENT_STATE, trainer.job.recurrent_state),
     }
-    position = output.finite(asdict(trainer.position))
-    write_tensors(
-        path, tensors, metadata | {"kind": "run state", "limits": trainer.budget.limits, "position": position}
-    )
+    state = output.finite(asdict(trainer.state))
+    write_tensors(path, tensors, metadata | {"kind": "run state", "limits": trainer.budget.limits, "position": state})
 
 
 def restore_checkpoint(
@@ -61,15 +59,15 @@ def restore_checkpoint(
 
     network = trainer.job.network
     load_weights(path, network, section(_NETWORK), assign=False)
-    trainer.best_weights, trainer.job.carried = section(_BEST), section(_CARRIED)
+    trainer.best_weights, trainer.job.recurrent_state = section(_BEST), section(_RECURRENT_STATE)
     if trainer.average is not None:
         trainer.average.tensors = section(_AVERAGE)
     try:
-        position = _position(metadata["position"], trainer.job.metrics_type)
-        _check_position(position, trainer.job.steps_per_epoch)
-        if position.best_index is not None:
+        state = _trainer_state(metadata["position"], trainer.job.metrics_type)
+        _check_state(state, trainer.job.steps_per_epoch)
+        if state.best_index is not None:
             _check_shapes(trainer.best_weights, network.state_dict())
-        trainer.resume(position, metadata["limits"])
+        trainer.resume(state, metadata["limits"])
         _restore_optimizer(trainer.optimizer, _without_prefix(_OPTIMIZER, tensors))
         restore_random_state(_without_prefix(_RANDOM, tensors), device)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -77,8 +75,8 @@ def restore_checkpoint(
         raise InputError(path, what, "start a new run in another --out") from error
 
 
-def _position(stored: dict[str, Any], metrics_type: type[Metrics]) -> Position:
-    """The position from its JSON values; version 0.1 counted the best entry from 1 and named the sums `tally`."""
+def _trainer_state(stored: dict[str, Any], metrics_type: type[Metrics]) -> TrainerState:
+    """The trainer state from its JSON values; version 0.1 counted the best entry from 1 and named the sums `tally`."""
     history = [
         build_stored(LoopEntry, {**entry, "validation": build_stored(metrics_type, entry["validation"])})
         for entry in stored["history"]
@@ -87,16 +85,16 @@ def _position(stored: dict[str, Any], metrics_type: type[Metrics]) -> Position:
     if "tally" in values:
         best = values.pop("best_entry")
         values |= {"sums": values.pop("tally"), "best_index": None if best is None else best - 1}
-    return build_stored(Position, values)
+    return build_stored(TrainerState, values)
 
 
-def _check_position(position: Position, steps_per_epoch: int) -> None:
-    """Raise ValueError where the numbers of a position are impossible."""
-    history, best = position.history, position.best_index
-    counts = (position.step, position.samples_seen, position.elapsed_s, position.validation_s, position.sums.samples)
-    if position.epoch < 1 or not 0 <= position.step_in_epoch <= steps_per_epoch or min(counts) < 0:
+def _check_state(state: TrainerState, steps_per_epoch: int) -> None:
+    """Raise ValueError where the numbers of a trainer state are impossible."""
+    history, best = state.history, state.best_index
+    counts = (state.step, state.samples_seen, state.elapsed_s, state.validation_s, state.sums.samples)
+    if state.epoch < 1 or not 0 <= state.step_in_epoch <= steps_per_epoch or min(counts) < 0:
         raise ValueError("position")
-    if (position.total is not None and position.total < 1) or (best is not None and not 0 <= best < len(history)):
+    if (state.total is not None and state.total < 1) or (best is not None and not 0 <= best < len(history)):
         raise ValueError("total or best_index")
     if best is not None and not math.isfinite(history[best].validation.loss):
         raise ValueError("best_index")

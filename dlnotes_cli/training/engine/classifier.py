@@ -128,7 +128,7 @@ class ClassifierJob:
         operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=flippable)
         self._augment, self._mix = Augmenter(operations, options.seed), Mixer(operations, options.seed)
         self._epoch, self._order = 0, self._train.indices
-        self.carried: dict[str, Tensor] = {}
+        self.recurrent_state: dict[str, Tensor] = {}
         self.steps_per_epoch, self.validation_samples = len(self._bounds), len(self.splits["val"])
 
     def start_epoch(self, epoch: int) -> None:
@@ -264,6 +264,6 @@ def _draw_plots(
 ) -> list[Path]:
     """Write the learning curves and the plots of an evaluation; returns their paths."""
     path = folder.file("curves.png")
-    history = history_to_json(trainer.position.history)
-    files.atomic_write(path, draw_curves(history, trainer.position.best_index, folder.name))
+    history = history_to_json(trainer.state.history)
+    files.atomic_write(path, draw_curves(history, trainer.state.best_index, folder.name))
     return [path, *draw_evaluation(folder.path, evaluation, job.classes, image_reader(job.splits[split]))]

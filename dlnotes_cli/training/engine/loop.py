@@ -48,7 +48,7 @@ class TrainingJob(Protocol):
     def metrics_type(self) -> type[Metrics]:
         """The class of the metrics of a validation."""
 
-    carried: dict[str, Tensor]  # state outside the network that one step passes to the next; saved in checkpoints
+    recurrent_state: dict[str, Tensor]  # hidden and cell states that one step passes to the next; saved in checkpoints
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare the batches of an epoch, counted from 1."""
@@ -84,7 +84,7 @@ class RunningSums:
 
 
 @dataclass
-class Position:
+class TrainerState:
     """The progress of a run; a checkpoint stores it, and a resumed run continues from it."""
 
     epoch: int = 1
@@ -127,7 +127,7 @@ class Trainer:
         poll: Callable[[], None] = lambda: None,
     ) -> None:
         self.job, self.optimizer, self.budget, self.settings = job, optimizer, budget, settings
-        self.position = Position()
+        self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None
         self._poll = poll
@@ -143,12 +143,12 @@ class Trainer:
 
         Raises UnfinishedError if the loss, the gradient or a weight is not finite.
         """
-        position = self.position
+        state = self.state
         entry = None
         if self._is_validation_due:
             entry = self._validate()
             self.job.network.train()
-        elif position.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end:
+        elif state.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end:
             self._step()
         else:
             if not self._is_validated:  # a resumed run may have validated here already
@@ -156,12 +156,12 @@ class Trainer:
             self._finish_epoch()
         return entry
 
-    def resume(self, position: Position, limits: object) -> None:
-        """Continue from a position of a run that had these `limits`."""
-        self.position = position
+    def resume(self, state: TrainerState, limits: object) -> None:
+        """Continue from the state of a run that had these `limits`."""
+        self.state = state
         has_same_limits = limits == self.budget.limits
-        self.budget.resume(position.step, position.total, position.continuation, has_same_limits=has_same_limits)
-        position.continuation, position.total = self.budget.continuation, self.budget.total
+        self.budget.resume(state.step, state.total, state.continuation, has_same_limits=has_same_limits)
+        state.continuation, state.total = self.budget.continuation, self.budget.total
 
     def restart_clock(self) -> None:
         """Exclude the time since the last step or validation from the elapsed time."""
@@ -175,61 +175,61 @@ class Trainer:
     @property
     def is_annealed(self) -> bool:
         """Whether the schedule ran to its end; a time budget cuts it short if steps become slower."""
-        return self.budget.total is None or self.position.step >= self.budget.total or self.is_out_of_patience
+        return self.budget.total is None or self.state.step >= self.budget.total or self.is_out_of_patience
 
     @property
     def is_out_of_patience(self) -> bool:
         """Whether the last `patience` validations brought no improvement."""
-        patience, position = self.settings.patience, self.position
-        best = -1 if position.best_index is None else position.best_index
-        return patience is not None and len(position.history) - (best + 1) >= patience
+        patience, state = self.settings.patience, self.state
+        best = -1 if state.best_index is None else state.best_index
+        return patience is not None and len(state.history) - (best + 1) >= patience
 
     @property
     def fraction(self) -> float:
         """The fraction of the run, 0 to 1, that is done."""
-        return self.budget.fraction(self.position.step, self.position.elapsed_s)
+        return self.budget.fraction(self.state.step, self.state.elapsed_s)
 
     def status(self) -> str:
         """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
-        position, total = self.position, self.budget.total
+        state, total = self.state, self.budget.total
         of = f" of {math.ceil(total / self.job.steps_per_epoch)}" if total else ""
-        loss = position.sums.metrics().loss
-        accuracy = position.history[-1].validation.accuracy if position.history else math.nan
+        loss = state.sums.metrics().loss
+        accuracy = state.history[-1].validation.accuracy if state.history else math.nan
         validation = f"val accuracy {accuracy:.4f}" if math.isfinite(accuracy) else ""
-        pace = f"{position.samples_seen / position.elapsed_s:,.0f} samples/s" if position.elapsed_s else ""
-        parts = (f"epoch {position.epoch}{of}", f"loss {loss:.4f}", validation, pace)
+        pace = f"{state.samples_seen / state.elapsed_s:,.0f} samples/s" if state.elapsed_s else ""
+        parts = (f"epoch {state.epoch}{of}", f"loss {loss:.4f}", validation, pace)
         return "  ".join(part for part in parts if part)
 
     @property
     def _is_validated(self) -> bool:
-        history = self.position.history
-        return bool(history) and history[-1].step == self.position.step
+        history = self.state.history
+        return bool(history) and history[-1].step == self.state.step
 
     @property
     def _is_validation_due(self) -> bool:
         """Whether a validation within the epoch is due; the end of an epoch is always validated."""
-        position, every = self.position, self.settings.eval_every
-        is_within = 0 < position.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end
-        return every is not None and is_within and position.step_in_epoch % every == 0 and not self._is_validated
+        state, every = self.state, self.settings.eval_every
+        is_within = 0 < state.step_in_epoch < self.job.steps_per_epoch and not self._is_at_end
+        return every is not None and is_within and state.step_in_epoch % every == 0 and not self._is_validated
 
     @property
     def _is_at_end(self) -> bool:
-        return self.budget.is_reached(self.position.step, self.position.elapsed_s)
+        return self.budget.is_reached(self.state.step, self.state.elapsed_s)
 
     def _start_epoch(self) -> None:
-        self.job.start_epoch(self.position.epoch)
+        self.job.start_epoch(self.state.epoch)
         self.job.network.train()
 
     def _finish_epoch(self) -> None:
-        self.position.epoch += 1
-        self.position.step_in_epoch = 0
+        self.state.epoch += 1
+        self.state.step_in_epoch = 0
         if not self.is_finished:
             self._start_epoch()
 
     def _step(self) -> None:
-        position = self.position
-        self._set_lr(position.step)
-        result = self.job.step(position.step_in_epoch)
+        state = self.state
+        self._set_lr(state.step)
+        result = self.job.step(state.step_in_epoch)
         self.optimizer.zero_grad(set_to_none=True)
         self._check_finite(float(result.objective.detach()), "loss")
         result.objective.backward()
@@ -237,15 +237,15 @@ class Trainer:
             norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)
             self._check_finite(float(norm), "gradient")
         self.optimizer.step()
-        position.sums.add(result)
-        position.samples_seen += result.samples
-        position.step += 1
+        state.sums.add(result)
+        state.samples_seen += result.samples
+        state.step += 1
         if self.average is not None:
-            self.average.update(self.job.network, position.step)
-        position.step_in_epoch += 1
+            self.average.update(self.job.network, state.step)
+        state.step_in_epoch += 1
         self._tick()
-        self.budget.observe(position.step, position.elapsed_s, position.validation_s or self._estimate_validation_s())
-        position.total = self.budget.total
+        self.budget.observe(state.step, state.elapsed_s, state.validation_s or self._estimate_validation_s())
+        state.total = self.budget.total
 
     def _set_lr(self, step: int) -> None:
         lr = self.settings.lr * self.budget.lr_factor(step)
@@ -255,29 +255,29 @@ class Trainer:
     def _estimate_validation_s(self) -> float:
         """The duration of the first validation in seconds, estimated from the time per training sample."""
         networks = 1 if self.average is None else 2
-        per_sample_s = self.position.elapsed_s / max(self.position.samples_seen, 1)
+        per_sample_s = self.state.elapsed_s / max(self.state.samples_seen, 1)
         return _FORWARD_FRACTION * per_sample_s * self.job.validation_samples * networks
 
     def _validate(self) -> LoopEntry:
         """Validate, keep the weights if they are the best, and add an entry to the history."""
-        position, started = self.position, time.monotonic()
-        self._set_lr(position.step - 1)  # in a resumed run the last step set it in another process
+        state, started = self.state, time.monotonic()
+        self._set_lr(state.step - 1)  # in a resumed run the last step set it in another process
         if not _weights_are_finite(self.job.network):
             raise self._diverged("a weight")
         metrics, weights = self._better_weights()
-        position.validation_s = time.monotonic() - started
+        state.validation_s = time.monotonic() - started
         entry = LoopEntry(
-            epoch=position.epoch,
-            step=position.step,
+            epoch=state.epoch,
+            step=state.step,
             lr=max(group["lr"] for group in self.optimizer.param_groups),
             train=self._train_metrics(),
             validation=metrics,
         )
         if self._is_better(metrics):
-            position.best_index = len(position.history)
+            state.best_index = len(state.history)
             self.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
-        position.history.append(entry)
-        position.sums = RunningSums()
+        state.history.append(entry)
+        state.sums = RunningSums()
         self._tick()
         return entry
 
@@ -287,10 +287,10 @@ class Trainer:
         The remainder of an epoch would be too few samples to compare with other epochs; in the first epoch they are all
         there are.
         """
-        position = self.position
-        is_partial = self._is_at_end and position.step_in_epoch < self.job.steps_per_epoch
-        before = [entry.train for entry in position.history if entry.epoch == position.epoch - 1]
-        return _merged(before) if is_partial and before else position.sums.metrics()
+        state = self.state
+        is_partial = self._is_at_end and state.step_in_epoch < self.job.steps_per_epoch
+        before = [entry.train for entry in state.history if entry.epoch == state.epoch - 1]
+        return _merged(before) if is_partial and before else state.sums.metrics()
 
     def _better_weights(self) -> tuple[Metrics, dict[str, Tensor]]:
         """Metrics and weights of the network, or of the moving average of its weights where that ranks higher."""
@@ -305,20 +305,20 @@ class Trainer:
     def _is_better(self, metrics: Metrics) -> bool:
         if not math.isfinite(metrics.loss):
             return False
-        best = self.position.best_index
-        return best is None or self.job.rank(metrics) > self.job.rank(self.position.history[best].validation)
+        best = self.state.best_index
+        return best is None or self.job.rank(metrics) > self.job.rank(self.state.history[best].validation)
 
     def _check_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             raise self._diverged(f"the {what}")
 
     def _diverged(self, what: str) -> UnfinishedError:
-        lr, step = self.settings.lr, self.position.step + 1
+        lr, step = self.settings.lr, self.state.step + 1
         return UnfinishedError("--lr", f"{what} is not finite at step {step} (--lr {lr:g})", "use a lower --lr")
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self.position.elapsed_s += now - self._clock
+        self.state.elapsed_s += now - self._clock
         self._clock = now
 
 

@@ -68,7 +68,7 @@ class TrainingRun:
         if not path.exists():
             raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
         restore_checkpoint(path, self.trainer, device, self._check_checkpoint)
-        self._replaces_results = self.trainer.position.best_index is None
+        self._replaces_results = self.trainer.state.best_index is None
         result = self._stored_result() if self.trainer.is_finished else None
         if result is None:
             self.folder.write_options(self.options, threads)
@@ -123,12 +123,12 @@ class TrainingRun:
 
     def finish(self, test: Evaluation | None, plots: Sequence[Path], data_s: float, started: float) -> TrainingResult:
         """Write and return the result; loading the data took `data_s` seconds, and the run began at `started`."""
-        position = self.trainer.position
-        if position.best_index is None or self._trained_at is None:
+        state = self.trainer.state
+        if state.best_index is None or self._trained_at is None:
             raise ValueError("finish() comes after train()")
         eval_s = time.monotonic() - self._trained_at
-        timing = measure_timing(data_s, position.elapsed_s, eval_s, position.samples_seen, started)
-        outcome = Outcome(position.history, position.best_index, position.step, test, plots, timing)
+        timing = measure_timing(data_s, state.elapsed_s, eval_s, state.samples_seen, started)
+        outcome = Outcome(state.history, state.best_index, state.step, test, plots, timing)
         return self._record.finish(self.folder, outcome)
 
     def _note_continuation(self) -> None:
@@ -136,7 +136,7 @@ class TrainingRun:
         trainer = self.trainer
         if trainer.is_finished or trainer.budget.continuation is None:
             return
-        lr = trainer.settings.lr * trainer.budget.lr_factor(trainer.position.step)
+        lr = trainer.settings.lr * trainer.budget.lr_factor(trainer.state.step)
         output.note(
             f"the learning rate continues from {lr:.3g}, where the run stands; "
             "a new run of the new length has the whole schedule"
@@ -160,9 +160,9 @@ class TrainingRun:
         except InputError as error:
             output.warn(f"{error.fault}; it is written again from {run_folder.LAST}")
             return None
-        if result is None or result.steps != self.trainer.position.step:
+        if result is None or result.steps != self.trainer.state.step:
             return None
-        epochs = self.trainer.position.epoch - 1
+        epochs = self.trainer.state.epoch - 1
         more = "--patience ended it" if self.trainer.is_out_of_patience else "raise --epochs to continue"
         output.note(f"{self.folder.path} is already trained for {output.counted(epochs, 'epoch')}; {more}")
         return result
@@ -182,12 +182,12 @@ class TrainingRun:
         self._save_best()
         self._save_checkpoint()
         if not self._replaces_results:
-            self.folder.write_history(self.trainer.position.history)
+            self.folder.write_history(self.trainer.state.history)
 
     def _save_best(self) -> None:
-        best = self.trainer.position.best_index
+        best = self.trainer.state.best_index
         if best is not None and best != self._saved_index:
-            metadata = self._record.model_metadata(self.trainer.position.history[best])
+            metadata = self._record.model_metadata(self.trainer.state.history[best])
             write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, metadata)
             self._saved_index = best
             if self._replaces_results:
@@ -202,8 +202,8 @@ class TrainingRun:
         """Save the run, unless it is trained and saved; returns the error, which states how to resume."""
         if self._trained_at is None:
             self._save()
-        position = self.trainer.position
-        what = f"saved at epoch {position.epoch}, step {position.step_in_epoch} of {self.trainer.job.steps_per_epoch}"
+        state = self.trainer.state
+        what = f"saved at epoch {state.epoch}, step {state.step_in_epoch} of {self.trainer.job.steps_per_epoch}"
         return StoppedError(request.exit_code, what, f"continue with --resume {self.folder.path}")
 
     def _checkpoint_bytes(self) -> int:

@@ -23,7 +23,7 @@ class ScriptedJob:
     def __init__(self, losses: list[float]) -> None:
         self.network = nn.Linear(1, 1)
         self._losses, self.started = iter(losses), list[int]()
-        self.carried = dict[str, Tensor]()
+        self.recurrent_state = dict[str, Tensor]()
 
     def start_epoch(self, epoch: int) -> None:
         self.started.append(epoch)
@@ -60,14 +60,14 @@ def run(trainer: Trainer) -> list[LoopEntry]:
 def test_losses_that_are_not_finite_are_null_in_json_and_never_the_best() -> None:
     trainer = trainer_of(ScriptedJob([math.nan, 3.0, 2.0, math.inf, 2.5]), 5)
     run(trainer)
-    assert trainer.position.best_index == 2
-    assert [entry.as_json()["validation"]["loss"] for entry in trainer.position.history] == [None, 3.0, 2.0, None, 2.5]
+    assert trainer.state.best_index == 2
+    assert [entry.as_json()["validation"]["loss"] for entry in trainer.state.history] == [None, 3.0, 2.0, None, 2.5]
 
 
 def test_a_run_without_a_finite_validation_loss_has_no_best_weights() -> None:
     trainer = trainer_of(ScriptedJob([math.nan, math.nan]), 2)
     run(trainer)
-    assert trainer.position.best_index is None
+    assert trainer.state.best_index is None
     assert not trainer.best_weights
 
 
@@ -76,8 +76,8 @@ def test_patience_ends_a_run_after_so_many_epochs_without_improvement(patience: 
     losses = [5.0, 4.0, 4.5, 3.0, 3.5, 3.5, 3.2, 3.1]
     trainer = trainer_of(ScriptedJob(losses), 8, patience=patience)
     run(trainer)
-    assert len(trainer.position.history) == epochs
-    assert trainer.position.best_index == min(range(epochs), key=lambda i: losses[i])
+    assert len(trainer.state.history) == epochs
+    assert trainer.state.best_index == min(range(epochs), key=lambda i: losses[i])
 
 
 @pytest.mark.parametrize(
@@ -87,24 +87,24 @@ def test_a_run_validates_within_an_epoch_and_at_its_end(every: int | None, steps
     losses = [3.0, 2.0, 1.0, 1.5, 1.6, 1.7][: len(steps)]
     trainer = trainer_of(ScriptedJob(losses), 2, eval_every=every)
     entries = run(trainer)
-    history = trainer.position.history
+    history = trainer.state.history
     assert entries == history
     assert [entry.step for entry in history] == steps
     assert [entry.epoch for entry in history] == [1 + (step > 3) for step in steps]
     assert sum(entry.train.samples for entry in history) == 24
-    assert trainer.position.best_index == losses.index(min(losses))
+    assert trainer.state.best_index == losses.index(min(losses))
 
 
 def test_patience_can_end_a_run_within_an_epoch() -> None:
     trainer = trainer_of(ScriptedJob([1.0, 2.0, 3.0]), 2, eval_every=1, patience=1)
     run(trainer)
-    assert [entry.step for entry in trainer.position.history] == [1, 2]
+    assert [entry.step for entry in trainer.state.history] == [1, 2]
 
 
 def test_training_metrics_are_means_over_the_samples() -> None:
     trainer = trainer_of(ScriptedJob([1.0]), 1)
     run(trainer)
-    assert trainer.position.history[0].train == Metrics(loss=(2 + 4 + 6) / 12, accuracy=3 / 12, samples=12)
+    assert trainer.state.history[0].train == Metrics(loss=(2 + 4 + 6) / 12, accuracy=3 / 12, samples=12)
 
 
 def test_a_loss_that_is_not_finite_raises_before_the_weights_change() -> None:
@@ -135,15 +135,15 @@ def test_a_run_that_ends_within_an_epoch_reports_its_last_whole_epoch(every: int
     trainer = trainer_of(ScriptedJob([1.0, 2.0, 3.0, 4.0]), 2, eval_every=every)
     trainer.budget.total = 4
     run(trainer)
-    assert [entry.epoch for entry in trainer.position.history] == epochs
-    assert trainer.position.history[-1].train == Metrics(loss=1.0, accuracy=0.25, samples=12)
+    assert [entry.epoch for entry in trainer.state.history] == epochs
+    assert trainer.state.history[-1].train == Metrics(loss=1.0, accuracy=0.25, samples=12)
 
 
 def test_a_run_that_ends_within_its_first_epoch_reports_the_samples_that_it_has() -> None:
     trainer = trainer_of(ScriptedJob([1.0]), 1)
     trainer.budget.total = 2
     run(trainer)
-    assert trainer.position.history[0].train == Metrics(loss=0.75, accuracy=0.125, samples=8)
+    assert trainer.state.history[0].train == Metrics(loss=0.75, accuracy=0.125, samples=8)
 
 
 def test_the_status_has_epochs_loss_metric_and_throughput() -> None:
@@ -151,5 +151,5 @@ def test_the_status_has_epochs_loss_metric_and_throughput() -> None:
     trainer.start()
     for _ in range(5):
         trainer.advance()
-    trainer.position.elapsed_s = 0.001
+    trainer.state.elapsed_s = 0.001
     assert trainer.status() == "epoch 2 of 2  loss 0.5000  val accuracy 0.5000  16,000 samples/s"

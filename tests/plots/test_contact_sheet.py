@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dlnotes_cli.contact_sheet import (
+from dlnotes_cli.plots.contact_sheet import (
     ContactSheet,
     Panel,
     Section,
