@@ -10,8 +10,10 @@ from dlnotes_cli.classify.recipes import (
     CNN_BEST_WITHOUT_BATCH_NORM,
     CNN_NOTES,
     MLP_BEST,
+    MLP_BEST_ON_SMALL_TABLES,
     MLP_BEST_ON_TABLES,
     MLP_NOTES,
+    SMALL_TABLE_LINES,
     MlpRecipe,
     ScratchRecipe,
     with_arch,
@@ -78,8 +80,8 @@ class RestartOptions(Config):
 class MlpOptions(Config):
     """The network of `train-mlp`."""
 
-    hidden: tuple[int, ...] = option(
-        (512, 512),
+    hidden: tuple[int, ...] | None = option(
+        None,
         "Units of each hidden layer; '' for no hidden layer.",
         panel=MODEL,
         parse=integers,
@@ -102,7 +104,12 @@ class TrainMlpConfig(ClassifierConfig, RestartOptions, MlpOptions):
     """Every option of `train-mlp`."""
 
     command: ClassVar[str] = "train-mlp"
-    recipes: ClassVar[Mapping[str, object]] = {"": MLP_BEST, "tables": MLP_BEST_ON_TABLES, "notes": MLP_NOTES}
+    recipes: ClassVar[Mapping[str, object]] = {
+        "": MLP_BEST,
+        "tables": MLP_BEST_ON_TABLES,
+        f"tables below {SMALL_TABLE_LINES:,} lines": MLP_BEST_ON_SMALL_TABLES,
+        "notes": MLP_NOTES,
+    }
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
@@ -111,11 +118,15 @@ class TrainMlpConfig(ClassifierConfig, RestartOptions, MlpOptions):
 
     def resolved(self) -> MlpRecipe:
         """The recipe of the run, for images or for a table, in which options that are set replace values."""
-        from dlnotes_cli.data.paths import kind_of
+        from dlnotes_cli.data.paths import has_fewer_lines, kind_of
+        from dlnotes_cli.shell.files import user_path
 
         if self.recipe == "notes":
             return resolve(self, MLP_NOTES)
-        return resolve(self, MLP_BEST_ON_TABLES if kind_of(self.data) == "table" else MLP_BEST)
+        if kind_of(self.data) != "table":
+            return resolve(self, MLP_BEST)
+        is_small = has_fewer_lines(user_path(self.data), SMALL_TABLE_LINES)
+        return resolve(self, MLP_BEST_ON_SMALL_TABLES if is_small else MLP_BEST_ON_TABLES)
 
 
 @option_group

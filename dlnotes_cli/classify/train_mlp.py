@@ -39,7 +39,7 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
         return MlpConfig(
             inputs=math.prod(dataset.preprocessing.shape),
             classes=len(dataset.classes),
-            hidden=self.options.hidden,
+            hidden=self.recipe.hidden,
             activation=self.options.activation,
             dropout=self.recipe.dropout,
             batch_norm=self.recipe.batch_norm,

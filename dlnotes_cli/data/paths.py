@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -63,6 +64,15 @@ def kind_of(data: str) -> DataKind:
     if any(mark in data for mark in "/\\."):
         raise InputError("--data", f"no such file or folder: {path}", "check the path")
     raise unknown_choice("--data", data, NAMED_SETS, kind="data set (and no such folder)")
+
+
+def has_fewer_lines(path: Path, count: int) -> bool:
+    """Whether a file has fewer than `count` lines; False for a file that cannot be read, which its reader reports."""
+    try:
+        with path.open("rb") as lines:
+            return sum(1 for _ in islice(lines, count)) < count
+    except OSError:
+        return False
 
 
 def is_same(one: Path, other: Path) -> bool:

@@ -134,14 +134,18 @@ def optimizer_defaults_text() -> str:
 def defaults_text(recipes: Mapping[str, object], name: str) -> str:
     """The defaults of an option in several recipes, by the conditions under which they apply; empty if none has it.
 
-    The first condition, which is not shown, is the usual one. A condition whose default is the usual one is left out,
-    except for the recipe `notes`, to which the other conditions do not apply.
+    The first condition, which is not shown, is the usual one. A condition is left out if its default is that of the
+    condition it narrows ("tables" for "tables below 1,000 lines"), else the usual one; the recipe `notes` narrows none.
     """
     texts = {condition: text for condition, recipe in recipes.items() if (text := _default_text(recipe, name))}
     if len(set(texts.values())) <= 1:
         return next(iter(texts.values()), "")
     (_, usual), *others = texts.items()
-    shown = [f"{condition}: {text}" for condition, text in others if text != usual or condition == "notes"]
+
+    def wider(condition: str) -> str:
+        return next((text for name, text in others if condition.startswith(f"{name} ")), usual)
+
+    shown = [f"{condition}: {text}" for condition, text in others if text != wider(condition) or condition == "notes"]
     return "; ".join([usual, *shown])
 
 

@@ -13,13 +13,21 @@ from test_structure import commands
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.recipes import BEST
 from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
-from dlnotes_cli.classify.recipes import CNN_BEST, MLP_BEST, MLP_BEST_ON_TABLES, MLP_NOTES, MlpRecipe
+from dlnotes_cli.classify.recipes import (
+    CNN_BEST,
+    MLP_BEST,
+    MLP_BEST_ON_SMALL_TABLES,
+    MLP_BEST_ON_TABLES,
+    MLP_NOTES,
+    SMALL_TABLE_LINES,
+    MlpRecipe,
+)
 from dlnotes_cli.shell.option import options_of, value_text
 from dlnotes_cli.training.options import LearningOptions
 from dlnotes_cli.training.recipes import LengthDefaults, resolve, with_recipe
 from dlnotes_cli.transfer.options import TransferConfig
 
-RECIPES = pytest.mark.parametrize("recipe", [MLP_NOTES, MLP_BEST, MLP_BEST_ON_TABLES])
+RECIPES = pytest.mark.parametrize("recipe", [MLP_NOTES, MLP_BEST, MLP_BEST_ON_TABLES, MLP_BEST_ON_SMALL_TABLES])
 
 
 @RECIPES
@@ -37,6 +45,16 @@ def test_options_that_are_set_replace_the_values_of_the_recipe(recipe: MlpRecipe
     resolved = resolve(options, recipe)
     assert (resolved.lr, resolved.dropout, resolved.batch_norm, resolved.augment) == (0.5, 0.0, False, "flip")
     assert resolved.weight_decay == recipe.weight_decay
+
+
+def test_the_network_for_a_table_depends_on_its_size(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.csv", tmp_path / "large.csv"
+    small.write_text("x,y\n" + "1,a\n" * (SMALL_TABLE_LINES - 2))
+    large.write_text("x,y\n" + "1,a\n" * (SMALL_TABLE_LINES - 1))
+    assert TrainMlpConfig(data=str(small)).resolved() == MLP_BEST_ON_SMALL_TABLES
+    assert TrainMlpConfig(data=str(large)).resolved() == MLP_BEST_ON_TABLES
+    assert TrainMlpConfig().resolved() == MLP_BEST
+    assert TrainMlpConfig(data=str(small), hidden=(7, 7)).resolved().hidden == (7, 7)
 
 
 def test_false_and_zero_count_as_set() -> None:
@@ -79,7 +97,15 @@ def test_epochs_and_batch_size_are_in_range(samples: int, batch_size: int | None
 
 CSV = "a,label\n" + "0,x\n1,y\n" * 3
 RUNS: list[tuple[type[LearningOptions], dict[str, dict[str, Any]]]] = [  # by the conditions that the help shows
-    (TrainMlpConfig, {"": {}, "tables": {"data": "table.csv", "target": "label"}, "notes": {"recipe": "notes"}}),
+    (
+        TrainMlpConfig,
+        {
+            "": {},
+            "tables": {"data": "table.csv", "target": "label"},
+            "tables below 1,000 lines, tables": {"data": "small.csv", "target": "label"},
+            "notes": {"recipe": "notes"},
+        },
+    ),
     (
         TrainCnnConfig,
         {
@@ -100,7 +126,8 @@ def test_the_help_shows_the_defaults_that_a_run_resolves(
     config_type: type[LearningOptions], runs: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("table.csv").write_text(CSV)
+    Path("table.csv").write_text(CSV * 200)
+    Path("small.csv").write_text(CSV)
     help_texts = {parameter.name: parameter.help for parameter in commands()[config_type.command].params}  # type: ignore[attr-defined]  # of Typer
     compared = set()
     for condition, options in runs.items():
