@@ -12,9 +12,9 @@ run: .venv/installed
 test: lint types
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Includes the tests marked slow.
+# Includes the tests marked slow, all examples of hypothesis, and the figures of every training run.
 test-full: lint types
-	$(BIN)/python -m pytest $(PARALLEL) -m ""
+	$(BIN)/python -m pytest $(PARALLEL) -m "" --hypothesis-profile full
 
 lint: .venv/developed
 	$(BIN)/ruff format --check .

@@ -1,19 +1,24 @@
 """Fixtures of several test files: the program run in this process, and small trained runs."""
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from builders import Command, Outcome, make_images, make_table, small_training
 from hypothesis import settings
+from PIL import Image
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.shell import output
 
-settings.register_profile("without-deadline", deadline=None)  # a slow machine is not a failure
-settings.load_profile("without-deadline")
+settings.register_profile("quick", deadline=None, max_examples=30)  # a slow machine is not a failure
+settings.register_profile("full", deadline=None)  # of `make test-full`, which also draws every figure
+settings.load_profile("quick")
 
 
 os.environ["OMP_NUM_THREADS"] = (
@@ -32,6 +37,29 @@ def pytest_unconfigure() -> None:
 def _default_output() -> Iterator[None]:
     yield
     output.configure()
+
+
+@cache
+def _blank_png(size: tuple[int, int]) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size, "white").save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save blank figures of the same size, for tests of training: drawing takes longer than a small training run.
+
+    Not in `make test-full`, nor in a test marked `draws`.
+    """
+    from matplotlib.figure import Figure
+
+    def save(figure: Figure, stream: IO[bytes], **_: Any) -> None:
+        width, height = figure.get_size_inches() * figure.dpi
+        stream.write(_blank_png((round(width), round(height))))
+
+    if settings.get_current_profile_name() != "full" and not request.node.get_closest_marker("draws"):
+        monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dlnotes_cli import cli
+
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 CASES = [
     ("tr", ["train-mlp", "train-cnn", "transfer", "trace"]),
@@ -44,10 +46,17 @@ def output(command: list[str], folder: Path, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def bash_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("completion") / "script.sh"
+    path.write_text(output(["bash", "-c", "dlnotes --show-completion"], path.parent))
+    return path
+
+
 @pytest.mark.parametrize(("words", "expected"), CASES, ids=[words for words, _ in CASES])
-def test_bash_completes(words: str, expected: list[str], folder: Path) -> None:
+def test_bash_completes(words: str, expected: list[str], folder: Path, bash_script: Path) -> None:
     script = f"""
-        eval "$(dlnotes --show-completion)"
+        eval "$(cat '{bash_script}')"
         COMP_WORDS=(dlnotes {words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
         _dlnotes_completion dlnotes
         printf '%s\\n' "${{COMPREPLY[@]}}"
@@ -56,8 +65,21 @@ def test_bash_completes(words: str, expected: list[str], folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "expected"), CASES, ids=[words for words, _ in CASES])
-def test_zsh_gets_the_completions(words: str, expected: list[str], folder: Path) -> None:
-    printed = output(["dlnotes"], folder, _DLNOTES_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=f"dlnotes {words}")
+def test_zsh_gets_the_completions(
+    words: str,
+    expected: list[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("_DLNOTES_COMPLETE", "complete_zsh")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"dlnotes {words}")
+    with pytest.raises(SystemExit) as end:
+        cli.main([])
+    assert not end.value.code
+    printed, errors = capsys.readouterr()
+    assert errors == ""
     assert sorted(re.findall(r'"([^"]+)"(?::"[^"]*"|\n|\))', printed)) == sorted(expected)
     assert "[dim]" not in printed
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from builders import Command
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 PAGE = (Path(__file__).parent.parent / "docs/scripting.md").read_text()
 TABLES = PAGE[PAGE.index("## JSON fields") :]
 COMMANDS = {

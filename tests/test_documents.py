@@ -27,6 +27,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("exa
 README_LINES = 250
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in {".sh", ".py"})
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+STEP = re.compile(r"(?P<command>dlnotes [^|>]*(?:\"[^\"]*\"[^|>]*)*)(?:\| (?P<filter>jq [^>]*?))?(?:> (?P<file>\S+))?")
 SHELL_SYNTAX = re.compile(r"[|><$`;&*]|\w=")
 
 
@@ -50,10 +51,37 @@ def run(program: list[str], folder: Path) -> str:
     return done.stdout
 
 
+def unquoted(line: str) -> str:
+    """A line without its quoted words and its comment."""
+    return re.sub(r"\"[^\"$`]*\"|'[^']*'", "", line.partition(" #")[0])
+
+
 def needs_no_shell(line: str) -> bool:
     """Whether a line is one dlnotes command without pipes, variables or other syntax of the shell."""
-    unquoted = re.sub(r"\"[^\"$`]*\"|'[^']*'", "", line.partition(" #")[0])
-    return line.startswith("dlnotes ") and not SHELL_SYNTAX.search(unquoted)
+    return line.startswith("dlnotes ") and not SHELL_SYNTAX.search(unquoted(line))
+
+
+def steps(line: str) -> list[re.Match[str]]:
+    """The dlnotes commands of a line such as `dlnotes ... && dlnotes ... | jq ... > FILE`; none for other lines."""
+    matches = [STEP.fullmatch(step) for step in line.split(" && ")]
+    found = [match for match in matches if match and needs_no_shell(match["command"])]
+    return found if len(found) == len(matches) else []
+
+
+def output_of_step(step: re.Match[str], folder: Path, dlnotes: Command) -> str:
+    """What the shell would show of a step, whose command runs in this process."""
+    outcome = dlnotes(*shlex.split(step["command"], comments=True)[1:])
+    assert outcome.code == 0, (step[0], outcome)
+    assert "Traceback" not in outcome.err
+    shown = outcome.out
+    if step["filter"]:
+        shown = subprocess.run(
+            shlex.split(step["filter"]), input=shown, capture_output=True, text=True, check=True
+        ).stdout
+    if step["file"]:
+        (folder / step["file"]).write_text(shown)
+        return ""
+    return shown
 
 
 def words_of(output: str) -> list[list[str]]:
@@ -65,11 +93,9 @@ def output_of(block: Block, folder: Path, dlnotes: Command) -> str:
     lines = block.code.strip().splitlines()
     if block.language == "python":
         return run([sys.executable, "-c", block.code], folder)
-    if not all(map(needs_no_shell, lines)):
+    if not all(map(steps, lines)):
         return run(["sh", "-eu", "-c", block.code], folder)
-    outcomes = [dlnotes(*shlex.split(line, comments=True)[1:]) for line in lines]
-    assert all(outcome.code == 0 for outcome in outcomes), (block.code, outcomes)
-    return "".join(outcome.out for outcome in outcomes)
+    return "".join(output_of_step(step, folder, dlnotes) for line in lines for step in steps(line))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

@@ -17,6 +17,8 @@ from PIL import Image
 
 from dlnotes_cli.training.model_file import read_tensors, write_tensors
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 Arguments = Sequence[object]
 
 

@@ -19,6 +19,8 @@ from builders import Command, assert_same_run, folder_digest, make_table, small_
 from dlnotes_cli.training.engine import loop
 from dlnotes_cli.training.model_file import read_tensors
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 # Dropout, augmentation, momentum and batch norm all have state that a resumed run must restore.
 AUGMENT = "shift:1,rotate:10,erase:0.5,mixup:0.5"
 FULL = ["--dropout", "0.3", "--augment", AUGMENT, "--batch-norm", "--epochs", "30", "--limit", "1000"]

@@ -27,6 +27,8 @@ from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.training.history import HistoryEntry
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 LINES = [f"{'abc'[i % 3] * (1 + i % 5)} {i % 7} brown foxes; the dog" for i in range(60)]
 TEXT = "\n".join(LINES) + "\n"
 SMALL = ["--hidden-size", 16, "--embed", 8, "--seq-len", 16, "--batch-size", 4, "--threads", 1, "--sample", 0]
@@ -105,19 +107,27 @@ def test_the_same_command_gives_the_same_bytes(home: Path, trained: Path, tmp_pa
         assert (tmp_path / "run" / name).read_bytes() == (trained / name).read_bytes()
 
 
+@pytest.fixture(scope="module")
+def uninterrupted() -> dict[str, Path]:
+    """Folders of uninterrupted runs by their options, filled by the first test that needs one."""
+    return {}
+
+
 @pytest.mark.parametrize(
     "options", ["--cell lstm", "--cell gru", "--cell rnn", "--optimizer rmsprop --precision bf16 --eval-every 7"]
 )
 @pytest.mark.parametrize("after", [1, 7, 23, 31])  # in the first epoch, at its end, in the second
 def test_a_run_interrupted_after_any_step_and_resumed_equals_an_uninterrupted_run(
-    home: Path, tmp_path: Path, dlnotes: Command, options: str, after: int
+    home: Path, uninterrupted: dict[str, Path], tmp_path: Path, dlnotes: Command, options: str, after: int
 ) -> None:
     arguments = [*options.split(), "--dropout", 0.2, "--ema", 0.9]
-    assert dlnotes(*train(home, tmp_path / "uninterrupted", *arguments)).code == 0
+    if options not in uninterrupted:
+        assert dlnotes(*train(home, home / f"uninterrupted-{len(uninterrupted)}", *arguments)).code == 0
+        uninterrupted[options] = home / f"uninterrupted-{len(uninterrupted)}"
     with stopped_after(after):
         assert dlnotes(*train(home, tmp_path / "run", *arguments)).code == 143
     assert dlnotes("char-rnn", "train", "--resume", tmp_path / "run").code == 0
-    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
+    assert_same_run(tmp_path / "run", uninterrupted[options])
 
 
 def test_a_run_interrupted_during_its_last_sample_and_resumed_equals_an_uninterrupted_run(
@@ -381,6 +391,7 @@ def test_lines_are_scored_one_by_one(home: Path, trained: Path, dlnotes: Command
     assert [entry["characters"] for entry in fields["texts"]] == [len(line) + 1 for line in LINES]
 
 
+@pytest.mark.draws
 def test_the_heat_map_is_written_once(home: Path, trained: Path, tmp_path: Path, dlnotes: Command) -> None:
     arguments = ["char-rnn", "score", trained, home / "text.txt", "--heat", tmp_path / "heat.png"]
     assert dlnotes(*arguments).code == 0

@@ -13,6 +13,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from dlnotes_cli.training.model_file import read_tensors, write_tensors
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def test_the_test_split_of_the_training_data_has_the_metrics_of_the_training(
     digits_run: Path, dlnotes: Command
@@ -73,6 +75,7 @@ def test_csv_is_written_to_stdout_or_to_a_file(digits_run: Path, tmp_path: Path,
     assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv", "--overwrite").code == 0
 
 
+@pytest.mark.draws
 def test_plots_are_those_of_the_training(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     result = json.loads(dlnotes("evaluate", digits_run, "--out", tmp_path / "plots", "--json").out)
     assert [Path(path).name for path in result["plots"]] == ["confusion.png", "predictions.png"]

@@ -9,7 +9,10 @@ from builders import Command, assert_same_run, stopped_after
 
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
+from dlnotes_cli.cli import main
 from dlnotes_cli.training.model_file import load_classifier, read_tensors
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
 
 SMALL = "Conv2d(1, 4, 3, padding=1); BatchNorm2d(4); ReLU(inplace=True); MaxPool2d(4); Flatten(); Linear(16, 10)"
 # Moving average, augmentation and schedule all have state that a resumed run must restore.
@@ -20,6 +23,7 @@ def words(out: Path, *more: object) -> list[str]:
     return [str(word) for word in ("train-cnn", "--threads", "1", "--epochs", "3", "--out", out, *more)]
 
 
+@pytest.mark.draws
 def test_a_cnn_learns_the_digits_and_its_model_file_predicts(tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*words(tmp_path / "run", "--width", "0.5", "--json"))
     assert run.code == 0, run.err
@@ -42,15 +46,21 @@ def test_the_best_weights_are_those_of_the_network_or_of_its_moving_average(tmp_
     assert any(torch.equal(candidates["best"], candidates[name]) for name in ("network", "average"))
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
+    assert main(words(folder, *FULL, "-q")) == 0
+    return folder
+
+
 @pytest.mark.parametrize("steps", [1, 5, 8, 19])
 def test_a_run_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
-    steps: int, tmp_path: Path, dlnotes: Command
+    steps: int, uninterrupted: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    assert dlnotes(*words(tmp_path / "uninterrupted", *FULL)).code == 0
     with stopped_after(steps):
         assert dlnotes(*words(tmp_path / "run", *FULL)).code == 143
     assert dlnotes("train-cnn", "--resume", tmp_path / "run").code == 0
-    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
+    assert_same_run(tmp_path / "run", uninterrupted)
 
 
 def test_the_recipe_notes_has_the_values_of_the_course(tmp_path: Path, dlnotes: Command) -> None:

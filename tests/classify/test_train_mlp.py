@@ -18,6 +18,8 @@ from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.train_mlp import MlpTraining, train_mlp
 from dlnotes_cli.training.model_file import load_classifier, read_tensors
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 FIELDS = {
     "schema_version", "command", "version", "seed", "device", "precision", "threads", "data", "model", "epochs",
     "best_epoch", "validation", "test", "steps", "timing", "out", "model_file", "plots",
@@ -64,6 +66,7 @@ def test_the_reported_test_metrics_agree_with_a_forward_pass_in_numpy(digits_run
     assert result["accuracy"] == pytest.approx(float((probabilities[test].argmax(1) == labels[test]).mean()))
 
 
+@pytest.mark.draws
 def test_the_same_command_writes_the_same_bytes(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     assert dlnotes(*small_training(tmp_path / "digits")).code == 0
     for name in ("model.safetensors", "metrics.jsonl", "curves.png", "confusion.png", "predictions.png"):

@@ -10,6 +10,8 @@ from builders import Command, make_images, small_training
 from dlnotes_cli.manage.data_cache import clear_cache, list_cache
 from dlnotes_cli.manage.options import CacheClearConfig
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dlnotes: Command) -> Path:

@@ -17,6 +17,8 @@ from dlnotes_cli.classify import train_mlp
 from dlnotes_cli.shell.errors import ExitCode, StoppedError
 from dlnotes_cli.shell.stopping import EndedBySignals, StopRequest
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 START = """
 import signal, sys
@@ -163,6 +165,7 @@ def test_a_request_that_was_polled_is_not_delivered_again() -> None:
     assert signals.exit_code is None
 
 
+@pytest.mark.draws
 def test_a_signal_while_the_plots_are_drawn(dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dlnotes_cli.plots.curves import draw_curves
 

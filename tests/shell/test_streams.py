@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from builders import Command, make_images, make_table, small_training
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 PROGRAM = [sys.executable, "-m", "dlnotes_cli"]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from builders import Command
 from PIL import Image, ImageCms
 
+from dlnotes_cli.cli import main
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.style import memory_forecast, stylizer
 from dlnotes_cli.style import style_transfer as task
@@ -391,24 +393,62 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+class KilledError(BaseException):
+    """Ends the program in place of a kill."""
+
+
+def kill_in_this_process(at: int, folder: Path, copy: Path, call: list[str]) -> None:
+    """Leave in `folder` the files that a process with KILLED_AT has left, without the start of a process."""
+    writes, rename = 0, Path.replace
+
+    def kill() -> None:
+        if not copy.exists():  # what the end of the program deletes, a killed process leaves
+            shutil.copytree(folder, copy)
+        raise KilledError
+
+    def replace(source: Path, target: Path) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == at:
+            kill()
+        rename(source, target)
+        if writes == -at:
+            kill()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(KilledError):
+            main(call)
+    shutil.rmtree(folder)
+    copy.rename(folder)
+
+
 @pytest.mark.parametrize(
-    ("at", "overwrites"),
-    [(1, False), (-1, False), (2, False), (-2, False), (3, False), (5, False), (-5, False), (-1, True), (2, True)],
-)
+    ("at", "overwrites", "in_process"),
+    [
+        (1, False, False), (-1, False, True), (2, False, True), (-2, False, True), (3, False, True), (5, False, True),
+        (-5, False, True), (-1, True, True), (2, True, False),
+    ],
+)  # fmt: skip
 def test_a_killed_run_is_continued_to_the_same_image(
-    home: Path, tmp_path: Path, dlnotes: Command, at: int, overwrites: bool
+    home: Path, tmp_path: Path, dlnotes: Command, at: int, overwrites: bool, in_process: bool
 ) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
     more = ("--save-every", 2, "--steps", 5, "--scales", 1)
-    assert dlnotes(*arguments(home, tmp_path / "whole.png", *more)).code == 0
+    assert dlnotes(*arguments(home, folder / "whole.png", *more)).code == 0
     if overwrites:
-        Image.new("RGB", (48, 32)).save(tmp_path / "a.png")
-    call = arguments(home, tmp_path / "a.png", *more)
-    killed = subprocess.run([sys.executable, "-c", KILLED_AT, str(at), *call, "--overwrite"], check=False)
-    assert killed.returncode == -signal.SIGKILL
+        Image.new("RGB", (48, 32)).save(folder / "a.png")
+    call = arguments(home, folder / "a.png", *more)
+    if in_process:
+        kill_in_this_process(at, folder, tmp_path / "copy", [*call, "--overwrite"])
+    else:
+        killed = subprocess.run([sys.executable, "-c", KILLED_AT, str(at), *call, "--overwrite"], check=False)
+        assert killed.returncode == -signal.SIGKILL
     resumed = dlnotes(*call, "--overwrite" if at == 1 else "--continue")  # 1: nothing was written
     assert resumed.code == 0, resumed.err
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "whole.png"]
+    assert (folder / "a.png").read_bytes() == (folder / "whole.png").read_bytes()
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "whole.png"]
 
 
 def test_a_full_disk_leaves_no_image_without_a_checkpoint(

@@ -11,6 +11,8 @@ from builders import Command, folder_digest, make_images, small_training
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import UnfinishedError
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def _disk_full(*_: object) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")

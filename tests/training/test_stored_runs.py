@@ -17,6 +17,8 @@ from dlnotes_cli.cli import main
 from dlnotes_cli.shell import files
 from dlnotes_cli.training.model_file import read_tensors, write_tensors
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 VALUES: list[Any] = [None, True, -1, 0, 3, 2.5, 10**400, "", "x", [], [None], ["x"], {}, {"x": 1}]
 
 
@@ -222,7 +224,7 @@ def stored_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return folder
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_an_edited_run_is_resumed_or_refused_by_the_name_of_the_file(
     stored_run: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], data: st.DataObject

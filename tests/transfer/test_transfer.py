@@ -29,6 +29,8 @@ from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.model_file import load_classifier, read_tensors
 from dlnotes_cli.transfer import frozen_head
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--size", "48", "--threads", "1")
 
 
@@ -81,6 +83,7 @@ def test_fine_tune_without_a_value_means_the_last_three_blocks(
     assert seen == ["last-3", "last-3", "all"]
 
 
+@pytest.mark.draws
 def test_a_head_learns_colors_from_random_features_and_its_model_file_predicts(
     images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
@@ -196,6 +199,7 @@ def test_features_are_exported_with_labels_names_and_splits(images: Path, tmp_pa
     assert (logits.argmax(1).numpy() == exported["labels"][is_test]).mean() == result["test"]["accuracy"]
 
 
+@pytest.mark.draws
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_the_map_has_points_of_every_class_and_marks_mistakes(
     method: str, images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch

@@ -25,6 +25,7 @@ def test_the_batch_size_is_limited_by_the_number_of_samples() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the memory decides")
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize(("recipe", "expected"), [("best", 64), ("notes", 20)])
 def test_auto_on_a_cpu_is_the_batch_size_of_the_recipe(
     recipe: str, expected: int, dlnotes: Command, tmp_path: Path

@@ -19,6 +19,8 @@ from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.training.engine import memory
 from dlnotes_cli.training.engine.memory import TrainingMemory
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 LAYERS = "Conv2d(3, 8, 3); BatchNorm2d(8); ReLU(); Conv2d(8, 16, 3); ReLU(); Flatten(); Linear(256, 10)"
 
 
