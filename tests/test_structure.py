@@ -149,6 +149,7 @@ def test_package_files_import_nothing_heavy() -> None:
     ("pattern", "owners"),
     [
         (r"\bprint\(|sys\.stdout\.write", {"shell/output.py"}),
+        (r"dlnotes: (note|warning|error):", {"shell/output.py"}),
         (r"Image\.open\(", {"data/images/decode.py"}),
         (r"torch\.cuda\.(?!get_rng|set_rng)|torch\.backends", {"device.py"}),
         (r"sys\.exit|raise SystemExit", {"__main__.py"}),
@@ -162,7 +163,16 @@ def test_package_files_import_nothing_heavy() -> None:
         ),
         (r"torch\.save|safetensors\.torch", {"training/model_file.py", "training/foreign_weights.py"}),
     ],
-    ids=["printing", "opening images", "devices", "exit", "writing", "unsafe loading", "model files"],
+    ids=[
+        "printing",
+        "prefixes of notes",
+        "opening images",
+        "devices",
+        "exit",
+        "writing",
+        "unsafe loading",
+        "model files",
+    ],
 )
 def test_each_thing_has_one_owner(pattern: str, owners: set[str]) -> None:
     for path in modules():

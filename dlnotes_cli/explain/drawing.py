@@ -64,7 +64,7 @@ class Drawings:
         sheet = self._config.sheet_file
         if sheet is not None:
             if self._images > self._shown:
-                output.note(f"dlnotes: note: {sheet} shows the first {self._shown} of {self._images} images")
+                output.note(f"{sheet} shows the first {self._shown} of {self._images} images")
             files.atomic_write(sheet, draw_sheet(self._rows, method))
         return sheet
 

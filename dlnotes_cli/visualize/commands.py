@@ -176,7 +176,7 @@ def patches(config: PatchesConfig) -> None:
     else:
         _show_patches(config, result)
     if config.gradient != "none":
-        output.note(f"dlnotes: note: {CAVEAT}")
+        output.note(CAVEAT)
 
 
 def _show_patches(config: PatchesConfig, result: "PatchesResult") -> None:
