@@ -33,6 +33,10 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
 _FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
 RECIPES = (MlpRecipe, CnnRecipe, FineTuneRecipe, FrozenRecipe, CharRnnRecipe)
+WRITING = (
+    r"os\.(replace|fsync)|(?<!files)\.write_text\(|\.(write_bytes|mkdir|rename|unlink)\("
+    r"|open\([^)]*[\"'][wax][bt+]*[\"']"
+)
 STANDARD_LIBRARY = set(sys.stdlib_module_names)
 
 
@@ -153,10 +157,7 @@ def test_package_files_import_nothing_heavy() -> None:
         (r"Image\.open\(", {"data/images/decode.py"}),
         (r"torch\.cuda\.(?!get_rng|set_rng)|torch\.backends", {"device.py"}),
         (r"sys\.exit|raise SystemExit", {"__main__.py"}),
-        (
-            r"os\.replace|\.write_bytes\(|(?<!files)\.write_text\(|open\([^)]*[\"']w|\.rename\(|\.unlink\(|os\.fsync",
-            {"shell/files.py"},
-        ),
+        (WRITING, {"shell/files.py"}),
         (
             r"\bpickle\b(?! is)|(?<!safetensors\.)torch\.load|extractall|\beval\((?!\))|allow_pickle=True|yaml\.load",
             {"training/foreign_weights.py"},  # .pth files of other programs, with weights_only

@@ -187,7 +187,7 @@ def _create_numbered(parent: Path, command: str) -> Path:
     while True:
         folder = parent / f"{command.replace(' ', '-')}-{number}"
         try:
-            folder.mkdir()
+            files.create_folder(folder, must_be_new=True)
         except FileExistsError:
             number += 1
         else:
@@ -197,10 +197,7 @@ def _create_numbered(parent: Path, command: str) -> Path:
 def _acquire_lock(folder: Path) -> IO[str]:
     """Create and lock the lock file of a run; closing the stream unlocks it. Raises InputError if it is locked."""
     path = folder / _LOCK
-    try:
-        stream = path.open("a+")
-    except OSError as error:
-        raise files.write_failed(path, 0, error) from error
+    stream = files.open_lock_file(path)
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

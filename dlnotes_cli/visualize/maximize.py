@@ -153,7 +153,7 @@ def _scores(network: InspectedNetwork, layer: NamedLayer, samples: Tensor) -> Te
 
 def _written(units: tuple[MaximizedUnit, ...], folder: Path) -> tuple[MaximizedUnit, ...]:
     """The units with the files that their images are written to."""
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder("--out", folder)
     written = []
     for unit in units:
         path = folder / f"unit{unit.unit}.png"
