@@ -17,7 +17,7 @@ from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of
 from dlnotes_cli.data.splits import complete_splits
-from dlnotes_cli.device import Runtime, default_threads
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
@@ -95,7 +95,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
         check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(data))
     if config.csv not in {None, "-"}:
         check_not_input("--csv", files.user_path(str(config.csv)), [model.path, *_input_files(data)])
-    threads = config.threads or default_threads()
+    threads = config.thread_count
     dataset = load_for_model(data, config, model.preprocessing, model.classes, threads=threads)
     dataset = _split_as_in_training(data, dataset, model)
     split_name, split = _choose_split(dataset, config.split, runtime)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memo
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_list, read_stdin
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
-from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.metrics import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
+
+if TYPE_CHECKING:
+    from dlnotes_cli.device import Runtime
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
 _CHUNK = 256  # images that are decoded and classified together
@@ -145,7 +147,7 @@ class Predictor:
                 return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
-        threads = self._config.threads or default_threads()
+        threads = self._config.thread_count
         for start in range(0, len(self.paths), _CHUNK):
             paths = self.paths[start : start + _CHUNK]
             decoded = decode_all(paths, decode, threads=threads, skip_bad=self._config.skip_bad)

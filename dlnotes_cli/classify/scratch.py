@@ -8,7 +8,6 @@ from torch import nn
 from dlnotes_cli.classify.recipes import ScratchRecipe
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.device import default_threads
 from dlnotes_cli.training.engine.classifier import ClassifierTraining
 from dlnotes_cli.training.options import ClassifierConfig
 
@@ -21,5 +20,5 @@ class ScratchTraining(ClassifierTraining[Options, AnyRecipe, nn.Sequential], ABC
 
     def load(self) -> DataSet:
         """The data, split, with the preprocessing that `--normalize` names."""
-        threads = self.options.threads or default_threads()
+        threads = self.options.thread_count
         return load_training_data(self.options, self.split_rule, self.recipe.normalize, threads=threads)

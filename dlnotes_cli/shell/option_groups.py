@@ -3,6 +3,7 @@
 from typing import Literal
 
 from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, Config, option, option_group
+from dlnotes_cli.shell.threads import default_threads
 
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
 
@@ -69,6 +70,11 @@ class ThreadsOption(Config):
     threads: int | None = option(
         None, "CPU threads.", panel=RUNTIME, within="[1, 1024]", shown_default="OMP_NUM_THREADS, else all cores"
     )
+
+    @property
+    def thread_count(self) -> int:
+        """The number of threads, by default OMP_NUM_THREADS or one per core."""
+        return self.threads or default_threads()
 
 
 @option_group
