@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -67,7 +66,9 @@ class TrainingRun:
         path, device = self.folder.file(run_folder.LAST), self._record.runtime.device
         if not path.exists():
             raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
-        restore_checkpoint(path, self.trainer, device, self._check_checkpoint)
+        tensors, metadata = read_tensors(path)
+        self.folder.check_checkpoint(metadata, self._record.data_name, self._record.fingerprint)
+        restore_checkpoint(path, tensors, metadata, self.trainer, device)
         self._replaces_results = self.trainer.state.best_index is None
         result = self._stored_result() if self.trainer.is_finished else None
         if result is None:
@@ -166,9 +167,6 @@ class TrainingRun:
         more = "--patience ended it" if self.trainer.is_out_of_patience else "raise --epochs to continue"
         output.note(f"{self.folder.path} is already trained for {output.counted(epochs, 'epoch')}; {more}")
         return result
-
-    def _check_checkpoint(self, metadata: dict[str, Any]) -> None:
-        self.folder.check_checkpoint(metadata, self._record.data_name, self._record.fingerprint)
 
     def _save_and_schedule_next(self) -> float:
         """Save; returns the time of the next checkpoint on the monotonic clock."""
