@@ -76,6 +76,11 @@ class GpuReport(NamedTuple):
         return "usable" if self.usable else "none found"
 
 
+def check_device(name: str) -> None:
+    """Raise InputError for a device that is unavailable, before the data is read."""
+    choose_device(name)
+
+
 def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Runtime:
     """Resolve device, precision and threads, and set torch's number of threads.
 

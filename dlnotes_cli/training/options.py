@@ -1,7 +1,7 @@
 """Options that several training commands share, and those of trained models."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from glob import escape, glob
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -39,6 +39,7 @@ shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 swin_b swin_s swin_t swin_v2_b sw
 vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2
 wide_resnet50_2
 """
+AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
 BACKBONES = tuple(_NAMES.split())
 
 
@@ -134,16 +135,12 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         """Whether a run of the recipe `best` has time to train a larger network."""
         return self.recipe == "best" and (self.time_budget or 0) >= LONG_BUDGET_S
 
-    def run_length(
-        self, defaults: LengthDefaults, samples: int, largest_batch: Callable[[], int] | None = None
-    ) -> RunLength:
+    def run_length(self, defaults: LengthDefaults, samples: int, batch_size: int | None = None) -> RunLength:
         """The length of a run on a number of training samples: the options that are set, otherwise the defaults.
 
-        `largest_batch` is called for the batch size `auto`, where the device has a memory of its own.
+        `batch_size` is that of the run where the device decides it.
         """
-        batch_size = self.batch_size or defaults.batch_size_of(samples)
-        if self.batch_size == 0 and largest_batch is not None:
-            batch_size = largest_batch()
+        batch_size = batch_size or self.batch_size or defaults.batch_size_of(samples)
         epochs = self.epochs
         if epochs is None and (defaults.is_fixed or not (self.time_budget or self.max_steps)):
             epochs = defaults.epochs_of(samples, batch_size)

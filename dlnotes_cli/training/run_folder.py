@@ -49,6 +49,11 @@ class RunFolder:
             files.check_output_folder("--out", self.path, overwrite=is_free)
         self._is_numbered = options.out is None and not self.is_resumed
 
+    @classmethod
+    def check(cls, options: RunOptions) -> None:
+        """Raise InputError naming `--out` or `--resume` where the folder of a run cannot be used; writes nothing."""
+        cls(options)
+
     def __enter__(self) -> Self:
         self._created = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         if self._is_numbered:
