@@ -17,7 +17,7 @@ import pytest
 from builders import Command, assert_same_run, folder_digest, make_table, small_training, stopped_after
 
 from dlnotes_cli.training.engine import loop
-from dlnotes_cli.training.model_file import read_tensors
+from dlnotes_cli.training.tensor_file import read_tensors
 
 # Dropout, augmentation, momentum and batch norm all have state that a resumed run must restore.
 AUGMENT = "shift:1,rotate:10,erase:0.5,mixup:0.5"

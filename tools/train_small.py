@@ -12,7 +12,8 @@ from pathlib import Path
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
 from dlnotes_cli.style.feature_layers import SMALL_LAYERS
-from dlnotes_cli.training.model_file import EMBEDDED_MODEL, read_tensors, write_tensors
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 LAYERS = "; ".join(line for line in SMALL_LAYERS.strip().splitlines())
 

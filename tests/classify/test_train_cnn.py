@@ -9,7 +9,8 @@ from builders import Command, assert_same_run, stopped_after
 
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
-from dlnotes_cli.training.model_file import load_classifier, read_tensors
+from dlnotes_cli.training.model_file import load_classifier
+from dlnotes_cli.training.tensor_file import read_tensors
 
 SMALL = "Conv2d(1, 4, 3, padding=1); BatchNorm2d(4); ReLU(inplace=True); MaxPool2d(4); Flatten(); Linear(16, 10)"
 # Moving average, augmentation and schedule all have state that a resumed run must restore.

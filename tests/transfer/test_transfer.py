@@ -26,7 +26,8 @@ from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, PublishedWeights, build_backbone, named_blocks
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.training.engine.loop import Trainer
-from dlnotes_cli.training.model_file import load_classifier, read_tensors
+from dlnotes_cli.training.model_file import load_classifier
+from dlnotes_cli.training.tensor_file import read_tensors
 from dlnotes_cli.transfer import frozen_head
 
 SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--size", "48", "--threads", "1")

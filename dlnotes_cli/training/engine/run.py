@@ -16,12 +16,12 @@ from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.model_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
 from dlnotes_cli.training.options import TrainingRunOptions
 from dlnotes_cli.training.recipes import Recipe, RunLength
 from dlnotes_cli.training.record import Outcome, RunRecord, TrainingResult, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
+from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
 
 _SAVE_EVERY_S = 10.0  # at least; longer for runs whose checkpoints take long
 _SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the time that one takes
