@@ -38,19 +38,18 @@ def conv_shape(config: ConvShapeConfig) -> None:
     """
     from dlnotes_cli.calculate.conv_shape import conv_shape as task
 
-    csv_file = None if config.csv in {None, "-"} else files.user_path(str(config.csv))
-    if csv_file is not None:
-        files.check_output_file("--csv", csv_file, overwrite=config.overwrite)
+    if config.csv_file is not None:
+        files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
     result = task(config)
-    if csv_file is not None:
-        files.write_text(csv_file, _csv(_stack(result)))
+    if config.csv_file is not None:
+        files.write_text(config.csv_file, _csv(_stack(result)))
     if config.json:
         output.document(config.command, result.as_json())
     elif config.field is not None:
         output.line(_plain(_field(result.as_json(), config.field)))
-    elif config.csv == "-":
+    elif config.csv_to_stdout:
         output.raw(_csv(_stack(result)))
-    elif csv_file is not None:
+    elif config.csv_file is not None:
         for line in (*_stack(result).totals(), str(config.csv)):
             output.line(line)
     else:

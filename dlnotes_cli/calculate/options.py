@@ -103,7 +103,7 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
         """Validate each option, then their combination."""
         super().__post_init__()
         check_at_most_one(
-            {"--json": self.json, "--csv -": self.csv == "-", "--field": self.field is not None}, STDOUT_TWICE
+            {"--json": self.json, "--csv -": self.csv_to_stdout, "--field": self.field is not None}, STDOUT_TWICE
         )
         check_at_most_one(
             {"LAYERS": bool(self.layers), "--file": self.file is not None, "--network": self.network is not None}

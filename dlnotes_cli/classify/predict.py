@@ -65,8 +65,8 @@ class Predictor:
 
     def __init__(self, config: PredictConfig) -> None:
         """Load the model and list the paths. Raises InputError for an invalid model file, output or path."""
-        if config.csv not in {None, "-"}:
-            files.check_output_file("--csv", files.user_path(str(config.csv)), overwrite=config.overwrite)
+        if config.csv_file is not None:
+            files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
         self._config = config
         self.model: TrainedModel = load_classifier(config.model)
         self.runtime: Runtime = runtime_for_model(self.model.metadata, config)
@@ -85,10 +85,10 @@ class Predictor:
                 self.paths += [_STDIN] if argument == "-" else expand_paths([argument], tables=False)
         else:
             self.paths = expand_paths(named, tables=self._reads_tables) if named else []
-        if config.csv not in {None, "-"}:
+        if config.csv_file is not None:
             lists = [files.user_path(config.files_from)] if config.files_from else []
             inputs = [self.model.path, *lists, *(path for path in self.paths if path is not _STDIN)]
-            check_not_input("--csv", files.user_path(str(config.csv)), inputs)
+            check_not_input("--csv", config.csv_file, inputs)
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error.

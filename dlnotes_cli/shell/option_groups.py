@@ -1,7 +1,9 @@
 """Options that commands of several capabilities share, each declared once."""
 
+from pathlib import Path
 from typing import Literal
 
+from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, Config, option, option_group
 from dlnotes_cli.shell.threads import default_threads
 
@@ -37,6 +39,16 @@ class CsvOption(Config):
         panel=OUTPUT,
         metavar="FILE|-",
     )
+
+    @property
+    def csv_file(self) -> Path | None:
+        """The file of `--csv`; None without one."""
+        return None if self.csv is None or self.csv_to_stdout else user_path(self.csv)
+
+    @property
+    def csv_to_stdout(self) -> bool:
+        """Whether `--csv` is standard output."""
+        return self.csv == "-"
 
 
 @option_group
