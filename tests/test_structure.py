@@ -116,12 +116,21 @@ def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[st
             assert outside <= also, f"{path}: {outside}"
 
 
-def test_no_two_classes_share_a_name() -> None:
+def type_aliases(tree: ast.Module) -> Iterator[str]:
+    """The names that a module gives to types, as in `Shape = tuple[int, ...]`; constants are in capitals."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            yield from (name for name in names if name[0].isupper() and not name.isupper())
+
+
+def test_no_two_classes_or_type_aliases_share_a_name() -> None:
     owners: dict[str, list[str]] = {}
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                owners.setdefault(node.name, []).append(dotted(path))
+        tree = ast.parse(path.read_text())
+        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        for name in (*names, *type_aliases(tree)):
+            owners.setdefault(name, []).append(dotted(path))
     assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
 
 

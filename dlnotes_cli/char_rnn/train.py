@@ -19,7 +19,7 @@ from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forw
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.device import Runtime, check_device, choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays, build_char_rnn
+from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays, build_char_rnn
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import derived_seed, seed_everything
@@ -141,7 +141,7 @@ class LanguageModelJob:
         correct = (logits.detach().argmax(1) == targets).sum()
         return StepOutput(loss_sum / max(batch.predicted, 1), loss_sum.detach(), correct, batch.predicted)
 
-    def _state(self, index: int) -> State:
+    def _state(self, index: int) -> RecurrentState:
         if index == 0:
             return initial_state(self.network, self.batch_size)
         return tuple(self.recurrent_state[str(i)] for i in range(len(self.recurrent_state)))

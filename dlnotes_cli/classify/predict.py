@@ -16,7 +16,7 @@ from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream
-from dlnotes_cli.data.paths import check_not_input, expand_paths, read_list, read_stdin
+from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.shell import files
@@ -78,7 +78,7 @@ class Predictor:
         named = [*config.paths, *listed]
         self._stdin = b""
         if "-" in config.paths and not self._reads_tables:
-            self._stdin = read_stdin(config.paths, "dlnotes predict MODEL -")
+            self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
         if self._stdin:  # in its place between files
             self.paths = []
             for argument in named:

@@ -12,7 +12,7 @@ from dlnotes_cli.classify.restarts import best_restart
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_data_shape
-from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize, whiten
+from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_cnn, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.models.validation import InvalidNetworkError
@@ -62,7 +62,7 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
         """Apply He initialization, and whiten the first convolution of some architectures; `notes` keeps PyTorch's."""
         if self.options.recipe == "notes":
             return
-        initialize(network)
+        initialize_cnn(network)
         if isinstance(self.recipe, CnnRecipe) and ARCHITECTURES[self.recipe.arch].whitens:
             chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _WHITENING_SAMPLES)]
             normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))

@@ -9,7 +9,7 @@ from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MlpRecipe
 from dlnotes_cli.classify.restarts import best_restart
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize_mlp
 from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.record import TrainingResult
 
@@ -42,7 +42,7 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
 
     def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:  # noqa: ARG002  # the base's signature
         """Apply the initialization that `--init` names."""
-        initialize(network, self.options.init)
+        initialize_mlp(network, self.options.init)
 
     def bf16_pays(self, config: MlpConfig, batch_size: int) -> bool:
         """Whether bf16 is faster for this network: it is for wide layers and large batches."""

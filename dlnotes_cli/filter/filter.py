@@ -111,9 +111,9 @@ class _Pipeline:
             stdout += self._save(image, file)
             results += file_results
         if self._config.sheet is not None:
-            from dlnotes_cli.filter.sheet import draw_sheet
+            from dlnotes_cli.filter.sheet import draw_filtered_images
 
-            files.atomic_write(self._config.sheet, draw_sheet(images, spectrum=self._config.spectrum))
+            files.atomic_write(self._config.sheet, draw_filtered_images(images, spectrum=self._config.spectrum))
         return _WrittenImage(tuple(results), stdout)
 
     def _filter(self, source: FilterInput) -> list[FilteredImage]:

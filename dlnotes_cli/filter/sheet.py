@@ -18,7 +18,7 @@ _SPECTRUM_SIDE = 512  # pixels of the central square whose spectrum is shown
 _MIN_MAGNITUDE = 1e-3  # smaller magnitudes of a spectrum are black in any case
 
 
-def draw_sheet(images: Sequence[FilteredImage], *, spectrum: bool) -> bytes:
+def draw_filtered_images(images: Sequence[FilteredImage], *, spectrum: bool) -> bytes:
     """A PNG with a row for each chain of kernels."""
     return draw_filters([_row(image, spectrum=spectrum) for image in images])
 

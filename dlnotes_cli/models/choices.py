@@ -4,4 +4,4 @@ from typing import Literal
 
 Activation = Literal["relu", "sigmoid", "tanh", "leaky-relu", "gelu"]
 Initialization = Literal["default", "zeros", "ones", "uniform", "normal"]
-Cell = Literal["lstm", "gru", "rnn"]
+CellType = Literal["lstm", "gru", "rnn"]

@@ -77,7 +77,7 @@ def filters(config: FiltersConfig) -> None:
     ),
 )
 def activations(config: ActivationsConfig) -> None:
-    """Show the feature maps of an image: what each unit answers at each position, with its mean and maximum.
+    """Show the feature maps of an image: how much each position activates each unit, with the mean and maximum.
 
     The maps have the size of the layer's output. Without --layer there is one strip for each layer that has maps.
     """

@@ -57,7 +57,7 @@ class ImageArgument(Config):
     """The image of a command."""
 
     image: str | None = option(
-        None, "Image file.", panel=DATA, is_argument=True, metavar="IMAGE", shown_default="a photo from scikit-learn"
+        None, "Image file.", panel=DATA, is_argument=True, metavar="IMAGE", shown_default="an image from scikit-learn"
     )
 
 

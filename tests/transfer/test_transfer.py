@@ -119,7 +119,7 @@ def test_features_are_cached_and_computed_again_only_for_changed_files(
     assert dlnotes(*words(data, tmp_path / "b")).code == 0
     assert not extracted
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
-    assert [f["form"] for f in json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]] == [
+    assert [f["preprocessing"] for f in json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]] == [
         entry.name for entry in cache.glob("decoded/*/*")
     ]
     Image.new("RGB", (9, 9), "red").save(data / "red" / "3.png")
