@@ -36,7 +36,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "visualize patches": "visualize.commands:patches",
     "visualize neighbors": "visualize.commands:neighbors",
     "visualize embedding": "visualize.commands:embedding",
-    "conv-shape": "calculate.commands:conv_shape",
+    "conv-shape": "calculate.conv_shape.commands:conv_shape",
     "loss": "calculate.loss.commands:loss",
     "trace": "calculate.trace.commands:trace",
     "perceptron": "lessons.commands:perceptron",

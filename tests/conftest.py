@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import Command, Outcome, make_images, make_table, small_training
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.shell import output
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 settings.register_profile("without-deadline", deadline=None)  # a slow machine is not a failure
 settings.load_profile("without-deadline")
@@ -73,3 +77,19 @@ def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--lr", "0.01", "-q"]
     assert main([str(argument) for argument in (*arguments, "--out", home / "run")]) == 0
     return home / "run"
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> "list[Figure]":
+    """Every figure that is saved from now on."""
+    from matplotlib.figure import Figure
+
+    saved: list[Figure] = []
+    savefig = Figure.savefig
+
+    def save(figure: "Figure", *arguments: Any, **options: Any) -> None:
+        saved.append(figure)
+        savefig(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    return saved

@@ -75,7 +75,7 @@ def test_fine_tune_without_a_value_means_the_last_three_blocks(
     more: tuple[object, ...], dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr("dlnotes_cli.transfer.task.transfer", lambda config: seen.append(config.fine_tune))
+    monkeypatch.setattr("dlnotes_cli.transfer.transfer.transfer", lambda config: seen.append(config.fine_tune))
     dlnotes("transfer", "--fine-tune", *more)
     dlnotes("transfer", *more, "--fine-tune")
     dlnotes("transfer", "--fine-tune", "all", *more)

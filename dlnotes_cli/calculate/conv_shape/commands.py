@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dlnotes_cli.calculate.options import ConvShapeConfig
+from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import choices_of
 
 if TYPE_CHECKING:
-    from dlnotes_cli.calculate.results import ConvShapeResult
-    from dlnotes_cli.calculate.stack import StackResult
+    from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
+    from dlnotes_cli.calculate.conv_shape.stack import StackResult
 
 
 @command(
@@ -36,7 +36,7 @@ def conv_shape(config: ConvShapeConfig) -> None:
     Inference memory: weights and the largest input and output of one layer.
     Training memory: weights, gradients, optimizer state and all activations.
     """
-    from dlnotes_cli.calculate.conv_shape import conv_shape as task
+    from dlnotes_cli.calculate.conv_shape.conv_shape import conv_shape as task
 
     if config.csv_file is not None:
         files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
@@ -71,7 +71,7 @@ def _field(fields: dict[str, Any], name: str) -> Any:
 
 def _stack(result: "ConvShapeResult") -> "StackResult":
     """The result on a stack; raises InputError for one without layers."""
-    from dlnotes_cli.calculate.stack import StackResult
+    from dlnotes_cli.calculate.conv_shape.stack import StackResult
 
     if not isinstance(result, StackResult):
         raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")
