@@ -257,6 +257,24 @@ def test_every_command_has_help_examples_and_a_readme_entry(name: str) -> None:
             assert parameter.rich_help_panel in ((ARGUMENTS,) if is_argument else PANELS)
 
 
+OTHER_PANELS = {  # options whose panel differs between commands, and why
+    "--init": "the initialization of a network, and the first line of the perceptron's training",
+    "--loss": "what loss calculates, and what trace differentiates",
+    "--start": "the initial image of an optimization, and the point on a surface",
+    "--top-k": "classes that evaluate counts, and characters that char-rnn sample draws from",
+}
+
+
+def test_an_option_has_one_panel_in_every_command() -> None:
+    panels: dict[str, set[str]] = {}
+    for command in commands().values():
+        for parameter in command.params:  # type: ignore[attr-defined]
+            for name in parameter.opts:
+                if name.startswith("--"):
+                    panels.setdefault(name, set()).add(parameter.rich_help_panel)
+    assert {name for name, found in panels.items() if len(found) > 1} == OTHER_PANELS.keys()
+
+
 def test_installed_dependencies_meet_their_lower_bounds() -> None:
     import tomllib
     from importlib.metadata import version

@@ -168,7 +168,7 @@ class SampleOptions(Config):
         within="(0, 1]",
         shown_default="all",
     )
-    count: int = option(1, "Number of samples, drawn in parallel.", panel=MODEL, within="[1, 1e5]")
+    count: int = option(1, "Number of samples, drawn in parallel.", panel=OUTPUT, within="[1, 1e5]")
     stop: str | None = option(None, "End a sample at this text, which is not printed.", panel=MODEL, metavar="TEXT")
 
 

@@ -154,7 +154,7 @@ class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
         shown_default="set by --surface",
     )  # fmt: skip
     restarts: int | None = option(
-        None, "Start from N random points of the drawn region instead.", panel=DATA, within="[1, 1000]"
+        None, "Start from N random points of the drawn region instead.", panel=TRAINING, within="[1, 1000]"
     )
     optimizer: tuple[str, ...] = option(
         ("sgd", "momentum", "adam"), f"Optimizers of torch.optim, side by side: {', '.join(OPTIMIZERS)}.",
