@@ -9,8 +9,9 @@ import torch
 from shapes.torch_oracle import build, multiply_adds
 from torch import Tensor, nn
 
-from dlnotes_cli.shapes import analyze, course_notes, named_network, parse_layers
+from dlnotes_cli.shapes import analyze, named_network, parse_layers
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, NetworkName
+from dlnotes_cli.shapes.course import course_notes
 
 QUIZ = "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)"
 

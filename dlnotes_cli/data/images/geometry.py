@@ -28,11 +28,6 @@ class Geometry:
     orientation: int = 1  # of EXIF, 1 to 8
 
     @classmethod
-    def of_array(cls, height: int, width: int) -> "Geometry":
-        """The geometry of an image that is the network's input itself."""
-        return cls((width, height), (width, height), (0.0, 0.0, float(width), float(height)))
-
-    @classmethod
     def of_file(cls, upright: tuple[int, int], orientation: int, shape: ImageShape) -> "Geometry":
         """The geometry of `decode_image` for an upright image of this width and height."""
         return cls((shape.width, shape.height), upright, _region(upright, shape), orientation)
