@@ -25,10 +25,10 @@ from torch import Tensor
 
 from dlnotes_cli.api import TrainCnnConfig, output, train_cnn
 from dlnotes_cli.data.images.sample_images import sample_image
-from dlnotes_cli.device import default_threads
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig
+from dlnotes_cli.shell.threads import default_threads
 from dlnotes_cli.training.inspection.images import read_batches
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 

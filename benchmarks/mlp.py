@@ -33,9 +33,10 @@ from dlnotes_cli.classify.train_mlp import MlpTraining
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.device import Runtime, available_cores
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.threads import available_cores
 from dlnotes_cli.training.engine.classifier import ClassifierJob
 from dlnotes_cli.training.recipes import OptimizerSettings, RunLength
 

@@ -31,15 +31,15 @@ prints, its `exit_code` the code that the command ends with. Notes and progress 
 returns the options with which an interrupted run resumes.
 """
 
-from dlnotes_cli.calculate.conv_shape import conv_shape
+from dlnotes_cli.calculate.conv_shape.conv_shape import conv_shape
+from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
+from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
 from dlnotes_cli.calculate.loss.loss import calculate_loss
 from dlnotes_cli.calculate.loss.options import LossConfig
 from dlnotes_cli.calculate.loss.results import LossResult
-from dlnotes_cli.calculate.options import ConvShapeConfig
-from dlnotes_cli.calculate.results import ConvShapeResult
 from dlnotes_cli.calculate.trace.options import TraceConfig
 from dlnotes_cli.calculate.trace.results import TraceResult
-from dlnotes_cli.calculate.trace.text import TextTrace, trace_text
+from dlnotes_cli.calculate.trace.text_trace import TextTrace, trace_text
 from dlnotes_cli.calculate.trace.trace import trace
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
@@ -83,7 +83,7 @@ from dlnotes_cli.training.record import TrainingResult
 from dlnotes_cli.training.resumed_options import resumed_config
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.results import FrozenResult, TransferResult
-from dlnotes_cli.transfer.task import BackboneInfo, list_backbones, transfer
+from dlnotes_cli.transfer.transfer import BackboneInfo, list_backbones, transfer
 from dlnotes_cli.visualize.activations import ActivationsResult, show_activations
 from dlnotes_cli.visualize.dream import DreamResult, dream
 from dlnotes_cli.visualize.embedding import EmbeddingResult, embed

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from dlnotes_cli import __version__
-from dlnotes_cli.shell import output, startup, thread_variable
+from dlnotes_cli.shell import output, startup, threads
 from dlnotes_cli.shell.binding import Command, add_command
 from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, UnfinishedError, nearest, reason
 from dlnotes_cli.shell.stopping import EndedBySignals
@@ -36,7 +36,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "visualize patches": "visualize.commands:patches",
     "visualize neighbors": "visualize.commands:neighbors",
     "visualize embedding": "visualize.commands:embedding",
-    "conv-shape": "calculate.commands:conv_shape",
+    "conv-shape": "calculate.conv_shape.commands:conv_shape",
     "loss": "calculate.loss.commands:loss",
     "trace": "calculate.trace.commands:trace",
     "perceptron": "lessons.commands:perceptron",
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; only a bug in dlnotes prints a traceback."""
     startup.collect_garbage_rarely()
     _prepare_streams()
-    with EndedBySignals() as signals, thread_variable.invalid_hidden():
+    with EndedBySignals() as signals, threads.invalid_hidden():
         code = _main(sys.argv[1:] if arguments is None else arguments, signals)
     _discard_unwritable(sys.stderr)
     return signals.exit_code or code

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlnotes_cli.shell import thread_variable
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.threads import available_cores, default_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 _CUDA_BF16 = 8  # major compute capability from which CUDA devices have bf16 arithmetic
-_MAX_THREADS = 1024
 _SELECTOR = "the selector at pytorch.org/get-started/locally"
 
 
@@ -75,6 +74,11 @@ class GpuReport(NamedTuple):
         if self.advice is not None:
             return f"{', '.join(self.present)}, not usable: {self.advice}"
         return "usable" if self.usable else "none found"
+
+
+def check_device(name: str) -> None:
+    """Raise InputError for a device that is unavailable, before the data is read."""
+    choose_device(name)
 
 
 def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Runtime:
@@ -202,34 +206,6 @@ def peak_memory(device: "torch.device", run: "Callable[[], None]") -> int:
     torch.cuda.reset_peak_memory_stats(device)
     run()
     return int(torch.cuda.max_memory_allocated(device))
-
-
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def default_threads() -> int:
-    """Default number of threads: OMP_NUM_THREADS, as in PyTorch, else one per core.
-
-    Of a list, which OpenMP reads as the numbers of nested levels, the first counts; empty and 0 count as not set.
-    Raises InputError for anything else.
-    """
-    variable = thread_variable.requested()
-    first = variable.partition(",")[0].strip()
-    if not first:
-        return available_cores()
-    if not (first.isascii() and first.isdecimal() and len(first.lstrip("0")) <= len(str(_MAX_THREADS))):
-        raise _bad_threads(variable)
-    threads = int(first)
-    if threads > _MAX_THREADS:
-        raise _bad_threads(variable)
-    return threads or available_cores()
-
-
-def _bad_threads(variable: str) -> InputError:
-    what = f"'{variable}' is not a number of threads from 1 to {_MAX_THREADS:,}"
-    return InputError("$OMP_NUM_THREADS", what, "correct it, unset it, or pass --threads")
 
 
 def describe_hardware() -> Hardware:

@@ -105,7 +105,7 @@ def stopped_after(steps: int) -> Iterator[None]:
 
 def assert_same_run(one: Path, other: Path) -> None:
     """Assert that two run folders have the same model, history and checkpoint, bit for bit."""
-    from dlnotes_cli.training.model_file import read_tensors
+    from dlnotes_cli.training.tensor_file import read_tensors
 
     for name in ("model.safetensors", "metrics.jsonl"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name

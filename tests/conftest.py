@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 from builders import Command, Outcome, make_images, make_table, small_training
@@ -15,6 +15,9 @@ from PIL import Image
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.shell import output
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 settings.register_profile("quick", deadline=None, max_examples=30)  # a slow machine is not a failure
 settings.register_profile("full", deadline=None)  # of `make test-full`, which also draws every figure
@@ -101,3 +104,19 @@ def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["train-mlp", "--data", table, "--target", "label", "--hidden", "8", "--lr", "0.01", "-q"]
     assert main([str(argument) for argument in (*arguments, "--out", home / "run")]) == 0
     return home / "run"
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> "list[Figure]":
+    """Every figure that is saved from now on."""
+    from matplotlib.figure import Figure
+
+    saved: list[Figure] = []
+    savefig = Figure.savefig
+
+    def save(figure: "Figure", *arguments: Any, **options: Any) -> None:
+        saved.append(figure)
+        savefig(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    return saved

@@ -15,7 +15,7 @@ import torch
 from builders import Command, folder_digest, make_images, make_table, small_training
 from PIL import Image
 
-from dlnotes_cli.training.model_file import read_tensors, write_tensors
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

@@ -17,7 +17,7 @@ import pytest
 from builders import Command, assert_same_run, folder_digest, make_table, small_training, stopped_after
 
 from dlnotes_cli.training.engine import loop
-from dlnotes_cli.training.model_file import read_tensors
+from dlnotes_cli.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

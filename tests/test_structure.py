@@ -33,6 +33,10 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
 _FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
 RECIPES = (MlpRecipe, CnnRecipe, FineTuneRecipe, FrozenRecipe, CharRnnRecipe)
+WRITING = (
+    r"os\.(replace|fsync)|(?<!files)\.write_text\(|\.(write_bytes|mkdir|rename|unlink)\("
+    r"|open\([^)]*[\"'][wax][bt+]*[\"']"
+)
 STANDARD_LIBRARY = set(sys.stdlib_module_names)
 
 
@@ -112,12 +116,21 @@ def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[st
             assert outside <= also, f"{path}: {outside}"
 
 
-def test_no_two_classes_share_a_name() -> None:
+def type_aliases(tree: ast.Module) -> Iterator[str]:
+    """The names that a module gives to types, as in `Shape = tuple[int, ...]`; constants are in capitals."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            yield from (name for name in names if name[0].isupper() and not name.isupper())
+
+
+def test_no_two_classes_or_type_aliases_share_a_name() -> None:
     owners: dict[str, list[str]] = {}
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                owners.setdefault(node.name, []).append(dotted(path))
+        tree = ast.parse(path.read_text())
+        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        for name in (*names, *type_aliases(tree)):
+            owners.setdefault(name, []).append(dotted(path))
     assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
 
 
@@ -149,20 +162,27 @@ def test_package_files_import_nothing_heavy() -> None:
     ("pattern", "owners"),
     [
         (r"\bprint\(|sys\.stdout\.write", {"shell/output.py"}),
+        (r"dlnotes: (note|warning|error):", {"shell/output.py"}),
         (r"Image\.open\(", {"data/images/decode.py"}),
         (r"torch\.cuda\.(?!get_rng|set_rng)|torch\.backends", {"device.py"}),
         (r"sys\.exit|raise SystemExit", {"__main__.py"}),
-        (
-            r"os\.replace|\.write_bytes\(|(?<!files)\.write_text\(|open\([^)]*[\"']w|\.rename\(|\.unlink\(|os\.fsync",
-            {"shell/files.py"},
-        ),
+        (WRITING, {"shell/files.py"}),
         (
             r"\bpickle\b(?! is)|(?<!safetensors\.)torch\.load|extractall|\beval\((?!\))|allow_pickle=True|yaml\.load",
             {"training/foreign_weights.py"},  # .pth files of other programs, with weights_only
         ),
         (r"torch\.save|safetensors\.torch", {"training/model_file.py", "training/foreign_weights.py"}),
     ],
-    ids=["printing", "opening images", "devices", "exit", "writing", "unsafe loading", "model files"],
+    ids=[
+        "printing",
+        "prefixes of notes",
+        "opening images",
+        "devices",
+        "exit",
+        "writing",
+        "unsafe loading",
+        "model files",
+    ],
 )
 def test_each_thing_has_one_owner(pattern: str, owners: set[str]) -> None:
     for path in modules():
@@ -235,6 +255,24 @@ def test_every_command_has_help_examples_and_a_readme_entry(name: str) -> None:
             assert getattr(parameter, "help", ""), f"{name}: {parameter.name} has no help"
             is_argument = parameter.param_type_name == "argument"
             assert parameter.rich_help_panel in ((ARGUMENTS,) if is_argument else PANELS)
+
+
+OTHER_PANELS = {  # options whose panel differs between commands, and why
+    "--init": "the initialization of a network, and the first line of the perceptron's training",
+    "--loss": "what loss calculates, and what trace differentiates",
+    "--start": "the initial image of an optimization, and the point on a surface",
+    "--top-k": "classes that evaluate counts, and characters that char-rnn sample draws from",
+}
+
+
+def test_an_option_has_one_panel_in_every_command() -> None:
+    panels: dict[str, set[str]] = {}
+    for command in commands().values():
+        for parameter in command.params:  # type: ignore[attr-defined]
+            for name in parameter.opts:
+                if name.startswith("--"):
+                    panels.setdefault(name, set()).add(parameter.rich_help_panel)
+    assert {name for name, found in panels.items() if len(found) > 1} == OTHER_PANELS.keys()
 
 
 def test_installed_dependencies_meet_their_lower_bounds() -> None:

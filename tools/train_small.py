@@ -11,10 +11,19 @@ from pathlib import Path
 
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
-from dlnotes_cli.style.feature_layers import SMALL_LAYERS
-from dlnotes_cli.training.model_file import EMBEDDED_MODEL, read_tensors, write_tensors
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
-LAYERS = "; ".join(line for line in SMALL_LAYERS.strip().splitlines())
+LAYERS = "; ".join(
+    """
+Conv2d(3, 32, 3, padding=1, bias=False); BatchNorm2d(32); ReLU(); MaxPool2d(2)
+Conv2d(32, 64, 3, padding=1, bias=False); BatchNorm2d(64); ReLU()
+Conv2d(64, 64, 3, padding=1, bias=False); BatchNorm2d(64); ReLU(); MaxPool2d(2)
+Conv2d(64, 128, 3, padding=1, bias=False); BatchNorm2d(128); ReLU()
+Conv2d(128, 128, 3, padding=1, bias=False); BatchNorm2d(128); ReLU()
+AdaptiveMaxPool2d(1); Flatten(); Linear(128, 10)
+""".strip().splitlines()
+)
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""Calculators: shapes and cost of a stack of layers."""
+"""Calculators: shapes and cost of layers, losses, and numbers through a network."""

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dlnotes_cli.models.char_rnn import CharRnn, State
+from dlnotes_cli.models.char_rnn import CharRnn, RecurrentState
 
-LayerStates = tuple[State, ...]  # the state of each layer: h, and for an LSTM c, of shape (B, hidden)
-CellFunction = Callable[[Tensor, State], State]  # gates before their activations (B, gates), state -> new state
+LayerStates = tuple[RecurrentState, ...]  # the state of each layer: h, and for an LSTM c, of shape (B, hidden)
+CellFunction = Callable[
+    [Tensor, RecurrentState], RecurrentState
+]  # gates before their activations (B, gates), state -> new state
 _GATE_BLOCKS = 4  # blocks of `hidden` columns: i, f, g, o of an LSTM; r, z and the two halves of n of a GRU
 
 
@@ -107,7 +109,7 @@ def _output_layer(network: CharRnn) -> _Linear:
     return _Linear(projection.T @ transposed, torch.addmv(bias, weight, projection_bias))
 
 
-def _lstm_cell(gates: Tensor, state: State) -> State:
+def _lstm_cell(gates: Tensor, state: RecurrentState) -> RecurrentState:
     """H and c of an LSTM: c' = f c + i tanh(g), h' = o tanh(c')."""
     _, c = state
     i, f, g, o = gates.sigmoid_().chunk(_GATE_BLOCKS, 1)  # g is sigmoid(2 g), see _arrange_lstm
@@ -116,7 +118,7 @@ def _lstm_cell(gates: Tensor, state: State) -> State:
     return h, c
 
 
-def _gru_cell(gates: Tensor, state: State) -> State:
+def _gru_cell(gates: Tensor, state: RecurrentState) -> RecurrentState:
     """H of a GRU: n = tanh(n_input + r n_state), h' = (1 - z) n + z h."""
     (h,) = state
     r, z, n_input, n_state = gates.chunk(_GATE_BLOCKS, 1)
@@ -124,7 +126,7 @@ def _gru_cell(gates: Tensor, state: State) -> State:
     return (torch.lerp(n, h, z.sigmoid()),)
 
 
-def _rnn_cell(gates: Tensor, _state: State) -> State:
+def _rnn_cell(gates: Tensor, _state: RecurrentState) -> RecurrentState:
     return (gates.tanh(),)
 
 

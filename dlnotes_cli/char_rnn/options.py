@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.char_rnn.recipes import BEST, BEST_LONG, NOTES, CharRnnRecipe
-from dlnotes_cli.models.choices import Cell
+from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, Range, option, option_group, option_like
@@ -59,7 +59,7 @@ class TrainingTextOptions(TextFilesOptions):
 class RnnOptions(Config):
     """The network."""
 
-    cell: Cell = option("lstm", "Recurrent cell", panel=MODEL)
+    cell: CellType = option("lstm", "Recurrent cell", panel=MODEL)
     layers: int | None = option(None, "Recurrent layers.", panel=MODEL, within="[1, 64]", name="--num-layers")
     hidden: int | None = option(
         None,
@@ -168,7 +168,7 @@ class SampleOptions(Config):
         within="(0, 1]",
         shown_default="all",
     )
-    count: int = option(1, "Number of samples, drawn in parallel.", panel=MODEL, within="[1, 1e5]")
+    count: int = option(1, "Number of samples, drawn in parallel.", panel=OUTPUT, within="[1, 1e5]")
     stop: str | None = option(None, "End a sample at this text, which is not printed.", panel=MODEL, metavar="TEXT")
 
 

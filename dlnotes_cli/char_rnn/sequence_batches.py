@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.text import Text
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.char_rnn import State
+from dlnotes_cli.models.char_rnn import RecurrentState
 
 IGNORED = -100  # target of a padded position, the default `ignore_index` of cross_entropy
 
@@ -78,7 +78,9 @@ class SequenceBatches:
         )
 
 
-def forward_batch(network: nn.Module, batch: SequenceBatch, state: State, runtime: Runtime) -> tuple[Tensor, State]:
+def forward_batch(
+    network: nn.Module, batch: SequenceBatch, state: RecurrentState, runtime: Runtime
+) -> tuple[Tensor, RecurrentState]:
     """Logits float32 (B * T, vocabulary) of a batch, and the state after it; rows to reset start with a zero state."""
     if bool(batch.reset.any()):
         keep = (~batch.reset).to(runtime.device)[None, :, None]
@@ -88,7 +90,7 @@ def forward_batch(network: nn.Module, batch: SequenceBatch, state: State, runtim
     return logits.flatten(0, 1).float(), state
 
 
-def initial_state(network: nn.Module, batch_size: int) -> State:
+def initial_state(network: nn.Module, batch_size: int) -> RecurrentState:
     """The state before the first character: zeros."""
-    state: State = network.initial_state(batch_size)  # type: ignore[operator]  # a method of every language model
+    state: RecurrentState = network.initial_state(batch_size)  # type: ignore[operator]  # a method of every language model
     return state

@@ -18,8 +18,8 @@ from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
-from dlnotes_cli.device import Runtime, choose_device, choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnnConfig, State, bf16_pays, build_char_rnn
+from dlnotes_cli.device import Runtime, check_device, choose_runtime
+from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays, build_char_rnn
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import derived_seed, seed_everything
@@ -68,7 +68,7 @@ def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
     recipe = options.resolved()
     _check_options(options, recipe)
     folder = RunFolder(options)
-    choose_device(options.device)  # before the texts are read
+    check_device(options.device)
     texts = read_training_text(options, recipe.seq_len)
     data_s = time.monotonic() - started
     length = options.run_length(recipe.length, len(texts.train) // recipe.seq_len)
@@ -141,7 +141,7 @@ class LanguageModelJob:
         correct = (logits.detach().argmax(1) == targets).sum()
         return StepOutput(loss_sum / max(batch.predicted, 1), loss_sum.detach(), correct, batch.predicted)
 
-    def _state(self, index: int) -> State:
+    def _state(self, index: int) -> RecurrentState:
         if index == 0:
             return initial_state(self.network, self.batch_size)
         return tuple(self.recurrent_state[str(i)] for i in range(len(self.recurrent_state)))

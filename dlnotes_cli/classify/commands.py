@@ -77,7 +77,7 @@ def evaluate(config: EvaluateConfig) -> None:
     result = evaluate_model(config)
     if config.json:
         output.document(config.command, result.as_json())
-    elif config.csv == "-":
+    elif config.csv_to_stdout:
         output.raw(result.as_csv())
     else:
         _show_scores(config, result)
@@ -123,10 +123,10 @@ def predict(config: PredictConfig) -> None:
             output.json_line(prediction.as_json())
     if config.csv is not None:
         text = predictions_csv(predictions, min(config.top, len(predictor.model.classes)))
-        if config.csv == "-":
+        if config.csv_file is None:
             output.raw(text)
         else:
-            files.write_text(files.user_path(config.csv), text)
+            files.write_text(config.csv_file, text)
     _show_predictions(config, predictions, str(predictor.model.path))
 
 
@@ -135,7 +135,7 @@ def _show_predictions(config: PredictConfig, predictions: "Sequence[Prediction]"
     if config.json:
         fields = {"model_file": model, "predictions": [p.as_json() for p in predictions], "skipped": len(skipped)}
         output.document(config.command, fields)
-    elif config.csv not in {None, "-"}:
+    elif config.csv_file is not None:
         output.line(str(config.csv))
     elif config.quiet and config.csv is None and not config.jsonl:
         output.line(output.counted(len(predictions) - len(skipped), "prediction"))

@@ -17,7 +17,7 @@ from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of
 from dlnotes_cli.data.splits import complete_splits
-from dlnotes_cli.device import Runtime, default_threads
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
@@ -93,9 +93,9 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     data = config.data or _training_data(model)
     if config.out is not None:
         check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(data))
-    if config.csv not in {None, "-"}:
-        check_not_input("--csv", files.user_path(str(config.csv)), [model.path, *_input_files(data)])
-    threads = config.threads or default_threads()
+    if config.csv_file is not None:
+        check_not_input("--csv", config.csv_file, [model.path, *_input_files(data)])
+    threads = config.thread_count
     dataset = load_for_model(data, config, model.preprocessing, model.classes, threads=threads)
     dataset = _split_as_in_training(data, dataset, model)
     split_name, split = _choose_split(dataset, config.split, runtime)
@@ -111,16 +111,15 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
         str(model.path), data, split_name, model.classes, evaluation, runtime, dataset.bad_files,
         _draw_plots(config.out, evaluation, model.classes, split), config.tta,
     )  # fmt: skip
-    if config.csv not in {None, "-"}:
-        files.write_text(files.user_path(str(config.csv)), result.as_csv())
+    if config.csv_file is not None:
+        files.write_text(config.csv_file, result.as_csv())
     return result
 
 
 def _check_outputs(config: EvaluateConfig) -> None:
     """Validate `--csv` and `--out` without writing. Raises InputError."""
-    if config.csv not in {None, "-"}:
-        path = files.user_path(str(config.csv))
-        files.check_output_file("--csv", path, overwrite=config.overwrite, made=config.out)
+    if config.csv_file is not None:
+        files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite, made=config.out)
     if config.out is not None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
 

@@ -257,7 +257,7 @@ class EvaluateConfig(
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
         super().__post_init__()
-        check_at_most_one({"--json": self.json, "--csv -": self.csv == "-"}, STDOUT_TWICE)
+        check_at_most_one({"--json": self.json, "--csv -": self.csv_to_stdout}, STDOUT_TWICE)
 
 
 @option_group
@@ -287,7 +287,7 @@ class PredictConfig(
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
         super().__post_init__()
-        check_at_most_one({"--json": self.json, "--jsonl": self.jsonl, "--csv -": self.csv == "-"}, STDOUT_TWICE)
+        check_at_most_one({"--json": self.json, "--jsonl": self.jsonl, "--csv -": self.csv_to_stdout}, STDOUT_TWICE)
         check_at_most_one(
             {"PATH -": "-" in self.paths, "--files-from -": self.files_from == "-"}, "both read standard input"
         )

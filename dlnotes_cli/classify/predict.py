@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,14 +16,16 @@ from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream
-from dlnotes_cli.data.paths import check_not_input, expand_paths, read_list, read_stdin
+from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
-from dlnotes_cli.device import Runtime, default_threads
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.metrics import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
+
+if TYPE_CHECKING:
+    from dlnotes_cli.device import Runtime
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
 _CHUNK = 256  # images that are decoded and classified together
@@ -63,8 +65,8 @@ class Predictor:
 
     def __init__(self, config: PredictConfig) -> None:
         """Load the model and list the paths. Raises InputError for an invalid model file, output or path."""
-        if config.csv not in {None, "-"}:
-            files.check_output_file("--csv", files.user_path(str(config.csv)), overwrite=config.overwrite)
+        if config.csv_file is not None:
+            files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
         self._config = config
         self.model: TrainedModel = load_classifier(config.model)
         self.runtime: Runtime = runtime_for_model(self.model.metadata, config)
@@ -76,17 +78,17 @@ class Predictor:
         named = [*config.paths, *listed]
         self._stdin = b""
         if "-" in config.paths and not self._reads_tables:
-            self._stdin = read_stdin(config.paths, "dlnotes predict MODEL -")
+            self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
         if self._stdin:  # in its place between files
             self.paths = []
             for argument in named:
                 self.paths += [_STDIN] if argument == "-" else expand_paths([argument], tables=False)
         else:
             self.paths = expand_paths(named, tables=self._reads_tables) if named else []
-        if config.csv not in {None, "-"}:
+        if config.csv_file is not None:
             lists = [files.user_path(config.files_from)] if config.files_from else []
             inputs = [self.model.path, *lists, *(path for path in self.paths if path is not _STDIN)]
-            check_not_input("--csv", files.user_path(str(config.csv)), inputs)
+            check_not_input("--csv", config.csv_file, inputs)
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error.
@@ -145,7 +147,7 @@ class Predictor:
                 return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
-        threads = self._config.threads or default_threads()
+        threads = self._config.thread_count
         for start in range(0, len(self.paths), _CHUNK):
             paths = self.paths[start : start + _CHUNK]
             decoded = decode_all(paths, decode, threads=threads, skip_bad=self._config.skip_bad)

@@ -5,14 +5,14 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from dlnotes_cli.classify.from_scratch import ScratchTraining
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.recipes import CnnRecipe, ScratchRecipe
 from dlnotes_cli.classify.restarts import best_restart
-from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import check_images, image_data_shape
-from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize, whiten
+from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_cnn, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.models.validation import InvalidNetworkError
@@ -38,7 +38,7 @@ def train_cnn(options: TrainCnnConfig) -> TrainingResult:
     recipe = options.resolved()
     if options.arch is None and isinstance(recipe, CnnRecipe) and options.has_long_budget:
         note_long_budget({"arch": recipe.arch})
-    return best_restart(options, lambda options: train_classifier(CnnTraining(options, recipe)))
+    return best_restart(options, lambda restart: train_classifier(CnnTraining(restart, recipe)))
 
 
 def report_network(options: TrainCnnConfig) -> NetworkReport:
@@ -54,11 +54,6 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
     model_name = "cnn"
     memory_options = "--arch, --width, --size or --batch-size"
 
-    @property
-    def init_seed(self) -> int:
-        """The seed of the initial weights."""
-        return self.options.seed if self.options.init_seed is None else self.options.init_seed
-
     def network_config(self, dataset: DataSet) -> CnnConfig:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""
         return _network_config(self.options, self.recipe, dataset.preprocessing.shape, len(dataset.classes))
@@ -67,7 +62,7 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
         """Apply He initialization, and whiten the first convolution of some architectures; `notes` keeps PyTorch's."""
         if self.options.recipe == "notes":
             return
-        initialize(network)
+        initialize_cnn(network)
         if isinstance(self.recipe, CnnRecipe) and ARCHITECTURES[self.recipe.arch].whitens:
             chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _WHITENING_SAMPLES)]
             normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))

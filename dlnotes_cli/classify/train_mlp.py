@@ -4,12 +4,12 @@ import math
 
 from torch import nn
 
+from dlnotes_cli.classify.from_scratch import ScratchTraining
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MlpRecipe
 from dlnotes_cli.classify.restarts import best_restart
-from dlnotes_cli.classify.scratch import ScratchTraining
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize_mlp
 from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.record import TrainingResult
 
@@ -20,7 +20,7 @@ def train_mlp(options: TrainMlpConfig) -> TrainingResult:
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    return best_restart(options, lambda options: train_classifier(MlpTraining(options, options.resolved())))
+    return best_restart(options, lambda restart: train_classifier(MlpTraining(restart, restart.resolved())))
 
 
 class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
@@ -28,11 +28,6 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
 
     model_name = "mlp"
     memory_options = "--hidden or --batch-size"
-
-    @property
-    def init_seed(self) -> int:
-        """The seed of the initial weights."""
-        return self.options.seed if self.options.init_seed is None else self.options.init_seed
 
     def network_config(self, dataset: DataSet) -> MlpConfig:
         """The configuration of the network for a data set."""
@@ -47,7 +42,7 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
 
     def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:  # noqa: ARG002  # the base's signature
         """Apply the initialization that `--init` names."""
-        initialize(network, self.options.init)
+        initialize_mlp(network, self.options.init)
 
     def bf16_pays(self, config: MlpConfig, batch_size: int) -> bool:
         """Whether bf16 is faster for this network: it is for wide layers and large batches."""

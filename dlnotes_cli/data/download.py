@@ -70,12 +70,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _prepare(folder: Path, size: int, variable: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            folder, f"cannot be created ({reason(error)})", f"set {variable} to a writable folder"
-        ) from error
+    files.make_folder(variable, folder, f"set {variable} to a writable folder")
     files.check_writable_folder(variable, folder)
     files.check_room(folder, size, f"free space, or set {variable} to another folder")
     for leftover in folder.glob(f"{files.TEMPORARY_PREFIX}*"):

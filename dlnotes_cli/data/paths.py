@@ -153,7 +153,7 @@ def read_list(source: str) -> list[str]:
     return [os.fsdecode(line.strip()) for line in lines if line.strip()]
 
 
-def read_stdin(arguments: Sequence[str], example: str) -> bytes:
+def read_image_from_stdin(arguments: Sequence[str], example: str) -> bytes:
     """The image on standard input, which one of the arguments names as `-`.
 
     Raises InputError if it is empty or named twice.

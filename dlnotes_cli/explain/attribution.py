@@ -17,8 +17,8 @@ from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.metrics import inference_batch_size
 
-Choose = Callable[[Tensor], Tensor]  # from logits (N, classes) to the indices (N, K) of the classes to explain
-Formula = Callable[[Tensor, Tensor], Tensor]  # from features and gradients (N, C, h, w) to maps (N, h, w)
+ClassSelector = Callable[[Tensor], Tensor]  # from logits (N, classes) to the indices (N, K) of the classes to explain
+MapFormula = Callable[[Tensor, Tensor], Tensor]  # from features and gradients (N, C, h, w) to maps (N, h, w)
 
 _NOISE = 0.15  # standard deviation of SmoothGrad's noise, as a fraction of the range of the image's values
 _NOISY_COPIES = 32
@@ -43,7 +43,7 @@ def batch_size(x: Tensor) -> int:
 
 
 def gradient_cam(
-    network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: Choose, formula: Formula
+    network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: ClassSelector, formula: MapFormula
 ) -> Attribution:
     """Maps from the features of a layer and the gradients of the scores, in one forward pass.
 
@@ -77,7 +77,7 @@ def gradcam_plus_plus(features: Tensor, gradients: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def scorecam(network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: Choose) -> Attribution:
+def scorecam(network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: ClassSelector) -> Attribution:
     """Score-CAM: each channel is weighted by the score of the image that it masks (Wang et al. 2020, arXiv:1910.01279).
 
     The weights are the softmax of these scores over the channels. Constant channels mask nothing and get no weight.
@@ -99,7 +99,7 @@ def scorecam(network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: Ch
     return Attribution(logits, classes, torch.stack(maps))
 
 
-def saliency(network: InspectedNetwork, x: Tensor, choose: Choose) -> Attribution:
+def saliency(network: InspectedNetwork, x: Tensor, choose: ClassSelector) -> Attribution:
     """The largest absolute gradient of the score over the channels of each pixel (Simonyan et al. 2013).
 
     arXiv:1312.6034.
@@ -108,7 +108,7 @@ def saliency(network: InspectedNetwork, x: Tensor, choose: Choose) -> Attributio
     return Attribution(logits, classes, gradients.abs().amax(2))
 
 
-def smoothgrad(network: InspectedNetwork, x: Tensor, choose: Choose, seed: int) -> Attribution:
+def smoothgrad(network: InspectedNetwork, x: Tensor, choose: ClassSelector, seed: int) -> Attribution:
     """Saliency of the mean gradient over noisy copies of the image (Smilkov et al. 2017, arXiv:1706.03825)."""
     with torch.no_grad():
         logits = network(x)
@@ -121,7 +121,7 @@ def smoothgrad(network: InspectedNetwork, x: Tensor, choose: Choose, seed: int) 
     return Attribution(logits, classes, torch.stack(maps))
 
 
-def integrated_gradients(network: InspectedNetwork, x: Tensor, choose: Choose) -> Attribution:
+def integrated_gradients(network: InspectedNetwork, x: Tensor, choose: ClassSelector) -> Attribution:
     """The mean gradient on the line from black to the image, times their difference (Sundararajan et al. 2017).
 
     arXiv:1703.01365. A map sums to the score minus the score of black. The midpoint rule is refined until it does so
@@ -153,7 +153,7 @@ def _integrated(network: InspectedNetwork, image: Tensor, black: Tensor, chosen:
 
 
 @torch.no_grad()
-def occlusion(network: InspectedNetwork, x: Tensor, choose: Choose, window: int, stride: int) -> Attribution:
+def occlusion(network: InspectedNetwork, x: Tensor, choose: ClassSelector, window: int, stride: int) -> Attribution:
     """How much the score falls when a square window is covered (Zeiler and Fergus 2014, arXiv:1311.2901).
 
     The cover is the mean color of the training images. A pixel's value is the mean over the windows that cover it; the
@@ -204,7 +204,7 @@ def _gradients(logits: Tensor, classes: Tensor, inputs: Tensor) -> Iterator[Tens
         yield torch.autograd.grad(scores, inputs, retain_graph=k < last)[0]
 
 
-def _input_gradients(network: InspectedNetwork, x: Tensor, choose: Choose) -> tuple[Tensor, Tensor, Tensor]:
+def _input_gradients(network: InspectedNetwork, x: Tensor, choose: ClassSelector) -> tuple[Tensor, Tensor, Tensor]:
     """Logits, chosen classes (N, K), and the gradients (N, K, C, H, W) of their scores with respect to the images."""
     inputs = x.detach().requires_grad_()
     with torch.enable_grad():

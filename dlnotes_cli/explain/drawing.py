@@ -18,7 +18,7 @@ from dlnotes_cli.explain.sheet import (
     CheckPanels,
     ExplanationPanels,
     ExplanationRow,
-    draw_sheet,
+    draw_explanations,
     heat_colors,
 )
 from dlnotes_cli.shell import files, output
@@ -64,8 +64,8 @@ class Drawings:
         sheet = self._config.sheet_file
         if sheet is not None:
             if self._images > self._shown:
-                output.note(f"dlnotes: note: {sheet} shows the first {self._shown} of {self._images} images")
-            files.atomic_write(sheet, draw_sheet(self._rows, method))
+                output.note(f"{sheet} shows the first {self._shown} of {self._images} images")
+            files.atomic_write(sheet, draw_explanations(self._rows, method))
         return sheet
 
 

@@ -6,13 +6,13 @@ from functools import partial
 from torch import Tensor
 
 from dlnotes_cli.explain import attribution
-from dlnotes_cli.explain.attribution import Attribution, Choose
+from dlnotes_cli.explain.attribution import Attribution, ClassSelector
 from dlnotes_cli.explain.options import CAM_METHODS, ExplainConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork, check_spatial
 
-Explain = Callable[[Tensor, Choose], Attribution]  # of prepared images and the choice of their classes
+AttributionMethod = Callable[[Tensor, ClassSelector], Attribution]  # of prepared images and the choice of their classes
 _WINDOWS_ON_A_SIDE = 6  # default of --window: this fraction of the shorter side
 _FORMULAS = {
     "layercam": attribution.layercam,
@@ -37,7 +37,7 @@ def chosen_layer(config: ExplainConfig, network: InspectedNetwork) -> NamedLayer
     return layer
 
 
-def explainer_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedLayer | None) -> Explain:
+def explainer_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedLayer | None) -> AttributionMethod:
     """The method that a config chooses, as a function of images and classes."""
     if layer is not None:
         if config.method == "scorecam":

@@ -51,7 +51,7 @@ class MethodOptions(LayerOption):
     )  # fmt: skip
     check: bool = option(
         False, "Test each map: delete and insert its highest pixels first, compared with random maps, and compare it "
-        "with the map of re-initialized weights.", panel=MODEL,
+        "with the map of re-initialized weights.", panel=OUTPUT,
     )  # fmt: skip
 
 

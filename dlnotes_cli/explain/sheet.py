@@ -78,7 +78,7 @@ def heat_colors() -> NDArray[np.uint8]:
     return np.asarray(np.rint(colormaps[_HEAT](np.arange(256))[:, :3] * 255), np.uint8)
 
 
-def draw_sheet(rows: Sequence[ExplanationRow], method: str) -> bytes:
+def draw_explanations(rows: Sequence[ExplanationRow], method: str) -> bytes:
     """A contact sheet with a row for each image: the image, and heat map, overlay and tests for each class.
 
     `method` says below it what the heat is.

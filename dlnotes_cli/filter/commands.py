@@ -24,7 +24,7 @@ _SMALL_SHARE = 0.01  # of clipped values, which is not worth a note
 def filter_(config: FilterConfig) -> None:
     """Apply a convolution kernel to images: edge detection, blur, sharpening, or your own.
 
-    Without an image, it filters a photo from scikit-learn.
+    Without an image, it filters an image from scikit-learn.
     Alpha, color profile and 16-bit gray are kept where the file format has them.
     A kernel is applied as written (cross-correlation); --convolve flips it first.
     """
@@ -55,15 +55,15 @@ def _filter_images(config: FilterConfig) -> None:
 def _filter_patch(config: FilterConfig) -> None:
     from dlnotes_cli.filter.patch import filter_patch
 
-    answer = filter_patch(config)
+    found = filter_patch(config)
     if config.json:
-        output.document(config.command, answer.as_json())
+        output.document(config.command, found.as_json())
     else:
         _explain(config)
-        for line in _patch_lines(answer):
+        for line in _patch_lines(found):
             output.line(line)
-    if answer.remark:
-        output.note(answer.remark)
+    if found.remark:
+        output.note(found.remark)
 
 
 def _explain(config: FilterConfig) -> None:
@@ -102,11 +102,11 @@ def _clipping(kernel: str, results: "Sequence[KernelResult]") -> str:
     return f"{kernel} {' and '.join(parts)}" if parts else ""
 
 
-def _patch_lines(answer: "PatchResult") -> Iterator[str]:
-    for i, result in enumerate(answer.results):
+def _patch_lines(found: "PatchResult") -> Iterator[str]:
+    for i, result in enumerate(found.results):
         if i:
             yield ""
-        if len(answer.results) > 1:
+        if len(found.results) > 1:
             yield result.kernel
         yield from _matrix_lines(result)
 

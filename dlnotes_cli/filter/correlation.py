@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.workers import over_strips
+from dlnotes_cli.data.row_strips import over_strips
 from dlnotes_cli.filter.borders import BorderMode, padded_window
 from dlnotes_cli.filter.kernels.kernel import separate
 from dlnotes_cli.shell.errors import InputError

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from dlnotes_cli.data.images.image_io import LoadedImage, depth_for, holds_alpha, read_image, write_image
-from dlnotes_cli.device import default_threads
 from dlnotes_cli.filter.correlation import Correlation
 from dlnotes_cli.filter.filtered_image import (
     CorrelationBackend,
@@ -112,9 +111,9 @@ class _Pipeline:
             stdout += self._save(image, file)
             results += file_results
         if self._config.sheet is not None:
-            from dlnotes_cli.filter.sheet import draw_sheet
+            from dlnotes_cli.filter.sheet import draw_filtered_images
 
-            files.atomic_write(self._config.sheet, draw_sheet(images, spectrum=self._config.spectrum))
+            files.atomic_write(self._config.sheet, draw_filtered_images(images, spectrum=self._config.spectrum))
         return _WrittenImage(tuple(results), stdout)
 
     def _filter(self, source: FilterInput) -> list[FilteredImage]:
@@ -145,7 +144,7 @@ def filter_images(config: FilterConfig) -> FilterResult:
     if config.sheet is not None:
         _check_sheet(config, plan)
     make_folders(config, plan)
-    threads = config.threads or default_threads()
+    threads = config.thread_count
     pipeline = _Pipeline(config, chains, backend, threads if len(inputs) == 1 else 1)
     results: list[KernelResult] = []
     skipped: list[str] = []

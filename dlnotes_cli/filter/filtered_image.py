@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.images.image_io import LoadedImage
-from dlnotes_cli.data.workers import over_strips
+from dlnotes_cli.data.row_strips import over_strips
 from dlnotes_cli.filter.correlation import Magnitude, Response, compute, window_offset
 from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
 from dlnotes_cli.filter.kernels.kernel import Kernel

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlnotes_cli.data.images.sample_images import sample_image
-from dlnotes_cli.data.paths import expand_argument, read_stdin
+from dlnotes_cli.data.paths import expand_argument, read_image_from_stdin
 from dlnotes_cli.filter.options import FilterConfig
 
 
@@ -18,13 +18,13 @@ class FilterInput(NamedTuple):
 
 
 def find_inputs(config: FilterConfig) -> list[FilterInput]:
-    """The images of `config.paths` in order, each once; without paths a photo of scikit-learn.
+    """The images of `config.paths` in order, each once; without paths an image of scikit-learn.
 
     Raises InputError if a path yields no image, or if standard input is empty or named twice.
     """
     if not config.paths:
         return [FilterInput(sample_image("china.jpg", "PATH"))]
-    stdin = read_stdin(config.paths, "dlnotes filter -") if "-" in config.paths else b""
+    stdin = read_image_from_stdin(config.paths, "dlnotes filter -") if "-" in config.paths else b""
     inputs = [image for argument in config.paths for image in _inputs_of(argument, stdin, recursive=config.recursive)]
     return list(dict.fromkeys(inputs))
 

@@ -45,7 +45,7 @@ class InputOptions(ReadImagesOptions):
 
     paths: tuple[str, ...] = option(
         (), "Images, folders, patterns such as 'in/*.jpg', or - for standard input.", panel=DATA, is_argument=True,
-        metavar="PATH", shown_default="a photo from scikit-learn",
+        metavar="PATH", shown_default="an image from scikit-learn",
     )  # fmt: skip
     recursive: bool = option(False, "Include the subfolders of folders.", panel=DATA, short="-r")
     color: Literal["gray", "rgb"] | None = option(

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dlnotes_cli.filter.filter_plot import FilterRow, draw_filters
 from dlnotes_cli.filter.filtered_image import FilteredImage, KernelChain
 from dlnotes_cli.filter.intensity import ValueRange
 from dlnotes_cli.filter.kernels.kernel import weight_sum
-from dlnotes_cli.plots.filters import FilterRow, draw_filters
 
 _MAX_SIDE = 640  # pixels of an image on the sheet
 _STRETCHED = 0.99  # fraction of a signed response that is not clipped on the sheet
@@ -18,7 +18,7 @@ _SPECTRUM_SIDE = 512  # pixels of the central square whose spectrum is shown
 _MIN_MAGNITUDE = 1e-3  # smaller magnitudes of a spectrum are black in any case
 
 
-def draw_sheet(images: Sequence[FilteredImage], *, spectrum: bool) -> bytes:
+def draw_filtered_images(images: Sequence[FilteredImage], *, spectrum: bool) -> bytes:
     """A PNG with a row for each chain of kernels."""
     return draw_filters([_row(image, spectrum=spectrum) for image in images])
 

@@ -14,7 +14,7 @@ from dlnotes_cli.lessons.surfaces import Surface
 from dlnotes_cli.shell.errors import InputError
 
 Point = tuple[float, ...]
-Kind = Literal["minimum", "saddle point", "maximum", "flat", "still moving", "left the region", "diverged"]
+EndPoint = Literal["minimum", "saddle point", "maximum", "flat", "still moving", "left the region", "diverged"]
 
 _DEFAULT_LR: dict[str, float] = {"adagrad": 0.5, "adadelta": 10.0, "rmsprop": 0.05, "adam": 0.1, "adamw": 0.1}
 _NEAR = 0.01  # of the diagonal of the region: how near a point is to a minimum that it has reached
@@ -30,7 +30,7 @@ class Run:
     lr: float
     path: tuple[Point, ...]
     values: tuple[float, ...]
-    kind: Kind
+    kind: EndPoint
     minimum: Point | None = None  # the known one that it reached
     steps: int | None = None
 
@@ -158,7 +158,7 @@ def _run(name: RacingOptimizer, lr: float, path: Sequence[Point], values: Sequen
             return Run(name, lr, tuple(path[: step + 1]), tuple(values[: step + 1]), "left the region")
     near = _NEAR * _diagonal(surface)
     minimum = next((known for known in surface.minima if dist(known, path[-1]) <= near), None)
-    kind: Kind = "minimum" if minimum is not None else _kind(path[-1], surface)
+    kind: EndPoint = "minimum" if minimum is not None else _kind(path[-1], surface)
     steps = None
     if kind == "minimum":
         target = minimum or path[-1]
@@ -177,7 +177,7 @@ def _diagonal(surface: Surface) -> float:
     return dist(*zip(*surface.bounds, strict=True))
 
 
-def _kind(point: Point, surface: Surface) -> Kind:
+def _kind(point: Point, surface: Surface) -> EndPoint:
     """What is at a point, if Newton's method finds a point without slope nearby; else the run is still moving."""
     at = torch.tensor(point, dtype=torch.float64, requires_grad=True)
 

@@ -13,11 +13,11 @@ from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, Seed
 from dlnotes_cli.shell.parse import items, numbers
 
 Gate = Literal["and", "or", "not", "xor", "nand", "nor"]
-Rule = Literal["step", "sigmoid"]
+PredictionRule = Literal["step", "sigmoid"]
 RacingOptimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
 OPTIMIZERS: tuple[str, ...] = get_args(RacingOptimizer)
 _LARGEST = "[-1e6, 1e6]"
-_DEFAULT_LR: dict[Rule, float] = {"step": 0.1, "sigmoid": 0.01}
+_DEFAULT_LR: dict[PredictionRule, float] = {"step": 0.1, "sigmoid": 0.01}
 _XOR_PROOF = (
     "no line separates it: (0,1) and (1,0) need w2 + b >= 0 and w1 + b >= 0, so w1 + w2 + 2b >= 0; but (0,0) and (1,1) "
     "need b < 0 and w1 + w2 + b < 0, so w1 + w2 + 2b < 0"
@@ -87,7 +87,7 @@ class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
 
     command: ClassVar[str] = "perceptron"
 
-    rule: Rule = option(
+    rule: PredictionRule = option(
         "step", "step moves the line for wrong points only; sigmoid takes a step of gradient descent on the log-loss "
         "for each point.", panel=TRAINING,
     )  # fmt: skip
@@ -154,7 +154,7 @@ class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
         shown_default="set by --surface",
     )  # fmt: skip
     restarts: int | None = option(
-        None, "Start from N random points of the drawn region instead.", panel=DATA, within="[1, 1000]"
+        None, "Start from N random points of the drawn region instead.", panel=TRAINING, within="[1, 1000]"
     )
     optimizer: tuple[str, ...] = option(
         ("sgd", "momentum", "adam"), f"Optimizers of torch.optim, side by side: {', '.join(OPTIMIZERS)}.",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.table import Table, column_numbers, parse_table, read_labels, read_table
-from dlnotes_cli.lessons.options import Gate, PerceptronConfig, Rule
+from dlnotes_cli.lessons.options import Gate, PerceptronConfig, PredictionRule
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.limited_input import read_stdin
@@ -33,7 +33,7 @@ _COURSE_STOPS_EARLY = "the course stops after one update, when the point is stil
 
 
 @dataclass(frozen=True)
-class Points:
+class LabeledPoints:
     """Points (N, D) with labels 0 or 1, the names of the columns and of the two classes."""
 
     x: Vector
@@ -62,8 +62,8 @@ class Epoch:
 class PerceptronResult:
     """The line after each epoch; `best` is the first epoch with the fewest errors."""
 
-    points: Points
-    rule: Rule
+    points: LabeledPoints
+    rule: PredictionRule
     lr: float
     epochs: tuple[Epoch, ...]
 
@@ -115,7 +115,7 @@ class LineResult:
 
     point: tuple[float, ...]
     label: int
-    rule: Rule
+    rule: PredictionRule
     lr: float
     steps: tuple[Step, ...]
 
@@ -162,10 +162,10 @@ def perceptron(config: PerceptronConfig) -> PerceptronResult | LineResult:
     return PerceptronResult(points, config.rule, config.learning_rate, tuple(epochs))
 
 
-def _points(config: PerceptronConfig) -> Points:
+def _points(config: PerceptronConfig) -> LabeledPoints:
     if config.gate is not None:
         labels = np.array(_GATES[config.gate])
-        return Points(np.array(_CORNERS), labels, ("x1", "x2"), ("0", "1"))
+        return LabeledPoints(np.array(_CORNERS), labels, ("x1", "x2"), ("0", "1"))
     table = _table(str(config.csv), config.header)
     target = config.target or table.header[-1]
     labels, classes = read_labels(table, target)
@@ -175,7 +175,7 @@ def _points(config: PerceptronConfig) -> Points:
     if len(classes) != 2:  # noqa: PLR2004  # a line has two sides
         what = f"'{target}' has {len(classes)} classes, and a line separates 2"
         raise InputError("--target", what, "choose a column of two classes")
-    return Points(np.stack([column_numbers(table, name) for name in columns], axis=1), labels, columns, classes)
+    return LabeledPoints(np.stack([column_numbers(table, name) for name in columns], axis=1), labels, columns, classes)
 
 
 def _table(name: str, has_header: bool | None) -> Table:  # as the option has it
@@ -201,7 +201,7 @@ def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:
     return np.array(chosen[:-1]), chosen[-1]
 
 
-def _train(points: Points, weights: Vector, bias: float, config: PerceptronConfig) -> Iterator[Epoch]:
+def _train(points: LabeledPoints, weights: Vector, bias: float, config: PerceptronConfig) -> Iterator[Epoch]:
     """The start, then each epoch: every point in its order moves the line, for `step` only if it is wrong."""
     yield _measured(0, points, weights, bias)
     for number in range(1, config.epochs + 1):
@@ -218,7 +218,7 @@ def _updated(weights: Vector, bias: float, x: Vector, y: int, config: Perceptron
     return weights + change * x, bias + change
 
 
-def _measured(number: int, points: Points, weights: Vector, bias: float) -> Epoch:
+def _measured(number: int, points: LabeledPoints, weights: Vector, bias: float) -> Epoch:
     scores = points.x @ weights + bias
     wrong = (scores >= 0) != (points.y == 1)
     loss = float(np.mean(np.logaddexp(0, np.where(points.y == 1, -scores, scores))))  # - ln of the right sigmoid

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlnotes_cli.lessons.perceptron import Epoch, LineResult, PerceptronResult, Points, Step
+from dlnotes_cli.lessons.perceptron import Epoch, LabeledPoints, LineResult, PerceptronResult, Step
 from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
 from dlnotes_cli.shell.errors import InputError
@@ -44,7 +44,7 @@ def _frames(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "It
 
 def _figure(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Figure":
     if isinstance(result, LineResult):
-        points = Points(np.array([result.point]), np.array([result.label]), ("x1", "x2"), ("0", "1"))
+        points = LabeledPoints(np.array([result.point]), np.array([result.label]), ("x1", "x2"), ("0", "1"))
     else:
         points = result.points
     in_plane = points.x.shape[1] == _PLANE
@@ -61,7 +61,7 @@ def _figure(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Fi
     return figure
 
 
-def _draw_plane(axes: "Axes", points: Points, lines: Sequence[Line]) -> None:
+def _draw_plane(axes: "Axes", points: LabeledPoints, lines: Sequence[Line]) -> None:
     blue, orange, *_ = COLORS
     low, high = points.x.min(axis=0), points.x.max(axis=0)
     margin = _MARGIN * np.maximum(high - low, 1e-9) if len(points.y) > 1 else np.full(_PLANE, 0.6) * (abs(high) + 1)

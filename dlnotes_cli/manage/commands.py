@@ -150,9 +150,12 @@ def _show_cache(config: CacheListConfig | CacheClearConfig, folders: "Sequence[C
     if config.json:
         output.document(config.command, {"folders": [folder.as_json() for folder in folders], "bytes": total})
         return
-    rows = [(f.folder or f"damaged: {f.path}", f.images, f.form, output.size(f.bytes), f.last_used) for f in folders]
+    rows = [
+        (f.folder or f"damaged: {f.path}", f.images, f.preprocessing, output.size(f.bytes), f.last_used)
+        for f in folders
+    ]
     if rows:
-        output.table(("folder", "images", "form", "size", "last used"), rows, numeric=("size",))
+        output.table(("folder", "images", "preprocessing", "size", "last used"), rows, numeric=("size",))
         output.line()
     output.line(f"{output.size(total)} {'freed' if isinstance(config, CacheClearConfig) else 'in total'}")
 

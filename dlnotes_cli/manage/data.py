@@ -18,7 +18,6 @@ from dlnotes_cli.data.load import pixel_statistics
 from dlnotes_cli.data.named.named_sets import load_named, summaries
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImageShape
-from dlnotes_cli.device import default_threads
 from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import user_path
@@ -134,7 +133,7 @@ def _named_info(config: DataInfoConfig) -> ImagesInfo:
 
 def _folder_info(config: DataInfoConfig) -> ImagesInfo:
     listing = folder.list_folder(user_path(config.data))
-    threads = config.threads or default_threads()
+    threads = config.thread_count
     read = decode_all(listing.files, partial(_read_image, config.max_pixels), threads=threads, skip_bad=True)
     bad = {listing.files[i]: error for i, error in enumerate(read) if isinstance(error, DlnotesError)}
     if bad and not config.skip_bad:

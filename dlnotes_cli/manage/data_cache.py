@@ -15,7 +15,7 @@ class CachedFolder:
 
     folder: str | None
     images: int
-    form: str  # of pixels CxHxW-resize, of features the name of their extractor
+    preprocessing: str  # of pixels CxHxW-resize, of features the name of their extractor
     shape: tuple[int, ...] | None  # of a sample: (C, H, W) of pixels, (F,) of features
     bytes: int
     last_used: str  # ISO 8601

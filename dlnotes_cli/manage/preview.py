@@ -23,7 +23,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
-_PHOTO_SIZE = 128  # pixels per side of photographs without --size, which training reduces too far to recognize
+_IMAGE_SIZE = 128  # pixels per side of images in files without --size, which training reduces too far to recognize
 _CAPTION_COLUMNS = 16  # of a class name below a mixed image
 
 
@@ -140,7 +140,7 @@ def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
     listing = folder.list_folder(user_path(config.data))
     limit = config.max_pixels
     shape = folder.choose_shape(
-        listing, size=config.size, resize=config.resize, color=config.color, max_pixels=limit, default_size=_PHOTO_SIZE
+        listing, size=config.size, resize=config.resize, color=config.color, max_pixels=limit, default_size=_IMAGE_SIZE
     )
     splits, labels = np.array(listing.splits), np.array(listing.labels)
     split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))

@@ -21,9 +21,6 @@ _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, 
 _OLD_NAME = re.compile(r"\.(norm|conv)\.([12])\.")  # in DenseNet's files, saved when module names could have dots
 _MIN_STACK = 3  # equal blocks in a row that are treated one by one, not as one block
 _MAX_SIZE = 4096
-_FEWEST_KEPT = (
-    0.2  # of the published parameters, without auxiliary heads and the last layer; ShuffleNet keeps a quarter
-)
 _IMAGE_DIMENSIONS, _CHANNELS = 3, 3
 
 

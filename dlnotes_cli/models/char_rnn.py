@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.models.choices import Cell
+from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.models.dropout import Dropout
 
-State = tuple[Tensor, ...]  # hidden state h (layers, B, hidden), and for an LSTM cell state c of the same shape
+RecurrentState = tuple[
+    Tensor, ...
+]  # hidden state h (layers, B, hidden), and for an LSTM cell state c of the same shape
 _LAYER_TYPES: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 _MAX_WIDTH, _MAX_LAYERS = 1 << 20, 64
 _BF16_MIN_HIDDEN, _BF16_MIN_BATCH = 128, 8  # from these on, faster bf16 products outweigh the conversions
@@ -21,7 +23,7 @@ class CharRnnConfig:
     """Everything needed to build the network; stored in the model file."""
 
     vocabulary: int
-    cell: Cell = "lstm"
+    cell: CellType = "lstm"
     layers: int = 2
     hidden: int = 384
     embed: int = 384  # embedding size; 0: one-hot
@@ -70,14 +72,14 @@ class CharRnn(nn.Module):
             raise TypeError("tied without an embedding")
         return self.embedding.weight, self.output.bias
 
-    def initial_state(self, batch_size: int) -> State:
+    def initial_state(self, batch_size: int) -> RecurrentState:
         """The state before the first token: zeros."""
         weight, _ = self.output_layer()
         count = 2 if self.config.cell == "lstm" else 1
         shape = (self.config.layers, batch_size, self.config.hidden)
         return tuple(torch.zeros(shape, device=weight.device, dtype=weight.dtype) for _ in range(count))
 
-    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """Logits (B, T, vocabulary) for tokens (B, T) and the state before them, and the state after them."""
         if self.embedding is None:
             x = F.one_hot(tokens, self.config.vocabulary).to(self.output.bias.dtype)

@@ -83,7 +83,7 @@ def build_cnn(config: CnnConfig) -> nn.Sequential:
     return ChannelsLast(*_modules(config.parsed_layers, config.shape))
 
 
-def initialize(network: nn.Module) -> None:
+def initialize_cnn(network: nn.Module) -> None:
     """He initialization of convolutions; a residual block starts as the identity.
 
     He et al. 2015 (arXiv:1502.01852); Goyal et al. 2017 (arXiv:1706.02677).

@@ -65,7 +65,7 @@ def build_mlp(config: MlpConfig) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def initialize(network: nn.Module, initialization: Initialization) -> None:
+def initialize_mlp(network: nn.Module, initialization: Initialization) -> None:
     """Initialize the weights of every linear layer, and set biases to zero; `default` keeps PyTorch's initialization.
 
     `uniform` draws from [-y, y) and `normal` with mean 0 and standard deviation y, where y = 1 / sqrt(fan-in).

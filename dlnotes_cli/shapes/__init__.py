@@ -9,33 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlnotes_cli.shapes.course import course_notes as course_notes
-    from dlnotes_cli.shapes.layer import Layer as Layer
     from dlnotes_cli.shapes.networks import named_network as named_network
     from dlnotes_cli.shapes.parsing.layer_list import parse_layers as parse_layers
-    from dlnotes_cli.shapes.report import NetworkReport as NetworkReport
     from dlnotes_cli.shapes.report import analyze as analyze
     from dlnotes_cli.shapes.solver import WindowSpec as WindowSpec
     from dlnotes_cli.shapes.solver import solve as solve
     from dlnotes_cli.shapes.tracing import trace as trace
 
 _MODULES = {
-    "Layer": "layer",
-    "NetworkReport": "report",
     "WindowSpec": "solver",
     "analyze": "report",
-    "course_notes": "course",
     "named_network": "networks",
     "parse_layers": "parsing.layer_list",
     "solve": "solver",
     "trace": "tracing",
 }
 __all__ = [
-    "Layer",
-    "NetworkReport",
     "WindowSpec",
     "analyze",
-    "course_notes",
     "named_network",
     "parse_layers",
     "solve",

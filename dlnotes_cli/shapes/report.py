@@ -6,7 +6,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlnotes_cli.shapes.choices import Dtype, OptimizerName
+from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype
 from dlnotes_cli.shapes.formulas import layer_formulas
 from dlnotes_cli.shapes.graph import INPUT, Network
 from dlnotes_cli.shapes.layer import Layer, Shape
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
-OPTIMIZER_STATES: dict[OptimizerName, int] = {  # state tensors for each parameter tensor
+OPTIMIZER_STATES: dict[AssumedOptimizer, int] = {  # state tensors for each parameter tensor
     "sgd": 0, "momentum": 1, "rmsprop": 1, "adagrad": 1, "adam": 2, "adamw": 2
 }  # fmt: skip
 _INDEX_BYTES = 8  # the indices of an embedding are int64
@@ -93,7 +93,7 @@ class NetworkReport:
     traced: tuple[TracedLayer, ...]
     batch: int = 1
     dtype: Dtype = "float32"
-    optimizer: OptimizerName = "adam"
+    optimizer: AssumedOptimizer = "adam"
     is_code: bool = False  # whether it comes from a forward(), where PyTorch passes on what the code says
 
     @property
@@ -221,7 +221,7 @@ def analyze(
     *,
     batch: int = 1,
     dtype: Dtype = "float32",
-    optimizer: OptimizerName = "adam",
+    optimizer: AssumedOptimizer = "adam",
 ) -> NetworkReport:
     """Analyze a network, as text or parsed, applied to one sample of `shape`.
 

@@ -155,12 +155,28 @@ def check_writable_folder(option: str, folder: Path) -> None:
         raise InputError(option, f"cannot write in {folder} ({reason(error)})", "choose a writable folder") from error
 
 
-def make_folder(option: str, folder: Path) -> None:
-    """Make `folder` and its missing parents; raises InputError if that fails."""
+def make_folder(where: str, folder: Path, fix: str = "choose a writable folder") -> None:
+    """Make `folder` and its missing parents; raises InputError naming `where`, an option for example, if that fails."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        create_folder(folder)
     except OSError as error:
-        raise InputError(option, f"cannot make {folder} ({reason(error)})", "choose a writable folder") from error
+        raise InputError(where, f"cannot make {folder} ({reason(error)})", fix) from error
+
+
+def create_folder(folder: Path, *, must_be_new: bool = False) -> None:
+    """Make `folder` and its missing parents, for callers with their own errors.
+
+    Raises OSError; FileExistsError if the folder exists and `must_be_new` is set.
+    """
+    folder.mkdir(parents=True, exist_ok=not must_be_new)
+
+
+def open_lock_file(path: Path) -> IO[str]:
+    """Open a file for its lock, and create it if it is missing; its content is kept. Raises UnfinishedError."""
+    try:
+        return path.open("a+")
+    except OSError as error:
+        raise write_failed(path, 0, error) from error
 
 
 def remove_empty_folder(folder: Path) -> None:

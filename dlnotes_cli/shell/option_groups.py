@@ -1,8 +1,11 @@
 """Options that commands of several capabilities share, each declared once."""
 
+from pathlib import Path
 from typing import Literal
 
+from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, Config, option, option_group
+from dlnotes_cli.shell.threads import default_threads
 
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
 
@@ -37,6 +40,16 @@ class CsvOption(Config):
         metavar="FILE|-",
     )
 
+    @property
+    def csv_file(self) -> Path | None:
+        """The file of `--csv`; None without one."""
+        return None if self.csv is None or self.csv_to_stdout else user_path(self.csv)
+
+    @property
+    def csv_to_stdout(self) -> bool:
+        """Whether `--csv` is standard output."""
+        return self.csv == "-"
+
 
 @option_group
 class ReadImagesOptions(Config):
@@ -69,6 +82,11 @@ class ThreadsOption(Config):
     threads: int | None = option(
         None, "CPU threads.", panel=RUNTIME, within="[1, 1024]", shown_default="OMP_NUM_THREADS, else all cores"
     )
+
+    @property
+    def thread_count(self) -> int:
+        """The number of threads, by default OMP_NUM_THREADS or one per core."""
+        return self.threads or default_threads()
 
 
 @option_group

@@ -21,7 +21,7 @@ def style_transfer(config: StyleTransferConfig) -> None:
     """Transfer the style of one image to the content of another (neural style transfer).
 
     Layers named convB_I are the outputs of convolutions before their ReLU, as in the paper, and reluB_I those after it.
-    Without images, a photo from scikit-learn gets the style of a generated image.
+    Without images, an image from scikit-learn gets the style of a generated image.
     """
     from dlnotes_cli.style.style_transfer import style_transfer as task
 

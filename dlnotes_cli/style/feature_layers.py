@@ -12,15 +12,6 @@ from dlnotes_cli.style.recipes import Pooling
 
 Padding = Literal["zeros", "replicate", "reflect"]
 
-SMALL_LAYERS = """
-Conv2d(3, 32, 3, padding=1, bias=False); BatchNorm2d(32); ReLU(); MaxPool2d(2)
-Conv2d(32, 64, 3, padding=1, bias=False); BatchNorm2d(64); ReLU()
-Conv2d(64, 64, 3, padding=1, bias=False); BatchNorm2d(64); ReLU(); MaxPool2d(2)
-Conv2d(64, 128, 3, padding=1, bias=False); BatchNorm2d(128); ReLU()
-Conv2d(128, 128, 3, padding=1, bias=False); BatchNorm2d(128); ReLU()
-AdaptiveMaxPool2d(1); Flatten(); Linear(128, 10)
-"""
-
 
 @dataclass(frozen=True)
 class LossLayers:

@@ -23,8 +23,9 @@ from dlnotes_cli.style.feature_layers import (
 from dlnotes_cli.style.losses import Features
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.recipes import Pooling
-from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_weights, read_tensors
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_weights
 from dlnotes_cli.training.pretrained import find_weights
+from dlnotes_cli.training.tensor_file import read_tensors
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class ImagesOptions(ReadImagesOptions):
     )  # fmt: skip
     content: str | None = option(
         None, "Content image, or a folder of them.", panel=DATA, metavar="FILE|FOLDER",
-        shown_default="a photo from scikit-learn",
+        shown_default="an image from scikit-learn",
     )  # fmt: skip
     style: tuple[str, ...] = option(
         (), "Style image. For several, repeat the option or separate them by commas; each may have a weight.",

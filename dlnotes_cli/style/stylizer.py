@@ -33,8 +33,8 @@ from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettin
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.recipes import StyleRecipe
 from dlnotes_cli.style.results import ScaleResult, StylizedImage
-from dlnotes_cli.training.model_file import read_tensors, write_tensors
 from dlnotes_cli.training.recipes import with_recipe
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 _MIN_LONGER_SIDE = 64  # pixels; smaller sizes of the pyramid are left out
 _CHECKPOINT_SUFFIX = ".state.safetensors"

@@ -25,12 +25,8 @@ from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_on_m
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import DeviceOptions
-from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, Metadata, fix_for, read_tensors, write_tensors
+from dlnotes_cli.training.tensor_file import Metadata, fix_for, read_tensors
 
-__all__ = [
-    "EMBEDDED_MODEL", "TYPICAL_HEADER_BYTES", "LanguageModel", "Metadata", "TrainedModel", "check_finite",
-    "load_classifier", "load_language_model", "load_weights", "read_tensors", "runtime_for_model", "write_tensors",
-]  # fmt: skip
 EMBEDDED_MODEL = Path(__file__).parent.parent / "weights" / "small.safetensors"  # trained by tools/train_small.py
 _VARIANCE = "running_var"  # of batch normalization
 _MOST_SHOWN = 200  # characters of a file's metadata in an error

@@ -1,7 +1,7 @@
 """Options that several training commands share, and those of trained models."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from glob import escape, glob
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -26,20 +26,7 @@ from dlnotes_cli.training.recipes import (
     optimizer_defaults_text,
 )
 
-# Torchvision's classification networks, listed here so that completion and a misspelled name need not load it.
-_NAMES = """
-alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 densenet201
-efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
-efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5
-mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_16gf regnet_x_1_6gf
-regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf regnet_x_8gf regnet_y_128gf regnet_y_16gf regnet_y_1_6gf
-regnet_y_32gf regnet_y_3_2gf regnet_y_400mf regnet_y_800mf regnet_y_8gf resnet101 resnet152 resnet18 resnet34
-resnet50 resnext101_32x8d resnext101_64x4d resnext50_32x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5
-shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 swin_b swin_s swin_t swin_v2_b swin_v2_s swin_v2_t vgg11 vgg11_bn
-vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2
-wide_resnet50_2
-"""
-BACKBONES = tuple(_NAMES.split())
+AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
 
 
 @option_group
@@ -134,16 +121,12 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         """Whether a run of the recipe `best` has time to train a larger network."""
         return self.recipe == "best" and (self.time_budget or 0) >= LONG_BUDGET_S
 
-    def run_length(
-        self, defaults: LengthDefaults, samples: int, largest_batch: Callable[[], int] | None = None
-    ) -> RunLength:
+    def run_length(self, defaults: LengthDefaults, samples: int, batch_size: int | None = None) -> RunLength:
         """The length of a run on a number of training samples: the options that are set, otherwise the defaults.
 
-        `largest_batch` is called for the batch size `auto`, where the device has a memory of its own.
+        `batch_size` is that of the run where the device decides it.
         """
-        batch_size = self.batch_size or defaults.batch_size_of(samples)
-        if self.batch_size == 0 and largest_batch is not None:
-            batch_size = largest_batch()
+        batch_size = batch_size or self.batch_size or defaults.batch_size_of(samples)
         epochs = self.epochs
         if epochs is None and (defaults.is_fixed or not (self.time_budget or self.max_steps)):
             epochs = defaults.epochs_of(samples, batch_size)

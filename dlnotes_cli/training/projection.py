@@ -14,7 +14,7 @@ _MAX_POINTS = 5000  # which take t-SNE some minutes
 _PERPLEXITY = 30.0  # of t-SNE: scikit-learn's default
 _MIN_UMAP_POINTS = 4
 
-Points = NDArray[np.floating[Any]]  # (N, 2)
+ProjectedPoints = NDArray[np.floating[Any]]  # (N, 2)
 Axes = tuple[str, str]  # their names
 
 
@@ -27,12 +27,12 @@ def drawn_points(count: int, method: str, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(everything)[:_MAX_POINTS])
 
 
-def project(features: NDArray[np.floating[Any]], method: str, seed: int) -> tuple[Points, Axes]:
+def project(features: NDArray[np.floating[Any]], method: str, seed: int) -> tuple[ProjectedPoints, Axes]:
     """Points (N, 2) of features (N, F), and the names of the axes. Raises InputError if UMAP is not installed."""
     return _PROJECTIONS[method](np.asarray(features, np.float64), seed)
 
 
-def _project_pca(features: NDArray[np.float64], seed: int) -> tuple[Points, Axes]:
+def _project_pca(features: NDArray[np.float64], seed: int) -> tuple[ProjectedPoints, Axes]:
     from sklearn.decomposition import PCA
 
     pca = PCA(min(2, *features.shape), random_state=seed).fit(features)
@@ -43,7 +43,7 @@ def _project_pca(features: NDArray[np.float64], seed: int) -> tuple[Points, Axes
     return points, (first, second)
 
 
-def _project_tsne(features: NDArray[np.float64], seed: int) -> tuple[Points, Axes]:
+def _project_tsne(features: NDArray[np.float64], seed: int) -> tuple[ProjectedPoints, Axes]:
     from sklearn.manifold import TSNE
 
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
@@ -51,7 +51,7 @@ def _project_tsne(features: NDArray[np.float64], seed: int) -> tuple[Points, Axe
     return tsne.fit_transform(features), ("t-SNE 1", "t-SNE 2")
 
 
-def _project_umap(features: NDArray[np.float64], seed: int) -> tuple[Points, Axes]:
+def _project_umap(features: NDArray[np.float64], seed: int) -> tuple[ProjectedPoints, Axes]:
     try:
         umap = import_module("umap")
     except ImportError as error:
@@ -64,7 +64,7 @@ def _project_umap(features: NDArray[np.float64], seed: int) -> tuple[Points, Axe
     return np.asarray(points), ("UMAP 1", "UMAP 2")
 
 
-_PROJECTIONS: dict[str, Callable[[NDArray[np.float64], int], tuple[Points, Axes]]] = {
+_PROJECTIONS: dict[str, Callable[[NDArray[np.float64], int], tuple[ProjectedPoints, Axes]]] = {
     "pca": _project_pca,
     "tsne": _project_tsne,
     "umap": _project_umap,

@@ -192,12 +192,12 @@ class ClassifierRecord(RunRecord):
         model: ModelSummary,
         dataset: DataSet,
         runtime: Runtime,
-        result_type: type[TrainingResult] = TrainingResult,
-        details: Mapping[str, Any] | None = None,
+        result_type: type[TrainingResult],
+        details: Mapping[str, Any],
     ) -> None:
         super().__init__(options, model, runtime)
         self.result_type = result_type
-        self._options, self._dataset, self._details = options, dataset, dict(details or {})
+        self._options, self._dataset, self._details = options, dataset, dict(details)
 
     @property
     def data_name(self) -> str:

@@ -49,6 +49,11 @@ class RunFolder:
             files.check_output_folder("--out", self.path, overwrite=is_free)
         self._is_numbered = options.out is None and not self.is_resumed
 
+    @classmethod
+    def check(cls, options: RunOptions) -> None:
+        """Raise InputError naming `--out` or `--resume` where the folder of a run cannot be used; writes nothing."""
+        cls(options)
+
     def __enter__(self) -> Self:
         self._created = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         if self._is_numbered:
@@ -187,7 +192,7 @@ def _create_numbered(parent: Path, command: str) -> Path:
     while True:
         folder = parent / f"{command.replace(' ', '-')}-{number}"
         try:
-            folder.mkdir()
+            files.create_folder(folder, must_be_new=True)
         except FileExistsError:
             number += 1
         else:
@@ -197,10 +202,7 @@ def _create_numbered(parent: Path, command: str) -> Path:
 def _acquire_lock(folder: Path) -> IO[str]:
     """Create and lock the lock file of a run; closing the stream unlocks it. Raises InputError if it is locked."""
     path = folder / _LOCK
-    try:
-        stream = path.open("a+")
-    except OSError as error:
-        raise files.write_failed(path, 0, error) from error
+    stream = files.open_lock_file(path)
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

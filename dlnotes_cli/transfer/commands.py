@@ -9,7 +9,7 @@ from dlnotes_cli.transfer.options import TransferConfig
 
 if TYPE_CHECKING:
     from dlnotes_cli.transfer.results import TransferResult
-    from dlnotes_cli.transfer.task import BackboneInfo
+    from dlnotes_cli.transfer.transfer import BackboneInfo
 
 
 @command(
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 )
 def transfer(config: TransferConfig) -> None:
     """Train an image classifier with a pretrained backbone: a new head on frozen features, or fine-tuning."""
-    from dlnotes_cli.transfer.task import list_backbones
-    from dlnotes_cli.transfer.task import transfer as task
+    from dlnotes_cli.transfer.transfer import list_backbones
+    from dlnotes_cli.transfer.transfer import transfer as task
 
     if config.list_backbones:
         _print_backbones(config, list_backbones())

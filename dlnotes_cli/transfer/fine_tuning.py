@@ -24,7 +24,7 @@ def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe) -> TransferResult:
     Raises errors as `train_classifier`.
     """
     options = plan.options
-    RunFolder(options)  # validates the folder before the features are computed
+    RunFolder.check(options)  # before the features are computed
     fitted = None
     if options.resume is None and options.recipe == "best":
         with StopRequest() as stop:

@@ -24,9 +24,9 @@ from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.model_file import read_tensors, write_tensors
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
 from dlnotes_cli.transfer.head_fit import WEIGHT_DECAYS, HeadOptions
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.data.options import Normalization
+from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, option_like
 from dlnotes_cli.shell.parse import integers
-from dlnotes_cli.training.options import BACKBONES, ImageClassifierConfig, WeightsOption
+from dlnotes_cli.training.options import ImageClassifierConfig, WeightsOption
 from dlnotes_cli.training.recipes import resolve
 from dlnotes_cli.transfer.recipes import FINE_TUNE, FROZEN, NOTES, FineTuneRecipe, FrozenRecipe
 

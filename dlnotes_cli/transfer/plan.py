@@ -13,7 +13,7 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.data.splits import SplitRule
-from dlnotes_cli.device import Runtime, choose_runtime, default_threads
+from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, load_backbone
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
@@ -43,7 +43,7 @@ class TransferPlan:
     def decode_settings(self) -> DecodeSettings:
         """The settings for reading image files."""
         options = self.options
-        return DecodeSettings(options.threads or default_threads(), options.max_pixels, skip_bad=options.skip_bad)
+        return DecodeSettings(options.thread_count, options.max_pixels, skip_bad=options.skip_bad)
 
     @property
     def features_name(self) -> str:

@@ -1,4 +1,4 @@
-"""The feature maps of one image: what each unit of a layer answers at each position."""
+"""The feature maps of one image: how much each position activates each unit of a layer."""
 
 import io
 from collections.abc import Sequence
@@ -147,8 +147,8 @@ def _unit(unit: int, values: NDArray[np.float32], mean: float) -> UnitActivation
 
 def _sheet(result: ActivationsResult, path: Path, pixels: NDArray[np.uint8]) -> ContactSheet:
     """The image as the network sees it, then a section for each layer."""
-    answer = Panel(gray_to_rgb(pixels), path.name, f"{result.predicted} {result.probability:.1%}")
-    sections = [Section([answer]), *(_section(layer) for layer in result.layers)]
+    panel = Panel(gray_to_rgb(pixels), path.name, f"{result.predicted} {result.probability:.1%}")
+    sections = [Section([panel]), *(_section(layer) for layer in result.layers)]
     one = len(result.layers) == 1
     caption = (
         "Each square is the map of one unit, at the layer's own size; below: mean and maximum. The colors of a layer "

@@ -77,7 +77,7 @@ def filters(config: FiltersConfig) -> None:
     ),
 )
 def activations(config: ActivationsConfig) -> None:
-    """Show the feature maps of an image: what each unit answers at each position, with its mean and maximum.
+    """Show the feature maps of an image: how much each position activates each unit, with the mean and maximum.
 
     The maps have the size of the layer's output. Without --layer there is one strip for each layer that has maps.
     """
@@ -176,7 +176,7 @@ def patches(config: PatchesConfig) -> None:
     else:
         _show_patches(config, result)
     if config.gradient != "none":
-        output.note(f"dlnotes: note: {CAVEAT}")
+        output.note(CAVEAT)
 
 
 def _show_patches(config: PatchesConfig, result: "PatchesResult") -> None:

@@ -32,19 +32,19 @@ _GUIDE_SIDE = 256  # pixels of the longer side of a guide image
 _DEPTH = 0.8  # of the default layer, among those with maps
 _SHOWN = 640  # pixels per side on the sheet
 
-Size = tuple[int, int]  # height and width
+HeightAndWidth = tuple[int, int]  # height and width
 
 
 @dataclass(frozen=True)
 class DreamResult:
-    """The image that was written, and how much stronger the layer answers to it."""
+    """The image that was written, and how much more it activates the layer."""
 
     network: InspectedNetwork
     layer: NamedLayer
     image: str
     guide: str | None
-    size: Size
-    octaves: tuple[Size, ...]  # from coarse to fine
+    size: HeightAndWidth
+    octaves: tuple[HeightAndWidth, ...]  # from coarse to fine
     start: float  # mean square of the activations
     end: float
     out: str
@@ -145,7 +145,7 @@ class _Ascent:
 
 
 @torch.no_grad()
-def _dreamed(ascent: _Ascent, image: Tensor, octaves: tuple[Size, ...], config: DreamConfig) -> Tensor:
+def _dreamed(ascent: _Ascent, image: Tensor, octaves: tuple[HeightAndWidth, ...], config: DreamConfig) -> Tensor:
     """The image with what each octave added, enlarged from octave to octave."""
     detail: Tensor | None = None
     with output.progress("dream") as bar:
@@ -160,7 +160,7 @@ def _dreamed(ascent: _Ascent, image: Tensor, octaves: tuple[Size, ...], config: 
     return dreamed
 
 
-def _octaves(size: Size, config: DreamConfig) -> Iterator[Size]:
+def _octaves(size: HeightAndWidth, config: DreamConfig) -> Iterator[HeightAndWidth]:
     """Heights and widths from coarse to fine, without octaves that are too small for the network."""
     for octave in range(config.octaves - 1, -1, -1):
         height, width = (max(1, round(side / config.octave_scale**octave)) for side in size)
@@ -168,7 +168,7 @@ def _octaves(size: Size, config: DreamConfig) -> Iterator[Size]:
             yield height, width
 
 
-def _tiles(size: Size) -> Iterator[tuple[slice, slice]]:
+def _tiles(size: HeightAndWidth) -> Iterator[tuple[slice, slice]]:
     """Rows and columns of the tiles of an image: as few of at most `_TILE` pixels as possible, of almost one size."""
     for rows in _cuts(size[0]):
         for columns in _cuts(size[1]):
@@ -181,7 +181,7 @@ def _cuts(length: int) -> Iterator[slice]:
     yield from (slice(low, high) for low, high in pairwise(bounds))
 
 
-def _resized(image: Tensor, size: Size) -> Tensor:
+def _resized(image: Tensor, size: HeightAndWidth) -> Tensor:
     if image.shape[2:] == size:
         return image
     return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False)

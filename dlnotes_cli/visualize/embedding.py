@@ -13,7 +13,7 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.training.projection import Axes, Points, drawn_points, project
+from dlnotes_cli.training.projection import Axes, ProjectedPoints, drawn_points, project
 from dlnotes_cli.visualize.features import feature_extractor, feature_layer
 from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import EmbeddingConfig
@@ -30,7 +30,7 @@ class EmbeddingResult:
     layer: NamedLayer
     data: str
     method: str
-    points: Points  # (N, 2)
+    points: ProjectedPoints  # (N, 2)
     names: tuple[str, ...]
     classes: tuple[str, ...]  # of each image
     axes: Axes

@@ -16,8 +16,8 @@ from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.preprocessing import ImageShape
 
 _START = 0.01  # standard deviation of the spectrum at the start: almost gray
-_PHOTOS = ("china.jpg", "flower.jpg")  # whose colors are taken as natural
-_PHOTO_SIDE = 128
+_IMAGES = ("china.jpg", "flower.jpg")  # whose colors are taken as natural
+_IMAGE_SIDE = 128
 _MAX_PIXELS = 10**7
 _ZOOM = (0.9, 1.1)
 _ROTATION = pi / 36  # 5 degrees to each side
@@ -51,13 +51,13 @@ class FourierImages:
 
 @cache
 def natural_colors() -> Tensor:
-    """A matrix (3, 3) from independent values to colors that vary together as in two photographs.
+    """A matrix (3, 3) from independent values to colors that vary together as in two images.
 
     Its product with its transpose is their covariance, scaled to a largest column norm of 1.
     """
-    shape = ImageShape(3, _PHOTO_SIDE, _PHOTO_SIDE, "crop")
-    photos = [decode_image(sample_image(name, "scikit-learn"), shape, _MAX_PIXELS) for name in _PHOTOS]
-    pixels = np.concatenate([photo.reshape(3, -1) for photo in photos], axis=1)
+    shape = ImageShape(3, _IMAGE_SIDE, _IMAGE_SIDE, "crop")
+    images = [decode_image(sample_image(name, "scikit-learn"), shape, _MAX_PIXELS) for name in _IMAGES]
+    pixels = np.concatenate([image.reshape(3, -1) for image in images], axis=1)
     variances, directions = np.linalg.eigh(np.cov(pixels / 255))
     root = directions * np.sqrt(variances)
     return torch.tensor(root / np.linalg.norm(root, axis=0).max(), dtype=torch.float32)

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 
-Rule = Literal["guided", "deconvnet"]
+GradientRule = Literal["guided", "deconvnet"]
 CAVEAT = (
     "guided and deconvnet gradients mostly repeat the edges of the patch, whichever unit is chosen, and say little "
     "about a single neuron (Nie et al. 2018, arXiv:1805.07039)"
@@ -27,7 +27,7 @@ def unit_gradients(
     layer: NamedLayer,
     samples: Tensor,
     units: Sequence[tuple[int, tuple[int, int]]],
-    rule: Rule,
+    rule: GradientRule,
 ) -> Tensor:
     """The gradient (N, C, H, W) of one unit for each of N samples, a channel and its row and column, in its pixels."""
     pixels = samples.float().requires_grad_()
@@ -42,7 +42,7 @@ def unit_gradients(
 class _Relus(TorchFunctionMode):
     """Inside the block, ReLUs let only positive gradients pass: all of them, or with `guided` those of active units."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: GradientRule) -> None:
         super().__init__()
         self._is_guided = rule == "guided"
 

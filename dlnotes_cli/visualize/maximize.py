@@ -153,7 +153,7 @@ def _scores(network: InspectedNetwork, layer: NamedLayer, samples: Tensor) -> Te
 
 def _written(units: tuple[MaximizedUnit, ...], folder: Path) -> tuple[MaximizedUnit, ...]:
     """The units with the files that their images are written to."""
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder("--out", folder)
     written = []
     for unit in units:
         path = folder / f"unit{unit.unit}.png"
@@ -170,7 +170,7 @@ def _sheet(result: MaximizeResult) -> ContactSheet:
     ]
     caption = (
         f"Each image was optimized in {result.steps} steps to excite one unit; below: the unit's mean activation at "
-        "the start, almost gray, and at the end. It shows what the unit answers to most, not what it usually sees."
+        "the start, almost gray, and at the end. It shows what activates the unit most, not what it usually sees."
     )
     title = f"What excites {result.layer.name} in {result.network.name}"
     return ContactSheet(title, [Section(panels)], caption, columns=5, side=224, is_smooth=min(result.size) >= _SMOOTH)

@@ -41,7 +41,7 @@ class FiltersOptions(LayerOption, WrittenSheetOption):
     """The options of `visualize filters` only."""
 
     layer: str | None = option_like(LayerOption, "layer", shown_default="the first with weights")
-    top: int = option(64, "Show the N filters with the largest weights.", panel=MODEL, within="[1, 4096]")
+    top: int = option(64, "Show the N filters with the largest weights.", panel=OUTPUT, within="[1, 4096]")
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("filters.png"))
 
 
@@ -57,7 +57,7 @@ class ImageArgument(Config):
     """The image of a command."""
 
     image: str | None = option(
-        None, "Image file.", panel=DATA, is_argument=True, metavar="IMAGE", shown_default="a photo from scikit-learn"
+        None, "Image file.", panel=DATA, is_argument=True, metavar="IMAGE", shown_default="an image from scikit-learn"
     )
 
 
@@ -71,7 +71,7 @@ class ActivationsOptions(LayerOption, WrittenSheetOption):
         metavar="NAME|all", shown_default=None,
     )  # fmt: skip
     top: int | None = option(
-        None, "Show the N units with the largest mean.", panel=MODEL, within="[1, 1e6]",
+        None, "Show the N units with the largest mean.", panel=OUTPUT, within="[1, 1e6]",
         shown_default="all units; 8 with --layer all",
     )  # fmt: skip
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("activations.png"))
@@ -101,7 +101,7 @@ class UnitOption(Config):
         "Units of the layer by number, those of the output layer also by class, or top for the most active ones.",
         panel=MODEL, parse=items, metavar="N,N,…|top",
     )  # fmt: skip
-    top: int = option(10, "Number of units of --unit top.", panel=MODEL, within="[1, 1000]")
+    top: int = option(10, "Number of units of --unit top.", panel=OUTPUT, within="[1, 1000]")
 
 
 @option_group
@@ -110,7 +110,7 @@ class MaximizeOptions(UnitOption, LayerOption, WrittenSheetOption):
 
     layer: str | None = option_like(LayerOption, "layer", shown_default="the output layer, whose units are the classes")
     size: int | None = option(
-        None, "Pixels per side of the images.", panel=TRAINING, within="[1, 4096]",
+        None, "Pixels per side of the images.", panel=DATA, within="[1, 4096]",
         shown_default="the network's own; for maps at least 64 where it accepts that",
     )  # fmt: skip
     steps: int = option(256, "Steps of gradient ascent.", panel=TRAINING, within="[1, 1e6]")

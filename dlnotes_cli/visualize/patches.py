@@ -93,7 +93,7 @@ class PatchesResult:
 
 
 @dataclass
-class _Best:
+class _TopActivations:
     """The strongest activations of each unit so far: (K, units), with the image and the place in the map of each."""
 
     values: Tensor
@@ -101,7 +101,7 @@ class _Best:
     places: Tensor
 
     @classmethod
-    def of_none(cls, units: int) -> "_Best":
+    def of_none(cls, units: int) -> "_TopActivations":
         nothing = torch.zeros(0, units, dtype=torch.int64)
         return cls(torch.zeros(0, units), nothing, nothing)
 
@@ -117,7 +117,7 @@ class _Best:
 
 
 @dataclass(frozen=True)
-class _Eye:
+class _UnitReceptiveField:
     """What a unit at each place of a layer's map sees of the network's input."""
 
     field: ReceptiveField
@@ -147,7 +147,7 @@ def find_patches(config: PatchesConfig) -> PatchesResult:
     network = open_network(config)
     fields = receptive_fields(network)
     layer = _layer(network, fields, config.layer)
-    eye = _eye(network, layer, fields)
+    unit_field = _receptive_field(network, layer, fields)
     named = parse_units(network, layer, config.unit)
     source = open_source(config, network.preprocessing)
     best, images = _search(network, layer, source)
@@ -155,7 +155,7 @@ def find_patches(config: PatchesConfig) -> PatchesResult:
     found: list[UnitPatches] = []
     sections: list[Section] = []
     for unit in units:
-        patches, panels = _unit_patches(network, layer, eye, source, best, unit, config.gradient)
+        patches, panels = _unit_patches(network, layer, unit_field, source, best, unit, config.gradient)
         name = unit_name(network, layer, unit)
         found.append(UnitPatches(unit, name, patches))
         sections.append(Section(panels, name, columns=len(patches)))
@@ -179,7 +179,9 @@ def _fits(field: ReceptiveField, shape: tuple[int, ...]) -> bool:
     return field.size is not None and all(seen <= side for seen, side in zip(field.size, shape[1:], strict=True))
 
 
-def _eye(network: InspectedNetwork, layer: NamedLayer, fields: dict[str, ReceptiveField]) -> _Eye:
+def _receptive_field(
+    network: InspectedNetwork, layer: NamedLayer, fields: dict[str, ReceptiveField]
+) -> _UnitReceptiveField:
     if layer.name not in fields:
         what = f"the receptive field of {layer.name} is not known"
         raise InputError("--layer", what, "name a layer with one, see dlnotes visualize layers")
@@ -191,13 +193,13 @@ def _eye(network: InspectedNetwork, layer: NamedLayer, fields: dict[str, Recepti
         raise InputError("--layer", what, "name an earlier layer, see dlnotes visualize layers")
     if not layer.is_spatial:  # it sees the whole image
         field = ReceptiveField(field.input_size, None, field.size)
-    return _Eye(field, layer.shape[-1] if layer.is_spatial else 1, shape[1:])
+    return _UnitReceptiveField(field, layer.shape[-1] if layer.is_spatial else 1, shape[1:])
 
 
 @torch.no_grad()
-def _search(network: InspectedNetwork, layer: NamedLayer, source: ImageSource) -> tuple[_Best, int]:
+def _search(network: InspectedNetwork, layer: NamedLayer, source: ImageSource) -> tuple[_TopActivations, int]:
     """The best patches of every unit, and the number of images."""
-    best, images = _Best.of_none(layer.units), 0
+    best, images = _TopActivations.of_none(layer.units), 0
     channels, height, width = network.input_shape
     size = max(1, min(256, _BATCH_PIXELS // (channels * height * width)))
     with output.progress("images") as bar:
@@ -214,7 +216,7 @@ def _flat(outputs: Tensor) -> Tensor:
     return outputs.float().cpu().reshape(*outputs.shape[:2], -1)
 
 
-def _strongest(best: _Best, top: int) -> list[int]:
+def _strongest(best: _TopActivations, top: int) -> list[int]:
     """The units whose best patches excite them most, on average."""
     return best.values.mean(dim=0).argsort(descending=True, stable=True)[:top].tolist()
 
@@ -222,20 +224,20 @@ def _strongest(best: _Best, top: int) -> list[int]:
 def _unit_patches(
     network: InspectedNetwork,
     layer: NamedLayer,
-    eye: _Eye,
+    unit_field: _UnitReceptiveField,
     source: ImageSource,
-    best: _Best,
+    best: _TopActivations,
     unit: int,
     gradient: Literal["guided", "deconvnet", "none"],
 ) -> tuple[tuple[Patch, ...], list[Panel]]:
     """The patches of a unit, and their panels: the patches, then their gradients."""
     images, places = best.images[:, unit].tolist(), best.places[:, unit].tolist()
     read = [source.image(image) for image in images]
-    windows = [eye.window(place, pixels.shape[1:]) for place, (pixels, _) in zip(places, read, strict=True)]
+    windows = [unit_field.window(place, pixels.shape[1:]) for place, (pixels, _) in zip(places, read, strict=True)]
     patches = tuple(
         Patch(
             source.name_of(image), source.class_of(image), float(best.values[i, unit]),
-            divmod(places[i], eye.map_width), _box(read[i][1], windows[i]),
+            divmod(places[i], unit_field.map_width), _box(read[i][1], windows[i]),
         )
         for i, image in enumerate(images)
     )  # fmt: skip

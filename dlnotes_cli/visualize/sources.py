@@ -21,7 +21,6 @@ from dlnotes_cli.data.load import extract_features
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.device import default_threads
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
@@ -142,7 +141,7 @@ class _Folder:
 
     @cached_property
     def _threads(self) -> int:
-        return self.options.threads or default_threads()
+        return self.options.thread_count
 
     def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
         readable = 0

@@ -10,7 +10,7 @@ from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.visualize.options import TOP_UNITS
 
-_PHOTOS = ("china.jpg", "flower.jpg")
+_IMAGES = ("china.jpg", "flower.jpg")
 _MAX_PIXELS = 10**7
 _GRAY = 128
 
@@ -32,13 +32,13 @@ def unit_name(network: InspectedNetwork, layer: NamedLayer, unit: int) -> str:
 
 @torch.no_grad()
 def active_units(network: InspectedNetwork, layer: NamedLayer, count: int) -> list[int]:
-    """The `count` units that two photographs excite most, compared with plain gray; in the output layer the first."""
+    """The `count` units that two images excite most, compared with plain gray; in the output layer the first."""
     if layer == network.output_layer:
         return list(range(min(count, layer.units)))
     shape = network.preprocessing.image_shape
-    photos = [decode_image(sample_image(name, "--unit"), shape, _MAX_PIXELS) for name in _PHOTOS]
+    images = [decode_image(sample_image(name, "--unit"), shape, _MAX_PIXELS) for name in _IMAGES]
     gray = torch.full(network.preprocessing.shape, _GRAY, dtype=torch.uint8)
-    x = network.prepare(torch.stack([gray, *map(torch.tensor, photos)]))
+    x = network.prepare(torch.stack([gray, *map(torch.tensor, images)]))
     means = unit_means(network.activations(x, [layer])[layer.name])
     excess = means[1:].amax(dim=0) - means[0]
     return excess.argsort(descending=True, stable=True)[:count].tolist()

@@ -11,7 +11,7 @@ import pytest
 from builders import Command, folder_digest, make_images, make_table
 from sklearn.metrics import precision_recall_fscore_support
 
-from dlnotes_cli.training.model_file import read_tensors, write_tensors
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

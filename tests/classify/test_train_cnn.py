@@ -10,7 +10,8 @@ from builders import Command, assert_same_run, stopped_after
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.train_cnn import train_cnn
 from dlnotes_cli.cli import main
-from dlnotes_cli.training.model_file import load_classifier, read_tensors
+from dlnotes_cli.training.model_file import load_classifier
+from dlnotes_cli.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

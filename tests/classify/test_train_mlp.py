@@ -16,7 +16,8 @@ from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.train_mlp import MlpTraining, train_mlp
-from dlnotes_cli.training.model_file import load_classifier, read_tensors
+from dlnotes_cli.training.model_file import load_classifier
+from dlnotes_cli.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

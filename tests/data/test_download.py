@@ -197,7 +197,7 @@ def test_free_space_is_checked_before_any_request(site: Site, file: Path) -> Non
 
 def test_a_folder_that_cannot_be_created_is_named(site: Site, tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("a file")
-    with pytest.raises(InputError, match=r"plain/set: cannot be created .*; set \$DLNOTES_CACHE to a writable folder"):
+    with pytest.raises(InputError, match=r"cannot make .*plain/set .*; set \$DLNOTES_CACHE to a writable folder"):
         fetch([site.url("good")], tmp_path / "plain/set/x.gz", sha256=CHECKSUM, size=len(CONTENT))
 
 

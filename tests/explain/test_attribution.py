@@ -16,7 +16,7 @@ from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 
-Method = Callable[[InspectedNetwork, Tensor, attribution.Choose], Attribution]
+Method = Callable[[InspectedNetwork, Tensor, attribution.ClassSelector], Attribution]
 
 
 def predicted(logits: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def every_class(logits: Tensor) -> Tensor:
     return torch.arange(len(CLASSES)).expand(len(logits), -1)
 
 
-def cam(formula: attribution.Formula, layer: str) -> Method:
+def cam(formula: attribution.MapFormula, layer: str) -> Method:
     return lambda network, x, choose: attribution.gradient_cam(network, network.layer(layer), x, choose, formula)
 
 

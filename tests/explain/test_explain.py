@@ -179,7 +179,7 @@ def test_a_sheet_names_long_files_in_any_script_and_shows_the_first_images(
         Image.new("RGBA", (5, 40), (200, 30, 30, 100)).save(tmp_path / "in" / name)
     outcome = dlnotes("explain", "small", tmp_path / "in", "--sheet", tmp_path / "sheet.png")
     assert outcome.code == 0, outcome.err
-    assert "sheet.png shows the first 2 of 3 images" in outcome.err
+    assert outcome.err.count("dlnotes: note:") == outcome.err.count("sheet.png shows the first 2 of 3 images") == 1
 
 
 def test_several_results_with_one_path_are_refused(tmp_path: Path, dlnotes: Command) -> None:

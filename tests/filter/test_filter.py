@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 if TYPE_CHECKING:
-    from dlnotes_cli.plots.filters import FilterRow
+    from dlnotes_cli.filter.filter_plot import FilterRow
 
 SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CAMERA = "120 140 120; 225 220 205; 255 250 230"

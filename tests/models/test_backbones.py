@@ -9,8 +9,8 @@ from torchvision import models
 
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone, named_blocks, published_weights
+from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.registry import build_from_json, config_to_json
-from dlnotes_cli.training.options import BACKBONES
 
 FAMILIES = (
     "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5",

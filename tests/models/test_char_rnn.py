@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dlnotes_cli.models.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
-from dlnotes_cli.models.choices import Cell
+from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.models.registry import build_from_json, config_to_json, count_parameters
 
-CELLS: "st.SearchStrategy[Cell]" = st.sampled_from(get_args(Cell))
+CELLS: "st.SearchStrategy[CellType]" = st.sampled_from(get_args(CellType))
 
 
 @st.composite

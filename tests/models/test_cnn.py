@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dlnotes_cli.models import cnn
-from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialize, whiten
+from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialize_cnn, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.models.registry import build_from_json, config_to_json, count_parameters
 from dlnotes_cli.shapes import analyze, parse_layers
@@ -49,7 +49,7 @@ def test_a_residual_adds_its_input() -> None:
 
 def test_residual_blocks_start_as_the_identity() -> None:
     network = build_cnn(config_of("resnet")).eval()
-    initialize(network)
+    initialize_cnn(network)
     blocks = [block for block in network if isinstance(block, Residual)]
     x = torch.randn(1, 32, 8, 8)
     assert len(blocks) == 6
@@ -58,7 +58,7 @@ def test_residual_blocks_start_as_the_identity() -> None:
 
 def test_convolutions_have_he_initialization() -> None:
     network = build_cnn(CnnConfig("Conv2d(64, 128, 3); Flatten(); Linear(128, 2)", (64, 3, 3), 2))
-    initialize(network)
+    initialize_cnn(network)
     weight, bias = network.state_dict()["0.weight"], network.state_dict()["0.bias"]
     assert weight.std().item() == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)
     assert not bias.any()

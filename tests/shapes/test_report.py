@@ -9,8 +9,9 @@ import torch
 from shapes.torch_oracle import build, multiply_adds
 from torch import Tensor, nn
 
-from dlnotes_cli.shapes import analyze, course_notes, named_network, parse_layers
-from dlnotes_cli.shapes.choices import Dtype, NetworkName, OptimizerName
+from dlnotes_cli.shapes import analyze, named_network, parse_layers
+from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, NetworkName
+from dlnotes_cli.shapes.course import course_notes
 
 QUIZ = "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)"
 
@@ -126,7 +127,7 @@ def test_macs_agree_with_torch_flop_counter() -> None:
 @pytest.mark.parametrize(
     ("optimizer", "state"), [("sgd", 0), ("momentum", 1), ("adam", 2), ("adamw", 2), ("rmsprop", 1)]
 )
-def test_memory(dtype: Dtype, size: int, optimizer: OptimizerName, state: int) -> None:
+def test_memory(dtype: Dtype, size: int, optimizer: AssumedOptimizer, state: int) -> None:
     report = analyze(STACK, (3, 16, 16), batch=2, dtype=dtype, optimizer=optimizer)
     activations = [3 * 16 * 16, 8 * 16 * 16, 8 * 16 * 16, 8 * 8 * 8, 4 * 6 * 6, 4 * 6 * 6, 10]  # no views, not in place
     memory = report.memory

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from dlnotes_cli.style.feature_layers import DEFAULT_LAYERS, SMALL_LAYERS, TruncatedNetwork, named_layers
+from dlnotes_cli.style.feature_layers import DEFAULT_LAYERS, TruncatedNetwork, named_layers
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 
 CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
@@ -100,10 +101,8 @@ def test_batch_normalization_is_merged_into_the_convolution_before_it() -> None:
 
 
 def test_the_small_network_has_279466_parameters() -> None:
-    from dlnotes_cli.models.cnn import CnnConfig, build_cnn
-
-    layers = "; ".join(SMALL_LAYERS.strip().splitlines())
-    network = build_cnn(CnnConfig(layers, (3, 32, 32), 10))
+    network = load_classifier(EMBEDDED_MODEL).network
+    assert isinstance(network, nn.Sequential)
     assert sum(parameter.numel() for parameter in network.parameters()) == 279_466
     unnormalized = nn.Sequential(*(layer for layer in network if not isinstance(layer, nn.BatchNorm2d)))
     default = DEFAULT_LAYERS["small"]

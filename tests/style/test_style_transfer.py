@@ -27,7 +27,7 @@ from dlnotes_cli.style.images import MARGIN, write_output
 from dlnotes_cli.style.optimization import ImageOptimization
 from dlnotes_cli.style.recipes import BEST_SMALL
 from dlnotes_cli.style.stylizer import Stylizer
-from dlnotes_cli.training.model_file import read_tensors
+from dlnotes_cli.training.tensor_file import read_tensors
 
 QUICK = ("--size", "48", "--steps", "6", "--scales", "2", "--threads", "1", "-q")
 

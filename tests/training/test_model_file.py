@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
-from dlnotes_cli.training.model_file import load_classifier, load_language_model, read_tensors, write_tensors
+from dlnotes_cli.training.model_file import load_classifier, load_language_model
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "version_0_1"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.shell import files
-from dlnotes_cli.training.model_file import read_tensors, write_tensors
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

@@ -26,7 +26,8 @@ from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, PublishedWeights, build_backbone, named_blocks
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.training.engine.loop import Trainer
-from dlnotes_cli.training.model_file import load_classifier, read_tensors
+from dlnotes_cli.training.model_file import load_classifier
+from dlnotes_cli.training.tensor_file import read_tensors
 from dlnotes_cli.transfer import frozen_head
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -76,7 +77,7 @@ def test_fine_tune_without_a_value_means_the_last_three_blocks(
     more: tuple[object, ...], dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr("dlnotes_cli.transfer.task.transfer", lambda config: seen.append(config.fine_tune))
+    monkeypatch.setattr("dlnotes_cli.transfer.transfer.transfer", lambda config: seen.append(config.fine_tune))
     dlnotes("transfer", "--fine-tune", *more)
     dlnotes("transfer", *more, "--fine-tune")
     dlnotes("transfer", "--fine-tune", "all", *more)
@@ -121,7 +122,7 @@ def test_features_are_cached_and_computed_again_only_for_changed_files(
     assert dlnotes(*words(data, tmp_path / "b")).code == 0
     assert not extracted
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
-    assert [f["form"] for f in json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]] == [
+    assert [f["preprocessing"] for f in json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]] == [
         entry.name for entry in cache.glob("decoded/*/*")
     ]
     Image.new("RGB", (9, 9), "red").save(data / "red" / "3.png")

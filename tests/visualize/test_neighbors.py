@@ -46,7 +46,7 @@ def test_an_image_is_its_own_nearest_neighbor_and_features_are_cached(tmp_path: 
     assert documents[0]["layer"] == "flatten1"
     assert documents[0]["features"] == 128
     cached = json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]
-    assert any("small" not in entry["form"] and "flatten1" in entry["form"] for entry in cached)
+    assert any("small" not in entry["preprocessing"] and "flatten1" in entry["preprocessing"] for entry in cached)
 
 
 def test_a_flat_folder_has_no_classes(tmp_path: Path, dlnotes: Command) -> None:

@@ -15,7 +15,7 @@ from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.gradients import _Relus, unit_gradients
 from dlnotes_cli.visualize.options import PatchesConfig
-from dlnotes_cli.visualize.patches import BEST, _Best, find_patches
+from dlnotes_cli.visualize.patches import BEST, _TopActivations, find_patches
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_only_the_window_decides_the_activation(tmp_path: Path) -> None:
 
 def test_the_best_of_many_batches_are_the_best_of_all() -> None:
     values = torch.rand(100, 4, 6, generator=torch.Generator().manual_seed(0))
-    best = _Best.of_none(4)
+    best = _TopActivations.of_none(4)
     for start in range(0, 100, 7):
         chunk = values[start : start + 7]
         best.add(chunk, list(range(start, start + len(chunk))))

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, check_at_most_one, option, option_group
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, check_at_most_one, option, option_group
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption
 from dlnotes_cli.shell.parse import numbers
 
@@ -48,11 +48,11 @@ class LossConfig(OutputOptions, OverwriteOption, NumberOptions):
         None, "Divide the scores by X before softmax or sigmoid.", panel=MODEL, within="[1e-6, 1e6]", shown_default="1"
     )
     label_smoothing: float | None = option(
-        None, "Cross-entropy: share of the target spread evenly over the classes.", panel=MODEL, within="[0, 1]",
+        None, "Cross-entropy: share of the target spread evenly over the classes.", panel=TRAINING, within="[0, 1]",
         shown_default="0",
     )  # fmt: skip
     class_weights: tuple[float, ...] | None = option(
-        None, "Cross-entropy and nll: weight of each class.", panel=MODEL, parse=numbers, within="[0, 1e9]",
+        None, "Cross-entropy and nll: weight of each class.", panel=TRAINING, parse=numbers, within="[0, 1e9]",
         metavar="X,X,…",
     )  # fmt: skip
     reduction: Reduction = option("mean", "Reduce the losses to their mean, sum, or none", panel=MODEL)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from dlnotes_cli.calculate.trace.options import UseGate
 
 Gates = dict[str, Tensor]  # by name, each (N, H)
-State = tuple[Tensor, Tensor]  # hidden state and cell state (N, H); only an LSTM uses the second
+StatePair = tuple[Tensor, Tensor]  # hidden state and cell state (N, H); only an LSTM uses the second
 LABELS = {
     "i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate", "c": "cell state", "h": "hidden state",
     "r": "reset gate", "z": "update gate", "n": "candidate", "u": "use gate",
@@ -38,7 +38,7 @@ class Cell(nn.Module):
         self.weight_u = nn.Parameter(torch.empty(size, size).uniform_(-scale, scale)) if use_gate == "notes" else None
         self.bias_u = nn.Parameter(torch.zeros(size)) if use_gate == "notes" else None
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, list[Gates]]:
+    def forward(self, x: Tensor, state: StatePair) -> tuple[Tensor, list[Gates]]:
         """Hidden states (N, T, H) for x (N, T, F) and the state before it, and the gates of each time step."""
         steps = []
         for event in x.unbind(1):
@@ -58,13 +58,13 @@ class Cell(nn.Module):
         return of_event, of_state
 
 
-def _rnn(cell: Cell, event: Tensor, state: State) -> Gates:
+def _rnn(cell: Cell, event: Tensor, state: StatePair) -> Gates:
     """H = tanh(W [x, h] + b)."""
     total = sum(cell.sums(event, state[0]))
     return {"h": torch.relu(total) if cell.nonlinearity == "relu" else torch.tanh(total)}  # type: ignore[arg-type]
 
 
-def _lstm(cell: Cell, event: Tensor, state: State) -> Gates:
+def _lstm(cell: Cell, event: Tensor, state: StatePair) -> Gates:
     """i, f, o are sigmoids and g a tanh of W [x, h] + b; c = f c + i g; h = o tanh(c)."""
     of_event, of_state = cell.sums(event, state[0])
     i, f, g, o = (of_event + of_state).chunk(4, 1)
@@ -80,7 +80,7 @@ def _lstm(cell: Cell, event: Tensor, state: State) -> Gates:
     return {**gates, "u": u, "h": o * u}
 
 
-def _gru(cell: Cell, event: Tensor, state: State) -> Gates:
+def _gru(cell: Cell, event: Tensor, state: StatePair) -> Gates:
     """R and z are sigmoids of W [x, h] + b; n = tanh(W x + b + r (W h + b)); h = (1 - z) n + z h."""
     of_event, of_state = (total.chunk(3, 1) for total in cell.sums(event, state[0]))
     r, z = (torch.sigmoid(of_event[k] + of_state[k]) for k in (0, 1))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dlnotes_cli.calculate.trace.results import LayerTrace, TraceResult
-    from dlnotes_cli.calculate.trace.text import TextTrace
+    from dlnotes_cli.calculate.trace.text_trace import TextTrace
 
 _MOST_COLUMNS, _MOST_ROWS = 6, 8  # of a tensor that is printed in full
 _MOST_STEPS = 12  # of a cell
@@ -32,7 +32,7 @@ def trace(config: TraceConfig) -> None:
     loss by the output; of a recurrent layer, every gate at every time step.
     Everything is computed in float64.
     """
-    from dlnotes_cli.calculate.trace import text as text_task
+    from dlnotes_cli.calculate.trace import text_trace as text_task
 
     if config.plot is not None:
         files.check_output_file("--plot", config.plot, overwrite=config.overwrite)

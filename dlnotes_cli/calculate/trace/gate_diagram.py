@@ -16,7 +16,7 @@ WIDTH = 9.0  # inches
 _BUS, _GATE, _LINE = 0.0, 1.6, 4.2  # heights of event and hidden state, of the gates, and of the line of the memory
 _SIGMA, _TIMES = "\N{GREEK SMALL LETTER SIGMA}", "\N{MULTIPLICATION SIGN}"
 _GRAY, _DARK = "#666666", "#222222"
-Point = tuple[float, float]
+Position = tuple[float, float]
 
 
 def draw_cell(axes: "Axes", layer: LayerTrace, config: TraceConfig) -> None:
@@ -54,12 +54,12 @@ class _GateDrawing:
     def __init__(self, axes: "Axes") -> None:
         self._axes = axes
 
-    def text(self, at: Point, text: str, **style: object) -> None:
+    def text(self, at: Position, text: str, **style: object) -> None:
         """A text, centered unless `style` says otherwise."""
         options: dict[str, object] = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 6, **style}
         self._axes.text(*at, text, **options)  # type: ignore[arg-type]
 
-    def box(self, at: Point, function: str, name: str, value: float, color: str) -> None:
+    def box(self, at: Position, function: str, name: str, value: float, color: str) -> None:
         """A gate: its function, its name below, and its value above; without a name, the value is next to it."""
         from matplotlib.patches import FancyBboxPatch
 
@@ -72,19 +72,19 @@ class _GateDrawing:
         self.text((x + 0.12, y - 0.46), name, ha="left", fontsize=8, color=_GRAY)
         self.number((x, y + 0.46) if name else (x + 0.9, y), value)
 
-    def circle(self, at: Point, sign: str) -> None:
+    def circle(self, at: Position, sign: str) -> None:
         """An operation on two numbers."""
         from matplotlib.patches import Circle
 
         self._axes.add_patch(Circle(at, 0.22, facecolor="white", edgecolor=_DARK, linewidth=1.3, zorder=4))
         self.text(at, sign, fontsize=11)
 
-    def number(self, at: Point, value: float, label: str = "") -> None:
+    def number(self, at: Position, value: float, label: str = "") -> None:
         """A number on an edge, on a white ground."""
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         self.text(at, f"{label}{value:.4f}", fontsize=8.5, bbox=box)
 
-    def path(self, *points: Point, style: str = "-", color: str = _GRAY) -> None:
+    def path(self, *points: Position, style: str = "-", color: str = _GRAY) -> None:
         """A line through points, with an arrow at its end."""
         for start, end in pairwise(points[:-1]):
             self._axes.plot([start[0], end[0]], [start[1], end[1]], style, color=color, linewidth=1.3, zorder=2)

@@ -10,7 +10,7 @@ from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, opti
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.shell.parse import items
 
-LossName = Literal["sum", "mean", "mse", "mae", "huber", "bce", "cross-entropy"]
+TraceLossName = Literal["sum", "mean", "mse", "mae", "huber", "bce", "cross-entropy"]
 UseGate = Literal["pytorch", "notes"]
 WITHOUT_TARGET = {"sum", "mean"}
 ACTIVATIONS = {  # name to module of torch.nn
@@ -68,7 +68,7 @@ class TraceConfig(OutputOptions, OverwriteOption, SeedOption, TracedNetworkOptio
 
     command: ClassVar[str] = "trace"
 
-    loss: LossName | None = option(
+    loss: TraceLossName | None = option(
         None, "What is differentiated: sum or mean of the output, or a loss of --target: mse, mae, huber, bce (of "
         "scores, or of what a Sigmoid returns) or cross-entropy.", panel=TRAINING, shown_default="sum; --target: mse",
     )  # fmt: skip
@@ -109,6 +109,6 @@ class TraceConfig(OutputOptions, OverwriteOption, SeedOption, TracedNetworkOptio
             raise InputError("--target", f"missing: {self.loss} compares with it", "add --target")
 
     @property
-    def chosen_loss(self) -> LossName:
+    def chosen_loss(self) -> TraceLossName:
         """The loss, by default that of the target or the sum of the output."""
         return self.loss or ("sum" if self.target is None else "mse")

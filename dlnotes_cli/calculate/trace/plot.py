@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.calculate.trace import gate_diagram, network_diagram
 from dlnotes_cli.calculate.trace.activations import Curve
 from dlnotes_cli.calculate.trace.results import TraceResult, norm
-from dlnotes_cli.calculate.trace.text import TextTrace
 from dlnotes_cli.calculate.trace.text_plot import draw_text
+from dlnotes_cli.calculate.trace.text_trace import TextTrace
 from dlnotes_cli.plots.figure import COLORS, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dlnotes_cli.calculate.trace.cells import LABELS
-from dlnotes_cli.calculate.trace.text import TextTrace
+from dlnotes_cli.calculate.trace.text_trace import TextTrace
 from dlnotes_cli.plots.figure import new_figure, png
 from dlnotes_cli.plots.names import plain
 

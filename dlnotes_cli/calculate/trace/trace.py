@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.calculate.trace.activations import activation_curves
-from dlnotes_cli.calculate.trace.cells import Cell, Gates, State
+from dlnotes_cli.calculate.trace.cells import Cell, Gates, StatePair
 from dlnotes_cli.calculate.trace.network import (
     TracedNetwork,
     build_network,
@@ -16,7 +16,7 @@ from dlnotes_cli.calculate.trace.network import (
     read_layers,
     with_activation,
 )
-from dlnotes_cli.calculate.trace.options import LossName, TraceConfig
+from dlnotes_cli.calculate.trace.options import TraceConfig, TraceLossName
 from dlnotes_cli.calculate.trace.results import (
     Check,
     Comparison,
@@ -41,13 +41,13 @@ _COURSE_USE_GATE = (
 
 
 @dataclass(frozen=True)
-class _Pass:
+class _ForwardPass:
     """What one forward pass kept: input and output of each layer, the gates of the recurrent ones, and the loss."""
 
     inputs: list[Tensor]
     outputs: list[Tensor]
     gates: dict[int, list[Gates]]
-    states: dict[int, State]
+    states: dict[int, StatePair]
     loss: Tensor
 
 
@@ -60,19 +60,19 @@ def trace(config: TraceConfig) -> TraceResult:
         layers = with_activation(layers, config.activation[0])
     network = build_network(config, layers)
     _check_options(config, network)
-    done = _forward(config, network)
-    gradients = _backward(done, network)
+    forward = _forward(config, network)
+    gradients = _backward(forward, network)
     comparisons = tuple(_compared(config, name) for name in config.activation if len(config.activation) > 1)
-    traced = _layers(network, done, gradients)
+    traced = _layers(network, forward, gradients)
     checks = _checks(config, network) if config.check else ()
     descent = _descend(config, network) if config.lr is not None else None
     return TraceResult(
         config,
         layers=traced,
         parameters=network.parameters,
-        value=done.loss.item(),
-        input=done.inputs[0].detach(),
-        input_gradient=gradients[0] if done.inputs[0].requires_grad else None,
+        value=forward.loss.item(),
+        input=forward.inputs[0].detach(),
+        input_gradient=gradients[0] if forward.inputs[0].requires_grad else None,
         checks=checks,
         descent=descent,
         comparisons=comparisons,
@@ -95,12 +95,12 @@ def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
         raise InputError("--text", "needs a run of char-rnn in place of layers", "give runs/text, for example")
 
 
-def _forward(config: TraceConfig, network: TracedNetwork) -> _Pass:
+def _forward(config: TraceConfig, network: TracedNetwork) -> _ForwardPass:
     """Run the layers with the same random numbers each time, so that dropout drops the same units."""
     inputs: list[Tensor] = []
     outputs: list[Tensor] = []
     gates: dict[int, list[Gates]] = {}
-    states: dict[int, State] = {}
+    states: dict[int, StatePair] = {}
     network.modules.train(config.mode == "train")
     x = network.input.detach().clone()
     with torch.random.fork_rng(devices=[]):
@@ -124,10 +124,10 @@ def _forward(config: TraceConfig, network: TracedNetwork) -> _Pass:
     loss = _loss(config, network, outputs[-1])
     if not bool(torch.isfinite(loss)):
         raise UnfinishedError("--input", "the loss is not finite", "use smaller numbers")
-    return _Pass(inputs, outputs, gates, states, loss)
+    return _ForwardPass(inputs, outputs, gates, states, loss)
 
 
-def _state(config: TraceConfig, cell: Cell, count: int, *, is_first: bool) -> State:
+def _state(config: TraceConfig, cell: Cell, count: int, *, is_first: bool) -> StatePair:
     """Hidden and cell state (N, H) before the first step: those of the options for the first recurrent layer."""
 
     def numbers(option: str, text: str | None) -> Tensor:
@@ -169,7 +169,7 @@ def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor
         ends_in_sigmoid = isinstance(network.modules[-1], nn.Sigmoid)
         of_output = F.binary_cross_entropy if ends_in_sigmoid else F.binary_cross_entropy_with_logits
         return of_output(output, target)
-    losses: dict[LossName, Callable[[Tensor, Tensor], Tensor]] = {
+    losses: dict[TraceLossName, Callable[[Tensor, Tensor], Tensor]] = {
         "mse": F.mse_loss,
         "mae": F.l1_loss,
         "huber": F.huber_loss,
@@ -177,24 +177,24 @@ def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor
     return losses[name](output, target)
 
 
-def _backward(done: _Pass, network: TracedNetwork) -> list[Tensor]:
+def _backward(forward: _ForwardPass, network: TracedNetwork) -> list[Tensor]:
     """The gradients of the loss by the input and by the output of each layer."""
     network.modules.zero_grad()
-    if not done.loss.requires_grad:
+    if not forward.loss.requires_grad:
         raise InputError("LAYERS", "nothing has a gradient", "add a layer with weights")
-    done.loss.backward(retain_graph=True)
-    return [_gradient(tensor) for tensor in (done.inputs[0], *done.outputs)]
+    forward.loss.backward(retain_graph=True)
+    return [_gradient(tensor) for tensor in (forward.inputs[0], *forward.outputs)]
 
 
-def _layers(network: TracedNetwork, done: _Pass, gradients: Sequence[Tensor]) -> tuple[LayerTrace, ...]:
+def _layers(network: TracedNetwork, forward: _ForwardPass, gradients: Sequence[Tensor]) -> tuple[LayerTrace, ...]:
     traced = []
     for i, (layer, module) in enumerate(zip(network.layers, network.modules, strict=True)):
-        before, after = done.inputs[i], done.outputs[i]
+        before, after = forward.inputs[i], forward.outputs[i]
         parameters = tuple(
             ParameterTrace(f"{i}.{name}", parameter.detach().clone(), _gradient(parameter))
             for name, parameter in module.named_parameters()
         )
-        steps = tuple({name: gate.detach() for name, gate in gates.items()} for gates in done.gates.get(i, ()))
+        steps = tuple({name: gate.detach() for name, gate in gates.items()} for gates in forward.gates.get(i, ()))
         traced.append(
             LayerTrace(
                 layer.text,
@@ -205,7 +205,7 @@ def _layers(network: TracedNetwork, done: _Pass, gradients: Sequence[Tensor]) ->
                 parameters,
                 module.kind if isinstance(module, Cell) else None,
                 steps,
-                tuple(state.detach() for state in done.states.get(i, ())),
+                tuple(state.detach() for state in forward.states.get(i, ())),
             )
         )
     return tuple(traced)
@@ -231,17 +231,17 @@ def _compared(config: TraceConfig, activation: str) -> Comparison:
     """The norm of the gradient at each layer with this activation, for the same weights and input."""
     layers = with_activation(read_layers(config), activation)
     network = build_network(config, layers)
-    done = _forward(config, network)
-    gradients = _backward(done, network)
+    forward = _forward(config, network)
+    gradients = _backward(forward, network)
     return Comparison(activation, tuple(norm(gradient) for gradient in gradients[1:]))
 
 
 def _checks(config: TraceConfig, network: TracedNetwork) -> tuple[Check, ...]:
     """Central differences of the loss by every parameter and input, next to autograd."""
-    done = _forward(config, network)
-    _backward(done, network)
+    forward = _forward(config, network)
+    _backward(forward, network)
     tensors = {"input": network.input} if network.input.is_floating_point() else {}
-    gradients = {"input": _gradient(done.inputs[0])}
+    gradients = {"input": _gradient(forward.inputs[0])}
     for name, parameter in network.modules.named_parameters():
         tensors[name], gradients[name] = parameter, _gradient(parameter)
     if sum(tensor.numel() for tensor in tensors.values()) > _MOST_CHECKED:
@@ -270,9 +270,9 @@ def _descend(config: TraceConfig, network: TracedNetwork) -> Descent:
     """Plain gradient descent: w - lr times the gradient."""
     lr, losses = config.lr or 0.0, []
     for _ in range(config.steps or 1):
-        done = _forward(config, network)
-        losses.append(done.loss.item())
-        _backward(done, network)
+        forward = _forward(config, network)
+        losses.append(forward.loss.item())
+        _backward(forward, network)
         with torch.no_grad():
             for parameter in network.modules.parameters():
                 parameter.sub_(lr * _gradient(parameter))

@@ -186,7 +186,7 @@ class CacheEntry:
             return
         while True:
             try:
-                self.path.mkdir(parents=True, exist_ok=True)
+                files.create_folder(self.path)
                 descriptor = os.open(self.path, os.O_RDONLY)
             except OSError as error:
                 raise UnfinishedError(self.path, f"cannot be created ({reason(error)})", _FIX) from error

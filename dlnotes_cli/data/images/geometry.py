@@ -11,7 +11,7 @@ from dlnotes_cli.data.preprocessing import ImageShape
 
 _SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 Region = tuple[float, float, float, float]  # x0, y0, x1, y1
-Points = NDArray[np.float64]  # (N, 2): x, y
+Coordinates = NDArray[np.float64]  # (N, 2): x, y
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,6 @@ class Geometry:
     orientation: int = 1  # of EXIF, 1 to 8
 
     @classmethod
-    def of_array(cls, height: int, width: int) -> "Geometry":
-        """The geometry of an image that is the network's input itself."""
-        return cls((width, height), (width, height), (0.0, 0.0, float(width), float(height)))
-
-    @classmethod
     def of_file(cls, upright: tuple[int, int], orientation: int, shape: ImageShape) -> "Geometry":
         """The geometry of `decode_image` for an upright image of this width and height."""
         return cls((shape.width, shape.height), upright, _region(upright, shape), orientation)
@@ -42,14 +37,14 @@ class Geometry:
         """Width and height of the stored image."""
         return self.upright[::-1] if self.orientation in _SIDEWAYS else self.upright
 
-    def to_upright(self, points: Points) -> Points:
+    def to_upright(self, points: Coordinates) -> Coordinates:
         """Points (N, 2) of the network's input in the upright image."""
         x0, y0, x1, y1 = self.region
         scale = np.array([(x1 - x0) / self.input[0], (y1 - y0) / self.input[1]])
-        upright: Points = points * scale + np.array([x0, y0])
+        upright: Coordinates = points * scale + np.array([x0, y0])
         return upright
 
-    def to_stored(self, points: Points) -> Points:
+    def to_stored(self, points: Coordinates) -> Coordinates:
         """Points (N, 2) of the network's input in the stored image."""
         x, y = self.to_upright(points).T
         width, height = self.upright
@@ -99,11 +94,11 @@ def _region(upright: tuple[int, int], shape: ImageShape) -> Region:
     return left, top, left + kept_width, top + kept_height
 
 
-def _corners(box: Region) -> Points:
+def _corners(box: Region) -> Coordinates:
     return np.array([box[:2], box[2:]], np.float64)
 
 
-def _clipped(corners: Points, size: tuple[int, int]) -> Region:
+def _clipped(corners: Coordinates, size: tuple[int, int]) -> Region:
     low = np.clip(corners.min(axis=0), 0, size).tolist()
     high = np.clip(corners.max(axis=0), 0, size).tolist()
     return low[0], low[1], high[0], high[1]

@@ -1,7 +1,6 @@
 """The checkpoint of a training run: weights, optimizer, random state, trainer state and history."""
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.loop import Trainer, TrainerState
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.model_file import load_weights, read_tensors, write_tensors
+from dlnotes_cli.training.model_file import load_weights
 from dlnotes_cli.training.stored_values import build_stored
+from dlnotes_cli.training.tensor_file import Metadata, write_tensors
 
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _RECURRENT_STATE = (
     "network.", "best.", "average.", "optimizer.", "random.", "carried.",
@@ -44,15 +44,13 @@ def save_checkpoint(path: Path, trainer: Trainer, device: torch.device, metadata
 
 
 def restore_checkpoint(
-    path: Path, trainer: Trainer, device: torch.device, check: Callable[[dict[str, Any]], None] = lambda _metadata: None
+    path: Path, tensors: dict[str, Tensor], metadata: Metadata, trainer: Trainer, device: torch.device
 ) -> None:
-    """Restore a trainer from a file of `save_checkpoint`; `check` is called first and may refuse its metadata.
+    """Restore a trainer from tensors and metadata that were read from `path`, a file of `save_checkpoint`.
 
     The number of steps that was chosen for a time budget is kept if the limits are still the same. Raises InputError
     where the file does not fit the run.
     """
-    tensors, metadata = read_tensors(path)
-    check(metadata)
 
     def section(prefix: str) -> dict[str, Tensor]:
         return {name: tensor.to(device) for name, tensor in _without_prefix(prefix, tensors).items()}

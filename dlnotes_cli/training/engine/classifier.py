@@ -3,7 +3,6 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,7 +15,7 @@ from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.data.splits import SplitRule
-from dlnotes_cli.device import Runtime, choose_device, choose_runtime, free_memory
+from dlnotes_cli.device import Runtime, check_device, choose_runtime
 from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import seed_everything
@@ -24,7 +23,7 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.boundary import BOUNDARY, boundary_plot
-from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_batch_size, measure_step_memory
+from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_fitting_batch_size
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
@@ -34,7 +33,7 @@ from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate, predict_logits
 from dlnotes_cli.training.objective import Objective, balanced_weights
 from dlnotes_cli.training.optimizers import make_optimizer
-from dlnotes_cli.training.options import ClassifierConfig
+from dlnotes_cli.training.options import AUTO_BATCH_SIZE, ClassifierConfig
 from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, with_recipe
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
@@ -172,17 +171,22 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
     """
     started = time.monotonic()
     folder = RunFolder(training.options)
-    device = choose_device(training.options.device)
+    check_device(training.options.device)
     dataset = training.load()
     min_accuracy = training.options.min_accuracy
     require_test_split(min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
     data_s = time.monotonic() - started
-    length = _run_length(training, dataset, device)
-    stored = with_recipe(with_recipe(training.options, training.recipe), length)
     config = training.network_config(dataset)
+    fitting = _fitting_batch_size(training, config, dataset)
+    length = training.options.run_length(training.recipe.length, dataset.counts["train"], fitting)
+    stored = with_recipe(with_recipe(training.options, training.recipe), length)
     _check_batches(training.model_name, config, dataset, length.batch_size)
-    _check_memory(training, config, dataset, length.batch_size)
-    job = _make_job(training, config, dataset, length)
+    runtime = _runtime(training, config, length.batch_size)
+    _check_memory(training, config, dataset, length.batch_size, runtime)
+    seed_everything(training.init_seed)
+    network = build(training.model_name, config)
+    training.initialize(network, dataset)
+    job = ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
     model = ModelSummary.of(training.model_name, config, job.network)
     record = ClassifierRecord(stored, model, dataset, job.runtime, training.result_type, training.details(job.network))
     record.announce()
@@ -205,20 +209,15 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
             return run.finish(evaluation if split == "test" else None, paths, data_s, started)
 
 
-def _run_length(training: AnyTraining, dataset: DataSet, device: torch.device) -> RunLength:
-    """Batch size and limits; on a GPU, `--batch-size auto` measures how many samples fit into its memory."""
-    options: ClassifierConfig = training.options
-    samples = dataset.counts["train"]
-
-    def largest_batch() -> int:
-        config = training.network_config(dataset)
-        runtime = _runtime(training, config, MAX_BATCH_SIZE)
-        network = build(training.model_name, config).to(device)
-        step_bytes = partial(measure_step_memory, network, dataset.preprocessing.shape, runtime)
-        return largest_batch_size(step_bytes, free_memory(device), limit=min(MAX_BATCH_SIZE, samples))
-
-    measure = largest_batch if device.type == "cuda" else None
-    return options.run_length(training.recipe.length, samples, measure)
+def _fitting_batch_size(training: AnyTraining, config: Any, dataset: DataSet) -> int | None:
+    """With `--batch-size auto` on a GPU, the batch size that fits into its memory; None where the options decide."""
+    if training.options.batch_size != AUTO_BATCH_SIZE:
+        return None
+    runtime = _runtime(training, config, MAX_BATCH_SIZE)
+    if runtime.device.type != "cuda":
+        return None
+    network = build(training.model_name, config).to(runtime.device)
+    return largest_fitting_batch_size(network, dataset.preprocessing.shape, runtime, dataset.counts["train"])
 
 
 def _runtime(training: AnyTraining, config: Any, batch_size: int) -> Runtime:
@@ -239,24 +238,14 @@ def _check_batches(name: str, config: Any, dataset: DataSet, batch_size: int) ->
         raise InputError(where, what, fix) from error
 
 
-def _check_memory(training: AnyTraining, config: Any, dataset: DataSet, batch_size: int) -> None:
+def _check_memory(training: AnyTraining, config: Any, dataset: DataSet, batch_size: int, runtime: Runtime) -> None:
     """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
-    runtime = _runtime(training, config, batch_size)
     sample = torch.empty(1, *dataset.samples.shape[1:], device="meta")
     forecast = TrainingMemory.of(
         build_on_meta(training.model_name, config), (sample,), min(batch_size, dataset.counts["train"]),
         training.recipe, runtime.precision, trains_all=training.trains_all,
     )  # fmt: skip
     forecast.check(runtime, training.memory_options)
-
-
-def _make_job(training: AnyTraining, config: Any, dataset: DataSet, length: RunLength) -> ClassifierJob:
-    """The job with a newly initialized network on the device of the run."""
-    runtime = _runtime(training, config, length.batch_size)
-    seed_everything(training.init_seed)
-    network = build(training.model_name, config)
-    training.initialize(network, dataset)
-    return ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
 
 
 def _draw_plots(

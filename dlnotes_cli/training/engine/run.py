@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,12 +16,12 @@ from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.model_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
 from dlnotes_cli.training.options import TrainingRunOptions
 from dlnotes_cli.training.recipes import Recipe, RunLength
 from dlnotes_cli.training.record import Outcome, RunRecord, TrainingResult, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
+from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
 
 _SAVE_EVERY_S = 10.0  # at least; longer for runs whose checkpoints take long
 _SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the time that one takes
@@ -67,7 +66,9 @@ class TrainingRun:
         path, device = self.folder.file(run_folder.LAST), self._record.runtime.device
         if not path.exists():
             raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
-        restore_checkpoint(path, self.trainer, device, self._check_checkpoint)
+        tensors, metadata = read_tensors(path)
+        self.folder.check_checkpoint(metadata, self._record.data_name, self._record.fingerprint)
+        restore_checkpoint(path, tensors, metadata, self.trainer, device)
         self._replaces_results = self.trainer.state.best_index is None
         result = self._stored_result() if self.trainer.is_finished else None
         if result is None:
@@ -166,9 +167,6 @@ class TrainingRun:
         more = "--patience ended it" if self.trainer.is_out_of_patience else "raise --epochs to continue"
         output.note(f"{self.folder.path} is already trained for {output.counted(epochs, 'epoch')}; {more}")
         return result
-
-    def _check_checkpoint(self, metadata: dict[str, Any]) -> None:
-        self.folder.check_checkpoint(metadata, self._record.data_name, self._record.fingerprint)
 
     def _save_and_schedule_next(self) -> float:
         """Save; returns the time of the next checkpoint on the monotonic clock."""

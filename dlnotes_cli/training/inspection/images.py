@@ -12,7 +12,6 @@ from torch import Tensor
 from dlnotes_cli.data.images.decode import decode_all
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
 from dlnotes_cli.data.paths import expand_paths
-from dlnotes_cli.device import default_threads
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.inspection.network import InspectedNetwork
@@ -53,7 +52,7 @@ def read_batches(
     """
     files = expand_paths(paths, tables=False)
     shape = network.preprocessing.image_shape
-    threads = options.threads or default_threads()
+    threads = options.thread_count
 
     def decode(path: Path) -> PlacedImage:
         return PlacedImage(path, *decode_placed(path, shape, options.max_pixels))

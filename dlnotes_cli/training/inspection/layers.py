@@ -57,7 +57,7 @@ class LayerTable:
     aliases: dict[str, str]
 
 
-def list_layers(network: nn.Module, names: dict[nn.Module, str], shape: tuple[int, ...]) -> LayerTable:
+def tabulate_layers(network: nn.Module, names: dict[nn.Module, str], shape: tuple[int, ...]) -> LayerTable:
     """The layers of a network, in evaluation mode, for samples of `shape`; nothing is computed with values.
 
     Left out are layers without effect, those that run more than once, as they have no single output, and those that do

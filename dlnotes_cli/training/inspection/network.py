@@ -13,7 +13,7 @@ from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.training.inspection.layers import LayerTable, NamedLayer, accepts, list_layers
+from dlnotes_cli.training.inspection.layers import LayerTable, NamedLayer, accepts, tabulate_layers
 
 _SIGNED = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)  # layers with outputs of both signs
 _FINE_SIDE = 7  # positions on a side of maps that show where a class is
@@ -80,7 +80,7 @@ class InspectedNetwork:
 
     @cached_property
     def _table(self) -> LayerTable:
-        return list_layers(self.network, self.names, self.input_shape)
+        return tabulate_layers(self.network, self.names, self.input_shape)
 
     @property
     def layers(self) -> tuple[NamedLayer, ...]:

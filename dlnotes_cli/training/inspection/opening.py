@@ -9,6 +9,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import TransferModel
+from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
@@ -17,7 +18,6 @@ from dlnotes_cli.training.inspection.layers import numbered_names, path_names
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.options import EMBEDDED_NAME, NetworkOptions
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, TrainedModel, load_classifier
-from dlnotes_cli.training.options import BACKBONES
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 
 _DIGEST_DIGITS = 12  # of a SHA-256: enough to tell weights apart in the cache

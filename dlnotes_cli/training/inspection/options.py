@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
@@ -12,7 +13,7 @@ from dlnotes_cli.shell.option_groups import (
     ReadImagesOptions,
     SeedOption,
 )
-from dlnotes_cli.training.options import BACKBONES, WeightsOption, complete_models
+from dlnotes_cli.training.options import WeightsOption, complete_models
 
 EMBEDDED_NAME = "small"  # of the network in the package
 

@@ -71,9 +71,3 @@ def test_boxes_stay_inside_the_image(
         assert max((x1 - x0) / upright[0], (y1 - y0) / upright[1]) == pytest.approx(crop_pct)
     else:
         assert geometry.box_in_upright((0, 0, *size)) == pytest.approx((0, 0, *upright))
-
-
-def test_an_array_is_its_own_file() -> None:
-    geometry = Geometry.of_array(8, 10)
-    assert geometry.stored == (10, 8)
-    assert geometry.box_in_stored((1, 2, 3, 4)) == (1, 2, 3, 4)

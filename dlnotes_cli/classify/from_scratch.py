@@ -5,21 +5,25 @@ from typing import TypeVar
 
 from torch import nn
 
+from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.recipes import ScratchRecipe
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.device import default_threads
 from dlnotes_cli.training.engine.classifier import ClassifierTraining
-from dlnotes_cli.training.options import ClassifierConfig
 
-Options = TypeVar("Options", bound=ClassifierConfig)
+Options = TypeVar("Options", TrainMlpConfig, TrainCnnConfig)
 AnyRecipe = TypeVar("AnyRecipe", bound=ScratchRecipe)
 
 
 class ScratchTraining(ClassifierTraining[Options, AnyRecipe, nn.Sequential], ABC):
     """The training of a network without pretrained weights, on data in its own scale."""
 
+    @property
+    def init_seed(self) -> int:
+        """The seed of the initial weights."""
+        return self.options.seed if self.options.init_seed is None else self.options.init_seed
+
     def load(self) -> DataSet:
         """The data, split, with the preprocessing that `--normalize` names."""
-        threads = self.options.threads or default_threads()
+        threads = self.options.thread_count
         return load_training_data(self.options, self.split_rule, self.recipe.normalize, threads=threads)

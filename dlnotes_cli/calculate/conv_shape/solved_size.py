@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dlnotes_cli.calculate.options import ConvShapeConfig
-from dlnotes_cli.calculate.results import ConvShapeResult
-from dlnotes_cli.calculate.stack import read_stack
+from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
+from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
+from dlnotes_cli.calculate.conv_shape.stack import read_stack
 from dlnotes_cli.shapes.choices import Hyperparameter
 from dlnotes_cli.shapes.solver import Solutions, WindowSpec, layer_axes, solve
 from dlnotes_cli.shell.errors import InputError

@@ -5,7 +5,7 @@ from drawn import has_white_margin, pixels, texts
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from dlnotes_cli.plots.filters import FilterRow, draw_filters
+from dlnotes_cli.filter.filter_plot import FilterRow, draw_filters
 
 
 def test_white_kernels_and_images_have_a_frame(figures: list[Figure]) -> None:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dlnotes_cli.shapes.choices import Dtype, Hyperparameter, NetworkName, OptimizerName
+from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import (
     DATA,
@@ -92,7 +92,7 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
     command: ClassVar[str] = "conv-shape"
 
     dtype: Dtype = option("float32", "Data type of weights and activations", panel=TRAINING)
-    optimizer: OptimizerName = option("adam", "Optimizer assumed for training memory", panel=TRAINING)
+    optimizer: AssumedOptimizer = option("adam", "Optimizer assumed for training memory", panel=TRAINING)
     explain: bool = option(False, "Print each formula with its numbers.", panel=OUTPUT)
     gram: bool = option(
         False, "Print the sizes of the output as a matrix (channels x positions) and of its Gram matrix.", panel=OUTPUT
@@ -103,7 +103,7 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
         """Validate each option, then their combination."""
         super().__post_init__()
         check_at_most_one(
-            {"--json": self.json, "--csv -": self.csv == "-", "--field": self.field is not None}, STDOUT_TWICE
+            {"--json": self.json, "--csv -": self.csv_to_stdout, "--field": self.field is not None}, STDOUT_TWICE
         )
         check_at_most_one(
             {"LAYERS": bool(self.layers), "--file": self.file is not None, "--network": self.network is not None}

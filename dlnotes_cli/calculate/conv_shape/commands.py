@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dlnotes_cli.calculate.options import ConvShapeConfig
+from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import choices_of
 
 if TYPE_CHECKING:
-    from dlnotes_cli.calculate.results import ConvShapeResult
-    from dlnotes_cli.calculate.stack import StackResult
+    from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
+    from dlnotes_cli.calculate.conv_shape.stack import StackResult
 
 
 @command(
@@ -36,21 +36,20 @@ def conv_shape(config: ConvShapeConfig) -> None:
     Inference memory: weights and the largest input and output of one layer.
     Training memory: weights, gradients, optimizer state and all activations.
     """
-    from dlnotes_cli.calculate.conv_shape import conv_shape as task
+    from dlnotes_cli.calculate.conv_shape.conv_shape import conv_shape as task
 
-    csv_file = None if config.csv in {None, "-"} else files.user_path(str(config.csv))
-    if csv_file is not None:
-        files.check_output_file("--csv", csv_file, overwrite=config.overwrite)
+    if config.csv_file is not None:
+        files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
     result = task(config)
-    if csv_file is not None:
-        files.write_text(csv_file, _csv(_stack(result)))
+    if config.csv_file is not None:
+        files.write_text(config.csv_file, _csv(_stack(result)))
     if config.json:
         output.document(config.command, result.as_json())
     elif config.field is not None:
         output.line(_plain(_field(result.as_json(), config.field)))
-    elif config.csv == "-":
+    elif config.csv_to_stdout:
         output.raw(_csv(_stack(result)))
-    elif csv_file is not None:
+    elif config.csv_file is not None:
         for line in (*_stack(result).totals(), str(config.csv)):
             output.line(line)
     else:
@@ -72,7 +71,7 @@ def _field(fields: dict[str, Any], name: str) -> Any:
 
 def _stack(result: "ConvShapeResult") -> "StackResult":
     """The result on a stack; raises InputError for one without layers."""
-    from dlnotes_cli.calculate.stack import StackResult
+    from dlnotes_cli.calculate.conv_shape.stack import StackResult
 
     if not isinstance(result, StackResult):
         raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dlnotes_cli.calculate.options import ConvShapeConfig
-from dlnotes_cli.calculate.results import ConvShapeResult
+from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
+from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
 from dlnotes_cli.shapes.course import rounding_note
 from dlnotes_cli.shapes.sliding_window import SlidingWindow
 from dlnotes_cli.shell.errors import InputError

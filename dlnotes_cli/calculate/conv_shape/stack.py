@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from dlnotes_cli.calculate.options import ConvShapeConfig
-from dlnotes_cli.calculate.results import ConvShapeResult
+from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
+from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
 from dlnotes_cli.shapes.course import course_notes, gram_sizes
 from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Shape, format_shape

@@ -6,11 +6,11 @@ from typing import Any
 from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import check_images, has_test_split
 from dlnotes_cli.models import backbones
+from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.training.gate import require_test_split
-from dlnotes_cli.training.options import BACKBONES
 from dlnotes_cli.training.pretrained import is_downloaded, local_file
 from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
 from dlnotes_cli.transfer.fine_tuning import fine_tune
@@ -97,7 +97,7 @@ def _check_backbone(backbone: str | None) -> None:
 
 def _check_outputs(options: TransferConfig) -> None:
     """Refuse an invalid run folder, and a file of `--export-features` or `--map` with another suffix or that exists."""
-    RunFolder(options)
+    RunFolder.check(options)
     outputs = (("--export-features", options.export_features, ".npz"), ("--map", options.map_file, ".png"))
     for where, path, suffix in outputs:
         if path is None:

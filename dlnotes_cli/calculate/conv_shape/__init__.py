@@ -1,0 +1,1 @@
+"""`conv-shape`: shapes and cost of a stack of layers, or of one filter."""
