@@ -253,3 +253,27 @@ def test_an_edited_run_is_resumed_or_refused_by_the_name_of_the_file(
         assert err.count("\n") == 1
         assert str(folder) in err or "--data" in err or f"--{str(place[0]).replace('_', '-')}" in err, (name, place)
     shutil.rmtree(folder.parent)
+
+
+@pytest.mark.parametrize("fault", ["empty", "integer", "missing", "foreign"])
+def test_a_checkpoint_with_the_optimizer_state_of_another_network_is_refused(
+    fault: str, tmp_path: Path, dlnotes: Command
+) -> None:
+    folder = tmp_path / "run"
+    with stopped_after(3):
+        assert dlnotes(*small_training(folder)).code == 143
+    path = folder / "last.safetensors"
+    tensors, metadata = read_tensors(path)
+    name = "optimizer.1.exp_avg_sq"
+    if fault == "missing":
+        del tensors[name]
+    elif fault == "foreign":
+        tensors["optimizer.99.exp_avg_sq"] = tensors[name]
+    else:
+        tensors[name] = tensors[name][:0] if fault == "empty" else tensors[name].long()
+    write_tensors(path, tensors, metadata)
+    before = folder_digest(folder)
+    outcome = dlnotes("train-mlp", "--resume", folder, "-q")
+    assert outcome.code == 2, outcome.err
+    assert re.fullmatch(r"dlnotes: error: .*last\.safetensors: is not a checkpoint of this run .*; .*\n", outcome.err)
+    assert folder_digest(folder) == before

@@ -110,7 +110,19 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
     for key, value in tensors.items():
         parameter, _, name = key.partition(".")
         state.setdefault(int(parameter), {})[name] = value
+    _check_optimizer(optimizer, state)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Tensor]]) -> None:
+    """Raise ValueError where a step would use other names, types or shapes: PyTorch does not check them and crashes."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, tensors in state.items():
+        if not 0 <= index < len(parameters) or tensors.keys() != next(iter(state.values())).keys():
+            raise ValueError("optimizer")
+        for tensor in tensors.values():
+            if not tensor.is_floating_point() or tensor.shape not in {(), parameters[index].shape}:
+                raise ValueError("optimizer")
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
