@@ -216,6 +216,8 @@ FAULTS = [
     Fault("no header", _train("--data", "@numbers.csv", "--target", "label"), r"numbers\.csv: the first line holds numbers.*; put"),
     # evaluate and predict
     Fault("unknown class", _do("evaluate", "@colors", "--data", "@other"), r"--data: the model does not have the class 'crimson'; its classes are blue, green, red"),
+    Fault("checkpoint as output", _do("predict", "@run", IMAGE, "--csv", "@run/last.safetensors", "--overwrite"), r"--csv: .* is an input of the command; name"),
+    Fault("result as output", _do("evaluate", "@run", "--csv", "@run/result.json", "--overwrite"), r"--csv: .* is an input of the command; name"),
     Fault("table to an image model", _do("evaluate", "@colors", "--data", "@rows.csv"), r"--data: .* holds a CSV table, the model was trained on images"),
     Fault("images to a table model", _do("evaluate", "@table", "--data", "@images"), r"--data: .* holds images, the model was trained on a CSV table"),
     Fault("other size", _do("evaluate", "@colors", "--data", "digits"), r"--data: digits has images of 1x8x8, the model needs 3x12x10; give"),

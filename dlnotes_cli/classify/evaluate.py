@@ -25,7 +25,7 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
-from dlnotes_cli.training.run_folder import check_outside_data
+from dlnotes_cli.training.run_folder import check_outside_data, run_files
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     if config.out is not None:
         check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(data))
     if config.csv_file is not None:
-        check_not_input("--csv", config.csv_file, [model.path, *_input_files(data)])
+        check_not_input("--csv", config.csv_file, [*run_files(model.path), *_input_files(data)])
     threads = config.thread_count
     dataset = load_for_model(data, config, model.preprocessing, model.classes, threads=threads)
     dataset = _split_as_in_training(data, dataset, model)

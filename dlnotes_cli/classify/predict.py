@@ -23,6 +23,7 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.metrics import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
+from dlnotes_cli.training.run_folder import run_files
 
 if TYPE_CHECKING:
     from dlnotes_cli.device import Runtime
@@ -87,7 +88,7 @@ class Predictor:
             self.paths = expand_paths(named, tables=self._reads_tables) if named else []
         if config.csv_file is not None:
             lists = [files.user_path(config.files_from)] if config.files_from else []
-            inputs = [self.model.path, *lists, *(path for path in self.paths if path is not _STDIN)]
+            inputs = [*run_files(self.model.path), *lists, *(path for path in self.paths if path is not _STDIN)]
             check_not_input("--csv", config.csv_file, inputs)
 
     def __iter__(self) -> Iterator[Prediction]:

@@ -14,6 +14,7 @@ from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell.errors import InputError, reason, unknown_choice, unreadable
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.limited_input import OPEN_STREAMS
 
 DataKind = Literal["named", "folder", "table"]
 TABLES = frozenset({".csv", ".tsv"})
@@ -139,11 +140,14 @@ def expand_argument(argument: str, *, recursive: bool = True, only_files: bool =
 
 def read_list(source: str) -> list[str]:
     """The lines of a list of paths without blank ones; `-` is stdin. Raises InputError if it cannot be read."""
+    path = user_path(source)
     try:
+        if source != "-" and path.is_fifo() and not str(path).startswith(OPEN_STREAMS):  # opening it may wait for ever
+            raise InputError("--files-from", f"{source} is a pipe", "pass - to read standard input")
         if source == "-":
             content = sys.stdin.buffer.read(_LONGEST_LIST + 1)
         else:
-            with user_path(source).open("rb") as stream:
+            with path.open("rb") as stream:
                 content = stream.read(_LONGEST_LIST + 1)
     except OSError as error:
         raise InputError("--files-from", f"{source} cannot be read ({reason(error)})", "check the path") from error

@@ -49,7 +49,11 @@ class UnfinishedError(DlnotesError):
 
 
 class DiskFullError(UnfinishedError):
-    """A file could not be written because the disk or a quota is full."""
+    """A file could not be written because of a full disk, a quota or a limit on file sizes; `remedy` is what to do."""
+
+    def __init__(self, where: object, what: str, remedy: str, then: str = "run again") -> None:
+        super().__init__(where, what, f"{remedy}, then {then}")
+        self.remedy = remedy
 
 
 class GateError(DlnotesError):

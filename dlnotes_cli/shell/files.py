@@ -14,7 +14,7 @@ from dlnotes_cli.shell.errors import DiskFullError, InputError, UnfinishedError,
 
 TEMPORARY_PREFIX = ".dlnotes-"
 _NAME_PREFIX = 32  # characters of a file's name in its temporary name, whose length the file system limits too
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def user_path(path: str | Path) -> Path:
@@ -187,11 +187,13 @@ def remove_empty_folder(folder: Path) -> None:
 
 def write_failed(path: Path, needed: int, error: OSError) -> UnfinishedError:
     """Build the error for a failure to write `needed` bytes to `path`."""
+    if error.errno == errno.EFBIG:
+        return DiskFullError(path, f"{needed:,} bytes needed, more than a file may have", "raise the limit (ulimit -f)")
     if error.errno in _DISK_FULL:
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(path.parent).free
             what = f"disk full: {needed:,} bytes needed, {free:,} free"
-            return DiskFullError(path, what, "free space, then run again")
+            return DiskFullError(path, what, "free space")
     return UnfinishedError(path, f"cannot write ({reason(error)})", "check the folder's permissions, then run again")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dlnotes_cli.shell.errors import InputError, unreadable
 
-_OPEN_STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # a shell has opened their other end
+OPEN_STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # a shell has opened their other end
 
 
 def read_file(path: Path, most: int, shorter: str, instead: str = "save its content to a file first") -> bytes:
@@ -17,7 +17,7 @@ def read_file(path: Path, most: int, shorter: str, instead: str = "save its cont
     """
     try:
         mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or str(path).startswith(_OPEN_STREAMS)):
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or str(path).startswith(OPEN_STREAMS)):
             raise InputError(path, "is not a file", instead)
         with path.open("rb") as stream:
             content = stream.read(most + 1)

@@ -95,7 +95,10 @@ class ImageOptimization:
         return tensors, {"losses": losses, "steps": self.steps, "falls": self._restarts, "optimizer": numbers}
 
     def load_state(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-        """Continue from a `state`."""
+        """Continue from a `state`. Raises ValueError where a tensor has another type or size than the image."""
+        sizes = {1, self._image.numel()}
+        if any(not value.is_floating_point() or value.numel() not in sizes for value in tensors.values()):
+            raise ValueError("tensor of a checkpoint")
         with torch.no_grad():
             self._image.copy_(tensors["now"])
         self.best = tensors["best"].to(self._image)

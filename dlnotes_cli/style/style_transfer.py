@@ -14,7 +14,7 @@ from dlnotes_cli.data.images.sample_images import generated_image
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.plots.images import draw_side_by_side
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
+from dlnotes_cli.shell.errors import DiskFullError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.style.feature_network import load_feature_network
 from dlnotes_cli.style.images import InputImage, StyleImage, check_scaled_size, read_input_image, resized, scaled_to
@@ -192,9 +192,12 @@ def _run_or_save(stylizer: Stylizer, job: Stylization) -> LoadedImage:
             raise
         what, fix = f"the current image is saved as {job.out}", "continue with the same command and --continue"
         raise StoppedError(request.exit_code, what, fix) from request
-    except UnfinishedError:
+    except UnfinishedError as failure:
         with suppress(UnfinishedError):  # report the first failure
             stylizer.save()
+        if isinstance(failure, DiskFullError) and checkpoint_file(job.out).exists():
+            then = "continue with the same command and --continue"
+            raise DiskFullError(failure.where, failure.what, failure.remedy, then) from failure
         raise
 
 

@@ -147,7 +147,11 @@ class Stylizer:
             self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.network.runtime.device)
         if metadata["painting"] is not None:
             self._optimization = self._new_optimization()
-            self._optimization.load_state(tensors, metadata["painting"])
+            try:
+                self._optimization.load_state(tensors, metadata["painting"])
+            except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                fix = "drop --continue, and start over with --overwrite"
+                raise InputError(self._checkpoint, f"is not a checkpoint of this image ({error!r})", fix) from error
 
     def save(self) -> bool:
         """Write the checkpoint and then the current image; False if there is no image yet."""

@@ -28,7 +28,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     A pickle is read only by PyTorch's restricted unpickler (`weights_only`): tensors and plain containers.
     Raises InputError naming the file if it is damaged, is not a state dict, or has values that are not finite.
     """
-    check_regular(path)
+    check_format(path)
     try:
         size = path.stat().st_size
         stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
@@ -56,6 +56,21 @@ def file_sha256(path: Path) -> str:
         raise unreadable(path, error) from error
 
 
+def check_format(path: Path) -> None:
+    """Raise InputError for a file that is neither a PyTorch nor a safetensors file, by its first bytes alone."""
+    check_regular(path)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if path.suffix == ".safetensors":
+        if start[8:] != b"{":
+            raise InputError(path, "is damaged, or not a safetensors file", _USE_STATE_DICT)
+    elif not start.startswith(_PYTORCH_MAGIC):
+        raise InputError(path, "is not a PyTorch file" if start else "is empty", _USE_STATE_DICT)
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
@@ -67,10 +82,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as stream:
-        start = stream.read(4)
-    if not start.startswith(_PYTORCH_MAGIC):
-        raise InputError(path, "is empty" if not start else "is not a PyTorch file", _USE_STATE_DICT)
-    if start == _PYTORCH_MAGIC[0]:
+        is_zip = stream.read(4) == _PYTORCH_MAGIC[0]
+    if is_zip:
         _check_zip(path)
     try:
         with warnings.catch_warnings():

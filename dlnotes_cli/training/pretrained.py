@@ -12,7 +12,7 @@ from dlnotes_cli.models.backbones import PublishedWeights
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.foreign_weights import file_sha256, read_weights
+from dlnotes_cli.training.foreign_weights import check_format, file_sha256, read_weights
 
 _MEBIBYTE = 1 << 20  # in which torchvision states file sizes
 _DIGEST_DIGITS = 12  # of a SHA-256: enough to tell weights apart in the cache
@@ -69,7 +69,8 @@ def is_downloaded(weights: PublishedWeights) -> bool:
 
 def _weights_of_file(path: Path, published: tuple[PublishedWeights, ...]) -> PretrainedWeights:
     """The weights in a file, with the preprocessing of the published ones that it is a copy of, or of the default."""
-    digest = file_sha256(path)
+    check_format(path)
+    digest = file_sha256(path)  # of what may be gigabytes
     same = next((entry for entry in published if digest.startswith(entry.sha256)), None)
     if same is None and any(entry.file == path.name for entry in published):
         raise InputError(path, _NOT_PUBLISHED, "download it again, or rename it")

@@ -24,6 +24,11 @@ PLOTS = ("curves.png", "confusion.png", "predictions.png", "boundary.png")
 _LOCK = ".lock"
 
 
+def run_files(model: Path) -> list[Path]:
+    """A model file and what belongs to its run, which no other output may replace."""
+    return [model, *(model.with_name(name) for name in (LAST, CONFIG, METRICS, RESULT))]
+
+
 class RunFolder:
     """The folder of a run: validated when constructed, created and locked on entry, unlocked on exit."""
 

@@ -133,6 +133,12 @@ def test_a_list_that_cannot_be_opened_is_named(source: str, reason: str) -> None
         read_list(source)
 
 
+def test_a_list_in_a_named_pipe_is_refused_as_it_may_never_come(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"--files-from: .*pipe is a pipe; pass - to read standard input"):
+        read_list(str(tmp_path / "pipe"))
+
+
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLNOTES_CACHE", "/a/b")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")

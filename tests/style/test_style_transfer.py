@@ -18,7 +18,7 @@ from builders import Command
 from PIL import Image, ImageCms
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.shell.errors import UnfinishedError
+from dlnotes_cli.shell.errors import DiskFullError
 from dlnotes_cli.style import memory_forecast, stylizer
 from dlnotes_cli.style import style_transfer as task
 from dlnotes_cli.style.feature_layers import MIN_SIDE
@@ -26,8 +26,8 @@ from dlnotes_cli.style.feature_network import load_feature_network
 from dlnotes_cli.style.images import MARGIN, write_output
 from dlnotes_cli.style.optimization import ImageOptimization
 from dlnotes_cli.style.recipes import BEST_SMALL
-from dlnotes_cli.style.stylizer import Stylizer
-from dlnotes_cli.training.tensor_file import read_tensors
+from dlnotes_cli.style.stylizer import Stylizer, checkpoint_file
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 QUICK = ("--size", "48", "--steps", "6", "--scales", "2", "--threads", "1", "-q")
 
@@ -455,11 +455,39 @@ def test_a_full_disk_leaves_no_image_without_a_checkpoint(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, *_: Any) -> None:
-        raise UnfinishedError(path, "disk full", "free space")
+        raise DiskFullError(path, "disk full", "free space")
 
-    call = arguments(home, tmp_path / "a.png", "--save-every", 2)
+    call = arguments(home, tmp_path / "a.png", "--size", 128, "--steps", 4, "--save-every", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(stylizer, "write_tensors", full)
+        outcome = dlnotes(*call)
+    assert (outcome.code, list(tmp_path.iterdir())) == (3, [])
+    assert "free space, then run again" in outcome.err
+    interrupt(2, monkeypatch)
+    assert dlnotes(*call).code == 130
+    monkeypatch.undo()
     monkeypatch.setattr(stylizer, "write_tensors", full)
-    assert (dlnotes(*call).code, list(tmp_path.iterdir())) == (3, [])
+    outcome = dlnotes(*call, "--continue")
+    assert outcome.code == 3
+    assert "free space, then continue with the same command and --continue" in outcome.err
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_checkpoint_with_another_optimizer_state_is_refused(
+    optimizer: str, home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = arguments(home, tmp_path / "a.png", "--size", 128, "--steps", 4, "--optimizer", optimizer)
+    interrupt(3, monkeypatch)
+    assert dlnotes(*call).code == 130
+    monkeypatch.undo()
+    path = checkpoint_file(tmp_path / "a.png")
+    tensors, metadata = read_tensors(path)
+    name = next(name for name, tensor in tensors.items() if tensor.numel() > 1 and name not in {"now", "best"})
+    for wrong in (torch.zeros(0), torch.zeros(7), tensors[name].long()):
+        write_tensors(path, tensors | {name: wrong}, metadata)
+        resumed = dlnotes(*call, "--continue")
+        assert resumed.code == 2, resumed
+        assert "is not a checkpoint of this image" in resumed.err
 
 
 def test_a_resumed_run_keeps_the_defaults_that_it_started_with(

@@ -1,6 +1,7 @@
 """Weights that other programs saved: read safely, or refused in one line without running code in them."""
 
 import contextlib
+import hashlib
 import os
 import pickle
 import random
@@ -13,6 +14,7 @@ import torch
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import file_sha256, read_weights
+from dlnotes_cli.training.pretrained import find_weights
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3)}
 
@@ -146,3 +148,15 @@ def test_a_tensor_larger_than_its_file_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1).expand(1 << 40)}, tmp_path / "a.pth")
     with pytest.raises(InputError, match=r"a\.pth: is damaged"):
         read_weights(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_a_large_file_of_another_format_is_refused_before_it_is_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    with path.open("wb") as stream:
+        stream.truncate(1 << 33)  # sparse
+    monkeypatch.setattr(hashlib, "file_digest", None)  # would read all of it
+    with pytest.raises(InputError, match=r"not a (PyTorch|safetensors) file"):
+        find_weights("squeezenet1_1", str(path), offline=True, seed=0)

@@ -88,8 +88,8 @@ class TrainingRun:
             with suppress(UnfinishedError):  # the first failure is the one to report
                 self._save_best()
             if isinstance(failure, DiskFullError):
-                fix = f"free space, then continue with --resume {self.folder.path}"
-                raise DiskFullError(failure.where, failure.what, fix) from failure
+                then = f"continue with --resume {self.folder.path}"
+                raise DiskFullError(failure.where, failure.what, failure.remedy, then) from failure
             raise
 
     def train(self, report: Callable[[LoopEntry], None] = lambda _entry: None) -> None:
