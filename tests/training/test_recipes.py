@@ -133,7 +133,7 @@ def test_the_help_shows_the_defaults_that_a_run_resolves(
     for condition, options in runs.items():
         resolved = config_type(**options).resolved()  # type: ignore[attr-defined]  # every training command has it
         for name in {field.name for field in fields(resolved)} & options_of(config_type).keys() - options.keys():
-            shown = re.search(r"\[default: (.*)\]\[/dim\]", help_texts[name])
+            shown = re.search(r"\bdefault: (.*)\]\[/dim\]", help_texts[name])
             value = getattr(resolved, name)
             if value is None:  # validation chooses it
                 continue
