@@ -247,7 +247,7 @@ FAULTS = [
     Fault("json and jsonl", _do("predict", "@run", IMAGE, "--json", "--jsonl"), r"--jsonl: cannot be combined with --json: both write to standard output; drop"),
     Fault("csv exists", _do("predict", "@run", IMAGE, "--csv", "@file"), r"--csv: .*file exists; pass --overwrite"),
     Fault("no list", _do("predict", "@run", "--files-from", "@gone.txt"), r"--files-from: .*gone\.txt cannot be read"),
-    Fault("missing model argument", _do("evaluate"), r"missing argument 'MODEL'; see dlnotes evaluate --help"),
+    Fault("missing model argument", _do("evaluate"), r"MODEL: missing; see dlnotes evaluate --help"),
     # explain
     Fault("explain a table model", _do("explain", "@table", IMAGE), r"table: the model reads tables, .*; use another model"),
     Fault("explain a language model", _do("explain", "@rnn.safetensors", IMAGE), r"holds a model of kind char_rnn, but this command needs mlp, cnn or backbone; use"),

@@ -451,7 +451,7 @@ def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) 
         assert dlnotes("style-transfer", *images, *QUICK, "--out", tmp_path / "b.png", "--overwrite").code == 0
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     for words, message in (
-        ([content, style, style], "IMAGES: 3 images, and at most two can be arguments"),
+        ([content, style, style], "CONTENT STYLE: 3 images, and at most two can be arguments"),
         ([content, "--content", content], r"--content: cannot be combined with the argument"),
         ([content, style, "--style", style], r"--style: cannot be combined with the argument"),
     ):
