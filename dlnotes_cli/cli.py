@@ -64,7 +64,7 @@ def build(first_argument: str | None = None) -> Any:
     program = typer.Typer(
         name="dlnotes",
         cls=startup.PlainGroup,
-        help="A deep-learning course as shell commands: train, use and understand networks on your own data.",
+        help="Train, evaluate, visualize and explain neural networks from the shell.",
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": list(startup.HELP_FLAGS)},
@@ -238,6 +238,9 @@ def _usage_error(error: typer.TyperException, names: list[str], named: Any) -> I
         options = [option for parameter in named.params for option in parameter.opts if option.startswith("--")]
         near = nearest(name, options if kind == "option" else getattr(named, "commands", {}))
         return InputError(name, f"no such {kind}", f"did you mean {near}? {help_hint}" if near else help_hint)
+    absent = re.match(r"Missing (?:argument|option) '(?P<name>[^']+)'", text)
+    if absent:
+        return InputError(absent["name"], "missing", help_hint)
     return InputError("usage", text[0].lower() + text[1:], help_hint)
 
 

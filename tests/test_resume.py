@@ -63,7 +63,7 @@ def test_a_run_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(
     returned, err = stop_in_training(folder, number)
     assert returned == code, err
     last = err.splitlines()[-1]
-    assert re.search(rf"saved at epoch \d+, step \d+ of \d+; continue with --resume {folder}", last)
+    assert re.search(rf"saved (at epoch \d+, step \d+ of \d+|after epoch \d+); continue with --resume {folder}", last)
     assert not (folder / ".lock").exists()
     assert run("train-mlp", "--resume", folder, "--threads", 1) == 0
     assert_same_run(folder, uninterrupted)

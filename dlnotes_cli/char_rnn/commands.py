@@ -23,7 +23,7 @@ _RULE = "-" * 15  # below each of several samples
 def train(config: CharRnnTrainConfig) -> None:
     """Train a character-level language model (LSTM, GRU or plain RNN) on text.
 
-    The end of the text is held out for validation, in bits per character.
+    The end of the text is held out; validation loss is reported in bits per character.
     """
     from dlnotes_cli.char_rnn.train import train_char_rnn
 

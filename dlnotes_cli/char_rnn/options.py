@@ -47,7 +47,7 @@ class TrainingTextOptions(TextFilesOptions):
     lower: bool = option(False, "Lowercase the text.", panel=DATA)
     newline: Literal["translate", "keep"] = option(
         "translate",
-        "translate: every line end becomes \\n, and a byte-order mark is dropped; keep: nothing is changed.",
+        "translate: every line end becomes \\n, and a byte-order mark is dropped; keep: leave the text unchanged.",
         panel=DATA,
     )
     val_split: float = option(
@@ -90,6 +90,7 @@ class SequenceOptions(LearningOptions):
         within=Range("[1, 1e6]"),
         parse=None,
     )
+    epochs: int | None = option_like(LearningOptions, "epochs", help="Passes over the text.")
     reset_state: float | None = option(
         None,
         "Probability of resetting a stream's hidden state at the start of a sequence; with 0 the hidden state can "

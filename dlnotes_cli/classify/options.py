@@ -61,11 +61,12 @@ class RestartOptions(Config):
     """Random restarts from other initial weights."""
 
     restarts: int = option(
-        1, "Train N times from other initial weights, into subfolders of --out; the best validation loss wins. Limits "
-        "apply to each of them.", panel=TRAINING, within="[1, 1000]",
+        1, "Train N times from different initial weights, into subfolders of --out; keep the run with the lowest "
+        "validation loss. --epochs, --max-steps and --time-budget apply to each run.", panel=TRAINING,
+        within="[1, 1000]",
     )  # fmt: skip
     init_seed: int | None = option(
-        None, "Seed of the initial weights and of dropout alone.", panel=TRAINING, within="[0, 9e15]",
+        None, "Seed of only the initial weights and dropout.", panel=TRAINING, within="[0, 9e15]",
         shown_default="--seed",
     )  # fmt: skip
 

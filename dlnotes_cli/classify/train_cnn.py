@@ -11,6 +11,7 @@ from dlnotes_cli.classify.recipes import CnnRecipe, ScratchRecipe
 from dlnotes_cli.classify.restarts import best_restart
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import check_images, image_data_shape
 from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_cnn, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
@@ -44,7 +45,9 @@ def train_cnn(options: TrainCnnConfig) -> TrainingResult:
 def report_network(options: TrainCnnConfig) -> NetworkReport:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     options = _validated(options)
-    config = _network_config(options, options.resolved(), *image_data_shape(options))
+    recipe, (shape, classes) = options.resolved(), image_data_shape(options)
+    config = _network_config(options, recipe, shape, classes)
+    parse_augment(recipe.augment, shape, flippable=True)  # raises InputError as in training
     return analyze(config.parsed_layers, config.shape)
 
 

@@ -117,7 +117,7 @@ def load_for_model(
     needs_table = isinstance(preprocessing, TablePreprocessing)
     have, need = ("a CSV table" if is_table else "images" for is_table in (kind == "table", needs_table))
     if have != need:
-        raise InputError("--data", f"{data} holds {have}, the model was trained on {need}", f"give {need}")
+        raise InputError("--data", f"{data} holds {have}, but the model was trained on {need}", f"give {need}")
     if isinstance(preprocessing, TablePreprocessing):
         source = _table_for_model(user_path(data), preprocessing, classes)
     elif kind == "named":
@@ -245,7 +245,7 @@ def _named_for_model(
     channels = preprocessing.channels if published.shape[0] == 1 else published.shape[0]
     if (channels, *published.shape[1:]) != preprocessing.shape:
         have, need = ("x".join(map(str, shape)) for shape in (published.shape, preprocessing.shape))
-        raise InputError("--data", f"{data} has images of {have}, the model needs {need}", "give matching data")
+        raise InputError("--data", f"{data} has images of {have}, but the model needs {need}", "give matching data")
     if locate(data, options.data_root) is None:
         _check_known(published.classes, known)
     source = load_named(data, data_root=options.data_root, offline=options.offline)

@@ -1,14 +1,19 @@
 """Options that select a data set and say how it is read."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import DATA, Config, option, option_group
 from dlnotes_cli.shell.option_groups import OfflineOption, ReadImagesOptions
 from dlnotes_cli.shell.parse import items
 
 Normalization = Literal["standard", "unit", "symmetric"]
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _NAMES = ", ".join(NAMED_SETS)
 IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images per class."
 IMAGES_METAVAR = "NAME|FOLDER"
@@ -98,3 +103,31 @@ class SplitOptions(Config):
 @option_group
 class DataOptions(SourceOptions, ImageShapeOptions, TableOptions, DataOption):
     """Which data set a classifier is trained on, and how it is read; None is a choice that depends on the data."""
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line, which must apply to this kind of data."""
+        config = super().from_options(values)
+        if config.reads_in_own_shape:
+            check_data_options(config.data, values)
+        return config
+
+    @property
+    def reads_in_own_shape(self) -> bool:
+        """Whether named sets keep the shape of their images."""
+        return True
+
+
+def check_data_options(data: str, values: Mapping[str, Any]) -> None:
+    """Raise InputError for an option of CSV tables or image folders in `values` that has no effect on this data."""
+    is_named, is_folder = data in NAMED_SETS, False
+    with suppress(OSError):  # of a path that is reported where it is read
+        is_folder = not is_named and user_path(data).is_dir()
+    is_table = not is_folder and Path(data).suffix.lower() in TABLE_SUFFIXES
+    for name in ("target", "categorical"):
+        if name in values and (is_named or is_folder):
+            raise InputError(f"--{name}", "has no effect on images", "drop it, or give a CSV file")
+    for name in ("size", "resize", "color"):
+        if name in values and (is_named or is_table):
+            what = f"has no effect on {data if is_named else 'a table'}"
+            raise InputError(f"--{name}", what, "drop it, or give a folder of images")

@@ -10,14 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dlnotes_cli.data.options import NAMED_SETS
+from dlnotes_cli.data.options import NAMED_SETS, TABLE_SUFFIXES
 from dlnotes_cli.data.walk import find_images
-from dlnotes_cli.shell.errors import InputError, reason, unknown_choice, unreadable
+from dlnotes_cli.shell.errors import InputError, nearest, reason, unreadable
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.limited_input import OPEN_STREAMS
 
 DataKind = Literal["named", "folder", "table"]
-TABLES = frozenset({".csv", ".tsv"})
 _LONGEST_LIST = 1 << 28  # bytes
 _LONGEST_IMAGE = 1 << 31
 
@@ -42,8 +41,10 @@ def cache_folder() -> Path:
         raise InputError("$DLNOTES_CACHE", "not set, and there is no home folder", "set it to a folder") from error
 
 
-def kind_of(data: str) -> DataKind:
-    """What `--data` names; a named set has priority over a folder of its name, which `./NAME` still reaches.
+def kind_of(data: str, where: str = "--data") -> DataKind:
+    """What `--data`, or the argument `where`, names.
+
+    A named set has priority over a folder of its name, which `./NAME` still reaches.
 
     Raises InputError if there is no such set, folder or table.
     """
@@ -53,18 +54,21 @@ def kind_of(data: str) -> DataKind:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:
-        raise InputError("--data", f"{path} cannot be read ({reason(error)})", "check the path") from error
+        raise InputError(where, f"{path} cannot be read ({reason(error)})", "check the path") from error
     if is_folder:
         return "folder"
-    if is_file and path.suffix.lower() in TABLES:
+    if is_file and path.suffix.lower() in TABLE_SUFFIXES:
         return "table"
     if is_file:
-        raise InputError("--data", f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
+        raise InputError(where, f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
     if kind := special_kind(path):
-        raise InputError("--data", f"{path} is {kind}", "save its content to a .csv file first")
+        raise InputError(where, f"{path} is {kind}", "save its content to a .csv file first")
     if any(mark in data for mark in "/\\."):
-        raise InputError("--data", f"no such file or folder: {path}", "check the path")
-    raise unknown_choice("--data", data, NAMED_SETS, kind="data set (and no such folder)")
+        raise InputError(path, "no such file or folder", "check the path")
+    near = nearest(data, NAMED_SETS)
+    hint = f"did you mean '{near}'? " if near else ""
+    what = f"'{data}' is neither a named data set nor a folder"
+    raise InputError(where, what, f"{hint}choose from {', '.join(NAMED_SETS)}, or give a folder")
 
 
 def has_fewer_lines(path: Path, count: int) -> bool:
@@ -106,7 +110,7 @@ def expand_paths(arguments: Sequence[str], *, tables: bool) -> list[Path]:
     if not paths:
         raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
     for path in paths:
-        if (path.suffix.lower() in TABLES) != tables:
+        if (path.suffix.lower() in TABLE_SUFFIXES) != tables:
             have, need = ("a CSV table", "images") if not tables else ("not a CSV table", "rows of a CSV table")
             raise InputError(path, f"is {have}; the model was trained on {need}", "give matching input")
     return paths

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.shell.errors import InputError
 
 Indices = NDArray[np.int64]
+_SPLIT_NAMES = {"val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -90,5 +91,6 @@ def _check_filled(splits: dict[str, Indices], held_out: str, total: int) -> None
     for split in (held_out, "train"):
         if len(splits[split]) == 0:
             option = f"--{held_out}-split"
-            fix = f"give another {option} or more samples"
-            raise InputError(option, f"leaves 0 of {total} samples for {split}", fix)
+            change, name = ("raise", _SPLIT_NAMES[split]) if split == held_out else ("lower", "training")
+            what = f"leaves no {name} samples ({total} in all)"
+            raise InputError(option, what, f"{change} {option} or add samples")

@@ -277,7 +277,7 @@ def _categories(table: Table, name: str) -> tuple[str, ...]:
         count = f"{cells.count('')} of {len(cells)} rows"
         output.note(f"{table.path}: column '{name}' is empty in {count}; empty is a category of its own")
     if len(categories) > _MOST_CATEGORIES:
-        what = f"column '{name}' has {len(categories)} distinct values, at most {_MOST_CATEGORIES} can be encoded"
+        what = f"column '{name}' has {len(categories)} distinct values, but at most {_MOST_CATEGORIES} can be encoded"
         raise InputError(table.path, what, "drop the column")
     return tuple(categories)
 

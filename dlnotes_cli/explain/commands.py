@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     ),
 )
 def explain(config: ExplainConfig) -> None:
-    """Explain why an image classifier gives its answer: heat maps by CAM methods, gradients or occlusion.
+    """Show which pixels a classifier's prediction depends on: heat maps by CAM methods, gradients or occlusion.
 
-    Without a model, it explains the network in the package, which knows the ten classes of CIFAR-10, on an image from
-    scikit-learn.
+    Without a model, it explains the bundled network `small` (CIFAR-10 classes) on an image from scikit-learn.
     """
     from dlnotes_cli.explain.explain import explain_images
 

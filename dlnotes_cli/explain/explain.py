@@ -140,6 +140,6 @@ class Explainer:
         name = image.true_class(self.network.classes)
         if name is None:
             folder = image.path.absolute().parent.name
-            what = f"--class true is the name of its folder, and the model has no class '{folder}'"
-            raise InputError(image.path, what, "name a class of the model, or rename the folder")
+            what = f"true needs a folder named after a class; '{folder}' is not one"
+            raise InputError("--class", what, "name a class")
         return self.network.classes.index(name)

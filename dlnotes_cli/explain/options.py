@@ -28,13 +28,13 @@ class MethodOptions(LayerOption):
     ] = option(
         "layercam",
         "Class activation maps of a layer: layercam, gradcam, gradcam++, scorecam (slow); gradients of the input: "
-        "saliency, integrated-gradients, smoothgrad; or occlusion, which covers one window after the other.",
+        "saliency, integrated-gradients, smoothgrad; or occlusion, which covers one window at a time.",
         panel=MODEL,
     )
     classes: tuple[str, ...] = option(
         (PREDICTED,),
-        "Class to explain: its name, predicted, or true (the name of the image's folder). Repeat it for several side "
-        "by side.",
+        "Class to explain: its name, predicted, or true (the name of the image's folder). Repeat the option to "
+        "compare several classes.",
         panel=MODEL, name="--class", metavar="NAME", shown_default="predicted",
     )  # fmt: skip
     layer: str | None = option_like(
@@ -50,8 +50,8 @@ class MethodOptions(LayerOption):
         shown_default="half of --window",
     )  # fmt: skip
     check: bool = option(
-        False, "Test each map: delete and insert its highest pixels first, compared with random maps, and compare it "
-        "with the map of re-initialized weights.", panel=OUTPUT,
+        False, "Test each map with deletion and insertion curves against random maps, and with re-initialized "
+        "weights.", panel=OUTPUT,
     )  # fmt: skip
 
 

@@ -83,7 +83,8 @@ class KernelOptions(Config):
     )
     edges: Literal["extend", "pad", "crop", "reflect", "wrap"] = option(
         "extend", "Pixels beyond the edge: extend repeats the last pixel, pad takes 0, reflect mirrors without "
-        "repeating the last pixel, wrap continues at the opposite edge. crop needs none: the result is smaller.",
+        "repeating the last pixel, wrap continues at the opposite edge. crop leaves out the border, so the result is "
+        "smaller.",
         panel=MODEL,
     )  # fmt: skip
     convolve: bool = option(
@@ -143,7 +144,10 @@ class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptio
     command: ClassVar[str] = "filter"
 
     device: str = option_like(
-        DeviceOptions, "device", default="cpu", help="auto, cpu, cuda, cuda:N or mps; all but cpu load PyTorch."
+        DeviceOptions,
+        "device",
+        default="cpu",
+        help="auto, cpu, cuda, cuda:N or mps; any value other than cpu loads PyTorch.",
     )
 
     def __post_init__(self) -> None:

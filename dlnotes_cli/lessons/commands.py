@@ -24,7 +24,7 @@ _MOST_WEIGHTS = 3  # that fit into 80 columns
     ),
 )
 def perceptron(config: PerceptronConfig) -> None:
-    """Train a perceptron on a logical gate, on points of a CSV file, or move one line.
+    """Train a perceptron on a logical gate or on points of a CSV file, or apply the update rule to one line.
 
     A point is predicted 1 where w x + b >= 0. For each wrong point, the learning
     rate times the point is added to the weights (class 1) or subtracted (class 0).
@@ -113,7 +113,11 @@ def _print_line(result: "LineResult") -> None:
     output.table(columns, rows, numeric=columns)
     output.line()
     after = result.right_after
-    output.line(f"the point is right after {output.counted(after, 'update')}" if after is not None else "still wrong")
+    output.line(
+        f"the point is classified correctly after {output.counted(after, 'update')}"
+        if after is not None
+        else "still wrong"
+    )
 
 
 @command(
@@ -124,10 +128,10 @@ def _print_line(result: "LineResult") -> None:
     ),
 )
 def descend(config: DescendConfig) -> None:
-    """Race optimizers down a surface: where each ends, and after how many steps.
+    """Compare optimizers on a test surface: where each ends, and after how many steps.
 
     The optimizers are those of torch.optim; gradients come from autograd.
-    A run has reached a minimum when it stays within 1 % of the drawn region.
+    A run has reached a minimum when its distance to it stays below 1% of the diagonal of the drawn region.
     """
     from dlnotes_cli.lessons.descend import descend as task
 

@@ -1,8 +1,9 @@
 """The options of `dlnotes perceptron` and `dlnotes descend`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from dlnotes_cli.lessons.expressions import parse_formula
 from dlnotes_cli.lessons.surfaces import SURFACES, Surface, custom_surface
@@ -10,12 +11,14 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, check_at_most_one, option, option_group
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption
+from dlnotes_cli.shell.output import counted
 from dlnotes_cli.shell.parse import items, numbers
 
 Gate = Literal["and", "or", "not", "xor", "nand", "nor"]
 PredictionRule = Literal["step", "sigmoid"]
 RacingOptimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
 OPTIMIZERS: tuple[str, ...] = get_args(RacingOptimizer)
+_MOMENTUM_OPTIMIZERS = {"momentum", "nesterov"}
 _LARGEST = "[-1e6, 1e6]"
 _DEFAULT_LR: dict[PredictionRule, float] = {"step": 0.1, "sigmoid": 0.01}
 _XOR_PROOF = (
@@ -42,10 +45,8 @@ def weights(text: str) -> tuple[float, ...]:
 class DrawingOptions(OverwriteOption):
     """What is drawn."""
 
-    plot: Path | None = option(None, "Draw the result into this file.", panel=OUTPUT, metavar="FILE.png")
-    animate: Path | None = option(
-        None, "Draw the course of the training as an animation.", panel=OUTPUT, metavar="FILE.gif"
-    )
+    plot: Path | None = option(None, "Plot the result to this PNG file.", panel=OUTPUT, metavar="FILE.png")
+    animate: Path | None = option(None, "Animate the training as a GIF.", panel=OUTPUT, metavar="FILE.gif")
 
     def check_drawings(self) -> None:
         """Raise InputError for names of files that do not end as their format."""
@@ -67,7 +68,7 @@ class PointOptions(Config):
         None, "Column of the classes.", panel=DATA, metavar="COLUMN", shown_default="the last column"
     )
     header: bool | None = option(
-        None, "Whether the first line of the CSV has the names of the columns, which are 1, 2, 3 without it.",
+        None, "Whether the first line of the CSV has the names of the columns; without it, they are 1, 2, 3.",
         panel=DATA, shown_default="unless it has numbers only",
     )  # fmt: skip
     gate: Gate | None = option(None, "Points of a logical gate; not negates the second input", panel=DATA)
@@ -88,21 +89,21 @@ class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
     command: ClassVar[str] = "perceptron"
 
     rule: PredictionRule = option(
-        "step", "step moves the line for wrong points only; sigmoid takes a step of gradient descent on the log-loss "
-        "for each point.", panel=TRAINING,
+        "step", "Update rule: step moves the line for misclassified points only; sigmoid takes a step of gradient "
+        "descent on the log-loss for each point.", panel=TRAINING,
     )  # fmt: skip
     lr: float | None = option(
         None, "Learning rate.", panel=TRAINING, within="(0, 1e6]", shown_default="0.1; --rule sigmoid: 0.01"
     )
     epochs: int = option(
-        100, "Passes over the points; step ends when none is wrong.", panel=TRAINING, within="[1, 1e5]"
+        100, "Passes over the points; step ends when all are classified correctly.", panel=TRAINING, within="[1, 1e5]"
     )
     steps: int | None = option(
         None,
         "With --line: number of updates.",
         panel=TRAINING,
         within="[1, 1e5]",
-        shown_default="until the point is right",
+        shown_default="until the point is classified correctly",
     )
     init: tuple[float, ...] | None = option(
         None, "Initial weights and bias: W,W,B, zeros, or random (normal with standard deviation 1/sqrt(inputs), bias "
@@ -125,12 +126,13 @@ class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
         of_line = {"--point": self.point, "--label": self.label}
         for name, value in of_line.items():
             if (value is None) != (self.line is None):
-                what = "missing: a line moves for a point of a class" if value is None else "needs --line"
-                raise InputError(name, what, "give --line, --point and --label")
+                if value is None:
+                    raise InputError(name, "missing", "--line needs --point and --label")
+                raise InputError(name, "needs --line", "give --line, --point and --label")
         if self.steps is not None and self.line is None:
             raise InputError("--steps", "needs --line", "use --epochs")
         if self.line is not None and self.point is not None and len(self.line) != len(self.point) + 1:
-            what = f"{len(self.line)} numbers for a point of {len(self.point)}"
+            what = f"{counted(len(self.line), 'number')} for a point of {counted(len(self.point), 'coordinate')}"
             raise InputError("--line", what, "give a weight for each coordinate, and the bias last")
 
     @property
@@ -150,11 +152,11 @@ class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
         "sin, cos, exp, log, sqrt, abs.", panel=DATA, metavar="NAME|FORMULA", complete=lambda: list(SURFACES),
     )  # fmt: skip
     start: tuple[float, ...] | None = option(
-        None, "Start, one number for each variable.", panel=DATA, parse=numbers, within=_LARGEST, metavar="X,Y",
-        shown_default="set by --surface",
+        None, "Starting point, one number for each variable.", panel=DATA, parse=numbers, within=_LARGEST,
+        metavar="X,Y", shown_default="set by --surface",
     )  # fmt: skip
     restarts: int | None = option(
-        None, "Start from N random points of the drawn region instead.", panel=TRAINING, within="[1, 1000]"
+        None, "Start from N random points of the drawn region instead of --start.", panel=TRAINING, within="[1, 1000]"
     )
     optimizer: tuple[str, ...] = option(
         ("sgd", "momentum", "adam"), f"Optimizers of torch.optim, side by side: {', '.join(OPTIMIZERS)}.",
@@ -164,11 +166,22 @@ class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
         None, "Learning rate of all optimizers, or one for each.", panel=TRAINING, parse=numbers, within="(0, 1e6]",
         metavar="X,X,…", shown_default="set by --surface and --optimizer",
     )  # fmt: skip
-    momentum: float = option(0.9, "Momentum of momentum and nesterov.", panel=TRAINING, within="[0, 1)")
+    momentum: float = option(
+        0.9, "Momentum coefficient of the optimizers momentum and nesterov.", panel=TRAINING, within="[0, 1)"
+    )
     decay: float = option(
         1.0, "Factor by which every learning rate is multiplied after each step.", panel=TRAINING, within="(0, 1]"
     )
     steps: int = option(200, "Steps of each optimizer.", panel=TRAINING, within="[1, 1e5]")
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line; a momentum needs an optimizer that has one."""
+        config = super().from_options(values)
+        if "momentum" in values and _MOMENTUM_OPTIMIZERS.isdisjoint(config.optimizer):
+            what = f"has no effect with --optimizer {','.join(config.optimizer)}"
+            raise InputError("--momentum", what, "drop it, or add momentum or nesterov")
+        return config
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
@@ -179,12 +192,12 @@ class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
             if name not in OPTIMIZERS:
                 raise unknown_choice("--optimizer", name, OPTIMIZERS)
         if self.lr is not None and len(self.lr) not in {1, len(self.optimizer)}:
-            what = f"{len(self.lr)} learning rates for {len(self.optimizer)} optimizers"
+            what = f"{counted(len(self.lr), 'learning rate')} for {counted(len(self.optimizer), 'optimizer')}"
             raise InputError("--lr", what, "give one for all, or one for each")
         check_at_most_one({"--start": self.start is not None, "--restarts": self.restarts is not None})
         count = len(self.chosen_surface.formula.variables)
         if self.start is not None and len(self.start) != count:
-            what = f"{len(self.start)} numbers for a surface of {count}"
+            what = f"{counted(len(self.start), 'number')} for a surface of {counted(count, 'variable')}"
             raise InputError("--start", what, f"give {' and '.join(self.chosen_surface.formula.variables)}")
         self.check_drawings()
 

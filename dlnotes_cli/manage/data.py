@@ -114,7 +114,7 @@ def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:
 
     Raises InputError for unreadable images; with `skip_bad` they are listed instead.
     """
-    kind = kind_of(config.data)
+    kind = kind_of(config.data, "NAME|FOLDER|CSV")
     if kind == "table":
         cells = table.read_table(user_path(config.data))
         return TableInfo(config.data, "table", len(cells.rows), tuple(table.describe_columns(cells)))
@@ -141,7 +141,7 @@ def _folder_info(config: DataInfoConfig) -> ImagesInfo:
         more = f" (and {len(bad) - 1} more unreadable files)" if len(bad) > 1 else ""
         raise InputError(first.where, first.what + more, "remove them, or pass --skip-bad to list them")
     if len(bad) == len(listing.files):
-        raise InputError("DATA", f"{listing.root}: no image could be read", "check the files")
+        raise InputError("NAME|FOLDER|CSV", f"{listing.root}: no image could be read", "check the files")
     good = {i: image for i, image in enumerate(read) if not isinstance(image, DlnotesError)}
     headers = [header for header, _ in good.values()]
     source = _samples(listing, list(good), [pixels for _, pixels in good.values()])

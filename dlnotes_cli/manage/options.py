@@ -1,8 +1,9 @@
 """The options of `dlnotes data ...` and `dlnotes doctor`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from dlnotes_cli.data.options import (
     IMAGES_HELP,
@@ -11,6 +12,7 @@ from dlnotes_cli.data.options import (
     DataRootOption,
     ImageShapeOptions,
     SourceOptions,
+    check_data_options,
 )
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, option, option_group, option_like
@@ -58,6 +60,13 @@ class DataPreviewConfig(OutputOptions, OverwriteOption, SeedOption, PreviewOptio
     """Every option of `data preview`."""
 
     command: ClassVar[str] = "data preview"
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line, which must apply to this kind of data."""
+        config = super().from_options(values)
+        check_data_options(config.data, values)
+        return config
 
     def __post_init__(self) -> None:
         """Validate each option, then the name of the output file."""

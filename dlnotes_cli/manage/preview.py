@@ -24,6 +24,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
 _IMAGE_SIZE = 128  # pixels per side of images in files without --size, which training reduces too far to recognize
+_LARGEST_SHAPE = (3, 4096, 4096)  # (C, H, W) of images
 _CAPTION_COLUMNS = 16  # of a class name below a mixed image
 
 
@@ -69,10 +70,12 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
 
     Raises InputError for invalid augmentations, data or output file.
     """
-    files.check_output_file("--out", config.out, overwrite=config.overwrite)
-    kind = kind_of(config.data)
+    kind = kind_of(config.data, "NAME|FOLDER")
     if kind == "table":
-        raise InputError("DATA", f"{config.data} is a table, only images are augmented", "give images")
+        what = f"{config.data} is a table, but only images can be augmented"
+        raise InputError("NAME|FOLDER", what, "give a named set or a folder of images")
+    parse_augment(config.augment, _LARGEST_SHAPE, flippable=True)  # before the size of the images is known
+    files.check_output_file("--out", config.out, overwrite=config.overwrite)
     chosen = _from_named(config) if kind == "named" else _from_folder(config)
     operations = parse_augment(config.augment, chosen.samples.shape[1:], flippable=is_flippable(chosen.classes))
     names = tuple(map(str, operations))
@@ -153,6 +156,6 @@ def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
                 raise
             output.warn(f"skipped {error.fault}")
     if not images:
-        raise InputError("DATA", f"{config.data}: no image could be read", "check the files")
+        raise InputError("NAME|FOLDER", f"{config.data}: no image could be read", "check the files")
     names = tuple(listing.classes[labels[index]] for index in images)
     return _ChosenImages(np.stack(list(images.values())), np.array(list(images)), names, listing.classes)

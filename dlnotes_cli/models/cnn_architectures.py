@@ -120,9 +120,13 @@ def resnet(spec: CnnSpec) -> str:
 
 
 ARCHITECTURES: dict[str, CnnArchitecture] = {
-    "fast": CnnArchitecture("best for runs up to ten minutes", fast, whitens=True),
-    "large": CnnArchitecture("best for longer runs", large, whitens=True),
-    "notes-cnn": CnnArchitecture("the course's CIFAR-10 network", notes_cnn, dropout=0.25, batch_norm=False),
+    "fast": CnnArchitecture(
+        "a small convolutional network with a whitened first layer, best for runs up to ten minutes", fast, whitens=True
+    ),
+    "large": CnnArchitecture("a larger one of the same kind, best for longer runs", large, whitens=True),
+    "notes-cnn": CnnArchitecture(
+        "the course's three-layer CIFAR-10 network", notes_cnn, dropout=0.25, batch_norm=False
+    ),
     "resnet": CnnArchitecture("a small residual network", resnet),
 }
 

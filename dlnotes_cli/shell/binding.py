@@ -1,6 +1,7 @@
 """From a command function and its frozen Config to a Typer command: an option is declared once, in the dataclass."""
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,9 @@ class Command:
     @property
     def help(self) -> str:
         """The function's docstring with the examples below it, in Typer's markup."""
+        text = re.sub(r"(?<![.\n])\n(?!\n)", " ", inspect.getdoc(self.function) or "")  # joins the lines of a sentence
         examples = "\n\n".join(f"[bold]$ {example}[/bold]" for example in self.examples)
-        return f"{inspect.getdoc(self.function)}\n\n{examples}"
+        return f"{text}\n\n{examples}"
 
 
 def command(*, panel: str, examples: Sequence[str]) -> Callable[[CommandFunction], Command]:
@@ -119,8 +121,11 @@ def _options_in_force(config: Config) -> str:
 
 
 def _help_with_default(described: Option, choices: Sequence[str], default: str) -> str:
-    """The help of an option with its choices, where the text does not name them, and its default."""
+    """The help of an option with its choices and range, where the text does not name them, and its default."""
     text = described.help
     if choices and not all(choice in text for choice in choices):
         text = f"{text.rstrip('.')}: {', '.join(choices)}."
-    return text + (f" [dim]\\[default: {default}][/dim]" if default else "")
+    limits = described.within.help if described.within else ""
+    notes = [limits] if limits and limits not in text else []
+    notes += [f"default: {default}"] if default else []
+    return text + (f" [dim]\\[{'; '.join(notes)}][/dim]" if notes else "")

@@ -81,6 +81,8 @@ def reason(error: OSError) -> str:
 
 def unreadable(where: object, error: OSError, fix: str = "check the path") -> InputError:
     """Build the error for a file that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(where, "no such file", "check the path")
     return InputError(where, f"cannot be read ({reason(error)})", fix)
 
 

@@ -5,6 +5,7 @@ import math
 import re
 
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.output import counted
 
 Matrix = tuple[tuple[float, ...], ...]  # rows of equal length, the top row first
 
@@ -67,7 +68,7 @@ def _matrix_of(rows: list[list[object]], where: object) -> Matrix:
     for y, row in enumerate(rows, 1):
         if len(row) != width:
             column = min(len(row), width) + 1
-            what = f"row {y} has {len(row)} numbers, row 1 has {width} (column {column})"
+            what = f"row {y} has {counted(len(row), 'number')}, row 1 has {width} (column {column})"
             raise InputError(where, what, "make the rows equally long")
     if max(len(rows), width) > MAX_SIDE:
         raise InputError(where, f"{len(rows)}x{width} numbers", f"use at most {MAX_SIDE} rows and columns")

@@ -19,6 +19,7 @@ from dlnotes_cli.shell.files import user_path
 PANELS = ("Data", "Model", "Training", "Output", "Runtime")  # of a command's help, in this order
 DATA, MODEL, TRAINING, OUTPUT, RUNTIME = PANELS
 REQUIRED: Any = dataclasses.MISSING  # the default of an option without one
+_TECHNICAL_BOUND = 1000  # of a range: such bounds, and the inverse as a lower one, are left out of the help
 STDOUT_TWICE = "both write to standard output"
 AnyGroup = TypeVar("AnyGroup")
 
@@ -51,10 +52,28 @@ class Range:
         left, low, high, right = self._bounds()
         limits = []
         if math.isfinite(low):
-            limits.append(f"{'above' if left == '(' else 'at least'} {low:g}")
+            limits.append(f"{'above' if left == '(' else 'at least'} {_plain_number(low)}")
         if math.isfinite(high):
-            limits.append(f"{'below' if right == ')' else 'at most'} {high:g}")
+            limits.append(f"{'below' if right == ')' else 'at most'} {_plain_number(high)}")
         return " and ".join(limits) or "finite"
+
+    @property
+    def help(self) -> str:
+        """The interval in the help of an option, without bounds that only protect from overflow; empty for none.
+
+        >>> Range("[0, 1)").help, Range("[1, 64]").help, Range("(0, 1e6]").help, Range("[-1e6, 1e6]").help
+        ('0 to below 1', '1 to 64', 'above 0', '')
+        """
+        left, low, high, right = self._bounds()
+        if abs(low) >= _TECHNICAL_BOUND:
+            return ""
+        if 0 < low < 1 / _TECHNICAL_BOUND:
+            left, low = "(", 0.0
+        if high >= _TECHNICAL_BOUND:
+            return f"{'above' if left == '(' else 'at least'} {_plain_number(low)}"
+        if left == "(":
+            return f"above {_plain_number(low)}, {'below' if right == ')' else 'at most'} {_plain_number(high)}"
+        return f"{_plain_number(low)} to {'below ' if right == ')' else ''}{_plain_number(high)}"
 
 
 @dataclass(frozen=True)
@@ -245,6 +264,15 @@ def check_at_most_one(requested: Mapping[str, bool], because: str = "") -> None:
         raise InputError(names[1], f"{what}: {because}" if because else what, "drop one of them")
 
 
+def _plain_number(value: float) -> str:
+    """A bound of a range as text: 1,000,000 and not 1e+06.
+
+    >>> _plain_number(1e6), _plain_number(0.5)
+    ('1,000,000', '0.5')
+    """
+    return f"{value:,.0f}" if value == round(value) else f"{value:g}"
+
+
 def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
     """A value as its field holds it, converted from text where necessary."""
     if value is None and type(None) in get_args(hint):
@@ -256,6 +284,8 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
     except ValueError as error:
         is_parsed = described.parse is not None and isinstance(value, str)
         fix = f"give a value {described.within}" if described.within and not is_parsed else "see --help"
+        if is_parsed and "," in (described.metavar or ""):
+            fix = f"write {described.metavar}"
         raise InputError(where, str(error), fix) from error
     choices = _choices(described, type_of(hint))
     if choices and converted not in choices:
@@ -263,7 +293,8 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
     if described.within is not None:
         for number in converted if isinstance(converted, tuple) else (converted,):
             if number not in described.within:
-                raise InputError(where, f"{number} is out of range", f"give a value {described.within}")
+                typed = value.strip() if isinstance(value, str) and not isinstance(converted, tuple) else number
+                raise InputError(where, f"{typed} is out of range", f"give a value {described.within}")
     return converted
 
 

@@ -16,7 +16,7 @@ class OutputOptions(Config):
 
     json: bool = option(False, "Print the result as one JSON document.", panel=OUTPUT)
     quiet: bool = option(
-        False, "Print only errors and the result: of many items or classes, totals and paths instead of a table.",
+        False, "Print only the result and errors, without progress; long tables are reduced to totals and paths.",
         panel=OUTPUT, short="-q",
     )  # fmt: skip
     verbose: bool = option(False, "Print more details to standard error.", panel=OUTPUT, short="-v")

@@ -103,6 +103,12 @@ def load_feature_network(config: StyleTransferConfig, pooling: Pooling, runtime:
     return network
 
 
+def check_layers(config: StyleTransferConfig) -> None:
+    """Raise InputError for a layer that the network of `--backbone` does not have."""
+    if config.content_layer or config.style_layers:
+        _chosen_layers(config, layer_names(config))
+
+
 def layer_names(config: StyleTransferConfig) -> list[str]:
     """Names of a network's layers from first to last; no weights are loaded or downloaded."""
     with torch.device("meta"):

@@ -30,7 +30,7 @@ class ImagesOptions(ReadImagesOptions):
         metavar="CONTENT STYLE",
     )  # fmt: skip
     content: str | None = option(
-        None, "Content image, or a folder of them.", panel=DATA, metavar="FILE|FOLDER",
+        None, "Content image, or a folder of images, including its subfolders.", panel=DATA, metavar="FILE|FOLDER",
         shown_default="an image from scikit-learn",
     )  # fmt: skip
     style: tuple[str, ...] = option(
@@ -165,7 +165,9 @@ class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, Optimizat
         """Move the arguments to `content` and `style`."""
         if len(self.images) > 2:  # noqa: PLR2004  # content and style
             what = f"{len(self.images)} images, and at most two can be arguments: the content, then the style"
-            raise InputError("IMAGES", what, "name further style images with --style, or a folder of content images")
+            raise InputError(
+                "CONTENT STYLE", what, "name further style images with --style, or a folder of content images"
+            )
         for name, value in zip(("content", "style"), self.images, strict=False):
             if getattr(self, name):
                 raise InputError(f"--{name}", f"cannot be combined with the argument {value}", "drop one of them")

@@ -87,6 +87,8 @@ def make_plan(config: StyleTransferConfig) -> StylePlan:
         path = config.out if folder is None else folder / f"{Path(content.name).stem}.png"
         planned.append(ContentPlan(content, size, _output_files(path, config.sweep_ratio)))
     start = None if config.start in _STARTS else user_path(config.start)
+    if start is not None:
+        read_input_image(start, config.max_pixels)
     plan = StylePlan(planned, _style_files(config.style), start)
     _check_files(config, plan, folder)
     return plan

@@ -16,7 +16,7 @@ from dlnotes_cli.plots.images import draw_side_by_side
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import DiskFullError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.style.feature_network import load_feature_network
+from dlnotes_cli.style.feature_network import check_layers, load_feature_network
 from dlnotes_cli.style.images import InputImage, StyleImage, check_scaled_size, read_input_image, resized, scaled_to
 from dlnotes_cli.style.memory_forecast import MemoryForecast, size_that_fits
 from dlnotes_cli.style.options import StyleTransferConfig
@@ -59,8 +59,9 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     if the loss is not finite, and StoppedError after a signal, both with the current image saved.
     """
     started = time.monotonic()
-    _note_default_images(config)
+    check_layers(config)
     plan = make_plan(config)
+    _note_default_images(config)
     config = _with_stored_options(config, plan)
     recipe = style_recipe(config)
     setup = _load_setup(config, recipe, plan)

@@ -135,7 +135,7 @@ def _read_model(path: Path, accepted: tuple[str, ...]) -> tuple[Path, str, dict[
     name = metadata.get("model")
     if not isinstance(name, str) or name not in accepted:
         needed = " or ".join([", ".join(accepted[:-1]), accepted[-1]]) if len(accepted) > 1 else accepted[0]
-        what = f"holds a model of kind {name!s:.{_MOST_SHOWN}}, this command needs {needed}"
+        what = f"holds a model of kind {name!s:.{_MOST_SHOWN}}, but this command needs {needed}"
         raise InputError(path, what, "use another model file")
     return path, name, tensors, metadata
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, DataOption, DataOptions, SplitOptions
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
@@ -18,6 +19,7 @@ from dlnotes_cli.shell.option_groups import (
 from dlnotes_cli.shell.parse import count_or_auto, duration
 from dlnotes_cli.training.recipes import (
     LONG_BUDGET_S,
+    MOMENTUM_OPTIMIZERS,
     LengthDefaults,
     OptimizerName,
     RunLength,
@@ -72,14 +74,14 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     )
     lr: float | None = option(
         None,
-        "Learning-rate peak of the schedule; short runs may end during warm-up.",
+        "Peak learning rate of the schedule; a run stopped early may not reach it.",
         panel=TRAINING,
         within="(0, inf)",
     )
     schedule: ScheduleName | None = option(None, "Learning-rate schedule", panel=TRAINING)
     optimizer: OptimizerName | None = option(
         None,
-        "Optimizer. Another than the default has its own --lr and --weight-decay: " + optimizer_defaults_text() + ".",
+        "Optimizer. Default --lr and --weight-decay of each: " + optimizer_defaults_text() + ".",
         panel=TRAINING,
     )
     momentum: float | None = option(None, "Momentum of sgd and nesterov.", panel=TRAINING, within="[0, 1)")
@@ -91,14 +93,14 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     )
     patience: int | None = option(
         None,
-        "Stop after N validations in a row (by default one per epoch) without improvement.",
+        "Stop after N consecutive validations (one per epoch by default) without improvement.",
         panel=TRAINING,
         within="[1, 1e6]",
         shown_default="never",
     )
     ema: float | None = option(
         None,
-        "Decay of the moving average (EMA) of the weights, which is used where it validates better; 0 disables it.",
+        "Decay of the moving average (EMA) of the weights; the EMA is used if its validation is better; 0 disables it.",
         panel=TRAINING,
         within="[0, 1)",
     )
@@ -110,11 +112,25 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     )
     batch_size: int | None = option(
         None,
-        "Samples per step; auto (or 0) takes as many as fit in the GPU's memory, on a CPU those of the recipe.",
+        "Samples per step; auto (or 0): as many as fit in GPU memory; on a CPU, the recipe's default.",
         panel=TRAINING,
         within="[0, 1e6]",
         parse=count_or_auto,
     )
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line; a momentum needs an optimizer that has one."""
+        config = super().from_options(values)
+        optimizer = getattr(config.resolved(), "optimizer", None) if "momentum" in values else None
+        if optimizer not in {None, *MOMENTUM_OPTIMIZERS}:
+            what = f"has no effect with --optimizer {optimizer}"
+            raise InputError("--momentum", what, f"drop it, or use {' or '.join(MOMENTUM_OPTIMIZERS)}")
+        return config
+
+    def resolved(self) -> object:
+        """The recipe of the run, in which options that are set replace values."""
+        raise NotImplementedError
 
     @property
     def has_long_budget(self) -> bool:
@@ -159,7 +175,7 @@ class AccuracyGateOption(Config):
 
     min_accuracy: float | None = option(
         None,
-        "Exit with code 4 if the accuracy is below X; of a training command, the accuracy on the test split.",
+        "Exit with code 4 if the accuracy is below X (0 to 1).",
         panel=OUTPUT,
         within="[0, 1]",
     )
@@ -168,6 +184,10 @@ class AccuracyGateOption(Config):
 @option_group
 class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
     """How a classifier is trained."""
+
+    min_accuracy: float | None = option_like(
+        AccuracyGateOption, "min_accuracy", help="Exit with code 4 if the test accuracy is below X (0 to 1)."
+    )
 
     l1: float | None = option(None, "L1 penalty on the weights.", panel=TRAINING, within="[0, inf)")
     label_smoothing: float | None = option(
@@ -251,15 +271,21 @@ class ModelArgument(Config):
     )  # fmt: skip
 
 
+WEIGHTS_HELP = (
+    "Pretrained weights: a torchvision weight name such as IMAGENET1K_V1, a .pth or .safetensors file, none (random), "
+    "or default (downloaded once)."
+)
+
+
 @option_group
 class WeightsOption(Config):
     """The initial weights of a pretrained network."""
 
     weights: str = option(
         "default",
-        "Pretrained weights: default (torchvision's, downloaded once), the name of another set of torchvision's, a "
-        ".pth or .safetensors file, or none (random).",
+        WEIGHTS_HELP,
         panel=MODEL,
+        shown_default="",
         metavar="NAME|FILE",
         complete=lambda: ["default", "none"],
     )

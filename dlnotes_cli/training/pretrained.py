@@ -51,8 +51,8 @@ def find_weights(backbone: str, weights: str, *, offline: bool, seed: int) -> Pr
         raise InputError("--weights", f"{path} is a folder", "use a file")
     if not path.exists():
         if any(mark in weights for mark in "/\\."):
-            raise InputError("--weights", f"no such file: {path}", "check the path")
-        raise unknown_choice("--weights", weights, (*by_name, "none"), kind="name (and no such file)")
+            raise InputError(path, "no such file", "check the path")
+        raise unknown_choice("--weights", weights, (*by_name, "none"), kind="weights name (and no such file)")
     return _weights_of_file(path, published)
 
 

@@ -8,6 +8,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.option import Config, value_text
 
 OptimizerName = Literal["sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta"]
+MOMENTUM_OPTIMIZERS = ("sgd", "nesterov")  # those with a momentum that can be set
 ScheduleName = Literal["one-cycle", "cosine", "step", "constant"]
 
 LONG_BUDGET = "--time-budget 10m or more"  # in the help
@@ -127,8 +128,12 @@ def with_recipe(options: AnyConfig, resolved: Any) -> AnyConfig:
 
 def optimizer_defaults_text() -> str:
     """Learning rate and weight decay of each optimizer that is not the recipe's."""
-    values = {name: " and ".join(map(value_text, by_name.values())) for name, by_name in _OPTIMIZER_DEFAULTS.items()}
-    return ", ".join(f"{name} {text}" for name, text in values.items())
+    return "; ".join(_optimizer_text(name, values) for name, values in _OPTIMIZER_DEFAULTS.items())
+
+
+def _optimizer_text(name: str, values: Mapping[str, float]) -> str:
+    momentum = f" (momentum {value_text(values['momentum'])})" if "momentum" in values else ""
+    return f"{name} {value_text(values['lr'])}, {value_text(values['weight_decay'])}{momentum}"
 
 
 def defaults_text(recipes: Mapping[str, object], name: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.data.options import Normalization
 from dlnotes_cli.models.choices import BACKBONES
@@ -12,7 +12,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, option_like
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training.options import ImageClassifierConfig, WeightsOption
-from dlnotes_cli.training.recipes import resolve
+from dlnotes_cli.training.recipes import OptimizerName, ScheduleName, resolve
 from dlnotes_cli.transfer.recipes import FINE_TUNE, FROZEN, NOTES, FineTuneRecipe, FrozenRecipe
 
 
@@ -55,7 +55,7 @@ class TransferOptions(BackboneOptions):
         parse=last_blocks,
         implied="last-3",
         metavar="[last-N|all]",
-        shown_default="frozen backbone; its features are computed once",
+        shown_default="none: the backbone is frozen, and its features are computed once",
     )
     views: int = option(
         1,
@@ -84,6 +84,13 @@ class TransferOptions(BackboneOptions):
     )  # fmt: skip
 
 
+def _of_gradient_training(name: str) -> Any:
+    """An option that has no effect on a frozen backbone, as its help says."""
+    text = ImageClassifierConfig.__dataclass_fields__[name].metadata["option"].help
+    first = text[0].lower() if text[1].islower() else text[0]
+    return option_like(ImageClassifierConfig, name, help=f"With --fine-tune or --recipe notes: {first}{text[1:]}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TransferConfig(ImageClassifierConfig, TransferOptions):
     """Every option of `transfer`; some that classifiers share have another default or meaning here, or none."""
@@ -109,9 +116,28 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
     )
     weight_decay: float | None = option_like(
         ImageClassifierConfig, "weight_decay",
-        help="Weight decay: L2 penalty on the weights (decoupled with adamw). Frozen backbone: half of it times their "
-        "squares, for features of standard deviation 1; validation chooses it unless it is set.",
+        help="Weight decay: L2 penalty on the weights (decoupled with adamw). Frozen backbone: λ in λ/2·‖w‖², for "
+        "standardized features.", shown_default="chosen by validation; --fine-tune: 0.05; notes: 0",
     )  # fmt: skip
+    lr: float | None = _of_gradient_training("lr")
+    schedule: ScheduleName | None = _of_gradient_training("schedule")
+    optimizer: OptimizerName | None = _of_gradient_training("optimizer")
+    momentum: float | None = _of_gradient_training("momentum")
+    patience: int | None = _of_gradient_training("patience")
+    ema: float | None = _of_gradient_training("ema")
+    grad_clip: float | None = _of_gradient_training("grad_clip")
+    batch_size: int | None = _of_gradient_training("batch_size")
+    l1: float | None = _of_gradient_training("l1")
+    augment: str | None = option_like(
+        ImageClassifierConfig, "augment",
+        help=f"{ImageClassifierConfig.__dataclass_fields__['augment'].metadata['option'].help} Frozen backbone: needs "
+        "--views.",
+    )  # fmt: skip
+
+    @property
+    def reads_in_own_shape(self) -> bool:
+        """Whether named sets keep the shape of their images: no, all images are resized for the backbone."""
+        return False
 
     @property
     def is_frozen(self) -> bool:

@@ -116,7 +116,8 @@ def _check_unused(options: TransferConfig) -> None:
             continue
         where = flag(name, options_of(type(options))[name])
         if frozen:
-            raise InputError(where, "applies only to gradient training", "drop it, or add --fine-tune")
+            what = "has no effect on a frozen backbone, whose head is fitted with L-BFGS"
+            raise InputError(where, what, "drop it, or add --fine-tune")
         other = "--fine-tune" if options.fine_tune else "--recipe notes"
         raise InputError(where, "applies only to a frozen backbone", f"drop it, or drop {other}")
     if frozen and options.resume is None:

@@ -77,13 +77,14 @@ def maximize(config: MaximizeConfig) -> MaximizeResult:
 
     Raises InputError for an unknown layer, unit, size or output file; UnfinishedError if an activation overflows.
     """
+    network = open_network(config)
+    layer = network.layer(config.layer) if config.layer else network.output_layer
+    units = parse_units(network, layer, config.unit)
+    shape = (network.input_shape[0], *_size(network, layer, config.size))
     files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
     if config.out is not None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
-    network = open_network(config)
-    layer = network.layer(config.layer) if config.layer else network.output_layer
-    units = parse_units(network, layer, config.unit) or active_units(network, layer, config.top)
-    shape = (network.input_shape[0], *_size(network, layer, config.size))
+    units = units or active_units(network, layer, config.top)
     found = _optimized(network, layer, units, shape, config)
     if config.out is not None:
         found = _written(found, config.out)

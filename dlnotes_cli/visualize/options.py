@@ -1,8 +1,9 @@
 """The options of `dlnotes visualize ...`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.data.options import IMAGES_METAVAR, NAMED_SETS, DataRootOption
 from dlnotes_cli.shell.errors import InputError
@@ -98,10 +99,18 @@ class UnitOption(Config):
 
     unit: tuple[str, ...] = option(
         (TOP_UNITS,),
-        "Units of the layer by number, those of the output layer also by class, or top for the most active ones.",
+        "Unit numbers, or class names for the output layer, or top for the most active units.",
         panel=MODEL, parse=items, metavar="N,N,…|top",
     )  # fmt: skip
-    top: int = option(10, "Number of units of --unit top.", panel=OUTPUT, within="[1, 1000]")
+    top: int = option(10, "Number of units with --unit top.", panel=OUTPUT, within="[1, 1000]")
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line; a number of units needs `--unit top`."""
+        config = super().from_options(values)
+        if "top" in values and config.unit != (TOP_UNITS,):
+            raise InputError("--top", f"has no effect with --unit {','.join(config.unit)}", "drop one of them")
+        return config
 
 
 @option_group
@@ -110,12 +119,12 @@ class MaximizeOptions(UnitOption, LayerOption, WrittenSheetOption):
 
     layer: str | None = option_like(LayerOption, "layer", shown_default="the output layer, whose units are the classes")
     size: int | None = option(
-        None, "Pixels per side of the images.", panel=DATA, within="[1, 4096]",
-        shown_default="the network's own; for maps at least 64 where it accepts that",
+        None, "Pixels per side of the optimized images.", panel=DATA, within="[1, 4096]",
+        shown_default="the network's input size; for feature maps at least 64 where the network accepts it",
     )  # fmt: skip
     steps: int = option(256, "Steps of gradient ascent.", panel=TRAINING, within="[1, 1e6]")
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("maximize.png"))
-    out: Path | None = option(None, "Folder for the single images.", panel=OUTPUT, metavar="FOLDER")
+    out: Path | None = option(None, "Save each image in this folder.", panel=OUTPUT, metavar="FOLDER")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -201,8 +201,12 @@ def test_a_table_is_split_and_standardized_over_its_training_rows(tmp_path: Path
     [
         ("x,t\n1,a\n2,b\n", {}, "--target: does not name the column of .*t.csv to predict"),
         ("x,t\n1,a\n2,a\n3,a\n", {"target": "t"}, "--data: .*t.csv has only one class, 'a'"),
-        ("x,t\n1,a\n2,b\n", {"target": "t"}, "--test-split: leaves 0 of 2 samples for test"),
-        ("x,t\n1,a\n2,b\n3,a\n", {"target": "t", "test_split": 0.9}, "--val-split: leaves 0 of 3 samples for val"),
+        ("x,t\n1,a\n2,b\n", {"target": "t"}, "--test-split: leaves no test samples"),
+        (
+            "x,t\n1,a\n2,b\n3,a\n",
+            {"target": "t", "test_split": 0.9},
+            "--val-split: leaves no validation samples",
+        ),
         (
             "x,t\n1,a\n2,a\n3,a\n4,a\n5,a\n6,b\n",
             {"target": "t", "test_split": 0.9, "val_split": 0.5},
@@ -252,7 +256,7 @@ def test_a_named_set_that_does_not_fit_the_model_is_not_downloaded(monkeypatch: 
     small = replace(RGB, height=32, width=32)
     with pytest.raises(InputError, match="--data: the model does not have the class 'airplane'"):
         load_for_model("cifar10", OPTIONS, small, tuple("0123456789"), threads=1)
-    with pytest.raises(InputError, match="--data: cifar10 has images of 3x32x32, the model needs 3x6x5"):
+    with pytest.raises(InputError, match="--data: cifar10 has images of 3x32x32, but the model needs 3x6x5"):
         load_for_model("cifar10", OPTIONS, RGB, tuple("0123456789"), threads=1)
 
 
@@ -265,7 +269,7 @@ def test_a_named_set_must_have_the_shape_of_the_model() -> None:
     assert dataset.counts == {"all": 1797}
     assert dataset.fingerprint == loaded("digits").fingerprint
     with pytest.raises(
-        InputError, match="--data: digits has images of 1x8x8, the model needs 1x9x8; give matching data"
+        InputError, match="--data: digits has images of 1x8x8, but the model needs 1x9x8; give matching data"
     ):
         load_for_model("digits", OPTIONS, replace(GRAY_8, height=9), tuple("0123456789"), threads=1)
 
@@ -283,11 +287,11 @@ def test_a_table_is_encoded_as_in_training(tmp_path: Path) -> None:
 def test_images_and_tables_must_match_the_model(tmp_path: Path) -> None:
     path = make_table(tmp_path / "t.csv")
     with pytest.raises(
-        InputError, match=r"--data: .*t.csv holds a CSV table, the model was trained on images; give images"
+        InputError, match=r"--data: .*t.csv holds a CSV table, but the model was trained on images; give images"
     ):
         load_for_model(str(path), OPTIONS, RGB, tuple(COLORS), threads=1)
     with pytest.raises(
-        InputError, match="--data: digits holds images, the model was trained on a CSV table; give a CSV"
+        InputError, match="--data: digits holds images, but the model was trained on a CSV table; give a CSV"
     ):
         load_for_model("digits", OPTIONS, loaded(path, target="label").preprocessing, ("no", "yes"), threads=1)
 

@@ -166,12 +166,12 @@ def test_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             "mnits",
-            r"--data: unknown data set \(and no such folder\) 'mnits'; did you mean 'mnist'\? choose from digits",
+            r"--data: 'mnits' is neither a named data set nor a folder; did you mean 'mnist'\? choose from digits",
         ),
         ("Fashion_MNIST", r".*did you mean 'fashion-mnist'\?"),
-        ("photos/none", "--data: no such file or folder: photos/none; check the path"),
-        ("none.csv", "--data: no such file or folder: none.csv"),
-        ("~no-such-user/photos", "--data: no such file or folder: ~no-such-user/photos"),
+        ("photos/none", "photos/none: no such file or folder; check the path"),
+        ("none.csv", "none.csv: no such file or folder; check the path"),
+        ("~no-such-user/photos", "~no-such-user/photos: no such file or folder; check the path"),
         ("readme.md", "--data: readme.md is neither a folder nor a CSV file; give a named set, a folder or a .csv"),
         ("x" * 300, r"--data: x+ cannot be read \(file name too long\)"),
     ],

@@ -102,14 +102,14 @@ def test_an_empty_split_is_refused_with_its_option() -> None:
     labels = np.tile(np.arange(2), 5)
     everything = {"all": np.arange(10)}
     with pytest.raises(
-        InputError, match="--test-split: leaves 0 of 10 samples for test; give another --test-split or more"
+        InputError, match=r"--test-split: leaves no test samples \(10 in all\); raise --test-split or add"
     ):
         complete(everything, labels, test=0.01)
-    with pytest.raises(InputError, match="--test-split: leaves 0 of 10 samples for train"):
+    with pytest.raises(InputError, match=r"--test-split: leaves no training samples \(10 in all\)"):
         complete(everything, labels, test=0.99)
-    with pytest.raises(InputError, match="--val-split: leaves 0 of 10 samples for val"):
+    with pytest.raises(InputError, match=r"--val-split: leaves no validation samples \(10 in all\)"):
         complete(everything, labels, val=0.01)
-    with pytest.raises(InputError, match="--val-split: leaves 0 of 10 samples for train"):
+    with pytest.raises(InputError, match=r"--val-split: leaves no training samples \(10 in all\)"):
         complete(everything, labels, val=0.99)
 
 

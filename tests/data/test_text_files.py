@@ -89,7 +89,7 @@ def test_a_folder_gives_its_texts_sorted_by_name(tmp_path: Path) -> None:
 def test_a_folder_without_texts_a_missing_file_and_a_second_dash_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="contains no text files"):
         find_text_sources([str(tmp_path)])
-    with pytest.raises(InputError, match=r"none\.txt: cannot be read"):
+    with pytest.raises(InputError, match=r"none\.txt: no such file"):
         find_text_sources([str(tmp_path / "none.txt")])
     with pytest.raises(InputError, match="TEXT: - appears twice"):
         find_text_sources(["-", "-"])

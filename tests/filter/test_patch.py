@@ -101,5 +101,5 @@ def test_wrong_sizes_and_matrices_are_refused() -> None:
         values(POOLED, pool="max", size=4)
     with pytest.raises(InputError, match=r"--edges: crop leaves no pixel of 3x3 .* under a kernel of 5x5"):
         values(POOLED, "notes-5x5-x")
-    with pytest.raises(InputError, match="--patch: row 2 has 1 numbers, row 1 has 2"):
+    with pytest.raises(InputError, match="--patch: row 2 has 1 number, row 1 has 2"):
         values("1 2; 3", "1")

@@ -63,7 +63,7 @@ def test_the_line_of_the_course_needs_six_updates(dlnotes: Command) -> None:
     assert outcome.out.splitlines()[-1] == "still wrong"
     assert "the course stops after one update" in outcome.err
     other = dlnotes("perceptron", "--line", "1,1,0", "--point", "1,1", "--label", 1)
-    assert other.out.splitlines()[-1] == "the point is right after 0 updates"
+    assert other.out.splitlines()[-1] == "the point is classified correctly after 0 updates"
 
 
 def notebook(x: np.ndarray, y: np.ndarray, seed: int, lr: float, epochs: int) -> tuple[list[float], np.ndarray, float]:
@@ -175,21 +175,21 @@ def test_xor_is_learned_as_the_error_says(tmp_path: Path, dlnotes: Command, monk
         ("", "CSV: no points; give a CSV file, --gate and, or --line"),
         ("--gate and --line 1,1,1", "--line: cannot be combined with --gate"),
         ("--gate nxor", "unknown value 'nxor'; did you mean 'xor'"),
-        ("--line 1,1,1", "--point: missing: a line moves for a point"),
+        ("--line 1,1,1", "--point: missing; --line needs --point and --label"),
         ("--line 1,1,1 --point 1,1", "--label: missing"),
         ("--gate and --label 1", "--label: needs --line"),
         ("--gate and --steps 1", "--steps: needs --line; use --epochs"),
-        ("--line 1,1 --point 1,1 --label 1", "--line: 2 numbers for a point of 2"),
+        ("--line 1,1 --point 1,1 --label 1", "--line: 2 numbers for a point of 2 coordinates"),
         ("--line 1,nan,1 --point 1,1 --label 1", "--line: nan is out of range"),
         ("--line 1,1,1 --point 1,inf --label 1", "--point: inf is out of range"),
         ("--line 1,1,1 --point 1,1 --label 2", "--label: 2 is out of range"),
         ("--line 1,a,1 --point 1,1 --label 1", "is not a comma-separated list of numbers"),
         ("--gate and --init 1,2", "--init: 2 numbers for 2 inputs"),
         ("--gate and --init ones", "--init: 'ones' is not a comma-separated list"),
-        ("--gate and --lr 0", "--lr: 0.0 is out of range"),
+        ("--gate and --lr 0", "--lr: 0 is out of range"),
         ("--gate and --plot x.jpg", "--plot: x.jpg does not end in .png"),
         ("--gate and --animate x.png", "--animate: x.png does not end in .gif"),
-        ("missing.csv", "missing.csv: cannot be read"),
+        ("missing.csv", "missing.csv: no such file"),
         ("{0}/three.csv", "--target: '3' has 3 classes, and a line separates 2"),
         ("{0}/words.csv", "line 3: column 'a': 'x' is not a number; fix the cell"),
         ("{0}/lonely.csv", "the target '1' is the only column"),

@@ -134,7 +134,10 @@ def test_unreadable_images_are_refused_or_skipped(dlnotes: Command, tmp_path: Pa
 
 def test_tables_and_invalid_options_are_refused(dlnotes: Command, tmp_path: Path) -> None:
     for arguments, message in (
-        ((make_table(tmp_path / "t.csv"),), "DATA: .* is a table, only images are augmented; give images"),
+        (
+            (make_table(tmp_path / "t.csv"),),
+            r"NAME\|FOLDER: .* is a table, but only images can be augmented; give a named set or a folder of images",
+        ),
         (("--augment", "crop:8"), "--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
         (("--augment", "cutmx:1"), r"--augment: unknown operation 'cutmx'; did you mean 'cutmix'\?"),
         (("--out", tmp_path / "no" / "a.png"), "--out: "),

@@ -75,15 +75,18 @@ def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"epochs": 0}, "--epochs: 0 is out of range; give a value at least 1 and at most 1e+06"),
-        ({"batch_size": -1}, "--batch-size: -1 is out of range; give a value at least 0 and at most 1e+06"),
+        ({"epochs": 0}, "--epochs: 0 is out of range; give a value at least 1 and at most 1,000,000"),
+        ({"batch_size": -1}, "--batch-size: -1 is out of range; give a value at least 0 and at most 1,000,000"),
         ({"lr": math.nan}, "--lr: nan is out of range; give a value above 0"),
         ({"lr": math.inf}, "--lr: inf is out of range; give a value above 0"),
-        ({"seed": 2**70}, "--seed: 1180591620717411303424 is out of range; give a value at least 0 and at most 9e+15"),
+        (
+            {"seed": 2**70},
+            "--seed: 1180591620717411303424 is out of range; give a value at least 0 and at most 9,000,000,000,000,000",
+        ),
         ({"val_split": 1.5}, "--val-split: 1.5 is out of range; give a value above 0 and below 1"),
         ({"dropout": 1.0}, "--dropout: 1.0 is out of range; give a value at least 0 and below 1"),
-        ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value at least 1 and at most 1e+06"),
-        ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 1e+07"),
+        ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value at least 1 and at most 1,000,000"),
+        ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 10,000,000"),
         (
             {"schedule": "cosin"},
             "--schedule: unknown value 'cosin'; did you mean 'cosine'? choose from one-cycle, cosine, step, constant",

@@ -519,7 +519,7 @@ def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) 
         assert dlnotes("style-transfer", *images, *QUICK, "--out", tmp_path / "b.png", "--overwrite").code == 0
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     for words, message in (
-        ([content, style, style], "IMAGES: 3 images, and at most two can be arguments"),
+        ([content, style, style], "CONTENT STYLE: 3 images, and at most two can be arguments"),
         ([content, "--content", content], r"--content: cannot be combined with the argument"),
         ([content, style, "--style", style], r"--style: cannot be combined with the argument"),
     ):
@@ -595,13 +595,13 @@ FAULTS = {
     "--style-layers relu1_1:0": r"--style-layers: every weight is 0; set one above 0",
     "--steps 0": r"--steps: 0 is out of range",
     "--size -3": r"--size: -3 is out of range",
-    "--ratio 0": r"--ratio: 0.0 is out of range",
-    "--tv -1": r"--tv: -1.0 is out of range",
+    "--ratio 0": r"--ratio: 0 is out of range",
+    "--tv -1": r"--tv: -1 is out of range",
     "--sweep-ratio 1,2": r"--sweep-ratio: needs a contact sheet; add --sheet sheet.png",
     "--sweep-ratio 1,-2 --sheet s.png": r"--sweep-ratio: -2.0 is out of range",
     "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma-separated list of numbers",
     "--weights none": r"--weights: the small network has its own weights; drop it",
-    "--backbone squeezenet1_1 --weights gone.pth": r"--weights: no such file: gone.pth",
+    "--backbone squeezenet1_1 --weights gone.pth": r"gone.pth: no such file",
     "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* in squeezenet1_1, missing in the file",
     "--backbone vgg18": r"--backbone: unknown value 'vgg18'; did you mean 'vgg19'",
     "--sheet s.jpg": r"--sheet: .*s.jpg",

@@ -101,7 +101,7 @@ def test_a_file_truncated_anywhere_is_refused(suffix: str, tmp_path: Path) -> No
 
 def test_the_error_names_a_missing_file(tmp_path: Path) -> None:
     for read in (read_weights, file_sha256):
-        with pytest.raises(InputError, match=r"gone\.pth: cannot be read \(no such file"):
+        with pytest.raises(InputError, match=r"gone\.pth: no such file"):
             read(tmp_path / "gone.pth")
 
 

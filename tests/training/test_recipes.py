@@ -131,9 +131,9 @@ def test_the_help_shows_the_defaults_that_a_run_resolves(
     help_texts = {parameter.name: parameter.help for parameter in commands()[config_type.command].params}  # type: ignore[attr-defined]  # of Typer
     compared = set()
     for condition, options in runs.items():
-        resolved = config_type(**options).resolved()  # type: ignore[attr-defined]  # every training command has it
+        resolved: Any = config_type(**options).resolved()
         for name in {field.name for field in fields(resolved)} & options_of(config_type).keys() - options.keys():
-            shown = re.search(r"\[default: (.*)\]\[/dim\]", help_texts[name])
+            shown = re.search(r"\bdefault: (.*)\]\[/dim\]", help_texts[name])
             value = getattr(resolved, name)
             if value is None:  # validation chooses it
                 continue

@@ -523,10 +523,10 @@ def test_a_finished_run_that_is_resumed_is_fitted_again(images: Path, tmp_path: 
 # --- bad input ---------------------------------------------------------------------------------------------------
 
 FAULTS = {
-    "--weight-decay 1e30": r"--weight-decay: 1e\+30 is out of range",
+    "--weight-decay 1e30": r"--weight-decay: 1e30 is out of range",
     "--backbone resnt18": r"--backbone: unknown network 'resnt18'; did you mean 'resnet18'\? see dlnotes",
-    "--weights nowhere.pth": r"--weights: no such file: nowhere.pth; check the path",
-    "--weights defalt": r"--weights: unknown name \(and no such file\) 'defalt'; did you mean 'default'\?",
+    "--weights nowhere.pth": r"nowhere.pth: no such file; check the path",
+    "--weights defalt": r"--weights: unknown weights name \(and no such file\) 'defalt'; did you mean 'default'\?",
     "--weights evil.pth": r"evil.pth: is not a plain state dict; no code in it was run; use a state dict",
     "--weights cut.pth": r"cut.pth: is damaged; use a copy",
     "--weights other.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, missing in the file; use",
@@ -535,8 +535,8 @@ FAULTS = {
     "--weights images": r"--weights: images is a folder; use a file",
     "--size 8": r"--size: squeezenet1_1 does not accept 8x8 \(.*\); use 224",
     "--backbone vit_b_32 --size 64": r"--size: vit_b_32 does not accept 64x64 \(.*\); use 224",
-    "--lr 0.1": r"--lr: applies only to gradient training; drop it, or add --fine-tune",
-    "--batch-size 8": r"--batch-size: applies only to gradient training",
+    "--lr 0.1": r"--lr: has no effect on a frozen backbone, whose head is fitted with L-BFGS; drop it, or add",
+    "--batch-size 8": r"--batch-size: has no effect on a frozen backbone",
     "--fine-tune last-2 --views 2": r"--views: applies only to a frozen backbone; drop it, or drop --fine-tune",
     "--fine-tune all --map m.png": r"--map: applies only to a frozen backbone",
     "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, such as last-2",

@@ -92,6 +92,7 @@ def test_the_mean_of_maps_is_over_positions() -> None:
         (("--unit", "10"), "--unit: linear1 has no unit 10; use 0 to 9, or the name of a class"),
         (("--layer", "relu1", "--unit", "cat"), "--unit: relu1 has no unit cat; use 0 to 31, or top"),
         (("--unit", "cats"), "--unit: unknown class 'cats'; did you mean 'cat'?"),
+        (("--unit", "cat", "--top", "3"), "--top: has no effect with --unit cat; drop one of them"),
         (("--size", "1"), "--size: small does not accept images of 1x1"),
     ],
 )
@@ -102,6 +103,8 @@ def test_units_and_sizes_that_do_not_exist_are_refused(
     assert (outcome.code, outcome.out) == (2, "")
     assert what in outcome.err
     assert not list(tmp_path.iterdir())
+    (tmp_path / "sheet.png").touch()
+    assert what in dlnotes("visualize", "maximize", "small", *words, "--sheet", tmp_path / "sheet.png").err
 
 
 def test_the_document_has_start_end_and_growth(tmp_path: Path, dlnotes: Command) -> None:

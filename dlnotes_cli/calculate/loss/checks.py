@@ -83,7 +83,9 @@ def _check_probabilities(loss: LossName | None, rows: Samples) -> None:
     for number, row in enumerate(rows.values, 1):
         wrong = next((value for value in row if not 0 <= value <= 1), None)
         if wrong is not None:
-            raise InputError("--probabilities", f"row {number}: {wrong:g} is not between 0 and 1", "or use --scores")
+            raise InputError(
+                "--probabilities", f"row {number}: {wrong:g} is not between 0 and 1", "correct it, or use --scores"
+            )
         if loss in {"cross-entropy", "nll"} and not _is_distribution(row):
             what = f"row {number} sums to {fsum(row):.6g}, and the probabilities of classes sum to 1"
             raise InputError("--probabilities", what, "correct them, or use --scores, which softmax makes sum to 1")

@@ -20,10 +20,10 @@ _MOST_ROWS = 20  # of a table
     ),
 )
 def loss(config: LossConfig) -> None:
-    """Calculate losses, softmax, likelihood and gradients of given numbers.
+    """Calculate losses, softmax, likelihood and gradients from scores or probabilities.
 
     Prints for each class or number: score, target, share of the sum, softmax or
-    sigmoid, its logarithm, and the gradient of the reduced loss by the score.
+    sigmoid, its logarithm, and the gradient of the loss with respect to the score.
     Losses agree with torch.nn.functional; logarithms are natural (nats), next to bits.
     Cross-entropy also takes distributions in --true, one number for each class.
     """
@@ -54,12 +54,13 @@ def _print(result: "LossResult") -> None:
     if result.loss is not None or result.samples[0].shares is not None or result.config.scores is not None:
         _print_samples(result)
         output.line()
+    width = 12 if result.negative_log_likelihood is None else len("negative log-likelihood") + 2
     for name, value in (("mean", result.mean), ("sum", result.sum)):
         if value is not None and (name == "mean" or value != result.mean):
-            output.line(f"{name:<12}{_with_unit(value, result)}")
+            output.line(f"{name:<{width}}{_with_unit(value, result)}")
     if result.negative_log_likelihood is not None:
-        output.line(f"likelihood  {output.number(result.likelihood)}")
-        output.line(f"-ln of it   {output.number(result.negative_log_likelihood)}")
+        output.line(f"{'likelihood':<{width}}{output.number(result.likelihood)}")
+        output.line(f"{'negative log-likelihood':<{width}}{output.number(result.negative_log_likelihood)}")
     if result.config.explain:
         output.line()
         for line in _formulas(result)["formulas"]:

@@ -24,11 +24,11 @@ class NumberOptions(Config):
         "from standard input.", panel=DATA, metavar=_SOURCE,
     )  # fmt: skip
     probabilities: str | None = option(
-        None, "Probabilities in place of --scores. Without --true, those of what happened, whose product is the "
-        "likelihood.", panel=DATA, metavar=_SOURCE,
+        None, "Probabilities in place of --scores. Without --true: the probabilities of the observed outcomes; their "
+        "product is the likelihood.", panel=DATA, metavar=_SOURCE,
     )  # fmt: skip
     true: str | None = option(
-        None, "Targets: the class of each row, from 0; or one number for each number; or the column of the CSV file "
+        None, "Targets: the class of each row, from 0; or one target for each score; or the column of the CSV file "
         "that has them, with the other columns as classes.", panel=DATA, metavar="ROWS|COLUMN",
     )  # fmt: skip
 

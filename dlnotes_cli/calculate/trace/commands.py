@@ -27,9 +27,10 @@ _MOST_STEPS = 12  # of a cell
 def trace(config: TraceConfig) -> None:
     """Follow numbers through a network, forward and back, and through the gates of recurrent cells.
 
-    Prints of each layer the output, the local derivative (one number for each
+    Prints the output of each layer, the local derivative (one number for each
     output of an activation, else the Jacobian matrix) and the gradient of the
-    loss by the output; of a recurrent layer, every gate at every time step.
+    loss with respect to the output; for a recurrent layer, every gate at every
+    time step.
     Everything is computed in float64.
     """
     from dlnotes_cli.calculate.trace import text_trace as text_task

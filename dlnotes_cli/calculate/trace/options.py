@@ -1,8 +1,9 @@
 """The options of `dlnotes trace`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import check_png
@@ -24,18 +25,20 @@ class TracedNetworkOptions(Config):
     """The network and the numbers that go through it."""
 
     layers: tuple[str, ...] = option(
-        (), "Layers as conv-shape reads them: a list, or a file; or a run of char-rnn, with --text.", panel=MODEL,
-        is_argument=True, metavar="LAYERS|MODEL",
+        (), "Layers in the notation of conv-shape, a file of them, or a char-rnn run folder (with --text).",
+        panel=MODEL, is_argument=True, metavar="LAYERS|MODEL",
     )  # fmt: skip
     input: str | None = option(
-        None, "Numbers: rows separated by ;, which are samples, time steps or an image, with | between its channels; "
-        "or a shape such as 1x3 to draw standard normal numbers.", panel=DATA, metavar="NUMBERS|SHAPE",
+        None, 'Numbers such as "1 2; 3 4": rows are samples, time steps or an image, with | between its channels; or a '
+        "shape such as 1x3 to draw standard normal numbers.", panel=DATA, metavar="NUMBERS|SHAPE",
     )  # fmt: skip
     target: str | None = option(
         None, "Numbers to compare the output with; one for each sample with --loss cross-entropy: its class.",
         panel=DATA, metavar="NUMBERS",
     )  # fmt: skip
-    text: str | None = option(None, "With a run of char-rnn: the text whose gates are drawn.", panel=DATA)
+    text: str | None = option(
+        None, "With a char-rnn run: text to feed through the network; draw its gates.", panel=DATA
+    )
     weights: str = option(
         "init:0", "ones (biases 0), init:SEED (PyTorch's initialization), seed:SEED (standard normal, in the order of "
         "the course's notebook), a JSON file of names and numbers, or a run or model file of a classifier.",
@@ -49,15 +52,20 @@ class TracedNetworkOptions(Config):
         None, "LSTM: cell state (long-term memory) before the first step.", panel=MODEL, metavar="NUMBERS",
         shown_default="zeros",
     )  # fmt: skip
-    peephole: bool = option(False, "LSTM: the three gates also see the old cell state.", panel=MODEL)
+    peephole: bool = option(
+        False,
+        "LSTM: input, forget and output gate also read the previous cell state (peephole connections).",
+        panel=MODEL,
+    )
     use_gate: UseGate = option(
         "pytorch",
-        "LSTM: hidden state as in pytorch, o tanh(c), or as in the notes, o tanh(W f c_old + b).",
+        "LSTM: formula of the hidden state (the use gate of the course): pytorch, o tanh(c), or notes, o tanh(W f "
+        "c_old + b).",
         panel=MODEL,
     )
     activation: tuple[str, ...] = option(
-        (), f"Without layers: draw these functions and their derivatives ({', '.join(ACTIVATIONS)}). With layers: put "
-        "each in place of their activations, and compare the gradients.", panel=MODEL, parse=items,
+        (), f"Without layers: draw these functions and their derivatives ({', '.join(ACTIVATIONS)}). With layers: "
+        "replace the activations with each function in turn, and compare the gradients.", panel=MODEL, parse=items,
         metavar="NAME,NAME,…", complete=lambda: list(ACTIVATIONS),
     )  # fmt: skip
 
@@ -69,8 +77,9 @@ class TraceConfig(OutputOptions, OverwriteOption, SeedOption, TracedNetworkOptio
     command: ClassVar[str] = "trace"
 
     loss: TraceLossName | None = option(
-        None, "What is differentiated: sum or mean of the output, or a loss of --target: mse, mae, huber, bce (of "
-        "scores, or of what a Sigmoid returns) or cross-entropy.", panel=TRAINING, shown_default="sum; --target: mse",
+        None, "Scalar to differentiate: sum or mean of the output, or a loss against --target: mse, mae, huber, bce "
+        "(of scores, or of the output of a Sigmoid) or cross-entropy.", panel=TRAINING,
+        shown_default="sum; --target: mse",
     )  # fmt: skip
     mode: Literal["train", "eval"] = option(
         "eval", "Mode of dropout and batch normalization, train or eval.", panel=TRAINING
@@ -87,6 +96,14 @@ class TraceConfig(OutputOptions, OverwriteOption, SeedOption, TracedNetworkOptio
         None, "Draw the network with its numbers, the gates of a cell, and the norm of the gradient at each layer.",
         panel=OUTPUT, metavar="FILE.png",
     )  # fmt: skip
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line; a number of units needs a text."""
+        config = super().from_options(values)
+        if "units" in values and config.text is None:
+            raise InputError("--units", "has no effect without --text", "drop it, or add --text")
+        return config
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

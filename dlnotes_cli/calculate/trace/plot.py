@@ -40,7 +40,7 @@ def draw(result: TraceResult | TextTrace) -> bytes:
 
 
 def _draw_norms(axes: "Axes", result: TraceResult) -> None:
-    """The norm of the gradient by the output of each layer, for each compared activation."""
+    """The norm of the gradient with respect to the output of each layer, for each compared activation."""
     lines = {one.activation: one.norms for one in result.comparisons}
     lines = lines or {"": tuple(norm(layer.gradient) for layer in result.layers)}
     for (name, norms), color in zip(lines.items(), COLORS, strict=False):
@@ -63,7 +63,7 @@ def _draw_norms(axes: "Axes", result: TraceResult) -> None:
         axes.set_xticklabels(shown, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_xlabel("layer, from the input to the output")
     axes.set_ylabel("norm of the gradient")
-    axes.set_title("gradient of the loss by each output", fontsize=10)
+    axes.set_title("gradient of the loss with respect to each output", fontsize=10)
     axes.grid(alpha=0.3)
 
 

@@ -97,7 +97,7 @@ class Descent:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The norm of the gradient by the output of each layer, with one activation."""
+    """The norm of the gradient with respect to the output of each layer, with one activation."""
 
     activation: str
     norms: tuple[float, ...]

@@ -28,6 +28,7 @@ from dlnotes_cli.calculate.trace.results import (
 )
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.matrix import parse_matrix
+from dlnotes_cli.shell.output import counted
 
 _MOST_DERIVATIVES = 4096  # entries of a Jacobian matrix
 _MOST_CHECKED = 5000  # numbers that finite differences move
@@ -138,7 +139,9 @@ def _state(config: TraceConfig, cell: Cell, count: int, *, is_first: bool) -> St
             return values.expand(count, cell.hidden).clone()
         except RuntimeError as error:
             sizes = "x".join(map(str, values.shape))
-            raise InputError(option, f"{sizes} numbers for {cell.hidden} units", "give one for each, or one") from error
+            raise InputError(
+                option, f"{sizes} numbers for {counted(cell.hidden, 'unit')}", "give one for each, or one"
+            ) from error
 
     return numbers("--state", config.state), numbers("--memory", config.memory)
 
@@ -178,7 +181,7 @@ def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor
 
 
 def _backward(forward: _ForwardPass, network: TracedNetwork) -> list[Tensor]:
-    """The gradients of the loss by the input and by the output of each layer."""
+    """The gradients of the loss with respect to the input and to the output of each layer."""
     network.modules.zero_grad()
     if not forward.loss.requires_grad:
         raise InputError("LAYERS", "nothing has a gradient", "add a layer with weights")

@@ -61,7 +61,8 @@ def _read(path: Path, modules: nn.ModuleList) -> None:
         stored = load_classifier(path).network
         tensors = dict(zip(names, (p.detach() for p in stored.parameters()), strict=False))
     else:
-        raise InputError("--weights", f"'{path}' is not known", _FIX)
+        what = "is not a weights file" if path.exists() else "is neither a name nor a weights file"
+        raise InputError("--weights", f"{path} {what}", _FIX)
     wanted = dict(modules.named_parameters())
     for name in wanted.keys() | tensors.keys():
         have, need = (tuple(t[name].shape) if name in t else None for t in (tensors, wanted))

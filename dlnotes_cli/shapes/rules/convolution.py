@@ -137,7 +137,7 @@ def _channel_mismatch(shape: Shape, in_channels: int, rank: int) -> InvalidLayer
     if len(shape) == rank + 1:
         what = f"expects {in_channels} channels, got {format_sample(shape)} without channels"
         return InvalidLayerError(what, "write the channels first")
-    what = f"expects {in_channels} channels, got {shape[1]} (the first of {format_sample(shape)})"
+    what = f"expects {in_channels} channels, got {shape[1]} (the first size of the input {format_sample(shape)})"
     if shape[-1] == in_channels:
         return InvalidLayerError(what, f"channels come first: {format_shape((in_channels, *shape[1:-1]))}")
     return InvalidLayerError(what, f"write in_channels={shape[1]}, or fix the layer before")

@@ -11,7 +11,7 @@ def linear(arguments: Arguments, shape: Shape) -> LayerInfo:
     inputs, outputs = arguments.integer("in_features", 1), arguments.integer("out_features", 1)
     check_tensor_size("a weight", (outputs, inputs))
     if shape[-1] != inputs:
-        what = f"expects {inputs} values, got {shape[-1]} (the last of {format_sample(shape)})"
+        what = f"expects {inputs} values, got {shape[-1]} (the last size of the input {format_sample(shape)})"
         fix = "put Flatten() before it" if prod(shape) == inputs else f"write in_features={shape[-1]}"
         raise InvalidLayerError(what, fix)
     output = (*shape[:-1], outputs)

@@ -63,7 +63,7 @@ def layer_type(name: str) -> LayerType:
     found = layer_types().get(name)
     if found is None:
         near = nearest(name, layer_types())
-        hint = f"did you mean {near}?" if near else "layers are named as in torch.nn; --help lists them"
+        hint = f"did you mean {near}?" if near else "layers are named as in torch.nn; see dlnotes conv-shape --help"
         raise InvalidLayerError(f"unknown layer '{name}'", hint)
     return found
 

@@ -202,6 +202,8 @@ class TrainingRun:
             self._save()
         state = self.trainer.state
         what = f"saved at epoch {state.epoch}, step {state.step_in_epoch} of {self.trainer.job.steps_per_epoch}"
+        if not state.step_in_epoch and state.epoch > 1:
+            what = f"saved after epoch {state.epoch - 1}"
         return StoppedError(request.exit_code, what, f"continue with --resume {self.folder.path}")
 
     def _checkpoint_bytes(self) -> int:

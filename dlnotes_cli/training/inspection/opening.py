@@ -1,4 +1,4 @@
-"""Open a network for inspection: a model file of dlnotes, a network of torchvision, or the one in the package."""
+"""Open a network for inspection: a model file of dlnotes, a network of torchvision, or the bundled one."""
 
 from pathlib import Path
 
@@ -53,7 +53,9 @@ def open_network(options: NetworkOptions) -> InspectedNetwork:
     path = EMBEDDED_MODEL if options.model == EMBEDDED_NAME else _model_path(options.model)
     model = load_classifier(path)
     if not isinstance(model.preprocessing, ImagePreprocessing):
-        raise InputError(path, "the model reads tables, this command needs a classifier of images", "use another model")
+        raise InputError(
+            path, "the model reads tables, but this command needs a classifier of images", "use another model"
+        )
     return _inspected(options, model, model.preprocessing)
 
 
@@ -64,7 +66,7 @@ def _model_path(name: str) -> Path:
     if path.is_dir() and not (path / "model.safetensors").exists():
         raise InputError(path, "the folder has no model.safetensors", "name the run folder of a trained classifier")
     if path.is_file() and path.suffix.lower() in _IMAGE_SUFFIXES:
-        fix = f"name the model first, {EMBEDDED_NAME} for the network in the package"
+        fix = f"name the model first, {EMBEDDED_NAME} for the bundled network"
         raise InputError("MODEL", f"{path} is an image", fix)
     return path
 

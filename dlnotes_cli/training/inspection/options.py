@@ -13,9 +13,9 @@ from dlnotes_cli.shell.option_groups import (
     ReadImagesOptions,
     SeedOption,
 )
-from dlnotes_cli.training.options import WeightsOption, complete_models
+from dlnotes_cli.training.options import WEIGHTS_HELP, WeightsOption, complete_models
 
-EMBEDDED_NAME = "small"  # of the network in the package
+EMBEDDED_NAME = "small"  # of the bundled network
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -30,8 +30,8 @@ class InspectedModelOption(Config):
 
     model: str = option(
         EMBEDDED_NAME,
-        "Run folder or model file of an image classifier, the name of a torchvision network, or small (the network in "
-        "the package, trained on CIFAR-10).",
+        "Run folder or model file of an image classifier, the name of a torchvision network, or small (the "
+        "bundled network, trained on CIFAR-10).",
         panel=MODEL,
         metavar="MODEL",
         complete=_complete,
@@ -50,8 +50,8 @@ class ImagesArgument(Config):
     """The images of a command, after the network."""
 
     images: tuple[str, ...] = option(
-        (), "Images, folders, or patterns such as 'in/*.jpg'.", panel=DATA, is_argument=True, metavar="IMAGE",
-        shown_default="an image in the package",
+        (), "Images, patterns such as 'in/*.jpg', or a folder of images, including its subfolders.", panel=DATA,
+        is_argument=True, metavar="IMAGE", shown_default="a bundled image",
     )  # fmt: skip
 
 
@@ -89,9 +89,7 @@ class NetworkOptions(OutputOptions, DeviceOptions, SeedOption, OfflineOption, In
         WeightsOption,
         "weights",
         default=None,
-        help="Weights of a torchvision network: default (torchvision's, downloaded once), the name of another set of "
-        "torchvision's, a .pth or .safetensors file, or none (random).",
-        shown_default="default",
+        help=f"With a torchvision network: {WEIGHTS_HELP[0].lower()}{WEIGHTS_HELP[1:]}",
     )
 
 

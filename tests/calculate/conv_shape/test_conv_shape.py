@@ -233,7 +233,7 @@ ERRORS = [
     (("--input", "3x32x32", "Conv2d(4, 8, 3)"), "layer 1, Conv2d(4, 8, 3): expects 4 channels, got 3"),
     (
         ("--input", "32x32x3", "Conv2d(3, 8, 3)"),
-        "expects 3 channels, got 32 (the first of 32x32x3); channels come first: 3x32x32",
+        "expects 3 channels, got 32 (the first size of the input 32x32x3); channels come first: 3x32x32",
     ),
     (
         ("--input", "3x4x4", "Conv2d(3, 8, 7)"),
@@ -252,7 +252,10 @@ ERRORS = [
     (("--input", "3x4x4", "Conv2d(3, 8, -3)"), "kernel_size=-3 is below 1"),
     (("--input", "3x4x4", "Conv2d(3, 8, 10**30)"), "kernel_size does not fit in 64 bits"),
     (("--input", "3x4x4", "Conv2d(3, 8, 9999999999999)"), "larger than 64 bits can address"),
-    (("--input", "3x4x4", "Linear(48, 10)"), "expects 48 values, got 4 (the last of 3x4x4); put Flatten() before it"),
+    (
+        ("--input", "3x4x4", "Linear(48, 10)"),
+        "(the last size of the input 3x4x4); put Flatten() before it",
+    ),
     (
         ("--input", "28x28", "Conv2d(1, 8, 3)"),
         "since 28x28 has none, and returns 8x26x26; write the channels first: 1x28x28",
@@ -431,7 +434,7 @@ def test_a_bare_file_name_is_read(dlnotes: Command, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("Linear(4, 2)")
     outcome = dlnotes("conv-shape", "--input", "4", tmp_path / "net.py", "ReLU", "--field", "output")
     assert outcome.out == "2\n", outcome.err
-    assert "lost.py: cannot be read" in dlnotes("conv-shape", "--input", "4", "lost.py").err
+    assert "lost.py: no such file" in dlnotes("conv-shape", "--input", "4", "lost.py").err
 
 
 def test_training_refuses_branches_and_names_the_supported_form(dlnotes: Command, tmp_path: Path) -> None:
