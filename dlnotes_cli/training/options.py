@@ -28,7 +28,7 @@ from dlnotes_cli.training.recipes import (
     optimizer_defaults_text,
 )
 
-AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
+_AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
 
 
 @option_group
@@ -136,6 +136,11 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     def has_long_budget(self) -> bool:
         """Whether a run of the recipe `best` has time to train a larger network."""
         return self.recipe == "best" and (self.time_budget or 0) >= LONG_BUDGET_S
+
+    @property
+    def has_auto_batch_size(self) -> bool:
+        """Whether `--batch-size` is auto."""
+        return self.batch_size == _AUTO_BATCH_SIZE
 
     def run_length(self, defaults: LengthDefaults, samples: int, batch_size: int | None = None) -> RunLength:
         """The length of a run on a number of training samples: the options that are set, otherwise the defaults.

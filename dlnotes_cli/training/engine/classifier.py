@@ -33,7 +33,7 @@ from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate, predict_logits
 from dlnotes_cli.training.objective import Objective, balanced_weights
 from dlnotes_cli.training.optimizers import make_optimizer
-from dlnotes_cli.training.options import AUTO_BATCH_SIZE, ClassifierConfig
+from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, with_recipe
 from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
@@ -211,7 +211,7 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
 
 def _fitting_batch_size(training: AnyTraining, config: Any, dataset: DataSet) -> int | None:
     """With `--batch-size auto` on a GPU, the batch size that fits into its memory; None where the options decide."""
-    if training.options.batch_size != AUTO_BATCH_SIZE:
+    if not training.options.has_auto_batch_size:
         return None
     runtime = _runtime(training, config, MAX_BATCH_SIZE)
     if runtime.device.type != "cuda":

@@ -47,7 +47,7 @@ def test_table(dlnotes: Command) -> None:
 
 
 def test_the_readme_has_this_table() -> None:
-    assert f"```\n{TABLE}```" in (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"```\n{TABLE}```" in (Path(__file__).parents[3] / "README.md").read_text()
 
 
 def test_table_columns_add_up(dlnotes: Command) -> None:
