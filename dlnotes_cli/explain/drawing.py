@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.data.images.geometry import Region
-from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, read_image, write_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, write_image
 from dlnotes_cli.explain.class_map import ClassMap
 from dlnotes_cli.explain.heat import Floats, brightness, largest_part, overlay, smoothed, spread
 from dlnotes_cli.explain.options import TRUE, ExplainConfig
@@ -24,7 +24,7 @@ from dlnotes_cli.explain.sheet import (
 )
 from dlnotes_cli.explain.wording import PIXEL_METHODS, Wording
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.training.inspection.images import PlacedImage
+from dlnotes_cli.training.inspection.images import PlacedImage, upright_pixels
 
 _MOST_ROWS = 24  # of a sheet
 _WIDE = 0.5  # part of the input that a box must not exceed
@@ -50,7 +50,7 @@ class Drawings:
                 _write_map(paths.map, one.values)
         if self._config.out is None and not has_row:
             return planned
-        upright = _upright_pixels(image.path, self._config.max_pixels)
+        upright = upright_pixels(image.path, self._config.max_pixels)
         for one, paths in zip(maps, planned, strict=True):
             if paths.out is not None:
                 self._plan.make_folder_of("--out", paths.out)
@@ -132,15 +132,6 @@ def _on_pixels(image: PlacedImage, pixels: NDArray[np.uint8], box: Region) -> tu
     """A box of the upright image in pixels of the image on the sheet."""
     scale = pixels.shape[1] / image.geometry.upright[0]
     return tuple(scale * edge for edge in box)
-
-
-def _upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:
-    """An image (H, W, 3) as viewers show it, over white where it is transparent, as the network sees it."""
-    image = read_image(path, "rgb", max_pixels)
-    if image.alpha is None:
-        return image.values
-    opacity = image.alpha[..., None].astype(np.float32) / 255
-    return np.rint(image.values * opacity + 255 * (1 - opacity)).astype(np.uint8)
 
 
 def _on_sheet(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

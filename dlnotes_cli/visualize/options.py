@@ -72,7 +72,7 @@ class ActivationsOptions(LayerOption, WrittenSheetOption):
     )  # fmt: skip
     top: int | None = option(
         None, "Show the N units with the largest mean.", panel=OUTPUT, within="[1, 1e6]",
-        shown_default="all units; 8 with --layer all",
+        shown_default="all units; 6 with --layer all",
     )  # fmt: skip
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("activations.png"))
     out: Path | None = option(
