@@ -40,7 +40,7 @@ class Wording:
 def wording_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedLayer | None) -> Wording:
     """The texts for a method, and for the layer of a class activation map."""
     where = "the input" if layer is None else layer.name
-    title = f'Why the model "{network.name}" answers: {_NAMES[config.method]} of {where}'
+    title = f"Why the {network.title} answers: {_NAMES[config.method]} of {where}"
     relative = "relative to the map's own maximum"
     if config.method == "occlusion":
         window, stride = occlusion_window(config, network)

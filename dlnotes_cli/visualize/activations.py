@@ -19,7 +19,7 @@ from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.model_file import check_finite
-from dlnotes_cli.visualize.layers import described, layer_title, titled
+from dlnotes_cli.visualize.layers import described, layer_title
 from dlnotes_cli.visualize.options import ALL_LAYERS, ActivationsConfig
 
 _STRIP = 6  # maps of each layer where all layers are shown
@@ -160,7 +160,7 @@ def _sheet(result: ActivationsResult, path: Path, pixels: NDArray[np.uint8]) -> 
     )
     network = result.network
     name = layer_title(network, result.layers[0].layer) if one else f"{len(result.layers)} layers"
-    title = f"Feature maps of {name}, {titled(network)}"
+    title = f"Feature maps of {name}, {network.title}"
     blocks = 1 if len(sections) <= _FEW_LAYERS else _BLOCKS
     return ContactSheet(title, sections, caption, columns=8, side=96, lead=lead, blocks=blocks)
 

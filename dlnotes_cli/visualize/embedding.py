@@ -15,7 +15,7 @@ from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.projection import Axes, ProjectedPoints, drawn_points, project
 from dlnotes_cli.visualize.features import feature_extractor, feature_layer
-from dlnotes_cli.visualize.layers import described, titled
+from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import EmbeddingConfig
 from dlnotes_cli.visualize.sources import open_source
 
@@ -106,7 +106,7 @@ def _title(result: EmbeddingResult, features: NDArray[np.float32]) -> str:
     if result.method == "pca" and total > 0:
         method += f", {float(result.points.var(axis=0).sum()) / total:.0%} of the variance in the plane"
     data = f"{len(result.names):,} images of {result.data}"
-    return f"Features of {data}, {result.layer.name} of {titled(result.network)}: {method}"
+    return f"Features of {data}, {result.layer.name} of {result.network.title}: {method}"
 
 
 def _csv(result: EmbeddingResult) -> str:

@@ -22,7 +22,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.visualize.layers import described, titled
+from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import FiltersConfig
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -151,7 +151,7 @@ def _sheet(network: InspectedNetwork, layer: NamedLayer, weights: Tensor, panels
         )
     size = max(144, 4 * _side(channels, width)) if channels > _COLORS else 144
     columns = 6 if channels > _COLORS else 8
-    title = f"{shown} {what}, {layer.name} of {titled(network)}"
+    title = f"{shown} {what}, {layer.name} of {network.title}"
     return ContactSheet(title, [Section(panels, bar=bar)], caption, columns, min(size, 220))
 
 

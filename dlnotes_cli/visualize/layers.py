@@ -58,11 +58,6 @@ def described(network: InspectedNetwork) -> dict[str, Any]:
     return {"model": network.name, "weights": network.weights, **network.runtime.as_json()}
 
 
-def titled(network: InspectedNetwork) -> str:
-    """The network in the title of a sheet."""
-    return f'model "{network.name}"'
-
-
 def layer_title(network: InspectedNetwork, layer: NamedLayer) -> str:
     """A layer in the title of a sheet: the output layer by what its units are."""
     return "the output classes" if layer == network.output_layer else layer.name

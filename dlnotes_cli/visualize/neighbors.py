@@ -18,7 +18,7 @@ from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.features import feature_extractor, feature_layer, normalized
-from dlnotes_cli.visualize.layers import described, titled
+from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import NeighborsConfig
 from dlnotes_cli.visualize.sources import ImageSource, open_source
 
@@ -194,5 +194,5 @@ def _sheet(result: NeighborsResult, source: ImageSource, max_pixels: int) -> Con
         f"cosine distance: 0 for the same direction, 1 for orthogonal ones.{typical} Features keep texture, color and "
         "background next to the content, so that neighbors may share any of these."
     )
-    title = f"Neighbors by the features of {result.layer.name}, {titled(result.network)}"
+    title = f"Neighbors by the features of {result.layer.name}, {result.network.title}"
     return ContactSheet(title, sections, caption, columns=_COLUMNS, side=112)

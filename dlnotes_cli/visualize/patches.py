@@ -18,7 +18,7 @@ from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.gradients import CAVEAT, unit_gradients
-from dlnotes_cli.visualize.layers import described, layer_title, titled
+from dlnotes_cli.visualize.layers import described, layer_title
 from dlnotes_cli.visualize.options import PatchesConfig
 from dlnotes_cli.visualize.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.sources import ImageSource, open_source
@@ -317,5 +317,5 @@ def _sheet(result: PatchesResult, sections: list[Section]) -> ContactSheet:
         f"The {min(BEST, result.images)} patches of {result.images:,} images of {result.data} that excite each unit "
         f"most, at most one of an image, {cut}; below: class of the image and activation.{gradient}"
     )
-    title = f"Top patches of {layer_title(result.network, result.layer)}, {titled(result.network)}"
-    return ContactSheet(title, sections, caption, columns=BEST, side=120)
+    title = f"Top patches of {layer_title(result.network, result.layer)}, {result.network.title}"
+    return ContactSheet(title, sections, caption, columns=BEST, side=136)
