@@ -218,6 +218,8 @@ class _Drawing:
             )
         if any(panel.box is None and np.nanmax(panel.heat) > 0 for panel in panels):
             captions.append("No box: the highest 20 % of this map are spread over more than half of the input.")
+        if any(not np.nanmax(panel.heat) > 0 for panel in panels):
+            captions.append("Black map: it has no value above 0.")
         if self._is_checked:
             captions.append(
                 "Curves: probability of the class while the hottest pixels are deleted, or inserted into a blurred "

@@ -137,10 +137,12 @@ class DreamOptions(LayerOption, SheetOption):
         metavar="IMAGE",
         shown_default="whatever the layer finds",
     )
-    octaves: int = option(4, "Sizes of the image, from coarse to fine.", panel=TRAINING, within="[1, 20]")
+    octaves: int = option(5, "Sizes of the image, from coarse to fine.", panel=TRAINING, within="[1, 20]")
     octave_scale: float = option(1.4, "Ratio of one size to the one before.", panel=TRAINING, within="(1, 10]")
-    steps: int = option(10, "Steps of gradient ascent in each octave.", panel=TRAINING, within="[1, 1e4]")
-    strength: float = option(1.5, "Mean change of a pixel in a step, of 255.", panel=TRAINING, within="(0, 255]")
+    steps: int = option(8, "Steps of gradient ascent in each octave.", panel=TRAINING, within="[1, 1e4]")
+    strength: float = option(
+        1.5, "Standard deviation of the change of a pixel in a step, of 255.", panel=TRAINING, within="(0, 255]"
+    )
     out: Path | None = option(
         None, "Image file to write.", panel=OUTPUT, metavar="FILE", shown_default="<name of the image>-dream.png"
     )

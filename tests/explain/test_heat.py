@@ -114,4 +114,4 @@ def test_smoothing_spreads_a_single_pixel_and_keeps_its_sum() -> None:
     assert smooth.sum() == pytest.approx(5.0, rel=1e-4)
     assert 0.1 < smooth[60, 70] < 1
     assert smooth[10, 10] == 0
-    assert np.unravel_index(smooth.argmax(), smooth.shape) == (60, 70)
+    assert divmod(int(smooth.argmax()), 128) == (60, 70)
