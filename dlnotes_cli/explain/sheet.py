@@ -128,7 +128,8 @@ class _Drawing:
         if is_first:
             self._label(0, _fitted(row.name, _SIDE))
             where = self._sheet.image(row.image.transpose(2, 0, 1), 0, top, _SIDE, height)
-            self._frame(row.seen, row.image, (0, top, height), where)
+            if not _is_whole(row):
+                self._frame(row.seen, row.image, (0, top, height), where)
         digits = ".1f" if panel.probability >= _SMALL else ".2g"
         label = f"{panel.label}: {{}} ({100 * panel.probability:{digits}} %)"
         room = 2 * _SIDE + _GAP
