@@ -215,3 +215,14 @@ def test_the_sheet_of_a_check_names_curves_and_verdict(tmp_path: Path, dlnotes: 
     caption = " ".join(text.get_text() for axes in figures[-1].axes for text in axes.texts)
     assert "Check: credible" in caption
     assert "good if deletion falls faster" in caption
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_has_maps_of_its_patches_only(tmp_path: Path, dlnotes: Command) -> None:
+    """The layers after the first have tokens, without rows and columns."""
+    Image.new("RGB", (40, 30), (90, 120, 30)).save(tmp_path / "a.png")
+    words = ("explain", "vit_b_16", tmp_path / "a.png", "--weights", "none", "--json")
+    assert json.loads(dlnotes(*words).out)["layer"] == "conv_proj"
+    outcome = dlnotes(*words, "--layer", "encoder.layers.encoder_layer_11")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "the output of encoder.layers.encoder_layer_11 is 197x768, which has no positions" in outcome.err
