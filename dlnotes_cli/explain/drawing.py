@@ -93,8 +93,10 @@ class Drawings:
 
     def _box(self, one: ClassMap) -> tuple[Region | None, bool]:
         """The box to draw, of the network's input: of the highest 20 %, or where it is wide, of their largest part."""
-        if one.region is None or not _is_wide(one.region.box, one.at_input):
-            return one.region and one.region.box, False
+        if one.region is None:
+            return None, False
+        if not _is_wide(one.region.box, one.at_input):
+            return one.region.box, False
         is_pixels = self._config.method in PIXEL_METHODS
         part = largest_part(smoothed(one.at_input) if is_pixels else one.at_input)
         return (None if part is None or _is_wide(part, one.at_input) else part), True

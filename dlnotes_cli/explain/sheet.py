@@ -114,7 +114,7 @@ class _Drawing:
 
     def _height(self, row: ExplanationRow) -> float:
         """Inches of a row of plots."""
-        height = _SIDE * min(max(row.image.shape[0] / row.image.shape[1], _LOWEST), _HIGHEST)
+        height = _SIDE * float(min(max(row.image.shape[0] / row.image.shape[1], _LOWEST), _HIGHEST))
         return max(height, _CURVES) if self._is_checked else height
 
     def _text_lines(self, text: str, size: float, *, per_inch: float = _PER_INCH, **style: Any) -> None:
@@ -231,7 +231,8 @@ class _Drawing:
 
 def _is_whole(row: ExplanationRow) -> bool:
     x0, y0, x1, y1 = row.seen
-    return max(x0, y0, row.image.shape[1] - x1, row.image.shape[0] - y1) < 1
+    height, width = row.image.shape[:2]
+    return bool(max(x0, y0, width - x1, height - y1) < 1)
 
 
 def _colored(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
