@@ -224,7 +224,7 @@ class _Drawing:
         if self._is_checked:
             captions.append(
                 "Curves: probability of the class while the hottest pixels are deleted, or inserted into a blurred "
-                f"image, first; bands: random maps. Check: {_GOOD}."
+                f"image, first; bands: range of the random maps. Check: {_GOOD}."
             )
         return captions
 
