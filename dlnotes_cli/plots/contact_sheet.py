@@ -138,7 +138,7 @@ class _SheetDrawing:
         pitch = sheet.side + _GAP
         lead = pitch + _BLOCK_GAP // 2 if sheet.lead else 0
         used = max((self._columns(section) for section in sheet.sections), default=1)
-        block = used * pitch - _GAP
+        block = max(used * pitch - _GAP, *map(self._heading_room, sheet.sections), 0)
         self.width = 2 * _MARGIN + max(lead + sheet.blocks * (block + _BLOCK_GAP) - _BLOCK_GAP, self._narrowest())
         self.left, self.y = float(_MARGIN), float(_MARGIN)
         self._text(sheet.title, _TITLE_PT, _INK, is_bold=True)
@@ -167,6 +167,12 @@ class _SheetDrawing:
         """Pixels that the title needs on one line, and some for a caption."""
         title = min(int(_width(self.sheet.title, _TITLE_PT) * 1.1), 2 * _NARROWEST)
         return max(title, _NARROWEST if self.sheet.caption else 0)
+
+    def _heading_room(self, section: Section) -> int:
+        """Pixels that the heading and the color bar of a section need; a very long heading has several lines."""
+        bar = section.bar
+        heading = min(int(_width(section.heading, _SECTION_PT * 1.1)) + 1, _NARROWEST // 2)
+        return max(heading, int(_width(bar.start + bar.end, _NOTE_PT)) + _BAR[0] + 24 if bar else 0)
 
     def _columns(self, section: Section) -> int:
         return in_rows(len(section.panels), section.columns or self.sheet.columns)

@@ -77,14 +77,19 @@ def test_gray_and_color_images_become_rgb(shape: tuple[int, ...]) -> None:
 
 def test_blocks_of_sections_lie_next_to_each_other_beside_the_first_image() -> None:
     panel = Panel(np.zeros((20, 20, 3), np.uint8), "a")
-    sections = [Section([panel] * 2, "layer", bar=ColorBar(0, 1, "0", "1"))] * 4
+    sections = [Section([panel] * 3, "layer", bar=ColorBar(0, 1, "0", "1"))] * 4
     one = drawn(ContactSheet("t", sections, side=80))
     two = drawn(ContactSheet("t", sections, side=80, blocks=2))
     lead = drawn(ContactSheet("t", sections, side=80, blocks=2, lead=Panel(np.full((8, 8, 3), 255, np.uint8), "image")))
     assert one.shape[0] > 1.5 * two.shape[0]
-    assert two.shape[1] == 2 * 24 + 2 * (2 * 94 - 14) + 44
+    assert two.shape[1] == 2 * 24 + 2 * (3 * 94 - 14) + 44
     assert lead.shape[1] == two.shape[1] + 94 + 22
     assert lead.shape[0] == two.shape[0]
+
+
+def test_a_block_is_as_wide_as_its_color_bar_and_heading() -> None:
+    sections = [Section([Panel(np.zeros((8, 8, 3), np.uint8))], "norm1  BatchNorm1d", bar=ColorBar(0, 1, "0", "1"))] * 2
+    assert drawn(ContactSheet("t", sections, side=40, blocks=2)).shape[1] > 2 * (24 + 150) + 44
 
 
 def test_a_color_bar_goes_from_black_or_symmetrically_from_blue_to_red() -> None:
