@@ -13,6 +13,7 @@ class ClassMap:
     requested: str  # the value of --class
     class_name: str
     probability: float
+    is_predicted: bool  # whether it is the class that the network predicts
     values: Floats  # (h, w), as the method returns them
     at_input: Floats  # (H, W), resampled to the network's input
     region: TopRegion | None

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, read_image, write_image
+from dlnotes_cli.data.images.geometry import Region
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, write_image
 from dlnotes_cli.explain.class_map import ClassMap
-from dlnotes_cli.explain.heat import Floats, brightness, overlay, spread
-from dlnotes_cli.explain.options import ExplainConfig
+from dlnotes_cli.explain.heat import Floats, brightness, largest_part, overlay, smoothed, spread
+from dlnotes_cli.explain.options import TRUE, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
 from dlnotes_cli.explain.sheet import (
     CheckCurve,
@@ -21,10 +22,12 @@ from dlnotes_cli.explain.sheet import (
     draw_explanations,
     heat_colors,
 )
+from dlnotes_cli.explain.wording import PIXEL_METHODS, Wording
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.training.inspection.images import PlacedImage
+from dlnotes_cli.training.inspection.images import PlacedImage, upright_pixels
 
 _MOST_ROWS = 24  # of a sheet
+_WIDE = 0.5  # part of the input that a box must not exceed
 _LARGEST_SIDE, _SMALLEST_SIDE = 480, 160  # pixels of an image on the sheet
 
 
@@ -47,68 +50,90 @@ class Drawings:
                 _write_map(paths.map, one.values)
         if self._config.out is None and not has_row:
             return planned
-        upright = _upright_pixels(image.path, self._config.max_pixels)
+        upright = upright_pixels(image.path, self._config.max_pixels)
         for one, paths in zip(maps, planned, strict=True):
             if paths.out is not None:
                 self._plan.make_folder_of("--out", paths.out)
-                heat = spread(brightness(one.values), image.geometry, upright.shape[:2])
+                heat = spread(self._bright(one.values), image.geometry, upright.shape[:2])
                 _write_image(paths.out, overlay(upright, heat, heat_colors()))
-        if has_row:  # with --check a row for each class, as its plots need the width
-            groups = [[one] for one in maps] if self._config.check else [maps]
+        if has_row:
             self._shown += 1
-            self._rows += [_row(image, _on_sheet(upright), group) for group in groups]
+            self._rows.append(self._row(image, _on_sheet(upright), maps))
         return planned
 
-    def write_sheet(self, method: str) -> Path | None:
-        """Write the sheet, if there is one, and return its path; `method` is the caption of the heat."""
+    def write_sheet(self, wording: Wording) -> Path | None:
+        """Write the sheet, if there is one, and return its path; `wording` has its texts."""
         sheet = self._config.sheet_file
         if sheet is not None:
             if self._images > self._shown:
                 output.note(f"{sheet} shows the first {self._shown} of {self._images} images")
-            files.atomic_write(sheet, draw_explanations(self._rows, method))
+            files.atomic_write(sheet, draw_explanations(self._rows, wording))
         return sheet
 
+    def _bright(self, values: Floats) -> Floats:
+        """A map as brightness; those of single pixels are smoothed."""
+        return brightness(smoothed(values) if self._config.method in PIXEL_METHODS else values)
 
-def _row(image: PlacedImage, pixels: NDArray[np.uint8], maps: Sequence[ClassMap]) -> ExplanationRow:
-    panels = []
-    for one in maps:
-        heat = spread(brightness(one.values), image.geometry, pixels.shape[:2])
-        panels.append(
-            ExplanationPanels(
-                one.class_name, one.probability, heat, overlay(pixels, heat, heat_colors()),
-                _box_on(image, pixels, one), _check_panels(image, pixels, one),
+    def _row(self, image: PlacedImage, pixels: NDArray[np.uint8], maps: Sequence[ClassMap]) -> ExplanationRow:
+        """An image on the sheet, and its maps, the most probable class first."""
+        panels = []
+        for one in sorted(maps, key=lambda found: -found.probability):
+            heat = spread(self._bright(one.values), image.geometry, pixels.shape[:2])
+            box, is_part = self._box(one)
+            panels.append(
+                ExplanationPanels(
+                    _role(one), one.class_name, one.probability, heat, overlay(pixels, heat, heat_colors()),
+                    None if box is None else _on_pixels(image, pixels, image.geometry.box_in_upright(box)), is_part,
+                    self._check_panels(image, pixels, one),
+                )
+            )  # fmt: skip
+        width, height = image.geometry.input
+        seen = image.geometry.box_in_upright((0.0, 0.0, float(width), float(height)))
+        return ExplanationRow("/".join(image.path.parts[-2:]), pixels, _on_pixels(image, pixels, seen), panels)
+
+    def _box(self, one: ClassMap) -> tuple[Region | None, bool]:
+        """The box to draw, of the network's input: of the highest 20 %, or where it is wide, of their largest part."""
+        if one.region is None:
+            return None, False
+        if not _is_wide(one.region.box, one.at_input):
+            return one.region.box, False
+        is_pixels = self._config.method in PIXEL_METHODS
+        part = largest_part(smoothed(one.at_input) if is_pixels else one.at_input)
+        return (None if part is None or _is_wide(part, one.at_input) else part), True
+
+    def _check_panels(self, image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> CheckPanels | None:
+        check = one.check
+        if check is None or one.randomized is None:
+            return None
+        areas = {
+            "deletion": (check.curves.deletion_area, check.random_deletion_area),
+            "insertion": (check.curves.insertion_area, check.random_insertion_area),
+        }
+        lines = [
+            CheckCurve(
+                name, own, getattr(check.curves, name), np.array([getattr(c, name) for c in check.random]), random
             )
-        )  # fmt: skip
-    return ExplanationRow("/".join(image.path.parts[-2:]), pixels, panels)
+            for name, (own, random) in areas.items()
+        ]  # fmt: skip
+        randomized = spread(self._bright(one.randomized), image.geometry, pixels.shape[:2])
+        return CheckPanels(randomized, check.rank_correlation, lines, check.verdict)
 
 
-def _box_on(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> tuple[float, ...] | None:
-    """The box of the highest 20 % in pixels of an image on the sheet."""
-    if one.region is None:
-        return None
+def _role(one: ClassMap) -> str:
+    """What a class is, in a label."""
+    roles = [name for name, is_so in (("predicted", one.is_predicted), (TRUE, one.requested == TRUE)) if is_so]
+    return ", ".join(roles) or "class"
+
+
+def _is_wide(box: Region, values: Floats) -> bool:
+    x0, y0, x1, y1 = box
+    return (x1 - x0) * (y1 - y0) > _WIDE * values.size
+
+
+def _on_pixels(image: PlacedImage, pixels: NDArray[np.uint8], box: Region) -> tuple[float, ...]:
+    """A box of the upright image in pixels of the image on the sheet."""
     scale = pixels.shape[1] / image.geometry.upright[0]
-    return tuple(scale * edge for edge in image.geometry.box_in_upright(one.region.box))
-
-
-def _check_panels(image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> CheckPanels | None:
-    check = one.check
-    if check is None or one.randomized is None:
-        return None
-    lines = [
-        CheckCurve(name, area, getattr(check.curves, name), np.mean([getattr(c, name) for c in check.random], 0))
-        for name, area in (("deletion", check.curves.deletion_area), ("insertion", check.curves.insertion_area))
-    ]
-    randomized = spread(brightness(one.randomized), image.geometry, pixels.shape[:2])
-    return CheckPanels(randomized, check.rank_correlation, lines)
-
-
-def _upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:
-    """An image (H, W, 3) as viewers show it, over white where it is transparent, as the network sees it."""
-    image = read_image(path, "rgb", max_pixels)
-    if image.alpha is None:
-        return image.values
-    opacity = image.alpha[..., None].astype(np.float32) / 255
-    return np.rint(image.values * opacity + 255 * (1 - opacity)).astype(np.uint8)
+    return tuple(scale * edge for edge in box)
 
 
 def _on_sheet(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

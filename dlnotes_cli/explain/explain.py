@@ -20,6 +20,7 @@ from dlnotes_cli.explain.methods import chosen_layer, explainer_of
 from dlnotes_cli.explain.options import PREDICTED, TRUE, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
 from dlnotes_cli.explain.results import ExplainResult, Explanation
+from dlnotes_cli.explain.wording import wording_of
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.images import ImageBatch, PlacedImage, read_batches
@@ -52,10 +53,10 @@ def explain_images(config: ExplainConfig) -> ExplainResult:
                 del unread[str(image.path)]
                 progress.update(1 - len(unread) / total, partial(str, image.path.name))
     network = explainer.network
-    caption = f"{config.method} of {f'layer {explainer.layer_name}' if explainer.layer else 'the input'}"
+    wording = wording_of(config, network, explainer.layer)
     return ExplainResult(
         network.name, network.weights, config.method, explainer.layer_name, network.runtime, config.seed, results,
-        list(unread), drawings.write_sheet(caption),
+        list(unread), drawings.write_sheet(wording),
     )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ class Explainer:
         at_input = numpy_of(resized(values, (x.shape[1], x.shape[2])))
         return ClassMap(
             self._config.classes[k], self.network.classes[index], float(found.logits[i].softmax(0)[index]),
-            numpy_of(values), at_input, top_region(at_input), check, randomized,
+            index == int(found.logits[i].argmax()), numpy_of(values), at_input, top_region(at_input), check, randomized,
         )  # fmt: skip
 
     def _is_keyword(self, name: str) -> bool:

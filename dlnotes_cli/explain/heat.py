@@ -17,7 +17,10 @@ Floats = NDArray[np.float32]
 TOP_SHARE = 0.2  # of the pixels that the network sees
 _BRIGHTEST = 0.995  # quantile of the positive values that has the brightest color, so that single pixels do not set it
 _ROUNDING = 1e-6  # by which a box may miss a pixel's border
-_OPACITY = 0.6  # of the hottest color over the image
+_OPACITY = 0.8  # of the hottest color over the image
+_PALER = 0.35  # how far the gray image under the heat is moved to white
+_UNSEEN = 0.35  # brightness of the part that does not reach the network
+_SMOOTHING = 1 / 64  # standard deviation in sides of the network's input, so that single pixels are visible
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,45 @@ def top_region(values: Floats) -> TopRegion | None:
 
     The center of mass weighs each of its pixels by its value. None if no value is above 0.
     """
-    threshold = np.quantile(values, 1 - TOP_SHARE)
-    rows, columns = np.nonzero((values >= threshold) & (values > 0))
+    rows, columns = np.nonzero(_is_top(values))
     if not len(rows):
         return None
     weights = values[rows, columns].astype(np.float64)
     x, y = (float(np.average(places + 0.5, weights=weights)) for places in (columns, rows))
     return TopRegion((float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)), (x, y))
+
+
+def largest_part(values: Floats) -> Region | None:
+    """The box around the largest connected part of the pixels of `top_region`; None if there are none."""
+    left = set(zip(*(places.tolist() for places in np.nonzero(_is_top(values))), strict=True))
+    largest: list[tuple[int, int]] = []
+    while left:
+        part = [left.pop()]
+        for row, column in part:  # which grows
+            neighbors = {(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)} & left
+            left -= neighbors
+            part += neighbors
+        largest = max(largest, part, key=len)
+    if not largest:
+        return None
+    rows, columns = zip(*largest, strict=True)
+    return float(min(columns)), float(min(rows)), float(max(columns) + 1), float(max(rows) + 1)
+
+
+def _is_top(values: Floats) -> NDArray[np.bool_]:
+    return np.asarray((values >= np.quantile(values, 1 - TOP_SHARE)) & (values > 0))
+
+
+def smoothed(values: Floats) -> Floats:
+    """The positive values (H, W), averaged with a small Gaussian window, for display."""
+    sigma = _SMOOTHING * min(values.shape)
+    result = torch.from_numpy(np.maximum(values, 0))[None, None]
+    at = torch.arange(-ceil(3 * sigma), ceil(3 * sigma) + 1)
+    window = torch.exp(-0.5 * (at / max(sigma, 1e-6)) ** 2)
+    window = (window / window.sum()).view(1, 1, -1, 1)
+    radius = len(at) // 2
+    padded = F.pad(result, (radius, radius, radius, radius), mode="replicate")
+    return numpy_of(F.conv2d(F.conv2d(padded, window), window.mT)[0, 0])
 
 
 def brightness(values: Floats) -> Floats:
@@ -83,15 +118,16 @@ def spread(bright: Floats, geometry: Geometry, size: tuple[int, int]) -> Floats:
 
 
 def overlay(pixels: NDArray[np.uint8], heat: Floats, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image (H, W, 3) in gray under the colors (256, 3) of its heat (H, W), more opaque where it is hotter.
+    """A pale gray image (H, W, 3) under the colors (256, 3) of its heat (H, W), more opaque where it is hotter.
 
-    Where the heat is nan, the network sees nothing, and the image is darker.
+    Where the heat is nan, the network sees nothing, and the image is dark.
     """
     gray = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None]
+    pale = gray + _PALER * (255 - gray)
     seen = np.nan_to_num(heat)
-    share = (_OPACITY * np.sqrt(seen))[..., None]
-    shown = gray * (1 - share) + colors[np.rint(seen * 255).astype(np.uint8)] * share
-    return np.rint(np.where(np.isnan(heat)[..., None], gray * 0.5, shown)).astype(np.uint8)
+    share = (_OPACITY * seen)[..., None]
+    shown = pale * (1 - share) + colors[np.rint(seen * 255).astype(np.uint8)] * share
+    return np.rint(np.where(np.isnan(heat)[..., None], gray * _UNSEEN, shown)).astype(np.uint8)
 
 
 def numpy_of(tensor: Tensor) -> Floats:

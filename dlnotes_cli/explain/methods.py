@@ -46,12 +46,12 @@ def explainer_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedL
     if config.method == "smoothgrad":
         return partial(attribution.smoothgrad, network, seed=config.seed)
     if config.method == "occlusion":
-        window, stride = _window(config, network)
+        window, stride = occlusion_window(config, network)
         return partial(attribution.occlusion, network, window=window, stride=stride)
     return partial({"saliency": attribution.saliency}.get(config.method, attribution.integrated_gradients), network)
 
 
-def _window(config: ExplainConfig, network: InspectedNetwork) -> tuple[int, int]:
+def occlusion_window(config: ExplainConfig, network: InspectedNetwork) -> tuple[int, int]:
     """The side of the window of occlusion, and its stride. Raises InputError if they do not fit the input."""
     side = min(network.input_shape[1:])
     window = config.window or max(1, round(side / _WINDOWS_ON_A_SIDE))

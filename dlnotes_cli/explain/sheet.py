@@ -1,7 +1,6 @@
 """The contact sheet of `explain`: image, heat map and both together for every class, and the test of each map."""
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,29 +9,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.plots.figure import png
-from dlnotes_cli.plots.names import plain
-from dlnotes_cli.shell import output
+from dlnotes_cli.explain.wording import Wording
+from dlnotes_cli.plots.figure import GRAY, Sheet
+from dlnotes_cli.plots.names import columns, plain, shortened, words_in_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_HEAT, _UNSEEN = "inferno", "#dddddd"  # colors of a heat map, and of what the network does not see
+_HEAT, _UNSEEN = "inferno", (221, 221, 221)  # colors of a heat map, and of what the network does not see
 _DELETION, _INSERTION = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito, distinct for any color vision
-_DPI = 120
-_SMALL = 0.0005  # probability below which its power of ten is shown
-_TITLE_COLUMNS = 28  # characters above a small plot
+_SMALL = 0.0005  # probability below which two digits are shown
+_SIDE, _GAP = 2.7, 0.16  # inches of a plot, and between two
+_LOWEST, _HIGHEST = 0.45, 1.4  # height of a plot in its width
+_LINE = 0.165  # inches of a line of small text
+_CURVES = 2.0  # inches of the plot of curves
+_PER_INCH = 17.0  # characters of small text
+_GOOD = (
+    "good if deletion falls faster and insertion rises faster than for random maps, and the rank correlation is near 0"
+)
 
 
 @dataclass(frozen=True)
 class CheckCurve:
-    """A curve of a tested map, with the area below it, and the mean curve of random maps."""
+    """A curve of a tested map, with the area below it, and the curves (N, points) of random maps."""
 
     name: str
     area: float
     values: Sequence[float]
     random: NDArray[np.floating[Any]]
+    random_area: float
 
 
 @dataclass(frozen=True)
@@ -42,31 +47,30 @@ class CheckPanels:
     randomized: NDArray[np.float32]  # nan where the network sees nothing
     rank_correlation: float
     curves: Sequence[CheckCurve]
+    verdict: str
 
 
 @dataclass(frozen=True)
 class ExplanationPanels:
     """The map of a class on an image: heat (H, W) in 0..1, nan where the network sees nothing, and the overlay."""
 
+    label: str  # what the class is: predicted, true or another one
     class_name: str
     probability: float
     heat: NDArray[np.float32]
     overlay: NDArray[np.uint8]
     box: tuple[float, ...] | None  # x0, y0, x1, y1 in pixels
+    is_part: bool = False  # whether it is around the largest connected part only
     check: CheckPanels | None = None
-
-    @property
-    def columns(self) -> int:
-        """Number of plots."""
-        return 2 if self.check is None else 4
 
 
 @dataclass(frozen=True)
 class ExplanationRow:
-    """An image uint8 (H, W, 3) and the maps of its classes."""
+    """An image uint8 (H, W, 3), the part of it that the network sees, in pixels, and the maps of its classes."""
 
     name: str
     image: NDArray[np.uint8]
+    seen: tuple[float, ...]
     panels: Sequence[ExplanationPanels]
 
 
@@ -78,83 +82,182 @@ def heat_colors() -> NDArray[np.uint8]:
     return np.asarray(np.rint(colormaps[_HEAT](np.arange(256))[:, :3] * 255), np.uint8)
 
 
-def draw_explanations(rows: Sequence[ExplanationRow], method: str) -> bytes:
-    """A contact sheet with a row for each image: the image, and heat map, overlay and tests for each class.
-
-    `method` says below it what the heat is.
-    """
-    from matplotlib.figure import Figure
-
-    columns = 1 + max(sum(panel.columns for panel in row.panels) for row in rows)
-    heights = [2.2 * min(max(row.image.shape[0] / row.image.shape[1], 0.5), 2.0) + 0.5 for row in rows]
-    figure = Figure(figsize=(2.4 * columns, sum(heights) + 0.5), dpi=_DPI, layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
-    for cells, row in zip(grid, rows, strict=True):
-        for axes in cells:
-            axes.set_axis_off()
-        cells[0].imshow(row.image)
-        cells[0].set_title(_fitted(row.name), fontsize=9)
-        rest = list(cells[1:])
-        for panel in row.panels:
-            _show_explanation(rest[: panel.columns], panel)
-            rest = rest[panel.columns :]
-    _add_heat_scale(figure, grid)
-    figure.supxlabel(f"heat: {plain(method)}; dashed: box around its highest 20 %", fontsize=8)
-    return png(figure)
+def draw_explanations(rows: Sequence[ExplanationRow], wording: Wording) -> bytes:
+    """A contact sheet with a row for each image and class: the image once, then heat map, overlay and tests."""
+    return _Drawing(rows, wording).png()
 
 
-def _show_explanation(cells: "Sequence[Axes]", panel: ExplanationPanels) -> None:
-    _show_heat(cells[0], panel.heat)
-    cells[0].set_title(_fitted(panel.class_name), fontsize=9)
-    cells[1].imshow(panel.overlay)
-    digits = ".3f" if panel.probability >= _SMALL else ".1e"
-    cells[1].set_title(f"probability {panel.probability:{digits}}", fontsize=9)
-    if panel.box is not None:
-        x0, y0, x1, y1 = (edge - 0.5 for edge in panel.box)
-        for color, style in (("black", "-"), ("white", "--")):
-            cells[1].plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], style, color=color, linewidth=1, clip_on=False)
-    if panel.check is not None:
-        _show_heat(cells[2], panel.check.randomized)
-        rank = panel.check.rank_correlation
+class _Drawing:
+    """The sheet, drawn from top to bottom."""
+
+    def __init__(self, rows: Sequence[ExplanationRow], wording: Wording) -> None:
+        self._rows, self._wording = rows, wording
+        panels = [panel for row in rows for panel in row.panels]
+        self._is_checked = any(panel.check for panel in panels)
+        self._columns = 5 if self._is_checked else 3
+        self._width = self._columns * (_SIDE + _GAP) - _GAP
+        heights = sum((self._height(row) + 0.62) * len(row.panels) for row in rows)
+        self._sheet = Sheet(self._width, heights + 0.6)
+        self._top = 0.0
+
+    def png(self) -> bytes:
+        self._text_lines(self._wording.title, 12, per_inch=9.5, fontweight="bold")
+        self._top += 0.12
+        for row in self._rows:
+            for i, panel in enumerate(row.panels):
+                self._draw(row, panel, is_first=i == 0)
+        self._draw_scale()
+        self._top += 0.1
+        for text in self._captions():
+            self._text_lines(text, 8, color="#444444")
+        return self._sheet.png()
+
+    def _height(self, row: ExplanationRow) -> float:
+        """Inches of a row of plots."""
+        height = _SIDE * float(min(max(row.image.shape[0] / row.image.shape[1], _LOWEST), _HIGHEST))
+        return max(height, _CURVES) if self._is_checked else height
+
+    def _text_lines(self, text: str, size: float, *, per_inch: float = _PER_INCH, **style: Any) -> None:
+        for line in words_in_lines(text, int(self._width * per_inch)):
+            self._sheet.text(0, self._top, plain(line), fontsize=size, **style)
+            self._top += _LINE * size / 8
+
+    def _draw(self, row: ExplanationRow, panel: ExplanationPanels, *, is_first: bool) -> None:
+        top, height = self._top + _LINE + 0.03, self._height(row)
+        left = _SIDE + _GAP
+        if is_first:
+            self._label(0, _fitted(row.name, _SIDE))
+            where = self._sheet.image(row.image.transpose(2, 0, 1), 0, top, _SIDE, height)
+            if not _is_whole(row):
+                self._frame(row.seen, row.image, (0, top, height), where)
+        digits = ".1f" if panel.probability >= _SMALL else ".2g"
+        label = f"{panel.label}: {{}} ({100 * panel.probability:{digits}} %)"
+        room = 2 * _SIDE + _GAP
+        name = _fitted(panel.class_name, room, columns(label))
+        self._label(left, label.format(name), fontweight="bold")
+        self._sheet.image(_colored(panel.heat).transpose(2, 0, 1), left, top, _SIDE, height)
+        left += _SIDE + _GAP
+        where = self._sheet.image(panel.overlay.transpose(2, 0, 1), left, top, _SIDE, height)
+        if panel.box is not None:
+            self._frame(panel.box, panel.overlay, (left, top, height), where, is_part=panel.is_part)
+        below = 0.2
+        if panel.check is not None:
+            self._draw_check(panel.check, left + _SIDE + _GAP, top, height)
+            below = 0.42
+        self._top = top + height + below
+
+    def _label(self, left: float, text: str, **style: Any) -> None:
+        self._sheet.text(left, self._top, plain(text), **style)
+
+    def _frame(
+        self,
+        box: tuple[float, ...],
+        pixels: NDArray[np.uint8],
+        cell: tuple[float, float, float],
+        shown: tuple[float, float],
+        *,
+        is_part: bool | None = None,
+    ) -> None:
+        """A frame on an image in a cell (left, top, height): dashed, dotted around a part, or a line (None)."""
+        (left, top, height), (image_width, image_height) = cell, shown
+        scale = image_width / pixels.shape[1]
+        left, top = left + (_SIDE - image_width) / 2, top + (height - image_height) / 2
+        x0, x1 = (left + scale * x for x in box[::2])
+        y0, y1 = (top + scale * y for y in box[1::2])
+        lines = [("black", "-", 1.3), ("white", (0, (1, 1) if is_part else (4, 3)), 1.3)]
+        if is_part is None:
+            lines = [("black", "-", 1.8), ("white", "-", 0.7)]
+        for color, style, width in lines:
+            self._sheet.canvas.plot(
+                [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], linestyle=style, color=color, linewidth=width
+            )
+
+    def _draw_check(self, check: CheckPanels, left: float, top: float, height: float) -> None:
+        rank = check.rank_correlation
         found = f"rank correlation {rank:.2f}" if math.isfinite(rank) else "no map"
-        cells[2].set_title(f"re-initialized weights\n{found}", fontsize=9)
-        _show_curves(cells[3], panel.check.curves)
+        self._label(left, f"map of random weights: {found}")
+        self._sheet.image(_colored(check.randomized).transpose(2, 0, 1), left, top, _SIDE, height)
+        left += _SIDE + _GAP + 0.42
+        axes = self._sheet.axes(left, top, _SIDE - 0.42, height - 0.34)
+        _show_curves(axes, check.curves)
+        self._sheet.text(_SIDE + _GAP, top + height + 0.08, plain(f"Check: {check.verdict}."), fontsize=9)
+
+    def _draw_scale(self) -> None:
+        left = _SIDE + _GAP
+        axes = self._sheet.axes(left, self._top, 2 * _SIDE + _GAP, 0.13)
+        axes.imshow(heat_colors()[None], aspect="auto", extent=(0, 1, 0, 1))
+        axes.set_yticks([])
+        axes.set_xticks([])
+        self._top += 0.17
+        for x, text, align in (
+            (left, "0 or less", "left"),
+            (left + _SIDE + _GAP / 2, self._wording.scale, "center"),
+            (left + 2 * _SIDE + _GAP, "maximum", "right"),
+        ):
+            self._sheet.text(x, self._top, plain(text), fontsize=8, ha=align)
+        self._top += _LINE
+
+    def _captions(self) -> list[str]:
+        """What the heat, the frames and the gray parts are."""
+        panels = [panel for row in self._rows for panel in row.panels]
+        captions = [
+            f"Heat: {self._wording.heat}.",
+            "Each map is scaled to its own maximum (its highest 0.5 %), so that the colors of two maps do not compare.",
+            *self._wording.notes,
+        ]
+        if any(not _is_whole(row) for row in self._rows):
+            captions.append(
+                "Only the part in the thin frame on the image reached the network; what is plain gray in the heat map "
+                "and dark next to it did not."
+            )
+        if any(panel.box and not panel.is_part for panel in panels):
+            captions.append("Dashed: box around the highest 20 % of the map, of its values above 0 only.")
+        if any(panel.box and panel.is_part for panel in panels):
+            captions.append(
+                "Dotted: box around the largest connected part of the highest 20 %, where a box around all of them "
+                "covers more than half of the input."
+            )
+        if any(panel.box is None and np.nanmax(panel.heat) > 0 for panel in panels):
+            captions.append("No box: the highest 20 % of this map are spread over more than half of the input.")
+        if any(not np.nanmax(panel.heat) > 0 for panel in panels):
+            captions.append("Black map: it has no value above 0.")
+        if self._is_checked:
+            captions.append(
+                "Curves: probability of the class while the hottest pixels are deleted, or inserted into a blurred "
+                f"image, first; bands: range of the random maps. Check: {_GOOD}."
+            )
+        return captions
 
 
-def _show_heat(axes: "Axes", heat: NDArray[np.float32]) -> None:
-    from matplotlib import colormaps
+def _is_whole(row: ExplanationRow) -> bool:
+    x0, y0, x1, y1 = row.seen
+    height, width = row.image.shape[:2]
+    return bool(max(x0, y0, width - x1, height - y1) < 1)
 
-    axes.imshow(heat, cmap=colormaps[_HEAT].with_extremes(bad=_UNSEEN), vmin=0, vmax=1, interpolation="nearest")
+
+def _colored(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Heat (H, W) in 0..1 in colors; nan is light gray."""
+    pixels = heat_colors()[np.rint(np.nan_to_num(heat) * 255).astype(np.uint8)]
+    return np.where(np.isnan(heat)[..., None], np.array(_UNSEEN, np.uint8), pixels)
 
 
 def _show_curves(axes: "Axes", curves: Sequence[CheckCurve]) -> None:
-    """The probability of a class over the share of its pixels, solid; that of random maps is dotted."""
-    axes.set_axis_on()
-    for i, (curve, color) in enumerate(zip(curves, (_DELETION, _INSERTION), strict=True)):
-        shares = np.linspace(0, 1, len(curve.values))
-        axes.plot(shares, curve.values, color=color)
-        axes.plot(shares, curve.random, color=color, linestyle=":")
-        text = f"{curve.name} {curve.area:.2f} (random {np.trapezoid(curve.random, shares):.2f})"
-        axes.text(0.5, 1.12 - 0.1 * i, text, color=color, fontsize=8, ha="center", transform=axes.transAxes)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel("share of the pixels", fontsize=7)
-    axes.set_ylabel("probability", fontsize=7)
-    axes.tick_params(labelsize=7)
+    """The probability of a class over the share of its pixels, with the range of random maps as a band."""
+    for curve, color in zip(curves, (_DELETION, _INSERTION), strict=True):
+        shares = 100 * np.linspace(0, 1, len(curve.values))
+        axes.plot(shares, curve.values, color=color, label=f"{curve.name} {curve.area:.2f}")
+        band = f"random {curve.random_area:.2f}"
+        axes.fill_between(shares, curve.random.min(0), curve.random.max(0), color=color, alpha=0.2, lw=0, label=band)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(-0.02, 1.4)
+    axes.set_yticks([0, 0.5, 1])
+    axes.set_xlabel("% of the pixels deleted or inserted", fontsize=7, labelpad=1)
+    axes.set_ylabel("probability", fontsize=7, labelpad=1)
+    axes.tick_params(labelsize=7, color=GRAY)
+    axes.legend(fontsize=6.5, ncols=2, loc="upper center", frameon=False, borderaxespad=0.1, columnspacing=1.0)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _add_heat_scale(figure: "Figure", grid: NDArray[Any]) -> None:
-    from matplotlib.cm import ScalarMappable
-
-    bar = figure.colorbar(ScalarMappable(cmap=_HEAT), ax=grid, fraction=0.02, pad=0.01, aspect=25, ticks=[0, 1])
-    bar.ax.set_yticklabels(["none", "most"], fontsize=8)
-
-
-def _fitted(name: str) -> str:
-    """A name on at most two lines of a small plot; the end of a longer one is kept, as it tells files apart."""
-    shown = output.printable(name)
-    width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in shown) / max(len(shown), 1)
-    line = int(_TITLE_COLUMNS / max(width, 1))
-    if len(shown) > 2 * line:
-        shown = f"{shown[: line - 1]}…{shown[-line:]}"
-    return "\n".join(plain(shown[start : start + line]) for start in range(0, max(len(shown), 1), line))
+def _fitted(name: str, room: float, used: int = 0) -> str:
+    """A name on a line of so many inches, of which some characters are used; a longer one is cut in the middle."""
+    return shortened(plain(name).replace(r"\$", "$"), max(8, int(room * 13) - used))

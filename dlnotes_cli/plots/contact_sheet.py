@@ -21,8 +21,12 @@ _GAP = 14  # pixels between panels, and between a panel and its label
 _TITLE_PT, _SECTION_PT, _LABEL_PT, _NOTE_PT = 12.0, 9.5, 7.5, 6.5
 _LINE = 1.32  # height of a line of text in its font size
 _MOST_LINES = 2  # of a label
+_CAPTION_LINES = 12
 _INK, _SOFT = "#1a1a1a", "#5f5f5f"
-_PANELS_WIDE = 5  # panels that a title has room for at least
+_NARROWEST = 620  # pixels, of a sheet with a caption
+_BLOCK_GAP = 44  # pixels between sections next to each other
+_SECTION_GAP = 12  # pixels above a section, next to the usual gap
+_BAR = (150, 11)  # width and height of a color bar
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
@@ -38,17 +42,31 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class ColorBar:
+    """The colors of values from `low` to `high` as `colored` chooses them, with a text at each end."""
+
+    low: float
+    high: float
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
 class Section:
-    """Panels under a heading."""
+    """Panels under a heading, in rows of almost the same number."""
 
     panels: Sequence[Panel]
     heading: str = ""
-    columns: int | None = None  # by default those of the sheet
+    columns: int | None = None  # of a row at most; by default those of the sheet
+    bar: ColorBar | None = None  # below the heading
 
 
 @dataclass(frozen=True)
 class ContactSheet:
-    """Sections of panels below each other; a small image is enlarged by whole pixels to about `side` pixels."""
+    """Sections of panels, `blocks` of them next to each other, each read from top to bottom.
+
+    A small image is enlarged by whole pixels to about `side` pixels.
+    """
 
     title: str
     sections: Sequence[Section]
@@ -56,6 +74,8 @@ class ContactSheet:
     columns: int = 8
     side: int = 144
     is_smooth: bool = False  # whether enlarged images are interpolated
+    lead: Panel | None = None  # to the left of all sections
+    blocks: int = 1
 
     def png(self) -> bytes:
         """The sheet as a PNG file."""
@@ -81,15 +101,25 @@ def colored(values: NDArray[np.floating[Any]], low: float, high: float) -> Pixel
     return np.asarray(colormaps[name](shares, bytes=True)[..., :3])
 
 
-def short_number(value: float) -> str:
-    """A number in three digits for a label, without an exponent where it is not very large or small.
+def short_number(value: float, digits: int = 3) -> str:
+    """A number in some digits for a label, without an exponent where it is not very large or small.
 
-    >>> short_number(184.3), short_number(0.01234), short_number(-2.0), short_number(1234.5)
-    ('184', '0.0123', '-2', '1234')
+    >>> short_number(184.3), short_number(0.01234), short_number(-2.0), short_number(1234.5), short_number(1.26, 2)
+    ('184', '0.0123', '-2', '1234', '1.3')
     """
-    if 1000 <= abs(value) < 1e6:  # noqa: PLR2004  # as an integer
+    if 10**digits <= abs(value) < 1e6:  # noqa: PLR2004  # as an integer
         return f"{value:.0f}"
-    return f"{value:.3g}"
+    return f"{value:.{digits}g}"
+
+
+def in_rows(count: int, columns: int) -> int:
+    """How many of `count` panels are in a row, so that as few rows as with `columns` have almost the same number.
+
+    >>> in_rows(8, 5), in_rows(64, 8), in_rows(3, 8), in_rows(0, 8)
+    (4, 8, 3, 1)
+    """
+    rows = -(-count // columns)
+    return -(-count // rows) if rows else 1
 
 
 @dataclass
@@ -98,43 +128,81 @@ class _SheetDrawing:
 
     sheet: ContactSheet
     images: list[tuple[int, int, Pixels]] = field(default_factory=list)  # top, left
-    texts: list[tuple[float, float, str, float, str, bool]] = field(default_factory=list)  # x, y, text, size, color
+    texts: list[tuple[float, float, str, float, str, bool, str]] = field(default_factory=list)  # x, y, text, size, ...
 
     def png(self) -> bytes:
         """The sheet as a PNG file."""
         from matplotlib.figure import Figure
 
         sheet = self.sheet
-        columns = max((section.columns or sheet.columns for section in sheet.sections), default=sheet.columns)
-        used = max((min(len(s.panels), s.columns or sheet.columns) for s in sheet.sections), default=1)
-        columns = max(min(columns, used), min(_PANELS_WIDE, columns))
-        self.width = 2 * _MARGIN + columns * (sheet.side + _GAP) - _GAP
-        self.y = float(_MARGIN)
+        pitch = sheet.side + _GAP
+        lead = pitch + _BLOCK_GAP // 2 if sheet.lead else 0
+        used = max((self._columns(section) for section in sheet.sections), default=1)
+        block = max(used * pitch - _GAP, *map(self._heading_room, sheet.sections), 0)
+        self.width = 2 * _MARGIN + max(lead + sheet.blocks * (block + _BLOCK_GAP) - _BLOCK_GAP, self._narrowest())
+        self.left, self.y = float(_MARGIN), float(_MARGIN)
         self._text(sheet.title, _TITLE_PT, _INK, is_bold=True)
         self._text(sheet.caption, _NOTE_PT + 0.5, _SOFT)
-        for section in sheet.sections:
-            self._section(section)
-        height = round(self.y) + _MARGIN - _GAP
+        top = lowest = self.y
+        if sheet.lead is not None:
+            self._row([sheet.lead])
+            lowest = self.y
+        in_block = -(-len(sheet.sections) // sheet.blocks)
+        for start in range(0, len(sheet.sections), max(in_block, 1)):
+            self.left, self.y = _MARGIN + lead + start // in_block * (block + _BLOCK_GAP), top
+            for number, section in enumerate(sheet.sections[start : start + in_block]):
+                self.y += _SECTION_GAP if number else 0
+                self._section(section, block)
+            lowest = max(lowest, self.y)
+        height = round(lowest) + _MARGIN - _GAP
         figure = Figure(figsize=(self.width / _DPI, height / _DPI), dpi=_DPI)
         canvas = np.full((height, self.width, 3), 255, np.uint8)
-        for top, left, pixels in self.images:
-            canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        for y, x, pixels in self.images:
+            canvas[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
         figure.figimage(canvas, origin="upper")
         self._write(figure, height)
         return png(figure)
 
-    def _section(self, section: Section) -> None:
-        columns = section.columns or self.sheet.columns
-        self._text(section.heading, _SECTION_PT, _INK, is_bold=True)
+    def _narrowest(self) -> int:
+        """Pixels that the title needs on one line, and some for a caption."""
+        title = min(int(_width(self.sheet.title, _TITLE_PT) * 1.1), 2 * _NARROWEST)
+        return max(title, _NARROWEST if self.sheet.caption else 0)
+
+    def _heading_room(self, section: Section) -> int:
+        """Pixels that the heading and the color bar of a section need; a very long heading has several lines."""
+        bar = section.bar
+        heading = min(int(_width(section.heading, _SECTION_PT * 1.1)) + 1, _NARROWEST // 2)
+        return max(heading, int(_width(bar.start + bar.end, _NOTE_PT)) + _BAR[0] + 24 if bar else 0)
+
+    def _columns(self, section: Section) -> int:
+        return in_rows(len(section.panels), section.columns or self.sheet.columns)
+
+    def _section(self, section: Section, room: float) -> None:
+        columns = self._columns(section)
+        self._text(section.heading, _SECTION_PT, _INK, is_bold=True, room=room)
+        if section.bar is not None:
+            self._color_bar(section.bar)
         for start in range(0, len(section.panels), columns):
             self._row(section.panels[start : start + columns])
+
+    def _color_bar(self, bar: ColorBar) -> None:
+        width, height = _BAR
+        shades = colored(np.linspace(min(bar.low, 0.0), bar.high, width)[None], bar.low, bar.high)
+        if bar.low < 0:
+            limit = max(-bar.low, bar.high)
+            shades = colored(np.linspace(-limit, limit, width)[None], -limit, limit)
+        left = self.left + _width(bar.start, _NOTE_PT) + 8
+        self.texts.append((self.left, self.y - 1, bar.start, _NOTE_PT, _SOFT, False, "left"))
+        self.images.append((round(self.y), round(left), _edged(shades.repeat(height, axis=0))))
+        self.texts.append((left + width + 8, self.y - 1, bar.end, _NOTE_PT, _SOFT, False, "left"))
+        self.y += height + 9
 
     def _row(self, panels: Sequence[Panel]) -> None:
         scaled = [_scaled(panel.pixels, self.sheet.side, smooth=self.sheet.is_smooth) for panel in panels]
         tallest = max(image.shape[0] for image in scaled)
         top, below = round(self.y), 0.0
         for column, (panel, image) in enumerate(zip(panels, scaled, strict=True)):
-            left = _MARGIN + column * (self.sheet.side + _GAP)
+            left = round(self.left) + column * (self.sheet.side + _GAP)
             inset = (self.sheet.side - image.shape[1]) // 2
             y0 = top + (tallest - image.shape[0])
             if panel.is_marked:
@@ -147,24 +215,31 @@ class _SheetDrawing:
         """Write label and note below a panel; returns their height."""
         room, start = self.sheet.side + _GAP - 8, y
         for text, size, color in ((panel.label, _LABEL_PT, _INK), (panel.note, _NOTE_PT, _SOFT)):
-            for line in _wrapped(text, size, room, _MOST_LINES):
-                self.texts.append((center, y, line, size, color, False))
+            for line in (line for part in text.split("\n") for line in _wrapped(part, size, room, _MOST_LINES)):
+                self.texts.append((center, y, line, size, color, False, "center"))
                 y += size * _LINE * _DPI / 72
         return y - start + (5 if y > start else 0)
 
-    def _text(self, text: str, size: float, color: str, *, is_bold: bool = False) -> None:
-        lines = _wrapped(text, size, self.width - 2 * _MARGIN, 4)
+    def _text(self, text: str, size: float, color: str, *, is_bold: bool = False, room: float | None = None) -> None:
+        lines = _wrapped(text, size * (1.1 if is_bold else 1), room or self.width - 2 * _MARGIN, _CAPTION_LINES)
         for line in lines:
-            self.texts.append((-_MARGIN, self.y, line, size, color, is_bold))
+            self.texts.append((self.left, self.y, line, size, color, is_bold, "left"))
             self.y += size * _LINE * _DPI / 72
         self.y += 7 if lines else 0
 
     def _write(self, figure: "Figure", height: int) -> None:
-        for x, y, text, size, color, is_bold in self.texts:
+        for x, y, text, size, color, is_bold, align in self.texts:
             figure.text(
-                abs(x) / self.width, 1 - y / height, plain(text), fontsize=size, color=color, va="top",
-                ha="left" if x < 0 else "center", fontweight="bold" if is_bold else "normal",
+                x / self.width, 1 - y / height, plain(text), fontsize=size, color=color, va="top", ha=align,
+                fontweight="bold" if is_bold else "normal",
             )  # fmt: skip
+
+
+def _edged(image: Pixels) -> Pixels:
+    """An image whose border is gray."""
+    edged = image.copy()
+    edged[[0, -1]] = edged[:, [0, -1]] = 140
+    return edged
 
 
 def _scaled(pixels: Pixels, side: int, *, smooth: bool) -> Pixels:

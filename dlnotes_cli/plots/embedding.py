@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.plots.figure import COLORS, GRAY, RED, new_figure, png
-from dlnotes_cli.plots.names import distinct_names, plain
+from dlnotes_cli.plots.figure import GRAY, RED, new_figure, png
+from dlnotes_cli.plots.names import distinct_names, plain, words_in_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
+_COLORS = (  # tab10 of matplotlib
+    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+)  # fmt: skip
+_TITLE_COLUMNS = 76  # characters of a line of the title
 _MARKERS = "o^svDP*<"
 _MOST_IN_LEGEND = 30  # classes
+_LABEL_COLUMNS = 14  # characters of a class name in the plot
 _LEGEND_COLUMNS = 24  # characters of a class name
 
 
@@ -36,12 +41,17 @@ class EmbeddedPoints:
         return cls(points, labels, is_evaluated, is_evaluated, "")
 
 
-def draw_embedding_map(embedded: EmbeddedPoints, classes: Sequence[str], axes_names: tuple[str, str]) -> bytes:
-    """Scatter plot with a color and marker for each class; evaluated points have an edge, and mistakes a cross."""
+def draw_embedding_map(
+    embedded: EmbeddedPoints, classes: Sequence[str], axes_names: tuple[str, str], title: str = ""
+) -> bytes:
+    """Scatter plot with a color, a marker and a name in the middle of the points for each class.
+
+    Evaluated points have an edge, and mistakes a cross.
+    """
     figure = new_figure(8.0, 6.4)
     axes = figure.add_subplot()
     for i, name in enumerate(distinct_names(classes, _LEGEND_COLUMNS)):
-        color, marker = COLORS[i % len(COLORS)], _MARKERS[i // len(COLORS) % len(_MARKERS)]
+        color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
         for is_evaluated, size, alpha, edge in ((False, 16, 0.6, 0.0), (True, 34, 1.0, 0.9)):
             x, y = embedded.points[(embedded.labels == i) & (embedded.is_evaluated == is_evaluated)].T
             axes.scatter(
@@ -53,9 +63,28 @@ def draw_embedding_map(embedded: EmbeddedPoints, classes: Sequence[str], axes_na
     axes.scatter(x, y, 110, marker="x", color=RED, linewidths=1.4, zorder=2)  # whose arms the points leave free
     axes.set_xlabel(axes_names[0])
     axes.set_ylabel(axes_names[1])
-    axes.set_title(f"features of {len(embedded.points):,} images")
+    if 1 < len(classes) <= _MOST_IN_LEGEND:
+        _name_classes(axes, embedded, classes)
+    lines = words_in_lines(title or f"features of {len(embedded.points):,} images", _TITLE_COLUMNS)
+    axes.set_title("\n".join(map(plain, lines)), fontsize=11)
     _add_legend(axes, embedded, len(classes))
     return png(figure)
+
+
+def _name_classes(axes: "Axes", embedded: EmbeddedPoints, classes: Sequence[str]) -> None:
+    """The name of each class at the median of its points, with a white outline."""
+    from matplotlib.patheffects import withStroke
+
+    for i, name in enumerate(distinct_names(classes, _LABEL_COLUMNS)):
+        points = embedded.points[embedded.labels == i]
+        if len(points):
+            x, y = np.median(points, axis=0)
+            outline = [withStroke(linewidth=3, foreground="white")]
+            color = _COLORS[i % len(_COLORS)]
+            axes.text(
+                x, y, plain(name), ha="center", va="center", fontsize=12, fontweight="bold", color=color, zorder=4,
+                path_effects=outline,
+            )  # fmt: skip
 
 
 def _add_legend(axes: "Axes", embedded: EmbeddedPoints, classes: int) -> None:

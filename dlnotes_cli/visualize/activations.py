@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.images.geometry import decode_placed
 from dlnotes_cli.data.images.sample_images import sample_image
-from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
+from dlnotes_cli.plots.contact_sheet import ColorBar, ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.model_file import check_finite
-from dlnotes_cli.visualize.layers import described
+from dlnotes_cli.visualize.layers import described, layer_title
 from dlnotes_cli.visualize.options import ALL_LAYERS, ActivationsConfig
 
-_STRIP = 8  # maps of each layer where all layers are shown
+_STRIP = 6  # maps of each layer where all layers are shown
+_BLOCKS = 3  # of these strips next to each other
+_FEW_LAYERS = 6  # in one block
 _BRIGHTEST = 99.8  # percentile of a layer's values that has the end of the color scale
 
 Maps = NDArray[np.float32]  # (C, H, W)
@@ -146,26 +148,38 @@ def _unit(unit: int, values: NDArray[np.float32], mean: float) -> UnitActivation
 
 
 def _sheet(result: ActivationsResult, path: Path, pixels: NDArray[np.uint8]) -> ContactSheet:
-    """The image as the network sees it, then a section for each layer."""
-    panel = Panel(gray_to_rgb(pixels), path.name, f"{result.predicted} {result.probability:.1%}")
-    sections = [Section([panel]), *(_section(layer) for layer in result.layers)]
+    """The image as the network sees it at the left, and a section for each layer."""
+    lead = Panel(gray_to_rgb(pixels), path.name, f"predicted: {result.predicted}\n{result.probability:.1%}")
+    sections = [_section(layer) for layer in result.layers]
     one = len(result.layers) == 1
     caption = (
-        "Each square is the map of one unit, at the layer's own size; below: mean and maximum. The colors of a layer "
-        "share one scale: from 0, black, to its largest values, bright; where there are negative values, blue, white "
-        "for 0, and red."
+        "Each square is the map of one unit, at the layer's own size; below: mean and maximum over its positions. All "
+        "maps of a layer share the colors of its bar, so that layers do not compare. The ends of a bar are "
+        f"the layer's {_BRIGHTEST:g}th percentile: the few values beyond have the color of the end. White is 0 where "
+        "values are negative too, else black."
     )
-    name = result.layers[0].layer.name if one else "the layers"
-    title = f"Feature maps of {name} in {result.network.name}"
-    return ContactSheet(title, sections, caption, columns=8, side=128 if one else 112)
+    network = result.network
+    name = layer_title(network, result.layers[0].layer) if one else f"{len(result.layers)} layers"
+    title = f"Feature maps of {name}, {network.title}"
+    blocks = 1 if len(sections) <= _FEW_LAYERS else _BLOCKS
+    return ContactSheet(title, sections, caption, columns=8, side=96, lead=lead, blocks=blocks)
 
 
 def _section(found: LayerActivations) -> Section:
     shape = "x".join(map(str, found.layer.shape))
+    heading, bar = f"{found.layer.name}  {found.layer.kind} {shape}", _bar(found.maps)
     if found.maps[0].size == 1:
-        return Section(_value_panel(found.maps), f"{found.layer.name}  {found.layer.kind} {shape}")
+        return Section(_value_panel(found.maps), heading, bar=bar)
     shown = f", the {len(found.shown)} with the largest mean" if len(found.shown) < len(found.maps) else ""
-    return Section(_map_panels(found), f"{found.layer.name}  {found.layer.kind} {shape}{shown}")
+    return Section(_map_panels(found), heading + shown, bar=bar)
+
+
+def _bar(maps: Maps) -> ColorBar:
+    low, high = _scale(maps)
+    if low < 0:
+        limit = max(-low, high)
+        return ColorBar(-limit, limit, f"≤ {-limit:.3g}", f"≥ {limit:.3g}")
+    return ColorBar(0.0, high, "0", f"≥ {high:.3g}")
 
 
 def _map_panels(found: LayerActivations) -> list[Panel]:
@@ -188,7 +202,8 @@ def _value_panel(maps: Maps) -> list[Panel]:
 
 
 def _range(mean: float, largest: float) -> str:
-    return f"{short_number(mean)}, max {short_number(largest)}"
+    """Mean and maximum on a line each, of so few digits that each fits."""
+    return f"mean {short_number(mean, 2)}\nmax {short_number(largest, 2)}"
 
 
 def _scale(maps: Maps) -> tuple[float, float]:

@@ -227,6 +227,13 @@ def neighbors(config: NeighborsConfig) -> None:
         output.line()
         images = output.counted(result.images, "image")
         output.line(f"{output.counted(result.features, 'feature')} of {result.layer.name}, {images} of {result.data}")
+        if result.typical is not None:
+            median, rare = result.typical.median, result.typical.percentile_99
+            output.line(f"nearest distance within the data: median {median:.4f}, 99th percentile {rare:.4f}")
+            for found in result.results:
+                if found.is_unlike_data:
+                    why = result.typical.explain_unlike(found.neighbors[0].distance)
+                    output.line(f"{found.query.path} is {why}")
     _print_paths(result.sheet)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, write_image
 from dlnotes_cli.data.images.sample_images import sample_image
-from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section
+from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, short_number
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.files import user_path
@@ -27,6 +27,10 @@ from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import DreamConfig
 
 _TILE = 512  # pixels per side whose activations are in memory at once
+_MARGIN, _JITTER = 32, 16  # pixels around a tile that its gradient takes into account; of its random position
+_HEADROOM = 64.0  # distance from black or white, of 255, from which on a pixel moves less
+_LARGEST = 4.0  # change of a value in standard deviations
+_SMOOTHING = (0.5, 1.0, 2.0)  # standard deviations in pixels of the averages of a gradient
 _MIN_SIDE = 16  # of the coarsest octave
 _GUIDE_SIDE = 256  # pixels of the longer side of a guide image
 _DEPTH = 0.8  # of the default layer, among those with maps
@@ -94,12 +98,13 @@ def dream(config: DreamConfig) -> DreamResult:
         output.warn(f"{out}: a {format_} file has no transparency; name a .png file to keep it")
     with files.atomic_stream(out) as stream:
         write_image(stream, written, format_)
-    if config.sheet is not None:
-        files.atomic_write(config.sheet, _sheet(network, layer, original, written).png())
-    return DreamResult(
+    result = DreamResult(
         network, layer, str(path), config.guide, octaves[-1], octaves, start, end, str(out),
         str(config.sheet) if config.sheet else None, config.seed,
     )  # fmt: skip
+    if config.sheet is not None:
+        files.atomic_write(config.sheet, _sheet(result, config, original, written).png())
+    return result
 
 
 class _Ascent:
@@ -111,17 +116,25 @@ class _Ascent:
         self._generator = torch.Generator().manual_seed(config.seed)
 
     def step(self, image: Tensor) -> Tensor:
-        """The image (1, C, H, W) after one step. A random shift moves the seams between tiles."""
-        shift = [int(torch.randint(0, side, (), generator=self._generator)) for side in image.shape[2:]]
-        shifted = image.roll(shift, (2, 3))
-        gradient = torch.empty_like(shifted)
-        for rows, columns in _tiles((image.shape[2], image.shape[3])):
-            tile = shifted[:, :, rows, columns].detach().requires_grad_()
+        """The image (1, C, H, W) after one step.
+
+        Each tile is seen with what surrounds it, beyond the border its reflection. Random positions hide the seams and
+        the grid of the pooling layers.
+        """
+        tiling = _Tiling((image.shape[2], image.shape[3]), self._generator)
+        padded = tiling.padded(image)
+        gradient = torch.empty_like(image)
+        for rows, columns in tiling.cores():
+            seen_rows, seen_columns, top, left = tiling.surroundings(rows, columns)
+            tile = padded[:, :, seen_rows, seen_columns].detach().requires_grad_()
             with torch.enable_grad():
                 score = self._score(self._activations(tile))
-            (gradient[:, :, rows, columns],) = torch.autograd.grad(score, tile)
-        gradient *= self._strength / gradient.abs().mean().clamp(min=1e-12)
-        return shifted.add_(gradient).clamp_(0, 255).roll([-distance for distance in shift], (2, 3))
+            (found,) = torch.autograd.grad(score, tile)
+            height, width = rows.stop - rows.start, columns.stop - columns.start
+            gradient[:, :, rows, columns] = found[:, :, top : top + height, left : left + width]
+        change = self._strength * _evened(gradient)
+        room = torch.where(change > 0, 255 - image, image) / _HEADROOM
+        return image + change * room.clamp(0, 1)
 
     @torch.no_grad()
     def strength(self, image: Tensor) -> float:
@@ -142,6 +155,65 @@ class _Ascent:
         features = activations[0].flatten(1)  # (units, positions)
         nearest = (self._guide.T @ features.detach()).argmax(dim=0)
         return (features * self._guide[:, nearest]).sum()
+
+
+class _Tiling:
+    """Tiles at a random position that cover an image, each with a margin."""
+
+    def __init__(self, size: HeightAndWidth, generator: torch.Generator) -> None:
+        self._size = size
+        shortest = min(min(size) - 1, _TILE // 2)
+        self._jitter = min(_JITTER, shortest // 4)
+        self._margin = min(_MARGIN, shortest - self._jitter, _TILE // 4)
+        self._core = _TILE - 2 * self._margin - self._jitter
+        draws = [int(torch.randint(0, limit, (), generator=generator)) for limit in 2 * (self._jitter + 1, self._core)]
+        self._before = draws[0], draws[2]  # additional pixels in front of each tile
+        self._first = draws[1] + 1, draws[3] + 1  # rows and columns of the first tile
+
+    def padded(self, image: Tensor) -> Tensor:
+        """The image with its reflection around it."""
+        front = self._margin + self._jitter
+        return F.pad(image, (front, self._margin, front, self._margin), mode="reflect")
+
+    def cores(self) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of the tiles of the image."""
+        for rows in self._cuts(0):
+            for columns in self._cuts(1):
+                yield rows, columns
+
+    def _cuts(self, axis: int) -> Iterator[slice]:
+        length = self._size[axis]
+        first = self._first[axis] if length > self._core else length
+        bounds = [0, *range(first, length, self._core), length]
+        yield from (slice(low, high) for low, high in pairwise(bounds))
+
+    def surroundings(self, rows: slice, columns: slice) -> tuple[slice, slice, int, int]:
+        """The rows and columns of the padded image around a tile, and where the tile is in them."""
+        seen, inside = [], []
+        for part, before in zip((rows, columns), self._before, strict=True):
+            start = part.start + self._jitter - before
+            seen.append(slice(start, part.stop + 2 * self._margin + self._jitter))
+            inside.append(self._margin + before)
+        return seen[0], seen[1], inside[0], inside[1]
+
+
+def _evened(gradient: Tensor) -> Tensor:
+    """A gradient with the same weight for fine and coarse structures, a standard deviation of 1 and no outliers."""
+    total = torch.zeros_like(gradient)
+    for sigma in _SMOOTHING:
+        smooth = _blurred(gradient, sigma)
+        total += smooth / smooth.std().clamp(min=1e-12)
+    return (total / total.std().clamp(min=1e-12)).clamp(-_LARGEST, _LARGEST)
+
+
+def _blurred(image: Tensor, sigma: float) -> Tensor:
+    """An image (1, C, H, W) averaged with a Gaussian window."""
+    radius = min(round(3 * sigma), min(image.shape[2:]) - 1)
+    at = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    window = torch.exp(-0.5 * (at / sigma) ** 2)
+    window = (window / window.sum()).view(1, 1, -1, 1).expand(image.shape[1], 1, -1, 1)
+    padded = F.pad(image, (radius, radius, radius, radius), mode="reflect")
+    return F.conv2d(F.conv2d(padded, window, groups=image.shape[1]), window.mT, groups=image.shape[1])
 
 
 @torch.no_grad()
@@ -241,11 +313,18 @@ def _format(path: Path) -> str:
     return format_
 
 
-def _sheet(network: InspectedNetwork, layer: NamedLayer, original: LoadedImage, dreamed: LoadedImage) -> ContactSheet:
+def _sheet(result: DreamResult, config: DreamConfig, original: LoadedImage, dreamed: LoadedImage) -> ContactSheet:
     panels = [
         Panel(np.broadcast_to(image.values, (*image.values.shape[:2], 3)), label)
-        for image, label in ((original, "original"), (dreamed, f"{layer.name} amplified"))
+        for image, label in ((original, "original"), (dreamed, "dream"))
     ]
-    return ContactSheet(
-        f"DeepDream with {network.name}", [Section(panels)], columns=2, side=min(_SHOWN, max(original.values.shape))
+    height, width = result.octaves[0]
+    sizes = f"{len(result.octaves)} octaves, from {width}x{height}" if len(result.octaves) > 1 else "1 octave"
+    aim = "to amplify what the layer finds" if result.guide is None else f"to resemble {Path(result.guide).name}"
+    caption = (
+        f"Gradient ascent on the image {aim}: {sizes} to {result.size[1]}x{result.size[0]} pixels, {config.steps} "
+        f"steps in each, strength {config.strength:g}. Mean square of the activations: {short_number(result.start)} in "
+        f"the original, {short_number(result.end)} in the dream."
     )
+    title = f"DeepDream of {result.layer.name}, {result.network.title}"
+    return ContactSheet(title, [Section(panels)], caption, columns=2, side=min(_SHOWN, max(original.values.shape)))

@@ -19,6 +19,7 @@ from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import EmbeddingConfig
 from dlnotes_cli.visualize.sources import open_source
 
+_METHOD_NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _WITHOUT_CLASS = "images"  # in the legend of a folder without class folders
 
 
@@ -86,7 +87,7 @@ def _write(result: EmbeddingResult, config: EmbeddingConfig, features: NDArray[n
     names = tuple(result.counts)
     labels = np.array([names.index(name) for name in result.classes])
     embedded = EmbeddedPoints.unevaluated(result.points, labels)
-    files.atomic_write(config.sheet, draw_embedding_map(embedded, names, result.axes))
+    files.atomic_write(config.sheet, draw_embedding_map(embedded, names, result.axes, _title(result, features)))
     if config.csv is not None:
         files.write_text(config.csv, _csv(result))
     if config.out is not None:
@@ -96,6 +97,16 @@ def _write(result: EmbeddingResult, config: EmbeddingConfig, features: NDArray[n
             names=np.array(result.names),
         )  # fmt: skip
         files.atomic_write(config.out, stream.getvalue())
+
+
+def _title(result: EmbeddingResult, features: NDArray[np.float32]) -> str:
+    """What was projected, and how; of PCA with the fraction of the variance in the plane."""
+    method = _METHOD_NAMES[result.method]
+    total = float(features.var(axis=0, dtype=np.float64).sum())
+    if result.method == "pca" and total > 0:
+        method += f", {float(result.points.var(axis=0).sum()) / total:.0%} of the variance in the plane"
+    data = f"{len(result.names):,} images of {result.data}"
+    return f"Features of {data}, {result.layer.name} of {result.network.title}: {method}"
 
 
 def _csv(result: EmbeddingResult) -> str:

@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Pixels, Section, colored, gray_to_rgb, short_number
+from dlnotes_cli.plots.contact_sheet import (
+    ColorBar,
+    ContactSheet,
+    Panel,
+    Pixels,
+    Section,
+    colored,
+    gray_to_rgb,
+    short_number,
+)
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer
@@ -123,18 +132,27 @@ def _grid(images: list[Pixels]) -> Pixels:
 
 def _sheet(network: InspectedNetwork, layer: NamedLayer, weights: Tensor, panels: list[Panel]) -> ContactSheet:
     count, channels, height, width = weights.shape
-    shown = f"{len(panels)} of {count} filters" if len(panels) < count else f"{count} filters"
+    shown = f"{len(panels)} of {count}" if len(panels) < count else f"{count}"
+    is_dense = isinstance(layer.module, nn.Linear)
+    what = "units: the weights of each, reshaped to the input" if is_dense else "filters"
+    caption = f"{height}x{width} weights each, sorted by their norm. "
+    bar = None
     if channels == _COLORS:
-        colors = "gray is 0; each channel of a color is stretched by the filter's largest weight"
+        caption += "Color: gray is 0; each channel of a color is stretched by the filter's largest absolute weight."
     else:
-        each = "" if channels == 1 else f"each square is one of {channels} input channels; "
-        colors = f"{each}blue is negative, white 0, red positive, stretched by the filter's largest weight"
-    caption = f"{height}x{width} weights each, sorted by their norm. Color: {colors}. Below: range of the weights."
+        caption += f"Each small square is one of {channels} input channels. " if channels > 1 else ""
+        caption += "Each is stretched by its own largest absolute weight, so that colors of two do not compare."
+        bar = ColorBar(-1.0, 1.0, "-largest absolute weight", "+largest;  white is 0")
+    caption += " Below: range of the weights."
+    if layer != _first_with_weights(network):
+        caption += (
+            " Filters beyond the first layer normally have no recognizable structure: they combine channels, not "
+            "colors of the image."
+        )
     size = max(144, 4 * _side(channels, width)) if channels > _COLORS else 144
     columns = 6 if channels > _COLORS else 8
-    return ContactSheet(
-        f"{shown} of {layer.name} in {network.name}", [Section(panels)], caption, columns, min(size, 220)
-    )
+    title = f"{shown} {what}, {layer.name} of {network.title}"
+    return ContactSheet(title, [Section(panels, bar=bar)], caption, columns, min(size, 220))
 
 
 def _side(channels: int, width: int) -> int:

@@ -19,9 +19,10 @@ _START = 0.01  # standard deviation of the spectrum at the start: almost gray
 _IMAGES = ("china.jpg", "flower.jpg")  # whose colors are taken as natural
 _IMAGE_SIDE = 128
 _MAX_PIXELS = 10**7
-_ZOOM = (0.9, 1.1)
-_ROTATION = pi / 36  # 5 degrees to each side
-_SHIFT = 1 / 16  # of a side, to each side
+_DECAY = 1.4  # exponent of the frequency, by which its weight falls
+_ZOOM = (0.8, 1.25)
+_ROTATION = pi / 18  # 10 degrees to each side
+_SHIFT = 1 / 8  # of a side, to each side
 
 
 class FourierImages:
@@ -36,7 +37,8 @@ class FourierImages:
         channels, height, width = shape
         rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
         frequency = (rows**2 + columns**2).sqrt().clamp(min=1 / max(height, width))
-        self._weight = (1 / frequency / max(height, width) ** 0.5).to(device)
+        longest = max(height, width)
+        self._weight = (longest**0.5 / (longest * frequency) ** _DECAY).to(device)
         self._size = (height, width)
         self._colors = (natural_colors() if channels == 3 else torch.eye(channels)).to(device)  # noqa: PLR2004  # RGB
         start = torch.randn(count, channels, *frequency.shape, 2, generator=generator)

@@ -58,5 +58,10 @@ def described(network: InspectedNetwork) -> dict[str, Any]:
     return {"model": network.name, "weights": network.weights, **network.runtime.as_json()}
 
 
+def layer_title(network: InspectedNetwork, layer: NamedLayer) -> str:
+    """A layer in the title of a sheet: the output layer by what its units are."""
+    return "the output classes" if layer == network.output_layer else layer.name
+
+
 def _info(layer: NamedLayer, field: ReceptiveField | None) -> LayerDescription:
     return LayerDescription(layer.name, layer.kind, layer.shape, layer.parameters, field.size if field else None)

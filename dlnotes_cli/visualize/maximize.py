@@ -17,7 +17,7 @@ from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.fourier import FourierImages, transformed
-from dlnotes_cli.visualize.layers import described
+from dlnotes_cli.visualize.layers import described, layer_title
 from dlnotes_cli.visualize.options import MaximizeConfig
 from dlnotes_cli.visualize.units import active_units, parse_units, unit_means, unit_name
 
@@ -173,5 +173,5 @@ def _sheet(result: MaximizeResult) -> ContactSheet:
         f"Each image was optimized in {result.steps} steps to excite one unit; below: the unit's mean activation at "
         "the start, almost gray, and at the end. It shows what activates the unit most, not what it usually sees."
     )
-    title = f"What excites {result.layer.name} in {result.network.name}"
+    title = f"What excites {layer_title(result.network, result.layer)} of {result.network.title}"
     return ContactSheet(title, [Section(panels)], caption, columns=5, side=224, is_smooth=min(result.size) >= _SMOOTH)

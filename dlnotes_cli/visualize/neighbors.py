@@ -13,7 +13,7 @@ from torch import Tensor
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb
 from dlnotes_cli.shell import files
-from dlnotes_cli.training.inspection.images import PlacedImage, read_batches
+from dlnotes_cli.training.inspection.images import PlacedImage, read_batches, upright_pixels
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
@@ -24,7 +24,9 @@ from dlnotes_cli.visualize.sources import ImageSource, open_source
 
 _CHUNK = 1 << 14  # images of the data set that are compared at once
 _BATCH = 64
-_COLUMNS = 9
+_COLUMNS = 10
+_MOST_COMPARED = 1000  # images of the data set whose own nearest neighbors are found
+_RARE = 99  # percentile of their distances, above which a query is unlike the data
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,30 @@ class QueryNeighbors:
 
     query: PlacedImage
     neighbors: tuple[Neighbor, ...]
+    is_unlike_data: bool  # farther than almost all images of the data set are from their nearest neighbors
 
     def as_json(self) -> dict[str, Any]:
         """An entry of `results`."""
-        return {"file": str(self.query.path), "neighbors": [neighbor.as_json() for neighbor in self.neighbors]}
+        return {
+            "file": str(self.query.path),
+            "unlike_data": self.is_unlike_data,
+            "neighbors": [neighbor.as_json() for neighbor in self.neighbors],
+        }
+
+
+@dataclass(frozen=True)
+class TypicalDistances:
+    """The distances of images of the data set from the nearest other one: their median and 99th percentile."""
+
+    median: float
+    percentile_99: float
+
+    def explain_unlike(self, distance: float) -> str:
+        """Why a query with this nearest distance is unlike the data."""
+        return (
+            f"unlike the data: its nearest distance {distance:.3f} exceeds {self.percentile_99:.3f}, the {_RARE}th "
+            "percentile within the data"
+        )
 
 
 @dataclass(frozen=True)
@@ -63,6 +85,7 @@ class NeighborsResult:
     images: int
     features: int
     results: tuple[QueryNeighbors, ...]
+    typical: TypicalDistances | None  # None for a single image
     sheet: str
 
     def as_json(self) -> dict[str, Any]:
@@ -72,6 +95,7 @@ class NeighborsResult:
             "data": self.data,
             "images": self.images,
             "features": self.features,
+            "typical_distance": vars(self.typical) if self.typical else None,
             "results": [result.as_json() for result in self.results],
             "sheet": self.sheet,
         }
@@ -89,15 +113,31 @@ def find_neighbors(config: NeighborsConfig) -> NeighborsResult:
     found = source.features(extractor)
     vectors = extractor.run(np.stack([query.pixels for query in queries]), range(len(queries)))
     distances, rows = nearest(torch.from_numpy(vectors), found.features, config.count)
+    typical = typical_distances(found.features)
     results = tuple(
-        QueryNeighbors(query, _neighbors(source, found.positions, rows[i].tolist(), distances[i].tolist()))
+        QueryNeighbors(
+            query, _neighbors(source, found.positions, rows[i].tolist(), distances[i].tolist()),
+            typical is not None and float(distances[i, 0]) > typical.percentile_99,
+        )
         for i, query in enumerate(queries)
-    )
+    )  # fmt: skip
     result = NeighborsResult(
-        network, layer, source.name, len(found.features), extractor.width, results, str(config.sheet)
+        network, layer, source.name, len(found.features), extractor.width, results, typical, str(config.sheet)
     )
-    files.atomic_write(config.sheet, _sheet(result, source).png())
+    files.atomic_write(config.sheet, _sheet(result, source, config.max_pixels).png())
     return result
+
+
+def typical_distances(features: NDArray[np.float32]) -> TypicalDistances | None:
+    """The distances of features (N, F) from the nearest other ones, of at most 1,000 of them; None for one."""
+    count = len(features)
+    if count < 2:  # noqa: PLR2004  # there is no other one
+        return None
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _MOST_COMPARED)).round().astype(int))
+    distances, rows = nearest(torch.tensor(np.asarray(features[chosen])), features, 2)
+    is_itself = rows == torch.from_numpy(chosen)[:, None]
+    others = distances.masked_fill(is_itself, torch.inf).amin(1).numpy()
+    return TypicalDistances(float(np.median(others)), float(np.percentile(others, _RARE)))
 
 
 def nearest(queries: Tensor, features: NDArray[np.float32], count: int) -> tuple[Tensor, Tensor]:
@@ -127,19 +167,32 @@ def _neighbors(
     )
 
 
-def _sheet(result: NeighborsResult, source: ImageSource) -> ContactSheet:
+def _sheet(result: NeighborsResult, source: ImageSource, max_pixels: int) -> ContactSheet:
     sections = []
     for found in result.results:
-        panels = [Panel(gray_to_rgb(found.query.pixels), "query", is_marked=True)]
+        height, width = found.query.pixels.shape[1:]
+        panels = [
+            Panel(upright_pixels(found.query.path, max_pixels), "query", is_marked=True),
+            Panel(gray_to_rgb(found.query.pixels), "as the network", f"sees it, {width}x{height}"),
+        ]
         for neighbor in found.neighbors:
             pixels, _ = source.image(neighbor.position)
             name = neighbor.class_name or Path(neighbor.file).name
-            panels.append(Panel(gray_to_rgb(pixels), name, f"{neighbor.distance:.3f}"))
-        sections.append(Section(panels, found.query.path.name))
+            panels.append(Panel(gray_to_rgb(pixels), name, f"distance {neighbor.distance:.3f}"))
+        heading = found.query.path.name
+        if found.is_unlike_data and result.typical is not None:
+            heading += f" is {result.typical.explain_unlike(found.neighbors[0].distance)}"
+        sections.append(Section(panels, heading))
+    typical = ""
+    if result.typical is not None:
+        typical = (
+            f" Within the data, the nearest other image is typically {result.typical.median:.3f} away (median), and "
+            f"for 99 % of the images less than {result.typical.percentile_99:.3f}."
+        )
     caption = (
-        f"The nearest of {result.images:,} images of {result.data} by {result.features} features, with their cosine "
-        "distance: 0 for the same direction, 1 for orthogonal ones. Features keep texture, color and background next "
-        "to the content, so that neighbors may share any of these."
+        f"The nearest of {result.images:,} images of {result.data} by {result.features} features, with their class and "
+        f"cosine distance: 0 for the same direction, 1 for orthogonal ones.{typical} Features keep texture, color and "
+        "background next to the content, so that neighbors may share any of these."
     )
-    title = f"Neighbors by {result.layer.name} of {result.network.name}"
+    title = f"Neighbors by the features of {result.layer.name}, {result.network.title}"
     return ContactSheet(title, sections, caption, columns=_COLUMNS, side=112)

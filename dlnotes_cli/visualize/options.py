@@ -73,7 +73,7 @@ class ActivationsOptions(LayerOption, WrittenSheetOption):
     )  # fmt: skip
     top: int | None = option(
         None, "Show the N units with the largest mean.", panel=OUTPUT, within="[1, 1e6]",
-        shown_default="all units; 8 with --layer all",
+        shown_default="all units; 6 with --layer all",
     )  # fmt: skip
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("activations.png"))
     out: Path | None = option(
@@ -146,10 +146,12 @@ class DreamOptions(LayerOption, SheetOption):
         metavar="IMAGE",
         shown_default="whatever the layer finds",
     )
-    octaves: int = option(4, "Sizes of the image, from coarse to fine.", panel=TRAINING, within="[1, 20]")
+    octaves: int = option(5, "Sizes of the image, from coarse to fine.", panel=TRAINING, within="[1, 20]")
     octave_scale: float = option(1.4, "Ratio of one size to the one before.", panel=TRAINING, within="(1, 10]")
-    steps: int = option(10, "Steps of gradient ascent in each octave.", panel=TRAINING, within="[1, 1e4]")
-    strength: float = option(1.5, "Mean change of a pixel in a step, of 255.", panel=TRAINING, within="(0, 255]")
+    steps: int = option(8, "Steps of gradient ascent in each octave.", panel=TRAINING, within="[1, 1e4]")
+    strength: float = option(
+        1.5, "Standard deviation of the change of a pixel in a step, of 255.", panel=TRAINING, within="(0, 255]"
+    )
     out: Path | None = option(
         None, "Image file to write.", panel=OUTPUT, metavar="FILE", shown_default="<name of the image>-dream.png"
     )

@@ -18,7 +18,7 @@ from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.gradients import CAVEAT, unit_gradients
-from dlnotes_cli.visualize.layers import described
+from dlnotes_cli.visualize.layers import described, layer_title
 from dlnotes_cli.visualize.options import PatchesConfig
 from dlnotes_cli.visualize.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.sources import ImageSource, open_source
@@ -26,6 +26,7 @@ from dlnotes_cli.visualize.units import parse_units, unit_name
 
 BEST = 9  # patches of each unit
 _BATCH_PIXELS = 1 << 20  # of a batch, whose activations are in memory at once
+_MOST_OUTSIDE = 0.5  # of a field beyond the image; with more, padding decides
 _OUTSIDE = 225  # light gray of what a field sees beyond the image
 _CONTRAST = 99.5  # percentile of a gradient that is drawn in full color
 
@@ -136,11 +137,24 @@ class _UnitReceptiveField:
             int(np.ceil((right + 1) * scale_x)), int(np.ceil((bottom + 1) * scale_y)),
         )  # fmt: skip
 
+    def inside(self, places: int) -> Tensor:
+        """Which of the places of a map (places,) see the image with at least half of their field; all, if none does."""
+        shares = torch.tensor([_share_inside(self.window(place, self.input), self.input) for place in range(places)])
+        is_inside = shares >= _MOST_OUTSIDE
+        return is_inside if bool(is_inside.any()) else torch.ones_like(is_inside)
+
+
+def _share_inside(window: Window, size: tuple[int, int]) -> float:
+    left, top, right, bottom = window
+    seen = max(0, min(bottom, size[0]) - max(top, 0)) * max(0, min(right, size[1]) - max(left, 0))
+    return seen / ((right - left) * (bottom - top))
+
 
 def find_patches(config: PatchesConfig) -> PatchesResult:
     """Find the nine patches that excite each unit most, in one pass, and draw them.
 
-    Of each image only the strongest place of a unit counts. Raises InputError for an unknown layer or unit, a layer
+    Of each image only the strongest place of a unit counts, of those that see the image with at least half of their
+    field. Raises InputError for an unknown layer or unit, a layer
     that sees more than an image, unreadable data and the output file.
     """
     files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
@@ -150,7 +164,7 @@ def find_patches(config: PatchesConfig) -> PatchesResult:
     unit_field = _receptive_field(network, layer, fields)
     named = parse_units(network, layer, config.unit)
     source = open_source(config, network.preprocessing)
-    best, images = _search(network, layer, source)
+    best, images = _search(network, layer, source, unit_field)
     units = named or _strongest(best, config.top)
     found: list[UnitPatches] = []
     sections: list[Section] = []
@@ -197,7 +211,9 @@ def _receptive_field(
 
 
 @torch.no_grad()
-def _search(network: InspectedNetwork, layer: NamedLayer, source: ImageSource) -> tuple[_TopActivations, int]:
+def _search(
+    network: InspectedNetwork, layer: NamedLayer, source: ImageSource, unit_field: _UnitReceptiveField
+) -> tuple[_TopActivations, int]:
     """The best patches of every unit, and the number of images."""
     best, images = _TopActivations.of_none(layer.units), 0
     channels, height, width = network.input_shape
@@ -205,7 +221,10 @@ def _search(network: InspectedNetwork, layer: NamedLayer, source: ImageSource) -
     with output.progress("images") as bar:
         for positions, pixels in source.batches(size):
             outputs = network.activations(network.prepare(torch.from_numpy(pixels)), [layer])[layer.name]
-            best.add(outputs.float().cpu().flatten(2) if layer.is_spatial else _flat(outputs), positions)
+            maps = outputs.float().cpu().flatten(2) if layer.is_spatial else _flat(outputs)
+            if layer.is_spatial:
+                maps = maps.masked_fill(~unit_field.inside(maps.shape[2]), -torch.inf)
+            best.add(maps, positions)
             images += len(positions)
             bar.update((positions[-1] + 1) / len(source))
     return best, images
@@ -242,7 +261,7 @@ def _unit_patches(
         for i, image in enumerate(images)
     )  # fmt: skip
     panels = [
-        Panel(_cut(gray_to_rgb(pixels), window), patch.class_name or "", short_number(patch.activation))
+        Panel(_cut(gray_to_rgb(pixels), window), _class_label(patch), short_number(patch.activation))
         for (pixels, _), window, patch in zip(read, windows, patches, strict=True)
     ]
     if gradient != "none":
@@ -251,6 +270,10 @@ def _unit_patches(
         gradients = unit_gradients(network, layer, samples, targets, gradient)
         panels += [Panel(_cut(_drawn(g.numpy(), window), window)) for g, window in zip(gradients, windows, strict=True)]
     return patches, panels
+
+
+def _class_label(patch: Patch) -> str:
+    return "" if patch.class_name is None else f"image of class {patch.class_name}"
 
 
 def _box(geometry: Geometry, window: Window) -> Region:
@@ -278,11 +301,21 @@ def _drawn(gradient: NDArray[np.float32], window: Window) -> Pixels:
 
 def _sheet(result: PatchesResult, sections: list[Section]) -> ContactSheet:
     size = "x".join(map(str, result.receptive_field))
-    cut = f"cut to the receptive field of {size} pixels" if result.layer.is_spatial else "each the whole image"
-    gradient = "" if result.gradient == "none" else f" Second row: {result.gradient} gradients; {CAVEAT}."
+    cut = "each the whole image"
+    if result.layer.is_spatial:
+        cut = (
+            f"cut to the receptive field of {size} pixels, of which at least half is inside the image (plain gray: "
+            "outside the image)"
+        )
+    gradient = ""
+    if result.gradient != "none":
+        gradient = (
+            f" Second row: {result.gradient} gradient of the unit in the patch, each stretched to its own range around "
+            f"gray; {CAVEAT}."
+        )
     caption = (
         f"The {min(BEST, result.images)} patches of {result.images:,} images of {result.data} that excite each unit "
-        f"most, at most one of an image, {cut}; below: class and activation.{gradient}"
+        f"most, at most one of an image, {cut}; below: class of the image and activation.{gradient}"
     )
-    title = f"Top patches of {result.layer.name} in {result.network.name}"
-    return ContactSheet(title, sections, caption, columns=BEST, side=104)
+    title = f"Top patches of {layer_title(result.network, result.layer)}, {result.network.title}"
+    return ContactSheet(title, sections, caption, columns=BEST, side=136)

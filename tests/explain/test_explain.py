@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import Command, make_images
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -188,3 +189,40 @@ def test_several_results_with_one_path_are_refused(tmp_path: Path, dlnotes: Comm
     assert "--out: two results have the path" in dlnotes(*words, "--out", tmp_path / "out").err
     assert not (tmp_path / "out").exists()
     assert "is one file for 2 maps; give a folder" in dlnotes(*words, "--out", tmp_path / "out.png").err
+
+
+def test_the_sheet_says_what_it_shows_with_the_most_probable_class_first(
+    tmp_path: Path, dlnotes: Command, figures: list[Figure]
+) -> None:
+    words = ("--class", "airplane", "--class", "predicted", "--sheet", tmp_path / "sheet.png")
+    assert dlnotes("explain", "small", *words, "--method", "occlusion").code == 0
+    found = [text.get_text() for axes in figures[-1].axes for text in axes.texts]
+    assert found[0] == 'Why the model "small" answers: occlusion of the input'
+    labels = [text for text in found if text.endswith(" %)")]
+    assert [label.split(" (")[0] for label in labels] == ["predicted: bird", "class: airplane"]
+    assert "drop of the score, relative to the map's own maximum" in found
+    caption = " ".join(found)
+    assert "a window of 5x5 pixels of the input is covered, moved by 2" in caption
+    assert "Only the part in the thin frame on the image reached the network" in caption
+    assert "of two maps do not compare" in caption
+
+
+def test_the_sheet_of_a_check_names_curves_and_verdict(tmp_path: Path, dlnotes: Command, figures: list[Figure]) -> None:
+    assert dlnotes("explain", "small", "--check", "--sheet", tmp_path / "sheet.png").code == 0
+    (legend,) = [axes.get_legend() for axes in figures[-1].axes if axes.get_legend()]
+    assert legend is not None
+    assert [text.get_text().split()[0] for text in legend.get_texts()] == ["deletion", "random", "insertion", "random"]
+    caption = " ".join(text.get_text() for axes in figures[-1].axes for text in axes.texts)
+    assert "Check: credible" in caption
+    assert "good if deletion falls faster" in caption
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_has_maps_of_its_patches_only(tmp_path: Path, dlnotes: Command) -> None:
+    """The layers after the first have tokens, without rows and columns."""
+    Image.new("RGB", (40, 30), (90, 120, 30)).save(tmp_path / "a.png")
+    words = ("explain", "vit_b_16", tmp_path / "a.png", "--weights", "none", "--json")
+    assert json.loads(dlnotes(*words).out)["layer"] == "conv_proj"
+    outcome = dlnotes(*words, "--layer", "encoder.layers.encoder_layer_11")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "the output of encoder.layers.encoder_layer_11 is 197x768, which has no positions" in outcome.err

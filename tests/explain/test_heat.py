@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from dlnotes_cli.data.images.geometry import Geometry
 from dlnotes_cli.data.preprocessing import ImageShape
-from dlnotes_cli.explain.heat import brightness, overlay, resized, spread, top_region
+from dlnotes_cli.explain.heat import brightness, largest_part, overlay, resized, smoothed, spread, top_region
 
 GRAYS = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
@@ -83,11 +84,34 @@ def test_heat_lies_on_the_part_that_the_network_sees() -> None:
     assert not np.isnan(spread(inside, letterbox, (20, 40))).any()
 
 
-def test_the_overlay_is_gray_without_heat_colored_with_it_and_dark_where_nothing_is_seen() -> None:
+def test_the_overlay__heat_colored_with_it_and_dark_where_nothing_is_seen() -> None:
     pixels = np.full((1, 3, 3), 100, np.uint8)
     colors = GRAYS.copy()
     colors[255] = (250, 0, 0)
     shown = overlay(pixels, np.array([[0.0, 1.0, np.nan]], np.float32), colors)
-    assert shown[0, 0].tolist() == [100, 100, 100]
-    assert shown[0, 1].tolist() == [190, 40, 40]
-    assert shown[0, 2].tolist() == [50, 50, 50]
+    assert shown[0, 0].tolist() == [154, 154, 154]
+    assert shown[0, 1].tolist() == [231, 31, 31]
+    assert shown[0, 2].tolist() == [35, 35, 35]
+
+
+@given(arrays.arrays(np.float32, (6, 7), elements=st.integers(-3, 3).map(float)))
+def test_the_largest_part_is_that_of_scipy(values: NDArray[np.float32]) -> None:
+    labels, count = ndimage.label((values >= np.quantile(values, 0.8)) & (values > 0))
+    found = largest_part(values)
+    if not count:
+        assert found is None
+        return
+    sizes = np.bincount(labels.ravel())[1:]
+    boxes = [(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(labels)]
+    assert found in [box for box, size in zip(boxes, sizes, strict=True) if size == sizes.max()]
+
+
+def test_smoothing_spreads_a_single_pixel_and_keeps_its_sum() -> None:
+    values = np.zeros((128, 128), np.float32)
+    values[60, 70] = 5.0
+    values[10, 10] = -5.0
+    smooth = smoothed(values)
+    assert smooth.sum() == pytest.approx(5.0, rel=1e-4)
+    assert 0.1 < smooth[60, 70] < 1
+    assert smooth[10, 10] == 0
+    assert divmod(int(smooth.argmax()), 128) == (60, 70)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dlnotes_cli.plots.contact_sheet import (
+    ColorBar,
     ContactSheet,
     Panel,
     Section,
@@ -16,6 +17,7 @@ from dlnotes_cli.plots.contact_sheet import (
     _wrapped,
     colored,
     gray_to_rgb,
+    in_rows,
 )
 
 
@@ -71,3 +73,34 @@ def test_colors_are_symmetric_around_zero_and_dark_at_zero_without_negative_valu
 @pytest.mark.parametrize("shape", [(5, 6), (1, 5, 6), (3, 5, 6)])
 def test_gray_and_color_images_become_rgb(shape: tuple[int, ...]) -> None:
     assert gray_to_rgb(np.zeros(shape, np.uint8)).shape == (5, 6, 3)
+
+
+def test_blocks_of_sections_lie_next_to_each_other_beside_the_first_image() -> None:
+    panel = Panel(np.zeros((20, 20, 3), np.uint8), "a")
+    sections = [Section([panel] * 3, "layer", bar=ColorBar(0, 1, "0", "1"))] * 4
+    one = drawn(ContactSheet("t", sections, side=80))
+    two = drawn(ContactSheet("t", sections, side=80, blocks=2))
+    lead = drawn(ContactSheet("t", sections, side=80, blocks=2, lead=Panel(np.full((8, 8, 3), 255, np.uint8), "image")))
+    assert one.shape[0] > 1.5 * two.shape[0]
+    assert two.shape[1] == 2 * 24 + 2 * (3 * 94 - 14) + 44
+    assert lead.shape[1] == two.shape[1] + 94 + 22
+    assert lead.shape[0] == two.shape[0]
+
+
+def test_a_block_is_as_wide_as_its_color_bar_and_heading() -> None:
+    sections = [Section([Panel(np.zeros((8, 8, 3), np.uint8))], "norm1  BatchNorm1d", bar=ColorBar(0, 1, "0", "1"))] * 2
+    assert drawn(ContactSheet("t", sections, side=40, blocks=2)).shape[1] > 2 * (24 + 150) + 44
+
+
+def test_a_color_bar_goes_from_black_or_symmetrically_from_blue_to_red() -> None:
+    panel = Panel(np.full((8, 8, 3), 255, np.uint8))
+    for bar, reds in ((ColorBar(-2, 1, "-2", "2"), True), (ColorBar(0, 1, "0", "1"), False)):
+        pixels = drawn(ContactSheet("", [Section([panel], bar=bar)], side=200)).astype(int)
+        is_blue = (pixels[..., 2] > pixels[..., 0] + 60) & (pixels[..., 2] > pixels[..., 1] + 10)
+        is_black = pixels.max(2) < 30
+        assert is_blue.any() == reds
+        assert (is_black.sum() > 9) != reds
+
+
+def test_panels_are_in_rows_of_almost_the_same_number() -> None:
+    assert [in_rows(count, 5) for count in (1, 5, 6, 8, 9, 11)] == [1, 5, 3, 4, 5, 4]

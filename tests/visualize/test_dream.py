@@ -9,6 +9,7 @@ import torch
 from builders import Command
 from PIL import Image
 
+from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize import dream as module
 from dlnotes_cli.visualize.dream import dream
 from dlnotes_cli.visualize.options import DreamConfig
@@ -71,23 +72,61 @@ def test_the_same_seed_gives_the_same_image_and_tiles_hide_their_seams(
     assert max(max(size) for size in sizes) <= 32
 
 
-def test_a_step_ascends_along_the_gradient_of_the_whole_image(tmp_path: Path) -> None:
-    """Against the gradient of one pass over an image that fits into one tile."""
-    from dlnotes_cli.training.inspection.opening import open_network
-
-    config = quick(photo(tmp_path / "photo.png"), tmp_path / "dream.png", strength=0.5)
+def ascent(path: Path, layer: str = "relu2", strength: float = 0.5) -> module._Ascent:
+    config = quick(path, path.with_name("dream.png"), strength=strength)
     network = open_network(config)
-    layer = network.layer("relu2")
-    generator = torch.Generator().manual_seed(7)
-    image = 100 + 50 * torch.rand(1, 3, 32, 48, generator=generator)
-    stepped = module._Ascent(network, layer, None, config).step(image.clone())
-    generator.manual_seed(config.seed)
-    shift = [int(torch.randint(0, side, (), generator=generator)) for side in (32, 48)]
-    shifted = image.roll(shift, (2, 3)).requires_grad_()
-    loss = network.activations(network.normalized(shifted), [layer])["relu2"].square().sum()
-    (gradient,) = torch.autograd.grad(loss, shifted)
-    expected = shifted.detach() + 0.5 * gradient / gradient.abs().mean()
-    assert torch.allclose(stepped.roll(shift, (2, 3)), expected, atol=1e-3)
+    return module._Ascent(network, network.layer(layer), None, config)
+
+
+def test_a_step_raises_the_activations_and_keeps_to_the_range_of_pixels(tmp_path: Path) -> None:
+    climber = ascent(photo(tmp_path / "photo.png"))
+    image = 255 * torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(7)).round()  # black and white
+    image[..., 16:] = 100 + 50 * torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(8))
+    stepped = climber.step(image)
+    assert climber.strength(stepped) > climber.strength(image)
+    assert 0 <= float(stepped.min()) <= float(stepped.max()) <= 255
+    change = (stepped - image)[..., 16:]
+    assert 0.2 < float(change.abs().mean()) < 0.8
+    assert float(change.abs().max()) <= 0.5 * module._LARGEST + 1e-4
+
+
+def test_the_border_changes_no_more_than_the_rest(tmp_path: Path) -> None:
+    """Reflection continues a texture beyond the border; a black border would be a strong edge there."""
+    climber = ascent(photo(tmp_path / "photo.png"))
+    image = 120 + 20 * torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    change = sum((climber.step(image) - image).abs().mean((0, 1)) for _ in range(8))
+    assert isinstance(change, torch.Tensor)
+    border = torch.cat([change[:3].flatten(), change[-3:].flatten(), change[:, :3].flatten(), change[:, -3:].flatten()])
+    assert float(border.mean()) < 1.5 * float(change[8:-8, 8:-8].mean())
+
+
+def test_tiles_have_the_gradient_of_the_whole_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer that sees 8x8 pixels needs no more than the margin of a tile."""
+    path = photo(tmp_path / "photo.png")
+    image = 100 + 50 * torch.rand(1, 3, 96, 80, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(module, "_JITTER", 0)
+    monkeypatch.setattr(module, "_MARGIN", 16)
+    whole = ascent(path, "relu1").step(image)
+    monkeypatch.setattr(module, "_TILE", 64)
+    assert torch.allclose(ascent(path, "relu1").step(image), whole, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 700), (1100, 33)])
+def test_tiles_cover_every_pixel_once(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(5):
+        tiling = module._Tiling(size, generator)
+        image = torch.arange(float(size[0] * size[1])).view(1, 1, *size)
+        padded = tiling.padded(image)
+        covered = torch.zeros(size)
+        for rows, columns in tiling.cores():
+            covered[rows, columns] += 1
+            seen_rows, seen_columns, top, left = tiling.surroundings(rows, columns)
+            tile = padded[0, 0, seen_rows, seen_columns]
+            assert max(tile.shape) <= module._TILE
+            height, width = rows.stop - rows.start, columns.stop - columns.start
+            assert torch.equal(tile[top : top + height, left : left + width], image[0, 0, rows, columns])
+        assert bool((covered == 1).all())
 
 
 def test_a_guide_draws_the_image_to_its_features(tmp_path: Path) -> None:

@@ -40,6 +40,16 @@ def test_an_inactive_unit_of_a_relu_becomes_active(tmp_path: Path) -> None:
     assert any(unit.start < 0.05 for unit in result.units)
 
 
+def test_units_of_a_relu_grow_tenfold_without_a_grid_of_pixels(tmp_path: Path) -> None:
+    result = maximize(MaximizeConfig(layer="relu3", top=4, steps=60, sheet=tmp_path / "sheet.png"))
+    for unit in result.units:
+        assert unit.end >= 10 * max(unit.start, 0.02)
+        spectrum = np.abs(np.fft.fft2(unit.pixels - unit.pixels.mean((1, 2), keepdims=True))) ** 2
+        height, width = spectrum.shape[1:]
+        finest = np.add.outer(np.abs(np.fft.fftfreq(height)) > 0.4, np.abs(np.fft.fftfreq(width)) > 0.4)
+        assert spectrum[:, finest].sum() < 0.02 * spectrum.sum()
+
+
 def test_the_same_seed_gives_the_same_images(tmp_path: Path) -> None:
     def image(seed: int) -> bytes:
         config = MaximizeConfig(unit=("1",), steps=2, seed=seed, sheet=tmp_path / "sheet.png", overwrite=True)

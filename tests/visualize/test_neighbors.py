@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from builders import Command, make_images
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from dlnotes_cli.visualize import neighbors as module
-from dlnotes_cli.visualize.neighbors import nearest
+from dlnotes_cli.visualize.neighbors import nearest, typical_distances
 
 
 def test_neighbors_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +26,33 @@ def test_neighbors_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) ->
     expected = NearestNeighbors(n_neighbors=7, metric="cosine").fit(features).kneighbors(queries)
     assert distances.numpy() == pytest.approx(expected[0], abs=1e-6)
     assert rows.tolist() == expected[1].tolist()
+
+
+def test_typical_distances_are_those_of_scikit_learn_without_the_image_itself() -> None:
+    features = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    features[7] = features[90]  # equal images are neighbors of each other
+    found = NearestNeighbors(n_neighbors=2, metric="cosine").fit(features).kneighbors(features)[0][:, 1]
+    typical = typical_distances(features)
+    assert typical is not None
+    assert typical.median == pytest.approx(np.median(found), abs=1e-6)
+    assert typical.percentile_99 == pytest.approx(np.percentile(found, 99), abs=1e-6)
+    assert typical_distances(features[:1]) is None
+
+
+def test_a_query_unlike_the_data_is_flagged(tmp_path: Path, dlnotes: Command) -> None:
+    folder = make_images(tmp_path / "images", count=4)
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    words = ("--data", folder, "--sheet", tmp_path / "sheet.png", "--overwrite")
+    images = (folder / "red" / "1.png", tmp_path / "noise.png")
+    document = json.loads(dlnotes("visualize", "neighbors", "small", *images, *words, "--json").out)
+    assert [result["unlike_data"] for result in document["results"]] == [False, True]
+    typical = document["typical_distance"]
+    assert 0 <= typical["median"] <= typical["percentile_99"]
+    printed = dlnotes("visualize", "neighbors", "small", *images, *words).out
+    assert "nearest distance within the data: median" in printed
+    assert f"{images[1]} is unlike the data: its nearest distance" in printed
+    assert f"{images[0]} is unlike" not in printed
 
 
 def test_fewer_images_than_neighbors_and_zero_vectors_are_no_error() -> None:

@@ -84,6 +84,14 @@ def test_only_the_window_decides_the_activation(tmp_path: Path) -> None:
     assert activation(inside) != pytest.approx(patch.activation, abs=1e-2)
 
 
+def test_a_patch_is_at_least_half_inside_the_image(tmp_path: Path) -> None:
+    config = PatchesConfig(layer="relu4", top=6, gradient="none", sheet=tmp_path / "sheet.png")
+    for unit in find_patches(config).units:
+        for patch in unit.patches:  # boxes are clipped to the stored 8x8 pixels, a quarter of the input's
+            x0, y0, x1, y1 = patch.box
+            assert (x1 - x0) * (y1 - y0) * 16 >= 0.5 * 22 * 22
+
+
 def test_the_best_of_many_batches_are_the_best_of_all() -> None:
     values = torch.rand(100, 4, 6, generator=torch.Generator().manual_seed(0))
     best = _TopActivations.of_none(4)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dlnotes_cli.data.images.decode import decode_all
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
+from dlnotes_cli.data.images.image_io import read_image
 from dlnotes_cli.data.paths import expand_paths
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, InputError
@@ -71,3 +72,12 @@ def read_batches(
     if len(skipped) == len(files):
         what = f"none of {len(skipped)} images could be read ({skipped[0].fault})"
         raise InputError("IMAGE", what, "check the files")
+
+
+def upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:
+    """An image (H, W, 3) as viewers show it, over white where it is transparent, as the network sees it."""
+    image = read_image(path, "rgb", max_pixels)
+    if image.alpha is None:
+        return image.values
+    opacity = image.alpha[..., None].astype(np.float32) / 255
+    return np.rint(image.values * opacity + 255 * (1 - opacity)).astype(np.uint8)

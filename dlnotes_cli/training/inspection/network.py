@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
@@ -96,6 +97,11 @@ class InspectedNetwork:
         names = [layer.name for layer in self.layers]
         see = "" if len(names) <= _MOST_LISTED else f"see dlnotes visualize layers {self.name}"
         raise unknown_choice(option, name, names, kind="layer", see=see)
+
+    @property
+    def title(self) -> str:
+        """The network in the title of a sheet: its name; of a path the last two parts."""
+        return f'model "{"/".join(Path(self.name).parts[-2:])}"'
 
     @property
     def output_layer(self) -> NamedLayer:
