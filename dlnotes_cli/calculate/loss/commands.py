@@ -55,7 +55,7 @@ def _print(result: "LossResult") -> None:
         _print_samples(result)
         output.line()
     for name, value in (("mean", result.mean), ("sum", result.sum)):
-        if value is not None and (name == "mean" or value != result.mean):
+        if value is not None and result.config.reduction != "none" and (name == "mean" or value != result.mean):
             output.line(f"{name:<12}{_with_unit(value, result)}")
     if result.negative_log_likelihood is not None:
         output.line(f"likelihood  {output.number(result.likelihood)}")
