@@ -22,7 +22,7 @@ FRAME = "#909090"
 DPI = 120
 POINTS = 72  # per inch
 _MARGIN = 0.12  # inches around a sheet
-_GIF_DPI, _GIF_COLORS, _LAST_FRAME_MS = 80, 64, 2000
+_GIF_DPI, _GIF_COLORS, _LAST_FRAME_MS = 80, 256, 2000
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
@@ -108,7 +108,8 @@ def gif(frames: "Iterable[Figure]", seconds: float) -> bytes:
         canvas = FigureCanvasAgg(frame)
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        images.append(Image.fromarray(pixels).convert("RGB").quantize(_GIF_COLORS))
+        # an octree, since the default (median cut) gives lines of few pixels the color of others
+        images.append(Image.fromarray(pixels).convert("RGB").quantize(_GIF_COLORS, Image.Quantize.FASTOCTREE))
     stream = io.BytesIO()
     durations = [round(1000 * seconds)] * (len(images) - 1) + [_LAST_FRAME_MS]
     images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
