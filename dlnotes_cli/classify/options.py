@@ -43,7 +43,7 @@ from dlnotes_cli.shell.option_groups import (
     OverwriteOption,
     ReadImagesOptions,
 )
-from dlnotes_cli.shell.parse import integers
+from dlnotes_cli.shell.parse import integers, items
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
     ClassifierConfig,
@@ -100,8 +100,18 @@ class MlpOptions(Config):
     )
 
 
+@option_group
+class BesideOption(Config):
+    """Earlier runs to compare with."""
+
+    beside: tuple[str, ...] = option(
+        (), "Tables of two numeric columns: also draw the regions of these runs on the same table and of the new one "
+        "side by side, into boundaries.png.", panel=OUTPUT, parse=items, metavar="RUN,RUN,…",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
-class TrainMlpConfig(ClassifierConfig, RestartOptions, MlpOptions):
+class TrainMlpConfig(ClassifierConfig, BesideOption, RestartOptions, MlpOptions):
     """Every option of `train-mlp`."""
 
     command: ClassVar[str] = "train-mlp"

@@ -10,7 +10,9 @@ from dlnotes_cli.classify.recipes import MlpRecipe
 from dlnotes_cli.classify.restarts import best_restart
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize_mlp
+from dlnotes_cli.training.boundary import check_beside
 from dlnotes_cli.training.engine.classifier import train_classifier
+from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.record import TrainingResult
 
 
@@ -28,6 +30,13 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
 
     model_name = "mlp"
     memory_options = "--hidden or --batch-size"
+
+    def load(self) -> DataSet:
+        """The data, after a check that the runs of `--beside` have the same columns and classes."""
+        dataset = super().load()
+        models = map(load_classifier, self.options.beside)
+        self.beside = tuple(check_beside("--beside", model, dataset) for model in models)
+        return dataset
 
     def network_config(self, dataset: DataSet) -> MlpConfig:
         """The configuration of the network for a data set."""

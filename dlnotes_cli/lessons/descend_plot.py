@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _CELLS = 201  # of the grid on which a surface is drawn, along each axis
 _LEVELS = 24
 _MOST_FRAMES = 60
+_MOST_INSIDE = 4  # names of a legend that leave room for the curves
 _FRAME_S = 0.1
 _TYPESET = {"**2": "²", "**3": "³", "**4": "⁴", "*": "·"}  # of formulas
 _LARGE_RATIO = 50  # of values, from which their axis is logarithmic
@@ -45,7 +46,8 @@ def _frames(result: DescendResult, longest: int) -> "Iterator[Figure]":
 
 def _figure(result: DescendResult, count: int) -> "Figure":
     """The first `count` points of every path."""
-    figure = new_figure(11.0, 4.8)
+    is_crowded = len({_label(run) for run in result.runs}) > _MOST_INSIDE
+    figure = new_figure(13.0 if is_crowded else 11.0, 4.8)
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
     bounds = _bounds(result)
     if len(bounds) == 1:
@@ -55,7 +57,7 @@ def _figure(result: DescendResult, count: int) -> "Figure":
     text = result.surface.formula.text
     for written, shown in _TYPESET.items():
         text = text.replace(written, shown)
-    left.set_title(plain(text), fontsize=11)
+    left.set_title(f"{plain(text)}\n{_marks(result)}", fontsize=10)
     _draw_values(right, result, bounds, count)
     return figure
 
@@ -137,10 +139,19 @@ def _draw_values(axes: "Axes", result: DescendResult, bounds: Bounds, count: int
     axes.set_xlim(0, max(len(run.path) for run in result.runs) - 1 or 1)
     axes.set(xlabel="step", ylabel="value")
     axes.grid(alpha=0.3)
-    if len(labeled) > 1:
-        axes.legend(frameon=False, fontsize=9)
+    if len(labeled) > _MOST_INSIDE:
+        axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    elif len(labeled) > 1:
+        axes.legend(frameon=False, fontsize=9, loc="upper right")
     else:
         axes.set_title(_label(result.runs[0]), fontsize=11)
+
+
+def _marks(result: DescendResult) -> str:
+    """What the markers and the gray of the surface mean."""
+    if len(result.surface.bounds) == 1:
+        return "circle: start; star: end"
+    return f"circle: start; star: end;{' cross: minimum;' if result.surface.minima else ''} dark: low"
 
 
 def _label(run: Run) -> str:

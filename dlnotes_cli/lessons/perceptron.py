@@ -17,6 +17,7 @@ from dlnotes_cli.shell.limited_input import read_stdin
 Vector = NDArray[np.float64]
 _MAX_BYTES = 1 << 28
 _MOST_STEPS = 100_000  # of a line towards one point
+_ROUNDING = 1e-12  # of the sum of the absolute terms of a score: what is nearer to 0 is a point on the line
 _CORNERS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 _GATES: dict[Gate, tuple[int, int, int, int]] = {  # the output at each corner
     "and": (0, 0, 0, 1),
@@ -212,7 +213,7 @@ def _train(points: LabeledPoints, weights: Vector, bias: float, config: Perceptr
 
 def _updated(weights: Vector, bias: float, x: Vector, y: int, config: PerceptronConfig) -> tuple[Vector, float]:
     """The line after one point: lr (y - output) times its coordinates is added to the weights, and to the bias."""
-    score = float(np.dot(x, weights)) + bias
+    score = _score(x, weights, bias)
     output = float(score >= 0) if config.rule == "step" else float(_sigmoid(np.array(score)))
     change = config.learning_rate * (y - output)
     return weights + change * x, bias + change
@@ -220,10 +221,21 @@ def _updated(weights: Vector, bias: float, x: Vector, y: int, config: Perceptron
 
 def _measured(number: int, points: LabeledPoints, weights: Vector, bias: float) -> Epoch:
     scores = points.x @ weights + bias
-    wrong = (scores >= 0) != (points.y == 1)
+    wrong = (_on_the_line(scores, points.x, weights, bias) | (scores >= 0)) != (points.y == 1)
     loss = float(np.mean(np.logaddexp(0, np.where(points.y == 1, -scores, scores))))  # - ln of the right sigmoid
     errors = int(wrong.sum())
     return Epoch(number, tuple(weights.tolist()), float(bias), errors, 1 - errors / len(points.y), loss)
+
+
+def _score(x: Vector, weights: Vector, bias: float) -> float:
+    """The score of a point; 0 on the line, where rounding would choose a side: 0.1 + 0.2 - 0.3 is above 0."""
+    score = float(np.dot(x, weights)) + bias
+    return 0.0 if _on_the_line(np.array(score), x, weights, bias) else score
+
+
+def _on_the_line(scores: Vector, x: Vector, weights: Vector, bias: float) -> NDArray[np.bool_]:
+    """Which scores differ from 0 by no more than the rounding of their terms."""
+    return np.asarray(np.abs(scores) <= _ROUNDING * (np.abs(x) @ np.abs(weights) + abs(bias)))
 
 
 def _sigmoid(score: Vector) -> Vector:
@@ -235,11 +247,11 @@ def _sigmoid(score: Vector) -> Vector:
 def _move_line(config: PerceptronConfig, weights: Vector, bias: float, x: Vector) -> LineResult:
     """Move the line towards the point, `config.steps` times or until the point is on its side."""
     label = int(config.label or 0)
-    steps = [Step(0, tuple(weights.tolist()), bias, float(np.dot(x, weights)) + bias)]
+    steps = [Step(0, tuple(weights.tolist()), bias, _score(x, weights, bias))]
     limit = config.steps or _MOST_STEPS
     while len(steps) <= limit and (config.steps is not None or (steps[-1].score >= 0) != bool(label)):
         weights, bias = _updated(weights, bias, x, label, config)
-        steps.append(Step(len(steps), tuple(weights.tolist()), bias, float(np.dot(x, weights)) + bias))
+        steps.append(Step(len(steps), tuple(weights.tolist()), bias, _score(x, weights, bias)))
     if config.steps is None and len(steps) > limit:
         raise UnfinishedError("--lr", f"the point is still wrong after {limit:,} updates", "use a larger --lr")
     return LineResult(tuple(x.tolist()), label, config.rule, config.learning_rate, tuple(steps))

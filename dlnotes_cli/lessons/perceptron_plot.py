@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Line = Epoch | Step
 _PLANE = 2  # coordinates that can be drawn
 _MOST_LINES, _MOST_FRAMES = 40, 60
-_FRAME_S = 0.15
+_FRAME_S, _SLOWEST_FRAME_S = 0.15, 1.0
+_SHORTEST_S = 5.0  # of an animation, unless it has very few frames
 _NAME_COLUMNS = 14
 _MARKERS = "ox"
 _MARGIN = 0.25  # of the range of the points
@@ -33,7 +34,7 @@ def draw(result: PerceptronResult | LineResult) -> bytes:
 def animate(result: PerceptronResult | LineResult) -> bytes:
     """An animation that adds the epochs or steps one by one."""
     lines = result.epochs if isinstance(result, PerceptronResult) else result.steps
-    return gif(_frames(result, lines), _FRAME_S)
+    return gif(_frames(result, lines), max(_FRAME_S, min(_SLOWEST_FRAME_S, _SHORTEST_S / len(lines))))
 
 
 def _frames(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Iterator[Figure]":
@@ -84,11 +85,16 @@ def _draw_plane(axes: "Axes", points: LabeledPoints, lines: Sequence[Line]) -> N
         name = plain(shortened(points.classes[label], _NAME_COLUMNS))
         axes.scatter(chosen[:, 0], chosen[:, 1], color=color, marker=_MARKERS[label], s=45, label=name, zorder=3)
     axes.set(xlim=(left, right), ylim=(bottom, top))
-    axes.set_xlabel(plain(shortened(points.columns[0], _NAME_COLUMNS)))
-    axes.set_ylabel(plain(shortened(points.columns[1], _NAME_COLUMNS)))
+    axes.set_xlabel(_axis_name(points.columns[0]))
+    axes.set_ylabel(_axis_name(points.columns[1]))
     w1, w2 = last.weights
     axes.set_title(f"{w1:.4g} x1 + {w2:.4g} x2 + {last.bias:.4g} = 0".replace("+ -", "- "), fontsize=10)
     axes.legend(title="class", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _axis_name(column: str) -> str:
+    """The name of a column; of a table without names, x1 and x2."""
+    return f"x{column}" if column in {"1", "2"} else plain(shortened(column, _NAME_COLUMNS))
 
 
 def _segment(

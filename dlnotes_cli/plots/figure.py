@@ -22,7 +22,7 @@ FRAME = "#909090"
 DPI = 120
 POINTS = 72  # per inch
 _MARGIN = 0.12  # inches around a sheet
-_GIF_DPI, _GIF_COLORS, _LAST_FRAME_MS = 80, 64, 2000
+_GIF_DPI, _GIF_GRAYS, _LAST_FRAME_MS = 80, 40, 2000
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
@@ -102,14 +102,31 @@ def gif(frames: "Iterable[Figure]", seconds: float) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    images = []
+    images, palette = [], Image.new("P", (1, 1))
+    palette.putpalette(_gif_palette())
     for frame in frames:
         frame.set_dpi(_GIF_DPI)
         canvas = FigureCanvasAgg(frame)
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        images.append(Image.fromarray(pixels).convert("RGB").quantize(_GIF_COLORS))
+        images.append(Image.fromarray(pixels).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE))
     stream = io.BytesIO()
     durations = [round(1000 * seconds)] * (len(images) - 1) + [_LAST_FRAME_MS]
     images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     return stream.getvalue()
+
+
+def _gif_palette() -> list[int]:
+    """Grays, and the colors of lines blended with white, gray and black; the light ones only of regions.
+
+    A palette that is computed from the pixels would give lines of few pixels the color of others.
+    """
+    colors = [[round(255 * i / (_GIF_GRAYS - 1))] * 3 for i in range(_GIF_GRAYS)]
+    for k, color in enumerate(COLORS[:-1]):
+        rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+        blends = [(alpha, 255) for alpha in (1, 0.85, 0.7, 0.5, 0.35, *([] if k > 1 else [0.2, 0.12, 0.06]))] + [
+            (alpha, 128) for alpha in (0.75, 0.5, 0.25)
+        ]
+        blends += [(0.6, 0), (0.3, 0)]
+        colors += [[round(alpha * value + (1 - alpha) * base) for value in rgb] for alpha, base in blends]
+    return [value for color in colors for value in color]

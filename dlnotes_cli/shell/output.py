@@ -111,7 +111,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     if value == round(value, 0) and abs(value) < _LARGE_NUMBER:
-        return f"{value:.0f}"
+        return f"{value + 0.0:.0f}"  # -0 is 0
     return f"{value:.4f}" if _SMALL_NUMBER <= abs(value) < _LARGE_NUMBER else f"{value:.4g}"
 
 

@@ -1,4 +1,7 @@
-"""The decision boundary of a classifier of tables with two numeric columns."""
+"""The decision boundaries of classifiers of tables with two numeric columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -7,38 +10,96 @@ from torch import nn
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import TablePreprocessing
-from dlnotes_cli.plots.boundary import Regions, draw_boundary
+from dlnotes_cli.plots.boundary import Regions, draw_boundaries, draw_boundary
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.model_file import TrainedModel
 
-BOUNDARY = "boundary.png"
+BOUNDARY, BOUNDARIES = "boundary.png", "boundaries.png"
 _PLANE = 2  # columns that have one
 _CELLS = 240  # of the grid, along each axis
 _MARGIN = 0.08  # of the range of the points
 _MOST_POINTS = 2000
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PlaneClassifier:
+    """A classifier of two numeric columns, with the preprocessing that it was trained with."""
+
+    name: str
+    network: nn.Module
+    preprocessing: TablePreprocessing
+
+    def predicted(self, points: Array) -> NDArray[np.int64]:
+        """The class (N,) of each point (N, 2) in the units of the table."""
+        mean, std = _scale(self.preprocessing)
+        return _predicted(self.network, (points - mean) / std)
 
 
 def boundary_plot(network: nn.Module, dataset: DataSet) -> bytes | None:
     """The regions of the classes with the points of the table, in its own units; None for other data."""
-    preprocessing = dataset.preprocessing
+    plane = plane_of(dataset.preprocessing)
+    if plane is None:
+        return None
+    points, names = _points(dataset, plane)
+    regions = _regions(PlaneClassifier("", network, plane), points)
+    shown = slice(None, None, -(-len(points) // _MOST_POINTS))
+    return draw_boundary(regions, points[shown], dataset.labels[shown], dataset.classes, names)
+
+
+def boundary_sheet(classifiers: Sequence[PlaneClassifier], dataset: DataSet, plane: TablePreprocessing) -> bytes:
+    """The regions of several classifiers side by side, each with its accuracy on the splits of a table."""
+    points, names = _points(dataset, plane)
+    splits = {"train": "train", **({"test": "test"} if "test" in dataset.splits else {"val": "validation"})}
+    sheet = []
+    for one in classifiers:
+        is_right = one.predicted(points) == dataset.labels
+        accuracies = [f"{name} {is_right[dataset.splits[split]].mean():.3f}" for split, name in splits.items()]
+        title = f"{one.name}\naccuracy: {', '.join(accuracies)}"
+        sheet.append(replace(_regions(one, points), title=title))
+    shown = slice(None, None, -(-len(points) // _MOST_POINTS))
+    return draw_boundaries(sheet, points[shown], dataset.labels[shown], dataset.classes, names)
+
+
+def plane_of(preprocessing: object) -> TablePreprocessing | None:
+    """The preprocessing of a table with two numeric columns; None for other data."""
     if not isinstance(preprocessing, TablePreprocessing) or len(preprocessing.columns) != _PLANE:
         return None
-    columns = preprocessing.columns
-    if any(column.categories for column in columns):
-        return None
-    shown = slice(None, None, -(-len(dataset.labels) // _MOST_POINTS))
-    points = np.asarray(dataset.samples, np.float64)
-    axes = [_axis(points[:, i]) for i in range(_PLANE)]
-    x, y = np.meshgrid(*axes)
-    regions = _predicted(network, np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
-    mean, std = np.array([column.mean for column in columns]), np.array([column.std for column in columns])
-    own_axes = [axis * std[i] + mean[i] for i, axis in enumerate(axes)]
-    names = (columns[0].name, columns[1].name)
-    return draw_boundary(
-        Regions(own_axes[0], own_axes[1], regions),
-        points[shown] * std + mean,
-        dataset.labels[shown],
-        dataset.classes,
-        names,
-    )
+    return None if any(column.categories for column in preprocessing.columns) else preprocessing
+
+
+def check_beside(option: str, model: TrainedModel, dataset: DataSet) -> PlaneClassifier:
+    """A trained model as a classifier of the same table. Raises InputError where its columns or classes differ."""
+    own, other = plane_of(dataset.preprocessing), plane_of(model.preprocessing)
+    if own is None:
+        raise InputError(option, f"{dataset.name} has no two numeric columns", "drop it")
+    names = None if other is None else [column.name for column in other.columns]
+    if other is None or names != [column.name for column in own.columns] or model.classes != dataset.classes:
+        raise InputError(option, f"{model.path} was trained on other columns or classes", "name runs on the same table")
+    return PlaneClassifier(hidden_layers(model.metadata.get("configuration")), model.network, other)
+
+
+def hidden_layers(configuration: object) -> str:
+    """The name of a network on a sheet: its hidden layers."""
+    hidden = configuration.get("hidden") if isinstance(configuration, dict) else None
+    return f"hidden units: {', '.join(map(str, hidden))}" if hidden else "no hidden layer"
+
+
+def _scale(plane: TablePreprocessing) -> tuple[Array, Array]:
+    return np.array([column.mean for column in plane.columns]), np.array([column.std for column in plane.columns])
+
+
+def _points(dataset: DataSet, plane: TablePreprocessing) -> tuple[Array, tuple[str, str]]:
+    """The points (N, 2) of a table in its own units, and the names of the columns."""
+    mean, std = _scale(plane)
+    return np.asarray(dataset.samples, np.float64) * std + mean, (plane.columns[0].name, plane.columns[1].name)
+
+
+def _regions(classifier: PlaneClassifier, points: Array) -> Regions:
+    x_axis, y_axis = (_axis(points[:, i]) for i in range(_PLANE))
+    x, y = np.meshgrid(x_axis, y_axis)
+    predicted = classifier.predicted(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
+    return Regions(x_axis, y_axis, predicted)
 
 
 def _axis(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -276,3 +276,54 @@ def test_the_boundary_is_that_of_the_network_in_the_units_of_the_table() -> None
     (regions,) = seen
     assert (regions.predicted == (regions.x > 10.0)[None]).all()
     assert (regions.y.min() < -1.5, regions.y.max() > -0.5) == (True, True)
+
+
+def test_regions_of_several_runs_are_drawn_side_by_side(tmp_path: Path, dlnotes: Command) -> None:
+    """The accuracies on the sheet are those that `evaluate` prints for each run."""
+    from dlnotes_cli.plots.boundary import draw_boundaries
+
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    lines = [f"{a:.6f},{b:.6f},{'up' if a * b > 0 else 'down'}" for a, b in x]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,label", *lines]) + "\n")
+    words = ("train-mlp", "--data", tmp_path / "rows.csv", "--target", "label", "--epochs", 3, "--lr", 0.05, "-q")
+    assert dlnotes(*words, "--hidden", 1, "--out", tmp_path / "one").code == 0
+    titles: list[str] = []
+
+    def draw(sheet: Any, *arguments: Any) -> bytes:
+        titles.extend(regions.title for regions in sheet)
+        return draw_boundaries(sheet, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dlnotes_cli.training.boundary.draw_boundaries", draw)
+        outcome = dlnotes(*words, "--hidden", "5,4", "--beside", tmp_path / "one", "--out", tmp_path / "two")
+    assert (outcome.code, outcome.out.splitlines()[-1]) == (0, str(tmp_path / "two" / "boundaries.png")), outcome.err
+    for title, hidden, run in zip(titles, ("1", "5, 4"), ("one", "two"), strict=True):
+        accuracies = [
+            json.loads(dlnotes("evaluate", tmp_path / run, "--split", split, "--json").out)["accuracy"]
+            for split in ("train", "test")
+        ]
+        assert title == "hidden units: {}\naccuracy: train {:.3f}, test {:.3f}".format(hidden, *accuracies)
+
+
+@pytest.mark.parametrize(
+    ("data", "beside", "message"),
+    [
+        ("rows.csv", "missing", "missing: cannot be read"),
+        ("rows.csv", "other", "was trained on other columns or classes; name runs on the same table"),
+        ("three.csv", "other", "--beside: {0}/three.csv has no two numeric columns"),
+    ],
+)
+def test_runs_that_cannot_be_beside_are_refused(
+    data: str, beside: str, message: str, tmp_path: Path, dlnotes: Command
+) -> None:
+    rows = "".join(f"{i % 7},{i % 5},{i % 2}\n" for i in range(40))
+    (tmp_path / "rows.csv").write_text("a,b,label\n" + rows)
+    (tmp_path / "other.csv").write_text("a,c,label\n" + rows)
+    (tmp_path / "three.csv").write_text("a,b,c,label\n" + "".join(f"1,{line}\n" for line in rows.splitlines()))
+    words = ("--target", "label", "--hidden", 2, "--epochs", 1, "-q")
+    assert dlnotes("train-mlp", "--data", tmp_path / "other.csv", *words, "--out", tmp_path / "other").code == 0
+    run = tmp_path / "run"
+    refused = dlnotes("train-mlp", "--data", tmp_path / data, *words, "--beside", tmp_path / beside, "--out", run)
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1), refused
+    assert message.format(tmp_path) in refused.err
+    assert not run.exists()

@@ -221,3 +221,29 @@ def test_invalid_input_is_one_line(arguments: str, message: str, dlnotes: Comman
     outcome = dlnotes("descend", *shlex.split(arguments))
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
     assert message in outcome.err
+
+
+def test_an_animation_keeps_the_color_of_every_line() -> None:
+    import io
+
+    from PIL import Image
+
+    from dlnotes_cli.plots.figure import COLORS, gif, new_figure
+
+    figure = new_figure(4.0, 3.0)
+    axes = figure.add_subplot()
+    axes.imshow(np.linspace(0, 1, 256)[None], cmap="Greys", aspect="auto", extent=(0, 1, 0, len(COLORS)))
+    for i, color in enumerate(COLORS):
+        axes.plot([0, 1], [i + 0.5] * 2, color=color, linewidth=4)
+    with Image.open(io.BytesIO(gif([figure], 0.1))) as image:
+        pixels = np.asarray(image.convert("RGB"), int).reshape(-1, 3)
+    for color in COLORS:
+        wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+        assert np.abs(pixels - wanted).sum(1).min() <= 3, color
+
+
+@pytest.mark.parametrize("name", ["bowl", "ravine", "hills", "beale", "himmelblau"])
+def test_some_default_optimizer_reaches_a_minimum(name: str) -> None:
+    best = descend(DescendConfig(surface=name)).best
+    assert best is not None
+    assert best.minimum in SURFACES[name].minima

@@ -52,6 +52,22 @@ def test_gates_are_learned(gate: str, dlnotes: Command) -> None:
             assert (w1 * a + w2 * b + document["bias"] >= 0) == bool(GATES[gate](a, b))
 
 
+@pytest.mark.parametrize("lr", [0.1, 0.3, 0.7, 1])
+@pytest.mark.parametrize("gate", GATES)
+def test_a_gate_has_the_epochs_of_exact_arithmetic_at_any_learning_rate(gate: str, lr: float) -> None:
+    """From zeros, the learning rate scales every line: with 1, all numbers are integers, and no tie is rounded."""
+    w1 = w2 = b = epochs = 0
+    corners = [(x1, x2, int(GATES[gate](x1, x2))) for x1 in (0, 1) for x2 in (0, 1)]
+    while any((w1 * x1 + w2 * x2 + b >= 0) != y for x1, x2, y in corners):
+        for x1, x2, y in corners:
+            error = y - (w1 * x1 + w2 * x2 + b >= 0)
+            w1, w2, b = w1 + error * x1, w2 + error * x2, b + error
+        epochs += 1
+    last = trained(PerceptronConfig(gate=gate, lr=lr)).epochs[-1]  # type: ignore[arg-type]
+    assert last.epoch == epochs
+    assert (*last.weights, last.bias) == pytest.approx((lr * w1, lr * w2, lr * b))
+
+
 def test_the_line_of_the_course_needs_six_updates(dlnotes: Command) -> None:
     words = ("perceptron", "--line", "3,4,-10", "--point", "4,5", "--label", 0, "--lr", 0.1)
     document = json.loads(dlnotes(*words, "--json").out)
@@ -155,6 +171,20 @@ def test_drawings(tmp_path: Path, dlnotes: Command) -> None:
         assert gif.read_bytes().startswith(b"GIF89a")
     (tmp_path / "one.csv").write_text("1,0\n2,1\n3,1\n")
     assert dlnotes("perceptron", tmp_path / "one.csv", "--plot", tmp_path / "one.png").code == 0
+
+
+def test_short_animations_are_slow_enough_to_follow(tmp_path: Path, dlnotes: Command) -> None:
+    from PIL import Image
+
+    path = tmp_path / "line.gif"
+    words = ("--line", "3,4,-10", "--point", "4,5", "--label", 0, "--lr", 0.1)
+    assert dlnotes("perceptron", *words, "--animate", path).code == 0
+    with Image.open(path) as image:
+        durations = []
+        for frame in range(getattr(image, "n_frames", 1)):
+            image.seek(frame)
+            durations.append(image.info["duration"])
+    assert durations == [pytest.approx(5000 / 7, abs=10)] * 6 + [2000]
 
 
 def test_xor_is_learned_as_the_error_says(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,10 @@ def run_formulas(name: str, gradients: Array, *, decay: float) -> Array:
             m = 0.9 * m + 0.1 * change * change
             w = w - 0.1 * change
             continue
+        if name == "rmsprop":
+            v = 0.99 * v + 0.01 * g * g
+            w = w - 0.1 * g / (np.sqrt(v) + 1e-8)
+            continue
         if name == "adamw":
             w = w * (1 - 0.1 * decay)
         b = 0.99 if name == "adamw" else 0.999
@@ -55,7 +59,7 @@ def run_formulas(name: str, gradients: Array, *, decay: float) -> Array:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-@pytest.mark.parametrize("name", ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"])
 def test_optimizers_agree_with_their_formulas(name: str, decay: float) -> None:
     gradients = np.random.default_rng(0).normal(size=(7, 2, 3))
     assert run_torch(name, gradients, decay=decay) == pytest.approx(

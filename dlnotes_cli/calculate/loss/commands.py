@@ -56,7 +56,7 @@ def _print(result: "LossResult") -> None:
         output.line()
     width = 12 if result.negative_log_likelihood is None else len("negative log-likelihood") + 2
     for name, value in (("mean", result.mean), ("sum", result.sum)):
-        if value is not None and (name == "mean" or value != result.mean):
+        if value is not None and result.config.reduction != "none" and (name == "mean" or value != result.mean):
             output.line(f"{name:<{width}}{_with_unit(value, result)}")
     if result.negative_log_likelihood is not None:
         output.line(f"{'likelihood':<{width}}{output.number(result.likelihood)}")

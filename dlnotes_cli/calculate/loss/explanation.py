@@ -25,6 +25,12 @@ def _probabilities(result: LossResult, sample: SampleLoss) -> Iterator[str]:
             yield f"-ln {number(result.likelihood)} = {number(result.negative_log_likelihood)}"
         return
     scores = [value / (config.temperature or 1.0) for value in sample.values]
+    if config.temperature not in {None, 1.0}:
+        quotients = (
+            f"{number(value)} / {number(config.temperature)} = {number(score)}"
+            for value, score in zip(sample.values, scores, strict=True)
+        )
+        yield f"scores / temperature: {_joined(', ', quotients)}"
     if result.loss == "bce":
         for score, value in zip(scores, p, strict=True):
             yield f"sigmoid({number(score)}) = 1 / (1 + e^{number(-score)}) = {number(value)}"

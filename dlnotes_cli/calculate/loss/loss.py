@@ -20,7 +20,7 @@ _ELEMENTWISE: dict[str, Elementwise] = {
 }
 _COURSE_SCORES = (2.0, 1.0, 0.0)
 _COURSE_CORRECTION = (
-    "the course's 0.67, 0.33, 0 are the scores divided by their sum (column share), which is no softmax: it gives "
+    "the course's 0.67, 0.33, 0 are the scores 2, 1, 0 divided by their sum (share), which is no softmax: it gives "
     "zeros, and fails for negative scores"
 )
 
@@ -32,7 +32,8 @@ def calculate_loss(config: LossConfig) -> LossResult:
     check_options(config, loss, rows)
     true: Sequence[Target] = rows.true if rows.true is not None else [None] * len(rows.values)
     samples = [_sample(config, loss, values, t) for values, t in zip(rows.values, true, strict=True)]
-    notes = (_COURSE_CORRECTION,) if config.scores and _COURSE_SCORES in rows.values else ()
+    has_softmax = any(sample.shares is not None and sample.values == _COURSE_SCORES for sample in samples)
+    notes = (_COURSE_CORRECTION,) if has_softmax else ()
     result = LossResult(config, loss, rows.classes, tuple(samples), notes=notes)
     if loss is None and config.probabilities is not None:
         return replace(result, negative_log_likelihood=_negative_log([p for row in rows.values for p in row]))
@@ -80,7 +81,7 @@ def _by_logarithms(config: LossConfig, loss: LossName, sample: SampleLoss) -> Sa
     value = formulas.cross_entropy(sample.log_probabilities or (), targets, weights)
     _check_finite(value)
     if loss == "nll" and config.scores is not None:  # the scores are logarithms: no softmax in front
-        gradient = [-w * t for w, t in zip(weights, targets, strict=True)]
+        gradient = [0.0 - w * t for w, t in zip(weights, targets, strict=True)]  # 0, not -0
     else:
         scale = config.temperature or 1.0
         gradient = formulas.cross_entropy_gradient(sample.probabilities or (), targets, weights)

@@ -14,6 +14,8 @@ _MOST_ROWS, _MOST_CLASSES = 6, 24
 _MOST_NUMBERED = 8  # classes up to which each bar shows its number
 _BAR = 0.4
 _NAME_COLUMNS = 14
+_DIGITS, _LARGE = 3, 1000
+_BY_CLASS = {None, "cross-entropy", "nll"}
 
 
 def draw(result: LossResult) -> bytes:
@@ -24,9 +26,13 @@ def draw(result: LossResult) -> bytes:
         panels.remove("values")
     figure = new_figure(3.6 * len(panels) + 0.6, 2.6 * len(samples) + 0.4)
     grid = figure.subplots(len(samples), len(panels), squeeze=False)
-    for axes_of_row, sample in zip(grid, samples, strict=True):
+    for i, (axes_of_row, sample) in enumerate(zip(grid, samples, strict=True), 1):
         for axes, panel in zip(axes_of_row, panels, strict=True):
             _draw_panel(axes, panel, sample, result)
+        if len(samples) > 1:
+            axes_of_row[0].set_ylabel(f"row {i}")
+    for axes in grid[-1]:
+        axes.set_xlabel("class" if result.loss in _BY_CLASS or isinstance(samples[0].true, int) else "number")
     return png(figure)
 
 
@@ -35,11 +41,17 @@ def _draw_panel(axes: "Axes", panel: str, sample: SampleLoss, result: LossResult
     names = result.classes[:_MOST_CLASSES]
     values = getattr(sample, panel)[: len(names)]
     title = {"values": "scores", "probabilities": _probability(result), "gradient": "gradient of the loss"}[panel]
-    if panel == "probabilities" and sample.targets is not None:
+    is_index = isinstance(sample.true, int) and panel == "values"  # a class is no number to put next to scores
+    if panel == _compared(sample) and sample.targets is not None and not is_index:
         _bars(axes, values, blue, -_BAR / 2, title)
         _bars(axes, sample.targets[: len(names)], orange, _BAR / 2, "target")
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.0))
-        axes.set_ylim(0, 1.3)
+        axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
+        axes.margins(y=0.35)
+        if panel == "probabilities":
+            axes.set_ylim(0, 1.3)
+    elif not any(values):
+        _bars(axes, values, blue, 0.0, title)
+        axes.set_ylim(-1, 1)
     else:
         _bars(axes, values, {"gradient": green}.get(panel, blue), 0.0, title)
         axes.margins(y=0.2)
@@ -53,7 +65,12 @@ def _bars(axes: "Axes", values: tuple[float, ...], color: str, shift: float, lab
     positions = [i + shift for i in range(len(values))]
     bars = axes.bar(positions, values, width=_BAR * (2 if not shift else 1) * 0.9, color=color, label=label)
     if len(values) <= _MOST_NUMBERED:
-        axes.bar_label(bars, [f"{value:.3g}" for value in values], fontsize=7, padding=2)
+        axes.bar_label(
+            bars,
+            [f"{value + 0.0:.{_DIGITS if abs(value) < _LARGE else _DIGITS + 1}g}" for value in values],
+            fontsize=7,
+            padding=2,
+        )
 
 
 def _probability(result: LossResult) -> str:
@@ -63,6 +80,12 @@ def _probability(result: LossResult) -> str:
 
 
 def _title(panel: str, title: str, sample: SampleLoss, result: LossResult) -> str:
-    if panel == "probabilities" and sample.losses and result.loss:
-        return f"{title}: {result.loss} {number(sum(sample.losses))}"
+    if panel == _compared(sample) and sample.losses and result.loss:
+        kind = "" if len(sample.losses) == 1 else ", sum"
+        return f"{title}: {result.loss}{kind} {number(sum(sample.losses))}"
     return title
+
+
+def _compared(sample: SampleLoss) -> str:
+    """The panel in which the targets are: what the loss compares with them."""
+    return "values" if sample.probabilities is None else "probabilities"

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dlnotes_cli.calculate.trace.options import ACTIVATIONS
 
 _RANGE, _POINTS = 6.0, 1201
+_WIDE_RANGE, _WIDE_POINTS = 40.0, 8001  # of the largest slope, which softplus reaches far from 0
 _SHOWN = (-2.0, 0.0, 2.0)
 
 
@@ -20,6 +21,7 @@ class Curve:
     x: tuple[float, ...]
     values: tuple[float, ...]
     slopes: tuple[float, ...]
+    largest_slope: float
 
     def at(self, x: float) -> tuple[float, float]:
         """The value and the slope at one of the points."""
@@ -30,16 +32,24 @@ class Curve:
         """One entry of `activations`."""
         return {
             "name": self.name,
-            "largest_slope": max(self.slopes),
+            "largest_slope": self.largest_slope,
             "at": [dict(zip(("x", "value", "slope"), (x, *self.at(x)), strict=True)) for x in _SHOWN],
         }
 
 
 def activation_curves(name: str) -> Curve:
     """The curve of a named activation from -6 to 6; at a kink, the slope is PyTorch's."""
-    x = torch.linspace(-_RANGE, _RANGE, _POINTS, dtype=torch.float64)
-    x[_POINTS // 2] = 0.0
+    function = getattr(nn, ACTIVATIONS[name])()
+    x, values, slopes = _sampled(function, _RANGE, _POINTS)
+    largest = float(_sampled(function, _WIDE_RANGE, _WIDE_POINTS)[2].max())
+    return Curve(name, tuple(x.tolist()), tuple(values.tolist()), tuple(slopes.tolist()), largest)
+
+
+def _sampled(function: nn.Module, largest: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Points from -largest to largest, and the values and slopes of a function there."""
+    x = torch.linspace(-largest, largest, count, dtype=torch.float64)
+    x[count // 2] = 0.0
     x.requires_grad_()
-    y = getattr(nn, ACTIVATIONS[name])()(x)
+    y = function(x)
     (slopes,) = torch.autograd.grad(y.sum(), x)
-    return Curve(name, tuple(x.tolist()), tuple(y.tolist()), tuple(slopes.tolist()))
+    return x.detach(), y.detach(), slopes

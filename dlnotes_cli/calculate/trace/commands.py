@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_COLUMNS, _MOST_ROWS = 6, 8  # of a tensor that is printed in full
 _MOST_STEPS = 12  # of a cell
+_CELL = 8  # characters of a number in a row
 
 
 @command(
@@ -69,6 +70,9 @@ def _print_trace(result: "TraceResult") -> None:
     if result.curves:
         _print_curves(result)
         return
+    if result.config.quiet:
+        _print_totals(result)
+        return
     if result.input is not None:
         for line in _block("input", result.input, width=17):
             output.line(line)
@@ -81,11 +85,15 @@ def _print_trace(result: "TraceResult") -> None:
         for line in _layer_lines(layer):
             output.line(f"   {line}")
     output.line()
-    output.line(f"{result.config.chosen_loss:<17}{output.number(result.value)}")
-    output.line(f"parameters       {result.parameters:,}")
+    _print_totals(result)
     _print_comparisons(result)
     _print_checks(result)
     _print_descent(result)
+
+
+def _print_totals(result: "TraceResult") -> None:
+    output.line(f"{result.config.chosen_loss:<17}{output.number(result.value)}")
+    output.line(f"parameters       {result.parameters:,}")
 
 
 def _layer_lines(layer: "LayerTrace") -> Iterator[str]:
@@ -112,11 +120,21 @@ def _block(label: str, tensor: "Tensor", width: int = 14) -> Iterator[str]:
     rows = tensor.reshape(-1, tensor.shape[-1]) if tensor.ndim else tensor.reshape(1, 1)
     if rows.shape[1] > _MOST_COLUMNS or len(rows) > _MOST_ROWS:
         size = "x".join(map(str, tensor.shape))
-        yield f"{label:<{width}}{size}, norm {output.number(float(tensor.double().norm()))}"
+        yield f"{label:<{width - 1}} {size}, norm {output.number(float(tensor.double().norm()))}"
         return
     for row in rows.tolist():
-        yield f"{label:<{width}}" + "".join(f"{output.number(value):>9}" for value in row)
+        yield f"{label:<{width}}" + "".join(f" {_cell(value):>{_CELL}}" for value in row)
         label = ""
+
+
+def _cell(value: float) -> str:
+    """A number of at most `_CELL` characters."""
+    text = output.number(value)
+    digits = 4
+    while len(text) > _CELL and digits > 1:
+        digits -= 1
+        text = f"{value:.{digits}g}"
+    return text
 
 
 def _print_curves(result: "TraceResult") -> None:
@@ -124,7 +142,7 @@ def _print_curves(result: "TraceResult") -> None:
     rows = []
     for curve in result.curves:
         values, slopes = zip(*(curve.at(x) for x in (-2.0, 0.0, 2.0)), strict=True)
-        rows.append([curve.name, *(f"{value:.4f}" for value in (*values, *slopes, max(curve.slopes)))])
+        rows.append([curve.name, *(f"{value:.4f}" for value in (*values, *slopes, curve.largest_slope))])
     output.table(columns, rows, numeric=set(columns[1:]))
 
 

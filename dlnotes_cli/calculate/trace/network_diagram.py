@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _MOST_UNITS, _MOST_COLUMNS = 8, 9
 _COLUMN = 2.1  # inches
 _RADIUS = 0.27
+_ABOVE_AND_BELOW = 0.9  # names and caption
 _BROWN = "#B35900"  # of gradients and derivatives
 _MOST_WEIGHTS = 40  # of one layer that are written on its edges
 _THICK, _THIN = 3.0, 0.5  # points of the largest and smallest weight
@@ -38,6 +39,12 @@ def width(result: TraceResult) -> float:
     return _COLUMN * (len(result.layers) + 1)
 
 
+def height(result: TraceResult) -> float:
+    """The height in inches at which the circles have the size that their numbers need."""
+    sizes = [layer.output.shape[-1] for layer in result.layers]
+    return max(sizes + ([] if result.input is None else [result.input.shape[-1]])) + _ABOVE_AND_BELOW
+
+
 def draw_network(axes: "Axes", result: TraceResult) -> None:
     """The first sample: each output in its circle, and below it the gradient of the loss by it."""
     if result.input is None:
@@ -61,7 +68,7 @@ def draw_network(axes: "Axes", result: TraceResult) -> None:
     caption = f"{result.config.chosen_loss} {result.value:.4g}; below each circle: the gradient of the loss by it"
     axes.text((len(columns) - 1) * _COLUMN / 2, bottom - 0.15, caption, ha="center", va="top", fontsize=8.5)
     axes.set_xlim(-0.7, (len(columns) - 1) * _COLUMN + 0.7)
-    axes.set_ylim(bottom - 0.45, top + 0.45)
+    axes.set_ylim(bottom - _ABOVE_AND_BELOW / 2, top + _ABOVE_AND_BELOW / 2)
     axes.set_aspect("equal")
     axes.set_axis_off()
 

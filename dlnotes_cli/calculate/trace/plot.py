@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 10  # layers below an axis
 _NAME_COLUMNS = 14
+_STYLES = ("-", "--", "-.", ":")
 
 
 def draw(result: TraceResult | TextTrace) -> bytes:
@@ -27,7 +28,8 @@ def draw(result: TraceResult | TextTrace) -> bytes:
     is_drawable = network_diagram.is_drawable(result)
     has_norms = len(result.layers) > 1
     width = gate_diagram.WIDTH if cell else network_diagram.width(result) if is_drawable else 0.0
-    figure = new_figure(width + (5.0 if has_norms or not width else 0.0), 5.0)
+    height = network_diagram.height(result) if is_drawable and not cell else 0.0
+    figure = new_figure(width + (5.0 if has_norms or not width else 0.0), max(5.0, height))
     ratios = [size for size in (width, 5.0 if has_norms or not width else 0.0) if size]
     grid = list(figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0])
     if cell is not None:
@@ -71,8 +73,9 @@ def _draw_curves(curves: tuple[Curve, ...]) -> bytes:
     figure = new_figure(10.0, 4.4)
     left, right = figure.subplots(1, 2)
     for axes, field, title in ((left, "values", "f(x)"), (right, "slopes", "derivative f'(x)")):
-        for curve, color in zip(curves, COLORS, strict=False):
-            axes.plot(curve.x, getattr(curve, field), color=color, label=curve.name, linewidth=2)
+        for i, (curve, color) in enumerate(zip(curves, COLORS, strict=False)):
+            style = _STYLES[i % len(_STYLES)]  # curves coincide in places
+            axes.plot(curve.x, getattr(curve, field), style, color=color, label=curve.name, linewidth=2)
         axes.axhline(0, color="black", linewidth=0.8)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_title(title, fontsize=11)

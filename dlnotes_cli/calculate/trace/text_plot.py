@@ -16,9 +16,9 @@ def draw_text(result: TextTrace) -> bytes:
     """The gates of the chosen units for the first characters of the text."""
     count = min(len(next(iter(result.units[0].gates.values()))), _MOST_CHARACTERS)
     names = list(result.units[0].gates)
-    figure = new_figure(max(0.105 * count + 3.0, 6.0), len(names) * (0.16 * len(result.units) + 0.55) + 0.3)
+    figure = new_figure(max(0.105 * count + 3.4, 7.5), len(names) * (0.17 * len(result.units) + 0.55) + 0.6)
     panels = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
-    rows = [f"{unit.layer}.{unit.unit} {unit.follows} {unit.correlation:+.2f}" for unit in result.units]
+    rows = [f"layer {unit.layer}, {unit.unit}: {unit.follows} {unit.correlation:+.2f}" for unit in result.units]
     shown = [_SPECIAL.get(c, c if c.isprintable() else "·") for c in result.text[:count].ljust(count)]
     for axes, name in zip(panels, names, strict=True):
         values = np.array([unit.gates[name][:count] for unit in result.units])
@@ -30,8 +30,12 @@ def draw_text(result: TextTrace) -> bytes:
                 values, aspect="auto", cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest"
             )
         figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01).ax.tick_params(labelsize=6)
-        axes.set_yticks(range(len(rows)), rows, fontsize=6)
+        axes.set_yticks(range(len(rows)), rows, fontsize=7)
         axes.set_title(f"{LABELS[name]} {name}", fontsize=9, loc="left")
         axes.set_xticks(range(count), [plain(c) for c in shown], fontsize=6.5)
         axes.tick_params(axis="x", length=0, labelbottom=True)
+    state = "cell state" if "c" in names else "hidden state"
+    figure.suptitle(
+        f"layer, unit, and the feature of the text that its {state} follows, with the correlation", fontsize=9
+    )
     return png(figure)

@@ -28,7 +28,7 @@ from dlnotes_cli.calculate.trace.results import (
 )
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.matrix import parse_matrix
-from dlnotes_cli.shell.output import counted
+from dlnotes_cli.shell.output import counted, number
 
 _MOST_DERIVATIVES = 4096  # entries of a Jacobian matrix
 _MOST_CHECKED = 5000  # numbers that finite differences move
@@ -291,8 +291,9 @@ def _notes(config: TraceConfig, network: TracedNetwork) -> Sequence[str]:
     notes = []
     count = sum(isinstance(module, nn.Sigmoid) for module in network.modules)
     if count > 1:
-        share = _SIGMOID_SLOPE**count
-        notes.append(f"{count} sigmoids pass at most {_SIGMOID_SLOPE}^{count} = {share:.2g} of a gradient: it vanishes")
+        share = number(_SIGMOID_SLOPE**count)
+        what = f"{count} sigmoids pass at most {_SIGMOID_SLOPE}^{count} = {share} of a gradient"
+        notes.append(f"{what}, times the weights between them: it vanishes where these are small")
     if any(isinstance(module, Cell) and module.kind == "LSTM" for module in network.modules):
         other = "notes" if config.use_gate == "pytorch" else "pytorch"
         if config.use_gate == "notes":

@@ -22,7 +22,15 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.boundary import BOUNDARY, boundary_plot
+from dlnotes_cli.training.boundary import (
+    BOUNDARIES,
+    BOUNDARY,
+    PlaneClassifier,
+    boundary_plot,
+    boundary_sheet,
+    hidden_layers,
+    plane_of,
+)
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_fitting_batch_size
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
@@ -55,6 +63,7 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
 
     def __init__(self, options: Options, recipe: AnyRecipe) -> None:
         self.options, self.recipe = options, recipe
+        self.beside: tuple[PlaneClassifier, ...] = ()  # whose regions are drawn next to those of the run
 
     @property
     def split_rule(self) -> SplitRule:
@@ -202,11 +211,23 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
             split = "test" if "test" in job.splits else "val"
             evaluation = job.evaluate(split, stop.poll, keep_predictions=True)
             paths = _draw_plots(folder, trainer, job, split, evaluation)
-            boundary = boundary_plot(job.network, dataset)
-            if boundary is not None:
-                paths.append(folder.file(BOUNDARY))
-                files.atomic_write(paths[-1], boundary)
+            for name, drawing in _boundaries(training, model, job.network, dataset).items():
+                paths.append(folder.file(name))
+                files.atomic_write(paths[-1], drawing)
             return run.finish(evaluation if split == "test" else None, paths, data_s, started)
+
+
+def _boundaries(training: AnyTraining, model: ModelSummary, network: nn.Module, dataset: DataSet) -> dict[str, bytes]:
+    """For a table of two numeric columns: the regions of the classes, and next to those of earlier runs, if any."""
+    plane = plane_of(dataset.preprocessing)
+    boundary = boundary_plot(network, dataset)
+    if plane is None or boundary is None:
+        return {}
+    earlier = training.beside
+    if not earlier:
+        return {BOUNDARY: boundary}
+    own = PlaneClassifier(hidden_layers(model.configuration), network, plane)
+    return {BOUNDARY: boundary, BOUNDARIES: boundary_sheet([*earlier, own], dataset, plane)}
 
 
 def _fitting_batch_size(training: AnyTraining, config: Any, dataset: DataSet) -> int | None:

@@ -244,6 +244,21 @@ def test_explain_puts_the_numbers_into_the_formulas(dlnotes: Command) -> None:
     assert document["formulas"] == ["likelihood = 0.5000 * 0.5000 = 0.2500", "-ln 0.2500 = 1.3863"]
 
 
+def test_the_course_is_corrected_only_where_shares_are_compared(dlnotes: Command) -> None:
+    assert dlnotes("loss", "--scores", "2 1 0", "--true", 0, "--loss", "hinge").err == ""
+
+
+def test_without_reduction_no_reduced_loss_is_printed(dlnotes: Command) -> None:
+    words = ("loss", "--scores", "2 1 0", "--true", "2 2 2", "--loss", "mse", "--reduction")
+    assert "mean" in dlnotes(*words, "sum").out
+    assert "mean" not in dlnotes(*words, "none").out
+
+
+def test_the_formulas_divide_by_the_temperature(dlnotes: Command) -> None:
+    text = dlnotes("loss", "--scores", "2 1", "--true", 0, "--temperature", 4, "--explain").out
+    assert "scores / temperature: 2 / 4 = 0.5000, 1 / 4 = 0.2500" in text
+
+
 def test_plot_and_start_up(tmp_path: Path, dlnotes: Command) -> None:
     path = tmp_path / "bars.png"
     assert dlnotes("loss", "--scores", "2 1 0; 0 1 5", "--true", "0 1", "--plot", path).code == 0

@@ -93,9 +93,11 @@ def test_four_sigmoids_pass_at_most_a_256th_of_a_gradient(dlnotes: Command, tmp_
 
 
 def test_the_quiz_about_gru(dlnotes: Command) -> None:
-    outcome = dlnotes("trace", "GRU(100, 20, batch_first=True)", "--input", "3x7x100")
-    assert re.search(r"state +1x3x20$", outcome.out, re.MULTILINE)
-    assert re.search(r"parameters +7,320$", outcome.out, re.MULTILINE)
+    for layer, shape in (("GRU(100, 20, batch_first=True)", "3x7x100"), ("GRU(100, 20)", "7x3x100")):
+        outcome = dlnotes("trace", layer, "--input", shape)
+        assert re.search(r"state +1x3x20$", outcome.out, re.MULTILINE)
+        assert re.search(r"parameters +7,320$", outcome.out, re.MULTILINE)
+    assert sum(parameter.numel() for parameter in nn.GRU(100, 20).parameters()) == 3 * 20 * (100 + 20 + 2) == 7320
 
 
 # PyTorch
@@ -288,6 +290,8 @@ def test_curves_and_comparison_of_activations(dlnotes: Command) -> None:
     at_zero = {curve["name"]: curve["at"][1] for curve in document["activations"]}
     assert [at_zero[name]["value"] for name in ("sigmoid", "tanh", "relu")] == [0.5, 0, 0]
     assert [curve["largest_slope"] for curve in document["activations"]] == [0.25, 1, 1]
+    softplus = json.loads(dlnotes("trace", "--activation", "softplus", "--json").out)["activations"][0]
+    assert softplus["largest_slope"] == pytest.approx(1, abs=1e-9)  # that of 1 / (1 + exp(-x)), far from 0
     layers = "; ".join(["Linear(8, 8); Sigmoid()"] * 6)
     words = ("trace", layers, "--input", "1x8", "--activation", "sigmoid,relu", "--json")
     sigmoid, relu = json.loads(dlnotes(*words).out)["comparisons"]
@@ -374,6 +378,19 @@ def test_text_output_fits_80_columns(dlnotes: Command) -> None:
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "0.weight: autograd and finite differences" in outcome.out
     assert re.search(r"^loss \S+, after 2 updates \S+$", outcome.out, re.MULTILINE)
+
+
+def test_numbers_of_a_row_do_not_touch(dlnotes: Command) -> None:
+    words = ("--input", "1e-6 -1.2345e-7 123456.7 -98765.43 1e29 -1e-300", "--loss", "mean")
+    lines = dlnotes("trace", "Identity()", *words).out.splitlines()
+    assert lines[0].split()[1:] == ["1e-06", "-1.2e-07", "1.23e+05", "-9.9e+04", "1e+29", "-1e-300"]
+    assert max(map(len, lines)) <= 80
+    assert "-0" not in dlnotes("trace", "ReLU()", "--input", "-1 0", "--target", 0).out.split()
+
+
+def test_quiet_prints_the_loss_only(dlnotes: Command) -> None:
+    outcome = dlnotes("trace", "Linear(3, 2); Tanh()", "--input", "1x3", "--target", "0 0", "--quiet")
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["mse", "parameters"]
 
 
 @pytest.mark.parametrize(
