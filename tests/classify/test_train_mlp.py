@@ -308,7 +308,7 @@ def test_regions_of_several_runs_are_drawn_side_by_side(tmp_path: Path, dlnotes:
 @pytest.mark.parametrize(
     ("data", "beside", "message"),
     [
-        ("rows.csv", "missing", "missing: cannot be read"),
+        ("rows.csv", "missing", "missing: no such file"),
         ("rows.csv", "other", "was trained on other columns or classes; name runs on the same table"),
         ("three.csv", "other", "--beside: {0}/three.csv has no two numeric columns"),
     ],

@@ -221,7 +221,7 @@ def test_the_map_has_points_of_every_class_and_marks_mistakes(
     assert embedded.is_evaluated.sum() == result["test"]["samples"]
     assert 1 - embedded.is_wrong.sum() / result["test"]["samples"] == pytest.approx(result["test"]["accuracy"])
     assert not (embedded.is_wrong & ~embedded.is_evaluated).any()
-    for color in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):  # of the first three classes
+    for color in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):  # of the first three classes
         assert (np.abs(drawn.astype(int) - color).sum(2) < 70).sum() > 20
 
 
