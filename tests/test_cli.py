@@ -190,9 +190,9 @@ def test_a_limit_on_open_files_is_reported_in_one_line() -> None:
 
 def test_a_completion_that_cannot_be_installed_is_reported_in_one_line() -> None:
     environment = os.environ | {"HOME": os.devnull, "SHELL": "/bin/bash"}
-    done = subprocess.run(
-        [*PROGRAM, "--install-completion", "bash"], capture_output=True, text=True, env=environment, check=False
-    )
+    in_bash = ["bash", "-c", '"$@"; exit $?', "bash"]  # a parent process that Typer recognizes
+    command = [*in_bash, *PROGRAM, "--install-completion", "bash"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("dlnotes: error: --install-completion: cannot install")
 

@@ -49,7 +49,7 @@ def output(command: list[str], folder: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def bash_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("completion") / "script.sh"
-    path.write_text(output(["bash", "-c", "dlnotes --show-completion"], path.parent))
+    path.write_text(output(["bash", "-c", 'echo "$(dlnotes --show-completion)"'], path.parent))
     return path
 
 

@@ -263,7 +263,7 @@ FAULTS = [
     Fault("layer of a gradient", _do("explain", "small", IMAGE, "--layer", "conv1", "--method", "saliency"), r"--layer: has no effect with --method saliency, .*; drop it"),
     Fault("unknown explained class", _do("explain", "small", IMAGE, "--class", "brid"), r"--class: unknown class 'brid'; did you mean 'bird'\?"),
     Fault("class twice", _do("explain", "small", IMAGE, "--class", "bird", "--class", "bird"), r"--class: names 'bird' twice; name"),
-    Fault("folder without its class", _do("explain", "small", "@images/red/0.png", "--class", "true"), r"0\.png: --class true .* the model has no class 'red'; name"),
+    Fault("folder without its class", _do("explain", "small", "@images/red/0.png", "--class", "true"), r"--class: true needs a folder named after a class; 'red' is not one; name"),
     Fault("window of a gradient", _do("explain", "small", IMAGE, "--window", "3"), r"--window: has no effect with --method layercam; drop"),
     Fault("window as large as the input", _do("explain", "small", IMAGE, "--method", "occlusion", "--window", "32"), r"--window: a window of 32 pixels covers the whole input of 32; give less"),
     Fault("stride beyond the window", _do("explain", "small", IMAGE, "--method", "occlusion", "--window", "4", "--stride", "5"), r"--stride: 5 is more than the window's 4; give less"),
