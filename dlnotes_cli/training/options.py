@@ -130,7 +130,7 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
 
     def resolved(self) -> object:
         """The recipe of the run, in which options that are set replace values."""
-        raise NotImplementedError
+        raise NotImplementedError("every training command has its own recipes")
 
     @property
     def has_long_budget(self) -> bool:
