@@ -1,7 +1,6 @@
 """The features of images: the outputs of a frozen backbone, computed once and cached."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlnotes_cli.data.array_files import write_npz
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.cache.request import FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet
@@ -73,16 +73,14 @@ def export_features(path: Path, dataset: DataSet) -> None:
         splits[indices] = split
     used = np.flatnonzero(splits != "")
     names = dataset.files or tuple(map(str, range(len(dataset.labels))))
-    stream = io.BytesIO()
-    np.savez(
-        stream,
+    write_npz(
+        path,
         features=np.asarray(dataset.samples[used], np.float32),
         labels=dataset.labels[used],
         classes=np.array(dataset.classes),
         names=np.array(names)[used],
         splits=splits[used],
     )
-    files.atomic_write(path, stream.getvalue())
 
 
 def draw_map(

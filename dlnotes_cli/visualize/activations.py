@@ -1,6 +1,5 @@
 """The feature maps of one image: how much each position activates each unit of a layer."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dlnotes_cli.data.array_files import write_npz
 from dlnotes_cli.data.images.geometry import decode_placed
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.plots.contact_sheet import ColorBar, ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
@@ -213,6 +213,4 @@ def _scale(maps: Maps) -> tuple[float, float]:
 
 
 def _export(path: Path, found: Sequence[LayerActivations]) -> None:
-    stream = io.BytesIO()
-    np.savez(stream, **{layer.layer.name: layer.maps for layer in found})  # type: ignore[arg-type]  # of its stubs
-    files.atomic_write(path, stream.getvalue())
+    write_npz(path, **{layer.layer.name: layer.maps for layer in found})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlnotes_cli.data.array_files import write_npz
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.shell import files
 from dlnotes_cli.training.inspection.layers import NamedLayer
@@ -91,12 +92,10 @@ def _write(result: EmbeddingResult, config: EmbeddingConfig, features: NDArray[n
     if config.csv is not None:
         files.write_text(config.csv, _csv(result))
     if config.out is not None:
-        stream = io.BytesIO()
-        np.savez(
-            stream, points=result.points, features=features, labels=labels, classes=np.array(names),
+        write_npz(
+            config.out, points=result.points, features=features, labels=labels, classes=np.array(names),
             names=np.array(result.names),
         )  # fmt: skip
-        files.atomic_write(config.out, stream.getvalue())
 
 
 def _title(result: EmbeddingResult, features: NDArray[np.float32]) -> str:
