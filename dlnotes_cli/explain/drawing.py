@@ -1,6 +1,5 @@
 """The files of `explain`: the values of each map, the image with its heat, and the contact sheet."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dlnotes_cli.data.array_files import write_npy
 from dlnotes_cli.data.images.geometry import Region
-from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, write_image
+from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.explain.class_map import ClassMap
 from dlnotes_cli.explain.heat import Floats, brightness, largest_part, overlay, smoothed, spread
 from dlnotes_cli.explain.options import TRUE, ExplainConfig
@@ -47,7 +47,7 @@ class Drawings:
         for one, paths in zip(maps, planned, strict=True):
             if paths.map is not None:
                 self._plan.make_folder_of("--maps", paths.map)
-                _write_map(paths.map, one.values)
+                write_npy(paths.map, one.values)
         if self._config.out is None and not has_row:
             return planned
         upright = upright_pixels(image.path, self._config.max_pixels)
@@ -55,7 +55,7 @@ class Drawings:
             if paths.out is not None:
                 self._plan.make_folder_of("--out", paths.out)
                 heat = spread(self._bright(one.values), image.geometry, upright.shape[:2])
-                _write_image(paths.out, overlay(upright, heat, heat_colors()))
+                save_image(paths.out, LoadedImage(overlay(upright, heat, heat_colors())))
         if has_row:
             self._shown += 1
             self._rows.append(self._row(image, _on_sheet(upright), maps))
@@ -144,15 +144,3 @@ def _on_sheet(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
     return np.asarray(Image.fromarray(pixels).resize(size, method))
-
-
-def _write_map(path: Path, values: Floats) -> None:
-    stream = io.BytesIO()
-    np.save(stream, values)
-    files.atomic_write(path, stream.getvalue())
-
-
-def _write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
-    stream = io.BytesIO()
-    write_image(stream, LoadedImage(pixels), FORMATS[path.suffix.lower()])
-    files.atomic_write(path, stream.getvalue())

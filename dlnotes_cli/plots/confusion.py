@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlnotes_cli.data.images.image_io import LUMA
 from dlnotes_cli.plots.figure import GRAY, POINTS, Sheet
 from dlnotes_cli.plots.names import columns, distinct_names, plain, words_in_lines, wrapped
 
@@ -171,7 +172,7 @@ def _draw_numbers(axes: "Axes", layout: _Layout, matrix: NDArray[np.int64], colo
         "va": "center_baseline",
         "fontsize": layout.number_font(len(str(matrix.max()))),
     }
-    is_dark = colors[..., :3] @ (0.299, 0.587, 0.114) < _DARK
+    is_dark = colors[..., :3] @ LUMA < _DARK
     for (row, column), count in np.ndenumerate(matrix):
         if row == column or count:
             axes.text(column, row, f"{count}", color="white" if is_dark[row, column] else "black", **style)

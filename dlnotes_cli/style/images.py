@@ -1,7 +1,6 @@
 """Image files of `style-transfer`: read, resized, and written with the transparency and profile of the content."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, count_frames, read_image, write_image
-from dlnotes_cli.shell import files
+from dlnotes_cli.data.images.image_io import LUMA, LoadedImage, count_frames, read_image
 from dlnotes_cli.shell.errors import InputError
 
 Size = tuple[int, int]  # (H, W) in pixels
 
 MARGIN = 8  # pixels around the optimized image that are cropped from the result, where a frame would appear
 _MIN_SIDE = 16  # pixels; a smaller image has no features to transfer
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -120,15 +117,8 @@ def output_image(pixels: Tensor, content: InputImage, size: Size, *, preserve_co
     return LoadedImage(values, None if alpha is None else resized(alpha, size), content.image.icc)
 
 
-def write_output(path: Path, image: LoadedImage) -> None:
-    """Write an image in the format that the file name ends with."""
-    stream = io.BytesIO()
-    write_image(stream, image, FORMATS[path.suffix.lower()])
-    files.atomic_write(path, stream.getvalue())
-
-
 def _with_luma_of(content: NDArray[np.uint8], stylized: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The content's colors with the luma of the stylized image: the difference is added to all three channels."""
     colors = content.astype(np.float64)
-    change = stylized @ _LUMA - colors @ _LUMA
+    change = stylized @ LUMA - colors @ LUMA
     return np.asarray(np.clip(np.rint(colors + change[..., None]), 0, 255), np.uint8)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
-from dlnotes_cli.data.images.image_io import LoadedImage
+from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.style.feature_network import FeatureNetwork
@@ -26,7 +26,6 @@ from dlnotes_cli.style.images import (
     scaled_to,
     scaled_to_at_least,
     with_margin,
-    write_output,
 )
 from dlnotes_cli.style.losses import Features, LossNormalization, LossWeights, StyleTransferLoss, style_grams
 from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettings
@@ -124,7 +123,7 @@ class Stylizer:
             while self.progress.scale < len(self.sizes):
                 self._run_scale(bar)
         image = self._current_image()
-        write_output(self._stylization.out, image)
+        save_image(self._stylization.out, image)
         files.remove(self._checkpoint)
         return image
 
@@ -158,7 +157,7 @@ class Stylizer:
         if self._optimization is None and self._previous is None:
             return False
         self.write_checkpoint()
-        write_output(self._stylization.out, self._current_image())
+        save_image(self._stylization.out, self._current_image())
         return True
 
     def write_checkpoint(self) -> None:

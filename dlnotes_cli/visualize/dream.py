@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, write_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, save_image
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, short_number
 from dlnotes_cli.shell import files, output
@@ -96,8 +96,7 @@ def dream(config: DreamConfig) -> DreamResult:
     written = replace(original, values=_pixels(dreamed))
     if original.alpha is not None and not holds_alpha(format_):
         output.warn(f"{out}: a {format_} file has no transparency; name a .png file to keep it")
-    with files.atomic_stream(out) as stream:
-        write_image(stream, written, format_)
+    save_image(out, written)
     result = DreamResult(
         network, layer, str(path), config.guide, octaves[-1], octaves, start, end, str(out),
         str(config.sheet) if config.sheet else None, config.seed,

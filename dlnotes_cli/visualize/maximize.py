@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.data.images.image_io import LoadedImage, write_image
+from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb, short_number
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
@@ -158,8 +158,7 @@ def _written(units: tuple[MaximizedUnit, ...], folder: Path) -> tuple[MaximizedU
     written = []
     for unit in units:
         path = folder / f"unit{unit.unit}.png"
-        with files.atomic_stream(path) as stream:
-            write_image(stream, LoadedImage(unit.pixels.transpose(1, 2, 0)), "PNG")
+        save_image(path, LoadedImage(unit.pixels.transpose(1, 2, 0)))
         written.append(replace(unit, file=str(path)))
     return tuple(written)
 

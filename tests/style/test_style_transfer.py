@@ -18,12 +18,13 @@ from builders import Command
 from PIL import Image, ImageCms
 
 from dlnotes_cli.cli import main
+from dlnotes_cli.data.images.image_io import save_image
 from dlnotes_cli.shell.errors import DiskFullError
 from dlnotes_cli.style import memory_forecast, stylizer
 from dlnotes_cli.style import style_transfer as task
 from dlnotes_cli.style.feature_layers import MIN_SIDE
 from dlnotes_cli.style.feature_network import load_feature_network
-from dlnotes_cli.style.images import MARGIN, write_output
+from dlnotes_cli.style.images import MARGIN
 from dlnotes_cli.style.optimization import ImageOptimization
 from dlnotes_cli.style.recipes import BEST_SMALL
 from dlnotes_cli.style.stylizer import Stylizer, checkpoint_file
@@ -365,9 +366,9 @@ def test_the_current_image_is_saved_every_n_steps(
 
     def write(path: Path, *values: Any) -> None:
         written.append(path)
-        write_output(path, *values)
+        save_image(path, *values)
 
-    monkeypatch.setattr(stylizer, "write_output", write)
+    monkeypatch.setattr(stylizer, "save_image", write)
     assert dlnotes(*arguments(home, tmp_path / "a.png", "--save-every", 2)).code == 0
     assert len(written) == 4  # after steps 2, 4 and 6, and at the end
 

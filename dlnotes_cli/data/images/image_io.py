@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from dlnotes_cli.data.images.decode import GRAY_MODES, open_image, sixteen_bit_values, to_eight_bit
 from dlnotes_cli.data.images.png import write_png
+from dlnotes_cli.shell import files
 
 Color = Literal["gray", "rgb"]
 
@@ -18,6 +19,7 @@ FORMATS = {  # suffixes of files that can be written, and Pillow's names of thei
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
     ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM", ".npy": "NPY",
 }  # fmt: skip
+LUMA = np.array([0.299, 0.587, 0.114])  # of R, G and B: ITU-R BT.601
 _WITH_ALPHA = frozenset({"PNG", "WEBP", "TIFF"})
 _SIXTEEN_BIT = frozenset({"PNG", "TIFF", "PPM"})
 _WITH_PROFILE = frozenset({"PNG", "JPEG", "WEBP", "TIFF"})
@@ -89,6 +91,12 @@ def write_image(stream: IO[bytes], image: LoadedImage, format_: str, *, threads:
     converted = Image.fromarray(layers[..., 0] if layers.shape[2] == 1 else np.ascontiguousarray(layers))
     profile = {"icc_profile": icc} if icc is not None and format_ in _WITH_PROFILE else {}
     converted.save(stream, format_, **_SETTINGS.get(format_, {}), **profile)
+
+
+def save_image(path: Path, image: LoadedImage) -> None:
+    """Write an image to a file, under a temporary name first, in the format of FORMATS that its name ends with."""
+    with files.atomic_stream(path) as stream:
+        write_image(stream, image, FORMATS[path.suffix.lower()])
 
 
 def depth_for(format_: str, source: "np.dtype[Any]", largest: float) -> "np.dtype[Any]":
