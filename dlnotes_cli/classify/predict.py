@@ -15,7 +15,7 @@ from PIL import Image
 from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.classify.tta import with_tta
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream
+from dlnotes_cli.data.images.decode import decode_chunks, decode_image, decode_memory, decode_stream, none_readable
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import encode, read_table, select_rows
@@ -101,18 +101,11 @@ class Predictor:
         preprocessing = self.model.preprocessing
         batches: Iterator[_Batch]
         if isinstance(preprocessing, TablePreprocessing):
-            batches = (self._read_rows(path, preprocessing) for path in self.paths)
+            batches = self._read_tables(preprocessing)
         else:
             batches = self._read_images(preprocessing)
-        skipped: list[DlnotesError] = []
-        is_any_read = False
         for batch in batches:
             yield from self._predict(batch)
-            skipped += batch.errors.values()
-            is_any_read = is_any_read or len(batch.errors) < len(batch.items)
-        if not is_any_read:
-            what = f"none of {len(skipped)} inputs could be read ({skipped[0].fault})"
-            raise InputError("PATH", what, "check the files")
 
     def predict(self, images: Sequence[str | Path | Image.Image | NDArray[Any]]) -> list[Prediction]:
         """The predictions for image files, images of Pillow, or uint8 arrays (H, W) or (H, W, C), in order.
@@ -149,13 +142,23 @@ class Predictor:
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
         threads = self._config.thread_count
-        for start in range(0, len(self.paths), _CHUNK):
-            paths = self.paths[start : start + _CHUNK]
-            decoded = decode_all(paths, decode, threads=threads, skip_bad=self._config.skip_bad)
-            errors = {i: image for i, image in enumerate(decoded) if isinstance(image, DlnotesError)}
-            images = [image for image in decoded if not isinstance(image, DlnotesError)]
+        skip_bad = self._config.skip_bad
+        for chunk in decode_chunks(self.paths, decode, _CHUNK, where="PATH", threads=threads, skip_bad=skip_bad):
+            images = list(chunk.images.values())
             samples = np.stack(images) if images else np.empty((0, *preprocessing.shape), np.uint8)
-            yield _Batch([str(path) for path in paths], samples, errors)
+            errors = {i - chunk.positions.start: error for i, error in chunk.errors.items()}
+            yield _Batch([str(self.paths[i]) for i in chunk.positions], samples, errors)
+
+    def _read_tables(self, preprocessing: TablePreprocessing) -> Iterator[_Batch]:
+        skipped: list[DlnotesError] = []
+        is_any_read = False
+        for path in self.paths:
+            batch = self._read_rows(path, preprocessing)
+            yield batch
+            skipped += batch.errors.values()
+            is_any_read = is_any_read or len(batch.errors) < len(batch.items)
+        if not is_any_read:
+            raise none_readable("PATH", len(skipped), skipped[0])
 
     def _read_rows(self, path: Path, preprocessing: TablePreprocessing) -> _Batch:
         table = read_table(path)

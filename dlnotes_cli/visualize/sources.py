@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.images.decode import decode_all
+from dlnotes_cli.data.images.decode import decode_chunks
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
+from dlnotes_cli.data.images.image_io import LUMA
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.load import extract_features
 from dlnotes_cli.data.named.named_sets import load_named
@@ -27,7 +28,6 @@ from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.visualize.options import DataCommandOptions
 
 Images = NDArray[np.uint8]  # (N, C, H, W), as the network reads them
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class _NamedSet:
         if samples.shape[1] == 1 < channels:
             samples = samples.repeat(channels, axis=1)
         if samples.shape[1] > 1 == channels:
-            samples = np.rint(np.tensordot(samples, _LUMA, axes=(1, 0))[:, None]).astype(np.uint8)
+            samples = np.rint(np.tensordot(samples, LUMA, axes=(1, 0))[:, None]).astype(np.uint8)
         if samples.shape[2:] == (height, width):
             return samples
         resized = F.interpolate(torch.tensor(samples).float(), (height, width), mode="bilinear", antialias=True)
@@ -144,22 +144,14 @@ class _Folder:
         return self.options.thread_count
 
     def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
-        readable = 0
-        first: InputError | None = None
-        for start in range(0, len(self), size):
-            positions = range(start, min(start + size, len(self)))
-            paths = [self.listing.files[i] for i in positions]
-            decoded = decode_all(paths, self._decode, threads=self._threads, skip_bad=self.options.skip_bad)
-            good = [(i, found[0]) for i, found in zip(positions, decoded, strict=True) if isinstance(found, tuple)]
-            for error in decoded:
-                if isinstance(error, InputError):
-                    first = first or error
-                    output.warn(f"skipped {error.fault}")
-            readable += len(good)
-            if good:
-                yield [i for i, _ in good], np.stack([pixels for _, pixels in good])
-        if not readable and first is not None:
-            raise InputError("--data", f"{self.name}: no image could be read ({first.fault})", "check the files")
+        for chunk in decode_chunks(
+            self.listing.files, self._decode, size,
+            where="--data", threads=self._threads, skip_bad=self.options.skip_bad,
+        ):  # fmt: skip
+            for error in chunk.errors.values():
+                output.warn(f"skipped {error.fault}")
+            if chunk.images:
+                yield list(chunk.images), np.stack([pixels for pixels, _ in chunk.images.values()])
 
     def image(self, position: int) -> tuple[Images, Geometry]:
         return self._decode(self.listing.files[position])

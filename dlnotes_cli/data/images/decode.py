@@ -10,9 +10,10 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import PIL
@@ -207,6 +208,42 @@ def decode_all(
     attempt: Callable[[Path], Decoded | DlnotesError] = partial(_decode_or_error, decode) if skip_bad else decode
     with pillow_settings, ThreadPoolExecutor(max_workers=threads) as pool:
         return list(pool.map(attempt, paths))
+
+
+@dataclass(frozen=True)
+class DecodedChunk(Generic[Decoded]):
+    """Some files that were decoded together: images and errors by the position of the file in the whole list."""
+
+    positions: range
+    images: dict[int, Decoded]
+    errors: dict[int, DlnotesError]
+
+
+def decode_chunks(
+    paths: Sequence[Path], decode: Callable[[Path], Decoded], size: int, *, where: str, threads: int, skip_bad: bool
+) -> Iterator[DecodedChunk[Decoded]]:
+    """Decode files in threads, `size` at a time, in order.
+
+    A bad file raises its InputError. With `skip_bad` it is in the errors of its chunk; an InputError that names the
+    option or argument `where` is raised at the end if no file could be read.
+    """
+    is_any_read = False
+    first: DlnotesError | None = None
+    for start in range(0, len(paths), size):
+        chunk = paths[start : start + size]
+        decoded = dict(enumerate(decode_all(chunk, decode, threads=threads, skip_bad=skip_bad), start))
+        errors = {i: image for i, image in decoded.items() if isinstance(image, DlnotesError)}
+        images = {i: image for i, image in decoded.items() if not isinstance(image, DlnotesError)}
+        is_any_read = is_any_read or bool(images)
+        first = first or next(iter(errors.values()), None)
+        yield DecodedChunk(range(start, start + len(chunk)), images, errors)
+    if first is not None and not is_any_read:
+        raise none_readable(where, len(paths), first)
+
+
+def none_readable(where: str, count: int, first: DlnotesError) -> InputError:
+    """The error for inputs none of which could be read, with the reason for the first one."""
+    return InputError(where, f"none of {count} inputs could be read ({first.fault})", "check the files")
 
 
 def _decode_or_error(decode: Callable[[Path], Decoded], path: Path) -> Decoded | DlnotesError:

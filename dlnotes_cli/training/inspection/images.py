@@ -9,12 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data.images.decode import decode_all
+from dlnotes_cli.data.images.decode import decode_chunks
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
 from dlnotes_cli.data.images.image_io import read_image
 from dlnotes_cli.data.paths import expand_paths
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.options import InspectionOptions
 
@@ -58,20 +57,11 @@ def read_batches(
     def decode(path: Path) -> PlacedImage:
         return PlacedImage(path, *decode_placed(path, shape, options.max_pixels))
 
-    skipped: list[DlnotesError] = []
-    for start in range(0, len(files), batch_size):
-        chunk = files[start : start + batch_size]
-        decoded = decode_all(chunk, decode, threads=threads, skip_bad=options.skip_bad)
-        images = tuple(image for image in decoded if isinstance(image, PlacedImage))
-        for error in decoded:
-            if isinstance(error, DlnotesError):
-                skipped.append(error)
-                output.warn(f"skipped {error.fault}")
-        if images:
-            yield ImageBatch(images)
-    if len(skipped) == len(files):
-        what = f"none of {len(skipped)} images could be read ({skipped[0].fault})"
-        raise InputError("IMAGE", what, "check the files")
+    for chunk in decode_chunks(files, decode, batch_size, where="IMAGE", threads=threads, skip_bad=options.skip_bad):
+        for error in chunk.errors.values():
+            output.warn(f"skipped {error.fault}")
+        if chunk.images:
+            yield ImageBatch(tuple(chunk.images.values()))
 
 
 def upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dlnotes_cli.data.images import decode
-from dlnotes_cli.data.images.decode import decode_all, decode_image, pillow_settings, read_header
+from dlnotes_cli.data.images.decode import decode_all, decode_chunks, decode_image, pillow_settings, read_header
 from dlnotes_cli.data.preprocessing import ImageShape, Interpolation, Resize
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import MAX_PIXELS
@@ -539,6 +539,24 @@ def test_files_are_decoded_in_order_with_errors_in_place_of_bad_ones(threads: in
             np.testing.assert_array_equal(np.asarray(result), np.full((1, 2, 2), i))
     with pytest.raises(InputError, match=r"3.png: not an image"):
         decode_all(paths, decode_pixel, threads=threads, skip_bad=False)
+
+
+def test_chunks_hold_images_and_errors_by_position(tmp_path: Path) -> None:
+    paths = [saved(tmp_path / f"{i}.png", np.full((2, 2), i, np.uint8)) for i in range(5)]
+    for bad in (0, 3):
+        paths[bad].write_bytes(b"no image")
+
+    def decode_pixel(path: Path) -> int:
+        return int(decode_image(path, ImageShape(1, 1, 1, "crop"), MAX_PIXELS)[0, 0, 0])
+
+    chunks = list(decode_chunks(paths, decode_pixel, 2, where="--data", threads=2, skip_bad=True))
+    assert [chunk.positions for chunk in chunks] == [range(2), range(2, 4), range(4, 5)]
+    assert [chunk.images for chunk in chunks] == [{1: 1}, {2: 2}, {4: 4}]
+    assert [list(chunk.errors) for chunk in chunks] == [[0], [3], []]
+    with pytest.raises(InputError, match=r"0.png: not an image"):
+        list(decode_chunks(paths, decode_pixel, 2, where="--data", threads=2, skip_bad=False))
+    with pytest.raises(InputError, match=r"--data: none of 2 inputs could be read \(.*0.png: not an image\)"):
+        list(decode_chunks([paths[0], paths[3]], decode_pixel, 1, where="--data", threads=1, skip_bad=True))
 
 
 INTERPOLATIONS: list[Interpolation] = ["bilinear", "bicubic"]
