@@ -15,6 +15,8 @@ from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice, unreadable
+from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.limited_input import read_stdin
 
 _MOST_CLASSES = 1000
 _FEW_CLASSES = 20  # allowed for a target in a table of any length
@@ -91,6 +93,13 @@ def read_table(path: Path, *, has_header: bool | None = True) -> Table:
     except OSError as error:
         raise unreadable(path, error) from error
     return parse_table(path, content, has_header=has_header)
+
+
+def read_table_argument(argument: str, *, has_header: bool | None = True) -> Table:
+    """Read the CSV file that a command-line argument names; `-` is standard input. Raises InputError."""
+    if argument != "-":
+        return read_table(user_path(argument), has_header=has_header)
+    return parse_table(Path("stdin"), read_stdin(_MOST_BYTES, "use a part of its rows"), has_header=has_header)
 
 
 def parse_table(path: Path, content: bytes, *, has_header: bool | None = True) -> Table:

@@ -2,20 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.table import Table, column_numbers, parse_table, read_labels, read_table
+from dlnotes_cli.data.table import column_numbers, read_labels, read_table_argument
 from dlnotes_cli.lessons.options import Gate, PerceptronConfig, PredictionRule
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_stdin
 
 Vector = NDArray[np.float64]
-_MAX_BYTES = 1 << 28
 _MOST_STEPS = 100_000  # of a line towards one point
 _ROUNDING = 1e-12  # of the sum of the absolute terms of a score: what is nearer to 0 is a point on the line
 _CORNERS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
@@ -167,7 +163,7 @@ def _points(config: PerceptronConfig) -> LabeledPoints:
     if config.gate is not None:
         labels = np.array(_GATES[config.gate])
         return LabeledPoints(np.array(_CORNERS), labels, ("x1", "x2"), ("0", "1"))
-    table = _table(str(config.csv), config.header)
+    table = read_table_argument(str(config.csv), has_header=config.header)
     target = config.target or table.header[-1]
     labels, classes = read_labels(table, target)
     columns = tuple(name for name in table.header if name != target)
@@ -177,13 +173,6 @@ def _points(config: PerceptronConfig) -> LabeledPoints:
         what = f"'{target}' has {len(classes)} classes, and a line separates 2"
         raise InputError("--target", what, "choose a column of two classes")
     return LabeledPoints(np.stack([column_numbers(table, name) for name in columns], axis=1), labels, columns, classes)
-
-
-def _table(name: str, has_header: bool | None) -> Table:  # as the option has it
-    if name != "-":
-        return read_table(user_path(name), has_header=has_header)
-    content = read_stdin(_MAX_BYTES, "give fewer points")
-    return parse_table(Path("stdin"), content, has_header=has_header)
 
 
 def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:

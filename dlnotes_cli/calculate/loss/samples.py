@@ -1,20 +1,17 @@
 """The numbers of `loss`: rows with their targets, from options, a CSV file or standard input."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlnotes_cli.calculate.loss.options import LossConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_stdin
 from dlnotes_cli.shell.matrix import Matrix, parse_matrix
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.table import Table
 
 _TABLES = {".csv", ".tsv", ".txt"}
-_MAX_BYTES = 1 << 28
 _ONE_CLASS_EACH = "give the class of each row, or one target for each number"
 
 
@@ -50,12 +47,9 @@ def _table(text: str) -> "Table | None":
     path = user_path(text)
     if text != "-" and path.suffix.lower() not in _TABLES:
         return None
-    from dlnotes_cli.data.table import parse_table, read_table  # here, since it loads numpy
+    from dlnotes_cli.data.table import read_table_argument  # here, since it loads numpy
 
-    if text != "-":
-        return read_table(path, has_header=None)
-    content = read_stdin(_MAX_BYTES, "give fewer rows")
-    return parse_table(Path("stdin"), content, has_header=None)
+    return read_table_argument(text, has_header=None)
 
 
 def _columns(table: "Table", names: tuple[str, ...]) -> Matrix:
