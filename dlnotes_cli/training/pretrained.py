@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.data.download import fetch
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, Resize
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import PublishedWeights
 from dlnotes_cli.shell import output
@@ -27,6 +28,14 @@ class PretrainedWeights:
     published: PublishedWeights
     file: Path | None  # None: random weights
     digest: str  # differs between weights
+
+    def preprocessing(self, size: int, resize: Resize) -> ImagePreprocessing:
+        """How images are preprocessed for these weights, at `size` pixels per side."""
+        published = self.published
+        crop_pct = published.crop_pct if resize == "crop" else 1.0
+        return ImagePreprocessing(
+            3, size, size, resize, published.mean, published.std, crop_pct, published.interpolation
+        )
 
     def read(self) -> dict[str, Tensor] | None:
         """The state dict; None for random weights."""

@@ -89,12 +89,8 @@ def _inspected(options: NetworkOptions, model: TrainedModel, preprocessing: Imag
 
 def _open_torchvision(options: NetworkOptions) -> InspectedNetwork:
     weights = find_weights(options.model, options.weights or "default", offline=options.offline, seed=options.seed)
-    published = weights.published
     network, classes = _load_torchvision(options, weights)
-    preprocessing = ImagePreprocessing(
-        3, published.size, published.size, "crop", published.mean, published.std, published.crop_pct,
-        published.interpolation,
-    )  # fmt: skip
+    preprocessing = weights.preprocessing(weights.published.size, "crop")
     whole = _Backbone(network)
     names = path_names(whole, _BACKBONE_PREFIX)
     return InspectedNetwork(
