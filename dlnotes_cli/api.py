@@ -79,7 +79,7 @@ from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, load_classifier, load_language_model
-from dlnotes_cli.training.record import TrainingResult
+from dlnotes_cli.training.record import ClassifierResult
 from dlnotes_cli.training.resumed_options import resumed_config
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.results import FrozenResult, TransferResult
@@ -115,6 +115,7 @@ __all__ = [
     "CharRnnSampler",
     "CharRnnScoreConfig",
     "CharRnnTrainConfig",
+    "ClassifierResult",
     "ConvShapeConfig",
     "ConvShapeResult",
     "DataInfoConfig",
@@ -176,7 +177,6 @@ __all__ = [
     "TrainCnnConfig",
     "TrainMlpConfig",
     "TrainedModel",
-    "TrainingResult",
     "TransferConfig",
     "TransferResult",
     "UnfinishedError",

@@ -35,7 +35,7 @@ def train(config: CharRnnTrainConfig) -> None:
 
 
 def _print_training(result: "CharRnnResult") -> None:
-    validation, timing, unit = result.validation, result.timing, result.data["unit"]
+    validation, timing, unit = result.validation, result.timing, result.data.unit
     rows = [
         ("train", f"{result.train.samples:,}", f"{result.train.loss:.4f}", "", ""),
         (

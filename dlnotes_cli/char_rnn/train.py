@@ -33,7 +33,7 @@ from dlnotes_cli.training.history import HistoryEntry, history_to_json
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import note_long_budget, with_recipe
-from dlnotes_cli.training.record import ModelSummary, Outcome, RunRecord, TrainingResult
+from dlnotes_cli.training.record import DataSummary, ModelSummary, Outcome, RunRecord, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
@@ -51,9 +51,20 @@ class ValidationMetrics(Metrics):
 
 
 @dataclass(frozen=True)
+class TextData(DataSummary):
+    """The training text of a character model."""
+
+    texts: int
+    unit: str  # "chars" or "bytes"
+    vocabulary: int  # distinct characters, or 256
+    counts: dict[str, int]  # tokens of each split
+
+
+@dataclass(frozen=True)
 class CharRnnResult(TrainingResult):
     """The result of training a character model."""
 
+    data: TextData
     validation: ValidationMetrics
     best_step: int  # of the best validation
 
@@ -89,13 +100,13 @@ def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
         run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
-            return cast("CharRnnResult", finished)
+            return finished
         report = ValidationReport(options, network, texts.preprocessing, runtime, stop.poll)
         with run.saved_on_stop():
             run.train(report.show)
             report.show_now(trainer.state.history[trainer.state.best_index or 0])
             plot = _plot_curves(folder, trainer, "step" if options.eval_every else "epoch")
-            return cast("CharRnnResult", run.finish(None, [plot], data_s, started))
+            return run.finish(None, [plot], data_s, started)
 
 
 class LanguageModelJob:
@@ -165,7 +176,7 @@ class LanguageModelJob:
         return (-metrics.loss,)
 
 
-class LanguageModelRecord(RunRecord):
+class LanguageModelRecord(RunRecord[CharRnnResult]):
     """What the run of a character model records."""
 
     result_type = CharRnnResult
@@ -176,22 +187,21 @@ class LanguageModelRecord(RunRecord):
         self._fingerprint = texts.text.fingerprint(texts.preprocessing)
 
     @property
-    def data_name(self) -> str:
-        """The names of the texts, or how many there are."""
-        names = self._texts.text.names
-        return ",".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} texts"
-
-    @property
-    def fingerprint(self) -> str:
-        """A checksum of the texts and their vocabulary."""
-        return self._fingerprint
+    def data(self) -> TextData:
+        """The texts: their names, or how many there are."""
+        texts, names = self._texts, self._texts.text.names
+        name = ",".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} texts"
+        preprocessing = texts.preprocessing
+        return TextData(
+            name, self._fingerprint, len(names), preprocessing.unit, preprocessing.vocabulary, dict(texts.counts)
+        )
 
     def announce(self) -> None:
         """Print on stderr what the run will train, and on which text."""
         preprocessing = self._texts.preprocessing
         counts = ", ".join(f"{count:,} {split}" for split, count in self._texts.counts.items())
         unit = "bytes" if preprocessing.unit == "bytes" else "characters"
-        output.status("text", f"{self.data_name}, {counts}; {preprocessing.vocabulary} distinct {unit}")
+        output.status("text", f"{self.data.name}, {counts}; {preprocessing.vocabulary} distinct {unit}")
         super().announce()
 
     def identity(self) -> dict[str, Any]:
@@ -200,19 +210,9 @@ class LanguageModelRecord(RunRecord):
         data = metadata["data"] | {"val_split": self._val_split}
         return metadata | {"format": preprocessing_to_json(self._texts.preprocessing), "data": data}
 
-    def data_fields(self) -> dict[str, Any]:
-        """The number of texts, the unit and size of the vocabulary, and tokens per split."""
-        preprocessing = self._texts.preprocessing
-        return {
-            "texts": len(self._texts.text.names),
-            "unit": preprocessing.unit,
-            "vocabulary": preprocessing.vocabulary,
-            "counts": self._texts.counts,
-        }
-
-    def details(self, outcome: Outcome) -> dict[str, Any]:
-        """The step of the best validation."""
-        return {"best_step": outcome.history[outcome.best_index].step}
+    def complete(self, result: TrainingResult, outcome: Outcome) -> CharRnnResult:
+        """The result of a run, with the step of the best validation."""
+        return CharRnnResult(**vars(result), best_step=outcome.history[outcome.best_index].step)
 
 
 class ValidationReport:

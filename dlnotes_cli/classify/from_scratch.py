@@ -10,13 +10,16 @@ from dlnotes_cli.classify.recipes import ScratchRecipe
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.training.engine.classifier import ClassifierTraining
+from dlnotes_cli.training.record import ClassifierResult
 
 Options = TypeVar("Options", TrainMlpConfig, TrainCnnConfig)
 AnyRecipe = TypeVar("AnyRecipe", bound=ScratchRecipe)
 
 
-class ScratchTraining(ClassifierTraining[Options, AnyRecipe, nn.Sequential], ABC):
+class ScratchTraining(ClassifierTraining[Options, AnyRecipe, nn.Sequential, ClassifierResult], ABC):
     """The training of a network without pretrained weights, on data in its own scale."""
+
+    result_type = ClassifierResult
 
     @property
     def init_seed(self) -> int:
@@ -27,3 +30,7 @@ class ScratchTraining(ClassifierTraining[Options, AnyRecipe, nn.Sequential], ABC
         """The data, split, with the preprocessing that `--normalize` names."""
         threads = self.options.thread_count
         return load_training_data(self.options, self.split_rule, self.recipe.normalize, threads=threads)
+
+    def complete(self, result: ClassifierResult, network: nn.Sequential) -> ClassifierResult:  # noqa: ARG002
+        """The result of a run, which has the fields of every classifier."""
+        return result

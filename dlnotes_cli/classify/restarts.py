@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.shell import output
-from dlnotes_cli.training.record import TrainingResult
+from dlnotes_cli.training.record import ClassifierResult
 
 Options = TypeVar("Options", TrainMlpConfig, TrainCnnConfig)
 
 
-def best_restart(options: Options, train: Callable[[Options], TrainingResult]) -> TrainingResult:
+def best_restart(options: Options, train: Callable[[Options], ClassifierResult]) -> ClassifierResult:
     """Train once, or `--restarts` times in subfolders of `--out`; returns the result with the best validation loss.
 
     Data, splits and order are those of `--seed` in every restart; the initial weights have seeds of their own.

@@ -23,13 +23,13 @@ from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.recipes import note_long_budget
-from dlnotes_cli.training.record import TrainingResult
+from dlnotes_cli.training.record import ClassifierResult
 
 _WHITENING_SAMPLES = 2000  # images from which the statistics of patches are computed
 _MAX_SIDE = 1024  # the largest size that an error proposes
 
 
-def train_cnn(options: TrainCnnConfig) -> TrainingResult:
+def train_cnn(options: TrainCnnConfig) -> ClassifierResult:
     """Train a convolutional network on images, test it and write its run folder.
 
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on

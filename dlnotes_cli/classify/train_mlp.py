@@ -13,10 +13,10 @@ from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize_mlp
 from dlnotes_cli.training.boundary import check_beside
 from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.model_file import load_classifier
-from dlnotes_cli.training.record import TrainingResult
+from dlnotes_cli.training.record import ClassifierResult
 
 
-def train_mlp(options: TrainMlpConfig) -> TrainingResult:
+def train_mlp(options: TrainMlpConfig) -> ClassifierResult:
     """Train a multi-layer perceptron on images or a table, test it and write its run folder.
 
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on

@@ -2,10 +2,10 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import nn
@@ -51,6 +51,23 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class DataSummary:
+    """The training data of a run."""
+
+    name: str
+    fingerprint: str  # a checksum
+
+
+@dataclass(frozen=True)
+class ClassifierData(DataSummary):
+    """The training data of a classifier."""
+
+    classes: tuple[str, ...]
+    counts: dict[str, int]  # samples of each split
+    skipped: int  # files that could not be read
+
+
+@dataclass(frozen=True)
 class TrainingResult:
     """The result of a training run, as result.json stores it and `--json` prints it."""
 
@@ -60,7 +77,7 @@ class TrainingResult:
     device: str
     precision: str
     threads: int
-    data: dict[str, Any]  # the name of the data, and the fields of `RunRecord.data_fields`
+    data: DataSummary
     model: ModelSummary
     epochs: int
     best_epoch: int
@@ -104,6 +121,16 @@ class TrainingResult:
 
 
 @dataclass(frozen=True)
+class ClassifierResult(TrainingResult):
+    """The result of training a classifier."""
+
+    data: ClassifierData
+
+
+Result = TypeVar("Result", bound=TrainingResult)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The outcome of a training run, from which a record makes its result."""
 
@@ -115,38 +142,29 @@ class Outcome:
     timing: Timing
 
 
-class RunRecord(ABC):
-    """Metadata and result of a training run; a subclass describes the training data."""
+class RunRecord(ABC, Generic[Result]):
+    """Metadata and result of a training run; a subclass describes the training data and completes the result."""
 
-    result_type: type[TrainingResult] = TrainingResult
+    result_type: type[Result]
 
     def __init__(self, options: TrainingRunOptions, model: ModelSummary, runtime: Runtime) -> None:
         self.command, self.seed, self.model, self.runtime = options.command, options.seed, model, runtime
 
     @property
     @abstractmethod
-    def data_name(self) -> str:
-        """The name of the training data."""
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A checksum of the training data."""
+    def data(self) -> DataSummary:
+        """The training data."""
 
     @abstractmethod
-    def data_fields(self) -> dict[str, Any]:
-        """The fields of the result that describe the data, next to its name."""
-
-    def details(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
-        """The fields that `result_type` adds to those of every training run."""
-        return {}
+    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:
+        """The result of a run, with the fields that `result_type` adds to those of every training run."""
 
     def identity(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""
         return {
             "model": self.model.name,
             "configuration": self.model.configuration,
-            "data": {"name": self.data_name, "fingerprint": self.fingerprint},
+            "data": {"name": self.data.name, "fingerprint": self.data.fingerprint},
             "seed": self.seed,
             "precision": self.runtime.precision,
             "versions": {"dlnotes": __version__, "torch": torch.__version__},
@@ -167,24 +185,25 @@ class RunRecord(ABC):
         runtime = self.runtime
         output.status("device", f"{runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
 
-    def finish(self, folder: RunFolder, outcome: Outcome) -> TrainingResult:
+    def finish(self, folder: RunFolder, outcome: Outcome) -> Result:
         """Write the result of the finished run to its folder, and return it."""
         history, best = outcome.history, outcome.history[outcome.best_index]
-        result = self.result_type(
+        common = TrainingResult(
             command=self.command, version=__version__, seed=self.seed, **self.runtime.as_json(),
-            data={"name": self.data_name, "fingerprint": self.fingerprint, **self.data_fields()}, model=self.model,
+            data=self.data, model=self.model,
             epochs=history[-1].epoch, best_epoch=best.epoch, steps=outcome.steps,
             train=best.train, validation=best.validation,
             test=None if outcome.test is None else outcome.test.metrics,
             timing=outcome.timing, out=str(folder.path), model_file=str(folder.file(run_folder.MODEL)),
-            plots=tuple(map(str, outcome.plots)), **self.details(outcome),
+            plots=tuple(map(str, outcome.plots)),
         )  # fmt: skip
+        result = self.complete(common, outcome)
         folder.write_result(result.as_json())
         return result
 
 
-class ClassifierRecord(RunRecord):
-    """Metadata and result of a run that trains a classifier."""
+class ClassifierRecord(RunRecord[Result]):
+    """Metadata and result of a run that trains a classifier; `complete` adds the fields of `result_type`."""
 
     def __init__(
         self,
@@ -192,34 +211,24 @@ class ClassifierRecord(RunRecord):
         model: ModelSummary,
         dataset: DataSet,
         runtime: Runtime,
-        result_type: type[TrainingResult],
-        details: Mapping[str, Any],
+        result_type: type[Result],
+        complete: Callable[[ClassifierResult], Result],
     ) -> None:
         super().__init__(options, model, runtime)
         self.result_type = result_type
-        self._options, self._dataset, self._details = options, dataset, dict(details)
+        self._options, self._dataset, self._complete = options, dataset, complete
 
     @property
-    def data_name(self) -> str:
-        """The value of `--data`."""
-        return self._options.data
+    def data(self) -> ClassifierData:
+        """The data set, named as `--data` does."""
+        dataset = self._dataset
+        return ClassifierData(
+            self._options.data, dataset.fingerprint, tuple(dataset.classes), dataset.counts, len(dataset.bad_files)
+        )
 
-    @property
-    def fingerprint(self) -> str:
-        """A checksum of the data set."""
-        return self._dataset.fingerprint
-
-    def data_fields(self) -> dict[str, Any]:
-        """Class names, samples per split, and the number of skipped files."""
-        return {
-            "classes": list(self._dataset.classes),
-            "counts": self._dataset.counts,
-            "skipped": len(self._dataset.bad_files),
-        }
-
-    def details(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # known before the run
-        """The fields that `result_type` adds to those of every training run."""
-        return self._details
+    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:  # noqa: ARG002  # known before the run
+        """The result of a run, with the fields that `result_type` adds to those of every training run."""
+        return self._complete(ClassifierResult(**vars(result)))
 
     def announce(self) -> None:
         """Print data, model, device, precision and threads on standard error."""

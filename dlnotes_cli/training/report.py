@@ -8,10 +8,10 @@ from dlnotes_cli.training.gate import check_accuracy
 from dlnotes_cli.training.options import ClassifierConfig
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.record import TrainingResult
+    from dlnotes_cli.training.record import ClassifierResult
 
 
-def print_training(result: "TrainingResult", options: ClassifierConfig) -> None:
+def print_training(result: "ClassifierResult", options: ClassifierConfig) -> None:
     """Print a training result, as tables and paths or as JSON, then check `--min-accuracy`. Raises GateError."""
     if options.json:
         output.document(options.command, result.as_json())
@@ -20,7 +20,7 @@ def print_training(result: "TrainingResult", options: ClassifierConfig) -> None:
     check_accuracy(result.test_accuracy, options.min_accuracy)
 
 
-def _print_table(result: "TrainingResult") -> None:
+def _print_table(result: "ClassifierResult") -> None:
     splits = (("train", result.train), ("validation", result.validation), ("test", result.test))
     rows = [
         (name, f"{metrics.samples:,}", _decimals(metrics.loss), _decimals(metrics.accuracy))

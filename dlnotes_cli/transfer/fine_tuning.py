@@ -1,13 +1,12 @@
 """Fine-tuning: the gradient training of a pretrained network, block by block, after its head is fitted."""
 
-from typing import Any, cast
-
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, named_blocks
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import StoppedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.classifier import ClassifierTraining, train_classifier
+from dlnotes_cli.training.record import ClassifierResult
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.transfer.frozen_head import fit_initial_head
 from dlnotes_cli.transfer.head_search import FittedHead
@@ -33,13 +32,13 @@ def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe) -> TransferResult:
             except StoppedError as request:
                 what = "the features computed so far are cached; fine-tuning has not started"
                 raise StoppedError(request.exit_code, what, "run the same command again to continue") from request
-    result = cast("TransferResult", train_classifier(FineTuning(plan, recipe, fitted)))
+    result = train_classifier(FineTuning(plan, recipe, fitted))
     if fitted is not None:
         _warn_if_worse(fitted, result)
     return result
 
 
-class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferModel]):
+class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferModel, TransferResult]):
     """The training of a pretrained network, from a head that is fitted to its features, or from a random one (None)."""
 
     model_name = "backbone"
@@ -83,9 +82,9 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
         """Factors on the learning rate by parameter name: lower for earlier blocks."""
         return lr_factors(network)
 
-    def details(self, network: TransferModel) -> dict[str, Any]:
-        """The fields of the result that describe the backbone, its weights and its layers."""
-        return self._plan.details(network)
+    def complete(self, result: ClassifierResult, network: TransferModel) -> TransferResult:
+        """The result of a run, with the fields that describe the backbone, its weights and its layers."""
+        return self._plan.complete(result, network)
 
 
 def _warn_if_worse(fitted: FittedHead, result: TransferResult) -> None:

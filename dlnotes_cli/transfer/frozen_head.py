@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, Outcome, measure_timing
+from dlnotes_cli.training.record import ClassifierRecord, ClassifierResult, ModelSummary, Outcome, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
@@ -87,7 +86,7 @@ def train_head(plan: TransferPlan, recipe: FrozenRecipe) -> FrozenResult:
         timing = measure_timing(data_s, train_s, eval_s, fitted.passes * features.training_samples, started)
         test = evaluation if features.evaluated_split == "test" else None
         outcome = Outcome(fitted.history, fitted.best_index, fitted.passes, test, paths, timing)
-        return cast("FrozenResult", record.finish(folder, outcome))
+        return record.finish(folder, outcome)
 
 
 def fit_initial_head(plan: TransferPlan, label_smoothing: float, poll: Callable[[], None]) -> FittedHead:
@@ -139,20 +138,27 @@ def _check_same_data(folder: RunFolder, dataset: DataSet) -> None:
         folder.check_same_data(run_folder.MODEL, read_tensors(model)[1], dataset.name, dataset.fingerprint)
 
 
-def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) -> ClassifierRecord:
+def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) -> ClassifierRecord[FrozenResult]:
     options, dataset, network = plan.stored, features.dataset, features.network
     model = ModelSummary.of("backbone", plan.network_config(len(dataset.classes)), network)
-    details: dict[str, Any] = {
-        **plan.details(network),
-        "weight_decay": fitted.history[fitted.best_index].weight_decay,
-        "folds": fitted.folds,
-        "features": options.export_features and str(options.export_features),
-    }
-    return ClassifierRecord(options, model, dataset, features.runtime, FrozenResult, details)
+
+    def complete(result: ClassifierResult) -> FrozenResult:
+        return FrozenResult(
+            **vars(plan.complete(result, network)),
+            weight_decay=fitted.history[fitted.best_index].weight_decay,
+            folds=fitted.folds,
+            features=None if options.export_features is None else str(options.export_features),
+        )
+
+    return ClassifierRecord(options, model, dataset, features.runtime, FrozenResult, complete)
 
 
 def _write_run(
-    plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead, record: ClassifierRecord, folder: RunFolder
+    plan: TransferPlan,
+    features: BackboneFeatures,
+    fitted: FittedHead,
+    record: ClassifierRecord[FrozenResult],
+    folder: RunFolder,
 ) -> tuple[Evaluation, list[Path]]:
     """Write options, model, history, plots and features; returns the evaluation and the paths of the plots."""
     options, dataset, split = plan.stored, features.dataset, features.evaluated_split

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +19,11 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 from dlnotes_cli.training.recipes import with_recipe
+from dlnotes_cli.training.record import ClassifierResult
 from dlnotes_cli.transfer.features import feature_extraction
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
+from dlnotes_cli.transfer.results import TransferResult
 from dlnotes_cli.transfer.unfreezing import summarize_layers
 
 _FEW_SAMPLES = 5  # of a class: with fewer, results depend on chance
@@ -97,15 +98,16 @@ class TransferPlan:
             extractor=feature_extraction(network, self.features_name, self.preprocessing, runtime),
         )
 
-    def details(self, network: TransferModel) -> dict[str, Any]:
-        """The fields of the result that describe the backbone, its weights and its layers."""
-        return {
-            "backbone": self.backbone,
-            "weights": self.weights.name,
-            "pretrained": self.weights.file is not None,
-            "fine_tune": self.options.fine_tune,
-            "layers": tuple(summarize_layers(network, self.options.fine_tune)),
-        }
+    def complete(self, result: ClassifierResult, network: TransferModel) -> TransferResult:
+        """The result of a run, with the fields that describe the backbone, its weights and its layers."""
+        return TransferResult(
+            **vars(result),
+            backbone=self.backbone,
+            weights=self.weights.name,
+            pretrained=self.weights.file is not None,
+            fine_tune=self.options.fine_tune,
+            layers=tuple(summarize_layers(network, self.options.fine_tune)),
+        )
 
 
 def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) -> TransferPlan:
@@ -113,10 +115,7 @@ def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) ->
     weights = find_weights(recipe.backbone, options.weights, offline=options.offline, seed=options.seed)
     published = weights.published
     size = options.size or published.size
-    crop_pct = published.crop_pct if options.resize == "crop" else 1.0
-    preprocessing = ImagePreprocessing(
-        3, size, size, options.resize, published.mean, published.std, crop_pct, published.interpolation
-    )
+    preprocessing = weights.preprocessing(size, options.resize)
     split_rule = SplitRule(recipe.val_split, options.test_split, options.seed, options.limit)
     plan = TransferPlan(options, with_recipe(options, recipe), recipe.backbone, weights, preprocessing, split_rule)
     if size != published.size:

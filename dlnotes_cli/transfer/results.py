@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from dlnotes_cli.training.record import TrainingResult
+from dlnotes_cli.training.record import ClassifierResult
 from dlnotes_cli.transfer.head_search import FoldSummary
 from dlnotes_cli.transfer.unfreezing import LayerSummary
 
 
 @dataclass(frozen=True)
-class TransferResult(TrainingResult):
+class TransferResult(ClassifierResult):
     """The result of fine-tuning a pretrained network."""
 
     backbone: str

@@ -43,7 +43,7 @@ from dlnotes_cli.training.objective import Objective, balanced_weights
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, with_recipe
-from dlnotes_cli.training.record import ClassifierRecord, ModelSummary, TrainingResult
+from dlnotes_cli.training.record import ClassifierRecord, ClassifierResult, ModelSummary, Result
 from dlnotes_cli.training.run_folder import RunFolder
 
 Options = TypeVar("Options", bound=ClassifierConfig)
@@ -51,14 +51,14 @@ AnyRecipe = TypeVar("AnyRecipe", bound=ClassifierRecipe)
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
-    """What differs between the commands that train a classifier: recipe, data and network.
+class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network, Result]):
+    """What differs between the commands that train a classifier: recipe, data, network and result.
 
     A value that a recipe has is read from `recipe`; `options` has it only where the user set it.
     """
 
     model_name: ClassVar[str]  # in the registry
-    result_type: ClassVar[type[TrainingResult]] = TrainingResult
+    result_type: type[Result]
     memory_options: ClassVar[str]  # that reduce the memory of training
 
     def __init__(self, options: Options, recipe: AnyRecipe) -> None:
@@ -103,12 +103,12 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network]):
         """Factors on the learning rate by parameter name; 1 for parameters that are not in it."""
         return {}
 
-    def details(self, network: Network) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
-        """The fields that `result_type` adds to those of every training run."""
-        return {}
+    @abstractmethod
+    def complete(self, result: ClassifierResult, network: Network) -> Result:
+        """The result of a run, with the fields that `result_type` adds to those of every classifier."""
 
 
-AnyTraining = ClassifierTraining[Any, Any, Any]
+AnyTraining = ClassifierTraining[Any, Any, Any, Any]
 
 
 class ClassifierJob:
@@ -172,7 +172,7 @@ class ClassifierJob:
         )  # fmt: skip
 
 
-def train_classifier(training: AnyTraining) -> TrainingResult:
+def train_classifier(training: ClassifierTraining[Any, Any, Any, Result]) -> Result:
     """Train a classifier, test it and write its run folder.
 
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
@@ -197,7 +197,9 @@ def train_classifier(training: AnyTraining) -> TrainingResult:
     training.initialize(network, dataset)
     job = ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
     model = ModelSummary.of(training.model_name, config, job.network)
-    record = ClassifierRecord(stored, model, dataset, job.runtime, training.result_type, training.details(job.network))
+    record = ClassifierRecord(
+        stored, model, dataset, job.runtime, training.result_type, lambda result: training.complete(result, network)
+    )
     record.announce()
     optimizer = make_optimizer(job.network, training.recipe, training.lr_factors(job.network))
     with StopRequest() as stop, folder:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Generic
 
 import torch
 
@@ -18,7 +19,7 @@ from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.options import TrainingRunOptions
 from dlnotes_cli.training.recipes import Recipe, RunLength
-from dlnotes_cli.training.record import Outcome, RunRecord, TrainingResult, measure_timing
+from dlnotes_cli.training.record import Outcome, Result, RunRecord, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
 from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
@@ -43,11 +44,16 @@ def make_trainer(
     return Trainer(job, optimizer, StepBudget(schedule, max_steps, length.time_budget), settings, stop.poll)
 
 
-class TrainingRun:
+class TrainingRun(Generic[Result]):
     """A trainer and the files of its run: `resume_or_start`, then inside `saved_on_stop`, `train` and `finish`."""
 
     def __init__(
-        self, options: TrainingRunOptions, folder: RunFolder, record: RunRecord, trainer: Trainer, stop: StopRequest
+        self,
+        options: TrainingRunOptions,
+        folder: RunFolder,
+        record: RunRecord[Result],
+        trainer: Trainer,
+        stop: StopRequest,
     ) -> None:
         self.options, self.folder, self.trainer = options, folder, trainer
         self._record, self._stop = record, stop
@@ -55,7 +61,7 @@ class TrainingRun:
         self._replaces_results = True  # whether results in the folder are of an earlier run, until the first model
         self._trained_at: float | None = None  # when training ended; from then on the network has the best weights
 
-    def resume_or_start(self) -> TrainingResult | None:
+    def resume_or_start(self) -> Result | None:
         """Write the first checkpoint, or restore the last one; returns the stored result of a finished run."""
         files.check_room(self.folder.path, 2 * self._checkpoint_bytes())
         threads = self._record.runtime.threads
@@ -67,7 +73,7 @@ class TrainingRun:
         if not path.exists():
             raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
         tensors, metadata = read_tensors(path)
-        self.folder.check_checkpoint(metadata, self._record.data_name, self._record.fingerprint)
+        self.folder.check_checkpoint(metadata, self._record.data.name, self._record.data.fingerprint)
         restore_checkpoint(path, tensors, metadata, self.trainer, device)
         self._replaces_results = self.trainer.state.best_index is None
         result = self._stored_result() if self.trainer.is_finished else None
@@ -122,7 +128,7 @@ class TrainingRun:
         self._trained_at = time.monotonic()
         trainer.job.network.load_state_dict(trainer.best_weights)
 
-    def finish(self, test: Evaluation | None, plots: Sequence[Path], data_s: float, started: float) -> TrainingResult:
+    def finish(self, test: Evaluation | None, plots: Sequence[Path], data_s: float, started: float) -> Result:
         """Write and return the result; loading the data took `data_s` seconds, and the run began at `started`."""
         state = self.trainer.state
         if state.best_index is None or self._trained_at is None:
@@ -148,7 +154,7 @@ class TrainingRun:
         """Whether the folder has options but neither a checkpoint nor a model."""
         return not self.folder.has_model and not self.folder.file(run_folder.LAST).exists()
 
-    def _stored_result(self) -> TrainingResult | None:
+    def _stored_result(self) -> Result | None:
         """The result of a finished run; None if its model file or result is missing, damaged or of fewer steps.
 
         The checkpoint has all that is needed to write both again.
