@@ -1,5 +1,5 @@
 #!/bin/sh
-# Explain the answers of a network: three methods for one photo, and the test of a map.
+# Explain the answers of a network: three methods for one image, and the test of a map.
 # Look at: the sheets. The network knows no flowers and answers "bird"; the line of --check says whether to believe the map.
 set -eu
 out=${1:-runs/example-explain}

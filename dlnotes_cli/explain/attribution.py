@@ -125,7 +125,7 @@ def integrated_gradients(network: InspectedNetwork, x: Tensor, choose: ClassSele
     """The mean gradient on the line from black to the image, times their difference (Sundararajan et al. 2017).
 
     arXiv:1703.01365. A map sums to the score minus the score of black. The midpoint rule is refined until it does so
-    within 0.5 %, or has 729 steps.
+    within 0.5%, or has 729 steps.
     """
     black = network.prepare(torch.zeros(1, *network.preprocessing.shape))[0]
     with torch.no_grad():

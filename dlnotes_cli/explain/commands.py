@@ -37,7 +37,7 @@ def _print(result: "ExplainResult", *, is_quiet: bool) -> None:
     if not is_quiet:
         where = f"layer {result.layer}" if result.layer else "input"
         output.line(f"{result.method} of {result.model}, {where}")
-        columns = ("file", "class", "probability", "box of the top 20 %", "center of mass")
+        columns = ("file", "class", "probability", "box of the top 20%", "center of mass")
         output.table(columns, [_row(one) for one in result.results], numeric=("probability",))
         output.line()
     for one in result.results:

@@ -92,7 +92,7 @@ class Drawings:
         return ExplanationRow("/".join(image.path.parts[-2:]), pixels, _on_pixels(image, pixels, seen), panels)
 
     def _box(self, one: ClassMap) -> tuple[Region | None, bool]:
-        """The box to draw, of the network's input: of the highest 20 %, or where it is wide, of their largest part."""
+        """The box to draw, of the network's input: of the highest 20%, or where it is wide, of their largest part."""
         if one.region is None:
             return None, False
         if not _is_wide(one.region.box, one.at_input):

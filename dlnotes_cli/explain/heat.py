@@ -25,7 +25,7 @@ _SMOOTHING = 1 / 64  # standard deviation in sides of the network's input, so th
 
 @dataclass(frozen=True)
 class TopRegion:
-    """Where the highest 20 % of a map lie, in pixels of the network's input."""
+    """Where the highest 20% of a map lie, in pixels of the network's input."""
 
     box: Region
     center_of_mass: tuple[float, float]  # x, y
@@ -46,7 +46,7 @@ def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def top_region(values: Floats) -> TopRegion | None:
-    """The region of the highest 20 % of the values (H, W) at the size of the network's input, those above 0 only.
+    """The region of the highest 20% of the values (H, W) at the size of the network's input, those above 0 only.
 
     The center of mass weighs each of its pixels by its value. None if no value is above 0.
     """

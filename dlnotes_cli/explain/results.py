@@ -17,7 +17,7 @@ class Explanation:
     class_name: str
     probability: float
     layer: str | None  # None: the input itself
-    box: tuple[int, int, int, int] | None  # of the highest 20 %, in pixels of the stored image; None for an empty map
+    box: tuple[int, int, int, int] | None  # of the highest 20%, in pixels of the stored image; None for an empty map
     center_of_mass: tuple[float, float] | None
     out: Path | None = None  # the image with its heat
     map: Path | None = None  # the values

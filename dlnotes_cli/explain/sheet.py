@@ -202,7 +202,7 @@ class _Drawing:
         panels = [panel for row in self._rows for panel in row.panels]
         captions = [
             f"Heat: {self._wording.heat}.",
-            "Each map is scaled to its own maximum (its highest 0.5 %), so that the colors of two maps do not compare.",
+            "Each map is scaled to its own maximum (its highest 0.5%), so that the colors of two maps do not compare.",
             *self._wording.notes,
         ]
         if any(not _is_whole(row) for row in self._rows):
@@ -211,14 +211,14 @@ class _Drawing:
                 "and dark next to it did not."
             )
         if any(panel.box and not panel.is_part for panel in panels):
-            captions.append("Dashed: box around the highest 20 % of the map, of its values above 0 only.")
+            captions.append("Dashed: box around the highest 20% of the map, of its values above 0 only.")
         if any(panel.box and panel.is_part for panel in panels):
             captions.append(
-                "Dotted: box around the largest connected part of the highest 20 %, where a box around all of them "
+                "Dotted: box around the largest connected part of the highest 20%, where a box around all of them "
                 "covers more than half of the input."
             )
         if any(panel.box is None and np.nanmax(panel.heat) > 0 for panel in panels):
-            captions.append("No box: the highest 20 % of this map are spread over more than half of the input.")
+            captions.append("No box: the highest 20% of this map are spread over more than half of the input.")
         if any(not np.nanmax(panel.heat) > 0 for panel in panels):
             captions.append("Black map: it has no value above 0.")
         if self._is_checked:

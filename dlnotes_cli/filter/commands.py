@@ -95,7 +95,7 @@ def _show_results(config: FilterConfig, filtered: "FilterResult") -> None:
 
 
 def _clipping(kernel: str, results: "Sequence[KernelResult]") -> str:
-    """A kernel with the largest shares of clipped values in an image, without shares up to 1 %; "" if none is left."""
+    """A kernel with the largest shares of clipped values in an image, without shares up to 1%; "" if none is left."""
     chosen = [result for result in results if result.kernel == kernel]
     shares = {"below 0": max(r.black for r in chosen), "above white": max(r.white for r in chosen)}
     parts = [f"{share:.0%} {where}" for where, share in shares.items() if share > _SMALL_SHARE]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from dlnotes_cli.data.images.decode import without_skipping
 from dlnotes_cli.data.images.image_io import LUMA, LoadedImage, count_frames, read_image
 from dlnotes_cli.shell.errors import InputError
 
@@ -58,10 +59,11 @@ def read_input_image(path: Path, max_pixels: int, name: str | None = None) -> In
 
     Raises InputError if the file is not an image, or if it is animated, fully transparent or too small.
     """
-    frames = count_frames(path, max_pixels)
-    if frames > 1:
-        raise InputError(path, f"is animated ({frames} frames)", "save one frame as an image")
-    image = read_image(path, "rgb", max_pixels)
+    with without_skipping():
+        frames = count_frames(path, max_pixels)
+        if frames > 1:
+            raise InputError(path, f"is animated ({frames} frames)", "save one frame as an image")
+        image = read_image(path, "rgb", max_pixels)
     if image.alpha is not None and not image.alpha.any():
         raise InputError(path, "is fully transparent", "use an image with visible pixels")
     height, width = image.values.shape[:2]

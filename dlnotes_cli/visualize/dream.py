@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
+from dlnotes_cli.data.images.decode import without_skipping
 from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, save_image
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, short_number
@@ -272,7 +273,8 @@ def _layer(network: InspectedNetwork, name: str | None) -> NamedLayer:
 
 
 def _read(network: InspectedNetwork, path: Path, config: DreamConfig) -> LoadedImage:
-    image = read_image(path, "gray" if network.input_shape[0] == 1 else "rgb", config.max_pixels)
+    with without_skipping():
+        image = read_image(path, "gray" if network.input_shape[0] == 1 else "rgb", config.max_pixels)
     height, width = image.values.shape[:2]
     if min(height, width) < _MIN_SIDE:
         raise InputError(

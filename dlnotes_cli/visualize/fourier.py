@@ -28,7 +28,7 @@ _SHIFT = 1 / 8  # of a side, to each side
 class FourierImages:
     """Images (N, C, H, W) in 0..255 that are computed from a spectrum, which is what is optimized.
 
-    Low frequencies have more weight, as in photographs, and the channels of the spectrum are uncorrelated colors.
+    Low frequencies have more weight, as in natural images, and the channels of the spectrum are uncorrelated colors.
     """
 
     def __init__(

@@ -338,6 +338,17 @@ def image_errors(path: Path) -> Iterator[None]:
         raise _input_error(path, error) from error
 
 
+@contextmanager
+def without_skipping() -> Iterator[None]:
+    """For a command without `--skip-bad`: the InputError of an unreadable image proposes another image instead."""
+    try:
+        yield
+    except InputError as error:
+        if "--skip-bad" not in error.fix:
+            raise
+        raise InputError(error.where, error.what, "use another image") from error
+
+
 def _input_error(path: Path, error: Exception) -> InputError:
     if isinstance(error, UnidentifiedImageError):
         return InputError(path, "not an image", "remove it or pass --skip-bad")
