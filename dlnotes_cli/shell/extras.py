@@ -9,9 +9,9 @@ from dlnotes_cli.shell.errors import InputError
 def import_extra(package: str, extra: str, where: object) -> Any:
     """Import a package of an extra. Raises InputError with the command that installs it, naming `where` it is needed.
 
-    >>> import_extra("no_such_package", "onnx", "--format onnx")
+    >>> import_extra("absent", "onnx", "--format onnx")
     Traceback (most recent call last):
-    dlnotes_cli.shell.errors.InputError: --format onnx: needs the package no_such_package; run pip install 'dlnotes-cli[onnx]'
+    dlnotes_cli.shell.errors.InputError: --format onnx: needs the package absent; run pip install 'dlnotes-cli[onnx]'
     """
     try:
         return import_module(package)

@@ -26,9 +26,7 @@ def user_path(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_stream(
-    path: Path, needed: int = 0, check: Callable[[Path], object] = lambda _: None
-) -> Iterator[IO[bytes]]:
+def atomic_stream(path: Path, needed: int = 0, check: Callable[[Path], object] = lambda _: None) -> Iterator[IO[bytes]]:
     """Open a temporary file next to `path`; when the block ends, flush it to disk and rename it to `path`.
 
     Before that, `check` gets the complete temporary file, and may refuse it by raising. An earlier file at `path` stays
