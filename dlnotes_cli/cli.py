@@ -25,6 +25,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "char-rnn score": "char_rnn.commands:score",
     "predict": "classify.commands:predict",
     "evaluate": "classify.commands:evaluate",
+    "export": "export.commands:export",
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
     "explain": "explain.commands:explain",

@@ -39,17 +39,19 @@ def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], samples], strict=True))
 
 
+def normalization(preprocessing: ImagePreprocessing) -> tuple[Tensor, Tensor]:
+    """Scale and offset (C, 1, 1) in float32 with which `x * scale + offset` normalizes pixels 0..255."""
+    mean, std = (torch.tensor(values, dtype=torch.float64) for values in (preprocessing.mean, preprocessing.std))
+    return (1 / (255 * std)).float().view(-1, 1, 1), (-mean / std).float().view(-1, 1, 1)
+
+
 class Normalizer:
     """Normalizes pixels 0..255 to `(x / 255 - mean) / std` per channel; tables and features stay unchanged."""
 
     def __init__(self, preprocessing: "Preprocessing", device: torch.device) -> None:
         self._offset: Tensor | None = None
         if isinstance(preprocessing, ImagePreprocessing):
-            mean, std = (
-                torch.tensor(values, dtype=torch.float64) for values in (preprocessing.mean, preprocessing.std)
-            )
-            self._scale = (1 / (255 * std)).float().view(-1, 1, 1).to(device)
-            self._offset = (-mean / std).float().view(-1, 1, 1).to(device)
+            self._scale, self._offset = (tensor.to(device) for tensor in normalization(preprocessing))
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Normalized float32 samples of the same shape, (N, C, H, W) or (N, F)."""

@@ -107,11 +107,18 @@ def with_channels(samples: NDArray[np.generic], channels: int) -> NDArray[np.gen
 
 
 def load_for_model(
-    data: str, options: SourceOptions, preprocessing: Preprocessing, classes: tuple[str, ...], *, threads: int
+    data: str,
+    options: SourceOptions,
+    preprocessing: Preprocessing,
+    classes: tuple[str, ...],
+    *,
+    threads: int,
+    raw: bool = False,
 ) -> DataSet:
     """Load data with the preprocessing of a trained model; the splits are those that the data itself names.
 
-    Labels are indices into the model's `classes`. Raises InputError for another class, before images are decoded.
+    Labels are indices into the model's `classes`. With `raw` the rows of a table are float64 and not standardized, as
+    exported models read them. Raises InputError for another class, before images are decoded.
     """
     kind = kind_of(data)
     needs_table = isinstance(preprocessing, TablePreprocessing)
@@ -119,7 +126,7 @@ def load_for_model(
     if have != need:
         raise InputError("--data", f"{data} holds {have}, but the model was trained on {need}", f"give {need}")
     if isinstance(preprocessing, TablePreprocessing):
-        source = _table_for_model(user_path(data), preprocessing, classes)
+        source = _table_for_model(user_path(data), preprocessing, classes, raw=raw)
     elif kind == "named":
         source = _named_for_model(data, options, preprocessing, classes)
     else:
@@ -228,11 +235,13 @@ def _training_table(options: DataOptions, rule: SplitRule) -> DataSet:
     return _dataset(source, splits, preprocessing)
 
 
-def _table_for_model(path: Path, preprocessing: TablePreprocessing, known: tuple[str, ...]) -> LabeledSamples:
+def _table_for_model(
+    path: Path, preprocessing: TablePreprocessing, known: tuple[str, ...], *, raw: bool
+) -> LabeledSamples:
     cells = table.read_table(path)
     labels, classes = table.read_labels(cells, preprocessing.target)
     _check_known(classes, known)
-    samples = table.encode(cells, preprocessing)
+    samples = (table.encode_raw if raw else table.encode)(cells, preprocessing)
     splits = {"all": np.arange(len(labels))}
     return LabeledSamples(str(path), samples, labels, classes, splits, _row_names(cells), fingerprint=cells.fingerprint)
 

@@ -113,6 +113,21 @@ class TablePreprocessing:
         """(F,): one for each numeric column and for each category."""
         return (sum(column.width for column in self.columns),)
 
+    @property
+    def scales(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each input, (F,); 0 and 1 for a category."""
+        means = [column.mean for column in self.columns for _ in range(column.width)]
+        return means, [column.std for column in self.columns for _ in range(column.width)]
+
+    @property
+    def inputs(self) -> list[str]:
+        """The name of each input, (F,): that of a numeric column, or `column=category`."""
+        return [
+            name
+            for column in self.columns
+            for name in ([f"{column.name}={category}" for category in column.categories] or [column.name])
+        ]
+
 
 @dataclass(frozen=True)
 class TextPreprocessing:

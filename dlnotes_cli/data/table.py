@@ -191,14 +191,22 @@ def encode(table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float3
 
     Raises InputError naming line and column of a cell that is not a number, or not a category of the training rows.
     """
-    blocks = []
-    for column in preprocessing.columns:
-        if column.categories:
-            blocks.append(_one_hot(table, column))
-        else:
-            values = (_numbers(table, column.name) - column.mean) / column.std
-            blocks.append(values[:, None].astype(np.float32))
+    return standardize(encode_raw(table, preprocessing), preprocessing)
+
+
+def encode_raw(table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float64]:
+    """Encode rows as float64 (N, F): numeric columns unchanged, categorical ones one-hot. Raises errors as `encode`."""
+    blocks = [
+        _one_hot(table, column) if column.categories else _numbers(table, column.name)[:, None]
+        for column in preprocessing.columns
+    ]
     return np.concatenate(blocks, axis=1)
+
+
+def standardize(rows: NDArray[np.float64], preprocessing: TablePreprocessing) -> NDArray[np.float32]:
+    """Rows of `encode_raw` as `encode` returns them: the mean subtracted, divided by the standard deviation."""
+    mean, std = preprocessing.scales
+    return ((rows - mean) / std).astype(np.float32)
 
 
 def select_rows(table: Table, rows: Sequence[int]) -> Table:
@@ -291,9 +299,9 @@ def _categories(table: Table, name: str) -> tuple[str, ...]:
     return tuple(categories)
 
 
-def _one_hot(table: Table, column: Column) -> NDArray[np.float32]:
+def _one_hot(table: Table, column: Column) -> NDArray[np.float64]:
     position = {name: index for index, name in enumerate(column.categories)}
-    block = np.zeros((len(table.rows), len(column.categories)), dtype=np.float32)
+    block = np.zeros((len(table.rows), len(column.categories)))
     for i, cell in enumerate(table.column(column.name)):
         if cell not in position:
             where = f"line {table.lines[i]}: column '{column.name}'"

@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from glob import escape
 from pathlib import Path
 from typing import IO, Any
@@ -26,11 +26,12 @@ def user_path(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_stream(path: Path, needed: int = 0) -> Iterator[IO[bytes]]:
+def atomic_stream(path: Path, needed: int = 0, check: Callable[[Path], object] = lambda _: None) -> Iterator[IO[bytes]]:
     """Open a temporary file next to `path`; when the block ends, flush it to disk and rename it to `path`.
 
-    An earlier file at `path` stays intact until then, and for good if the block raises. Raises UnfinishedError when
-    the disk is full or fails; its text names `needed`, the size of the content in bytes.
+    Before that, `check` gets the complete temporary file, and may refuse it by raising. An earlier file at `path` stays
+    intact until then, and for good if the block or `check` raises. Raises UnfinishedError when the disk is full or
+    fails; its text names `needed`, the size of the content in bytes.
     """
     import tempfile
 
@@ -42,6 +43,7 @@ def atomic_stream(path: Path, needed: int = 0) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+        check(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
@@ -61,9 +63,9 @@ def _unlink(temporary: Path | None) -> None:
             temporary.unlink()
 
 
-def atomic_write(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes, check: Callable[[Path], object] = lambda _: None) -> None:
     """Write `content` to `path`, with the guarantees of `atomic_stream`."""
-    with atomic_stream(path, len(content)) as stream:
+    with atomic_stream(path, len(content), check) as stream:
         stream.write(content)
 
 

@@ -1,7 +1,7 @@
 """Metrics of a classifier: loss, accuracy, confusion matrix, and precision, recall and F1 of each class."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,12 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.batches import Split
     from dlnotes_cli.device import Runtime
-
-_MAX_BATCH = 1024  # samples in a forward pass without gradients
-_MAX_BATCH_VALUES = 1 << 22  # pixels times channels, or columns, of all samples in such a pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +97,6 @@ class Evaluation:
     def metrics(self) -> Metrics:
         """The metrics that every result contains."""
         return Metrics(loss=self.loss, accuracy=self.accuracy, samples=self.samples)
-
-
-def inference_batch_size(shape: Sequence[int]) -> int:
-    """The number of samples of `shape` in a forward pass without gradients; fewer for large images."""
-    return max(1, min(_MAX_BATCH, _MAX_BATCH_VALUES // math.prod(shape)))
 
 
 @torch.no_grad()

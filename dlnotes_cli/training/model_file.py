@@ -5,11 +5,9 @@ preprocessing against the configuration, then names, shapes and types of the ten
 memory until then. Nothing in a file names code.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +23,11 @@ from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_on_m
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import DeviceOptions
-from dlnotes_cli.training.tensor_file import Metadata, fix_for, read_tensors
+from dlnotes_cli.training.model_metadata import MOST_SHOWN, Metadata, check_data, class_names, metadata_errors
+from dlnotes_cli.training.tensor_file import fix_for, read_tensors
 
 EMBEDDED_MODEL = Path(__file__).parent.parent / "weights" / "small.safetensors"  # trained by tools/train_small.py
 _VARIANCE = "running_var"  # of batch normalization
-_MOST_SHOWN = 200  # characters of a file's metadata in an error
-_METADATA_ERRORS = (
-    LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError, AssertionError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,28 +52,51 @@ class LanguageModel:
     metadata: Metadata
 
 
+class _Content(NamedTuple):
+    """What a model file holds: the registry name of its network, its tensors and its metadata."""
+
+    path: Path
+    name: str
+    tensors: dict[str, Tensor]
+    metadata: Metadata
+
+
+def load_model(path: str | Path) -> TrainedModel | LanguageModel:
+    """Load a trained model of any kind. Raises InputError as `load_classifier` does."""
+    content = _read_model(files.user_path(path), (*CLASSIFIERS, *LANGUAGE_MODELS))
+    return _language_model(content) if content.name in LANGUAGE_MODELS else _classifier(content)
+
+
 def load_classifier(path: str | Path) -> TrainedModel:
     """Load a trained classifier, in evaluation mode, on the CPU.
 
     A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network that is
     not a classifier, metadata that is incomplete or contradicts the network, and a tensor that does not fit it.
     """
-    path, name, tensors, metadata = _read_model(files.user_path(path), CLASSIFIERS)
-    with _metadata_errors(path):
+    return _classifier(_read_model(files.user_path(path), CLASSIFIERS))
+
+
+def load_language_model(path: str | Path) -> LanguageModel:
+    """Load a trained language model, in evaluation mode, on the CPU. Raises InputError as `load_classifier` does."""
+    return _language_model(_read_model(files.user_path(path), LANGUAGE_MODELS))
+
+
+def _classifier(content: _Content) -> TrainedModel:
+    path, name, tensors, metadata = content
+    with metadata_errors(path):
         config = config_from_json(name, metadata["configuration"])
-        classes = _class_names(metadata["classes"], config.classes)
+        classes = class_names(metadata["classes"], config.classes)
         preprocessing = preprocessing_from_json(metadata["format"])
-        _check_data(metadata)
+        check_data(metadata)
         network = build_on_meta(name, config).eval()
         check_input(name, network, config, preprocessing.shape)
     load_weights(path, network, tensors)
     return TrainedModel(path, network, name, classes, preprocessing, metadata)
 
 
-def load_language_model(path: str | Path) -> LanguageModel:
-    """Load a trained language model, in evaluation mode, on the CPU. Raises InputError as `load_classifier` does."""
-    path, name, tensors, metadata = _read_model(files.user_path(path), LANGUAGE_MODELS)
-    with _metadata_errors(path):
+def _language_model(content: _Content) -> LanguageModel:
+    path, name, tensors, metadata = content
+    with metadata_errors(path):
         config = config_from_json(name, metadata["configuration"])
         preprocessing = text_preprocessing_from_json(metadata["format"])
         if preprocessing.vocabulary != config.vocabulary:
@@ -124,8 +142,8 @@ def check_finite(path: Path, outputs: Tensor) -> None:
         raise InputError(path, "its outputs are not finite for this input", fix)
 
 
-def _read_model(path: Path, accepted: tuple[str, ...]) -> tuple[Path, str, dict[str, Tensor], Metadata]:
-    """The file, registry name, tensors and metadata of a model, one of the `accepted` names of the registry."""
+def _read_model(path: Path, accepted: tuple[str, ...]) -> _Content:
+    """The content of a model file, whose network is one of the `accepted` names of the registry."""
     path = path / "model.safetensors" if path.is_dir() else path
     tensors, metadata = read_tensors(path)
     if metadata.get("kind") == "run state":
@@ -135,46 +153,9 @@ def _read_model(path: Path, accepted: tuple[str, ...]) -> tuple[Path, str, dict[
     name = metadata.get("model")
     if not isinstance(name, str) or name not in accepted:
         needed = " or ".join([", ".join(accepted[:-1]), accepted[-1]]) if len(accepted) > 1 else accepted[0]
-        what = f"holds a model of kind {name!s:.{_MOST_SHOWN}}, but this command needs {needed}"
+        what = f"holds a model of kind {name!s:.{MOST_SHOWN}}, but this command needs {needed}"
         raise InputError(path, what, "use another model file")
-    return path, name, tensors, metadata
-
-
-@contextmanager
-def _metadata_errors(path: Path) -> Iterator[None]:
-    """Raise whatever missing, malformed and contradictory metadata leads to as InputError.
-
-    Inside, networks are only on the meta device, so that no error can come from the machine.
-    """
-    try:
-        yield
-    except _METADATA_ERRORS as error:
-        what = f"its metadata is invalid ({error!r:.{_MOST_SHOWN}})"
-        raise InputError(path, what, "train the model again") from error
-
-
-def _class_names(stored: Any, outputs: int) -> tuple[str, ...]:
-    """The class names of a file. Raises TypeError or ValueError unless each output of the network has its own."""
-    if not isinstance(stored, list) or not all(isinstance(name, str) for name in stored):
-        raise TypeError("classes")
-    if len(stored) != outputs:
-        raise ValueError(f"{len(stored)} classes for {outputs} outputs")
-    if len(set(stored)) < len(stored):
-        raise ValueError("repeated name in classes")
-    return tuple(stored)
-
-
-def _check_data(metadata: Metadata) -> None:
-    """Validate the metadata about the training data, where a file has it. Raises KeyError, TypeError or ValueError."""
-    data = metadata.get("data", {})
-    if not isinstance(data, dict) or not all(isinstance(data.get(key, ""), str) for key in ("name", "fingerprint")):
-        raise TypeError("data")
-    if "fingerprint" in data:
-        for key in ("val_split", "test_split"):
-            if type(data[key]) not in {int, float} or not 0 <= data[key] <= 1:
-                raise ValueError(key)
-        if type(metadata["seed"]) is not int:
-            raise TypeError("seed")
+    return _Content(path, name, tensors, metadata)
 
 
 def _dtype(tensor: Tensor) -> str:

@@ -19,6 +19,8 @@ from torch import Tensor
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unreadable
+from dlnotes_cli.training.model_metadata import Metadata
+from dlnotes_cli.training.stored_values import parse_object
 
 FORMAT_VERSION = 1
 TYPICAL_HEADER_BYTES = 1 << 16
@@ -38,8 +40,6 @@ _DTYPES = {  # in the order in which safetensors stores them: no tensor is misal
 }  # fmt: skip
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _ORDER = {dtype: position for position, dtype in enumerate(_DTYPES.values())}
-
-Metadata = dict[str, Any]  # JSON values
 
 
 class _Entry(NamedTuple):
@@ -160,7 +160,7 @@ def _parse(path: Path, start: bytes, size: int) -> tuple[list[_Entry], Metadata]
 
 def _parse_header(start: bytes) -> tuple[list[_Entry], Metadata]:
     """The tensors, in the order of their bytes, and the metadata. Raises ValueError or RecursionError."""
-    header = _parse_json(str(start[_LENGTH_BYTES:], "utf-8"))
+    header = parse_object(str(start[_LENGTH_BYTES:], "utf-8"))
     library_metadata = header.pop("__metadata__", None)
     if not isinstance(library_metadata, dict) or not isinstance(library_metadata.get(_METADATA_KEY), str):
         raise ValueError("metadata")  # noqa: TRY004  # callers expect one type
@@ -169,7 +169,7 @@ def _parse_header(start: bytes) -> tuple[list[_Entry], Metadata]:
     entries = sorted((_entry(name, stored) for name, stored in header.items()), key=lambda entry: entry[-2:])
     if (entries and entries[0].start != 0) or any(one.stop != other.start for one, other in pairwise(entries)):
         raise ValueError("gap or overlap between tensors")
-    return entries, _parse_json(library_metadata[_METADATA_KEY])
+    return entries, parse_object(library_metadata[_METADATA_KEY])
 
 
 def _entry(name: str, stored: Any) -> _Entry:
@@ -193,28 +193,6 @@ def _are_sizes(values: Any) -> bool:
         and len(values) <= _MAX_DIMENSIONS
         and all(type(value) is int and 0 <= value <= _MAX_VALUES for value in values)
     )
-
-
-def _parse_json(text: str) -> dict[str, Any]:
-    """A JSON object without repeated names and without numbers that are not finite. Raises ValueError."""
-    parsed = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
-    if not isinstance(parsed, dict):
-        raise ValueError("not an object")  # noqa: TRY004  # callers expect one type
-    return parsed
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = dict(pairs)
-    if len(names) < len(pairs):
-        raise ValueError("repeated name")
-    return names
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
 
 
 def _read_tensor(path: Path, stream: IO[bytes], entry: _Entry) -> Tensor:

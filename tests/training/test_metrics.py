@@ -15,7 +15,8 @@ from torch import nn
 from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.training.metrics import Evaluation, evaluate, inference_batch_size
+from dlnotes_cli.training.inference_batch import inference_batch_size
+from dlnotes_cli.training.metrics import Evaluation, evaluate
 
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
 pairs = st.integers(1, 60).flatmap(

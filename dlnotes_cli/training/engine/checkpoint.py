@@ -15,8 +15,9 @@ from dlnotes_cli.training.engine.loop import Trainer, TrainerState
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights
+from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.stored_values import build_stored
-from dlnotes_cli.training.tensor_file import Metadata, write_tensors
+from dlnotes_cli.training.tensor_file import write_tensors
 
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _RECURRENT_STATE = (
     "network.", "best.", "average.", "optimizer.", "random.", "carried.",

@@ -1,0 +1,1 @@
+"""`dlnotes export`: a trained model as a file for other programs, with proof that it answers the same."""

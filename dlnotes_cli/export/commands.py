@@ -1,0 +1,53 @@
+"""`dlnotes export`."""
+
+from typing import TYPE_CHECKING
+
+from dlnotes_cli.export.options import ExportConfig
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.binding import command
+
+if TYPE_CHECKING:
+    from dlnotes_cli.export.results import ExportResult
+
+
+@command(
+    panel="Use",
+    examples=(
+        "dlnotes export runs/digits --overwrite",
+        "dlnotes export runs/digits --dtype float16 --out digits-16.onnx --overwrite",
+    ),
+)
+def export(config: ExportConfig) -> None:
+    """Export a trained model to ONNX or PyTorch, with its preprocessing inside, and prove that it answers the same.
+
+    The file runs on real samples first: where a class or a probability differs, no file is written, and the exit code
+    is 3.
+    """
+    from dlnotes_cli.export.export import export_model
+
+    result = export_model(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+    else:
+        _print(result, is_quiet=config.quiet)
+
+
+def _print(result: "ExportResult", *, is_quiet: bool) -> None:
+    if not is_quiet:
+        for label, text in _rows(result):
+            output.line(f"{label:<8} {text}")
+        output.line()
+    output.line(str(result.out))
+
+
+def _rows(result: "ExportResult") -> list[tuple[str, str]]:
+    parts = [result.format, result.dtype, output.size(result.nbytes)]
+    parts += [f"opset {result.opset}"] if result.opset else []
+    parts += [output.counted(result.nodes, "node")] if result.nodes else []
+    rows = [
+        ("file", ", ".join(parts)),
+        ("input", "; ".join(map(str, result.inputs))),
+        ("output", "; ".join(map(str, result.outputs))),
+        ("check", str(result.parity)),
+    ]
+    return rows + ([("latency", str(result.latency))] if result.latency else [])

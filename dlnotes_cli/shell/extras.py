@@ -1,0 +1,23 @@
+"""Packages that only some commands need, each part of an extra of the distribution."""
+
+from importlib import import_module
+from typing import Any
+
+from dlnotes_cli.shell.errors import InputError
+
+
+def import_extra(package: str, extra: str, where: object) -> Any:
+    """Import a package of an extra. Raises InputError with the command that installs it, naming `where` it is needed.
+
+    >>> import_extra("absent", "onnx", "--format onnx")
+    Traceback (most recent call last):
+    dlnotes_cli.shell.errors.InputError: --format onnx: needs the package absent; run pip install 'dlnotes-cli[onnx]'
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package.partition(".")[0]:  # a package that is installed, but not what it needs
+            raise InputError(
+                where, f"{package} needs the package {error.name}", f"run pip install {error.name}"
+            ) from error
+        raise InputError(where, f"needs the package {package}", f"run pip install 'dlnotes-cli[{extra}]'") from error

@@ -1,0 +1,64 @@
+"""The data that a trained model is measured on: that of its training, split as then."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.paths import kind_of
+from dlnotes_cli.data.splits import complete_splits
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.training.model_metadata import Metadata
+
+
+class ChosenSplit(NamedTuple):
+    """The name of a split, and the indices (n,) of its samples."""
+
+    name: str
+    indices: NDArray[np.int64]
+
+
+def training_data(metadata: Metadata) -> str:
+    """The data that a model was trained on, as its `--data` was. Raises InputError if that leads nowhere from here."""
+    data = str(metadata.get("data", {}).get("name", "digits"))
+    try:
+        kind_of(data)
+    except InputError as error:
+        where = user_path(data).absolute()
+        what = f"the model was trained on '{data}', and {where} does not exist"
+        raise InputError("--data", what, "pass --data with the path of the data") from error
+    return data
+
+
+def split_as_in_training(data: str, dataset: DataSet, metadata: Metadata) -> DataSet:
+    """Split a data set as in training if the model was trained on the same data; otherwise return it unchanged."""
+    trained_on = metadata.get("data", {})
+    if trained_on.get("fingerprint") != dataset.fingerprint:
+        if trained_on.get("name") == data:
+            output.warn(f"{data} has changed since the training: some of these samples may be training samples")
+        return dataset
+    splits = complete_splits(
+        dataset.splits, dataset.labels, seed=int(metadata["seed"]),
+        val_split=float(trained_on["val_split"]), test_split=float(trained_on["test_split"]),
+    )  # fmt: skip
+    return replace(dataset, splits=splits)
+
+
+def choose_split(dataset: DataSet, name: str = "auto") -> ChosenSplit:
+    """The split that `--split` names; auto is test if there is one, else val, else all.
+
+    Raises InputError if the data does not have it.
+    """
+    splits = dataset.splits
+    if name == "auto":
+        name = next((candidate for candidate in ("test", "val") if candidate in splits), "all")
+    if name == "all" and "all" not in splits:
+        return ChosenSplit(name, np.sort(np.concatenate(list(splits.values()))))
+    if name not in splits:
+        choices = ", ".join(dict.fromkeys([*splits, "all"]))
+        raise InputError("--split", f"{dataset.name} has no split '{name}'", f"choose from {choices}")
+    return ChosenSplit(name, splits[name])
