@@ -5,7 +5,7 @@ import platform
 import re
 import shutil
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 _CUDA_BF16 = 8  # major compute capability from which CUDA devices have bf16 arithmetic
 _SELECTOR = "the selector at pytorch.org/get-started/locally"
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """What a command ran on, as every result has it."""
+
+    device: str
+    precision: str
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,14 @@ class Runtime:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
+    @property
+    def info(self) -> RuntimeInfo:
+        """The fields as a result has them."""
+        return RuntimeInfo(str(self.device), self.precision, self.threads)
+
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values, as in every result."""
-        return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
+        return asdict(self.info)
 
 
 class Hardware(NamedTuple):

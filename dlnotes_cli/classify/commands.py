@@ -122,12 +122,12 @@ def predict(config: PredictConfig) -> None:
         if config.jsonl:
             output.json_line(prediction.as_json())
     if config.csv is not None:
-        text = predictions_csv(predictions, min(config.top, len(predictor.model.classes)))
+        text = predictions_csv(predictions, min(config.top, len(predictor.classifier.classes)))
         if config.csv_file is None:
             output.raw(text)
         else:
             files.write_text(config.csv_file, text)
-    _show_predictions(config, predictions, str(predictor.model.path))
+    _show_predictions(config, predictions, str(predictor.classifier.path))
 
 
 def _show_predictions(config: PredictConfig, predictions: "Sequence[Prediction]", model: str) -> None:

@@ -2,27 +2,24 @@
 
 import csv
 import io
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dlnotes_cli.classify.options import EvaluateConfig
-from dlnotes_cli.classify.tta import with_tta
-from dlnotes_cli.data.batches import Normalizer, Split, splits_on_device
+from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
 from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of
-from dlnotes_cli.device import Runtime
+from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
-from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
-from dlnotes_cli.training.model_data import choose_split, split_as_in_training, training_data
-from dlnotes_cli.training.model_file import check_finite, load_classifier, runtime_for_model
+from dlnotes_cli.training.inference.classifier import open_classifier
+from dlnotes_cli.training.metrics import ClassScores, Evaluation
+from dlnotes_cli.training.model_data import ChosenSplit, choose_split, split_as_in_training, training_data
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
 
 
@@ -35,7 +32,7 @@ class EvaluateResult:
     split: str
     classes: tuple[str, ...]
     evaluation: Evaluation
-    runtime: Runtime
+    runtime: RuntimeInfo
     bad_files: tuple[str, ...]  # skipped
     plots: tuple[Path, ...]
     tta: bool = False
@@ -57,7 +54,7 @@ class EvaluateResult:
             "data": self.data,
             "split": self.split,
             "tta": self.tta,
-            **self.runtime.as_json(),
+            **asdict(self.runtime),
             **asdict(self.evaluation.metrics),
             "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
             "macro": self.evaluation.macro_average(),
@@ -83,32 +80,25 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     does not have.
     """
     _check_outputs(config)
-    model = load_classifier(config.model)
-    runtime = runtime_for_model(model.metadata, config)
-    network = model.network.to(runtime.device)
-    if config.tta:
-        network = with_tta(network, model.preprocessing, model.classes)
-    data = config.data or training_data(model.metadata)
+    classifier = open_classifier(config)
+    data = config.data or training_data(classifier.metadata)
     if config.out is not None:
         check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(data))
     if config.csv_file is not None:
-        check_not_input("--csv", config.csv_file, [*run_files(model.path), *_input_files(data)])
+        check_not_input("--csv", config.csv_file, [*run_files(classifier.path), *_input_files(data)])
     threads = config.thread_count
-    dataset = load_for_model(data, config, model.preprocessing, model.classes, threads=threads)
-    dataset = split_as_in_training(data, dataset, model.metadata)
-    split_name, indices = choose_split(dataset, config.split)
-    split = splits_on_device(replace(dataset, splits={split_name: indices}), runtime.device)[split_name]
-    normalizer = Normalizer(model.preprocessing, runtime.device)
-    ks = tuple(k for k in sorted(set(config.top)) if 1 < k < len(model.classes))
+    preprocessing, classes = classifier.preprocessing, classifier.classes
+    dataset = load_for_model(data, config, preprocessing, classes, threads=threads, raw=classifier.reads_raw_rows)
+    dataset = split_as_in_training(data, dataset, classifier.metadata)
+    split = choose_split(dataset, config.split)
+    ks = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
     with StopRequest() as stop:
-        evaluation = evaluate(
-            network, split, normalizer, runtime, classes=len(model.classes), top=ks,
-            keep_predictions=config.out is not None, poll=stop.poll,
-        )  # fmt: skip
-    check_finite(model.path, torch.tensor(evaluation.loss))
+        evaluation = classifier.evaluate(
+            dataset, split, top=ks, keep_predictions=config.out is not None, poll=stop.poll
+        )
     result = EvaluateResult(
-        str(model.path), data, split_name, model.classes, evaluation, runtime, dataset.bad_files,
-        _draw_plots(config.out, evaluation, model.classes, split), config.tta,
+        str(classifier.path), data, split.name, classes, evaluation, classifier.runtime, dataset.bad_files,
+        _draw_plots(config.out, evaluation, dataset, split), config.tta,
     )  # fmt: skip
     if config.csv_file is not None:
         files.write_text(config.csv_file, result.as_csv())
@@ -131,11 +121,10 @@ def _input_files(data: str) -> tuple[Path, ...]:
     return (user_path(data),) if kind == "table" else ()
 
 
-def _draw_plots(
-    folder: Path | None, evaluation: Evaluation, classes: tuple[str, ...], split: Split
-) -> tuple[Path, ...]:
+def _draw_plots(folder: Path | None, evaluation: Evaluation, dataset: DataSet, split: ChosenSplit) -> tuple[Path, ...]:
     """The paths of the plots, drawn into a new folder; none without a folder."""
     if folder is None:
         return ()
     files.make_folder("--out", folder)
-    return tuple(draw_evaluation(folder, evaluation, classes, image_reader(split)))
+    images = image_reader(dataset.samples, split.indices)
+    return tuple(draw_evaluation(folder, evaluation, dataset.classes, images))

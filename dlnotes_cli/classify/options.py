@@ -38,18 +38,17 @@ from dlnotes_cli.shell.option import (
 )
 from dlnotes_cli.shell.option_groups import (
     CsvOption,
-    DeviceOptions,
     OutputOptions,
     OverwriteOption,
     ReadImagesOptions,
 )
 from dlnotes_cli.shell.parse import integers, items
+from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
     ClassifierConfig,
     DropoutOption,
     ImageClassifierConfig,
-    ModelArgument,
 )
 from dlnotes_cli.training.recipes import LONG_BUDGET, defaults_text, resolve
 
@@ -220,18 +219,6 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
 
 
 @option_group
-class TtaOption(Config):
-    """Test-time augmentation."""
-
-    tta: bool = option(
-        False,
-        "Test-time augmentation of images: average the predictions over one-pixel shifts and mirror images (digits: "
-        "shifts only). Takes 3 to 6 times as long.",
-        panel=MODEL,
-    )
-
-
-@option_group
 class EvaluateOptions(Config):
     """The options of `evaluate` only."""
 
@@ -258,8 +245,7 @@ class EvaluateOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(
-    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, DeviceOptions, EvaluateOptions, SourceOptions,
-    TtaOption, ModelArgument,
+    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, SourceOptions, ClassifierOptions,
 ):  # fmt: skip
     """Every option of `evaluate`."""
 
@@ -288,8 +274,7 @@ class PredictOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
-    OutputOptions, OverwriteOption, CsvOption, DeviceOptions, ReadImagesOptions, PredictOptions, TtaOption,
-    ModelArgument,
+    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, PredictOptions, ClassifierOptions,
 ):  # fmt: skip
     """Every option of `predict`."""
 

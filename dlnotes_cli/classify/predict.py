@@ -5,28 +5,21 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.classify.options import PredictConfig
-from dlnotes_cli.classify.tta import with_tta
-from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.images.decode import decode_chunks, decode_image, decode_memory, decode_stream, none_readable
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
-from dlnotes_cli.data.table import encode, read_table, select_rows
+from dlnotes_cli.data.table import read_table, select_rows
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
-from dlnotes_cli.training.metrics import predict_logits
-from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
+from dlnotes_cli.training.inference.classifier import Classifier, open_classifier
 from dlnotes_cli.training.run_folder import run_files
-
-if TYPE_CHECKING:
-    from dlnotes_cli.device import Runtime
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
 _CHUNK = 256  # images that are decoded and classified together
@@ -69,12 +62,7 @@ class Predictor:
         if config.csv_file is not None:
             files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
         self._config = config
-        self.model: TrainedModel = load_classifier(config.model)
-        self.runtime: Runtime = runtime_for_model(self.model.metadata, config)
-        self._network = self.model.network.to(self.runtime.device)
-        if config.tta:
-            self._network = with_tta(self._network, self.model.preprocessing, self.model.classes)
-        self._normalizer = Normalizer(self.model.preprocessing, self.runtime.device)
+        self.classifier: Classifier = open_classifier(config)
         listed = read_list(str(config.files_from)) if config.files_from else []
         named = [*config.paths, *listed]
         self._stdin = b""
@@ -88,7 +76,7 @@ class Predictor:
             self.paths = expand_paths(named, tables=self._reads_tables) if named else []
         if config.csv_file is not None:
             lists = [files.user_path(config.files_from)] if config.files_from else []
-            inputs = [*run_files(self.model.path), *lists, *(path for path in self.paths if path is not _STDIN)]
+            inputs = [*run_files(self.classifier.path), *lists, *(path for path in self.paths if path is not _STDIN)]
             check_not_input("--csv", config.csv_file, inputs)
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -98,7 +86,7 @@ class Predictor:
         """
         if not self.paths:
             raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
-        preprocessing = self.model.preprocessing
+        preprocessing = self.classifier.preprocessing
         batches: Iterator[_Batch]
         if isinstance(preprocessing, TablePreprocessing):
             batches = self._read_tables(preprocessing)
@@ -113,7 +101,7 @@ class Predictor:
         The item of an image in memory is its position. Raises InputError for an image that cannot be read, and for a
         model that reads tables.
         """
-        preprocessing = self.model.preprocessing
+        preprocessing = self.classifier.preprocessing
         if not isinstance(preprocessing, ImagePreprocessing):
             raise InputError("predict", "the model reads tables, not images", "name CSV files in the Config's paths")
         shape = preprocessing.image_shape
@@ -132,7 +120,7 @@ class Predictor:
 
     @property
     def _reads_tables(self) -> bool:
-        return isinstance(self.model.preprocessing, TablePreprocessing)
+        return isinstance(self.classifier.preprocessing, TablePreprocessing)
 
     def _read_images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
         def decode(path: Path) -> NDArray[np.uint8]:
@@ -166,26 +154,23 @@ class Predictor:
         if self._config.skip_bad:
             for row in range(len(table.rows)):
                 try:
-                    encode(select_rows(table, [row]), preprocessing)
+                    self.classifier.encode(select_rows(table, [row]), preprocessing)
                 except InputError as error:
                     errors[row] = error
         readable = select_rows(table, [row for row in range(len(table.rows)) if row not in errors])
         items = [f"{path}:{line}" for line in table.lines]
-        return _Batch(items, encode(readable, preprocessing), errors)
+        return _Batch(items, self.classifier.encode(readable, preprocessing), errors)
 
-    @torch.no_grad()
     def _predict(self, batch: _Batch) -> Iterator[Prediction]:
-        k = min(self._config.top, len(self.model.classes))
-        x = self._normalizer(torch.from_numpy(batch.samples).to(self.runtime.device))
-        probabilities, indices = predict_logits(self._network, x, self.runtime).softmax(1).topk(k, dim=1)
-        check_finite(self.model.path, probabilities)
-        rows = iter(zip(indices.tolist(), probabilities.tolist(), strict=True))
+        classes = self.classifier.classes
+        probabilities = self.classifier.probabilities(batch.samples)
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._config.top]
+        rows = iter(zip(order.tolist(), np.take_along_axis(probabilities, order, axis=1).tolist(), strict=True))
         for position, item in enumerate(batch.items):
             if position in batch.errors:
                 yield Prediction(item, error=batch.errors[position].fault)
                 continue
-            classes, values = next(rows)
-            yield Prediction(item, tuple((self.model.classes[c], p) for c, p in zip(classes, values, strict=True)))
+            yield Prediction(item, tuple((classes[i], p) for i, p in zip(*next(rows), strict=True)))
 
 
 def predictions_csv(predictions: Sequence[Prediction], top: int) -> str:

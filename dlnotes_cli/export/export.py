@@ -22,8 +22,8 @@ from dlnotes_cli.export.timing import median_ms
 from dlnotes_cli.export.wrapper import BATCH_AXIS, classifier_graph
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.metrics import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, load_model
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_file import EXPORT_VERSION, OnnxClassifier, TensorType, load_onnx_classifier

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.batches import Split
 from dlnotes_cli.plots.confusion import draw_confusion
 from dlnotes_cli.plots.images import PREDICTIONS_SHOWN, ShownPrediction, draw_predictions
 from dlnotes_cli.shell import files
@@ -31,16 +29,11 @@ def draw_evaluation(
     return [folder / name for name in contents]
 
 
-def image_reader(split: Split) -> ImageReader | None:
-    """What reads the images of a split; None if its samples are the rows of a table."""
-    if split.samples.ndim != 4:  # noqa: PLR2004  # (N, C, H, W)
+def image_reader(samples: NDArray[np.generic], indices: NDArray[np.int64]) -> ImageReader | None:
+    """What reads the images of a split, the samples at `indices`; None if they are the rows of a table."""
+    if samples.ndim != 4:  # noqa: PLR2004  # (N, C, H, W)
         return None
-
-    def read(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        samples, _ = split.take(split.indices[torch.from_numpy(positions).to(split.indices.device)])
-        return samples.cpu().numpy()
-
-    return read
+    return lambda positions: np.asarray(samples[indices[positions]], np.uint8)
 
 
 def shown_positions(predictions: Predictions, count: int) -> NDArray[np.int64]:

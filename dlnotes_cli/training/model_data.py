@@ -23,7 +23,12 @@ class ChosenSplit(NamedTuple):
 
 
 def training_data(metadata: Metadata) -> str:
-    """The data that a model was trained on, as its `--data` was. Raises InputError if that leads nowhere from here."""
+    """The data that a model was trained on, as its `--data` was.
+
+    Raises InputError if that leads nowhere from here, and without metadata, as of a file of another program.
+    """
+    if not metadata:
+        raise InputError("--data", "the model does not say what it was trained on", "pass --data with labeled images")
     data = str(metadata.get("data", {}).get("name", "digits"))
     try:
         kind_of(data)

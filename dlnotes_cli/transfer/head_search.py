@@ -12,8 +12,9 @@ from dlnotes_cli.data.batches import Split
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.splits import stratified_folds
 from dlnotes_cli.device import Runtime
+from dlnotes_cli.training.evaluation import evaluate
 from dlnotes_cli.training.history import HistoryEntry
-from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate
+from dlnotes_cli.training.metrics import Evaluation, Metrics
 from dlnotes_cli.transfer.head_fit import HeadFit, HeadOptions, fit_heads
 
 

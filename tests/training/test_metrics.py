@@ -15,8 +15,9 @@ from torch import nn
 from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.device import Runtime
+from dlnotes_cli.training.evaluation import evaluate
 from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.metrics import Evaluation, evaluate
+from dlnotes_cli.training.metrics import Evaluation
 
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
 pairs = st.integers(1, 60).flatmap(

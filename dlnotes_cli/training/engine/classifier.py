@@ -35,10 +35,11 @@ from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_fitti
 from dlnotes_cli.training.engine.loop import StepOutput, Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
+from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.history import history_to_json
-from dlnotes_cli.training.metrics import Evaluation, Metrics, evaluate, predict_logits
+from dlnotes_cli.training.metrics import Evaluation, Metrics
 from dlnotes_cli.training.objective import Objective, balanced_weights
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.options import ClassifierConfig
@@ -212,7 +213,7 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result]) -> Res
             run.train()
             split = "test" if "test" in job.splits else "val"
             evaluation = job.evaluate(split, stop.poll, keep_predictions=True)
-            paths = _draw_plots(folder, trainer, job, split, evaluation)
+            paths = _draw_plots(folder, trainer, dataset, split, evaluation)
             for name, drawing in _boundaries(training, model, job.network, dataset).items():
                 paths.append(folder.file(name))
                 files.atomic_write(paths[-1], drawing)
@@ -272,10 +273,11 @@ def _check_memory(training: AnyTraining, config: Any, dataset: DataSet, batch_si
 
 
 def _draw_plots(
-    folder: RunFolder, trainer: Trainer, job: ClassifierJob, split: str, evaluation: Evaluation
+    folder: RunFolder, trainer: Trainer, dataset: DataSet, split: str, evaluation: Evaluation
 ) -> list[Path]:
     """Write the learning curves and the plots of an evaluation; returns their paths."""
     path = folder.file("curves.png")
     history = history_to_json(trainer.state.history)
+    images = image_reader(dataset.samples, dataset.splits[split])
     files.atomic_write(path, draw_curves(history, trainer.state.best_index, folder.name))
-    return [path, *draw_evaluation(folder.path, evaluation, job.classes, image_reader(job.splits[split]))]
+    return [path, *draw_evaluation(folder.path, evaluation, dataset.classes, images)]

@@ -6,8 +6,8 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.data.images.augment_parser import is_flippable
-from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.data.preprocessing import Preprocessing
+from dlnotes_cli.training.inference.classifier import require_images
 
 
 class TtaNetwork(nn.Module):
@@ -36,6 +36,5 @@ class TtaNetwork(nn.Module):
 
 def with_tta(network: nn.Module, preprocessing: Preprocessing, classes: Sequence[str]) -> nn.Module:
     """A network with `--tta`; digits are not mirrored. Raises InputError for a model that reads tables."""
-    if not isinstance(preprocessing, ImagePreprocessing):
-        raise InputError("--tta", "the model reads tables, and only images can be shifted and mirrored", "drop --tta")
+    require_images(preprocessing)
     return TtaNetwork(network, mirror=is_flippable(classes))

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
-from dlnotes_cli.classify.tta import TtaNetwork, with_tta
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.inference.tta import TtaNetwork, with_tta
 
 
 class Squares(nn.Module):

@@ -1,0 +1,69 @@
+"""The evaluation of a network on labeled samples, on its device."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
+
+from dlnotes_cli.training.inference_batch import inference_batch_size
+from dlnotes_cli.training.metrics import Evaluation, Predictions
+
+if TYPE_CHECKING:
+    from dlnotes_cli.data.batches import Split
+    from dlnotes_cli.device import Runtime
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module,
+    split: "Split",
+    normalizer: Callable[[Tensor], Tensor],
+    runtime: "Runtime",
+    *,
+    classes: int,
+    top: tuple[int, ...] = (),
+    keep_predictions: bool = False,
+    poll: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """The evaluation of a network on a split, batch by batch, in evaluation mode.
+
+    `top` are the k for which samples are counted whose class is among the k most probable. With `keep_predictions`
+    the evaluation has the prediction for each sample. `poll` is called before each batch. Loss and counts are summed
+    over the samples and divided once, so that the batch size has no effect.
+    """
+    was_training = network.training
+    network.eval()
+    loss_sum = torch.zeros((), dtype=torch.float64, device=split.indices.device)
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=split.indices.device)
+    within_top = dict.fromkeys(top, 0)
+    kept: list[Predictions] = []
+    try:
+        for samples, labels in split.in_order(inference_batch_size(split.samples.shape[1:])):
+            poll()
+            logits = predict_logits(network, normalizer(samples), runtime)
+            loss_sum += F.cross_entropy(logits, labels, reduction="sum").double()
+            confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+            if keep_predictions:
+                kept.append(_predictions(labels, logits))
+            for k in top:
+                within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
+    finally:
+        network.train(was_training)
+    loss = float(loss_sum) / len(split) if len(split) else math.nan
+    matrix = confusion.view(classes, classes).cpu().numpy()
+    return Evaluation(loss, matrix, within_top, Predictions.joined(kept) if kept else None)
+
+
+def _predictions(labels: Tensor, logits: Tensor) -> Predictions:
+    columns = (labels, logits.argmax(1), logits.softmax(1).amax(1))
+    return Predictions(*(column.cpu().numpy() for column in columns))
+
+
+def predict_logits(network: nn.Module, x: Tensor, runtime: "Runtime") -> Tensor:
+    """Logits (N, K) in float32 of normalized samples (N, ...), computed in the precision of the runtime."""
+    with runtime.autocast():
+        logits: Tensor = network(x)
+    return logits.float()

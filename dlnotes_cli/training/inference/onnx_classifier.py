@@ -1,0 +1,176 @@
+"""A classifier from an ONNX file, which runs in ONNX Runtime, without torch."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.images.augment_parser import is_flippable
+from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
+from dlnotes_cli.data.table import Table, encode_raw
+from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.training.inference.classifier import require_images
+from dlnotes_cli.training.inference.foreign_onnx import open_foreign_classifier
+from dlnotes_cli.training.inference.options import ClassifierOptions
+from dlnotes_cli.training.inference_batch import inference_batch_size
+from dlnotes_cli.training.metrics import Evaluation, Predictions
+from dlnotes_cli.training.model_data import ChosenSplit
+from dlnotes_cli.training.model_metadata import Metadata
+from dlnotes_cli.training.onnx_container import read_metadata
+from dlnotes_cli.training.onnx_file import load_onnx_classifier
+
+_SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
+_PRECISIONS = {"float32": "fp32", "float16": "fp16"}
+
+
+class ProbabilityModel(Protocol):
+    """An opened ONNX file, exported by dlnotes or by another program."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the outputs."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images or table rows become samples."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata that dlnotes wrote; empty for a file of another program."""
+
+    def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Probabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
+
+
+@dataclass(frozen=True)
+class OnnxRuntimeClassifier:
+    """A classifier from an ONNX file; see `Classifier` for its methods."""
+
+    model: ProbabilityModel
+    threads: int
+    tta: bool
+    reads_raw_rows: bool = True
+
+    @property
+    def path(self) -> Path:
+        """The ONNX file."""
+        return self.model.path
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the outputs."""
+        return self.model.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images or table rows become samples."""
+        return self.model.preprocessing
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata that dlnotes wrote; empty for a file of another program."""
+        return self.model.metadata
+
+    @property
+    def runtime(self) -> RuntimeInfo:
+        """The CPU, the precision of the weights, and the number of threads."""
+        return RuntimeInfo("cpu", _PRECISIONS[self.metadata.get("dtype", "float32")], self.threads)
+
+    def encode(self, table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float64]:
+        """Rows as samples (N, F), not standardized. Raises InputError naming line and column of an invalid cell."""
+        return encode_raw(table, preprocessing)
+
+    def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Probabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
+        if not self.tta:
+            return self.model.probabilities(samples)
+        return tta_probabilities(self.model.probabilities, samples, mirror=is_flippable(self.classes))
+
+    def evaluate(
+        self,
+        dataset: DataSet,
+        split: ChosenSplit,
+        *,
+        top: tuple[int, ...] = (),
+        keep_predictions: bool = False,
+        poll: Callable[[], None] = lambda: None,
+    ) -> Evaluation:
+        """The evaluation on a split of a data set. Probabilities below the smallest float32 count as that."""
+        count, indices = len(self.classes), split.indices
+        loss_sum, confusion = 0.0, np.zeros((count, count), np.int64)
+        within_top = dict.fromkeys(top, 0)
+        kept: list[Predictions] = []
+        step = inference_batch_size(dataset.samples.shape[1:])
+        for start in range(0, len(indices), step):
+            poll()
+            chunk = indices[start : start + step]
+            labels = dataset.labels[chunk]
+            probabilities = self.probabilities(dataset.samples[chunk])
+            true = probabilities[np.arange(len(chunk)), labels]
+            loss_sum -= float(np.log(np.maximum(true, _SMALLEST), dtype=np.float64).sum())
+            predicted = probabilities.argmax(1)
+            np.add.at(confusion, (labels, predicted), 1)
+            for k in top:
+                within_top[k] += int((_most_probable(probabilities, k) == labels[:, None]).sum())
+            if keep_predictions:
+                kept.append(Predictions(labels, predicted, probabilities.max(1)))
+        loss = loss_sum / len(indices) if len(indices) else math.nan
+        return Evaluation(loss, confusion, within_top, Predictions.joined(kept) if kept else None)
+
+
+def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
+    """The classifier in an ONNX file, on the CPU.
+
+    Raises InputError as `load_onnx_classifier` and `open_foreign_classifier` do, and for another device or precision.
+    """
+    if options.device not in {"auto", "cpu"}:
+        raise InputError("--device", "an ONNX file runs on the CPU", "drop --device, or use the model file")
+    if options.precision != "auto":
+        raise InputError("--precision", "an ONNX file has its own precision", "drop it, or use the model file")
+    threads = options.thread_count
+    model: ProbabilityModel
+    if read_metadata(user_path(options.model)).is_ours:
+        options.check_for_model_file("an ONNX file")
+        model = load_onnx_classifier(options.model, threads)
+    else:
+        model = open_foreign_classifier(options, options.model, threads)
+    if options.tta:
+        require_images(model.preprocessing)
+    return OnnxRuntimeClassifier(model, threads, options.tta)
+
+
+def tta_probabilities(
+    probabilities: Callable[[NDArray[np.generic]], NDArray[np.float32]], images: NDArray[np.generic], *, mirror: bool
+) -> NDArray[np.float32]:
+    """The probabilities (N, K) of images (N, C, H, W) with the test-time augmentation of `TtaNetwork`.
+
+    It averages logits. Their logarithms of probabilities differ from them by a constant per image and view, which has
+    no effect on the softmax of the mean.
+    """
+    height, width = images.shape[2:]
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    views = ((0.5, images), (0.25, padded[..., :height, :width]), (0.25, padded[..., 2:, 2:]))
+    mean = np.zeros((), np.float64)
+    for weight, view in views:
+        variants = (view, view[..., ::-1]) if mirror else (view,)
+        for variant in variants:
+            logarithms = np.log(np.maximum(probabilities(variant), _SMALLEST), dtype=np.float64)
+            mean = mean + weight / len(variants) * logarithms
+    shifted = np.exp(mean - mean.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
+
+
+def _most_probable(probabilities: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """The k most probable classes of each sample, (N, k), in no order."""
+    return np.argpartition(probabilities, -k, axis=1)[:, -k:]

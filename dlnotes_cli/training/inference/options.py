@@ -1,0 +1,57 @@
+"""The options with which commands open a trained classifier."""
+
+from pathlib import Path
+from typing import Literal
+
+from dlnotes_cli.data.options import ImageShapeOptions, SplitOptions
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option import DATA, MODEL, Config, flag, option, option_group, option_like, options_of
+from dlnotes_cli.shell.option_groups import DeviceOptions
+from dlnotes_cli.training.options import ModelArgument
+
+PixelScaling = Literal["imagenet", "unit", "symmetric"]
+
+
+@option_group
+class TtaOption(Config):
+    """Test-time augmentation."""
+
+    tta: bool = option(
+        False,
+        "Test-time augmentation of images: average the predictions over one-pixel shifts and mirror images (digits: "
+        "shifts only). Takes 3 to 6 times as long.",
+        panel=MODEL,
+    )
+
+
+@option_group
+class ForeignModelOptions(Config):
+    """What an ONNX file of another program does not say about its input and classes."""
+
+    size: int | None = option_like(
+        ImageShapeOptions, "size", help="ONNX file of another program: pixels per side of its input.",
+        shown_default="what the file says",
+    )  # fmt: skip
+    normalize: PixelScaling | None = option_like(
+        SplitOptions,
+        "normalize",
+        help="ONNX file of another program: pixel scaling, imagenet (torchvision's mean and standard deviation), unit "
+        "(0 to 1) or symmetric (-1 to 1).",
+        shown_default="what the file says",
+    )
+    classes: Path | None = option(
+        None, "ONNX file of another program: text file of its class names, one per line.", panel=DATA, metavar="FILE",
+        shown_default="the names in the file, else numbers",
+    )  # fmt: skip
+
+
+@option_group
+class ClassifierOptions(DeviceOptions, TtaOption, ForeignModelOptions, ModelArgument):
+    """A trained classifier, and how it runs."""
+
+    def check_for_model_file(self, what: str = "a model file") -> None:
+        """Refuse the options about files of other programs. Raises InputError."""
+        for name in ("size", "normalize", "classes"):
+            if getattr(self, name) is not None:
+                where = flag(name, options_of(ForeignModelOptions)[name])
+                raise InputError(where, f"{self.model} is {what} of dlnotes, which has its own", f"drop {where}")
