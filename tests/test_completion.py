@@ -24,6 +24,8 @@ CASES = [
     ("style-transfer --backbone vgg", ["vgg16", "vgg19"]),
     ("predict ru", ["runs/digits"]),
     ("char-rnn sample runs/digits/", ["runs/digits/model.safetensors"]),
+    ("predict runs/digits/mod", ["runs/digits/model.onnx", "runs/digits/model.safetensors"]),
+    ("explain runs/digits/mod", ["runs/digits/model.safetensors"]),
     ("predict no-such", []),
 ]
 
@@ -33,8 +35,8 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a run, a folder without a model, and a run whose name needs shell quotes."""
     for name in ("runs/digits", "runs/empty", "runs/a b"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("runs/digits/model.safetensors", "runs/digits/last.safetensors", "runs/a b/model.safetensors"):
-        (tmp_path / name).touch()
+    for name in ("digits/model.safetensors", "digits/last.safetensors", "digits/model.onnx", "a b/model.safetensors"):
+        (tmp_path / "runs" / name).touch()
     return tmp_path
 
 

@@ -260,9 +260,18 @@ class ImageClassifierConfig(ClassifierConfig):
 
 def complete_models(incomplete: str) -> list[str]:
     """Runs and model files that start with `incomplete`, and the runs in `runs/`; no name that needs shell quotes."""
+    return _completions(incomplete, ("model.safetensors",))
+
+
+def complete_models_and_onnx(incomplete: str) -> list[str]:
+    """As `complete_models`, with ONNX files."""
+    return _completions(incomplete, ("model.safetensors", ".onnx"))
+
+
+def _completions(incomplete: str, endings: tuple[str, ...]) -> list[str]:
     patterns = (f"{escape(incomplete)}*", "runs/*")
     paths = {path for pattern in patterns for path in glob(pattern)}  # noqa: PTH207  # names stay as they were typed
-    models = [path for path in paths if Path(path, "model.safetensors").is_file() or path.endswith("model.safetensors")]
+    models = [path for path in paths if Path(path, "model.safetensors").is_file() or path.endswith(endings)]
     return sorted(path for path in models if shlex.quote(path) == path)
 
 

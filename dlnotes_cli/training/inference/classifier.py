@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing, TablePreprocessing
+from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
 from dlnotes_cli.data.table import Table
 from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
@@ -85,9 +84,3 @@ def open_classifier(options: ClassifierOptions) -> Classifier:
     from dlnotes_cli.training.inference.torch_classifier import open_torch_classifier
 
     return open_torch_classifier(options)
-
-
-def require_images(preprocessing: Preprocessing) -> None:
-    """Refuse `--tta` for a model that reads tables. Raises InputError."""
-    if not isinstance(preprocessing, ImagePreprocessing):
-        raise InputError("--tta", "the model reads tables, and only images can be shifted and mirrored", "drop --tta")

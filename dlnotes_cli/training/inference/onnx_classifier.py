@@ -16,7 +16,6 @@ from dlnotes_cli.data.table import Table, encode_raw
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.inference.classifier import require_images
 from dlnotes_cli.training.inference.foreign_onnx import open_foreign_classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.inference_batch import inference_batch_size
@@ -145,8 +144,7 @@ def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
         model = load_onnx_classifier(options.model, threads)
     else:
         model = open_foreign_classifier(options, options.model, threads)
-    if options.tta:
-        require_images(model.preprocessing)
+    options.check_tta(model.preprocessing)
     return OnnxRuntimeClassifier(model, threads, options.tta)
 
 

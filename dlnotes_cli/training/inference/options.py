@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Literal
 
 from dlnotes_cli.data.options import ImageShapeOptions, SplitOptions
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import DATA, MODEL, Config, flag, option, option_group, option_like, options_of
 from dlnotes_cli.shell.option_groups import DeviceOptions
-from dlnotes_cli.training.options import ModelArgument
+from dlnotes_cli.training.options import ModelArgument, complete_models_and_onnx
 
 PixelScaling = Literal["imagenet", "unit", "symmetric"]
 
@@ -48,6 +49,19 @@ class ForeignModelOptions(Config):
 @option_group
 class ClassifierOptions(DeviceOptions, TtaOption, ForeignModelOptions, ModelArgument):
     """A trained classifier, and how it runs."""
+
+    model: Path = option_like(
+        ModelArgument,
+        "model",
+        help="Model file, the run folder that holds it, or an ONNX file, which runs without PyTorch.",
+        complete=complete_models_and_onnx,
+    )
+
+    def check_tta(self, preprocessing: Preprocessing) -> None:
+        """Refuse `--tta` for a model that reads tables. Raises InputError."""
+        if self.tta and not isinstance(preprocessing, ImagePreprocessing):
+            what = "the model reads tables, and only images can be shifted and mirrored"
+            raise InputError("--tta", what, "drop --tta")
 
     def check_for_model_file(self, what: str = "a model file") -> None:
         """Refuse the options about files of other programs. Raises InputError."""

@@ -11,12 +11,13 @@ from torch import nn
 
 from dlnotes_cli.data.batches import Normalizer, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
 from dlnotes_cli.data.table import Table, encode
 from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.inference.options import ClassifierOptions
-from dlnotes_cli.training.inference.tta import with_tta
+from dlnotes_cli.training.inference.tta import TtaNetwork
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
@@ -97,6 +98,7 @@ def open_torch_classifier(options: ClassifierOptions) -> TorchClassifier:
     model = load_classifier(options.model)
     runtime = runtime_for_model(model.metadata, options)
     network = model.network.to(runtime.device)
+    options.check_tta(model.preprocessing)
     if options.tta:
-        network = with_tta(network, model.preprocessing, model.classes)
+        network = TtaNetwork(network, mirror=is_flippable(model.classes))
     return TorchClassifier(model, network, runtime)

@@ -1,13 +1,7 @@
 """Test-time augmentation (TTA): predictions averaged over shifted and mirrored copies of each image."""
 
-from collections.abc import Sequence
-
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
-
-from dlnotes_cli.data.images.augment_parser import is_flippable
-from dlnotes_cli.data.preprocessing import Preprocessing
-from dlnotes_cli.training.inference.classifier import require_images
 
 
 class TtaNetwork(nn.Module):
@@ -32,9 +26,3 @@ class TtaNetwork(nn.Module):
     def _mirrored_mean(self, x: Tensor) -> Tensor:
         logits: Tensor = self._network(x).float()
         return (logits + self._network(x.flip(3)).float()) / 2 if self._mirror else logits
-
-
-def with_tta(network: nn.Module, preprocessing: Preprocessing, classes: Sequence[str]) -> nn.Module:
-    """A network with `--tta`; digits are not mirrored. Raises InputError for a model that reads tables."""
-    require_images(preprocessing)
-    return TtaNetwork(network, mirror=is_flippable(classes))

@@ -5,9 +5,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
-from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inference.tta import TtaNetwork, with_tta
+from dlnotes_cli.training.inference.tta import TtaNetwork
 
 
 class Squares(nn.Module):
@@ -32,15 +30,3 @@ def test_logits_are_averaged_over_shifts_and_mirror_images(shape: tuple[int, ...
         variants = [view, TF.horizontal_flip(view)] if mirror else [view]
         expected += weight * torch.stack([Squares()(variant) for variant in variants]).mean(0)
     torch.testing.assert_close(logits.double(), expected, rtol=1e-5, atol=1e-8)
-
-
-def test_digits_are_not_mirrored_and_tables_are_refused() -> None:
-    images, calls = ImagePreprocessing(1, 4, 4, "crop", (0.0,), (1.0,)), []
-    network = Squares()
-    network.register_forward_hook(lambda *_: calls.append(1))
-    for classes, count in ((("0", "1"), 3), (("cat", "dog"), 6)):
-        calls.clear()
-        with_tta(network, images, classes)(torch.rand(2, 1, 4, 4))
-        assert len(calls) == count
-    with pytest.raises(InputError, match=r"--tta: the model reads tables, and only images can be .*; drop --tta"):
-        with_tta(network, TablePreprocessing("y", ()), ("a", "b"))
