@@ -16,9 +16,9 @@ _TORCHSCRIPT = "torchscript"
 
 
 class FileFormat(NamedTuple):
-    """A format of exported files: the name of its files, and whether it stores the computation or only weights."""
+    """A format of exported files: its default file, next to the model file, and whether it stores more than weights."""
 
-    name: str  # of the default file, next to the model file
+    file: str
     has_graph: bool = True
 
 
@@ -106,7 +106,7 @@ class ExportConfig(
                     raise InputError(f"--{name}", what, "drop it, or use --format onnx")
         if self.opset is not None and self.format != "onnx":
             raise InputError("--opset", f"has no effect with --format {self.format}", "drop it, or use --format onnx")
-        suffix = Path(FORMATS[self.format].name).suffix
+        suffix = Path(FORMATS[self.format].file).suffix
         if self.out is not None and self.out.suffix.lower() != suffix:
             raise InputError("--out", f"{self.out} does not end in {suffix}", f"give the name of a {suffix} file")
 
