@@ -19,10 +19,11 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.course_checkpoint import open_classifier
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, evaluate
 from dlnotes_cli.training.model_data import choose_split, split_as_in_training, training_data
-from dlnotes_cli.training.model_file import check_finite, load_classifier, runtime_for_model
+from dlnotes_cli.training.model_file import check_finite, runtime_for_model
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
 
 
@@ -83,7 +84,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     does not have.
     """
     _check_outputs(config)
-    model = load_classifier(config.model)
+    model = open_classifier(config.model, config.arch)
     runtime = runtime_for_model(model.metadata, config)
     network = model.network.to(runtime.device)
     if config.tta:

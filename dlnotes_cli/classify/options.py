@@ -47,6 +47,7 @@ from dlnotes_cli.shell.parse import integers, items
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
     ClassifierConfig,
+    CourseArchOption,
     DropoutOption,
     ImageClassifierConfig,
     ModelArgument,
@@ -259,7 +260,7 @@ class EvaluateOptions(Config):
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(
     OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, DeviceOptions, EvaluateOptions, SourceOptions,
-    TtaOption, ModelArgument,
+    TtaOption, CourseArchOption, ModelArgument,
 ):  # fmt: skip
     """Every option of `evaluate`."""
 
@@ -289,7 +290,7 @@ class PredictOptions(Config):
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
     OutputOptions, OverwriteOption, CsvOption, DeviceOptions, ReadImagesOptions, PredictOptions, TtaOption,
-    ModelArgument,
+    CourseArchOption, ModelArgument,
 ):  # fmt: skip
     """Every option of `predict`."""
 

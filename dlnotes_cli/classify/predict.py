@@ -21,8 +21,9 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessin
 from dlnotes_cli.data.table import encode, read_table, select_rows
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
+from dlnotes_cli.training.course_checkpoint import open_classifier
 from dlnotes_cli.training.metrics import predict_logits
-from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
+from dlnotes_cli.training.model_file import TrainedModel, check_finite, runtime_for_model
 from dlnotes_cli.training.run_folder import run_files
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Predictor:
         if config.csv_file is not None:
             files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
         self._config = config
-        self.model: TrainedModel = load_classifier(config.model)
+        self.model: TrainedModel = open_classifier(config.model, config.arch)
         self.runtime: Runtime = runtime_for_model(self.model.metadata, config)
         self._network = self.model.network.to(self.runtime.device)
         if config.tta:

@@ -25,11 +25,13 @@ from dlnotes_cli.export.wrapper import ExportGraph, classifier_graph, step_graph
 from dlnotes_cli.models.char_rnn import CharRnn
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.training.course_checkpoint import load_course_classifier
 from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, check_finite, load_model
+from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, check_finite, load_classifier, load_model
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_file import EXPORT_VERSION
 from dlnotes_cli.training.run_folder import run_files
+from dlnotes_cli.training.tensor_file import write_tensors
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
 _OF_MODEL_FILES = {"sha256", "format_version", "kind"}  # metadata that does not apply to an exported file
@@ -43,7 +45,7 @@ def export_model(config: ExportConfig) -> ExportResult:
     """
     if config.format == "onnx":
         onnx_format.check_packages()
-    model = load_model(config.model)
+    model = load_course_classifier(config.model, config.arch) if config.arch else load_model(config.model)
     _check_kind(config, model)
     out = config.out or model.path.with_name(FORMATS[config.format].file)
     files.check_output_file("--out", out, overwrite=config.overwrite)
@@ -132,7 +134,9 @@ def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path,
 
     def verify(temporary: Path) -> None:
         try:
-            if graph is None:
+            if config.format == "dlnotes":
+                checked.append((None, check.parity(check.eager(load_classifier(temporary).network))))
+            elif graph is None:
                 network = state_dict_format.open_state_dict(temporary, model)
                 checked.append((None, check.parity(check.eager(network))))
             else:
@@ -144,10 +148,14 @@ def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path,
             what = f"the exported file does not work ({error.what}); nothing was written"
             raise UnfinishedError(out, what, "use --dtype float32, another --format or another --opset") from error
 
-    content = _content(config, model, out, graph)
-    files.atomic_write(out, content, verify)
+    if config.format == "dlnotes":
+        write_tensors(out, model.network.state_dict(), model.metadata, verify)
+    else:
+        files.atomic_write(out, _content(config, model, out, graph), verify)
     exported, parity = checked[0]
-    result = ExportResult(model.path, out, config.format, len(content), parity)
+    result = ExportResult(model.path, out, config.format, out.stat().st_size, parity)
+    if config.format == "dlnotes":
+        return result
     if exported is None:
         return replace(result, load_with=state_dict_format.loading_code(out, model))
     return replace(

@@ -43,9 +43,10 @@ class Parity:
         *first, last = map(str, self.batches)
         batches = f"batches of {', '.join(first)} and {last}" if first else f"batches of {last}"
         ties = f", {counted(self.ties, 'tie')}" if self.ties else ""
+        difference = f"{self.largest_difference:.1e}" if self.largest_difference else "0"
         return (
-            f"{counted(self.samples, 'sample')} of {self.data}, {batches}: largest difference "
-            f"{f'{self.largest_difference:.1e}' if self.largest_difference else 0}, same class {self.same_class:.2%}{ties}"
+            f"{counted(self.samples, 'sample')} of {self.data}, {batches}: largest difference of a probability "
+            f"{difference}, same class {self.same_class:.2%}{ties}"
         )
 
 

@@ -64,17 +64,19 @@ def loading_code(out: Path, model: TrainedModel | LanguageModel) -> str:
     if isinstance(config, BackboneConfig):
         lines = ["import safetensors.torch, torch, torchvision", *torchvision_code(config)]
     elif (layers := _sequence(model.network)) is not None:
-        lines = ["import collections, safetensors.torch, torch", f"model = {layers}"]
+        lines = ["import collections, safetensors.torch, torch", *layers]
     else:
         return ""
     return "\n".join([*lines, f"model.load_state_dict(safetensors.torch.load_file({str(out)!r}))", "model.eval()"])
 
 
-def _sequence(network: nn.Module) -> str | None:
-    """A sequence of PyTorch's own layers as code; None for other networks."""
+def _sequence(network: nn.Module) -> list[str] | None:
+    """A sequence of PyTorch's own layers as lines of code; None for other networks."""
     layers = list(network.named_children())
     is_plain = all(hasattr(nn, type(layer).__name__) and not list(layer.children()) for _, layer in layers)
     if not isinstance(network, nn.Sequential) or not is_plain:
         return None
-    named = ", ".join(f"({name!r}, torch.nn.{layer!r})" for name, layer in layers)
-    return f"torch.nn.Sequential(collections.OrderedDict([{named}]))"
+    if all(name.isdecimal() for name, _ in layers):
+        return ["model = torch.nn.Sequential(", *(f"    torch.nn.{layer!r}," for _, layer in layers), ")"]
+    named = [f"    {name}=torch.nn.{layer!r}," for name, layer in layers]
+    return ["model = torch.nn.Sequential(collections.OrderedDict(", *named, "))"]

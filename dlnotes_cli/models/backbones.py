@@ -246,7 +246,7 @@ def torchvision_code(config: BackboneConfig) -> list[str]:
     """Lines of Python that build the network of `build_torchvision_classifier` with torchvision alone."""
     with torch.device("meta"):
         network = _build_torchvision(config.backbone, config.size)
-        path, _ = last_layer(network)
+        path, last = last_layer(network)
         default_size = getattr(_instantiate(config.backbone), "image_size", None)
     arguments = [] if config.hidden else [f"num_classes={config.classes}"]
     if getattr(network, "image_size", None) != default_size:
@@ -256,14 +256,10 @@ def torchvision_code(config: BackboneConfig) -> list[str]:
     lines = [f"model = torchvision.models.{config.backbone}({', '.join(arguments)})"]
     if config.hidden:
         layers = ", ".join(
-            f"torch.nn.{layer}" for layer in build_head(_inputs_of(network, path), config.hidden, config.classes)
+            f"torch.nn.{layer}" for layer in build_head(last.weight.shape[1], config.hidden, config.classes)
         )
         lines.append(f'model.set_submodule("{path}", torch.nn.Sequential({layers}))')
     return lines
-
-
-def _inputs_of(network: nn.Module, path: str) -> int:
-    return int(network.get_submodule(path).weight.shape[1])
 
 
 def _load(network: nn.Module, backbone: str, weights: dict[str, Tensor], *, ignored: tuple[str, ...]) -> str:
