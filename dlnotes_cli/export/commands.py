@@ -37,6 +37,11 @@ def _print(result: "ExportResult", *, is_quiet: bool) -> None:
         for label, text in _rows(result):
             output.line(f"{label:<8} {text}")
         output.line()
+        if result.load_with:
+            output.line("To load it:")
+            for line in result.load_with.splitlines():
+                output.line(f"    {line}")
+            output.line()
     output.line(str(result.out))
 
 
@@ -44,10 +49,8 @@ def _rows(result: "ExportResult") -> list[tuple[str, str]]:
     parts = [result.format, result.dtype, output.size(result.nbytes)]
     parts += [f"opset {result.opset}"] if result.opset else []
     parts += [output.counted(result.nodes, "node")] if result.nodes else []
-    rows = [
-        ("file", ", ".join(parts)),
-        ("input", "; ".join(map(str, result.inputs))),
-        ("output", "; ".join(map(str, result.outputs))),
-        ("check", str(result.parity)),
-    ]
+    rows = [("file", ", ".join(parts))]
+    for label, tensors in (("input", result.inputs), ("output", result.outputs)):
+        rows += [(label, "; ".join(map(str, tensors)))] if tensors else []
+    rows.append(("check", str(result.parity)))
     return rows + ([("latency", str(result.latency))] if result.latency else [])

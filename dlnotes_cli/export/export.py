@@ -1,109 +1,196 @@
 """The task of `export`: write a trained model as a file for other programs, if it answers the same."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import nn
 
 from dlnotes_cli import __version__
-from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.data.preprocessing import TablePreprocessing
-from dlnotes_cli.data.table import standardize
 from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.export import onnx_format
-from dlnotes_cli.export.options import FORMATS, ExportConfig
-from dlnotes_cli.export.parity import ROUNDING, Answer, Limits, answer_in_batches, batch_sizes, check_answers
-from dlnotes_cli.export.results import ExportResult, Latency, Parity, Tensors
-from dlnotes_cli.export.samples import CheckSamples, choose_samples
+from dlnotes_cli.export import onnx_format, pt2_format, state_dict_format
+from dlnotes_cli.export.eager import eager_answer, eager_step
+from dlnotes_cli.export.exported import Arrays, ExportedGraph
+from dlnotes_cli.export.options import DEFAULT_SAMPLES, FORMATS, ExportConfig
+from dlnotes_cli.export.parity import ROUNDING, Limits, check_classifier, check_language_model
+from dlnotes_cli.export.results import ExportResult, Latency, Parity
+from dlnotes_cli.export.samples import choose_samples
 from dlnotes_cli.export.timing import median_ms
-from dlnotes_cli.export.wrapper import BATCH_AXIS, classifier_graph
+from dlnotes_cli.export.wrapper import ExportGraph, classifier_graph, step_graph
+from dlnotes_cli.models.char_rnn import CharRnn
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.evaluation import predict_logits
+from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.training.course_checkpoint import load_course_classifier
 from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.model_file import TrainedModel, load_model
+from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, check_finite, load_classifier, load_model
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.onnx_file import EXPORT_VERSION, OnnxClassifier, TensorType, load_onnx_classifier
+from dlnotes_cli.training.onnx_file import EXPORT_VERSION
 from dlnotes_cli.training.run_folder import run_files
+from dlnotes_cli.training.tensor_file import write_tensors
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
-_NUMPY_NAMES = {"float": "float32", "double": "float64"}  # of ONNX's element types, where they differ
+_OF_MODEL_FILES = {"sha256", "format_version", "kind"}  # metadata that does not apply to an exported file
 
 
 def export_model(config: ExportConfig) -> ExportResult:
     """Export a trained model, and compare the file with it before it gets its name.
 
-    Raises InputError for an invalid model file, option, output or data, and UnfinishedError where the file answers
-    differently.
+    Raises InputError for an invalid model file, option, output or data, and UnfinishedError where PyTorch cannot export
+    the network, or the file answers differently.
     """
     if config.format == "onnx":
         onnx_format.check_packages()
-    model = load_model(config.model)
-    out = config.out or model.path.with_name(FORMATS[config.format].name)
+    model = load_course_classifier(config.model, config.arch) if config.arch else load_model(config.model)
+    _check_kind(config, model)
+    out = config.out or model.path.with_name(FORMATS[config.format].file)
     files.check_output_file("--out", out, overwrite=config.overwrite)
     check_not_input("--out", out, run_files(model.path))
     choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
-    if not isinstance(model, TrainedModel):
-        raise InputError("MODEL", "holds a language model", "not yet")
-    return _export_classifier(config, model, out)
+    output.status("export", f"{model.path} to {config.format}")
+    if isinstance(model, LanguageModel):
+        return _write(config, model, out, _LanguageModelCheck(config, model, out))
+    return _write(config, model, out, _ClassifierCheck(config, model, out))
 
 
-def _export_classifier(config: ExportConfig, model: TrainedModel, out: Path) -> ExportResult:
-    graph = classifier_graph(model, _DTYPES[config.dtype_name], is_dynamic=config.is_dynamic)
-    onnx_format.check_size(graph)
-    chosen = choose_samples(config, model)
-    expected = eager_answer(model)(chosen.samples)
-    output.status("export", f"{model.name} to {config.format}, opset {config.opset_version}")
-    props = onnx_format.metadata_props(_metadata(config, model), model.preprocessing)
-    content = onnx_format.export_onnx(out, graph, config.opset_version, props)
-    checked: list[tuple[OnnxClassifier, Parity]] = []
+class _Check(ABC):
+    """The comparison of an exported file with its model file."""
 
-    def check(temporary: Path) -> None:
-        exported = load_onnx_classifier(temporary, config.thread_count)
-        checked.append((exported, _parity(config, out, exported.probabilities, chosen, expected)))
+    @abstractmethod
+    def graph(self) -> ExportGraph:
+        """What is exported."""
 
-    files.atomic_write(out, content, check)
+    @abstractmethod
+    def parity(self, run: Callable[..., Arrays]) -> Parity:
+        """Compare the outputs of an exported graph. Raises UnfinishedError where they differ."""
+
+    @abstractmethod
+    def one_sample(self) -> Arrays:
+        """The values of the inputs for one sample."""
+
+    @abstractmethod
+    def eager(self, network: nn.Module) -> Callable[..., Arrays]:
+        """What a graph computes, by PyTorch with the weights of `network`."""
+
+
+class _ClassifierCheck(_Check):
+    def __init__(self, config: ExportConfig, model: TrainedModel, out: Path) -> None:
+        self._config, self._model, self._out = config, model, out
+        self._chosen = choose_samples(config, model)
+
+    def graph(self) -> ExportGraph:
+        return classifier_graph(self._model, _DTYPES[self._config.dtype_name], is_dynamic=self._config.is_dynamic)
+
+    def parity(self, run: Callable[..., Arrays]) -> Parity:
+        samples = self._chosen.samples
+        expected = eager_answer(self._model.network, self._model.preprocessing)(samples)
+        check_finite(self._model.path, torch.from_numpy(expected))
+        largest = inference_batch_size(samples.shape[1:]) if self._config.is_dynamic else 1
+        return check_classifier(
+            self._out, self._chosen.name, lambda batch: run(batch)[0], samples, expected, largest, _limits(self._config)
+        )
+
+    def one_sample(self) -> Arrays:
+        return (self._chosen.samples[:1],)
+
+    def eager(self, network: nn.Module) -> Callable[..., Arrays]:
+        answer = eager_answer(network, self._model.preprocessing)
+        return lambda samples: (answer(samples),)
+
+
+class _LanguageModelCheck(_Check):
+    def __init__(self, config: ExportConfig, model: LanguageModel, out: Path) -> None:
+        self._config, self._model, self._out = config, model, out
+
+    def graph(self) -> ExportGraph:
+        return step_graph(self._model, _DTYPES[self._config.dtype_name])
+
+    def parity(self, run: Callable[..., Arrays]) -> Parity:
+        count, eager = self._config.samples or DEFAULT_SAMPLES, eager_step(self._model.network)
+        starts = (self._states(1), self._states(5))
+        return check_language_model(self._out, run, eager, starts, count, _limits(self._config))
+
+    def one_sample(self) -> Arrays:
+        return (np.zeros(1, np.int64), *self._states(1))
+
+    def eager(self, network: nn.Module) -> Callable[..., Arrays]:
+        return eager_step(network)
+
+    def _states(self, count: int) -> Arrays:
+        network = self._model.network
+        if not isinstance(network, CharRnn):
+            raise TypeError(type(network).__name__)
+        return tuple(state.numpy() for state in network.initial_state(count))
+
+
+def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path, check: _Check) -> ExportResult:
+    """Write the file under a temporary name, check it, and rename it."""
+    graph = check.graph() if FORMATS[config.format].has_graph else None
+    checked: list[tuple[ExportedGraph | None, Parity]] = []
+
+    def verify(temporary: Path) -> None:
+        try:
+            if config.format == "dlnotes":
+                checked.append((None, check.parity(check.eager(load_classifier(temporary).network))))
+            elif graph is None:
+                network = state_dict_format.open_state_dict(temporary, model)
+                checked.append((None, check.parity(check.eager(network))))
+            else:
+                exported = _open(config, model, graph, temporary)
+                checked.append((exported, check.parity(exported.run)))
+        except InputError as error:
+            if error.where != str(temporary):
+                raise
+            what = f"the exported file does not work ({error.what}); nothing was written"
+            raise UnfinishedError(out, what, "use --dtype float32, another --format or another --opset") from error
+
+    if config.format == "dlnotes":
+        write_tensors(out, model.network.state_dict(), model.metadata, verify)
+    else:
+        files.atomic_write(out, _content(config, model, out, graph), verify)
     exported, parity = checked[0]
-    return ExportResult(
-        model.path, out, config.format, len(content), parity, config.dtype_name, config.is_dynamic,
-        config.opset_version, onnx_format.count_nodes(out), tuple(map(_described, exported.graph.inputs)),
-        tuple(map(_described, exported.graph.outputs)), _latency(model, exported, chosen),
+    result = ExportResult(model.path, out, config.format, out.stat().st_size, parity)
+    if config.format == "dlnotes":
+        return result
+    if exported is None:
+        return replace(result, load_with=state_dict_format.loading_code(out, model))
+    return replace(
+        result, dtype=config.dtype_name, dynamic=config.is_dynamic,
+        opset=config.opset_version if config.format == "onnx" else None, nodes=exported.nodes, inputs=exported.inputs,
+        outputs=exported.outputs, latency=_latency(exported, check, model.network),
     )  # fmt: skip
 
 
-def eager_answer(model: TrainedModel) -> Answer:
-    """The probabilities of a model as `predict` computes them, in float32 on the CPU, for samples of the check."""
-    normalizer = Normalizer(model.preprocessing, torch.device("cpu"))
-    runtime = choose_runtime("cpu", "fp32", torch.get_num_threads(), bf16_pays=False)
-
-    @torch.no_grad()
-    def answer(samples: NDArray[Any]) -> NDArray[np.float32]:
-        if isinstance(model.preprocessing, TablePreprocessing):
-            samples = standardize(samples, model.preprocessing)
-        batches = torch.from_numpy(samples).split(inference_batch_size(samples.shape[1:]))
-        logits = [predict_logits(model.network, normalizer(batch), runtime) for batch in batches]
-        probabilities: NDArray[np.float32] = torch.cat(logits).softmax(1).numpy()
-        return probabilities
-
-    return answer
+def _content(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path, graph: ExportGraph | None) -> bytes:
+    if graph is None:
+        return state_dict_format.state_dict_content(model)
+    metadata = _metadata(config, model)
+    if config.format == "pt2":
+        return pt2_format.pt2_content(out, graph, metadata)
+    return onnx_format.onnx_content(out, graph, config.opset_version, metadata, model.preprocessing)
 
 
-def _parity(
-    config: ExportConfig, out: Path, answer: Answer, chosen: CheckSamples, expected: NDArray[np.float32]
-) -> Parity:
-    largest = inference_batch_size(chosen.samples.shape[1:]) if config.is_dynamic else 1
-    answered = answer_in_batches(answer, chosen.samples, largest)
-    sizes = batch_sizes(len(chosen.samples), largest)
-    limits = Limits(config.largest_difference, ROUNDING[config.dtype_name])
-    return check_answers(out, chosen.name, expected, answered, sizes, limits)
+def _open(config: ExportConfig, model: TrainedModel | LanguageModel, graph: ExportGraph, path: Path) -> ExportedGraph:
+    if config.format == "pt2":
+        return pt2_format.open_pt2(path, graph.outputs)
+    return onnx_format.open_onnx(path, config.thread_count, is_language_model=isinstance(model, LanguageModel))
 
 
-def _metadata(config: ExportConfig, model: TrainedModel) -> Metadata:
-    """The metadata of an exported file: that of its model file, which has another checksum, and of the export."""
-    stored = {key: value for key, value in model.metadata.items() if key not in {"sha256", "format_version", "kind"}}
+def _check_kind(config: ExportConfig, model: TrainedModel | LanguageModel) -> None:
+    """Raise InputError for an option that has no effect on a language model."""
+    if isinstance(model, LanguageModel):
+        for name, is_set in (("--data", config.data), ("--time", config.time), ("--no-dynamic", not config.is_dynamic)):
+            if is_set:
+                raise InputError(name, f"has no effect on a language model, which {model.path} holds", "drop it")
+
+
+def _metadata(config: ExportConfig, model: TrainedModel | LanguageModel) -> Metadata:
+    """The metadata of an exported file: that of its model file, and how it was exported."""
+    stored = {key: value for key, value in model.metadata.items() if key not in _OF_MODEL_FILES}
     if isinstance(model.preprocessing, TablePreprocessing):
         stored["inputs"] = model.preprocessing.inputs
     return {
@@ -112,13 +199,11 @@ def _metadata(config: ExportConfig, model: TrainedModel) -> Metadata:
     }  # fmt: skip
 
 
-def _described(tensor: TensorType) -> Tensors:
-    dtype = tensor.dtype.removeprefix("tensor(").removesuffix(")")
-    shape = tuple(BATCH_AXIS if size is None else size for size in tensor.shape)
-    return Tensors(tensor.name, _NUMPY_NAMES.get(dtype, dtype), shape)
+def _limits(config: ExportConfig) -> Limits:
+    return Limits(config.largest_difference, ROUNDING[config.dtype_name])
 
 
-def _latency(model: TrainedModel, exported: OnnxClassifier, chosen: CheckSamples) -> Latency:
-    one, eager = chosen.samples[:1], eager_answer(model)
-    (exported_ms, eager_ms), runs = median_ms([lambda: exported.probabilities(one), lambda: eager(one)])
+def _latency(exported: ExportedGraph, check: _Check, network: nn.Module) -> Latency:
+    one, eager = check.one_sample(), check.eager(network)
+    (exported_ms, eager_ms), runs = median_ms([lambda: exported.run(*one), lambda: eager(*one)])
     return Latency(exported_ms, eager_ms, runs)

@@ -9,16 +9,16 @@ from dlnotes_cli.data.options import DataOption, SourceOptions
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, ThreadsOption
-from dlnotes_cli.training.options import ModelArgument
+from dlnotes_cli.training.options import CourseArchOption, ModelArgument
 
 DtypeName = Literal["float32", "float16"]
 _TORCHSCRIPT = "torchscript"
 
 
 class FileFormat(NamedTuple):
-    """A format of exported files: the name of its files, and whether it stores the computation or only weights."""
+    """A format of exported files: its default file, next to the model file, and whether it stores more than weights."""
 
-    name: str  # of the default file, next to the model file
+    file: str
     has_graph: bool = True
 
 
@@ -26,6 +26,7 @@ FORMATS: Mapping[str, FileFormat] = {
     "onnx": FileFormat("model.onnx"),
     "pt2": FileFormat("model.pt2"),
     "state-dict": FileFormat("state-dict.safetensors", has_graph=False),
+    "dlnotes": FileFormat("model.safetensors", has_graph=False),
 }
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2}  # default of --tolerance
 DEFAULT_OPSET = 20
@@ -39,13 +40,13 @@ class FormatOptions(Config):
 
     format: str = option(
         "onnx",
-        "onnx (runs anywhere with ONNX Runtime), pt2 (torch.export, for PyTorch) or state-dict (weights alone, as "
-        ".safetensors).",
+        "onnx (runs anywhere with ONNX Runtime), pt2 (torch.export, for PyTorch), state-dict (weights alone, as "
+        ".safetensors), or with --arch dlnotes (a model file).",
         panel=OUTPUT, choices=FORMATS,
     )  # fmt: skip
     out: Path | None = option(
         None, "File to write.", panel=OUTPUT, metavar="FILE", shown_default="next to the model file: model.onnx, "
-        "model.pt2 or state-dict.safetensors",
+        "model.pt2, state-dict.safetensors or model.safetensors",
     )  # fmt: skip
     opset: int | None = option(
         None, "ONNX: version of the operator set.", panel=OUTPUT, within="[18, 25]", shown_default=str(DEFAULT_OPSET)
@@ -85,7 +86,14 @@ class CheckOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig(
-    OutputOptions, OverwriteOption, ThreadsOption, CheckOptions, FormatOptions, SourceOptions, ModelArgument
+    OutputOptions,
+    OverwriteOption,
+    ThreadsOption,
+    CheckOptions,
+    FormatOptions,
+    SourceOptions,
+    CourseArchOption,
+    ModelArgument,
 ):
     """Every option of `export`."""
 
@@ -104,9 +112,13 @@ class ExportConfig(
                 if getattr(self, name) is not None:
                     what = f"has no effect with --format {self.format}, which stores the weights as they are"
                     raise InputError(f"--{name}", what, "drop it, or use --format onnx")
+        if self.format == "dlnotes" and self.arch is None:
+            raise InputError(
+                "--format dlnotes", "is for a state dict of the course", "add --arch, or use --format onnx"
+            )
         if self.opset is not None and self.format != "onnx":
             raise InputError("--opset", f"has no effect with --format {self.format}", "drop it, or use --format onnx")
-        suffix = Path(FORMATS[self.format].name).suffix
+        suffix = Path(FORMATS[self.format].file).suffix
         if self.out is not None and self.out.suffix.lower() != suffix:
             raise InputError("--out", f"{self.out} does not end in {suffix}", f"give the name of a {suffix} file")
 

@@ -8,7 +8,7 @@ from dlnotes_cli.shell.output import counted
 
 
 @dataclass(frozen=True)
-class Tensors:
+class TensorShape:
     """An input or output of an exported file: its name, element type and shape, in which the batch axis is N."""
 
     name: str
@@ -43,9 +43,10 @@ class Parity:
         *first, last = map(str, self.batches)
         batches = f"batches of {', '.join(first)} and {last}" if first else f"batches of {last}"
         ties = f", {counted(self.ties, 'tie')}" if self.ties else ""
+        difference = f"{self.largest_difference:.1e}" if self.largest_difference else "0"
         return (
-            f"{counted(self.samples, 'sample')} of {self.data}, {batches}: largest difference "
-            f"{self.largest_difference:.1e}, same class {self.same_class:.2%}{ties}"
+            f"{counted(self.samples, 'sample')} of {self.data}, {batches}: largest difference of a probability "
+            f"{difference}, same class {self.same_class:.2%}{ties}"
         )
 
 
@@ -88,8 +89,8 @@ class ExportResult:
     dynamic: bool = True
     opset: int | None = None
     nodes: int | None = None
-    inputs: tuple[Tensors, ...] = ()
-    outputs: tuple[Tensors, ...] = ()
+    inputs: tuple[TensorShape, ...] = ()
+    outputs: tuple[TensorShape, ...] = ()
     latency: Latency | None = None
     timings: tuple[Timing, ...] = ()
     load_with: str = ""  # Python code that loads a state dict
@@ -99,8 +100,8 @@ class ExportResult:
         return {
             "model_file": str(self.model), "out": str(self.out), "format": self.format, "bytes": self.nbytes,
             "dtype": self.dtype, "dynamic": self.dynamic, "opset": self.opset, "nodes": self.nodes,
-            "inputs": [tensors.as_json() for tensors in self.inputs],
-            "outputs": [tensors.as_json() for tensors in self.outputs],
+            "inputs": [tensor.as_json() for tensor in self.inputs],
+            "outputs": [tensor.as_json() for tensor in self.outputs],
             "parity": self.parity.as_json(), "latency": self.latency and asdict(self.latency),
             "timings": [asdict(timing) for timing in self.timings], "load_with": self.load_with or None,
         }  # fmt: skip

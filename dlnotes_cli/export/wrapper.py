@@ -1,17 +1,24 @@
 """What is exported: a network together with everything that belongs to it, from stored values to probabilities."""
 
 import copy
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import normalization
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
-from dlnotes_cli.models.char_rnn import CharRnn
+from dlnotes_cli.models.char_rnn import CharRnn, RecurrentState
+from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel
 
 BATCH_AXIS = "N"  # the name of the dynamic axis
+_MOST_SHOWN = 160  # characters of a message of PyTorch
 _EXAMPLES = 2  # samples of a dynamic batch while it is traced; a size of 1 would be taken for a constant
 
 
@@ -24,6 +31,11 @@ class ExportGraph:
     batch_axes: dict[str, int]  # of the inputs
     outputs: tuple[str, ...]
     is_dynamic: bool
+
+    @property
+    def arguments(self) -> tuple[Tensor, ...]:
+        """The examples of the inputs, in order."""
+        return tuple(self.inputs.values())
 
     @property
     def parameters_nbytes(self) -> int:
@@ -78,17 +90,40 @@ class TableClassifier(nn.Module):
 
 
 class LanguageModelStep(nn.Module):
-    """One step of a language model: from tokens (N,) and states (layers, N, hidden) to logits and new states."""
+    """One step of a language model: from tokens (N,) and states (layers, N, hidden) to logits and new states.
+
+    Each layer is a cell, which exporters write as products and activations: ONNX Runtime's own LSTM crashes in float16.
+    """
 
     def __init__(self, network: CharRnn, dtype: torch.dtype) -> None:
         super().__init__()
         self.network, self._dtype = network, dtype
+        self._cell = _CELLS[network.config.cell]
 
     def forward(self, token: Tensor, h: Tensor, c: Tensor | None = None) -> tuple[Tensor, ...]:
         """Logits (N, vocabulary), then h, and for an LSTM c, after the step; all float32."""
-        states = (h,) if c is None else (h, c)
-        logits, after = self.network(token[:, None], tuple(state.to(self._dtype) for state in states))
-        return logits[:, 0].float(), *(state.float() for state in after)
+        states = [state.to(self._dtype) for state in ((h,) if c is None else (h, c))]
+        x, after = self.network.embedded(token), []
+        for i, layer in enumerate(self.network.layers):
+            after.append(self._cell(x, tuple(state[i] for state in states), *layer.parameters()))
+            x = after[-1][0]
+        logits = self.network.scores(x)
+        return logits.float(), *(torch.stack(layers).float() for layers in zip(*after, strict=True))
+
+
+def _lstm_cell(x: Tensor, state: RecurrentState, *weights: Tensor) -> RecurrentState:
+    return torch.lstm_cell(x, state, *weights)
+
+
+def _gru_cell(x: Tensor, state: RecurrentState, *weights: Tensor) -> RecurrentState:
+    return (torch.gru_cell(x, state[0], *weights),)
+
+
+def _rnn_cell(x: Tensor, state: RecurrentState, *weights: Tensor) -> RecurrentState:
+    return (torch.rnn_tanh_cell(x, state[0], *weights),)
+
+
+_CELLS: dict[str, Callable[..., RecurrentState]] = {"lstm": _lstm_cell, "gru": _gru_cell, "rnn": _rnn_cell}
 
 
 def classifier_graph(model: TrainedModel, dtype: torch.dtype, *, is_dynamic: bool) -> ExportGraph:
@@ -115,6 +150,25 @@ def step_graph(model: LanguageModel, dtype: torch.dtype) -> ExportGraph:
     outputs = ("logits", *(f"{name}_out" for name in names))
     axes = {"token": 0, **dict.fromkeys(names, 1)}
     return ExportGraph(LanguageModelStep(network, dtype).eval(), inputs, axes, outputs, is_dynamic=True)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Drop the warnings and log lines of PyTorch's exporters, which are about PyTorch itself."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def not_exportable(path: Path, what: str, error: Exception, fix: str) -> UnfinishedError:
+    """The error for a network that one of PyTorch's exporters refuses."""
+    text = " ".join(str(error.__cause__ or error).split())[:_MOST_SHOWN]
+    return UnfinishedError(path, f"PyTorch cannot export this network to {what} ({text})", fix)
 
 
 def _in_dtype(network: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -213,6 +213,55 @@ def load_classifier_weights(network: nn.Module, backbone: str, weights: dict[str
     return _load(network, backbone, weights, ignored=_AUXILIARY_HEADS)
 
 
+def torchvision_weights(network: TransferModel, backbone: str) -> dict[str, Tensor]:
+    """The weights of a backbone and its head by torchvision's names; a head with hidden layers is numbered.
+
+    Raises ValueError for SqueezeNet, in which torchvision applies ReLU after the last layer.
+    """
+    with torch.device("meta"):
+        path, last = last_layer(_build_torchvision(backbone))
+    if not isinstance(last, nn.Linear):
+        raise ValueError(path)  # noqa: TRY004  # a property of the network
+    head = network.head.state_dict()
+    if len(network.head) == 1:
+        head = {name.removeprefix("0."): tensor for name, tensor in head.items()}
+    return network.backbone.state_dict() | {f"{path}.{name}": tensor for name, tensor in head.items()}
+
+
+def build_torchvision_classifier(config: BackboneConfig) -> nn.Module:
+    """Torchvision's own network of a configuration, into which `torchvision_weights` fit: its last layer is the head.
+
+    It reads images of `config.size` pixels per side.
+    """
+    network = _build_torchvision(config.backbone, config.size)
+    if hasattr(network, "transform_input"):
+        setattr(network, "transform_input", config.transform_input)  # noqa: B010  # mypy takes it for a module
+    path, last = last_layer(network)
+    head = build_head(int(last.weight.shape[1]), config.hidden, config.classes)
+    network.set_submodule(path, head if config.hidden else head[0])
+    return network
+
+
+def torchvision_code(config: BackboneConfig) -> list[str]:
+    """Lines of Python that build the network of `build_torchvision_classifier` with torchvision alone."""
+    with torch.device("meta"):
+        network = _build_torchvision(config.backbone, config.size)
+        path, last = last_layer(network)
+        default_size = getattr(_instantiate(config.backbone), "image_size", None)
+    arguments = [] if config.hidden else [f"num_classes={config.classes}"]
+    if getattr(network, "image_size", None) != default_size:
+        arguments.append(f"image_size={config.size}")
+    if hasattr(network, "aux_logits"):
+        arguments += ["aux_logits=False", "init_weights=False", f"transform_input={config.transform_input}"]
+    lines = [f"model = torchvision.models.{config.backbone}({', '.join(arguments)})"]
+    if config.hidden:
+        layers = ", ".join(
+            f"torch.nn.{layer}" for layer in build_head(last.weight.shape[1], config.hidden, config.classes)
+        )
+        lines.append(f'model.set_submodule("{path}", torch.nn.Sequential({layers}))')
+    return lines
+
+
 def _load(network: nn.Module, backbone: str, weights: dict[str, Tensor], *, ignored: tuple[str, ...]) -> str:
     """Load weights without those whose names start with one of `ignored`; returns a misfit as `load_backbone`."""
     state = network.state_dict()

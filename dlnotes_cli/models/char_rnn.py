@@ -81,10 +81,7 @@ class CharRnn(nn.Module):
 
     def forward(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """Logits (B, T, vocabulary) for tokens (B, T) and the state before them, and the state after them."""
-        if self.embedding is None:
-            x = F.one_hot(tokens, self.config.vocabulary).to(self.output.bias.dtype)
-        else:
-            x = self.embedding(tokens)
+        x = self.embedded(tokens)
         layer_states = []
         for i, layer in enumerate(self.layers):
             before = tuple(tensor[i : i + 1].contiguous() for tensor in state)
@@ -92,10 +89,19 @@ class CharRnn(nn.Module):
             layer_states.append(after if isinstance(after, tuple) else (after,))
             if self.config.dropout:
                 x = self.dropout(x)
-        if self.narrow is not None:
-            x = self.narrow(x)
         new_state = tuple(torch.cat(tensors) for tensors in zip(*layer_states, strict=True))
-        return F.linear(x, *self.output_layer()), new_state
+        return self.scores(x), new_state
+
+    def embedded(self, tokens: Tensor) -> Tensor:
+        """The inputs (..., width) of the first layer for tokens (...)."""
+        if self.embedding is None:
+            return F.one_hot(tokens, self.config.vocabulary).to(self.output.bias.dtype)
+        embedded: Tensor = self.embedding(tokens)
+        return embedded
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Logits (..., vocabulary) for the outputs (..., hidden) of the last layer."""
+        return F.linear(x if self.narrow is None else self.narrow(x), *self.output_layer())
 
 
 class _OutputBias(nn.Module):

@@ -31,7 +31,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     check_format(path)
     try:
         size = path.stat().st_size
-        stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        stored = read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except OSError as error:
         raise unreadable(path, error) from error
     for name, tensor in stored.items():
@@ -71,7 +71,16 @@ def check_format(path: Path) -> None:
         raise InputError(path, "is not a PyTorch file" if start else "is empty", _USE_STATE_DICT)
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def weights_content(tensors: Mapping[str, Tensor]) -> bytes:
+    """The content of a .safetensors file with these tensors, as other programs read it."""
+    content: bytes = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"format": "pt"}
+    )
+    return content
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in a .safetensors file of another name. Raises InputError if it is damaged."""
     try:
         return safetensors.torch.load_file(path)
     except (MemoryError, OSError):

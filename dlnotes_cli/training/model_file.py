@@ -115,7 +115,14 @@ def runtime_for_model(metadata: Metadata, options: DeviceOptions) -> Runtime:
     return choose_runtime(options.device, options.precision, options.threads, bf16_pays=was_bf16)
 
 
-def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, assign: bool = True) -> None:
+def load_weights(
+    path: Path,
+    network: nn.Module,
+    tensors: dict[str, Tensor],
+    *,
+    assign: bool = True,
+    fix: str = "train the model again",
+) -> None:
     """Load the tensors of a file into a network. Raises InputError naming the first tensor that does not fit it.
 
     With `assign` the tensors replace the network's own, which may be on the meta device; without it they are copied.
@@ -125,10 +132,10 @@ def load_weights(path: Path, network: nn.Module, tensors: dict[str, Tensor], *, 
         in_file, in_network = (str(tuple(t[name].shape)) if name in t else "none" for t in (tensors, state))
         if in_file != in_network:
             what = f"tensor {name}: shape {in_file} in the file, {in_network} in the network"
-            raise InputError(path, what, "train the model again")
+            raise InputError(path, what, fix)
         if tensors[name].dtype != state[name].dtype:
             what = f"tensor {name}: {_dtype(tensors[name])} in the file, {_dtype(state[name])} in the network"
-            raise InputError(path, what, "train the model again")
+            raise InputError(path, what, fix)
         if name.endswith(_VARIANCE) and bool((tensors[name] < 0).any()):
             raise InputError(path, f"tensor {name} has negative variances", fix_for(path))
     state.update(tensors)  # a state dict also holds version numbers that some torchvision layers need

@@ -112,7 +112,7 @@ def _fields(path: Path, content: Any, start: int, stop: int) -> Iterator[_Field]
         if number not in _FIELDS:
             raise _not_onnx(path)
         if end > stop:
-            raise InputError(path, f"is damaged: {end:,} bytes expected, {stop:,} found", _EXPORT_AGAIN)
+            raise InputError(path, f"is damaged: at least {end:,} bytes expected, {stop:,} found", _EXPORT_AGAIN)
         yield _Field(number, position, end)
         position = end
 

@@ -285,6 +285,20 @@ class ModelArgument(Config):
     )  # fmt: skip
 
 
+CourseArch = Literal["notes-mlp", "notes-cnn"]
+
+
+@option_group
+class CourseArchOption(Config):
+    """The network of a checkpoint that does not say which one it is."""
+
+    arch: CourseArch | None = option(
+        None,
+        "MODEL is a state dict of the course's notebooks, as a .pt file: of notes-mlp (MNIST) or notes-cnn (CIFAR-10).",
+        panel=MODEL,
+    )
+
+
 WEIGHTS_HELP = (
     "Pretrained weights: a torchvision weight name such as IMAGENET1K_V1, a .pth or .safetensors file, none (random), "
     "or default (downloaded once)."

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -52,14 +53,20 @@ class _Entry(NamedTuple):
     stop: int
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Metadata) -> None:
-    """Write tensors and metadata, which is extended by the format version and a SHA-256, to one file, atomically."""
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: Metadata, check: Callable[[Path], object] = lambda _: None
+) -> None:
+    """Write tensors and metadata, which is extended by the format version and a SHA-256, to one file, atomically.
+
+    `check` may refuse the complete temporary file by raising.
+    """
     checksum = {_CHECKSUM_FIELD: _NO_CHECKSUM.decode()}  # the first field, so that no other value is mistaken for it
     stored = checksum | {"format_version": FORMAT_VERSION} | metadata | checksum
     ordered = sorted(tensors.items(), key=lambda item: (_ORDER[item[1].dtype], item[0].encode()))
     header = _header(ordered, stored)
     digest = hashlib.sha256(header)
-    with files.atomic_stream(path, len(header) + sum(tensor.nbytes for tensor in tensors.values())) as stream:
+    needed = len(header) + sum(tensor.nbytes for tensor in tensors.values())
+    with files.atomic_stream(path, needed, check) as stream:
         stream.write(header)
         for _, tensor in ordered:
             content = _bytes_of(tensor.detach().cpu().contiguous())

@@ -137,6 +137,8 @@ def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
         raise InputError("--device", "an ONNX file runs on the CPU", "drop --device, or use the model file")
     if options.precision != "auto":
         raise InputError("--precision", "an ONNX file has its own precision", "drop it, or use the model file")
+    if options.arch is not None:
+        raise InputError("--arch", "an ONNX file has its own network", "drop --arch")
     threads = options.thread_count
     model: ProbabilityModel
     if read_metadata(user_path(options.model)).is_ours:

@@ -8,7 +8,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import DATA, MODEL, Config, flag, option, option_group, option_like, options_of
 from dlnotes_cli.shell.option_groups import DeviceOptions
-from dlnotes_cli.training.options import ModelArgument, complete_models_and_onnx
+from dlnotes_cli.training.options import CourseArchOption, ModelArgument, complete_models_and_onnx
 
 PixelScaling = Literal["imagenet", "unit", "symmetric"]
 
@@ -47,7 +47,7 @@ class ForeignModelOptions(Config):
 
 
 @option_group
-class ClassifierOptions(DeviceOptions, TtaOption, ForeignModelOptions, ModelArgument):
+class ClassifierOptions(DeviceOptions, TtaOption, CourseArchOption, ForeignModelOptions, ModelArgument):
     """A trained classifier, and how it runs."""
 
     model: Path = option_like(

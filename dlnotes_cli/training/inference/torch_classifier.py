@@ -15,12 +15,13 @@ from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
 from dlnotes_cli.data.table import Table, encode
 from dlnotes_cli.device import Runtime, RuntimeInfo
+from dlnotes_cli.training.course_checkpoint import load_any_classifier
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.inference.tta import TtaNetwork
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
-from dlnotes_cli.training.model_file import TrainedModel, check_finite, load_classifier, runtime_for_model
+from dlnotes_cli.training.model_file import TrainedModel, check_finite, runtime_for_model
 from dlnotes_cli.training.model_metadata import Metadata
 
 
@@ -94,8 +95,8 @@ class TorchClassifier:
 
 
 def open_torch_classifier(options: ClassifierOptions) -> TorchClassifier:
-    """The classifier in a model file, on its device. Raises InputError as `load_classifier` does."""
-    model = load_classifier(options.model)
+    """The classifier in a model file, on its device. Raises InputError as `load_any_classifier` does."""
+    model = load_any_classifier(options.model, options.arch)
     runtime = runtime_for_model(model.metadata, options)
     network = model.network.to(runtime.device)
     options.check_tta(model.preprocessing)
