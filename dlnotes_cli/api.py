@@ -47,7 +47,7 @@ from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
 from dlnotes_cli.char_rnn.train import CharRnnResult, train_char_rnn
 from dlnotes_cli.classify.evaluate import EvaluateResult, evaluate_model
 from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
-from dlnotes_cli.classify.predict import Prediction, Predictor, predictions_csv
+from dlnotes_cli.classify.predict import Predictor, predictions_csv
 from dlnotes_cli.classify.train_cnn import report_network, train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.explain.explain import explain_images
@@ -78,6 +78,7 @@ from dlnotes_cli.style.feature_network import layer_names
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer
+from dlnotes_cli.training.inference.predictions import Prediction
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, load_classifier, load_language_model
 from dlnotes_cli.training.record import ClassifierResult
 from dlnotes_cli.training.resumed_options import resumed_config

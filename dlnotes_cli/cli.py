@@ -26,6 +26,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "predict": "classify.commands:predict",
     "evaluate": "classify.commands:evaluate",
     "export": "export.commands:export",
+    "serve": "serve.commands:serve",
     "style-transfer": "style.commands:style_transfer",
     "filter": "filter.commands:filter_",
     "explain": "explain.commands:explain",

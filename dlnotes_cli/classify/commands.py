@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dlnotes_cli.classify.evaluate import EvaluateResult
-    from dlnotes_cli.classify.predict import Prediction
+    from dlnotes_cli.training.inference.predictions import Prediction
 
 _SCORES = ("precision", "recall", "f1")
 

@@ -43,7 +43,7 @@ from dlnotes_cli.shell.option_groups import (
     ReadImagesOptions,
 )
 from dlnotes_cli.shell.parse import integers, items
-from dlnotes_cli.training.inference.options import ClassifierOptions
+from dlnotes_cli.training.inference.options import ClassifierOptions, TopOption
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
     ClassifierConfig,
@@ -268,13 +268,12 @@ class PredictOptions(Config):
     files_from: str | None = option(
         None, "Read more paths from this file, one per line; - is standard input.", panel=DATA, metavar="FILE|-"
     )
-    top: int = option(3, "Number of classes to report per prediction.", panel=OUTPUT, within="[1, 1e6]")
     jsonl: bool = option(False, "Print one line of JSON per prediction, as soon as it is made.", panel=OUTPUT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
-    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, PredictOptions, ClassifierOptions,
+    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TopOption, PredictOptions, ClassifierOptions,
 ):  # fmt: skip
     """Every option of `predict`."""
 

@@ -19,27 +19,11 @@ from dlnotes_cli.data.table import read_table, select_rows
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.inference.classifier import Classifier, open_classifier
+from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
 from dlnotes_cli.training.run_folder import run_files
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
 _CHUNK = 256  # images that are decoded and classified together
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The most probable classes of one item, an image file or a table row, or the error for one that was skipped."""
-
-    item: str  # a path, or for a row path:line
-    top: tuple[tuple[str, float], ...] = ()  # (class, probability), most probable first
-    error: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `--json`, and a line of `--jsonl`."""
-        if self.error:
-            return {"item": self.item, "error": self.error}
-        name, probability = self.top[0]
-        top = [{"class": c, "probability": p} for c, p in self.top]
-        return {"item": self.item, "class": name, "probability": probability, "top": top}
 
 
 @dataclass(frozen=True)
@@ -162,15 +146,11 @@ class Predictor:
         return _Batch(items, self.classifier.encode(readable, preprocessing), errors)
 
     def _predict(self, batch: _Batch) -> Iterator[Prediction]:
-        classes = self.classifier.classes
-        probabilities = self.classifier.probabilities(batch.samples)
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._config.top]
-        rows = iter(zip(order.tolist(), np.take_along_axis(probabilities, order, axis=1).tolist(), strict=True))
+        readable = [item for position, item in enumerate(batch.items) if position not in batch.errors]
+        predictions = iter(predict_samples(self.classifier, readable, batch.samples, self._config.top))
         for position, item in enumerate(batch.items):
-            if position in batch.errors:
-                yield Prediction(item, error=batch.errors[position].fault)
-                continue
-            yield Prediction(item, tuple((classes[i], p) for i, p in zip(*next(rows), strict=True)))
+            error = batch.errors.get(position)
+            yield next(predictions) if error is None else Prediction(item, error=error.fault)
 
 
 def predictions_csv(predictions: Sequence[Prediction], top: int) -> str:

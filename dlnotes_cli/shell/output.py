@@ -143,6 +143,11 @@ def line(text: str = "") -> None:
     print(printable(text))
 
 
+def flush() -> None:
+    """Send what was printed so far to the reader of standard output."""
+    sys.stdout.flush()
+
+
 def raw(text: str) -> None:
     """Print text unchanged, CSV for example, as UTF-8; bytes of file names that are not UTF-8 are written unchanged."""
     raw_bytes(text.encode(errors="surrogateescape"))

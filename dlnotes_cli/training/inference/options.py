@@ -6,7 +6,7 @@ from typing import Literal
 from dlnotes_cli.data.options import ImageShapeOptions, SplitOptions
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import DATA, MODEL, Config, flag, option, option_group, option_like, options_of
+from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, flag, option, option_group, option_like, options_of
 from dlnotes_cli.shell.option_groups import DeviceOptions
 from dlnotes_cli.training.options import CourseArchOption, ModelArgument, complete_models_and_onnx
 
@@ -23,6 +23,13 @@ class TtaOption(Config):
         "shifts only). Takes 3 to 6 times as long.",
         panel=MODEL,
     )
+
+
+@option_group
+class TopOption(Config):
+    """How many classes a prediction has."""
+
+    top: int = option(3, "Number of classes to report per prediction.", panel=OUTPUT, within="[1, 1e6]")
 
 
 @option_group

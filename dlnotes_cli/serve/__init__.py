@@ -1,0 +1,1 @@
+"""`dlnotes serve`: a trained classifier behind HTTP."""

@@ -1,0 +1,186 @@
+"""The HTTP interface: routes, limits and error answers, each error one sentence in JSON."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from concurrent.futures import Executor
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from dlnotes_cli import __version__
+from dlnotes_cli.serve.service import PredictionService, Samples
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError
+
+_MOST_IMAGES = 256  # in one request
+_SHOWN_PATH = 80  # characters of a path in the log
+_FORM, _JSON, _BINARY = "multipart/form-data", "application/json", "application/octet-stream"
+_BODY = {"body", "rows"}  # where errors of a request are, other than an image in it
+_BAD_REQUEST, _TOO_LARGE, _UNSUPPORTED, _UNPROCESSABLE = 400, 413, 415, 422
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_Application = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+
+_FILE = {"type": "string", "format": "binary"}
+_REQUEST_BODY = {
+    "required": True,
+    "content": {
+        _FORM: {"schema": {"type": "object", "properties": {"file": {"type": "array", "items": _FILE}}}},
+        _BINARY: {"schema": _FILE},
+        _JSON: {
+            "schema": {
+                "type": "object",
+                "properties": {"rows": {"type": "array", "items": {"type": "object"}}},
+                "required": ["rows"],
+            }
+        },
+    },
+}
+_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The most probable classes of each image or row, in the order of the request",
+        "content": {
+            _JSON: {
+                "example": {
+                    "predictions": [
+                        {"item": "a.png", "class": "4", "probability": 0.9, "top": [{"class": "4", "probability": 0.9}]}
+                    ]
+                }
+            }
+        },
+    },
+    "4XX": {
+        "description": "The request cannot be answered",
+        "content": {_JSON: {"example": {"error": "a.png: not an image"}}},
+    },
+}
+
+
+class _TooLargeError(Exception):
+    """A request has more bytes than are accepted."""
+
+
+def make_app(service: PredictionService, model: Executor, max_bytes: int) -> _Application:
+    """The application, for one event loop; the model runs in `model`, an executor of one thread."""
+    app = FastAPI(title="dlnotes", version=__version__, description="Predictions of a trained classifier.")
+
+    @app.get("/health", summary="The model that answers")
+    async def health() -> dict[str, Any]:
+        return service.health()
+
+    @app.post(
+        "/predict", summary="Classify images or table rows", openapi_extra={"requestBody": _REQUEST_BODY},
+        responses=_ANSWER,
+    )  # fmt: skip
+    async def predict(request: Request) -> JSONResponse:
+        samples = await _read(request, service)
+        loop = asyncio.get_running_loop()
+        predictions = await loop.run_in_executor(model, service.predict, samples)
+        return JSONResponse({"predictions": [prediction.as_json() for prediction in predictions]})
+
+    @app.exception_handler(InputError)
+    async def bad_input(_request: Request, error: InputError) -> JSONResponse:
+        return _error(_UNPROCESSABLE if error.where in _BODY else _BAD_REQUEST, error.fault)
+
+    @app.exception_handler(_TooLargeError)
+    async def too_large(_request: Request, _problem: _TooLargeError) -> JSONResponse:
+        return _error(_TOO_LARGE, f"the request is larger than {output.size(max_bytes)}")
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
+        return _error(error.status_code, str(error.detail).lower())
+
+    return _logged(_limited(app, max_bytes))
+
+
+async def _read(request: Request, service: PredictionService) -> Samples:
+    """The samples of a request. Raises InputError for a body that cannot be read, HTTPException for another type."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == _JSON:
+        return await asyncio.to_thread(service.read_rows, _parsed(await request.body()))
+    if content_type == _FORM:
+        uploads = [upload async for upload in _form_files(request)]
+    elif content_type == _BINARY or content_type.startswith("image/"):
+        uploads = [("image", await request.body())]
+    else:
+        what = f"content type {content_type or 'missing'}: send {_FORM} with image files, one image, or {_JSON}"
+        raise HTTPException(_UNSUPPORTED, what)
+    if not uploads:
+        raise InputError("body", "has no image", "send at least one form file")
+    return await asyncio.to_thread(service.read_images, uploads)
+
+
+async def _form_files(request: Request) -> AsyncIterator[tuple[str, bytes]]:
+    """Name and content of each file of a form."""
+    async with request.form(max_files=_MOST_IMAGES, max_fields=_MOST_IMAGES) as form:
+        for field, value in form.multi_items():
+            if not isinstance(value, UploadFile):
+                raise InputError("body", f"the form field {field!r:.80} is not a file", "send image files alone")
+            yield output.printable(value.filename or field), await value.read()
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_refused_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError("body", "is not valid JSON", 'send JSON such as {"rows": [{...}]}') from error
+
+
+def _refused_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _error(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status)
+
+
+def _limited(app: _Application, max_bytes: int) -> _Application:
+    """An application that reads at most `max_bytes` of the body of a request."""
+
+    async def run(scope: _Message, receive: _Receive, send: _Send) -> None:
+        stated = dict(scope.get("headers", ())).get(b"content-length", b"0")
+        received = int(stated) if stated.isdigit() and int(stated) > max_bytes else 0
+
+        async def limited_receive() -> _Message:
+            nonlocal received
+            if received > max_bytes:
+                raise _TooLargeError
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > max_bytes:
+                raise _TooLargeError
+            return message
+
+        await app(scope, limited_receive, send)
+
+    return run
+
+
+def _logged(app: _Application) -> _Application:
+    """An application that prints one line for each request: method, path, status and latency."""
+
+    async def run(scope: _Message, receive: _Receive, send: _Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def noting_send(message: _Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await app(scope, receive, noting_send)
+        finally:
+            path = output.printable(scope["path"][:_SHOWN_PATH])
+            output.status(f"{scope['method']} {path}", f"{status}, {1000 * (time.perf_counter() - started):.1f} ms")
+
+    return run

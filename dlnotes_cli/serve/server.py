@@ -1,0 +1,103 @@
+"""The server process: its socket, the thread that runs the model, and how it stops."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+from dlnotes_cli.serve.options import ServeConfig
+from dlnotes_cli.serve.service import PredictionService
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError, StoppedError, reason
+from dlnotes_cli.shell.extras import import_extra
+from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.inference.classifier import Classifier, open_classifier
+
+_FINISH_S = 30  # for requests that run when the server is stopped
+_PACKAGES = ("fastapi", "uvicorn", "python_multipart")
+_LOOPBACK = ("127.", "localhost", "::1")
+
+
+class Server:
+    """A classifier that listens on a socket from construction on; `run` answers until a signal stops it."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        """Load the model and listen.
+
+        Raises InputError for a model that cannot be used, an address that cannot be listened on, and missing packages.
+        """
+        for package in _PACKAGES:
+            import_extra(package, "serve", "serve")
+        self._config = config
+        self._model = ThreadPoolExecutor(1, "model")
+        # The model is opened in the thread that runs it, since torch's number of threads is set for each thread.
+        self.classifier: Classifier = self._model.submit(open_classifier, config).result()
+        self._socket = _listen(config.host, config.port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._model.shutdown()
+
+    @property
+    def url(self) -> str:
+        """The address of the server."""
+        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        return f"http://{host}:{self._socket.getsockname()[1]}"
+
+    def run(self) -> None:
+        """Answer requests until a signal. Raises StoppedError then, after the running requests are answered."""
+        import uvicorn
+
+        from dlnotes_cli.serve.app import make_app
+
+        if not self._config.host.startswith(_LOOPBACK):
+            output.note(f"every machine that reaches {self._config.host} can send requests")
+        service = PredictionService(self.classifier, self._config.top, self._config.max_pixels)
+        settings = uvicorn.Config(
+            make_app(service, self._model, self._config.max_upload_bytes), lifespan="off", log_config=None,
+            log_level="critical", access_log=False, timeout_graceful_shutdown=_FINISH_S,
+        )  # fmt: skip
+        with StopRequest() as stop:
+
+            class StoppableServer(uvicorn.Server):
+                """Stops when a signal has arrived."""
+
+                request: StoppedError | None = None
+
+                @contextlib.contextmanager
+                def capture_signals(self) -> Iterator[None]:
+                    yield  # StopRequest handles them
+
+                async def on_tick(self, counter: int) -> bool:
+                    try:
+                        stop.poll()
+                    except StoppedError as request:
+                        self.request = request
+                        return True
+                    return bool(await super().on_tick(counter))
+
+            server: Any = StoppableServer(settings)
+            server.run(sockets=[self._socket])
+            if server.request is not None:
+                raise StoppedError(server.request.exit_code, "every request that was running is answered")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises InputError for an address that is unknown or in use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise InputError("--host", f"{host} is unknown", "use 127.0.0.1, or an address of this machine") from error
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise InputError("--port", f"{host}:{port}: {reason(error)}", "use another --port, or 0") from error
+    return listening

@@ -1,0 +1,94 @@
+"""What a request asks for: images or table rows, and their predictions."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli import __version__
+from dlnotes_cli.data.images.decode import decode_stream, without_skipping
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing, preprocessing_to_json
+from dlnotes_cli.data.table import Table
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.inference.classifier import Classifier
+from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
+
+_SCALARS = (str, int, float, bool)  # JSON values that a cell may have
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a request (N, ...), and the item that each is in the answer."""
+
+    items: tuple[str, ...]
+    samples: NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class PredictionService:
+    """A classifier, and how requests to it are read and answered."""
+
+    classifier: Classifier
+    top: int
+    max_pixels: int
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether the model reads images; otherwise it reads table rows."""
+        return isinstance(self.classifier.preprocessing, ImagePreprocessing)
+
+    def health(self) -> dict[str, Any]:
+        """What `GET /health` answers."""
+        classifier = self.classifier
+        return {
+            "status": "ok",
+            "version": __version__,
+            "model_file": str(classifier.path),
+            "classes": list(classifier.classes),
+            "preprocessing": preprocessing_to_json(classifier.preprocessing),
+        }
+
+    def read_images(self, uploads: Sequence[tuple[str, bytes]]) -> Samples:
+        """The samples of image files, each with its name. Raises InputError naming one that cannot be read."""
+        preprocessing = self.classifier.preprocessing
+        if not isinstance(preprocessing, ImagePreprocessing):
+            raise InputError("body", "the model reads table rows, not images", 'send JSON such as {"rows": [{...}]}')
+        pixels = []
+        for name, content in uploads:
+            with without_skipping():
+                stream = io.BytesIO(content)
+                pixels.append(decode_stream(Path(name), stream, preprocessing.image_shape, self.max_pixels)[0])
+        return Samples(tuple(name for name, _ in uploads), np.stack(pixels))
+
+    def read_rows(self, body: Any) -> Samples:
+        """The samples of a JSON document, `{"rows": [...]}` with an object of cells by column in each row.
+
+        Raises InputError naming the row for a missing column, and for a cell that the model cannot read.
+        """
+        preprocessing = self.classifier.preprocessing
+        if not isinstance(preprocessing, TablePreprocessing):
+            raise InputError("body", "the model reads images, not table rows", "send images as form files")
+        rows = body.get("rows") if isinstance(body, dict) else None
+        if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+            raise InputError("body", "is not a list of rows", 'send JSON such as {"rows": [{"column": 1}]}')
+        names = tuple(column.name for column in preprocessing.columns)
+        cells = tuple(tuple(_cell(number, row, name) for name in names) for number, row in enumerate(rows, 1))
+        table = Table(Path("rows"), names, cells, tuple(range(1, len(rows) + 1)), "")
+        return Samples(tuple(f"rows:{line}" for line in table.lines), self.classifier.encode(table, preprocessing))
+
+    def predict(self, read: Samples) -> list[Prediction]:
+        """The predictions for the samples of a request. Raises InputError where the outputs are not finite."""
+        return predict_samples(self.classifier, read.items, read.samples, self.top)
+
+
+def _cell(number: int, row: dict[str, Any], name: str) -> str:
+    """The cell of a row as a CSV file would have it."""
+    value = row.get(name)
+    if name not in row or not isinstance(value, _SCALARS):
+        what = f"column '{name}' is missing" if name not in row else f"column '{name}' is neither text nor a number"
+        raise InputError("rows", f"line {number}: {what}", "send a value for each column that the model was trained on")
+    return str(value)

@@ -1,0 +1,204 @@
+"""The HTTP interface answers as `predict` does, and refuses what it cannot read with one sentence."""
+
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import Command
+from PIL import Image
+from starlette.testclient import TestClient
+
+from dlnotes_cli.serve.app import make_app
+from dlnotes_cli.serve.options import ServeConfig
+from dlnotes_cli.serve.service import PredictionService
+from dlnotes_cli.training.inference.classifier import open_classifier
+
+LIMIT = 200_000
+
+
+def client_of(model: Path, **options: Any) -> TestClient:
+    config = ServeConfig(model=model, **options)
+    service = PredictionService(open_classifier(config), config.top, config.max_pixels)
+    return TestClient(make_app(service, ThreadPoolExecutor(1), LIMIT))
+
+
+@pytest.fixture(scope="module")
+def images(images_run: Path) -> Iterator[TestClient]:
+    with client_of(images_run) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def rows(table_run: Path) -> Iterator[TestClient]:
+    with client_of(table_run, top=1) as client:
+        yield client
+
+
+def png(size: tuple[int, int] = (4, 4)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_uploads_get_the_predictions_of_predict(images: TestClient, images_run: Path, dlnotes: Command) -> None:
+    paths = sorted((images_run.parent / "images").rglob("*.png"))[::9]
+    expected = json.loads(dlnotes("predict", images_run, *paths, "--json").out)["predictions"]
+    uploads = [("file", (str(path), path.read_bytes(), "image/png")) for path in paths]
+    answer = images.post("/predict", files=uploads)
+    assert answer.status_code == 200
+    assert answer.json() == {"predictions": expected}
+
+
+def test_one_image_can_be_the_body(images: TestClient, images_run: Path, dlnotes: Command) -> None:
+    path = next((images_run.parent / "images").rglob("*.png"))
+    expected = json.loads(dlnotes("predict", images_run, path, "--json").out)["predictions"][0]
+    for content_type in ("image/png", "application/octet-stream"):
+        answer = images.post("/predict", content=path.read_bytes(), headers={"content-type": content_type})
+        assert answer.json()["predictions"] == [expected | {"item": "image"}]
+
+
+def test_rows_get_the_predictions_of_predict(
+    rows: TestClient, table_run: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    header, *lines = (table_run.parent / "rows.csv").read_text().splitlines()[:6]
+    (tmp_path / "few.csv").write_text("\n".join([header, *lines]) + "\n")
+    words = ("predict", table_run, tmp_path / "few.csv", "--top", 1, "--json")
+    expected = json.loads(dlnotes(*words).out)["predictions"]
+    sent = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    answer = rows.post("/predict", json={"rows": sent})
+    assert [p["item"] for p in answer.json()["predictions"]] == [f"rows:{i}" for i in range(1, 6)]
+    for ours, other in zip(answer.json()["predictions"], expected, strict=True):
+        assert (ours["class"], ours["top"]) == (other["class"], other["top"])
+    assert rows.post("/predict", json={"rows": [_numbers(row) for row in sent]}).json() == answer.json()
+
+
+def _numbers(row: dict[str, str]) -> dict[str, Any]:
+    """The cells of a row as JSON numbers where they are numbers."""
+    cells: dict[str, Any] = {}
+    for name, cell in row.items():
+        try:
+            cells[name] = float(cell)
+        except ValueError:
+            cells[name] = cell
+    return cells
+
+
+def test_the_health_and_the_interface_are_described(images: TestClient, images_run: Path) -> None:
+    health = images.get("/health").json()
+    assert (health["status"], health["model_file"]) == ("ok", str(images_run / "model.safetensors"))
+    assert health["classes"] == sorted(path.name for path in (images_run.parent / "images").iterdir())
+    assert health["preprocessing"]["kind"] == "image"
+    paths = images.get("/openapi.json").json()["paths"]
+    assert set(paths) == {"/health", "/predict"}
+    assert set(paths["/predict"]["post"]["requestBody"]["content"]) == {
+        "multipart/form-data", "application/octet-stream", "application/json",
+    }  # fmt: skip
+    assert images.get("/docs").status_code == 200
+
+
+BOMB = png((3000, 2000))
+BAD_UPLOADS: dict[str, tuple[dict[str, Any], int, str]] = {
+    "text": ({"files": {"file": ("a.png", b"text")}}, 400, "a.png: not an image"),
+    "empty": ({"files": {"file": ("a.png", b"")}}, 400, "a.png: not an image"),
+    "cut": ({"files": {"file": ("a.png", png((64, 64))[:60])}}, 400, "a.png: image is "),
+    "second of two": ({"files": [("f", ("a.png", png())), ("f", ("b.png", b"?"))]}, 400, "b.png: not an image"),
+    "bomb": ({"files": {"file": ("a.png", BOMB)}}, 400, "a.png: 3000x2000 = 6,000,000 pixels, over 1,000,000"),
+    "terminal escape": ({"files": {"file": ("\x1b[31m.png", b"?")}}, 400, "not an image"),
+    "huge": ({"files": {"file": ("a.png", b"0" * (LIMIT + 1))}}, 413, "the request is larger than 200.0 kB"),
+    "huge, in pieces": (
+        {"content": iter([b"0" * LIMIT, b"0"]), "headers": {"content-type": "image/png"}},
+        413,
+        "larger",
+    ),
+    "field": ({"data": {"a": "b"}, "files": {"f": ("a.png", png())}}, 422, "the form field 'a' is not a file"),
+    "no file": (
+        {"content": b"--x--\r\n", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+        422,
+        "no image",
+    ),
+    "no boundary": ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "boundary"),
+    "no type": ({"content": b"x"}, 415, "content type missing: send multipart/form-data"),
+    "rows": ({"json": {"rows": [{"a": 1}]}}, 422, "the model reads images, not table rows"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_UPLOADS)
+def test_a_bad_upload_is_refused_in_one_sentence(case: str, images_run: Path) -> None:
+    request, status, sentence = BAD_UPLOADS[case]
+    with client_of(images_run, max_pixels=1_000_000) as client:
+        answer = client.post("/predict", **request)
+        assert answer.status_code == status, answer.text
+        assert list(answer.json()) == ["error"]
+        assert sentence in answer.json()["error"]
+        assert "\x1b" not in answer.json()["error"]
+        assert client.get("/health").status_code == 200
+
+
+BAD_ROWS: dict[str, tuple[bytes, str]] = {
+    "not JSON": (b"{", "is not valid JSON"),
+    "deep": (b"[" * 100_000, "is not valid JSON"),
+    "nan": (b'{"rows": [{"x": NaN}]}', "is not valid JSON"),
+    "no rows": (b'{"rows": []}', "is not a list of rows"),
+    "list": (b"[1]", "is not a list of rows"),
+    "row is text": (b'{"rows": ["a"]}', "is not a list of rows"),
+    "missing column": (b'{"rows": [{}]}', "rows: line 1: column "),
+    "nested cell": (b'{"rows": [{"COLUMN": [1]}]}', "is neither text nor a number"),
+    "null": (b'{"rows": [{"COLUMN": null}]}', "is neither text nor a number"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_bad_rows_are_refused_in_one_sentence(case: str, rows: TestClient, table_run: Path) -> None:
+    content, sentence = BAD_ROWS[case]
+    column = (table_run.parent / "rows.csv").read_text().partition(",")[0]
+    body = content.replace(b"COLUMN", column.encode())
+    answer = rows.post("/predict", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert sentence in answer.json()["error"]
+
+
+def test_a_cell_that_is_no_number_is_named(rows: TestClient, table_run: Path) -> None:
+    header, line = (table_run.parent / "rows.csv").read_text().splitlines()[:2]
+    row = dict(zip(header.split(","), line.split(","), strict=True)) | {header.partition(",")[0]: "many"}
+    answer = rows.post("/predict", json={"rows": [row]})
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("rows: line 1: column 'length': 'many' is not a number")
+
+
+def test_unknown_routes_and_methods(images: TestClient) -> None:
+    assert images.get("/else").json() == {"error": "not found"}
+    assert images.get("/predict").status_code == 405
+
+
+def test_each_request_is_one_line_on_stderr(images: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+    images.post("/predict", content=png(), headers={"content-type": "image/png"})
+    images.get("/%1b[31m" + "x" * 200)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("POST /predict: 200, ")
+    assert first.endswith(" ms")
+    assert "\x1b" not in second
+    assert len(second) < 130
+
+
+def test_a_model_of_another_kind_is_named(rows: TestClient) -> None:
+    answer = rows.post("/predict", files={"file": ("a.png", png())})
+    assert (answer.status_code, answer.json()["error"]) == (422, "body: the model reads table rows, not images")
+
+
+def test_outputs_that_are_not_finite_are_an_error(images_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dlnotes_cli.training.inference import torch_classifier
+
+    def logits(*_: object) -> Any:
+        return torch.full((1, 3), np.nan)
+
+    monkeypatch.setattr(torch_classifier, "predict_logits", logits)
+    with client_of(images_run) as client:
+        answer = client.post("/predict", content=png(), headers={"content-type": "image/png"})
+    assert answer.status_code == 400
+    assert "its outputs are not finite" in answer.json()["error"]
