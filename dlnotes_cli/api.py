@@ -53,6 +53,9 @@ from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.explain.explain import explain_images
 from dlnotes_cli.explain.options import ExplainConfig
 from dlnotes_cli.explain.results import ExplainResult, Explanation
+from dlnotes_cli.export.export import export_model
+from dlnotes_cli.export.options import ExportConfig
+from dlnotes_cli.export.results import ExportResult
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
@@ -71,6 +74,8 @@ from dlnotes_cli.manage.options import (
     DoctorConfig,
 )
 from dlnotes_cli.manage.preview import PreviewResult, draw_preview
+from dlnotes_cli.serve.options import ServeConfig
+from dlnotes_cli.serve.server import Server
 from dlnotes_cli.shapes import WindowSpec, analyze, solve
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
@@ -136,6 +141,8 @@ __all__ = [
     "ExplainConfig",
     "ExplainResult",
     "Explanation",
+    "ExportConfig",
+    "ExportResult",
     "FilterConfig",
     "FilterResult",
     "FiltersConfig",
@@ -168,6 +175,8 @@ __all__ = [
     "SampleResult",
     "Score",
     "ScoreResult",
+    "ServeConfig",
+    "Server",
     "StoppedError",
     "StyleResult",
     "StyleTransferConfig",
@@ -194,6 +203,7 @@ __all__ = [
     "evaluate_model",
     "examine",
     "explain_images",
+    "export_model",
     "filter_images",
     "filter_patch",
     "find_neighbors",

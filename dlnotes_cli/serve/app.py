@@ -13,9 +13,10 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from dlnotes_cli import __version__
-from dlnotes_cli.serve.service import PredictionService, Samples
+from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.inference.predictions import Prediction
 
 _MOST_IMAGES = 256  # in one request
 _SHOWN_PATH = 80  # characters of a path in the log
@@ -67,8 +68,8 @@ class _TooLargeError(Exception):
     """A request has more bytes than are accepted."""
 
 
-def make_app(service: PredictionService, model: Executor, max_bytes: int) -> _Application:
-    """The application, for one event loop; the model runs in `model`, an executor of one thread."""
+def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> _Application:
+    """The application, for one event loop; `workers` decode images and run the model, a request each."""
     app = FastAPI(title="dlnotes", version=__version__, description="Predictions of a trained classifier.")
 
     @app.get("/health", summary="The model that answers")
@@ -80,9 +81,8 @@ def make_app(service: PredictionService, model: Executor, max_bytes: int) -> _Ap
         responses=_ANSWER,
     )  # fmt: skip
     async def predict(request: Request) -> JSONResponse:
-        samples = await _read(request, service)
-        loop = asyncio.get_running_loop()
-        predictions = await loop.run_in_executor(model, service.predict, samples)
+        answer = await _answer(request, service)
+        predictions = await asyncio.get_running_loop().run_in_executor(workers, answer)
         return JSONResponse({"predictions": [prediction.as_json() for prediction in predictions]})
 
     @app.exception_handler(InputError)
@@ -100,11 +100,15 @@ def make_app(service: PredictionService, model: Executor, max_bytes: int) -> _Ap
     return _logged(_limited(app, max_bytes))
 
 
-async def _read(request: Request, service: PredictionService) -> Samples:
-    """The samples of a request. Raises InputError for a body that cannot be read, HTTPException for another type."""
+async def _answer(request: Request, service: PredictionService) -> Callable[[], list[Prediction]]:
+    """What computes the predictions that a request asks for, after its body is received.
+
+    Raises InputError for a body that cannot be read, HTTPException for one of another type.
+    """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == _JSON:
-        return await asyncio.to_thread(service.read_rows, _parsed(await request.body()))
+        body = await request.body()
+        return lambda: service.predict(service.read_rows(_parsed(body)))
     if content_type == _FORM:
         uploads = [upload async for upload in _form_files(request)]
     elif content_type == _BINARY or content_type.startswith("image/"):
@@ -114,7 +118,7 @@ async def _read(request: Request, service: PredictionService) -> Samples:
         raise HTTPException(_UNSUPPORTED, what)
     if not uploads:
         raise InputError("body", "has no image", "send at least one form file")
-    return await asyncio.to_thread(service.read_images, uploads)
+    return lambda: service.predict(service.read_images(uploads))
 
 
 async def _form_files(request: Request) -> AsyncIterator[tuple[str, bytes]]:

@@ -1,9 +1,10 @@
-"""The server process: its socket, the thread that runs the model, and how it stops."""
+"""The server process: its socket, the threads that run the model, and how it stops."""
 
 import contextlib
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Self
 
 from dlnotes_cli.serve.options import ServeConfig
@@ -30,9 +31,9 @@ class Server:
         for package in _PACKAGES:
             import_extra(package, "serve", "serve")
         self._config = config
-        self._model = ThreadPoolExecutor(1, "model")
-        # The model is opened in the thread that runs it, since torch's number of threads is set for each thread.
-        self.classifier: Classifier = self._model.submit(open_classifier, config).result()
+        # Several requests at once on a thread each are faster than one request on several threads.
+        self.classifier: Classifier = open_classifier(replace(config, threads=1))
+        self._workers = ThreadPoolExecutor(config.thread_count, "worker")
         self._socket = _listen(config.host, config.port)
 
     def __enter__(self) -> Self:
@@ -40,7 +41,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        self._model.shutdown()
+        self._workers.shutdown()
 
     @property
     def url(self) -> str:
@@ -58,7 +59,7 @@ class Server:
             output.note(f"every machine that reaches {self._config.host} can send requests")
         service = PredictionService(self.classifier, self._config.top, self._config.max_pixels)
         settings = uvicorn.Config(
-            make_app(service, self._model, self._config.max_upload_bytes), lifespan="off", log_config=None,
+            make_app(service, self._workers, self._config.max_upload_bytes), lifespan="off", log_config=None,
             log_level="critical", access_log=False, timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
         with StopRequest() as stop:
