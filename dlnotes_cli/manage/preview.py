@@ -116,12 +116,12 @@ def _variant(seed: int, operations: tuple[Operation, ...], chosen: _ChosenImages
 
 
 def _captions(variant: TrainingBatch, names: Sequence[str]) -> list[str]:
-    """For each image the shares of the two classes that it is mixed of; empty if it is not mixed."""
-    if variant.partners is None:
+    """For each image the weights of the two classes that it is mixed of; empty if it is not mixed."""
+    if variant.mixed_labels is None:
         return [""] * len(names)
     shown = distinct_names(names, _CAPTION_COLUMNS)
-    pairs = zip(variant.labels.tolist(), variant.partners.tolist(), strict=True)
-    return [f"{variant.share:.2f} {plain(shown[i])}\n+ {1 - variant.share:.2f} {plain(shown[j])}" for i, j in pairs]
+    pairs = zip(variant.labels.tolist(), variant.mixed_labels.tolist(), strict=True)
+    return [f"{variant.weight:.2f} {plain(shown[i])}\n+ {1 - variant.weight:.2f} {plain(shown[j])}" for i, j in pairs]
 
 
 def _choose(split: NDArray[np.int64], labels: NDArray[np.int64], config: DataPreviewConfig) -> NDArray[np.int64]:

@@ -30,10 +30,10 @@ class Objective:
         For mixed images both are weighted means over the two labels.
         """
         objective, loss = self._losses(logits, batch.labels)
-        if batch.partners is not None:
-            other_objective, other_loss = self._losses(logits, batch.partners)
-            objective = batch.share * objective + (1 - batch.share) * other_objective
-            loss = batch.share * loss + (1 - batch.share) * other_loss
+        if batch.mixed_labels is not None:
+            other_objective, other_loss = self._losses(logits, batch.mixed_labels)
+            objective = batch.weight * objective + (1 - batch.weight) * other_objective
+            loss = batch.weight * loss + (1 - batch.weight) * other_loss
         for weight in self._penalized:
             objective = objective + self._l1 * weight.abs().sum()
         return objective, loss

@@ -13,26 +13,28 @@ _STREAM = 0x6D6978  # separates these draws from those of the augmentation of si
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A batch for a training step; `partners` is None if its images are not mixed.
+    """A batch for a training step; `mixed_labels` is None if its images are not mixed.
 
-    A `share` of image i belongs to class `labels[i]`, the rest to class `partners[i]`.
+    A `weight` of image i belongs to class `labels[i]`, the rest to class `mixed_labels[i]`.
     """
 
     samples: Tensor  # (N, ...)
     labels: Tensor  # int64 (N,)
-    partners: Tensor | None = None  # int64 (N,)
-    share: float = 1.0
+    mixed_labels: Tensor | None = None  # int64 (N,)
+    weight: float = 1.0
 
     @property
     def dominant(self) -> Tensor:
-        """The labels with the larger share, int64 (N,)."""
-        return self.labels if self.partners is None or self.share >= 0.5 else self.partners  # noqa: PLR2004  # half
+        """The labels with the larger weight, int64 (N,)."""
+        if self.mixed_labels is None or self.weight >= 0.5:  # noqa: PLR2004  # half
+            return self.labels
+        return self.mixed_labels
 
 
 class Mixer:
     """Mixes each image with the previous one of the batch, which is random as the order of the epoch is.
 
-    All images of a batch have one share, drawn from Beta(A, A) as a function of seed, epoch and batch index.
+    All images of a batch have one weight, drawn from Beta(A, A) as a function of seed, epoch and batch index.
     """
 
     def __init__(self, operations: tuple[Operation, ...], seed: int) -> None:
@@ -44,29 +46,29 @@ class Mixer:
         if self._operation is None:
             return TrainingBatch(samples, labels)
         generator = np.random.default_rng(derived_seed(self._seed, _STREAM, epoch, batch))
-        share = float(generator.beta(self._operation.amount, self._operation.amount))
+        weight = float(generator.beta(self._operation.amount, self._operation.amount))
         if self._operation.name == "mixup":
-            mixed = mixup(samples, share)
+            mixed = mixup(samples, weight)
         else:
             row, column = generator.random(2)
-            mixed, share = cutmix(samples, share, (float(row), float(column)))
-        return TrainingBatch(mixed, labels, labels.roll(1), share)
+            mixed, weight = cutmix(samples, weight, (float(row), float(column)))
+        return TrainingBatch(mixed, labels, labels.roll(1), weight)
 
 
-def mixup(samples: Tensor, share: float) -> Tensor:
-    """Blend `share` of each image with the rest of the previous one, float32 (Zhang et al. 2018, equation 1)."""
+def mixup(samples: Tensor, weight: float) -> Tensor:
+    """Blend `weight` of each image with the rest of the previous one, float32 (Zhang et al. 2018, equation 1)."""
     x = samples.float()
-    return x.roll(1, 0).lerp_(x, share)
+    return x.roll(1, 0).lerp_(x, weight)
 
 
-def cutmix(samples: Tensor, share: float, center: tuple[float, float]) -> tuple[Tensor, float]:
-    """Paste a box of the previous image into each image; returns images and the remaining share (Yun et al. 2019).
+def cutmix(samples: Tensor, weight: float, center: tuple[float, float]) -> tuple[Tensor, float]:
+    """Paste a box of the previous image into each image; returns images and the remaining weight (Yun et al. 2019).
 
-    The box has the aspect ratio of the image and 1 - `share` of its area. Its `center` is in fractions of height and
+    The box has the aspect ratio of the image and 1 - `weight` of its area. Its `center` is in fractions of height and
     width; the box is clipped at the border.
     """
     height, width = samples.shape[2:]
-    length = (1 - share) ** 0.5
+    length = (1 - weight) ** 0.5
     rows, columns = (_span(side, at, length) for side, at in zip((height, width), center, strict=True))
     mixed = samples.clone()
     mixed[..., rows, columns] = samples[..., rows, columns].roll(1, 0)

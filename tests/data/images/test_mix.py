@@ -1,4 +1,4 @@
-"""Mixup and CutMix against explicit loops, and the distribution of the share."""
+"""Mixup and CutMix against explicit loops, and the distribution of the weight."""
 
 import numpy as np
 import pytest
@@ -16,26 +16,26 @@ def images(shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
 
-@given(shape=shapes, share=st.floats(0, 1))
-def test_mixup_against_a_loop(shape: tuple[int, ...], share: float) -> None:
+@given(shape=shapes, weight=st.floats(0, 1))
+def test_mixup_against_a_loop(shape: tuple[int, ...], weight: float) -> None:
     samples = images(shape)
-    mixed = mixup(samples, share)
+    mixed = mixup(samples, weight)
     assert mixed.dtype == torch.float32
     for i in range(shape[0]):
-        expected = share * samples[i].double() + (1 - share) * samples[i - 1].double()
+        expected = weight * samples[i].double() + (1 - weight) * samples[i - 1].double()
         torch.testing.assert_close(mixed[i].double(), expected, rtol=0, atol=1e-3)
 
 
-@given(shape=shapes, share=st.floats(0, 1), center=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
-def test_cutmix_against_a_loop(shape: tuple[int, ...], share: float, center: tuple[float, float]) -> None:
-    """Yun et al. 2019, appendix A, algorithm 1: box sides are sqrt(1 - share) of the image's, clipped."""
+@given(shape=shapes, weight=st.floats(0, 1), center=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
+def test_cutmix_against_a_loop(shape: tuple[int, ...], weight: float, center: tuple[float, float]) -> None:
+    """Yun et al. 2019, appendix A, algorithm 1: box sides are sqrt(1 - weight) of the image's, clipped."""
     samples = images(shape)
     before = samples.clone()
-    mixed, remaining = cutmix(samples, share, center)
+    mixed, remaining = cutmix(samples, weight, center)
     assert samples.equal(before)
     assert mixed.dtype == torch.uint8
     count, _, height, width = shape
-    tall, wide = int(height * (1 - share) ** 0.5) // 2, int(width * (1 - share) ** 0.5) // 2
+    tall, wide = int(height * (1 - weight) ** 0.5) // 2, int(width * (1 - weight) ** 0.5) // 2
     y, x = int(height * center[0]), int(width * center[1])
     replaced = 0
     for row in range(height):
@@ -52,41 +52,41 @@ def test_without_a_mixing_operation_the_batch_is_unchanged() -> None:
     mixed = Mixer((Operation("flip"),), 0)(samples, labels, epoch=1, batch=0)
     assert mixed.samples is samples
     assert mixed.labels is mixed.dominant is labels
-    assert mixed.partners is None
-    assert mixed.share == 1
+    assert mixed.mixed_labels is None
+    assert mixed.weight == 1
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_share_and_partners_are_functions_of_seed_epoch_and_batch(name: str) -> None:
+def test_weight_and_mixed_labels_are_functions_of_seed_epoch_and_batch(name: str) -> None:
     samples, labels = images((5, 3, 16, 16)), torch.tensor([3, 1, 4, 1, 5])
     mixer = Mixer((Operation("flip"), Operation(name, 1.0)), 7)
     mixed = mixer(samples, labels, epoch=2, batch=3)
-    assert mixed.partners is not None
-    assert mixed.partners.tolist() == [5, 3, 1, 4, 1]
+    assert mixed.mixed_labels is not None
+    assert mixed.mixed_labels.tolist() == [5, 3, 1, 4, 1]
     again = Mixer((Operation(name, 1.0),), 7)(samples, labels, epoch=2, batch=3)
     assert again.samples.equal(mixed.samples)
-    assert again.share == mixed.share
-    others = [mixer(samples, labels, epoch=e, batch=b).share for e, b in ((2, 4), (3, 3), (3, 2))]
-    others.append(Mixer((Operation(name, 1.0),), 8)(samples, labels, epoch=2, batch=3).share)
-    assert len({mixed.share, *others}) == 5
+    assert again.weight == mixed.weight
+    others = [mixer(samples, labels, epoch=e, batch=b).weight for e, b in ((2, 4), (3, 3), (3, 2))]
+    others.append(Mixer((Operation(name, 1.0),), 8)(samples, labels, epoch=2, batch=3).weight)
+    assert len({mixed.weight, *others}) == 5
 
 
 @pytest.mark.parametrize("amount", [0.2, 1.0, 4.0])
 def test_shares_are_beta_distributed(amount: float) -> None:
     mixer, samples = Mixer((Operation("mixup", amount),), 0), torch.zeros(2, 1, 1, 1)
-    shares = [mixer(samples, torch.zeros(2), epoch=1, batch=batch).share for batch in range(3000)]
+    weights = [mixer(samples, torch.zeros(2), epoch=1, batch=batch).weight for batch in range(3000)]
     variance = 1 / (4 * (2 * amount + 1))
-    assert np.mean(shares) == pytest.approx(0.5, abs=4 * (variance / 3000) ** 0.5)
-    assert np.var(shares) == pytest.approx(variance, rel=0.1)
+    assert np.mean(weights) == pytest.approx(0.5, abs=4 * (variance / 3000) ** 0.5)
+    assert np.var(weights) == pytest.approx(variance, rel=0.1)
     kurtosis = 3 - 6 / (2 * amount + 3)
-    assert np.mean((np.array(shares) - 0.5) ** 4) / variance**2 == pytest.approx(kurtosis, rel=0.15)
+    assert np.mean((np.array(weights) - 0.5) ** 4) / variance**2 == pytest.approx(kurtosis, rel=0.15)
 
 
 def test_the_dominant_label_has_the_larger_share() -> None:
-    labels, partners = torch.tensor([0, 1]), torch.tensor([2, 3])
+    labels, mixed_labels = torch.tensor([0, 1]), torch.tensor([2, 3])
     samples = torch.zeros(2, 1, 1, 1)
-    assert TrainingBatch(samples, labels, partners, 0.5).dominant is labels
-    assert TrainingBatch(samples, labels, partners, 0.49).dominant is partners
+    assert TrainingBatch(samples, labels, mixed_labels, 0.5).dominant is labels
+    assert TrainingBatch(samples, labels, mixed_labels, 0.49).dominant is mixed_labels
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
@@ -94,5 +94,5 @@ def test_a_batch_of_one_is_mixed_with_itself(name: str) -> None:
     samples, labels = images((1, 1, 5, 4)), torch.tensor([2])
     mixed = Mixer((Operation(name, 1.0),), 0)(samples, labels, epoch=1, batch=0)
     torch.testing.assert_close(mixed.samples.float(), samples.float(), rtol=0, atol=1e-3)
-    assert mixed.partners is not None
-    assert mixed.partners.tolist() == [2]
+    assert mixed.mixed_labels is not None
+    assert mixed.mixed_labels.tolist() == [2]

@@ -92,14 +92,14 @@ def test_mixup_weights_the_loss_of_both_labels_and_counts_the_dominant_one(recor
     order = job._order[200:300]
     labels = split.labels[order].numpy()
     samples = split.samples[order].double().numpy()
-    share = Mixer((Operation("mixup", 1.0),), 0)(split.samples[order], split.labels[order], epoch=1, batch=2).share
-    x = share * samples + (1 - share) * np.roll(samples, 1, axis=0)
+    weight = Mixer((Operation("mixup", 1.0),), 0)(split.samples[order], split.labels[order], epoch=1, batch=2).weight
+    x = weight * samples + (1 - weight) * np.roll(samples, 1, axis=0)
     with torch.no_grad():
         logits = recorder.linear(torch.from_numpy(x / 255).float().flatten(1)).double().numpy()
     log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     rows = np.arange(100)
-    loss = -(share * log_probabilities[rows, labels] + (1 - share) * log_probabilities[rows, np.roll(labels, 1)])
+    loss = -(weight * log_probabilities[rows, labels] + (1 - weight) * log_probabilities[rows, np.roll(labels, 1)])
     assert float(outcome.loss_sum) == pytest.approx(loss.sum(), rel=1e-4)
-    dominant = labels if share >= 0.5 else np.roll(labels, 1)
+    dominant = labels if weight >= 0.5 else np.roll(labels, 1)
     assert int(outcome.correct) == int((logits.argmax(1) == dominant).sum())
     assert outcome.samples == 100
