@@ -25,6 +25,7 @@ class Limits:
 
     tolerance: float
     rounding: float
+    fix: str  # what to do where a check fails
 
 
 def check_classifier(
@@ -107,6 +108,6 @@ def _compared(
             f"the exported model answers differently: {changed} of {len(rows)} classes changed, largest difference of "
             f"a probability {largest:.2g} (--tolerance {limits.tolerance:g}); nothing was written"
         )
-        raise UnfinishedError(out, what, "use --dtype float32, another --format or another --opset")
+        raise UnfinishedError(out, what, limits.fix)
     ties = int((was != became).sum())
     return Parity(data, len(rows), batches, largest, 1 - ties / len(rows), ties, limits.tolerance)
