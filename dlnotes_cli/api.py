@@ -53,6 +53,9 @@ from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.explain.explain import explain_images
 from dlnotes_cli.explain.options import ExplainConfig
 from dlnotes_cli.explain.results import ExplainResult, Explanation
+from dlnotes_cli.export.export import export_model
+from dlnotes_cli.export.options import ExportConfig
+from dlnotes_cli.export.results import ExportResult, Parity
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
@@ -134,6 +137,8 @@ __all__ = [
     "ExplainConfig",
     "ExplainResult",
     "Explanation",
+    "ExportConfig",
+    "ExportResult",
     "FilterConfig",
     "FilterResult",
     "FiltersConfig",
@@ -153,6 +158,7 @@ __all__ = [
     "NamedSetInfo",
     "NeighborsConfig",
     "NeighborsResult",
+    "Parity",
     "PatchResult",
     "PatchesConfig",
     "PatchesResult",
@@ -193,6 +199,7 @@ __all__ = [
     "evaluate_model",
     "examine",
     "explain_images",
+    "export_model",
     "filter_images",
     "filter_patch",
     "find_neighbors",
