@@ -17,7 +17,7 @@ from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.model_file import check_finite, load_language_model
+from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model
 from dlnotes_cli.training.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
 
 _RANDOM_BLOCK = 1024  # steps whose random numbers are drawn together
@@ -154,18 +154,8 @@ class CharRnnSampler:
 
     def __init__(self, config: CharRnnSampleConfig) -> None:
         self._config = config
-        network: nn.Module | OnnxLanguageModel
-        if is_onnx(config.model):
-            check_runtime_of_onnx(config)
-            self._runtime = choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
-            network = load_onnx_language_model(config.model, config.thread_count)
-            self._path, self._preprocessing = network.path, network.preprocessing
-        else:
-            model = load_language_model(config.model)
-            self._path, self._preprocessing = model.path, model.preprocessing
-            is_bf16_faster = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
-            self._runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=is_bf16_faster)
-            network = model.network.to(self._runtime.device)
+        network, self._runtime, model = _open(config)
+        self._path, self._preprocessing = model.path, model.preprocessing
         prime = default_prime(self._preprocessing) if config.prime is None else config.prime
         tokenizer = Tokenizer(self._preprocessing)
         prime_tokens = tokenizer.encode(prime, "--prime", config.on_unknown)
@@ -212,6 +202,21 @@ class CharRnnSampler:
 
     def _text(self, tokens: Sequence[int]) -> str:
         return decode_tokens(np.array(tokens, np.int64), self._preprocessing)
+
+
+def _open(
+    config: CharRnnSampleConfig,
+) -> tuple[nn.Module | OnnxLanguageModel, Runtime, LanguageModel | OnnxLanguageModel]:
+    """What samples, what it runs on, and the model that it is from. Raises InputError."""
+    if is_onnx(config.model):
+        check_runtime_of_onnx(config)
+        runtime = choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
+        exported = load_onnx_language_model(config.model, config.thread_count)
+        return exported, runtime, exported
+    model = load_language_model(config.model)
+    is_bf16_faster = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
+    runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=is_bf16_faster)
+    return model.network.to(runtime.device), runtime, model
 
 
 def _stop_tokens(tokenizer: Tokenizer, stop: str) -> list[int]:

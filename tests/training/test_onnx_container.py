@@ -65,7 +65,7 @@ def test_a_changed_byte_is_found(position: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 2, 17, 300, len(OURS) // 2, len(OURS) - 1])
 def test_a_file_that_was_cut_is_refused(length: int, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is damaged|is empty|is not an ONNX file"):
+    with pytest.raises(InputError, match=r"is damaged|is empty|is not an ONNX file"):
         read_metadata(write(tmp_path, OURS[:length]))
 
 
