@@ -7,7 +7,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 
 if TYPE_CHECKING:
-    from dlnotes_cli.export.results import ExportResult, Timing
+    from dlnotes_cli.export.results import ExportResult, ModelTiming
 
 
 @command(
@@ -60,6 +60,6 @@ def _rows(result: "ExportResult") -> list[tuple[str, str]]:
     return rows + ([("latency", str(result.latency))] if result.latency else [])
 
 
-def _timing_row(timing: "Timing") -> tuple[str, ...]:
+def _timing_row(timing: "ModelTiming") -> tuple[str, ...]:
     times = (f"{timing.ms:.3f}", f"{timing.batch_ms:.3f}")
     return timing.name, *times, f"{timing.accuracy:.4f}", f"{timing.same_class:.4f}", output.size(timing.nbytes)

@@ -18,7 +18,7 @@ from dlnotes_cli.export.eager import Answer, eager_answer, eager_step
 from dlnotes_cli.export.exported import Arrays, ExportedGraph
 from dlnotes_cli.export.options import DEFAULT_SAMPLES, FORMATS, ExportConfig
 from dlnotes_cli.export.parity import ROUNDING, Limits, check_classifier, check_language_model
-from dlnotes_cli.export.results import ExportResult, Latency, Parity, Timing
+from dlnotes_cli.export.results import ExportResult, Latency, ModelTiming, Parity
 from dlnotes_cli.export.samples import choose_samples
 from dlnotes_cli.export.timing import TimedModel, median_ms, quantized, time_table
 from dlnotes_cli.export.wrapper import ExportGraph, classifier_graph, step_graph
@@ -79,7 +79,7 @@ class _Check(ABC):
     def one_sample(self) -> Arrays:
         """The values of the inputs for one sample."""
 
-    def timings(self, exported: ExportedGraph, nbytes: int) -> tuple[Timing, ...]:  # noqa: ARG002  # classifiers use it
+    def timings(self, exported: ExportedGraph, nbytes: int) -> tuple[ModelTiming, ...]:  # noqa: ARG002  # classifiers use it
         """Speed and accuracy of several ways to run the model; empty where they cannot be compared."""
         return ()
 
@@ -108,7 +108,7 @@ class _ClassifierCheck(_Check):
     def one_sample(self) -> Arrays:
         return (self._chosen.samples[:1],)
 
-    def timings(self, exported: ExportedGraph, nbytes: int) -> tuple[Timing, ...]:
+    def timings(self, exported: ExportedGraph, nbytes: int) -> tuple[ModelTiming, ...]:
         network, preprocessing = self._model.network, self._model.preprocessing
         of_model_file = self._model.path.stat().st_size
         rows = [
@@ -185,7 +185,7 @@ def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path,
     if config.format == "dlnotes":
         return result
     if exported is None:
-        return replace(result, load_with=state_dict_format.loading_code(out, model))
+        return replace(result, load_with=state_dict_format.code_to_load(out, model))
     return replace(
         result, dtype=config.dtype_name, dynamic=config.is_dynamic,
         opset=config.opset_version if config.format == "onnx" else None, nodes=exported.nodes, inputs=exported.inputs,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.export.eager import Answer, Step
+from dlnotes_cli.export.eager import Answer, StepFunction
 from dlnotes_cli.export.exported import Arrays
 from dlnotes_cli.export.results import Parity
 from dlnotes_cli.shell.errors import UnfinishedError
@@ -42,7 +42,7 @@ def check_classifier(
 
 
 def check_language_model(
-    out: Path, step: Step, eager: Step, states: tuple[Arrays, ...], count: int, limits: Limits
+    out: Path, step: StepFunction, eager: StepFunction, states: tuple[Arrays, ...], count: int, limits: Limits
 ) -> Parity:
     """Compare the probabilities of a file, step by step, on text that the model itself writes.
 
@@ -71,7 +71,7 @@ def batch_bounds(samples: int, largest: int) -> Iterator[tuple[int, int]]:
 
 
 def _written(
-    step: Step, eager: Step, initial: Arrays, length: int, generator: np.random.Generator
+    step: StepFunction, eager: StepFunction, initial: Arrays, length: int, generator: np.random.Generator
 ) -> tuple[Probabilities, Probabilities]:
     """The expected and the answered probabilities (N, vocabulary) of each character of texts that are sampled."""
     expected, answered = [], []

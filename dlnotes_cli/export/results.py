@@ -66,7 +66,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Timing:
+class ModelTiming:
     """One way to run a model: its speed, and its accuracy on the samples of the check."""
 
     name: str
@@ -98,7 +98,7 @@ class ExportResult:
     inputs: tuple[TensorShape, ...] = ()
     outputs: tuple[TensorShape, ...] = ()
     latency: Latency | None = None
-    timings: tuple[Timing, ...] = ()
+    timings: tuple[ModelTiming, ...] = ()
     load_with: str = ""  # Python code that loads a state dict
 
     def as_json(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.export.eager import Answer
-from dlnotes_cli.export.results import Timing
+from dlnotes_cli.export.results import ModelTiming
 from dlnotes_cli.export.samples import CheckSamples
 from dlnotes_cli.export.wrapper import silent
 from dlnotes_cli.shell.extras import import_extra
@@ -53,7 +53,7 @@ class TimedModel:
     nbytes: int
 
 
-def time_table(models: Sequence[TimedModel], chosen: CheckSamples) -> tuple[Timing, ...]:
+def time_table(models: Sequence[TimedModel], chosen: CheckSamples) -> tuple[ModelTiming, ...]:
     """Speed and accuracy of each way on labeled samples; the first one is what the others are compared with."""
     samples, labels = chosen.samples, chosen.labels
     if labels is None:
@@ -63,7 +63,7 @@ def time_table(models: Sequence[TimedModel], chosen: CheckSamples) -> tuple[Timi
     single_ms, _ = median_ms([partial(model.answer, samples[:1]) for model in models])
     batch_ms, _ = median_ms([partial(model.answer, batch) for model in models])
     return tuple(
-        Timing(
+        ModelTiming(
             model.name, single, whole / len(batch), float((classes == labels).mean()),
             float((classes == predicted[0]).mean()), model.nbytes,
         )
