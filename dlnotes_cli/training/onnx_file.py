@@ -37,7 +37,7 @@ _UNKNOWN_OPERATOR = (
     "No opset import for domain",
     "Could not find an implementation",
 )
-_EXTERNAL_DATA = ("external data", "External data", "external_data", "model_path must not be empty")
+_EXTERNAL_DATA = ("external data", "External data", "external_data", "cannot get file size")
 
 States = tuple[NDArray[np.float32], ...]  # h (layers, N, hidden), and for an LSTM c of the same shape
 
