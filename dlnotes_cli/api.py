@@ -55,7 +55,7 @@ from dlnotes_cli.explain.options import ExplainConfig
 from dlnotes_cli.explain.results import ExplainResult, Explanation
 from dlnotes_cli.export.export import export_model
 from dlnotes_cli.export.options import ExportConfig
-from dlnotes_cli.export.results import ExportResult
+from dlnotes_cli.export.results import ExportResult, Parity
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
@@ -162,6 +162,7 @@ __all__ = [
     "NamedSetInfo",
     "NeighborsConfig",
     "NeighborsResult",
+    "Parity",
     "PatchResult",
     "PatchesConfig",
     "PatchesResult",

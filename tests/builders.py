@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from dlnotes_cli.data.preprocessing import Preprocessing, TextPreprocessing
     from dlnotes_cli.training.engine.loop import Trainer
     from dlnotes_cli.training.history import LoopEntry
 
@@ -111,3 +112,26 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     weights, others = (read_tensors(folder / "last.safetensors")[0] for folder in (one, other))
     assert {name: t.tolist() for name, t in weights.items()} == {name: t.tolist() for name, t in others.items()}
+
+
+def write_model(
+    path: Path, name: str, config: object, preprocessing: "Preprocessing | TextPreprocessing", classes: tuple[str, ...]
+) -> Path:
+    """A model file with the random weights that a network starts with."""
+    import torch
+
+    from dlnotes_cli.data.preprocessing import preprocessing_to_json
+    from dlnotes_cli.models.registry import build, config_to_json
+    from dlnotes_cli.training.tensor_file import write_tensors
+
+    torch.manual_seed(0)
+    metadata = {
+        "kind": "model",
+        "model": name,
+        "configuration": config_to_json(config),
+        "classes": list(classes),
+        "format": preprocessing_to_json(preprocessing),
+        "data": {"name": str(path.parent / "absent")},
+    }
+    write_tensors(path, dict(build(name, config).state_dict()), metadata)
+    return path

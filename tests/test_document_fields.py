@@ -16,6 +16,7 @@ TABLES = PAGE[PAGE.index("## JSON fields") :]
 COMMANDS = {
     "predict": "{digits} {digits}/predictions.png",
     "evaluate": "{digits}",
+    "export": "{digits} --out {folder}/model.onnx --time",
     "explain": "--check",
     "visualize layers": "",
     "visualize filters": "--sheet {folder}/filters.png",

@@ -43,6 +43,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, images_run:
     _make_bad_models(home)
     _make_bad_images(home)
     _make_bad_tables(home)
+    (home / "text.onnx").write_text("a text with the ending of a model")
+    (home / "half.onnx").write_bytes(b"\x08\x0a\x3a\x80\x20" + bytes(100))  # a graph of 4,096 bytes begins
     (home / "file").write_text("a file")
     os.mkfifo(home / "pipe")
     os.mkfifo(home / "pipe.csv")
@@ -151,6 +153,16 @@ FAULTS = [
     Fault("missing class name", _do("predict", "@nine.safetensors", IMAGE), r"its metadata is invalid .*9 classes for 10 outputs.*; train"),
     Fault("no classes", _do("evaluate", "@vague.safetensors"), r"its metadata is invalid .*classes.*; train"),
     Fault("no such model", _do("evaluate", "@gone"), r"gone: no such file"),
+    # exported models and checkpoints of the course
+    Fault("torchscript", _do("export", "@run", "--format", "torchscript"), r"--format torchscript: is deprecated in PyTorch.*; use --format pt2"),
+    Fault("old operator set", _do("export", "@run", "--opset", "12"), r"--opset: 12 is out of range; give a value at least 18"),
+    Fault("export over the model", _do("export", "@run", "--format", "state-dict", "--out", "@run/model.safetensors", "--overwrite"), r"--out: .* is an input of the command; name"),
+    Fault("ending of an export", _do("export", "@run", "--out", "@model.pt"), r"--out: .*model\.pt does not end in \.onnx; give"),
+    Fault("exported twice", _do("export", "@half.onnx"), r"half\.onnx: is an exported file; name the run folder or the model file"),
+    Fault("half onnx", _do("char-rnn", "sample", "@half.onnx"), r"half\.onnx: is damaged: .*; export the model again"),
+    Fault("text as onnx", _do("char-rnn", "sample", "@text.onnx"), r"text\.onnx: is not an ONNX file; name"),
+    Fault("pickle with a network", _do("predict", "@evil.pt", IMAGE, "--arch", "notes-mlp"), r"evil\.pt: is not a plain state dict; no code in it was run"),
+    Fault("model file with a network", _do("evaluate", "@run/model.safetensors", "--arch", "notes-cnn"), r"has a tensor .*, and the layers of notes-cnn are conv1, .*; use another --arch"),
     # run folder
     Fault("resume with another net", _do("train-mlp", "--resume", "@run", "--hidden", "256"), r"--hidden: 256 differs from 16 of the run in .*; drop"),
     Fault("resume with another seed", _do("train-mlp", "--resume", "@run", "--seed", "3"), r"--seed: 3 differs from 0 of the run in .*; drop"),

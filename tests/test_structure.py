@@ -258,6 +258,7 @@ def test_every_command_has_help_examples_and_a_readme_entry(name: str) -> None:
 
 
 OTHER_PANELS = {  # options whose panel differs between commands, and why
+    "--dtype": "the type that conv-shape assumes for training, and that of an exported file",
     "--init": "the initialization of a network, and the first line of the perceptron's training",
     "--loss": "what loss calculates, and what trace differentiates",
     "--start": "the initial image of an optimization, and the point on a surface",

@@ -1,7 +1,7 @@
 """Incremental inference for sampling: a character model that reads one token at a time and keeps its state."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -30,6 +30,19 @@ class _CellWeights(NamedTuple):
     bias: Tensor  # (gates,)
 
 
+class IncrementalModel(Protocol):
+    """A language model that reads one token at a time and keeps its state."""
+
+    def initial_states(self, batch_size: int) -> LayerStates:
+        """The states before the first token."""
+
+    def repeat(self, states: LayerStates, count: int) -> LayerStates:
+        """The states of one sample for `count` samples."""
+
+    def __call__(self, tokens: Tensor, states: LayerStates) -> tuple[Tensor, LayerStates]:
+        """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""
+
+
 class IncrementalCharRnn:
     """Runs a network token by token, faster than `CharRnn` does for sequences of length 1.
 
@@ -55,6 +68,10 @@ class IncrementalCharRnn:
     def initial_states(self, batch_size: int) -> LayerStates:
         """The states before the first token: zeros."""
         return tuple(zip(*self._network.initial_state(batch_size), strict=True))
+
+    def repeat(self, states: LayerStates, count: int) -> LayerStates:
+        """The states of one sample for `count` samples."""
+        return tuple(tuple(tensor.expand(count, -1) for tensor in state) for state in states)
 
     def __call__(self, tokens: Tensor, states: LayerStates) -> tuple[Tensor, LayerStates]:
         """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""

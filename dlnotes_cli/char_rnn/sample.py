@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn, LayerStates
+from dlnotes_cli.char_rnn.exported_step import ExportedCharRnn
+from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn, IncrementalModel, LayerStates
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.model_file import check_finite, load_language_model
+from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model
+from dlnotes_cli.training.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
 
 _RANDOM_BLOCK = 1024  # steps whose random numbers are drawn together
 _LOWEST_TEMPERATURE = 1e-6  # lower ones count as 0
@@ -52,17 +54,21 @@ class TokenSampler:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Module | OnnxLanguageModel,
         preprocessing: TextPreprocessing,
         runtime: Runtime,
         *,
         seed: int = 0,
         strategy: SamplingStrategy | None = None,
     ) -> None:
-        if not isinstance(network, CharRnn):
-            raise TypeError(type(network).__name__)
         self._preprocessing, self._device = preprocessing, runtime.device
-        self._network = IncrementalCharRnn(network, torch.bfloat16 if runtime.precision == "bf16" else None)
+        self._network: IncrementalModel
+        if isinstance(network, OnnxLanguageModel):
+            self._network = ExportedCharRnn(network)
+        elif isinstance(network, CharRnn):
+            self._network = IncrementalCharRnn(network, torch.bfloat16 if runtime.precision == "bf16" else None)
+        else:
+            raise TypeError(type(network).__name__)
         self._strategy = strategy or SamplingStrategy()
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -79,7 +85,7 @@ class TokenSampler:
         logits, states = self.read(prime)
         with torch.inference_mode():
             logits = logits.expand(count, -1)
-            states = tuple(tuple(tensor.expand(count, -1) for tensor in state) for state in states)
+            states = self._network.repeat(states, count)
         for start in range(0, length, _RANDOM_BLOCK):
             draws = torch.rand((min(_RANDOM_BLOCK, length - start), count, 1), generator=self._generator)
             for draw in draws.to(self._device):
@@ -148,10 +154,8 @@ class CharRnnSampler:
 
     def __init__(self, config: CharRnnSampleConfig) -> None:
         self._config = config
-        model = load_language_model(config.model)
+        network, self._runtime, model = _open(config)
         self._path, self._preprocessing = model.path, model.preprocessing
-        is_bf16_faster = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
-        self._runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=is_bf16_faster)
         prime = default_prime(self._preprocessing) if config.prime is None else config.prime
         tokenizer = Tokenizer(self._preprocessing)
         prime_tokens = tokenizer.encode(prime, "--prime", config.on_unknown)
@@ -161,7 +165,6 @@ class CharRnnSampler:
         self._prime_tokens = torch.from_numpy(prime_tokens).long()
         self._stop = [] if config.stop is None else _stop_tokens(tokenizer, config.stop)
         strategy = SamplingStrategy(config.temperature, config.top_k, config.top_p)
-        network = model.network.to(self._runtime.device)
         self._sampler = TokenSampler(network, self._preprocessing, self._runtime, seed=config.seed, strategy=strategy)
         check_finite(self._path, self._sampler.read(self._prime_tokens[:1])[0])
 
@@ -199,6 +202,21 @@ class CharRnnSampler:
 
     def _text(self, tokens: Sequence[int]) -> str:
         return decode_tokens(np.array(tokens, np.int64), self._preprocessing)
+
+
+def _open(
+    config: CharRnnSampleConfig,
+) -> tuple[nn.Module | OnnxLanguageModel, Runtime, LanguageModel | OnnxLanguageModel]:
+    """What samples, what it runs on, and the model that it is from. Raises InputError."""
+    if is_onnx(config.model):
+        check_runtime_of_onnx(config)
+        runtime = choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
+        exported = load_onnx_language_model(config.model, config.thread_count)
+        return exported, runtime, exported
+    model = load_language_model(config.model)
+    is_bf16_faster = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
+    runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=is_bf16_faster)
+    return model.network.to(runtime.device), runtime, model
 
 
 def _stop_tokens(tokenizer: Tokenizer, stop: str) -> list[int]:

@@ -7,7 +7,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 
 if TYPE_CHECKING:
-    from dlnotes_cli.export.results import ExportResult
+    from dlnotes_cli.export.results import ExportResult, ModelTiming
 
 
 @command(
@@ -37,6 +37,10 @@ def _print(result: "ExportResult", *, is_quiet: bool) -> None:
         for label, text in _rows(result):
             output.line(f"{label:<8} {text}")
         output.line()
+        if result.timings:
+            numeric = ("ms per sample", "in batches", "accuracy", "same class", "file")
+            output.table(("", *numeric), [_timing_row(timing) for timing in result.timings], numeric)
+            output.line()
         if result.load_with:
             output.line("To load it:")
             for line in result.load_with.splitlines():
@@ -54,3 +58,8 @@ def _rows(result: "ExportResult") -> list[tuple[str, str]]:
         rows += [(label, "; ".join(map(str, tensors)))] if tensors else []
     rows.append(("check", str(result.parity)))
     return rows + ([("latency", str(result.latency))] if result.latency else [])
+
+
+def _timing_row(timing: "ModelTiming") -> tuple[str, ...]:
+    times = (f"{timing.ms:.3f}", f"{timing.batch_ms:.3f}")
+    return timing.name, *times, f"{timing.accuracy:.4f}", f"{timing.same_class:.4f}", output.size(timing.nbytes)

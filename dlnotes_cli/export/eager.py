@@ -17,7 +17,7 @@ from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.inference_batch import inference_batch_size
 
 Answer = Callable[[NDArray[Any]], NDArray[np.float32]]  # samples (N, ...) -> probabilities (N, classes)
-Step = Callable[..., Arrays]  # tokens (N,) and states -> logits (N, vocabulary) and states
+StepFunction = Callable[..., Arrays]  # tokens (N,) and states -> logits (N, vocabulary) and states
 
 
 def eager_answer(network: nn.Module, preprocessing: Preprocessing, precision: str = "fp32") -> Answer:
@@ -40,7 +40,7 @@ def eager_answer(network: nn.Module, preprocessing: Preprocessing, precision: st
     return answer
 
 
-def eager_step(network: nn.Module) -> Step:
+def eager_step(network: nn.Module) -> StepFunction:
     """One step of a language model on the CPU, for arrays as its exported step takes them."""
 
     @torch.no_grad()

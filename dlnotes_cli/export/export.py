@@ -14,13 +14,13 @@ from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.export import onnx_format, pt2_format, state_dict_format
-from dlnotes_cli.export.eager import eager_answer, eager_step
+from dlnotes_cli.export.eager import Answer, eager_answer, eager_step
 from dlnotes_cli.export.exported import Arrays, ExportedGraph
 from dlnotes_cli.export.options import DEFAULT_SAMPLES, FORMATS, ExportConfig
 from dlnotes_cli.export.parity import ROUNDING, Limits, check_classifier, check_language_model
-from dlnotes_cli.export.results import ExportResult, Latency, Parity
+from dlnotes_cli.export.results import ExportResult, Latency, ModelTiming, Parity
 from dlnotes_cli.export.samples import choose_samples
-from dlnotes_cli.export.timing import median_ms
+from dlnotes_cli.export.timing import TimedModel, median_ms, quantized, time_table
 from dlnotes_cli.export.wrapper import ExportGraph, classifier_graph, step_graph
 from dlnotes_cli.models.char_rnn import CharRnn
 from dlnotes_cli.shell import files, output
@@ -29,11 +29,16 @@ from dlnotes_cli.training.course_checkpoint import load_course_classifier
 from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, check_finite, load_classifier, load_model
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.onnx_file import EXPORT_VERSION
+from dlnotes_cli.training.onnx_file import EXPORT_VERSION, open_graph
 from dlnotes_cli.training.run_folder import run_files
 from dlnotes_cli.training.tensor_file import write_tensors
 
+_OTHER_WAY = {  # by --dtype, after a check that failed
+    "float32": "use another --format or --opset, or a larger --tolerance",
+    "float16": "use --dtype float32, or a larger --tolerance",
+}
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
+_RUNTIMES = {"onnx": "ONNX Runtime", "pt2": "torch.export"}  # what runs a format
 _OF_MODEL_FILES = {"sha256", "format_version", "kind"}  # metadata that does not apply to an exported file
 
 
@@ -43,6 +48,8 @@ def export_model(config: ExportConfig) -> ExportResult:
     Raises InputError for an invalid model file, option, output or data, and UnfinishedError where PyTorch cannot export
     the network, or the file answers differently.
     """
+    if config.model.suffix.lower() in {Path(entry.file).suffix for entry in FORMATS.values() if entry.has_graph}:
+        raise InputError(config.model, "is an exported file", "name the run folder or the model file")
     if config.format == "onnx":
         onnx_format.check_packages()
     model = load_course_classifier(config.model, config.arch) if config.arch else load_model(config.model)
@@ -72,6 +79,10 @@ class _Check(ABC):
     def one_sample(self) -> Arrays:
         """The values of the inputs for one sample."""
 
+    def timings(self, exported: ExportedGraph, nbytes: int) -> tuple[ModelTiming, ...]:  # noqa: ARG002  # classifiers use it
+        """Speed and accuracy of several ways to run the model; empty where they cannot be compared."""
+        return ()
+
     @abstractmethod
     def eager(self, network: nn.Module) -> Callable[..., Arrays]:
         """What a graph computes, by PyTorch with the weights of `network`."""
@@ -91,11 +102,28 @@ class _ClassifierCheck(_Check):
         check_finite(self._model.path, torch.from_numpy(expected))
         largest = inference_batch_size(samples.shape[1:]) if self._config.is_dynamic else 1
         return check_classifier(
-            self._out, self._chosen.name, lambda batch: run(batch)[0], samples, expected, largest, _limits(self._config)
+            self._out, self._chosen.name, _answer(run), samples, expected, largest, _limits(self._config)
         )
 
     def one_sample(self) -> Arrays:
         return (self._chosen.samples[:1],)
+
+    def timings(self, exported: ExportedGraph, nbytes: int) -> tuple[ModelTiming, ...]:
+        network, preprocessing = self._model.network, self._model.preprocessing
+        of_model_file = self._model.path.stat().st_size
+        rows = [
+            TimedModel(f"PyTorch {precision}", eager_answer(network, preprocessing, precision), of_model_file)
+            for precision in ("fp32", "bf16")
+        ]
+        name = f"{_RUNTIMES[self._config.format]} {self._config.dtype_name}"
+        rows.append(TimedModel(name, _answer(exported.run), nbytes))
+        if self._config.format != "onnx" or self._config.dtype_name != "float32":
+            return time_table(rows, self._chosen)
+        with quantized(exported.path) as path:
+            if path is not None:
+                run = open_graph(path, self._config.thread_count).run
+                rows.append(TimedModel("ONNX Runtime int8", _answer(run), path.stat().st_size))
+            return time_table(rows, self._chosen)
 
     def eager(self, network: nn.Module) -> Callable[..., Arrays]:
         answer = eager_answer(network, self._model.preprocessing)
@@ -146,7 +174,7 @@ def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path,
             if error.where != str(temporary):
                 raise
             what = f"the exported file does not work ({error.what}); nothing was written"
-            raise UnfinishedError(out, what, "use --dtype float32, another --format or another --opset") from error
+            raise UnfinishedError(out, what, _OTHER_WAY[config.dtype_name]) from error
 
     if config.format == "dlnotes":
         write_tensors(out, model.network.state_dict(), model.metadata, verify)
@@ -157,11 +185,12 @@ def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path,
     if config.format == "dlnotes":
         return result
     if exported is None:
-        return replace(result, load_with=state_dict_format.loading_code(out, model))
+        return replace(result, load_with=state_dict_format.code_to_load(out, model))
     return replace(
         result, dtype=config.dtype_name, dynamic=config.is_dynamic,
         opset=config.opset_version if config.format == "onnx" else None, nodes=exported.nodes, inputs=exported.inputs,
         outputs=exported.outputs, latency=_latency(exported, check, model.network),
+        timings=check.timings(replace(exported, path=out), result.nbytes) if config.time else (),
     )  # fmt: skip
 
 
@@ -199,8 +228,13 @@ def _metadata(config: ExportConfig, model: TrainedModel | LanguageModel) -> Meta
     }  # fmt: skip
 
 
+def _answer(run: Callable[..., Arrays]) -> Answer:
+    """The first output of a graph with one input."""
+    return lambda samples: run(samples)[0]
+
+
 def _limits(config: ExportConfig) -> Limits:
-    return Limits(config.largest_difference, ROUNDING[config.dtype_name])
+    return Limits(config.largest_difference, ROUNDING[config.dtype_name], _OTHER_WAY[config.dtype_name])
 
 
 def _latency(exported: ExportedGraph, check: _Check, network: nn.Module) -> Latency:

@@ -91,14 +91,20 @@ def _props(metadata: Metadata, preprocessing: Preprocessing | TextPreprocessing)
 
 def _strip(proto: Any) -> None:
     """Delete what the exporter notes about where each node comes from: it has paths of this machine."""
-    graph = proto.graph
-    proto.doc_string = graph.doc_string = ""
-    graph.name = "dlnotes"
-    del graph.metadata_props[:], proto.metadata_props[:]
-    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+    proto.doc_string, proto.graph.name = "", "dlnotes"
+    del proto.metadata_props[:]
+    _strip_graph(proto.graph)
+
+
+def _strip_graph(graph: Any) -> None:
+    """Do the same for a graph, and for those inside its nodes."""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]
     del graph.value_info[:]
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            _strip_graph(inner)
 
 
 def _shape(tensor: TensorType) -> TensorShape:

@@ -116,6 +116,8 @@ class ExportConfig(
             raise InputError(
                 "--format dlnotes", "is for a state dict of the course", "add --arch, or use --format onnx"
             )
+        if self.time and not (FORMATS[self.format].has_graph and self.is_dynamic):
+            raise InputError("--time", "needs an exported graph with batches", "use --format onnx with --dynamic")
         if self.opset is not None and self.format != "onnx":
             raise InputError("--opset", f"has no effect with --format {self.format}", "drop it, or use --format onnx")
         suffix = Path(FORMATS[self.format].file).suffix

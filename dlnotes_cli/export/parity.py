@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.export.eager import Answer, Step
+from dlnotes_cli.export.eager import Answer, StepFunction
 from dlnotes_cli.export.exported import Arrays
 from dlnotes_cli.export.results import Parity
 from dlnotes_cli.shell.errors import UnfinishedError
@@ -25,6 +25,7 @@ class Limits:
 
     tolerance: float
     rounding: float
+    fix: str  # what to do where a check fails
 
 
 def check_classifier(
@@ -41,7 +42,7 @@ def check_classifier(
 
 
 def check_language_model(
-    out: Path, step: Step, eager: Step, states: tuple[Arrays, ...], count: int, limits: Limits
+    out: Path, step: StepFunction, eager: StepFunction, states: tuple[Arrays, ...], count: int, limits: Limits
 ) -> Parity:
     """Compare the probabilities of a file, step by step, on text that the model itself writes.
 
@@ -70,7 +71,7 @@ def batch_bounds(samples: int, largest: int) -> Iterator[tuple[int, int]]:
 
 
 def _written(
-    step: Step, eager: Step, initial: Arrays, length: int, generator: np.random.Generator
+    step: StepFunction, eager: StepFunction, initial: Arrays, length: int, generator: np.random.Generator
 ) -> tuple[Probabilities, Probabilities]:
     """The expected and the answered probabilities (N, vocabulary) of each character of texts that are sampled."""
     expected, answered = [], []
@@ -107,6 +108,6 @@ def _compared(
             f"the exported model answers differently: {changed} of {len(rows)} classes changed, largest difference of "
             f"a probability {largest:.2g} (--tolerance {limits.tolerance:g}); nothing was written"
         )
-        raise UnfinishedError(out, what, "use --dtype float32, another --format or another --opset")
+        raise UnfinishedError(out, what, limits.fix)
     ties = int((was != became).sum())
     return Parity(data, len(rows), batches, largest, 1 - ties / len(rows), ties, limits.tolerance)

@@ -66,14 +66,20 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Timing:
+class ModelTiming:
     """One way to run a model: its speed, and its accuracy on the samples of the check."""
 
     name: str
     ms: float  # per sample, in calls with one sample
     batch_ms: float  # per sample, in large batches
     accuracy: float
+    same_class: float  # fraction of the samples with the same class as PyTorch in fp32
     nbytes: int  # of its file
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of `timings`."""
+        fields = asdict(self)
+        return fields | {"bytes": fields.pop("nbytes")}
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class ExportResult:
     inputs: tuple[TensorShape, ...] = ()
     outputs: tuple[TensorShape, ...] = ()
     latency: Latency | None = None
-    timings: tuple[Timing, ...] = ()
+    timings: tuple[ModelTiming, ...] = ()
     load_with: str = ""  # Python code that loads a state dict
 
     def as_json(self) -> dict[str, Any]:
@@ -103,5 +109,5 @@ class ExportResult:
             "inputs": [tensor.as_json() for tensor in self.inputs],
             "outputs": [tensor.as_json() for tensor in self.outputs],
             "parity": self.parity.as_json(), "latency": self.latency and asdict(self.latency),
-            "timings": [asdict(timing) for timing in self.timings], "load_with": self.load_with or None,
+            "timings": [timing.as_json() for timing in self.timings], "load_with": self.load_with or None,
         }  # fmt: skip

@@ -15,7 +15,7 @@ from dlnotes_cli.models.backbones import (
 )
 from dlnotes_cli.models.registry import build_on_meta, config_from_json
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.foreign_weights import read_safetensors, weights_content
+from dlnotes_cli.training.foreign_weights import loading_code, read_safetensors, weights_content
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel
 
 
@@ -58,16 +58,13 @@ def open_state_dict(path: Path, model: TrainedModel | LanguageModel) -> nn.Modul
     return (_Resized(network, config.size) if isinstance(config, BackboneConfig) else network).eval()
 
 
-def loading_code(out: Path, model: TrainedModel | LanguageModel) -> str:
+def code_to_load(out: Path, model: TrainedModel | LanguageModel) -> str:
     """Python code that loads the weights without dlnotes; empty where the network has layers of its own."""
     config = config_from_json(model.metadata["model"], model.metadata["configuration"])
     if isinstance(config, BackboneConfig):
-        lines = ["import safetensors.torch, torch, torchvision", *torchvision_code(config)]
-    elif (layers := _sequence(model.network)) is not None:
-        lines = ["import collections, safetensors.torch, torch", *layers]
-    else:
-        return ""
-    return "\n".join([*lines, f"model.load_state_dict(safetensors.torch.load_file({str(out)!r}))", "model.eval()"])
+        return loading_code(out, torchvision_code(config), "torchvision")
+    layers = _sequence(model.network)
+    return "" if layers is None else loading_code(out, layers, "collections")
 
 
 def _sequence(network: nn.Module) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel
 
 BATCH_AXIS = "N"  # the name of the dynamic axis
+_OPERATOR = re.compile(r"torch\.ops\.(aten\.\w+)")  # in a message of PyTorch
 _MOST_SHOWN = 160  # characters of a message of PyTorch
 _EXAMPLES = 2  # samples of a dynamic batch while it is traced; a size of 1 would be taken for a constant
 
@@ -167,8 +169,10 @@ def silent() -> Iterator[None]:
 
 def not_exportable(path: Path, what: str, error: Exception, fix: str) -> UnfinishedError:
     """The error for a network that one of PyTorch's exporters refuses."""
-    text = " ".join(str(error.__cause__ or error).split())[:_MOST_SHOWN]
-    return UnfinishedError(path, f"PyTorch cannot export this network to {what} ({text})", fix)
+    text = " ".join(str(error.__cause__ or error).split())
+    operator = _OPERATOR.search(text)
+    reason = operator[1] if operator else text[:_MOST_SHOWN]
+    return UnfinishedError(path, f"PyTorch cannot export this network to {what} ({reason})", fix)
 
 
 def _in_dtype(network: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -79,6 +79,12 @@ def weights_content(tensors: Mapping[str, Tensor]) -> bytes:
     return content
 
 
+def loading_code(path: Path, network: list[str], packages: str) -> str:
+    """Python code that builds a network, by lines that assign it to `model`, and loads a file into it."""
+    load = f"model.load_state_dict(safetensors.torch.load_file({str(path)!r}))"
+    return "\n".join([f"import {packages}, safetensors.torch, torch", *network, load, "model.eval()"])
+
+
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors in a .safetensors file of another name. Raises InputError if it is damaged."""
     try:

@@ -22,6 +22,7 @@ from dlnotes_cli.data.preprocessing import (
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.extras import import_extra
+from dlnotes_cli.shell.option_groups import DeviceOptions
 from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.model_metadata import Metadata, check_data, class_names, metadata_errors
 from dlnotes_cli.training.onnx_container import METADATA_KEY, SUFFIX, read_metadata
@@ -36,7 +37,7 @@ _UNKNOWN_OPERATOR = (
     "No opset import for domain",
     "Could not find an implementation",
 )
-_EXTERNAL_DATA = ("external data", "External data", "external_data", "model_path must not be empty")
+_EXTERNAL_DATA = ("external data", "External data", "external_data", "cannot get file size")
 
 States = tuple[NDArray[np.float32], ...]  # h (layers, N, hidden), and for an LSTM c of the same shape
 
@@ -129,6 +130,15 @@ class OnnxLanguageModel:
 def is_onnx(path: str | Path) -> bool:
     """Whether a path names an ONNX file, by its ending alone."""
     return Path(path).suffix.lower() == SUFFIX
+
+
+def check_runtime_of_onnx(options: DeviceOptions) -> None:
+    """Raise InputError for a device or precision that ONNX files do not run with: they run on the CPU as exported."""
+    if options.device not in {"auto", "cpu"}:
+        raise InputError("--device", f"{options.device} has no effect on an ONNX file", "use cpu, or the model file")
+    if options.precision not in {"auto", "fp32"}:
+        fix = "use dlnotes export --dtype float16, or the model file"
+        raise InputError("--precision", f"{options.precision} has no effect on an ONNX file", fix)
 
 
 def open_graph(path: str | Path, threads: int) -> OnnxGraph:

@@ -32,11 +32,11 @@ def killed_at(name: str, *, before: bool) -> Iterator[None]:
     original = files.atomic_stream
 
     @contextlib.contextmanager
-    def stream(path: Path, *arguments: Any) -> Iterator[IO[bytes]]:
+    def stream(path: Path, *details: Any) -> Iterator[IO[bytes]]:
         if path.name == name and before:
             (path.parent / ".dlnotes-cut.partial").touch()
             raise KilledError
-        with original(path, *arguments) as opened:
+        with original(path, *details) as opened:
             yield opened
         if path.name == name:
             raise KilledError

@@ -1,0 +1,312 @@
+"""`dlnotes export`: the file answers as the model does, has everything in it, and a bad one is never left behind."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from builders import Command, Outcome, folder_digest, make_images, write_model
+
+from dlnotes_cli.cli import main
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.data.table import encode, read_table
+from dlnotes_cli.export import onnx_format, samples, wrapper
+from dlnotes_cli.models.cnn import CnnConfig
+from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.shell import extras
+from dlnotes_cli.training.model_file import load_classifier
+from dlnotes_cli.training.tensor_file import read_tensors
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+CLASSES = ("a", "b", "c")
+
+
+def small_cnn(folder: Path) -> Path:
+    """A model file of a small network for color images of 9x7 pixels."""
+    config = CnnConfig(
+        "Conv2d(3, 4, 3); BatchNorm2d(4); ReLU(); AdaptiveAvgPool2d(1); Flatten(); Linear(4, 3)", (3, 7, 9), 3
+    )
+    preprocessing = ImagePreprocessing(3, 7, 9, "squash", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+    return write_model(folder / "model.safetensors", "cnn", config, preprocessing, CLASSES)
+
+
+@pytest.fixture
+def cnn(tmp_path: Path) -> Path:
+    """The model file of `small_cnn` in a folder of its own."""
+    return small_cnn(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported `small_cnn`, next to its model file, to read only."""
+    model = small_cnn(tmp_path_factory.mktemp("exported"))
+    assert main(["export", str(model), "-q"]) == 0
+    return model.with_name("model.onnx")
+
+
+def probabilities(path: Path, samples: Any) -> Any:
+    """What ONNX Runtime answers for the only input of a file."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: samples})[0]
+
+
+def ours(path: Path) -> dict[str, Any]:
+    """The metadata that dlnotes writes."""
+    props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+    metadata: dict[str, Any] = json.loads(props["dlnotes"])
+    return metadata
+
+
+def failed(outcome: Outcome, code: int, *texts: str) -> None:
+    """Assert that a command ended with one line that has these texts."""
+    assert outcome.code == code, outcome
+    lines = [line for line in outcome.err.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert all(text in lines[0] for text in texts), lines
+    assert outcome.out == ""
+
+
+def test_an_image_classifier_answers_as_plain_torch_does(exported: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 7, 9), np.uint8)
+    mean, std = (np.array(values).reshape(3, 1, 1) for values in ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
+    with torch.no_grad():
+        x = torch.from_numpy(((images / 255 - mean) / std).astype(np.float32))
+        network = load_classifier(exported.with_name("model.safetensors")).network
+        expected = network(x).softmax(1).numpy()
+    for count in (1, 4):
+        assert probabilities(exported, images[:count]) == pytest.approx(expected[:count], abs=1e-6)
+
+
+def test_the_file_has_everything_that_belongs_to_the_model(exported: Path) -> None:
+    proto, metadata = onnx.load(exported), ours(exported)
+    onnx.checker.check_model(proto, full_check=True)
+    assert sorted(entry.name for entry in exported.parent.iterdir()) == ["model.onnx", "model.safetensors"]  # one file
+    assert [opset.version for opset in proto.opset_import] == [20]
+    props = {prop.key: prop.value for prop in proto.metadata_props}
+    del props["dlnotes"]
+    assert props == {
+        "names": "{0: 'a', 1: 'b', 2: 'c'}",
+        "imgsz": "[7, 9]",
+        "Image.BitmapPixelFormat": "Rgb8",
+        "Image.ColorSpaceGamma": "SRGB",
+        "Image.NominalPixelRange": "NominalRange_0_255",
+    }
+    stored = read_tensors(exported.with_name("model.safetensors"))[1]
+    assert metadata["model_sha256"] == stored["sha256"]
+    assert {key: metadata[key] for key in ("classes", "format", "configuration", "data")} == {
+        key: stored[key] for key in ("classes", "format", "configuration", "data")
+    }
+    assert b"site-packages" not in exported.read_bytes()  # no path of this machine
+
+
+def test_the_same_model_gives_the_same_bytes(exported: Path, dlnotes: Command, tmp_path: Path) -> None:
+    outcome = dlnotes("export", exported.with_name("model.safetensors"), "--out", tmp_path / "again.onnx", "--json")
+    result = json.loads(outcome.out)
+    assert Path(result["out"]).read_bytes() == exported.read_bytes()
+    assert result["inputs"] == [{"name": "images", "dtype": "uint8", "shape": ["N", 3, 7, 9]}]
+    assert result["outputs"] == [{"name": "probabilities", "dtype": "float32", "shape": ["N", 3]}]
+    assert result["parity"]["data"] == "crops of example photos"  # the training data does not exist
+    assert result["parity"]["batches"] == [1, 5, 250]
+    assert result["parity"]["largest_difference"] < 1e-6
+
+
+def test_a_table_is_standardized_inside(table_run: Path, dlnotes: Command, tmp_path: Path) -> None:
+    path, rows = tmp_path / "table.onnx", table_run.with_name("rows.csv")
+    outcome = dlnotes("export", table_run, "--out", path)
+    assert outcome.code == 0, outcome.err
+    assert "24 samples of the test split of " in outcome.out
+    assert ours(path)["inputs"] == ["length", "width", "kind=a", "kind=b"]
+    model, cells = load_classifier(table_run), read_table(rows)
+    raw = [[float(length), float(width), kind == "a", kind == "b"] for length, width, kind, _ in cells.rows]
+    with torch.no_grad():
+        encoded = torch.from_numpy(encode(cells, model.preprocessing))  # type: ignore[arg-type]  # of a table
+        expected = model.network(encoded).softmax(1).numpy()
+    assert probabilities(path, np.array(raw)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_wide_column_keeps_its_digits(tmp_path: Path, dlnotes: Command) -> None:
+    """Values around 1e9 that differ by 1 are equal in float32."""
+    table = tmp_path / "wide.csv"
+    table.write_text("x,label\n" + "".join(f"{1_000_000_000 + i},{'ab'[i % 2]}\n" for i in range(80)))
+    run = tmp_path / "run"
+    words = ["--data", table, "--target", "label", "--hidden", "4", "--epochs", "1", "--out", run, "-q"]
+    assert dlnotes("train-mlp", *words).code == 0
+    assert dlnotes("export", run, "-q").code == 0
+    answers = probabilities(run / "model.onnx", np.array([[1_000_000_000.0], [1_000_000_030.0]]))
+    assert abs(answers[0] - answers[1]).max() > 1e-3
+
+
+def test_a_run_is_checked_on_its_test_split(digits_run: Path, dlnotes: Command, tmp_path: Path) -> None:
+    outcome = dlnotes("export", digits_run, "--out", tmp_path / "digits.onnx", "--samples", "50", "--verbose")
+    assert outcome.code == 0, outcome.err
+    assert "50 samples of the test split of digits, batches of 1, 5 and 44: " in outcome.out
+    assert "same class 100.00%" in outcome.out
+    assert "ms per sample" in outcome.out
+
+
+def test_data_names_other_samples_for_the_check(cnn: Path, dlnotes: Command, tmp_path: Path) -> None:
+    make_images(tmp_path / "images", count=3)
+    for color, name in zip(("blue", "green", "red"), CLASSES, strict=True):
+        (tmp_path / "images" / color).rename(tmp_path / "images" / name)
+    outcome = dlnotes("export", cnn, "--data", tmp_path / "images")
+    assert "9 samples of " in outcome.out
+    assert "all samples, batches of 1, 5 and 3: " in outcome.out
+    assert "note" not in outcome.err
+
+
+def test_a_fixed_batch_has_one_sample(cnn: Path, dlnotes: Command) -> None:
+    result = json.loads(dlnotes("export", cnn, "--no-dynamic", "--samples", "7", "--json", "-q").out)
+    assert (result["dynamic"], result["inputs"][0]["shape"], result["parity"]["batches"]) == (False, [1, 3, 7, 9], [1])
+    with pytest.raises(Exception, match="Got invalid dimensions"):
+        probabilities(Path(result["out"]), np.zeros((2, 3, 7, 9), np.uint8))
+
+
+def test_half_precision_is_inside_the_file_only(cnn: Path, dlnotes: Command) -> None:
+    result = json.loads(dlnotes("export", cnn, "--dtype", "float16", "--json", "-q").out)
+    assert [tensor["dtype"] for tensor in result["inputs"] + result["outputs"]] == ["uint8", "float32"]
+    types = {tensor.data_type for tensor in onnx.load(result["out"]).graph.initializer if len(tensor.dims) == 2}
+    assert types == {onnx.TensorProto.FLOAT16}
+    assert 0 < result["parity"]["largest_difference"] < result["parity"]["tolerance"] == 0.01
+
+
+@pytest.mark.parametrize(
+    "opset", [pytest.param(18, marks=pytest.mark.slow), pytest.param(22, marks=pytest.mark.slow), 25]
+)
+def test_operator_sets(opset: int, cnn: Path, dlnotes: Command) -> None:
+    assert json.loads(dlnotes("export", cnn, "--opset", opset, "--json", "-q").out)["opset"] == opset
+    assert [entry.version for entry in onnx.load(cnn.with_name("model.onnx")).opset_import] == [opset]
+
+
+def test_a_file_that_answers_differently_is_not_left_behind(
+    cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wrapper, "_probabilities", lambda logits: logits.float().softmax(1).flip(1))
+    texts = ("new.onnx: the exported model answers differently: ", "nothing was written")
+    failed(dlnotes("export", cnn, "--out", cnn.with_name("new.onnx"), "-q"), 3, *texts)
+    assert [path.name for path in cnn.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_an_earlier_file_survives_an_export_that_fails(
+    cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = onnx_format.onnx_content
+    monkeypatch.setattr(onnx_format, "onnx_content", lambda *arguments: content(*arguments)[:-1])
+    cnn.with_name("model.onnx").write_bytes(b"an earlier file")
+    texts = ("model.onnx: the exported file does not work (is damaged", "nothing was written")
+    failed(dlnotes("export", cnn, "-q", "--overwrite"), 3, *texts)
+    assert cnn.with_name("model.onnx").read_bytes() == b"an earlier file"
+
+
+def test_a_small_difference_fails_with_a_smaller_tolerance(cnn: Path, dlnotes: Command) -> None:
+    failed(
+        dlnotes("export", cnn, "-q", "--dtype", "float16", "--tolerance", "1e-9"), 3, "(--tolerance 1e-09)", "float32"
+    )
+
+
+def test_a_layer_that_cannot_be_exported_is_named(tmp_path: Path, dlnotes: Command) -> None:
+    config = CnnConfig("AdaptiveMaxPool2d(3); Flatten(); Linear(27, 3)", (3, 8, 8), 3)
+    preprocessing = ImagePreprocessing(3, 8, 8, "crop", (0.5,) * 3, (0.5,) * 3)
+    model = write_model(tmp_path / "model.safetensors", "cnn", config, preprocessing, CLASSES)
+    failed(dlnotes("export", model, "-q"), 3, "to ONNX (aten.adaptive_max_pool2d)", "use --format pt2")
+
+
+def test_weights_of_two_gigabytes_are_refused(cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_format, "_MAX_BYTES", 100)
+    failed(dlnotes("export", cnn, "-q"), 2, "--format onnx: the weights have ", "at most 2 GB; use --dtype float16, or")
+
+
+def test_rows_are_drawn_where_the_table_is_gone(dlnotes: Command, tmp_path: Path, table_run: Path) -> None:
+    tensors, metadata = read_tensors(table_run / "model.safetensors")
+    from dlnotes_cli.training.tensor_file import write_tensors
+
+    metadata["data"] |= {"name": str(tmp_path / "gone.csv")}
+    write_tensors(tmp_path / "model.safetensors", tensors, metadata)
+    outcome = dlnotes("export", tmp_path / "model.safetensors")
+    assert outcome.code == 0, outcome.err
+    assert (
+        "note: the check uses rows drawn at random, as the training data is unavailable (the model was" in outcome.err
+    )
+    failed(
+        dlnotes("export", tmp_path / "model.safetensors", "--overwrite", "--time"), 2, "--time: needs labeled samples"
+    )
+
+
+def test_rows_that_are_drawn_have_the_statistics_of_the_training(table_run: Path) -> None:
+    preprocessing: Any = load_classifier(table_run).preprocessing
+    rows = samples._random_rows(preprocessing, 4000, np.random.default_rng(0))
+    means, deviations = preprocessing.scales
+    assert rows[:, :2].mean(0) == pytest.approx(means[:2], abs=0.1)
+    assert rows[:, :2].std(0) == pytest.approx(deviations[:2], rel=0.1)
+    assert (rows[:, 2:].sum(1) == 1).all()
+
+
+def test_the_table_of_times_has_the_accuracy_of_each_way(digits_run: Path, dlnotes: Command, tmp_path: Path) -> None:
+    words = ["export", digits_run, "--out", tmp_path / "digits.onnx", "--time"]
+    timings = json.loads(dlnotes(*words, "--json", "-q").out)["timings"]
+    assert [timing["name"] for timing in timings] == [
+        "PyTorch fp32", "PyTorch bf16", "ONNX Runtime float32", "ONNX Runtime int8",
+    ]  # fmt: skip
+    evaluated = json.loads(dlnotes("evaluate", digits_run, "--json", "-q").out)
+    assert timings[0]["accuracy"] == timings[2]["accuracy"] == pytest.approx(evaluated["accuracy"])
+    assert timings[0]["same_class"] == timings[2]["same_class"] == 1
+    assert all(timing["ms"] > 0 and timing["batch_ms"] > 0 and timing["bytes"] > 0 for timing in timings)
+
+
+BAD: list[tuple[Sequence[str], tuple[str, ...]]] = [
+    (("--format", "torchscript"), ("--format torchscript: is deprecated in PyTorch", "use --format pt2")),
+    (("--format", "onix"), ("--format: unknown value 'onix'; did you mean 'onnx'?",)),
+    (("--opset", "11"), ("--opset: 11 is out of range; give a value at least 18 and at most 25",)),
+    (("--opset", "20", "--format", "pt2"), ("--opset: has no effect with --format pt2",)),
+    (("--dtype", "float16", "--format", "state-dict"), ("--dtype: has no effect with --format state-dict",)),
+    (("--no-dynamic", "--format", "state-dict"), ("--dynamic: has no effect with --format state-dict",)),
+    (("--time", "--no-dynamic"), ("--time: needs an exported graph with batches",)),
+    (("--format", "dlnotes"), ("--format dlnotes: is for a state dict of the course; add --arch",)),
+    (("--out", "model.pt"), ("--out: model.pt does not end in .onnx; give the name of a .onnx file",)),
+    (("--out", "gone/model.onnx"), ("--out: no folder gone; make it first",)),
+    (("--tolerance", "0"), ("--tolerance: 0 is out of range",)),
+    (("--samples", "2"), ("--samples: 2 is out of range",)),
+    (("--data", "nowhere"), ("--data: 'nowhere' is neither a named data set nor a folder",)),
+    (("--data", "digits"), ("--data: digits has images of 1x8x8, but the model needs 3x7x9",)),
+]
+
+
+@pytest.mark.parametrize(("words", "texts"), BAD, ids=lambda value: " ".join(value)[:40])
+def test_what_can_be_checked_is_checked_first(
+    words: Sequence[str], texts: tuple[str, ...], cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("exported")
+
+    monkeypatch.setattr(onnx_format, "onnx_content", never)
+    monkeypatch.chdir(cnn.parent)
+    before = folder_digest(cnn.parent)
+    failed(dlnotes("export", cnn, *words), 2, *texts)
+    assert folder_digest(cnn.parent) == before
+
+
+def test_outputs_that_exist_and_inputs_are_not_replaced(cnn: Path, dlnotes: Command) -> None:
+    words = ["export", cnn, "--format", "state-dict", "--out", cnn]
+    failed(dlnotes(*words), 2, "--out: ", "exists; pass --overwrite")
+    failed(dlnotes(*words, "--overwrite"), 2, "--out: ", "is an input of the command")
+    failed(dlnotes("export", cnn.with_name("model.onnx")), 2, "model.onnx: is an exported file; name the run folder or")
+
+
+def test_a_missing_package_is_named_before_the_model_is_read(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(name=name)
+
+    monkeypatch.setattr(extras, "import_module", missing)
+    failed(dlnotes("export", "gone"), 2, "--format onnx: needs the package onnx; run pip install 'dlnotes-cli[onnx]'")
+
+
+def test_an_mlp_without_hidden_layers(tmp_path: Path, dlnotes: Command) -> None:
+    preprocessing = ImagePreprocessing(1, 4, 4, "crop", (0.0,), (1.0,))
+    model = write_model(tmp_path / "m.safetensors", "mlp", MlpConfig(16, 3, ()), preprocessing, CLASSES)
+    assert dlnotes("export", model, "-q").out == f"{tmp_path / 'model.onnx'}\n"
+    props = {prop.key: prop.value for prop in onnx.load(tmp_path / "model.onnx").metadata_props}
+    assert props["Image.BitmapPixelFormat"] == "Gray8"

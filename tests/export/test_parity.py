@@ -1,0 +1,92 @@
+"""The check of an exported file: which differences pass, and on which batches it runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.export.parity import Limits, batch_bounds, check_classifier, check_language_model
+from dlnotes_cli.shell.errors import UnfinishedError
+
+OUT = Path("model.onnx")
+LIMITS = Limits(1e-4, 1e-6, "use another format")
+EXPECTED = np.array([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]], np.float32)
+
+
+def check(answered: Any, limits: Limits = LIMITS, expected: Any = EXPECTED) -> Any:
+    """Compare fixed answers, which the samples number, with the expected ones."""
+    samples, answers = np.arange(len(expected)), np.array(answered, np.float32)
+    return check_classifier(OUT, "data", lambda batch: answers[batch], samples, expected, 100, limits)
+
+
+@given(samples=st.integers(1, 400), largest=st.integers(1, 130))
+def test_batches_cover_each_sample_once_in_order_and_start_with_one_and_five(samples: int, largest: int) -> None:
+    bounds = list(batch_bounds(samples, largest))
+    assert [index for start, stop in bounds for index in range(start, stop)] == list(range(samples))
+    assert all(0 < stop - start <= max(largest, 1) for start, stop in bounds)
+    if samples > 6 and largest >= 5:
+        assert bounds[:2] == [(0, 1), (1, 6)]
+
+
+def test_equal_answers_pass() -> None:
+    parity = check(EXPECTED)
+    assert (parity.largest_difference, parity.same_class, parity.ties, parity.batches) == (0.0, 1.0, 0, (1, 2))
+    assert str(parity) == (
+        "3 samples of data, batches of 1 and 2: largest difference of a probability 0, same class 100.00%"
+    )
+
+
+def test_a_difference_is_measured_at_its_largest() -> None:
+    parity = check(EXPECTED + np.array([[0, 0], [0.00003, -0.00009], [0, 0]], np.float32))
+    assert parity.largest_difference == pytest.approx(0.00009, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("answered", "message"),
+    [
+        (
+            [[0.6998, 0.3002], [0.2, 0.8], [0.5, 0.5]],
+            r"0 of 3 classes changed, largest difference of a probability 0\.0002 ",
+        ),
+        ([[0.3, 0.7], [0.2, 0.8], [0.5, 0.5]], r"1 of 3 classes changed, largest difference of a probability 0\.4 "),
+        ([[np.nan, np.nan], [0.2, 0.8], [0.5, 0.5]], r"largest difference of a probability nan "),
+    ],
+)
+def test_a_difference_a_changed_class_and_nan_fail(answered: Any, message: str) -> None:
+    with pytest.raises(
+        UnfinishedError, match=rf"model\.onnx: .*{message}.*nothing was written; use another format"
+    ) as caught:
+        check(answered)
+    assert caught.value.exit_code == 3
+
+
+def test_a_class_that_changes_fails_even_with_a_large_tolerance() -> None:
+    with pytest.raises(UnfinishedError, match="1 of 3 classes changed"):
+        check([[0.49, 0.51], [0.2, 0.8], [0.5, 0.5]], Limits(1.0, 1e-6, ""))
+
+
+def test_a_tie_may_change_places_and_is_counted() -> None:
+    expected = np.array([[0.5000001, 0.4999999]], np.float32)
+    parity = check([[0.4999999, 0.5000001]], expected=expected)
+    assert (parity.ties, parity.same_class) == (1, 0.0)
+    assert str(parity).endswith(", same class 0.00%, 1 tie")
+    with pytest.raises(UnfinishedError, match="1 of 1 classes changed"):
+        check([[0.49999, 0.50001]], expected=np.array([[0.50001, 0.49999]], np.float32))
+
+
+def test_each_side_of_a_language_model_keeps_its_own_states() -> None:
+    def step(drift: float) -> Any:
+        def run(tokens: Any, h: Any) -> Any:
+            after = h + 1 + drift
+            return np.concatenate([after[0], -after[0], tokens[:, None].astype(np.float32)], 1), after
+
+        return run
+
+    starts: Any = ((np.zeros((1, 1, 1), np.float32),), (np.zeros((1, 5, 1), np.float32),))
+    parity = check_language_model(OUT, step(0.0), step(0.0), starts, 50, LIMITS)
+    assert (parity.samples, parity.batches, parity.largest_difference) == (54, (1, 5), 0.0)
+    with pytest.raises(UnfinishedError, match="largest difference"):
+        check_language_model(OUT, step(0.01), step(0.0), starts, 50, LIMITS)
