@@ -18,6 +18,8 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import loading_code, read_safetensors, weights_content
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel
 
+_VERSIONED = "mnasnet"  # networks of torchvision with a version number in their state dict
+
 
 class _Resized(nn.Module):
     """A network for images of one size, applied to images of any size."""
@@ -54,7 +56,11 @@ def open_state_dict(path: Path, model: TrainedModel | LanguageModel) -> nn.Modul
     with torch.device("meta"):
         network = build_torchvision_classifier(config) if isinstance(config, BackboneConfig) else None
     network = build_on_meta(name, config) if network is None else network
-    network.load_state_dict(read_safetensors(path), strict=True, assign=True)
+    tensors, state = read_safetensors(path), network.state_dict()
+    if tensors.keys() != state.keys():
+        raise ValueError("names of tensors")
+    state.update(tensors)  # the state dict of MNASNet also has a version number, which it needs
+    network.load_state_dict(state, strict=True, assign=True)
     return (_Resized(network, config.size) if isinstance(config, BackboneConfig) else network).eval()
 
 
@@ -62,7 +68,8 @@ def code_to_load(out: Path, model: TrainedModel | LanguageModel) -> str:
     """Python code that loads the weights without dlnotes; empty where the network has layers of its own."""
     config = config_from_json(model.metadata["model"], model.metadata["configuration"])
     if isinstance(config, BackboneConfig):
-        return loading_code(out, torchvision_code(config), "torchvision")
+        needs_version = config.backbone.startswith(_VERSIONED)
+        return loading_code(out, torchvision_code(config), "torchvision", needs_version=needs_version)
     layers = _sequence(model.network)
     return "" if layers is None else loading_code(out, layers, "collections")
 

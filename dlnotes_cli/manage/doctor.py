@@ -12,7 +12,10 @@ from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.device import GpuReport, Hardware, describe_hardware, report_gpu
 from dlnotes_cli.manage.options import DoctorConfig
 
-_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib", "typer", "rich")
+_PACKAGES = (
+    "torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib", "typer", "rich", "onnx",
+    "onnxscript", "onnxruntime",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

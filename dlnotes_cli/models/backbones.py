@@ -248,17 +248,18 @@ def torchvision_code(config: BackboneConfig) -> list[str]:
         network = _build_torchvision(config.backbone, config.size)
         path, last = last_layer(network)
         default_size = getattr(_instantiate(config.backbone), "image_size", None)
-    arguments = [] if config.hidden else [f"num_classes={config.classes}"]
+    is_own_head = bool(config.hidden) or last.bias is None  # MaxViT's last layer has no bias
+    arguments = [] if is_own_head else [f"num_classes={config.classes}"]
     if getattr(network, "image_size", None) != default_size:
         arguments.append(f"image_size={config.size}")
     if hasattr(network, "aux_logits"):
         arguments += ["aux_logits=False", "init_weights=False", f"transform_input={config.transform_input}"]
     lines = [f"model = torchvision.models.{config.backbone}({', '.join(arguments)})"]
-    if config.hidden:
-        layers = ", ".join(
-            f"torch.nn.{layer}" for layer in build_head(last.weight.shape[1], config.hidden, config.classes)
-        )
-        lines.append(f'model.set_submodule("{path}", torch.nn.Sequential({layers}))')
+    if is_own_head:
+        head = build_head(last.weight.shape[1], config.hidden, config.classes)
+        layers = ", ".join(f"torch.nn.{layer}" for layer in head)
+        module = f"torch.nn.Sequential({layers})" if config.hidden else layers
+        lines.append(f'model.set_submodule("{path}", {module})')
     return lines
 
 

@@ -79,9 +79,15 @@ def weights_content(tensors: Mapping[str, Tensor]) -> bytes:
     return content
 
 
-def loading_code(path: Path, network: list[str], packages: str) -> str:
-    """Python code that builds a network, by lines that assign it to `model`, and loads a file into it."""
-    load = f"model.load_state_dict(safetensors.torch.load_file({str(path)!r}))"
+def loading_code(path: Path, network: list[str], packages: str, *, needs_version: bool = False) -> str:
+    """Python code that builds a network, by lines that assign it to `model`, and loads a file into it.
+
+    A network that `needs_version` finds a version number in its state dict, which a file of tensors does not have.
+    """
+    read = f"safetensors.torch.load_file({str(path)!r})"
+    load = f"model.load_state_dict({read})"
+    if needs_version:
+        load = f"weights = model.state_dict()\nweights.update({read})\nmodel.load_state_dict(weights)"
     return "\n".join([f"import {packages}, safetensors.torch, torch", *network, load, "model.eval()"])
 
 

@@ -15,10 +15,12 @@ from dlnotes_cli.data.table import (
     Table,
     describe_columns,
     encode,
+    encode_raw,
     fit_preprocessing,
     read_labels,
     read_table,
     select_rows,
+    standardize,
 )
 from dlnotes_cli.shell.errors import InputError
 
@@ -327,3 +329,16 @@ def test_a_table_that_is_too_long_is_refused_before_it_is_read(tmp_path: Path) -
     os.truncate(path, 5 << 30)  # without blocks on the disk
     with pytest.raises(InputError, match=r"long\.csv: 5,368,709,120 bytes, more than the 1,073,741,824 .*; use a part"):
         read_table(path)
+
+
+def test_raw_rows_are_those_of_the_file_and_standardizing_them_encodes_them(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("size,kind\n1000000001,a\n1000000003,b\n")
+    preprocessing = TablePreprocessing("label", (Column("size", 1e9, 2.0), Column("kind", categories=("a", "b"))))
+    table = read_table(path)
+    raw = encode_raw(table, preprocessing)
+    assert raw.tolist() == [[1000000001, 1, 0], [1000000003, 0, 1]]
+    assert preprocessing.inputs == ["size", "kind=a", "kind=b"]
+    assert (
+        standardize(raw, preprocessing).tolist() == encode(table, preprocessing).tolist() == [[0.5, 1, 0], [1.5, 0, 1]]
+    )

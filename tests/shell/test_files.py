@@ -121,3 +121,17 @@ def test_temporary_files_of_killed_processes_are_deleted(tmp_path: Path) -> None
     (tmp_path / "mine").write_text("whole")
     files.sweep_temporaries(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_check_sees_the_complete_file_and_may_refuse_it(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    path = tmp_path / "a.bin"
+    files.atomic_write(path, b"123", lambda temporary: seen.append(temporary.read_bytes()))
+    assert (seen, path.read_bytes()) == ([b"123"], b"123")
+
+    def refuse(temporary: Path) -> None:
+        raise InputError(temporary, "is bad")
+
+    with pytest.raises(InputError, match="is bad"):
+        files.atomic_write(path, b"456", refuse)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"123"]
