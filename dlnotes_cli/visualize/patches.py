@@ -17,10 +17,10 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.training.inspection.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.gradients import CAVEAT, unit_gradients
 from dlnotes_cli.visualize.layers import described, layer_title
 from dlnotes_cli.visualize.options import PatchesConfig
-from dlnotes_cli.visualize.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.sources import ImageSource, open_source
 from dlnotes_cli.visualize.units import parse_units, unit_name
 
