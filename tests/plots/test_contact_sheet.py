@@ -64,7 +64,7 @@ def test_a_long_name_is_broken_between_words_and_cut_with_an_ellipsis() -> None:
 
 
 def test_a_long_word_is_broken_after_a_mark() -> None:
-    assert _wrapped("curved_lane-at-noon.jpg", 7.5, 100, 3) == ["curved_", "lane-at-", "noon.jpg"]
+    assert _wrapped("curved_lane-at-noon.jpg", 7.5, 80, 3) == ["curved_", "lane-at-", "noon.jpg"]
 
 
 @settings(max_examples=30)
@@ -75,7 +75,7 @@ def test_a_label_has_few_lines(text: str) -> None:
 
 def test_a_long_label_keeps_its_end() -> None:
     """Names of classes that start alike stay different."""
-    names = [f"a retriever of the {color} kind" for color in ("golden", "black")]
+    names = [f"a retriever with a long name of the {color} kind" for color in ("golden", "black")]
     first, second = (_label_lines(name, 7.5, 120) for name in names)
     assert first != second
     assert first[-1].endswith("kind")
