@@ -4,9 +4,9 @@
 
 LayerCAM of 20 images of 480x320 pixels, made from the sample images of scikit-learn, with SqueezeNet: ours reads the
 files, chooses the class, and computes map, region and center of mass. The plain loop runs the network forward and the
-predicted score backward for each image, all of it, with the same images already decoded. Occlusion covers the same
-windows in batches, in bf16 where the hardware has it, and one at a time in fp32. The weights are torchvision's for
-squeezenet1_0.
+predicted score backward for each image, all of it, with the same images already decoded. Occlusion computes what each
+window changes, in batches, in bf16 where the hardware has it and in fp32; the plain loop runs the whole network for one
+window at a time in fp32. The weights are torchvision's for squeezenet1_0.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from dlnotes_cli.api import TrainCnnConfig, output, train_cnn
 from dlnotes_cli.data.images.sample_images import sample_image
-from dlnotes_cli.explain import attribution
+from dlnotes_cli.explain.covered import window_starts
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig
 from dlnotes_cli.shell.threads import default_threads
@@ -73,7 +73,7 @@ def plain_passes(network: InspectedNetwork, x: Tensor) -> None:
 def occlude_one_by_one(network: InspectedNetwork, x: Tensor, window: int, stride: int) -> None:
     """The plain loop over the windows of one image."""
     score = network(x)[0].max()
-    starts = [attribution.window_starts(side, window, stride) for side in x.shape[2:]]
+    starts = [window_starts(side, window, stride) for side in x.shape[2:]]
     total = torch.zeros(x.shape[2:])
     for top, left in product(*starts):
         covered = x.clone()
@@ -98,24 +98,26 @@ def measure_layercam(report: Report, home: Path, weights: Path, repeats: int) ->
 
 
 def measure_occlusion(report: Report, home: Path, model: str, weights: str | None, repeats: int) -> None:
-    """Occlusion of one image, batched and one window at a time, alternating."""
+    """Occlusion of one image, in two precisions and one window at a time, alternating."""
     config = ExplainConfig(model=model, weights=weights, images=(str(home / "00.jpg"),), method="occlusion")
-    explainer = Explainer(config)
-    (batch,) = read_batches(config.images, explainer.network, config, 1)
-    plain = replace(explainer.network, runtime=replace(explainer.network.runtime, precision="fp32"))
+    exact = replace(config, precision="fp32")
+    plain = Explainer(exact)
+    (batch,) = read_batches(config.images, plain.network, config, 1)
     name = "the course's CNN" if Path(model).exists() else model
-    x = explainer.network.prepare(batch.samples())
+    x = plain.network.prepare(batch.samples())
     window = round(min(x.shape[2:]) / 6)
-    stride = window // 2
     sides: dict[str, partial[None]] = {
-        "ours": partial(explain_folder, explainer, config),
-        "plain": partial(occlude_one_by_one, plain, x, window, stride),
+        "ours": partial(explain_folder, Explainer(config), config),
+        "fp32": partial(explain_folder, plain, exact),
+        "plain": partial(occlude_one_by_one, plain.network, x, window, window // 2),
     }
     seconds = alternating(sides, repeats)
     report.add(f"occlusion with {name}", seconds["ours"], "s", n=repeats)
-    report.add(f"the same, one window at a time, {name}", seconds["plain"], "s", n=repeats)
-    ratio = seconds["plain"] / seconds["ours"]
-    report.add(f"one at a time / occlusion, {name}", ratio, "times", target=">= 5", n=repeats)
+    report.add("the same in fp32", seconds["fp32"], "s", n=repeats)
+    report.add("the same, one window at a time", seconds["plain"], "s", n=repeats)
+    for side, how in (("ours", ""), ("fp32", " in fp32")):
+        ratio = seconds["plain"] / seconds[side]
+        report.add(f"one at a time / occlusion{how}, {name}", ratio, "times", target=">= 5", n=repeats)
 
 
 def main() -> None:

@@ -6,13 +6,13 @@ not depend on the other images of its batch.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
+from dlnotes_cli.explain.covered import CoveredWindows
 from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
@@ -25,6 +25,7 @@ _NOISY_COPIES = 32
 _FIRST_STEPS, _MOST_STEPS = 27, 729  # of the integral; each refinement takes three times as many
 _COMPLETENESS = 0.005  # of the score's difference, or absolute where that is below 1
 _CPU_VALUES = 1 << 19  # of the images in one pass; with eight times as many, SqueezeNet takes half as long again
+_MOST_CROPS = 128  # windows whose crops are computed together; more leave the caches of a CPU
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _integrated(network: InspectedNetwork, image: Tensor, black: Tensor, chosen:
 
 
 @torch.no_grad()
-def occlusion(network: InspectedNetwork, x: Tensor, choose: ClassSelector, window: int, stride: int) -> Attribution:
+def occlusion(network: InspectedNetwork, covered: CoveredWindows, x: Tensor, choose: ClassSelector) -> Attribution:
     """How much the score falls when a square window is covered (Zeiler and Fergus 2014, arXiv:1311.2901).
 
     The cover is the mean color of the training images. A pixel's value is the mean over the windows that cover it; the
@@ -161,39 +162,18 @@ def occlusion(network: InspectedNetwork, x: Tensor, choose: ClassSelector, windo
     """
     logits = network(x)
     classes = choose(logits)
-    rows, columns = _windows(x, window, stride)
-    counts = torch.einsum("ph,pw->hw", rows, columns)
+    counts = torch.einsum("ph,pw->hw", covered.rows, covered.columns)
+    size = batch_size(x)
+    if covered.reads_crops:  # most have less than half a side
+        size = min(_MOST_CROPS, batch_size(x[..., ::2, ::2]))
     maps = []
     for image, chosen, scores in zip(x, classes, logits, strict=True):
         total = torch.zeros(len(chosen), *image.shape[1:], device=x.device)
-        size = batch_size(x)
-        for high, wide in zip(rows.split(size), columns.split(size), strict=True):
-            covers = (high[:, None, :, None] * wide[:, None, None, :]).bool()
-            drops = scores[chosen] - network(_aligned(image.masked_fill(covers, 0.0), x))[:, chosen]
-            total += torch.einsum("pk,ph,pw->khw", drops, high, wide)
+        for part, found in covered.logits(image, size):
+            drops = scores[chosen] - found[:, chosen]
+            total += torch.einsum("pk,ph,pw->khw", drops, covered.rows[part], covered.columns[part])
         maps.append(total / counts)
     return Attribution(logits, classes, torch.stack(maps))
-
-
-def _windows(x: Tensor, window: int, stride: int) -> tuple[Tensor, Tensor]:
-    """For each of P windows, 1 in the rows (P, H) and columns (P, W) that it covers and 0 elsewhere."""
-    height, width = x.shape[2:]
-    places = torch.tensor(list(product(window_starts(height, window, stride), window_starts(width, window, stride))))
-    covered = []
-    for starts, length in ((places[:, :1], height), (places[:, 1:], width)):
-        at = torch.arange(length)
-        covered.append(((at >= starts) & (at < starts + window)).float().to(x.device))
-    return covered[0], covered[1]
-
-
-def window_starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows start on one side, so that every pixel is covered.
-
-    >>> window_starts(10, 4, 4), window_starts(3, 5, 1)
-    ([0, 4, 6], [0])
-    """
-    last = max(length - window, 0)
-    return [*range(0, last, stride), last]
 
 
 def _gradients(logits: Tensor, classes: Tensor, inputs: Tensor) -> Iterator[Tensor]:

@@ -12,7 +12,7 @@ from dlnotes_cli.data.images.geometry import Region
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.explain.class_map import ClassMap
 from dlnotes_cli.explain.heat import Floats, brightness, largest_part, overlay, smoothed, spread
-from dlnotes_cli.explain.options import TRUE, ExplainConfig
+from dlnotes_cli.explain.options import CAM_METHODS, TRUE, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
 from dlnotes_cli.explain.sheet import (
     CheckCurve,
@@ -28,6 +28,7 @@ from dlnotes_cli.training.inspection.images import PlacedImage, upright_pixels
 
 _MOST_ROWS = 24  # of a sheet
 _WIDE = 0.5  # part of the input that a box must not exceed
+_SQUARE = 4  # pixels of the image for one of the input, from which on it is drawn as a square
 _LARGEST_SIDE, _SMALLEST_SIDE = 480, 160  # pixels of an image on the sheet
 
 
@@ -54,7 +55,7 @@ class Drawings:
         for one, paths in zip(maps, planned, strict=True):
             if paths.out is not None:
                 self._plan.make_folder_of("--out", paths.out)
-                heat = spread(self._bright(one.values), image.geometry, upright.shape[:2])
+                heat = self._heat(one.values, image, upright)
                 save_image(paths.out, LoadedImage(overlay(upright, heat, heat_colors())))
         if has_row:
             self._shown += 1
@@ -70,15 +71,21 @@ class Drawings:
             files.atomic_write(sheet, draw_explanations(self._rows, wording))
         return sheet
 
-    def _bright(self, values: Floats) -> Floats:
-        """A map as brightness; those of single pixels are smoothed."""
-        return brightness(smoothed(values) if self._config.method in PIXEL_METHODS else values)
+    def _heat(self, values: Floats, image: PlacedImage, pixels: NDArray[np.uint8]) -> Floats:
+        """A map as brightness on the pixels (H, W, 3) of the image.
+
+        Maps of single pixels are smoothed a little; the pixels of a small input stay squares, like those of the image.
+        """
+        method = self._config.method
+        has_squares = method not in CAM_METHODS and max(pixels.shape) >= _SQUARE * max(values.shape)
+        bright = brightness(smoothed(values) if method in PIXEL_METHODS and not has_squares else values)
+        return spread(bright, image.geometry, pixels.shape[:2], smooth=not has_squares)
 
     def _row(self, image: PlacedImage, pixels: NDArray[np.uint8], maps: Sequence[ClassMap]) -> ExplanationRow:
         """An image on the sheet, and its maps, the most probable class first."""
         panels = []
         for one in sorted(maps, key=lambda found: -found.probability):
-            heat = spread(self._bright(one.values), image.geometry, pixels.shape[:2])
+            heat = self._heat(one.values, image, pixels)
             box, is_part = self._box(one)
             panels.append(
                 ExplanationPanels(
@@ -115,7 +122,7 @@ class Drawings:
             )
             for name, (own, random) in areas.items()
         ]  # fmt: skip
-        randomized = spread(self._bright(one.randomized), image.geometry, pixels.shape[:2])
+        randomized = self._heat(one.randomized, image, pixels)
         return CheckPanels(randomized, check.rank_correlation, lines, check.verdict)
 
 

@@ -98,10 +98,10 @@ def brightness(values: Floats) -> Floats:
     return np.asarray(np.clip(values / top, 0, 1), np.float32)
 
 
-def spread(bright: Floats, geometry: Geometry, size: tuple[int, int]) -> Floats:
+def spread(bright: Floats, geometry: Geometry, size: tuple[int, int], *, smooth: bool = True) -> Floats:
     """Brightness (h, w) of the network's input on the upright image, (H, W) = `size`; nan where the input ends.
 
-    It is resampled bicubically.
+    It is resampled bicubically, or with `smooth=False` so that each of its pixels is one color.
     """
     height, width = size
     upright, scale = np.array(geometry.upright), np.array([width, height]) / geometry.upright
@@ -111,9 +111,10 @@ def spread(bright: Floats, geometry: Geometry, size: tuple[int, int]) -> Floats:
     box = (*((seen_low - low) * step), *np.minimum((seen_high - low) * step, bright.shape[::-1]))
     left, top = np.rint(seen_low * scale).astype(int)
     right, bottom = np.maximum(np.rint(seen_high * scale).astype(int), (left + 1, top + 1))
-    smooth = Image.fromarray(bright).resize((right - left, bottom - top), Image.Resampling.BICUBIC, box)
+    method = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+    resampled = Image.fromarray(bright).resize((right - left, bottom - top), method, box)
     spread_out = np.full(size, np.nan, np.float32)
-    spread_out[top:bottom, left:right] = np.clip(np.asarray(smooth), 0, 1)
+    spread_out[top:bottom, left:right] = np.clip(np.asarray(resampled), 0, 1)
     return spread_out
 
 

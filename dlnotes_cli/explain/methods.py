@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution, ClassSelector
+from dlnotes_cli.explain.covered import CoveredWindows
 from dlnotes_cli.explain.options import CAM_METHODS, ExplainConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer
@@ -47,7 +48,7 @@ def explainer_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedL
         return partial(attribution.smoothgrad, network, seed=config.seed)
     if config.method == "occlusion":
         window, stride = occlusion_window(config, network)
-        return partial(attribution.occlusion, network, window=window, stride=stride)
+        return partial(attribution.occlusion, network, CoveredWindows(network, window, stride))
     return partial({"saliency": attribution.saliency}.get(config.method, attribution.integrated_gradients), network)
 
 

@@ -201,6 +201,8 @@ class _Drawing:
         """What the heat, the frames and the gray parts are."""
         panels = [panel for row in self._rows for panel in row.panels]
         captions = [
+            "From left to right: image, heat, heat over the image in gray"
+            + (", heat of the network with re-initialized weights, curves." if self._is_checked else "."),
             f"Heat: {self._wording.heat}.",
             "Each map is scaled to its own maximum (its highest 0.5%), so that the colors of two maps do not compare.",
             *self._wording.notes,
@@ -251,10 +253,12 @@ def _show_curves(axes: "Axes", curves: Sequence[CheckCurve]) -> None:
     axes.set_xlim(0, 100)
     axes.set_ylim(-0.02, 1.4)
     axes.set_yticks([0, 0.5, 1])
-    axes.set_xlabel("% of the pixels deleted or inserted", fontsize=7, labelpad=1)
-    axes.set_ylabel("probability", fontsize=7, labelpad=1)
-    axes.tick_params(labelsize=7, color=GRAY)
-    axes.legend(fontsize=6.5, ncols=2, loc="upper center", frameon=False, borderaxespad=0.1, columnspacing=1.0)
+    axes.set_xlabel("% of the pixels deleted or inserted", fontsize=8, labelpad=1)
+    axes.set_ylabel("probability", fontsize=8, labelpad=1)
+    axes.tick_params(labelsize=8, color=GRAY)
+    axes.legend(
+        fontsize=7.5, ncols=2, loc="upper center", frameon=False, borderaxespad=0.1, columnspacing=0.8, handlelength=1.4
+    )
     axes.spines[["top", "right"]].set_visible(False)
 
 

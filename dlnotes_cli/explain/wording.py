@@ -26,6 +26,11 @@ _INPUT = {
     "integrated-gradients": "what a pixel adds to the class's score on the way from a black image",
 }
 
+_SMOOTHED = (
+    "Single pixels are drawn slightly smoothed, except those of small inputs, so that they are visible; the files of "
+    "--maps are not."
+)
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -52,5 +57,4 @@ def wording_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedLay
     if layer is not None:
         heat = f"the activations of {layer.name}, {_WEIGHTS[config.method]}"
         return Wording(title, heat, f"heat, {relative}")
-    notes = ("Drawn slightly smoothed, so that single pixels are visible; the files of --maps are not.",)
-    return Wording(title, _INPUT[config.method], f"heat, {relative}", notes)
+    return Wording(title, _INPUT[config.method], f"heat, {relative}", (_SMOOTHED,))

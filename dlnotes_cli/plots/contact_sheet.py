@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.plots.figure import png
 from dlnotes_cli.plots.fonts import families
-from dlnotes_cli.plots.names import plain
+from dlnotes_cli.plots.names import columns, plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ _DPI = 144
 _MARGIN = 24  # pixels around the sheet
 _GAP = 14  # pixels between panels, and between a panel and its label
 _TITLE_PT, _SECTION_PT, _LABEL_PT, _NOTE_PT = 12.0, 9.5, 7.5, 6.5
+_BOLD = 1.15  # width of bold text in that of regular text
 _LINE = 1.32  # height of a line of text in its font size
 _MOST_LINES = 2  # of a label
 _CAPTION_LINES = 12
@@ -165,13 +166,13 @@ class _SheetDrawing:
 
     def _narrowest(self) -> int:
         """Pixels that the title needs on one line, and some for a caption."""
-        title = min(int(_width(self.sheet.title, _TITLE_PT) * 1.1), 2 * _NARROWEST)
+        title = min(int(_width(self.sheet.title, _TITLE_PT * _BOLD)) + 1, 2 * _NARROWEST)
         return max(title, _NARROWEST if self.sheet.caption else 0)
 
     def _heading_room(self, section: Section) -> int:
         """Pixels that the heading and the color bar of a section need; a very long heading has several lines."""
         bar = section.bar
-        heading = min(int(_width(section.heading, _SECTION_PT * 1.1)) + 1, _NARROWEST // 2)
+        heading = min(int(_width(section.heading, _SECTION_PT * _BOLD)) + 1, _NARROWEST // 2)
         return max(heading, int(_width(bar.start + bar.end, _NOTE_PT)) + _BAR[0] + 24 if bar else 0)
 
     def _columns(self, section: Section) -> int:
@@ -215,13 +216,13 @@ class _SheetDrawing:
         """Write label and note below a panel; returns their height."""
         room, start = self.sheet.side + _GAP - 8, y
         for text, size, color in ((panel.label, _LABEL_PT, _INK), (panel.note, _NOTE_PT, _SOFT)):
-            for line in (line for part in text.split("\n") for line in _wrapped(part, size, room, _MOST_LINES)):
+            for line in (line for part in text.split("\n") for line in _label_lines(part, size, room)):
                 self.texts.append((center, y, line, size, color, False, "center"))
                 y += size * _LINE * _DPI / 72
         return y - start + (5 if y > start else 0)
 
     def _text(self, text: str, size: float, color: str, *, is_bold: bool = False, room: float | None = None) -> None:
-        lines = _wrapped(text, size * (1.1 if is_bold else 1), room or self.width - 2 * _MARGIN, _CAPTION_LINES)
+        lines = _wrapped(text, size * (_BOLD if is_bold else 1), room or self.width - 2 * _MARGIN, _CAPTION_LINES)
         for line in lines:
             self.texts.append((self.left, self.y, line, size, color, is_bold, "left"))
             self.y += size * _LINE * _DPI / 72
@@ -260,8 +261,21 @@ def _frame(image: Pixels) -> Pixels:
     return frame
 
 
+def _label_lines(text: str, size: float, room: float) -> list[str]:
+    """A label in few lines; a longer one is shortened in the middle, as names often differ at the end."""
+    width = columns(text)
+    lines = _wrapped(text, size, room, _MOST_LINES + 1)
+    while len(lines) > _MOST_LINES:
+        width -= 1
+        lines = _wrapped(shortened(text, width), size, room, _MOST_LINES + 1)
+    return lines
+
+
 def _wrapped(text: str, size: float, room: float, most: int) -> list[str]:
-    """A text in at most `most` lines of `room` pixels, broken between words where possible; ends in … if cut."""
+    """A text in at most `most` lines of `room` pixels, broken between words; a longer word after a mark such as _.
+
+    It ends in … if it is cut.
+    """
     if not text:
         return []
     lines: list[str] = []
@@ -270,7 +284,8 @@ def _wrapped(text: str, size: float, room: float, most: int) -> list[str]:
         count = _fitting(rest, size, room)
         if count < len(rest):
             space = rest.rfind(" ", 0, count + 1)
-            count = space if space > 0 else count
+            mark = max(rest.rfind(mark, 0, count) for mark in "_-/") + 1
+            count = next((place for place in (space, mark) if place > 0), count)
         lines.append(rest[:count].rstrip())
         rest = rest[count:].lstrip()
     if rest:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.plots.figure import GRAY, RED, new_figure, png
-from dlnotes_cli.plots.names import distinct_names, plain, words_in_lines
+from dlnotes_cli.plots.names import columns, distinct_names, plain, words_in_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,7 @@ _TITLE_COLUMNS = 76  # characters of a line of the title
 _MARKERS = "o^svDP*<"
 _MOST_IN_LEGEND = 30  # classes
 _LABEL_COLUMNS = 14  # characters of a class name in the plot
+_COLUMNS_OF_PLOT = 80  # half characters of a class name next to each other in the plot
 _LEGEND_COLUMNS = 24  # characters of a class name
 
 
@@ -82,9 +83,19 @@ def _name_classes(axes: "Axes", embedded: EmbeddedPoints, classes: Sequence[str]
             outline = [withStroke(linewidth=3, foreground="white")]
             color = _COLORS[i % len(_COLORS)]
             axes.text(
-                x, y, plain(name), ha="center", va="center", fontsize=12, fontweight="bold", color=color, zorder=4,
-                path_effects=outline,
+                x, y, plain(name), ha=_alignment(axes, x, name), va="center", fontsize=12, fontweight="bold",
+                color=color, zorder=4, path_effects=outline,
             )  # fmt: skip
+
+
+def _alignment(axes: "Axes", x: float, name: str) -> Literal["left", "center", "right"]:
+    """How a name is aligned with its place, so that a long one stays inside the plot."""
+    low, high = axes.get_xlim()
+    share = (x - low) / (high - low)
+    margin = columns(name) / _COLUMNS_OF_PLOT
+    if share < margin:
+        return "left"
+    return "right" if share > 1 - margin else "center"
 
 
 def _add_legend(axes: "Axes", embedded: EmbeddedPoints, classes: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ ProjectedPoints = NDArray[np.floating[Any]]  # (N, 2)
 Axes = tuple[str, str]  # their names
 
 
+def check_projection(method: str) -> None:
+    """Raise InputError for UMAP if its package is not installed."""
+    if method == "umap" and find_spec("umap") is None:
+        what = "UMAP needs the package umap-learn, which is not installed"
+        raise InputError("--method", what, "run pip install umap-learn, or use tsne")
+
+
 def drawn_points(count: int, method: str, seed: int) -> NDArray[np.int64]:
     """Indices of the samples that a method projects: all, but of many only a random part for t-SNE, with a warning."""
     everything = np.arange(count)
@@ -28,7 +36,8 @@ def drawn_points(count: int, method: str, seed: int) -> NDArray[np.int64]:
 
 
 def project(features: NDArray[np.floating[Any]], method: str, seed: int) -> tuple[ProjectedPoints, Axes]:
-    """Points (N, 2) of features (N, F), and the names of the axes. Raises InputError if UMAP is not installed."""
+    """Points (N, 2) of features (N, F), and the names of the axes. Raises InputError as `check_projection` does."""
+    check_projection(method)
     return _PROJECTIONS[method](np.asarray(features, np.float64), seed)
 
 
@@ -52,15 +61,11 @@ def _project_tsne(features: NDArray[np.float64], seed: int) -> tuple[ProjectedPo
 
 
 def _project_umap(features: NDArray[np.float64], seed: int) -> tuple[ProjectedPoints, Axes]:
-    try:
-        umap = import_module("umap")
-    except ImportError as error:
-        what = "UMAP needs the package umap-learn, which is not installed"
-        raise InputError("--method", what, "run pip install umap-learn, or use tsne") from error
     if len(features) < _MIN_UMAP_POINTS:
         raise InputError("--method", f"UMAP needs at least {_MIN_UMAP_POINTS} images", "use pca")
     neighbors = min(15, len(features) - 1)
-    points = umap.UMAP(n_components=2, n_neighbors=neighbors, random_state=seed).fit_transform(features)
+    umap = import_module("umap").UMAP(n_components=2, n_neighbors=neighbors, random_state=seed, n_jobs=1)
+    points = umap.fit_transform(features)
     return np.asarray(points), ("UMAP 1", "UMAP 2")
 
 

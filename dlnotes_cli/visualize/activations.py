@@ -152,15 +152,23 @@ def _sheet(result: ActivationsResult, path: Path, pixels: NDArray[np.uint8]) -> 
     lead = Panel(gray_to_rgb(pixels), path.name, f"predicted: {result.predicted}\n{result.probability:.1%}")
     sections = [_section(layer) for layer in result.layers]
     one = len(result.layers) == 1
+    has_maps = any(layer.maps[0].size > 1 for layer in result.layers)
+    squares = "Each square is one unit, row by row from unit 0; below: mean and maximum of the layer."
+    if has_maps:
+        squares = (
+            "Each image is the map of one unit, at the layer's own size; below: mean and maximum over its positions."
+        )
+    most = max(len(layer.shown) for layer in result.layers)
+    if any(len(layer.shown) < len(layer.maps) for layer in result.layers) and has_maps:
+        squares += f" Of each layer, the {most} units with the largest mean are shown."
     caption = (
-        "Each square is the map of one unit, at the layer's own size; below: mean and maximum over its positions. All "
-        "maps of a layer share the colors of its bar, so that layers do not compare. The ends of a bar are "
-        f"the layer's {_BRIGHTEST:g}th percentile: the few values beyond have the color of the end. White is 0 where "
-        "values are negative too, else black."
+        f"{squares} All units of a layer share the colors of its bar, so that layers do not compare. The ends of a bar "
+        f"are the layer's {_BRIGHTEST:g}th percentile: the few values beyond have the color of the end. White is 0 "
+        "where values are negative too, else black."
     )
     network = result.network
     name = layer_title(network, result.layers[0].layer) if one else f"{len(result.layers)} layers"
-    title = f"Feature maps of {name}, {network.title}"
+    title = f"{'Feature maps' if has_maps else 'Activations'} of {name}, {network.title}"
     blocks = 1 if len(sections) <= _FEW_LAYERS else _BLOCKS
     return ContactSheet(title, sections, caption, columns=8, side=96, lead=lead, blocks=blocks)
 
@@ -170,16 +178,15 @@ def _section(found: LayerActivations) -> Section:
     heading, bar = f"{found.layer.name}  {found.layer.kind} {shape}", _bar(found.maps)
     if found.maps[0].size == 1:
         return Section(_value_panel(found.maps), heading, bar=bar)
-    shown = f", the {len(found.shown)} with the largest mean" if len(found.shown) < len(found.maps) else ""
-    return Section(_map_panels(found), heading + shown, bar=bar)
+    return Section(_map_panels(found), heading, bar=bar)
 
 
 def _bar(maps: Maps) -> ColorBar:
     low, high = _scale(maps)
     if low < 0:
         limit = max(-low, high)
-        return ColorBar(-limit, limit, f"≤ {-limit:.3g}", f"≥ {limit:.3g}")
-    return ColorBar(0.0, high, "0", f"≥ {high:.3g}")
+        return ColorBar(-limit, limit, f"≤ {short_number(-limit)}", f"≥ {short_number(limit)}")
+    return ColorBar(0.0, high, "0", f"≥ {short_number(high)}")
 
 
 def _map_panels(found: LayerActivations) -> list[Panel]:

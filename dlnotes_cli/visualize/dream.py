@@ -3,7 +3,8 @@
 After Mordvintsev, Olah and Tyka, "Inceptionism", 2015: octaves, random shifts, normalized gradients, guide images.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -132,9 +133,13 @@ class _Ascent:
             (found,) = torch.autograd.grad(score, tile)
             height, width = rows.stop - rows.start, columns.stop - columns.start
             gradient[:, :, rows, columns] = found[:, :, top : top + height, left : left + width]
-        change = self._strength * _evened(gradient)
-        room = torch.where(change > 0, 255 - image, image) / _HEADROOM
-        return image + change * room.clamp(0, 1)
+        del padded
+        change = _evened(gradient)
+        for rows in _strips(image.shape[2]):  # which need no buffers of the image's size
+            part, pixels = change[:, :, rows].mul_(self._strength), image[:, :, rows]
+            room = torch.where(part > 0, 255 - pixels, pixels) / _HEADROOM
+            part.mul_(room.clamp_(0, 1)).add_(pixels)
+        return change
 
     @torch.no_grad()
     def strength(self, image: Tensor) -> float:
@@ -201,34 +206,51 @@ def _evened(gradient: Tensor) -> Tensor:
     """A gradient with the same weight for fine and coarse structures, a standard deviation of 1 and no outliers."""
     total = torch.zeros_like(gradient)
     for sigma in _SMOOTHING:
-        smooth = _blurred(gradient, sigma)
-        total += smooth / smooth.std().clamp(min=1e-12)
-    return (total / total.std().clamp(min=1e-12)).clamp(-_LARGEST, _LARGEST)
+        deviation = _deviation(_blurred(gradient, sigma, rows) for rows in _strips(gradient.shape[2]))
+        for rows in _strips(gradient.shape[2]):
+            total[:, :, rows] += _blurred(gradient, sigma, rows) / deviation
+    return total.div_(_deviation([total])).clamp_(-_LARGEST, _LARGEST)
 
 
-def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """An image (1, C, H, W) averaged with a Gaussian window."""
+def _deviation(parts: Iterable[Tensor]) -> float:
+    """The standard deviation of the values of all parts."""
+    moments = [(part.numel(), float(part.mean()), float(part.var(correction=0))) for part in parts]
+    count = sum(number for number, _, _ in moments)
+    mean = sum(number * mean for number, mean, _ in moments) / count
+    squares = sum(number * (variance + (own - mean) ** 2) for number, own, variance in moments)
+    return max(math.sqrt(squares / (count - 1)), 1e-12)
+
+
+def _strips(height: int) -> Iterator[slice]:
+    """The rows of an image, some of them at a time."""
+    for start in range(0, height, _TILE):
+        yield slice(start, min(start + _TILE, height))
+
+
+def _blurred(image: Tensor, sigma: float, rows: slice) -> Tensor:
+    """Some rows of an image (1, C, H, W) averaged with a Gaussian window; beyond the border is its reflection."""
     radius = min(round(3 * sigma), min(image.shape[2:]) - 1)
     at = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
     window = torch.exp(-0.5 * (at / sigma) ** 2)
     window = (window / window.sum()).view(1, 1, -1, 1).expand(image.shape[1], 1, -1, 1)
-    padded = F.pad(image, (radius, radius, radius, radius), mode="reflect")
+    first, last = rows.start - radius, rows.stop + radius
+    outside = max(0, -first), max(0, last - image.shape[2])
+    padded = F.pad(image[:, :, max(0, first) : last], (radius, radius, *outside), mode="reflect")
     return F.conv2d(F.conv2d(padded, window, groups=image.shape[1]), window.mT, groups=image.shape[1])
 
 
 @torch.no_grad()
 def _dreamed(ascent: _Ascent, image: Tensor, octaves: tuple[HeightAndWidth, ...], config: DreamConfig) -> Tensor:
     """The image with what each octave added, enlarged from octave to octave."""
-    detail: Tensor | None = None
+    base = dreamed = _resized(image, octaves[0])
     with output.progress("dream") as bar:
         for number, size in enumerate(octaves):
-            base = _resized(image, size)
-            dreamed = base if detail is None else (base + _resized(detail, size)).clamp_(0, 255)
+            before, base = base, _resized(image, size)
+            dreamed = _resized(dreamed - before, size).add_(base).clamp_(0, 255)
             label = f"{size[1]}x{size[0]}"
             for step in range(config.steps):
                 dreamed = ascent.step(dreamed)
                 bar.update((number + (step + 1) / config.steps) / len(octaves), label.__str__)
-            detail = dreamed - base
     return dreamed
 
 

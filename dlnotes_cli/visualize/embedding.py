@@ -14,7 +14,7 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.training.projection import Axes, ProjectedPoints, drawn_points, project
+from dlnotes_cli.training.projection import Axes, ProjectedPoints, check_projection, drawn_points, project
 from dlnotes_cli.visualize.features import feature_extractor, feature_layer
 from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import EmbeddingConfig
@@ -62,6 +62,7 @@ class EmbeddingResult:
 
 def embed(config: EmbeddingConfig) -> EmbeddingResult:
     """Project the features of a data set and draw them; raises InputError for layer, data, method and output files."""
+    check_projection(config.method)
     outputs = {"--sheet": config.sheet, "--csv": config.csv, "--out": config.out}
     for option, path in outputs.items():
         if path is not None:

@@ -7,8 +7,8 @@ from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.training.inspection.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.options import LayersConfig
-from dlnotes_cli.visualize.receptive_fields import receptive_fields
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def _sheet(result: NeighborsResult, source: ImageSource, max_pixels: int) -> Con
             pixels, _ = source.image(neighbor.position)
             name = neighbor.class_name or Path(neighbor.file).name
             panels.append(Panel(gray_to_rgb(pixels), name, f"distance {neighbor.distance:.3f}"))
-        heading = found.query.path.name
+        heading = "/".join(found.query.path.parts[-2:])
         if found.is_unlike_data and result.typical is not None:
             heading += f" is {result.typical.explain_unlike(found.neighbors[0].distance)}"
         sections.append(Section(panels, heading))
@@ -189,10 +189,12 @@ def _sheet(result: NeighborsResult, source: ImageSource, max_pixels: int) -> Con
             f" Within the data, the nearest other image is typically {result.typical.median:.3f} away (median), and "
             f"for 99 % of the images less than {result.typical.percentile_99:.3f}."
         )
+    has_classes = all(near.class_name is not None for found in result.results for near in found.neighbors)
     caption = (
-        f"The nearest of {result.images:,} images of {result.data} by {result.features} features, with their class and "
-        f"cosine distance: 0 for the same direction, 1 for orthogonal ones.{typical} Features keep texture, color and "
-        "background next to the content, so that neighbors may share any of these."
+        f"The nearest of {result.images:,} images of {result.data} by {result.features} features, with their "
+        f"{'class' if has_classes else 'file'} and cosine distance: 0 for the same direction, 1 for orthogonal ones."
+        f"{typical} Features keep texture, color and background next to the content, so that neighbors may share any "
+        "of these."
     )
     title = f"Neighbors by the features of {result.layer.name}, {result.network.title}"
     return ContactSheet(title, sections, caption, columns=_COLUMNS, side=112)

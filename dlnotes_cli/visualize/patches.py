@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +18,10 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.training.inspection.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.gradients import CAVEAT, unit_gradients
 from dlnotes_cli.visualize.layers import described, layer_title
 from dlnotes_cli.visualize.options import PatchesConfig
-from dlnotes_cli.visualize.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.sources import ImageSource, open_source
 from dlnotes_cli.visualize.units import parse_units, unit_name
 
@@ -172,7 +173,8 @@ def find_patches(config: PatchesConfig) -> PatchesResult:
         patches, panels = _unit_patches(network, layer, unit_field, source, best, unit, config.gradient)
         name = unit_name(network, layer, unit)
         found.append(UnitPatches(unit, name, patches))
-        sections.append(Section(panels, name, columns=len(patches)))
+        heading = f"class {name}" if layer == network.output_layer else name
+        sections.append(Section(panels, heading, columns=len(patches)))
     size = fields[layer.name].size or ()
     result = PatchesResult(network, layer, source.name, images, size, config.gradient, tuple(found), str(config.sheet))
     files.atomic_write(config.sheet, _sheet(result, sections).png())
@@ -261,7 +263,7 @@ def _unit_patches(
         for i, image in enumerate(images)
     )  # fmt: skip
     panels = [
-        Panel(_cut(gray_to_rgb(pixels), window), _class_label(patch), short_number(patch.activation))
+        Panel(_cut(gray_to_rgb(pixels), window), _label(patch), short_number(patch.activation))
         for (pixels, _), window, patch in zip(read, windows, patches, strict=True)
     ]
     if gradient != "none":
@@ -272,8 +274,8 @@ def _unit_patches(
     return patches, panels
 
 
-def _class_label(patch: Patch) -> str:
-    return "" if patch.class_name is None else f"image of class {patch.class_name}"
+def _label(patch: Patch) -> str:
+    return Path(patch.file).name if patch.class_name is None else f"class {patch.class_name}"
 
 
 def _box(geometry: Geometry, window: Window) -> Region:
@@ -313,9 +315,11 @@ def _sheet(result: PatchesResult, sections: list[Section]) -> ContactSheet:
             f" Second row: {result.gradient} gradient of the unit in the patch, each stretched to its own range around "
             f"gray; {CAVEAT}."
         )
+    has_classes = all(patch.class_name is not None for unit in result.units for patch in unit.patches)
+    below = "class of the image" if has_classes else "file"
     caption = (
         f"The {min(BEST, result.images)} patches of {result.images:,} images of {result.data} that excite each unit "
-        f"most, at most one of an image, {cut}; below: class of the image and activation.{gradient}"
+        f"most, at most one of an image, {cut}; below: {below} and activation.{gradient}"
     )
     title = f"Top patches of {layer_title(result.network, result.layer)}, {result.network.title}"
     return ContactSheet(title, sections, caption, columns=BEST, side=136)

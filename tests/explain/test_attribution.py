@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution
+from dlnotes_cli.explain.covered import CoveredWindows
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 
 Method = Callable[[InspectedNetwork, Tensor, attribution.ClassSelector], Attribution]
@@ -39,7 +40,7 @@ METHODS: dict[str, Method] = {
     "saliency": attribution.saliency,
     "smoothgrad": partial(attribution.smoothgrad, seed=3),
     "integrated-gradients": attribution.integrated_gradients,
-    "occlusion": partial(attribution.occlusion, window=3, stride=2),
+    "occlusion": lambda network, x, choose: attribution.occlusion(network, CoveredWindows(network, 3, 2), x, choose),
 }
 
 
@@ -167,7 +168,7 @@ def test_occlusion_is_a_plain_loop_over_windows(window: int, data: st.DataObject
     torch.manual_seed(4)
     network = opened(deep())
     x = images(network, 2)
-    found = attribution.occlusion(network, x, every_class, window, stride)
+    found = attribution.occlusion(network, CoveredWindows(network, window, stride), x, every_class)
     last = max(SIDE - window, 0)
     starts = sorted({*range(0, last, stride), last})
     for n, k in product(range(2), range(len(CLASSES))):

@@ -84,6 +84,12 @@ def test_heat_lies_on_the_part_that_the_network_sees() -> None:
     assert not np.isnan(spread(inside, letterbox, (20, 40))).any()
 
 
+def test_the_pixels_of_a_small_input_stay_squares() -> None:
+    whole = Geometry((2, 2), (8, 8), (0.0, 0.0, 8.0, 8.0))
+    bright = np.array([[0.0, 1.0], [0.25, 0.5]], np.float32)
+    assert np.array_equal(spread(bright, whole, (8, 8), smooth=False), bright.repeat(4, 0).repeat(4, 1))
+
+
 def test_the_overlay__heat_colored_with_it_and_dark_where_nothing_is_seen() -> None:
     pixels = np.full((1, 3, 3), 100, np.uint8)
     colors = GRAYS.copy()

@@ -43,9 +43,9 @@ def linear() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, len(CLASSES)))
 
 
-def opened(module: nn.Module, kind: str = "cnn") -> InspectedNetwork:
-    """A module as an opened network for images of 9x9 pixels."""
-    preprocessing = ImagePreprocessing(3, SIDE, SIDE, "squash", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+def opened(module: nn.Module, kind: str = "cnn", size: tuple[int, int] = (SIDE, SIDE)) -> InspectedNetwork:
+    """A module as an opened network for images of this height and width."""
+    preprocessing = ImagePreprocessing(3, *size, "squash", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
     runtime = Runtime(torch.device("cpu"), "fp32", 1)
     network = module.eval().requires_grad_(requires_grad=False)
     return InspectedNetwork(
@@ -56,4 +56,5 @@ def opened(module: nn.Module, kind: str = "cnn") -> InspectedNetwork:
 def images(network: InspectedNetwork, count: int = 3, seed: int = 0) -> Tensor:
     """Random images as the network reads them."""
     generator = torch.Generator().manual_seed(seed)
-    return network.prepare(torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator))
+    shape = (count, *network.input_shape)
+    return network.prepare(torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator))

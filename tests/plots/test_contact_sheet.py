@@ -13,6 +13,7 @@ from dlnotes_cli.plots.contact_sheet import (
     ContactSheet,
     Panel,
     Section,
+    _label_lines,
     _width,
     _wrapped,
     colored,
@@ -53,13 +54,32 @@ def test_a_label_fits_into_its_room(text: str) -> None:
     assert len(lines) <= 2
     assert all(_width(line, 7.5) <= 120 or len(line) <= 2 for line in lines)
     if text.isascii() and len(text.split()) <= 2 and len(text) <= 6:
-        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+        assert "".join("".join(lines).split()) == "".join(text.split())
 
 
 def test_a_long_name_is_broken_between_words_and_cut_with_an_ellipsis() -> None:
     assert _wrapped("golden retriever", 7.5, 120, 2) == ["golden", "retriever"]
     lines = _wrapped("a name that is much too long for two lines of a label", 7.5, 120, 2)
     assert lines[-1].endswith("…")
+
+
+def test_a_long_word_is_broken_after_a_mark() -> None:
+    assert _wrapped("curved_lane-at-noon.jpg", 7.5, 80, 3) == ["curved_", "lane-at-", "noon.jpg"]
+
+
+@settings(max_examples=30)
+@given(st.text(max_size=120))
+def test_a_label_has_few_lines(text: str) -> None:
+    assert len(_label_lines(text, 7.5, 120)) <= 2
+
+
+def test_a_long_label_keeps_its_end() -> None:
+    """Names of classes that start alike stay different."""
+    names = [f"a retriever with a long name of the {color} kind" for color in ("golden", "black")]
+    first, second = (_label_lines(name, 7.5, 120) for name in names)
+    assert first != second
+    assert first[-1].endswith("kind")
+    assert "…" in "".join(first)
 
 
 def test_colors_are_symmetric_around_zero_and_dark_at_zero_without_negative_values() -> None:

@@ -58,3 +58,15 @@ def test_each_class_is_named_in_the_middle_of_its_points(figures: list[Figure]) 
     colors = {tuple(np.asarray(c.get_facecolor())[0][:3]) for c in axes.collections if len(offsets(c))}
     assert len(colors) == 10
     assert axes.get_title() == "a title"
+
+
+def test_long_names_stay_inside_the_plot(figures: list[Figure]) -> None:
+    labels, none = np.arange(3), np.zeros(3, bool)
+    points = np.array([[0.0, 0.0], [5.0, 1.0], [10.0, 2.0]])
+    names = ["a long class name", "another long name", "猫の長い名前"]
+    draw_embedding_map(EmbeddedPoints(points, labels, none, none, ""), names, ("x", "y"))
+    axes = figures[-1].axes[0]
+    box = axes.get_window_extent()
+    for text in axes.texts:
+        found = text.get_window_extent()
+        assert box.x0 <= found.x0 < found.x1 <= box.x1

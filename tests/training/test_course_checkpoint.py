@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.named.published import NAMED
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.course_checkpoint import load_course_classifier, load_any_classifier
+from dlnotes_cli.training.course_checkpoint import load_any_classifier, load_course_classifier
 from dlnotes_cli.training.model_file import load_classifier
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from builders import Command
 from PIL import Image
+from scipy import ndimage
 
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize import dream as module
@@ -174,3 +175,20 @@ def test_faults_are_found_before_anything_is_written(tmp_path: Path, digits_run:
 def test_octaves_that_are_too_small_are_left_out(tmp_path: Path) -> None:
     result = dream(quick(photo(tmp_path / "photo.png"), tmp_path / "d.png", octaves=20, steps=1, octave_scale=2.0))
     assert result.octaves == ((20, 25), (40, 50))
+
+
+def test_strips_have_the_gradient_of_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They need no buffers of the image's size; the window of an average reaches beyond them and the border."""
+    gradient = torch.rand(1, 3, 50, 40, generator=torch.Generator().manual_seed(0)) - 0.5
+    whole = module._evened(gradient)
+    expected = torch.zeros_like(gradient)
+    for sigma in module._SMOOTHING:
+        smooth = torch.from_numpy(
+            ndimage.gaussian_filter(gradient.double().numpy(), (0, 0, sigma, sigma), mode="mirror")
+        )
+        expected += (smooth / smooth.std()).float()
+    expected = (expected / expected.std()).clamp(-module._LARGEST, module._LARGEST)
+    assert float((whole - expected).abs().mean()) < 0.02  # whose windows have four standard deviations, ours three
+    for rows in (1, 7, 49):
+        monkeypatch.setattr(module, "_TILE", rows)
+        assert torch.allclose(module._evened(gradient), whole, atol=1e-4)

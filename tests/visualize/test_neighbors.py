@@ -1,9 +1,9 @@
 """`visualize neighbors` and `embedding`: distances against scikit-learn, features cached, coordinates in files."""
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from dlnotes_cli.training import projection
 from dlnotes_cli.visualize import neighbors as module
 from dlnotes_cli.visualize.neighbors import nearest, typical_distances
 
@@ -101,16 +102,39 @@ def test_an_embedding_has_the_coordinates_of_scikit_learn(tmp_path: Path, dlnote
     assert rows[0]["class"] == str(arrays["classes"][arrays["labels"][0]])
 
 
-def test_classes_of_a_folder_are_colored_and_missing_packages_named(tmp_path: Path, dlnotes: Command) -> None:
+def test_classes_of_a_folder_are_colored(tmp_path: Path, dlnotes: Command) -> None:
     folder = make_images(tmp_path / "images", count=4)
     words = ("--data", folder, "--sheet", tmp_path / "map.png")
     outcome = dlnotes("visualize", "embedding", "small", *words, "--method", "tsne", "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["classes"] == {"blue": 4, "green": 4, "red": 4}
-    if importlib.util.find_spec("umap") is None:
-        outcome = dlnotes("visualize", "embedding", "small", *words, "--method", "umap", "--overwrite")
-        assert outcome.code == 2
-        assert "--method: UMAP needs the package umap-learn, which is not installed" in outcome.err
+
+
+def test_a_missing_package_is_named_before_any_image_is_read(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "find_spec", lambda _name: None)
+    outcome = dlnotes("visualize", "embedding", "small", "--data", tmp_path / "missing", "--method", "umap")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "--method: UMAP needs the package umap-learn, which is not installed; run pip install umap" in outcome.err
+
+
+def test_umap_gets_the_features_and_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is large and optional, so that a stand-in takes its place."""
+
+    class Umap:
+        def __init__(self, **options: int) -> None:
+            assert options == {"n_components": 2, "n_neighbors": 4, "random_state": 7, "n_jobs": 1}
+
+        def fit_transform(self, features: np.ndarray) -> np.ndarray:
+            return features[:, :2]
+
+    monkeypatch.setattr(projection, "find_spec", lambda name: name)
+    monkeypatch.setattr(projection, "import_module", lambda _name: SimpleNamespace(UMAP=Umap))
+    features = np.random.default_rng(0).normal(size=(5, 6))
+    points, axes = projection.project(features, "umap", 7)
+    assert np.array_equal(points, features[:, :2])
+    assert axes == ("UMAP 1", "UMAP 2")
 
 
 def test_data_that_is_no_images_is_refused(tmp_path: Path, table_run: Path, dlnotes: Command) -> None:

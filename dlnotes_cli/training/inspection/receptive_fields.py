@@ -1,6 +1,7 @@
 """The receptive field of each layer of a network, by the rules of `conv-shape`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,21 +24,40 @@ _GLOBAL = {"adaptive_avg_pool2d", "mean"}
 _UNTRACEABLE = (fx.proxy.TraceError, RuntimeError, TypeError, ValueError)
 
 
+@dataclass(frozen=True)
+class NetworkGraph:
+    """A network as a graph, and by the name of each node the shape of its value and its field in the input."""
+
+    module: fx.GraphModule
+    fields: dict[str, ReceptiveField | None]
+    shapes: dict[str, tuple[int, ...]]
+    node_of: dict[nn.Module, str]  # the node that returns the output of a module, of a block too
+
+
+def graph_of(network: InspectedNetwork) -> NetworkGraph | None:
+    """The graph of a network; None where Python code decides what runs."""
+    tracer = _FieldTracer()
+    try:
+        nodes = tracer.trace(network.network)
+    except _UNTRACEABLE:
+        return None
+    module = fx.GraphModule(network.network, nodes)
+    run = _Run(module)
+    with torch.no_grad():
+        run.run(network.prepare(torch.zeros(1, *network.input_shape)))
+    node_of = {module: proxy.node.name for module, proxy in tracer.outputs.items() if isinstance(proxy, fx.Proxy)}
+    return NetworkGraph(module, run.fields, run.shapes, node_of)
+
+
 def receptive_fields(network: InspectedNetwork) -> dict[str, ReceptiveField]:
     """The field of each layer by name, in pixels of the network's input; layers where it is unknown are left out.
 
     Operations whose rule is not known, such as attention, make the field of what follows unknown.
     """
-    tracer = _FieldTracer()
-    try:
-        graph = tracer.trace(network.network)
-    except _UNTRACEABLE:
+    graph = graph_of(network)
+    if graph is None:
         return {}
-    run = _Run(fx.GraphModule(network.network, graph))
-    with torch.no_grad():
-        run.run(network.prepare(torch.zeros(1, *network.input_shape)))
-    node_of = {module: proxy.node.name for module, proxy in tracer.outputs.items() if isinstance(proxy, fx.Proxy)}
-    fields = {layer.name: run.fields.get(node_of.get(layer.module, "")) for layer in network.layers}
+    fields = {layer.name: graph.fields.get(graph.node_of.get(layer.module, "")) for layer in network.layers}
     return {name: known for name, known in fields.items() if known is not None and known.size is not None}
 
 
@@ -59,21 +79,21 @@ class _Run(fx.Interpreter):
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.fields: dict[str, ReceptiveField | None] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if isinstance(value, Tensor):
-            self._shapes[n.name] = tuple(value.shape)
+            self.shapes[n.name] = tuple(value.shape)
             self.fields[n.name] = self._field(n, tuple(value.shape))
         return value
 
     def _field(self, node: fx.Node, output: tuple[int, ...]) -> ReceptiveField | None:
         if node.op == "placeholder":
             return ReceptiveField.of_input(output[1:])
-        inputs = [source for source in node.all_input_nodes if source.name in self._shapes]
+        inputs = [source for source in node.all_input_nodes if source.name in self.shapes]
         known = [found for source in inputs if (found := self.fields[source.name]) is not None]
-        shapes = [self._shapes[source.name] for source in inputs]
+        shapes = [self.shapes[source.name] for source in inputs]
         if not inputs or len(known) < len(inputs):
             return None
         if _name(node) in _JOINS and len(inputs) > 1:
