@@ -82,6 +82,6 @@ def _build(hint: Any, value: object) -> object:
     kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
     if is_dataclass(value):
         return value
-    if kinds and get_origin(hint) in {list, tuple} and isinstance(value, list | tuple):
-        return get_origin(hint)(_build(kinds[0], item) for item in value)
+    if get_origin(hint) in {list, tuple} and isinstance(value, list | tuple):  # JSON has lists only
+        return get_origin(hint)(_build(kinds[0], item) if kinds else item for item in value)
     return build_stored(kinds[0], value) if kinds and value is not None else value  # type: ignore[arg-type]
