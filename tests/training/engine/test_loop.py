@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.training.engine.loop import LoopSettings, StepOutput, Trainer
+from dlnotes_cli.training.engine.loop import LoopSettings, Trainer
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.schedule import Schedule
