@@ -82,7 +82,7 @@ def forward_batch(
     network: nn.Module, batch: SequenceBatch, state: RecurrentState, runtime: Runtime
 ) -> tuple[Tensor, RecurrentState]:
     """Logits float32 (B * T, vocabulary) of a batch, and the state after it; rows to reset start with a zero state."""
-    if bool(batch.reset.any()):
+    if batch.reset.numpy().any():
         keep = (~batch.reset).to(runtime.device)[None, :, None]
         state = tuple(tensor * keep for tensor in state)
     with runtime.autocast():

@@ -26,9 +26,10 @@ from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.engine.loop import StepOutput, Trainer
+from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
+from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.history import HistoryEntry, history_to_json
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.optimizers import make_optimizer

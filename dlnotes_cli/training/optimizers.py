@@ -36,11 +36,12 @@ def _optimizer(groups: list[dict[str, Any]], settings: OptimizerSettings) -> tor
     name, lr, momentum = settings.optimizer, settings.lr, settings.momentum
     if name == "nesterov" and not momentum:
         raise InputError("--momentum", "nesterov needs a momentum above 0", "use 0.9, or --optimizer sgd")
+    is_on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
     makers: dict[OptimizerName, Callable[[], torch.optim.Optimizer]] = {
         "sgd": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True),
         "nesterov": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True, fused=True),
         "rmsprop": lambda: torch.optim.RMSprop(groups, lr=lr, foreach=True),
-        "adagrad": lambda: torch.optim.Adagrad(groups, lr=lr, foreach=True),
+        "adagrad": lambda: torch.optim.Adagrad(groups, lr=lr, fused=is_on_cpu, foreach=not is_on_cpu),
         "adadelta": lambda: torch.optim.Adadelta(groups, lr=lr, foreach=True),
         "adam": lambda: torch.optim.Adam(groups, lr=lr, fused=True),
         "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=_ADAMW_BETAS, fused=True),

@@ -32,9 +32,10 @@ from dlnotes_cli.training.boundary import (
     plane_of,
 )
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_fitting_batch_size
-from dlnotes_cli.training.engine.loop import StepOutput, Trainer
+from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
+from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split

@@ -12,21 +12,12 @@ from torch import Tensor, nn
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UnreadSteps
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.schedule import Continuation
 
 _FORWARD_FRACTION = 0.3  # estimated time of a forward pass, as a fraction of a training step
-
-
-@dataclass(frozen=True)
-class StepOutput:
-    """The forward pass of one batch: the objective, and the sums from which the training metrics are computed."""
-
-    objective: Tensor  # the scalar to differentiate
-    loss_sum: Tensor  # plain loss in nats, summed over the samples
-    correct: Tensor  # number of correctly classified samples
-    samples: int
 
 
 class TrainingJob(Protocol):
@@ -71,10 +62,10 @@ class RunningSums:
     correct: int = 0
     samples: int = 0
 
-    def add(self, step: StepOutput) -> None:
+    def add(self, step: StepValues) -> None:
         """Add one batch."""
-        self.loss_sum += float(step.loss_sum)
-        self.correct += int(step.correct)
+        self.loss_sum += step.loss_sum
+        self.correct += step.correct
         self.samples += step.samples
 
     def metrics(self) -> Metrics:
@@ -132,6 +123,7 @@ class Trainer:
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None
         self._poll = poll
         self._clock = time.monotonic()
+        self._unread = UnreadSteps()
 
     def start(self) -> None:
         """Prepare the current epoch."""
@@ -141,7 +133,7 @@ class Trainer:
     def advance(self) -> LoopEntry | None:
         """Run one step or one validation; returns the entry that a validation appended to the history.
 
-        Raises UnfinishedError if the loss, the gradient or a weight is not finite.
+        Raises UnfinishedError if a weight is not finite, or as `read_steps` does.
         """
         state = self.state
         entry = None
@@ -155,6 +147,17 @@ class Trainer:
                 entry = self._validate()
             self._finish_epoch()
         return entry
+
+    def read_steps(self) -> None:
+        """Add the steps since the last call to the sums of the epoch; before a checkpoint is saved, too.
+
+        The host waits for the device here, every few steps. Raises UnfinishedError naming the first step whose loss or
+        gradient is not finite.
+        """
+        for values in self._unread.read():
+            if values.not_finite is not None:
+                raise self._diverged(f"the {values.not_finite}", values.step)
+            self.state.sums.add(values)
 
     def resume(self, state: TrainerState, limits: object) -> None:
         """Continue from the state of a run that had these `limits`."""
@@ -191,6 +194,7 @@ class Trainer:
 
     def status(self) -> str:
         """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
+        self.read_steps()
         state, total = self.state, self.budget.total
         of = f" of {math.ceil(total / self.job.steps_per_epoch)}" if total else ""
         loss = state.sums.metrics().loss
@@ -231,15 +235,16 @@ class Trainer:
         self._set_lr(state.step)
         result = self.job.step(state.step_in_epoch)
         self.optimizer.zero_grad(set_to_none=True)
-        self._check_finite(float(result.objective.detach()), "loss")
         result.objective.backward()
+        norm = None
         if self.settings.grad_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)
-            self._check_finite(float(norm), "gradient")
         self.optimizer.step()
-        state.sums.add(result)
         state.samples_seen += result.samples
         state.step += 1
+        self._unread.add(state.step, result, norm)
+        if self._unread.is_due:
+            self.read_steps()
         if self.average is not None:
             self.average.update(self.job.network, state.step)
         state.step_in_epoch += 1
@@ -260,10 +265,11 @@ class Trainer:
 
     def _validate(self) -> LoopEntry:
         """Validate, keep the weights if they are the best, and add an entry to the history."""
+        self.read_steps()
         state, started = self.state, time.monotonic()
         self._set_lr(state.step - 1)  # in a resumed run the last step set it in another process
         if not _weights_are_finite(self.job.network):
-            raise self._diverged("a weight")
+            raise self._diverged("a weight", state.step)
         metrics, weights = self._better_weights()
         state.validation_s = time.monotonic() - started
         entry = LoopEntry(
@@ -308,12 +314,8 @@ class Trainer:
         best = self.state.best_index
         return best is None or self.job.rank(metrics) > self.job.rank(self.state.history[best].validation)
 
-    def _check_finite(self, value: float, what: str) -> None:
-        if not math.isfinite(value):
-            raise self._diverged(f"the {what}")
-
-    def _diverged(self, what: str) -> UnfinishedError:
-        lr, step = self.settings.lr, self.state.step + 1
+    def _diverged(self, what: str, step: int) -> UnfinishedError:
+        lr = self.settings.lr
         return UnfinishedError("--lr", f"{what} is not finite at step {step} (--lr {lr:g})", "use a lower --lr")
 
     def _tick(self) -> None:
@@ -337,4 +339,5 @@ def _merged(parts: list[Metrics]) -> Metrics:
 @torch.no_grad()
 def _weights_are_finite(network: nn.Module) -> bool:
     """Whether all values of all parameters and buffers are finite."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values())
+    checks = [torch.isfinite(tensor).all() for tensor in network.state_dict().values()]
+    return not checks or bool(torch.stack(checks).all())

@@ -199,6 +199,7 @@ class TrainingRun(Generic[Result]):
                 self._replaces_results = False
 
     def _save_checkpoint(self) -> None:
+        self.trainer.read_steps()
         path, device = self.folder.file(run_folder.LAST), self._record.runtime.device
         save_checkpoint(path, self.trainer, device, self._record.identity() | {"options": self.options.as_json()})
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.training.engine.loop import LoopSettings, StepOutput, Trainer
+from dlnotes_cli.training.engine.loop import LoopSettings, Trainer
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.schedule import Schedule
@@ -107,14 +108,42 @@ def test_training_metrics_are_means_over_the_samples() -> None:
     assert trainer.state.history[0].train == Metrics(loss=(2 + 4 + 6) / 12, accuracy=3 / 12, samples=12)
 
 
-def test_a_loss_that_is_not_finite_raises_before_the_weights_change() -> None:
+@pytest.mark.parametrize("bad", [1, 2, 19, 20, 21, 44])
+def test_the_first_step_whose_loss_is_not_finite_is_named(bad: int) -> None:
     job = ScriptedJob([1.0])
+    job.steps_per_epoch = 60
+    trainer = trainer_of(job, 1)
+    trainer.start()
+    for _ in range(bad - 1):
+        trainer.advance()
     with torch.no_grad():
         job.network.weight.fill_(math.inf)
-    before = {name: tensor.clone() for name, tensor in job.network.state_dict().items()}
-    with pytest.raises(UnfinishedError, match=r"--lr: the loss is not finite at step 1"):
-        run(trainer_of(job, 1))
-    assert all(torch.equal(tensor, before[name]) for name, tensor in job.network.state_dict().items())
+    with pytest.raises(UnfinishedError, match=rf"--lr: the loss is not finite at step {bad} "):
+        run(trainer)
+    assert bad <= trainer.state.step < bad + 20
+
+
+def test_a_gradient_that_is_not_finite_is_named() -> None:
+    job = ScriptedJob([1.0])
+    job.network.weight.register_hook(lambda gradient: gradient * math.inf)
+    trainer = trainer_of(job, 1, grad_clip=1.0)
+    with pytest.raises(UnfinishedError, match=r"--lr: the gradient is not finite at step 1 "):
+        run(trainer)
+
+
+def test_values_that_are_not_read_yet_are_in_the_status_and_checked_before_a_checkpoint() -> None:
+    job = ScriptedJob([1.0])
+    trainer = trainer_of(job, 1)
+    trainer.start()
+    trainer.advance()
+    assert trainer.state.sums.samples == 0
+    assert "  loss 0.5000" in trainer.status()
+    assert trainer.state.sums.samples == 4
+    with torch.no_grad():
+        job.network.weight.fill_(math.inf)
+    trainer.advance()
+    with pytest.raises(UnfinishedError, match=r"the loss is not finite at step 2"):
+        trainer.read_steps()
 
 
 def test_the_norm_of_the_gradient_is_clipped() -> None:

@@ -1,0 +1,67 @@
+"""What a training step computes, and when the host reads it.
+
+Reading a value of a step waits until the device has computed it. Values are therefore read for many steps at a time.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_READ_EVERY = 20  # steps
+
+
+class StepOutput(NamedTuple):
+    """The forward pass of one batch: the objective, and the sums from which the training metrics are computed."""
+
+    objective: Tensor  # the scalar to differentiate
+    loss_sum: Tensor  # plain loss in nats, summed over the samples
+    correct: Tensor  # number of correctly classified samples
+    samples: int
+
+
+class StepValues(NamedTuple):
+    """The values of one step."""
+
+    step: int  # counted from 1
+    samples: int
+    objective: float
+    loss_sum: float
+    correct: int
+    gradient_norm: float | None  # None: the gradient is not clipped
+
+    @property
+    def not_finite(self) -> str | None:
+        """What is not finite, "loss" or "gradient"; None if everything is finite."""
+        if not math.isfinite(self.objective):
+            return "loss"
+        return None if math.isfinite(self.gradient_norm or 0.0) else "gradient"
+
+
+class UnreadSteps:
+    """The last steps, whose values are still on the device."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[int, int]] = []  # each step and its number of samples
+        self._columns: list[tuple[Tensor, ...]] = []  # objective, loss_sum, correct and, if known, the gradient norm
+
+    def add(self, step: int, output: StepOutput, gradient_norm: Tensor | None) -> None:
+        """Add step `step`, counted from 1."""
+        scalars = (output.objective, output.loss_sum, output.correct, gradient_norm)
+        self._steps.append((step, output.samples))
+        self._columns.append(tuple(scalar.detach() for scalar in scalars if scalar is not None))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there are so many steps that they should be read."""
+        return len(self._steps) >= _READ_EVERY
+
+    def read(self) -> list[StepValues]:
+        """The values of the steps since the last call, in order."""
+        columns = [torch.stack(scalars).tolist() for scalars in zip(*self._columns, strict=True)]
+        if len(columns) == 3:  # noqa: PLR2004  # without gradient norms
+            columns.append([None] * len(self._steps))
+        values = [StepValues(*step, *row) for step, *row in zip(self._steps, *columns, strict=True)]
+        self._steps, self._columns = [], []
+        return values
