@@ -24,6 +24,19 @@ class SequenceBatch(NamedTuple):
     target_positions: NDArray[np.int64]  # (B, T): where in the text each target is
     predicted: int  # targets without the padding
 
+    def parts(self, count: int) -> "list[SequenceBatch]":
+        """The batch in at most `count` parts of its rows, of nearly equal size."""
+        if count == 1:
+            return [self]
+        rows = np.array_split(np.arange(len(self.inputs)), min(count, len(self.inputs)))
+        return [
+            SequenceBatch(
+                self.inputs[part], self.targets[part], self.reset[part], self.target_positions[part],
+                int((self.targets[part] != IGNORED).sum()),
+            )
+            for part in rows
+        ]  # fmt: skip
+
 
 class SequenceBatches:
     """A text cut into chunks of at most `seq_len` tokens; each of `batch_size` rows reads consecutive chunks.

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -88,10 +88,10 @@ def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
     network_config = _network_config(options, recipe, texts.preprocessing)
     is_bf16_faster = bf16_pays(network_config, length.batch_size)
     runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=is_bf16_faster)
-    _check_memory(network_config, recipe, length.batch_size, runtime)
+    _check_memory(network_config, recipe, -(-length.batch_size // options.accumulate), runtime)
     seed_everything(options.seed)
     network = build(_REGISTRY_NAME, network_config).to(runtime.device)
-    job = LanguageModelJob(network, texts, recipe, length.batch_size, runtime, options.seed)
+    job = LanguageModelJob(network, texts, recipe, length.batch_size, runtime, options.seed, options.accumulate)
     record = LanguageModelRecord(stored, ModelSummary.of(_REGISTRY_NAME, network_config, network), texts, runtime)
     record.announce()
     note_long_budget(options.long_run_defaults())
@@ -117,12 +117,12 @@ class LanguageModelJob:
 
     def __init__(
         self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, batch_size: int, runtime: Runtime,
-        seed: int,
+        seed: int, accumulate: int = 1,
     ) -> None:  # fmt: skip
         self.network, self.runtime = network, runtime
         self.recurrent_state: dict[str, Tensor] = {}  # the state after the last step, by its place in the tuple
         self._texts, self._recipe, self._seed = texts, recipe, seed
-        self._rows = batch_size
+        self._rows, self._accumulate = batch_size, accumulate
         self._epoch = 1
         self._batches = self._cut(epoch=1)
         self.steps_per_epoch, self.validation_samples = self._batches.steps, texts.validation.predicted
@@ -142,16 +142,21 @@ class LanguageModelJob:
         offset = 1 + derived_seed(self._seed, epoch) % seq_len if self._recipe.random_offset else None
         return SequenceBatches(self._texts.train, self._rows, seq_len, offset)
 
-    def step(self, index: int) -> StepOutput:
+    def step(self, index: int) -> Iterator[StepOutput]:
         """Run the network on one batch; the state carries over between steps, and starts from zero in each epoch."""
         batch = self._batches.batch(index)
         batch = batch._replace(reset=batch.reset | self._random_resets(index))
-        logits, state = forward_batch(self.network, batch, self._state(index), self.runtime)
-        self.recurrent_state = {str(i): tensor.detach() for i, tensor in enumerate(state)}
-        targets = batch.targets.to(self.runtime.device).flatten()
-        loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-        correct = (logits.detach().argmax(1) == targets).sum()
-        return StepOutput(loss_sum / max(batch.predicted, 1), loss_sum.detach(), correct, batch.predicted)
+        parts = batch.parts(self._accumulate)
+        before = [tensor.tensor_split(len(parts), dim=1) for tensor in self._state(index)]
+        after: list[RecurrentState] = []
+        for part, *states in zip(parts, *before, strict=True):
+            logits, state = forward_batch(self.network, part, tuple(states), self.runtime)
+            after.append(tuple(tensor.detach() for tensor in state))
+            targets = part.targets.to(self.runtime.device).flatten()
+            loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+            correct = (logits.detach().argmax(1) == targets).sum()
+            yield StepOutput(loss_sum / max(batch.predicted, 1), loss_sum.detach(), correct, part.predicted)
+        self.recurrent_state = {str(i): torch.cat(rows, dim=1) for i, rows in enumerate(zip(*after, strict=True))}
 
     def _state(self, index: int) -> RecurrentState:
         if index == 0:

@@ -24,24 +24,36 @@ class Objective:
         self._label_smoothing, self._class_weights, self._l1 = label_smoothing, class_weights, l1
         self._penalized = penalized_weights(network) if l1 else []
 
-    def __call__(self, logits: Tensor, batch: "TrainingBatch") -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, logits: Tensor, batch: "TrainingBatch", whole: "TrainingBatch | None" = None
+    ) -> tuple[Tensor, Tensor]:
         """(objective, loss) of logits (N, K): the scalar to differentiate, and the plain cross-entropy in nats.
 
-        For mixed images both are weighted means over the two labels.
+        For mixed images both are weighted means over the two labels. Where `batch` is a part of a `whole` one, the
+        objective is the share of the part: those of all parts add up to that of the whole batch.
         """
-        objective, loss = self._losses(logits, batch.labels)
+        objective, loss = self._losses(logits, batch.labels, None if whole is None else whole.labels)
         if batch.mixed_labels is not None:
-            other_objective, other_loss = self._losses(logits, batch.mixed_labels)
+            all_labels = None if whole is None else whole.mixed_labels
+            other_objective, other_loss = self._losses(logits, batch.mixed_labels, all_labels)
             objective = batch.weight * objective + (1 - batch.weight) * other_objective
             loss = batch.weight * loss + (1 - batch.weight) * other_loss
+        share = 1.0 if whole is None else len(batch.labels) / len(whole.labels)
         for weight in self._penalized:
-            objective = objective + self._l1 * weight.abs().sum()
+            objective = objective + share * self._l1 * weight.abs().sum()
         return objective, loss
 
-    def _losses(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(self, logits: Tensor, labels: Tensor, all_labels: Tensor | None) -> tuple[Tensor, Tensor]:
         objective = F.cross_entropy(logits, labels, self._class_weights, label_smoothing=self._label_smoothing)
         is_plain = not self._label_smoothing and self._class_weights is None
-        return objective, objective.detach() if is_plain else F.cross_entropy(logits.detach(), labels)
+        loss = objective.detach() if is_plain else F.cross_entropy(logits.detach(), labels)
+        return objective if all_labels is None else objective * self._share(labels, all_labels), loss
+
+    def _share(self, labels: Tensor, all_labels: Tensor) -> Tensor | float:
+        """The share of a part in the mean over a batch: by samples, or by their class weights."""
+        if self._class_weights is None:
+            return len(labels) / len(all_labels)
+        return self._class_weights[labels].sum() / self._class_weights[all_labels].sum()
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:

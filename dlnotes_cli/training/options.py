@@ -118,6 +118,14 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         parse=count_or_auto,
     )
 
+    accumulate: int = option(
+        1,
+        "Compute the gradient of a step in N parts of the batch, one after the other, which takes less memory; the "
+        "step is the same, unless the network has batch normalization, which then sees each part alone.",
+        panel=TRAINING,
+        within="[1, 4096]",
+    )
+
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:
         """Create a config from the options of a command line; a momentum needs an optimizer that has one."""

@@ -21,10 +21,10 @@ from dlnotes_cli.transfer.recipes import FrozenRecipe
 from dlnotes_cli.transfer.results import TransferResult
 
 _GRADIENT_OPTIONS = (  # without effect on L-BFGS
-    "batch_size", "optimizer", "lr", "momentum", "schedule", "l1", "ema", "grad_clip", "patience",
+    "batch_size", "optimizer", "lr", "momentum", "schedule", "l1", "ema", "grad_clip", "patience", "accumulate",
 )  # fmt: skip
 _FROZEN_OPTIONS = ("views", "folds", "export_features", "map_file")  # which need features that do not change
-_DEFAULTS = {"views": 1}  # of these options that are not None
+_DEFAULTS = {"views": 1, "accumulate": 1}  # of these options that are not None
 _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
 

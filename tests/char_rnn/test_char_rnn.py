@@ -165,7 +165,7 @@ def test_the_state_is_carried_between_chunks_and_reset_at_the_start_of_each_text
     job.start_epoch(1)
     tokens = torch.from_numpy(text.tokens.astype(np.int64))
     for index in range(job.steps_per_epoch):
-        output = job.step(index)
+        (output,) = job.step(index)
         text_start, chunk = (0, index) if index < 3 else (30, index - 3)  # the first text has 30 characters
         start = text_start + 10 * chunk
         logits, _ = network(tokens[None, text_start : start + 10], network.initial_state(1))

@@ -23,6 +23,15 @@ class TrainingBatch:
     mixed_labels: Tensor | None = None  # int64 (N,)
     weight: float = 1.0
 
+    def parts(self, count: int) -> list["TrainingBatch"]:
+        """The batch in at most `count` parts of nearly equal size."""
+        if count == 1:
+            return [self]
+        count = min(count, len(self.labels))
+        samples, labels = self.samples.tensor_split(count), self.labels.tensor_split(count)
+        mixed = [None] * count if self.mixed_labels is None else self.mixed_labels.tensor_split(count)
+        return [TrainingBatch(*part, self.weight) for part in zip(samples, labels, mixed, strict=True)]
+
     @property
     def dominant(self) -> Tensor:
         """The labels with the larger weight, int64 (N,)."""

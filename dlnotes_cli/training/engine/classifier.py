@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -146,17 +146,19 @@ class ClassifierJob:
         self._training.start_epoch(self.network, epoch, self._epochs)
         self._epoch, self._order = epoch, epoch_order(self._train.indices, self._seed, epoch)
 
-    def step(self, index: int) -> StepOutput:
-        """The forward pass of batch `index` of the epoch, augmented."""
+    def step(self, index: int) -> Iterator[StepOutput]:
+        """The forward passes of batch `index` of the epoch, augmented, one for each part that `--accumulate` makes."""
         start, stop = self._bounds[index]
         indices = self._order[start:stop]
         samples, labels = self._train.take(indices)
         samples = self._augment(samples, indices, self._epoch)
         batch = self._mix(samples, labels, epoch=self._epoch, batch=index)
-        logits = predict_logits(self.network, self.normalizer(batch.samples), self.runtime)
-        objective, loss = self._objective(logits, batch)
-        correct = (logits.detach().argmax(1) == batch.dominant).sum()
-        return StepOutput(objective, loss * len(labels), correct, len(labels))
+        parts = batch.parts(self._training.options.accumulate)
+        for part in parts:
+            logits = predict_logits(self.network, self.normalizer(part.samples), self.runtime)
+            objective, loss = self._objective(logits, part, batch if len(parts) > 1 else None)
+            correct = (logits.detach().argmax(1) == part.dominant).sum()
+            yield StepOutput(objective, loss * len(part.labels), correct, len(part.labels))
 
     def validate(self, poll: Callable[[], None]) -> Metrics:
         """Loss and accuracy on the validation split; `poll` is called between batches."""
@@ -191,9 +193,10 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result]) -> Res
     fitting = _fitting_batch_size(training, config, dataset)
     length = training.options.run_length(training.recipe.length, dataset.counts["train"], fitting)
     stored = with_recipe(with_recipe(training.options, training.recipe), length)
-    _check_batches(training.model_name, config, dataset, length.batch_size)
+    accumulate = training.options.accumulate
+    _check_batches(training.model_name, config, dataset, length.batch_size, accumulate)
     runtime = _runtime(training, config, length.batch_size)
-    _check_memory(training, config, dataset, length.batch_size, runtime)
+    _check_memory(training, config, dataset, -(-length.batch_size // accumulate), runtime)
     seed_everything(training.init_seed)
     network = build(training.model_name, config)
     training.initialize(network, dataset)
@@ -250,16 +253,19 @@ def _runtime(training: AnyTraining, config: Any, batch_size: int) -> Runtime:
     return choose_runtime(options.device, options.precision, options.threads, bf16_pays=bf16_pays)
 
 
-def _check_batches(name: str, config: Any, dataset: DataSet, batch_size: int) -> None:
+def _check_batches(name: str, config: Any, dataset: DataSet, batch_size: int, accumulate: int) -> None:
     """Refuse batches of one sample for a network with batch norm, which needs a variance. Raises InputError."""
     count = dataset.counts["train"]
-    if min(stop - start for start, stop in batch_bounds(count, batch_size)) > 1:
+    smallest = min(stop - start for start, stop in batch_bounds(count, batch_size))
+    if smallest // min(accumulate, smallest) > 1:
         return
     try:
         build_on_meta(name, config).train()(torch.empty(1, *dataset.samples.shape[1:], device="meta"))
     except ValueError as error:
         what = "a batch of one sample has no variance for batch norm"
         where, fix = ("--batch-size", "use 2 or more") if count > 1 else ("--data", "use more training samples")
+        if smallest > 1:
+            where, fix = "--accumulate", "use fewer parts, or a larger --batch-size"
         raise InputError(where, what, fix) from error
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.step_budget import StepBudget
-from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UnreadSteps
+from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UnreadSteps, total
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.schedule import Continuation
@@ -44,8 +44,11 @@ class TrainingJob(Protocol):
     def start_epoch(self, epoch: int) -> None:
         """Prepare the batches of an epoch, counted from 1."""
 
-    def step(self, index: int) -> StepOutput:
-        """The forward pass of batch `index` of the epoch, counted from 0."""
+    def step(self, index: int) -> Iterable[StepOutput]:
+        """The forward passes of batch `index` of the epoch, counted from 0, one for each part of the batch.
+
+        The objective of the batch is the sum of those of its parts. The loop runs each part backward before the next.
+        """
 
     def validate(self, poll: Callable[[], None]) -> Metrics:
         """Loss, accuracy and other metrics on the validation split; `poll` is called between batches."""
@@ -195,8 +198,8 @@ class Trainer:
     def status(self) -> str:
         """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
         self.read_steps()
-        state, total = self.state, self.budget.total
-        of = f" of {math.ceil(total / self.job.steps_per_epoch)}" if total else ""
+        state, planned = self.state, self.budget.total
+        of = f" of {math.ceil(planned / self.job.steps_per_epoch)}" if planned else ""
         loss = state.sums.metrics().loss
         accuracy = state.history[-1].validation.accuracy if state.history else math.nan
         validation = f"val accuracy {accuracy:.4f}" if math.isfinite(accuracy) else ""
@@ -233,9 +236,12 @@ class Trainer:
     def _step(self) -> None:
         state = self.state
         self._set_lr(state.step)
-        result = self.job.step(state.step_in_epoch)
         self.optimizer.zero_grad(set_to_none=True)
-        result.objective.backward()
+        parts = []
+        for part in self.job.step(state.step_in_epoch):
+            part.objective.backward()
+            parts.append(part.without_graph())
+        result = total(parts)
         norm = None
         if self.settings.grad_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)

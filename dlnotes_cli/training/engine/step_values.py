@@ -4,6 +4,7 @@ Reading a value of a step waits until the device has computed it. Values are the
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,12 +14,16 @@ _READ_EVERY = 20  # steps
 
 
 class StepOutput(NamedTuple):
-    """The forward pass of one batch: the objective, and the sums from which the training metrics are computed."""
+    """A forward pass: the objective, and the sums from which the training metrics are computed."""
 
     objective: Tensor  # the scalar to differentiate
     loss_sum: Tensor  # plain loss in nats, summed over the samples
     correct: Tensor  # number of correctly classified samples
     samples: int
+
+    def without_graph(self) -> "StepOutput":
+        """The same values, without what the backward pass needs."""
+        return self._replace(objective=self.objective.detach())
 
 
 class StepValues(NamedTuple):
@@ -37,6 +42,16 @@ class StepValues(NamedTuple):
         if not math.isfinite(self.objective):
             return "loss"
         return None if math.isfinite(self.gradient_norm or 0.0) else "gradient"
+
+
+def total(parts: Sequence[StepOutput]) -> StepOutput:
+    """The values of a batch from those of its parts."""
+    if len(parts) == 1:
+        return parts[0]
+    objectives, loss_sums, correct, samples = zip(*parts, strict=True)
+    return StepOutput(
+        torch.stack(objectives).sum(), torch.stack(loss_sums).sum(), torch.stack(correct).sum(), sum(samples)
+    )
 
 
 class UnreadSteps:

@@ -87,7 +87,7 @@ def test_the_batches_of_an_epoch_do_not_depend_on_earlier_epochs(recorder: Recor
 def test_mixup_weights_the_loss_of_both_labels_and_counts_the_dominant_one(recorder: Recorder) -> None:
     job = make_job(recorder, "mixup:1")
     job.start_epoch(1)
-    outcome = job.step(2)
+    (outcome,) = job.step(2)
     split = job.splits["train"]
     order = job._order[200:300]
     labels = split.labels[order].numpy()
