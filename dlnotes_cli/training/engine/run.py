@@ -14,6 +14,7 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.engine.checkpoint import restore_checkpoint, save_checkpoint
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
+from dlnotes_cli.training.engine.shared_cores import SharedCores
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
@@ -105,6 +106,7 @@ class TrainingRun(Generic[Result]):
         """
         trainer = self.trainer
         next_save = time.monotonic() + _SAVE_EVERY_S
+        shared = SharedCores(self._record.runtime.threads)
         trainer.start()
         with output.progress("train") as progress:
             while not trainer.is_finished:
@@ -116,6 +118,7 @@ class TrainingRun(Generic[Result]):
                     trainer.restart_clock()
                 if time.monotonic() >= next_save:
                     next_save = self._save_and_schedule_next()
+                shared.note_if_slow()
                 self._stop.poll()
         if not trainer.best_weights:
             raise UnfinishedError("validation", "no epoch had a finite loss", "use a lower --lr")
