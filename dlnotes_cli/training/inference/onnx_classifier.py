@@ -23,10 +23,9 @@ from dlnotes_cli.training.metrics import Evaluation, Predictions
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_container import read_metadata
-from dlnotes_cli.training.onnx_file import load_onnx_classifier
+from dlnotes_cli.training.onnx_file import DTYPES, check_runtime_of_onnx, load_onnx_classifier
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
-_PRECISIONS = {"float32": "fp32", "float16": "fp16"}
 
 
 class ProbabilityModel(Protocol):
@@ -84,7 +83,7 @@ class OnnxRuntimeClassifier:
     @property
     def runtime(self) -> RuntimeInfo:
         """The CPU, the precision of the weights, and the number of threads."""
-        return RuntimeInfo("cpu", _PRECISIONS[self.metadata.get("dtype", "float32")], self.threads)
+        return RuntimeInfo("cpu", DTYPES[_dtype(self.metadata)], self.threads)
 
     def encode(self, table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float64]:
         """Rows as samples (N, F), not standardized. Raises InputError naming line and column of an invalid cell."""
@@ -133,10 +132,6 @@ def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
 
     Raises InputError as `load_onnx_classifier` and `open_foreign_classifier` do, and for another device or precision.
     """
-    if options.device not in {"auto", "cpu"}:
-        raise InputError("--device", "an ONNX file runs on the CPU", "drop --device, or use the model file")
-    if options.precision != "auto":
-        raise InputError("--precision", "an ONNX file has its own precision", "drop it, or use the model file")
     if options.arch is not None:
         raise InputError("--arch", "an ONNX file has its own network", "drop --arch")
     threads = options.thread_count
@@ -146,8 +141,14 @@ def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
         model = load_onnx_classifier(options.model, threads)
     else:
         model = open_foreign_classifier(options, options.model, threads)
+    check_runtime_of_onnx(options, _dtype(model.metadata))
     options.check_tta(model.preprocessing)
     return OnnxRuntimeClassifier(model, threads, options.tta)
+
+
+def _dtype(metadata: Metadata) -> str:
+    """The element type of the weights; float32 for a file of another program, which does not say."""
+    return str(metadata.get("dtype", "float32"))
 
 
 def tta_probabilities(

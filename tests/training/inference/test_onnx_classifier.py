@@ -82,8 +82,8 @@ def test_rows_get_the_same_predictions_and_errors(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--device", "mps"), "--device: an ONNX file runs on the CPU"),
-        (("--precision", "bf16"), "--precision: an ONNX file has its own precision"),
+        (("--device", "mps"), "--device: mps has no effect on an ONNX file; use cpu"),
+        (("--precision", "bf16"), "--precision: bf16 has no effect on an ONNX file with float32 weights; drop it"),
         (("--size", "8"), "--size: .* is an ONNX file of dlnotes, which has its own; drop --size"),
         (("--normalize", "unit"), "--normalize: .* is an ONNX file of dlnotes"),
         (("--classes", "x.txt"), "--classes: .* is an ONNX file of dlnotes"),
@@ -98,6 +98,20 @@ def test_options_that_have_no_effect_are_refused(
     outcome = dlnotes("predict", images_onnx, image, *words)
     assert outcome.code == 2
     assert re.search(message, outcome.err)
+
+
+def test_the_precision_and_device_of_the_file_are_accepted(
+    images_onnx: Path, images_run: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    image = next((images_run.parent / "images").rglob("*.png"))
+    words = ("--precision", "fp32", "--device", "cpu", "--json")
+    outcomes = [dlnotes("predict", model, image, *words) for model in (images_onnx, images_run)]
+    assert [outcome.code for outcome in outcomes] == [0, 0], outcomes[0].err
+    half = tmp_path / "half.onnx"
+    assert main(["export", str(images_run), "--dtype", "float16", "--out", str(half), "-q"]) == 0
+    outcome = dlnotes("predict", half, image, *words)
+    assert outcome.code == 2
+    assert "--precision: fp32 has no effect on an ONNX file with float16 weights; drop it" in outcome.err
 
 
 def test_foreign_options_are_refused_for_a_model_file(images_run: Path, dlnotes: Command) -> None:
