@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from dlnotes_cli.serve.app import make_app
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
-from dlnotes_cli.training.inference.classifier import open_classifier
+from dlnotes_cli.training.inference.opening import open_classifier
 
 LIMIT = 200_000
 
