@@ -27,7 +27,7 @@ from dlnotes_cli.training.onnx_file import DTYPES, OnnxClassifier, check_runtime
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
 
 
-Probabilities = Callable[[NDArray[np.generic]], NDArray[np.float32]]  # of samples (N, ...), (N, classes)
+SampleProbabilities = Callable[[NDArray[np.generic]], NDArray[np.float32]]  # of samples (N, ...), (N, classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class OnnxRuntimeClassifier(Classifier):
 
     reads_raw_rows = True
 
-    run: Probabilities
+    run: SampleProbabilities
     tta: bool = False
 
     def encode(self, table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float64]:
@@ -44,7 +44,7 @@ class OnnxRuntimeClassifier(Classifier):
         return encode_raw(table, preprocessing)
 
     def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Probabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
+        """SampleProbabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
         return (
             tta_probabilities(self.run, samples, mirror=is_flippable(self.classes)) if self.tta else self.run(samples)
         )
@@ -53,7 +53,7 @@ class OnnxRuntimeClassifier(Classifier):
         self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
         keep_predictions: bool,
     ) -> Evaluation:  # fmt: skip
-        """The evaluation on a split of a data set. Probabilities below the smallest float32 count as that."""
+        """The evaluation on a split of a data set. SampleProbabilities below the smallest float32 count as that."""
         count, indices = len(self.classes), split.indices
         loss_sum, confusion = 0.0, np.zeros((count, count), np.int64)
         within_top = dict.fromkeys(top, 0)
@@ -104,7 +104,7 @@ def _dtype(metadata: Metadata) -> str:
 
 
 def tta_probabilities(
-    probabilities: Probabilities, images: NDArray[np.generic], *, mirror: bool
+    probabilities: SampleProbabilities, images: NDArray[np.generic], *, mirror: bool
 ) -> NDArray[np.float32]:
     """The probabilities (N, K) of images (N, C, H, W) with the test-time augmentation of `TtaNetwork`.
 
