@@ -104,7 +104,7 @@ def check_devices(name: str, count: int) -> None:
         raise InputError("--devices", f"{name} is one device", "use --device cpu, or drop --devices")
     if chosen.type != "cuda":
         return
-    if chosen.index is not None:
+    if ":" in name:
         raise InputError("--device", f"{name} is one GPU, but there are {count} processes", "use --device cuda")
     present = torch.cuda.device_count()
     if count > present:

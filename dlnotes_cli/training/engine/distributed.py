@@ -20,7 +20,7 @@ from torch import Tensor
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 
 if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup, Store
+    from torch.distributed import ProcessGroup, Store  # type: ignore[attr-defined]  # documented, but not in its stubs
 
 RENDEZVOUS_S = 60.0  # within which all processes have to start
 _COLLECTIVE = timedelta(minutes=30)  # after which a process that does not answer is given up
@@ -211,7 +211,7 @@ class ProcessesTogether(Processes):
 
 def rendezvous() -> "Store":
     """The store of the processes that torchrun or a parent process started. Raises LostProcessError."""
-    from torch.distributed import rendezvous as torch_rendezvous
+    from torch.distributed.rendezvous import rendezvous as torch_rendezvous
 
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     with _lost(f"no rendezvous at {address} within {RENDEZVOUS_S:g} s"):
@@ -221,7 +221,7 @@ def rendezvous() -> "Store":
 
 def local_store() -> "tuple[Store, int]":
     """A store for processes of this machine, and its port; it waits for none of them. Raises UnfinishedError."""
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # as above
 
     with _lost("cannot open a port"):
         store = TCPStore(

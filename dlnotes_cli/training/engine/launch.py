@@ -152,7 +152,8 @@ def announce_processes(processes: Processes, network: nn.Module, runtime: Runtim
         return network
     if runtime.device.type == "cuda":
         output.note("batch normalization uses the statistics of the whole batch (SyncBatchNorm)")
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return synchronized
     output.note(
         "batch normalization uses the statistics of the share of each process; running statistics are their mean, so "
         "that the result differs from that of one process"
@@ -232,7 +233,7 @@ def _start(rank: int, count: int, port: int, order: str) -> "subprocess.Popen[st
     place = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count}
     variables = {name: str(value) for name, value in (place | {"MASTER_PORT": port}).items()}
     variables |= {"MASTER_ADDR": "127.0.0.1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  # this program
         [sys.executable, "-P", "-c", _PROGRAM],
         env=os.environ | variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
