@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 RENDEZVOUS_S = 60.0  # within which all processes have to start
 _COLLECTIVE = timedelta(minutes=30)  # after which a process that does not answer is given up
 _POLL = timedelta(seconds=10)
+_RETRY_S = 0.1
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # that torchrun sets
 _START = "start every process with the same command, or all with --devices"
 _FIXES = {
@@ -213,10 +215,25 @@ def rendezvous() -> "Store":
     """The store of the processes that torchrun or a parent process started. Raises LostProcessError."""
     from torch.distributed.rendezvous import rendezvous as torch_rendezvous
 
-    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    with _lost(f"no rendezvous at {address} within {RENDEZVOUS_S:g} s"):
+    host, port = os.environ["MASTER_ADDR"], _variable("MASTER_PORT", 0)
+    with _lost(f"no rendezvous at {host}:{port} within {RENDEZVOUS_S:g} s"):
+        if os.environ["RANK"] != "0":
+            _wait_for_server(host, port)
         store: Store = next(torch_rendezvous("env://", timeout=timedelta(seconds=RENDEZVOUS_S)))[0]
     return store
+
+
+def _wait_for_server(host: str, port: int) -> None:
+    """Wait until the main process accepts connections; torch would wait, too, but print many lines if it does not."""
+    deadline = time.monotonic() + RENDEZVOUS_S
+    while True:
+        try:
+            with socket.create_connection((host, port), timeout=RENDEZVOUS_S):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def local_store() -> "tuple[Store, int]":
@@ -235,7 +252,7 @@ def _lost(what: str = "the connection to another process was lost") -> Iterator[
     """Raise LostProcessError for an error of torch.distributed in the block."""
     try:
         yield
-    except (RuntimeError, TimeoutError, socket.gaierror, ConnectionError) as error:
+    except (RuntimeError, OSError) as error:
         raise LostProcessError("processes", what, _START) from error
 
 
