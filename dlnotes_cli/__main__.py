@@ -1,13 +1,17 @@
-"""The `dlnotes` command, also as `python -m dlnotes_cli`."""
+"""The `dlnotes` command, also as `python -m dlnotes_cli`.
 
-import signal
+Until the program has loaded, and after it, SIGINT ends the process quietly, where Python would print a traceback.
+"""
+
+import _signal as signals  # type: ignore[import-not-found]  # built in: `signal` itself takes time to import
 import sys
+
+if signals.getsignal(signals.SIGINT) is signals.default_int_handler:  # of Python
+    signals.signal(signals.SIGINT, signals.SIG_DFL)
 
 
 def main() -> int:
-    """Run the command of this process; before the program has loaded, and after it, signals have no handler."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # of Python, which prints a traceback
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Run the command of this process."""
     from dlnotes_cli import cli
     from dlnotes_cli.shell import startup
 

@@ -58,6 +58,9 @@ GROUPS = {  # names in front of commands, each with its panel and help
 }
 _STDOUT_FAILURES = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # where no file is named
 _TOO_MANY_FILES = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))  # as libraries that load others report it
+_OUT_OF_MEMORY = (  # as torch, CUDA, the system and the dynamic linker report it
+    "can't allocate memory", "out of memory", os.strerror(errno.ENOMEM).lower(), "failed to map segment",
+)  # fmt: skip
 _PATH_FAILURES = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG}  # of a path that the user named
 
 
@@ -260,6 +263,4 @@ def _resolve(program: Any, arguments: list[str]) -> tuple[list[str], Any]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
-    )
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in _OUT_OF_MEMORY)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -93,7 +94,15 @@ def test_a_bug_is_the_only_traceback(dlnotes: Command, tmp_path: Path, monkeypat
     assert "dlnotes doctor --json" in outcome.err
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+        ImportError("ft2font.so: failed to map segment from shared object"),  # as the dynamic linker says it
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+)
 def test_out_of_memory_is_reported_in_one_line(
     error: Exception, dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from builders import Command
 from test_structure import commands
 
 from dlnotes_cli import cli
+from dlnotes_cli.serve.server import Server
 from dlnotes_cli.shell import binding
 
 ROOT = Path(__file__).parent.parent
@@ -115,7 +116,7 @@ def test_the_readme_is_short_and_runs_each_kind_of_command() -> None:
     assert len(README.splitlines()) <= README_LINES
     shown = "".join(block.code for block in blocks(README))
     for name in commands():
-        if name != "data cache clear":  # which deletes
+        if name not in {"data cache clear", "serve"}:  # which deletes, and which does not end
             assert f"dlnotes {name} " in shown.replace("\n", " "), name
 
 
@@ -136,6 +137,7 @@ def help_examples() -> list[str]:
 
 def test_the_examples_in_every_help_text_run(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Server, "run", lambda _: None)  # which does not end
     for example in ["dlnotes train-mlp --out runs/digits --epochs 2", *help_examples()]:
         if needs_no_shell(example):
             outcome = dlnotes(*shlex.split(example)[1:])

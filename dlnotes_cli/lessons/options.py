@@ -110,6 +110,19 @@ class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
         "0).", panel=TRAINING, parse=weights, within=_LARGEST, metavar="W,W,B", shown_default="random; --gate: zeros",
     )  # fmt: skip
 
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line, each of which must have an effect on its points."""
+        config = super().from_options(values)
+        if config.line is not None and "epochs" in values:
+            raise InputError("--epochs", "has no effect with --line", "use --steps, the number of updates")
+        if config.line is not None and config.init is not None:
+            raise InputError("--init", "has no effect with --line, which is where the line starts", "drop it")
+        for name in ("target", "header"):
+            if config.csv is None and name in values:
+                raise InputError(f"--{name}", "has no effect without a CSV file", "drop it, or give a CSV file")
+        return config
+
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
         super().__post_init__()
@@ -194,12 +207,21 @@ class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
         if self.lr is not None and len(self.lr) not in {1, len(self.optimizer)}:
             what = f"{counted(len(self.lr), 'learning rate')} for {counted(len(self.optimizer), 'optimizer')}"
             raise InputError("--lr", what, "give one for all, or one for each")
+        self._check_repetition()
         check_at_most_one({"--start": self.start is not None, "--restarts": self.restarts is not None})
         count = len(self.chosen_surface.formula.variables)
         if self.start is not None and len(self.start) != count:
             what = f"{counted(len(self.start), 'number')} for a surface of {counted(count, 'variable')}"
             raise InputError("--start", what, f"give {' and '.join(self.chosen_surface.formula.variables)}")
         self.check_drawings()
+
+    def _check_repetition(self) -> None:
+        """Refuse an optimizer that would run twice with the same learning rate."""
+        rates = self.lr if self.lr is not None and len(self.lr) > 1 else (None,) * len(self.optimizer)
+        runs = list(zip(self.optimizer, rates, strict=True))
+        for i, run in enumerate(runs):
+            if run in runs[:i]:
+                raise InputError("--optimizer", f"{run[0]} runs twice", "drop one, or give each its own --lr")
 
     @property
     def chosen_surface(self) -> Surface:

@@ -21,7 +21,7 @@ _SCALARS = (str, int, float, bool)  # JSON values that a cell may have
 
 
 @dataclass(frozen=True)
-class Samples:
+class RequestSamples:
     """The samples of a request (N, ...), and the item that each is in the answer."""
 
     items: tuple[str, ...]
@@ -52,7 +52,7 @@ class PredictionService:
             "preprocessing": preprocessing_to_json(classifier.preprocessing),
         }
 
-    def read_images(self, uploads: Sequence[tuple[str, bytes]]) -> Samples:
+    def read_images(self, uploads: Sequence[tuple[str, bytes]]) -> RequestSamples:
         """The samples of image files, each with its name. Raises InputError naming one that cannot be read."""
         preprocessing = self.classifier.preprocessing
         if not isinstance(preprocessing, ImagePreprocessing):
@@ -62,9 +62,9 @@ class PredictionService:
             with without_skipping():
                 stream = io.BytesIO(content)
                 pixels.append(decode_stream(Path(name), stream, preprocessing.image_shape, self.max_pixels)[0])
-        return Samples(tuple(name for name, _ in uploads), np.stack(pixels))
+        return RequestSamples(tuple(name for name, _ in uploads), np.stack(pixels))
 
-    def read_rows(self, body: Any) -> Samples:
+    def read_rows(self, body: Any) -> RequestSamples:
         """The samples of a JSON document, `{"rows": [...]}` with an object of cells by column in each row.
 
         Raises InputError naming the row for a missing column, and for a cell that the model cannot read.
@@ -78,9 +78,11 @@ class PredictionService:
         names = tuple(column.name for column in preprocessing.columns)
         cells = tuple(tuple(_cell(number, row, name) for name in names) for number, row in enumerate(rows, 1))
         table = Table(Path("rows"), names, cells, tuple(range(1, len(rows) + 1)), "")
-        return Samples(tuple(f"rows:{line}" for line in table.lines), self.classifier.encode(table, preprocessing))
+        return RequestSamples(
+            tuple(f"rows:{line}" for line in table.lines), self.classifier.encode(table, preprocessing)
+        )
 
-    def predict(self, read: Samples) -> list[Prediction]:
+    def predict(self, read: RequestSamples) -> list[Prediction]:
         """The predictions for the samples of a request. Raises InputError where the outputs are not finite."""
         return predict_samples(self.classifier, read.items, read.samples, self.top)
 

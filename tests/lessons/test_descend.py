@@ -204,6 +204,9 @@ def test_drawings(words: str, tmp_path: Path, dlnotes: Command) -> None:
         ("--optimizer adma", "--optimizer: unknown value 'adma'; did you mean 'adam'"),
         ("--optimizer ''", "--optimizer: is empty"),
         ("--lr 0.1,0.2", "--lr: 2 learning rates for 3 optimizers"),
+        ("--optimizer sgd,adam,sgd", "--optimizer: sgd runs twice; drop one, or give each its own --lr"),
+        ("--optimizer sgd,sgd --lr 0.1", "--optimizer: sgd runs twice"),
+        ("--optimizer sgd,sgd --lr 0.1,0.1", "--optimizer: sgd runs twice"),
         ("--lr nan", "--lr: nan is out of range"),
         ("--start 1", "--start: 1 number for a surface of 2 variables; give x and y"),
         ("--start 1,inf", "--start: inf is out of range"),
@@ -221,6 +224,11 @@ def test_invalid_input_is_one_line(arguments: str, message: str, dlnotes: Comman
     outcome = dlnotes("descend", *shlex.split(arguments))
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
     assert message in outcome.err
+
+
+def test_one_optimizer_runs_at_several_learning_rates(dlnotes: Command) -> None:
+    words = ("descend", "--surface", "bowl", "--optimizer", "sgd,sgd", "--lr", "0.1,0.2", "--json")
+    assert [run["lr"] for run in json.loads(dlnotes(*words).out)["runs"]] == [0.1, 0.2]
 
 
 def test_an_animation_keeps_the_color_of_every_line() -> None:

@@ -13,18 +13,19 @@ from pathlib import Path
 import pytest
 from builders import Command, make_images, small_training
 
+import dlnotes_cli
 from dlnotes_cli.classify import train_mlp
 from dlnotes_cli.shell.errors import ExitCode, StoppedError
 from dlnotes_cli.shell.stopping import EndedBySignals, StopRequest
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
+PACKAGE = Path(dlnotes_cli.__file__).parent
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 START = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the program does first; until then Python prints a traceback
-print("started", file=sys.stderr, flush=True)
+import sys
 from dlnotes_cli.__main__ import main
+print("started", file=sys.stderr, flush=True)  # until then Python may print a traceback
 sys.exit(main())
 """
 
@@ -64,6 +65,19 @@ def assert_ended_by_signal(words: Sequence[object], number: int, delay_s: float)
 def starts(count: int, longest_s: float) -> list[tuple[int, float]]:
     generator = random.Random(0)  # moments, not secrets
     return [(number, generator.uniform(0, longest_s)) for number, _ in SIGNALS for _ in range(count)]
+
+
+def test_interrupts_have_no_traceback_before_any_other_module_is_imported() -> None:
+    source = f"""
+        import sys
+        sys.path.insert(0, {str(PACKAGE.parent)!r})
+        before = {{*sys.modules}}
+        import dlnotes_cli.__main__
+        print(*sorted({{*sys.modules}} - before), sys.modules["_signal"].getsignal({int(signal.SIGINT)}))
+    """
+    words = [sys.executable, "-I", "-S", "-c", "\n".join(line[8:] for line in source.splitlines())]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == f"dlnotes_cli dlnotes_cli.__main__ {int(signal.SIG_DFL)}\n"
 
 
 @pytest.mark.parametrize(("number", "delay_s"), starts(4, 0.6))

@@ -35,6 +35,8 @@ CHECKSUM_CHUNK = 1 << 22  # bytes of samples for each checksum
 _LARGEST_VERIFIED = 1 << 31  # bytes; reading a larger file on every start would take too long
 _LARGEST_READ = 1 << 26  # bytes that are read into memory; a larger file is memory-mapped
 _DTYPES = {"uint8", "float32"}
+_SEAL = '{{"crc32": {:10d}, '  # in place of the brace that a JSON object begins with
+_SEAL_LENGTH = len(_SEAL.format(0))
 _FIX = "free space, or set $DLNOTES_CACHE to another folder"
 
 
@@ -69,19 +71,19 @@ class CacheIndex:
         return [row_of.get(image) for image in zip(*listed, strict=True)]
 
     def to_json(self) -> str:
-        """The text of the index file; equal headers are stored once."""
+        """The text of the index file, which begins with a CRC-32 of the rest; equal headers are stored once."""
         kinds = list(dict.fromkeys(self.headers))
         position = {header: i for i, header in enumerate(kinds)}
         columns = {
             "kinds": [list(header) for header in kinds],
             "kind": [position[header] for header in self.headers],
         }
-        return json.dumps({"decoder": DECODER} | vars(self) | {"headers": columns})
+        return _sealed(json.dumps({"decoder": DECODER} | vars(self) | {"headers": columns}))
 
     @classmethod
     def from_json(cls, text: str) -> "CacheIndex":
         """Rebuild an index; raises TypeError, ValueError or LookupError if `text` is not a valid one."""
-        stored = json.loads(text)
+        stored = json.loads(_unsealed(text))
         if stored.pop("decoder") != DECODER:
             raise ValueError("decoded by another version")
         table = stored.pop("headers")
@@ -298,6 +300,19 @@ def settled_times(times: tuple[int, ...]) -> tuple[int, ...]:
     """
     latest = time.time_ns() - 2 * 10**9
     return tuple([changed if changed < latest else -1 for changed in times])
+
+
+def _sealed(text: str) -> str:
+    """A JSON object, as text in ASCII, with its CRC-32 as the first field."""
+    return _SEAL.format(zlib.crc32(text.encode())) + text[1:]
+
+
+def _unsealed(text: str) -> str:
+    """The text that was sealed. Raises ValueError if it has changed."""
+    unsealed = "{" + text[_SEAL_LENGTH:]
+    if _sealed(unsealed) != text:
+        raise ValueError("index with another checksum")
+    return unsealed
 
 
 def _root() -> Path:

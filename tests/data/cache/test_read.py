@@ -311,8 +311,17 @@ def test_the_shape_is_chosen_from_cached_headers(root: Path) -> None:
 # --- damage ------------------------------------------------------------------------------------------------------
 
 
-def rewrite(path: Path, **fields: object) -> None:
+def edit(path: Path, **fields: object) -> None:
+    """Change fields of an index, whose checksum stays."""
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def rewrite(path: Path, **fields: object) -> None:
+    """Change fields of an index and its checksum, as another version of the program may write them."""
+    edit(path, **fields)
+    content = json.loads(path.read_text())
+    del content["crc32"]
+    path.write_text(entries._sealed(json.dumps(content)))
 
 
 def flip(path: Path, position: int) -> None:
@@ -329,6 +338,10 @@ DAMAGE: dict[str, Callable[[Path, Path], object]] = {
     "samples longer": lambda _, samples: samples.write_bytes(samples.read_bytes() + b"x"),
     "samples gone": lambda _, samples: samples.unlink(),
     "samples renamed": lambda _, samples: samples.rename(samples.parent / "elsewhere"),
+    "digest changed": lambda index, _: edit(index, digests=["0" * 64] * 12),
+    "times changed": lambda index, _: edit(index, times=[0] * 12),
+    "header changed": lambda index, _: index.write_text(index.read_text().replace('"kinds": [[', '"kinds": [[1')),
+    "checksum gone": lambda index, _: index.write_text(entries._unsealed(index.read_text())),
     "index cut": lambda index, _: index.write_bytes(index.read_bytes()[:300]),
     "index empty": lambda index, _: index.write_text(""),
     "index not JSON": lambda index, _: index.write_bytes(b"\xff\xfe\0"),

@@ -58,7 +58,7 @@ def test_images_are_augmented_in_training_and_not_in_validation_and_test(
     monkeypatch.setattr(Augmenter, "__call__", recorded)
     job.start_epoch(1)
     for index in range(job.steps_per_epoch):
-        job.step(index)
+        list(job.step(index))
     assert torch.cat(augmented).sort().values.equal(job.splits["train"].indices.sort().values)
     assert not torch.cat(recorder.inputs).equal(job.splits["train"].samples[torch.cat(augmented)].float())
     monkeypatch.setattr(Augmenter, "__call__", lambda *_: pytest.fail("augmented outside training"))
@@ -75,12 +75,12 @@ def test_the_batches_of_an_epoch_do_not_depend_on_earlier_epochs(recorder: Recor
     for _ in range(2):
         job.start_epoch(3)
         recorder.inputs.clear()
-        job.step(4)
+        list(job.step(4))
         inputs.append(recorder.inputs[0])
     assert inputs[0].equal(inputs[1])
     job.start_epoch(4)
     recorder.inputs.clear()
-    job.step(4)
+    list(job.step(4))
     assert not recorder.inputs[0].equal(inputs[0])
 
 

@@ -29,9 +29,9 @@ class ScriptedJob:
     def start_epoch(self, epoch: int) -> None:
         self.started.append(epoch)
 
-    def step(self, index: int) -> StepOutput:
+    def step(self, index: int) -> list[StepOutput]:
         objective = self.network(torch.ones(4, 1)).square().mean()
-        return StepOutput(objective, torch.tensor(2.0 * (index + 1)), torch.tensor(index), 4)
+        return [StepOutput(objective, torch.tensor(2.0 * (index + 1)), torch.tensor(index), 4)]
 
     def validate(self, poll: Callable[[], None]) -> Metrics:
         poll()
