@@ -19,7 +19,7 @@ from torch import nn
 
 from dlnotes_cli.data.batches import Split
 from dlnotes_cli.device import check_devices, choose_runtime
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import ExitCode, InputError, UnfinishedError
 from dlnotes_cli.training.engine import distributed, launch
 from dlnotes_cli.training.engine.distributed import ALONE, Place, Processes
 from dlnotes_cli.training.engine.launch import Workers, check_batch_size
@@ -288,6 +288,16 @@ def test_a_wrong_place_in_the_environment_is_refused(monkeypatch: pytest.MonkeyP
         Place.from_environment()
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert Place.from_environment() is None
+
+
+def test_the_error_of_another_process_names_the_process() -> None:
+    report = json.dumps({"error": ["memory", "not enough", "use less"]})
+    found = launch._reported(2, ExitCode.UNFINISHED, report, "continue")
+    assert (type(found), str(found)) == (UnfinishedError, "memory: not enough (process 2); use less")
+    found = launch._reported(2, ExitCode.BAD_INPUT, report, "continue")
+    assert (type(found), str(found)) == (InputError, "memory: not enough (process 2); use less")
+    found = launch._reported(1, ExitCode.BUG, "", "continue with --resume run")
+    assert str(found) == "--devices: process 1 failed with exit code 1; continue with --resume run"
 
 
 @pytest.mark.slow
