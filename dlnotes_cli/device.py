@@ -96,6 +96,23 @@ def check_device(name: str) -> None:
     choose_device(name)
 
 
+def check_devices(name: str, count: int) -> None:
+    """Raise InputError where `count` processes cannot each have a device of their own; a CPU has room for all."""
+    import torch
+
+    chosen = choose_device(name)
+    if chosen.type == "mps":
+        raise InputError("--devices", f"{name} is one device", "use --device cpu, or drop --devices")
+    if chosen.type != "cuda":
+        return
+    if ":" in name:
+        raise InputError("--device", f"{name} is one GPU, but there are {count} processes", "use --device cuda")
+    present = torch.cuda.device_count()
+    if count > present:
+        what = f"{count} GPUs are more than the {present} of this machine"
+        raise InputError("--devices", what, f"use --devices {present}, or --device cpu")
+
+
 def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Runtime:
     """Resolve device, precision and threads, and set torch's number of threads.
 

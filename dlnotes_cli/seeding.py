@@ -15,6 +15,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seed_process(seed: int, rank: int, step: int) -> None:
+    """Seed torch's global generators in process `rank` of a run, from step `step` on."""
+    seed_everything(derived_seed(seed, rank, step))
+
+
 def derived_seed(*numbers: int) -> int:
     """A 63-bit seed from several integers, mixed by splitmix64 one after the other."""
     state = 0

@@ -165,6 +165,7 @@ def test_package_files_import_nothing_heavy() -> None:
         (r"dlnotes: (note|warning|error):", {"shell/output.py"}),
         (r"Image\.open\(", {"data/images/decode.py"}),
         (r"torch\.cuda\.(?!get_rng|set_rng)|torch\.backends", {"device.py"}),
+        (r"torch\.distributed|\bdist\.", {"training/engine/distributed.py"}),
         (r"sys\.exit|raise SystemExit", {"__main__.py"}),
         (WRITING, {"shell/files.py"}),
         (
@@ -178,6 +179,7 @@ def test_package_files_import_nothing_heavy() -> None:
         "prefixes of notes",
         "opening images",
         "devices",
+        "processes",
         "exit",
         "writing",
         "unsafe loading",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.data.text import Text
 from dlnotes_cli.device import Runtime
+from dlnotes_cli.training.engine.distributed import ALONE, Processes
 
 _BATCH_SIZE, _SEQ_LEN = 64, 128
 _WARM_UP_STEPS = 4  # chunks that each row reads before those it is scored on
@@ -46,26 +47,31 @@ class NegativeLogLikelihood:
 
 
 def negative_log_likelihood(
-    network: nn.Module, text: Text, runtime: Runtime, poll: Callable[[], None] = lambda: None, *, surprisals: int = 0
-) -> NegativeLogLikelihood:
+    network: nn.Module, text: Text, runtime: Runtime, poll: Callable[[], None] = lambda: None, *, surprisals: int = 0,
+    processes: Processes = ALONE,
+) -> NegativeLogLikelihood:  # fmt: skip
     """Read whole texts with carried state, from a zero state at the start of each.
 
     The rows of a batch read in parallel. Each row first reads the 512 characters in front of its own, from which it
     gets a state that no longer depends on the zeros it started with. The first `surprisals` characters are also kept
-    one by one. `poll` is called after each batch and may raise to stop.
+    one by one. `poll` is called after each batch and may raise to stop. Of several processes each reads some of the
+    rows, and all return the sums.
     """
     network.eval()
     batches = SequenceBatches(text, _BATCH_SIZE, _SEQ_LEN)
-    state = initial_state(network, batches.batch_size)
+    own_rows = len(range(batches.batch_size)[processes.rows])
+    state = initial_state(network, own_rows)
     totals = _Totals(text, surprisals)
     with torch.inference_mode():
-        for step in range(-_WARM_UP_STEPS if batches.batch_size > 1 else 0, batches.steps):
+        for step in range(-_WARM_UP_STEPS if batches.batch_size > 1 else 0, batches.steps if own_rows else 0):
             batch = batches.batch(step)
+            if not processes.is_alone:
+                batch = batch.rows(processes.rows)
             logits, state = forward_batch(network, batch, state, runtime)
             if step >= 0:
                 totals.add(batch, logits)
             poll()
-    return totals.result()
+    return totals.result(processes)
 
 
 class _Totals:
@@ -91,6 +97,10 @@ class _Totals:
         self._surprisals[positions[is_kept]] = nats[is_kept]
         self._correct += int((logits.argmax(1) == targets.flatten()).sum())
 
-    def result(self) -> NegativeLogLikelihood:
-        """The negative log-likelihood of what was read."""
+    def result(self, processes: Processes) -> NegativeLogLikelihood:
+        """The negative log-likelihood of what was read, by all processes."""
+        if not processes.is_alone:
+            for array in (self._sums, self._predicted):
+                processes.sum(torch.from_numpy(array))
+            self._correct = int(processes.sums(self._correct)[0])
         return NegativeLogLikelihood(self._sums, self._predicted, self._correct, self._surprisals)

@@ -11,7 +11,13 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, Range, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions, OverwriteOption, SeedOption
-from dlnotes_cli.training.options import DropoutOption, LearningOptions, ModelArgument, TrainingRunOptions
+from dlnotes_cli.training.options import (
+    DevicesOption,
+    DropoutOption,
+    LearningOptions,
+    ModelArgument,
+    TrainingRunOptions,
+)
 from dlnotes_cli.training.recipes import LONG_BUDGET, resolve
 
 
@@ -112,7 +118,7 @@ class SequenceOptions(LearningOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CharRnnTrainConfig(
-    OutputOptions, SequenceOptions, TrainingRunOptions, DeviceOptions, RnnOptions, TrainingTextOptions
+    OutputOptions, SequenceOptions, TrainingRunOptions, DevicesOption, RnnOptions, TrainingTextOptions
 ):
     """Every option of `char-rnn train`."""
 
@@ -125,6 +131,8 @@ class CharRnnTrainConfig(
         if self.vocab == "bytes" and (self.lower or self.encoding):
             name = "--lower" if self.lower else "--encoding"
             raise InputError(name, "has no effect with --vocab bytes", f"drop {name}, or use --vocab chars")
+        if self.devices > 1 and "-" in self.texts:
+            raise InputError("--devices", "only one process can read standard input", "save the text to a file")
 
     def resolved(self) -> CharRnnRecipe:
         """The recipe of the run, in which options that are set replace values."""

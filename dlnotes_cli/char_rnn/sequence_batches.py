@@ -29,13 +29,13 @@ class SequenceBatch(NamedTuple):
         if count == 1:
             return [self]
         rows = np.array_split(np.arange(len(self.inputs)), min(count, len(self.inputs)))
-        return [
-            SequenceBatch(
-                self.inputs[part], self.targets[part], self.reset[part], self.target_positions[part],
-                int((self.targets[part] != IGNORED).sum()),
-            )
-            for part in rows
-        ]  # fmt: skip
+        return [self.rows(part) for part in rows]
+
+    def rows(self, which: "slice | NDArray[np.int64]") -> "SequenceBatch":
+        """Some of the rows."""
+        targets = self.targets[which]
+        predicted = int((targets != IGNORED).sum())
+        return SequenceBatch(self.inputs[which], targets, self.reset[which], self.target_positions[which], predicted)
 
 
 class SequenceBatches:

@@ -18,7 +18,7 @@ from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
-from dlnotes_cli.device import Runtime, check_device, choose_runtime
+from dlnotes_cli.device import Runtime, check_device
 from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays, build_char_rnn
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.plots.curves import draw_curves
@@ -26,16 +26,18 @@ from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.engine.distributed import ALONE, Processes
+from dlnotes_cli.training.engine.launch import announce_processes, check_batch_size, joined, runtime_of
 from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
-from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
+from dlnotes_cli.training.engine.run import TrainingRun, make_trainer, poll_of
 from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.history import HistoryEntry, history_to_json
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import note_long_budget, with_recipe
 from dlnotes_cli.training.record import DataSummary, ModelSummary, Outcome, RunRecord, TrainingResult
-from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
 _REGISTRY_NAME = "char_rnn"
@@ -76,35 +78,48 @@ def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
     Raises InputError before anything is written if options, folder or texts are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with a checkpoint saved.
     """
-    started = time.monotonic()
     recipe = options.resolved()
     _check_options(options, recipe)
-    folder = RunFolder(options)
+    with joined(options, train_char_rnn) as processes:
+        return _train(options, recipe, processes)
+
+
+def _train(options: CharRnnTrainConfig, recipe: CharRnnRecipe, processes: Processes) -> CharRnnResult:
+    """As `train_char_rnn`, in each of the processes of a run; the main one writes."""
+    started = time.monotonic()
+    folder = RunFolder(options) if processes.is_main else FollowedFolder(options)
     check_device(options.device)
     texts = read_training_text(options, recipe.seq_len)
     data_s = time.monotonic() - started
     length = options.run_length(recipe.length, len(texts.train) // recipe.seq_len)
     stored = with_recipe(with_recipe(options, recipe), length)
     network_config = _network_config(options, recipe, texts.preprocessing)
-    is_bf16_faster = bf16_pays(network_config, length.batch_size)
-    runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=is_bf16_faster)
-    _check_memory(network_config, recipe, -(-length.batch_size // options.accumulate), runtime)
+    share = -(-length.batch_size // processes.count)
+    runtime = runtime_of(processes, options, bf16_pays=bf16_pays(network_config, share))
+    _check_memory(network_config, recipe, -(-share // options.accumulate), runtime)
     seed_everything(options.seed)
-    network = build(_REGISTRY_NAME, network_config).to(runtime.device)
-    job = LanguageModelJob(network, texts, recipe, length.batch_size, runtime, options.seed, options.accumulate)
+    network = announce_processes(processes, build(_REGISTRY_NAME, network_config).to(runtime.device), runtime)
+    job = LanguageModelJob(
+        network, texts, recipe, length.batch_size, runtime, options.seed, options.accumulate, processes
+    )
+    check_batch_size(processes, job.batch_size)
     record = LanguageModelRecord(stored, ModelSummary.of(_REGISTRY_NAME, network_config, network), texts, runtime)
+    processes.check_same("data", record.data.fingerprint)
     record.announce()
     note_long_budget(options.long_run_defaults())
     _note_lower_batch_size(job.batch_size, length.batch_size)
     with StopRequest() as stop, folder:
-        trainer = make_trainer(recipe, length, job, make_optimizer(network, recipe), stop, options.eval_every)
+        optimizer = make_optimizer(network, recipe)
+        trainer = make_trainer(recipe, length, job, optimizer, stop, options.eval_every, processes)
         run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
             return finished
-        report = ValidationReport(options, network, texts.preprocessing, runtime, stop.poll)
+        report = ValidationReport(options, network, texts.preprocessing, runtime, poll_of(processes, stop))
         with run.saved_on_stop():
-            run.train(report.show)
+            run.train(report.show if processes.is_main else lambda _: None)
+            if not processes.is_main:
+                return run.followed()
             report.show_now(trainer.state.history[trainer.state.best_index or 0])
             plot = _plot_curves(folder, trainer, "step" if options.eval_every else "epoch")
             return run.finish(None, [plot], data_s, started)
@@ -117,12 +132,13 @@ class LanguageModelJob:
 
     def __init__(
         self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, batch_size: int, runtime: Runtime,
-        seed: int, accumulate: int = 1,
+        seed: int, accumulate: int = 1, processes: Processes = ALONE,
     ) -> None:  # fmt: skip
         self.network, self.runtime = network, runtime
         self.recurrent_state: dict[str, Tensor] = {}  # the state after the last step, by its place in the tuple
         self._texts, self._recipe, self._seed = texts, recipe, seed
-        self._rows, self._accumulate = batch_size, accumulate
+        self._rows, self._accumulate, self._processes = batch_size, accumulate, processes
+        self.batch_samples = 0
         self._epoch = 1
         self._batches = self._cut(epoch=1)
         self.steps_per_epoch, self.validation_samples = self._batches.steps, texts.validation.predicted
@@ -143,10 +159,15 @@ class LanguageModelJob:
         return SequenceBatches(self._texts.train, self._rows, seq_len, offset)
 
     def step(self, index: int) -> Iterator[StepOutput]:
-        """Run the network on one batch; the state carries over between steps, and starts from zero in each epoch."""
+        """Run the network on one batch; the state carries over between steps, and starts from zero in each epoch.
+
+        Of several processes each runs it on some of the rows.
+        """
         batch = self._batches.batch(index)
         batch = batch._replace(reset=batch.reset | self._random_resets(index))
-        parts = batch.parts(self._accumulate)
+        self.batch_samples = batch.predicted
+        own = batch if self._processes.is_alone else batch.rows(self._processes.rows)
+        parts = own.parts(self._accumulate)
         before = [tensor.tensor_split(len(parts), dim=1) for tensor in self._state(index)]
         after: list[RecurrentState] = []
         for part, *states in zip(parts, *before, strict=True):
@@ -159,9 +180,26 @@ class LanguageModelJob:
         self.recurrent_state = {str(i): torch.cat(rows, dim=1) for i, rows in enumerate(zip(*after, strict=True))}
 
     def _state(self, index: int) -> RecurrentState:
+        """The state of the rows of this process before a step."""
         if index == 0:
-            return initial_state(self.network, self.batch_size)
-        return tuple(self.recurrent_state[str(i)] for i in range(len(self.recurrent_state)))
+            return initial_state(self.network, len(range(self.batch_size)[self._processes.rows]))
+        state = tuple(self.recurrent_state[str(i)] for i in range(len(self.recurrent_state)))
+        if self._processes.is_alone or not self._has_state_of_all_rows:
+            return state
+        return tuple(tensor[:, self._processes.rows] for tensor in state)
+
+    @property
+    def _has_state_of_all_rows(self) -> bool:
+        return all(tensor.shape[1] == self.batch_size for tensor in self.recurrent_state.values())
+
+    def complete_recurrent_state(self) -> None:
+        """Collect the states of the rows of all processes, so that a checkpoint has them in the order of the text."""
+        if self._has_state_of_all_rows:
+            return
+        for name, own in self.recurrent_state.items():
+            state = own.new_zeros(own.shape[0], self.batch_size, *own.shape[2:])
+            state[:, self._processes.rows] = own
+            self.recurrent_state[name] = self._processes.sum(state)
 
     def _random_resets(self, index: int) -> Tensor:
         """Rows to reset with probability `reset_state`, bool (B,): a function of seed, epoch and step."""
@@ -173,7 +211,7 @@ class LanguageModelJob:
     def validate(self, poll: Callable[[], None]) -> ValidationMetrics:
         """Loss, bits per character, perplexity and accuracy on the whole validation text."""
         text = self._texts.validation
-        likelihood = negative_log_likelihood(self.network, text, self.runtime, poll)
+        likelihood = negative_log_likelihood(self.network, text, self.runtime, poll, processes=self._processes)
         accuracy = likelihood.correct / text.predicted
         return ValidationMetrics(accuracy=accuracy, samples=text.predicted, **asdict(likelihood.metrics()))
 

@@ -22,6 +22,7 @@ from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.classifier import train_classifier
+from dlnotes_cli.training.engine.launch import joined
 from dlnotes_cli.training.recipes import note_long_budget
 from dlnotes_cli.training.record import ClassifierResult
 
@@ -39,7 +40,8 @@ def train_cnn(options: TrainCnnConfig) -> ClassifierResult:
     recipe = options.resolved()
     if options.arch is None and isinstance(recipe, CnnRecipe) and options.has_long_budget:
         note_long_budget({"arch": recipe.arch})
-    return best_restart(options, lambda restart: train_classifier(CnnTraining(restart, recipe)))
+    with joined(options, train_cnn) as processes:
+        return best_restart(options, lambda restart: train_classifier(CnnTraining(restart, recipe), processes))
 
 
 def report_network(options: TrainCnnConfig) -> NetworkReport:

@@ -12,6 +12,7 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize_mlp
 from dlnotes_cli.training.boundary import check_beside
 from dlnotes_cli.training.engine.classifier import train_classifier
+from dlnotes_cli.training.engine.launch import joined
 from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.record import ClassifierResult
 
@@ -22,7 +23,10 @@ def train_mlp(options: TrainMlpConfig) -> ClassifierResult:
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    return best_restart(options, lambda restart: train_classifier(MlpTraining(restart, restart.resolved())))
+    with joined(options, train_mlp) as processes:
+        return best_restart(
+            options, lambda restart: train_classifier(MlpTraining(restart, restart.resolved()), processes)
+        )
 
 
 class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):

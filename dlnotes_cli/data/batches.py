@@ -74,9 +74,9 @@ class Split:
         """Samples and labels at `indices`, not normalized."""
         return self.samples.index_select(0, indices), self.labels.index_select(0, indices)
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the whole split in its fixed order."""
-        for chunk in self.indices.split(batch_size):
+    def in_order(self, batch_size: int, which: slice = slice(None)) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of the whole split in its fixed order: all, or those at the positions `which`."""
+        for chunk in self.indices.split(batch_size)[which]:
             yield self.take(chunk)
 
 

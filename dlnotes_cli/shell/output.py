@@ -31,6 +31,7 @@ _SMALL_NUMBER, _LARGE_NUMBER = 1e-3, 1e6  # between which a number has four deci
 class _Verbosity:
     quiet: bool = False
     verbose: bool = False
+    muted: bool = False
 
 
 _verbosity = _Verbosity()
@@ -38,7 +39,17 @@ _verbosity = _Verbosity()
 
 def configure(*, quiet: bool = False, verbose: bool = False) -> None:
     """Set how much is printed to stderr from now on."""
-    _verbosity.quiet, _verbosity.verbose = quiet, verbose
+    _verbosity.quiet, _verbosity.verbose, _verbosity.muted = quiet, verbose, False
+
+
+def mute() -> None:
+    """Print nothing but errors until the next `configure`: another process of the same run prints for this one."""
+    _verbosity.quiet = _verbosity.muted = True
+
+
+def reply(fields: dict[str, Any]) -> None:
+    """Print one JSON line for the process that started this one, also if muted."""
+    print(json.dumps(fields), flush=True)
 
 
 def printable(text: str) -> str:
@@ -117,7 +128,8 @@ def number(value: float | None) -> str:
 
 def document(command: str, fields: dict[str, Any]) -> None:
     """Print the result of a command as one JSON document; nan and inf become null."""
-    print(json.dumps(finite({"schema_version": SCHEMA_VERSION, "command": command, **fields}), indent=2))
+    if not _verbosity.muted:
+        print(json.dumps(finite({"schema_version": SCHEMA_VERSION, "command": command, **fields}), indent=2))
 
 
 def json_line(fields: dict[str, Any]) -> None:
@@ -140,7 +152,8 @@ def finite(value: Any) -> Any:
 
 def line(text: str = "") -> None:
     """Print one line of the result."""
-    print(printable(text))
+    if not _verbosity.muted:
+        print(printable(text))
 
 
 def flush() -> None:
@@ -165,6 +178,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: Col
 
     Long tables are plain lines, which cost a twentieth of the time.
     """
+    if _verbosity.muted:
+        return
     if len(rows) > _MOST_STYLED_ROWS:
         _plain_table(columns, rows, numeric)
         return

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from dlnotes_cli.shell.errors import ExitCode, StoppedError
 
@@ -96,11 +96,20 @@ class StopRequest:
         if error is None and self._requested is not None and not self._is_seen:
             signal.raise_signal(next(number for number, code in _EXIT_CODES.items() if code is self._requested))
 
+    @property
+    def requested(self) -> ExitCode | None:
+        """The exit code of the signal that has arrived; None if none has."""
+        return self._requested
+
     def poll(self) -> None:
         """Raise StoppedError if a signal has arrived; call it between two steps."""
         if self._requested is not None:
-            self._is_seen = True
-            raise StoppedError(self._requested, "stopped before the work was done")
+            self.stop(self._requested)
+
+    def stop(self, exit_code: ExitCode) -> NoReturn:
+        """Raise StoppedError for a signal that has arrived, here or in another process of the same run."""
+        self._is_seen = True
+        raise StoppedError(exit_code, "stopped before the work was done")
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         exit_code, now = _EXIT_CODES[signal.Signals(number)], time.monotonic()

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
+from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.metrics import Evaluation, Predictions
 
@@ -27,24 +28,27 @@ def evaluate(
     top: tuple[int, ...] = (),
     keep_predictions: bool = False,
     poll: Callable[[], None] = lambda: None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """The evaluation of a network on a split, batch by batch, in evaluation mode.
 
     `top` are the k for which samples are counted whose class is among the k most probable. With `keep_predictions`
     the evaluation has the prediction for each sample. `poll` is called before each batch. Loss and counts are summed
-    over the samples and divided once, so that the batch size has no effect.
+    over the samples and divided once, so that the batch size has no effect. Of several processes each takes some of the
+    batches, and all return the same as one process would.
     """
     was_training = network.training
     network.eval()
-    loss_sum = torch.zeros((), dtype=torch.float64, device=split.indices.device)
+    batch_size = inference_batch_size(split.samples.shape[1:])
+    losses: list[Tensor] = []  # summed over the samples of each batch
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=split.indices.device)
     within_top = dict.fromkeys(top, 0)
     kept: list[Predictions] = []
     try:
-        for samples, labels in split.in_order(inference_batch_size(split.samples.shape[1:])):
+        for samples, labels in split.in_order(batch_size, processes.rows):
             poll()
             logits = predict_logits(network, normalizer(samples), runtime)
-            loss_sum += F.cross_entropy(logits, labels, reduction="sum").double()
+            losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
             confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
             if keep_predictions:
                 kept.append(_predictions(labels, logits))
@@ -52,9 +56,38 @@ def evaluate(
                 within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
     finally:
         network.train(was_training)
-    loss = float(loss_sum) / len(split) if len(split) else math.nan
-    matrix = confusion.view(classes, classes).cpu().numpy()
-    return Evaluation(loss, matrix, within_top, Predictions.joined(kept) if kept else None)
+    if not processes.is_alone:
+        losses = _of_all_batches(losses, -(-len(split) // batch_size), processes)
+        within_top = {k: int(processes.sums(count)[0]) for k, count in within_top.items()}
+    loss_sum = torch.zeros((), dtype=torch.float64, device=split.indices.device)
+    for loss in losses:
+        loss_sum += loss
+    mean = float(loss_sum) / len(split) if len(split) else math.nan
+    matrix = processes.sum(confusion).view(classes, classes).cpu().numpy()
+    predictions = _of_all_samples(kept, split, batch_size, processes) if keep_predictions and len(split) else None
+    return Evaluation(mean, matrix, within_top, predictions)
+
+
+def _of_all_batches(losses: list[Tensor], batches: int, processes: Processes) -> list[Tensor]:
+    """The losses of all batches in order, of which this process has computed some."""
+    every = torch.zeros(batches, dtype=torch.float64)
+    if losses:
+        every[processes.rows] = torch.stack(losses).cpu()
+    return list(processes.sum(every).unbind())
+
+
+def _of_all_samples(kept: list[Predictions], split: "Split", batch_size: int, processes: Processes) -> Predictions:
+    """The predictions for a whole split in order, of which this process has computed some batches."""
+    if processes.is_alone:
+        return Predictions.joined(kept)
+    predicted, probabilities = torch.zeros(len(split), dtype=torch.int64), torch.zeros(len(split))
+    starts = range(0, len(split), batch_size)[processes.rows]
+    for start, batch in zip(starts, kept, strict=True):
+        rows = slice(start, start + len(batch.labels))
+        predicted[rows] = torch.from_numpy(batch.predicted)
+        probabilities[rows] = torch.from_numpy(batch.probabilities)
+    labels = split.labels.index_select(0, split.indices).cpu().numpy()
+    return Predictions(labels, processes.sum(predicted).numpy(), processes.sum(probabilities).numpy())
 
 
 def _predictions(labels: Tensor, logits: Tensor) -> Predictions:

@@ -9,7 +9,17 @@ from typing import Any, ClassVar, Literal, Self
 from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, DataOption, DataOptions, SplitOptions
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.option import MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, option_like
+from dlnotes_cli.shell.option import (
+    MODEL,
+    OUTPUT,
+    REQUIRED,
+    RUNTIME,
+    TRAINING,
+    Config,
+    option,
+    option_group,
+    option_like,
+)
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
     OutputOptions,
@@ -248,7 +258,19 @@ class TrainingRunOptions(RunOptions, LearningOptions):
 
 
 @option_group
-class ClassifierConfig(OutputOptions, TrainingRunOptions, DeviceOptions, TrainingOptions, SplitOptions, DataOptions):
+class DevicesOption(DeviceOptions):
+    """Where a network is trained, and on how many devices at once."""
+
+    devices: int = option(
+        1,
+        "Train on N GPUs of this machine, or with --device cpu in N processes, which share each batch and the threads.",
+        panel=RUNTIME,
+        within="[1, 1000]",
+    )
+
+
+@option_group
+class ClassifierConfig(OutputOptions, TrainingRunOptions, DevicesOption, TrainingOptions, SplitOptions, DataOptions):
     """The options that all commands share that train a classifier."""
 
     @property

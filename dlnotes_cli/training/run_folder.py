@@ -152,6 +152,19 @@ class RunFolder:
         files.write_text(self.file(METRICS), "".join(json.dumps(entry.as_json()) + "\n" for entry in history))
 
 
+class FollowedFolder(RunFolder):
+    """The folder of a run in a process that leaves all files to the main process of the run."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self.is_resumed, self.path = options.resume is not None, options.resume or options.out or Path("runs")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 def check_outside_data(where: str, path: Path, root: Path | None, fix: str = "") -> None:
     """Refuse an output in the folder of images `root`, where the next command would take its plots for samples.
 

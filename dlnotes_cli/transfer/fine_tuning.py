@@ -6,6 +6,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import StoppedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.classifier import ClassifierTraining, train_classifier
+from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.record import ClassifierResult
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.transfer.frozen_head import fit_initial_head
@@ -17,22 +18,23 @@ from dlnotes_cli.transfer.results import TransferResult
 from dlnotes_cli.transfer.unfreezing import count_blocks, lr_factors, summarize_layers, unfreeze, unfrozen_blocks
 
 
-def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe) -> TransferResult:
+def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe, processes: Processes = ALONE) -> TransferResult:
     """Fit the head to the frozen backbone, then train the network; the course's recipe starts with a random head.
 
-    Raises errors as `train_classifier`.
+    Of several `processes` the main one fits the head, with which all start. Raises errors as `train_classifier`.
     """
     options = plan.options
-    RunFolder.check(options)  # before the features are computed
+    if processes.is_main:
+        RunFolder.check(options)  # before the features are computed
     fitted = None
-    if options.resume is None and options.recipe == "best":
+    if processes.is_main and options.resume is None and options.recipe == "best":
         with StopRequest() as stop:
             try:
                 fitted = fit_initial_head(plan, recipe.label_smoothing, stop.poll)
             except StoppedError as request:
                 what = "the features computed so far are cached; fine-tuning has not started"
                 raise StoppedError(request.exit_code, what, "run the same command again to continue") from request
-    result = train_classifier(FineTuning(plan, recipe, fitted))
+    result = train_classifier(FineTuning(plan, recipe, fitted), processes)
     if fitted is not None:
         _warn_if_worse(fitted, result)
     return result

@@ -10,6 +10,7 @@ from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
+from dlnotes_cli.training.engine.launch import joined
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.pretrained import is_downloaded, local_file
 from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
@@ -22,9 +23,10 @@ from dlnotes_cli.transfer.results import TransferResult
 
 _GRADIENT_OPTIONS = (  # without effect on L-BFGS
     "batch_size", "optimizer", "lr", "momentum", "schedule", "l1", "ema", "grad_clip", "patience", "accumulate",
+    "devices",
 )  # fmt: skip
 _FROZEN_OPTIONS = ("views", "folds", "export_features", "map_file")  # which need features that do not change
-_DEFAULTS = {"views": 1, "accumulate": 1}  # of these options that are not None
+_DEFAULTS = {"views": 1, "accumulate": 1, "devices": 1}  # of these options that are not None
 _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
 
@@ -59,8 +61,12 @@ def transfer(options: TransferConfig) -> TransferResult:
     """
     _check_options(options)
     recipe = options.resolved()
-    plan = make_plan(options, recipe)
-    return train_head(plan, recipe) if isinstance(recipe, FrozenRecipe) else fine_tune(plan, recipe)
+    if isinstance(recipe, FrozenRecipe):
+        return train_head(make_plan(options, recipe), recipe)
+    with joined(options, transfer) as processes:
+        with processes.main_first("weights"):
+            plan = make_plan(options, recipe)
+        return fine_tune(plan, recipe, processes)
 
 
 def list_backbones() -> list[BackboneInfo]:

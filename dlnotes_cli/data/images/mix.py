@@ -32,6 +32,11 @@ class TrainingBatch:
         mixed = [None] * count if self.mixed_labels is None else self.mixed_labels.tensor_split(count)
         return [TrainingBatch(*part, self.weight) for part in zip(samples, labels, mixed, strict=True)]
 
+    def rows(self, which: slice) -> "TrainingBatch":
+        """Some of the images."""
+        mixed = None if self.mixed_labels is None else self.mixed_labels[which]
+        return TrainingBatch(self.samples[which], self.labels[which], mixed, self.weight)
+
     @property
     def dominant(self) -> Tensor:
         """The labels with the larger weight, int64 (N,)."""
@@ -49,6 +54,11 @@ class Mixer:
     def __init__(self, operations: tuple[Operation, ...], seed: int) -> None:
         self._operation = next((operation for operation in operations if operation.name in MIXING), None)
         self._seed = seed
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the operations include mixup or cutmix."""
+        return self._operation is not None
 
     def __call__(self, samples: Tensor, labels: Tensor, *, epoch: int, batch: int) -> TrainingBatch:
         """The batch (N, C, H, W), mixed if the operations include mixup or cutmix."""

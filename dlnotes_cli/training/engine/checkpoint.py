@@ -26,6 +26,12 @@ _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _RECURRENT_STATE = (
 
 def save_checkpoint(path: Path, trainer: Trainer, device: torch.device, metadata: dict[str, Any]) -> None:
     """Write the state of a trainer and the random generators, with `metadata`, to one file."""
+    tensors, position = checkpoint_of(trainer, device)
+    write_tensors(path, tensors, metadata | position)
+
+
+def checkpoint_of(trainer: Trainer, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state of a trainer and the random generators: tensors, and metadata of JSON values."""
     optimizer_state = {
         f"{parameter}.{name}": value
         for parameter, values in trainer.optimizer.state_dict()["state"].items()
@@ -41,7 +47,7 @@ def save_checkpoint(path: Path, trainer: Trainer, device: torch.device, metadata
         **_with_prefix(_RECURRENT_STATE, trainer.job.recurrent_state),
     }
     state = output.finite(asdict(trainer.state))
-    write_tensors(path, tensors, metadata | {"kind": "run state", "limits": trainer.budget.limits, "position": state})
+    return tensors, {"kind": "run state", "limits": trainer.budget.limits, "position": state}
 
 
 def restore_checkpoint(

@@ -13,9 +13,9 @@ from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, spli
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
-from dlnotes_cli.data.images.mix import Mixer
+from dlnotes_cli.data.images.mix import Mixer, TrainingBatch
 from dlnotes_cli.data.splits import SplitRule
-from dlnotes_cli.device import Runtime, check_device, choose_runtime
+from dlnotes_cli.device import Runtime, check_device
 from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import seed_everything
@@ -32,9 +32,11 @@ from dlnotes_cli.training.boundary import (
     plane_of,
 )
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_fitting_batch_size
+from dlnotes_cli.training.engine.distributed import ALONE, Processes
+from dlnotes_cli.training.engine.launch import announce_processes, check_batch_size, runtime_of
 from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
-from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
+from dlnotes_cli.training.engine.run import TrainingRun, make_trainer, poll_of
 from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
@@ -46,7 +48,7 @@ from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, with_recipe
 from dlnotes_cli.training.record import ClassifierRecord, ClassifierResult, ModelSummary, Result
-from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder
 
 Options = TypeVar("Options", bound=ClassifierConfig)
 AnyRecipe = TypeVar("AnyRecipe", bound=ClassifierRecipe)
@@ -119,13 +121,14 @@ class ClassifierJob:
     metrics_type = Metrics
 
     def __init__(
-        self, training: AnyTraining, network: nn.Module, dataset: DataSet, runtime: Runtime, length: RunLength
-    ) -> None:
+        self, training: AnyTraining, network: nn.Module, dataset: DataSet, runtime: Runtime, length: RunLength,
+        processes: Processes = ALONE,
+    ) -> None:  # fmt: skip
         options, recipe = training.options, training.recipe
         self.network, self.runtime, self.classes = network, runtime, dataset.classes
         self.splits = splits_on_device(dataset, runtime.device)
         self.normalizer = Normalizer(dataset.preprocessing, runtime.device)
-        self._training, self._epochs = training, length.epochs
+        self._training, self._epochs, self._processes = training, length.epochs, processes
         self._seed, self._train = options.seed, self.splits["train"]
         self._bounds = batch_bounds(len(self._train), length.batch_size)
         class_weights = None
@@ -139,6 +142,7 @@ class ClassifierJob:
         self._augment, self._mix = Augmenter(operations, options.seed), Mixer(operations, options.seed)
         self._epoch, self._order = 0, self._train.indices
         self.recurrent_state: dict[str, Tensor] = {}
+        self.batch_samples = 0
         self.steps_per_epoch, self.validation_samples = len(self._bounds), len(self.splits["val"])
 
     def start_epoch(self, epoch: int) -> None:
@@ -147,18 +151,39 @@ class ClassifierJob:
         self._epoch, self._order = epoch, epoch_order(self._train.indices, self._seed, epoch)
 
     def step(self, index: int) -> Iterator[StepOutput]:
-        """The forward passes of batch `index` of the epoch, augmented, one for each part that `--accumulate` makes."""
+        """The forward passes of batch `index` of the epoch, augmented, one for each part that `--accumulate` makes.
+
+        Of several processes each computes its share of the batch, or where none is left, a sample that does not count.
+        """
         start, stop = self._bounds[index]
-        indices = self._order[start:stop]
-        samples, labels = self._train.take(indices)
-        samples = self._augment(samples, indices, self._epoch)
-        batch = self._mix(samples, labels, epoch=self._epoch, batch=index)
-        parts = batch.parts(self._training.options.accumulate)
-        for part in parts:
+        self.batch_samples = stop - start
+        whole, batch = self._batch(index, self._order[start:stop])
+        weight = int(self._processes.place.rank < self.batch_samples)
+        for part in batch.parts(self._training.options.accumulate):
             logits = predict_logits(self.network, self.normalizer(part.samples), self.runtime)
-            objective, loss = self._objective(logits, part, batch if len(parts) > 1 else None)
+            objective, loss = self._objective(logits, part, None if part is whole else whole)
             correct = (logits.detach().argmax(1) == part.dominant).sum()
-            yield StepOutput(objective, loss * len(part.labels), correct, len(part.labels))
+            output = StepOutput(objective, loss * len(part.labels), correct, len(part.labels))
+            yield output if weight else output.without_weight()
+
+    def _batch(self, index: int, indices: Tensor) -> tuple[TrainingBatch, TrainingBatch]:
+        """Batch `index`, which consists of the samples at `indices`, and the share of this process.
+
+        Without mixing, which needs all samples, the samples of other processes are left out.
+        """
+        rows = self._processes.rows if self._processes.place.rank < len(indices) else slice(1)
+        if self._processes.is_alone or self._mix.is_active:
+            samples, labels = self._train.take(indices)
+            samples = self._augment(samples, indices, self._epoch)
+            whole = self._mix(samples, labels, epoch=self._epoch, batch=index)
+            return whole, whole if self._processes.is_alone else whole.rows(rows)
+        samples, labels = self._train.take(indices[rows])
+        all_labels = self._train.labels.index_select(0, indices)
+        samples = self._augment(samples, indices[rows], self._epoch)
+        return TrainingBatch(samples[:0], all_labels), TrainingBatch(samples, labels)
+
+    def complete_recurrent_state(self) -> None:
+        """Nothing, since a classifier has no such state."""
 
     def validate(self, poll: Callable[[], None]) -> Metrics:
         """Loss and accuracy on the validation split; `poll` is called between batches."""
@@ -172,35 +197,39 @@ class ClassifierJob:
         """The evaluation of the network on one split; `poll` is called between batches."""
         return evaluate(
             self.network, self.splits[split], self.normalizer, self.runtime, classes=len(self.classes),
-            keep_predictions=keep_predictions, poll=poll,
+            keep_predictions=keep_predictions, poll=poll, processes=self._processes,
         )  # fmt: skip
 
 
-def train_classifier(training: ClassifierTraining[Any, Any, Any, Result]) -> Result:
-    """Train a classifier, test it and write its run folder.
+def train_classifier(training: ClassifierTraining[Any, Any, Any, Result], processes: Processes = ALONE) -> Result:
+    """Train a classifier, test it and write its run folder; of several `processes`, the main one writes.
 
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     started = time.monotonic()
-    folder = RunFolder(training.options)
+    folder = RunFolder(training.options) if processes.is_main else FollowedFolder(training.options)
     check_device(training.options.device)
-    dataset = training.load()
+    with processes.main_first(f"data of {folder.path}"):
+        dataset = training.load()
+    processes.check_same("data", f"{dataset.fingerprint} {dataset.counts}")
     min_accuracy = training.options.min_accuracy
     require_test_split(min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
     data_s = time.monotonic() - started
     config = training.network_config(dataset)
-    fitting = _fitting_batch_size(training, config, dataset)
+    fitting = processes.share(_fitting_batch_size(training, config, dataset, processes))
     length = training.options.run_length(training.recipe.length, dataset.counts["train"], fitting)
     stored = with_recipe(with_recipe(training.options, training.recipe), length)
-    accumulate = training.options.accumulate
-    _check_batches(training.model_name, config, dataset, length.batch_size, accumulate)
-    runtime = _runtime(training, config, length.batch_size)
-    _check_memory(training, config, dataset, -(-length.batch_size // accumulate), runtime)
+    parts = training.options.accumulate * processes.count
+    check_batch_size(processes, min(length.batch_size, dataset.counts["train"]))
+    _check_batches(training, config, dataset, length.batch_size, processes)
+    runtime = _runtime(training, config, length.batch_size, processes)
+    _check_memory(training, config, dataset, -(-length.batch_size // parts), runtime)
     seed_everything(training.init_seed)
     network = build(training.model_name, config)
     training.initialize(network, dataset)
-    job = ClassifierJob(training, network.to(runtime.device), dataset, runtime, length)
+    on_device = announce_processes(processes, network.to(runtime.device), runtime)
+    job = ClassifierJob(training, on_device, dataset, runtime, length, processes)
     model = ModelSummary.of(training.model_name, config, job.network)
     record = ClassifierRecord(
         stored, model, dataset, job.runtime, training.result_type, lambda result: training.complete(result, network)
@@ -208,7 +237,7 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result]) -> Res
     record.announce()
     optimizer = make_optimizer(job.network, training.recipe, training.lr_factors(job.network))
     with StopRequest() as stop, folder:
-        trainer = make_trainer(training.recipe, length, job, optimizer, stop)
+        trainer = make_trainer(training.recipe, length, job, optimizer, stop, processes=processes)
         run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
@@ -216,7 +245,9 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result]) -> Res
         with run.saved_on_stop():
             run.train()
             split = "test" if "test" in job.splits else "val"
-            evaluation = job.evaluate(split, stop.poll, keep_predictions=True)
+            evaluation = job.evaluate(split, poll_of(processes, stop), keep_predictions=True)
+            if not processes.is_main:
+                return run.followed()
             paths = _draw_plots(folder, trainer, dataset, split, evaluation)
             for name, drawing in _boundaries(training, model, job.network, dataset).items():
                 paths.append(folder.file(name))
@@ -237,35 +268,45 @@ def _boundaries(training: AnyTraining, model: ModelSummary, network: nn.Module, 
     return {BOUNDARY: boundary, BOUNDARIES: boundary_sheet([*earlier, own], dataset, plane)}
 
 
-def _fitting_batch_size(training: AnyTraining, config: Any, dataset: DataSet) -> int | None:
-    """With `--batch-size auto` on a GPU, the batch size that fits into its memory; None where the options decide."""
+def _fitting_batch_size(training: AnyTraining, config: Any, dataset: DataSet, processes: Processes) -> int | None:
+    """With `--batch-size auto` on a GPU, the batch size that fits into its memory; None where the options decide.
+
+    Each process has a GPU, so that all together take a multiple of what fits into one.
+    """
     if not training.options.has_auto_batch_size:
         return None
-    runtime = _runtime(training, config, MAX_BATCH_SIZE)
+    runtime = _runtime(training, config, MAX_BATCH_SIZE, processes)
     if runtime.device.type != "cuda":
         return None
     network = build(training.model_name, config).to(runtime.device)
-    return largest_fitting_batch_size(network, dataset.preprocessing.shape, runtime, dataset.counts["train"])
+    samples = dataset.counts["train"] // processes.count
+    return processes.count * largest_fitting_batch_size(network, dataset.preprocessing.shape, runtime, samples)
 
 
-def _runtime(training: AnyTraining, config: Any, batch_size: int) -> Runtime:
-    options, bf16_pays = training.options, training.bf16_pays(config, batch_size)
-    return choose_runtime(options.device, options.precision, options.threads, bf16_pays=bf16_pays)
+def _runtime(training: AnyTraining, config: Any, batch_size: int, processes: Processes) -> Runtime:
+    bf16_pays = training.bf16_pays(config, -(-batch_size // processes.count))
+    return runtime_of(processes, training.options, bf16_pays=bf16_pays)
 
 
-def _check_batches(name: str, config: Any, dataset: DataSet, batch_size: int, accumulate: int) -> None:
+def _check_batches(training: AnyTraining, config: Any, dataset: DataSet, batch_size: int, processes: Processes) -> None:
     """Refuse batches of one sample for a network with batch norm, which needs a variance. Raises InputError."""
-    count = dataset.counts["train"]
+    count, accumulate = dataset.counts["train"], training.options.accumulate
     smallest = min(stop - start for start, stop in batch_bounds(count, batch_size))
-    if smallest // min(accumulate, smallest) > 1:
+    share = max(1, smallest // processes.count)
+    if share // min(accumulate, share) > 1:
         return
     try:
-        build_on_meta(name, config).train()(torch.empty(1, *dataset.samples.shape[1:], device="meta"))
+        build_on_meta(training.model_name, config).train()(torch.empty(1, *dataset.samples.shape[1:], device="meta"))
     except ValueError as error:
         what = "a batch of one sample has no variance for batch norm"
         where, fix = ("--batch-size", "use 2 or more") if count > 1 else ("--data", "use more training samples")
-        if smallest > 1:
+        if share > 1:
             where, fix = "--accumulate", "use fewer parts, or a larger --batch-size"
+        elif smallest > 1:
+            what = (
+                f"the share of a process in a batch of {smallest} is one sample, which has no variance for batch norm"
+            )
+            where, fix = "--devices", "use fewer, or another --batch-size"
         raise InputError(where, what, fix) from error
 
 

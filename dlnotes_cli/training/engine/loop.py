@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
+from dlnotes_cli.training.engine.distributed import ALONE, Processes
+from dlnotes_cli.training.engine.shared_step import shared_step
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UnreadSteps, total
 from dlnotes_cli.training.history import LoopEntry
@@ -40,6 +42,7 @@ class TrainingJob(Protocol):
         """The class of the metrics of a validation."""
 
     recurrent_state: dict[str, Tensor]  # hidden and cell states that one step passes to the next; saved in checkpoints
+    batch_samples: int  # samples of the last step, of which each process may have a share
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare the batches of an epoch, counted from 1."""
@@ -47,8 +50,12 @@ class TrainingJob(Protocol):
     def step(self, index: int) -> Iterable[StepOutput]:
         """The forward passes of batch `index` of the epoch, counted from 0, one for each part of the batch.
 
-        The objective of the batch is the sum of those of its parts. The loop runs each part backward before the next.
+        The objective of the batch is the sum of those of its parts, in all processes. The loop runs each part backward
+        before the next.
         """
+
+    def complete_recurrent_state(self) -> None:
+        """Collect the recurrent states of all processes, if each has only its own; before a checkpoint is saved."""
 
     def validate(self, poll: Callable[[], None]) -> Metrics:
         """Loss, accuracy and other metrics on the validation split; `poll` is called between batches."""
@@ -110,6 +117,9 @@ class Trainer:
 
     The caller runs `start`, then `advance` until `is_finished`. `poll` is called between the batches of a validation
     and may raise an exception to stop there; the caller itself polls between two calls of `advance`.
+
+    Several `processes` train together: each has a trainer, and all take the same steps. `synchronize` gets the elapsed
+    seconds after each step and each validation, and returns those of the main process.
     """
 
     def __init__(
@@ -119,8 +129,10 @@ class Trainer:
         budget: StepBudget,
         settings: LoopSettings,
         poll: Callable[[], None] = lambda: None,
+        processes: Processes = ALONE,
     ) -> None:
         self.job, self.optimizer, self.budget, self.settings = job, optimizer, budget, settings
+        self.processes, self.synchronize = processes, _unchanged
         self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None
@@ -242,6 +254,8 @@ class Trainer:
             part.objective.backward()
             parts.append(part.without_graph())
         result = total(parts)
+        if not self.processes.is_alone:
+            result = shared_step(self.processes, self.job.network, result, self.job.batch_samples)
         norm = None
         if self.settings.grad_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)
@@ -277,7 +291,7 @@ class Trainer:
         if not _weights_are_finite(self.job.network):
             raise self._diverged("a weight", state.step)
         metrics, weights = self._better_weights()
-        state.validation_s = time.monotonic() - started
+        state.validation_s, before = time.monotonic() - started, state.elapsed_s
         entry = LoopEntry(
             epoch=state.epoch,
             step=state.step,
@@ -291,6 +305,8 @@ class Trainer:
         state.history.append(entry)
         state.sums = RunningSums()
         self._tick()
+        if not self.processes.is_alone:
+            state.validation_s = state.elapsed_s - before
         return entry
 
     def _train_metrics(self) -> Metrics:
@@ -326,8 +342,12 @@ class Trainer:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self.state.elapsed_s += now - self._clock
+        self.state.elapsed_s = self.synchronize(self.state.elapsed_s + (now - self._clock))
         self._clock = now
+
+
+def _unchanged(elapsed_s: float) -> float:
+    return elapsed_s
 
 
 def _merged(parts: list[Metrics]) -> Metrics:

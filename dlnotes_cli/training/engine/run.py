@@ -1,18 +1,21 @@
 """A training run in its folder: started or resumed, saved, stopped and finished, whatever is trained."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Generic
+from typing import Generic, NamedTuple
 
 import torch
 
+from dlnotes_cli.seeding import seed_process
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError
+from dlnotes_cli.shell.errors import DiskFullError, ExitCode, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
-from dlnotes_cli.training.engine.checkpoint import restore_checkpoint, save_checkpoint
+from dlnotes_cli.training.engine.checkpoint import checkpoint_of, restore_checkpoint, save_checkpoint
+from dlnotes_cli.training.engine.distributed import ALONE, LostProcessError, Processes
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.shared_cores import SharedCores
 from dlnotes_cli.training.engine.step_budget import StepBudget
@@ -36,17 +39,35 @@ def make_trainer(
     optimizer: torch.optim.Optimizer,
     stop: StopRequest,
     eval_every: int | None = None,
+    processes: Processes = ALONE,
 ) -> Trainer:
     """The trainer of a job with the schedule and limits of a run; `eval_every` is in steps, None is every epoch."""
     limits = (length.max_steps, length.epochs and length.epochs * job.steps_per_epoch)
     max_steps = min((limit for limit in limits if limit is not None), default=None)
     schedule = make_schedule(recipe.schedule, job.steps_per_epoch)
     settings = LoopSettings(recipe.lr, recipe.grad_clip or None, length.patience, recipe.ema, eval_every)
-    return Trainer(job, optimizer, StepBudget(schedule, max_steps, length.time_budget), settings, stop.poll)
+    budget = StepBudget(schedule, max_steps, length.time_budget)
+    return Trainer(job, optimizer, budget, settings, poll_of(processes, stop), processes)
+
+
+def poll_of(processes: Processes, stop: StopRequest) -> Callable[[], None]:
+    """What is called between batches without steps: of several processes, none may stop there without the others."""
+    return stop.poll if processes.is_alone else lambda: None
+
+
+class Agreement(NamedTuple):
+    """What all processes do after a step, because one of them has to."""
+
+    stop: ExitCode | None = None
+    is_save_due: bool = False
 
 
 class TrainingRun(Generic[Result]):
-    """A trainer and the files of its run: `resume_or_start`, then inside `saved_on_stop`, `train` and `finish`."""
+    """A trainer and the files of its run: `resume_or_start`, then inside `saved_on_stop`, `train` and `finish`.
+
+    All processes of a run take these steps, but only the main one reads and writes files. The others start from its
+    checkpoint and get its result.
+    """
 
     def __init__(
         self,
@@ -57,13 +78,25 @@ class TrainingRun(Generic[Result]):
         stop: StopRequest,
     ) -> None:
         self.options, self.folder, self.trainer = options, folder, trainer
-        self._record, self._stop = record, stop
+        self._record, self._stop, self._processes = record, stop, trainer.processes
+        self._next_save, self._agreed = math.inf, Agreement()
+        if not self._processes.is_alone:
+            trainer.synchronize = self._synchronize
         self._saved_index: int | None = None  # in the history, of the weights in the model file
         self._replaces_results = True  # whether results in the folder are of an earlier run, until the first model
         self._trained_at: float | None = None  # when training ended; from then on the network has the best weights
 
     def resume_or_start(self) -> Result | None:
         """Write the first checkpoint, or restore the last one; returns the stored result of a finished run."""
+        if self._processes.is_alone:
+            return self._resume_or_start()
+        result = self._shared_result(self._resume_or_start() if self._processes.is_main else None)
+        if result is None:
+            self._share_checkpoint()
+        return result
+
+    def _resume_or_start(self) -> Result | None:
+        """As `resume_or_start`, in the main process."""
         files.check_room(self.folder.path, 2 * self._checkpoint_bytes())
         threads = self._record.runtime.threads
         if not self.folder.is_resumed or self._was_killed_at_start:
@@ -91,6 +124,8 @@ class TrainingRun(Generic[Result]):
             yield
         except StoppedError as request:
             raise self._stopped(request) from request
+        except LostProcessError as lost:
+            raise LostProcessError(lost.where, lost.what, f"continue with --resume {self.folder.path}") from lost
         except UnfinishedError as failure:
             with suppress(UnfinishedError):  # the first failure is the one to report
                 self._save_best()
@@ -105,8 +140,8 @@ class TrainingRun(Generic[Result]):
         Raises UnfinishedError on divergence or a full disk; StoppedError after a signal.
         """
         trainer = self.trainer
-        next_save = time.monotonic() + _SAVE_EVERY_S
-        shared = SharedCores(self._record.runtime.threads)
+        self._next_save = time.monotonic() + _SAVE_EVERY_S
+        shared = SharedCores(self._record.runtime.threads) if self._processes.is_alone else None
         trainer.start()
         with output.progress("train") as progress:
             while not trainer.is_finished:
@@ -116,10 +151,11 @@ class TrainingRun(Generic[Result]):
                 else:
                     report(entry)
                     trainer.restart_clock()
-                if time.monotonic() >= next_save:
-                    next_save = self._save_and_schedule_next()
-                shared.note_if_slow()
-                self._stop.poll()
+                if self._is_save_due:
+                    self._save_and_schedule_next()
+                if shared is not None:
+                    shared.note_if_slow()
+                self._poll()
         if not trainer.best_weights:
             raise UnfinishedError("validation", "no epoch had a finite loss", "use a lower --lr")
         self._save()
@@ -139,7 +175,59 @@ class TrainingRun(Generic[Result]):
         eval_s = time.monotonic() - self._trained_at
         timing = measure_timing(data_s, state.elapsed_s, eval_s, state.samples_seen, started)
         outcome = Outcome(state.history, state.best_index, state.step, test, plots, timing)
-        return self._record.finish(self.folder, outcome)
+        result = self._record.finish(self.folder, outcome)
+        with suppress(LostProcessError):  # of which this process needs nothing any more
+            self._processes.share(result.as_json())
+        return result
+
+    def followed(self) -> Result:
+        """The result of the main process, which it writes in `finish`."""
+        result = self._shared_result(None)
+        if result is None:
+            raise ValueError("the main process has a result in finish()")
+        return result
+
+    def _shared_result(self, result: Result | None) -> Result | None:
+        """The result of the main process, in all processes."""
+        stored = self._processes.share(None if result is None else result.as_json())
+        if stored is None or self._processes.is_main:
+            return result
+        return self._record.result_type.from_json(stored, self.folder.file(run_folder.RESULT))
+
+    def _share_checkpoint(self) -> None:
+        """Bring the trainers of the other processes to where that of the main process is."""
+        processes, device, path = self._processes, self._record.runtime.device, self.folder.file(run_folder.LAST)
+        tensors, metadata = checkpoint_of(self.trainer, device)
+        metadata, tensors = processes.share(metadata), processes.share_tensors(tensors)
+        if not processes.is_main:
+            restore_checkpoint(path, tensors, metadata, self.trainer, device)
+            seed_process(self.options.seed, processes.place.rank, self.trainer.state.step)
+
+    def _synchronize(self, elapsed_s: float) -> float:
+        """Agree with the other processes on what follows a step; returns the elapsed seconds of the main process."""
+        is_main, requested = self._processes.is_main, self._stop.requested
+        elapsed_s, interrupted, terminated, due = self._processes.sums(
+            elapsed_s if is_main else 0.0,
+            requested is ExitCode.INTERRUPTED,
+            requested is ExitCode.TERMINATED,
+            is_main and time.monotonic() >= self._next_save,
+        )
+        stop = ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED if terminated else None
+        self._agreed = Agreement(stop, bool(due))
+        return elapsed_s
+
+    @property
+    def _is_save_due(self) -> bool:
+        if self._processes.is_alone:
+            return time.monotonic() >= self._next_save
+        return self._agreed.is_save_due
+
+    def _poll(self) -> None:
+        """Raise StoppedError after a signal, in this process or in another one."""
+        if self._processes.is_alone:
+            self._stop.poll()
+        elif self._agreed.stop is not None:
+            self._stop.stop(self._agreed.stop)
 
     def _note_continuation(self) -> None:
         """Print that the learning rate continues from where it is, if the length of the run was changed too late."""
@@ -177,23 +265,24 @@ class TrainingRun(Generic[Result]):
         output.note(f"{self.folder.path} is already trained for {output.counted(epochs, 'epoch')}; {more}")
         return result
 
-    def _save_and_schedule_next(self) -> float:
-        """Save; returns the time of the next checkpoint on the monotonic clock."""
+    def _save_and_schedule_next(self) -> None:
+        """Save, and set the time of the next checkpoint on the monotonic clock."""
         started = time.monotonic()
         self._save()
         ended = time.monotonic()
-        return ended + max(_SAVE_EVERY_S, _SAVE_RATIO * (ended - started))
+        self._next_save = ended + max(_SAVE_EVERY_S, _SAVE_RATIO * (ended - started))
+        self._agreed = self._agreed._replace(is_save_due=False)
 
     def _save(self) -> None:
         """Write the best model, if it has changed, then the checkpoint and the history."""
         self._save_best()
         self._save_checkpoint()
-        if not self._replaces_results:
+        if self._processes.is_main and not self._replaces_results:
             self.folder.write_history(self.trainer.state.history)
 
     def _save_best(self) -> None:
         best = self.trainer.state.best_index
-        if best is not None and best != self._saved_index:
+        if self._processes.is_main and best is not None and best != self._saved_index:
             metadata = self._record.model_metadata(self.trainer.state.history[best])
             write_tensors(self.folder.file(run_folder.MODEL), self.trainer.best_weights, metadata)
             self._saved_index = best
@@ -203,6 +292,9 @@ class TrainingRun(Generic[Result]):
 
     def _save_checkpoint(self) -> None:
         self.trainer.read_steps()
+        self.trainer.job.complete_recurrent_state()
+        if not self._processes.is_main:
+            return
         path, device = self.folder.file(run_folder.LAST), self._record.runtime.device
         save_checkpoint(path, self.trainer, device, self._record.identity() | {"options": self.options.as_json()})
 

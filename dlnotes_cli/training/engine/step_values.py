@@ -21,6 +21,10 @@ class StepOutput(NamedTuple):
     correct: Tensor  # number of correctly classified samples
     samples: int
 
+    def without_weight(self) -> "StepOutput":
+        """Zeros that take part in the backward pass, for samples that do not count."""
+        return StepOutput(self.objective * 0, self.loss_sum * 0, self.correct * 0, 0)
+
     def without_graph(self) -> "StepOutput":
         """The same values, without what the backward pass needs."""
         return self._replace(objective=self.objective.detach())

@@ -19,7 +19,7 @@ from dlnotes_cli.training.schedule import Schedule
 class ScriptedJob:
     """A job of three steps per epoch with scripted validation losses."""
 
-    steps_per_epoch, validation_samples, metrics_type = 3, 10, Metrics
+    steps_per_epoch, validation_samples, metrics_type, batch_samples = 3, 10, Metrics, 4
 
     def __init__(self, losses: list[float]) -> None:
         self.network = nn.Linear(1, 1)
