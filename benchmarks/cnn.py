@@ -35,7 +35,7 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.threads import available_cores
+from dlnotes_cli.shell.cores import available_cores
 from dlnotes_cli.training.engine.classifier import ClassifierJob
 from dlnotes_cli.training.recipes import OptimizerSettings, RunLength
 

@@ -27,7 +27,7 @@ from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell.threads import default_threads
-from dlnotes_cli.training.inference.classifier import open_classifier
+from dlnotes_cli.training.inference.opening import open_classifier
 
 CONNECTIONS = 8
 

@@ -36,7 +36,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.threads import available_cores
+from dlnotes_cli.shell.cores import available_cores
 from dlnotes_cli.training.engine.classifier import ClassifierJob
 from dlnotes_cli.training.recipes import OptimizerSettings, RunLength
 

@@ -221,7 +221,8 @@ def _crash(error: Exception, arguments: list[str]) -> int:
         return _fail(UnfinishedError("open files", "the process may not open more", fix))
     if _is_out_of_memory(error):
         fix = (
-            "start again with a smaller network (--hidden, --width), --batch-size, --size or --limit, without --resume"
+            "train with --accumulate 4, also after --resume, or start again with a smaller network (--hidden, "
+            "--width), --batch-size, --size or --limit"
         )
         return _fail(UnfinishedError("memory", "not enough for this command", fix))
     import traceback

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlnotes_cli.shell.cores import available_cores, control_groups
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.threads import available_cores, default_threads
+from dlnotes_cli.shell.threads import default_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,12 +203,7 @@ def _available_in_control_groups(root: Path = Path("/")) -> int | None:
 
     The cache of files, which Linux gives up when memory is short, counts as left.
     """
-    mount, names = root / "sys/fs/cgroup", []
-    with suppress(OSError):
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-        names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
-    groups = [mount / name for name in names]
-    left = [_left_in_group(group) for path in [*groups, mount] for group in (path, *path.parents)]
+    left = map(_left_in_group, control_groups(root))
     return min((limit for limit in left if limit is not None), default=None)
 
 

@@ -113,7 +113,7 @@ def test_out_of_memory_is_reported_in_one_line(
     outcome = dlnotes(*small_training(tmp_path / "run"))
     assert outcome.code == 3
     assert re.fullmatch(
-        r"dlnotes: error: memory: not enough for this command; start again with .*--hidden.*--batch-size.*\n",
+        r"dlnotes: error: memory: not enough for this command; train with --accumulate 4.*--hidden.*--batch-size.*\n",
         outcome.err,
     )
 

@@ -209,9 +209,9 @@ def _open(
 ) -> tuple[nn.Module | OnnxLanguageModel, Runtime, LanguageModel | OnnxLanguageModel]:
     """What samples, what it runs on, and the model that it is from. Raises InputError."""
     if is_onnx(config.model):
-        check_runtime_of_onnx(config)
-        runtime = choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
         exported = load_onnx_language_model(config.model, config.thread_count)
+        check_runtime_of_onnx(config, exported.metadata.get("dtype", "float32"))
+        runtime = choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
         return exported, runtime, exported
     model = load_language_model(config.model)
     is_bf16_faster = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)

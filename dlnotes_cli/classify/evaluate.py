@@ -17,7 +17,7 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
-from dlnotes_cli.training.inference.classifier import open_classifier
+from dlnotes_cli.training.inference.opening import open_classifier
 from dlnotes_cli.training.metrics import ClassScores, Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit, choose_split, split_as_in_training, training_data
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
@@ -93,9 +93,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     split = choose_split(dataset, config.split)
     ks = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
     with StopRequest() as stop:
-        evaluation = classifier.evaluate(
-            dataset, split, top=ks, keep_predictions=config.out is not None, poll=stop.poll
-        )
+        evaluation = classifier.evaluate(dataset, split, ks, stop.poll, keep_predictions=config.out is not None)
     result = EvaluateResult(
         str(classifier.path), data, split.name, classes, evaluation, classifier.runtime, dataset.bad_files,
         _draw_plots(config.out, evaluation, dataset, split), config.tta,

@@ -18,7 +18,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessin
 from dlnotes_cli.data.table import read_table, select_rows
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
-from dlnotes_cli.training.inference.classifier import Classifier, open_classifier
+from dlnotes_cli.training.inference.opening import open_classifier
 from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
 from dlnotes_cli.training.run_folder import run_files
 
@@ -46,7 +46,7 @@ class Predictor:
         if config.csv_file is not None:
             files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
         self._config = config
-        self.classifier: Classifier = open_classifier(config)
+        self.classifier = open_classifier(config)
         listed = read_list(str(config.files_from)) if config.files_from else []
         named = [*config.paths, *listed]
         self._stdin = b""

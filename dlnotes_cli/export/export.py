@@ -18,7 +18,7 @@ from dlnotes_cli.export.timing import median_ms
 from dlnotes_cli.export.wrapper import ExportGraph
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
-from dlnotes_cli.training.course_checkpoint import load_course_classifier
+from dlnotes_cli.training.course_checkpoint import check_not_checkpoint, load_course_classifier
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, load_classifier, load_model
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_file import EXPORT_VERSION
@@ -38,7 +38,7 @@ def export_model(config: ExportConfig) -> ExportResult:
         raise InputError(config.model, "is an exported file", "name the run folder or the model file")
     if config.format == "onnx":
         onnx_format.check_packages()
-    model = load_course_classifier(config.model, config.arch) if config.arch else load_model(config.model)
+    model = _load(config)
     _check_kind(config, model)
     out = config.out or model.path.with_name(FORMATS[config.format].file)
     files.check_output_file("--out", out, overwrite=config.overwrite)
@@ -48,6 +48,13 @@ def export_model(config: ExportConfig) -> ExportResult:
     if isinstance(model, LanguageModel):
         return _write(config, model, out, LanguageModelCheck(config, model, out))
     return _write(config, model, out, ClassifierCheck(config, model, out))
+
+
+def _load(config: ExportConfig) -> TrainedModel | LanguageModel:
+    if config.arch is not None:
+        return load_course_classifier(config.model, config.arch)
+    check_not_checkpoint(config.model)
+    return load_model(config.model)
 
 
 def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path, check: ModelCheck) -> ExportResult:

@@ -85,10 +85,8 @@ class TableClassifier(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Probabilities (N, classes), float32."""
-        x = (
-            (rows - self.mean) / self.std
-        ).float()  # as `data.table.standardize`: float32 has too few digits for raw values
-        return _probabilities(self.network(x.to(self._dtype)))
+        x = (rows - self.mean) / self.std  # in float64, as `data.table.standardize`: float32 lacks digits of raw values
+        return _probabilities(self.network(x.float().to(self._dtype)))
 
 
 class LanguageModelStep(nn.Module):

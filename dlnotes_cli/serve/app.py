@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import Executor
 from typing import Any
@@ -22,7 +24,7 @@ _MOST_IMAGES = 256  # in one request
 _SHOWN_PATH = 80  # characters of a path in the log
 _FORM, _JSON, _BINARY = "multipart/form-data", "application/json", "application/octet-stream"
 _BODY = {"body", "rows"}  # where errors of a request are, other than an image in it
-_BAD_REQUEST, _TOO_LARGE, _UNSUPPORTED, _UNPROCESSABLE = 400, 413, 415, 422
+_BAD_REQUEST, _TOO_LARGE, _UNSUPPORTED, _UNPROCESSABLE, _BUG = 400, 413, 415, 422, 500
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -70,6 +72,7 @@ class _TooLargeError(Exception):
 
 def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> _Application:
     """The application, for one event loop; `workers` decode images and run the model, a request each."""
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the answer says what it logs
     app = FastAPI(title="dlnotes", version=__version__, description="Predictions of a trained classifier.")
 
     @app.get("/health", summary="The model that answers")
@@ -95,7 +98,13 @@ def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> _
 
     @app.exception_handler(HTTPException)
     async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
-        return _error(error.status_code, str(error.detail).lower())
+        return _error(error.status_code, str(error.detail).lower().rstrip(".").replace(". ", "; "))
+
+    @app.exception_handler(Exception)
+    async def bug(_request: Request, error: Exception) -> JSONResponse:
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        output.bug("\n".join(map(output.printable, lines)))
+        return _error(_BUG, "the server failed, as its log says")
 
     return _logged(_limited(app, max_bytes))
 
@@ -142,7 +151,7 @@ def _refused_constant(name: str) -> None:
 
 
 def _error(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"error": sentence}, status)
+    return JSONResponse({"error": output.printable(sentence)}, status)
 
 
 def _limited(app: _Application, max_bytes: int) -> _Application:

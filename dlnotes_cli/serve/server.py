@@ -13,7 +13,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, StoppedError, reason
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.inference.classifier import Classifier, open_classifier
+from dlnotes_cli.training.inference.opening import open_classifier
 
 _FINISH_S = 30  # for requests that run when the server is stopped
 _PACKAGES = ("fastapi", "uvicorn", "python_multipart")
@@ -32,7 +32,7 @@ class Server:
             import_extra(package, "serve", "serve")
         self._config = config
         # Several requests at once on a thread each are faster than one request on several threads.
-        self.classifier: Classifier = open_classifier(replace(config, threads=1))
+        self.classifier = open_classifier(replace(config, threads=1))
         self._workers = ThreadPoolExecutor(config.thread_count, "worker")
         self._socket = _listen(config.host, config.port)
 

@@ -21,3 +21,6 @@ def import_extra(package: str, extra: str, where: object) -> Any:
                 where, f"{package} needs the package {error.name}", f"run pip install {error.name}"
             ) from error
         raise InputError(where, f"needs the package {package}", f"run pip install 'dlnotes-cli[{extra}]'") from error
+    except ImportError as error:  # such as a shared library that is missing
+        what = f"the package {package} cannot be loaded ({' '.join(str(error).split())})"
+        raise InputError(where, what, f"run pip install --force-reinstall 'dlnotes-cli[{extra}]'") from error

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dlnotes_cli.shell.cores import available_cores
 from dlnotes_cli.shell.errors import InputError
 
 _MAX_THREADS = 1024
@@ -25,11 +26,6 @@ def invalid_hidden() -> Iterator[None]:
         yield
     finally:
         os.environ[_VARIABLE] = _hidden.pop()
-
-
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_threads() -> int:

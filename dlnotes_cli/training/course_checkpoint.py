@@ -28,11 +28,16 @@ def load_any_classifier(path: str | Path, arch: CourseArch | None) -> TrainedMod
     """A classifier of dlnotes, or with `--arch` one of the course. Raises InputError as `load_classifier` does."""
     if arch is not None:
         return load_course_classifier(path, arch)
+    check_not_checkpoint(path)
+    return load_classifier(path)
+
+
+def check_not_checkpoint(path: str | Path) -> None:
+    """Raise InputError for a checkpoint of PyTorch, naming `--arch`."""
     path = files.user_path(path)
     if path.suffix.lower() in _PYTORCH_SUFFIXES and path.is_file():
         fix = "use a model file that dlnotes trained, or for a state dict of the course --arch notes-mlp or notes-cnn"
         raise InputError(path, "is not a dlnotes model file", fix)
-    return load_classifier(path)
 
 
 def load_course_classifier(path: str | Path, arch: CourseArch) -> TrainedModel:

@@ -4,6 +4,7 @@ A file is checked in this order: it is whole (see `onnx_container`), our metadat
 graph, and the inputs and outputs of the graph agree with the metadata.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from dlnotes_cli.training.onnx_container import METADATA_KEY, SUFFIX, read_metad
 from dlnotes_cli.training.stored_values import parse_object
 
 EXPORT_VERSION = 1  # of the metadata that dlnotes writes into exported files
+DTYPES = {"float32": "fp32", "float16": "fp16"}  # of exported weights, and the precision that each is
 _SILENT = 4  # severity from which ONNX Runtime logs: fatal errors, as it raises the others
 _EXPORT_AGAIN = "export the model again"
 _MOST_SHOWN = 160  # characters of a message of ONNX Runtime
@@ -37,6 +39,7 @@ _UNKNOWN_OPERATOR = (
     "No opset import for domain",
     "Could not find an implementation",
 )
+_NO_CAUSE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?(Fatal error: )?")
 _EXTERNAL_DATA = ("external data", "External data", "external_data", "cannot get file size")
 
 States = tuple[NDArray[np.float32], ...]  # h (layers, N, hidden), and for an LSTM c of the same shape
@@ -132,13 +135,16 @@ def is_onnx(path: str | Path) -> bool:
     return Path(path).suffix.lower() == SUFFIX
 
 
-def check_runtime_of_onnx(options: DeviceOptions) -> None:
-    """Raise InputError for a device or precision that ONNX files do not run with: they run on the CPU as exported."""
+def check_runtime_of_onnx(options: DeviceOptions, dtype: str = "float32") -> None:
+    """Raise InputError for a device or precision that an ONNX file does not run with: it runs on the CPU as exported.
+
+    `dtype` is the element type of its weights.
+    """
     if options.device not in {"auto", "cpu"}:
         raise InputError("--device", f"{options.device} has no effect on an ONNX file", "use cpu, or the model file")
-    if options.precision not in {"auto", "fp32"}:
-        fix = "use dlnotes export --dtype float16, or the model file"
-        raise InputError("--precision", f"{options.precision} has no effect on an ONNX file", fix)
+    if options.precision not in {"auto", DTYPES[dtype]}:
+        what = f"{options.precision} has no effect on an ONNX file with {dtype} weights"
+        raise InputError("--precision", what, "drop it, or use the model file")
 
 
 def open_graph(path: str | Path, threads: int) -> OnnxGraph:
@@ -176,6 +182,7 @@ def load_onnx_classifier(path: str | Path, threads: int) -> OnnxClassifier:
         name = metadata["model"]
         if not isinstance(name, str):
             raise TypeError("model")
+        _check_dtype(metadata)
         check_data(metadata)
     graph = open_graph(path, threads)
     with metadata_errors(path, _EXPORT_AGAIN):
@@ -195,6 +202,7 @@ def load_onnx_language_model(path: str | Path, threads: int) -> OnnxLanguageMode
         raise InputError(path, "holds a classifier, but this command needs a language model", "use another model file")
     with metadata_errors(path, _EXPORT_AGAIN):
         preprocessing = text_preprocessing_from_json(metadata["format"])
+        _check_dtype(metadata)
     graph = open_graph(path, threads)
     with metadata_errors(path, _EXPORT_AGAIN):
         states = [("float", tensor.shape) for tensor in graph.inputs[1:]]
@@ -221,6 +229,12 @@ def read_export_metadata(path: str | Path) -> Metadata:
         what = f"has export version {version!r:.20}; this dlnotes reads version {EXPORT_VERSION}"
         raise InputError(path, what, "upgrade dlnotes, or export the model again")
     return metadata
+
+
+def _check_dtype(metadata: Metadata) -> None:
+    """Raise ValueError for an element type that dlnotes does not export."""
+    if str(metadata.get("dtype", "float32")) not in DTYPES:
+        raise ValueError("dtype")
 
 
 def _kind(metadata: Metadata) -> Any:
@@ -268,6 +282,6 @@ def _refused(path: Path, message: str) -> InputError:
 
 
 def _first_line(message: object) -> str:
-    """A message of ONNX Runtime in one line, without the code in front of it."""
-    text = " ".join(str(message).split()).removeprefix("[ONNXRuntimeError] : ")
+    """A message of ONNX Runtime in one line, without the code and the file in front of it."""
+    text = _NO_CAUSE.sub("", " ".join(str(message).split()), count=1)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -13,7 +13,9 @@ AnyRun = TypeVar("AnyRun", bound=Config)
 CONFIG = "config.json"
 _FIX = "restore the file, or start a new run in another --out"
 _OUTPUT_OPTIONS = {"json", "quiet", "verbose"}  # never resumed
-_MAY_CHANGE = {"epochs", "time_budget", "device", "devices", "threads", "resume", "out", "overwrite", *_OUTPUT_OPTIONS}
+_MAY_CHANGE = {
+    "epochs", "time_budget", "device", "devices", "threads", "accumulate", "resume", "out", "overwrite", *_OUTPUT_OPTIONS,
+}  # fmt: skip
 
 
 def resumed_config(config_type: type[AnyRun], options: Mapping[str, Any]) -> AnyRun:

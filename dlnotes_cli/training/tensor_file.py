@@ -123,6 +123,8 @@ def _read_start(path: Path, stream: IO[bytes], size: int) -> bytes:
     if is_json and len(start) < _LENGTH_BYTES + length <= _LENGTH_BYTES + _MAX_HEADER_BYTES:
         raise _wrong_size(path, _LENGTH_BYTES + length, size)
     if not is_json or length > _MAX_HEADER_BYTES or _METADATA_KEY.encode() not in start[:_CHUNK]:
+        if path.suffix.lower() == ".onnx":
+            raise InputError(path, "is an ONNX file, which this command cannot read", "use the model file")
         what = "is not a dlnotes model file" if start else "is empty"
         raise InputError(path, what, "use a model.safetensors that dlnotes trained")
     return start

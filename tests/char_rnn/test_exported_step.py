@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_characters(run: Path, words: tuple[str, ..
 def test_an_exported_model_runs_on_the_cpu_as_it_was_exported(run: Path, digits_run: Path, dlnotes: Command) -> None:
     for words, message in (
         (["--device", "cuda"], "--device: cuda has no effect on an ONNX file; use cpu, or the model file"),
-        (["--precision", "bf16"], "--precision: bf16 has no effect on an ONNX file; use dlnotes export --dtype"),
+        (["--precision", "bf16"], "--precision: bf16 has no effect on an ONNX file with float32 weights; drop it"),
     ):
         outcome = dlnotes("char-rnn", "sample", run / "model.onnx", *words)
         assert outcome.code == 2

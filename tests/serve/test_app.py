@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from dlnotes_cli.serve.app import make_app
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
-from dlnotes_cli.training.inference.classifier import open_classifier
+from dlnotes_cli.training.inference.opening import open_classifier
 
 LIMIT = 200_000
 
@@ -123,13 +123,18 @@ BAD_UPLOADS: dict[str, tuple[dict[str, Any], int, str]] = {
         "no image",
     ),
     "no boundary": ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "boundary"),
+    "no form": (
+        {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+        400,
+        "invalid multipart data",
+    ),
     "no type": ({"content": b"x"}, 415, "content type missing: send multipart/form-data"),
     "rows": ({"json": {"rows": [{"a": 1}]}}, 422, "the model reads images, not table rows"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_UPLOADS)
-def test_a_bad_upload_is_refused_in_one_sentence(case: str, images_run: Path) -> None:
+def test_a_bad_upload_is_refused_in_one_sentence(case: str, images_run: Path, caplog: pytest.LogCaptureFixture) -> None:
     request, status, sentence = BAD_UPLOADS[case]
     with client_of(images_run, max_pixels=1_000_000) as client:
         answer = client.post("/predict", **request)
@@ -137,6 +142,8 @@ def test_a_bad_upload_is_refused_in_one_sentence(case: str, images_run: Path) ->
         assert list(answer.json()) == ["error"]
         assert sentence in answer.json()["error"]
         assert "\x1b" not in answer.json()["error"]
+        assert not answer.json()["error"].endswith(".")
+        assert [record for record in caplog.records if record.name.startswith("python_multipart")] == []
         assert client.get("/health").status_code == 200
 
 
@@ -163,12 +170,14 @@ def test_bad_rows_are_refused_in_one_sentence(case: str, rows: TestClient, table
     assert sentence in answer.json()["error"]
 
 
-def test_a_cell_that_is_no_number_is_named(rows: TestClient, table_run: Path) -> None:
+@pytest.mark.parametrize(("cell", "shown"), [("many", "many"), ("\ud800", "\\xd800")], ids=["word", "half a character"])
+def test_a_cell_that_is_no_number_is_named(cell: str, shown: str, rows: TestClient, table_run: Path) -> None:
     header, line = (table_run.parent / "rows.csv").read_text().splitlines()[:2]
-    row = dict(zip(header.split(","), line.split(","), strict=True)) | {header.partition(",")[0]: "many"}
-    answer = rows.post("/predict", json={"rows": [row]})
+    row = dict(zip(header.split(","), line.split(","), strict=True)) | {header.partition(",")[0]: cell}
+    body = json.dumps({"rows": [row]})
+    answer = rows.post("/predict", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
-    assert answer.json()["error"].startswith("rows: line 1: column 'length': 'many' is not a number")
+    assert answer.json()["error"].startswith(f"rows: line 1: column 'length': '{shown}' is not a number")
 
 
 def test_unknown_routes_and_methods(images: TestClient) -> None:
@@ -189,6 +198,22 @@ def test_each_request_is_one_line_on_stderr(images: TestClient, capsys: pytest.C
 def test_a_model_of_another_kind_is_named(rows: TestClient) -> None:
     answer = rows.post("/predict", files={"file": ("a.png", png())})
     assert (answer.status_code, answer.json()["error"]) == (422, "body: the model reads table rows, not images")
+
+
+def test_a_bug_is_one_sentence_for_the_client_and_a_traceback_for_the_log(
+    images_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> Any:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(PredictionService, "predict", fail)
+    with TestClient(client_of(images_run).app, raise_server_exceptions=False) as client:
+        answer = client.post("/predict", content=png(), headers={"content-type": "image/png"})
+    assert (answer.status_code, answer.json()) == (500, {"error": "the server failed, as its log says"})
+    log = capsys.readouterr().err
+    assert "ZeroDivisionError: secret" in log
+    assert "this is a bug in dlnotes" in log
+    assert "POST /predict: 500, " in log
 
 
 def test_outputs_that_are_not_finite_are_an_error(images_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,12 @@ def test_other_checkpoints_are_refused(folder: Path, tmp_path: Path) -> None:
             load_any_classifier(path, arch)
 
 
+def test_export_names_the_option_for_a_checkpoint(folder: Path, dlnotes: Command) -> None:
+    outcome = dlnotes("export", folder / "model.pt")
+    assert outcome.code == 2
+    assert "for a state dict of the course --arch notes-mlp or notes-cnn" in outcome.err
+
+
 def test_evaluate_reads_a_checkpoint(folder: Path, dlnotes: Command, tmp_path: Path) -> None:
     generator, counts = np.random.default_rng(1), {"3": 4, "7": 2}
     images = {name: generator.integers(0, 256, (count, 28, 28), np.uint8) for name, count in counts.items()}

@@ -119,6 +119,8 @@ def test_a_language_model_keeps_its_states(tmp_path: Path) -> None:
         ({"format": 3}, "its metadata is invalid"),
         ({"format": TEXT}, "holds a language model, but this command needs a classifier"),
         ({"model": 7}, "its metadata is invalid"),
+        ({"dtype": "int8"}, "its metadata is invalid .*dtype"),
+        ({"dtype": ["float32"]}, "its metadata is invalid .*dtype"),
         ({"data": {"fingerprint": "x"}}, "val_split"),
         ({"export_version": 2}, "has export version 2; this dlnotes reads version 1; upgrade"),
         ({"export_version": True}, "has export version True"),
@@ -168,7 +170,10 @@ def without_external_data(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (unknown_operator("other"), "has an operator that ONNX Runtime does not know .*Frobnicate.*; export it with"),
+        (
+            unknown_operator("other"),
+            r"has an operator that ONNX Runtime does not know \(other:Frobnicate.*; export it with",
+        ),
         (unknown_operator(""), "ONNX Runtime does not accept it|has an operator that ONNX Runtime does not know"),
         (without_external_data, "its weights are in another file, which is missing or cannot be read; put the data"),
     ],

@@ -17,6 +17,7 @@ from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.engine.checkpoint import checkpoint_of, restore_checkpoint, save_checkpoint
 from dlnotes_cli.training.engine.distributed import ALONE, LostProcessError, Processes
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
+from dlnotes_cli.training.engine.shared_cores import SharedCores
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
@@ -140,6 +141,7 @@ class TrainingRun(Generic[Result]):
         """
         trainer = self.trainer
         self._next_save = time.monotonic() + _SAVE_EVERY_S
+        shared = SharedCores(self._record.runtime.threads if self._processes.is_alone else 1)
         trainer.start()
         with output.progress("train") as progress:
             while not trainer.is_finished:
@@ -151,6 +153,7 @@ class TrainingRun(Generic[Result]):
                     trainer.restart_clock()
                 if self._is_save_due:
                     self._save_and_schedule_next()
+                shared.note_if_slow()
                 self._poll()
         if not trainer.best_weights:
             raise UnfinishedError("validation", "no epoch had a finite loss", "use a lower --lr")

@@ -189,8 +189,9 @@ def _class_output(graph: OnnxGraph) -> tuple[int, int]:
     """The position of the output with one row of classes per image, and the number of classes."""
     for position, tensor in enumerate(graph.outputs):
         sizes = tensor.shape[1:]
-        if tensor.dtype in _DTYPES and sizes and sizes[0] is not None and all(size == 1 for size in sizes[1:]):
-            return position, sizes[0]
+        count = sizes[0] if sizes else None
+        if tensor.dtype in _DTYPES and count is not None and count > 1 and all(size == 1 for size in sizes[1:]):
+            return position, count
     found = ", ".join(map(str, graph.outputs)) or "none"
     what = f"its output is not one row of classes per image (outputs: {found})"
     raise InputError(graph.path, what, "use a classifier of images")
@@ -208,7 +209,8 @@ def _classes(graph: OnnxGraph, count: int, path: Path | None) -> tuple[str, ...]
     stated = _stated_classes(graph)
     if len(stated) == count:
         return stated
-    output.note(f"{graph.path} has no class names, so that classes are numbered; --classes FILE names them")
+    found = f"{len(stated)} class names for {count} classes" if stated else "no class names"
+    output.note(f"{graph.path} has {found}, so that classes are numbered; --classes FILE names them")
     return tuple(map(str, range(count)))
 
 

@@ -3,109 +3,57 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import is_flippable
-from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
+from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.data.table import Table, encode_raw
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.inference.foreign_onnx import open_foreign_classifier
+from dlnotes_cli.training.inference.classifier import Classifier
+from dlnotes_cli.training.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.metrics import Evaluation, Predictions
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_container import read_metadata
-from dlnotes_cli.training.onnx_file import load_onnx_classifier
+from dlnotes_cli.training.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
-_PRECISIONS = {"float32": "fp32", "float16": "fp16"}
 
 
-class ProbabilityModel(Protocol):
-    """An opened ONNX file, exported by dlnotes or by another program."""
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the outputs."""
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How images or table rows become samples."""
-
-    @property
-    def metadata(self) -> Metadata:
-        """The metadata that dlnotes wrote; empty for a file of another program."""
-
-    def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Probabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
+SampleProbabilities = Callable[[NDArray[np.generic]], NDArray[np.float32]]  # of samples (N, ...), (N, classes)
 
 
-@dataclass(frozen=True)
-class OnnxRuntimeClassifier:
-    """A classifier from an ONNX file; see `Classifier` for its methods."""
+@dataclass(frozen=True, kw_only=True)
+class OnnxRuntimeClassifier(Classifier):
+    """A classifier from an ONNX file, exported by dlnotes or by another program."""
 
-    model: ProbabilityModel
-    threads: int
-    tta: bool
-    reads_raw_rows: bool = True
+    reads_raw_rows = True
 
-    @property
-    def path(self) -> Path:
-        """The ONNX file."""
-        return self.model.path
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the outputs."""
-        return self.model.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How images or table rows become samples."""
-        return self.model.preprocessing
-
-    @property
-    def metadata(self) -> Metadata:
-        """The metadata that dlnotes wrote; empty for a file of another program."""
-        return self.model.metadata
-
-    @property
-    def runtime(self) -> RuntimeInfo:
-        """The CPU, the precision of the weights, and the number of threads."""
-        return RuntimeInfo("cpu", _PRECISIONS[self.metadata.get("dtype", "float32")], self.threads)
+    run: SampleProbabilities
+    tta: bool = False
 
     def encode(self, table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float64]:
         """Rows as samples (N, F), not standardized. Raises InputError naming line and column of an invalid cell."""
         return encode_raw(table, preprocessing)
 
     def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Probabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
-        if not self.tta:
-            return self.model.probabilities(samples)
-        return tta_probabilities(self.model.probabilities, samples, mirror=is_flippable(self.classes))
+        """SampleProbabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
+        return (
+            tta_probabilities(self.run, samples, mirror=is_flippable(self.classes)) if self.tta else self.run(samples)
+        )
 
     def evaluate(
-        self,
-        dataset: DataSet,
-        split: ChosenSplit,
-        *,
-        top: tuple[int, ...] = (),
-        keep_predictions: bool = False,
-        poll: Callable[[], None] = lambda: None,
-    ) -> Evaluation:
-        """The evaluation on a split of a data set. Probabilities below the smallest float32 count as that."""
+        self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
+        keep_predictions: bool,
+    ) -> Evaluation:  # fmt: skip
+        """The evaluation on a split of a data set. SampleProbabilities below the smallest float32 count as that."""
         count, indices = len(self.classes), split.indices
         loss_sum, confusion = 0.0, np.zeros((count, count), np.int64)
         within_top = dict.fromkeys(top, 0)
@@ -133,25 +81,30 @@ def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
 
     Raises InputError as `load_onnx_classifier` and `open_foreign_classifier` do, and for another device or precision.
     """
-    if options.device not in {"auto", "cpu"}:
-        raise InputError("--device", "an ONNX file runs on the CPU", "drop --device, or use the model file")
-    if options.precision != "auto":
-        raise InputError("--precision", "an ONNX file has its own precision", "drop it, or use the model file")
     if options.arch is not None:
         raise InputError("--arch", "an ONNX file has its own network", "drop --arch")
     threads = options.thread_count
-    model: ProbabilityModel
+    model: OnnxClassifier | ForeignClassifier
     if read_metadata(user_path(options.model)).is_ours:
         options.check_for_model_file("an ONNX file")
         model = load_onnx_classifier(options.model, threads)
     else:
         model = open_foreign_classifier(options, options.model, threads)
+    check_runtime_of_onnx(options, _dtype(model.metadata))
     options.check_tta(model.preprocessing)
-    return OnnxRuntimeClassifier(model, threads, options.tta)
+    return OnnxRuntimeClassifier(
+        path=model.path, classes=model.classes, preprocessing=model.preprocessing, metadata=model.metadata,
+        runtime=RuntimeInfo("cpu", DTYPES[_dtype(model.metadata)], threads), run=model.probabilities, tta=options.tta,
+    )  # fmt: skip
+
+
+def _dtype(metadata: Metadata) -> str:
+    """The element type of the weights; float32 for a file of another program, which does not say."""
+    return str(metadata.get("dtype", "float32"))
 
 
 def tta_probabilities(
-    probabilities: Callable[[NDArray[np.generic]], NDArray[np.float32]], images: NDArray[np.generic], *, mirror: bool
+    probabilities: SampleProbabilities, images: NDArray[np.generic], *, mirror: bool
 ) -> NDArray[np.float32]:
     """The probabilities (N, K) of images (N, C, H, W) with the test-time augmentation of `TtaNetwork`.
 

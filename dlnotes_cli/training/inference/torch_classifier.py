@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,52 +11,27 @@ from torch import nn
 from dlnotes_cli.data.batches import Normalizer, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import is_flippable
-from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
+from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.data.table import Table, encode
-from dlnotes_cli.device import Runtime, RuntimeInfo
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.course_checkpoint import load_any_classifier
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
+from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.inference.tta import TtaNetwork
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
-from dlnotes_cli.training.model_file import TrainedModel, check_finite, runtime_for_model
-from dlnotes_cli.training.model_metadata import Metadata
+from dlnotes_cli.training.model_file import check_finite, runtime_for_model
 
 
-@dataclass(frozen=True)
-class TorchClassifier:
-    """A classifier from a model file; see `Classifier` for its methods."""
+@dataclass(frozen=True, kw_only=True)
+class TorchClassifier(Classifier):
+    """A classifier from a model file."""
 
-    model: TrainedModel
+    reads_raw_rows = False
+
     network: nn.Module  # on its device, with test-time augmentation if that was asked for
     torch_runtime: Runtime
-    reads_raw_rows: bool = False
-
-    @property
-    def path(self) -> Path:
-        """The model file."""
-        return self.model.path
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the outputs."""
-        return self.model.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How images or table rows become samples."""
-        return self.model.preprocessing
-
-    @property
-    def metadata(self) -> Metadata:
-        """The metadata of the model file."""
-        return self.model.metadata
-
-    @property
-    def runtime(self) -> RuntimeInfo:
-        """The device, precision and number of threads that it runs on."""
-        return self.torch_runtime.info
 
     def encode(self, table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float32]:
         """Rows as samples (N, F), standardized. Raises InputError naming line and column of an invalid cell."""
@@ -72,14 +46,9 @@ class TorchClassifier:
         return np.asarray(probabilities.cpu().numpy())
 
     def evaluate(
-        self,
-        dataset: DataSet,
-        split: ChosenSplit,
-        *,
-        top: tuple[int, ...] = (),
-        keep_predictions: bool = False,
-        poll: Callable[[], None] = lambda: None,
-    ) -> Evaluation:
+        self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
+        keep_predictions: bool,
+    ) -> Evaluation:  # fmt: skip
         """The evaluation on a split of a data set. Raises InputError where the loss is not finite."""
         only = replace(dataset, splits={split.name: split.indices})
         evaluation = evaluate(
@@ -102,4 +71,7 @@ def open_torch_classifier(options: ClassifierOptions) -> TorchClassifier:
     options.check_tta(model.preprocessing)
     if options.tta:
         network = TtaNetwork(network, mirror=is_flippable(model.classes))
-    return TorchClassifier(model, network, runtime)
+    return TorchClassifier(
+        path=model.path, classes=model.classes, preprocessing=model.preprocessing, metadata=model.metadata,
+        runtime=runtime.info, network=network, torch_runtime=runtime,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import Command, make_table
+from builders import Command, make_table, stopped_after
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
@@ -102,3 +102,15 @@ def test_a_frozen_backbone_has_no_steps(tmp_path: Path, dlnotes: Command) -> Non
     outcome = dlnotes(*words)
     assert outcome.code == 2
     assert "--accumulate: has no effect on a frozen backbone" in outcome.err
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_stopped_run_is_resumed_in_parts(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = weights_after(RUNS["mlp"], tmp_path / "whole", dlnotes)
+    with stopped_after(30):
+        dlnotes(*RUNS["mlp"].split(), "--max-steps", STEPS, "--threads", 1, "--precision", "fp32", "--out", "run", "-q")
+    assert dlnotes("train-mlp", "--resume", "run", "--accumulate", 4, "-q").code == 0
+    found = load_file(tmp_path / "run" / "model.safetensors")
+    for name, tensor in whole.items():
+        np.testing.assert_allclose(found[name], tensor, atol=2e-5, err_msg=name)

@@ -24,22 +24,23 @@ def save_model(
     path: Path,
     *,
     shape: tuple[Any, ...] = ("N", 3, SIZE, SIZE),
-    axes: tuple[int, int] = (2, 3),
+    axes: tuple[int, ...] = (2, 3),
     dtype: int = TensorProto.FLOAT,
     softmax: bool = False,
     keepdims: bool = False,
+    classes: int = 3,
     metadata: dict[str, str] | None = None,
 ) -> Path:
     """A classifier whose logits are the means of the channels over `axes`."""
     pixels = helper.make_tensor_value_info("pixels", dtype, shape)
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ("N", 3, 1, 1) if keepdims else ("N", 3))
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ("N", classes, 1, 1) if keepdims else ("N", classes))
     nodes = [
         helper.make_node("Cast", ["pixels"], ["x"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=int(keepdims)),
         helper.make_node("Softmax" if softmax else "Identity", ["mean"], ["out"]),
     ]
     graph = helper.make_graph(
-        nodes, "means", [pixels], [out], [helper.make_tensor("axes", TensorProto.INT64, [2], axes)]
+        nodes, "means", [pixels], [out], [helper.make_tensor("axes", TensorProto.INT64, [len(axes)], axes)]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, metadata or {})
@@ -141,6 +142,12 @@ def test_names_come_from_a_file_else_classes_are_numbered(tmp_path: Path, dlnote
     assert not named.err
 
 
+def test_names_for_another_number_of_classes_are_not_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    classifier = opened(save_model(tmp_path / "m.onnx", metadata={"names": "['a', 'b']"}), normalize="unit")
+    assert classifier.classes == ("0", "1", "2")
+    assert "has 2 class names for 3 classes, so that classes are numbered" in capsys.readouterr().err
+
+
 def test_labeled_data_is_evaluated(tmp_path: Path, dlnotes: Command) -> None:
     path = save_model(tmp_path / "m.onnx", metadata=NAMES | {"imgsz": f"[{SIZE}, {SIZE}]"})
     for name, color in COLORS.items():
@@ -161,6 +168,10 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     r"--size: .* accepts images of any size; pass": ({"shape": ("N", 3, "H", "W")}, {"normalize": "unit"}),
     r"--size: .* needs images of 6x6 pixels": ({}, {"normalize": "unit", "size": 9}),
     r"neither 1 nor 3 channels": ({"shape": ("N", 4, 6, 6)}, {"normalize": "unit"}),
+    r"its output is not one row of classes per image \(outputs: out float N x 1\)": (
+        {"shape": ("N", 1, 6, 6), "classes": 1},
+        {"normalize": "unit"},
+    ),
     r"its input is not one batch of images \(inputs: pixels int64 N x 3 x 6 x 6\)": ({"dtype": TensorProto.INT64}, {}),
 }
 

@@ -15,10 +15,16 @@ from builders import Command
 from torch import nn
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.training.inference.onnx_classifier import OnnxRuntimeClassifier, tta_probabilities
 from dlnotes_cli.training.inference.tta import TtaNetwork
+from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
+
+IMAGES = ImagePreprocessing(1, 2, 2, "crop", (0.0,), (1.0,))
+CALLS: list[int] = []  # samples of each call of the graph
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +88,8 @@ def test_rows_get_the_same_predictions_and_errors(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--device", "mps"), "--device: an ONNX file runs on the CPU"),
-        (("--precision", "bf16"), "--precision: an ONNX file has its own precision"),
+        (("--device", "mps"), "--device: mps has no effect on an ONNX file; use cpu"),
+        (("--precision", "bf16"), "--precision: bf16 has no effect on an ONNX file with float32 weights; drop it"),
         (("--size", "8"), "--size: .* is an ONNX file of dlnotes, which has its own; drop --size"),
         (("--normalize", "unit"), "--normalize: .* is an ONNX file of dlnotes"),
         (("--classes", "x.txt"), "--classes: .* is an ONNX file of dlnotes"),
@@ -98,6 +104,20 @@ def test_options_that_have_no_effect_are_refused(
     outcome = dlnotes("predict", images_onnx, image, *words)
     assert outcome.code == 2
     assert re.search(message, outcome.err)
+
+
+def test_the_precision_and_device_of_the_file_are_accepted(
+    images_onnx: Path, images_run: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    image = next((images_run.parent / "images").rglob("*.png"))
+    words = ("--precision", "fp32", "--device", "cpu", "--json")
+    outcomes = [dlnotes("predict", model, image, *words) for model in (images_onnx, images_run)]
+    assert [outcome.code for outcome in outcomes] == [0, 0], outcomes[0].err
+    half = tmp_path / "half.onnx"
+    assert main(["export", str(images_run), "--dtype", "float16", "--out", str(half), "-q"]) == 0
+    outcome = dlnotes("predict", half, image, *words)
+    assert outcome.code == 2
+    assert "--precision: fp32 has no effect on an ONNX file with float16 weights; drop it" in outcome.err
 
 
 def test_foreign_options_are_refused_for_a_model_file(images_run: Path, dlnotes: Command) -> None:
@@ -132,38 +152,35 @@ def test_tta_averages_as_in_torch(*, mirror: bool) -> None:
     np.testing.assert_allclose(tta_probabilities(probabilities, images.numpy(), mirror=mirror), expected, atol=1e-6)
 
 
-class Certain:
-    """A model that is certain of class 0."""
+def certain_classifier(classes: tuple[str, ...] = ("a", "b"), *, tta: bool = False) -> OnnxRuntimeClassifier:
+    """A classifier that is certain of class 0."""
 
-    path, classes, metadata = Path("certain.onnx"), ("a", "b"), {"dtype": "float32"}
-    preprocessing: Preprocessing = ImagePreprocessing(1, 2, 2, "crop", (0.0,), (1.0,))
-
-    def probabilities(self, samples: Any) -> Any:
+    def run(samples: Any) -> Any:
+        CALLS.append(len(samples))
         return np.tile(np.array([1, 0], np.float32), (len(samples), 1))
+
+    return OnnxRuntimeClassifier(
+        path=Path("certain.onnx"), classes=classes, preprocessing=IMAGES, metadata={}, run=run, tta=tta,
+        runtime=RuntimeInfo("cpu", "fp32", 1),
+    )  # fmt: skip
 
 
 def test_the_loss_of_an_impossible_class_is_finite() -> None:
-    from dlnotes_cli.data.dataset import DataSet
-
     images, labels = np.zeros((4, 1, 2, 2), np.uint8), np.array([0, 0, 1, 1])
-    dataset = DataSet("four", images, labels, ("a", "b"), {}, Certain.preprocessing, "")
-    classifier = OnnxRuntimeClassifier(Certain(), threads=1, tta=False)
-    evaluation = classifier.evaluate(dataset, ChosenSplit("all", np.array([0, 1, 3])))
+    dataset = DataSet("four", images, labels, ("a", "b"), {}, IMAGES, "")
+
+    def evaluate(*indices: int) -> Evaluation:
+        split = ChosenSplit("all", np.array(indices, np.int64))
+        return certain_classifier().evaluate(dataset, split, (), lambda: None, keep_predictions=False)
+
+    evaluation = evaluate(0, 1, 3)
     assert evaluation.loss == pytest.approx(-math.log(float(np.finfo(np.float32).tiny)) / 3)
     assert evaluation.confusion.tolist() == [[2, 0], [1, 0]]
-    assert math.isnan(classifier.evaluate(dataset, ChosenSplit("all", np.array([], np.int64))).loss)
+    assert math.isnan(evaluate().loss)
 
 
-def test_digits_are_not_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-
-    def count(_: Certain, samples: Any) -> Any:
-        calls.append(1)
-        return np.tile(np.array([1, 0], np.float32), (len(samples), 1))
-
-    monkeypatch.setattr(Certain, "probabilities", count)
+def test_digits_are_not_mirrored() -> None:
     for classes, views in ((("0", "1"), 3), (("cat", "dog"), 6)):
-        calls.clear()
-        monkeypatch.setattr(Certain, "classes", classes)
-        OnnxRuntimeClassifier(Certain(), threads=1, tta=True).probabilities(np.zeros((2, 1, 2, 2), np.uint8))
-        assert len(calls) == views
+        CALLS.clear()
+        certain_classifier(classes, tta=True).probabilities(np.zeros((2, 1, 2, 2), np.uint8))
+        assert [2] * views == CALLS
