@@ -14,7 +14,8 @@ CONFIG = "config.json"
 _FIX = "restore the file, or start a new run in another --out"
 _OUTPUT_OPTIONS = {"json", "quiet", "verbose"}  # never resumed
 _MAY_CHANGE = {
-    "epochs", "time_budget", "device", "devices", "threads", "accumulate", "resume", "out", "overwrite", *_OUTPUT_OPTIONS,
+    "epochs", "time_budget", "device", "devices", "threads", "accumulate", "resume", "out", "overwrite",
+    *_OUTPUT_OPTIONS,
 }  # fmt: skip
 
 
