@@ -29,6 +29,7 @@ bench: .venv/developed
 	$(BIN)/python benchmarks/conv_shape.py --repeats 15 $(if $(PEER),--peer $(PEER))
 	$(BIN)/python benchmarks/filter.py --repeats 15 $(if $(OPENCV),--opencv-python $(OPENCV))
 	$(BIN)/python benchmarks/mlp.py
+	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/tables.py $(if $(CSV),--csv $(CSV) --target $(TARGET))
 	$(if $(CIFAR10),$(BIN)/python benchmarks/cnn.py --data $(CIFAR10) --long 20m,@echo "cnn.py skipped: set CIFAR10=FOLDER")

@@ -26,6 +26,9 @@ GENERATED = {"commands.md", "python.md"}
 PAGES = [ROOT / "README.md", *(path for path in sorted(ROOT.glob("docs/*.md")) if path.name not in GENERATED)]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
 README_LINES = 250
+LONG = {  # examples whose commands other tests run, too
+    "char_rnn.sh", "explain.sh", "export.sh", "overfitting.sh", "transfer.sh", "visualize.sh",
+}  # fmt: skip
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in {".sh", ".py"})
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 STEP = re.compile(r"(?P<command>dlnotes [^|>]*(?:\"[^\"]*\"[^|>]*)*)(?:\| (?P<filter>jq [^>]*?))?(?:> (?P<file>\S+))?")
@@ -120,7 +123,11 @@ def test_the_readme_is_short_and_runs_each_kind_of_command() -> None:
             assert f"dlnotes {name} " in shown.replace("\n", " "), name
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(path, marks=pytest.mark.slow if path.name in LONG else ()) for path in EXAMPLES],
+    ids=lambda path: path.name,
+)
 def test_every_example_runs_and_names_what_to_look_at(example: Path, tmp_path: Path) -> None:
     assert "Look at: " in example.read_text()
     program = ["sh"] if example.suffix == ".sh" else [sys.executable]

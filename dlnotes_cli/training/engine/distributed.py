@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 RENDEZVOUS_S = 60.0  # within which all processes have to start
 _COLLECTIVE = timedelta(minutes=30)  # after which a process that does not answer is given up
-_POLL = timedelta(seconds=10)
 _RETRY_S = 0.1
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # that torchrun sets
 _START = "start every process with the same command, or all with --devices"
@@ -179,8 +178,8 @@ class ProcessesTogether(Processes):
                 self._store.set(f"done/{what}", "1")
             return
         with _lost():
-            while not self._is_set(f"done/{what}"):
-                pass
+            while not self._store.check([f"done/{what}"]):  # `wait` would print a line each time it takes too long
+                time.sleep(_RETRY_S)
         yield
 
     def check_same(self, what: str, value: str) -> None:
@@ -191,16 +190,6 @@ class ProcessesTogether(Processes):
         for rank, digest in enumerate(digests.tolist()):
             if digest != digests[0].tolist():
                 raise InputError("processes", f"process {rank} has other {what} than process 0", _FIXES[what])
-
-    def _is_set(self, key: str) -> bool:
-        """Wait for a key; False if it is not there yet after some seconds."""
-        from torch.distributed import DistStoreError
-
-        try:
-            self._store.wait([key], _POLL)
-        except DistStoreError:  # took too long; an unreachable store is another error
-            return False
-        return True
 
     def _broadcast(self, tensor: Tensor) -> Tensor:
         import torch.distributed as dist

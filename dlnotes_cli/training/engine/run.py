@@ -141,7 +141,7 @@ class TrainingRun(Generic[Result]):
         """
         trainer = self.trainer
         self._next_save = time.monotonic() + _SAVE_EVERY_S
-        shared = SharedCores(self._record.runtime.threads) if self._processes.is_alone else None
+        shared = SharedCores(self._record.runtime.threads if self._processes.is_alone else 1)
         trainer.start()
         with output.progress("train") as progress:
             while not trainer.is_finished:
@@ -153,8 +153,7 @@ class TrainingRun(Generic[Result]):
                     trainer.restart_clock()
                 if self._is_save_due:
                     self._save_and_schedule_next()
-                if shared is not None:
-                    shared.note_if_slow()
+                shared.note_if_slow()
                 self._poll()
         if not trainer.best_weights:
             raise UnfinishedError("validation", "no epoch had a finite loss", "use a lower --lr")
