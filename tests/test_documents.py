@@ -27,7 +27,8 @@ PAGES = [ROOT / "README.md", *(path for path in sorted(ROOT.glob("docs/*.md")) i
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
 README_LINES = 250
 LONG = {  # examples whose commands other tests run, too
-    "char_rnn.sh", "explain.sh", "export.sh", "overfitting.sh", "transfer.sh", "visualize.sh",
+    "char_rnn.sh", "descend.sh", "explain.sh", "export.sh", "overfitting.sh", "perceptron.sh", "train_cnn.sh",
+    "train_mlp.sh", "transfer.sh", "visualize.sh",
 }  # fmt: skip
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in {".sh", ".py"})
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -142,6 +143,7 @@ def help_examples() -> list[str]:
     ]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_examples_in_every_help_text_run(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Server, "run", lambda _: None)  # which does not end
