@@ -13,6 +13,7 @@ from dlnotes_cli.export.eager import Answer, StepFunction
 from dlnotes_cli.export.exported import Arrays
 from dlnotes_cli.export.results import Parity
 from dlnotes_cli.shell.errors import UnfinishedError
+from dlnotes_cli.training.softmax import softmax
 
 Probabilities = NDArray[np.float32]  # (N, classes)
 ROUNDING = {"float32": 1e-6, "float16": 2e-3}  # of probabilities: two that differ by less are a tie
@@ -80,18 +81,12 @@ def _written(
     for _ in range(length):
         (wanted, *before), (given, *after) = eager(tokens, *states[0]), step(tokens, *states[1])
         states = (tuple(before), tuple(after))
-        expected.append(_softmax(wanted))
-        answered.append(_softmax(given))
+        expected.append(softmax(wanted))
+        answered.append(softmax(given))
         cumulative = expected[-1].cumsum(1)
         draws = generator.random((len(tokens), 1)) * cumulative[:, -1:]
         tokens = (cumulative < draws).sum(1).clip(max=cumulative.shape[1] - 1).astype(np.int64)
     return np.concatenate(expected), np.concatenate(answered)
-
-
-def _softmax(logits: NDArray[np.float32]) -> Probabilities:
-    exponents = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities: Probabilities = exponents / exponents.sum(1, keepdims=True)
-    return probabilities
 
 
 def _compared(

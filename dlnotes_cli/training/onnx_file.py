@@ -101,7 +101,7 @@ class OnnxClassifier:
         """
         batches = [
             self.graph.run(padded)[0][:count]
-            for padded, count in _batches(np.ascontiguousarray(samples), self.graph.inputs[0].shape[0])
+            for padded, count in padded_batches(np.ascontiguousarray(samples), self.graph.inputs[0].shape[0])
         ]
         probabilities = np.concatenate([np.empty((0, len(self.classes)), np.float32), *batches])
         if not np.isfinite(probabilities).all():
@@ -242,7 +242,7 @@ def _kind(metadata: Metadata) -> Any:
     return stored.get("kind") if isinstance(stored, dict) else None
 
 
-def _batches(samples: NDArray[np.generic], fixed: int | None) -> list[tuple[NDArray[np.generic], int]]:
+def padded_batches(samples: NDArray[np.generic], fixed: int | None) -> list[tuple[NDArray[np.generic], int]]:
     """Batches of samples, each with its number of samples; a graph with a `fixed` batch size gets zeros after them."""
     step = fixed or inference_batch_size(samples.shape[1:])
     batches = [samples[start : start + step] for start in range(0, len(samples), step)]

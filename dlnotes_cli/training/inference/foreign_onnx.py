@@ -20,9 +20,9 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.limited_input import read_file
 from dlnotes_cli.training.inference.options import ForeignModelOptions, PixelScaling
-from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.onnx_file import OnnxGraph, TensorType, open_graph
+from dlnotes_cli.training.onnx_file import OnnxGraph, TensorType, open_graph, padded_batches
+from dlnotes_cli.training.softmax import softmax
 
 Layout = Literal["NCHW", "NHWC"]
 
@@ -76,19 +76,14 @@ class ForeignClassifier:
 
         Raises InputError where they are not finite.
         """
-        fixed = self.graph.inputs[0].shape[0]
-        step = fixed or inference_batch_size(samples.shape[1:])
         outputs = [np.empty((0, len(self.classes)), np.float32)]
-        for start in range(0, len(samples), step):
-            inputs = self._inputs(samples[start : start + step])
-            missing = (fixed or 0) - len(inputs)
-            padded = np.pad(inputs, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing > 0 else inputs
-            values = self.graph.run(padded)[self.output].astype(np.float32)
-            outputs.append(values.reshape(len(padded), -1)[: len(inputs)])
+        for padded, count in padded_batches(samples, self.graph.inputs[0].shape[0]):
+            values = self.graph.run(self._inputs(padded))[self.output].astype(np.float32)
+            outputs.append(values.reshape(len(padded), -1)[:count])
         values = np.concatenate(outputs)
         if not np.isfinite(values).all():
             raise InputError(self.path, "its outputs are not finite for this input", "check --normalize")
-        return values if _are_probabilities(values) else _softmax(values)
+        return values if _are_probabilities(values) else softmax(values)
 
     def _inputs(self, images: NDArray[np.generic]) -> NDArray[np.generic]:
         dtype = _DTYPES[self.graph.inputs[0].dtype]
@@ -242,8 +237,3 @@ def _stated_classes(graph: OnnxGraph) -> tuple[str, ...]:
 def _are_probabilities(values: NDArray[np.float32]) -> bool:
     """Whether each row is a distribution."""
     return bool((values >= 0).all() and (abs(values.sum(axis=1) - 1) <= _SUM_TOLERANCE).all())
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

@@ -23,6 +23,7 @@ from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_container import read_metadata
 from dlnotes_cli.training.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
+from dlnotes_cli.training.softmax import softmax
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
 
@@ -120,8 +121,7 @@ def tta_probabilities(
         for variant in variants:
             logarithms = np.log(np.maximum(probabilities(variant), _SMALLEST), dtype=np.float64)
             mean = mean + weight / len(variants) * logarithms
-    shifted = np.exp(mean - mean.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
+    return softmax(mean).astype(np.float32)
 
 
 def _most_probable(probabilities: NDArray[np.float32], k: int) -> NDArray[np.int64]:
