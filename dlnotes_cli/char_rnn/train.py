@@ -20,6 +20,7 @@ from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.device import Runtime, check_device
 from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays, build_char_rnn
+from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import derived_seed, seed_everything
@@ -308,7 +309,7 @@ def _check_options(config: CharRnnTrainConfig, recipe: CharRnnRecipe) -> None:
 
 def _check_memory(config: CharRnnConfig, recipe: CharRnnRecipe, batch_size: int, runtime: Runtime) -> None:
     """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
-    with torch.device("meta"):
+    with meta_device():
         network = build_char_rnn(config)
         sample = torch.empty(1, recipe.seq_len, dtype=torch.int64), network.initial_state(1)
     forecast = TrainingMemory.of(network, sample, batch_size, recipe, runtime.precision)

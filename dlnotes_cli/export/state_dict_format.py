@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from dlnotes_cli.models.backbones import (
     torchvision_code,
     torchvision_weights,
 )
+from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.registry import build_on_meta, config_from_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import loading_code, read_safetensors, weights_content
@@ -53,7 +53,7 @@ def open_state_dict(path: Path, model: TrainedModel | LanguageModel) -> nn.Modul
     """The network of plain PyTorch or torchvision with the weights of a file, all of which it must have."""
     name = model.metadata["model"]
     config = config_from_json(name, model.metadata["configuration"])
-    with torch.device("meta"):
+    with meta_device():
         network = build_torchvision_classifier(config) if isinstance(config, BackboneConfig) else None
     network = build_on_meta(name, config) if network is None else network
     tensors, state = read_safetensors(path), network.state_dict()

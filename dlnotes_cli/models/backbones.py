@@ -14,6 +14,8 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from dlnotes_cli.models.meta import meta_device
+from dlnotes_cli.models.torchvision_models import torchvision_models
 from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
 
 _IMAGENET_CLASSES = 1000  # outputs of all of torchvision's weights
@@ -113,16 +115,13 @@ class TransferModel(nn.Module):
 @cache
 def backbone_names() -> tuple[str, ...]:
     """The names of torchvision's classification networks."""
-    from torchvision import models
-
+    models = torchvision_models()
     return tuple(models.list_models(module=models))
 
 
 def published_weights(backbone: str) -> tuple[PublishedWeights, ...]:
     """The weights that torchvision publishes for a backbone, the default first."""
-    from torchvision import models
-
-    entries = models.get_model_weights(backbone)
+    entries = torchvision_models().get_model_weights(backbone)
     default_first = sorted(entries, key=lambda entry: entry is not entries.DEFAULT)
     return tuple(_describe_weights(entry) for entry in default_first)
 
@@ -185,7 +184,7 @@ def build_classifier(backbone: str, size: int, outputs: int = _IMAGENET_CLASSES)
 
 def count_outputs(backbone: str, weights: dict[str, Tensor]) -> int:
     """The number of classes of a backbone whose weights, with torchvision's names, are these."""
-    with torch.device("meta"):
+    with meta_device():
         path = last_layer(_build_torchvision(backbone))[0]
     tensor = weights.get(f"{path}.weight")
     return _IMAGENET_CLASSES if tensor is None or not tensor.ndim else len(tensor)
@@ -193,9 +192,7 @@ def count_outputs(backbone: str, weights: dict[str, Tensor]) -> int:
 
 def imagenet_classes(backbone: str) -> tuple[str, ...]:
     """The names of the 1000 classes of torchvision's weights; two pairs of classes share a name."""
-    from torchvision import models
-
-    return tuple(models.get_model_weights(backbone).DEFAULT.meta["categories"])
+    return tuple(torchvision_models().get_model_weights(backbone).DEFAULT.meta["categories"])
 
 
 def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tensor]) -> str:
@@ -203,7 +200,7 @@ def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tens
 
     Returns "", or if they do not fit, a description of the first tensor that differs; then nothing is loaded.
     """
-    with torch.device("meta"):
+    with meta_device():
         head = f"{last_layer(_build_torchvision(backbone))[0]}."
     return _load(network.backbone, backbone, weights, ignored=(head, *_AUXILIARY_HEADS))
 
@@ -218,7 +215,7 @@ def torchvision_weights(network: TransferModel, backbone: str) -> dict[str, Tens
 
     Raises ValueError for SqueezeNet, in which torchvision applies ReLU after the last layer.
     """
-    with torch.device("meta"):
+    with meta_device():
         path, last = last_layer(_build_torchvision(backbone))
     if not isinstance(last, nn.Linear):
         raise ValueError(path)  # noqa: TRY004  # a property of the network
@@ -244,7 +241,7 @@ def build_torchvision_classifier(config: BackboneConfig) -> nn.Module:
 
 def torchvision_code(config: BackboneConfig) -> list[str]:
     """Lines of Python that build the network of `build_torchvision_classifier` with torchvision alone."""
-    with torch.device("meta"):
+    with meta_device():
         network = _build_torchvision(config.backbone, config.size)
         path, last = last_layer(network)
         default_size = getattr(_instantiate(config.backbone), "image_size", None)
@@ -313,8 +310,7 @@ def _build_torchvision(name: str, size: int | None = None) -> nn.Module:
 
 def _instantiate(name: str, **arguments: Any) -> nn.Module:
     """A network of torchvision with random weights, on the default device."""
-    from torchvision import models
-
+    models = torchvision_models()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The default weight initialization of", FutureWarning)
         try:

@@ -10,6 +10,7 @@ from torch import nn
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
+from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 
 
@@ -41,7 +42,7 @@ def build(name: str, config: object) -> nn.Module:
 
 def build_on_meta(name: str, config: object) -> nn.Module:
     """The network `name` on the meta device: its weights have shapes and no memory."""
-    with torch.device("meta"):
+    with meta_device():
         return build(name, config)
 
 

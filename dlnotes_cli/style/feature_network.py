@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, preprocessing_from_json
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone
+from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.registry import build_from_json
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
@@ -111,7 +112,7 @@ def check_layers(config: StyleTransferConfig) -> None:
 
 def layer_names(config: StyleTransferConfig) -> list[str]:
     """Names of a network's layers from first to last; no weights are loaded or downloaded."""
-    with torch.device("meta"):
+    with meta_device():
         if config.backbone == "small":
             _, metadata = read_tensors(EMBEDDED_MODEL)
             features = _sequence(build_from_json("cnn", metadata["configuration"]))
@@ -141,7 +142,7 @@ def _load_small(config: StyleTransferConfig) -> _Pretrained:
 
 def _load_torchvision(config: StyleTransferConfig) -> _Pretrained:
     weights = find_weights(config.backbone, config.weights, offline=config.offline, seed=config.seed)
-    with torch.device("meta"):
+    with meta_device():
         network = build_backbone(BackboneConfig(config.backbone, 1, 224))
     tensors = weights.read()
     if tensors is None:

@@ -13,7 +13,8 @@ from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime, choose_runtime
-from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, load_backbone
+from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, build_head, load_backbone
+from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
@@ -71,10 +72,11 @@ class TransferPlan:
         seed_everything(self.options.seed)
         if self.weights.file is None:
             return build_backbone(self.network_config(classes))
-        with torch.device("meta"):
+        with meta_device():
             network = build_backbone(self.network_config(classes))
         self.load_weights(network)
-        network.head.to_empty(device="cpu")
+        with torch.random.fork_rng(devices=[]):
+            network.head = build_head(network.width, self.options.hidden, classes)
         return network
 
     def runtime(self) -> Runtime:
@@ -136,7 +138,7 @@ def _check_size(plan: TransferPlan, default: int) -> None:
     """Run a batch of `--size` on the meta device. Raises InputError if the network does not accept the size."""
     size = plan.preprocessing.height
     try:
-        with torch.device("meta"):
+        with meta_device():
             build_backbone(plan.network_config(2)).eval()(torch.empty(1, 3, size, size))
     except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as error:
         reason = str(error).partition("\n")[0]

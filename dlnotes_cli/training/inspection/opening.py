@@ -10,6 +10,7 @@ from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
@@ -108,7 +109,7 @@ def _load_torchvision(options: NetworkOptions, weights: PretrainedWeights) -> tu
         seed_everything(options.seed)
         return backbones.build_classifier(name, size), imagenet
     outputs = backbones.count_outputs(name, tensors)
-    with torch.device("meta"):
+    with meta_device():
         network = backbones.build_classifier(name, size, outputs)
     if hasattr(network, "transform_input"):
         setattr(network, "transform_input", True)  # noqa: B010  # mypy takes it for a module
