@@ -94,7 +94,10 @@ def png(figure: "Figure", **options: Any) -> bytes:
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # `fonts` has warned
-        settings: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": _COMPRESSION}} | options
+        settings: dict[str, Any] = {
+            "metadata": {"Software": None},
+            "pil_kwargs": {"compress_level": _COMPRESSION},
+        } | options
         figure.savefig(stream, format="png", **settings)
     return stream.getvalue()
 
