@@ -38,6 +38,7 @@ COMMANDS = {
     "data list": "",
     "data info": "digits",
     "data preview": "digits --out {folder}/sheet.png",
+    "data preview --text": "'a b c' --tokens words",
     "data cache list": "",
     "data cache clear": "",
     "transfer --list": "",

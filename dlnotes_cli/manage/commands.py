@@ -60,13 +60,18 @@ def data_info(config: DataInfoConfig) -> None:
     examples=(
         "dlnotes data preview",
         "dlnotes data preview digits --augment rotate:20,erase:0.5 --out sheet.png",
+        'dlnotes data preview --text "1 2 3 4 5 6 7 8 9 10 11 12 13" --tokens words --seq-len 3',
     ),
 )
 def data_preview(config: DataPreviewConfig) -> None:
     """Preview augmentation: images of a data set in the first column, augmented variants next to each.
 
     A training run with the same seed uses the same variants, one per epoch, except for mixup and cutmix.
+    Of a text it prints the first batches of char-rnn: row by row the inputs, and the targets one token later.
     """
+    if config.reads_text:
+        _preview_text(config)
+        return
     from dlnotes_cli.manage.preview import draw_preview
 
     preview = draw_preview(config)
@@ -74,11 +79,32 @@ def data_preview(config: DataPreviewConfig) -> None:
         output.document(config.command, preview.as_json())
         return
     shape = "x".join(map(str, preview.shape))
-    output.line(
-        f"{', '.join(preview.operations) or 'no operation'} on "
-        f"{output.counted(len(preview.samples), 'image')} of {shape}"
-    )
+    what = "pixel values" if preview.numbers else ", ".join(preview.operations) or "no operation"
+    output.line(f"{what} on {output.counted(len(preview.samples), 'image')} of {shape}")
     output.line(preview.out)
+
+
+def _preview_text(config: DataPreviewConfig) -> None:
+    from dlnotes_cli.manage.text_preview import preview_text
+
+    preview = preview_text(config)
+    if config.json:
+        output.document(config.command, preview.as_json())
+        return
+
+    def shown(tokens: "Sequence[str]") -> str:
+        return " ".join(tokens) if config.tokens == "words" else repr("".join(tokens))
+
+    rows = [
+        (f"{number}", f"{i}", shown(inputs), shown(targets))
+        for number, batch in enumerate(preview.batches, 1)
+        for i, (inputs, targets) in enumerate(zip(batch.inputs, batch.targets, strict=True), 1)
+    ]
+    output.table(("batch", "row", "inputs", "targets"), rows)
+    output.line()
+    tokens = f"{preview.tokens:,} {preview.unit}, {preview.vocabulary:,} distinct"
+    batches = output.counted(preview.steps, "batch", "batches")
+    output.line(f"{tokens}: {batches} of {preview.batch_size} x {preview.seq_len}")
 
 
 @command(panel="Manage", examples=("dlnotes data cache list", "dlnotes data cache list --json"))
