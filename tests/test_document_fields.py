@@ -31,6 +31,7 @@ COMMANDS = {
     "filter": "--out {folder}/edges.png",
     "style-transfer": "--size 64 --steps 1 --scales 1 --out {folder}/stylized.png",
     "conv-shape": "--input 3x8x8 'Conv2d(3, 4, 3)'",
+    "conv-shape --compare": "resnet18 alexnet",
     "loss": "--scores '2 1 0; 0 3 1' --true '0 2'",
     "perceptron": "--gate and",
     "perceptron --line": "3,4,-10 --point 4,5 --label 0",

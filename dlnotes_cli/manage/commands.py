@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dlnotes_cli.data.table import CategoricalColumn, NumericColumn
     from dlnotes_cli.manage.data import ImagesInfo, TableInfo
     from dlnotes_cli.manage.data_cache import CachedFolder
+    from dlnotes_cli.manage.device_timing import BackboneTiming
 
 _MOST_SIZES = 6  # image sizes to print
 
@@ -123,17 +124,50 @@ def cache_clear(config: CacheClearConfig) -> None:
     _show_cache(config, clear_cache(config))
 
 
-@command(panel="Manage", examples=("dlnotes doctor", "dlnotes doctor --json"))
+@command(
+    panel="Manage",
+    examples=("dlnotes doctor", "dlnotes doctor --time resnet18 --batch-size 2 --size 64 --time-budget 2s --json"),
+)
 def doctor(config: DoctorConfig) -> None:
-    """Check this machine: versions, devices, precision, CPU cores, cache and data sets."""
+    """Check this machine: versions, devices, precision, CPU cores, cache and data sets.
+
+    With --time it measures how long a network takes for a batch on each device.
+    """
     from dlnotes_cli.manage.doctor import examine
 
     report = examine(config)
     if config.json:
         output.document(config.command, report.as_json())
         return
-    rows = [(name.replace("_", " "), _as_text(value)) for name, value in report.as_rows().items()]
-    output.table(("what", "found"), rows)
+    if report.timing is None:
+        rows = [(name.replace("_", " "), _as_text(value)) for name, value in report.as_rows().items()]
+        output.table(("what", "found"), rows)
+    else:
+        _show_timing(report.timing)
+
+
+def _show_timing(timing: "BackboneTiming") -> None:
+    rows = [
+        (
+            f"{'about ' if one.estimated else ''}{one.inference_s:.4g}",
+            f"{'about ' if one.estimated else ''}{one.head_s:.4g}",
+            f"{one.images_per_s:,.1f}",
+            f"{one.runs} x {one.images}",
+        )
+        for one in timing.devices
+    ]
+    names = [one.device for one in timing.devices]
+    columns = ("device", "predicting (s)", "training a head (s)", "images/s", "measured")
+    output.table(columns, [(name, *row) for name, row in zip(names, rows, strict=True)], numeric=columns[1:])
+    output.line()
+    what = (
+        f"{timing.backbone}, {timing.batch_size} images of {timing.size}x{timing.size}, fp32, {timing.weights} weights"
+    )
+    output.line(f"{what}; the CPU with {output.counted(timing.threads, 'thread')}")
+    if any(one.estimated for one in timing.devices):
+        output.note("about: extrapolated from fewer images, as a batch would exceed --time-budget")
+    if timing.weights == "random":
+        output.note("the weights are random, since none are on this machine; the time is the same")
 
 
 def _show_images(info: "ImagesInfo") -> None:

@@ -17,11 +17,23 @@ from dlnotes_cli.data.options import (
     check_data_options,
 )
 from dlnotes_cli.data.walk import EXTENSIONS
+from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png, user_path
-from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, flag, option, option_group, option_like, options_of
+from dlnotes_cli.shell.option import (
+    DATA,
+    OUTPUT,
+    RUNTIME,
+    TRAINING,
+    Config,
+    flag,
+    option,
+    option_group,
+    option_like,
+    options_of,
+)
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption, ThreadsOption
-from dlnotes_cli.training.options import AugmentOption
+from dlnotes_cli.training.options import AugmentOption, TimeBudgetOption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +177,42 @@ class CacheClearConfig(OutputOptions, CacheArgument):
     command: ClassVar[str] = "data cache clear"
 
 
+@option_group
+class TimingOptions(Config):
+    """The batch that `doctor` times."""
+
+    time: str | None = option(
+        None, "Time this network of torchvision on every device: seconds for a batch, predicting and training a head.",
+        panel=RUNTIME, metavar="BACKBONE", choices=BACKBONES,
+    )  # fmt: skip
+    batch_size: int = option(64, "With --time: images in a batch.", panel=TRAINING, within="[1, 1e5]")
+    size: int | None = option_like(
+        ImageShapeOptions, "size", help="With --time: pixels per side of an image.", shown_default="224"
+    )
+    time_budget: float | None = option_like(
+        TimeBudgetOption,
+        "time_budget",
+        help="With --time: limit for each device: 90s, 5m, 1h or seconds. A batch that would exceed it is extrapolated "
+        "from fewer images.",
+        shown_default="30s",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
-class DoctorConfig(OutputOptions, DataRootOption):
+class DoctorConfig(OutputOptions, TimingOptions, DataRootOption):
     """Every option of `doctor`."""
 
     command: ClassVar[str] = "doctor"
+    default_size: ClassVar[int] = 224
+    default_time_budget: ClassVar[float] = 30.0
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config from the options of a command line, which must apply to what is asked."""
+        config = super().from_options(values)
+        for name in ("batch_size", "size", "time_budget"):
+            if name in values and config.time is None:
+                raise InputError(
+                    flag(name, options_of(cls)[name]), "has no effect without --time", "add --time resnet18"
+                )
+        return config
