@@ -46,5 +46,5 @@ def _draw_channel(sheet: Sheet, pixels: NDArray[np.uint8], left: float, top: flo
     sheet.canvas.hlines([top + i * _CELL for i in range(rows + 1)], left, left + columns * _CELL, **lines)
     for (y, x), value in np.ndenumerate(pixels):
         color = "white" if value <= _DARK else "black"
-        style = {"ha": "center", "va": "center", "fontsize": _FONT, "color": color}
+        style = {"ha": "center", "va": "center", "fontsize": _FONT, "color": color, "in_layout": False}
         sheet.text(left + (x + 0.5) * _CELL, top + (y + 0.5) * _CELL, text(int(value)), **style)
