@@ -61,7 +61,7 @@ def data_info(config: DataInfoConfig) -> None:
     examples=(
         "dlnotes data preview",
         "dlnotes data preview digits --augment rotate:20,erase:0.5 --out sheet.png",
-        'dlnotes data preview --text "1 2 3 4 5 6 7 8 9 10 11 12 13" --tokens words --seq-len 3',
+        'dlnotes data preview --text "1 2 3 4 5 6 7" --tokens words --seq-len 3',
     ),
 )
 def data_preview(config: DataPreviewConfig) -> None:
@@ -126,7 +126,7 @@ def cache_clear(config: CacheClearConfig) -> None:
 
 @command(
     panel="Manage",
-    examples=("dlnotes doctor", "dlnotes doctor --time resnet18 --batch-size 2 --size 64 --time-budget 2s --json"),
+    examples=("dlnotes doctor", "dlnotes doctor --time resnet18 --batch-size 2 --size 64"),
 )
 def doctor(config: DoctorConfig) -> None:
     """Check this machine: versions, devices, precision, CPU cores, cache and data sets.

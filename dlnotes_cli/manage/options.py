@@ -16,9 +16,9 @@ from dlnotes_cli.data.options import (
     SourceOptions,
     check_data_options,
 )
-from dlnotes_cli.data.walk import EXTENSIONS
+from dlnotes_cli.data.walk import EXTENSIONS, TEXTS
 from dlnotes_cli.models.choices import BACKBONES
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import check_png, user_path
 from dlnotes_cli.shell.option import (
     DATA,
@@ -47,6 +47,13 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except (OSError, ValueError):  # such as a name that is too long, which its reader reports
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # as above
         return False
 
 
@@ -145,8 +152,9 @@ class DataPreviewConfig(
     def reads_text(self) -> bool:
         """Whether a text is previewed, and not images."""
         path = user_path(self.data)
-        is_other = self.data in NAMED_SETS or path.suffix.lower() in TABLE_SUFFIXES | EXTENSIONS
-        return self.text is not None or (not is_other and _is_file(path))
+        if self.text is not None or self.data in NAMED_SETS or path.suffix.lower() in TABLE_SUFFIXES | EXTENSIONS:
+            return self.text is not None
+        return _is_file(path) or (path.suffix.lower() in TEXTS and not _is_folder(path))
 
     @property
     def sample_count(self) -> int:
@@ -182,8 +190,8 @@ class TimingOptions(Config):
     """The batch that `doctor` times."""
 
     time: str | None = option(
-        None, "Time this network of torchvision on every device: seconds for a batch, predicting and training a head.",
-        panel=RUNTIME, metavar="BACKBONE", choices=BACKBONES,
+        None, "Time this network of torchvision (listed by transfer --list) on every device: seconds for a batch, "
+        "predicting and training a head.", panel=RUNTIME, metavar="BACKBONE", complete=lambda: list(BACKBONES),
     )  # fmt: skip
     batch_size: int = option(64, "With --time: images in a batch.", panel=TRAINING, within="[1, 1e5]")
     size: int | None = option_like(
@@ -205,6 +213,12 @@ class DoctorConfig(OutputOptions, TimingOptions, DataRootOption):
     command: ClassVar[str] = "doctor"
     default_size: ClassVar[int] = 224
     default_time_budget: ClassVar[float] = 30.0
+
+    def __post_init__(self) -> None:
+        """Validate each option, then the name of the backbone."""
+        super().__post_init__()
+        if self.time is not None and self.time not in BACKBONES:
+            raise unknown_choice("--time", self.time, BACKBONES, "backbone", "list them with dlnotes transfer --list")
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:

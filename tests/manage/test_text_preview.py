@@ -61,7 +61,7 @@ def test_the_rows_of_a_file_follow_each_other(dlnotes: Command, tmp_path: Path) 
         (("digits", "--seq-len", 3), r"--seq-len: has no effect on images; drop it, or give a text file, or --text"),
         (("--text", "ab", "--batch-size", 0), r"--batch-size: 0 is out of range"),
         (("--text", "ab", "--tokens", "bytes"), r"--tokens: unknown value 'bytes'"),
-        (("gone.txt",), r"gone\.txt: no such file or folder"),
+        (("gone.txt",), r"gone\.txt: no such file; check the path"),
         (("bad.txt",), r"bad\.txt: byte 0xff at offset 0 is not valid utf-8"),
         (("photo.png",), r"photo\.png is neither a folder nor a CSV file"),
     ],
