@@ -71,8 +71,10 @@ class _ChosenImages:
 def draw_preview(config: DataPreviewConfig) -> PreviewResult:
     """Write a sheet with an original and its augmented variants in each row, or of originals with their numbers.
 
-    Raises InputError for invalid augmentations, data or output file.
+    Raises InputError for invalid augmentations, data or output file, and for a text, which `preview_text` reads.
     """
+    if config.reads_text:
+        raise InputError("NAME|FOLDER", "is a text, not images", "call preview_text")
     kind = kind_of(config.data, "NAME|FOLDER")
     if kind == "table":
         what = f"{config.data} is a table, but only images can be augmented"

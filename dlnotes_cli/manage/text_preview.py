@@ -42,6 +42,8 @@ class TextPreview:
 
 def preview_text(config: DataPreviewConfig) -> TextPreview:
     """Cut a text into batches. Raises InputError for a text that cannot be read, or is shorter than two tokens."""
+    if not config.reads_text:
+        raise InputError("TEXT", f"{config.data} is not a text", "call draw_preview")
     where = "--text" if config.text is not None else config.data
     text = config.text if config.text is not None else _read(config.data)
     units = text.split() if config.tokens == "words" else list(text)

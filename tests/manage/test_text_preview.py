@@ -75,3 +75,13 @@ def test_wrong_texts_and_options_are_refused(
     outcome = dlnotes("data", "preview", *arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert re.fullmatch(rf"dlnotes: error: .*{message}.*\n", outcome.err), outcome.err
+
+
+def test_each_task_refuses_what_the_other_one_previews() -> None:
+    from dlnotes_cli.api import DataPreviewConfig, InputError, draw_preview, preview_text
+
+    assert preview_text(DataPreviewConfig(text="abc")).tokens == 3
+    with pytest.raises(InputError, match="TEXT: digits is not a text; call draw_preview"):
+        preview_text(DataPreviewConfig())
+    with pytest.raises(InputError, match="is a text, not images; call preview_text"):
+        draw_preview(DataPreviewConfig(text="abc"))
