@@ -74,6 +74,7 @@ from dlnotes_cli.manage.options import (
     DoctorConfig,
 )
 from dlnotes_cli.manage.preview import PreviewResult, draw_preview
+from dlnotes_cli.manage.text_preview import TextPreview, preview_text
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.server import Server
 from dlnotes_cli.shapes import WindowSpec, analyze, solve
@@ -182,6 +183,7 @@ __all__ = [
     "StyleResult",
     "StyleTransferConfig",
     "TableInfo",
+    "TextPreview",
     "TextTrace",
     "TraceConfig",
     "TraceResult",
@@ -220,6 +222,7 @@ __all__ = [
     "output",
     "perceptron",
     "predictions_csv",
+    "preview_text",
     "report_network",
     "resumed_config",
     "score_texts",

@@ -181,6 +181,24 @@ def present_devices() -> list[str]:
     return devices
 
 
+def each_device() -> list[str]:
+    """Every device that torch can use, each CUDA device by its number."""
+    import torch
+
+    names = [name for name in present_devices() if name != "cuda"]
+    return [*names, *(f"cuda:{i}" for i in range(torch.cuda.device_count() if "cuda" in present_devices() else 0))]
+
+
+def synchronize(device: "torch.device") -> None:
+    """Wait until a device has done what it was told; a GPU otherwise runs on while the clock is read."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def has_bf16(device: "torch.device") -> bool:
     """Whether the device has bf16 arithmetic in hardware."""
     import torch

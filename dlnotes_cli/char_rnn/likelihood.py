@@ -10,10 +10,10 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.data.text import Text
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.engine.distributed import ALONE, Processes
+from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
 
 _BATCH_SIZE, _SEQ_LEN = 64, 128
 _WARM_UP_STEPS = 4  # chunks that each row reads before those it is scored on

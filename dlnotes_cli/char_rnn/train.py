@@ -15,7 +15,6 @@ from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
-from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.device import Runtime, check_device
@@ -39,6 +38,7 @@ from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import note_long_budget, with_recipe
 from dlnotes_cli.training.record import DataSummary, ModelSummary, Outcome, RunRecord, TrainingResult
 from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder
+from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
 _REGISTRY_NAME = "char_rnn"

@@ -127,13 +127,21 @@ def predict(config: PredictConfig) -> None:
             output.raw(text)
         else:
             files.write_text(config.csv_file, text)
+    if config.sheet is not None:
+        from dlnotes_cli.plots.class_bars import MOST_SHEET_IMAGES
+
+        files.atomic_write(config.sheet, predictor.sheet())
+        if (count := sum(not prediction.error for prediction in predictions)) > MOST_SHEET_IMAGES:
+            output.note(f"{config.sheet} has the first {MOST_SHEET_IMAGES} of {count:,} images")
     _show_predictions(config, predictions, str(predictor.classifier.path))
 
 
 def _show_predictions(config: PredictConfig, predictions: "Sequence[Prediction]", model: str) -> None:
     skipped = [prediction for prediction in predictions if prediction.error]
     if config.json:
-        fields = {"model_file": model, "predictions": [p.as_json() for p in predictions], "skipped": len(skipped)}
+        sheet = None if config.sheet is None else str(config.sheet)
+        entries = [prediction.as_json() for prediction in predictions]
+        fields = {"model_file": model, "predictions": entries, "skipped": len(skipped), "sheet": sheet}
         output.document(config.command, fields)
     elif config.csv_file is not None:
         output.line(str(config.csv))
@@ -142,6 +150,8 @@ def _show_predictions(config: PredictConfig, predictions: "Sequence[Prediction]"
     elif not config.jsonl and config.csv is None:
         rows = [_prediction_row(prediction) for prediction in predictions]
         output.table(("item", "class", "probability", "runner-up"), rows, numeric=("probability",))
+    if config.sheet is not None and not (config.json or config.jsonl or config.csv_to_stdout):
+        output.line(str(config.sheet))
     for prediction in skipped:
         output.warn(f"skipped {prediction.error}")
 

@@ -22,6 +22,7 @@ from dlnotes_cli.data.options import DataOption, SourceOptions
 from dlnotes_cli.models.choices import Activation, Initialization
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import (
     DATA,
     MODEL,
@@ -269,6 +270,10 @@ class PredictOptions(Config):
         None, "Read more paths from this file, one per line; - is standard input.", panel=DATA, metavar="FILE|-"
     )
     jsonl: bool = option(False, "Print one line of JSON per prediction, as soon as it is made.", panel=OUTPUT)
+    sheet: Path | None = option(
+        None, "Draw each image next to bars of its classes' probabilities, into this PNG file.", panel=OUTPUT,
+        metavar="FILE.png",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,3 +291,5 @@ class PredictConfig(
         check_at_most_one(
             {"PATH -": "-" in self.paths, "--files-from -": self.files_from == "-"}, "both read standard input"
         )
+        if self.sheet is not None:
+            check_png("--sheet", self.sheet)

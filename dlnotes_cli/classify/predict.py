@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dlnotes_cli.data.images.decode import decode_chunks, decode_image, decode_m
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
+from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.inference.opening import open_classifier
@@ -43,10 +44,15 @@ class Predictor:
 
     def __init__(self, config: PredictConfig) -> None:
         """Load the model and list the paths. Raises InputError for an invalid model file, output or path."""
-        if config.csv_file is not None:
-            files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite)
+        outputs = {"--csv": config.csv_file, "--sheet": config.sheet}
+        for option, path in outputs.items():
+            if path is not None:
+                files.check_output_file(option, path, overwrite=config.overwrite)
         self._config = config
+        self._shown: list[ClassBars] = []  # the first predictions, for `--sheet`
         self.classifier = open_classifier(config)
+        if config.sheet is not None and self._reads_tables:
+            raise InputError("--sheet", "the model reads tables, which have no images", "drop --sheet")
         listed = read_list(str(config.files_from)) if config.files_from else []
         named = [*config.paths, *listed]
         self._stdin = b""
@@ -58,10 +64,11 @@ class Predictor:
                 self.paths += [_STDIN] if argument == "-" else expand_paths([argument], tables=False)
         else:
             self.paths = expand_paths(named, tables=self._reads_tables) if named else []
-        if config.csv_file is not None:
-            lists = [files.user_path(config.files_from)] if config.files_from else []
-            inputs = [*run_files(self.classifier.path), *lists, *(path for path in self.paths if path is not _STDIN)]
-            check_not_input("--csv", config.csv_file, inputs)
+        lists = [files.user_path(config.files_from)] if config.files_from else []
+        for option, path in outputs.items():
+            if path is not None:
+                named_files = (path for path in self.paths if path is not _STDIN)
+                check_not_input(option, path, [*run_files(self.classifier.path), *lists, *named_files])
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error.
@@ -101,6 +108,14 @@ class Predictor:
                     samples.append(decode_memory(f"image {position}", image, shape))
             predictions += self._predict(_Batch(items, np.stack(samples), {}))
         return predictions
+
+    def sheet(self) -> bytes:
+        """The PNG file of `--sheet`, with the first images that were predicted."""
+        return draw_class_bars(self._shown)
+
+    @property
+    def _most_bars(self) -> int:
+        return 0 if self._config.sheet is None else MOST_BARS
 
     @property
     def _reads_tables(self) -> bool:
@@ -147,10 +162,23 @@ class Predictor:
 
     def _predict(self, batch: _Batch) -> Iterator[Prediction]:
         readable = [item for position, item in enumerate(batch.items) if position not in batch.errors]
-        predictions = iter(predict_samples(self.classifier, readable, batch.samples, self._config.top))
+        top = self._config.top
+        predicted = predict_samples(self.classifier, readable, batch.samples, max(top, self._most_bars))
+        if self._config.sheet is not None:
+            count = MOST_SHEET_IMAGES - len(self._shown)
+            self._shown += map(self._class_bars, predicted[:count], batch.samples)
+        predictions = (replace(prediction, top=prediction.top[:top]) for prediction in predicted)
         for position, item in enumerate(batch.items):
             error = batch.errors.get(position)
             yield next(predictions) if error is None else Prediction(item, error=error.fault)
+
+    def _class_bars(self, prediction: Prediction, sample: NDArray[np.generic]) -> ClassBars:
+        """An image and its most probable classes, in the order of the classes if these are all."""
+        classes = self.classifier.classes
+        order = {name: i for i, name in enumerate(classes)}
+        best = prediction.top[:MOST_BARS]
+        pairs = best if len(classes) > MOST_BARS else sorted(best, key=lambda pair: order[pair[0]])
+        return ClassBars(np.asarray(sample, np.uint8), prediction.item, tuple(pairs))
 
 
 def predictions_csv(predictions: Sequence[Prediction], top: int) -> str:

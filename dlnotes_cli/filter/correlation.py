@@ -242,7 +242,7 @@ def _fast_fft_length(minimum: int) -> int:
 
     Equal to scipy.fft.next_fast_len(minimum, real=True), as a test checks.
     """
-    # SciPy is not a dependency, and importing scipy.fft takes 0.1 s, which every command that filters would wait for.
+    # Importing scipy.fft takes 0.1 s, for which every command that filters would wait.
     length = minimum
     while _without_factors_2_3_5(length) != 1:
         length += 1

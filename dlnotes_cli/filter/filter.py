@@ -72,6 +72,11 @@ class FilterResult:
             "kernels": [describe(kernel).as_json() for kernel in self.kernels],
             "edges": config.edges,
             "convolve": config.convolve,
+            "operations": list(config.op),
+            "stride": config.resolved_stride,
+            "relu": config.relu,
+            "pool": config.pool,
+            "pool_size": config.pooling_size,
             "result": config.result,
             "threshold": config.threshold,
             "device": config.device,
@@ -137,7 +142,9 @@ class _Pipeline:
 def filter_images(config: FilterConfig) -> FilterResult:
     """Filter every image and write the results. Raises InputError for a wrong option, kernel or image."""
     first, then = config.parsed_kernels()
-    chains = tuple(KernelChain((kernel, *then)) for kernel in first)
+    operations = config.parsed_operations()
+    starts = [(kernel, *then) for kernel in first] or [tuple(then)]
+    chains = tuple(KernelChain(kernels, operations, config.pool) for kernels in starts)
     backend = _correlation_backend(config.device)
     inputs = find_inputs(config)
     plan = plan_outputs(config, inputs, [chain.name for chain in chains])

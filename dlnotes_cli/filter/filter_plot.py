@@ -22,11 +22,14 @@ _TITLE_COLUMNS, _KERNEL_COLUMNS = 40, 20
 
 @dataclass(frozen=True)
 class FilterRow:
-    """An image, the kernels applied to it and the result; images are uint8 (C, H, W), spectra (h, w) in decibels."""
+    """An image, the kernels applied to it and the result; images are uint8 (C, H, W), spectra (h, w) in decibels.
+
+    A result of floats (1, H, W) is drawn in colors with a scale: blue below 0, white at 0, red above.
+    """
 
     original: NDArray[np.uint8]
     kernels: Sequence[tuple[str, NDArray[np.float64], float]]  # name, weights and their sum
-    result: NDArray[np.uint8]
+    result: NDArray[np.uint8] | NDArray[np.float32]
     name: str
     note: str = ""  # about the result
     spectra: Sequence[NDArray[np.floating[Any]]] = ()
@@ -38,7 +41,8 @@ def draw_filters(rows: Sequence[FilterRow]) -> bytes:
     heights = [max(_SQUARE, *(_height(image) for image in (row.original, row.result))) for row in rows]
     below = _HEADING if spectra else _GAP
     result_left = _IMAGE + _GAP + kernels * (_SQUARE + _GAP)
-    width = result_left + _IMAGE + spectra * (_SQUARE + _AXIS + _BAR + _BAR_LABELS + _GAP)
+    result_width = _IMAGE + (_BAR + _BAR_LABELS if any(_is_raw(row) for row in rows) else 0)
+    width = result_left + result_width + spectra * (_SQUARE + _AXIS + _BAR + _BAR_LABELS + _GAP)
     sheet = Sheet(width, sum(heights) + len(rows) * (_HEADING + below))
     top = 0.0
     for row, height in zip(rows, heights, strict=True):
@@ -48,11 +52,9 @@ def draw_filters(rows: Sequence[FilterRow]) -> bytes:
             left = _IMAGE + _GAP + i * (_SQUARE + _GAP)
             title = f"{plain(shortened(name, _KERNEL_COLUMNS))}\nsum {total:.4g}"
             _draw_weights(sheet, weights, left, top + (height - _SQUARE) / 2, title)
-        _draw_image(
-            sheet, row.result, result_left, top, height, f"{plain(shortened(row.name, _TITLE_COLUMNS))}", row.note
-        )
+        _draw_result(sheet, row, result_left, top, height)
         for i, (spectrum, of) in enumerate(zip(row.spectra, ("original", "result"), strict=False)):
-            left = result_left + _IMAGE + _GAP + i * (_SQUARE + _AXIS + _BAR + _BAR_LABELS + _GAP) + _AXIS
+            left = result_left + result_width + _GAP + i * (_SQUARE + _AXIS + _BAR + _BAR_LABELS + _GAP) + _AXIS
             _draw_spectrum(
                 sheet,
                 spectrum,
@@ -65,13 +67,34 @@ def draw_filters(rows: Sequence[FilterRow]) -> bytes:
     return sheet.png()
 
 
-def _height(image: NDArray[np.uint8]) -> float:
+def _is_raw(row: FilterRow) -> bool:
+    return bool(np.issubdtype(row.result.dtype, np.floating))
+
+
+def _draw_result(sheet: Sheet, row: FilterRow, left: float, top: float, height: float) -> None:
+    """The result: pixels as they are, other values in colors with a scale."""
+    title = plain(shortened(row.name, _TITLE_COLUMNS))
+    if not _is_raw(row):
+        _draw_image(sheet, row.result, left, top, height, title, row.note)
+        return
+    values = row.result[0]
+    limit = float(np.abs(values).max()) or 1.0
+    shown = sheet.colored(values, left, top, _IMAGE, height, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    _, shown_height = shown.size
+    bar_top = top + (height - shown_height) / 2
+    bar = sheet.figure.colorbar(shown.image, cax=sheet.axes(left + _IMAGE + 0.08, bar_top, _BAR, shown_height))
+    bar.ax.set_ylim(min(float(values.min()), 0), max(float(values.max()), 0) or limit)
+    bar.ax.tick_params(labelsize=7, length=2)
+    _draw_title(sheet, left + _IMAGE / 2, bar_top, title, row.note)
+
+
+def _height(image: NDArray[Any]) -> float:
     """The height in inches of an image (C, H, W) on the sheet."""
     return float(_IMAGE * image.shape[1] / max(image.shape[1:]))
 
 
 def _draw_image(
-    sheet: Sheet, image: NDArray[np.uint8], left: float, top: float, height: float, title: str, note: str = ""
+    sheet: Sheet, image: NDArray[Any], left: float, top: float, height: float, title: str, note: str = ""
 ) -> None:
     _, shown_height = sheet.image(image, left, top, _IMAGE, height)
     _draw_title(sheet, left + _IMAGE / 2, top + (height - shown_height) / 2, title, note)

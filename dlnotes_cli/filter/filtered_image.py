@@ -14,7 +14,17 @@ from dlnotes_cli.data.row_strips import over_strips
 from dlnotes_cli.filter.correlation import Magnitude, Response, compute, window_offset
 from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
 from dlnotes_cli.filter.kernels.kernel import Kernel
+from dlnotes_cli.filter.operations.apply import apply_operations
+from dlnotes_cli.filter.operations.parsing import FilterOperation
 from dlnotes_cli.filter.options import FilterConfig
+from dlnotes_cli.filter.stages import (
+    PooledResponse,
+    PoolingKind,
+    PoolingWindow,
+    RectifiedResponse,
+    StoredResponse,
+    strided,
+)
 
 _BINS = 1000  # of a histogram of magnitudes
 
@@ -22,14 +32,17 @@ CorrelationBackend = Callable[..., Response]  # Correlation, or TorchCorrelation
 
 
 class KernelChain(NamedTuple):
-    """Kernels that are applied one after another."""
+    """Operations and then kernels that are applied one after another, and the pooling after them."""
 
     kernels: tuple[Kernel, ...]
+    operations: tuple[FilterOperation, ...] = ()
+    pooling: PoolingKind | None = None
 
     @property
     def name(self) -> str:
-        """The names of the kernels, as file names have them."""
-        return "-".join(kernel.name for kernel in self.kernels)
+        """The names of operations and kernels, as file names have them; if there are none, that of the pooling."""
+        names = [operation.label for operation in self.operations] + [kernel.name for kernel in self.kernels]
+        return "-".join(names) or f"{self.pooling}-pool"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,10 +58,11 @@ class FilteredImage:
 
     @property
     def alpha(self) -> NDArray[Any] | None:
-        """The alpha channel of the source at the pixels of the response, (H, W)."""
+        """The alpha channel of the source at the pixels of the response, (H, W); of a window, at its middle."""
         (top, left), (height, width, _) = self.offset, self.response.shape
-        alpha = self.source.alpha
-        return None if alpha is None else alpha[top : top + height, left : left + width]
+        alpha, step = self.source.alpha, self.config.resolved_stride
+        middle = ((self.config.pooling_size or 1) - 1) // 2
+        return None if alpha is None else alpha[top + middle :: step, left + middle :: step][:height, :width]
 
     def write_to(self, pixels: NDArray[Any], value_range: ValueRange | None = None) -> ValueRange:
         """Write the result to `pixels`, (H, W, C) of uint8, uint16 or floats.
@@ -112,16 +126,31 @@ class FilteredImage:
 def filter_image(
     image: LoadedImage, chain: KernelChain, config: FilterConfig, backend: CorrelationBackend, threads: int
 ) -> FilteredImage:
-    """Filter an image by a chain of kernels: all but the last are applied at once, without rounding to whole values.
+    """Filter an image by a chain; all but the last kernel are applied at once, without rounding to whole values.
 
-    Raises InputError if the border is cropped and no pixel remains.
+    Raises InputError if the border is cropped and no pixel remains, or if the pooling window does not fit.
     """
-    first, *remaining = chain.kernels
-    response = _kernel_response(image.values, float(image.white), first, config, image.white, backend)
-    for kernel in remaining:
-        values, max_magnitude = compute(response, threads), response.max_magnitude
-        response = _kernel_response(values, max_magnitude, kernel, config, image.white, backend)
-    return FilteredImage(image, chain, response, _crop_offset(chain, config), config, threads)
+    values = apply_operations(image.values, chain.operations, config.edges, image.white, threads)
+    cropped = [(image.values.shape[axis] - values.shape[axis]) // 2 for axis in (0, 1)]
+    response: Response = StoredResponse(values, float(image.white))
+    for i, kernel in enumerate(chain.kernels):
+        if i:
+            values = compute(response, threads)
+        response = _kernel_response(values, response.max_magnitude, kernel, config, image.white, backend)
+    top, left = _crop_offset(chain, config)
+    offset = top + cropped[0], left + cropped[1]
+    return FilteredImage(image, chain, layer_response(response, config), offset, config, threads)
+
+
+def layer_response(response: Response, config: FilterConfig) -> Response:
+    """The response of a layer of a network: stride, or pooling, and ReLU in front of the pooling."""
+    if config.pool is None:
+        response = strided(response, config.resolved_stride)
+    if config.relu:
+        response = RectifiedResponse(response)
+    if config.pool is not None and config.pooling_size is not None:
+        response = PooledResponse(response, PoolingWindow(config.pool, config.pooling_size, config.resolved_stride))
+    return response
 
 
 def concatenate_horizontally(images: Sequence[FilteredImage], dtype: Any) -> tuple[LoadedImage, list[ValueRange]]:

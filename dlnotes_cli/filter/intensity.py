@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-ResultMode = Literal["clip", "abs", "rescale", "signed"]
+ResultMode = Literal["clip", "abs", "rescale", "signed", "raw"]
 
 
 class ValueRange(NamedTuple):
@@ -22,8 +22,8 @@ class IntensityMapping(NamedTuple):
 
     `clip` clips the response to 0 and white; `abs` takes the absolute value first; `rescale` maps the smallest value
     to 0 and the largest to white; `signed` maps 0 to gray and the largest absolute value to black or white; None
-    keeps the values. A `threshold`, in units of a white of 255, then makes every value black or white. `rescale` and
-    `signed` need the `value_range` of the response.
+    and `raw` keep the values. A `threshold`, in units of a white of 255, then makes every value black or white.
+    `rescale` and `signed` need the `value_range` of the response.
     """
 
     mode: ResultMode | None
@@ -64,7 +64,7 @@ class IntensityMapping(NamedTuple):
         elif self.value_range is not None and self.mode == "signed":
             values *= self.white / 2 / (max(-self.value_range.low, self.value_range.high) or 1.0)
             values += self.white / 2
-        if self.mode is not None:
+        if self.mode not in {None, "raw"}:
             values.clip(0, self.white, out=values)
         if self.threshold is not None:
             values = np.where(values > self.threshold * self.white / 255, self.white, 0).astype(values.dtype)

@@ -27,16 +27,24 @@ from dlnotes_cli.shell.option_groups import (
 
 if TYPE_CHECKING:
     from dlnotes_cli.filter.kernels.kernel import Kernel
+    from dlnotes_cli.filter.operations.parsing import FilterOperation
 
 FormatName = Literal["png", "jpg", "webp", "tiff", "bmp", "ppm", "npy"]
 USUAL_KERNEL = "sobel-x"
 _SIDE = "[1, 1023]"
+_DEFAULT_POOL_SIZE = 2
 
 
 def _kernel_names() -> list[str]:
     from dlnotes_cli.filter.kernels.catalog import NAMES
 
     return list(NAMES)
+
+
+def _operation_names() -> list[str]:
+    from dlnotes_cli.filter.operations.parsing import OPERATIONS
+
+    return list(OPERATIONS)
 
 
 @option_group
@@ -70,6 +78,11 @@ class KernelOptions(Config):
         (), "Kernel to apply to the unrounded result of the one before; may be repeated.", panel=MODEL,
         metavar="KERNEL", complete=_kernel_names,
     )  # fmt: skip
+    op: tuple[str, ...] = option(
+        (), "Operation in front of the kernels, or without one: median:N, erode:N, dilate:N, open:N, close:N (N odd), "
+        "bilateral:PIXELS:TONE, canny:LOW:HIGH:SIGMA; numbers may be left out. Repeat it for one after another.",
+        panel=MODEL, metavar="OPERATION", complete=_operation_names,
+    )  # fmt: skip
     size: int | None = option(
         None, "Rows and columns of the kernels box, motion, gaussian, unsharp and log, or of the window of --pool.",
         panel=MODEL, within=_SIDE, shown_default="set by --kernel; --pool: 2", name="--kernel-size",
@@ -91,21 +104,22 @@ class KernelOptions(Config):
         False, "Flip the kernel (180° rotation) first: convolution as in mathematics. Otherwise it is applied as "
         "written (cross-correlation), as by torch.nn.Conv2d and cv2.filter2D.", panel=MODEL,
     )  # fmt: skip
-    result: Literal["clip", "abs", "rescale", "signed"] | None = option(
+    result: Literal["clip", "abs", "rescale", "signed", "raw"] | None = option(
         None, "Map values to pixels: clip limits them to the range from black to white, abs takes absolute values "
-        "first, rescale stretches the values to that range, signed shows 0 as gray.", panel=MODEL,
-        shown_default="clip; .npy and --patch: unchanged",
+        "first, rescale stretches the values to that range, signed shows 0 as gray. raw keeps them: .npy files have "
+        "the numbers, --sheet shows them in colors with a scale, blue below 0 and red above.", panel=MODEL,
+        shown_default="clip; .npy and --patch: raw",
     )  # fmt: skip
     threshold: float | None = option(
         None, "Make values above this white and all others black; 255 is white.", panel=MODEL, within="[-1e9, 1e9]"
     )
     stride: int | None = option(
-        None, "With --patch: stride of the kernel; with --pool, of the pooling window.", panel=MODEL, within=_SIDE,
+        None, "Stride of the last kernel; with --pool, of the pooling window.", panel=MODEL, within=_SIDE,
         shown_default="1; --pool: --kernel-size",
     )  # fmt: skip
-    relu: bool = option(False, "With --patch: apply ReLU, which sets negative results to 0.", panel=MODEL)
-    pool: Literal["max", "mean"] | None = option(
-        None, "With --patch: max or mean pooling, after the kernel, if there is one.", panel=MODEL
+    relu: bool = option(False, "Apply ReLU, which sets negative results to 0.", panel=MODEL)
+    pool: Literal["max", "mean", "min"] | None = option(
+        None, "Pooling by maximum, mean or minimum, after kernel and ReLU; without --kernel, of the input.", panel=MODEL
     )
 
 
@@ -120,7 +134,7 @@ class ImageOutputOptions(OverwriteOption):
     )  # fmt: skip
     format: FormatName | None = option(
         None, "File format for standard output and for files in a folder; npy stores floats, with white as 255",
-        panel=OUTPUT, shown_default="standard output: png; files: as the input",
+        panel=OUTPUT, shown_default="standard output: png; files: as the input; --result raw: npy",
     )  # fmt: skip
     sheet: Path | None = option(
         None, "Save image, kernel weights and result side by side in this PNG file.", panel=OUTPUT, metavar="FILE.png"
@@ -159,14 +173,12 @@ class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptio
         if self.sheet is not None:
             check_png("--sheet", self.sheet)
         check_at_most_one({"--json": self.json, "--out -": self.out == "-"}, STDOUT_TWICE)
+        is_raw = {"--result raw": self.result == "raw", "--threshold": self.threshold is not None}
+        check_at_most_one(is_raw, "raw keeps the values")
 
     def _check_patch(self) -> None:
-        """Raise InputError for options of numbers without `--patch`, and for options of images with it."""
+        """Raise InputError for options of images with `--patch`."""
         if self.patch is None:
-            of_numbers = {"--stride": self.stride, "--relu": self.relu, "--pool": self.pool}
-            unused = next((name for name, value in of_numbers.items() if value), None)
-            if unused:
-                raise InputError(unused, "has no effect without --patch", f"add --patch, or drop {unused}")
             return
         of_images = {
             "PATH": self.paths, "--out": self.out, "--sheet": self.sheet, "--format": self.format,
@@ -179,6 +191,8 @@ class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptio
         """Parse the kernels of `--kernel` and of `--then`; raises InputError for one that is not valid."""
         from dlnotes_cli.filter.kernels.parsing import parse_kernels  # here, to keep start-up fast
 
+        if self.needs_no_kernel:
+            return [], []
         first = [("--kernel", text) for text in self.kernel or (USUAL_KERNEL,)]
         then = [("--then", text) for text in self.then]
         size = None if self.pool else self.size
@@ -190,10 +204,26 @@ class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptio
         """Whether the kernels are explained and nothing is filtered."""
         return self.explain and not (self.paths or self.out or self.sheet or self.patch)
 
+    def parsed_operations(self) -> "tuple[FilterOperation, ...]":
+        """Parse the operations of `--op`; raises InputError for one that is not valid."""
+        from dlnotes_cli.filter.operations.parsing import parse_operations
+
+        return parse_operations(self.op)
+
     @property
-    def pools_without_kernel(self) -> bool:
-        """Whether numbers are pooled without a kernel in front of the pooling."""
-        return self.pool is not None and not (self.kernel or self.then)
+    def needs_no_kernel(self) -> bool:
+        """Whether the input is pooled, or an operation applied to it, without a kernel."""
+        return bool(self.pool or self.op) and not (self.kernel or self.then)
+
+    @property
+    def pooling_size(self) -> int | None:
+        """Rows and columns of the pooling window; None without `--pool`."""
+        return (self.size or _DEFAULT_POOL_SIZE) if self.pool else None
+
+    @property
+    def resolved_stride(self) -> int:
+        """The stride of the pooling window, or without `--pool` of the last kernel."""
+        return self.stride or self.pooling_size or 1
 
     @property
     def clips_by_default(self) -> bool:

@@ -35,10 +35,13 @@ def plan_outputs(config: FilterConfig, inputs: Sequence[FilterInput], names: Seq
     if config.out == "-":
         if len(inputs) > 1:
             raise InputError("--out", f"- writes one image, got {len(inputs)}", "use a folder or a pattern")
-        return [[OutputFile(None, FORMATS[f".{config.format or 'png'}"], tuple(range(len(names))))]]
+        format_ = FORMATS[f".{config.format or _default_format(config)}"]
+        _check_raw(config, [format_])
+        return [[OutputFile(None, format_, tuple(range(len(names))))]]
     if config.out is None and config.sheet is not None:
         return [[] for _ in inputs]
     plan = [list(_outputs_of(config, image, i, len(inputs), names)) for i, image in enumerate(inputs, 1)]
+    _check_raw(config, [output.format for outputs in plan for output in outputs])
     paths = [output.path for outputs in plan for output in outputs if output.path]
     _check_files(paths, overwrite=config.overwrite)
     is_folder = config.out is not None and "{" not in config.out and _is_folder(config.out)
@@ -60,7 +63,7 @@ def _outputs_of(
 ) -> Iterator[OutputFile]:
     """The output files of one input, the `index`-th of `count`."""
     out = config.out
-    extension = f".{config.format}" if config.format else None
+    extension = f".{config.format}" if config.format else ".npy" if config.result == "raw" else None
     if out is None:
         out = f"{_DEFAULT_PATTERN}{extension or '.png'}"
     if "{" in out:
@@ -107,6 +110,18 @@ def _format_of(path: Path, requested: str | None = None) -> str:
     if requested is not None and FORMATS[f".{requested}"] != format_:
         raise InputError("--format", f"{requested} contradicts the file extension of {path}", "leave one of them out")
     return format_
+
+
+def _default_format(config: FilterConfig) -> str:
+    return "npy" if config.result == "raw" else "png"
+
+
+def _check_raw(config: FilterConfig, formats: Sequence[str]) -> None:
+    """Raise InputError for `--result raw` and a format that holds pixels from 0 to white only."""
+    pixels = next((format_ for format_ in formats if format_ != "NPY"), None)
+    if config.result == "raw" and pixels is not None:
+        fix = "use .npy, show them with --sheet, or choose --result signed"
+        raise InputError("--result", f"raw values do not fit into the pixels of {pixels}", fix)
 
 
 def _is_folder(out: str) -> bool:

@@ -1,5 +1,6 @@
 """`filter --patch`: kernels, ReLU and pooling on a small matrix, with the numbers of lesson 5."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.filter.correlation import correlate
-from dlnotes_cli.filter.filtered_image import KernelChain
+from dlnotes_cli.filter.filtered_image import KernelChain, layer_response
 from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
 from dlnotes_cli.filter.kernels.description import describe
 from dlnotes_cli.filter.kernels.kernel import Kernel
+from dlnotes_cli.filter.operations.apply import apply_operations
 from dlnotes_cli.filter.options import FilterConfig
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.filter.stages import StoredResponse
 from dlnotes_cli.shell.matrix import Matrix, parse_channels, parse_matrix
 
 _WHITE = 255
-_DEFAULT_POOL_SIZE = 2
 _COURSE_PATCH = parse_matrix(
     "128 97 53 201 198; 35 22 25 200 195; 37 24 28 197 182; 33 28 92 195 179; 31 40 100 192 177", "lesson 5"
 )
@@ -64,22 +65,26 @@ def filter_patch(config: FilterConfig) -> PatchResult:
     """Filter and pool the matrix of `config.patch`. Raises InputError if the matrix or a kernel is wrong."""
     matrices = parse_channels(str(config.patch), "--patch")
     patch = np.array(matrices, np.float64)
-    if config.pools_without_kernel:
-        return PatchResult((), patch.shape, (PatchResponse("", _pool(patch, config)),))
+    operations = config.parsed_operations()
     first, then = config.parsed_kernels()
-    chains = [KernelChain((kernel, *then)) for kernel in first]
-    results = tuple(PatchResponse(chain.name, _apply_chain(patch, chain, config)) for chain in chains)
+    starts = [(kernel, *then) for kernel in first] or [tuple(then)]
+    chains = [KernelChain(kernels, operations, config.pool) for kernels in starts]
+    results = tuple(PatchResponse(_label(chain), _apply_chain(patch, chain, config)) for chain in chains)
     is_course_example = matrices == (_COURSE_PATCH,) and [k.matrix for k in (*first, *then)] == [_COURSE_KERNEL]
     remark = _COURSE_CORRECTION if is_course_example and config.edges == "crop" else ""
     return PatchResult((*first, *then), patch.shape, results, remark)
 
 
 def _apply_chain(patch: NDArray[np.float64], chain: KernelChain, config: FilterConfig) -> NDArray[np.float64]:
-    """Kernels, stride, ReLU, intensity mapping and pooling: (C, H, W) to (1, H', W')."""
-    response = patch
+    """Operations, kernels, stride, ReLU, pooling and intensity mapping: (C, H, W) to (1, H', W').
+
+    Without a kernel the channels are kept.
+    """
+    pixels = np.ascontiguousarray(patch.transpose(1, 2, 0))  # (H, W, C)
+    response = apply_operations(pixels, chain.operations, config.edges, _WHITE, 1).transpose(2, 0, 1)
     for kernel in chain.kernels:
         response = _apply_kernel(response, kernel, config)
-    return _pool(_map_intensities(response, config), config)
+    return _map_intensities(_after_kernels(response, config), config)
 
 
 def _apply_kernel(patch: NDArray[np.float64], kernel: Kernel, config: FilterConfig) -> NDArray[np.float64]:
@@ -95,25 +100,18 @@ def _sum_over_channels(patch: NDArray[np.float64], matrix: Matrix, config: Filte
 
 
 def _map_intensities(response: NDArray[np.float64], config: FilterConfig) -> NDArray[np.float64]:
-    """Apply `--stride` (unless it belongs to the pooling), `--relu`, `--result` and `--threshold`."""
-    step = 1 if config.pool else config.stride or 1
-    response = response[:, ::step, ::step]
-    if config.relu:
-        response = np.maximum(response, 0)
+    """Apply `--result` and `--threshold`."""
     value_range = ValueRange(float(response.min()), float(response.max()))
     return IntensityMapping(config.result, _WHITE, config.threshold, value_range).to_floats(response)
 
 
-def _pool(channels: NDArray[np.float64], config: FilterConfig) -> NDArray[np.float64]:
-    """Max or mean pooling of (C, H, W), as `--pool`, `--kernel-size` and `--stride` say."""
-    if config.pool is None:
-        return channels
-    size = config.size or _DEFAULT_POOL_SIZE
-    step = config.stride or size
-    rows, columns = channels.shape[1:]
-    if size > min(rows, columns):
-        what = f"a pooling window of {size}x{size} does not fit into {rows}x{columns}"
-        raise InputError("--kernel-size", what, "use a smaller one")
-    windows = np.lib.stride_tricks.sliding_window_view(channels, (size, size), axis=(1, 2))[:, ::step, ::step]
-    pooled: NDArray[np.float64] = windows.max(axis=(3, 4)) if config.pool == "max" else windows.mean(axis=(3, 4))
-    return pooled
+def _after_kernels(channels: NDArray[Any], config: FilterConfig) -> NDArray[np.float64]:
+    """Stride or pooling of (C, H, W), and ReLU in front of the pooling, as for images."""
+    stored = StoredResponse(np.ascontiguousarray(channels.transpose(1, 2, 0)), math.inf)
+    response = layer_response(stored, config)
+    return np.asarray(response.rows(0, response.shape[0]).transpose(2, 0, 1), np.float64)
+
+
+def _label(chain: KernelChain) -> str:
+    """The name of a chain; empty if the patch is only pooled."""
+    return chain.name if chain.kernels or chain.operations else ""

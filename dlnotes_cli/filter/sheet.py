@@ -1,17 +1,19 @@
 """The sheet of `filter`: original, kernels and result side by side, optionally with their spectra."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dlnotes_cli.filter.correlation import compute
 from dlnotes_cli.filter.filter_plot import FilterRow, draw_filters
 from dlnotes_cli.filter.filtered_image import FilteredImage, KernelChain
 from dlnotes_cli.filter.intensity import ValueRange
 from dlnotes_cli.filter.kernels.kernel import weight_sum
 
+_CHANNELS = ("red", "green", "blue")
 _MAX_SIDE = 640  # pixels of an image on the sheet
 _STRETCHED = 0.99  # fraction of a signed response that is not clipped on the sheet
 _SPECTRUM_SIDE = 512  # pixels of the central square whose spectrum is shown
@@ -19,23 +21,53 @@ _MIN_MAGNITUDE = 1e-3  # smaller magnitudes of a spectrum are black in any case
 
 
 def draw_filtered_images(images: Sequence[FilteredImage], *, spectrum: bool) -> bytes:
-    """A PNG with a row for each chain of kernels."""
+    """A PNG with a row for each chain of kernels; of raw values with a row for each channel, too."""
+    if images[0].config.result == "raw":
+        return draw_filters([row for image in images for row in _raw_rows(image, spectrum=spectrum)])
     return draw_filters([_row(image, spectrum=spectrum) for image in images])
+
+
+def _raw_rows(image: FilteredImage, *, spectrum: bool) -> Iterator[FilterRow]:
+    """A row for each channel, with values in units of a white of 255."""
+    values = compute(image.response, image.threads) * (255 / image.source.white)
+    channels = ("",) if values.shape[2] == 1 else tuple(f", {name}" for name in _CHANNELS)
+    for i, channel in enumerate(channels):
+        yield FilterRow(
+            original=_thumbnail(_eight_bit(image.source.values)),
+            kernels=_titled_matrices(image.chain),
+            result=_reduced(Image.fromarray(values[..., i].astype(np.float32)))[None],
+            name=f"{image.chain.name}{channel}, raw",
+            note=", ".join(filter(None, (_size(image), _range_text(values[..., i])))),
+            spectra=_spectra(image) if spectrum else (),
+        )
 
 
 def _row(image: FilteredImage, *, spectrum: bool) -> FilterRow:
     result = np.empty(image.response.shape, np.uint8)
     limit = _signed_limit(image)
     image.write_to(result, None if limit is None else ValueRange(-limit, limit))
-    original = image.source.values
     return FilterRow(
-        original=_thumbnail((original // 257).astype(np.uint8) if original.itemsize > 1 else original),
+        original=_thumbnail(_eight_bit(image.source.values)),
         kernels=_titled_matrices(image.chain),
         result=_thumbnail(result),
         name=f"{image.chain.name}, {image.config.result or 'clip'}",
-        note="" if limit is None else f"stretched: gray 0, black and white ±{limit * 255 / image.source.white:.3g}",
+        note=_size(image) if limit is None else _stretching(limit * 255 / image.source.white),
         spectra=_spectra(image) if spectrum else (),
     )
+
+
+def _stretching(limit: float) -> str:
+    return f"stretched: gray 0, black and white ±{limit:.3g}"
+
+
+def _range_text(values: NDArray[Any]) -> str:
+    return f"from {values.min():.4g} to {values.max():.4g}"
+
+
+def _size(image: FilteredImage) -> str:
+    """Width and height of a result that is smaller than the image; else an empty text."""
+    height, width, _ = image.response.shape
+    return f"{width}x{height}" if (height, width) != image.source.values.shape[:2] else ""
 
 
 def _signed_limit(image: FilteredImage) -> float | None:
@@ -63,9 +95,16 @@ def _titled_matrices(chain: KernelChain) -> list[tuple[str, NDArray[np.float64],
 
 def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, C) reduced to the size on the sheet, (C, H, W)."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    reduced = np.asarray(image.reduce(-(-max(image.size) // _MAX_SIDE)))
+    reduced = _reduced(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
     return reduced.reshape(*reduced.shape[:2], -1).transpose(2, 0, 1)
+
+
+def _reduced(image: Image.Image) -> NDArray[Any]:
+    return np.asarray(image.reduce(-(-max(image.size) // _MAX_SIDE)))
+
+
+def _eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    return (pixels // 257).astype(np.uint8) if pixels.itemsize > 1 else pixels
 
 
 def _spectra(image: FilteredImage) -> list[NDArray[Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dlnotes_cli.data.table import CategoricalColumn, NumericColumn
     from dlnotes_cli.manage.data import ImagesInfo, TableInfo
     from dlnotes_cli.manage.data_cache import CachedFolder
+    from dlnotes_cli.manage.device_timing import BackboneTiming
 
 _MOST_SIZES = 6  # image sizes to print
 
@@ -60,13 +61,18 @@ def data_info(config: DataInfoConfig) -> None:
     examples=(
         "dlnotes data preview",
         "dlnotes data preview digits --augment rotate:20,erase:0.5 --out sheet.png",
+        'dlnotes data preview --text "1 2 3 4 5 6 7" --tokens words --seq-len 3',
     ),
 )
 def data_preview(config: DataPreviewConfig) -> None:
     """Preview augmentation: images of a data set in the first column, augmented variants next to each.
 
     A training run with the same seed uses the same variants, one per epoch, except for mixup and cutmix.
+    Of a text it prints the first batches of char-rnn: row by row the inputs, and the targets one token later.
     """
+    if config.reads_text:
+        _preview_text(config)
+        return
     from dlnotes_cli.manage.preview import draw_preview
 
     preview = draw_preview(config)
@@ -74,11 +80,32 @@ def data_preview(config: DataPreviewConfig) -> None:
         output.document(config.command, preview.as_json())
         return
     shape = "x".join(map(str, preview.shape))
-    output.line(
-        f"{', '.join(preview.operations) or 'no operation'} on "
-        f"{output.counted(len(preview.samples), 'image')} of {shape}"
-    )
+    what = "pixel values" if preview.numbers else ", ".join(preview.operations) or "no operation"
+    output.line(f"{what} on {output.counted(len(preview.samples), 'image')} of {shape}")
     output.line(preview.out)
+
+
+def _preview_text(config: DataPreviewConfig) -> None:
+    from dlnotes_cli.manage.text_preview import preview_text
+
+    preview = preview_text(config)
+    if config.json:
+        output.document(config.command, preview.as_json())
+        return
+
+    def shown(tokens: "Sequence[str]") -> str:
+        return " ".join(tokens) if config.tokens == "words" else repr("".join(tokens))
+
+    rows = [
+        (f"{number}", f"{i}", shown(inputs), shown(targets))
+        for number, batch in enumerate(preview.batches, 1)
+        for i, (inputs, targets) in enumerate(zip(batch.inputs, batch.targets, strict=True), 1)
+    ]
+    output.table(("batch", "row", "inputs", "targets"), rows)
+    output.line()
+    tokens = f"{preview.tokens:,} {preview.unit}, {preview.vocabulary:,} distinct"
+    batches = output.counted(preview.steps, "batch", "batches")
+    output.line(f"{tokens}: {batches} of {preview.batch_size} x {preview.seq_len}")
 
 
 @command(panel="Manage", examples=("dlnotes data cache list", "dlnotes data cache list --json"))
@@ -97,17 +124,50 @@ def cache_clear(config: CacheClearConfig) -> None:
     _show_cache(config, clear_cache(config))
 
 
-@command(panel="Manage", examples=("dlnotes doctor", "dlnotes doctor --json"))
+@command(
+    panel="Manage",
+    examples=("dlnotes doctor", "dlnotes doctor --time resnet18 --batch-size 2 --size 64"),
+)
 def doctor(config: DoctorConfig) -> None:
-    """Check this machine: versions, devices, precision, CPU cores, cache and data sets."""
+    """Check this machine: versions, devices, precision, CPU cores, cache and data sets.
+
+    With --time it measures how long a network takes for a batch on each device.
+    """
     from dlnotes_cli.manage.doctor import examine
 
     report = examine(config)
     if config.json:
         output.document(config.command, report.as_json())
         return
-    rows = [(name.replace("_", " "), _as_text(value)) for name, value in report.as_rows().items()]
-    output.table(("what", "found"), rows)
+    if report.timing is None:
+        rows = [(name.replace("_", " "), _as_text(value)) for name, value in report.as_rows().items()]
+        output.table(("what", "found"), rows)
+    else:
+        _show_timing(report.timing)
+
+
+def _show_timing(timing: "BackboneTiming") -> None:
+    rows = [
+        (
+            f"{'about ' if one.estimated else ''}{one.inference_s:.4g}",
+            f"{'about ' if one.estimated else ''}{one.head_s:.4g}",
+            f"{one.images_per_s:,.1f}",
+            f"{one.runs} x {one.images}",
+        )
+        for one in timing.devices
+    ]
+    names = [one.device for one in timing.devices]
+    columns = ("device", "predicting (s)", "training a head (s)", "images/s", "measured")
+    output.table(columns, [(name, *row) for name, row in zip(names, rows, strict=True)], numeric=columns[1:])
+    output.line()
+    what = (
+        f"{timing.backbone}, {timing.batch_size} images of {timing.size}x{timing.size}, fp32, {timing.weights} weights"
+    )
+    output.line(f"{what}; the CPU with {output.counted(timing.threads, 'thread')}")
+    if any(one.estimated for one in timing.devices):
+        output.note("about: extrapolated from fewer images, as a batch would exceed --time-budget")
+    if timing.weights == "random":
+        output.note("the weights are random, since none are on this machine; the time is the same")
 
 
 def _show_images(info: "ImagesInfo") -> None:

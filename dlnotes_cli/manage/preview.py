@@ -19,12 +19,14 @@ from dlnotes_cli.data.splits import limited
 from dlnotes_cli.manage.options import DataPreviewConfig
 from dlnotes_cli.plots.images import draw_variants
 from dlnotes_cli.plots.names import distinct_names, plain
+from dlnotes_cli.plots.pixel_numbers import draw_pixel_numbers
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
 _IMAGE_SIZE = 128  # pixels per side of images in files without --size, which training reduces too far to recognize
 _LARGEST_SHAPE = (3, 4096, 4096)  # (C, H, W) of images
+_NUMBERED_SIZE, _MOST_NUMBERED = 28, 32  # pixels per side of images in files with --numbers, and the most it draws
 _CAPTION_COLUMNS = 16  # of a class name below a mixed image
 
 
@@ -48,6 +50,7 @@ class PreviewResult:
     seed: int
     shape: tuple[int, ...]  # (C, H, W)
     out: str
+    numbers: str | None = None  # how pixel values are written into the images
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -66,10 +69,12 @@ class _ChosenImages:
 
 
 def draw_preview(config: DataPreviewConfig) -> PreviewResult:
-    """Write a sheet with an original and its augmented variants in each row.
+    """Write a sheet with an original and its augmented variants in each row, or of originals with their numbers.
 
-    Raises InputError for invalid augmentations, data or output file.
+    Raises InputError for invalid augmentations, data or output file, and for a text, which `preview_text` reads.
     """
+    if config.reads_text:
+        raise InputError("NAME|FOLDER", "is a text, not images", "call preview_text")
     kind = kind_of(config.data, "NAME|FOLDER")
     if kind == "table":
         what = f"{config.data} is a table, but only images can be augmented"
@@ -77,6 +82,8 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
     parse_augment(config.augment, _LARGEST_SHAPE, flippable=True)  # before the size of the images is known
     files.check_output_file("--out", config.out, overwrite=config.overwrite)
     chosen = _from_named(config) if kind == "named" else _from_folder(config)
+    if config.numbers is not None:
+        return _draw_numbers(config, chosen)
     operations = parse_augment(config.augment, chosen.samples.shape[1:], flippable=is_flippable(chosen.classes))
     names = tuple(map(str, operations))
     variants = [_variant(config.seed, operations, chosen, epoch + 1) for epoch in range(config.variants)]
@@ -85,17 +92,37 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
     files.atomic_write(
         config.out, draw_variants(rows, chosen.names, captions, _title(config.augment, names, chosen.samples.shape))
     )
-    indices = chosen.indices.tolist()
     return PreviewResult(
         data=config.data,
         augment=config.augment,
         operations=names,
-        samples=tuple(PreviewSample(name, index) for name, index in zip(chosen.names, indices, strict=True)),
+        samples=_samples(chosen),
         variants=config.variants,
         seed=config.seed,
         shape=chosen.samples.shape[1:],
         out=str(config.out),
     )
+
+
+def _draw_numbers(config: DataPreviewConfig, chosen: _ChosenImages) -> PreviewResult:
+    """Write the sheet of `--numbers`. Raises InputError for images with too many pixels to read their numbers."""
+    _, height, width = chosen.samples.shape[1:]
+    if max(height, width) > _MOST_NUMBERED:
+        fix = f"pass --size {_NUMBERED_SIZE}" if kind_of(config.data) == "folder" else "choose a set of smaller images"
+        raise InputError("--numbers", f"{width}x{height} pixels are too many to read; at most {_MOST_NUMBERED}", fix)
+    is_unit = config.numbers == "unit"
+    scale = "0 (black) to 1 (white)" if is_unit else "0 (black) to 255 (white)"
+    text = (lambda value: f"{round(value / 255, 2):g}") if is_unit else str
+    title = f"{config.data}, {width}x{height} pixels, {scale}"
+    files.atomic_write(config.out, draw_pixel_numbers(chosen.samples, chosen.names, title, text))
+    return PreviewResult(
+        data=config.data, augment="none", operations=(), samples=_samples(chosen), variants=0, seed=config.seed,
+        shape=chosen.samples.shape[1:], out=str(config.out), numbers=config.numbers,
+    )  # fmt: skip
+
+
+def _samples(chosen: _ChosenImages) -> tuple[PreviewSample, ...]:
+    return tuple(PreviewSample(*pair) for pair in zip(chosen.names, chosen.indices.tolist(), strict=True))
 
 
 def _title(augment: str, operations: tuple[str, ...], shape: tuple[int, ...]) -> str:
@@ -126,7 +153,7 @@ def _captions(variant: TrainingBatch, names: Sequence[str]) -> list[str]:
 
 def _choose(split: NDArray[np.int64], labels: NDArray[np.int64], config: DataPreviewConfig) -> NDArray[np.int64]:
     """A stratified choice of indices, sorted by class."""
-    indices = limited(split, labels, config.samples, config.seed)
+    indices = limited(split, labels, config.sample_count, config.seed)
     return indices[np.argsort(labels[indices], kind="stable")]
 
 
@@ -142,8 +169,9 @@ def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
     """Decode only the chosen images; with `skip_bad`, those of them that can be read."""
     listing = folder.list_folder(user_path(config.data))
     limit = config.max_pixels
+    size = config.size or (None if config.numbers is None else _NUMBERED_SIZE)
     shape = folder.choose_shape(
-        listing, size=config.size, resize=config.resize, color=config.color, max_pixels=limit, default_size=_IMAGE_SIZE
+        listing, size=size, resize=config.resize, color=config.color, max_pixels=limit, default_size=_IMAGE_SIZE
     )
     splits, labels = np.array(listing.splits), np.array(listing.labels)
     split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))

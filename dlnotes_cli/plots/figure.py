@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 # Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a symbol.
 BLUE, ORANGE, RED, GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
@@ -31,6 +32,13 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)
+
+
+class DrawnImage(NamedTuple):
+    """An image on a sheet: width and height in inches, and matplotlib's image, from which a color bar is made."""
+
+    size: tuple[float, float]
+    image: "AxesImage"
 
 
 class Sheet:
@@ -59,18 +67,24 @@ class Sheet:
 
         It has a frame, since white images would merge with the page.
         """
+        shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+        return self.colored(shown, left, top, box_width, box_height, cmap="gray", vmin=0, vmax=255).size
+
+    def colored(
+        self, values: NDArray[Any], left: float, top: float, box_width: float, box_height: float, **colors: Any
+    ) -> "DrawnImage":
+        """Place values (H, W), colored as the keywords of `Axes.imshow` say, or pixels (H, W, 3) like `image`."""
         from matplotlib.patches import Rectangle
 
-        _, rows, columns = pixels.shape
+        rows, columns = values.shape[:2]
         pixel = min(box_width / columns, box_height / rows)
         width, height = columns * pixel, rows * pixel
         left, top = left + (box_width - width) / 2, top + (box_height - height) / 2
-        shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
         # By default matplotlib enlarges pixels to squares, and reduces large images smoothly.
         extent = (left, left + width, top + height, top)
-        self.canvas.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", origin="upper")
+        image = self.canvas.imshow(values, extent=extent, aspect="auto", origin="upper", **colors)
         self.canvas.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=FRAME, linewidth=0.5))
-        return width, height
+        return DrawnImage((width, height), image)
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
         """Place a text; by default `y` is its top."""

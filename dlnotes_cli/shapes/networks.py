@@ -3,15 +3,23 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dlnotes_cli.shapes.choices import NetworkName
+from dlnotes_cli.shapes.choices import BranchedName, NetworkName
+from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Shape
+from dlnotes_cli.shapes.parsing.layer_list import parse_network
 
 
 class NamedNetwork(NamedTuple):
-    """A layer list and the shape of one sample that it expects."""
+    """A layer list, or a graph of branches, and the shape of one sample that it expects."""
 
     input: Shape
     layers: str
+    branches: Network | None = None
+
+    @property
+    def network(self) -> Network:
+        """The network, parsed."""
+        return self.branches or parse_network(self.layers)
 
 
 LENET5 = """
@@ -34,6 +42,27 @@ Dropout(0.5); Linear(256 * 6 * 6, 4096); ReLU(inplace=True)
 Dropout(0.5); Linear(4096, 4096); ReLU(inplace=True)
 Linear(4096, 1000)
 """  # Krizhevsky 2014 (arXiv:1404.5997), as in torchvision
+
+ALEXNET_2GPU = """
+Conv2d(3, 96, kernel_size=11, stride=4, padding=2); ReLU(inplace=True); LocalResponseNorm(5, k=2.0)
+MaxPool2d(kernel_size=3, stride=2)
+Conv2d(96, 256, kernel_size=5, padding=2, groups=2); ReLU(inplace=True); LocalResponseNorm(5, k=2.0)
+MaxPool2d(kernel_size=3, stride=2)
+Conv2d(256, 384, kernel_size=3, padding=1); ReLU(inplace=True)
+Conv2d(384, 384, kernel_size=3, padding=1, groups=2); ReLU(inplace=True)
+Conv2d(384, 256, kernel_size=3, padding=1, groups=2); ReLU(inplace=True); MaxPool2d(kernel_size=3, stride=2)
+Flatten(); Dropout(0.5); Linear(256 * 6 * 6, 4096); ReLU(inplace=True)
+Dropout(0.5); Linear(4096, 4096); ReLU(inplace=True)
+Linear(4096, 1000)
+"""  # Krizhevsky et al. 2012: each GPU has half of the channels (groups=2), and both meet in the third convolution
+
+REMARKS: dict[NetworkName, str] = {  # which of several networks that share a name this one is
+    "alexnet": "alexnet is torchvision's, for one GPU, with 64/192/384/256/256 filters; the one of 2012 and of the "
+    "course's slide, for two GPUs with 48/128/192/192/128 filters each, is alexnet-2gpu",
+    "alexnet-2gpu": "alexnet-2gpu is the network of 2012 and of the course's slide, for two GPUs with "
+    "48/128/192/192/128 filters each; torchvision's, for one GPU, is alexnet",
+    "googlenet": "googlenet is torchvision's, without the two auxiliary heads, which only training uses",
+}
 
 COURSE_MLP = """
 Flatten()
@@ -70,20 +99,36 @@ def _vgg(*convolutions: int) -> str:
     return "\n".join(lines) + VGG_HEAD
 
 
+def _branched(name: BranchedName) -> NamedNetwork:
+    from dlnotes_cli.shapes.branched_networks import branched_network  # only networks with branches need it
+
+    return NamedNetwork((3, 224, 224), "", branched_network(name))
+
+
 _NETWORKS: dict[NetworkName, Callable[[], NamedNetwork]] = {
     "lenet5": lambda: NamedNetwork((1, 32, 32), LENET5),
     "alexnet": lambda: NamedNetwork((3, 224, 224), ALEXNET),
+    "alexnet-2gpu": lambda: NamedNetwork((3, 224, 224), ALEXNET_2GPU),
     "vgg11": lambda: NamedNetwork((3, 224, 224), _vgg(1, 1, 2, 2, 2)),
     "vgg13": lambda: NamedNetwork((3, 224, 224), _vgg(2, 2, 2, 2, 2)),
     "vgg16": lambda: NamedNetwork((3, 224, 224), _vgg(2, 2, 3, 3, 3)),
     "vgg19": lambda: NamedNetwork((3, 224, 224), _vgg(2, 2, 4, 4, 4)),
+    "resnet18": lambda: _branched("resnet18"),
+    "resnet34": lambda: _branched("resnet34"),
+    "resnet50": lambda: _branched("resnet50"),
+    "resnet101": lambda: _branched("resnet101"),
+    "resnet152": lambda: _branched("resnet152"),
+    "squeezenet1_0": lambda: _branched("squeezenet1_0"),
+    "mobilenet_v2": lambda: _branched("mobilenet_v2"),
+    "densenet121": lambda: _branched("densenet121"),
+    "googlenet": lambda: _branched("googlenet"),
     "notes-mlp": lambda: NamedNetwork((1, 28, 28), COURSE_MLP),
     "notes-cnn": lambda: NamedNetwork((3, 32, 32), COURSE_CNN),
 }
 
 
 def named_network(name: NetworkName) -> NamedNetwork:
-    """The layer list of a network, and its usual input shape.
+    """A network, as a layer list or with its branches, and its usual input shape.
 
     >>> named_network("lenet5").input
     (1, 32, 32)

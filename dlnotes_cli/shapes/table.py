@@ -54,7 +54,7 @@ def _row(index: int, layer: LayerReport) -> dict[str, str]:
         "MACs": f"{layer.macs:,}",
         "FLOPs": f"{layer.flops:,}",
         "bias adds": f"{layer.bias_adds:,}",
-        "activations": _bytes(layer.activation_bytes),
+        "activations": byte_text(layer.activation_bytes),
         "field": _axes(field.size),
         "jump": _axes(field.jump),
         "start": _axes(field.start),
@@ -103,7 +103,7 @@ def total_lines(report: NetworkReport) -> Iterator[str]:
     yield f"parameters  {report.parameters:,}, buffers {report.buffers:,}"
     yield f"cost        {report.macs:,} MACs = {report.flops:,} FLOPs"
     yield f"            and {report.bias_adds:,} bias additions"
-    inference, training = _bytes(report.memory.inference_bytes), _bytes(report.memory.training_bytes)
+    inference, training = byte_text(report.memory.inference_bytes), byte_text(report.memory.training_bytes)
     yield f"memory      {inference} for inference, {training} for training"
     yield f"            ({report.optimizer}, {report.dtype}, batch of {report.batch:,})"
 
@@ -116,7 +116,8 @@ def _axes(values: "Sequence[float | Fraction] | None") -> str:
     return numbers[0] if len(set(numbers)) == 1 else "x".join(numbers)
 
 
-def _bytes(count: int) -> str:
+def byte_text(count: int) -> str:
+    """A number of bytes in a unit that keeps it short."""
     size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024:  # noqa: PLR2004  # bytes in a KiB

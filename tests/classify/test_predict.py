@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import COLORS, Command, make_images, make_table
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dlnotes_cli.classify.options import PredictConfig
@@ -202,3 +204,78 @@ def test_an_image_is_read_from_stdin(
         outcome = dlnotes("predict", images_run, *words)
         assert outcome.code == 2
         assert says in outcome.err
+
+
+def test_the_sheet_has_each_image_next_to_the_bars_of_its_classes(
+    images_run: Path, photos: Path, tmp_path: Path, dlnotes: Command, figures: list[Figure]
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    document = json.loads(dlnotes("predict", images_run, photos, "--top", 1, "--sheet", sheet, "--json").out)
+    assert document["sheet"] == str(sheet)
+    assert [len(entry["top"]) for entry in document["predictions"]] == [1] * 9
+    everything = json.loads(dlnotes("predict", images_run, photos, "--top", 3, "--json").out)["predictions"]
+    _, *bars = figures[-1].axes
+    assert len(bars) == 9
+    for axes, entry in zip(bars, everything, strict=True):
+        probabilities = {candidate["class"]: candidate["probability"] for candidate in entry["top"]}
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        assert names == sorted(COLORS)
+        widths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]
+        np.testing.assert_allclose(widths, [probabilities[name] for name in names], atol=1e-6)
+        colors = {name: patch.get_facecolor() for name, patch in zip(names, axes.patches, strict=True)}
+        assert [name for name in names if colors[name] == colors[entry["class"]]] == [entry["class"]]
+    shown = figures[-1].axes[0].get_images()
+    with Image.open(document["predictions"][0]["item"]) as image:
+        assert np.asarray(image).size == np.asarray(shown[0].get_array()).size
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert dlnotes("predict", images_run, photos, "--sheet", sheet).code == 2
+    outcome = dlnotes("predict", images_run, photos, "--sheet", sheet, "--overwrite")
+    assert outcome.out.splitlines()[-1] == str(sheet)
+
+
+def test_a_sheet_of_many_images_has_the_first_ones(
+    images_run: Path, tmp_path: Path, dlnotes: Command, figures: list[Figure]
+) -> None:
+    many = make_images(tmp_path / "many", count=9)
+    (many / "blue" / "0.png").write_bytes(b"no image")
+    outcome = dlnotes("predict", images_run, many, "--sheet", tmp_path / "s.png", "--skip-bad", "-q")
+    assert outcome.code == 0
+    assert len(figures[-1].axes) == 1 + 24
+    titles = [text.get_text() for text in figures[-1].axes[0].texts]
+    assert titles[0].endswith("1.png")
+    assert outcome.out == f"26 predictions\n{tmp_path / 's.png'}\n"
+    outcome = dlnotes("predict", images_run, many, "--sheet", tmp_path / "t.png", "--skip-bad")
+    assert f"note: {tmp_path / 't.png'} has the first 24 of 26 images" in outcome.err
+
+
+def test_a_sheet_needs_images_and_its_own_file(
+    images_run: Path, table_run: Path, photos: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    table = make_table(tmp_path / "rows.csv", rows=3)
+    for arguments, message in (
+        ((table_run, table, "--sheet", tmp_path / "s.png"), "--sheet: the model reads tables, which have no images"),
+        ((images_run, photos, "--sheet", tmp_path / "s.jpg"), "--sheet: .*s.jpg does not end in"),
+        ((images_run, photos, "--sheet", photos / "red" / "0.png", "--overwrite"), "--sheet: .* is an input of"),
+    ):
+        outcome = dlnotes("predict", *arguments)
+        assert outcome.code == 2
+        assert re.search(message, outcome.err), outcome.err
+
+
+def test_of_many_classes_the_sheet_has_the_most_probable(
+    dlnotes: Command, tmp_path: Path, figures: list[Figure]
+) -> None:
+    from builders import write_model
+
+    from dlnotes_cli.data.preprocessing import ImagePreprocessing
+    from dlnotes_cli.models.mlp import MlpConfig
+
+    classes = tuple(f"class {i}" for i in range(14))
+    preprocessing = ImagePreprocessing(3, 12, 10, "squash", (0.0,) * 3, (1.0,) * 3)
+    model = write_model(tmp_path / "m.safetensors", "mlp", MlpConfig(360, 14, ()), preprocessing, classes)
+    item = make_images(tmp_path / "p", count=1) / "red" / "0.png"
+    command = ("predict", model, item, "--sheet", tmp_path / "s.png", "--top", 12, "--json")
+    top = json.loads(dlnotes(*command).out)["predictions"][0]["top"]
+    assert len(top) == 12
+    labels = [label.get_text() for label in figures[-1].axes[1].get_yticklabels()]
+    assert labels == [entry["class"] for entry in top[:10]]

@@ -311,6 +311,29 @@ def test_a_signed_result_is_stretched_on_the_sheet_and_not_in_the_file(
     assert rows[-1].note == ""
 
 
+def test_raw_keeps_the_numbers_and_the_sheet_has_a_row_for_each_channel(
+    home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[FilterRow] = []
+
+    def draw(drawn: "list[FilterRow]") -> bytes:
+        rows.extend(drawn)
+        return b""
+
+    monkeypatch.setattr("dlnotes_cli.filter.sheet.draw_filters", draw)
+    outcome = dlnotes("filter", "photo.png", "--result", "raw")
+    assert (outcome.code, outcome.out.split()[0], outcome.err) == (0, "photo-sobel-x.npy", "")
+    response = expected("photo.png")
+    assert np.array_equal(np.load(home / "photo-sobel-x.npy"), response)
+    assert dlnotes("filter", "photo.png", "--result", "raw", "--sheet", "s.png").code == 0
+    assert [row.name for row in rows] == [f"sobel-x, {color}, raw" for color in ("red", "green", "blue")]
+    for i, row in enumerate(rows):
+        assert np.array_equal(row.result[0], response[..., i])
+        assert row.note == f"from {response[..., i].min():.4g} to {response[..., i].max():.4g}"
+    dlnotes("filter", "photo.png", "--color", "gray", "--pool", "max", "--result", "raw", "--sheet", "t.png")
+    assert (rows[-1].name, rows[-1].note.split(",")[0], len(rows[-1].kernels)) == ("max-pool, raw", "20x15", 0)
+
+
 def test_the_same_command_gives_the_same_bytes(home: Path, dlnotes: Command) -> None:
     for threads in (1, 4):
         dlnotes("filter", "photo.png", "--out", f"{threads}.png", "--sheet", f"s{threads}.png", "--threads", threads)

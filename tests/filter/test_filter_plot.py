@@ -27,3 +27,27 @@ def test_spectra_and_their_axes_are_labeled(figures: list[Figure]) -> None:
                  "vertical frequency", "magnitude (dB, 0 = largest of the original)", "stretched"):  # fmt: skip
         assert text in drawn
     assert has_white_margin(png)
+
+
+def test_raw_values_are_colored_by_their_sign_with_a_scale(figures: list[Figure]) -> None:
+    gray = np.zeros((1, 20, 30), np.uint8)
+    values = np.zeros((1, 20, 30), np.float32)
+    values[0, :, :10], values[0, :, 20:] = -500, 2040
+    png = draw_filters([FilterRow(gray, [], values, "k, raw", "from -500 to 2040")])
+    assert has_white_margin(png)
+    canvas, bar = figures[-1].axes
+    shown = canvas.get_images()[-1]
+    assert shown.get_clim() == (-2040, 2040)
+    low, zero, high = (shown.to_rgba(np.array([[value]]))[0, 0] for value in (-500, 0, 2040))
+    assert low[2] > low[0] + 0.1  # blue below 0
+    assert zero[:3].min() > 0.95  # white at 0
+    assert high[0] > high[2] + 0.2  # red above
+    assert bar.get_ylim() == (-500, 2040)
+
+
+def test_a_map_without_negative_values_has_the_upper_half_of_the_scale(figures: list[Figure]) -> None:
+    gray = np.zeros((1, 8, 8), np.uint8)
+    draw_filters([FilterRow(gray, [], np.full((1, 8, 8), 3, np.float32), "k"), FilterRow(gray, [], gray, "clipped")])
+    assert figures[-1].axes[1].get_ylim() == (0, 3)
+    draw_filters([FilterRow(gray, [], np.zeros((1, 8, 8), np.float32), "black")])
+    assert figures[-1].axes[1].get_ylim() == (0, 1)

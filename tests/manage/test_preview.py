@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from builders import COLORS, Command, make_images, make_table
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -148,3 +149,52 @@ def test_tables_and_invalid_options_are_refused(dlnotes: Command, tmp_path: Path
         assert outcome.err.count("\n") == 1
         assert re.search(message, outcome.err), outcome.err
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("scale", ["bytes", "unit"])
+def test_numbers_are_the_values_of_the_pixels(
+    scale: str, dlnotes: Command, tmp_path: Path, figures: list[Figure]
+) -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6) * 11
+    (tmp_path / "images" / "ramp").mkdir(parents=True)
+    Image.fromarray(pixels).save(tmp_path / "images" / "ramp" / "0.png")
+    out = tmp_path / "numbers.png"
+    command = ("data", "preview", tmp_path / "images", "--size", 6, "--resize", "letterbox", "--out", out)
+    fields = json.loads(dlnotes(*command, "--numbers", scale, "--json").out)
+    assert (fields["numbers"], fields["samples"], fields["variants"]) == (scale, [{"class": "ramp", "index": 0}], 0)
+    title, name, *cells = (text.get_text() for text in figures[-1].axes[0].texts)
+    assert title.endswith("6x6 pixels, 0 (black) to 1 (white)" if scale == "unit" else "0 (black) to 255 (white)")
+    assert name == "ramp"
+    values = np.array(cells, float).reshape(6, 6)[1:5]
+    np.testing.assert_allclose(values, pixels / 255 if scale == "unit" else pixels, atol=0.0051)
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_numbers_of_color_images_are_those_of_each_channel(
+    dlnotes: Command, tmp_path: Path, figures: list[Figure]
+) -> None:
+    images = make_images(tmp_path / "images", count=1, size=(2, 2))
+    command = ("data", "preview", images, "--numbers", "--size", 2, "--samples", 3, "--out", tmp_path / "n.png")
+    outcome = dlnotes(*command)
+    assert outcome.out == f"pixel values on 3 images of 3x2x2\n{tmp_path / 'n.png'}\n"
+    drawn = [text.get_text() for text in figures[-1].axes[0].texts]
+    with Image.open(images / "green" / "0.png") as image:
+        expected = np.asarray(image)
+    for channel, name in enumerate(("red", "green", "blue")):
+        at = drawn.index(f"green, {name}")
+        assert drawn[at + 1 : at + 5] == [str(value) for value in expected[..., channel].ravel()]
+
+
+def test_numbers_of_large_images_and_of_variants_are_refused(dlnotes: Command, tmp_path: Path) -> None:
+    images = make_images(tmp_path / "images", count=1)
+    for arguments, message in (
+        (("--numbers", "--size", 64), "--numbers: 64x64 pixels are too many to read; at most 32; pass --size 28"),
+        (("--numbers", "hex"), "--numbers: unknown value 'hex'; choose from bytes, unit"),
+        (("--numbers", "--augment", "flip"), "--augment: has no effect with --numbers, which draws the originals"),
+    ):
+        outcome = dlnotes("data", "preview", images, "--out", tmp_path / "n.png", *arguments)
+        assert outcome.code == 2
+        assert message in outcome.err
+    assert not (tmp_path / "n.png").exists()
+    outcome = dlnotes("data", "preview", images, "--numbers", "--color", "gray", "--out", tmp_path / "n.png")
+    assert outcome.out.startswith("pixel values on 1 image of 1x28x28")

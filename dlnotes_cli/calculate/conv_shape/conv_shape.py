@@ -10,6 +10,10 @@ from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
 
 def conv_shape(config: ConvShapeConfig) -> ConvShapeResult:
     """Analyze a stack of layers or calculate one filter; raises InputError where PyTorch would raise an error."""
+    if config.compare:
+        from dlnotes_cli.calculate.conv_shape.comparison import compare_networks
+
+        return compare_networks(config)
     if config.solve is not None:
         from dlnotes_cli.calculate.conv_shape.solved_size import solve_size
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
@@ -52,10 +53,18 @@ class StackOptions(Config):
         None, "Read the layers from a file of PyTorch code, which is not run; - is standard input.", panel=MODEL,
         metavar="FILE|-",
     )  # fmt: skip
-    network: NetworkName | None = option(None, "A network by name", panel=MODEL)
+    network: NetworkName | None = option(None, "A network by name", panel=MODEL, short="--arch")
+    model: Path | None = option(
+        None, "The network of a run folder or model file of dlnotes, without loading torch.", panel=MODEL,
+        metavar="RUN",
+    )  # fmt: skip
+    compare: bool = option(
+        False, "Compare parameters, MACs and memory: each LAYERS is a network of its own; names for --network and run "
+        "folders too.", panel=OUTPUT,
+    )  # fmt: skip
     input: tuple[int, ...] | None = option(
         None, "Shape of one sample, without the batch dimension, such as 3x130x130.", panel=DATA, parse=shape,
-        metavar="CxHxW", shown_default="with --network: the network's own",
+        metavar="CxHxW", shown_default="with --network and --model: the network's own",
     )  # fmt: skip
     batch: int = option(1, "Batch size, which scales MACs and memory.", panel=DATA, within=_POSITIVE)
 
@@ -106,8 +115,12 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
             {"--json": self.json, "--csv -": self.csv_to_stdout, "--field": self.field is not None}, STDOUT_TWICE
         )
         check_at_most_one(
-            {"LAYERS": bool(self.layers), "--file": self.file is not None, "--network": self.network is not None}
-        )
+            {
+                "LAYERS": bool(self.layers), "--file": self.file is not None, "--network": self.network is not None,
+                "--model": self.model is not None,
+            }
+        )  # fmt: skip
+        self._check_comparison()
         if self.letters:
             letter = self.letters[0]
             for name, is_requested in (("--input", self.input is not None), ("LAYERS", self.has_stack)):
@@ -123,10 +136,24 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
             present, missing = ("--solve", "--want") if self.want is None else ("--want", "--solve")
             raise InputError(present, f"needs {missing}", f"add {missing}")
 
+    def _check_comparison(self) -> None:
+        """Raise InputError for `--compare` of fewer than two networks, or with what a single one has."""
+        if not self.compare:
+            return
+        for name, value in {
+            "--csv": self.csv is not None, "--field": self.field is not None, "--gram": self.gram,
+            "--explain": self.explain, "--file": self.file is not None, "--network": self.network is not None,
+            "--model": self.model is not None,
+        }.items():  # fmt: skip
+            check_at_most_one({"--compare": True, name: value}, "--compare prints a row for each LAYERS")
+        if len(self.layers) < 2:  # noqa: PLR2004  # to compare
+            what = f"needs two networks or more, got {len(self.layers)}"
+            raise InputError("--compare", what, 'give them one by one: "Linear(16, 4)" resnet18 runs/digits')
+
     @property
     def has_stack(self) -> bool:
         """Whether there are layers, from any source."""
-        return bool(self.layers) or self.file is not None or self.network is not None
+        return bool(self.layers) or self.file is not None or self.network is not None or self.model is not None
 
     @property
     def letters(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
+from dlnotes_cli.shapes.choices import NetworkName
 from dlnotes_cli.shapes.course import course_notes, gram_sizes
 from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Shape, format_shape
@@ -79,7 +80,8 @@ def analyze_stack(config: ConvShapeConfig) -> StackResult:
     network, size = read_stack(config)
     report = analyze(network, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
     gram = _matrix_sizes(report.output, config) if config.gram else None
-    return StackResult(report, (*network.notes, *course_notes(report)), gram, config.explain)
+    remarks = () if config.network is None else known_remarks(config.network)
+    return StackResult(report, (*remarks, *network.notes, *course_notes(report)), gram, config.explain)
 
 
 def matrix_sizes(config: ConvShapeConfig) -> GramResult:
@@ -95,16 +97,33 @@ def _matrix_sizes(shape: Shape, config: ConvShapeConfig) -> GramResult:
 def read_stack(config: ConvShapeConfig) -> tuple[Network, Shape]:
     """The layers and the shape of one input sample."""
     if config.network is not None:
-        from dlnotes_cli.shapes.networks import named_network  # used only with --network
+        return network_by_name(config.network, config)
+    if config.model is not None:
+        from dlnotes_cli.calculate.conv_shape.trained_network import trained_network  # used only with --model
 
-        network = named_network(config.network)
-        return parse_network(network.layers), config.input or network.input
+        network, shape = trained_network(config.model)
+        return network, config.input or shape
     if config.file is not None:
         return read_network(config.file), _input(config)
     if not config.layers:
-        raise InputError("LAYERS", "no layers", 'add layers such as "Conv2d(3, 10, 3)", --file or --network')
+        raise InputError("LAYERS", "no layers", 'add layers such as "Conv2d(3, 10, 3)", --file, --network or --model')
     networks = [read_network(text) if is_file_name(text) else parse_network(text) for text in config.layers]
     return reduce(lambda before, after: before.then(after), networks), _input(config)
+
+
+def network_by_name(name: NetworkName, config: ConvShapeConfig) -> tuple[Network, Shape]:
+    """A known network, and the shape of one input sample."""
+    from dlnotes_cli.shapes.networks import named_network  # used only with --network
+
+    known = named_network(name)
+    return known.network, config.input or known.input
+
+
+def known_remarks(name: NetworkName) -> tuple[str, ...]:
+    """Which of several networks that share a name this one is."""
+    from dlnotes_cli.shapes.networks import REMARKS  # used only with --network
+
+    return (REMARKS[name],) if name in REMARKS else ()
 
 
 def _input(config: ConvShapeConfig) -> Shape:

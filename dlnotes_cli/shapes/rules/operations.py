@@ -219,6 +219,16 @@ def _indexed(item: Any, size: int, axis: int) -> list[int]:
     return []
 
 
+def tied_linear(shapes: Sequence[Shape], outputs: int) -> LayerInfo:
+    """A linear layer with a bias whose weights are those of an embedding, where they are counted."""
+    (shape,) = shapes
+    positions = prod(shape[:-1])
+    return LayerInfo(
+        (*shape[:-1], outputs),
+        parameters=outputs, macs=positions * shape[-1] * outputs, bias_adds=positions * outputs, field="unknown",
+    )  # fmt: skip
+
+
 _RULES: dict[str, _Rule] = {
     "map": same_shape,
     "return": passed_on,
@@ -227,6 +237,7 @@ _RULES: dict[str, _Rule] = {
     "constant": constant,
     "stack": stack,
     "matmul": matrix_product,
+    "tied_linear": tied_linear,
     "expand": expand,
     "repeat": repeat,
     "part": part,

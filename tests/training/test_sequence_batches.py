@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.char_rnn.sequence_batches import IGNORED, SequenceBatches
 from dlnotes_cli.data.text import Text
+from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches
 
 
 @st.composite

@@ -1,0 +1,100 @@
+"""`conv-shape --model`: the layers of a trained network, from the configuration in its model file."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+from dlnotes_cli.shapes.branched_networks import branched_network
+from dlnotes_cli.shapes.choices import BranchedName
+from dlnotes_cli.shapes.graph import OPERATION_PREFIX, Network, Node
+from dlnotes_cli.shapes.layer import Layer, Shape
+from dlnotes_cli.shapes.networks import named_network
+from dlnotes_cli.shapes.parsing.layer_list import parse_network
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.training.model_header import model_path, read_model_metadata
+from dlnotes_cli.training.model_metadata import metadata_errors
+
+_ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "leaky-relu": "LeakyReLU", "gelu": "GELU"}
+_CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
+_LISTED_BACKBONES = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
+_LAST_LAYER = "Linear(4096, 1000)"  # of these
+
+
+def trained_network(path: Path) -> tuple[Network, Shape]:
+    """The network of a model file or run folder, and the shape of the samples on which it was trained.
+
+    A language model reads one token. Raises InputError for a file that is none, and for a backbone whose layers are
+    not known without torch.
+    """
+    file = model_path(user_path(path))
+    metadata = read_model_metadata(file)
+    with metadata_errors(file):
+        name, configuration = metadata["model"], metadata["configuration"]
+        if name == "mlp":
+            return parse_network(_perceptron(configuration)), _sample_shape(metadata, configuration)
+        if name == "cnn":
+            return parse_network(configuration["layers"]), tuple(configuration["shape"])
+        if name == "char_rnn":
+            return _language_model(configuration)
+        if name == "backbone":
+            size = configuration["size"]
+            return _transfer_model(file, configuration), (3, size, size)
+        raise ValueError(f"unknown network {name!r}")
+
+
+def _sample_shape(metadata: dict[str, Any], configuration: dict[str, Any]) -> Shape:
+    """The shape of an image, or the number of inputs that a row of a table becomes."""
+    stored = metadata["format"]
+    if "channels" in stored:
+        return stored["channels"], stored["height"], stored["width"]
+    return (configuration["inputs"],)
+
+
+def _perceptron(configuration: dict[str, Any]) -> str:
+    """The layers of `models.mlp`: linear, batch norm, activation and dropout for each hidden layer."""
+    widths = [configuration["inputs"], *configuration["hidden"]]
+    layers = ["Flatten()"]
+    for inputs, units in pairwise(widths):
+        has_norm = configuration["batch_norm"]
+        layers.append(f"Linear({inputs}, {units}{', bias=False' if has_norm else ''})")
+        layers += [f"BatchNorm1d({units})"] if has_norm else []
+        layers.append(f"{_ACTIVATIONS[configuration['activation']]}()")
+        layers += [f"Dropout({configuration['dropout']})"] if configuration["dropout"] else []
+    return "; ".join([*layers, f"Linear({widths[-1]}, {configuration['classes']})"])
+
+
+def _language_model(configuration: dict[str, Any]) -> tuple[Network, Shape]:
+    """The layers of `models.char_rnn`: embedding or one-hot input, recurrent layers with dropout, output layer."""
+    vocabulary, hidden, embed = (configuration[name] for name in ("vocabulary", "hidden", "embed"))
+    layers = [f"Embedding({vocabulary}, {embed})"] if embed else []
+    for inputs in [embed or vocabulary] + [hidden] * (configuration["layers"] - 1):
+        layers.append(f"{_CELLS[configuration['cell']]}({inputs}, {hidden}, batch_first=True)")
+        layers += [f"Dropout({configuration['dropout']})"] if configuration["dropout"] else []
+    shape = (1,) if embed else (1, vocabulary)
+    if not configuration["tied"]:
+        network = parse_network("; ".join([*layers, f"Linear({hidden}, {vocabulary})"]))
+        return network._replace(is_code=True), shape
+    layers += [f"Linear({hidden}, {embed})"] if embed != hidden else []
+    network = parse_network("; ".join(layers))
+    text = f"Linear({embed}, {vocabulary}), the weights of the embedding"
+    output = Node(Layer(f"{OPERATION_PREFIX}tied_linear", (vocabulary,), (), text), (len(network.nodes) - 1,))
+    return Network((*network.nodes, output), is_code=True), shape
+
+
+def _transfer_model(file: Path, configuration: dict[str, Any]) -> Network:
+    """A backbone of torchvision whose last layer is the head of `models.backbones`: linear layers with ReLU between."""
+    backbone, hidden, classes = (configuration[name] for name in ("backbone", "hidden", "classes"))
+
+    def head(inputs: int) -> str:
+        layers = [f"Linear({before}, {after}); ReLU()" for before, after in pairwise([inputs, *hidden])]
+        return "; ".join([*layers, f"Linear({[inputs, *hidden][-1]}, {classes})"])
+
+    if backbone in get_args(BranchedName):
+        return branched_network(backbone, head)
+    if backbone in _LISTED_BACKBONES:
+        body = named_network(backbone).layers.rstrip().removesuffix(_LAST_LAYER)
+        return parse_network(f"{body}{head(4096)}")
+    known = ", ".join((*_LISTED_BACKBONES, *get_args(BranchedName)))
+    what = f"its backbone {backbone} is not one whose layers are known without torch ({known})"
+    raise InputError(file, what, f"use dlnotes visualize layers {file}")

@@ -1,0 +1,1 @@
+"""Operations on windows of pixels that are no convolution: `filter --op`."""

@@ -1,0 +1,81 @@
+"""`conv-shape --compare` and networks by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+from builders import Command
+from torch import nn
+
+DENSE = "Linear(16, 4, bias=False)"
+LOCAL = "Unflatten(1, (16, 1)); Conv1d(16, 4, 1, groups=4, bias=False); Flatten()"
+
+
+def test_dense_and_local_weights_of_the_course(dlnotes: Command) -> None:
+    """A 4x4 image and four hidden units: 64 weights if each reads all of it, 16 if each reads its own quarter."""
+    command = ("conv-shape", "--compare", DENSE, LOCAL, "--input", 16)
+    networks = json.loads(dlnotes(*command, "--json").out)["networks"]
+    assert [network["network"] for network in networks] == [DENSE, LOCAL]
+    assert [(network["parameters"], network["macs"], network["output"]) for network in networks] == [
+        (64, 64, [4]), (16, 16, [4]),
+    ]  # fmt: skip
+    assert nn.Linear(16, 4, bias=False).weight.numel() == 64
+    assert nn.Conv1d(16, 4, 1, groups=4, bias=False).weight.numel() == 16
+    header, *rows = dlnotes(*command).out.splitlines()
+    assert header.split() == [
+        "network", "input", "output", "parameters", "ratio", "MACs", "ratio", "inference", "training",
+    ]  # fmt: skip
+    assert rows[0].split()[-8:-4] == ["64", "1", "64", "1"]
+    assert rows[1].split()[-8:-4] == ["16", "0.25", "16", "0.25"]
+
+
+def test_names_runs_files_and_layers_side_by_side(dlnotes: Command, digits_run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text("nn.Sequential(nn.Flatten(), nn.Linear(64, 10))")
+    words = ("resnet18", digits_run, digits_run / "model.safetensors", file, "Flatten(); Linear(64, 10)")
+    outcome = dlnotes("conv-shape", "--compare", *words, "--input", "1x8x8", "--json")
+    assert outcome.code == 2
+    assert "resnet18: layer 1" in outcome.err
+    networks = json.loads(
+        dlnotes("conv-shape", "--compare", *words[1:], "--input", "1x8x8", "--json", "--batch", 4).out
+    )["networks"]
+    run, model, text, layers = networks
+    result = json.loads((digits_run / "result.json").read_text())
+    assert run["parameters"] == model["parameters"] == result["model"]["parameters"]
+    assert text["macs"] == layers["macs"] == 4 * 640
+    assert "layers" not in run
+    outcome = dlnotes("conv-shape", "--compare", "alexnet", "resnet18", "googlenet")
+    assert "for one GPU" in outcome.err
+    assert "without the two auxiliary heads" in outcome.err
+    assert [line.split()[3] for line in outcome.out.splitlines()[1:]] == ["61,100,840", "11,689,512", "6,624,904"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--compare",), "--compare: needs two networks or more, got 0; give them one by one"),
+        (("--compare", "ReLU()", "--input", "4"), "--compare: needs two networks or more, got 1"),
+        (("--compare", "ReLU()", "Linear(5, 2)", "--input", "4"), "Linear(5, 2): layer 1, Linear(5, 2): expects 5"),
+        (("--compare", "ReLU()", "resnet18"), "ReLU(): --input: missing"),
+        (("--compare", "resnet19", "resnet18"), "resnet19"),
+        (("--compare", "resnet34", "resnet18", "--field", "macs"), "--field: cannot be combined with --compare"),
+        (("--compare", "resnet34", "resnet18", "--csv", "-"), "--csv: cannot be combined with --compare"),
+        (("--compare", "resnet34", "resnet18", "--gram"), "--gram: cannot be combined with --compare"),
+        (("--compare", "resnet34", "resnet18", "-W", "3"), "cannot be combined"),
+        (("--arch", "resnet19"), "--network: unknown value 'resnet19'; did you mean 'resnet1"),
+        (("--arch", "resnet18", "--model", "runs/x"), "--model: cannot be combined with --network"),
+    ],
+)
+def test_wrong_comparisons_are_refused(arguments: tuple[str, ...], message: str, dlnotes: Command) -> None:
+    outcome = dlnotes("conv-shape", *arguments)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert message in outcome.err, outcome.err
+
+
+def test_a_network_has_two_option_names(dlnotes: Command) -> None:
+    for option in ("--arch", "--network"):
+        assert dlnotes("conv-shape", option, "resnet50", "--field", "parameters").out == "25557032\n"
+    outcome = dlnotes("conv-shape", "--network", "alexnet-2gpu")
+    assert "for two GPUs with 48/128/192/192/128 filters each" in outcome.err
+    assert "Conv2d(96, 256, kernel_size=5, padding=2, groups=2)" in outcome.out
+    assert "for one GPU, with 64/192/384/256/256 filters" in dlnotes("conv-shape", "--network", "alexnet").err

@@ -1,0 +1,126 @@
+"""`doctor --time`: what is measured, within the limit, on which devices and with which weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from builders import Command
+
+from dlnotes_cli import device
+from dlnotes_cli.manage import device_timing
+from dlnotes_cli.manage.device_timing import _measure
+from dlnotes_cli.models.backbones import BackboneConfig, build_backbone
+
+SMALL = ("doctor", "--time", "squeezenet1_1", "--batch-size", 3, "--size", 33, "--time-budget", 0.1)
+CPU = torch.device("cpu")
+
+
+class Clock:
+    """A clock that a run of `count` images moves on, by `overhead` and a time for each."""
+
+    def __init__(self, overhead: float, each: float) -> None:
+        self.now, self.overhead, self.each = 0.0, overhead, each
+        self.counts: list[int] = []
+
+    def run(self, count: int) -> None:
+        self.counts.append(count)
+        self.now += self.overhead + self.each * count
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock(0.0, 0.5)
+    monkeypatch.setattr("dlnotes_cli.manage.device_timing.time.perf_counter", lambda: found.now)
+    return found
+
+
+def test_a_batch_that_fits_is_measured_whole_and_several_times(clock: Clock) -> None:
+    clock.overhead, clock.each = 0.02, 0.01
+    found = _measure(clock.run, 8, 60.0, CPU)
+    assert found.seconds == pytest.approx(0.02 + 8 * 0.01)
+    assert (found.images, found.runs) == (8, 10)
+    assert clock.counts == [1, 1, *[8] * 10]
+
+
+def test_a_batch_beyond_the_limit_is_extrapolated_from_fewer_images(clock: Clock) -> None:
+    found = _measure(clock.run, 64, 10.0, CPU)
+    assert (found.images, found.runs) == (10, 1)
+    assert found.seconds == pytest.approx(64 * 0.5)
+    assert clock.now <= 10.0
+
+
+def test_one_image_is_measured_however_slow_it_is(clock: Clock) -> None:
+    clock.each = 1000.0
+    found = _measure(clock.run, 64, 1.0, CPU)
+    assert (found.images, found.runs, found.seconds) == (1, 1, 64_000.0)
+
+
+def test_every_device_is_timed_and_reported(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_timing, "each_device", lambda: ["cpu", "cpu"])
+    monkeypatch.setattr(device_timing, "is_downloaded", lambda _weights: False)
+    timing = json.loads(dlnotes(*SMALL, "--json").out)["timing"]
+    assert (timing["backbone"], timing["weights"], timing["batch_size"], timing["size"]) == (
+        "squeezenet1_1", "random", 3, 33,
+    )  # fmt: skip
+    assert [one["device"] for one in timing["devices"]] == ["cpu", "cpu"]
+    for one in timing["devices"]:
+        assert one["inference_s"] > 0
+        assert one["head_s"] > 0
+        assert one["images_per_s"] == pytest.approx(3 / one["inference_s"])
+        assert one["estimated"] == (one["images"] < 3)
+    outcome = dlnotes(*SMALL)
+    assert outcome.out.splitlines()[-1].startswith("squeezenet1_1, 3 images of 33x33, fp32, random weights; the CPU")
+    assert "note: the weights are random, since none are on this machine; the time is the same" in outcome.err
+    assert json.loads(dlnotes("doctor", "--json").out)["timing"] is None
+    assert "timing" not in dlnotes("doctor").out
+
+
+def test_weights_on_this_machine_are_used(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = build_backbone(BackboneConfig("squeezenet1_1", 1000, 33)).backbone.state_dict()
+    read: list[Path] = []
+
+    def read_weights(path: Path) -> dict[str, torch.Tensor]:
+        read.append(path)
+        return trained
+
+    monkeypatch.setattr(device_timing, "is_downloaded", lambda _weights: True)
+    monkeypatch.setattr(device_timing, "read_weights", read_weights)
+    outcome = dlnotes(*SMALL)
+    assert "IMAGENET1K_V1 weights" in outcome.out
+    assert [path.name for path in read] == ["squeezenet1_1-b8a52dc0.pth"]
+
+
+def test_cuda_devices_are_listed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "present_devices", lambda: ["cpu", "cuda"])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device.each_device() == ["cpu", "cuda:0", "cuda:1"]
+    waited: list[object] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    device.synchronize(torch.device("cuda:1"))
+    device.synchronize(CPU)
+    assert waited == [torch.device("cuda:1")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--time", "resnet19"), 2, "--time: unknown backbone 'resnet19'; did you mean 'resnet1"),
+        (("--batch-size", 4), 2, "--batch-size: has no effect without --time; add --time resnet18"),
+        (("--time", "squeezenet1_1", "--batch-size", 0), 2, "--batch-size: 0 is out of range"),
+        (("--time", "squeezenet1_1", "--time-budget", "soon"), 2, "--time-budget: "),
+        (("--time", "alexnet", "--size", 16), 2, "--size: alexnet cannot read 16x16 pixels ("),
+        (("--time", "squeezenet1_1", "--size", 33), 3, "--batch-size: 64 images of 33x33 do not fit into"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_timed_is_one_line(
+    arguments: tuple[object, ...], code: int, message: str, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(device_timing, "each_device", lambda: ["cpu"])
+    monkeypatch.setattr(device_timing, "_infer", exhausted)
+    outcome = dlnotes("doctor", *arguments)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err.splitlines()[-1], outcome.err
