@@ -27,6 +27,7 @@ class SeriesRnnConfig:
     horizon: int = 24  # rows that it forecasts at once
     segment: int = 1  # rows that it reads in one step
     skip: bool = True  # add the last value and a linear map of the window
+    carried: bool = False  # carry the hidden state over while a forecast of one row is fed back
     evaluated: int = 24  # rows that the stored linear autoregression forecasts
     history: tuple[int, ...] = ()  # stored rows of each group
 
@@ -39,6 +40,8 @@ class SeriesRnnConfig:
             raise ValueError("number of layers or of future inputs")
         if not 0 <= self.dropout < 1:
             raise ValueError("dropout probability")
+        if self.carried and (self.skip or self.segment > 1 or self.horizon > 1 or self.future + 1 < self.channels):
+            raise ValueError("carried hidden state")
         if not all(rows >= 1 for rows in self.history) or sum(self.history) > _MAX_ROWS:
             raise ValueError("rows of the history")
 
@@ -70,9 +73,10 @@ class SeriesRnn(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.hidden, config.horizon)
         self.linear = nn.Linear(config.window, config.horizon, bias=False) if config.skip else None
-        self.step_state = nn.Linear(config.hidden, config.hidden) if config.future else None
-        self.step_future = nn.Linear(config.future, config.hidden, bias=False) if config.future else None
-        self.step_output = nn.Linear(config.hidden, 1, bias=False) if config.future else None
+        reads_future = config.future > 0 and not config.carried
+        self.step_state = nn.Linear(config.hidden, config.hidden) if reads_future else None
+        self.step_future = nn.Linear(config.future, config.hidden, bias=False) if reads_future else None
+        self.step_output = nn.Linear(config.hidden, 1, bias=False) if reads_future else None
         if self.linear is not None:
             for parameter in (self.linear.weight, self.output.weight, self.output.bias):
                 nn.init.zeros_(parameter)
@@ -98,6 +102,20 @@ class SeriesRnn(nn.Module):
         """Forecasts (B * T, 1) of the next row after each of (B, T, channels), and the state; for a horizon of 1."""
         states, state = self.rnn(rows, state)
         return self.output(states).view(-1, 1), state
+
+    def free_run(self, window: Tensor, future: Tensor) -> Tensor:
+        """Forecasts (B, T) of one row after the other, each fed back, from windows and what is known (B, T, future).
+
+        The network reads the window once; from then on its hidden state is carried over. For a segment of 1 without
+        `skip`.
+        """
+        states, state = self.rnn(window)
+        forecasts = [self.output(states[:, -1])]
+        for step in range(future.shape[1] - 1):
+            row = torch.cat([forecasts[-1], future[:, step]], dim=1)[:, None]
+            states, state = self.rnn(row, state)
+            forecasts.append(self.output(states[:, -1]))
+        return torch.cat(forecasts, dim=1)
 
     def _segments(self, window: Tensor) -> Tensor:
         """The window in steps (B, T, segment * channels); the first is padded in front with zeros."""

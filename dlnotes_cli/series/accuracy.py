@@ -8,6 +8,7 @@ import numpy as np
 
 from dlnotes_cli.series.frames import Rows, Values
 
+ROUNDING = 1e-6  # of the largest value: smaller errors are those of 32-bit floating point
 _FEWEST = 10  # errors from which an interval is made
 
 

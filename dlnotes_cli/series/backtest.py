@@ -11,7 +11,7 @@ from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.plots.forecasts import draw_errors_by_step
 from dlnotes_cli.series.accuracy import ForecastAccuracy
 from dlnotes_cli.series.drawing import forecast_line, history_panel
-from dlnotes_cli.series.evaluation import Comparison, best_baseline, compare
+from dlnotes_cli.series.evaluation import Comparison, best_baseline, compare, improvement_of
 from dlnotes_cli.series.forecaster import NETWORK
 from dlnotes_cli.series.frames import Rows
 from dlnotes_cli.series.options import SeriesBacktestConfig
@@ -54,7 +54,7 @@ class BacktestResult:
     folds: tuple[BacktestFold, ...]
     steps: tuple[BacktestStep, ...]
     best_baseline: str
-    improvement: float
+    improvement: float | None
     plot: Path | None
 
     @property
@@ -85,8 +85,7 @@ def backtest(config: SeriesBacktestConfig) -> BacktestResult:
     folds = tuple(_fold(opened, comparison, origins, fold) for fold in range(config.folds))
     steps = tuple(BacktestStep(i + 1, comparison.accuracies(slice(i, i + 1))) for i in range(horizon))
     models = comparison.accuracies()
-    best, own = best_baseline(models), models[0]
-    improvement = 1 - own.rmse / best.rmse if best.rmse else -float(own.rmse > 0)
+    best, improvement = best_baseline(models), improvement_of(comparison, models)
     if config.plot is not None:
         _write_plot(config.plot, opened, comparison, steps, len(frames.groups))
     return BacktestResult(

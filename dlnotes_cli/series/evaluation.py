@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlnotes_cli.series.accuracy import Coverage, ForecastAccuracy, measure, measure_coverage
+from dlnotes_cli.series.accuracy import ROUNDING, Coverage, ForecastAccuracy, measure, measure_coverage
 from dlnotes_cli.series.forecaster import BASELINES, LINEAR, NETWORK, Forecaster, naive_forecasts, no_poll
 from dlnotes_cli.series.frames import Frames, Rows, Values
 
@@ -56,6 +56,18 @@ def compare(
 def best_baseline(accuracies: tuple[ForecastAccuracy, ...]) -> ForecastAccuracy:
     """The baseline with the lowest RMSE."""
     return min((one for one in accuracies if one.model in BASELINES), key=lambda one: one.rmse)
+
+
+def improvement_of(comparison: Comparison, accuracies: tuple[ForecastAccuracy, ...]) -> float | None:
+    """The fraction by which the network's RMSE is below that of the best baseline, negative if it is above.
+
+    None where the baseline is exact up to rounding, so that nothing can be below it.
+    """
+    own = next(one for one in accuracies if one.model == NETWORK)
+    best = best_baseline(accuracies)
+    if best.rmse <= ROUNDING * float(np.abs(comparison.targets).max()):
+        return None
+    return 1 - own.rmse / best.rmse
 
 
 def evenly_spaced(origins: Rows, most: int = MOST_ORIGINS) -> Rows:

@@ -12,6 +12,7 @@ from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.season import find_season
 from dlnotes_cli.data.series.series_set import Series, SeriesSet
 from dlnotes_cli.data.series.time_axis import DAY_S
+from dlnotes_cli.series.accuracy import ROUNDING
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.recipes import SeriesRecipe
 from dlnotes_cli.shell import output
@@ -103,7 +104,7 @@ def _naive_error(training: NDArray[np.float64], season: int) -> float | None:
     errors = np.abs(training[season:] - training[:-season])
     errors = errors[~np.isnan(errors)]
     mean = float(errors.mean()) if len(errors) else 0.0
-    return mean if mean > 0 else None
+    return mean if mean > ROUNDING * float(np.nanmax(np.abs(training), initial=0.0)) else None
 
 
 def _scale(training: NDArray[np.float64], how: Normalization) -> Scale:

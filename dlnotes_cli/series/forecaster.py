@@ -34,12 +34,15 @@ class Forecaster:
         Steps beyond the network's horizon continue from its own forecasts, which take the place of the values.
         """
 
+        network, config = self.network, self.network.config
+        forward = network.free_run if config.carried else network
+
         def predict(window: Tensor, future: Tensor) -> Tensor:
             with self._runtime.autocast():
-                result: Tensor = self.network(window, future)
+                result: Tensor = forward(window, future)
             return result.float()
 
-        return self._in_batches(predict, self.network.config.horizon, origins, horizon, poll)
+        return self._in_batches(predict, horizon if config.carried else config.horizon, origins, horizon, poll)
 
     def linear(self, origins: Rows, horizon: int, poll: Callable[[], None] = no_poll) -> Values:
         """The forecasts (N, horizon) of the linear autoregression, scaled; continued as those of the network."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ _MOST_WINDOWS = 1 << 14  # of an epoch
 @dataclass(frozen=True, kw_only=True)
 class SeriesMetrics(Metrics):
     """Means over the forecasts of the validation rows; `loss` is of scaled values, the others in units of the data."""
+
+    has_accuracy: ClassVar[bool] = False
 
     mae: float = field(metadata=NAN_IF_NULL)
     rmse: float = field(metadata=NAN_IF_NULL)

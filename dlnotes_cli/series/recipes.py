@@ -25,6 +25,7 @@ class SeriesRecipe(Recipe):
     normalize: Normalization
     val_split: float
     skip: bool  # add the last value and a linear map of the window; not an option of the command
+    eval_every: int | None = None  # steps; None: once per epoch; not an option of the command
     is_carried: bool  # read the series in order, with the hidden state carried over; not an option of the command
 
 
@@ -38,6 +39,6 @@ BEST = SeriesRecipe(
 NOTES = SeriesRecipe(
     optimizer="adam", lr=1e-2, momentum=0.0, schedule="constant", weight_decay=0.0, ema=0.0, grad_clip=0.0,
     cell="rnn", hidden=32, layers=1, dropout=0.0, window=20, horizon=20, mode="free", normalize="none",
-    val_split=0.25, skip=False, is_carried=True,
+    val_split=0.25, skip=False, is_carried=True, eval_every=15,
     length=LengthDefaults(epochs=1, batch_size=1, is_fixed=True),
 )  # fmt: skip

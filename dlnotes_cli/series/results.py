@@ -30,7 +30,7 @@ class SeriesTrainResult(TrainingResult):
     validation: SeriesMetrics
     models: tuple[ForecastAccuracy, ...]  # of the network, the baselines and, if it is known, the true signal
     best_baseline: str
-    improvement: float  # of the network's RMSE over that of the best baseline, as a fraction; negative if it is worse
+    improvement: float | None  # of RMSE over the best baseline, as a fraction; negative if worse, None if that is exact
     coverage: Coverage | None
 
     @property
@@ -39,7 +39,7 @@ class SeriesTrainResult(TrainingResult):
         return verdict(self.best_baseline, self.improvement)
 
 
-def verdict(best_baseline: str, improvement: float) -> str:
+def verdict(best_baseline: str, improvement: float | None) -> str:
     """Whether a network beats the best baseline, in one sentence.
 
     >>> verdict("drift", 0.25)
@@ -47,6 +47,8 @@ def verdict(best_baseline: str, improvement: float) -> str:
     >>> verdict("drift", -0.01)
     'the network does NOT beat the best baseline, drift: its RMSE is 1.0% higher'
     """
+    if improvement is None:
+        return f"the network does NOT beat the best baseline, {best_baseline}, which is exact here"
     if improvement > 0:
         return f"the network beats the best baseline, {best_baseline}, by {improvement:.1%} RMSE"
     return f"the network does NOT beat the best baseline, {best_baseline}: its RMSE is {-improvement:.1%} higher"

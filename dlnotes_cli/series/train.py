@@ -25,10 +25,11 @@ from dlnotes_cli.series.evaluation import (
     best_baseline,
     compare,
     evenly_spaced,
+    improvement_of,
     validation_coverage,
 )
 from dlnotes_cli.series.fit import FittedSeries, fit_series
-from dlnotes_cli.series.forecaster import NETWORK, Forecaster
+from dlnotes_cli.series.forecaster import Forecaster
 from dlnotes_cli.series.frames import Frames, history_of, training_frames
 from dlnotes_cli.series.job import SeriesJob, training_windows
 from dlnotes_cli.series.linear_autoregression import fit_linear
@@ -79,7 +80,7 @@ def train_series(options: SeriesTrainConfig) -> SeriesTrainResult:
     record = SeriesRecord(stored, ModelSummary.of(_REGISTRY_NAME, config, network), data, fitted, runtime)
     record.announce()
     with StopRequest() as stop, folder:
-        trainer = make_trainer(recipe, length, job, make_optimizer(network, recipe), stop)
+        trainer = make_trainer(recipe, length, job, make_optimizer(network, recipe), stop, recipe.eval_every)
         run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()
         if finished is not None:
@@ -88,7 +89,7 @@ def train_series(options: SeriesTrainConfig) -> SeriesTrainResult:
             run.train()
             forecaster = Forecaster(network, frames, runtime)
             record.compared = _compare(forecaster, data, fitted, options.interval, stop.poll)
-            plots = [_plot_curves(folder, trainer), _plot_forecasts(folder, forecaster, record.compared, fitted, options)]
+            plots = [_plot_curves(folder, trainer, "step" if recipe.eval_every else "epoch"), _plot_forecasts(folder, forecaster, record.compared, fitted, options)]
             return run.finish(None, plots, data_s, started)
 
 
@@ -190,7 +191,7 @@ def _network_config(frames: Frames, fitted: FittedSeries) -> SeriesRnnConfig:
         channels=preprocessing.channels, future=preprocessing.future, window=recipe.window,
         horizon=recipe.horizon if recipe.mode == "direct" else 1,
         segment=1 if recipe.is_carried else -(-recipe.window // _MOST_STEPS),
-        skip=recipe.skip, evaluated=recipe.horizon, history=history,
+        skip=recipe.skip, carried=recipe.is_carried, evaluated=recipe.horizon, history=history,
     )  # fmt: skip
 
 
@@ -231,20 +232,19 @@ def _compare(
         comparison = replace(comparison, forecasts=comparison.forecasts | known)
     accuracies = comparison.accuracies()
     best = best_baseline(accuracies)
-    own = next(one for one in accuracies if one.model == NETWORK)
     fields = {
         "models": accuracies,
         "best_baseline": best.model,
-        "improvement": 1 - own.rmse / best.rmse if best.rmse else (0.0 if not own.rmse else -float(own.rmse > 0)),
+        "improvement": improvement_of(comparison, accuracies),
         "coverage": validation_coverage(frames, comparison, horizon, interval),
     }
     return _Compared(comparison, fields)
 
 
-def _plot_curves(folder: RunFolder, trainer: Trainer) -> Path:
+def _plot_curves(folder: RunFolder, trainer: Trainer, over: str) -> Path:
     path, position = folder.file("curves.png"), trainer.state
     history = history_to_json(position.history)
-    files.atomic_write(path, draw_curves(history, position.best_index, folder.name, measures=_MEASURES))
+    files.atomic_write(path, draw_curves(history, position.best_index, folder.name, over, _MEASURES))
     return path
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ _LONGEST = 1e12  # seconds or units between two rows
 class TimeAxis:
     """The time of row i: `start` plus i steps, of `step` seconds (dates) or units, or of so many calendar months."""
 
-    kind: TimeKind = "rows"
+    kind: str = "rows"  # a TimeKind
     start: float = 1.0  # of row 0; dates: seconds since 1970 in UTC
     step: float = 1.0
     months: int = 0  # in a step of calendar months; 0 for a step of constant length
@@ -32,7 +32,7 @@ class TimeAxis:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        if self.kind not in {"rows", "numbers", "dates"} or not 0 < self.step <= _LONGEST:
+        if self.kind not in get_args(TimeKind) or not 0 < self.step <= _LONGEST:
             raise ValueError("kind or step of a time")
         if not 0 <= self.months <= 1200 or not 1 <= self.day <= 31 or abs(self.offset or 0) >= DAY_S:  # noqa: PLR2004
             raise ValueError("months, day or offset of a time")
