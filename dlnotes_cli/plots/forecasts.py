@@ -81,7 +81,7 @@ def draw_errors_by_step(panels: Sequence[ForecastPanel], errors: Mapping[str, Se
 
 
 def _draw_panel(axes: "Axes", panel: ForecastPanel) -> None:
-    axes.plot(panel.x, panel.y, color=GRAY, linewidth=1, label="values")
+    axes.plot(panel.x, panel.y, color=GRAY, linewidth=1, label="values", zorder=2.5)
     for index, (name, lines) in enumerate(panel.lines.items()):
         color, width = _style(index)
         for number, line in enumerate(lines):

@@ -42,9 +42,12 @@ def _print_training(result: "SeriesTrainResult") -> None:
     timing, coverage = result.timing, result.coverage
     output.line()
     output.line(result.verdict)
-    if coverage is not None:
+    if coverage is None:
+        output.line("coverage of the intervals: unknown, because the validation rows are too few")
+    else:
         output.line(
-            f"{100 * coverage.interval:g}% intervals: {coverage.coverage:.1%} coverage of {coverage.targets:,} values"
+            f"{100 * coverage.interval:g}% intervals from the first half of the validation rows: "
+            f"{coverage.coverage:.1%} coverage in the second half"
         )
     output.line(f"{result.selection}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} windows/s")
     for path in (result.model_file, *result.plots):

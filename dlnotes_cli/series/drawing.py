@@ -11,8 +11,7 @@ from dlnotes_cli.series.fit import FittedSeries
 from dlnotes_cli.series.forecaster import NETWORK, Forecaster
 from dlnotes_cli.series.frames import FrameGroup, Frames, Values
 
-_HORIZONS = 6  # of history that is drawn in front of a forecast, at least
-_MOST_HISTORY = 2000  # rows
+_LEAST_HORIZONS, _MOST_HORIZONS = 4, 8  # of history that is drawn in front of a forecast
 
 
 def interval_name(probability: float) -> str:
@@ -42,8 +41,8 @@ def forecast_line(group: FrameGroup, origin: int, values: Values, interval: Valu
 
 
 def shown_history(horizon: int, season: int) -> int:
-    """The number of rows that a plot shows in front of a forecast."""
-    return min(max(_HORIZONS * horizon, 3 * season), max(_MOST_HISTORY, 3 * horizon))
+    """The number of rows that a plot shows in front of a forecast: a season, if that is not very long or short."""
+    return max(_LEAST_HORIZONS * horizon, min(season, _MOST_HORIZONS * horizon))
 
 
 def validation_panels(

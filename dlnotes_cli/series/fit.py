@@ -20,6 +20,7 @@ from dlnotes_cli.shell.errors import InputError
 
 _LONGEST_HORIZON, _HORIZON_WITHOUT_SEASON = 24, 12
 _LEAST_WINDOW, _LONGEST_WINDOW = 24, 512
+_FEWEST_ROWS = 4
 _MONTH_S = 30.44 * DAY_S
 
 
@@ -44,14 +45,16 @@ def fit_series(
     Raises InputError for a series that is too short.
     """
     shortest = min(series.rows for series in data.series)
+    if shortest < _FEWEST_ROWS:
+        raise _too_short(options.data, next(one for one in data.series if one.rows == shortest), "too few to forecast")
     held_out = int(shortest * recipe.val_split)
     season = options.season or _season(data, recipe.val_split)
     horizon = recipe.horizon or _auto_horizon(season, held_out)
     window = recipe.window or _auto_window(season, horizon, shortest - held_out)
     recipe = replace(recipe, window=window, horizon=horizon)
+    for series in data.series:
+        _check_length(options.data, series, recipe, season)
     records = tuple(_record(series, recipe, season) for series in data.series)
-    for series, record in zip(data.series, records, strict=True):
-        _check_length(options.data, series, record, recipe)
     training = [series.values[: record.train_rows] for series, record in zip(data.series, records, strict=True)]
     inputs = len(columns.inputs) + len(columns.known)
     scales = tuple(_scale(np.concatenate([rows[:, 1 + i] for rows in training]), recipe.normalize) for i in range(inputs))
@@ -88,8 +91,7 @@ def _auto_window(season: int, horizon: int, train_rows: int) -> int:
 
 
 def _record(series: Series, recipe: SeriesRecipe, season: int) -> GroupRecord:
-    rows = series.rows
-    train_rows = rows - max(int(rows * recipe.val_split), min(recipe.horizon, rows - 1))
+    rows, train_rows = series.rows, _train_rows(series, recipe)
     training = series.target[:train_rows]
     known = training[~np.isnan(training)]
     first = series.target[~np.isnan(series.target)][0]
@@ -97,6 +99,11 @@ def _record(series: Series, recipe: SeriesRecipe, season: int) -> GroupRecord:
         series.name, rows, train_rows, _scale(training, recipe.normalize), _naive_error(training, season),
         float(known[0] if len(known) else first), series.axis,
     )  # fmt: skip
+
+
+def _train_rows(series: Series, recipe: SeriesRecipe) -> int:
+    """The number of training rows: the validation rows are at least one horizon."""
+    return series.rows - max(int(series.rows * recipe.val_split), min(recipe.horizon, series.rows - 1))
 
 
 def _naive_error(training: NDArray[np.float64], season: int) -> float | None:
@@ -126,13 +133,17 @@ def _cycles(data: SeriesSet, records: tuple[GroupRecord, ...]) -> tuple[Cycle, .
     return cycles
 
 
-def _check_length(data: str, series: Series, record: GroupRecord, recipe: SeriesRecipe) -> None:
-    """Refuse a series without a training window, or with fewer validation rows than the horizon. Raises InputError."""
-    needed = recipe.window + recipe.horizon
-    if record.train_rows >= needed and series.rows - record.train_rows >= recipe.horizon:
-        return
+def _check_length(data: str, series: Series, recipe: SeriesRecipe, season: int) -> None:
+    """Refuse a series without a training window, a season or a forecast of validation rows. Raises InputError."""
+    train_rows, needed = _train_rows(series, recipe), recipe.window + recipe.horizon
+    if train_rows < needed or series.rows - train_rows < recipe.horizon:
+        what = f"of which {train_rows:,} for training, but --window {recipe.window} and --horizon {recipe.horizon} need "
+        raise _too_short(data, series, f"{what}{needed:,}")
+    if train_rows <= season > 1:
+        raise InputError("--season", f"{season:,} rows, but {train_rows:,} for training", "use a shorter one, or 1 for none")
+
+
+def _too_short(data: str, series: Series, what: str) -> InputError:
     where = f"group '{series.name}': " if series.name else ""
-    what = f"{where}{output.counted(record.train_rows, 'training row')} of {series.rows:,}, fewer than the {needed:,} "
-    raise InputError(
-        data, f"{what}of --window {recipe.window} and --horizon {recipe.horizon}", "lower them, or give more rows"
-    )
+    fix = "lower them, or give more rows" if "--window" in what else "give more rows"
+    return InputError(data, f"{where}{output.counted(series.rows, 'row')}, {what}", fix)

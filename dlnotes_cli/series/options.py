@@ -147,6 +147,8 @@ class SeriesTrainConfig(
         super().__post_init__()
         if self.calendar and self.time is None and self.data not in {"sine", "trend-season"}:
             raise InputError("--calendar", "needs times", "name their column with --time")
+        if self.recipe == "notes" and self.mode == "direct":
+            raise InputError("--mode", "the recipe notes trains one step ahead", "drop --mode, or use --recipe best")
         if self.resolved().mode == "free" and self.inputs:
             what = "has no effect on a forecast that is fed back, as the inputs of later steps are unknown"
             raise InputError("--inputs", what, "use --mode direct, or --known-inputs for columns whose future is known")

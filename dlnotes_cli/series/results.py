@@ -51,5 +51,6 @@ def verdict(best_baseline: str, improvement: float | None) -> str:
         return f"the network does NOT beat the best baseline, {best_baseline}, which is exact here"
     if improvement > 0:
         return f"the network beats the best baseline, {best_baseline}, by {improvement:.1%} RMSE"
-    return f"the network does NOT beat the best baseline, {best_baseline}: its RMSE is {-improvement:.1%} higher"
+    worse = f"is {-improvement:.1%} higher" if improvement > -1 else f"is {1 - improvement:,.1f} times as high"
+    return f"the network does NOT beat the best baseline, {best_baseline}: its RMSE {worse}"
 

@@ -69,14 +69,13 @@ def read_series(data: str, columns: SeriesColumns, axis: TimeAxis | None = None)
         times = parse_times(table.path, columns.time, table.column(columns.time, "--time"), table.lines)
         groups = {name: _in_order(table, columns, times, rows) for name, rows in groups.items()}
         axis = _axis_of(table, columns, times, list(groups.values()), axis)
-    series, gaps = [], []
+    series, gaps = [], list[int]()
     for name, rows in groups.items():
         one, inserted_after = _regular(table, columns, name, values[rows], times, rows, axis or TimeAxis())
         series.append(one)
         gaps += inserted_after
     if gaps and columns.fill == "refuse":
-        lines = ", ".join(str(line) for line in gaps[:_SHOWN])
-        what = f"{output.counted(len(gaps), 'gap')} in column '{columns.time}', first after line {lines}"
+        what = f"{output.counted(len(gaps), 'gap')} in column '{columns.time}', {_lines('after', gaps)}"
         raise InputError(table.path, what, "insert the rows, or pass --fill linear, forward or skip")
     return _filled(table, columns, SeriesSet(data, table.fingerprint, columns.target, tuple(series)), groups)
 
@@ -247,9 +246,7 @@ def _missing_error(table: Table, columns: SeriesColumns, groups: Sequence[NDArra
             missing[needed] |= np.isnan(values[needed, position])
         if missing.any():
             lines = [table.lines[row] for row in np.flatnonzero(missing)]
-            shown = ", ".join(map(str, lines[:_SHOWN]))
-            where = f"first in lines {shown}" if len(lines) > 1 else f"in line {shown}"
-            what = f"{output.counted(len(lines), 'missing value')} in column '{name}', {where}"
+            what = f"{output.counted(len(lines), 'missing value')} in column '{name}', {_lines('in', lines)}"
             return InputError(table.path, what, _FILL_FIX)
     return InputError(table.path, "missing values", _FILL_FIX)
 
@@ -268,6 +265,13 @@ def _fill(values: NDArray[np.float64], mask: NDArray[np.bool_], how: Fill) -> ND
             before = np.searchsorted(known, rows) - 1
             filled[rows, column] = np.where(before >= 0, values[known[np.maximum(before, 0)], column], np.nan)
     return filled
+
+
+def _lines(preposition: str, lines: Sequence[int]) -> str:
+    """The first lines, as text."""
+    shown = ", ".join(map(str, lines[:_SHOWN]))
+    first = "first " if len(lines) > _SHOWN else ""
+    return f"{first}{preposition} line{'s' if len(lines) > 1 else ''} {shown}"
 
 
 def _step_text(axis: TimeAxis) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 _MOST_ROWS = 1 << 18  # of each series, the last ones
 _LONGEST_SEASON = 10_000
 _DIP = 0.7  # a season's V is at most this fraction of the mean of V over shorter lags
-_NEAR = 0.05  # lags whose V is so near the least one are equally good, and the shortest is taken
+_NEAR = 0.1  # lags whose V is so near the least one are equally good, and the shortest is taken
 _FEWEST_SEASONS = 3  # in a series
 
 
@@ -17,7 +17,7 @@ def find_season(series: Sequence[NDArray[np.float64]]) -> int:
 
     V(m), the mean of (y[t] - y[t - m])^2, is twice the variance times 1 - r(m), where r is the autocorrelation at
     lag m; unlike r, it is not disturbed by a trend. The season is the shortest lag m at which V has a local minimum
-    of at most 70 % of its mean over the lags 1 to m, and is within 5 % of the least such minimum.
+    of at most 70 % of its mean over the lags 1 to m, and is within 10 % of the least such minimum.
 
     >>> find_season([np.sin(np.arange(200) * np.pi / 6)])
     12
