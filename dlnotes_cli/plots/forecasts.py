@@ -12,9 +12,10 @@ from dlnotes_cli.plots.names import plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_PANELS = 6  # series that are drawn
-_TITLE_COLUMNS = 80
+_TITLE_COLUMNS, _UNIT_COLUMNS = 80, 30
 _MOST_MARKERS = 60  # forecast values that have a marker
 _FIRST_COLOR = 2  # of the baselines; the first two are those of network and interval
 
@@ -41,43 +42,42 @@ class ForecastPanel:
 
 def draw_forecasts(panels: Sequence[ForecastPanel], title: str, unit: str) -> bytes:
     """A panel for each series, one below the other: known values in gray, each model in its color."""
-    shown = panels[:MOST_PANELS]
-    figure = new_figure(9.6, 1.4 + 2.8 * len(shown))
-    more = f" (the first {len(shown)} of {len(panels)} series)" if len(panels) > len(shown) else ""
-    figure.suptitle(plain(shortened(title, _TITLE_COLUMNS)) + more, fontsize=12)
-    for index, panel in enumerate(shown):
-        axes = figure.add_subplot(len(shown), 1, index + 1)
-        _draw_panel(axes, panel)
-        axes.set_ylabel(plain(shortened(unit, 30)))
-        if panel.title:
-            axes.set_title(plain(shortened(panel.title, _TITLE_COLUMNS)), fontsize=10, loc="left")
-        if not index:
-            axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0.0, -0.12), fontsize=9)
+    figure, _ = _figure_of(panels, title, unit, below=0)
+    figure.axes[0].legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0.0, -0.12), fontsize=9)
     return png(figure)
 
 
-def draw_errors_by_step(panels: Sequence[ForecastPanel], errors: Mapping[str, Sequence[float]], title: str, unit: str) -> bytes:
-    """The forecasts of a backtest, and below the RMSE of each model for each step of the horizon."""
-    shown = panels[: MOST_PANELS - 1]
-    figure = new_figure(9.6, 4.4 + 2.8 * len(shown))
-    more = f" (the first {len(shown)} of {len(panels)} series)" if len(panels) > len(shown) else ""
-    figure.suptitle(plain(shortened(title, _TITLE_COLUMNS)) + more, fontsize=12)
-    for index, panel in enumerate(shown):
-        axes = figure.add_subplot(len(shown) + 1, 1, index + 1)
-        _draw_panel(axes, panel)
-        axes.set_ylabel(plain(shortened(unit, 30)))
-        if panel.title:
-            axes.set_title(plain(shortened(panel.title, _TITLE_COLUMNS)), fontsize=10, loc="left")
-    axes = figure.add_subplot(len(shown) + 1, 1, len(shown) + 1)
+def draw_errors_by_step(
+    panels: Sequence[ForecastPanel], errors: Mapping[str, Sequence[float]], title: str, unit: str
+) -> bytes:
+    """The forecasts of a backtest, and below them the RMSE of each model for each step of the horizon."""
+    figure, axes = _figure_of(panels, title, unit, below=1)
     for index, (name, values) in enumerate(errors.items()):
         color, width = _style(index)
-        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=width, label=name, marker="." if len(values) <= _MOST_MARKERS else None)
+        marker = "." if len(values) <= _MOST_MARKERS else None
+        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=width, label=name, marker=marker)
     axes.set_xlabel("step of the horizon")
     axes.set_ylabel("RMSE")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, ncols=3, fontsize=9)
     return png(figure)
+
+
+def _figure_of(panels: Sequence[ForecastPanel], title: str, unit: str, below: int) -> "tuple[Figure, Axes]":
+    """A figure with the first panels, and its last axes, which are empty with `below`."""
+    shown = panels[:MOST_PANELS]
+    rows = len(shown) + below
+    figure = new_figure(9.6, 1.4 + 2.8 * rows)
+    more = f" (the first {len(shown)} of {len(panels)} series)" if len(panels) > len(shown) else ""
+    figure.suptitle(plain(shortened(title, _TITLE_COLUMNS)) + more, fontsize=12)
+    for index, panel in enumerate(shown):
+        axes = figure.add_subplot(rows, 1, index + 1)
+        _draw_panel(axes, panel)
+        axes.set_ylabel(plain(shortened(unit, _UNIT_COLUMNS)))
+        if panel.title:
+            axes.set_title(plain(shortened(panel.title, _TITLE_COLUMNS)), fontsize=10, loc="left")
+    return figure, figure.add_subplot(rows, 1, rows) if below else axes
 
 
 def _draw_panel(axes: "Axes", panel: ForecastPanel) -> None:
@@ -91,14 +91,20 @@ def _draw_panel(axes: "Axes", panel: ForecastPanel) -> None:
             if line.interval is not None:
                 interval = panel.interval_name if not number else None
                 axes.fill_between(
-                    line.x, line.interval[:, 0], line.interval[:, 1], color=ORANGE, alpha=0.35, linewidth=0, label=interval
+                    line.x,
+                    line.interval[:, 0],
+                    line.interval[:, 1],
+                    color=ORANGE,
+                    alpha=0.35,
+                    linewidth=0,
+                    label=interval,
                 )
     if np.issubdtype(np.asarray(panel.x).dtype, np.datetime64):
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-        locator = AutoDateLocator()
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.grid(alpha=0.3)
 
 

@@ -141,7 +141,9 @@ def _write_plot(
         panels.append(history_panel(frames, index, (len(rows) + _HISTORY) * horizon, lines))
     errors = {name: [_rmse(step, name) for step in steps] for name in comparison.forecasts}
     title = f"{opened.data}: {output.counted(len(comparison.origins) // groups, 'fold')}"
-    files.atomic_write(path, draw_errors_by_step(panels, _ordered(errors, best), title, opened.model.preprocessing.target))
+    files.atomic_write(
+        path, draw_errors_by_step(panels, _ordered(errors, best), title, opened.model.preprocessing.target)
+    )
 
 
 def _rmse(step: BacktestStep, name: str) -> float:

@@ -89,7 +89,10 @@ def forecast(config: SeriesForecastConfig) -> None:
         output.raw(_csv(header, rows))
     else:
         if config.csv_file is None:
-            cells = [[output.number(cell) if isinstance(cell, float) else "-" if cell is None else cell for cell in row] for row in rows]
+            cells = [
+                [output.number(cell) if isinstance(cell, float) else "-" if cell is None else cell for cell in row]
+                for row in rows
+            ]
             output.table(header, cells, header[-4:])
         for path in (config.csv_file, config.plot):
             if path is not None:
@@ -150,9 +153,13 @@ def _print_backtest(result: "BacktestResult", config: SeriesBacktestConfig) -> N
     if not config.quiet and config.csv_file is None:
         names = [one.model for one in result.models]
         header = ("RMSE at step", *names)
-        output.table(header, [(step.step, *(output.number(one.rmse) for one in step.models)) for step in result.steps], names)
+        output.table(
+            header, [(step.step, *(output.number(one.rmse) for one in step.models)) for step in result.steps], names
+        )
         output.line()
-    output.line(f"{output.counted(len(result.folds), 'fold')} of {output.counted(result.horizon, 'row')}; {result.verdict}")
+    output.line(
+        f"{output.counted(len(result.folds), 'fold')} of {output.counted(result.horizon, 'row')}; {result.verdict}"
+    )
     for path in (config.csv_file, result.plot):
         if path is not None:
             output.line(str(path))

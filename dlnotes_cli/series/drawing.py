@@ -1,6 +1,6 @@
 """Panels of plots from forecasts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def interval_name(probability: float) -> str:
 
 
 def history_panel(
-    frames: Frames, index: int, rows: int, lines: dict[str, Sequence[ForecastLine]], name: str = ""
+    frames: Frames, index: int, rows: int, lines: Mapping[str, Sequence[ForecastLine]], name: str = ""
 ) -> ForecastPanel:
     """The last rows of a group with its forecasts; rows whose values are unknown are left out."""
     group = frames.groups[index]

@@ -57,7 +57,9 @@ def fit_series(
     records = tuple(_record(series, recipe, season) for series in data.series)
     training = [series.values[: record.train_rows] for series, record in zip(data.series, records, strict=True)]
     inputs = len(columns.inputs) + len(columns.known)
-    scales = tuple(_scale(np.concatenate([rows[:, 1 + i] for rows in training]), recipe.normalize) for i in range(inputs))
+    scales = tuple(
+        _scale(np.concatenate([rows[:, 1 + i] for rows in training]), recipe.normalize) for i in range(inputs)
+    )
     return FittedSeries(
         recipe,
         SeriesPreprocessing(
@@ -137,10 +139,14 @@ def _check_length(data: str, series: Series, recipe: SeriesRecipe, season: int) 
     """Refuse a series without a training window, a season or a forecast of validation rows. Raises InputError."""
     train_rows, needed = _train_rows(series, recipe), recipe.window + recipe.horizon
     if train_rows < needed or series.rows - train_rows < recipe.horizon:
-        what = f"of which {train_rows:,} for training, but --window {recipe.window} and --horizon {recipe.horizon} need "
+        what = (
+            f"of which {train_rows:,} for training, but --window {recipe.window} and --horizon {recipe.horizon} need "
+        )
         raise _too_short(data, series, f"{what}{needed:,}")
     if train_rows <= season > 1:
-        raise InputError("--season", f"{season:,} rows, but {train_rows:,} for training", "use a shorter one, or 1 for none")
+        raise InputError(
+            "--season", f"{season:,} rows, but {train_rows:,} for training", "use a shorter one, or 1 for none"
+        )
 
 
 def _too_short(data: str, series: Series, what: str) -> InputError:

@@ -116,7 +116,9 @@ def _check_window(opened: Origin, group: FrameGroup, origin: int) -> None:
 def _values(group: FrameGroup, index: int, values: Values, intervals: Values | None) -> list[ForecastValue]:
     horizon = values.shape[1]
     times = group.axis.labels(np.arange(group.rows, group.rows + horizon))
-    ends = [(None, None)] * horizon if intervals is None else [(float(low), float(high)) for low, high in intervals[index]]
+    ends = (
+        [(None, None)] * horizon if intervals is None else [(float(low), float(high)) for low, high in intervals[index]]
+    )
     return [
         ForecastValue(group.record.name, step + 1, times[step], float(values[index, step]), *ends[step])
         for step in range(horizon)

@@ -33,7 +33,6 @@ class Forecaster:
 
         Steps beyond the network's horizon continue from its own forecasts, which take the place of the values.
         """
-
         network, config = self.network, self.network.config
         forward = network.free_run if config.carried else network
 

@@ -63,7 +63,8 @@ class Frames:
             found.append(np.arange(first, last + 1))
         positions = np.concatenate(found)
         missing = np.concatenate([[0], np.cumsum(~self.is_complete)])
-        return positions[missing[positions + horizon] == missing[positions - lookback]]
+        complete: Rows = positions[missing[positions + horizon] == missing[positions - lookback]]
+        return complete
 
     def targets(self, origins: Rows, horizon: int) -> Values:
         """The scaled targets (N, horizon) from each origin on."""
@@ -110,9 +111,7 @@ def training_frames(data: SeriesSet, preprocessing: SeriesPreprocessing) -> Fram
     blocks, groups, start = [], [], 0
     for series, record in zip(data.series, preprocessing.groups, strict=True):
         values = _scaled(series, record.scale, preprocessing, series.axis, 0)[: series.rows]
-        groups.append(
-            FrameGroup(record, start, series.rows, 0, 0, record.first, record.train_rows, series.axis)
-        )
+        groups.append(FrameGroup(record, start, series.rows, 0, 0, record.first, record.train_rows, series.axis))
         blocks.append(values)
         start += series.rows
     return _joined(blocks, groups, preprocessing)
@@ -133,9 +132,7 @@ def newer_frames(data: SeriesSet, preprocessing: SeriesPreprocessing, horizon: i
             trained = record.train_rows - record.axis.row_of(series.axis)
         trained = min(max(trained, 0), series.rows)
         first = float(series.target[~np.isnan(series.target)][0])
-        groups.append(
-            FrameGroup(record, start, series.rows, len(block) - series.rows, 0, first, trained, series.axis)
-        )
+        groups.append(FrameGroup(record, start, series.rows, len(block) - series.rows, 0, first, trained, series.axis))
         blocks.append(block)
         start += len(block)
     return _joined(blocks, groups, preprocessing)
@@ -152,9 +149,7 @@ def stored_frames(network: SeriesRnn, preprocessing: SeriesPreprocessing, horizo
         future = np.full((horizon, values.shape[1]), np.nan)
         axis = record.axis.shifted(before)
         _set_calendar(future, preprocessing, axis, np.arange(rows, rows + horizon))
-        groups.append(
-            FrameGroup(record, start, rows, horizon, before, record.first, record.train_rows - before, axis)
-        )
+        groups.append(FrameGroup(record, start, rows, horizon, before, record.first, record.train_rows - before, axis))
         blocks.append(np.concatenate([values, future]))
         begin, start = begin + rows, start + rows + horizon
     return _joined(blocks, groups, preprocessing)
@@ -167,9 +162,7 @@ def history_of(frames: Frames, lookback: int) -> tuple[tuple[int, ...], Rows]:
     return tuple(kept), np.concatenate(positions)
 
 
-def _scaled(
-    series: Series, scale: Scale, preprocessing: SeriesPreprocessing, axis: TimeAxis, horizon: int
-) -> Values:
+def _scaled(series: Series, scale: Scale, preprocessing: SeriesPreprocessing, axis: TimeAxis, horizon: int) -> Values:
     """The channels (rows + at least `horizon`, C) of a series; nan where unknown."""
     rows = max(len(series.values), series.rows + horizon)
     scales = (scale, *preprocessing.input_scales)
@@ -188,8 +181,10 @@ def _set_calendar(values: Values, preprocessing: SeriesPreprocessing, axis: Time
 
 def _joined(blocks: Sequence[Values], groups: Sequence[FrameGroup], preprocessing: SeriesPreprocessing) -> Frames:
     values = np.concatenate(blocks)
-    is_unknown = np.isnan(values)
+    is_unknown: NDArray[np.bool_] = np.isnan(values)
     future = preprocessing.future
-    has_future = ~is_unknown[:, values.shape[1] - future :].any(axis=1)
+    is_complete, has_future = (
+        np.logical_not(unknown.any(axis=1)) for unknown in (is_unknown, is_unknown[:, values.shape[1] - future :])
+    )
     tensor = torch.from_numpy(np.where(is_unknown, 0.0, values).astype(np.float32))
-    return Frames(tensor, ~is_unknown.any(axis=1), has_future, tuple(groups), future)
+    return Frames(tensor, is_complete, has_future, tuple(groups), future)

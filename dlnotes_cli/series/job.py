@@ -139,7 +139,7 @@ class SeriesJob:
 
 
 def training_windows(frames: Frames, fitted: FittedSeries) -> Rows:
-    """The positions (N,) of the training windows: the first rows to forecast; in order, the first rows that are read."""
+    """The positions (N,) of the training windows: of their first rows to forecast, or if read in order, to read."""
     recipe = fitted.recipe
     if not recipe.is_carried:
         horizon = recipe.horizon if recipe.mode == "direct" else 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from dlnotes_cli.data.series.choices import Fill, Normalization
+from dlnotes_cli.data.series.choices import GENERATED_SETS, Fill, Normalization
 from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.series.recipes import BEST, NOTES, Mode, SeriesRecipe
 from dlnotes_cli.shell.errors import InputError
@@ -33,7 +33,9 @@ from dlnotes_cli.training.recipes import resolve
 class SortOption(Config):
     """Whether rows may be in any order."""
 
-    sort: bool = option(False, "Sort the rows of each group by time; otherwise times out of order are refused.", panel=DATA)
+    sort: bool = option(
+        False, "Sort the rows of each group by time; otherwise times out of order are refused.", panel=DATA
+    )
 
 
 @option_group
@@ -46,7 +48,7 @@ class SeriesDataOptions(SortOption):
         "and a weekly season, and noise).",
         panel=DATA,
         metavar="FILE|NAME",
-        complete=lambda: ["sine", "trend-season"],
+        complete=lambda: list(GENERATED_SETS),
     )
     column: str | None = option(None, "Column to forecast.", panel=DATA, metavar="NAME")
     time: str | None = option(
@@ -77,11 +79,14 @@ class SeriesDataOptions(SortOption):
         within="[0, 1e6]", parse=count_or_auto, metavar="N|auto", shown_default="auto",
     )  # fmt: skip
     val_split: float | None = option(
-        None, "Fraction of the rows of each series, at its end, to hold out for validation.", panel=DATA, within="(0, 1)"
+        None,
+        "Fraction of the rows of each series, at its end, to hold out for validation.",
+        panel=DATA,
+        within="(0, 1)",
     )
     normalize: Normalization | None = option(
         None,
-        "Scale of each series, from its training rows: standard (mean 0, standard deviation 1), minmax (0 to 1) or none.",
+        "Scale of each series, from its training rows: standard (mean 0, deviation 1), minmax (0 to 1) or none.",
         panel=DATA,
     )
 
@@ -127,9 +132,7 @@ class SeriesLearningOptions(LearningOptions):
 class IntervalOption(Config):
     """The prediction interval."""
 
-    interval: float = option(
-        0.8, "Probability of the prediction interval.", panel=OUTPUT, within="(0, 1)"
-    )
+    interval: float = option(0.8, "Probability of the prediction interval.", panel=OUTPUT, within="(0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +148,7 @@ class SeriesTrainConfig(
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
         super().__post_init__()
-        if self.calendar and self.time is None and self.data not in {"sine", "trend-season"}:
+        if self.calendar and self.time is None and self.data not in GENERATED_SETS:
             raise InputError("--calendar", "needs times", "name their column with --time")
         if self.recipe == "notes" and self.mode == "direct":
             raise InputError("--mode", "the recipe notes trains one step ahead", "drop --mode, or use --recipe best")

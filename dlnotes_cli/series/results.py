@@ -53,4 +53,3 @@ def verdict(best_baseline: str, improvement: float | None) -> str:
         return f"the network beats the best baseline, {best_baseline}, by {improvement:.1%} RMSE"
     worse = f"is {-improvement:.1%} higher" if improvement > -1 else f"is {1 - improvement:,.1f} times as high"
     return f"the network does NOT beat the best baseline, {best_baseline}: its RMSE {worse}"
-

@@ -89,7 +89,10 @@ def train_series(options: SeriesTrainConfig) -> SeriesTrainResult:
             run.train()
             forecaster = Forecaster(network, frames, runtime)
             record.compared = _compare(forecaster, data, fitted, options.interval, stop.poll)
-            plots = [_plot_curves(folder, trainer, "step" if recipe.eval_every else "epoch"), _plot_forecasts(folder, forecaster, record.compared, fitted, options)]
+            plots = [
+                _plot_curves(folder, trainer, "step" if recipe.eval_every else "epoch"),
+                _plot_forecasts(folder, forecaster, record.compared, fitted, options),
+            ]
             return run.finish(None, plots, data_s, started)
 
 
@@ -211,8 +214,9 @@ def _network(config: SeriesRnnConfig, frames: Frames, fitted: FittedSeries, runt
 
 def _check_memory(config: SeriesRnnConfig, fitted: FittedSeries, batch_size: int, runtime: Runtime) -> None:
     """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
-    sample = torch.empty(1, config.window, config.channels, device="meta"), torch.empty(
-        1, config.horizon, config.future, device="meta"
+    sample = (
+        torch.empty(1, config.window, config.channels, device="meta"),
+        torch.empty(1, config.horizon, config.future, device="meta"),
     )
     network = build_on_meta(_REGISTRY_NAME, config)
     forecast = TrainingMemory.of(network, sample, batch_size, fitted.recipe, runtime.precision)
@@ -252,7 +256,10 @@ def _plot_forecasts(
     folder: RunFolder, forecaster: Forecaster, compared: _Compared, fitted: FittedSeries, options: SeriesTrainConfig
 ) -> Path:
     path = folder.file("forecast.png")
-    panels = validation_panels(forecaster, compared.comparison, fitted, options.interval, compared.fields["best_baseline"])
-    files.atomic_write(path, draw_forecasts(panels, f"{folder.name}: the last validation rows", fitted.preprocessing.target))
+    panels = validation_panels(
+        forecaster, compared.comparison, fitted, options.interval, compared.fields["best_baseline"]
+    )
+    files.atomic_write(
+        path, draw_forecasts(panels, f"{folder.name}: the last validation rows", fitted.preprocessing.target)
+    )
     return path
-

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +22,6 @@ from dlnotes_cli.data.table import Table, cell_number, read_table_argument
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-
 
 GENERATED = {"sine": sine, "trend-season": trend_season}
 _MISSING = {"", "nan", "na", "n/a", "null", "none"}
@@ -124,9 +122,7 @@ def _groups(table: Table, group: str | None) -> dict[str, NDArray[np.int64]]:
     return {name: np.array(indices) for name, indices in rows.items()}
 
 
-def _in_order(
-    table: Table, columns: SeriesColumns, times: ParsedTimes, rows: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _in_order(table: Table, columns: SeriesColumns, times: ParsedTimes, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rows of a group in order of time. Raises InputError for a repeated time, and without --sort for disorder."""
     values = times.values[rows]
     backward = np.flatnonzero(np.diff(values) < 0)
@@ -161,7 +157,9 @@ def _axis_of(
     is_single = all(len(rows) == 1 for rows in groups)
     same = inferred.months == trained.months and abs(inferred.step / trained.step - 1) < 1e-3  # noqa: PLR2004
     if not (is_single or same or (inferred.months and inferred.months == trained.months)):
-        what = f"the step of column '{columns.time}' is {_step_text(inferred)}, but was {_step_text(trained)} in training"
+        what = (
+            f"the step of column '{columns.time}' is {_step_text(inferred)}, but was {_step_text(trained)} in training"
+        )
         raise InputError(table.path, what, "use data with the same step")
     return replace(trained, start=inferred.start, offset=inferred.offset)
 
@@ -198,9 +196,7 @@ def _with_future(name: str, values: NDArray[np.float64], axis: TimeAxis) -> Seri
     return Series(name, values, int(present[-1]) + 1 if len(present) else 0, axis)
 
 
-def _filled(
-    table: Table, columns: SeriesColumns, data: SeriesSet, groups: dict[str, NDArray[np.int64]]
-) -> SeriesSet:
+def _filled(table: Table, columns: SeriesColumns, data: SeriesSet, groups: dict[str, NDArray[np.int64]]) -> SeriesSet:
     """The series with missing values filled, or refused, or left for windows to skip."""
     for series in data.series:
         if not series.rows:
@@ -221,7 +217,9 @@ def _filled(
         replace(series, values=_fill(series.values, mask, columns.fill))
         for series, mask in zip(data.series, missing, strict=True)
     )
-    still = next((series for series, mask in zip(filled, missing, strict=True) if np.isnan(series.values[mask]).any()), None)
+    still = next(
+        (series for series, mask in zip(filled, missing, strict=True) if np.isnan(series.values[mask]).any()), None
+    )
     if still is not None:
         where = f"group '{still.name}': " if still.name else ""
         raise InputError(table.path, f"{where}the first value is missing", "fill the cell, or pass --fill linear")

@@ -53,4 +53,5 @@ def _squared_differences(values: NDArray[np.float64], lags: NDArray[np.int64]) -
     products = np.fft.irfft(spectrum * spectrum.conj(), size)[lags]
     squares = np.concatenate([[0.0], np.cumsum(centered**2)])
     total = squares[-1]
-    return np.maximum((total - squares[lags]) + squares[len(centered) - lags] - 2 * products, 0.0)
+    sums: NDArray[np.float64] = np.maximum((total - squares[lags]) + squares[len(centered) - lags] - 2 * products, 0.0)
+    return sums

@@ -43,12 +43,13 @@ class TimeAxis:
         """The times of rows (N,): seconds since 1970 for dates, as the clock on the wall shows them, else numbers."""
         wall = self.start + (self.offset or 0)
         if not self.months:
-            return wall + rows * self.step
+            return wall + rows.astype(np.float64) * self.step
         first = np.datetime64(int(wall // DAY_S), "D").astype("datetime64[M]")
         months = first + rows * self.months
         last_day = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
         days = months.astype("datetime64[D]").astype(np.int64) + np.minimum(last_day, self.day) - 1
-        return days * DAY_S + wall % DAY_S
+        seconds: NDArray[np.float64] = days * DAY_S + wall % DAY_S
+        return seconds
 
     def shifted(self, rows: int) -> "TimeAxis":
         """The axis whose row 0 is row `rows` of this one."""
@@ -130,7 +131,8 @@ def rows_between(axis: TimeAxis, values: NDArray[np.float64]) -> NDArray[np.floa
     last_days = ((months + 1).astype("datetime64[M]").astype("datetime64[D]")
                  - months.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)  # fmt: skip
     off = (days - np.minimum(axis.day, last_days)) / 31 + (wall % DAY_S - wall[0] % DAY_S) / DAY_S
-    return np.diff(months) / axis.months + off[1:]
+    steps: NDArray[np.float64] = np.diff(months) / axis.months + off[1:]
+    return steps
 
 
 def is_on_axis(steps: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -160,7 +162,8 @@ def _date(cell: str) -> datetime | None:
 
 def _day_of_month(wall: NDArray[np.float64]) -> NDArray[np.int64]:
     days = (wall // DAY_S).astype("datetime64[D]")
-    return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+    numbers: NDArray[np.int64] = (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+    return numbers
 
 
 def _iso(value: float, zone: timezone | None, *, has_time: bool) -> str:
