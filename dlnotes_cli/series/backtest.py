@@ -70,7 +70,7 @@ class BacktestResult:
         return {"model_file": str(self.model_path), **asdict(self.runtime), **fields, "plot": plot}
 
 
-def backtest(config: SeriesBacktestConfig) -> BacktestResult:
+def backtest_series(config: SeriesBacktestConfig) -> BacktestResult:
     """Forecast the last `--folds` times `--horizon` rows of each group, one horizon at a time, without training again.
 
     All of them are rows that the network was not trained on. Raises InputError as `open_origin`, and where these are

@@ -132,9 +132,9 @@ def backtest(config: SeriesBacktestConfig) -> None:
 
     Each fold is one horizon long; the network is not trained again.
     """
-    from dlnotes_cli.series.backtest import backtest as run_backtest
+    from dlnotes_cli.series.backtest import backtest_series
 
-    result = run_backtest(config)
+    result = backtest_series(config)
     header = ("step", *(one.model for one in result.models))
     rows = [(step.step, *(one.rmse for one in step.models)) for step in result.steps]
     if config.csv_file is not None:
