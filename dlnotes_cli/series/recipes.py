@@ -33,7 +33,7 @@ BEST = SeriesRecipe(
     optimizer="adamw", lr=3e-3, momentum=0.9, schedule="one-cycle", weight_decay=0.05, ema=0.0, grad_clip=1.0,
     cell="gru", hidden=64, layers=1, dropout=0.0, window=AUTO, horizon=AUTO, mode="direct", normalize="standard",
     val_split=0.2, skip=True, is_carried=False,
-    length=LengthDefaults(epochs=5, batch_size=64, min_steps=800),
+    length=LengthDefaults(epochs=4, batch_size=64, min_steps=500),
 )  # fmt: skip
 # The course's notebook: a sine in 75 consecutive windows, each of one step of Adam.
 NOTES = SeriesRecipe(

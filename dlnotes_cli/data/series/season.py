@@ -9,6 +9,7 @@ _MOST_ROWS = 1 << 18  # of each series, the last ones
 _LONGEST_SEASON = 10_000
 _DIP = 0.7  # a season's V is at most this fraction of the mean of V over shorter lags
 _NEAR = 0.1  # lags whose V is so near the least one are equally good, and the shortest is taken
+_NEAR_OF_MEAN = 0.05  # as _NEAR, as a fraction of the mean of V over shorter lags
 _FEWEST_SEASONS = 3  # in a series
 
 
@@ -17,7 +18,8 @@ def find_season(series: Sequence[NDArray[np.float64]]) -> int:
 
     V(m), the mean of (y[t] - y[t - m])^2, is twice the variance times 1 - r(m), where r is the autocorrelation at
     lag m; unlike r, it is not disturbed by a trend. The season is the shortest lag m at which V has a local minimum
-    of at most 70 % of its mean over the lags 1 to m, and is within 10 % of the least such minimum.
+    of at most 70 % of its mean over the lags 1 to m, and above the least such minimum by no more than 10 % of it, or
+    5 % of that minimum's mean.
 
     >>> find_season([np.sin(np.arange(200) * np.pi / 6)])
     12
@@ -40,8 +42,9 @@ def find_season(series: Sequence[NDArray[np.float64]]) -> int:
     dips = lags[(here < before) & (here <= after) & (here <= _DIP * means)]
     if not len(dips):
         return 1
-    least = v[dips - 1].min()
-    tolerance = least * (1 + _NEAR) + 1e-9 * v.max()
+    best = int(dips[v[dips - 1].argmin()])
+    least = v[best - 1]
+    tolerance = least + max(_NEAR * least, _NEAR_OF_MEAN * means[best - 2])
     return int(dips[v[dips - 1] <= tolerance][0])
 
 
