@@ -265,6 +265,7 @@ OTHER_PANELS = {  # options whose panel differs between commands, and why
     "--init": "the initialization of a network, and the first line of the perceptron's training",
     "--loss": "what loss calculates, and what trace differentiates",
     "--start": "the initial image of an optimization, and the point on a surface",
+    "--time": "the column of times of a series, and whether export measures the speed",
     "--top-k": "classes that evaluate counts, and characters that char-rnn sample draws from",
 }
 

@@ -11,7 +11,7 @@ from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.plots.forecasts import draw_errors_by_step
 from dlnotes_cli.series.accuracy import ForecastAccuracy
 from dlnotes_cli.series.drawing import forecast_line, history_panel
-from dlnotes_cli.series.evaluation import Comparison, best_baseline, compare, improvement_of
+from dlnotes_cli.series.evaluation import ModelComparison, best_baseline, compare, improvement_of
 from dlnotes_cli.series.forecaster import NETWORK
 from dlnotes_cli.series.frames import Rows
 from dlnotes_cli.series.options import SeriesBacktestConfig
@@ -114,10 +114,10 @@ def _origins(opened: Origin, folds: int) -> Rows:
     return origins
 
 
-def _fold(opened: Origin, comparison: Comparison, origins: Rows, fold: int) -> BacktestFold:
+def _fold(opened: Origin, comparison: ModelComparison, origins: Rows, fold: int) -> BacktestFold:
     rows = slice(fold * origins.shape[1], (fold + 1) * origins.shape[1])
     group = opened.forecaster.frames.groups[0]
-    part = Comparison(
+    part = ModelComparison(
         comparison.origins[rows], comparison.groups[rows], comparison.targets[rows],
         {name: values[rows] for name, values in comparison.forecasts.items()},
         comparison.naive_errors[rows], comparison.sizes[rows],
@@ -126,7 +126,7 @@ def _fold(opened: Origin, comparison: Comparison, origins: Rows, fold: int) -> B
 
 
 def _write_plot(
-    path: Path, opened: Origin, comparison: Comparison, steps: tuple[BacktestStep, ...], groups: int
+    path: Path, opened: Origin, comparison: ModelComparison, steps: tuple[BacktestStep, ...], groups: int
 ) -> None:
     frames, horizon = opened.forecaster.frames, opened.horizon
     best = best_baseline(comparison.accuracies()).model

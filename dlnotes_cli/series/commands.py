@@ -69,7 +69,7 @@ def _print_models(models: "Sequence[ForecastAccuracy]", season: int = 1) -> None
     panel="Use",
     examples=(
         "dlnotes series forecast runs/sine --horizon 5",
-        "dlnotes series forecast runs/sine --horizon 40 --interval 0.9 --plot forecast.png --json",
+        "dlnotes series forecast runs/sine --interval 0.9 --plot next.png --json",
     ),
 )
 def forecast(config: SeriesForecastConfig) -> None:
@@ -124,7 +124,7 @@ def _csv(header: Sequence[str], rows: "Sequence[Sequence[str | int | float | Non
     panel="Use",
     examples=(
         "dlnotes series backtest runs/sine --folds 3",
-        "dlnotes series backtest runs/sine --folds 4 --horizon 30 --plot backtest.png --json",
+        "dlnotes series backtest runs/sine --horizon 9 --plot backtest.png --json",
     ),
 )
 def backtest(config: SeriesBacktestConfig) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from dlnotes_cli.plots.forecasts import ForecastLine, ForecastPanel
 from dlnotes_cli.series.accuracy import interval_offsets
-from dlnotes_cli.series.evaluation import Comparison
+from dlnotes_cli.series.evaluation import ModelComparison
 from dlnotes_cli.series.fit import FittedSeries
 from dlnotes_cli.series.forecaster import NETWORK, Forecaster
 from dlnotes_cli.series.frames import FrameGroup, Frames, Values
@@ -46,7 +46,7 @@ def shown_history(horizon: int, season: int) -> int:
 
 
 def validation_panels(
-    forecaster: Forecaster, comparison: Comparison, fitted: FittedSeries, probability: float, baseline: str
+    forecaster: Forecaster, comparison: ModelComparison, fitted: FittedSeries, probability: float, baseline: str
 ) -> list[ForecastPanel]:
     """The last forecast of each group in the validation rows, with its interval and the best baseline."""
     horizon, frames = fitted.recipe.horizon, forecaster.frames

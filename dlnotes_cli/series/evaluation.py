@@ -15,7 +15,7 @@ _MOST_CALIBRATED = 2048  # origins whose errors make intervals
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """Forecasts of several models from the same origins."""
 
     origins: Rows  # (N,)
@@ -40,7 +40,7 @@ class Comparison:
 
 def compare(
     forecaster: Forecaster, origins: Rows, horizon: int, season: int, poll: Callable[[], None] = no_poll
-) -> Comparison:
+) -> ModelComparison:
     """The forecasts of the network and of all baselines from `origins`."""
     frames = forecaster.frames
     scaled = {NETWORK: forecaster.forecast(origins, horizon, poll)}
@@ -50,7 +50,7 @@ def compare(
     naive = np.array([group.record.naive_error or np.nan for group in frames.groups], dtype=np.float64)
     forecasts = {name: frames.unscaled(values, groups) for name, values in scaled.items()}
     targets = frames.unscaled(frames.targets(origins, horizon), groups)
-    return Comparison(origins, groups, targets, forecasts, naive[groups], frames.sizes(groups))
+    return ModelComparison(origins, groups, targets, forecasts, naive[groups], frames.sizes(groups))
 
 
 def best_baseline(accuracies: tuple[ForecastAccuracy, ...]) -> ForecastAccuracy:
@@ -58,7 +58,7 @@ def best_baseline(accuracies: tuple[ForecastAccuracy, ...]) -> ForecastAccuracy:
     return min((one for one in accuracies if one.model in BASELINES), key=lambda one: one.rmse)
 
 
-def improvement_of(comparison: Comparison, accuracies: tuple[ForecastAccuracy, ...]) -> float | None:
+def improvement_of(comparison: ModelComparison, accuracies: tuple[ForecastAccuracy, ...]) -> float | None:
     """The fraction by which the network's RMSE is below that of the best baseline, negative if it is above.
 
     None where the baseline is exact up to rounding, so that nothing can be below it.
@@ -88,7 +88,9 @@ def calibration_errors(
     return frames.targets(origins, horizon) - forecaster.forecast(origins, horizon, poll)
 
 
-def validation_coverage(frames: Frames, comparison: Comparison, horizon: int, probability: float) -> Coverage | None:
+def validation_coverage(
+    frames: Frames, comparison: ModelComparison, horizon: int, probability: float
+) -> Coverage | None:
     """The coverage in the second half of the validation rows of intervals from the errors in the first half."""
     middles = np.array([(group.start + group.train_rows + group.stop) // 2 for group in frames.groups])
     middle = middles[comparison.groups]

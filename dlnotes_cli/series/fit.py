@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.series.calendar_cycles import Cycle, cycles_of
-from dlnotes_cli.data.series.choices import Normalization
+from dlnotes_cli.data.series.choices import Scaling
 from dlnotes_cli.data.series.preprocessing import GroupRecord, Scale, SeriesPreprocessing
 from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.season import find_season
@@ -116,7 +116,7 @@ def _naive_error(training: NDArray[np.float64], season: int) -> float | None:
     return mean if mean > ROUNDING * float(np.nanmax(np.abs(training), initial=0.0)) else None
 
 
-def _scale(training: NDArray[np.float64], how: Normalization) -> Scale:
+def _scale(training: NDArray[np.float64], how: Scaling) -> Scale:
     known = training[~np.isnan(training)]
     if how == "none" or not len(known):
         return Scale()

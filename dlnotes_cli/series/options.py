@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from dlnotes_cli.data.series.choices import GENERATED_SETS, Fill, Normalization
+from dlnotes_cli.data.series.choices import GENERATED_SETS, Fill, Scaling
 from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.series.recipes import BEST, NOTES, Mode, SeriesRecipe
 from dlnotes_cli.shell.errors import InputError
@@ -84,7 +84,7 @@ class SeriesDataOptions(SortOption):
         panel=DATA,
         within="(0, 1)",
     )
-    normalize: Normalization | None = option(
+    normalize: Scaling | None = option(
         None,
         "Scale of each series, from its training rows: standard (mean 0, deviation 1), minmax (0 to 1) or none.",
         panel=DATA,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dlnotes_cli.data.series.choices import Normalization
+from dlnotes_cli.data.series.choices import Scaling
 from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.training.recipes import LengthDefaults, Recipe
 
@@ -22,7 +22,7 @@ class SeriesRecipe(Recipe):
     window: int
     horizon: int
     mode: Mode
-    normalize: Normalization
+    normalize: Scaling
     val_split: float
     skip: bool  # add the last value and a linear map of the window; not an option of the command
     eval_every: int | None = None  # steps; None: once per epoch; not an option of the command

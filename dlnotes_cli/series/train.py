@@ -21,7 +21,7 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.series.drawing import validation_panels
 from dlnotes_cli.series.evaluation import (
     NOISE_FLOOR,
-    Comparison,
+    ModelComparison,
     best_baseline,
     compare,
     evenly_spaced,
@@ -100,7 +100,7 @@ def train_series(options: SeriesTrainConfig) -> SeriesTrainResult:
 class _Compared:
     """The trained network next to the baselines."""
 
-    comparison: Comparison
+    comparison: ModelComparison
     fields: dict[str, Any]  # those that a result adds to those of every training run
 
 

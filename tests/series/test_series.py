@@ -301,7 +301,7 @@ def test_faults_of_training(
 def test_a_damaged_model_file_is_refused(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     tensors, metadata = read_tensors(home / "run" / "model.safetensors")
     path = tmp_path / "model.safetensors"
-    broken = [
+    broken: list[tuple[dict[str, object], dict[str, object]]] = [
         ({**metadata["format"], "season": 0}, {}),
         ({**metadata["format"], "cycles": ["moon"]}, {}),
         ({**metadata["format"], "groups": []}, {}),

@@ -3,5 +3,5 @@
 from typing import Literal
 
 Fill = Literal["refuse", "linear", "forward", "skip"]
-Normalization = Literal["standard", "minmax", "none"]
+Scaling = Literal["standard", "minmax", "none"]
 GENERATED_SETS = ("sine", "trend-season")

@@ -63,7 +63,7 @@ def test_axes_start_where_they_are_shifted_to() -> None:
 
 
 def test_calendar_features_repeat_after_a_cycle() -> None:
-    hours = np.arange(24 * 14) * 3600.0
+    hours = np.arange(0, 24 * 14 * 3600, 3600).astype(np.float64)
     features = calendar_features(hours, ("day", "week"))
     assert features.shape == (len(hours), 12)
     np.testing.assert_allclose(features[:, :6], np.roll(features[:, :6], 24, axis=0), atol=1e-12)
