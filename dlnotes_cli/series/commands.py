@@ -109,6 +109,12 @@ def _forecast_rows(result: "ForecastResult") -> tuple[tuple[str, ...], list[tupl
     return header, rows
 
 
+def _csv_cell(cell: str | int | float | None) -> str | int:
+    if cell is None:
+        return ""
+    return f"{cell:.9g}" if isinstance(cell, float) else cell
+
+
 def _csv(header: Sequence[str], rows: "Sequence[Sequence[str | int | float | None]]") -> str:
     import csv
     import io
@@ -116,7 +122,7 @@ def _csv(header: Sequence[str], rows: "Sequence[Sequence[str | int | float | Non
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+    writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
     return stream.getvalue()
 
 

@@ -21,6 +21,7 @@ from dlnotes_cli.shell.errors import InputError
 _LONGEST_HORIZON, _HORIZON_WITHOUT_SEASON = 24, 12
 _LEAST_WINDOW, _LONGEST_WINDOW = 24, 512
 _FEWEST_ROWS = 4
+_LATEST_S = 1e11  # in the year 5138; milliseconds are larger
 _MONTH_S = 30.44 * DAY_S
 
 
@@ -127,6 +128,9 @@ def _scale(training: NDArray[np.float64], how: Scaling) -> Scale:
 
 def _cycles(data: SeriesSet, records: tuple[GroupRecord, ...]) -> tuple[Cycle, ...]:
     axis = data.series[0].axis
+    if axis.kind == "numbers" and abs(axis.start) > _LATEST_S:
+        what = "numbers are taken as seconds since 1970, and these are too large"
+        raise InputError("--calendar", what, "write the times in seconds or as dates")
     rows = max(record.train_rows for record in records)
     cycles = cycles_of(axis.months * _MONTH_S if axis.months else axis.step, rows)
     if not cycles:

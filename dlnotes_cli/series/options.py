@@ -112,7 +112,7 @@ class SeriesNetworkOptions(Config):
         within="[0, 1e4]", parse=count_or_auto, metavar="N|auto",
     )  # fmt: skip
     mode: Mode | None = option(
-        None, "direct: all steps of the horizon at once; free: one step ahead, fed back (free-running).", panel=MODEL
+        None, "direct: all steps of the horizon at once; free: one step ahead, fed back (free-running).", panel=TRAINING
     )
 
 

@@ -79,6 +79,8 @@ def train_series(options: SeriesTrainConfig) -> SeriesTrainResult:
     job = SeriesJob(network, frames, fitted, length.batch_size, runtime, options.seed, options.accumulate)
     record = SeriesRecord(stored, ModelSummary.of(_REGISTRY_NAME, config, network), data, fitted, runtime)
     record.announce()
+    if job.batch_size < length.batch_size:
+        output.note(f"the batch size is reduced to the {output.counted(job.batch_size, 'training window')}")
     with StopRequest() as stop, folder:
         trainer = make_trainer(recipe, length, job, make_optimizer(network, recipe), stop, recipe.eval_every)
         run = TrainingRun(stored, folder, record, trainer, stop)

@@ -114,6 +114,8 @@ def load_series_model(path: str | Path) -> SeriesModel:
             raise ValueError("channels or horizon of series")
         if len(config.history) != len(rows) or any(a > b for a, b in zip(config.history, rows, strict=True)):
             raise ValueError("rows of series")
+        for group in preprocessing.groups:
+            group.axis.shifted(group.rows + config.evaluated)
         network = build_on_meta(name, config)
         if not isinstance(network, SeriesRnn):
             raise TypeError(name)

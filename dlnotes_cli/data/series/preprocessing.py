@@ -10,6 +10,7 @@ from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.time_axis import TimeAxis
 
 _LARGEST = 1e30
+_MOST_ROWS = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class GroupRecord:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        if not 0 < self.train_rows < self.rows or abs(self.first) > _LARGEST:
+        if not 0 < self.train_rows < self.rows <= _MOST_ROWS or abs(self.first) > _LARGEST:
             raise ValueError("rows or first value of a group")
         if self.naive_error is not None and not 0 < self.naive_error <= _LARGEST:
             raise ValueError("naive_error of a group")
@@ -71,7 +72,7 @@ class SeriesPreprocessing:
             raise ValueError("scales or groups of series")
         if self.season < 1 or self.horizon < 1 or len({group.name for group in self.groups}) < len(self.groups):
             raise ValueError("season, horizon or groups of series")
-        if (self.time is None) != (self.groups[0].axis.kind == "rows") and self.time is not None:
+        if self.time is not None and self.groups[0].axis.kind == "rows":
             raise ValueError("time of series")
 
     @property

@@ -16,7 +16,7 @@ DAY_S = 86400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTH_DAYS = {1: (28, 31), 3: (89, 92), 6: (181, 184), 12: (365, 366)}  # of steps in calendar months
 _TOLERANCE = 0.05  # of a step that a time may be off
-_LONGEST = 1e12  # seconds or units between two rows
+_LARGEST = 1e30  # start or step
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class TimeAxis:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        if self.kind not in get_args(TimeKind) or not 0 < self.step <= _LONGEST:
+        if self.kind not in get_args(TimeKind) or not 0 < self.step <= _LARGEST:
             raise ValueError("kind or step of a time")
         if not 0 <= self.months <= 1200 or not 1 <= self.day <= 31 or abs(self.offset or 0) >= DAY_S:  # noqa: PLR2004
             raise ValueError("months, day or offset of a time")
-        if abs(self.start) > _LONGEST:
+        if abs(self.start) > _LARGEST:
             raise ValueError("start of a time")
 
     def seconds(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
