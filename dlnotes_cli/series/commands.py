@@ -109,7 +109,7 @@ def _forecast_rows(result: "ForecastResult") -> tuple[tuple[str, ...], list[tupl
     return header, rows
 
 
-def _csv_cell(cell: str | int | float | None) -> str | int:
+def _csv_cell(cell: str | float | None) -> str | int:
     if cell is None:
         return ""
     return f"{cell:.9g}" if isinstance(cell, float) else cell

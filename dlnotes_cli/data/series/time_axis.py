@@ -67,7 +67,7 @@ class TimeAxis:
         """The times of rows as text: ISO 8601 dates, or numbers."""
         values = self.seconds(rows)
         if self.kind != "dates":
-            return [f"{value:.10g}" for value in values]
+            return [f"{value:.0f}" if value == round(value) else f"{value:.10g}" for value in values]
         zone = None if self.offset is None else timezone(timedelta(seconds=self.offset))
         has_time = bool(np.any(values % DAY_S)) or (self.step < DAY_S and not self.months) or zone is not None
         return [_iso(value, zone, has_time=has_time) for value in values]
