@@ -75,6 +75,12 @@ from dlnotes_cli.manage.options import (
 )
 from dlnotes_cli.manage.preview import PreviewResult, draw_preview
 from dlnotes_cli.manage.text_preview import TextPreview, preview_text
+from dlnotes_cli.series.accuracy import Coverage, ForecastAccuracy
+from dlnotes_cli.series.backtest import BacktestResult, backtest_series
+from dlnotes_cli.series.forecast import ForecastResult, ForecastValue, forecast_series
+from dlnotes_cli.series.options import SeriesBacktestConfig, SeriesForecastConfig, SeriesTrainConfig
+from dlnotes_cli.series.results import SeriesTrainResult
+from dlnotes_cli.series.train import train_series
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.server import Server
 from dlnotes_cli.shapes import WindowSpec, analyze, solve
@@ -85,7 +91,14 @@ from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer
 from dlnotes_cli.training.inference.predictions import Prediction
-from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, load_classifier, load_language_model
+from dlnotes_cli.training.model_file import (
+    LanguageModel,
+    SeriesModel,
+    TrainedModel,
+    load_classifier,
+    load_language_model,
+    load_series_model,
+)
 from dlnotes_cli.training.record import ClassifierResult
 from dlnotes_cli.training.resumed_options import resumed_config
 from dlnotes_cli.transfer.options import TransferConfig
@@ -114,6 +127,7 @@ __all__ = [
     "ActivationsConfig",
     "ActivationsResult",
     "BackboneInfo",
+    "BacktestResult",
     "CacheClearConfig",
     "CacheListConfig",
     "CachedFolder",
@@ -125,6 +139,7 @@ __all__ = [
     "ClassifierResult",
     "ConvShapeConfig",
     "ConvShapeResult",
+    "Coverage",
     "DataInfoConfig",
     "DataListConfig",
     "DataPreviewConfig",
@@ -148,6 +163,9 @@ __all__ = [
     "FilterResult",
     "FiltersConfig",
     "FiltersResult",
+    "ForecastAccuracy",
+    "ForecastResult",
+    "ForecastValue",
     "FrozenResult",
     "GateError",
     "ImagesInfo",
@@ -177,6 +195,11 @@ __all__ = [
     "SampleResult",
     "Score",
     "ScoreResult",
+    "SeriesBacktestConfig",
+    "SeriesForecastConfig",
+    "SeriesModel",
+    "SeriesTrainConfig",
+    "SeriesTrainResult",
     "ServeConfig",
     "Server",
     "StoppedError",
@@ -195,6 +218,7 @@ __all__ = [
     "UnfinishedError",
     "WindowSpec",
     "analyze",
+    "backtest_series",
     "calculate_loss",
     "clear_cache",
     "conv_shape",
@@ -211,6 +235,7 @@ __all__ = [
     "filter_patch",
     "find_neighbors",
     "find_patches",
+    "forecast_series",
     "layer_names",
     "list_backbones",
     "list_cache",
@@ -218,6 +243,7 @@ __all__ = [
     "list_sets",
     "load_classifier",
     "load_language_model",
+    "load_series_model",
     "maximize",
     "output",
     "perceptron",
@@ -235,5 +261,6 @@ __all__ = [
     "train_char_rnn",
     "train_cnn",
     "train_mlp",
+    "train_series",
     "transfer",
 ]

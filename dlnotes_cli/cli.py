@@ -23,6 +23,9 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "char-rnn train": "char_rnn.commands:train",
     "char-rnn sample": "char_rnn.commands:sample",
     "char-rnn score": "char_rnn.commands:score",
+    "series train": "series.commands:train",
+    "series forecast": "series.commands:forecast",
+    "series backtest": "series.commands:backtest",
     "predict": "classify.commands:predict",
     "evaluate": "classify.commands:evaluate",
     "export": "export.commands:export",
@@ -52,6 +55,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
 }
 GROUPS = {  # names in front of commands, each with its panel and help
     "char-rnn": ("Train", "Train, sample and score character-level language models."),
+    "series": ("Train", "Forecast time series with a recurrent network, next to baselines."),
     "visualize": ("Understand", "See what a network has learned: filters, activations, top patches, DeepDream."),
     "data": ("Manage", "List, describe and preview data sets."),
     "data cache": ("Manage", "List or clear the cache of decoded images and features."),

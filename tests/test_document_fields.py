@@ -28,6 +28,8 @@ COMMANDS = {
     "visualize embedding": "--sheet {folder}/embedding.png",
     "char-rnn sample": "{text} --length 3",
     "char-rnn score": "{text} {text}/config.json",
+    "series forecast": "{series} --horizon 3",
+    "series backtest": "{series} --folds 2",
     "filter": "--out {folder}/edges.png",
     "style-transfer": "--size 64 --steps 1 --scales 1 --out {folder}/stylized.png",
     "conv-shape": "--input 3x8x8 'Conv2d(3, 4, 3)'",
@@ -60,6 +62,15 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def series_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from dlnotes_cli.cli import main
+
+    out = tmp_path_factory.mktemp("series") / "run"
+    assert main(["series", "train", "--recipe", "notes", "--max-steps", "2", "--out", str(out), "-q"]) == 0
+    return out
+
+
 def documented_fields(command: str) -> dict[str, set[str]]:
     """The fields in a row of the README, each with the fields inside it."""
     row = re.search(rf"^\| `{command}` \| (.*) \|$", TABLES, re.MULTILINE)
@@ -70,9 +81,9 @@ def documented_fields(command: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_document_has_the_documented_fields(
-    command: str, digits_run: Path, text_run: Path, tmp_path: Path, dlnotes: Command
+    command: str, digits_run: Path, text_run: Path, series_run: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    words = COMMANDS[command].format(digits=digits_run, text=text_run, folder=tmp_path)
+    words = COMMANDS[command].format(digits=digits_run, text=text_run, series=series_run, folder=tmp_path)
     outcome = dlnotes(*command.split(), *shlex.split(words), "--json")
     assert outcome.code == 0, outcome.err
     document: dict[str, Any] = json.loads(outcome.out)
@@ -85,7 +96,7 @@ def test_a_document_has_the_documented_fields(
             assert set(document[name][0]) <= inside, name
 
 
-def test_a_training_result_has_only_documented_fields(digits_run: Path, text_run: Path) -> None:
+def test_a_training_result_has_only_documented_fields(digits_run: Path, text_run: Path, series_run: Path) -> None:
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]*)\|", TABLES, re.MULTILINE))))
-    for run in (digits_run, text_run):
+    for run in (digits_run, text_run, series_run):
         assert set(json.loads((run / "result.json").read_text())) <= named | {"schema_version", "command"}

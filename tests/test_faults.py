@@ -118,6 +118,13 @@ def _make_bad_tables(home: Path) -> None:
     for name, lines in tables.items():
         (home / f"{name}.csv").write_text("\n".join(lines) + "\n" if lines else "")
     (home / "numbers.csv").write_text("1,2,3\n4,5,6\n")
+    hours = [f"2024-01-0{1 + i // 24}T{i % 24:02d}:00,{i % 12}" for i in range(200)]
+    for name, lines in (
+        ("hours", hours), ("gap", [*hours[:50], *hours[60:]]), ("twice", [*hours[:9], *hours[8:]]),
+        ("backward", [*hours[:9], hours[3], *hours[9:]]), ("unknown", [*hours[:9], "2024-01-01T09:00,", *hours[10:]]),
+        ("three", hours[:3]), ("later", ["soon,1", *hours]),
+    ):  # fmt: skip
+        (home / f"{name}.csv").write_text("\n".join(["hour,load", *lines]) + "\n")
 
 
 def _train(*arguments: object) -> Callable[[Path], Arguments]:
@@ -126,6 +133,10 @@ def _train(*arguments: object) -> Callable[[Path], Arguments]:
 
 def _do(*arguments: object) -> Callable[[Path], Arguments]:
     return lambda home: [_at(home, argument) for argument in arguments]
+
+
+def _series(data: str, *more: object) -> Callable[[Path], Arguments]:
+    return _do("series", "train", "--data", data, "--column", "load", "--time", "hour", "--out", "@new", *more)
 
 
 def _at(home: Path, argument: object) -> object:
@@ -243,6 +254,17 @@ FAULTS = [
     Fault("ragged", _train("--data", "@ragged.csv", "--target", "label"), r"ragged\.csv: line 42 has 2 cells, the header 4; fix"),
     Fault("one class in a table", _train("--data", "@one.csv", "--target", "label"), r"--data: .*one\.csv has only one class, 'yes'; give"),
     Fault("no header", _train("--data", "@numbers.csv", "--target", "label"), r"numbers\.csv: the first line holds numbers.*; put"),
+    # time series
+    Fault("gap in a series", _series("@gap.csv"), r"gap\.csv: 1 gap in column 'hour', after line 51; insert the rows, or pass --fill"),
+    Fault("repeated time", _series("@twice.csv"), r"twice\.csv: 1 repeated time in column 'hour', first in lines 10 and 11; drop"),
+    Fault("time out of order", _series("@backward.csv"), r"backward\.csv: line 11: the time 2024-01-01T03:00 is before that of line 10; sort"),
+    Fault("missing value of a series", _series("@unknown.csv"), r"unknown\.csv: 1 missing value in column 'load', in line 11; fill"),
+    Fault("short series", _series("@three.csv"), r"three\.csv: 3 rows, too few to forecast; give more"),
+    Fault("window of a series", _series("@hours.csv", "--window", "300"), r"hours\.csv: 200 rows, of which 160 for training, but --window 300 and --horizon 12 need 312; lower"),
+    Fault("text as time", _series("@later.csv"), r"later\.csv: line 2: column 'hour': 'soon' is not a date like .*; fix the cell"),
+    Fault("unnamed column of a series", _do("series", "train", "--data", "@hours.csv"), r"--column: does not name the column of .*; name a column"),
+    Fault("calendar without times", _do("series", "train", "--data", "@hours.csv", "--column", "load", "--calendar"), r"--calendar: needs times; name their column with --time"),
+    Fault("forecast of a classifier", _do("series", "forecast", "@run"), r"holds a model of kind mlp, but this command needs series_rnn; use"),
     # evaluate and predict
     Fault("unknown class", _do("evaluate", "@colors", "--data", "@other"), r"--data: the model does not have the class 'crimson'; its classes are blue, green, red"),
     Fault("checkpoint as output", _do("predict", "@run", IMAGE, "--csv", "@run/last.safetensors", "--overwrite"), r"--csv: .* is an input of the command; name"),

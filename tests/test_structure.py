@@ -13,6 +13,7 @@ import pytest
 from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
 from dlnotes_cli.classify.recipes import CnnRecipe, MlpRecipe
 from dlnotes_cli.cli import build
+from dlnotes_cli.series.recipes import SeriesRecipe
 from dlnotes_cli.shell.binding import ARGUMENTS
 from dlnotes_cli.shell.option import PANELS
 from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
@@ -32,7 +33,7 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
 ]
 _FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
-RECIPES = (MlpRecipe, CnnRecipe, FineTuneRecipe, FrozenRecipe, CharRnnRecipe)
+RECIPES = (MlpRecipe, CnnRecipe, FineTuneRecipe, FrozenRecipe, CharRnnRecipe, SeriesRecipe)
 WRITING = (
     r"os\.(replace|fsync)|(?<!files)\.write_text\(|\.(write_bytes|mkdir|rename|unlink)\("
     r"|open\([^)]*[\"'][wax][bt+]*[\"']"
@@ -264,6 +265,7 @@ OTHER_PANELS = {  # options whose panel differs between commands, and why
     "--init": "the initialization of a network, and the first line of the perceptron's training",
     "--loss": "what loss calculates, and what trace differentiates",
     "--start": "the initial image of an optimization, and the point on a surface",
+    "--time": "the column of times of a series, and whether export measures the speed",
     "--top-k": "classes that evaluate counts, and characters that char-rnn sample draws from",
 }
 

@@ -146,7 +146,7 @@ def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tu
     for line, cell in zip(table.lines, cells, strict=True):
         if not cell:
             raise InputError(table.path, f"line {line}: column '{target}' is empty", "fill the cell or drop the row")
-    classes = sorted(set(cells), key=lambda cell: (_number(cell) is None, _number(cell) or 0.0, cell))
+    classes = sorted(set(cells), key=lambda cell: (cell_number(cell) is None, cell_number(cell) or 0.0, cell))
     if len(classes) > min(_MOST_CLASSES, max(_FEW_CLASSES, len(cells) // 2)):
         raise InputError(
             "--target",
@@ -171,7 +171,7 @@ def fit_preprocessing(
         if name == target:
             continue
         cells = table.column(name)
-        numeric_cells = sum(_number(cell) is not None for cell in cells)
+        numeric_cells = sum(cell_number(cell) is not None for cell in cells)
         if name in categorical or numeric_cells * 2 <= len(cells):
             columns.append(Column(name, categories=_categories(table, name)))
             if len(columns[-1].categories) * 2 > len(cells) > _FEW_ROWS:
@@ -226,7 +226,7 @@ def describe_columns(table: Table) -> list[NumericColumn | CategoricalColumn]:
     for name in table.header:
         cells = table.column(name)
         distinct, empty = len(set(cells)), cells.count("")
-        values = np.array([value for value in map(_number, cells) if value is not None])
+        values = np.array([value for value in map(cell_number, cells) if value is not None])
         if len(values) * 2 > len(cells):
             described.append(
                 NumericColumn(
@@ -250,7 +250,7 @@ def column_numbers(table: Table, name: str, fix: str = "fix the cell") -> NDArra
     """The cells of one column as numbers (N,). Raises InputError naming the line of a cell that is not a number."""
     values = np.empty(len(table.rows))
     for i, cell in enumerate(table.column(name)):
-        number = _number(cell)
+        number = cell_number(cell)
         if number is None:
             where = f"line {table.lines[i]}: column '{name}'"
             if not cell:
@@ -280,7 +280,7 @@ def _check_shape(path: Path, rows: list[tuple[str, ...]], lines: list[int]) -> N
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:
-    return all(_number(cell) is not None for cell in cells)
+    return all(cell_number(cell) is not None for cell in cells)
 
 
 def _numbers(table: Table, name: str) -> NDArray[np.float64]:
@@ -312,7 +312,8 @@ def _one_hot(table: Table, column: Column) -> NDArray[np.float64]:
     return block
 
 
-def _number(cell: str) -> float | None:
+def cell_number(cell: str) -> float | None:
+    """The number in a cell; None for other text, also for nan, inf and what overflows float32."""
     if "_" in cell or not cell.isascii():  # which Python reads as digits, but no CSV has
         return None
     try:

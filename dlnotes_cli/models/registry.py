@@ -12,13 +12,14 @@ from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
+from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
     """An entry of the registry: the purpose of a network, the type of its configuration, and its builder."""
 
-    purpose: Literal["classifier", "language"]
+    purpose: Literal["classifier", "language", "series"]
     config_type: type[Any]
     build: Callable[[Any], nn.Module]
     needs_run: bool = False  # whether only a run on the meta device shows if it accepts a shape; it loads slow modules
@@ -28,11 +29,13 @@ REGISTRY: dict[str, RegisteredModel] = {
     "mlp": RegisteredModel("classifier", MlpConfig, build_mlp),
     "cnn": RegisteredModel("classifier", CnnConfig, build_cnn),
     "char_rnn": RegisteredModel("language", CharRnnConfig, build_char_rnn),
+    "series_rnn": RegisteredModel("series", SeriesRnnConfig, build_series_rnn),
     "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone, needs_run=True),
 }
 
 CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "classifier")
 LANGUAGE_MODELS = tuple(name for name, model in REGISTRY.items() if model.purpose == "language")
+SERIES_MODELS = tuple(name for name, model in REGISTRY.items() if model.purpose == "series")
 
 
 def build(name: str, config: object) -> nn.Module:

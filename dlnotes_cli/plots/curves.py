@@ -1,6 +1,6 @@
 """The plot of a training history."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,22 +13,27 @@ if TYPE_CHECKING:
 
 _MOST_MARKERS = 15  # entries of a history whose points are marked
 _TITLE_COLUMNS = 80
+_MEASURES = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 
 
-def draw_curves(history: Sequence[dict[str, Any]], best: int | None, title: str, over: str = "epoch") -> bytes:
-    """Training and validation curves of loss and accuracy over the field `over` of the history.
+def draw_curves(
+    history: Sequence[dict[str, Any]], best: int | None, title: str, over: str = "epoch",
+    measures: Mapping[str, str] = _MEASURES,
+) -> bytes:  # fmt: skip
+    """Training and validation curves of two measures over the field `over` of the history.
 
-    `best` is the index of the chosen entry. Weight decay is drawn on a logarithmic axis, decreasing to the right.
+    `best` is the index of the chosen entry; `measures` are the names of the fields and of their axes; one that training
+    does not have is drawn for validation only. Weight decay is drawn on a logarithmic axis, decreasing to the right.
     """
     figure = new_figure(9.6, 4.2)
     figure.suptitle(plain(shortened(title, _TITLE_COLUMNS)), fontsize=12)
-    for column, measure in enumerate(("loss", "accuracy")):
+    for column, (measure, name) in enumerate(measures.items()):
         axes = figure.add_subplot(1, 2, column + 1)
         _draw_splits(axes, history, measure, over)
         if best is not None:
             _mark_best(axes, history[best], measure, over)
         axes.set_xlabel(over.replace("_", " "))
-        axes.set_ylabel("cross-entropy (nats)" if measure == "loss" else measure)
+        axes.set_ylabel(name)
         _scale_history_axis(axes, history, over)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
@@ -48,6 +53,8 @@ def _draw_splits(axes: "Axes", history: Sequence[dict[str, Any]], measure: str, 
     marker, size = ("o" if len(positions) <= _MOST_MARKERS else None), 7 if len(positions) == 1 else 3
     for split, color, style in (("train", ORANGE, "--"), ("validation", BLUE, "-")):
         values = [np.nan if entry[split].get(measure) is None else entry[split][measure] for entry in history]
+        if np.isnan(values).all():
+            continue
         label = split if len(values) > 1 else f"{split} {values[0]:.4g}"
         axes.plot(positions, values, style, color=color, label=label, marker=marker, ms=size)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from dlnotes_cli.training.stored_values import NAN_IF_NULL
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
     """Means over the samples of a split; a value that is not finite is null in JSON."""
+
+    has_accuracy: ClassVar[bool] = True  # whether the samples have classes; without, the accuracy is nan
 
     loss: float = field(metadata=NAN_IF_NULL)  # cross-entropy in nats
     accuracy: float = field(metadata=NAN_IF_NULL)  # fraction of correct predictions

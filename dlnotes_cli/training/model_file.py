@@ -18,12 +18,22 @@ from dlnotes_cli.data.preprocessing import (
     preprocessing_from_json,
     text_preprocessing_from_json,
 )
+from dlnotes_cli.data.series.preprocessing import SeriesPreprocessing
 from dlnotes_cli.device import Runtime, choose_runtime
-from dlnotes_cli.models.registry import CLASSIFIERS, LANGUAGE_MODELS, build_on_meta, check_input, config_from_json
+from dlnotes_cli.models.registry import (
+    CLASSIFIERS,
+    LANGUAGE_MODELS,
+    SERIES_MODELS,
+    build_on_meta,
+    check_input,
+    config_from_json,
+)
+from dlnotes_cli.models.series_rnn import SeriesRnn
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import DeviceOptions
 from dlnotes_cli.training.model_metadata import MOST_SHOWN, Metadata, check_data, class_names, metadata_errors
+from dlnotes_cli.training.stored_values import build_stored
 from dlnotes_cli.training.tensor_file import fix_for, read_tensors
 
 EMBEDDED_MODEL = Path(__file__).parent.parent / "weights" / "small.safetensors"  # trained by tools/train_small.py
@@ -49,6 +59,16 @@ class LanguageModel:
     path: Path
     network: nn.Module
     preprocessing: TextPreprocessing
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class SeriesModel:
+    """A trained forecasting network and the metadata of its file."""
+
+    path: Path
+    network: SeriesRnn
+    preprocessing: SeriesPreprocessing
     metadata: Metadata
 
 
@@ -79,6 +99,28 @@ def load_classifier(path: str | Path) -> TrainedModel:
 def load_language_model(path: str | Path) -> LanguageModel:
     """Load a trained language model, in evaluation mode, on the CPU. Raises InputError as `load_classifier` does."""
     return _language_model(_read_model(files.user_path(path), LANGUAGE_MODELS))
+
+
+def load_series_model(path: str | Path) -> SeriesModel:
+    """Load a trained forecasting network, in evaluation mode, on the CPU. Raises InputError as `load_classifier`."""
+    path, name, tensors, metadata = _read_model(files.user_path(path), SERIES_MODELS)
+    with metadata_errors(path):
+        config = config_from_json(name, metadata["configuration"])
+        stored = {key: value for key, value in metadata["format"].items() if key != "kind"}
+        preprocessing = build_stored(SeriesPreprocessing, stored)
+        rows = [group.rows for group in preprocessing.groups]
+        sizes = config.channels, config.future, config.evaluated
+        if sizes != (preprocessing.channels, preprocessing.future, preprocessing.horizon):
+            raise ValueError("channels or horizon of series")
+        if len(config.history) != len(rows) or any(a > b for a, b in zip(config.history, rows, strict=True)):
+            raise ValueError("rows of series")
+        for group in preprocessing.groups:
+            group.axis.shifted(group.rows + config.evaluated)
+        network = build_on_meta(name, config)
+        if not isinstance(network, SeriesRnn):
+            raise TypeError(name)
+    load_weights(path, network, tensors)
+    return SeriesModel(path, network.eval(), preprocessing, metadata)
 
 
 def _classifier(content: _Content) -> TrainedModel:

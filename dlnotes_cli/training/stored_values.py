@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 AnyDataclass = TypeVar("AnyDataclass")
 NAN_IF_NULL: Mapping[str, float] = {"null": math.nan}  # metadata of a float field whose null in JSON stands for nan
-_LARGEST = 2**53  # up to here a float holds every integer
+_LARGEST = 2**53 + 1  # below it, a float holds every integer
 
 
 def build_stored(kind: type[AnyDataclass], values: object) -> AnyDataclass:
@@ -69,7 +69,8 @@ def matches(value: object, hint: Any) -> bool:
         return any(matches(value, one) for one in arguments)
     if hint in {int, float}:
         kinds = (int,) if hint is int else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= _LARGEST
+        largest = math.inf if isinstance(value, float) else _LARGEST
+        return isinstance(value, kinds) and not isinstance(value, bool) and -largest < value < largest
     if origin in {list, tuple}:
         return isinstance(value, origin) and all(matches(item, arguments[0]) for item in value)
     if origin is not None:  # a mapping with text as keys

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -318,7 +318,8 @@ class Trainer:
         state = self.state
         is_partial = self._is_at_end and state.step_in_epoch < self.job.steps_per_epoch
         before = [entry.train for entry in state.history if entry.epoch == state.epoch - 1]
-        return _merged(before) if is_partial and before else state.sums.metrics()
+        metrics = _merged(before) if is_partial and before else state.sums.metrics()
+        return metrics if self.job.metrics_type.has_accuracy else replace(metrics, accuracy=math.nan)
 
     def _better_weights(self) -> tuple[Metrics, dict[str, Tensor]]:
         """Metrics and weights of the network, or of the moving average of its weights where that ranks higher."""

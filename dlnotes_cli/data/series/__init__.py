@@ -1,0 +1,1 @@
+"""Time series: read from tables or generated, with their times, season and calendar."""

@@ -1,0 +1,107 @@
+"""What a model file stores about time series: columns, scales, season, calendar, and where each group ends."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, get_args
+
+from dlnotes_cli.data.series.calendar_cycles import CYCLES, Cycle, count_features
+from dlnotes_cli.data.series.choices import Fill
+from dlnotes_cli.data.series.read import SeriesColumns
+from dlnotes_cli.data.series.time_axis import TimeAxis
+
+_LARGEST = 1e30
+_MOST_ROWS = 1 << 31
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear scale: a value becomes (value - shift) / size."""
+
+    shift: float = 0.0
+    size: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that no training run writes."""
+        if not (abs(self.shift) <= _LARGEST >= self.size > 0):
+            raise ValueError("scale")
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """One group in training: its rows, its scale, and what the baselines need of rows that are not stored."""
+
+    name: str
+    rows: int  # with a target
+    train_rows: int  # the first ones
+    scale: Scale
+    naive_error: float | None  # mean absolute error of the seasonal naive forecast in the training rows; None: 0
+    first: float  # the first target
+    axis: TimeAxis  # row 0 is the group's first row
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that no training run writes."""
+        if not 0 < self.train_rows < self.rows <= _MOST_ROWS or abs(self.first) > _LARGEST:
+            raise ValueError("rows or first value of a group")
+        if self.naive_error is not None and not 0 < self.naive_error <= _LARGEST:
+            raise ValueError("naive_error of a group")
+
+
+@dataclass(frozen=True)
+class SeriesPreprocessing:
+    """How the rows of a table become inputs of the network."""
+
+    kind: ClassVar[str] = "series"
+
+    target: str
+    time: str | None
+    group: str | None
+    inputs: tuple[str, ...]
+    known: tuple[str, ...]
+    fill: str
+    cycles: tuple[str, ...]  # of the calendar
+    input_scales: tuple[Scale, ...]  # of inputs and known inputs
+    season: int  # in rows; 1: none
+    horizon: int  # steps that are evaluated, and forecast by default
+    groups: tuple[GroupRecord, ...]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that no training run writes."""
+        if self.fill not in get_args(Fill) or not set(self.cycles) <= set(CYCLES):
+            raise ValueError("fill or cycles of series")
+        if len(self.input_scales) != len(self.inputs) + len(self.known) or not self.groups:
+            raise ValueError("scales or groups of series")
+        if self.season < 1 or self.horizon < 1 or len({group.name for group in self.groups}) < len(self.groups):
+            raise ValueError("season, horizon or groups of series")
+        if self.time is not None and self.groups[0].axis.kind == "rows":
+            raise ValueError("time of series")
+
+    @property
+    def columns(self) -> SeriesColumns:
+        """The columns to read."""
+        fill: Fill = self.fill  # type: ignore[assignment]  # checked above
+        return SeriesColumns(self.target, self.time, self.group, self.inputs, self.known, fill)
+
+    @property
+    def calendar(self) -> tuple[Cycle, ...]:
+        """The cycles of the calendar features."""
+        return self.cycles  # type: ignore[return-value]  # checked above
+
+    @property
+    def channels(self) -> int:
+        """Values of one row: the target, the inputs, and what is known about the future."""
+        return 1 + len(self.inputs) + self.future
+
+    @property
+    def future(self) -> int:
+        """Values of one row that are known in the future: known inputs and calendar features."""
+        return len(self.known) + count_features(self.calendar)
+
+    def as_json(self) -> dict[str, Any]:
+        """The preprocessing as JSON values, for a model file."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+def unit_scale(low: float, high: float) -> float:
+    """The size of a scale, 1 where it would be 0 or not finite."""
+    size = high - low
+    return size if size > 0 and math.isfinite(size) else 1.0

@@ -1,0 +1,1 @@
+"""`series train`, `forecast` and `backtest`: time-series forecasting next to naive baselines."""

@@ -1,0 +1,156 @@
+"""`series backtest`: forecasts from a rolling origin, compared with what followed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.plots.forecasts import draw_errors_by_step
+from dlnotes_cli.series.accuracy import ForecastAccuracy
+from dlnotes_cli.series.drawing import forecast_line, history_panel
+from dlnotes_cli.series.evaluation import ModelComparison, best_baseline, compare, improvement_of
+from dlnotes_cli.series.forecaster import NETWORK
+from dlnotes_cli.series.frames import Rows
+from dlnotes_cli.series.options import SeriesBacktestConfig
+from dlnotes_cli.series.origin import Origin, open_origin
+from dlnotes_cli.series.results import verdict
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.stopping import StopRequest
+
+_HISTORY = 2  # horizons that a plot shows before the first origin
+
+
+@dataclass(frozen=True)
+class BacktestFold:
+    """The forecasts from one origin, of all groups."""
+
+    fold: int  # from 1
+    origin: str  # the time of the first row to forecast; of the first group
+    models: tuple[ForecastAccuracy, ...]
+
+
+@dataclass(frozen=True)
+class BacktestStep:
+    """The accuracy at one step of the horizon."""
+
+    step: int  # from 1
+    models: tuple[ForecastAccuracy, ...]
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """The accuracy of the network and the baselines over all folds, by fold and by step."""
+
+    model_path: Path
+    runtime: RuntimeInfo
+    data: str
+    column: str
+    horizon: int
+    models: tuple[ForecastAccuracy, ...]
+    folds: tuple[BacktestFold, ...]
+    steps: tuple[BacktestStep, ...]
+    best_baseline: str
+    improvement: float | None
+    plot: Path | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the network beats the best baseline, in one sentence."""
+        return verdict(self.best_baseline, self.improvement)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        fields = asdict(self)
+        del fields["model_path"], fields["runtime"]
+        plot = None if self.plot is None else str(self.plot)
+        return {"model_file": str(self.model_path), **asdict(self.runtime), **fields, "plot": plot}
+
+
+def backtest_series(config: SeriesBacktestConfig) -> BacktestResult:
+    """Forecast the last `--folds` times `--horizon` rows of each group, one horizon at a time, without training again.
+
+    All of them are rows that the network was not trained on. Raises InputError as `open_origin`, and where these are
+    too few.
+    """
+    opened = open_origin(config)
+    frames, horizon = opened.forecaster.frames, opened.horizon
+    origins = _origins(opened, config.folds)
+    with StopRequest() as stop:
+        season = opened.model.preprocessing.season
+        comparison = compare(opened.forecaster, origins.ravel(), horizon, season, stop.poll)
+    folds = tuple(_fold(opened, comparison, origins, fold) for fold in range(config.folds))
+    steps = tuple(BacktestStep(i + 1, comparison.accuracies(slice(i, i + 1))) for i in range(horizon))
+    models = comparison.accuracies()
+    best, improvement = best_baseline(models), improvement_of(comparison, models)
+    if config.plot is not None:
+        _write_plot(config.plot, opened, comparison, steps, len(frames.groups))
+    return BacktestResult(
+        opened.model.path, opened.runtime.info, opened.data, opened.model.preprocessing.target, horizon, models, folds,
+        steps, best.model, improvement, config.plot,
+    )  # fmt: skip
+
+
+def _origins(opened: Origin, folds: int) -> Rows:
+    """The position of the first row to forecast in each fold of each group (folds, groups)."""
+    frames, horizon = opened.forecaster.frames, opened.horizon
+    backward = np.arange(folds, 0, -1)[:, None] * horizon
+    origins: Rows = np.array([group.stop for group in frames.groups])[None] - backward
+    for index, group in enumerate(frames.groups):
+        where = f"group '{group.record.name}': " if group.record.name else ""
+        first = max(group.start + opened.lookback, group.start + group.train_rows)
+        room = (group.stop - first) // horizon
+        if room < folds:
+            what = f"{where}{max(group.stop - first, 0):,} rows that the network was not trained on have room for "
+            what += f"{output.counted(max(room, 0), 'fold')} of {output.counted(horizon, 'row')}"
+            raise InputError("--folds", what, "lower --folds or --horizon, or pass --data with newer rows")
+        for origin in origins[:, index]:
+            if not frames.is_complete[origin - opened.lookback : origin + horizon].all():
+                what = f"{where}the rows of a fold have missing values"
+                raise InputError(opened.data, what, "pass --data with --fill linear, or lower --folds")
+    return origins
+
+
+def _fold(opened: Origin, comparison: ModelComparison, origins: Rows, fold: int) -> BacktestFold:
+    rows = slice(fold * origins.shape[1], (fold + 1) * origins.shape[1])
+    group = opened.forecaster.frames.groups[0]
+    part = ModelComparison(
+        comparison.origins[rows], comparison.groups[rows], comparison.targets[rows],
+        {name: values[rows] for name, values in comparison.forecasts.items()},
+        comparison.naive_errors[rows], comparison.sizes[rows],
+    )  # fmt: skip
+    return BacktestFold(fold + 1, group.axis.labels(origins[fold, :1] - group.start)[0], part.accuracies())
+
+
+def _write_plot(
+    path: Path, opened: Origin, comparison: ModelComparison, steps: tuple[BacktestStep, ...], groups: int
+) -> None:
+    frames, horizon = opened.forecaster.frames, opened.horizon
+    best = best_baseline(comparison.accuracies()).model
+    panels = []
+    for index in range(groups):
+        rows = np.flatnonzero(comparison.groups == index)
+        group = frames.groups[index]
+        lines = {
+            name: [forecast_line(group, int(comparison.origins[row]), comparison.forecasts[name][row]) for row in rows]
+            for name in (NETWORK, best)
+        }
+        panels.append(history_panel(frames, index, (len(rows) + _HISTORY) * horizon, lines))
+    errors = {name: [_rmse(step, name) for step in steps] for name in comparison.forecasts}
+    title = f"{opened.data}: {output.counted(len(comparison.origins) // groups, 'fold')}"
+    files.atomic_write(
+        path, draw_errors_by_step(panels, _ordered(errors, best), title, opened.model.preprocessing.target)
+    )
+
+
+def _rmse(step: BacktestStep, name: str) -> float:
+    return next(model.rmse for model in step.models if model.model == name)
+
+
+def _ordered(errors: Mapping[str, list[float]], best: str) -> dict[str, list[float]]:
+    """The network and the best baseline first, in the colors that they have in the panels."""
+    names = [NETWORK, best, *(name for name in errors if name not in {NETWORK, best})]
+    return {name: errors[name] for name in names}

@@ -1,0 +1,107 @@
+"""Forecasts of the network and of the baselines, from any row of the frames."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlnotes_cli.device import Runtime
+from dlnotes_cli.models.series_rnn import SeriesRnn
+from dlnotes_cli.series.frames import Frames, Rows, Values
+
+NETWORK, LAST, SEASONAL, DRIFT, LINEAR = (
+    "network", "last value", "seasonal naive", "drift", "linear autoregression",
+)  # fmt: skip
+BASELINES = (LAST, SEASONAL, DRIFT, LINEAR)
+_BATCH = 512  # windows of a forward pass without gradients
+Predict = Callable[[Tensor, Tensor], Tensor]  # windows (B, W, C) and future (B, n, F) to (B, n)
+
+
+def no_poll() -> None:
+    """Do nothing between batches."""
+
+
+class Forecaster:
+    """Forecasts of a network, and of the linear autoregression that it stores, for frames on its device."""
+
+    def __init__(self, network: SeriesRnn, frames: Frames, runtime: Runtime) -> None:
+        self.network, self.frames, self._runtime = network, frames.to(runtime.device), runtime
+
+    def forecast(self, origins: Rows, horizon: int, poll: Callable[[], None] = no_poll) -> Values:
+        """The network's forecasts (N, horizon), scaled.
+
+        Steps beyond the network's horizon continue from its own forecasts, which take the place of the values.
+        """
+        network, config = self.network, self.network.config
+        forward = network.free_run if config.carried else network
+
+        def predict(window: Tensor, future: Tensor) -> Tensor:
+            with self._runtime.autocast():
+                result: Tensor = forward(window, future)
+            return result.float()
+
+        return self._in_batches(predict, horizon if config.carried else config.horizon, origins, horizon, poll)
+
+    def linear(self, origins: Rows, horizon: int, poll: Callable[[], None] = no_poll) -> Values:
+        """The forecasts (N, horizon) of the linear autoregression, scaled; continued as those of the network."""
+        network = self.network
+
+        def predict(window: Tensor, _: Tensor) -> Tensor:
+            return window[..., 0] @ network.linear_weight.T + network.linear_bias
+
+        return self._in_batches(predict, network.config.evaluated, origins, horizon, poll)
+
+    @torch.inference_mode()
+    def _in_batches(
+        self, predict: Predict, block: int, origins: Rows, horizon: int, poll: Callable[[], None]
+    ) -> Values:
+        was_training = self.network.training
+        self.network.eval()
+        device, window = self.frames.values.device, self.network.config.window
+        results = []
+        for batch in np.array_split(origins, max(1, -(-len(origins) // _BATCH))):
+            positions = torch.from_numpy(batch).to(device)
+            future = self.frames.future_of(positions, -(-horizon // block) * block)
+            results.append(roll(predict, self.frames.windows(positions, window), future, block)[:, :horizon].cpu())
+            poll()
+        self.network.train(was_training)
+        forecasts: Values = torch.cat(results).numpy().astype(np.float64)
+        return forecasts
+
+
+def roll(predict: Predict, window: Tensor, future: Tensor, block: int) -> Tensor:
+    """Forecasts (B, T) of the T rows that `future` (B, T, F) is known of, `block` at a time.
+
+    Each block is appended to the window (B, W, C) for the next; T is a multiple of `block`, and channels without a
+    known future are 0 there.
+    """
+    forecasts = []
+    for start in range(0, future.shape[1], block):
+        known = future[:, start : start + block]
+        forecast = predict(window, known)
+        forecasts.append(forecast)
+        if start + block < future.shape[1]:
+            unknown = window.new_zeros(len(window), block, window.shape[2] - 1 - future.shape[2])
+            rows = torch.cat([forecast[..., None], unknown, known], dim=2)
+            window = torch.cat([window, rows], dim=1)[:, -window.shape[1] :]
+    return torch.cat(forecasts, dim=1)
+
+
+def naive_forecasts(frames: Frames, origins: Rows, horizon: int, season: int) -> dict[str, Values]:
+    """The forecasts (N, horizon) of the baselines that need no training, scaled.
+
+    Last value: y[T]. Seasonal naive: the value one season before, repeated. Drift: the line through the first and the
+    last value. Source: Hyndman and Athanasopoulos, Forecasting: Principles and Practice.
+    """
+    steps = np.arange(1, horizon + 1)
+    last = frames.target_at(origins - 1)[:, None]
+    forecasts = {LAST: np.repeat(last, horizon, axis=1)}
+    if season > 1:
+        forecasts[SEASONAL] = frames.target_at(origins[:, None] - season + (steps - 1) % season)
+    groups = frames.group_of(origins)
+    scales = [(group.first - group.record.scale.shift) / group.record.scale.size for group in frames.groups]
+    first = np.array(scales)[groups][:, None]
+    starts = np.array([group.start - group.before for group in frames.groups])[groups]
+    forecasts[DRIFT] = last + (last - first) / np.maximum(origins - 1 - starts, 1)[:, None] * steps
+    return forecasts

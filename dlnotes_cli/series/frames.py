@@ -1,0 +1,190 @@
+"""Scaled rows of all series in one tensor, from which the windows of a batch are gathered by index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dlnotes_cli.data.series.calendar_cycles import calendar_features
+from dlnotes_cli.data.series.preprocessing import GroupRecord, Scale, SeriesPreprocessing
+from dlnotes_cli.data.series.series_set import Series, SeriesSet
+from dlnotes_cli.data.series.time_axis import TimeAxis
+from dlnotes_cli.models.series_rnn import SeriesRnn
+
+Rows = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FrameGroup:
+    """The rows of one group in the frames."""
+
+    record: GroupRecord
+    start: int  # position of its first row
+    rows: int  # with a target
+    future: int  # rows after those
+    before: int  # rows of the group that are not in the frames; in data other than that of the training 0
+    first: float  # the first target of the group, which may not be in the frames
+    train_rows: int  # in the frames, that the network was trained on
+    axis: TimeAxis  # of row `start`
+
+    @property
+    def stop(self) -> int:
+        """The position after its last row with a target."""
+        return self.start + self.rows
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The rows of all groups one after the other, each with its channels; no window crosses two groups or a gap."""
+
+    values: Tensor  # float32 (R, C), scaled: target, inputs, what is known about the future; 0 where unknown
+    is_complete: NDArray[np.bool_]  # (R,): whether all channels are known
+    has_future: NDArray[np.bool_]  # (R,): whether what is known about the future is there
+    groups: tuple[FrameGroup, ...]
+    future: int  # the number of the last channels that are known about the future
+
+    def origins(self, part: Literal["train", "validation", "all"], lookback: int, horizon: int) -> Rows:
+        """The positions (N,) of the first rows to forecast: `lookback` rows before and `horizon` rows from there on.
+
+        In "validation", the rows to forecast are those after the training rows, before which windows may begin.
+        """
+        found = []
+        for group in self.groups:
+            first, last = group.start + lookback, group.stop - horizon
+            if part == "train":
+                last = group.start + group.train_rows - horizon
+            elif part == "validation":
+                first = max(first, group.start + group.train_rows)
+            found.append(np.arange(first, last + 1))
+        positions = np.concatenate(found)
+        missing = np.concatenate([[0], np.cumsum(~self.is_complete)])
+        complete: Rows = positions[missing[positions + horizon] == missing[positions - lookback]]
+        return complete
+
+    def targets(self, origins: Rows, horizon: int) -> Values:
+        """The scaled targets (N, horizon) from each origin on."""
+        return self.target_at(origins[:, None] + np.arange(horizon))
+
+    def target_at(self, positions: Rows) -> Values:
+        """The scaled target at positions, in their shape."""
+        column = self.values[:, 0].cpu().numpy().astype(np.float64)
+        found: Values = column[positions]
+        return found
+
+    def windows(self, origins: Tensor, window: int) -> Tensor:
+        """The rows (B, window, C) before each origin."""
+        return self.values[origins[:, None] + torch.arange(-window, 0, device=origins.device)]
+
+    def future_of(self, origins: Tensor, horizon: int) -> Tensor:
+        """What is known about the rows (B, horizon, F) from each origin on; after the last row, its values."""
+        rows = (origins[:, None] + torch.arange(horizon, device=origins.device)).clamp(max=len(self.values) - 1)
+        return self.values[:, self.values.shape[1] - self.future :][rows]
+
+    def group_of(self, origins: Rows) -> Rows:
+        """The index (N,) of the group of each origin."""
+        return np.searchsorted([group.start for group in self.groups], origins, side="right") - 1
+
+    def unscaled(self, values: Values, groups: Rows) -> Values:
+        """Scaled values (N, ...) in the units of the data, each row of the group whose index is in `groups` (N,)."""
+        shape = (-1, *[1] * (values.ndim - 1))
+        return values * self.sizes(groups).reshape(shape) + self._shifts(groups).reshape(shape)
+
+    def sizes(self, groups: Rows) -> Values:
+        """The size of the scale of each group in `groups` (N,)."""
+        return np.array([group.record.scale.size for group in self.groups])[groups]
+
+    def _shifts(self, groups: Rows) -> Values:
+        return np.array([group.record.scale.shift for group in self.groups])[groups]
+
+    def to(self, device: torch.device) -> "Frames":
+        """The frames on a device."""
+        return Frames(self.values.to(device), self.is_complete, self.has_future, self.groups, self.future)
+
+
+def training_frames(data: SeriesSet, preprocessing: SeriesPreprocessing) -> Frames:
+    """The frames of the data that the records of `preprocessing` describe, in this order."""
+    blocks, groups, start = [], [], 0
+    for series, record in zip(data.series, preprocessing.groups, strict=True):
+        values = _scaled(series, record.scale, preprocessing, series.axis, 0)[: series.rows]
+        groups.append(FrameGroup(record, start, series.rows, 0, 0, record.first, record.train_rows, series.axis))
+        blocks.append(values)
+        start += series.rows
+    return _joined(blocks, groups, preprocessing)
+
+
+def newer_frames(data: SeriesSet, preprocessing: SeriesPreprocessing, horizon: int, *, is_same: bool) -> Frames:
+    """The frames of other data than that of the training, or with `is_same` of the same, and `horizon` future rows.
+
+    Without times, rows that the network was trained on are recognized only in the same data.
+    """
+    records = {record.name: record for record in preprocessing.groups}
+    blocks, groups, start = [], [], 0
+    for series in data.series:
+        record = records[series.name]
+        block = _scaled(series, record.scale, preprocessing, series.axis, horizon)
+        trained = record.train_rows if is_same else 0
+        if series.axis.kind != "rows":
+            trained = record.train_rows - record.axis.row_of(series.axis)
+        trained = min(max(trained, 0), series.rows)
+        first = float(series.target[~np.isnan(series.target)][0])
+        groups.append(FrameGroup(record, start, series.rows, len(block) - series.rows, 0, first, trained, series.axis))
+        blocks.append(block)
+        start += len(block)
+    return _joined(blocks, groups, preprocessing)
+
+
+def stored_frames(network: SeriesRnn, preprocessing: SeriesPreprocessing, horizon: int) -> Frames:
+    """The frames of the rows that a model file stores, and `horizon` future rows of each group."""
+    stored, is_known = network.history.cpu().numpy(), network.history_known.cpu().numpy().astype(bool)
+    blocks, groups, begin, start = [], [], 0, 0
+    for record, rows in zip(preprocessing.groups, network.config.history, strict=True):
+        before = record.rows - rows
+        values = stored[begin : begin + rows].astype(np.float64)
+        values[~is_known[begin : begin + rows]] = np.nan
+        future = np.full((horizon, values.shape[1]), np.nan)
+        axis = record.axis.shifted(before)
+        _set_calendar(future, preprocessing, axis, np.arange(rows, rows + horizon))
+        groups.append(FrameGroup(record, start, rows, horizon, before, record.first, record.train_rows - before, axis))
+        blocks.append(np.concatenate([values, future]))
+        begin, start = begin + rows, start + rows + horizon
+    return _joined(blocks, groups, preprocessing)
+
+
+def history_of(frames: Frames, lookback: int) -> tuple[tuple[int, ...], Rows]:
+    """The rows of each group that a model file stores, and their positions: `lookback` rows and the validation rows."""
+    kept = [min(group.rows, group.rows - group.train_rows + lookback) for group in frames.groups]
+    positions = [np.arange(group.stop - rows, group.stop) for group, rows in zip(frames.groups, kept, strict=True)]
+    return tuple(kept), np.concatenate(positions)
+
+
+def _scaled(series: Series, scale: Scale, preprocessing: SeriesPreprocessing, axis: TimeAxis, horizon: int) -> Values:
+    """The channels (rows + at least `horizon`, C) of a series; nan where unknown."""
+    rows = max(len(series.values), series.rows + horizon)
+    scales = (scale, *preprocessing.input_scales)
+    values = np.full((rows, preprocessing.channels), np.nan)
+    for column, one in enumerate(scales):
+        values[: len(series.values), column] = (series.values[:, column] - one.shift) / one.size
+    _set_calendar(values, preprocessing, axis, np.arange(rows))
+    return values
+
+
+def _set_calendar(values: Values, preprocessing: SeriesPreprocessing, axis: TimeAxis, rows: Rows) -> None:
+    """Set the last channels of rows to their calendar features."""
+    features = calendar_features(axis.seconds(rows), preprocessing.calendar)
+    values[:, values.shape[1] - features.shape[1] :] = features
+
+
+def _joined(blocks: Sequence[Values], groups: Sequence[FrameGroup], preprocessing: SeriesPreprocessing) -> Frames:
+    values = np.concatenate(blocks)
+    is_unknown: NDArray[np.bool_] = np.isnan(values)
+    future = preprocessing.future
+    is_complete, has_future = (
+        np.logical_not(unknown.any(axis=1)) for unknown in (is_unknown, is_unknown[:, values.shape[1] - future :])
+    )
+    tensor = torch.from_numpy(np.where(is_unknown, 0.0, values).astype(np.float32))
+    return Frames(tensor, is_complete, has_future, tuple(groups), future)
