@@ -58,9 +58,14 @@ def flip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
     """Flip each image left to right with probability 0.5."""
     mirrored = draws.uniform() < 0.5  # noqa: PLR2004  # a fair coin
     if samples.device.type != "cpu":
-        return torch.where(mirrored.view(-1, 1, 1, 1), samples.flip(3), samples)
+        return chosen_flips(samples, mirrored)
     both = torch.cat([samples, samples.flip(3)])  # copying whole images is five times as fast as indexing pixels
     return both.index_select(0, torch.arange(len(samples), device=samples.device) + len(samples) * mirrored)
+
+
+def chosen_flips(samples: Tensor, mirrored: Tensor) -> Tensor:
+    """Images of which those in `mirrored` (N,) are flipped, in the memory format of the samples."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), samples.flip(3), samples)
 
 
 def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:

@@ -11,7 +11,7 @@ class LossScaling:
     """Scales the objective by a power of two that adapts: half of it after an overflow, twice after many good steps.
 
     Micikevicius et al. 2018 (arXiv:1710.03740). The decision to skip a step stays on the device: optimizers with fused
-    kernels take it there, and others get a gradient of zero.
+    kernels take it there, and the steps of others are undone.
     """
 
     def __init__(self, device_type: str, optimizer: torch.optim.Optimizer) -> None:
@@ -34,8 +34,7 @@ class LossScaling:
         if self._optimizer.defaults.get("fused"):
             self._scaler.step(self._optimizer)
         else:  # for these, GradScaler.step would wait for the device
-            self._clear_overflow()
-            self._optimizer.step()
+            self._step_if_finite()
         self._scaler.update()
 
     def scale_of(self, objective: Tensor) -> Tensor:
@@ -55,10 +54,21 @@ class LossScaling:
         self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": scale, "_growth_tracker": good_steps})
 
     @torch.no_grad()
-    def _clear_overflow(self) -> None:
-        """Set all gradients to zero if one is not finite."""
-        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    def _step_if_finite(self) -> None:
+        """Run the optimizer, and undo what it did if a gradient is not finite."""
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         is_finite = torch.stack([gradient.isfinite().all() for gradient in gradients]).all()
-        for gradient in gradients:
-            gradient.copy_(torch.where(is_finite, gradient, 0.0))
+        before = {id(tensor): tensor.clone() for tensor in self._changed_by_steps}
+        self._optimizer.step()
+        for tensor in self._changed_by_steps:
+            tensor.copy_(torch.where(is_finite, tensor, before.get(id(tensor), 0.0)))  # new state starts with zeros
+
+    @property
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+
+    @property
+    def _changed_by_steps(self) -> list[Tensor]:
+        """Parameters and the optimizer's tensors for them; not the number of steps, which has no effect there."""
+        stored = [value for state in self._optimizer.state.values() for value in state.values()]
+        return [*self._parameters, *(value for value in stored if isinstance(value, Tensor) and value.ndim)]
