@@ -69,7 +69,8 @@ class StepForward:
 
     def _compilable(self) -> Any:
         """The network, which is compiled when it is called first; dropout draws the same numbers as without."""
-        return torch.compile(self._network, dynamic=False, options={"fallback_random": True})
+        with _silence():
+            return torch.compile(self._network, dynamic=False, options={"fallback_random": True})
 
     def _is_compiled_shape(self, shape: torch.Size) -> bool:
         if len(self._shapes) < _MOST_SHAPES:

@@ -177,12 +177,13 @@ def test_a_frozen_backbone_has_no_steps_to_compile(tmp_path: Path, dlnotes: Comm
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
-@pytest.mark.parametrize("command", ["train-mlp --hidden 8 --dropout 0.2", "train-cnn --arch fast"])
+@pytest.mark.parametrize("command", ["train-mlp --hidden 8 --dropout 0.2", "train-cnn --layers Conv2d(1,4,3);BatchNorm2d(4);ReLU;Flatten;Linear(144,10)"])
 def test_compiled_runs_agree_with_eager_ones(command: str, tmp_path: Path, dlnotes: Command) -> None:
     words = [*command.split(), "--batch-size", 100, "--optimizer", "nesterov", "--precision", "fp32", "--threads", 1]
     results = []
     for flag in ("--compile", "--no-compile"):
         outcome = dlnotes(*words, flag, "--max-steps", 16, "--out", tmp_path / flag, "--json")
+        assert outcome.code == 0, outcome.err
         assert "note" not in outcome.err
         results.append(json.loads(outcome.out))
     if not results[0]["compiled"]:
