@@ -158,7 +158,9 @@ def test_samples_that_do_not_fit_are_copied_batch_by_batch(
     dataset.samples.tofile(tmp_path / "samples")
     mapped = np.memmap(tmp_path / "samples", np.uint8, "r", shape=dataset.samples.shape)
     split = splits_on_device(replace(dataset, samples=mapped), CPU)["train"]
-    assert "the data (24 B) does not fit into the free memory of cpu; batches are copied there" in capsys.readouterr().err
+    assert (
+        "the data (24 B) does not fit into the free memory of cpu; batches are copied there" in capsys.readouterr().err
+    )
     assert split.samples.data_ptr() == mapped.ctypes.data
     for batch_size in (1, 3, 4):
         expected = splits_on_device(replace(dataset, samples=dataset.samples[:, :, :1]), CPU)["train"]

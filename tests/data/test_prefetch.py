@@ -25,6 +25,11 @@ def prefetcher(load: Callable[[int], int], count: int) -> Iterator[Prefetcher[in
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("dlnotes-prefetch")]
 
 
+def recorded(loaded: list[int], index: int) -> int:
+    loaded.append(index)
+    return index
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_S
     while not condition():
@@ -66,7 +71,7 @@ def test_the_next_item_is_loaded_while_the_caller_computes() -> None:
 
 def test_a_resumed_run_starts_in_the_middle() -> None:
     loaded: list[int] = []
-    with prefetcher(lambda index: loaded.append(index) or index, 6) as items:
+    with prefetcher(lambda index: recorded(loaded, index), 6) as items:
         assert [items.take(3), items.take(4)] == [3, 4]
         assert items.take(0) == 0
         assert items.take(5) == 5
@@ -88,7 +93,7 @@ def test_an_error_is_raised_with_the_item_that_it_concerns() -> None:
 
 def test_closing_waits_for_the_item_that_is_loaded_and_loads_no_other() -> None:
     loaded: list[int] = []
-    with prefetcher(lambda index: loaded.append(index) or index, 100) as items:
+    with prefetcher(lambda index: recorded(loaded, index), 100) as items:
         items.take(0)
     assert loaded in ([0], [0, 1])
 

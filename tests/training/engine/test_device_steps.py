@@ -4,7 +4,7 @@ A step that waits for its device, as with `item`, `tolist`, `nonzero` or a mask 
 paths that GPUs take, and mixes no tensors of CPU and device.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -60,19 +60,17 @@ class UnsentTensors(TorchDispatchMode):
 
 
 @pytest.fixture
-def unsent(monkeypatch: pytest.MonkeyPatch) -> Iterator[UnsentTensors]:
+def unsent(monkeypatch: pytest.MonkeyPatch) -> UnsentTensors:
     mode = UnsentTensors()
     monkeypatch.setattr(sequence_batches, "sent", mode.sent)
     monkeypatch.setattr(train, "sent", mode.sent)
     monkeypatch.setattr(classifier, "balanced_weights", lambda _labels, classes: torch.ones(classes, device=META))
     adamw = torch.optim.AdamW  # whose fused kernel knows no meta device
-    monkeypatch.setattr(optimizers.torch.optim, "AdamW", lambda groups, fused, **rest: adamw(groups, **rest))
-    yield mode
+    monkeypatch.setattr(torch.optim, "AdamW", lambda groups, **rest: adamw(groups, **rest | {"fused": None}))
+    return mode
 
 
-def take_steps(
-    job: TrainingJob, unsent: UnsentTensors, optimizer: str = "adamw", *, is_scaled: bool = False
-) -> None:
+def take_steps(job: TrainingJob, unsent: UnsentTensors, optimizer: str = "adamw", *, is_scaled: bool = False) -> None:
     """Two steps with clipping and a moving average."""
     made = optimizers.make_optimizer(job.network, OptimizerSettings(optimizer, 0.1, 0.9, 1e-4))  # type: ignore[arg-type]
     budget = StepBudget(Schedule("constant", 1), 10, None)
@@ -121,7 +119,9 @@ def test_a_step_of_an_optimizer_without_a_fused_kernel_reads_nothing(
     made = mlp(augment="none")
     dataset = made.load()
     network: nn.Module = build(made.model_name, made.network_config(dataset)).to(META)
-    take_steps(ClassifierJob(made, network, dataset, RUNTIME, RunLength(100, epochs=1)), unsent, optimizer, is_scaled=is_scaled)
+    take_steps(
+        ClassifierJob(made, network, dataset, RUNTIME, RunLength(100, epochs=1)), unsent, optimizer, is_scaled=is_scaled
+    )
 
 
 def test_a_step_of_a_language_model_reads_nothing(unsent: UnsentTensors) -> None:

@@ -163,13 +163,13 @@ def test_a_gradient_that_overflows_at_every_scale_ends_the_run(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scaled = LossScaling.scaled
-    monkeypatch.setattr(
-        LossScaling, "scaled", lambda self, x: scaled(self, x) * (math.inf if x.requires_grad else 1.0)
-    )
+    monkeypatch.setattr(LossScaling, "scaled", lambda self, x: scaled(self, x) * (math.inf if x.requires_grad else 1.0))
     with fp16_on_the_cpu():
         outcome = dlnotes(*HALF.split(), "--max-steps", 50, "--out", tmp_path / "run")
     assert outcome.code == 3
-    assert "--lr: the gradient is not finite at step 17 (--lr 0.003); use a lower --lr, or --precision fp32" in outcome.err
+    assert (
+        "--lr: the gradient is not finite at step 17 (--lr 0.003); use a lower --lr, or --precision fp32" in outcome.err
+    )
 
 
 def test_a_cpu_has_no_fp16(tmp_path: Path, dlnotes: Command) -> None:

@@ -112,7 +112,7 @@ def test_fine_tuning_is_held_until_the_last_block_is_unfrozen(choice: str, epoch
     for epoch in range(1, (epochs or 3) + 1):
         found = fine_tuning(5, choice)(epoch, epochs)
         assert found is (unfrozen_blocks(count, epoch, epochs) == count)
-        assert found or epochs is not None and epoch < epochs / 2
+        assert found or (epochs is not None and epoch < epochs / 2)
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -139,15 +139,13 @@ def test_a_run_without_a_compiler_goes_on_with_one_note(
     [MLP, "train-cnn --layers Conv2d(1,2,3);ReLU;Flatten;Linear(72,10) --batch-size 100 --accumulate 2 -q",
      "char-rnn train --hidden-size 8 --seq-len 16 --batch-size 4 --sample 0 -q"],
 )  # fmt: skip
-def test_every_kind_of_run_can_be_compiled_and_resumed_without(
-    command: str, tmp_path: Path, dlnotes: Command
-) -> None:
+def test_every_kind_of_run_can_be_compiled_and_resumed_without(command: str, tmp_path: Path, dlnotes: Command) -> None:
     words = [*command.split(), "--max-steps", 6]
     whole = dlnotes(*words, "--out", tmp_path / "whole", "--json", "--compile")
     assert json.loads(whole.out)["compiled"] is True
     with stopped_after(3):
         assert dlnotes(*words, "--out", tmp_path / "run", "--compile").code == 143
-    name = " ".join(words[: 2 if words[0] == "char-rnn" else 1]).split()
+    name = command.split()[: 2 if command.startswith("char-rnn") else 1]
     resumed = dlnotes(*name, "--resume", tmp_path / "run", "--no-compile", "--json", "-q")
     assert json.loads(resumed.out)["compiled"] is False
     models = [load_file(tmp_path / folder / "model.safetensors") for folder in ("whole", "run")]
@@ -170,14 +168,22 @@ def test_auto_decides_once_after_some_steps(
 
 
 def test_a_frozen_backbone_has_no_steps_to_compile(tmp_path: Path, dlnotes: Command) -> None:
-    outcome = dlnotes("transfer", "--backbone", BACKBONES[0], "--weights", "none", "--compile", "--out", tmp_path / "run")
+    outcome = dlnotes(
+        "transfer", "--backbone", BACKBONES[0], "--weights", "none", "--compile", "--out", tmp_path / "run"
+    )
     assert outcome.code == 2
     assert "--compile: has no effect on a frozen backbone" in outcome.err
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
-@pytest.mark.parametrize("command", ["train-mlp --hidden 8 --dropout 0.2", "train-cnn --layers Conv2d(1,4,3);BatchNorm2d(4);ReLU;Flatten;Linear(144,10)"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train-mlp --hidden 8 --dropout 0.2",
+        "train-cnn --layers Conv2d(1,4,3);BatchNorm2d(4);ReLU;Flatten;Linear(144,10)",
+    ],
+)
 def test_compiled_runs_agree_with_eager_ones(command: str, tmp_path: Path, dlnotes: Command) -> None:
     words = [*command.split(), "--batch-size", 100, "--optimizer", "nesterov", "--precision", "fp32", "--threads", 1]
     results = []
