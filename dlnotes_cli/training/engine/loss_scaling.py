@@ -16,10 +16,6 @@ class LossScaling:
 
     def __init__(self, device_type: str, optimizer: torch.optim.Optimizer) -> None:
         self._scaler, self._optimizer = torch.amp.GradScaler(device_type), optimizer
-        for group in optimizer.param_groups:
-            if isinstance(optimizer, torch.optim.SGD) and group["momentum"]:
-                for parameter in group["params"]:  # a skipped first step of the fused kernel would leave it undefined
-                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def scaled(self, objective: Tensor) -> Tensor:
         """The objective to differentiate."""
@@ -32,6 +28,7 @@ class LossScaling:
     def step(self) -> None:
         """Run the optimizer, unless a gradient has overflowed; adapt the scale. Comes after `unscale`."""
         if self._optimizer.defaults.get("fused"):
+            self._define_momentum()
             self._scaler.step(self._optimizer)
         else:  # for these, GradScaler.step would wait for the device
             self._step_if_finite()
@@ -52,6 +49,13 @@ class LossScaling:
         if not (math.isfinite(scale) and scale > 0 and good_steps >= 0):
             raise ValueError("loss scale")
         self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": scale, "_growth_tracker": good_steps})
+
+    def _define_momentum(self) -> None:
+        """Start the momentum of SGD with zeros: its fused kernel leaves that of a skipped first step undefined."""
+        if isinstance(self._optimizer, torch.optim.SGD) and self._optimizer.defaults["momentum"]:
+            for parameter in self._parameters:
+                if parameter.grad is not None and self._optimizer.state[parameter].get("momentum_buffer") is None:
+                    self._optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     @torch.no_grad()
     def _step_if_finite(self) -> None:

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -26,8 +26,8 @@ class StepForward:
     def __init__(self, network: nn.Module, requested: bool | None = False) -> None:  # noqa: FBT002  # as the option
         """With `requested` None, `decide` may start compilation later."""
         self._network, self._requested = network, requested
-        self._compiled = self._compilable() if requested else None
-        self._shapes: set[torch.Size] = set()
+        self._compiled: Any = None  # until the first step
+        self._shapes: set[torch.Size] = set()  # that are compiled
         self.is_held = False  # while layers are unfrozen, after each of which a network would be compiled again
         self.is_compiled = False  # whether steps have run compiled, the last ones included
 
@@ -38,18 +38,21 @@ class StepForward:
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs of the network; the first input is a batch, which decides over the shape."""
-        if self._compiled is None or self.is_held or not self._is_compiled_shape(inputs[0].shape):
+        shape = inputs[0].shape
+        is_new = shape not in self._shapes
+        if not self._requested or self.is_held or (is_new and len(self._shapes) == _MOST_SHAPES):
             return self._network(*inputs)
         try:
-            with _silence():
-                outputs = self._compiled(*inputs)
+            with _silence() if is_new else nullcontext():
+                outputs = self._compilable()(*inputs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # noqa: BLE001  # compilers fail in many ways; other errors occur again eagerly
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             output.note(f"--compile: the network cannot be compiled here, so that it runs without ({reason:.200})")
-            self._compiled, self.is_compiled = None, False
+            self._requested = self.is_compiled = False
             return self._network(*inputs)
+        self._shapes.add(shape)
         self.is_compiled = True
         return outputs
 
@@ -65,17 +68,13 @@ class StepForward:
             output.status(
                 "compiling", "the forward and backward pass, which takes about a minute (--no-compile: never)"
             )
-            self._compiled = self._compilable()
 
     def _compilable(self) -> Any:
         """The network, which is compiled when it is called first; dropout draws the same numbers as without."""
-        with _silence():
-            return torch.compile(self._network, dynamic=False, options={"fallback_random": True})
-
-    def _is_compiled_shape(self, shape: torch.Size) -> bool:
-        if len(self._shapes) < _MOST_SHAPES:
-            self._shapes.add(shape)
-        return shape in self._shapes
+        if self._compiled is None:
+            torch.compiler.reset()  # so that the networks of other runs do not count towards the limit of compilations
+            self._compiled = torch.compile(self._network, dynamic=False, options={"fallback_random": True})
+        return self._compiled
 
 
 @contextmanager

@@ -55,6 +55,7 @@ def test_two_shapes_are_compiled_and_others_run_eagerly(compiled: list[CompiledN
         assert forward(torch.ones(rows, 3)).shape == (rows, 2)
     assert compiled[0].shapes == [(8, 3), (8, 3), (5, 3), (8, 3), (5, 3), (8, 3)]
     assert forward.is_compiled
+    assert len(compiled) == 1
 
 
 def test_nothing_is_compiled_unless_it_is_requested(compiled: list[CompiledNetwork]) -> None:
@@ -92,6 +93,7 @@ def test_a_network_is_not_compiled_while_it_is_held(compiled: list[CompiledNetwo
 
 def test_without_memory_there_is_no_second_try(compiled: list[CompiledNetwork]) -> None:
     forward = StepForward(nn.Linear(3, 2), requested=True)
+    forward(torch.ones(7, 3))
     compiled[0].error = torch.OutOfMemoryError("out of memory")
     with pytest.raises(torch.OutOfMemoryError):
         forward(torch.ones(7, 3))
@@ -131,6 +133,20 @@ def test_a_run_without_a_compiler_goes_on_with_one_note(
     assert notes == [f"dlnotes: note: {what}"]
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "run")]
     assert models[0] == models[1]
+
+
+def test_a_python_that_torch_cannot_compile_for_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("torch.compile is not supported on Python 4.0+")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    forward = StepForward(nn.Linear(3, 2), requested=True)
+    for _ in range(2):
+        assert forward(torch.ones(7, 3)).shape == (7, 2)
+    assert capsys.readouterr().err.count("not supported on Python 4.0+") == 1
+    assert not forward.is_compiled
 
 
 @pytest.mark.usefixtures("blank_figures", "compiled")
