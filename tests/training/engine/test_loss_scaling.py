@@ -170,12 +170,3 @@ def test_a_gradient_that_overflows_at_every_scale_ends_the_run(
     assert (
         "--lr: the gradient is not finite at step 17 (--lr 0.003); use a lower --lr, or --precision fp32" in outcome.err
     )
-
-
-def test_a_cpu_has_no_fp16(tmp_path: Path, dlnotes: Command) -> None:
-    for words in (HALF.split(), ["style-transfer", "--precision", "fp16", "--size", "64"]):
-        outcome = dlnotes(*words, "--out", tmp_path / "out.png")
-        assert outcome.code == 2
-        assert outcome.err.startswith("dlnotes: error: --precision: ")
-        assert outcome.err.count("\n") == 1
-        assert not (tmp_path / "out.png").exists()
