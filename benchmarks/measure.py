@@ -23,6 +23,7 @@ class Report:
 
     name: str
     threads: int
+    device: str = "cpu"
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, what: str, value: float, unit: str, *, target: str = "", n: int = 1, command: str = "") -> None:
@@ -39,6 +40,7 @@ class Report:
             "processor": processor(),
             "cores": os.cpu_count(),
             "threads": self.threads,
+            "device": self.device,
             "command": " ".join(["python", *sys.argv]),
             "rows": self.rows,
         }

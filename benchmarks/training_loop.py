@@ -1,6 +1,7 @@
 """The training loop of dlnotes for a fixed number of steps: the only module of the benchmarks that knows the engine."""
 
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
+from dlnotes_cli.training.engine.loss_scaling import LossScaling
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import OptimizerSettings
@@ -17,7 +18,9 @@ def train_steps(
     """
     budget = StepBudget(Schedule("constant", 1), steps, None)
     settings = LoopSettings(optimizer.lr, grad_clip=grad_clip, ema=ema)
-    trainer = Trainer(job, make_optimizer(job.network, optimizer), budget, settings)
+    made = make_optimizer(job.network, optimizer)
+    scaling = LossScaling(job.runtime.device.type, made) if job.runtime.precision == "fp16" else None
+    trainer = Trainer(job, made, budget, settings, scaling=scaling)
     trainer.start()
     while not trainer.is_finished:
         trainer.advance()

@@ -24,6 +24,8 @@ _CUDA_BF16 = 8  # major compute capability from which CUDA devices have bf16 ari
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LARGEST_REUSED = 1 << 30  # bytes; larger blocks are returned to the system
 _ALLOCATOR_VARIABLES = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+_CUDA_FP16 = 7  # likewise fast fp16 arithmetic; torch.cuda.is_bf16_supported() also counts emulation
+_DATA_FRACTION = 0.3  # of the free memory that data may take; a batch of `--batch-size auto` takes up to 0.6
 _SELECTOR = "the selector at pytorch.org/get-started/locally"
 
 
@@ -45,12 +47,17 @@ class Runtime:
     threads: int
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context of forward passes: bf16 autocast, or a null context with fp32."""
+        """The context of forward passes: autocast to bf16 or fp16, or a null context with fp32."""
         import torch
 
-        if self.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext() if self.half is None else torch.autocast(self.device.type, self.half)
+
+    @property
+    def half(self) -> "torch.dtype | None":
+        """The type of the products in mixed precision; None with fp32."""
+        import torch
+
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
 
     @property
     def info(self) -> RuntimeInfo:
@@ -118,10 +125,13 @@ def check_devices(name: str, count: int) -> None:
         raise InputError("--devices", what, f"use --devices {present}, or --device cpu")
 
 
-def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pays: bool) -> Runtime:
+def choose_runtime(
+    device: str, precision: str, threads: int | None, *, bf16_pays: bool, fp16_pays: bool = False
+) -> Runtime:
     """Resolve device, precision and threads, and set torch's number of threads.
 
-    `bf16_pays` says whether the model is faster in bf16. Raises InputError for an unavailable device or precision.
+    `bf16_pays` says whether the model is faster in bf16; `fp16_pays` whether fp16 is an alternative, for which training
+    has to scale the loss. Raises InputError for an unavailable device or precision.
     """
     import torch
 
@@ -130,8 +140,11 @@ def choose_runtime(device: str, precision: str, threads: int | None, *, bf16_pay
     torch.set_num_threads(threads or default_threads())
     if precision == "bf16" and chosen.type == "mps":
         raise InputError("--precision", "bf16 is not available on mps", "use fp32")
+    if precision == "fp16" and not has_fp16(chosen):
+        what = f"fp16 needs a CUDA device of compute capability {_CUDA_FP16}.0 or higher, not {chosen}"
+        raise InputError("--precision", what, "use bf16 or fp32" if chosen.type == "cpu" else "use fp32")
     if precision == "auto":
-        precision = "bf16" if bf16_pays and has_bf16(chosen) else "fp32"
+        precision = _fastest_precision(chosen, bf16_pays=bf16_pays, fp16_pays=fp16_pays)
     return Runtime(chosen, precision, torch.get_num_threads())
 
 
@@ -199,6 +212,12 @@ def synchronize(device: "torch.device") -> None:
         torch.mps.synchronize()
 
 
+def _fastest_precision(device: "torch.device", *, bf16_pays: bool, fp16_pays: bool) -> str:
+    if bf16_pays and has_bf16(device):
+        return "bf16"
+    return "fp16" if fp16_pays and has_fp16(device) else "fp32"
+
+
 def has_bf16(device: "torch.device") -> bool:
     """Whether the device has bf16 arithmetic in hardware."""
     import torch
@@ -211,11 +230,75 @@ def has_bf16(device: "torch.device") -> bool:
     return False
 
 
-def free_memory(device: "torch.device") -> int:
-    """Free bytes of a CUDA device."""
+def has_fp16(device: "torch.device") -> bool:
+    """Whether fp16 arithmetic is fast on the device, and its range suffices because training scales the loss."""
     import torch
 
-    return int(torch.cuda.mem_get_info(device)[0])
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= _CUDA_FP16
+
+
+def free_memory(device: "torch.device") -> int:
+    """Bytes of a CUDA device that are free, or that torch has reserved and not used."""
+    import torch
+
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + unused
+
+
+def fits_on_device(nbytes: int, device: "torch.device") -> bool:
+    """Whether data of so many bytes can stay on a device for the whole run, with room for the training steps.
+
+    The memory of a CPU is where data is anyway.
+    """
+    return device.type != "cuda" or nbytes <= _DATA_FRACTION * free_memory(device)
+
+
+def sent(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """A tensor of the CPU on a device; the host does not wait for the copy to a CUDA device."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class StartedCopy(NamedTuple):
+    """A copy to a CUDA device that may not be complete."""
+
+    tensor: "torch.Tensor"
+    event: "torch.cuda.Event"
+
+
+class CopyStream:
+    """Copies batches to a CUDA device on a stream of its own, next to the computation on the current stream."""
+
+    def __init__(self, device: "torch.device") -> None:
+        import torch
+
+        self._device, self._stream = device, torch.cuda.Stream(device)
+
+    def buffer(self, shape: tuple[int, ...], dtype: "torch.dtype") -> "torch.Tensor":
+        """Pinned memory for one batch; torch uses it again once its copy is complete."""
+        import torch
+
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+    def start(self, pinned: "torch.Tensor") -> StartedCopy:
+        """Begin to copy a filled buffer; the host does not wait."""
+        import torch
+
+        with torch.cuda.stream(self._stream):
+            copied = pinned.to(self._device, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+        return StartedCopy(copied, event)
+
+    def finish(self, started: StartedCopy) -> "torch.Tensor":
+        """The copy, for the current stream, which waits for it; the host does not."""
+        import torch
+
+        current = torch.cuda.current_stream(self._device)
+        current.wait_event(started.event)
+        started.tensor.record_stream(current)  # whose memory belongs to the other stream
+        return started.tensor
 
 
 def available_memory(device: "torch.device", *, swap: bool = False) -> int | None:
@@ -290,7 +373,7 @@ def describe_hardware() -> Hardware:
         bf16={kind: has_bf16(torch.device(kind)) for kind in devices},
         amx=bool(capabilities.get("amx_bf16")),
         cores=available_cores(),
-        auto={"device": str(auto), "precision": "bf16" if has_bf16(auto) else "fp32"},
+        auto={"device": str(auto), "precision": _fastest_precision(auto, bf16_pays=True, fp16_pays=True)},
     )
 
 

@@ -1,11 +1,111 @@
-"""Devices and memory: what a command sets before it calculates."""
+"""Devices of machines that the tests do not run on, their memory and streams; the memory of freed tensors."""
 
 import os
 import platform
 import subprocess
 import sys
+from contextlib import nullcontext
+from typing import Any
+from unittest import mock
 
 import pytest
+import torch
+
+from dlnotes_cli import device
+from dlnotes_cli.device import CopyStream, StartedCopy, choose_runtime, fits_on_device, sent
+from dlnotes_cli.shell.errors import InputError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A machine with a CUDA device of the capability that the test has as parameter; torch claims bf16 for all."""
+    capability = getattr(request, "param", (8, 0))
+    monkeypatch.setattr(device, "present_devices", lambda: ["cpu", "cuda"])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(device, "default_threads", torch.get_num_threads)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "in_training", "elsewhere"),
+    [((6, 1), "fp32", "fp32"), ((7, 0), "fp16", "fp32"), ((7, 5), "fp16", "fp32"), ((8, 0), "bf16", "bf16"),
+     ((9, 0), "bf16", "bf16"), ((12, 0), "bf16", "bf16")],
+    indirect=["cuda"],
+)  # fmt: skip
+@pytest.mark.usefixtures("cuda")
+def test_auto_is_bf16_by_capability_and_else_fp16_in_training(in_training: str, elsewhere: str) -> None:
+    training = choose_runtime("auto", "auto", None, bf16_pays=True, fp16_pays=True)
+    assert (training.device, training.precision) == (CUDA, in_training)
+    assert choose_runtime("auto", "auto", None, bf16_pays=True).precision == elsewhere
+    assert choose_runtime("auto", "auto", None, bf16_pays=False).precision == "fp32"
+    assert choose_runtime("cpu", "auto", None, bf16_pays=False, fp16_pays=True).precision == "fp32"
+
+
+@pytest.mark.parametrize("cuda", [(7, 0), (8, 6)], indirect=True)
+@pytest.mark.usefixtures("cuda")
+def test_fp16_can_be_chosen_on_cuda_devices_that_have_it() -> None:
+    runtime = choose_runtime("cuda", "fp16", None, bf16_pays=False)
+    assert (runtime.precision, runtime.half) == ("fp16", torch.float16)
+    assert runtime.as_json()["precision"] == "fp16"
+
+
+@pytest.mark.parametrize("cuda", [(6, 1)], indirect=True)
+@pytest.mark.parametrize(("name", "fix"), [("cpu", "use bf16 or fp32"), ("cuda", "use fp32")])
+@pytest.mark.usefixtures("cuda")
+def test_fp16_is_refused_elsewhere(name: str, fix: str) -> None:
+    what = rf"--precision: fp16 needs a CUDA device of compute capability 7\.0 or higher, not {name}; {fix}"
+    with pytest.raises(InputError, match=what):
+        choose_runtime(name, "fp16", None, bf16_pays=True)
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "fits"), [(0, True), (299, True), (300, True), (301, False), (10_000, False)]
+)  # of 1,000 bytes
+def test_data_fits_if_it_takes_little_of_the_memory_that_is_free_or_unused(
+    nbytes: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (600, 2000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: 900)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: 500)
+    assert fits_on_device(nbytes, CUDA) is fits
+    assert fits_on_device(nbytes, CPU)
+
+
+def test_a_tensor_is_sent_to_cuda_from_pinned_memory_without_waiting() -> None:
+    tensor = mock.Mock()
+    found = sent(tensor, CUDA)
+    assert found is tensor.pin_memory.return_value.to.return_value
+    tensor.pin_memory.return_value.to.assert_called_once_with(CUDA, non_blocking=True)
+    plain = torch.ones(2)
+    assert sent(plain, CPU) is plain
+
+
+def test_a_copy_runs_on_its_own_stream_and_the_current_one_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = mock.Mock()
+    inside: list[Any] = []
+
+    def stream(chosen: object) -> Any:
+        inside.append(chosen)
+        return nullcontext()
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _device: calls.side)
+    monkeypatch.setattr(torch.cuda, "Event", lambda: calls.event)
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: calls.current)
+    copies = CopyStream(CUDA)
+    started = copies.start(calls.pinned)
+    assert inside == [calls.side]
+    assert started == StartedCopy(calls.pinned.to.return_value, calls.event)
+    assert copies.finish(started) is calls.pinned.to.return_value
+    assert calls.mock_calls == [
+        mock.call.pinned.to(CUDA, non_blocking=True),
+        mock.call.event.record(),
+        mock.call.current.wait_event(calls.event),
+        mock.call.pinned.to().record_stream(calls.current),
+    ]
+
 
 # Minor page faults of a second tensor of 100 MB, whose memory the first one has freed.
 FAULTS = """

@@ -122,6 +122,8 @@ class CharRnnTrainConfig(
 ):
     """Every option of `char-rnn train`."""
 
+    compile: bool | None = option_like(DevicesOption, "compile", shown_default="no, as cuDNN runs recurrent layers")
+
     command: ClassVar[str] = "char-rnn train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, LONG_BUDGET: BEST_LONG, "notes": NOTES}
 

@@ -66,7 +66,7 @@ class TokenSampler:
         if isinstance(network, OnnxLanguageModel):
             self._network = ExportedCharRnn(network)
         elif isinstance(network, CharRnn):
-            self._network = IncrementalCharRnn(network, torch.bfloat16 if runtime.precision == "bf16" else None)
+            self._network = IncrementalCharRnn(network, runtime.half)
         else:
             raise TypeError(type(network).__name__)
         self._strategy = strategy or SamplingStrategy()

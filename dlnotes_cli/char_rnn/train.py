@@ -17,7 +17,7 @@ from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
-from dlnotes_cli.device import Runtime, check_device
+from dlnotes_cli.device import Runtime, check_device, sent
 from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays, build_char_rnn
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.registry import build
@@ -31,6 +31,7 @@ from dlnotes_cli.training.engine.launch import announce_processes, check_batch_s
 from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer, poll_of
+from dlnotes_cli.training.engine.step_forward import StepForward
 from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.history import HistoryEntry, history_to_json
 from dlnotes_cli.training.metrics import Metrics
@@ -101,8 +102,9 @@ def _train(options: CharRnnTrainConfig, recipe: CharRnnRecipe, processes: Proces
     seed_everything(options.seed)
     network = announce_processes(processes, build(_REGISTRY_NAME, network_config).to(runtime.device), runtime)
     job = LanguageModelJob(
-        network, texts, recipe, length.batch_size, runtime, options.seed, options.accumulate, processes
-    )
+        network, texts, recipe, length.batch_size, runtime, options.seed, options.accumulate, processes,
+        StepForward(network, bool(options.compile)),  # auto: never, as cuDNN's recurrent layers are not compiled
+    )  # fmt: skip
     check_batch_size(processes, job.batch_size)
     record = LanguageModelRecord(stored, ModelSummary.of(_REGISTRY_NAME, network_config, network), texts, runtime)
     processes.check_same("data", record.data.fingerprint)
@@ -133,9 +135,9 @@ class LanguageModelJob:
 
     def __init__(
         self, network: nn.Module, texts: TrainingText, recipe: CharRnnRecipe, batch_size: int, runtime: Runtime,
-        seed: int, accumulate: int = 1, processes: Processes = ALONE,
+        seed: int, accumulate: int = 1, processes: Processes = ALONE, forward: StepForward | None = None,
     ) -> None:  # fmt: skip
-        self.network, self.runtime = network, runtime
+        self.network, self.runtime, self.forward = network, runtime, forward or StepForward(network)
         self.recurrent_state: dict[str, Tensor] = {}  # the state after the last step, by its place in the tuple
         self._texts, self._recipe, self._seed = texts, recipe, seed
         self._rows, self._accumulate, self._processes = batch_size, accumulate, processes
@@ -172,9 +174,9 @@ class LanguageModelJob:
         before = [tensor.tensor_split(len(parts), dim=1) for tensor in self._state(index)]
         after: list[RecurrentState] = []
         for part, *states in zip(parts, *before, strict=True):
-            logits, state = forward_batch(self.network, part, tuple(states), self.runtime)
+            logits, state = forward_batch(self.forward, part, tuple(states), self.runtime)
             after.append(tuple(tensor.detach() for tensor in state))
-            targets = part.targets.to(self.runtime.device).flatten()
+            targets = sent(part.targets, self.runtime.device).flatten()
             loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
             correct = (logits.detach().argmax(1) == targets).sum()
             yield StepOutput(loss_sum / max(batch.predicted, 1), loss_sum.detach(), correct, part.predicted)

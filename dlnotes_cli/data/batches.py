@@ -1,15 +1,19 @@
 """Batches without per-sample Python: one tensor of samples, indexed and normalized on the device."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from dlnotes_cli.data.prefetch import BatchCopier, SampleBatches
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import CopyStream, fits_on_device
 from dlnotes_cli.seeding import derived_seed
+from dlnotes_cli.shell import output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,29 +65,43 @@ class Normalizer:
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set on its device, in a fixed order."""
+    """One split of a data set on its device, in a fixed order; samples that do not fit there stay in main memory."""
 
     samples: Tensor  # uint8 (N, C, H, W) or float32 (N, F), of the whole data set
-    labels: Tensor  # int64 (N,)
-    indices: Tensor  # int64 (n,), into both
+    labels: Tensor  # int64 (N,), on the device
+    indices: Tensor  # int64 (n,), into both, on the device
+    copier: BatchCopier | None = None  # of samples in main memory
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples and labels at `indices`, not normalized."""
-        return self.samples.index_select(0, indices), self.labels.index_select(0, indices)
+    def batches(self, order: Tensor, rows: Sequence[slice]) -> SampleBatches:
+        """The samples of batches: those at `order[slice]` for each of the slices. The caller closes them."""
+        where_samples_are = order.to(self.samples.device)
+        return SampleBatches(self.samples, [where_samples_are[each] for each in rows], self.copier)
 
-    def in_order(self, batch_size: int, which: slice = slice(None)) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the whole split in its fixed order: all, or those at the positions `which`."""
-        for chunk in self.indices.split(batch_size)[which]:
-            yield self.take(chunk)
+    def in_order(self, batch_size: int, which: slice = slice(None)) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """Samples and labels of the whole split in its fixed order: all batches, or those at the positions `which`."""
+        rows = [slice(start, start + batch_size) for start in range(0, len(self), batch_size)][which]
+        with closing(self.batches(self.indices, rows)) as batches:
+            for number, each in enumerate(rows):
+                yield batches.take(number), self.labels.index_select(0, self.indices[each])
 
 
 def splits_on_device(dataset: "DataSet", device: torch.device) -> dict[str, Split]:
-    """All splits of a data set with their tensors on `device`; on the CPU nothing is copied."""
-    samples, labels = _tensor(dataset.samples).to(device), _tensor(dataset.labels).to(device)
-    return {name: Split(samples, labels, _tensor(indices).to(device)) for name, indices in dataset.splits.items()}
+    """All splits of a data set with their tensors on `device`; on the CPU nothing is copied.
+
+    Samples that do not fit into the free memory of the device stay in main memory, or in the file that is mapped there.
+    """
+    samples, labels, copier = _tensor(dataset.samples), _tensor(dataset.labels).to(device), None
+    if fits_on_device(samples.nbytes, device):
+        samples = samples.to(device)
+    else:
+        what = f"the data ({output.size(samples.nbytes)}) does not fit into the free memory of {device}"
+        output.note(f"{what}; batches are copied there one ahead")
+        copier = CopyStream(device)
+    indices = {name: _tensor(indices).to(device) for name, indices in dataset.splits.items()}
+    return {name: Split(samples, labels, chosen, copier) for name, chosen in indices.items()}
 
 
 def _tensor(array: "NDArray[np.generic]") -> Tensor:

@@ -94,6 +94,9 @@ class DeviceOptions(ThreadsOption):
     """Where, and in which precision, a command computes."""
 
     device: str = option("auto", "auto (fastest available), cpu, cuda, cuda:N or mps.", panel=RUNTIME, metavar="DEVICE")
-    precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "fp32, bf16 (mixed precision), or auto: bf16 where the hardware makes it faster.", panel=RUNTIME
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto",
+        "fp32, bf16 or fp16 (mixed precision; fp16 on CUDA only), or auto: bf16 where the hardware makes it faster, "
+        "and fp16 for training on CUDA devices without bf16.",
+        panel=RUNTIME,
     )

@@ -14,7 +14,7 @@ from dlnotes_cli.data.images.sample_images import generated_image
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.plots.images import draw_side_by_side
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import DiskFullError, StoppedError, UnfinishedError
+from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.style.feature_network import check_layers, load_feature_network
 from dlnotes_cli.style.images import InputImage, StyleImage, check_scaled_size, read_input_image, resized, scaled_to
@@ -60,6 +60,7 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     """
     started = time.monotonic()
     check_layers(config)
+    _check_precision(config)
     plan = make_plan(config)
     _note_default_images(config)
     config = _with_stored_options(config, plan)
@@ -81,6 +82,12 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
         sheet=config.sheet,
         total_s=total_s,
     )
+
+
+def _check_precision(config: StyleTransferConfig) -> None:
+    """Refuse fp16. Raises InputError."""
+    if config.precision == "fp16":
+        raise InputError("--precision", "Gram matrices exceed the range of fp16", "use bf16 or fp32")
 
 
 def _note_default_images(config: StyleTransferConfig) -> None:

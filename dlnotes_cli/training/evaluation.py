@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,15 +46,16 @@ def evaluate(
     within_top = dict.fromkeys(top, 0)
     kept: list[Predictions] = []
     try:
-        for samples, labels in split.in_order(batch_size, processes.rows):
-            poll()
-            logits = predict_logits(network, normalizer(samples), runtime)
-            losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
-            confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
-            if keep_predictions:
-                kept.append(_predictions(labels, logits))
-            for k in top:
-                within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
+        with closing(split.in_order(batch_size, processes.rows)) as batches:
+            for samples, labels in batches:
+                poll()
+                logits = predict_logits(network, normalizer(samples), runtime)
+                losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
+                confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+                if keep_predictions:
+                    kept.append(_predictions(labels, logits))
+                for k in top:
+                    within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
     finally:
         network.train(was_training)
     if not processes.is_alone:
@@ -95,8 +97,8 @@ def _predictions(labels: Tensor, logits: Tensor) -> Predictions:
     return Predictions(*(column.cpu().numpy() for column in columns))
 
 
-def predict_logits(network: nn.Module, x: Tensor, runtime: "Runtime") -> Tensor:
+def predict_logits(network: Callable[[Tensor], Tensor], x: Tensor, runtime: "Runtime") -> Tensor:
     """Logits (N, K) in float32 of normalized samples (N, ...), computed in the precision of the runtime."""
     with runtime.autocast():
-        logits: Tensor = network(x)
+        logits = network(x)
     return logits.float()

@@ -151,10 +151,13 @@ def _language_model(content: _Content) -> LanguageModel:
 def runtime_for_model(metadata: Metadata, options: DeviceOptions) -> Runtime:
     """Device, precision and threads for a trained model.
 
-    `--precision auto` is the precision of its training, so that the same samples get the same predictions.
+    `--precision auto` is the precision of its training, so that the same samples get the same predictions, or fp32
+    where the device does not have it.
     """
-    was_bf16 = metadata.get("precision") == "bf16"
-    return choose_runtime(options.device, options.precision, options.threads, bf16_pays=was_bf16)
+    trained = metadata.get("precision")
+    return choose_runtime(
+        options.device, options.precision, options.threads, bf16_pays=trained == "bf16", fp16_pays=trained == "fp16"
+    )
 
 
 def load_weights(

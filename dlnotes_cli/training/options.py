@@ -259,13 +259,19 @@ class TrainingRunOptions(RunOptions, LearningOptions):
 
 @option_group
 class DevicesOption(DeviceOptions):
-    """Where a network is trained, and on how many devices at once."""
+    """Where a network is trained, on how many devices at once, and whether it is compiled for them."""
 
     devices: int = option(
         1,
         "Train on N GPUs of this machine, or with --device cpu in N processes, which share each batch and the threads.",
         panel=RUNTIME,
         within="[1, 1000]",
+    )
+    compile: bool | None = option(
+        None,
+        "Compile the forward pass of the training steps with torch.compile, which needs a C++ compiler.",
+        panel=RUNTIME,
+        shown_default="only on CUDA, if 5 minutes of training remain after 60 steps",
     )
 
 

@@ -77,6 +77,7 @@ class TrainingResult:
     device: str
     precision: str
     threads: int
+    compiled: bool  # whether the forward pass of the steps was compiled
     data: DataSummary
     model: ModelSummary
     epochs: int
@@ -106,11 +107,11 @@ class TrainingResult:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], path: Path) -> Self:
-        """Rebuild a result from `as_json`, read from `path`; version 0.1 named the plots `pictures`.
+        """Rebuild a result from `as_json`, read from `path`; version 0.1 named the plots `pictures` and never compiled.
 
         Raises InputError naming the file where a field is missing or of another type.
         """
-        values = {name: value for name, value in stored.items() if name in cls.__dataclass_fields__}
+        values = {"compiled": False} | {name: stored[name] for name in stored if name in cls.__dataclass_fields__}
         try:
             values["plots"] = tuple(stored.get("pictures") or stored.get("plots") or ())
             return build_stored(cls, values)
@@ -140,6 +141,7 @@ class Outcome:
     test: Evaluation | None
     plots: Sequence[Path]
     timing: Timing
+    compiled: bool = False
 
 
 class RunRecord(ABC, Generic[Result]):
@@ -190,7 +192,7 @@ class RunRecord(ABC, Generic[Result]):
         history, best = outcome.history, outcome.history[outcome.best_index]
         common = TrainingResult(
             command=self.command, version=__version__, seed=self.seed, **self.runtime.as_json(),
-            data=self.data, model=self.model,
+            compiled=outcome.compiled, data=self.data, model=self.model,
             epochs=history[-1].epoch, best_epoch=best.epoch, steps=outcome.steps,
             train=best.train, validation=best.validation,
             test=None if outcome.test is None else outcome.test.metrics,

@@ -14,7 +14,7 @@ CONFIG = "config.json"
 _FIX = "restore the file, or start a new run in another --out"
 _OUTPUT_OPTIONS = {"json", "quiet", "verbose"}  # never resumed
 _MAY_CHANGE = {
-    "epochs", "time_budget", "device", "devices", "threads", "accumulate", "resume", "out", "overwrite",
+    "epochs", "time_budget", "device", "devices", "threads", "compile", "accumulate", "resume", "out", "overwrite",
     *_OUTPUT_OPTIONS,
 }  # fmt: skip
 

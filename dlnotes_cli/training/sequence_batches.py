@@ -1,5 +1,6 @@
 """Batches for truncated backpropagation through time: a text in parallel rows, read in consecutive chunks."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.data.text import Text
-from dlnotes_cli.device import Runtime
+from dlnotes_cli.device import Runtime, sent
 from dlnotes_cli.models.char_rnn import RecurrentState
 
 IGNORED = -100  # target of a padded position, the default `ignore_index` of cross_entropy
@@ -92,14 +93,14 @@ class SequenceBatches:
 
 
 def forward_batch(
-    network: nn.Module, batch: SequenceBatch, state: RecurrentState, runtime: Runtime
+    network: Callable[..., tuple[Tensor, RecurrentState]], batch: SequenceBatch, state: RecurrentState, runtime: Runtime
 ) -> tuple[Tensor, RecurrentState]:
     """Logits float32 (B * T, vocabulary) of a batch, and the state after it; rows to reset start with a zero state."""
     if batch.reset.numpy().any():
-        keep = (~batch.reset).to(runtime.device)[None, :, None]
+        keep = sent(~batch.reset, runtime.device)[None, :, None]
         state = tuple(tensor * keep for tensor in state)
     with runtime.autocast():
-        logits, state = network(batch.inputs.to(runtime.device), state)
+        logits, state = network(sent(batch.inputs, runtime.device), state)
     return logits.flatten(0, 1).float(), state
 
 

@@ -80,6 +80,11 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
         count = count_blocks(self.options.fine_tune, len(list(named_blocks(network.backbone))))
         unfreeze(network, unfrozen_blocks(count, epoch, epochs))
 
+    def has_all_layers(self, network: TransferModel, epoch: int, epochs: int | None) -> bool:
+        """Whether the last block that `--fine-tune` trains is unfrozen."""
+        count = count_blocks(self.options.fine_tune, len(list(named_blocks(network.backbone))))
+        return unfrozen_blocks(count, epoch, epochs) == count
+
     def lr_factors(self, network: TransferModel) -> dict[str, float]:
         """Factors on the learning rate by parameter name: lower for earlier blocks."""
         return lr_factors(network)

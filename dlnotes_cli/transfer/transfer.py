@@ -23,7 +23,7 @@ from dlnotes_cli.transfer.results import TransferResult
 
 _GRADIENT_OPTIONS = (  # without effect on L-BFGS
     "batch_size", "optimizer", "lr", "momentum", "schedule", "l1", "ema", "grad_clip", "patience", "accumulate",
-    "devices",
+    "devices", "compile",
 )  # fmt: skip
 _FROZEN_OPTIONS = ("views", "folds", "export_features", "map_file")  # which need features that do not change
 _DEFAULTS = {"views": 1, "accumulate": 1, "devices": 1}  # of these options that are not None

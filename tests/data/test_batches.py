@@ -1,5 +1,8 @@
 """Batches: bounds, order and normalization."""
 
+import threading
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
+from dlnotes_cli.data import batches as batches_module
 from dlnotes_cli.data.batches import Normalizer, Split, batch_bounds, epoch_order, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePreprocessing
@@ -115,11 +120,69 @@ def test_a_split_in_order_yields_its_samples_with_their_labels(batch_size: int) 
         assert samples.dtype == torch.uint8
 
 
-def test_take_returns_samples_in_the_order_of_the_indices() -> None:
+def test_batches_have_the_samples_of_their_slices_of_the_order() -> None:
     split: Split = splits_on_device(small_set(), CPU)["val"]
-    samples, labels = split.take(torch.tensor([5, 0, 5]))
-    assert labels.tolist() == [5, 0, 5]
-    assert samples[:, 0, 1, 1].tolist() == [23, 3, 23]
+    batches = split.batches(torch.tensor([5, 0, 5, 1]), [slice(0, 3), slice(1, 4, 2)])
+    assert [batches.take(i)[:, 0, 1, 1].tolist() for i in (0, 1)] == [[23, 3, 23], [3, 7]]
+
+
+class CpuCopier:
+    """Stands in for CopyStream, on a machine without a GPU; fails at `broken` copies."""
+
+    def __init__(self, broken: int | None = None) -> None:
+        self.buffers, self.broken = 0, broken
+
+    def buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        self.buffers += 1
+        if self.buffers == self.broken:
+            raise OSError("the disk is gone")
+        return torch.empty(shape, dtype=dtype)
+
+    def start(self, pinned: Tensor) -> Tensor:
+        return pinned
+
+    def finish(self, started: Tensor) -> Tensor:
+        return started.clone()
+
+
+def background_threads() -> int:
+    return sum(thread.name.startswith("dlnotes-prefetch") for thread in threading.enumerate())
+
+
+def test_samples_that_do_not_fit_are_copied_batch_by_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(batches_module, "fits_on_device", lambda nbytes, _device: nbytes < 24)
+    monkeypatch.setattr(batches_module, "CopyStream", lambda _device: CpuCopier())
+    dataset = small_set()
+    dataset.samples.tofile(tmp_path / "samples")
+    mapped = np.memmap(tmp_path / "samples", np.uint8, "r", shape=dataset.samples.shape)
+    split = splits_on_device(replace(dataset, samples=mapped), CPU)["train"]
+    assert (
+        "the data (24 B) does not fit into the free memory of cpu; batches are copied there" in capsys.readouterr().err
+    )
+    assert split.samples.data_ptr() == mapped.ctypes.data
+    for batch_size in (1, 3, 4):
+        expected = splits_on_device(replace(dataset, samples=dataset.samples[:, :, :1]), CPU)["train"]
+        for (samples, labels), (others, same) in zip(
+            split.in_order(batch_size), expected.in_order(batch_size), strict=True
+        ):
+            assert samples[:, :, :1].equal(others)
+            assert labels.equal(same)
+    assert background_threads() == 0
+
+
+def test_the_thread_ends_with_a_loop_that_stops_early_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches_module, "fits_on_device", lambda _nbytes, _device: False)
+    monkeypatch.setattr(batches_module, "CopyStream", lambda _device: CpuCopier(broken=3))
+    split = splits_on_device(small_set(), CPU)["train"]
+    with closing(split.in_order(1)) as batches:
+        next(batches)
+        assert background_threads() == 1
+    assert background_threads() == 0
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(split.in_order(1))
+    assert background_threads() == 0
 
 
 def test_memory_mapped_samples_are_neither_copied_nor_written(tmp_path: Path) -> None:
@@ -131,4 +194,5 @@ def test_memory_mapped_samples_are_neither_copied_nor_written(tmp_path: Path) ->
         "train"
     ]
     assert split.samples.data_ptr() == mapped.ctypes.data
-    np.testing.assert_array_equal(split.take(torch.tensor([2, 0]))[0].numpy(), mapped[[2, 0]])
+    samples = split.batches(torch.tensor([2, 0]), [slice(2)]).take(0)
+    np.testing.assert_array_equal(samples.numpy(), mapped[[2, 0]])

@@ -114,7 +114,7 @@ def test_every_number_has_a_range_that_contains_its_default(config_type: type[Co
 
 def test_choices_of_a_literal_that_may_be_none() -> None:
     assert choices_of(TrainMlpConfig, "color") == ("gray", "rgb")
-    assert choices_of(TrainMlpConfig, "precision") == ("auto", "fp32", "bf16")
+    assert choices_of(TrainMlpConfig, "precision") == ("auto", "fp32", "bf16", "fp16")
     assert choices_of(TrainMlpConfig, "seed") == ()
 
 

@@ -17,6 +17,7 @@ from dlnotes_cli.transfer.unfreezing import LayerSummary
 
 COMMON: dict[str, Any] = {
     "command": "train", "version": "1", "seed": 3, "device": "cpu", "precision": "fp32", "threads": 2,
+    "compiled": True,
     "model": ModelSummary("mlp", {"hidden": [2, 3]}, 17), "epochs": 4, "best_epoch": 2, "steps": 40,
     "train": Metrics(loss=0.5, accuracy=0.75, samples=8), "timing": Timing(1.0, 2.0, 3.0, 6.0, 4.0), "out": "run",
     "model_file": "run/model.safetensors", "plots": ("run/a.png", "run/b.png"),
@@ -44,6 +45,12 @@ def test_a_result_is_read_back_from_json(result: TrainingResult) -> None:
     stored = json.loads(json.dumps(result.as_json(), allow_nan=False))
     again = type(result).from_json(stored, Path("result.json"))
     assert repr(again) == repr(result)  # nan is not equal to itself
+
+
+def test_results_of_version_0_1_are_not_compiled() -> None:
+    stored = json.loads(json.dumps(RESULTS[0].as_json()))
+    del stored["compiled"]
+    assert ClassifierResult.from_json(stored, Path("result.json")).compiled is False
 
 
 @pytest.mark.parametrize("field", ["classes", "counts", "skipped"])

@@ -22,7 +22,12 @@ class Augmenter:
         self._seed = seed
 
     def __call__(self, samples: Tensor, indices: Tensor, epoch: int) -> Tensor:
-        """Augmented samples: uint8, or float32 in 0..255 after an operation that interpolates or blends."""
+        """Augmented samples: uint8, or float32 in 0..255 after an operation that interpolates or blends.
+
+        On a GPU they are in the channels-last memory format, which the network expects.
+        """
+        if self._operations and samples.device.type != "cpu":
+            samples = samples.contiguous(memory_format=torch.channels_last)
         for position, operation in enumerate(self._operations):
             draws = Draws(indices, derived_seed(self._seed, epoch, position))
             samples = _APPLY[operation.name](samples, operation.amount, draws)
@@ -52,8 +57,15 @@ def _shifted(z: Tensor, bits: int) -> Tensor:
 def flip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
     """Flip each image left to right with probability 0.5."""
     mirrored = draws.uniform() < 0.5  # noqa: PLR2004  # a fair coin
+    if samples.device.type != "cpu":
+        return chosen_flips(samples, mirrored)
     both = torch.cat([samples, samples.flip(3)])  # copying whole images is five times as fast as indexing pixels
     return both.index_select(0, torch.arange(len(samples), device=samples.device) + len(samples) * mirrored)
+
+
+def chosen_flips(samples: Tensor, mirrored: Tensor) -> Tensor:
+    """Images of which those in `mirrored` (N,) are flipped, in the memory format of the samples."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), samples.flip(3), samples)
 
 
 def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:
@@ -65,7 +77,18 @@ def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:
 def crop(samples: Tensor, amount: float, draws: Draws) -> Tensor:
     """Shift each image by up to `amount` whole pixels in each direction, with reflection padding."""
     reach = int(amount)
+    if samples.device.type != "cpu":
+        return _random_crops(reflected(samples, reach), reach, draws)
     return _random_crops(F.pad(samples, (reach, reach, reach, reach), mode="reflect"), reach, draws)
+
+
+def reflected(samples: Tensor, reach: int) -> Tensor:
+    """Images with `reach` pixels of reflection padding on each side; on GPUs, F.pad does so for floats alone."""
+    for dimension in (2, 3):
+        last = samples.shape[dimension] - 1
+        pixels = torch.arange(-reach, last + 1 + reach, device=samples.device)
+        samples = samples.index_select(dimension, last - (last - pixels.abs()).abs())
+    return samples
 
 
 def _random_crops(padded: Tensor, reach: int, draws: Draws) -> Tensor:
@@ -77,9 +100,11 @@ def _random_crops(padded: Tensor, reach: int, draws: Draws) -> Tensor:
 def crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
     """Crop each image (N, C, ., .) to `size` (H, W); `down` and `right` are its offsets, int64 (N,).
 
-    Rows are gathered whole, and images with the same column offset are cropped together: copying contiguous memory
-    is several times as fast as indexing pixels.
+    On a CPU, rows are gathered whole, and images with the same column offset are cropped together: copying contiguous
+    memory is several times as fast as indexing pixels.
     """
+    if padded.device.type != "cpu":
+        return gathered_crops(padded, down, right, size)
     channels, padded_height, padded_width = padded.shape[1:]
     order = right.argsort(stable=True)
     rows, planes = (torch.arange(n, device=padded.device) for n in (size[0], channels))
@@ -89,6 +114,14 @@ def crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) ->
     groups = rows_of_images.view(-1, channels, size[0], padded_width).split(starts)
     cropped = torch.cat([group[..., start : start + size[1]] for start, group in enumerate(groups)])
     return cropped.index_select(0, order.argsort())
+
+
+def gathered_crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
+    """As `crops`, by pixel, for which the host need not know the offsets; in the channels-last memory format."""
+    image, rows, columns = (torch.arange(n, device=padded.device) for n in (len(padded), *size))
+    rows, columns = down[:, None] + rows, right[:, None] + columns
+    pixels = padded.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
+    return pixels.permute(0, 3, 1, 2)
 
 
 def rotate(samples: Tensor, amount: float, draws: Draws) -> Tensor:

@@ -22,6 +22,7 @@ from dlnotes_cli.training.tensor_file import write_tensors
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _RECURRENT_STATE = (
     "network.", "best.", "average.", "optimizer.", "random.", "carried.",
 )  # fmt: skip
+_LOSS_SCALE = "loss_scale"  # in the metadata
 
 
 def save_checkpoint(path: Path, trainer: Trainer, device: torch.device, metadata: dict[str, Any]) -> None:
@@ -47,7 +48,8 @@ def checkpoint_of(trainer: Trainer, device: torch.device) -> tuple[dict[str, Ten
         **_with_prefix(_RECURRENT_STATE, trainer.job.recurrent_state),
     }
     state = output.finite(asdict(trainer.state))
-    return tensors, {"kind": "run state", "limits": trainer.budget.limits, "position": state}
+    metadata = {"kind": "run state", "limits": trainer.budget.limits, "position": state}
+    return tensors, metadata if trainer.scaling is None else metadata | {_LOSS_SCALE: trainer.scaling.state()}
 
 
 def restore_checkpoint(
@@ -75,6 +77,8 @@ def restore_checkpoint(
         trainer.resume(state, metadata["limits"])
         _restore_optimizer(trainer.optimizer, _without_prefix(_OPTIMIZER, tensors))
         restore_random_state(_without_prefix(_RANDOM, tensors), device)
+        if trainer.scaling is not None and _LOSS_SCALE in metadata:
+            trainer.scaling.restore(metadata[_LOSS_SCALE])
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         what = f"is not a checkpoint of this run ({error!r})"
         raise InputError(path, what, "start a new run in another --out") from error

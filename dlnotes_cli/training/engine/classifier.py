@@ -3,6 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.mix import Mixer, TrainingBatch
+from dlnotes_cli.data.prefetch import SampleBatches
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime, check_device
 from dlnotes_cli.models.registry import build, build_on_meta
@@ -37,6 +39,7 @@ from dlnotes_cli.training.engine.launch import announce_processes, check_batch_s
 from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer, poll_of
+from dlnotes_cli.training.engine.step_forward import StepForward
 from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
@@ -103,6 +106,10 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network, Result]):
     def start_epoch(self, network: Network, epoch: int, epochs: int | None) -> None:
         """Freeze and unfreeze parameters for epoch `epoch`, counted from 1, of `epochs` (None: unknown)."""
 
+    def has_all_layers(self, network: Network, epoch: int, epochs: int | None) -> bool:  # noqa: ARG002  # likewise
+        """Whether no more parameters are unfrozen after the start of epoch `epoch`."""
+        return True
+
     def lr_factors(self, network: Network) -> dict[str, float]:  # noqa: ARG002  # subclasses use it
         """Factors on the learning rate by parameter name; 1 for parameters that are not in it."""
         return {}
@@ -140,7 +147,9 @@ class ClassifierJob:
         flippable = is_flippable(dataset.classes)
         operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=flippable)
         self._augment, self._mix = Augmenter(operations, options.seed), Mixer(operations, options.seed)
-        self._epoch, self._order = 0, self._train.indices
+        self.forward = StepForward.of(network, options.compile, runtime.device)
+        self._epoch = 0
+        self._order, self._samples = self._train.indices, self._batches(self._train.indices)
         self.recurrent_state: dict[str, Tensor] = {}
         self.batch_samples = 0
         self.steps_per_epoch, self.validation_samples = len(self._bounds), len(self.splits["val"])
@@ -148,7 +157,25 @@ class ClassifierJob:
     def start_epoch(self, epoch: int) -> None:
         """Shuffle the training samples for an epoch, and freeze and unfreeze parameters."""
         self._training.start_epoch(self.network, epoch, self._epochs)
+        self.forward.is_held = not self._training.has_all_layers(self.network, epoch, self._epochs)
         self._epoch, self._order = epoch, epoch_order(self._train.indices, self._seed, epoch)
+        self._samples.close()
+        self._samples = self._batches(self._order)
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        self._samples.close()
+
+    def _batches(self, order: Tensor) -> SampleBatches:
+        """The samples that this process reads for each batch of an epoch."""
+        return self._train.batches(order, [self._own_rows(start, stop) for start, stop in self._bounds])
+
+    def _own_rows(self, start: int, stop: int) -> slice:
+        """The rows of the batch from `start` to `stop` that this process reads: where images are mixed, all."""
+        if self._mix.is_active:
+            return slice(start, stop)
+        rank, count = self._processes.place.rank, self._processes.count
+        return slice(start + rank, stop, count) if rank < stop - start else slice(start, start + 1)
 
     def step(self, index: int) -> Iterator[StepOutput]:
         """The forward passes of batch `index` of the epoch, augmented, one for each part that `--accumulate` makes.
@@ -157,30 +184,32 @@ class ClassifierJob:
         """
         start, stop = self._bounds[index]
         self.batch_samples = stop - start
-        whole, batch = self._batch(index, self._order[start:stop])
+        whole, batch = self._batch(index, start, stop)
         weight = int(self._processes.place.rank < self.batch_samples)
         for part in batch.parts(self._training.options.accumulate):
-            logits = predict_logits(self.network, self.normalizer(part.samples), self.runtime)
+            logits = predict_logits(self.forward, self.normalizer(part.samples), self.runtime)
             objective, loss = self._objective(logits, part, None if part is whole else whole)
             correct = (logits.detach().argmax(1) == part.dominant).sum()
             output = StepOutput(objective, loss * len(part.labels), correct, len(part.labels))
             yield output if weight else output.without_weight()
 
-    def _batch(self, index: int, indices: Tensor) -> tuple[TrainingBatch, TrainingBatch]:
-        """Batch `index`, which consists of the samples at `indices`, and the share of this process.
+    def _batch(self, index: int, start: int, stop: int) -> tuple[TrainingBatch, TrainingBatch]:
+        """Batch `index`, of the samples from `start` to `stop` of the epoch's order, and the share of this process.
 
         Without mixing, which needs all samples, the samples of other processes are left out.
         """
-        rows = self._processes.rows if self._processes.place.rank < len(indices) else slice(1)
+        own = self._order[self._own_rows(start, stop)]
+        samples, labels = self._samples.take(index), self._train.labels.index_select(0, own)
+        samples = self._augment(samples, own, self._epoch)
         if self._processes.is_alone or self._mix.is_active:
-            samples, labels = self._train.take(indices)
-            samples = self._augment(samples, indices, self._epoch)
             whole = self._mix(samples, labels, epoch=self._epoch, batch=index)
-            return whole, whole if self._processes.is_alone else whole.rows(rows)
-        samples, labels = self._train.take(indices[rows])
-        all_labels = self._train.labels.index_select(0, indices)
-        samples = self._augment(samples, indices[rows], self._epoch)
+            return whole, whole if self._processes.is_alone else whole.rows(self._rows_of(stop - start))
+        all_labels = self._train.labels.index_select(0, self._order[start:stop])
         return TrainingBatch(samples[:0], all_labels), TrainingBatch(samples, labels)
+
+    def _rows_of(self, samples: int) -> slice:
+        """The rows of this process in a batch; one that does not count where there are too few."""
+        return self._processes.rows if self._processes.place.rank < samples else slice(1)
 
     def complete_recurrent_state(self) -> None:
         """Nothing, since a classifier has no such state."""
@@ -236,7 +265,7 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result], proces
     )
     record.announce()
     optimizer = make_optimizer(job.network, training.recipe, training.lr_factors(job.network))
-    with StopRequest() as stop, folder:
+    with StopRequest() as stop, folder, closing(job):
         trainer = make_trainer(training.recipe, length, job, optimizer, stop, processes=processes)
         run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()

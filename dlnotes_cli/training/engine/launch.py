@@ -132,7 +132,7 @@ def runtime_of(processes: Processes, options: ProcessOptions, *, bf16_pays: bool
         threads = processes.threads(options.thread_count)
         if choose_device(device).type == "cuda":
             device = f"cuda:{processes.place.local_rank}"
-    return choose_runtime(device, options.precision, threads, bf16_pays=bf16_pays)
+    return choose_runtime(device, options.precision, threads, bf16_pays=bf16_pays, fp16_pays=bf16_pays)
 
 
 def check_batch_size(processes: Processes, samples: int) -> None:

@@ -9,11 +9,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.distributed import ALONE, Processes
+from dlnotes_cli.training.engine.loss_scaling import LossScaling
 from dlnotes_cli.training.engine.shared_step import shared_step
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.engine.step_forward import StepForward
 from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UnreadSteps, total
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
@@ -40,6 +43,14 @@ class TrainingJob(Protocol):
     @property
     def metrics_type(self) -> type[Metrics]:
         """The class of the metrics of a validation."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The device and precision of the steps."""
+
+    @property
+    def forward(self) -> StepForward:
+        """The forward pass of the steps."""
 
     recurrent_state: dict[str, Tensor]  # hidden and cell states that one step passes to the next; saved in checkpoints
     batch_samples: int  # samples of the last step, of which each process may have a share
@@ -119,7 +130,8 @@ class Trainer:
     and may raise an exception to stop there; the caller itself polls between two calls of `advance`.
 
     Several `processes` train together: each has a trainer, and all take the same steps. `synchronize` gets the elapsed
-    seconds after each step and each validation, and returns those of the main process.
+    seconds after each step and each validation, and returns those of the main process. With `scaling`, of the same
+    optimizer, the loss is scaled.
     """
 
     def __init__(
@@ -130,9 +142,10 @@ class Trainer:
         settings: LoopSettings,
         poll: Callable[[], None] = lambda: None,
         processes: Processes = ALONE,
+        scaling: LossScaling | None = None,
     ) -> None:
         self.job, self.optimizer, self.budget, self.settings = job, optimizer, budget, settings
-        self.processes, self.synchronize = processes, _unchanged
+        self.processes, self.synchronize, self.scaling = processes, _unchanged, scaling
         self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None
@@ -207,6 +220,11 @@ class Trainer:
         """The fraction of the run, 0 to 1, that is done."""
         return self.budget.fraction(self.state.step, self.state.elapsed_s)
 
+    @property
+    def remaining_s(self) -> float:
+        """The estimated seconds until the end of the run; infinite before anything is known."""
+        return self.state.elapsed_s * (1 / self.fraction - 1) if self.fraction else math.inf
+
     def status(self) -> str:
         """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
         self.read_steps()
@@ -251,18 +269,16 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         parts = []
         for part in self.job.step(state.step_in_epoch):
-            part.objective.backward()
+            (part.objective if self.scaling is None else self.scaling.scaled(part.objective)).backward()
             parts.append(part.without_graph())
         result = total(parts)
         if not self.processes.is_alone:
             result = shared_step(self.processes, self.job.network, result, self.job.batch_samples)
-        norm = None
-        if self.settings.grad_clip is not None:
-            norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)
-        self.optimizer.step()
+        norm = self._apply_gradient()
         state.samples_seen += result.samples
         state.step += 1
-        self._unread.add(state.step, result, norm)
+        scale = None if self.scaling is None else self.scaling.scale_of(result.objective)
+        self._unread.add(state.step, result, norm, scale)
         if self._unread.is_due:
             self.read_steps()
         if self.average is not None:
@@ -271,6 +287,19 @@ class Trainer:
         self._tick()
         self.budget.observe(state.step, state.elapsed_s, state.validation_s or self._estimate_validation_s())
         state.total = self.budget.total
+
+    def _apply_gradient(self) -> Tensor | None:
+        """Clip the gradient and run the optimizer; returns the norm of the gradient if it is clipped."""
+        if self.scaling is not None:
+            self.scaling.unscale()
+        norm = None
+        if self.settings.grad_clip is not None:
+            norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)
+        if self.scaling is None:
+            self.optimizer.step()
+        else:
+            self.scaling.step()
+        return norm
 
     def _set_lr(self, step: int) -> None:
         lr = self.settings.lr * self.budget.lr_factor(step)
@@ -339,7 +368,8 @@ class Trainer:
 
     def _diverged(self, what: str, step: int) -> UnfinishedError:
         lr = self.settings.lr
-        return UnfinishedError("--lr", f"{what} is not finite at step {step} (--lr {lr:g})", "use a lower --lr")
+        fix = "use a lower --lr" if self.scaling is None else "use a lower --lr, or --precision fp32"
+        return UnfinishedError("--lr", f"{what} is not finite at step {step} (--lr {lr:g})", fix)
 
     def _tick(self) -> None:
         now = time.monotonic()

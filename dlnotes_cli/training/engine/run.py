@@ -17,8 +17,10 @@ from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.engine.checkpoint import checkpoint_of, restore_checkpoint, save_checkpoint
 from dlnotes_cli.training.engine.distributed import ALONE, LostProcessError, Processes
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
+from dlnotes_cli.training.engine.loss_scaling import LossScaling
 from dlnotes_cli.training.engine.shared_cores import SharedCores
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.engine.step_forward import MEASURED_STEPS
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.options import TrainingRunOptions
@@ -47,7 +49,9 @@ def make_trainer(
     schedule = make_schedule(recipe.schedule, job.steps_per_epoch)
     settings = LoopSettings(recipe.lr, recipe.grad_clip or None, length.patience, recipe.ema, eval_every)
     budget = StepBudget(schedule, max_steps, length.time_budget)
-    return Trainer(job, optimizer, budget, settings, poll_of(processes, stop), processes)
+    runtime = job.runtime
+    scaling = LossScaling(runtime.device.type, optimizer) if runtime.precision == "fp16" else None
+    return Trainer(job, optimizer, budget, settings, poll_of(processes, stop), processes, scaling)
 
 
 def poll_of(processes: Processes, stop: StopRequest) -> Callable[[], None]:
@@ -143,6 +147,7 @@ class TrainingRun(Generic[Result]):
         self._next_save = time.monotonic() + _SAVE_EVERY_S
         shared = SharedCores(self._record.runtime.threads if self._processes.is_alone else 1)
         trainer.start()
+        decides_at = trainer.state.step + MEASURED_STEPS
         with output.progress("train") as progress:
             while not trainer.is_finished:
                 entry = trainer.advance()
@@ -154,6 +159,8 @@ class TrainingRun(Generic[Result]):
                 if self._is_save_due:
                     self._save_and_schedule_next()
                 shared.note_if_slow()
+                if trainer.job.forward.is_undecided and trainer.state.step >= decides_at:
+                    trainer.job.forward.decide(trainer.remaining_s)
                 self._poll()
         if not trainer.best_weights:
             raise UnfinishedError("validation", "no epoch had a finite loss", "use a lower --lr")
@@ -173,7 +180,8 @@ class TrainingRun(Generic[Result]):
             raise ValueError("finish() comes after train()")
         eval_s = time.monotonic() - self._trained_at
         timing = measure_timing(data_s, state.elapsed_s, eval_s, state.samples_seen, started)
-        outcome = Outcome(state.history, state.best_index, state.step, test, plots, timing)
+        compiled = self.trainer.job.forward.is_compiled
+        outcome = Outcome(state.history, state.best_index, state.step, test, plots, timing, compiled)
         result = self._record.finish(self.folder, outcome)
         with suppress(LostProcessError):  # of which this process needs nothing any more
             self._processes.share(result.as_json())

@@ -5,7 +5,7 @@ Reading a value of a step waits until the device has computed it. Values are the
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,12 +39,18 @@ class StepValues(NamedTuple):
     loss_sum: float
     correct: int
     gradient_norm: float | None  # None: the gradient is not clipped
+    loss_scale: float | None = None  # after the step; None: the loss is not scaled
 
     @property
     def not_finite(self) -> str | None:
-        """What is not finite, "loss" or "gradient"; None if everything is finite."""
+        """What is not finite, "loss" or "gradient"; None if everything is finite.
+
+        Where the loss is scaled, a step whose gradient overflows is skipped, unless it does so without scaling, too.
+        """
         if not math.isfinite(self.objective):
             return "loss"
+        if self.loss_scale is not None:
+            return "gradient" if self.loss_scale < 1 else None
         return None if math.isfinite(self.gradient_norm or 0.0) else "gradient"
 
 
@@ -63,13 +69,15 @@ class UnreadSteps:
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, int]] = []  # each step and its number of samples
-        self._columns: list[tuple[Tensor, ...]] = []  # objective, loss_sum, correct and, if known, the gradient norm
+        self._rows: list[tuple[Tensor | None, ...]] = []  # of each step: the values from `objective` on
 
-    def add(self, step: int, output: StepOutput, gradient_norm: Tensor | None) -> None:
+    def add(
+        self, step: int, output: StepOutput, gradient_norm: Tensor | None, loss_scale: Tensor | None = None
+    ) -> None:
         """Add step `step`, counted from 1."""
-        scalars = (output.objective, output.loss_sum, output.correct, gradient_norm)
+        scalars = (output.objective, output.loss_sum, output.correct, gradient_norm, loss_scale)
         self._steps.append((step, output.samples))
-        self._columns.append(tuple(scalar.detach() for scalar in scalars if scalar is not None))
+        self._rows.append(tuple(None if scalar is None else scalar.detach() for scalar in scalars))
 
     @property
     def is_due(self) -> bool:
@@ -78,9 +86,13 @@ class UnreadSteps:
 
     def read(self) -> list[StepValues]:
         """The values of the steps since the last call, in order."""
-        columns = [torch.stack(scalars).tolist() for scalars in zip(*self._columns, strict=True)]
-        if len(columns) == 3:  # noqa: PLR2004  # without gradient norms
-            columns.append([None] * len(self._steps))
+        columns = [_column(scalars) for scalars in zip(*self._rows, strict=True)]
         values = [StepValues(*step, *row) for step, *row in zip(self._steps, *columns, strict=True)]
-        self._steps, self._columns = [], []
+        self._steps, self._rows = [], []
         return values
+
+
+def _column(scalars: Sequence[Tensor | None]) -> list[Any]:
+    """One value of every step, read at once; the steps have it all or none."""
+    known = [scalar for scalar in scalars if scalar is not None]
+    return torch.stack(known).tolist() if known else [None] * len(scalars)

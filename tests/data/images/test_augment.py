@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
@@ -15,13 +16,16 @@ from dlnotes_cli.data.images import augment
 from dlnotes_cli.data.images.augment import (
     Augmenter,
     Draws,
+    chosen_flips,
     color,
     color_adjusted,
     crop,
     crops,
     erase,
     flip,
+    gathered_crops,
     gray,
+    reflected,
     rotate,
     rotated,
     shift,
@@ -198,6 +202,21 @@ def test_all_shifts_are_equally_likely() -> None:
     assert int(moved.sum()) == 7000
     expected = 7000 / 49
     assert ((moved - expected) ** 2 / expected).sum() < 110  # chi squared with 48 degrees of freedom, p = 1e-6
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_operations_for_gpus_give_the_same_bits_in_channels_last(channels: int) -> None:
+    generator = torch.Generator().manual_seed(channels)
+    samples = torch.randint(0, 256, (20, channels, 9, 12), dtype=torch.uint8, generator=generator)
+    last = samples.contiguous(memory_format=torch.channels_last)
+    down, right = torch.randint(0, 4, (2, 20), generator=generator)
+    found = gathered_crops(last, down, right, (6, 9))
+    assert found.equal(crops(samples, down, right, (6, 9)))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for reach in (1, 8):
+        assert reflected(last, reach).equal(functional.pad(samples, [reach] * 4, mode="reflect"))
+    mirrored = Draws(torch.arange(20), 7).uniform() < 0.5
+    assert chosen_flips(last, mirrored).equal(flip(samples, 1.0, Draws(torch.arange(20), 7)))
 
 
 @pytest.mark.parametrize("size", [(12, 12), (12, 20), (20, 12), (9, 9)])

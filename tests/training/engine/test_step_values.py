@@ -7,6 +7,7 @@ import torch
 from builders import make_images
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dlnotes_cli import device
 from dlnotes_cli.cli import main
 from dlnotes_cli.training.engine.run import TrainingRun
 from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UnreadSteps
@@ -21,6 +22,8 @@ RUNS = {
     "rmsprop": "train-mlp --hidden 8 --batch-size 16 --optimizer rmsprop",
     "adagrad": "train-mlp --hidden 8 --batch-size 16 --optimizer adagrad",
     "adadelta": "train-mlp --hidden 8 --batch-size 16 --optimizer adadelta",
+    "fp16": "train-mlp --hidden 8 --batch-size 16 --precision fp16 --grad-clip 1",
+    "fp16 rmsprop": "train-mlp --hidden 8 --batch-size 16 --precision fp16 --optimizer rmsprop",
 }
 
 
@@ -46,6 +49,7 @@ def test_at_most_one_value_is_read_in_20_steps(
 ) -> None:
     home = tmp_path_factory.mktemp("run")
     monkeypatch.chdir(home)
+    monkeypatch.setattr(device, "has_fp16", lambda _device: True)
     if kind == "transfer":
         make_images(home / "images", count=30)
     counters = []
