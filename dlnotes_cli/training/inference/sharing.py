@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from dlnotes_cli.device import check_devices, choose_device
-from dlnotes_cli.training.engine.distributed import ALONE, Place, Processes
+from dlnotes_cli.training.engine.distributed import ALONE, LostProcessError, Place, Processes
 from dlnotes_cli.training.engine.launch import Task, joined
 from dlnotes_cli.training.inference.options import SharedClassifierOptions
 from dlnotes_cli.training.onnx_file import is_onnx
@@ -48,4 +48,7 @@ def shared(options: SharedClassifierOptions, task: Task, batches: int | None = N
     if is_onnx(options.model):
         options = replace(options, device="cpu")
     with joined(options, task) as processes:
-        yield processes
+        try:
+            yield processes
+        except LostProcessError as lost:
+            raise LostProcessError(lost.where, lost.what, "run again") from lost
