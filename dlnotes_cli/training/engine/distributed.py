@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed import ProcessGroup, Store  # type: ignore[attr-defined]  # documented, but not in its stubs
 
+    from dlnotes_cli.training.engine.shared_memory import SharedSums
+
 RENDEZVOUS_S = 60.0  # within which all processes have to start
 _COLLECTIVE = timedelta(minutes=30)  # after which a process that does not answer is given up
 _RETRY_S = 0.1
@@ -95,6 +97,15 @@ class Processes:
         """The sum of the tensors of all processes, in place and with the same bits in each of them."""
         return tensor
 
+    def sum_joined(self, pieces: "Sequence[Tensor]") -> "Tensor":
+        """The sum over all processes of tensors of one type, joined in one flat tensor; the same bits in each.
+
+        The next call may overwrite it.
+        """
+        import torch
+
+        return self.sum(torch.cat([piece.detach().reshape(-1) for piece in pieces]))
+
     def sums(self, *numbers: float) -> list[float]:
         """The sum over all processes of each number."""
         import torch
@@ -140,11 +151,26 @@ class ProcessesTogether(Processes):
                 timeout=timedelta(seconds=RENDEZVOUS_S),
             )  # fmt: skip
             self._group: ProcessGroup | None = dist.new_group(timeout=_COLLECTIVE)
+        self._memory = self._shared_memory()
+
+    def _shared_memory(self) -> "SharedSums | None":
+        """Memory in which small tensors are summed, if all processes are on this machine."""
+        from dlnotes_cli.training.engine.shared_memory import SharedSums
+
+        self._memory = None
+        if self.place.local_count < self.count or not SharedSums.is_possible(self.count):
+            return None
+        return SharedSums.among(
+            self.place.rank, self.count, self.share, lambda number: int(self.sums(number)[0]),
+            _COLLECTIVE.total_seconds(),
+        )  # fmt: skip
 
     def disconnect(self) -> None:
         """Leave the other processes, which fail if they wait for this one."""
         import torch.distributed as dist
 
+        if self._memory is not None:
+            self._memory.close()
         with suppress(RuntimeError):
             dist.destroy_process_group()
 
@@ -153,8 +179,21 @@ class ProcessesTogether(Processes):
         import torch.distributed as dist
 
         with _lost():
+            if self._memory is not None and tensor.is_contiguous() and self._memory.fits([tensor]):
+                self._memory.sum([tensor], out=tensor)
+                return tensor
             dist.all_reduce(tensor, group=self._group)
         return tensor
+
+    def sum_joined(self, pieces: "Sequence[Tensor]") -> "Tensor":
+        """The sum over all processes of tensors of one type, joined in one flat tensor; the same bits in each.
+
+        The next call may overwrite it.
+        """
+        if self._memory is None or not self._memory.fits(pieces):
+            return super().sum_joined(pieces)
+        with _lost():
+            return self._memory.sum(pieces)
 
     def share(self, value: Any = None) -> Any:
         """The JSON value of the main process, in all of them."""

@@ -256,6 +256,7 @@ class Trainer:
         result = total(parts)
         if not self.processes.is_alone:
             result = shared_step(self.processes, self.job.network, result, self.job.batch_samples)
+        self._tick()  # here, where no process waits for another
         norm = None
         if self.settings.grad_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)
@@ -268,7 +269,6 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.job.network, state.step)
         state.step_in_epoch += 1
-        self._tick()
         self.budget.observe(state.step, state.elapsed_s, state.validation_s or self._estimate_validation_s())
         state.total = self.budget.total
 
