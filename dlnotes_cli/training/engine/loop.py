@@ -118,8 +118,9 @@ class Trainer:
     The caller runs `start`, then `advance` until `is_finished`. `poll` is called between the batches of a validation
     and may raise an exception to stop there; the caller itself polls between two calls of `advance`.
 
-    Several `processes` train together: each has a trainer, and all take the same steps. `synchronize` gets the elapsed
-    seconds after each step and each validation, and returns those of the main process.
+    Several `processes` train together: each has a trainer, and all take the same steps. `prepare_step` gets the number
+    of steps before each step; `synchronize` gets the elapsed seconds in each step and after each validation, and
+    returns those of the main process.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Trainer:
         processes: Processes = ALONE,
     ) -> None:
         self.job, self.optimizer, self.budget, self.settings = job, optimizer, budget, settings
-        self.processes, self.synchronize = processes, _unchanged
+        self.processes, self.synchronize, self.prepare_step = processes, _unchanged, _nothing
         self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None
@@ -247,6 +248,7 @@ class Trainer:
 
     def _step(self) -> None:
         state = self.state
+        self.prepare_step(state.step)
         self._set_lr(state.step)
         self.optimizer.zero_grad(set_to_none=True)
         parts = []
@@ -348,6 +350,10 @@ class Trainer:
 
 def _unchanged(elapsed_s: float) -> float:
     return elapsed_s
+
+
+def _nothing(_step: int) -> None:
+    pass
 
 
 def _merged(parts: list[Metrics]) -> Metrics:
