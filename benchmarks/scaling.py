@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from measure import processor
 
@@ -154,13 +155,9 @@ def timed_steps(command: Sequence[str], batch: int, out: Path) -> tuple[float, i
         found["gradient"] = sum(4 * p.numel() for p in job.network.parameters() if p.grad is not None)
         found["sample"] = job.splits["train"].samples[0].nbytes if hasattr(job, "splits") else 0
 
-    Trainer._step = timed  # type: ignore[method-assign]  # noqa: SLF001
-    try:
+    with mock.patch.object(Trainer, "_step", timed), contextlib.redirect_stdout(io.StringIO()):
         words = ["--batch-size", str(batch), "--max-steps", str(WARM_UP + STEPS), "--threads", "1", "--device", "cpu"]
-        with contextlib.redirect_stdout(io.StringIO()):
-            code = main([*command, *words, "--precision", "fp32", "-q", "--overwrite", "--out", str(out)])
-    finally:
-        Trainer._step = original  # type: ignore[method-assign]  # noqa: SLF001
+        code = main([*command, *words, "--precision", "fp32", "-q", "--overwrite", "--out", str(out)])
     if code:
         raise SystemExit(f"{' '.join(command)} failed")
     return statistics.median(seconds[WARM_UP:]), found["gradient"], found["sample"]
