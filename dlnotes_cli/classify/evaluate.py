@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.engine.distributed import Processes
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
+from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.opening import open_classifier
+from dlnotes_cli.training.inference.sharing import options_of_process, shared
+from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.metrics import ClassScores, Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit, choose_split, split_as_in_training, training_data
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
@@ -80,27 +85,53 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     does not have.
     """
     _check_outputs(config)
-    classifier = open_classifier(config)
+    classifier = open_classifier(options_of_process(config))
     data = config.data or training_data(classifier.metadata)
     if config.out is not None:
         check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(data))
     if config.csv_file is not None:
         check_not_input("--csv", config.csv_file, [*run_files(classifier.path), *_input_files(data)])
-    threads = config.thread_count
-    preprocessing, classes = classifier.preprocessing, classifier.classes
-    dataset = load_for_model(data, config, preprocessing, classes, threads=threads, raw=classifier.reads_raw_rows)
-    dataset = split_as_in_training(data, dataset, classifier.metadata)
-    split = choose_split(dataset, config.split)
-    ks = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
-    with StopRequest() as stop:
-        evaluation = classifier.evaluate(dataset, split, ks, stop.poll, keep_predictions=config.out is not None)
+    dataset, split = _load(config, classifier, data)
+    batches = -(-len(split.indices) // inference_batch_size(dataset.samples.shape[1:]))
+    with shared(config, _evaluate_share, batches) as processes, StopRequest() as stop:
+        evaluation = _evaluate(config, classifier, dataset, split, processes, stop.poll)
     result = EvaluateResult(
-        str(classifier.path), data, split.name, classes, evaluation, classifier.runtime, dataset.bad_files,
+        str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, dataset.bad_files,
         _draw_plots(config.out, evaluation, dataset, split), config.tta,
     )  # fmt: skip
     if config.csv_file is not None:
         files.write_text(config.csv_file, result.as_csv())
     return result
+
+
+def _evaluate_share(config: EvaluateConfig) -> None:
+    """Evaluate the batches of this process, which `evaluate_model` has started when the data was in the cache."""
+    with shared(config, _evaluate_share) as processes:
+        classifier = open_classifier(options_of_process(config))
+        data = config.data or training_data(classifier.metadata)
+        dataset, split = _load(config, classifier, data)
+        _evaluate(config, classifier, dataset, split, processes)
+
+
+def _load(config: EvaluateConfig, classifier: Classifier, data: str) -> tuple[DataSet, ChosenSplit]:
+    """The data and its split that is evaluated."""
+    dataset = load_for_model(
+        data, config, classifier.preprocessing, classifier.classes,
+        threads=config.thread_count, raw=classifier.reads_raw_rows,
+    )  # fmt: skip
+    dataset = split_as_in_training(data, dataset, classifier.metadata)
+    return dataset, choose_split(dataset, config.split)
+
+
+def _evaluate(
+    config: EvaluateConfig, classifier: Classifier, dataset: DataSet, split: ChosenSplit, processes: Processes,
+    poll: Callable[[], None] = lambda: None,
+) -> Evaluation:  # fmt: skip
+    """The evaluation, of which each of several processes computes some batches. Raises InputError for other data."""
+    processes.check_same("data", f"{dataset.fingerprint} {dataset.counts}")
+    ks = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classifier.classes))
+    keep = config.out is not None
+    return classifier.evaluate(dataset, split, ks, poll, keep_predictions=keep, processes=processes)
 
 
 def _check_outputs(config: EvaluateConfig) -> None:

@@ -44,7 +44,7 @@ from dlnotes_cli.shell.option_groups import (
     ReadImagesOptions,
 )
 from dlnotes_cli.shell.parse import integers, items
-from dlnotes_cli.training.inference.options import ClassifierOptions, TopOption
+from dlnotes_cli.training.inference.options import SharedClassifierOptions, TopOption
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
     ClassifierConfig,
@@ -246,7 +246,8 @@ class EvaluateOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(
-    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, SourceOptions, ClassifierOptions,
+    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, SourceOptions,
+    SharedClassifierOptions,
 ):  # fmt: skip
     """Every option of `evaluate`."""
 
@@ -278,7 +279,7 @@ class PredictOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
-    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TopOption, PredictOptions, ClassifierOptions,
+    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TopOption, PredictOptions, SharedClassifierOptions,
 ):  # fmt: skip
     """Every option of `predict`."""
 

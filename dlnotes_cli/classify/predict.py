@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.classify.options import PredictConfig
-from dlnotes_cli.data.images.decode import decode_chunks, decode_image, decode_memory, decode_stream, none_readable
+from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream, none_readable
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
 from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
+from dlnotes_cli.training.engine.distributed import Processes
 from dlnotes_cli.training.inference.opening import open_classifier
 from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
+from dlnotes_cli.training.inference.sharing import options_of_process, shared
 from dlnotes_cli.training.run_folder import run_files
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
@@ -34,6 +36,25 @@ class _Batch:
     items: Sequence[str]
     samples: NDArray[np.generic]  # (n, ...) of the items without an error, in order
     errors: dict[int, DlnotesError]  # by position in `items`
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The predictions for the items of one batch, or the error that ends the command there."""
+
+    predictions: Sequence[Prediction] = ()
+    error: InputError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values, in which no digit of a probability is lost."""
+        error = self.error and [self.error.where, self.error.what, self.error.fix]
+        return {"predictions": [vars(prediction) for prediction in self.predictions], "error": error}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "_Answer":
+        """The answer with these fields."""
+        predictions = [Prediction(p["item"], tuple(map(tuple, p["top"])), p["error"]) for p in stored["predictions"]]
+        return cls(predictions, InputError(*stored["error"]) if stored["error"] else None)
 
 
 class Predictor:
@@ -50,13 +71,16 @@ class Predictor:
                 files.check_output_file(option, path, overwrite=config.overwrite)
         self._config = config
         self._shown: list[ClassBars] = []  # the first predictions, for `--sheet`
-        self.classifier = open_classifier(config)
-        if config.sheet is not None and self._reads_tables:
-            raise InputError("--sheet", "the model reads tables, which have no images", "drop --sheet")
+        self._own = options_of_process(config)
+        self.classifier = open_classifier(self._own)
+        if config.sheet is not None:
+            self._check_sheet()
         listed = read_list(str(config.files_from)) if config.files_from else []
         named = [*config.paths, *listed]
         self._stdin = b""
         if "-" in config.paths and not self._reads_tables:
+            if config.devices > 1:
+                raise InputError("--devices", "only one process can read standard input", "save the image as a file")
             self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
         if self._stdin:  # in its place between files
             self.paths = []
@@ -77,14 +101,44 @@ class Predictor:
         """
         if not self.paths:
             raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
+        size = 1 if self._reads_tables else _CHUNK
+        chunks = [self.paths[start : start + size] for start in range(0, len(self.paths), size)]
+        is_any_read, skipped = False, 0
+        first = ""
+        with shared(self._config, predict_share, len(chunks)) as processes:
+            for answer in self.answers(chunks, processes):
+                if answer.error is not None:
+                    raise answer.error
+                for prediction in answer.predictions:
+                    is_any_read = is_any_read or not prediction.error
+                    skipped, first = skipped + bool(prediction.error), first or prediction.error
+                    yield prediction
+        if skipped and not is_any_read:
+            raise none_readable("PATH", skipped, first)
+
+    def answers(self, chunks: Sequence[Sequence[Path]], processes: Processes) -> Iterator[_Answer]:
+        """The answers for chunks of paths in order; several processes compute one each at the same time."""
+        if processes.is_alone:
+            yield from map(self._answer, chunks)
+            return
+        names = processes.share([[str(path) for path in chunk] for chunk in chunks])
+        for start in range(0, len(names), processes.count):
+            own = [[Path(name) for name in chunk] for chunk in names[start : start + processes.count][processes.rows]]
+            for answer in processes.gather(self._answer(own[0]).as_json() if own else None):
+                if answer is not None:
+                    yield _Answer.from_json(answer)
+
+    def _answer(self, paths: Sequence[Path]) -> _Answer:
+        """The predictions for the images of some files, or for the rows of one table."""
         preprocessing = self.classifier.preprocessing
-        batches: Iterator[_Batch]
-        if isinstance(preprocessing, TablePreprocessing):
-            batches = self._read_tables(preprocessing)
-        else:
-            batches = self._read_images(preprocessing)
-        for batch in batches:
-            yield from self._predict(batch)
+        try:
+            if isinstance(preprocessing, TablePreprocessing):
+                batch = self._read_rows(paths[0], preprocessing)
+            else:
+                batch = self._read_images(paths, preprocessing)
+            return _Answer(list(self._predict(batch)))
+        except InputError as error:
+            return _Answer(error=error)
 
     def predict(self, images: Sequence[str | Path | Image.Image | NDArray[Any]]) -> list[Prediction]:
         """The predictions for image files, images of Pillow, or uint8 arrays (H, W) or (H, W, C), in order.
@@ -113,6 +167,12 @@ class Predictor:
         """The PNG file of `--sheet`, with the first images that were predicted."""
         return draw_class_bars(self._shown)
 
+    def _check_sheet(self) -> None:
+        if self._reads_tables:
+            raise InputError("--sheet", "the model reads tables, which have no images", "drop --sheet")
+        if self._config.devices > 1:
+            raise InputError("--sheet", "is drawn by one process", "drop --devices")
+
     @property
     def _most_bars(self) -> int:
         return 0 if self._config.sheet is None else MOST_BARS
@@ -121,31 +181,18 @@ class Predictor:
     def _reads_tables(self) -> bool:
         return isinstance(self.classifier.preprocessing, TablePreprocessing)
 
-    def _read_images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
+    def _read_images(self, paths: Sequence[Path], preprocessing: ImagePreprocessing) -> _Batch:
         def decode(path: Path) -> NDArray[np.uint8]:
             if path is _STDIN:
                 stream = io.BytesIO(self._stdin)
                 return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
-        threads = self._config.thread_count
-        skip_bad = self._config.skip_bad
-        for chunk in decode_chunks(self.paths, decode, _CHUNK, where="PATH", threads=threads, skip_bad=skip_bad):
-            images = list(chunk.images.values())
-            samples = np.stack(images) if images else np.empty((0, *preprocessing.shape), np.uint8)
-            errors = {i - chunk.positions.start: error for i, error in chunk.errors.items()}
-            yield _Batch([str(self.paths[i]) for i in chunk.positions], samples, errors)
-
-    def _read_tables(self, preprocessing: TablePreprocessing) -> Iterator[_Batch]:
-        skipped: list[DlnotesError] = []
-        is_any_read = False
-        for path in self.paths:
-            batch = self._read_rows(path, preprocessing)
-            yield batch
-            skipped += batch.errors.values()
-            is_any_read = is_any_read or len(batch.errors) < len(batch.items)
-        if not is_any_read:
-            raise none_readable("PATH", len(skipped), skipped[0])
+        decoded = decode_all(paths, decode, threads=self._own.thread_count, skip_bad=self._config.skip_bad)
+        images = [image for image in decoded if not isinstance(image, DlnotesError)]
+        samples = np.stack(images) if images else np.empty((0, *preprocessing.shape), np.uint8)
+        errors = {i: error for i, error in enumerate(decoded) if isinstance(error, DlnotesError)}
+        return _Batch([str(path) for path in paths], samples, errors)
 
     def _read_rows(self, path: Path, preprocessing: TablePreprocessing) -> _Batch:
         table = read_table(path)
@@ -179,6 +226,15 @@ class Predictor:
         best = prediction.top[:MOST_BARS]
         pairs = best if len(classes) > MOST_BARS else sorted(best, key=lambda pair: order[pair[0]])
         return ClassBars(np.asarray(sample, np.uint8), prediction.item, tuple(pairs))
+
+
+def predict_share(config: PredictConfig) -> None:
+    """Predict the chunks of this process, which another one gives it."""
+    with shared(config, predict_share) as processes:
+        predictor = Predictor(replace(config, paths=(), files_from=None, csv=None))
+        for answer in predictor.answers([], processes):
+            if answer.error is not None:
+                return
 
 
 def predictions_csv(predictions: Sequence[Prediction], top: int) -> str:

@@ -14,6 +14,7 @@ from dlnotes_cli.data.table import Table, encode_raw
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
@@ -52,29 +53,29 @@ class OnnxRuntimeClassifier(Classifier):
 
     def evaluate(
         self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
-        keep_predictions: bool,
+        keep_predictions: bool, processes: Processes = ALONE,
     ) -> Evaluation:  # fmt: skip
         """The evaluation on a split of a data set. SampleProbabilities below the smallest float32 count as that."""
         count, indices = len(self.classes), split.indices
-        loss_sum, confusion = 0.0, np.zeros((count, count), np.int64)
-        within_top = dict.fromkeys(top, 0)
-        kept: list[Predictions] = []
         step = inference_batch_size(dataset.samples.shape[1:])
-        for start in range(0, len(indices), step):
+        starts = range(0, len(indices), step)
+        losses, within_top = np.zeros(len(starts)), np.zeros((len(starts), len(top)), np.int64)
+        labels = dataset.labels[indices]
+        predicted, largest = np.zeros(len(indices), np.int64), np.zeros(len(indices), np.float32)
+        for batch, start in list(enumerate(starts))[processes.rows]:
             poll()
-            chunk = indices[start : start + step]
-            labels = dataset.labels[chunk]
-            probabilities = self.probabilities(dataset.samples[chunk])
-            true = probabilities[np.arange(len(chunk)), labels]
-            loss_sum -= float(np.log(np.maximum(true, _SMALLEST), dtype=np.float64).sum())
-            predicted = probabilities.argmax(1)
-            np.add.at(confusion, (labels, predicted), 1)
-            for k in top:
-                within_top[k] += int((_most_probable(probabilities, k) == labels[:, None]).sum())
-            if keep_predictions:
-                kept.append(Predictions(labels, predicted, probabilities.max(1)))
-        loss = loss_sum / len(indices) if len(indices) else math.nan
-        return Evaluation(loss, confusion, within_top, Predictions.joined(kept) if kept else None)
+            rows = slice(start, start + step)
+            probabilities = self.probabilities(dataset.samples[indices[rows]])
+            true = probabilities[np.arange(len(probabilities)), labels[rows]]
+            losses[batch] = -np.log(np.maximum(true, _SMALLEST), dtype=np.float64).sum()
+            within_top[batch] = [(_most_probable(probabilities, k) == labels[rows, None]).sum() for k in top]
+            predicted[rows], largest[rows] = probabilities.argmax(1), probabilities.max(1)
+        _sum_in_place(processes, losses, within_top, predicted, largest)
+        loss = math.fsum(losses.tolist()) / len(indices) if len(indices) else math.nan
+        confusion = np.zeros((count, count), np.int64)
+        np.add.at(confusion, (labels, predicted), 1)
+        predictions = Predictions(labels, predicted, largest) if keep_predictions and len(indices) else None
+        return Evaluation(loss, confusion, dict(zip(top, within_top.sum(0).tolist(), strict=True)), predictions)
 
 
 def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
@@ -122,6 +123,16 @@ def tta_probabilities(
             logarithms = np.log(np.maximum(probabilities(variant), _SMALLEST), dtype=np.float64)
             mean = mean + weight / len(variants) * logarithms
     return softmax(mean).astype(np.float32)
+
+
+def _sum_in_place(processes: Processes, *arrays: NDArray[np.generic]) -> None:
+    """Replace arrays by their sums over all processes; of one alone, torch is not loaded."""
+    if processes.is_alone:
+        return
+    import torch
+
+    for array in arrays:
+        processes.sum(torch.from_numpy(array))
 
 
 def _most_probable(probabilities: NDArray[np.float32], k: int) -> NDArray[np.int64]:
