@@ -87,9 +87,9 @@ class SplitOptions(Config):
     )
     val_split: float | None = option(
         None,
-        "Fraction of the training samples to hold out for validation.",
+        "Fraction of the training samples to hold out for validation; 0 for none: the last weights are kept.",
         panel=DATA,
-        within="(0, 1)",
+        within="[0, 1)",
     )
     test_split: float = option(
         0.2, "Fraction of the samples to hold out for testing if the data has no test split.", panel=DATA,

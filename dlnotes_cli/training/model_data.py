@@ -50,7 +50,7 @@ def split_as_in_training(data: str, dataset: DataSet, metadata: Metadata) -> Dat
         dataset.splits, dataset.labels, seed=int(metadata["seed"]),
         val_split=float(trained_on["val_split"]), test_split=float(trained_on["test_split"]),
     )  # fmt: skip
-    return replace(dataset, splits=splits)
+    return replace(dataset, splits={name: indices for name, indices in splits.items() if len(indices)})
 
 
 def choose_split(dataset: DataSet, name: str = "auto") -> ChosenSplit:

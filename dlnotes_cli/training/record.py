@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -20,6 +20,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.history import HistoryEntry
 from dlnotes_cli.training.metrics import Evaluation, Metrics
+from dlnotes_cli.training.monitor import Monitor, Monitored, MonitorName
 from dlnotes_cli.training.options import ClassifierConfig, TrainingRunOptions
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.stored_values import build_stored
@@ -98,6 +99,8 @@ class TrainingResult:
     @property
     def selection(self) -> str:
         """What validation selected, as text."""
+        if not self.validation.samples:
+            return f"the last weights of {output.counted(self.epochs, 'epoch')}, {output.counted(self.steps, 'step')}"
         return f"best epoch {self.best_epoch} of {self.epochs}, {output.counted(self.steps, 'step')}"
 
     def as_json(self) -> dict[str, Any]:
@@ -125,6 +128,14 @@ class ClassifierResult(TrainingResult):
     """The result of training a classifier."""
 
     data: ClassifierData
+    monitor: Monitored | None = field(default=None, kw_only=True)  # None without validation samples
+
+    @property
+    def selection(self) -> str:
+        """What validation selected, as text."""
+        if self.monitor is None or self.monitor.name == "loss":
+            return super().selection
+        return f"{super().selection}, by {self.monitor.name} {self.monitor.value:.4f}"
 
 
 Result = TypeVar("Result", bound=TrainingResult)
@@ -213,8 +224,10 @@ class ClassifierRecord(RunRecord[Result]):
         runtime: Runtime,
         result_type: type[Result],
         complete: Callable[[ClassifierResult], Result],
+        monitor: MonitorName | None = None,  # None: what `--monitor` says
     ) -> None:
         super().__init__(options, model, runtime)
+        self._monitor = Monitor(monitor) if monitor else Monitor.of(options.monitor, dataset.counts["val"])
         self.result_type = result_type
         self._options, self._dataset, self._complete = options, dataset, complete
 
@@ -226,9 +239,12 @@ class ClassifierRecord(RunRecord[Result]):
             self._options.data, dataset.fingerprint, tuple(dataset.classes), dataset.counts, len(dataset.bad_files)
         )
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:  # noqa: ARG002  # known before the run
+    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:
         """The result of a run, with the fields that `result_type` adds to those of every training run."""
-        return self._complete(ClassifierResult(**vars(result)))
+        best = outcome.history[outcome.best_index].validation
+        values = vars(result) | {"validation": Metrics(loss=best.loss, accuracy=best.accuracy, samples=best.samples)}
+        monitored = Monitored(self._monitor.name, self._monitor.value(best)) if best.samples else None
+        return self._complete(ClassifierResult(**values, monitor=monitored))
 
     def announce(self) -> None:
         """Print data, model, device, precision and threads on standard error."""

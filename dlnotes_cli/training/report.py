@@ -25,7 +25,7 @@ def _print_table(result: "ClassifierResult") -> None:
     rows = [
         (name, f"{metrics.samples:,}", _decimals(metrics.loss), _decimals(metrics.accuracy))
         for name, metrics in splits
-        if metrics is not None
+        if metrics is not None and metrics.samples
     ]
     numeric = ("samples", "loss", "accuracy")
     output.table(("split", *numeric), rows, numeric)

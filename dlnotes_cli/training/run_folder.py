@@ -165,6 +165,11 @@ class FollowedFolder(RunFolder):
         pass
 
 
+def has_checkpoint(options: RunOptions) -> bool:
+    """Whether the run is resumed from a checkpoint."""
+    return options.resume is not None and (options.resume / LAST).exists()
+
+
 def check_outside_data(where: str, path: Path, root: Path | None, fix: str = "") -> None:
     """Refuse an output in the folder of images `root`, where the next command would take its plots for samples.
 
