@@ -64,7 +64,8 @@ class InitOptions(InitFromOption):
     init: str = option(
         "default",
         "Weight initialization: default (PyTorch's; He's for train-cnn with the recipe best), zeros, ones, "
-        "uniform:A,B, uniform (within 1/sqrt(inputs) of 0), normal:STD, normal (1/sqrt(inputs)), constant:X, xavier or he.",
+        "uniform:A,B, uniform (within 1/sqrt(inputs) of 0), normal:STD, normal (1/sqrt(inputs)), constant:X, xavier "
+        "or he.",
         panel=MODEL,
         parse=init_text,
         metavar="NAME[:NUMBERS]",

@@ -70,7 +70,7 @@ def test_a_file_of_balanced_weights_trains_as_balanced(command: str, tmp_path: P
     if command == "transfer":
         words = ["transfer", "--weights", "none", "--backbone", "squeezenet1_1", "--size", "32", "--limit", "200",
                  "--max-steps", "3", "--threads", "1", "--out", str(tmp_path)]  # fmt: skip
-    histories = []
+    histories: list[list[float]] = []
     for value in ("balanced", tmp_path / "w.json", "none"):
         out = tmp_path / str(len(histories))
         words[words.index("--out") + 1] = str(out)

@@ -26,7 +26,7 @@ def test_macro_f1_is_that_of_scikit_learn() -> None:
     np.add.at(confusion, (labels, predicted), 1)
     monitor = Monitor("macro-f1")
     metrics = monitor.metrics(Evaluation(1.5, confusion))
-    assert monitor.rank(metrics) == (pytest.approx(f1_score(labels, predicted, average="macro")), -1.5)
+    assert monitor.rank(metrics) == pytest.approx((f1_score(labels, predicted, average="macro"), -1.5))
 
 
 def test_the_loss_decides_between_equal_accuracies() -> None:

@@ -467,7 +467,12 @@ def test_a_head_with_dropout_trains_and_its_file_has_the_usual_names(
     assert plain.keys() == dropped.keys()
     assert not plain["head.0.weight"].equal(dropped["head.0.weight"])  # the dropped units had no gradient
     network = load_classifier(tmp_path / "dropped").network
-    assert [type(layer).__name__ for layer in network.get_submodule("head")] == ["Linear", "ReLU", "Dropout", "Linear"]
+    assert [type(layer).__name__ for layer in network.get_submodule("head").children()] == [
+        "Linear",
+        "ReLU",
+        "Dropout",
+        "Linear",
+    ]
 
 
 def test_dropout_zeroes_a_fraction_of_the_units_of_the_head_in_training_only() -> None:

@@ -50,7 +50,8 @@ def test_the_weights_are_those_of_plain_sgd_in_numpy(tmp_path: Path, dlnotes: Co
     config = TrainMlpConfig(data=str(rows), target="label")
     dataset = load_training_data(config, SplitRule(0.0, 0.2, 0), "unit", threads=1)
     assert dataset.counts == {"train": 48, "val": 0, "test": 12}
-    x, labels = dataset.samples[dataset.splits["train"]], dataset.labels[dataset.splits["train"]]
+    train = dataset.splits["train"]
+    x, labels = np.asarray(dataset.samples[train], np.float64), dataset.labels[train]
     gradient = (0.5 - np.eye(2)[labels]).T @ x / 48
     weight = read_tensors(tmp_path / "run" / "model.safetensors")[0]["output.weight"]
     np.testing.assert_allclose(weight.numpy(), -0.5 * gradient, atol=1e-6)
