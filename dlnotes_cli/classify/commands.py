@@ -72,6 +72,9 @@ def _print_network(config: TrainCnnConfig) -> None:
 )
 def evaluate(config: EvaluateConfig) -> None:
     """Evaluate a trained classifier on labeled data: accuracy, loss, and precision, recall and F1 per class."""
+    if config.shift_test is not None:
+        _test_shifts(config)
+        return
     from dlnotes_cli.classify.evaluate import evaluate_model
 
     result = evaluate_model(config)
@@ -82,6 +85,30 @@ def evaluate(config: EvaluateConfig) -> None:
     else:
         _show_scores(config, result)
     check_accuracy(result.evaluation.accuracy, config.min_accuracy)
+
+
+def _test_shifts(config: EvaluateConfig) -> None:
+    from dlnotes_cli.classify.shift_test import shift_test
+
+    result = shift_test(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+    elif config.csv_to_stdout:
+        output.raw(result.as_csv())
+    else:
+        if not (config.quiet or config.csv):
+            models = tuple(model.name for model in result.models)
+            rows = [
+                (name, f"{amount:g}", *(f"{accuracy:.4f}" for accuracy in accuracies))
+                for name, amount, accuracies in result.rows()
+            ]
+            output.table(("change", "amount", *models), rows, numeric=("amount", *models))
+            output.line()
+        for model in result.models:
+            samples = output.counted(result.samples, "sample")
+            output.line(f"{model.name}: accuracy {model.accuracy:.4f} on {samples} of {result.data} ({result.split})")
+        for path in (*([config.csv] if config.csv else []), *result.plots):
+            output.line(str(path))
 
 
 def _show_scores(config: EvaluateConfig, result: "EvaluateResult") -> None:

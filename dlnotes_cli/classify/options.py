@@ -51,6 +51,7 @@ from dlnotes_cli.training.options import (
     DropoutOption,
     ImageClassifierConfig,
     InitFromOption,
+    complete_models_and_onnx,
 )
 from dlnotes_cli.training.recipes import LONG_BUDGET, defaults_text, resolve
 
@@ -255,6 +256,17 @@ class EvaluateOptions(Config):
     out: Path | None = option(
         None, "Folder to create for the plots.", panel=OUTPUT, metavar="FOLDER", shown_default="no plots"
     )
+    shift_test: str | None = option(
+        None,
+        "Measure the accuracy on changed images instead, against each amount: shift:N (pixels, in four directions), "
+        "rotate:DEGREES, scale:A-B, noise:X (standard deviation, 1 is white) and blur:X (pixels).",
+        panel=DATA,
+        metavar="CHANGE,…",
+    )
+    others: tuple[Path, ...] = option(
+        (), "With --shift-test: more models to compare with.", panel=DATA, is_argument=True, metavar="[MODEL]...",
+        complete=complete_models_and_onnx,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +281,13 @@ class EvaluateConfig(
         """Validate each option, then their combination."""
         super().__post_init__()
         check_at_most_one({"--json": self.json, "--csv -": self.csv_to_stdout}, STDOUT_TWICE)
+        if self.others and self.shift_test is None:
+            raise InputError(str(self.others[0]), "only --shift-test compares models", "name one model")
+        if self.shift_test is not None:
+            from dlnotes_cli.classify.shifts import parse_shifts
+
+            parse_shifts(self.shift_test)
+            check_at_most_one({"--min-accuracy": self.min_accuracy is not None, "--shift-test": True})
 
 
 @option_group
