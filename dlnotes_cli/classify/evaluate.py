@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
 from dlnotes_cli.classify.options import EvaluateConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
@@ -36,6 +37,7 @@ class EvaluateResult:
     bad_files: tuple[str, ...]  # skipped
     plots: tuple[Path, ...]
     tta: bool = False
+    coefficients: Coefficients | None = None  # of a linear classifier of a table
 
     @property
     def scores(self) -> list[ClassScores]:
@@ -56,9 +58,11 @@ class EvaluateResult:
             "tta": self.tta,
             **asdict(self.runtime),
             **asdict(self.evaluation.metrics),
+            "majority": self.evaluation.majority,
             "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
             "macro": self.evaluation.macro_average(),
             "classes": [vars(score) for score in self.scores],
+            "coefficients": None if self.coefficients is None else self.coefficients.as_json(),
             "confusion": self.evaluation.confusion.tolist(),
             "skipped": list(self.bad_files),
             "plots": [str(path) for path in self.plots],
@@ -97,6 +101,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     result = EvaluateResult(
         str(classifier.path), data, split.name, classes, evaluation, classifier.runtime, dataset.bad_files,
         _draw_plots(config.out, evaluation, dataset, split), config.tta,
+        coefficients_of(classifier),
     )  # fmt: skip
     if config.csv_file is not None:
         files.write_text(config.csv_file, result.as_csv())

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +25,8 @@ from dlnotes_cli.training.monitor import Monitor, Monitored, MonitorName
 from dlnotes_cli.training.options import ClassifierConfig, TrainingRunOptions
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.stored_values import build_stored
+
+_SPLITS = {"val": "validation"}  # as results name them
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class ClassifierResult(TrainingResult):
 
     data: ClassifierData
     monitor: Monitored | None = field(default=None, kw_only=True)  # None without validation samples
+    majority: dict[str, float] = field(default_factory=dict, kw_only=True)  # the share of the largest class, by split
 
     @property
     def selection(self) -> str:
@@ -244,7 +248,16 @@ class ClassifierRecord(RunRecord[Result]):
         best = outcome.history[outcome.best_index].validation
         values = vars(result) | {"validation": Metrics(loss=best.loss, accuracy=best.accuracy, samples=best.samples)}
         monitored = Monitored(self._monitor.name, self._monitor.value(best)) if best.samples else None
-        return self._complete(ClassifierResult(**values, monitor=monitored))
+        return self._complete(ClassifierResult(**values, monitor=monitored, majority=self._majority()))
+
+    def _majority(self) -> dict[str, float]:
+        """The accuracy of always answering the most frequent class, on each split."""
+        labels, splits = self._dataset.labels, self._dataset.splits
+        return {
+            _SPLITS.get(split, split): float(np.bincount(labels[indices]).max() / len(indices))
+            for split, indices in splits.items()
+            if len(indices)
+        }
 
     def announce(self) -> None:
         """Print data, model, device, precision and threads on standard error."""

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 MODEL, LAST, METRICS, RESULT = (
     "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",
 )  # fmt: skip
-PLOTS = ("curves.png", "confusion.png", "predictions.png", "boundary.png", "boundaries.png", "forecast.png")
+PLOTS = (
+    "curves.png", "confusion.png", "predictions.png", "boundary.png", "boundaries.png", "scatter.png", "forecast.png",
+)  # fmt: skip
 _LOCK = ".lock"
 
 

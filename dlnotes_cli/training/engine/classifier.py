@@ -52,6 +52,7 @@ from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, with_recipe
 from dlnotes_cli.training.record import ClassifierRecord, ClassifierResult, ModelSummary, Result
 from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder
+from dlnotes_cli.training.scatter import SCATTER, scatter_plot
 
 Options = TypeVar("Options", bound=ClassifierConfig)
 AnyRecipe = TypeVar("AnyRecipe", bound=ClassifierRecipe)
@@ -265,7 +266,13 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result], proces
 
 
 def _boundaries(training: AnyTraining, model: ModelSummary, network: nn.Module, dataset: DataSet) -> dict[str, bytes]:
-    """For a table of two numeric columns: the regions of the classes, and next to those of earlier runs, if any."""
+    """For a table of two numeric columns: the regions of the classes, and next to those of earlier runs, if any.
+
+    With a categorical column too, the points and regions of each category.
+    """
+    scatter = scatter_plot(network, dataset)
+    if scatter is not None:
+        return {SCATTER: scatter}
     plane = plane_of(dataset.preprocessing)
     boundary = boundary_plot(network, dataset)
     if plane is None or boundary is None:
