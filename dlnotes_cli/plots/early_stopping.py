@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlnotes_cli.plots.figure import BLUE, COLORS, GRAY, new_figure, png
+from dlnotes_cli.plots.figure import BLUE, COLORS, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
 
-_PANEL = 6.4, 4.2  # inches
+_PANEL = 7.6, 3.4  # inches
+_ROW = 0.28  # inches, for each patience
 _TITLE_COLUMNS = 50
 
 
@@ -23,26 +24,32 @@ class StoppingPanel:
 
 
 def draw_early_stopping(panels: Sequence[StoppingPanel], monitor: str) -> bytes:
-    """A PNG with a panel for each run: the curve, and below it a line from what a patience keeps to where it stops."""
-    figure = new_figure(_PANEL[0] * len(panels), _PANEL[1])
+    """A PNG with a panel for each run: its curve, and below it a line from what a patience keeps to where it stops."""
+    rows = max(len(panel.patiences) for panel in panels)
+    figure = new_figure(_PANEL[0] * len(panels), _PANEL[1] + _ROW * rows)
+    grid = figure.subplots(
+        2, len(panels), squeeze=False, sharex="col", gridspec_kw={"height_ratios": (_PANEL[1], _ROW * (rows + 1))}
+    )
     for i, panel in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), i + 1)
-        axes.plot(panel.positions, panel.values, color=BLUE, linewidth=1.5)
-        finite = [value for value in panel.values if value == value]  # noqa: PLR0124  # nan is not
-        low, high = min(finite), max(finite)
-        step = (high - low or 1.0) * 0.09
-        for k, (patience, (stop, kept)) in enumerate(zip(panel.patiences, panel.stops, strict=True)):
-            color, level = COLORS[(k + 1) % len(COLORS)], low - step * (k + 1)
-            end = panel.positions[-1] if stop is None else panel.positions[stop]
-            start = panel.positions[kept]
-            axes.plot([start, end], [level, level], color=color, linewidth=1.5)
-            axes.plot([start], [level], "*", color=color, ms=10)
-            label = f"patience {patience}: " + (f"keeps {start}, never stops" if stop is None else f"{end} / {start}")
-            axes.plot([end], [level], ">" if stop is None else "|", color=color, ms=9, label=label, markeredgewidth=2)
-            axes.plot([start], [panel.values[kept]], "*", color=color, ms=9)
-        axes.set(xlabel=panel.axis, ylabel=f"validation {monitor}")
-        axes.set_title(plain(shortened(panel.title, _TITLE_COLUMNS)), fontsize=11)
-        axes.grid(alpha=0.3)
-        axes.axhline(low, color=GRAY, linewidth=0.6, linestyle=":")
-        axes.legend(frameon=False, fontsize=8, title=f"stopped / kept {panel.axis}", title_fontsize=8)
+        curve, lines = grid[0][i], grid[1][i]
+        curve.plot(panel.positions, panel.values, color=BLUE, linewidth=1.5)
+        curve.set_ylabel(f"validation {monitor}")
+        curve.set_title(plain(shortened(panel.title, _TITLE_COLUMNS)), fontsize=11)
+        curve.grid(alpha=0.3)
+        for k, (stop, kept) in enumerate(panel.stops):
+            color = COLORS[(k + 1) % len(COLORS)]
+            end, start = panel.positions[-1 if stop is None else stop], panel.positions[kept]
+            lines.plot([start, end], [k, k], color=color, linewidth=2)
+            lines.plot([end], [k], ">" if stop is None else "|", color=color, ms=9, markeredgewidth=2)
+            for axes, level in ((lines, k), (curve, panel.values[kept])):
+                axes.plot([start], [level], "*", color=color, ms=10)
+        lines.set_yticks(range(len(panel.stops)), [_label(panel, k) for k in range(len(panel.stops))], fontsize=9)
+        lines.set(ylim=(len(panel.stops) - 0.4, -0.6), xlabel=panel.axis)
+        lines.grid(alpha=0.3, axis="x")
     return png(figure)
+
+
+def _label(panel: StoppingPanel, row: int) -> str:
+    stop, kept = panel.stops[row]
+    end = "never stops" if stop is None else f"stops at {panel.positions[stop]}"
+    return f"patience {panel.patiences[row]}: keeps {panel.positions[kept]}, {end}"

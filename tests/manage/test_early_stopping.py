@@ -85,9 +85,9 @@ def test_the_table_has_a_row_for_each_run_and_patience(
     ]  # fmt: skip
     assert outcome.out.splitlines()[-1] == str(plot)
     (figure,) = figures
-    assert [axes.get_ylabel() for axes in figure.axes] == ["validation loss"] * 2
-    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
-    assert texts == ["patience 1: 3 / 2", "patience 2: 6 / 4"]
+    assert [axes.get_ylabel() for axes in figure.axes[:2]] == ["validation loss"] * 2
+    labels = [text.get_text() for text in figure.axes[3].get_yticklabels()]
+    assert labels == ["patience 1: keeps 1, stops at 2", "patience 2: keeps 3, never stops"]
 
 
 def test_a_higher_accuracy_is_better(tmp_path: Path, dlnotes: Command) -> None:
