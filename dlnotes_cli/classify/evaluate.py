@@ -20,7 +20,13 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.inference.opening import open_classifier
 from dlnotes_cli.training.metrics import ClassScores, Evaluation
-from dlnotes_cli.training.model_data import ChosenSplit, choose_split, split_as_in_training, training_data
+from dlnotes_cli.training.model_data import (
+    ChosenSplit,
+    choose_split,
+    class_folders,
+    split_as_in_training,
+    training_data,
+)
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
 
 
@@ -92,7 +98,10 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
         check_not_input("--csv", config.csv_file, [*run_files(classifier.path), *_input_files(data)])
     threads = config.thread_count
     preprocessing, classes = classifier.preprocessing, classifier.classes
-    dataset = load_for_model(data, config, preprocessing, classes, threads=threads, raw=classifier.reads_raw_rows)
+    dataset = load_for_model(
+        data, config, preprocessing, classes, threads=threads, raw=classifier.reads_raw_rows,
+        folders=class_folders(classifier.metadata),
+    )  # fmt: skip
     dataset = split_as_in_training(data, dataset, classifier.metadata)
     split = choose_split(dataset, config.split)
     ks = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))

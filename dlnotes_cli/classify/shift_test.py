@@ -25,7 +25,13 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.opening import open_classifier
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.model_data import ChosenSplit, choose_split, split_as_in_training, training_data
+from dlnotes_cli.training.model_data import (
+    ChosenSplit,
+    choose_split,
+    class_folders,
+    split_as_in_training,
+    training_data,
+)
 from dlnotes_cli.training.run_folder import check_outside_data
 
 PLOT = "shift-test.png"
@@ -180,7 +186,10 @@ def _open(config: EvaluateConfig, kinds: tuple[ShiftKind, ...]) -> tuple[str, li
 
 
 def _load(config: EvaluateConfig, data: str, classifier: Classifier) -> _Subject:
-    dataset = load_for_model(data, config, classifier.preprocessing, classifier.classes, threads=config.thread_count)
+    dataset = load_for_model(
+        data, config, classifier.preprocessing, classifier.classes, threads=config.thread_count,
+        folders=class_folders(classifier.metadata),
+    )  # fmt: skip
     dataset = split_as_in_training(data, dataset, classifier.metadata)
     return _Subject(classifier, dataset, choose_split(dataset, config.split))
 

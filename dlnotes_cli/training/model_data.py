@@ -39,6 +39,11 @@ def training_data(metadata: Metadata) -> str:
     return data
 
 
+def class_folders(metadata: Metadata) -> dict[str, str]:
+    """The names of class folders that the model was trained with; empty where they are those of the folders."""
+    return dict(metadata.get("data", {}).get("class_folders", {}))
+
+
 def split_as_in_training(data: str, dataset: DataSet, metadata: Metadata) -> DataSet:
     """Split a data set as in training if the model was trained on the same data; otherwise return it unchanged."""
     trained_on = metadata.get("data", {})

@@ -272,7 +272,9 @@ class ClassifierRecord(RunRecord[Result]):
     def identity(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""
         identity = super().identity()
-        splits = {"val_split": self._options.val_split, "test_split": self._options.test_split}
+        splits: dict[str, Any] = {"val_split": self._options.val_split, "test_split": self._options.test_split}
+        if self._dataset.folders:
+            splits["class_folders"] = dict(zip(self._dataset.folders, self._dataset.classes, strict=True))
         return identity | {
             "classes": list(self._dataset.classes),
             "format": preprocessing_to_json(self._dataset.preprocessing),

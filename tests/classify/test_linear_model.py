@@ -39,9 +39,7 @@ def test_coefficients_give_the_log_odds_of_the_predictions(tmp_path: Path, dlnot
     for row, prediction in zip(rows, predicted, strict=True):
         log_odds = found["intercept"][0] + per_unit[f"kind={row['kind']}"]
         log_odds += per_unit["length"] * float(row["length"]) + per_unit["width"] * float(row["width"])
-        top = dict(map(tuple, prediction["top"])) if isinstance(prediction["top"][0], list) else {
-            one["class"]: one["probability"] for one in prediction["top"]
-        }  # fmt: skip
+        top = {one["class"]: one["probability"] for one in prediction["top"]}
         assert math.log(top["yes"] / top["no"]) == pytest.approx(log_odds, abs=1e-4)
     lines = dlnotes("evaluate", tmp_path / "run").out.splitlines()
     (header,) = [line for line in lines if line.startswith("input")]
@@ -107,9 +105,9 @@ def test_the_scatter_has_a_panel_for_each_category_with_its_regions(figures: "li
     titles = [f"rank {i + 1} ({counts[i]} rows)" for i in range(2)]
     assert [axes.get_title() for axes in shown] == ["all 50 rows", *titles]
     for axes, boundary, chosen in zip(shown[1:], (12.0, 8.0), (rank == 0, rank == 1), strict=True):
-        drawn = sum(len(points.get_offsets()) for points in axes.collections if len(points.get_offsets()) > 1)
+        drawn = sum(len(np.asarray(points.get_offsets())) for points in axes.collections[1:])
         assert drawn == int(chosen.sum())
-        edges = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])  # type: ignore[arg-type]
+        edges = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
         inner = edges[(edges[:, 0] > edges[:, 0].min() + 0.1) & (edges[:, 0] < edges[:, 0].max() - 0.1), 0]
         assert np.median(inner) == pytest.approx(boundary, abs=0.1)
 
