@@ -264,7 +264,7 @@ class EvaluateOptions(Config):
         metavar="CHANGE,…",
     )
     others: tuple[Path, ...] = option(
-        (), "With --shift-test: more models to compare with.", panel=DATA, is_argument=True, metavar="[MODEL]...",
+        (), "With --shift-test: more models to compare with.", panel=DATA, is_argument=True, metavar="MODEL...",
         complete=complete_models_and_onnx,
     )  # fmt: skip
 

@@ -129,7 +129,7 @@ def cache_clear(config: CacheClearConfig) -> None:
     panel="Manage",
     examples=(
         "dlnotes runs early-stopping runs/digits",
-        "dlnotes runs early-stopping runs/digits --patience 1,3 --monitor accuracy --plot stops.png",
+        "dlnotes runs early-stopping runs/digits --patience 1,3 --plot stops.png",
     ),
 )
 def early_stopping(config: EarlyStoppingConfig) -> None:
