@@ -26,7 +26,9 @@ _GRADIENT_OPTIONS = (  # without effect on L-BFGS
     "devices", "monitor", "dropout",
 )  # fmt: skip
 _FROZEN_OPTIONS = ("views", "folds", "export_features", "map_file")  # which need features that do not change
-_DEFAULTS = {"views": 1, "accumulate": 1, "devices": 1, "monitor": "auto"}  # of these options that are not None
+_NEUTRAL = {  # values of these options that change nothing
+    "views": (1,), "accumulate": (1,), "devices": (1,), "monitor": ("auto", "loss"), "dropout": (None, 0.0),
+}  # fmt: skip
 _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
 
@@ -118,7 +120,7 @@ def _check_unused(options: TransferConfig) -> None:
     """Refuse options that have no effect."""
     frozen = options.is_frozen
     for name in _GRADIENT_OPTIONS if frozen else _FROZEN_OPTIONS:
-        if getattr(options, name) == _DEFAULTS.get(name):
+        if getattr(options, name) in _NEUTRAL.get(name, (None,)):
             continue
         where = flag(name, options_of(type(options))[name])
         if frozen:
