@@ -1,9 +1,10 @@
 """TrivialAugment and RandAugment: each image is changed by operations of its own, drawn from fourteen.
 
-Every family of operations runs on the whole batch, and each image takes the result of its own: no image is handled
-alone, and nothing waits for the device.
+Operations run in families, and no image is handled alone: on a CPU each family runs on its images, elsewhere on the
+whole batch, of which each image takes the result of its own, so that nothing waits for the device.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -19,9 +20,6 @@ OPERATIONS = (
     "sharpness", "posterize", "solarize", "auto-contrast", "equalize",
 )  # fmt: skip
 LARGEST_BIN = 30  # magnitudes are numbered from 0
-_SIGNED = range(OPERATIONS.index("shear-x"), OPERATIONS.index("sharpness") + 1)
-_MOVING = range(OPERATIONS.index("shear-x"), OPERATIONS.index("rotate") + 1)
-_BLENDING = range(OPERATIONS.index("brightness"), OPERATIONS.index("sharpness") + 1)
 _LEVELS = 256
 _KERNEL_SIDE = 3  # of the smoothing that sharpness is measured against
 
@@ -90,16 +88,21 @@ def apply_operations(samples: Tensor, operations: Tensor, amounts: Tensor) -> Te
     """
     x = samples.float().round()
     operations, amounts = operations.view(-1, 1, 1, 1), amounts.view(-1, 1, 1, 1)
-    result = torch.where(_is_in(operations, _MOVING), _moved(x, operations, amounts), x)
-    result = torch.where(_is_in(operations, _BLENDING), _blended(x, operations, amounts), result)
-    for name, change in (("posterize", _posterized), ("solarize", _solarized)):
-        result = torch.where(operations == OPERATIONS.index(name), change(x, amounts), result)
-    result = torch.where(operations == OPERATIONS.index("auto-contrast"), _stretched(x), result)
-    return torch.where(operations == OPERATIONS.index("equalize"), _equalized(x), result).to(torch.uint8)
+    result = x.clone()
+    for which, change in _FAMILIES:
+        chosen = (operations >= which.start) & (operations < which.stop)
+        if _has_values_on_host(x):
+            rows = chosen.flatten().nonzero().flatten()
+            if len(rows):
+                result[rows] = change(x[rows], operations[rows], amounts[rows])
+        else:
+            result = torch.where(chosen, change(x, operations, amounts), result)
+    return result.to(torch.uint8)
 
 
-def _is_in(operations: Tensor, which: range) -> Tensor:
-    return (operations >= which.start) & (operations < which.stop)
+def _has_values_on_host(x: Tensor) -> bool:
+    """Whether the host knows at no cost which images an operation changes, so that only these are computed."""
+    return x.device.type == "cpu"
 
 
 def _moved(x: Tensor, operations: Tensor, amounts: Tensor) -> Tensor:
@@ -136,25 +139,25 @@ def _smoothed(x: Tensor) -> Tensor:
     return smooth
 
 
-def _posterized(x: Tensor, bits: Tensor) -> Tensor:
+def _posterized(x: Tensor, _operations: Tensor, bits: Tensor) -> Tensor:
     """Only the highest bits of each value, 0 to 8 of them."""
     step = torch.exp2(8 - bits.clamp(0, 8))
     return (x / step).floor() * step
 
 
-def _solarized(x: Tensor, threshold: Tensor) -> Tensor:
+def _solarized(x: Tensor, _operations: Tensor, threshold: Tensor) -> Tensor:
     """Values from a threshold on, 0 to 1, inverted."""
     return torch.where(x >= 255 * threshold, 255 - x, x)
 
 
-def _stretched(x: Tensor) -> Tensor:
+def _stretched(x: Tensor, _operations: Tensor, _amounts: Tensor) -> Tensor:
     """Each channel stretched to 0..255 (rounded down); a constant one is unchanged."""
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     span = high - low
     return torch.where(span > 0, ((x - low) / (span / 255).clamp(min=1e-9)).clamp(0, 255).floor(), x)
 
 
-def _equalized(x: Tensor) -> Tensor:
+def _equalized(x: Tensor, _operations: Tensor, _amounts: Tensor) -> Tensor:
     """Each channel with a nearly uniform histogram, by Pillow's formula; a channel of few values is unchanged."""
     values = x.flatten(2).long()  # (N, C, H * W)
     counts = values.new_zeros((*values.shape[:2], _LEVELS), dtype=torch.int32)
@@ -165,3 +168,17 @@ def _equalized(x: Tensor) -> Tensor:
     table = ((below + step // 2) // step.clamp(min=1)).clamp(0, 255)
     equalized = table.gather(2, values).view_as(x).to(x.dtype)
     return torch.where(step[..., None] > 0, equalized, x)
+
+
+def _positions(first: str, last: str) -> range:
+    return range(OPERATIONS.index(first), OPERATIONS.index(last) + 1)
+
+
+_FAMILIES: tuple[tuple[range, Callable[[Tensor, Tensor, Tensor], Tensor]], ...] = (
+    (_positions("shear-x", "rotate"), _moved),
+    (_positions("brightness", "sharpness"), _blended),
+    (_positions("posterize", "posterize"), _posterized),
+    (_positions("solarize", "solarize"), _solarized),
+    (_positions("auto-contrast", "auto-contrast"), _stretched),
+    (_positions("equalize", "equalize"), _equalized),
+)

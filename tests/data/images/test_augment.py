@@ -339,6 +339,15 @@ def test_an_image_has_the_same_variant_in_any_batch(
 
 
 @pytest.mark.parametrize("operation", NEW, ids=str)
+def test_no_operation_waits_for_values_of_the_device(operation: Operation) -> None:
+    """On the meta device, which has no values, reading one on the host is an error."""
+    samples = torch.empty(5, 3, 9, 11, dtype=torch.uint8, device="meta")
+    assert (
+        Augmenter((operation,), 0)(samples, torch.empty(5, dtype=torch.int64, device="meta"), 1).shape == samples.shape
+    )
+
+
+@pytest.mark.parametrize("operation", NEW, ids=str)
 def test_variants_differ_by_epoch_and_image(operation: Operation) -> None:
     samples = images(1, (3, 16, 16)).expand(40, -1, -1, -1)
     first, second = (Augmenter((operation,), 0)(samples, torch.arange(40), epoch).float() for epoch in (1, 2))

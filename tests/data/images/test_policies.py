@@ -89,6 +89,16 @@ def test_operations_of_one_batch_do_not_mix() -> None:
         assert together[i].equal(alone[0]), OPERATIONS[i]
 
 
+def test_whole_batches_give_the_same_as_families_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = images(70, (3, 12, 9))
+    by_family = [trivial(samples, 0.0, Draws(torch.arange(70), 3)), rand(samples, 2, 11, Draws(torch.arange(70), 3))]
+    monkeypatch.setattr("dlnotes_cli.data.images.policies._has_values_on_host", lambda _: False)
+    whole = [trivial(samples, 0.0, Draws(torch.arange(70), 3)), rand(samples, 2, 11, Draws(torch.arange(70), 3))]
+    for one, other in zip(by_family, whole, strict=True):
+        assert int((one.int() - other.int()).abs().max()) <= 1
+        assert one.ne(other).float().mean() < 0.001
+
+
 def test_every_operation_and_bin_of_trivial_augment_is_equally_likely(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Tensor, Tensor]] = []
 
