@@ -48,6 +48,7 @@ from dlnotes_cli.char_rnn.train import CharRnnResult, train_char_rnn
 from dlnotes_cli.classify.evaluate import EvaluateResult, evaluate_model
 from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.predict import Predictor, predictions_csv
+from dlnotes_cli.classify.shift_test import ShiftTestResult, shift_test
 from dlnotes_cli.classify.train_cnn import report_network, train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp
 from dlnotes_cli.explain.explain import explain_images
@@ -65,6 +66,7 @@ from dlnotes_cli.lessons.perceptron import LineResult, PerceptronResult, percept
 from dlnotes_cli.manage.data import ImagesInfo, NamedSetInfo, TableInfo, describe_data, list_sets
 from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
 from dlnotes_cli.manage.doctor import DoctorReport, examine
+from dlnotes_cli.manage.early_stopping import EarlyStoppingResult, ReplayedRun, replay_early_stopping
 from dlnotes_cli.manage.options import (
     CacheClearConfig,
     CacheListConfig,
@@ -72,6 +74,7 @@ from dlnotes_cli.manage.options import (
     DataListConfig,
     DataPreviewConfig,
     DoctorConfig,
+    EarlyStoppingConfig,
 )
 from dlnotes_cli.manage.preview import PreviewResult, draw_preview
 from dlnotes_cli.manage.text_preview import TextPreview, preview_text
@@ -150,6 +153,8 @@ __all__ = [
     "DoctorReport",
     "DreamConfig",
     "DreamResult",
+    "EarlyStoppingConfig",
+    "EarlyStoppingResult",
     "EmbeddingConfig",
     "EmbeddingResult",
     "EvaluateConfig",
@@ -191,6 +196,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "PreviewResult",
+    "ReplayedRun",
     "Sample",
     "SampleResult",
     "Score",
@@ -202,6 +208,7 @@ __all__ = [
     "SeriesTrainResult",
     "ServeConfig",
     "Server",
+    "ShiftTestResult",
     "StoppedError",
     "StyleResult",
     "StyleTransferConfig",
@@ -249,9 +256,11 @@ __all__ = [
     "perceptron",
     "predictions_csv",
     "preview_text",
+    "replay_early_stopping",
     "report_network",
     "resumed_config",
     "score_texts",
+    "shift_test",
     "show_activations",
     "show_filters",
     "solve",

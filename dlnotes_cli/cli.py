@@ -51,6 +51,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "data preview": "manage.commands:data_preview",
     "data cache list": "manage.commands:cache_list",
     "data cache clear": "manage.commands:cache_clear",
+    "runs early-stopping": "manage.commands:early_stopping",
     "doctor": "manage.commands:doctor",
 }
 GROUPS = {  # names in front of commands, each with its panel and help
@@ -58,6 +59,7 @@ GROUPS = {  # names in front of commands, each with its panel and help
     "series": ("Train", "Forecast time series with a recurrent network, next to baselines."),
     "visualize": ("Understand", "See what a network has learned: filters, activations, top patches, DeepDream."),
     "data": ("Manage", "List, describe and preview data sets."),
+    "runs": ("Manage", "Replay what training runs have stored."),
     "data cache": ("Manage", "List or clear the cache of decoded images and features."),
 }
 _STDOUT_FAILURES = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # where no file is named

@@ -16,6 +16,8 @@ TABLES = PAGE[PAGE.index("## JSON fields") :]
 COMMANDS = {
     "predict": "{digits} {digits}/predictions.png",
     "evaluate": "{digits}",
+    "evaluate --shift-test": "shift:1 {digits}",
+    "runs early-stopping": "{digits}",
     "export": "{digits} --out {folder}/model.onnx --time",
     "explain": "--check",
     "visualize layers": "",

@@ -117,6 +117,7 @@ def _make_bad_tables(home: Path) -> None:
     }
     for name, lines in tables.items():
         (home / f"{name}.csv").write_text("\n".join(lines) + "\n" if lines else "")
+    (home / "weights.csv").write_text("class,weight\ncat,1\n")
     (home / "numbers.csv").write_text("1,2,3\n4,5,6\n")
     hours = [f"2024-01-0{1 + i // 24}T{i % 24:02d}:00,{i % 12}" for i in range(200)]
     for name, lines in (
@@ -189,7 +190,13 @@ FAULTS = [
     Fault("lr nan", _train("--lr", "nan"), r"--lr: nan is out of range; give a value above 0"),
     Fault("lr inf", _train("--lr", "inf"), r"--lr: inf is out of range; give a value above 0"),
     Fault("seed too large", _train("--seed", str(2**70)), r"--seed: \d+ is out of range; give a value at least 0 and at most"),
-    Fault("val split", _train("--val-split", "1.5"), r"--val-split: 1\.5 is out of range; give a value above 0 and below 1"),
+    Fault("val split", _train("--val-split", "1.5"), r"--val-split: 1\.5 is out of range; give a value at least 0 and below 1"),
+    Fault("interval of an initialization", _train("--init", "uniform:1,0"), r"--init: 'uniform:1,0' needs two numbers, the lower first, as in uniform:-0\.5,0\.5, or none; see"),
+    Fault("unknown initialization", _train("--init", "hee"), r"--init: 'hee' is none of default, .*; see --help"),
+    Fault("weights of unknown classes", _train("--class-weights", "@weights.csv"), r"--class-weights: the data has no class 'cat'; its classes are"),
+    Fault("no such monitor", _train("--monitor", "acuracy"), r"--monitor: unknown value 'acuracy'; did you mean 'accuracy'\?"),
+    Fault("start from an image", _train("--init-from", IMAGE), r"good\.jpg: is not a dlnotes model file"),
+    Fault("patience without validation", _train("--val-split", "0", "--patience", "2"), r"--patience: needs validation samples, and --val-split is 0; drop"),
     Fault("dropout", _train("--dropout", "1.0"), r"--dropout: 1\.0 is out of range; give a value at least 0 and below 1"),
     Fault("hidden zero", _train("--hidden", "0"), r"--hidden: 0 is out of range; give"),
     Fault("not a number", _train("--lr", "fast"), r"--lr: 'fast' is not a number; give a value above 0"),

@@ -14,6 +14,7 @@ from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions, Overwr
 from dlnotes_cli.training.options import (
     DevicesOption,
     DropoutOption,
+    InitFromOption,
     LearningOptions,
     ModelArgument,
     TrainingRunOptions,
@@ -62,7 +63,7 @@ class TrainingTextOptions(TextFilesOptions):
 
 
 @option_group
-class RnnOptions(Config):
+class RnnOptions(InitFromOption):
     """The network."""
 
     cell: CellType = option("lstm", "Recurrent cell", panel=MODEL)
@@ -76,6 +77,11 @@ class RnnOptions(Config):
     )
     embed: int | None = option(None, "Embedding size; 0 for one-hot input.", panel=MODEL, within="[0, 1e5]")
     dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability between layers.")
+    init_from: Path | None = option_like(
+        InitFromOption,
+        "init_from",
+        help="Start from the weights of this run or model file, of the same architecture; characters are matched.",
+    )
     tied: bool = option(False, "Tie the weights of the output layer to those of the embedding.", panel=MODEL)
 
 

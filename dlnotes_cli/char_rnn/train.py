@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
+from dlnotes_cli.char_rnn.initial_model import start_from_language_model
 from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
@@ -38,7 +39,7 @@ from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import note_long_budget, with_recipe
 from dlnotes_cli.training.record import DataSummary, ModelSummary, Outcome, RunRecord, TrainingResult
-from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder
+from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder, has_checkpoint
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
@@ -100,7 +101,10 @@ def _train(options: CharRnnTrainConfig, recipe: CharRnnRecipe, processes: Proces
     runtime = runtime_of(processes, options, bf16_pays=bf16_pays(network_config, share))
     _check_memory(network_config, recipe, -(-share // options.accumulate), runtime)
     seed_everything(options.seed)
-    network = announce_processes(processes, build(_REGISTRY_NAME, network_config).to(runtime.device), runtime)
+    built = build(_REGISTRY_NAME, network_config)
+    if options.init_from is not None and not has_checkpoint(options):
+        start_from_language_model(options.init_from, built, network_config, texts.preprocessing)
+    network = announce_processes(processes, built.to(runtime.device), runtime)
     job = LanguageModelJob(
         network, texts, recipe, length.batch_size, runtime, options.seed, options.accumulate, processes,
         StepForward(network, bool(options.compile)),  # auto: never, as cuDNN's recurrent layers are not compiled

@@ -11,6 +11,7 @@ from dlnotes_cli.training.report import print_training
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dlnotes_cli.classify.coefficients import Coefficients
     from dlnotes_cli.classify.evaluate import EvaluateResult
     from dlnotes_cli.training.inference.predictions import Prediction
 
@@ -72,6 +73,9 @@ def _print_network(config: TrainCnnConfig) -> None:
 )
 def evaluate(config: EvaluateConfig) -> None:
     """Evaluate a trained classifier on labeled data: accuracy, loss, and precision, recall and F1 per class."""
+    if config.shift_test is not None:
+        _test_shifts(config)
+        return
     from dlnotes_cli.classify.evaluate import evaluate_model
 
     result = evaluate_model(config)
@@ -84,15 +88,56 @@ def evaluate(config: EvaluateConfig) -> None:
     check_accuracy(result.evaluation.accuracy, config.min_accuracy)
 
 
+def _test_shifts(config: EvaluateConfig) -> None:
+    from dlnotes_cli.classify.shift_test import shift_test
+
+    result = shift_test(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+    elif config.csv_to_stdout:
+        output.raw(result.as_csv())
+    else:
+        if not (config.quiet or config.csv):
+            models = tuple(model.name for model in result.models)
+            rows = [
+                (name, f"{amount:g}", *(f"{accuracy:.4f}" for accuracy in accuracies))
+                for name, amount, accuracies in result.rows()
+            ]
+            output.table(("change", "amount", *models), rows, numeric=("amount", *models))
+            output.line()
+        for model in result.models:
+            samples = output.counted(result.samples, "sample")
+            output.line(f"{model.name}: accuracy {model.accuracy:.4f} on {samples} of {result.data} ({result.split})")
+        for path in (*([config.csv] if config.csv else []), *result.plots):
+            output.line(str(path))
+
+
 def _show_scores(config: EvaluateConfig, result: "EvaluateResult") -> None:
     evaluation = result.evaluation
     if not (config.quiet or config.csv):
         _show_scores_of_classes(result)
+        if result.coefficients is not None:
+            _show_coefficients(result.coefficients)
     tops = "".join(f", top-{k} {accuracy:.4f}" for k, accuracy in result.top_accuracies.items())
-    totals = f"accuracy {evaluation.accuracy:.4f}{tops}, loss {evaluation.loss:.4f}"
+    majority = f" (always the most frequent class: {evaluation.majority:.4f})"
+    totals = f"accuracy {evaluation.accuracy:.4f}{majority}{tops}, loss {evaluation.loss:.4f}"
     output.line(f"{totals} on {output.counted(evaluation.samples, 'sample')} of {result.data} ({result.split})")
     for path in (*([config.csv] if config.csv else []), *result.plots):
         output.line(str(path))
+
+
+def _show_coefficients(coefficients: "Coefficients") -> None:
+    """Print a row for each input: its weights for one standard deviation, and for one unit of a numeric column."""
+    names = coefficients.classes
+    header = [text for name in names for text in (f"log-odds of {name}", f"per unit, {name}")]
+    rows = [
+        (one.input, *(f"{value:.4f}" for pair in zip(one.weights, one.per_unit, strict=True) for value in pair))
+        for one in coefficients.inputs
+    ]
+    pairs = zip(coefficients.bias, coefficients.intercept, strict=True)
+    rows.append(("bias", *(f"{value:.4f}" for pair in pairs for value in pair)))
+    output.table(("input", *header), rows, numeric=header)
+    output.line()
 
 
 def _show_scores_of_classes(result: "EvaluateResult") -> None:

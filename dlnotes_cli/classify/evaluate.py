@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
 from dlnotes_cli.classify.options import EvaluateConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
@@ -24,7 +25,13 @@ from dlnotes_cli.training.inference.opening import open_classifier
 from dlnotes_cli.training.inference.sharing import options_of_process, shared
 from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.metrics import ClassScores, Evaluation
-from dlnotes_cli.training.model_data import ChosenSplit, choose_split, split_as_in_training, training_data
+from dlnotes_cli.training.model_data import (
+    ChosenSplit,
+    choose_split,
+    class_folders,
+    split_as_in_training,
+    training_data,
+)
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
 
 
@@ -41,6 +48,7 @@ class EvaluateResult:
     bad_files: tuple[str, ...]  # skipped
     plots: tuple[Path, ...]
     tta: bool = False
+    coefficients: Coefficients | None = None  # of a linear classifier of a table
 
     @property
     def scores(self) -> list[ClassScores]:
@@ -61,9 +69,11 @@ class EvaluateResult:
             "tta": self.tta,
             **asdict(self.runtime),
             **asdict(self.evaluation.metrics),
+            "majority": self.evaluation.majority,
             "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
             "macro": self.evaluation.macro_average(),
             "classes": [vars(score) for score in self.scores],
+            "coefficients": None if self.coefficients is None else self.coefficients.as_json(),
             "confusion": self.evaluation.confusion.tolist(),
             "skipped": list(self.bad_files),
             "plots": [str(path) for path in self.plots],
@@ -98,6 +108,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     result = EvaluateResult(
         str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, dataset.bad_files,
         _draw_plots(config.out, evaluation, dataset, split), config.tta,
+        coefficients_of(classifier),
     )  # fmt: skip
     if config.csv_file is not None:
         files.write_text(config.csv_file, result.as_csv())
@@ -117,7 +128,7 @@ def _load(config: EvaluateConfig, classifier: Classifier, data: str) -> tuple[Da
     """The data and its split that is evaluated."""
     dataset = load_for_model(
         data, config, classifier.preprocessing, classifier.classes,
-        threads=config.thread_count, raw=classifier.reads_raw_rows,
+        threads=config.thread_count, raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
     )  # fmt: skip
     dataset = split_as_in_training(data, dataset, classifier.metadata)
     return dataset, choose_split(dataset, config.split)

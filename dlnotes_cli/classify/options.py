@@ -19,7 +19,7 @@ from dlnotes_cli.classify.recipes import (
     with_arch,
 )
 from dlnotes_cli.data.options import DataOption, SourceOptions
-from dlnotes_cli.models.choices import Activation, Initialization
+from dlnotes_cli.models.choices import INITIALIZATIONS, Activation, init_text
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
@@ -50,6 +50,8 @@ from dlnotes_cli.training.options import (
     ClassifierConfig,
     DropoutOption,
     ImageClassifierConfig,
+    InitFromOption,
+    complete_models_and_onnx,
 )
 from dlnotes_cli.training.recipes import LONG_BUDGET, defaults_text, resolve
 
@@ -57,7 +59,23 @@ _BY_ARCH = {f"--arch {name}": architecture for name, architecture in ARCHITECTUR
 
 
 @option_group
-class RestartOptions(Config):
+class InitOptions(InitFromOption):
+    """The initial weights."""
+
+    init: str = option(
+        "default",
+        "Weight initialization: default (PyTorch's; He's for train-cnn with the recipe best), zeros, ones, "
+        "uniform:A,B, uniform (within 1/sqrt(inputs) of 0), normal:STD, normal (1/sqrt(inputs)), constant:X, xavier "
+        "or he.",
+        panel=MODEL,
+        parse=init_text,
+        metavar="NAME[:NUMBERS]",
+        complete=lambda: list(INITIALIZATIONS),
+    )
+
+
+@option_group
+class RestartOptions(InitOptions):
     """Random restarts from other initial weights."""
 
     restarts: int = option(
@@ -75,6 +93,8 @@ class RestartOptions(Config):
         if self.restarts > 1 and (is_resumed or out is None):
             what = "needs a new --out, whose subfolders are the runs"
             raise InputError("--restarts", what, "add --out, or resume one of the subfolders")
+        if self.restarts > 1:
+            check_at_most_one({"--init-from": self.init_from is not None, "--restarts": True})
 
 
 @option_group
@@ -92,12 +112,6 @@ class MlpOptions(Config):
     activation: Activation = option("relu", "Activation function", panel=MODEL)
     dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability of the hidden units.")
     batch_norm: bool | None = option(None, "Apply batch normalization to each hidden layer.", panel=MODEL)
-    init: Initialization = option(
-        "default",
-        "Weight initialization: default (PyTorch's), zeros, ones, uniform (within 1/sqrt(inputs) of 0) or normal "
-        "(standard deviation 1/sqrt(inputs)).",
-        panel=MODEL,
-    )
 
 
 @option_group
@@ -242,6 +256,17 @@ class EvaluateOptions(Config):
     out: Path | None = option(
         None, "Folder to create for the plots.", panel=OUTPUT, metavar="FOLDER", shown_default="no plots"
     )
+    shift_test: str | None = option(
+        None,
+        "Measure the accuracy on changed images instead, against each amount: shift:N (pixels, in four directions), "
+        "rotate:DEGREES, scale:A-B, noise:X (standard deviation, 1 is white) and blur:X (pixels).",
+        panel=DATA,
+        metavar="CHANGE,…",
+    )
+    others: tuple[Path, ...] = option(
+        (), "With --shift-test: more models to compare with.", panel=DATA, is_argument=True, metavar="MODEL...",
+        complete=complete_models_and_onnx,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +282,13 @@ class EvaluateConfig(
         """Validate each option, then their combination."""
         super().__post_init__()
         check_at_most_one({"--json": self.json, "--csv -": self.csv_to_stdout}, STDOUT_TWICE)
+        if self.others and self.shift_test is None:
+            raise InputError(str(self.others[0]), "only --shift-test compares models", "name one model")
+        if self.shift_test is not None:
+            from dlnotes_cli.classify.shifts import parse_shifts
+
+            parse_shifts(self.shift_test)
+            check_at_most_one({"--min-accuracy": self.min_accuracy is not None, "--shift-test": True})
 
 
 @option_group

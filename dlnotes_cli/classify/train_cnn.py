@@ -13,8 +13,10 @@ from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import check_images, image_data_shape
+from dlnotes_cli.models.choices import parse_init
 from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_cnn, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
+from dlnotes_cli.models.initialization import initialize
 from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.models.validation import InvalidNetworkError
 from dlnotes_cli.shapes.layer import Shape, format_shape
@@ -64,9 +66,17 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
         return _network_config(self.options, self.recipe, dataset.preprocessing.shape, len(dataset.classes))
 
     def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:
-        """Apply He initialization, and whiten the first convolution of some architectures; `notes` keeps PyTorch's."""
-        if self.options.recipe == "notes":
-            return
+        """Apply the initialization that `--init` names, then the weights of `--init-from`.
+
+        By default it is He's, and the first convolution of some architectures is whitened; `notes` keeps PyTorch's.
+        """
+        init = parse_init(self.options.init)
+        initialize(network, init)
+        if init.name == "default" and self.options.recipe != "notes":
+            self._initialize_by_default(network, dataset)
+        self.start_from(network, dataset)
+
+    def _initialize_by_default(self, network: nn.Sequential, dataset: DataSet) -> None:
         initialize_cnn(network)
         if isinstance(self.recipe, CnnRecipe) and ARCHITECTURES[self.recipe.arch].whitens:
             chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _WHITENING_SAMPLES)]

@@ -9,7 +9,9 @@ from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MlpRecipe
 from dlnotes_cli.classify.restarts import best_restart
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, initialize_mlp
+from dlnotes_cli.models.choices import parse_init
+from dlnotes_cli.models.initialization import initialize
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays
 from dlnotes_cli.training.boundary import check_beside
 from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.engine.launch import joined
@@ -53,9 +55,10 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
             batch_norm=self.recipe.batch_norm,
         )
 
-    def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:  # noqa: ARG002  # the base's signature
-        """Apply the initialization that `--init` names."""
-        initialize_mlp(network, self.options.init)
+    def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:
+        """Apply the initialization that `--init` names, then the weights of `--init-from`."""
+        initialize(network, parse_init(self.options.init))
+        self.start_from(network, dataset)
 
     def bf16_pays(self, config: MlpConfig, batch_size: int) -> bool:
         """Whether bf16 is faster for this network: it is for wide layers and large batches."""

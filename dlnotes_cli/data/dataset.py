@@ -26,6 +26,7 @@ class LabeledSamples:
     files: tuple[str, ...] = ()  # one name per sample if samples are files or rows
     bad_files: tuple[str, ...] = ()  # skipped by --skip-bad
     fingerprint: str = ""  # of names and contents if samples are files
+    folders: tuple[str, ...] = ()  # the class folders, where `classes` are other names
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class DataSet:
     fingerprint: str  # equal for the same samples
     files: tuple[str, ...] = ()
     bad_files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()  # the class folders, where `classes` are other names
     images: "NDArray[np.uint8] | None" = None  # (N, C, H, W) of a named set whose samples are features
 
     @property

@@ -112,6 +112,7 @@ def read_folder(
         splits={str(split): np.flatnonzero(splits == split) for split in np.unique(splits)},
         files=tuple(listing.path(i) for i in read.positions),
         bad_files=tuple(listing.path(i) for i in read.errors),
+        folders=listing.folders,
         fingerprint=_fingerprint([listing.names[i] for i in read.positions], read.digests),
     )
 

@@ -18,6 +18,7 @@ class FolderListing:
     labels: tuple[int, ...]
     classes: tuple[str, ...]
     splits: tuple[str, ...]  # "all", "train", "val" or "test"
+    folders: tuple[str, ...] = ()  # the class folders, where `classes` are other names
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -31,7 +32,7 @@ class FolderListing:
             tuple([column[i] for i in chosen])
             for column in (self.names, self.sizes, self.times, self.inodes, self.labels, self.splits)
         )
-        return FolderListing(self.root, names, sizes, times, inodes, labels, self.classes, splits)  # type: ignore[arg-type]
+        return FolderListing(self.root, names, sizes, times, inodes, labels, self.classes, splits, self.folders)  # type: ignore[arg-type]
 
     @cached_property
     def _prefix(self) -> str:

@@ -1,6 +1,6 @@
 """Load the data that `--data` names, a named set, image folder or CSV table, for training or for a trained model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data import folder, table
 from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.class_names import renamed, with_class_names
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.named.named_sets import load_named, locate
@@ -47,8 +48,7 @@ def load_preprocessed(
     reads only changed images; those of a named set are computed each time, and `images` keeps its pixels.
     """
     if kind_of(options.data) == "folder":
-        listing = folder.list_folder(user_path(options.data))
-        _check_classes(str(listing.root), listing.classes)
+        listing = _named_listing(options)
         source = folder.read_folder(listing, preprocessing.image_shape, settings, extractor)
         splits = _split(source, rule)
         return _limited(_dataset(source, splits, preprocessing), rule)
@@ -114,11 +114,13 @@ def load_for_model(
     *,
     threads: int,
     raw: bool = False,
+    folders: Mapping[str, str] | None = None,
 ) -> DataSet:
     """Load data with the preprocessing of a trained model; the splits are those that the data itself names.
 
     Labels are indices into the model's `classes`. With `raw` the rows of a table are float64 and not standardized, as
-    exported models read them. Raises InputError for another class, before images are decoded.
+    exported models read them. `folders` are the names that a model was trained with, by class folder. Raises
+    InputError for another class, before images are decoded.
     """
     kind = kind_of(data)
     needs_table = isinstance(preprocessing, TablePreprocessing)
@@ -130,7 +132,7 @@ def load_for_model(
     elif kind == "named":
         source = _named_for_model(data, options, preprocessing, classes)
     else:
-        listing = folder.list_folder(user_path(data))
+        listing = renamed(folder.list_folder(user_path(data)), folders or {})
         _check_known(listing.classes, classes)
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
         source = folder.read_folder(listing, preprocessing.image_shape, settings)
@@ -213,12 +215,18 @@ def extract_features(
 
 def _listed(options: DataOptions) -> tuple[FolderListing, ImageShape]:
     """The images of a folder, and the shape to decode them to."""
-    listing = folder.list_folder(user_path(options.data))
-    _check_classes(str(listing.root), listing.classes)
+    listing = _named_listing(options)
     shape = folder.choose_shape(
         listing, size=options.size, resize=options.resize, color=options.color, max_pixels=options.max_pixels
     )
     return listing, shape
+
+
+def _named_listing(options: DataOptions) -> FolderListing:
+    """The images of a folder of two or more classes, which have the names of `--class-names`."""
+    listing = folder.list_folder(user_path(options.data))
+    _check_classes(str(listing.root), listing.classes)
+    return with_class_names(listing, options.class_names)
 
 
 def _training_table(options: DataOptions, rule: SplitRule) -> DataSet:
@@ -280,6 +288,7 @@ def _dataset(source: LabeledSamples, splits: Splits, preprocessing: Preprocessin
         fingerprint=source.fingerprint,
         files=source.files,
         bad_files=source.bad_files,
+        folders=source.folders,
     )
 
 

@@ -76,6 +76,19 @@ class ImageShapeOptions(Config):
 
 
 @option_group
+class ClassNamesOption(Config):
+    """The names of the classes of a folder."""
+
+    class_names: Path | None = option(
+        None,
+        "Image folders: JSON file with a name for each class folder, such as the course's cat_to_name.json.",
+        panel=DATA,
+        metavar="FILE.json",
+        shown_default="the folders' names",
+    )
+
+
+@option_group
 class SplitOptions(Config):
     """How samples are scaled and split."""
 
@@ -87,9 +100,9 @@ class SplitOptions(Config):
     )
     val_split: float | None = option(
         None,
-        "Fraction of the training samples to hold out for validation.",
+        "Fraction of the training samples to hold out for validation; 0 for none: the last weights are kept.",
         panel=DATA,
-        within="(0, 1)",
+        within="[0, 1)",
     )
     test_split: float = option(
         0.2, "Fraction of the samples to hold out for testing if the data has no test split.", panel=DATA,
@@ -101,7 +114,7 @@ class SplitOptions(Config):
 
 
 @option_group
-class DataOptions(SourceOptions, ImageShapeOptions, TableOptions, DataOption):
+class DataOptions(SourceOptions, ClassNamesOption, ImageShapeOptions, TableOptions, DataOption):
     """Which data set a classifier is trained on, and how it is read; None is a choice that depends on the data."""
 
     @classmethod
@@ -110,12 +123,23 @@ class DataOptions(SourceOptions, ImageShapeOptions, TableOptions, DataOption):
         config = super().from_options(values)
         if config.reads_in_own_shape:
             check_data_options(config.data, values)
+        if "class_names" in values and (config.data in NAMED_SETS or is_table_name(config.data)):
+            what = f"has no effect on {'a table' if is_table_name(config.data) else config.data}"
+            raise InputError("--class-names", what, "drop it, or give a folder of images")
         return config
 
     @property
     def reads_in_own_shape(self) -> bool:
         """Whether named sets keep the shape of their images."""
         return True
+
+
+def is_table_name(data: str) -> bool:
+    """Whether `--data` is a table by its ending, and no folder."""
+    with suppress(OSError):  # of a path that is reported where it is read
+        if user_path(data).is_dir():
+            return False
+    return Path(data).suffix.lower() in TABLE_SUFFIXES
 
 
 def check_data_options(data: str, values: Mapping[str, Any]) -> None:

@@ -27,7 +27,8 @@ def complete_splits(
     """Complete the splits that the data names to train, val and, if there is one, test.
 
     Data without splits is split into all three. With train and test, val is drawn from train. With train and val,
-    there is no test split. Raises InputError if a split would be empty.
+    there is no test split. With a `val_split` of 0, val is empty. Raises InputError if another split would be empty, or
+    if the data has a validation split although none is wanted.
     """
     named = dict(splits)
     if "all" in named:
@@ -35,7 +36,10 @@ def complete_splits(
         _check_filled(named, "test", len(named["all"]))
     if "train" not in named:
         raise InputError("--data", f"has only the splits {' and '.join(named)}", "add a train split")
-    if "val" not in named:
+    if not val_split:
+        _check_without_validation(named)
+        named["val"] = np.empty(0, np.int64)
+    elif "val" not in named:
         named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1, spare_single=True)
         _check_filled(named, "val", sum(map(len, splits.values())))
     return {split: named[split] for split in ("train", "val", "test") if split in named}
@@ -85,6 +89,14 @@ def limited(indices: Indices, labels: NDArray[np.int64], limit: int | None, seed
     if limit is None or limit >= len(indices):
         return indices
     return hold_out(indices, labels, limit / len(indices), seed)[1]
+
+
+def _check_without_validation(splits: dict[str, Indices]) -> None:
+    """Refuse data with a validation split of its own, and data without a test split, of which nothing is measured."""
+    if "val" in splits:
+        raise InputError("--val-split", "is 0, but the data has a validation split", "drop --val-split")
+    if "test" not in splits:
+        raise InputError("--val-split", "0 leaves no sample to measure, since the data has no test split", "raise it")
 
 
 def _check_filled(splits: dict[str, Indices], held_out: str, total: int) -> None:

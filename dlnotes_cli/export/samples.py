@@ -14,7 +14,7 @@ from dlnotes_cli.data.splits import limited
 from dlnotes_cli.export.options import DEFAULT_SAMPLES, ExportConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.model_data import choose_split, split_as_in_training, training_data
+from dlnotes_cli.training.model_data import choose_split, class_folders, split_as_in_training, training_data
 from dlnotes_cli.training.model_file import TrainedModel
 
 _EXAMPLE_IMAGES = ("china.jpg", "flower.jpg")
@@ -50,7 +50,10 @@ def choose_samples(config: ExportConfig, model: TrainedModel) -> CheckSamples:
 
 
 def _of_data(config: ExportConfig, model: TrainedModel, data: str) -> CheckSamples:
-    dataset = load_for_model(data, config, model.preprocessing, model.classes, threads=config.thread_count, raw=True)
+    dataset = load_for_model(
+        data, config, model.preprocessing, model.classes, threads=config.thread_count, raw=True,
+        folders=class_folders(model.metadata),
+    )  # fmt: skip
     dataset = split_as_in_training(data, dataset, model.metadata)
     name, indices = choose_split(dataset)
     count = config.samples or (None if config.time else DEFAULT_SAMPLES)

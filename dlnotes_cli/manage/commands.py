@@ -9,6 +9,7 @@ from dlnotes_cli.manage.options import (
     DataListConfig,
     DataPreviewConfig,
     DoctorConfig,
+    EarlyStoppingConfig,
 )
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
@@ -122,6 +123,39 @@ def cache_clear(config: CacheClearConfig) -> None:
     from dlnotes_cli.manage.data_cache import clear_cache
 
     _show_cache(config, clear_cache(config))
+
+
+@command(
+    panel="Manage",
+    examples=(
+        "dlnotes runs early-stopping runs/digits",
+        "dlnotes runs early-stopping runs/digits --patience 1,3 --plot stops.png",
+    ),
+)
+def early_stopping(config: EarlyStoppingConfig) -> None:
+    """Replay early stopping on the validations of finished runs: where each patience stops, and which epoch it keeps.
+
+    Train the runs without --patience; a schedule that depends on the length of the run stays that of the whole run.
+    """
+    from dlnotes_cli.manage.early_stopping import replay_early_stopping
+
+    result = replay_early_stopping(config)
+    if config.json:
+        output.document(config.command, result.as_json())
+        return
+    rows = [
+        (
+            run.run, replay.patience, "never" if replay.stop_epoch is None else replay.stop_epoch, replay.kept_epoch,
+            f"{replay.value:.6g}", f"{replay.validations} of {run.validations}",
+        )
+        for run in result.runs
+        for replay in run.replays
+    ]  # fmt: skip
+    columns = ("patience", "stops after epoch", "keeps epoch", config.monitor, "validations")
+    output.table(("run", *columns), rows, numeric=columns)
+    if result.plot is not None:
+        output.line()
+        output.line(str(result.plot))
 
 
 @command(

@@ -23,6 +23,7 @@ from dlnotes_cli.shell.files import check_png, user_path
 from dlnotes_cli.shell.option import (
     DATA,
     OUTPUT,
+    REQUIRED,
     RUNTIME,
     TRAINING,
     Config,
@@ -33,7 +34,8 @@ from dlnotes_cli.shell.option import (
     options_of,
 )
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption, ThreadsOption
-from dlnotes_cli.training.options import AugmentOption, TimeBudgetOption
+from dlnotes_cli.shell.parse import integers
+from dlnotes_cli.training.options import AugmentOption, TimeBudgetOption, complete_models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +206,42 @@ class TimingOptions(Config):
         "from fewer images.",
         shown_default="30s",
     )
+
+
+@option_group
+class EarlyStoppingOptions(Config):
+    """Whose early stopping is replayed, and how."""
+
+    runs: tuple[Path, ...] = option(
+        REQUIRED, "Run folders, or metrics.jsonl files.", panel=DATA, is_argument=True, metavar="RUN...",
+        complete=complete_models,
+    )  # fmt: skip
+    patience: tuple[int, ...] = option(
+        (1, 2, 3, 5, 8), "Validations in a row without improvement after which training stops, as in the training.",
+        panel=TRAINING, parse=integers, within="[1, 1e6]", metavar="N,…",
+    )  # fmt: skip
+    monitor: Literal["loss", "accuracy", "macro-f1"] = option(
+        "loss", "Metric of the validations: loss, accuracy or macro-f1.", panel=TRAINING
+    )
+    plot: Path | None = option(
+        None, "Plot the validations, with what each patience keeps and where it stops.", panel=OUTPUT,
+        metavar="FILE.png",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStoppingConfig(OutputOptions, OverwriteOption, EarlyStoppingOptions):
+    """Every option of `runs early-stopping`."""
+
+    command: ClassVar[str] = "runs early-stopping"
+
+    def __post_init__(self) -> None:
+        """Validate each option, then that there is a patience, and the name of the plot."""
+        super().__post_init__()
+        if not self.patience:
+            raise InputError("--patience", "is empty", "give one or more, such as 1,2,3,5,8")
+        if self.plot is not None:
+            check_png("--plot", self.plot)
 
 
 @dataclass(frozen=True, kw_only=True)

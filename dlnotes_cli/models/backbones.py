@@ -2,8 +2,9 @@
 
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -14,9 +15,10 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from dlnotes_cli.models.dropout import Dropout
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.torchvision_models import torchvision_models
-from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
+from dlnotes_cli.models.validation import LEFT_OUT, MAX_UNITS, check_hidden
 
 _IMAGENET_CLASSES = 1000  # outputs of all of torchvision's weights
 _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, used only in their training
@@ -61,6 +63,7 @@ class BackboneConfig:
     size: int  # pixels per side; images of another size are resized to it
     hidden: tuple[int, ...] = ()  # units of the head's hidden layers
     transform_input: bool = False  # GoogLeNet and Inception: rescale the input as their pretrained weights expect
+    dropout: float = field(default=0.0, metadata=LEFT_OUT)  # after each hidden layer of the head
 
     def __post_init__(self) -> None:
         """Validate the values, which may come from a file. Raises ValueError."""
@@ -68,6 +71,8 @@ class BackboneConfig:
             raise ValueError(f"no network {self.backbone} in torchvision")
         if not 1 <= self.size <= _MAX_SIZE or not 1 <= self.classes <= MAX_UNITS:
             raise ValueError("size of an image or classes")
+        if not 0 <= self.dropout < 1:
+            raise ValueError("dropout")
         check_hidden(self.hidden)
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
@@ -134,15 +139,21 @@ def build_backbone(config: BackboneConfig) -> TransferModel:
     path, last = last_layer(backbone)
     inputs = last.in_features if isinstance(last, nn.Linear) else last.in_channels
     backbone.set_submodule(path, nn.Identity())
-    return TransferModel(backbone, build_head(inputs, config.hidden, config.classes), config.size)
+    return TransferModel(backbone, build_head(inputs, config.hidden, config.classes, config.dropout), config.size)
 
 
-def build_head(inputs: int, hidden: tuple[int, ...], classes: int) -> nn.Sequential:
-    """A head from features (N, inputs) to logits (N, classes): linear layers with ReLU between them."""
-    layers: list[nn.Module] = []
-    for in_features, out_features in pairwise((inputs, *hidden)):
-        layers += [nn.Linear(in_features, out_features), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear((inputs, *hidden)[-1], classes))
+def build_head(inputs: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.0) -> nn.Sequential:
+    """A head from features (N, inputs) to logits (N, classes): linear layers with ReLU and dropout between them.
+
+    Dropout has names of its own, so that the weights have the same names with and without it.
+    """
+    layers: dict[str, nn.Module] = {}
+    for i, (in_features, out_features) in enumerate(pairwise((inputs, *hidden))):
+        layers |= {f"{2 * i}": nn.Linear(in_features, out_features), f"{2 * i + 1}": nn.ReLU()}
+        if dropout:
+            layers[f"dropout{i + 1}"] = Dropout(dropout)
+    layers[f"{2 * len(hidden)}"] = nn.Linear((inputs, *hidden)[-1], classes)
+    return nn.Sequential(OrderedDict(layers))
 
 
 def first_linear(head: nn.Sequential) -> nn.Linear:

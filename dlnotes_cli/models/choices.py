@@ -1,10 +1,64 @@
 """The names of what models are built from, for the choices of options; importing them loads no torch."""
 
+import math
+from dataclasses import dataclass
 from typing import Literal
 
 Activation = Literal["relu", "sigmoid", "tanh", "leaky-relu", "gelu"]
-Initialization = Literal["default", "zeros", "ones", "uniform", "normal"]
 CellType = Literal["lstm", "gru", "rnn"]
+INITIALIZATIONS = ("default", "zeros", "ones", "uniform", "normal", "constant", "xavier", "he")
+_LARGEST = 1e6  # of the numbers of an initialization
+
+
+@dataclass(frozen=True)
+class WeightInit:
+    """How weights are initialized: a name of `INITIALIZATIONS` and its numbers.
+
+    >>> parse_init("uniform:-0.5,0.5"), parse_init("he"), str(parse_init("normal: 0.10"))
+    (WeightInit(name='uniform', numbers=(-0.5, 0.5)), WeightInit(name='he', numbers=()), 'normal:0.1')
+    """
+
+    name: str
+    numbers: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}:{','.join(f'{number:.12g}' for number in self.numbers)}" if self.numbers else self.name
+
+    @property
+    def constant(self) -> float:
+        """The weight of all units, of `zeros`, `ones` and `constant`."""
+        return self.numbers[0] if self.numbers else float(self.name == "ones")
+
+
+def parse_init(text: str) -> WeightInit:
+    """The initialization that `--init` names. Raises ValueError with what is wrong and how to write it."""
+    name, _, digits = (part.strip() for part in text.partition(":"))
+    if name not in INITIALIZATIONS:
+        raise ValueError(f"'{name}' is none of {', '.join(INITIALIZATIONS)}")
+    try:
+        numbers = tuple(float(item) for item in digits.split(",")) if digits else ()
+    except ValueError:
+        numbers = (math.nan,)
+    is_valid = all(abs(number) <= _LARGEST for number in numbers)  # nan is not
+    if name == "uniform":
+        is_valid = is_valid and (not numbers or (len(numbers) == 2 and numbers[0] < numbers[1]))  # noqa: PLR2004
+        if not is_valid:
+            raise ValueError(f"'{text}' needs two numbers, the lower first, as in uniform:-0.5,0.5, or none")
+    elif name == "normal":
+        if not is_valid or not (not numbers or (len(numbers) == 1 and numbers[0] > 0)):
+            raise ValueError(f"'{text}' needs a standard deviation above 0, as in normal:0.1, or none")
+    elif name == "constant":
+        if not is_valid or len(numbers) != 1:
+            raise ValueError(f"'{text}' needs a number, as in constant:0.5")
+    elif digits:
+        raise ValueError(f"'{name}' has no number, but '{text}' gives one")
+    return WeightInit(name, numbers)
+
+
+def init_text(text: str) -> str:
+    """A value of `--init`, validated, as it is stored. Raises ValueError."""
+    return str(parse_init(text))
+
 
 # Torchvision's classification networks, listed here so that completion and a misspelled name need not load it.
 _BACKBONE_NAMES = """

@@ -4,10 +4,9 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dlnotes_cli.models.choices import Activation, Initialization
+from dlnotes_cli.models.choices import Activation
 from dlnotes_cli.models.dropout import Dropout
 from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
 
@@ -65,32 +64,6 @@ def build_mlp(config: MlpConfig) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def initialize_mlp(network: nn.Module, initialization: Initialization) -> None:
-    """Initialize the weights of every linear layer, and set biases to zero; `default` keeps PyTorch's initialization.
-
-    `uniform` draws from [-y, y) and `normal` with mean 0 and standard deviation y, where y = 1 / sqrt(fan-in).
-    """
-    if initialization == "default":
-        return
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear):
-            _set_weights(layer.weight, initialization, layer.in_features**-0.5)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-
 def bf16_pays(config: MlpConfig, batch_size: int) -> bool:
     """Whether bf16 is faster for this network: it is for wide layers and large batches."""
     return batch_size >= _BF16_BATCH_SIZE and max(config.hidden, default=0) >= _BF16_WIDTH
-
-
-@torch.no_grad()
-def _set_weights(weight: Tensor, initialization: Initialization, y: float) -> None:
-    if initialization == "zeros":
-        weight.zero_()
-    elif initialization == "ones":
-        weight.fill_(1.0)
-    elif initialization == "uniform":
-        weight.uniform_(-y, y)
-    else:
-        weight.normal_(0.0, y)

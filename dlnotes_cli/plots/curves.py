@@ -30,7 +30,7 @@ def draw_curves(
     for column, (measure, name) in enumerate(measures.items()):
         axes = figure.add_subplot(1, 2, column + 1)
         _draw_splits(axes, history, measure, over)
-        if best is not None:
+        if best is not None and history[best]["validation"][measure] is not None:
             _mark_best(axes, history[best], measure, over)
         axes.set_xlabel(over.replace("_", " "))
         axes.set_ylabel(name)

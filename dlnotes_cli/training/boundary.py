@@ -1,6 +1,6 @@
 """The decision boundaries of classifiers of tables with two numeric columns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,11 +95,17 @@ def _points(dataset: DataSet, plane: TablePreprocessing) -> tuple[Array, tuple[s
     return np.asarray(dataset.samples, np.float64) * std + mean, (plane.columns[0].name, plane.columns[1].name)
 
 
-def _regions(classifier: PlaneClassifier, points: Array) -> Regions:
+def predicted_regions(network: nn.Module, points: Array, encode: Callable[[Array], Array]) -> Regions:
+    """The classes that a network predicts around points (N, 2); `encode` makes samples (N, F) of such points."""
     x_axis, y_axis = (_axis(points[:, i]) for i in range(_PLANE))
     x, y = np.meshgrid(x_axis, y_axis)
-    predicted = classifier.predicted(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
+    predicted = _predicted(network, encode(np.stack([x.ravel(), y.ravel()], axis=1))).reshape(x.shape)
     return Regions(x_axis, y_axis, predicted)
+
+
+def _regions(classifier: PlaneClassifier, points: Array) -> Regions:
+    mean, std = _scale(classifier.preprocessing)
+    return predicted_regions(classifier.network, points, lambda grid: (grid - mean) / std)
 
 
 def _axis(values: NDArray[np.float64]) -> NDArray[np.float64]:

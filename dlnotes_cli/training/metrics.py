@@ -72,6 +72,11 @@ class Evaluation:
         """The fraction of correctly classified samples; nan without samples."""
         return float(np.trace(self.confusion) / self.samples) if self.samples else math.nan
 
+    @property
+    def majority(self) -> float:
+        """The accuracy of always answering the most frequent class of these samples; nan without samples."""
+        return float(self.confusion.sum(axis=1).max() / self.samples) if self.samples else math.nan
+
     def per_class(self, classes: tuple[str, ...]) -> list[ClassScores]:
         """Precision, recall, F1 and support of every class, as scikit-learn computes them."""
         correct = np.diag(self.confusion)

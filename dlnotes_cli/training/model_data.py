@@ -39,6 +39,11 @@ def training_data(metadata: Metadata) -> str:
     return data
 
 
+def class_folders(metadata: Metadata) -> dict[str, str]:
+    """The names of class folders that the model was trained with; empty where they are those of the folders."""
+    return dict(metadata.get("data", {}).get("class_folders", {}))
+
+
 def split_as_in_training(data: str, dataset: DataSet, metadata: Metadata) -> DataSet:
     """Split a data set as in training if the model was trained on the same data; otherwise return it unchanged."""
     trained_on = metadata.get("data", {})
@@ -50,7 +55,7 @@ def split_as_in_training(data: str, dataset: DataSet, metadata: Metadata) -> Dat
         dataset.splits, dataset.labels, seed=int(metadata["seed"]),
         val_split=float(trained_on["val_split"]), test_split=float(trained_on["test_split"]),
     )  # fmt: skip
-    return replace(dataset, splits=splits)
+    return replace(dataset, splits={name: indices for name, indices in splits.items() if len(indices)})
 
 
 def choose_split(dataset: DataSet, name: str = "auto") -> ChosenSplit:

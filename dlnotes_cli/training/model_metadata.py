@@ -42,6 +42,9 @@ def check_data(metadata: Metadata) -> None:
     data = metadata.get("data", {})
     if not isinstance(data, dict) or not all(isinstance(data.get(key, ""), str) for key in ("name", "fingerprint")):
         raise TypeError("data")
+    folders = data.get("class_folders", {})
+    if not isinstance(folders, dict) or not all(isinstance(name, str) for name in folders.values()):
+        raise TypeError("class_folders")
     if "fingerprint" in data:
         for key in ("val_split", "test_split"):
             if type(data[key]) not in {int, float} or not 0 <= data[key] <= 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, DataOption, DataOptions, SplitOptions
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import (
     MODEL,
@@ -38,6 +38,8 @@ from dlnotes_cli.training.recipes import (
     optimizer_defaults_text,
 )
 
+WEIGHT_FILES = (".csv", ".json")  # of --class-weights
+_CLASS_WEIGHTS = ("none", "balanced")
 _AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
 
 
@@ -91,7 +93,8 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     schedule: ScheduleName | None = option(None, "Learning-rate schedule", panel=TRAINING)
     optimizer: OptimizerName | None = option(
         None,
-        "Optimizer. Default --lr and --weight-decay of each: " + optimizer_defaults_text() + ".",
+        "Optimizer. Default --lr and --weight-decay of each: " + optimizer_defaults_text() + "; "
+        "with --recipe notes, none has a weight decay.",
         panel=TRAINING,
     )
     momentum: float | None = option(None, "Momentum of sgd and nesterov.", panel=TRAINING, within="[0, 1)")
@@ -185,8 +188,10 @@ class AugmentOption(Config):
 
     augment: str | None = option(
         None,
-        "Augmentation of training images: none, notes, standard, strong, or a list of flip, shift:N, crop:N (pixels), "
-        "rotate:DEGREES, color:X, erase:P (0 to 1) and one of mixup:A and cutmix:A. 'dlnotes data preview' shows them.",
+        "Augmentation of training images: none, notes, standard, strong, or a list of flip, vflip, shift:N, crop:N "
+        "(pixels), rotate:DEGREES, scale:A-B, resized-crop:A-B (of the area), perspective:X (up to 0.6), color:X, "
+        "blur:P, erase:P (0 to 1), trivial (TrivialAugment), rand:N:M (RandAugment) and one of mixup:A and cutmix:A. "
+        "'dlnotes data preview' shows them.",
         panel=TRAINING,
         metavar="NAME|LIST",
     )
@@ -219,9 +224,18 @@ class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
         panel=TRAINING,
         within="[0, 1)",
     )
-    class_weights: Literal["none", "balanced"] = option(
+    class_weights: str = option(
         "none",
-        "Weights of the classes in the loss: none, or balanced (inversely proportional to their frequency).",
+        "Weights of the classes in the loss: none, balanced (inversely proportional to their frequency), or a CSV or "
+        "JSON file of class and weight.",
+        panel=TRAINING,
+        metavar="none|balanced|FILE",
+        complete=lambda: list(_CLASS_WEIGHTS),
+    )
+    monitor: Literal["auto", "loss", "accuracy", "macro-f1"] = option(
+        "auto",
+        "Metric of the validation split that chooses the best epoch and ends training with --patience: loss, accuracy, "
+        "macro-f1, or auto: accuracy from 5,000 validation samples on, else loss.",
         panel=TRAINING,
     )
 
@@ -279,6 +293,25 @@ class DevicesOption(DeviceOptions):
 class ClassifierConfig(OutputOptions, TrainingRunOptions, DevicesOption, TrainingOptions, SplitOptions, DataOptions):
     """The options that all commands share that train a classifier."""
 
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        if self.class_weights not in _CLASS_WEIGHTS and not self.class_weights.lower().endswith(WEIGHT_FILES):
+            see = f"choose from {', '.join(_CLASS_WEIGHTS)}, or name a file that ends in {' or '.join(WEIGHT_FILES)}"
+            raise unknown_choice("--class-weights", self.class_weights, _CLASS_WEIGHTS, see=see)
+        if self.val_split == 0:
+            self._check_without_validation()
+
+    def _check_without_validation(self) -> None:
+        """Refuse options that need validation samples. Raises InputError."""
+        needing = {
+            "--patience": self.patience is not None, "--monitor": self.monitor != "auto", "--ema": bool(self.ema),
+            "--restarts": getattr(self, "restarts", 1) > 1,
+        }  # fmt: skip
+        for name, is_set in needing.items():
+            if is_set:
+                raise InputError(name, "needs validation samples, and --val-split is 0", f"drop {name} or --val-split")
+
     @property
     def data_folder(self) -> Path | None:
         """The value of `--data`, unless it is a named set; a CSV file is no folder, but nothing is inside it either."""
@@ -319,6 +352,19 @@ class ModelArgument(Config):
         REQUIRED, "Model file, or the run folder that holds it.", panel=MODEL, is_argument=True, metavar="MODEL",
         complete=complete_models,
     )  # fmt: skip
+
+
+@option_group
+class InitFromOption(Config):
+    """The trained model from which training starts."""
+
+    init_from: Path | None = option(
+        None,
+        "Start from the weights of this run or model file, of the same architecture; classes are matched by name.",
+        panel=MODEL,
+        metavar="RUN",
+        complete=complete_models,
+    )
 
 
 CourseArch = Literal["notes-mlp", "notes-cnn"]

@@ -110,13 +110,19 @@ def resolve(
 ) -> AnyRecipe:
     """A recipe (a dataclass) in which options that are not None replace the values of the same name.
 
-    An optimizer other than the recipe's has its own default learning rate and weight decay.
+    An optimizer other than the recipe's has its own default learning rate and weight decay; with the recipe `notes` it
+    has no weight decay, as in the course. Without validation samples no moving average of the weights can be compared.
     """
     names = [field.name for field in fields(recipe)]  # type: ignore[arg-type]  # a dataclass
     chosen = {name: value for name in names if (value := getattr(options, name, None)) is not None}
     optimizer = chosen.get("optimizer")
     if optimizer not in {None, getattr(recipe, "optimizer", None)}:
-        chosen = {**optimizer_defaults.get(str(optimizer), {}), **chosen}
+        defaults = dict(optimizer_defaults.get(str(optimizer), {}))
+        if getattr(options, "recipe", None) == "notes":
+            defaults.pop("weight_decay", None)
+        chosen = defaults | chosen
+    if chosen.get("val_split") == 0 and "ema" in names:
+        chosen.setdefault("ema", 0.0)
     return replace(recipe, **chosen)  # type: ignore[type-var]  # a dataclass
 
 

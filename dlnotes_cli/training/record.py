@@ -3,10 +3,11 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,9 +21,12 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training import run_folder
 from dlnotes_cli.training.history import HistoryEntry
 from dlnotes_cli.training.metrics import Evaluation, Metrics
+from dlnotes_cli.training.monitor import Monitor, Monitored, MonitorName
 from dlnotes_cli.training.options import ClassifierConfig, TrainingRunOptions
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.stored_values import build_stored
+
+_SPLITS = {"val": "validation"}  # as results name them
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ class TrainingResult:
     @property
     def selection(self) -> str:
         """What validation selected, as text."""
+        if not self.validation.samples:
+            return f"the last weights of {output.counted(self.epochs, 'epoch')}, {output.counted(self.steps, 'step')}"
         return f"best epoch {self.best_epoch} of {self.epochs}, {output.counted(self.steps, 'step')}"
 
     def as_json(self) -> dict[str, Any]:
@@ -126,6 +132,15 @@ class ClassifierResult(TrainingResult):
     """The result of training a classifier."""
 
     data: ClassifierData
+    monitor: Monitored | None = field(default=None, kw_only=True)  # None without validation samples
+    majority: dict[str, float] = field(default_factory=dict, kw_only=True)  # the share of the largest class, by split
+
+    @property
+    def selection(self) -> str:
+        """What validation selected, as text."""
+        if self.monitor is None or self.monitor.name == "loss":
+            return super().selection
+        return f"{super().selection}, by {self.monitor.name} {self.monitor.value:.4f}"
 
 
 Result = TypeVar("Result", bound=TrainingResult)
@@ -215,8 +230,10 @@ class ClassifierRecord(RunRecord[Result]):
         runtime: Runtime,
         result_type: type[Result],
         complete: Callable[[ClassifierResult], Result],
+        monitor: MonitorName | None = None,  # None: what `--monitor` says
     ) -> None:
         super().__init__(options, model, runtime)
+        self._monitor = Monitor(monitor) if monitor else Monitor.of(options.monitor, dataset.counts["val"])
         self.result_type = result_type
         self._options, self._dataset, self._complete = options, dataset, complete
 
@@ -228,9 +245,21 @@ class ClassifierRecord(RunRecord[Result]):
             self._options.data, dataset.fingerprint, tuple(dataset.classes), dataset.counts, len(dataset.bad_files)
         )
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:  # noqa: ARG002  # known before the run
+    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:
         """The result of a run, with the fields that `result_type` adds to those of every training run."""
-        return self._complete(ClassifierResult(**vars(result)))
+        best = outcome.history[outcome.best_index].validation
+        values = vars(result) | {"validation": Metrics(loss=best.loss, accuracy=best.accuracy, samples=best.samples)}
+        monitored = Monitored(self._monitor.name, self._monitor.value(best)) if best.samples else None
+        return self._complete(ClassifierResult(**values, monitor=monitored, majority=self._majority()))
+
+    def _majority(self) -> dict[str, float]:
+        """The accuracy of always answering the most frequent class, on each split."""
+        labels, splits = self._dataset.labels, self._dataset.splits
+        return {
+            _SPLITS.get(split, split): float(np.bincount(labels[indices]).max() / len(indices))
+            for split, indices in splits.items()
+            if len(indices)
+        }
 
     def announce(self) -> None:
         """Print data, model, device, precision and threads on standard error."""
@@ -245,7 +274,9 @@ class ClassifierRecord(RunRecord[Result]):
     def identity(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""
         identity = super().identity()
-        splits = {"val_split": self._options.val_split, "test_split": self._options.test_split}
+        splits: dict[str, Any] = {"val_split": self._options.val_split, "test_split": self._options.test_split}
+        if self._dataset.folders:
+            splits["class_folders"] = dict(zip(self._dataset.folders, self._dataset.classes, strict=True))
         return identity | {
             "classes": list(self._dataset.classes),
             "format": preprocessing_to_json(self._dataset.preprocessing),

@@ -23,11 +23,17 @@ def print_training(result: "ClassifierResult", options: ClassifierConfig) -> Non
 def _print_table(result: "ClassifierResult") -> None:
     splits = (("train", result.train), ("validation", result.validation), ("test", result.test))
     rows = [
-        (name, f"{metrics.samples:,}", _decimals(metrics.loss), _decimals(metrics.accuracy))
+        (
+            name,
+            f"{metrics.samples:,}",
+            _decimals(metrics.loss),
+            _decimals(metrics.accuracy),
+            _decimals(result.majority.get(name, math.nan)),
+        )
         for name, metrics in splits
-        if metrics is not None
+        if metrics is not None and metrics.samples
     ]
-    numeric = ("samples", "loss", "accuracy")
+    numeric = ("samples", "loss", "accuracy", "majority")
     output.table(("split", *numeric), rows, numeric)
     timing = result.timing
     output.line()

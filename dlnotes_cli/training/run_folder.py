@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 MODEL, LAST, METRICS, RESULT = (
     "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",
 )  # fmt: skip
-PLOTS = ("curves.png", "confusion.png", "predictions.png", "boundary.png", "boundaries.png", "forecast.png")
+PLOTS = (
+    "curves.png", "confusion.png", "predictions.png", "boundary.png", "boundaries.png", "scatter.png", "forecast.png",
+)  # fmt: skip
 _LOCK = ".lock"
 
 
@@ -163,6 +165,11 @@ class FollowedFolder(RunFolder):
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def has_checkpoint(options: RunOptions) -> bool:
+    """Whether the run is resumed from a checkpoint."""
+    return options.resume is not None and (options.resume / LAST).exists()
 
 
 def check_outside_data(where: str, path: Path, root: Path | None, fix: str = "") -> None:

@@ -20,6 +20,7 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
+from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation
@@ -122,9 +123,11 @@ def _fit(
     options: TransferConfig, recipe: FrozenRecipe, features: BackboneFeatures, poll: Callable[[], None]
 ) -> FittedHead:
     """Fit a head for each weight decay and choose the best by validation or cross-validation."""
+    classes, weights = features.dataset.classes, class_weights_of(options)
     head = HeadOptions(
-        len(features.dataset.classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
+        len(classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
         recipe.epochs, options.max_steps, time.monotonic() + (options.time_budget or math.inf), options.seed,
+        None if weights is None else weights_in_order(weights, classes),
     )  # fmt: skip
     decays = WEIGHT_DECAYS if recipe.weight_decay is None else (recipe.weight_decay,)
     search = HeadSearch(features.dataset, features.views, head, decays, features.runtime, poll)
@@ -150,7 +153,7 @@ def _record(plan: TransferPlan, features: BackboneFeatures, fitted: FittedHead) 
             features=None if options.export_features is None else str(options.export_features),
         )
 
-    return ClassifierRecord(options, model, dataset, features.runtime, FrozenResult, complete)
+    return ClassifierRecord(options, model, dataset, features.runtime, FrozenResult, complete, monitor="loss")
 
 
 def _write_run(

@@ -31,6 +31,7 @@ class HeadOptions:
     total_passes: int | None = None  # at most, for all weight decays together
     deadline: float = math.inf  # on the monotonic clock
     seed: int = 0
+    class_weights: tuple[float, ...] | None = None  # of a file
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,11 @@ class _HeadObjective:
         self._x, self._labels, self._weight_decay = x, labels, weight_decay
         self._lowest = math.inf
         options = counter.options
-        self._class_weights = balanced_weights(labels, options.classes) if options.is_balanced else None
+        self._class_weights = None
+        if options.class_weights is not None:
+            self._class_weights = torch.tensor(options.class_weights, device=x.device)
+        elif options.is_balanced:
+            self._class_weights = balanced_weights(labels, options.classes)
 
     def evaluate(self) -> Tensor:
         """The value, a scalar, after one pass, with its gradient in the parameters.

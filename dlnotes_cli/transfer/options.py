@@ -11,7 +11,7 @@ from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, option_like
 from dlnotes_cli.shell.parse import integers
-from dlnotes_cli.training.options import ImageClassifierConfig, WeightsOption
+from dlnotes_cli.training.options import DropoutOption, ImageClassifierConfig, WeightsOption
 from dlnotes_cli.training.recipes import OptimizerName, ScheduleName, resolve
 from dlnotes_cli.transfer.recipes import FINE_TUNE, FROZEN, NOTES, FineTuneRecipe, FrozenRecipe
 
@@ -41,12 +41,17 @@ class BackboneOptions(WeightsOption):
 
 
 @option_group
-class TransferOptions(BackboneOptions):
+class TransferOptions(BackboneOptions, DropoutOption):
     """The options of `transfer` only."""
 
     hidden: tuple[int, ...] = option(
         (), "Units of each hidden layer of the new head.", panel=MODEL, parse=integers, within="[1, 1e6]",
         metavar="N,N,…", shown_default="no hidden layer",
+    )  # fmt: skip
+    dropout: float | None = option_like(
+        DropoutOption, "dropout",
+        help="With --fine-tune or --recipe notes: dropout probability after each hidden layer of the head.",
+        shown_default="0",
     )  # fmt: skip
     fine_tune: str | None = option(
         None,

@@ -55,7 +55,10 @@ class TransferPlan:
     def network_config(self, classes: int) -> BackboneConfig:
         """The configuration of the network for a number of classes."""
         is_pretrained = self.weights.file is not None
-        return BackboneConfig(self.backbone, classes, self.preprocessing.height, self.options.hidden, is_pretrained)
+        options = self.options
+        return BackboneConfig(
+            self.backbone, classes, self.preprocessing.height, options.hidden, is_pretrained, options.dropout or 0.0
+        )
 
     def load_weights(self, network: TransferModel) -> None:
         """Load the pretrained weights, if there are any. Raises InputError if they do not fit the network."""

@@ -23,10 +23,12 @@ from dlnotes_cli.transfer.results import TransferResult
 
 _GRADIENT_OPTIONS = (  # without effect on L-BFGS
     "batch_size", "optimizer", "lr", "momentum", "schedule", "l1", "ema", "grad_clip", "patience", "accumulate",
-    "devices", "compile",
+    "devices", "compile", "monitor", "dropout",
 )  # fmt: skip
 _FROZEN_OPTIONS = ("views", "folds", "export_features", "map_file")  # which need features that do not change
-_DEFAULTS = {"views": 1, "accumulate": 1, "devices": 1}  # of these options that are not None
+_NEUTRAL = {  # values of these options that change nothing
+    "views": (1,), "accumulate": (1,), "devices": (1,), "monitor": ("auto", "loss"), "dropout": (None, 0.0),
+}  # fmt: skip
 _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
 
@@ -118,7 +120,7 @@ def _check_unused(options: TransferConfig) -> None:
     """Refuse options that have no effect."""
     frozen = options.is_frozen
     for name in _GRADIENT_OPTIONS if frozen else _FROZEN_OPTIONS:
-        if getattr(options, name) == _DEFAULTS.get(name):
+        if getattr(options, name) in _NEUTRAL.get(name, (None,)):
             continue
         where = flag(name, options_of(type(options))[name])
         if frozen:
@@ -126,6 +128,11 @@ def _check_unused(options: TransferConfig) -> None:
             raise InputError(where, what, "drop it, or add --fine-tune")
         other = "--fine-tune" if options.fine_tune else "--recipe notes"
         raise InputError(where, "applies only to a frozen backbone", f"drop it, or drop {other}")
+    if options.dropout and not options.hidden:
+        raise InputError("--dropout", "has no effect on a head without hidden layers", "add --hidden 256, or drop it")
+    if options.val_split == 0 and options.recipe == "best" and not options.folds:
+        what = "0 leaves no sample to choose the head's weight decay by"
+        raise InputError("--val-split", what, "raise it, or use --recipe notes")
     if frozen and options.resume is None:
         _check_views(options)
 

@@ -184,7 +184,7 @@ def test_a_table_is_learned(tmp_path: Path, dlnotes: Command) -> None:
     fields = json.loads(dlnotes(*words).out)
     assert fields["test"]["accuracy"] > 0.93
     assert fields["data"]["classes"] == ["no", "yes"]
-    assert [Path(path).name for path in fields["plots"]] == ["curves.png", "confusion.png"]
+    assert [Path(path).name for path in fields["plots"]] == ["curves.png", "confusion.png", "scatter.png"]
     assert fields["model"]["configuration"]["inputs"] == 4
 
 

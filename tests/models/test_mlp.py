@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dlnotes_cli.models.choices import Activation
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp, initialize_mlp
+from dlnotes_cli.models.choices import Activation, parse_init
+from dlnotes_cli.models.initialization import initialize
+from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp
 from dlnotes_cli.models.registry import count_parameters
 
 Floats = NDArray[np.float64]
@@ -91,7 +92,7 @@ def test_dropout_is_active_only_in_training() -> None:
     network = build_mlp(MlpConfig(4, 2, (2000,), dropout=0.25))
     hidden: list[torch.Tensor] = []
     network.get_submodule("dropout1").register_forward_hook(lambda *args: hidden.append(args[2]))
-    initialize_mlp(network, "ones")
+    initialize(network, parse_init("ones"))
     x = torch.ones(1, 4)
     network.train()(x)
     network.eval()(x)
@@ -106,7 +107,7 @@ def test_dropout_is_active_only_in_training() -> None:
 def initialized(initialization: str, *, batch_norm: bool = False) -> nn.Sequential:
     torch.manual_seed(1)
     network = build_mlp(MlpConfig(100, 50, (400,), batch_norm=batch_norm))
-    initialize_mlp(network, initialization)  # type: ignore[arg-type]  # a string from a table of tests
+    initialize(network, parse_init(initialization))
     return network
 
 

@@ -146,6 +146,14 @@ def test_the_help_shows_the_defaults_that_a_run_resolves(
     assert len(compared) >= 13
 
 
+@pytest.mark.parametrize("config_type", [TrainMlpConfig, TrainCnnConfig, TransferConfig, CharRnnTrainConfig])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta"])
+def test_no_optimizer_brings_a_weight_decay_to_the_notes(config_type: Any, optimizer: Any) -> None:
+    recipe = config_type(recipe="notes", optimizer=optimizer).resolved()
+    assert (recipe.optimizer, recipe.weight_decay) == (optimizer, 0.0)
+    assert config_type(recipe="notes", optimizer=optimizer, weight_decay=0.1).resolved().weight_decay == 0.1
+
+
 @pytest.mark.parametrize("length", [MLP_BEST.length, MLP_NOTES.length, CNN_BEST.length, BEST.length])
 def test_the_help_shows_the_default_length(length: LengthDefaults) -> None:
     assert length.epochs_text.startswith(f"{length.epochs_of(10**9, 1)}")

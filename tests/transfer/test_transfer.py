@@ -452,6 +452,40 @@ def test_the_recipe_notes_runs_the_frozen_backbone_in_every_step(
     assert (options["optimizer"], options["lr"], options["batch_size"]) == ("sgd", 0.001, 20)
 
 
+def test_a_head_with_dropout_trains_and_its_file_has_the_usual_names(
+    images: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    """The head of the course's notebook: linear, ReLU, dropout, linear; all classes weigh the same without training."""
+    more = ("--recipe", "notes", "--hidden", 8, "--max-steps", 1, "--val-split", 0, "--json")
+    results = [
+        json.loads(dlnotes(*words(images, tmp_path / name, *more, "--dropout", dropout)).out)
+        for name, dropout in (("plain", 0), ("dropped", 0.5))
+    ]
+    assert ["dropout" in result["model"]["configuration"] for result in results] == [False, True]
+    assert [result["validation"]["samples"] for result in results] == [0, 0]
+    plain, dropped = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in ("plain", "dropped"))
+    assert plain.keys() == dropped.keys()
+    assert not plain["head.0.weight"].equal(dropped["head.0.weight"])  # the dropped units had no gradient
+    network = load_classifier(tmp_path / "dropped").network
+    assert [type(layer).__name__ for layer in network.get_submodule("head").children()] == [
+        "Linear",
+        "ReLU",
+        "Dropout",
+        "Linear",
+    ]
+
+
+def test_dropout_zeroes_a_fraction_of_the_units_of_the_head_in_training_only() -> None:
+    torch.manual_seed(0)
+    head = backbones.build_head(4, (4000,), 3, 0.25)
+    seen: list[torch.Tensor] = []
+    head.get_submodule("2").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    head.train()(torch.randn(1, 4))
+    head.eval()(torch.randn(1, 4))
+    dropped, kept = (float((values == 0).float().mean()) for values in seen)
+    assert dropped == pytest.approx(kept + 0.25 * (1 - kept), abs=0.03)
+
+
 # --- stops and resumes -------------------------------------------------------------------------------------------
 
 
@@ -541,6 +575,11 @@ FAULTS = {
     "--fine-tune all --map m.png": r"--map: applies only to a frozen backbone",
     "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, such as last-2",
     "--views 2 --augment none": r"--views: --augment none leaves every view the same; use another",
+    "--dropout 0.2": r"--dropout: has no effect on a frozen backbone, .*; drop it, or add --fine-tune",
+    "--dropout 0.2 --fine-tune": r"--dropout: has no effect on a head without hidden layers; add --hidden 256",
+    "--monitor accuracy": r"--monitor: has no effect on a frozen backbone",
+    "--val-split 0": r"--val-split: 0 leaves no sample to choose the head's weight decay by; raise it, or use --recipe",
+    "--val-split 0 --fine-tune": r"--val-split: 0 leaves no sample to choose",
     "--views 0": r"--views: 0 is out of range",
     "--folds 1": r"--folds: 1 is out of range",
     "--folds 90": r"--folds: 90 folds of 34 samples; give at most 34",

@@ -8,9 +8,12 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
 from dlnotes_cli.data.images.augment_parser import Operation
+from dlnotes_cli.data.images.draws import Draws
+from dlnotes_cli.data.images.policies import rand, trivial
+from dlnotes_cli.data.images.tones import blur, gray
+from dlnotes_cli.data.images.warp import perspective, resized_crop, scale
 from dlnotes_cli.seeding import derived_seed
 
-_MIX = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)  # the two multipliers of splitmix64 as signed integers
 _MID_GRAY = 128
 
 
@@ -18,7 +21,7 @@ class Augmenter:
     """Applies the operations on single images, all but mixup and cutmix, to uint8 batches (N, C, H, W)."""
 
     def __init__(self, operations: tuple[Operation, ...], seed: int) -> None:
-        self._operations = [operation for operation in operations if operation.name in _APPLY]
+        self._operations = [operation for operation in operations if operation.name in {*_APPLY, *_APPLY_PAIR}]
         self._seed = seed
 
     def __call__(self, samples: Tensor, indices: Tensor, epoch: int) -> Tensor:
@@ -30,42 +33,34 @@ class Augmenter:
             samples = samples.contiguous(memory_format=torch.channels_last)
         for position, operation in enumerate(self._operations):
             draws = Draws(indices, derived_seed(self._seed, epoch, position))
-            samples = _APPLY[operation.name](samples, operation.amount, draws)
+            if operation.name in _APPLY:
+                samples = _APPLY[operation.name](samples, operation.amount, draws)
+            else:
+                samples = _APPLY_PAIR[operation.name](samples, operation.amount, operation.second, draws)
         return samples
-
-
-class Draws:
-    """Counter-based uniform draws for each sample of a batch; an index has the same draws in any batch."""
-
-    def __init__(self, indices: Tensor, seed: int) -> None:
-        self._indices, self._seed, self._count = indices, seed, 0
-
-    def uniform(self) -> Tensor:
-        """The next draw of each sample, float32 (N,) in [0, 1), by the output function of splitmix64."""
-        self._count += 1
-        z = self._indices * -0x61C8864680B583EB + (derived_seed(self._seed, self._count))
-        z = (z ^ _shifted(z, 30)) * _MIX[0]
-        z = (z ^ _shifted(z, 27)) * _MIX[1]
-        return _shifted(z ^ _shifted(z, 31), 40).float() * 2.0**-24
-
-
-def _shifted(z: Tensor, bits: int) -> Tensor:
-    """Logical right shift: torch has no unsigned 64-bit arithmetic."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def flip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
     """Flip each image left to right with probability 0.5."""
+    return _flipped(samples, 3, draws)
+
+
+def vflip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
+    """Flip each image upside down with probability 0.5."""
+    return _flipped(samples, 2, draws)
+
+
+def _flipped(samples: Tensor, axis: int, draws: Draws) -> Tensor:
     mirrored = draws.uniform() < 0.5  # noqa: PLR2004  # a fair coin
     if samples.device.type != "cpu":
-        return chosen_flips(samples, mirrored)
-    both = torch.cat([samples, samples.flip(3)])  # copying whole images is five times as fast as indexing pixels
+        return chosen_flips(samples, mirrored, axis)
+    both = torch.cat([samples, samples.flip(axis)])  # copying whole images is five times as fast as indexing pixels
     return both.index_select(0, torch.arange(len(samples), device=samples.device) + len(samples) * mirrored)
 
 
-def chosen_flips(samples: Tensor, mirrored: Tensor) -> Tensor:
+def chosen_flips(samples: Tensor, mirrored: Tensor, axis: int = 3) -> Tensor:
     """Images of which those in `mirrored` (N,) are flipped, in the memory format of the samples."""
-    return torch.where(mirrored.view(-1, 1, 1, 1), samples.flip(3), samples)
+    return torch.where(mirrored.view(-1, 1, 1, 1), samples.flip(axis), samples)
 
 
 def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:
@@ -162,15 +157,6 @@ def color_adjusted(samples: Tensor, brightness: Tensor, contrast: Tensor, satura
     return x.mul_(saturation).add_(grays).clamp_(0, 255)
 
 
-def gray(samples: Tensor) -> Tensor:
-    """Luma (N, 1, H, W) of float images with one or three channels, with the weights of ITU-R BT.601."""
-    if samples.shape[1] == 1:
-        return samples
-    red, green, blue = samples.split(1, dim=1)
-    luma: Tensor = (red * 0.2989).add_(green * 0.587).add_(blue * 0.114)
-    return luma
-
-
 def erase(samples: Tensor, amount: float, draws: Draws) -> Tensor:
     """Fill a rectangle with mid gray, with probability `amount` (random erasing, Zhong et al. 2017).
 
@@ -198,5 +184,9 @@ def _interval_mask(side: int, length: Tensor, position: Tensor) -> Tensor:
 
 
 _APPLY: dict[str, Callable[[Tensor, float, Draws], Tensor]] = {
-    "flip": flip, "shift": shift, "crop": crop, "rotate": rotate, "color": color, "erase": erase,
+    "flip": flip, "vflip": vflip, "shift": shift, "crop": crop, "rotate": rotate, "perspective": perspective,
+    "color": color, "blur": blur, "erase": erase, "trivial": trivial,
+}  # fmt: skip
+_APPLY_PAIR: dict[str, Callable[[Tensor, float, float, Draws], Tensor]] = {  # of those with two numbers
+    "scale": scale, "resized-crop": resized_crop, "rand": rand,
 }  # fmt: skip

@@ -12,13 +12,17 @@ MIXING = ("mixup", "cutmix")
 
 @dataclass(frozen=True)
 class Operation:
-    """An augmentation with its amount, for example `rotate:10`."""
+    """An augmentation with its amount, for example `rotate:10`, or two numbers: `scale:0.8-1.2`, `rand:2:9`."""
 
     name: str
     amount: float = 0.0
+    second: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.amount:g}" if self.name != "flip" else self.name
+        if self.name in _PLAIN:
+            return self.name
+        pair = _PAIRS.get(self.name)
+        return f"{self.name}:{self.amount:g}" + (f"{pair.between}{self.second:g}" if pair else "")
 
 
 @dataclass(frozen=True)
@@ -34,16 +38,45 @@ class _Amount:
         return ", in whole pixels" if self.high is None else ""
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """The ranges of an operation's two numbers, what is written between them, and an example."""
+
+    first: tuple[float, float]
+    second: tuple[float, float]
+    between: str
+    example: str
+    is_whole: bool = False
+
+    def allows(self, first: float, second: float) -> bool:
+        """Whether both numbers are in their ranges; of an interval the first is the lower one."""
+        is_inside = self.first[0] <= first <= self.first[1] and self.second[0] <= second <= self.second[1]
+        if not is_inside or not self.is_whole:
+            return is_inside and first <= second
+        return first == int(first) and second == int(second)
+
+
+_PLAIN = ("flip", "vflip", "trivial")  # without a number
+_PAIRS = {
+    "scale": _Pair((0.1, 10), (0.1, 10), "-", "0.8-1.2"),
+    "resized-crop": _Pair((0.01, 1), (0.01, 1), "-", "0.5-1"),
+    "rand": _Pair((1, 10), (0, 30), ":", "2:9", is_whole=True),
+}
 _AMOUNTS = {
     "shift": _Amount(1, None, 2),
     "crop": _Amount(1, None, 4),
     "rotate": _Amount(0, 180, 10),
+    "perspective": _Amount(0, 0.6, 0.4),  # beyond 2/3 the corners of an image could lie inside the other three
     "color": _Amount(0, 1, 0.2),
+    "blur": _Amount(0, 1, 0.5),
     "erase": _Amount(0, 1, 0.25),
     "mixup": _Amount(0.01, 100, 0.2),
     "cutmix": _Amount(0.01, 100, 1),
 }
-_OPERATIONS = ("flip", *_AMOUNTS)
+_OPERATIONS = (
+    "flip", "vflip", "shift", "crop", "rotate", "scale", "resized-crop", "perspective", "color", "blur", "erase",
+    "trivial", "rand", *MIXING,
+)  # fmt: skip
 
 
 def parse_augment(text: str, shape: tuple[int, ...], *, flippable: bool) -> tuple[Operation, ...]:
@@ -100,11 +133,29 @@ def _operation(text: str, side: int) -> Operation:
         )
     if name not in _OPERATIONS:
         raise unknown_choice("--augment", name, (*PRESETS, *_OPERATIONS), kind="operation")
-    if name == "flip":
+    if name in _PLAIN:
         if amount:
             raise InputError("--augment", f"'{name}' has no amount", f"write {name}")
         return Operation(name)
+    if name in _PAIRS:
+        return Operation(name, *_parse_pair(text, amount, _PAIRS[name]))
     return Operation(name, _parse_amount(text, amount, _AMOUNTS[name], side))
+
+
+def _parse_pair(text: str, digits: str, pair: _Pair) -> tuple[float, float]:
+    name = text.partition(":")[0]
+    first, _, second = digits.partition(pair.between)
+    try:
+        numbers = float(first), float(second)
+    except ValueError:
+        numbers = math.nan, math.nan
+    if not pair.allows(*numbers):
+        (low, high), (second_low, second_high) = pair.first, pair.second
+        kind = f"two numbers from {low:g} to {high:g}, the lower first"
+        if pair.is_whole:
+            kind = f"whole numbers from {low:g} to {high:g} and from {second_low:g} to {second_high:g}"
+        raise InputError("--augment", f"'{text}' needs {kind}", f"write {name}:{pair.example}")
+    return numbers
 
 
 def _parse_amount(text: str, digits: str, amount: _Amount, side: int) -> float:

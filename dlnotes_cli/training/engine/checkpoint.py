@@ -105,7 +105,7 @@ def _check_state(state: TrainerState, steps_per_epoch: int) -> None:
         raise ValueError("position")
     if (state.total is not None and state.total < 1) or (best is not None and not 0 <= best < len(history)):
         raise ValueError("total or best_index")
-    if best is not None and not math.isfinite(history[best].validation.loss):
+    if best is not None and history[best].validation.samples and not math.isfinite(history[best].validation.loss):
         raise ValueError("best_index")
 
 

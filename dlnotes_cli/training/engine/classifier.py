@@ -1,5 +1,6 @@
 """The training of a classifier, whatever its network: data, loop, run folder, test, plots."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from dlnotes_cli.training.boundary import (
     hidden_layers,
     plane_of,
 )
+from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
 from dlnotes_cli.training.engine.batch_size import MAX_BATCH_SIZE, largest_fitting_batch_size
 from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.engine.launch import announce_processes, check_batch_size, runtime_of
@@ -46,12 +48,14 @@ from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.history import history_to_json
 from dlnotes_cli.training.metrics import Evaluation, Metrics
+from dlnotes_cli.training.monitor import Monitor
 from dlnotes_cli.training.objective import Objective, balanced_weights
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.recipes import ClassifierRecipe, RunLength, with_recipe
 from dlnotes_cli.training.record import ClassifierRecord, ClassifierResult, ModelSummary, Result
 from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder
+from dlnotes_cli.training.scatter import SCATTER, scatter_plot
 
 Options = TypeVar("Options", bound=ClassifierConfig)
 AnyRecipe = TypeVar("AnyRecipe", bound=ClassifierRecipe)
@@ -70,6 +74,7 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network, Result]):
 
     def __init__(self, options: Options, recipe: AnyRecipe) -> None:
         self.options, self.recipe = options, recipe
+        self.class_weights = class_weights_of(options)  # by class name, of a file
         self.beside: tuple[PlaneClassifier, ...] = ()  # whose regions are drawn next to those of the run
 
     @property
@@ -125,8 +130,6 @@ AnyTraining = ClassifierTraining[Any, Any, Any, Any]
 class ClassifierJob:
     """A classifier with its data and objective, as a TrainingJob."""
 
-    metrics_type = Metrics
-
     def __init__(
         self, training: AnyTraining, network: nn.Module, dataset: DataSet, runtime: Runtime, length: RunLength,
         processes: Processes = ALONE,
@@ -139,7 +142,10 @@ class ClassifierJob:
         self._seed, self._train = options.seed, self.splits["train"]
         self._bounds = batch_bounds(len(self._train), length.batch_size)
         class_weights = None
-        if options.class_weights == "balanced":
+        if training.class_weights is not None:
+            in_order = weights_in_order(training.class_weights, dataset.classes)
+            class_weights = torch.tensor(in_order, device=runtime.device)
+        elif options.class_weights == "balanced":
             class_weights = balanced_weights(self._train.labels[self._train.indices], len(dataset.classes))
         self._objective = Objective(
             network, label_smoothing=recipe.label_smoothing, class_weights=class_weights, l1=recipe.l1
@@ -153,6 +159,8 @@ class ClassifierJob:
         self.recurrent_state: dict[str, Tensor] = {}
         self.batch_samples = 0
         self.steps_per_epoch, self.validation_samples = len(self._bounds), len(self.splits["val"])
+        self._monitor = Monitor.of(options.monitor, self.validation_samples)
+        self.metrics_type = self._monitor.metrics_type
 
     def start_epoch(self, epoch: int) -> None:
         """Shuffle the training samples for an epoch, and freeze and unfreeze parameters."""
@@ -215,12 +223,14 @@ class ClassifierJob:
         """Nothing, since a classifier has no such state."""
 
     def validate(self, poll: Callable[[], None]) -> Metrics:
-        """Loss and accuracy on the validation split; `poll` is called between batches."""
-        return self.evaluate("val", poll).metrics
+        """Metrics on the validation split, nan without samples; `poll` is called between batches."""
+        if not self.validation_samples:
+            return Metrics(loss=math.nan, accuracy=math.nan, samples=0)
+        return self._monitor.metrics(self.evaluate("val", poll))
 
     def rank(self, metrics: Metrics) -> tuple[float, ...]:
-        """Rank by loss, which is far less noisy than accuracy on a small validation split."""
-        return (-metrics.loss,)
+        """A sort key of the metrics of a validation, as `--monitor` says; the best validation has the largest."""
+        return self._monitor.rank(metrics)
 
     def evaluate(self, split: str, poll: Callable[[], None], *, keep_predictions: bool = False) -> Evaluation:
         """The evaluation of the network on one split; `poll` is called between batches."""
@@ -285,7 +295,13 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result], proces
 
 
 def _boundaries(training: AnyTraining, model: ModelSummary, network: nn.Module, dataset: DataSet) -> dict[str, bytes]:
-    """For a table of two numeric columns: the regions of the classes, and next to those of earlier runs, if any."""
+    """For a table of two numeric columns: the regions of the classes, and next to those of earlier runs, if any.
+
+    With a categorical column too, the points and regions of each category.
+    """
+    scatter = scatter_plot(network, dataset)
+    if scatter is not None:
+        return {SCATTER: scatter}
     plane = plane_of(dataset.preprocessing)
     boundary = boundary_plot(network, dataset)
     if plane is None or boundary is None:

@@ -363,6 +363,9 @@ class Trainer:
         return max(current, averaged, key=lambda candidate: self.job.rank(candidate[0]))
 
     def _is_better(self, metrics: Metrics) -> bool:
+        """Whether a validation is the best so far; without validation samples the last weights are."""
+        if not metrics.samples:
+            return True
         if not math.isfinite(metrics.loss):
             return False
         best = self.state.best_index

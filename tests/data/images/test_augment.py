@@ -12,10 +12,9 @@ from torch.nn import functional
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
-from dlnotes_cli.data.images import augment
+from dlnotes_cli.data.images import draws as draws_module
 from dlnotes_cli.data.images.augment import (
     Augmenter,
-    Draws,
     chosen_flips,
     color,
     color_adjusted,
@@ -24,13 +23,15 @@ from dlnotes_cli.data.images.augment import (
     erase,
     flip,
     gathered_crops,
-    gray,
     reflected,
     rotate,
     rotated,
     shift,
+    vflip,
 )
 from dlnotes_cli.data.images.augment_parser import Operation
+from dlnotes_cli.data.images.draws import Draws
+from dlnotes_cli.data.images.tones import gray
 from dlnotes_cli.seeding import derived_seed
 
 WORD = 1 << 64
@@ -61,7 +62,7 @@ def test_draws_are_those_of_splitmix64(seed: int, indices: list[int]) -> None:
 
 
 def test_multipliers_are_those_of_splitmix64() -> None:
-    assert [factor % WORD for factor in augment._MIX] == [0xBF58476D1CE4E5B9, 0x94D049BB133111EB]
+    assert [factor % WORD for factor in draws_module._MIX] == [0xBF58476D1CE4E5B9, 0x94D049BB133111EB]
 
 
 def test_draws_are_uniform_and_independent() -> None:
@@ -144,6 +145,14 @@ def test_flip_against_torchvision() -> None:
     assert flipped.dtype == torch.uint8
     for i, mirrored in enumerate([True, True, False, False]):
         assert flipped[i].equal(TF.horizontal_flip(samples[i]) if mirrored else samples[i])
+
+
+def test_vertical_flip_against_torchvision() -> None:
+    samples = images(4)
+    flipped = vflip(samples, 0.0, FixedDraws([0.0, 0.49, 0.5, 0.99]))
+    assert flipped.dtype == torch.uint8
+    for i, mirrored in enumerate([True, True, False, False]):
+        assert flipped[i].equal(TF.vertical_flip(samples[i]) if mirrored else samples[i])
 
 
 @pytest.mark.parametrize("reach", [1, 3, 9])
@@ -319,6 +328,50 @@ def test_erased_rectangles_have_the_size_distribution_of_torchvision() -> None:
     touched = erased[chosen].float().mean((0, 1))
     assert bool((touched.flip(0) - touched).abs().max() < 0.1)  # the position is uniform
     assert bool((touched.flip(1) - touched).abs().max() < 0.1)
+
+
+NEW = (
+    Operation("vflip"), Operation("scale", 0.8, 1.2), Operation("resized-crop", 0.5, 1), Operation("perspective", 0.4),
+    Operation("blur", 0.7), Operation("trivial"), Operation("rand", 2, 9),
+)  # fmt: skip
+
+
+@given(
+    order=st.permutations(range(8)), cut=st.integers(1, 7), seed=st.integers(0, 2**53), channels=st.sampled_from([1, 3])
+)
+@pytest.mark.parametrize("operation", NEW, ids=str)
+def test_an_image_has_the_same_variant_in_any_batch(
+    operation: Operation, order: list[int], cut: int, seed: int, channels: int
+) -> None:
+    samples = images(8, (channels, 9, 11), seed % 99)
+    before = samples.clone()
+    augmenter = Augmenter((operation,), seed)
+    whole = augmenter(samples, torch.arange(8), 2)
+    assert samples.equal(before)
+    assert whole.shape == samples.shape
+    assert bool(torch.isfinite(whole.float()).all())
+    assert 0 <= float(whole.min()) <= float(whole.max()) <= 255.01
+    tolerance = 1 if whole.dtype == torch.uint8 else 0.02  # a rounded value may fall on the other side
+    for indices in (torch.tensor(order[:cut]), torch.tensor(order[cut:])):
+        part = augmenter(samples[indices], indices, 2).float()
+        torch.testing.assert_close(part, whole[indices].float(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("operation", NEW, ids=str)
+def test_no_operation_waits_for_values_of_the_device(operation: Operation) -> None:
+    """On the meta device, which has no values, reading one on the host is an error."""
+    samples = torch.empty(5, 3, 9, 11, dtype=torch.uint8, device="meta")
+    assert (
+        Augmenter((operation,), 0)(samples, torch.empty(5, dtype=torch.int64, device="meta"), 1).shape == samples.shape
+    )
+
+
+@pytest.mark.parametrize("operation", NEW, ids=str)
+def test_variants_differ_by_epoch_and_image(operation: Operation) -> None:
+    samples = images(1, (3, 16, 16)).expand(40, -1, -1, -1)
+    first, second = (Augmenter((operation,), 0)(samples, torch.arange(40), epoch).float() for epoch in (1, 2))
+    assert not first.equal(second)
+    assert not bool((first == first[0]).all())
 
 
 @pytest.mark.parametrize("name", ["flip", "shift", "crop", "rotate", "color", "erase"])

@@ -1,5 +1,7 @@
 """Values of `--augment`: presets, operations, and errors."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,11 @@ from dlnotes_cli.data.images.augment_parser import PRESETS, Operation, is_flippa
 from dlnotes_cli.shell.errors import InputError
 
 SHAPE, COLOR = (1, 28, 28), (3, 32, 32)
-CHOICES = "none, notes, standard, strong, flip, shift, crop, rotate, color, erase, mixup, cutmix"
+OPERATIONS = (
+    "flip, vflip, shift, crop, rotate, scale, resized-crop, perspective, color, blur, erase, trivial, rand, mixup, "
+    "cutmix"
+)
+CHOICES = f"none, notes, standard, strong, {OPERATIONS}"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +34,10 @@ CHOICES = "none, notes, standard, strong, flip, shift, crop, rotate, color, eras
         ("crop:27", (Operation("crop", 27),)),
         ("color:0.3,erase:1,mixup:0.2", (Operation("color", 0.3), Operation("erase", 1), Operation("mixup", 0.2))),
         ("cutmix:1,flip", (Operation("cutmix", 1), Operation("flip"))),
+        ("vflip,trivial", (Operation("vflip"), Operation("trivial"))),
+        ("scale:0.8-1.2,blur:0.5", (Operation("scale", 0.8, 1.2), Operation("blur", 0.5))),
+        ("resized-crop:0.08-1", (Operation("resized-crop", 0.08, 1),)),
+        ("perspective:0.6,rand:2:9", (Operation("perspective", 0.6), Operation("rand", 2, 9))),
     ],
 )
 def test_operations_are_parsed(text: str, operations: tuple[Operation, ...]) -> None:
@@ -59,13 +69,16 @@ def test_the_operations_of_a_preset_can_be_listed(preset: str, shape: tuple[int,
 amounts = st.one_of(
     st.tuples(st.sampled_from(["shift", "crop"]), st.integers(1, 27)),
     st.tuples(st.just("rotate"), st.integers(0, 180)),
-    st.tuples(st.sampled_from(["color", "erase"]), st.sampled_from([0, 0.25, 0.5, 1])),
+    st.tuples(st.sampled_from(["color", "erase", "blur"]), st.sampled_from([0, 0.25, 0.5, 1])),
+    st.tuples(st.sampled_from(["flip", "vflip", "trivial"])),
+    st.tuples(st.sampled_from(["scale", "resized-crop"]), st.sampled_from([0.1, 0.5]), st.sampled_from([0.75, 1])),
+    st.tuples(st.just("rand"), st.integers(1, 10), st.integers(0, 30)),
 )
 
 
 @given(st.lists(amounts), st.sampled_from([(), (("mixup", 0.2),), (("cutmix", 1),)]))
 def test_operations_round_trip_through_text(
-    values: list[tuple[str, float]], mixing: tuple[tuple[str, float], ...]
+    values: list[tuple[Any, ...]], mixing: tuple[tuple[str, float], ...]
 ) -> None:
     operations = tuple(Operation(*value) for value in (*values, *mixing))
     assert parse_augment(",".join(map(str, operations)), SHAPE, flippable=False) == operations
@@ -93,10 +106,7 @@ def test_presets_never_flip_digits(preset: str) -> None:
         ("cutmx:1", f"unknown operation 'cutmx'; did you mean 'cutmix'? choose from {CHOICES}"),
         (
             "standard,rotate:5",
-            (
-                "preset 'standard' cannot be combined; drop it, or list operations only: "
-                "flip, shift, crop, rotate, color, erase, mixup, cutmix"
-            ),
+            f"preset 'standard' cannot be combined; drop it, or list operations only: {OPERATIONS}",
         ),
         ("flip:3", "'flip' has no amount; write flip"),
         ("shift", "'shift' needs a number from 1 to 27, in whole pixels; write shift:2"),
@@ -116,6 +126,21 @@ def test_presets_never_flip_digits(preset: str) -> None:
         ("rotate:-1", "'rotate:-1' needs a number from 0 to 180; write rotate:10"),
         ("rotate:nan", "'rotate:nan' needs a number from 0 to 180; write rotate:10"),
         ("rotate:inf", "'rotate:inf' needs a number from 0 to 180; write rotate:10"),
+        ("vflip:1", "'vflip' has no amount; write vflip"),
+        ("trivial:3", "'trivial' has no amount; write trivial"),
+        ("perspective:0.7", "'perspective:0.7' needs a number from 0 to 0.6; write perspective:0.4"),
+        ("blur:2", "'blur:2' needs a number from 0 to 1; write blur:0.5"),
+        ("scale:1.2", "'scale:1.2' needs two numbers from 0.1 to 10, the lower first; write scale:0.8-1.2"),
+        ("scale:1.2-0.8", "'scale:1.2-0.8' needs two numbers from 0.1 to 10, the lower first; write scale:0.8-1.2"),
+        ("scale:0-1", "'scale:0-1' needs two numbers from 0.1 to 10, the lower first; write scale:0.8-1.2"),
+        (
+            "resized-crop:0.5-1.5",
+            "'resized-crop:0.5-1.5' needs two numbers from 0.01 to 1, the lower first; write resized-crop:0.5-1",
+        ),
+        ("rand", "'rand' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
+        ("rand:2:31", "'rand:2:31' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
+        ("rand:1.5:9", "'rand:1.5:9' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
+        ("rand:2:nan", "'rand:2:nan' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
         ("rotate:ten", "'rotate:ten' needs a number from 0 to 180; write rotate:10"),
     ],
 )

@@ -1,0 +1,260 @@
+"""The robustness of trained classifiers: their accuracy on shifted, rotated, scaled, noisy and blurred images."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlnotes_cli.classify.options import EvaluateConfig
+from dlnotes_cli.classify.shifts import WHERE, ShiftKind, check_reach, parse_shifts
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.load import load_for_model
+from dlnotes_cli.data.options import NAMED_SETS
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.plots.robustness import AccuracyCurve, draw_robustness
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.inference.classifier import Classifier
+from dlnotes_cli.training.inference.opening import open_classifier
+from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.model_data import (
+    ChosenSplit,
+    choose_split,
+    class_folders,
+    split_as_in_training,
+    training_data,
+)
+from dlnotes_cli.training.run_folder import check_outside_data
+
+PLOT = "shift-test.png"
+_SEED = 0  # of the noise
+
+
+@dataclass(frozen=True)
+class ShiftPoint:
+    """The metrics on images that are changed by one amount; for a shift the means over four directions."""
+
+    amount: float
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class ShiftCurve:
+    """The metrics of one model against the amounts of one change."""
+
+    name: str
+    unit: str
+    points: tuple[ShiftPoint, ...]
+
+
+@dataclass(frozen=True)
+class ModelShifts:
+    """The shift test of one model."""
+
+    model_file: str
+    name: str  # a short one, different for each model
+    runtime: RuntimeInfo
+    accuracy: float  # of the images as they are
+    shifts: tuple[ShiftCurve, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        values = {"model_file": self.model_file, "name": self.name, **asdict(self.runtime), "accuracy": self.accuracy}
+        return values | {"shifts": [asdict(curve) for curve in self.shifts]}
+
+
+@dataclass(frozen=True)
+class ShiftTestResult:
+    """The shift tests of all models on one data set."""
+
+    data: str
+    split: str
+    samples: int
+    models: tuple[ModelShifts, ...]
+    plots: tuple[Path, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        return {
+            "data": self.data, "split": self.split, "samples": self.samples,
+            "models": [model.as_json() for model in self.models], "plots": [str(path) for path in self.plots],
+        }  # fmt: skip
+
+    def rows(self) -> list[tuple[str, float, list[float]]]:
+        """For each change and amount its name, the amount, and the accuracy of every model."""
+        of_models = [[point.accuracy for curve in model.shifts for point in curve.points] for model in self.models]
+        places = [(curve.name, point.amount) for curve in self.models[0].shifts for point in curve.points]
+        return [(*place, list(row)) for place, row in zip(places, zip(*of_models, strict=True), strict=True)]
+
+    def as_csv(self) -> str:
+        """A CSV table with one row for each model, change and amount."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("model", "change", "amount", "accuracy", "loss"))
+        for model in self.models:
+            for curve in model.shifts:
+                writer.writerows((model.name, curve.name, p.amount, p.accuracy, p.loss) for p in curve.points)
+        return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A classifier with the images that it is tested on."""
+
+    classifier: Classifier
+    dataset: DataSet
+    split: ChosenSplit
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """The images (N, C, H, W) of the split."""
+        return np.asarray(self.dataset.samples[self.split.indices], np.uint8)
+
+    def evaluate(self, images: NDArray[np.uint8], stop: StopRequest) -> Evaluation:
+        """The evaluation on changed images."""
+        everything = np.arange(len(images))
+        dataset = replace(self.dataset, samples=images, labels=self.dataset.labels[self.split.indices], splits={})
+        return self.classifier.evaluate(
+            dataset, ChosenSplit(self.split.name, everything), (), stop.poll, keep_predictions=False
+        )
+
+
+def shift_test(config: EvaluateConfig) -> ShiftTestResult:
+    """Evaluate one or more classifiers of images on changed images, and write the plot and the CSV table.
+
+    Raises InputError where a model file, the data or an output is invalid, or a model reads tables.
+    """
+    kinds = parse_shifts(config.shift_test or "")
+    _check_outputs(config)
+    data, subjects = _open(config, kinds)
+    names = distinct([_short_name(subject.classifier.path) for subject in subjects])
+    with StopRequest() as stop, output.progress("changes") as bar:
+        counter = _Counter(bar, len(subjects) * sum(len(kind.amounts) for kind in kinds))
+        models = [_test(name, subject, kinds, stop, counter) for name, subject in zip(names, subjects, strict=True)]
+    split = subjects[0].split
+    plots = _draw(config.out, models, f"{data} ({split.name}), {len(split.indices):,} images")
+    result = ShiftTestResult(data, split.name, len(split.indices), tuple(models), plots)
+    if config.csv_file is not None:
+        files.write_text(config.csv_file, result.as_csv())
+    return result
+
+
+class _Counter:
+    """Shows how many evaluations are done."""
+
+    def __init__(self, bar: output.Progress, total: int) -> None:
+        self._bar, self._total, self._done = bar, total, 0
+
+    def count(self) -> None:
+        """Count one more."""
+        self._done += 1
+        self._bar.update(self._done / self._total)
+
+
+def _check_outputs(config: EvaluateConfig) -> None:
+    """Validate `--csv` and `--out` without writing. Raises InputError."""
+    if config.csv_file is not None:
+        files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite, made=config.out)
+    if config.out is not None:
+        files.check_output_folder("--out", config.out, overwrite=config.overwrite)
+
+
+def _open(config: EvaluateConfig, kinds: tuple[ShiftKind, ...]) -> tuple[str, list[_Subject]]:
+    """The data that all models are tested on, and the models, each with its images."""
+    subjects: list[_Subject] = []
+    data = config.data
+    for path in (config.model, *config.others):
+        classifier = open_classifier(replace(config, model=path))
+        if not isinstance(classifier.preprocessing, ImagePreprocessing):
+            raise InputError(WHERE, f"{path} reads tables, and only images can be shifted", "name models of images")
+        check_reach(kinds, classifier.preprocessing.shape)
+        data = data or training_data(classifier.metadata)
+        subjects.append(_load(config, data, classifier))
+    if config.out is not None:
+        check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(str(data)))
+    _compare_samples(subjects)
+    return str(data), subjects
+
+
+def _load(config: EvaluateConfig, data: str, classifier: Classifier) -> _Subject:
+    dataset = load_for_model(
+        data, config, classifier.preprocessing, classifier.classes, threads=config.thread_count,
+        folders=class_folders(classifier.metadata),
+    )  # fmt: skip
+    dataset = split_as_in_training(data, dataset, classifier.metadata)
+    return _Subject(classifier, dataset, choose_split(dataset, config.split))
+
+
+def _compare_samples(subjects: Sequence[_Subject]) -> None:
+    """Warn where two models are not tested on the same samples, or see them at another size."""
+    first = subjects[0]
+    for subject in subjects[1:]:
+        if not np.array_equal(subject.split.indices, first.split.indices):
+            what = "was trained with another split, and is tested on other samples"
+        elif subject.dataset.preprocessing.shape[1:] != first.dataset.preprocessing.shape[1:]:
+            what = "sees the images at another size, and its shifts and blurs are in its own pixels"
+        else:
+            continue
+        output.warn(f"{subject.classifier.path} {what}")
+
+
+def _test(
+    name: str, subject: _Subject, kinds: tuple[ShiftKind, ...], stop: StopRequest, counter: _Counter
+) -> ModelShifts:
+    images, classifier = subject.images, subject.classifier
+    unchanged = subject.evaluate(images, stop)
+    curves = []
+    for kind in kinds:
+        points = []
+        for amount in kind.amounts:
+            variants = [images] if kind.is_neutral(amount) else kind.variants(images, amount, _SEED)
+            found = [unchanged if variant is images else subject.evaluate(variant, stop) for variant in variants]
+            accuracy, loss = (float(np.mean([getattr(one, field) for one in found])) for field in ("accuracy", "loss"))
+            points.append(ShiftPoint(amount, accuracy, loss))
+            counter.count()
+        curves.append(ShiftCurve(kind.name, kind.unit, tuple(points)))
+    return ModelShifts(str(classifier.path), name, classifier.runtime, unchanged.accuracy, tuple(curves))
+
+
+def _short_name(path: Path) -> str:
+    """The name of a run, or of a model file without a run."""
+    return path.parent.name or path.stem if path.name == "model.safetensors" else path.stem
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, numbered where several are equal.
+
+    >>> distinct(["run", "cnn", "run"])
+    ['run', 'cnn', 'run (2)']
+    """
+    before = [names[:i].count(name) for i, name in enumerate(names)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, before, strict=True)]
+
+
+def _draw(folder: Path | None, models: Sequence[ModelShifts], title: str) -> tuple[Path, ...]:
+    """The path of the plot, drawn into a new folder; none without a folder."""
+    if folder is None:
+        return ()
+    files.make_folder("--out", folder)
+    panels = []
+    for i, curve in enumerate(models[0].shifts):
+        curves = [
+            AccuracyCurve(
+                model.name,
+                [point.amount for point in model.shifts[i].points],
+                [point.accuracy for point in model.shifts[i].points],
+            )
+            for model in models
+        ]
+        panels.append((f"{curve.name} ({curve.unit})", curves))
+    files.atomic_write(folder / PLOT, draw_robustness(panels, title))
+    return (folder / PLOT,)

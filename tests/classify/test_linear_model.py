@@ -1,0 +1,120 @@
+"""Tables: the weights of a linear model, the majority baseline, and the scatter by category."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from builders import Command, make_table
+from sklearn.dummy import DummyClassifier
+
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
+from dlnotes_cli.training.scatter import scatter_plot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def train(dlnotes: Command, table: Path, out: Path, *more: object) -> None:
+    words = ("train-mlp", "--data", table, "--target", "label", "--hidden", "", "--epochs", 3, "--lr", 0.1, "-q")
+    outcome = dlnotes(*words, *more, "--out", out)
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_coefficients_give_the_log_odds_of_the_predictions(tmp_path: Path, dlnotes: Command) -> None:
+    table = make_table(tmp_path / "rows.csv", rows=60)
+    train(dlnotes, table, tmp_path / "run")
+    document = json.loads(dlnotes("evaluate", tmp_path / "run", "--json").out)
+    found = document["coefficients"]
+    assert found["classes"] == ["yes"]
+    per_unit = {one["input"]: one["per_unit"][0] for one in found["inputs"]}
+    assert list(per_unit) == ["length", "width", "kind=a", "kind=b"]
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    predicted = json.loads(dlnotes("predict", tmp_path / "run", table, "--json").out)["predictions"]
+    for row, prediction in zip(rows, predicted, strict=True):
+        log_odds = found["intercept"][0] + per_unit[f"kind={row['kind']}"]
+        log_odds += per_unit["length"] * float(row["length"]) + per_unit["width"] * float(row["width"])
+        top = {one["class"]: one["probability"] for one in prediction["top"]}
+        assert math.log(top["yes"] / top["no"]) == pytest.approx(log_odds, abs=1e-4)
+    lines = dlnotes("evaluate", tmp_path / "run").out.splitlines()
+    (header,) = [line for line in lines if line.startswith("input")]
+    assert header.split() == ["input", "log-odds", "of", "yes", "per", "unit,", "yes"]
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_coefficients_of_three_classes_are_centered(tmp_path: Path, dlnotes: Command) -> None:
+    generator = np.random.default_rng(0)
+    rows = "".join(f"{a:.3f},{b:.3f},{'xyz'[i % 3]}\n" for i, (a, b) in enumerate(generator.normal(size=(60, 2))))
+    (tmp_path / "rows.csv").write_text("a,b,label\n" + rows)
+    train(dlnotes, tmp_path / "rows.csv", tmp_path / "run")
+    found = json.loads(dlnotes("evaluate", tmp_path / "run", "--json").out)["coefficients"]
+    assert found["classes"] == ["x", "y", "z"]
+    for one in (found["bias"], *(one["weights"] for one in found["inputs"])):
+        assert sum(one) == pytest.approx(0, abs=1e-6)
+
+
+def test_only_linear_models_of_tables_have_coefficients(digits_run: Path, table_run: Path, dlnotes: Command) -> None:
+    for run in (digits_run, table_run):
+        assert json.loads(dlnotes("evaluate", run, "--json").out)["coefficients"] is None
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_the_baseline_is_that_of_scikit_learns_dummy(tmp_path: Path, dlnotes: Command) -> None:
+    labels = ["rejected"] * 273 + ["admitted"] * 127  # as in the course's student data
+    values = np.random.default_rng(0).normal(size=400)
+    rows = "".join(f"{value:.3f},{label}\n" for value, label in zip(values, labels, strict=True))
+    (tmp_path / "rows.csv").write_text("a,label\n" + rows)
+    train(dlnotes, tmp_path / "rows.csv", tmp_path / "run")
+    dummy = DummyClassifier(strategy="most_frequent").fit(values[:, None], labels)
+    document = json.loads(dlnotes("evaluate", tmp_path / "run", "--split", "all", "--json").out)
+    assert document["majority"] == pytest.approx(dummy.score(values[:, None], labels)) == pytest.approx(0.6825)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert set(result["majority"]) == {"train", "validation", "test"}
+    for split, name in (("train", "train"), ("val", "validation"), ("test", "test")):
+        of_split = json.loads(dlnotes("evaluate", tmp_path / "run", "--split", split, "--json").out)
+        assert result["majority"][name] == pytest.approx(of_split["majority"])
+    shown = dlnotes("evaluate", tmp_path / "run", "--split", "all").out
+    assert "(always the most frequent class: 0.6825)" in shown
+
+
+def test_the_scatter_has_a_panel_for_each_category_with_its_regions(figures: "list[Figure]") -> None:
+    """A network that adds the first column and the category: each panel has the boundary at another place."""
+    import torch
+    from torch import nn
+
+    preprocessing = TablePreprocessing(
+        "label", (Column("a", 10.0, 2.0), Column("rank", categories=("1", "2")), Column("b", 0.0, 1.0))
+    )
+    generator = np.random.default_rng(0)
+    rank = generator.integers(0, 2, 50)
+    samples = np.stack([generator.normal(size=50), rank == 0, rank == 1, generator.normal(size=50)], axis=1)
+    everything = {"train": np.arange(50)}
+    labels = generator.integers(0, 2, 50)
+    dataset = DataSet("t", samples.astype(np.float32), labels, ("no", "yes"), everything, preprocessing, "")
+    network = nn.Linear(4, 2, bias=False)
+    network.weight.data = torch.tensor([[0.0, 0, 0, 0], [1.0, -1.0, 1.0, 0.0]])  # yes: a > 12 or a > 8
+    assert scatter_plot(network, dataset) is not None
+    (figure,) = figures
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    counts = np.bincount(rank)
+    titles = [f"rank {i + 1} ({counts[i]} rows)" for i in range(2)]
+    assert [axes.get_title() for axes in shown] == ["all 50 rows", *titles]
+    for axes, boundary, chosen in zip(shown[1:], (12.0, 8.0), (rank == 0, rank == 1), strict=True):
+        drawn = sum(len(np.asarray(points.get_offsets())) for points in axes.collections[1:])
+        assert drawn == int(chosen.sum())
+        edges = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+        inner = edges[(edges[:, 0] > edges[:, 0].min() + 0.1) & (edges[:, 0] < edges[:, 0].max() - 0.1), 0]
+        assert np.median(inner) == pytest.approx(boundary, abs=0.1)
+
+
+def test_other_tables_have_no_scatter() -> None:
+    dataset = DataSet("t", np.zeros((2, 2), np.float32), np.arange(2), ("a", "b"), {}, TablePreprocessing(
+        "label", (Column("x"), Column("y"))), "")  # fmt: skip
+    import torch
+
+    assert scatter_plot(torch.nn.Linear(2, 2), dataset) is None

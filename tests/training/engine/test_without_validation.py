@@ -1,0 +1,99 @@
+"""--val-split 0: all training samples are trained on, the last weights are kept, and the result says so."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import Command, assert_same_run, make_images, make_table, small_training, stopped_after
+
+from dlnotes_cli.training.tensor_file import read_tensors
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+WITHOUT = ("--val-split", 0)
+
+
+def test_the_last_weights_are_kept_and_no_validation_is_reported(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*small_training(tmp_path / "run", *WITHOUT, "--epochs", 3, "--lr", 0.5, "--json"))
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out)
+    assert result["data"]["counts"] == {"train": 256, "val": 0, "test": 359}
+    assert result["validation"] == {"loss": None, "accuracy": None, "samples": 0}
+    assert (result["best_epoch"], result["epochs"], result["monitor"]) == (3, 3, None)
+    model, last = (read_tensors(tmp_path / "run" / f"{name}.safetensors")[0] for name in ("model", "last"))
+    assert all(model[name].equal(last[f"network.{name}"]) for name in model)
+    history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["validation"]["samples"] for entry in history] == [0, 0, 0]
+    evaluated = json.loads(dlnotes("evaluate", tmp_path / "run", "--json").out)
+    assert (evaluated["split"], evaluated["loss"]) == ("test", pytest.approx(result["test"]["loss"]))
+    refused = dlnotes("evaluate", tmp_path / "run", "--split", "val")
+    assert (refused.code, "has no split 'val'; choose from train, test, all" in refused.err) == (2, True)
+
+
+def test_the_printed_table_has_no_validation(tmp_path: Path, dlnotes: Command) -> None:
+    lines = dlnotes(*small_training(tmp_path / "run", *WITHOUT)).out.splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["train", "test"]
+    assert any(line.startswith("the last weights of 2 epochs, 8 steps;") for line in lines)
+
+
+def test_the_weights_are_those_of_plain_sgd_in_numpy(tmp_path: Path, dlnotes: Command) -> None:
+    """One step of gradient descent on all training rows of a table, without hidden layers."""
+    rows = make_table(tmp_path / "rows.csv", rows=60)
+    common = ("train-mlp", "--data", rows, "--target", "label", "--hidden", "", "--recipe", "notes", "--init", "zeros",
+              "--batch-size", 48, *WITHOUT, "-q")  # fmt: skip
+    assert dlnotes(*common, "--epochs", 1, "--lr", 0.5, "--out", tmp_path / "run").code == 0
+    from dlnotes_cli.classify.options import TrainMlpConfig
+    from dlnotes_cli.data.load import load_training_data
+    from dlnotes_cli.data.splits import SplitRule
+
+    config = TrainMlpConfig(data=str(rows), target="label")
+    dataset = load_training_data(config, SplitRule(0.0, 0.2, 0), "unit", threads=1)
+    assert dataset.counts == {"train": 48, "val": 0, "test": 12}
+    train = dataset.splits["train"]
+    x, labels = np.asarray(dataset.samples[train], np.float64), dataset.labels[train]
+    gradient = (0.5 - np.eye(2)[labels]).T @ x / 48
+    weight = read_tensors(tmp_path / "run" / "model.safetensors")[0]["output.weight"]
+    np.testing.assert_allclose(weight.numpy(), -0.5 * gradient, atol=1e-6)
+
+
+def test_a_stopped_run_is_resumed_bit_for_bit(tmp_path: Path, dlnotes: Command) -> None:
+    words = (*WITHOUT, "--epochs", 4)
+    with stopped_after(7):
+        assert dlnotes(*small_training(tmp_path / "a", *words)).code == 143
+    assert dlnotes("train-mlp", "--resume", tmp_path / "a").code == 0
+    assert dlnotes(*small_training(tmp_path / "b", *words)).code == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_the_recipe_with_a_moving_average_trains_without_it(tmp_path: Path, dlnotes: Command) -> None:
+    words = ("train-cnn", "--limit", 40, "--epochs", 1, "--width", 0.2, "--threads", 1, *WITHOUT)
+    assert dlnotes(*words, "--out", tmp_path / "run").code == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["ema"] == 0.0
+    tensors, _ = read_tensors(tmp_path / "run" / "last.safetensors")
+    assert not [name for name in tensors if name.startswith("average.")]
+    assert torch.isfinite(next(iter(tensors.values()))).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--patience", 3), "--patience: needs validation samples, and --val-split is 0; drop --patience"),
+        (("--monitor", "accuracy"), "--monitor: needs validation samples"),
+        (("--ema", 0.9), "--ema: needs validation samples"),
+        (("--restarts", 2), "--restarts: needs validation samples"),
+        (("--data", "{home}/val"), "--val-split: is 0, but the data has a validation split; drop --val-split"),
+        (("--data", "{home}/train"), "--val-split: 0 leaves no sample to measure, since the data has no test split"),
+    ],
+)
+def test_what_needs_validation_samples_is_refused(
+    words: tuple[object, ...], message: str, tmp_path: Path, dlnotes: Command
+) -> None:
+    for folder, splits in (("val", ("train", "val")), ("train", ("train",))):
+        for split in splits:
+            make_images(tmp_path / folder / split, count=2)
+    arguments = [str(word).format(home=tmp_path) for word in words]
+    outcome = dlnotes(*small_training(tmp_path / "run", *WITHOUT, *arguments))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,93 @@
+"""The file of --class-weights: read from CSV and JSON, its mistakes, and the same training as balanced weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import Command, small_training
+from sklearn.utils.class_weight import compute_class_weight
+
+from dlnotes_cli.classify.options import TrainMlpConfig
+from dlnotes_cli.data.load import load_training_data
+from dlnotes_cli.data.splits import SplitRule
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+
+def read(path: Path, text: str) -> dict[str, float]:
+    path.write_text(text)
+    weights = class_weights_of(TrainMlpConfig(class_weights=str(path)))
+    assert weights is not None
+    return weights
+
+
+def test_csv_and_json_give_the_same_weights(tmp_path: Path) -> None:
+    expected = {"cat, small": 1.0, "dog": 2.5}
+    assert read(tmp_path / "w.csv", 'weight,class\n1,"cat, small"\n2.5,dog\n') == expected
+    assert read(tmp_path / "w.json", json.dumps(expected)) == expected
+    assert weights_in_order(expected, ("dog", "cat, small")) == (2.5, 1.0)
+    assert class_weights_of(TrainMlpConfig(class_weights="balanced")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("w.csv", "a,1\n", r"is not a table with the columns class and weight; write"),
+        ("w.csv", "class,weight\na\n", r"is not a table with the columns"),
+        ("w.csv", "class,weight\na,1\na,2\n", r"has class 'a' twice"),
+        ("w.csv", "class,weight\na,0\n", r"class 'a' has the weight '0'; give a number above 0"),
+        ("w.csv", "class,weight\na,nan\n", r"class 'a' has the weight 'nan'"),
+        ("w.json", "[1, 2]", r"is not a JSON object"),
+        ("w.json", '{"a": true}', r"class 'a' has the weight True"),
+        ("w.json", '{"a": [1]}', r"class 'a' has the weight \[1\]"),
+        ("w.json", '{"a": 1, "a": 2}', r"is not a JSON object"),
+        ("w.json", '{"a": NaN}', r"is not a JSON object"),
+    ],
+)
+def test_invalid_files(name: str, text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / name, text)
+
+
+def test_unknown_and_missing_classes_are_named() -> None:
+    with pytest.raises(InputError, match=r"the data has no class 'bird'; its classes are 'cat', 'dog'"):
+        weights_in_order({"cat": 1, "dog": 1, "bird": 1}, ("cat", "dog"))
+    with pytest.raises(InputError, match=r"no weight for class 'dog'; give every class a weight"):
+        weights_in_order({"cat": 1}, ("cat", "dog"))
+
+
+@pytest.mark.parametrize("command", ["train-mlp", "transfer"])
+def test_a_file_of_balanced_weights_trains_as_balanced(command: str, tmp_path: Path, dlnotes: Command) -> None:
+    config = TrainMlpConfig(limit=200)
+    dataset = load_training_data(config, SplitRule(0.2, 0.2, 0, 200), "standard", threads=1)
+    labels = dataset.labels[dataset.splits["train"]]
+    weights = compute_class_weight("balanced", classes=np.arange(10), y=labels)
+    (tmp_path / "w.json").write_text(json.dumps(dict(zip(dataset.classes, weights.tolist(), strict=True))))
+    words = small_training(tmp_path, "--val-split", 0.2, "--limit", 200)
+    if command == "transfer":
+        words = ["transfer", "--weights", "none", "--backbone", "squeezenet1_1", "--size", "32", "--limit", "200",
+                 "--max-steps", "3", "--threads", "1", "--out", str(tmp_path)]  # fmt: skip
+    histories: list[list[float]] = []
+    for value in ("balanced", tmp_path / "w.json", "none"):
+        out = tmp_path / str(len(histories))
+        words[words.index("--out") + 1] = str(out)
+        outcome = dlnotes(*words, "--class-weights", value)
+        assert outcome.code == 0, outcome.err
+        lines = (out / "metrics.jsonl").read_text().splitlines()
+        histories.append([json.loads(line)["validation"]["loss"] for line in lines])
+    assert histories[1] == pytest.approx(histories[0], rel=1e-6)
+    assert histories[2] != pytest.approx(histories[0], rel=1e-6)
+
+
+def test_a_value_that_is_no_file(dlnotes: Command) -> None:
+    outcome = dlnotes("train-mlp", "--class-weights", "balancd")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert (
+        "--class-weights: unknown value 'balancd'; did you mean 'balanced'? choose from none, balanced, or name a file"
+        in outcome.err
+    )
+    missing = dlnotes("train-mlp", "--class-weights", "gone.csv")
+    assert (missing.code, "gone.csv: no such file" in missing.err) == (2, True)
