@@ -20,8 +20,17 @@ from dlnotes_cli.char_rnn.training_text import read_training_text
 from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.train_cnn import CnnTraining
 from dlnotes_cli.classify.train_mlp import MlpTraining
+from dlnotes_cli.data.series.read import SeriesColumns
+from dlnotes_cli.data.series.series_set import Series, SeriesSet
+from dlnotes_cli.data.series.time_axis import TimeAxis
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.registry import build
+from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
+from dlnotes_cli.series import job as series_job
+from dlnotes_cli.series.fit import fit_series
+from dlnotes_cli.series.frames import training_frames
+from dlnotes_cli.series.job import SeriesJob
+from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.training import optimizers, sequence_batches
 from dlnotes_cli.training.engine import classifier
 from dlnotes_cli.training.engine.classifier import AnyTraining, ClassifierJob
@@ -64,6 +73,7 @@ def unsent(monkeypatch: pytest.MonkeyPatch) -> UnsentTensors:
     mode = UnsentTensors()
     monkeypatch.setattr(sequence_batches, "sent", mode.sent)
     monkeypatch.setattr(train, "sent", mode.sent)
+    monkeypatch.setattr(series_job, "sent", mode.sent)
     monkeypatch.setattr(classifier, "balanced_weights", lambda _labels, classes: torch.ones(classes, device=META))
     adamw = torch.optim.AdamW  # whose fused kernel knows no meta device
     monkeypatch.setattr(torch.optim, "AdamW", lambda groups, **rest: adamw(groups, **rest | {"fused": None}))
@@ -130,6 +140,20 @@ def test_a_step_of_a_language_model_reads_nothing(unsent: UnsentTensors) -> None
     texts = read_training_text(config, recipe.seq_len)
     network = build("char_rnn", train._network_config(config, recipe, texts.preprocessing)).to(META)
     take_steps(LanguageModelJob(network, texts, recipe, 4, RUNTIME, seed=0), unsent)
+
+
+@pytest.mark.parametrize("is_carried", [False, True])
+def test_a_step_on_time_series_reads_nothing(unsent: UnsentTensors, *, is_carried: bool) -> None:
+    values = torch.linspace(0, 9, 200, dtype=torch.float64).sin().numpy()
+    data = SeriesSet("test", "0", "y", (Series("0", values[:, None], 200, TimeAxis()),))
+    config = SeriesTrainConfig(window=8, season=1, recipe="notes" if is_carried else "best")
+    fitted = fit_series(config, config.resolved(), SeriesColumns("y"), data)
+    frames = training_frames(data, fitted.preprocessing)
+    window, horizon = fitted.recipe.window, 1 if is_carried else fitted.recipe.horizon
+    network = build_series_rnn(
+        SeriesRnnConfig(hidden=4, window=window, horizon=horizon, skip=False, carried=is_carried, evaluated=horizon)
+    ).to(META)
+    take_steps(SeriesJob(network, frames, fitted, 2, RUNTIME, seed=0), unsent)
 
 
 def test_a_step_that_reads_or_copies_would_fail(unsent: UnsentTensors) -> None:
