@@ -289,6 +289,7 @@ class EvaluateConfig(
 
             parse_shifts(self.shift_test)
             check_at_most_one({"--min-accuracy": self.min_accuracy is not None, "--shift-test": True})
+            check_at_most_one({"--devices": self.devices > 1, "--shift-test": True})
 
 
 @option_group
