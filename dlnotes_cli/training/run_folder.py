@@ -21,12 +21,13 @@ MODEL, LAST, METRICS, RESULT = (
     "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",
 )  # fmt: skip
 PLOTS = ("curves.png", "confusion.png", "predictions.png", "boundary.png", "boundaries.png", "forecast.png")
+LINEAR, NETWORK = "linear.safetensors", "network.safetensors"  # the model of `train-text` that was not kept
 _LOCK = ".lock"
 
 
 def run_files(model: Path) -> list[Path]:
     """A model file and what belongs to its run, which no other output may replace."""
-    return [model, *(model.with_name(name) for name in (LAST, CONFIG, METRICS, RESULT))]
+    return [model, *(model.with_name(name) for name in (LAST, CONFIG, METRICS, RESULT, LINEAR, NETWORK))]
 
 
 class RunFolder:

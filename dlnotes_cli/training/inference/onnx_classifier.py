@@ -1,6 +1,5 @@
 """A classifier from an ONNX file, which runs in ONNX Runtime, without torch."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,16 +16,14 @@ from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
+from dlnotes_cli.training.inference.probability_evaluation import SMALLEST, evaluate_probabilities
 from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.metrics import Evaluation, Predictions
+from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_container import read_metadata
 from dlnotes_cli.training.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
 from dlnotes_cli.training.softmax import softmax
-
-_SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
-
 
 SampleProbabilities = Callable[[NDArray[np.generic]], NDArray[np.float32]]  # of samples (N, ...), (N, classes)
 
@@ -54,27 +51,12 @@ class OnnxRuntimeClassifier(Classifier):
         self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
         keep_predictions: bool,
     ) -> Evaluation:  # fmt: skip
-        """The evaluation on a split of a data set. SampleProbabilities below the smallest float32 count as that."""
-        count, indices = len(self.classes), split.indices
-        loss_sum, confusion = 0.0, np.zeros((count, count), np.int64)
-        within_top = dict.fromkeys(top, 0)
-        kept: list[Predictions] = []
-        step = inference_batch_size(dataset.samples.shape[1:])
-        for start in range(0, len(indices), step):
-            poll()
-            chunk = indices[start : start + step]
-            labels = dataset.labels[chunk]
-            probabilities = self.probabilities(dataset.samples[chunk])
-            true = probabilities[np.arange(len(chunk)), labels]
-            loss_sum -= float(np.log(np.maximum(true, _SMALLEST), dtype=np.float64).sum())
-            predicted = probabilities.argmax(1)
-            np.add.at(confusion, (labels, predicted), 1)
-            for k in top:
-                within_top[k] += int((_most_probable(probabilities, k) == labels[:, None]).sum())
-            if keep_predictions:
-                kept.append(Predictions(labels, predicted, probabilities.max(1)))
-        loss = loss_sum / len(indices) if len(indices) else math.nan
-        return Evaluation(loss, confusion, within_top, Predictions.joined(kept) if kept else None)
+        """The evaluation on a split of a data set. Raises InputError as `probabilities` does."""
+        return evaluate_probabilities(
+            lambda indices: self.probabilities(dataset.samples[indices]), dataset.labels, split.indices,
+            classes=len(self.classes), batch=inference_batch_size(dataset.samples.shape[1:]), top=top, poll=poll,
+            keep_predictions=keep_predictions,
+        )  # fmt: skip
 
 
 def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
@@ -119,11 +101,6 @@ def tta_probabilities(
     for weight, view in views:
         variants = (view, view[..., ::-1]) if mirror else (view,)
         for variant in variants:
-            logarithms = np.log(np.maximum(probabilities(variant), _SMALLEST), dtype=np.float64)
+            logarithms = np.log(np.maximum(probabilities(variant), SMALLEST), dtype=np.float64)
             mean = mean + weight / len(variants) * logarithms
     return softmax(mean).astype(np.float32)
-
-
-def _most_probable(probabilities: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The k most probable classes of each sample, (N, k), in no order."""
-    return np.argpartition(probabilities, -k, axis=1)[:, -k:]
