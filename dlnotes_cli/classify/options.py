@@ -263,8 +263,9 @@ class PredictOptions(Config):
     """The options of `predict` only."""
 
     paths: tuple[str, ...] = option(
-        (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files.", panel=DATA,
-        is_argument=True, metavar="PATH",
+        (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files; for a model "
+        "of texts, texts, .txt files, CSV files, or - for one text per line.", panel=DATA, is_argument=True,
+        metavar="PATH",
     )  # fmt: skip
     files_from: str | None = option(
         None, "Read more paths from this file, one per line; - is standard input.", panel=DATA, metavar="FILE|-"
@@ -273,6 +274,11 @@ class PredictOptions(Config):
     sheet: Path | None = option(
         None, "Draw each image next to bars of its classes' probabilities, into this PNG file.", panel=OUTPUT,
         metavar="FILE.png",
+    )  # fmt: skip
+    explain: bool = option(False, "Texts: show which words carried each prediction.", panel=OUTPUT)
+    explain_html: Path | None = option(
+        None, "Texts: write each text as HTML, its words colored by what they contributed.", panel=OUTPUT,
+        metavar="FILE.html",
     )  # fmt: skip
 
 
@@ -293,3 +299,11 @@ class PredictConfig(
         )
         if self.sheet is not None:
             check_png("--sheet", self.sheet)
+        if self.explain_html is not None and self.explain_html.suffix.lower() not in {".html", ".htm"}:
+            what = f"{self.explain_html} does not end in .html"
+            raise InputError("--explain-html", what, "give the name of an .html file")
+
+    @property
+    def explains(self) -> bool:
+        """Whether the words of texts are explained."""
+        return self.explain or self.explain_html is not None

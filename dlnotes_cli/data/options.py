@@ -13,6 +13,7 @@ from dlnotes_cli.shell.parse import items
 
 Normalization = Literal["standard", "unit", "symmetric"]
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+EMBEDDED_TEXTS = "remarks"  # of train-text
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _NAMES = ", ".join(NAMED_SETS)
 IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images per class."

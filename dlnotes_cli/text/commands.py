@@ -37,7 +37,9 @@ def _print(result: "TextResult") -> None:
     output.line()
     output.line(result.verdict)
     counts = ", ".join(f"{count:,} {split}" for split, count in result.data.counts.items())
-    output.line(f"{counts} texts; {result.selection}")
+    is_linear = len(result.models) == 1
+    selection = output.counted(result.steps, "iteration") if is_linear else result.selection
+    output.line(f"{counts} texts; {selection}")
     if result.test is None:
         output.line("no test split: validation also selected the model, so its accuracy is optimistic")
     for path in (result.model_file, *result.plots):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import folder, table
-from dlnotes_cli.data.options import TABLE_SUFFIXES
+from dlnotes_cli.data.options import EMBEDDED_TEXTS, TABLE_SUFFIXES
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.data.texts import remarks
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
@@ -58,7 +58,7 @@ TextsKind = Literal["embedded", "folder", "table"]
 
 def texts_kind(data: str) -> TextsKind:
     """What `--data` names. Raises InputError if there is no such set, folder or table."""
-    if data == remarks.NAME:
+    if data == EMBEDDED_TEXTS:
         return "embedded"
     path = user_path(data)
     try:
@@ -73,10 +73,10 @@ def texts_kind(data: str) -> TextsKind:
         raise InputError("--data", f"{path} is neither a folder nor a CSV file", _LAYOUT)
     if any(mark in data for mark in "/\\."):
         raise InputError(path, "no such file or folder", "check the path")
-    near = nearest(data, [remarks.NAME])
+    near = nearest(data, [EMBEDDED_TEXTS])
     hint = f"did you mean '{near}'? " if near else ""
     what = f"'{data}' is neither a named set of texts nor a folder"
-    raise InputError("--data", what, f"{hint}choose {remarks.NAME}, or {_LAYOUT}")
+    raise InputError("--data", what, f"{hint}choose {EMBEDDED_TEXTS}, or {_LAYOUT}")
 
 
 def load_training_texts(data: str, text_column: str | None, target: str | None, rule: SplitRule) -> TextDataSet:
@@ -174,10 +174,10 @@ def _load(data: str, kind: TextsKind, text_column: str | None, target: str | Non
 
 def _embedded() -> TextDataSet:
     texts, labels = remarks.remarks()
-    items = tuple(f"{remarks.NAME}:{i}" for i in range(1, len(texts) + 1))
+    items = tuple(f"{EMBEDDED_TEXTS}:{i}" for i in range(1, len(texts) + 1))
     return TextDataSet(
-        remarks.NAME, tuple(texts), np.array(labels, np.int64), remarks.CLASSES, {"all": np.arange(len(texts))}, items,
-        _digest(zip(texts, map(str, labels), strict=True)),
+        EMBEDDED_TEXTS, tuple(texts), np.array(labels, np.int64), remarks.CLASSES, {"all": np.arange(len(texts))},
+        items, _digest(zip(texts, map(str, labels), strict=True)),
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ front of what it negates, and from which of two clauses has the last word.
 import random
 from collections.abc import Callable
 
-NAME = "remarks"
 CLASSES = ("negative", "positive")
 _COUNT, _SEED = 3000, 20240229
 _NEGATIONS = 0.3  # probability

@@ -1,8 +1,10 @@
 """Classifiers of texts from model files: a network of tokens, or a linear model of TF-IDF features."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,11 @@ class TokenClassifier(TextClassifier):
         logits = sequence_logits(self.network, self.encode(samples), self.torch_runtime)
         check_finite(self.path, logits)
         return probabilities_of(logits)
+
+    @cached_property
+    def cpu_network(self) -> TextRnn:
+        """The network on the CPU: cuDNN computes no gradients in evaluation mode."""
+        return self.network if self.torch_runtime.device.type == "cpu" else copy.deepcopy(self.network).cpu()
 
     def encode(self, texts: Sequence[str]) -> TokenSequences:
         """The tokens of texts."""
