@@ -118,7 +118,8 @@ class TextRnn(nn.Module):
         if self.attention is None:
             return x.masked_fill(is_padding[:, :, None], 0.0).sum(1) / lengths[:, None]
         weights = self.attention(x)[:, :, 0].masked_fill(is_padding, -torch.inf).softmax(1)
-        return (weights[:, None] @ x.masked_fill(is_padding[:, :, None], 0.0))[:, 0]
+        pooled: Tensor = weights[:, None] @ x.masked_fill(is_padding[:, :, None], 0.0)  # (N, 1, width)
+        return pooled[:, 0]
 
     def _last(self, x: Tensor, lengths: Tensor) -> Tensor:
         """The outputs of each direction after its last token."""
