@@ -11,10 +11,11 @@ from dlnotes_cli.data.folder import list_folder
 from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import EMBEDDED_TEXTS, NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of
-from dlnotes_cli.data.texts.labeled import load_texts_for_model, texts_kind
+from dlnotes_cli.data.texts.labeled import TextColumns, load_texts_for_model, texts_kind
 from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell import files
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import ImageReader, draw_evaluation, image_reader
@@ -105,6 +106,9 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
 
 def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> EvaluateResult:
     """The evaluation of a classifier of images or tables."""
+    for name, value in (("--text-column", config.text_column), ("--target", config.target)):
+        if value is not None:
+            raise InputError(name, f"{classifier.path} reads no texts", f"drop {name}")
     threads, preprocessing, classes = config.thread_count, classifier.preprocessing, classifier.classes
     dataset = load_for_model(data, config, preprocessing, classes, threads=threads, raw=classifier.reads_raw_rows)
     dataset = split_as_in_training(data, dataset, classifier.metadata)
@@ -123,7 +127,8 @@ def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> Ev
 def _of_texts(config: EvaluateConfig, classifier: "TextClassifier", data: str) -> EvaluateResult:
     """The evaluation of a classifier of texts."""
     classes = classifier.classes
-    dataset = load_texts_for_model(data, classifier.preprocessing, classes)
+    columns = TextColumns(config.text_column, config.target)
+    dataset = load_texts_for_model(data, columns, classifier.preprocessing, classes)
     dataset = split_as_in_training(data, dataset, classifier.metadata)
     split = choose_split(dataset, config.split)
     with StopRequest() as stop:

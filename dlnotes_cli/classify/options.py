@@ -18,7 +18,7 @@ from dlnotes_cli.classify.recipes import (
     ScratchRecipe,
     with_arch,
 )
-from dlnotes_cli.data.options import DataOption, SourceOptions
+from dlnotes_cli.data.options import DataOption, SourceOptions, TableOptions, TextColumnOption
 from dlnotes_cli.models.choices import Activation, Initialization
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
@@ -230,6 +230,10 @@ class EvaluateOptions(Config):
         "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
         panel=DATA,
     )  # fmt: skip
+    target: str | None = option_like(
+        TableOptions, "target", help="CSV of texts: column of the classes.",
+        shown_default="that of the training data",
+    )  # fmt: skip
     top: tuple[int, ...] = option(
         (5,),
         "Report top-k accuracy for these k, as far as there are more than k classes.",
@@ -246,7 +250,8 @@ class EvaluateOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(
-    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, SourceOptions, ClassifierOptions,
+    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, TextColumnOption, SourceOptions,
+    ClassifierOptions,
 ):  # fmt: skip
     """Every option of `evaluate`."""
 
@@ -284,7 +289,8 @@ class PredictOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
-    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TopOption, PredictOptions, ClassifierOptions,
+    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TextColumnOption, TopOption, PredictOptions,
+    ClassifierOptions,
 ):  # fmt: skip
     """Every option of `predict`."""
 

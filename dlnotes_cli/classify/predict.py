@@ -78,9 +78,13 @@ class Predictor:
     def _list_paths(self, classifier: Classifier, named: list[str]) -> None:
         """List the images or tables to classify. Raises InputError for options that only texts have."""
         config = self._config
-        if config.explains:
-            option = "--explain" if config.explain else "--explain-html"
-            raise InputError(option, f"{classifier.path} reads no texts", "use dlnotes explain for images")
+        for option, is_set, fix in (
+            ("--explain", config.explain, "use dlnotes explain for images"),
+            ("--explain-html", config.explain_html, "use dlnotes explain for images"),
+            ("--text-column", config.text_column, "drop it"),
+        ):
+            if is_set:
+                raise InputError(option, f"{classifier.path} reads no texts", fix)
         if "-" in config.paths and not self._reads_tables:
             self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
         if self._stdin:  # in its place between files
@@ -163,7 +167,8 @@ class Predictor:
     def _read_texts(self, classifier: "TextClassifier") -> Iterator[_Batch]:
         skipped: list[DlnotesError] = []
         is_any_read = False
-        for batch in self._in_batches(read_texts(self._texts, classifier.preprocessing.text_column)):
+        column = self._config.text_column or classifier.preprocessing.text_column
+        for batch in self._in_batches(read_texts(self._texts, column)):
             yield batch
             skipped += batch.errors.values()
             is_any_read = is_any_read or len(batch.errors) < len(batch.items)

@@ -58,6 +58,16 @@ class TableOptions(Config):
 
 
 @option_group
+class TextColumnOption(Config):
+    """Which column of a CSV table has the texts."""
+
+    text_column: str | None = option(
+        None, "CSV of texts: column of the texts.", panel=DATA, metavar="COLUMN",
+        shown_default="that of the training data",
+    )  # fmt: skip
+
+
+@option_group
 class ImageShapeOptions(Config):
     """The shape to which the images of a folder are resized."""
 

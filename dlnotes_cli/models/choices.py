@@ -6,7 +6,7 @@ Activation = Literal["relu", "sigmoid", "tanh", "leaky-relu", "gelu"]
 Initialization = Literal["default", "zeros", "ones", "uniform", "normal"]
 CellType = Literal["lstm", "gru", "rnn"]
 GatedCell = Literal["lstm", "gru"]
-Pooling = Literal["last", "mean", "max", "attention"]
+TokenPooling = Literal["last", "mean", "max", "attention"]
 
 # Torchvision's classification networks, listed here so that completion and a misspelled name need not load it.
 _BACKBONE_NAMES = """

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.models.choices import GatedCell, Pooling
+from dlnotes_cli.models.choices import GatedCell, TokenPooling
 from dlnotes_cli.models.dropout import Dropout
 
 _LAYER_TYPES: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -31,7 +31,7 @@ class TextRnnConfig:
     hidden: int = 128
     embed: int = 128
     bidirectional: bool = True
-    pooling: Pooling = "max"
+    pooling: TokenPooling = "max"
     embed_dropout: float = 0.0
     dropout: float = 0.0  # between recurrent layers
     head_dropout: float = 0.0
@@ -40,7 +40,7 @@ class TextRnnConfig:
 
     def __post_init__(self) -> None:
         """Validate the values, which may come from a file. Raises ValueError."""
-        if self.cell not in get_args(GatedCell) or self.pooling not in get_args(Pooling):
+        if self.cell not in get_args(GatedCell) or self.pooling not in get_args(TokenPooling):
             raise ValueError("cell or pooling")
         if not 1 <= self.vocabulary <= _MAX_VOCABULARY:
             raise ValueError("size of the vocabulary")

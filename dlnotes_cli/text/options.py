@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from dlnotes_cli.data.options import EMBEDDED_TEXTS, SplitOptions, TableOptions
-from dlnotes_cli.models.choices import GatedCell, Pooling
+from dlnotes_cli.data.options import EMBEDDED_TEXTS, SplitOptions, TableOptions, TextColumnOption
+from dlnotes_cli.models.choices import GatedCell, TokenPooling
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import (
@@ -50,8 +50,8 @@ class TextDataOptions(Config):
         metavar="NAME|FOLDER|CSV",
         complete=lambda: [EMBEDDED_TEXTS],
     )
-    text_column: str | None = option(
-        None, "CSV: column of the texts.", panel=DATA, metavar="COLUMN", shown_default="the only one besides --target"
+    text_column: str | None = option_like(
+        TextColumnOption, "text_column", help="CSV: column of the texts.", shown_default="the only one besides --target"
     )
     target: str | None = option_like(TableOptions, "target")
     val_split: float | None = option_like(
@@ -105,7 +105,7 @@ class TextNetworkOptions(Config):
     )
     embed: int | None = option(None, "Embedding size.", panel=MODEL, within="[1, 1e5]")
     bidirectional: bool | None = option(None, "Read each text in both directions.", panel=MODEL)
-    pooling: Pooling | None = option(
+    pooling: TokenPooling | None = option(
         None,
         "How the outputs for all tokens become one: last, mean, max, or attention (a mean with learned weights).",
         panel=MODEL,

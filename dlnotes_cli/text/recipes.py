@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dlnotes_cli.models.choices import GatedCell, Pooling
+from dlnotes_cli.models.choices import GatedCell, TokenPooling
 from dlnotes_cli.training.recipes import LengthDefaults, Recipe
 
 
@@ -20,7 +20,7 @@ class TextRecipe(Recipe):
     hidden: int
     embed: int
     bidirectional: bool
-    pooling: Pooling
+    pooling: TokenPooling
     embed_dropout: float  # not an option of the command
     dropout: float
     head_dropout: float

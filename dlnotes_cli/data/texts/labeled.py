@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,10 +85,7 @@ def load_training_texts(data: str, text_column: str | None, target: str | None, 
     Raises InputError for data that cannot be read, that has one class only, or a split without texts.
     """
     kind = texts_kind(data)
-    for name, value in (("--text-column", text_column), ("--target", target)):
-        if value is not None and kind != "table":
-            raise InputError(name, f"has no effect on {data}, which is no table", "drop it, or give a CSV file")
-    dataset = _load(data, kind, text_column, target)
+    dataset = _load(data, kind, TextColumns(text_column, target))
     if len(dataset.classes) < 2:  # noqa: PLR2004  # one class cannot be classified
         only = dataset.classes[0]
         raise InputError("--data", f"{data} has only one class, '{only}'", "give texts of two classes or more")
@@ -103,14 +100,24 @@ def load_training_texts(data: str, text_column: str | None, target: str | None, 
     return replace(dataset, splits=splits)
 
 
-def load_texts_for_model(data: str, preprocessing: DocumentPreprocessing, classes: tuple[str, ...]) -> TextDataSet:
-    """Load texts for a trained model, with labels as indices into its classes.
+class TextColumns(NamedTuple):
+    """The columns of texts and of classes that the options name, if they do."""
+
+    text: str | None = None
+    target: str | None = None
+
+
+def load_texts_for_model(
+    data: str, columns: TextColumns, preprocessing: DocumentPreprocessing, classes: tuple[str, ...]
+) -> TextDataSet:
+    """Load texts for a trained model, with labels as indices into its classes; it knows the columns of its training.
 
     Raises InputError for data that cannot be read, and for a class that the model does not have.
     """
     kind = texts_kind(data)
-    columns = (preprocessing.text_column, preprocessing.target) if kind == "table" else (None, None)
-    dataset = _load(data, kind, *columns)
+    if kind == "table":
+        columns = TextColumns(columns.text or preprocessing.text_column, columns.target or preprocessing.target)
+    dataset = _load(data, kind, columns)
     unknown = next((name for name in dataset.classes if name not in classes), None)
     if unknown is not None:
         what = f"the model does not have the class '{unknown}'"
@@ -162,11 +169,14 @@ def decode_text(path: Path, content: bytes) -> str:
     return text.strip()
 
 
-def _load(data: str, kind: TextsKind, text_column: str | None, target: str | None) -> TextDataSet:
+def _load(data: str, kind: TextsKind, columns: TextColumns) -> TextDataSet:
+    for name, value in (("--text-column", columns.text), ("--target", columns.target)):
+        if value is not None and kind != "table":
+            raise InputError(name, f"has no effect on {data}, which is no table", "drop it, or give a CSV file")
     if kind == "embedded":
         dataset = _embedded()
     elif kind == "table":
-        dataset = _of_table(user_path(data), text_column, target)
+        dataset = _of_table(user_path(data), columns)
     else:
         dataset = _of_folder(user_path(data))
     return _without_empty(dataset)
@@ -181,11 +191,11 @@ def _embedded() -> TextDataSet:
     )  # fmt: skip
 
 
-def _of_table(path: Path, text_column: str | None, target: str | None) -> TextDataSet:
-    cells = table.read_table(path)
+def _of_table(path: Path, columns: TextColumns) -> TextDataSet:
+    cells, target = table.read_table(path), columns.target
     if target is not None:
         cells.column(target, "--target")
-    column = column_of_texts(cells, text_column, target)
+    column = column_of_texts(cells, columns.text, target)
     labels, classes = table.read_labels(cells, target)
     items = tuple(f"{path}:{line}" for line in cells.lines)
     return TextDataSet(

@@ -111,7 +111,7 @@ def test_a_class_folder_without_texts_is_named(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     (tmp_path / "a" / "1.txt").write_text("one")
-    with pytest.raises(InputError, match="class folder .*b has no texts"):
+    with pytest.raises(InputError, match=r"class folder .*b has no texts"):
         load(str(tmp_path), None, None)
 
 

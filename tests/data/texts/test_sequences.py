@@ -61,7 +61,9 @@ def test_batches_by_length_are_bounded_by_their_padded_size() -> None:
 
 def test_preprocessing_is_stored_as_json() -> None:
     stored = preprocessing()
-    assert document_preprocessing_from_json(document_preprocessing_to_json(stored) | {"words": ["good", "film"]}) == stored
+    assert (
+        document_preprocessing_from_json(document_preprocessing_to_json(stored) | {"words": ["good", "film"]}) == stored
+    )
     for change in ({"words": ["a", "a"]}, {"words": "ab"}, {"max_length": 0}, {"kind": "x"}, {"bpe_size": 3}):
         with pytest.raises((TypeError, ValueError)):
             document_preprocessing_from_json(document_preprocessing_to_json(stored) | {"words": ["good"]} | change)

@@ -31,7 +31,9 @@ def test_features_are_those_of_scikit_learn() -> None:
     np.testing.assert_array_equal(fitted.transform(read_corpus(TEXTS[3:5])).toarray(), features.toarray()[3:5])
 
 
-@pytest.mark.parametrize(("terms", "analyzer", "sizes"), [(word_terms, "word", (1, 2)), (character_terms, "char_wb", (3, 5))])
+@pytest.mark.parametrize(
+    ("terms", "analyzer", "sizes"), [(word_terms, "word", (1, 2)), (character_terms, "char_wb", (3, 5))]
+)
 def test_terms_are_counted_as_scikit_learn_does(terms: object, analyzer: str, sizes: tuple[int, int]) -> None:
     counted = terms(read_corpus(TEXTS))  # type: ignore[operator]
     analyze = vectorizer(analyzer, sizes).build_analyzer()
