@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.texts.preprocessing import Punctuation
 
+_ASCII = re.compile(r"\w+(?:'\w+)*|[^\w\s]", re.ASCII)  # as `_pattern`, faster
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _FIRST_MARK, _LAST_MARK = 0x300, 0xFFFF  # between which combining marks of writing systems are
 
@@ -42,7 +43,7 @@ def normalized(text: str) -> str:
     >>> normalized("Cafe\u0301") == "caf\xe9"
     True
     """
-    return unicodedata.normalize("NFC", text).lower()
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).lower()
 
 
 def words_of(text: str, punctuation: Punctuation = "keep") -> list[str]:
@@ -95,7 +96,8 @@ def lookup(corpus: Corpus, vocabulary: Sequence[str], absent: int, first: int = 
 def _splitter(punctuation: Punctuation) -> Callable[[str], list[str]]:
     if punctuation == "drop":
         return lambda text: text.translate(_NO_PUNCTUATION).split()
-    return _pattern().findall
+    pattern = _pattern()
+    return lambda text: (_ASCII if text.isascii() else pattern).findall(text)
 
 
 @cache
