@@ -67,6 +67,14 @@ def result_of(run: Path) -> dict[str, Any]:
     return result
 
 
+def test_a_result_has_only_documented_fields(rnn_run: Path, linear_run: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scripting.md").read_text()
+    documented = set(re.findall(r"`(\w+)`", page[page.index("## JSON fields") :]))
+    for run in (rnn_run, linear_run):
+        result = result_of(run)
+        assert set(result) | set(result["models"][0]) <= documented | {"schema_version", "command"}
+
+
 def test_both_models_are_in_the_result_and_one_is_kept(rnn_run: Path) -> None:
     result = result_of(rnn_run)
     assert [model["name"] for model in result["models"]] == ["rnn", "linear"]
