@@ -12,6 +12,7 @@ reported.
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def main() -> None:
     )
     own = [torch.from_numpy(sequences.tokens[a:b].astype(np.int64)) for a, b in _bounds(sequences, count)]
     targets, size = torch.from_numpy(labels[:count]), preprocessing.vocabulary
-    sides = {
+    sides: dict[str, Callable[[], None]] = {
         "train-text": lambda: our_epoch(dataset, sequences, size, options.hidden),
         "plain, padded": lambda: plain_epoch(own, targets, size, options.hidden, is_packed=False),
     }
