@@ -12,9 +12,8 @@ reported.
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,6 +33,9 @@ from dlnotes_cli.text.job import TextJob
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.training.engine.run import make_trainer
 from dlnotes_cli.training.optimizers import make_optimizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MEAN, SPREAD, LONGEST, VOCABULARY = 230, 0.75, 2500, 20_000
 BATCH_SIZE, EMBEDDING = 50, 128

@@ -119,8 +119,6 @@ def _train_linear(
         folder.start(options, record.runtime.threads)
         write_tensors(model_file, linear.network.state_dict(), record.model_metadata(history[0]))
         folder.clear_results()
-        for name in (NETWORK, LINEAR):
-            files.remove(folder.file(name))
         folder.write_history(history)
         plots = _draw_plots(folder, record.kept, dataset)
         eval_s = time.monotonic() - evaluated

@@ -135,7 +135,7 @@ class RunFolder:
 
     def clear_results(self) -> None:
         """Delete the results of an earlier run, except its model; call it after that is replaced."""
-        for name in (RESULT, METRICS, *PLOTS):
+        for name in (RESULT, METRICS, LINEAR, NETWORK, *PLOTS):
             files.remove(self.path / name)
 
     def result(self) -> dict[str, Any] | None:

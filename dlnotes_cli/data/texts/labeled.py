@@ -193,10 +193,8 @@ def _embedded() -> TextDataSet:
 
 def _of_table(path: Path, columns: TextColumns) -> TextDataSet:
     cells, target = table.read_table(path), columns.target
-    if target is not None:
-        cells.column(target, "--target")
-    column = column_of_texts(cells, columns.text, target)
     labels, classes = table.read_labels(cells, target)
+    column = column_of_texts(cells, columns.text, target)
     items = tuple(f"{path}:{line}" for line in cells.lines)
     return TextDataSet(
         str(path), tuple(texts_of_table(cells, column)), labels, classes, {"all": np.arange(len(labels))}, items,
