@@ -17,8 +17,8 @@ from dlnotes_cli.data.images.decode import decode_chunks, decode_image, decode_m
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
-from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.data.texts.inputs import NamedText, named_text, read_texts, text_files, text_paths
+from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.inference.classifier import Classifier

@@ -14,6 +14,7 @@ from dlnotes_cli.data.texts.sequences import TokenSequences, bucketed_batches
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.recipes import TextRecipe
+from dlnotes_cli.training.engine.step_forward import StepForward
 from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.inference.probability_evaluation import evaluate_probabilities
@@ -37,6 +38,7 @@ class TextJob:
         options: TrainTextConfig, recipe: TextRecipe, batch_size: int,
     ) -> None:  # fmt: skip
         self.network, self.runtime = network, runtime
+        self.forward = StepForward(network)  # batches have too many lengths to be compiled
         self.recurrent_state: dict[str, Tensor] = {}
         self.batch_samples = 0
         self._dataset, self._sequences, self._seed = dataset, sequences, options.seed
@@ -67,7 +69,7 @@ class TextJob:
         labels = self._labels[torch.from_numpy(chosen).to(self.runtime.device)]
         whole = TrainingBatch(self._sequences.batch(chosen).to(self.runtime.device), labels)
         for part in whole.parts(self._accumulate):
-            logits = predict_logits(self.network, part.samples, self.runtime)
+            logits = predict_logits(self.forward, part.samples, self.runtime)
             objective, loss = self._objective(logits, part, None if part is whole else whole)
             correct = (logits.detach().argmax(1) == part.labels).sum()
             yield StepOutput(objective, loss * len(part.labels), correct, len(part.labels))
