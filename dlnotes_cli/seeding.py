@@ -16,7 +16,7 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_process(seed: int, rank: int, step: int) -> None:
-    """Seed torch's global generators in process `rank` of a run, from step `step` on."""
+    """Seed torch's global generators in process `rank` of several, for the step after `step` others."""
     seed_everything(derived_seed(seed, rank, step))
 
 

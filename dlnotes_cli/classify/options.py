@@ -44,7 +44,7 @@ from dlnotes_cli.shell.option_groups import (
     ReadImagesOptions,
 )
 from dlnotes_cli.shell.parse import integers, items
-from dlnotes_cli.training.inference.options import ClassifierOptions, TopOption
+from dlnotes_cli.training.inference.options import SharedClassifierOptions, TopOption
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
     ClassifierConfig,
@@ -251,7 +251,7 @@ class EvaluateOptions(Config):
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(
     OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, TextColumnOption, SourceOptions,
-    ClassifierOptions,
+    SharedClassifierOptions,
 ):  # fmt: skip
     """Every option of `evaluate`."""
 
@@ -290,7 +290,7 @@ class PredictOptions(Config):
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
     OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TextColumnOption, TopOption, PredictOptions,
-    ClassifierOptions,
+    SharedClassifierOptions,
 ):  # fmt: skip
     """Every option of `predict`."""
 

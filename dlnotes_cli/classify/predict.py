@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.classify.options import PredictConfig
-from dlnotes_cli.data.images.decode import decode_chunks, decode_image, decode_memory, decode_stream, none_readable
+from dlnotes_cli.classify.predict_texts import predict_texts, texts_in_memory
+from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream, none_readable
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
-from dlnotes_cli.data.texts.inputs import NamedText, named_text, read_texts, text_files, text_paths
+from dlnotes_cli.data.texts.inputs import read_texts, text_files, text_paths
 from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
+from dlnotes_cli.training.engine.distributed import Processes
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.opening import open_any_classifier
 from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
+from dlnotes_cli.training.inference.sharing import check_one_process, options_of_process, shared
 from dlnotes_cli.training.run_folder import run_files
 
 if TYPE_CHECKING:
@@ -38,8 +40,27 @@ class _Batch:
     """Some items, and what was read of them."""
 
     items: Sequence[str]
-    samples: NDArray[np.generic] | Sequence[str]  # (n, ...), or n texts, of the items without an error, in order
+    samples: NDArray[np.generic]  # (n, ...) of the items without an error, in order
     errors: dict[int, DlnotesError]  # by position in `items`
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The predictions for the items of one batch, or the error that ends the command there."""
+
+    predictions: Sequence[Prediction] = ()
+    error: InputError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values, in which no digit of a probability is lost."""
+        error = self.error and [self.error.where, self.error.what, self.error.fix]
+        return {"predictions": [vars(prediction) for prediction in self.predictions], "error": error}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "_Answer":
+        """The answer with these fields."""
+        predictions = [Prediction(p["item"], tuple(map(tuple, p["top"])), p["error"]) for p in stored["predictions"]]
+        return cls(predictions, InputError(*stored["error"]) if stored["error"] else None)
 
 
 class Predictor:
@@ -56,36 +77,45 @@ class Predictor:
                 files.check_output_file(option, path, overwrite=config.overwrite)
         self._config = config
         self._shown: list[ClassBars] = []  # the first predictions, for `--sheet`
-        self.classifier = open_any_classifier(config)
-        if config.sheet is not None and not isinstance(self.classifier.preprocessing, ImagePreprocessing):
-            kind = "tables" if self._reads_tables else "texts"
-            raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
+        self._own = options_of_process(config)
+        self.classifier = open_any_classifier(self._own)
+        self._check_options(self.classifier)
         listed = read_list(str(config.files_from)) if config.files_from else []
         self._stdin = b""
         self.paths: list[Path] = []
         self._texts: list[str | Path] = []
         if isinstance(self.classifier, Classifier):
-            self._list_paths(self.classifier, [*config.paths, *listed])
+            self._list_paths([*config.paths, *listed])
         else:
             self._texts = [*text_paths(config.paths), *(path for name in listed for path in text_files(name))]
             self.paths = [source for source in self._texts if isinstance(source, Path)]
         lists = [files.user_path(config.files_from)] if config.files_from else []
-        inputs = [*run_files(self.classifier.path), *lists, *(path for path in self.paths if path is not _STDIN)]
         for option, path in outputs.items():
             if path is not None:
-                check_not_input(option, path, inputs)
+                named_files = (path for path in self.paths if path is not _STDIN)
+                check_not_input(option, path, [*run_files(self.classifier.path), *lists, *named_files])
 
-    def _list_paths(self, classifier: Classifier, named: list[str]) -> None:
-        """List the images or tables to classify. Raises InputError for options that only texts have."""
+    def _check_options(self, classifier: "Classifier | TextClassifier") -> None:
+        """Raise InputError for an option that has no effect on this kind of model."""
         config = self._config
+        if not isinstance(classifier, Classifier):
+            check_one_process(config)
+        if config.sheet is not None:
+            self._check_sheet()
         for option, is_set, fix in (
             ("--explain", config.explain, "use dlnotes explain for images"),
             ("--explain-html", config.explain_html, "use dlnotes explain for images"),
             ("--text-column", config.text_column, "drop it"),
         ):
-            if is_set:
+            if is_set and isinstance(classifier, Classifier):
                 raise InputError(option, f"{classifier.path} reads no texts", fix)
+
+    def _list_paths(self, named: list[str]) -> None:
+        """List the images or tables to classify."""
+        config = self._config
         if "-" in config.paths and not self._reads_tables:
+            if config.devices > 1:
+                raise InputError("--devices", "only one process can read standard input", "save the image as a file")
             self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
         if self._stdin:  # in its place between files
             for argument in named:
@@ -100,16 +130,48 @@ class Predictor:
         """
         if not self.paths and not self._texts:
             raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
-        classifier = self.classifier
-        batches: Iterator[_Batch]
-        if not isinstance(classifier, Classifier):
-            batches = self._read_texts(classifier)
-        elif isinstance(classifier.preprocessing, TablePreprocessing):
-            batches = self._read_tables(classifier, classifier.preprocessing)
-        else:
-            batches = self._read_images(classifier.preprocessing)
-        for batch in batches:
-            yield from self._predict(batch)
+        if not isinstance(self.classifier, Classifier):
+            column = self._config.text_column or self.classifier.preprocessing.text_column
+            yield from predict_texts(self.classifier, read_texts(self._texts, column), self._config)
+            return
+        size = 1 if self._reads_tables else _CHUNK
+        chunks = [self.paths[start : start + size] for start in range(0, len(self.paths), size)]
+        is_any_read, skipped = False, 0
+        first = ""
+        with shared(self._config, predict_share, len(chunks)) as processes:
+            for answer in self.answers(chunks, processes):
+                if answer.error is not None:
+                    raise answer.error
+                for prediction in answer.predictions:
+                    is_any_read = is_any_read or not prediction.error
+                    skipped, first = skipped + bool(prediction.error), first or prediction.error
+                    yield prediction
+        if skipped and not is_any_read:
+            raise none_readable("PATH", skipped, first)
+
+    def answers(self, chunks: Sequence[Sequence[Path]], processes: Processes) -> Iterator[_Answer]:
+        """The answers for chunks of paths in order; several processes compute one each at the same time."""
+        if processes.is_alone:
+            yield from map(self._answer, chunks)
+            return
+        names = processes.share([[str(path) for path in chunk] for chunk in chunks])
+        for start in range(0, len(names), processes.count):
+            own = [[Path(name) for name in chunk] for chunk in names[start : start + processes.count][processes.rows]]
+            for answer in processes.gather(self._answer(own[0]).as_json() if own else None):
+                if answer is not None:
+                    yield _Answer.from_json(answer)
+
+    def _answer(self, paths: Sequence[Path]) -> _Answer:
+        """The predictions for the images of some files, or for the rows of one table."""
+        classifier = self._sample_classifier
+        try:
+            if isinstance(classifier.preprocessing, TablePreprocessing):
+                batch = self._read_rows(paths[0], classifier, classifier.preprocessing)
+            else:
+                batch = self._read_images(paths, classifier.preprocessing)
+            return _Answer(list(self._predict(batch)))
+        except InputError as error:
+            return _Answer(error=error)
 
     def predict(self, images: Sequence[str | Path | Image.Image | NDArray[Any]]) -> list[Prediction]:
         """The predictions for image files, images of Pillow, or uint8 arrays (H, W) or (H, W, C), in order.
@@ -118,8 +180,7 @@ class Predictor:
         for an image that cannot be read, for a text that is empty, and for a model that reads tables.
         """
         if not isinstance(self.classifier, Classifier):
-            texts = [read_any_text(item) for item in images]
-            return [prediction for batch in self._in_batches(iter(texts)) for prediction in self._predict(batch)]
+            return list(predict_texts(self.classifier, texts_in_memory(images), self._config))
         preprocessing = self.classifier.preprocessing
         if not isinstance(preprocessing, ImagePreprocessing):
             raise InputError("predict", "the model reads tables, not images", "name CSV files in the Config's paths")
@@ -141,6 +202,19 @@ class Predictor:
         """The PNG file of `--sheet`, with the first images that were predicted."""
         return draw_class_bars(self._shown)
 
+    def _check_sheet(self) -> None:
+        if not isinstance(self.classifier.preprocessing, ImagePreprocessing):
+            kind = "tables" if self._reads_tables else "texts"
+            raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
+        if self._config.devices > 1:
+            raise InputError("--sheet", "is drawn by one process", "drop --devices")
+
+    @property
+    def _sample_classifier(self) -> Classifier:
+        if not isinstance(self.classifier, Classifier):
+            raise TypeError("a classifier of texts")
+        return self.classifier
+
     @property
     def _most_bars(self) -> int:
         return 0 if self._config.sheet is None else MOST_BARS
@@ -149,51 +223,18 @@ class Predictor:
     def _reads_tables(self) -> bool:
         return isinstance(self.classifier.preprocessing, TablePreprocessing)
 
-    def _read_images(self, preprocessing: ImagePreprocessing) -> Iterator[_Batch]:
+    def _read_images(self, paths: Sequence[Path], preprocessing: ImagePreprocessing) -> _Batch:
         def decode(path: Path) -> NDArray[np.uint8]:
             if path is _STDIN:
                 stream = io.BytesIO(self._stdin)
                 return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
-        threads = self._config.thread_count
-        skip_bad = self._config.skip_bad
-        for chunk in decode_chunks(self.paths, decode, _CHUNK, where="PATH", threads=threads, skip_bad=skip_bad):
-            images = list(chunk.images.values())
-            samples = np.stack(images) if images else np.empty((0, *preprocessing.shape), np.uint8)
-            errors = {i - chunk.positions.start: error for i, error in chunk.errors.items()}
-            yield _Batch([str(self.paths[i]) for i in chunk.positions], samples, errors)
-
-    def _read_texts(self, classifier: "TextClassifier") -> Iterator[_Batch]:
-        skipped: list[DlnotesError] = []
-        is_any_read = False
-        column = self._config.text_column or classifier.preprocessing.text_column
-        for batch in self._in_batches(read_texts(self._texts, column)):
-            yield batch
-            skipped += batch.errors.values()
-            is_any_read = is_any_read or len(batch.errors) < len(batch.items)
-        if not is_any_read:
-            raise none_readable("PATH", len(skipped), skipped[0]) if skipped else _no_text()
-
-    def _in_batches(self, texts: Iterator[NamedText]) -> Iterator[_Batch]:
-        """Texts by the hundred. The first one without a text raises its error, unless bad ones are skipped."""
-        while chunk := list(islice(texts, _CHUNK)):
-            errors = {i: text.error for i, text in enumerate(chunk) if text.error is not None}
-            if errors and not self._config.skip_bad:
-                raise errors[min(errors)]
-            readable = [text.text for i, text in enumerate(chunk) if i not in errors]
-            yield _Batch([text.item for text in chunk], readable, errors)
-
-    def _read_tables(self, classifier: Classifier, preprocessing: TablePreprocessing) -> Iterator[_Batch]:
-        skipped: list[DlnotesError] = []
-        is_any_read = False
-        for path in self.paths:
-            batch = self._read_rows(path, classifier, preprocessing)
-            yield batch
-            skipped += batch.errors.values()
-            is_any_read = is_any_read or len(batch.errors) < len(batch.items)
-        if not is_any_read:
-            raise none_readable("PATH", len(skipped), skipped[0])
+        decoded = decode_all(paths, decode, threads=self._own.thread_count, skip_bad=self._config.skip_bad)
+        images = [image for image in decoded if not isinstance(image, DlnotesError)]
+        samples = np.stack(images) if images else np.empty((0, *preprocessing.shape), np.uint8)
+        errors = {i: error for i, error in enumerate(decoded) if isinstance(error, DlnotesError)}
+        return _Batch([str(path) for path in paths], samples, errors)
 
     def _read_rows(self, path: Path, classifier: Classifier, preprocessing: TablePreprocessing) -> _Batch:
         table = read_table(path)
@@ -215,8 +256,7 @@ class Predictor:
         if self._config.sheet is not None:
             count = MOST_SHEET_IMAGES - len(self._shown)
             self._shown += map(self._class_bars, predicted[:count], batch.samples)
-        shortened = [replace(prediction, top=prediction.top[:top]) for prediction in predicted]
-        predictions = iter(self._explained(shortened, batch))
+        predictions = (replace(prediction, top=prediction.top[:top]) for prediction in predicted)
         for position, item in enumerate(batch.items):
             error = batch.errors.get(position)
             yield next(predictions) if error is None else Prediction(item, error=error.fault)
@@ -229,30 +269,14 @@ class Predictor:
         pairs = best if len(classes) > MOST_BARS else sorted(best, key=lambda pair: order[pair[0]])
         return ClassBars(np.asarray(sample, np.uint8), prediction.item, tuple(pairs))
 
-    def _explained(self, predictions: list[Prediction], batch: _Batch) -> list[Prediction]:
-        """The predictions, with what their words contributed where that was asked for."""
-        classifier = self.classifier
-        if isinstance(classifier, Classifier) or not self._config.explains:
-            return predictions
-        from dlnotes_cli.training.inference.text_explanation import explain_text
 
-        return [
-            replace(
-                prediction, explanation=explain_text(classifier, text, classifier.classes.index(prediction.top[0][0]))
-            )
-            for prediction, text in zip(predictions, batch.samples, strict=True)
-        ]
-
-
-def read_any_text(item: object) -> NamedText:
-    """A text in memory. Raises InputError for other objects."""
-    if not isinstance(item, str):
-        raise InputError("predict", f"the model reads texts, not {type(item).__name__}", "give strings")
-    return named_text(item)
-
-
-def _no_text() -> InputError:
-    return InputError("PATH", "no text in the input", "give a text, or one per line on standard input")
+def predict_share(config: PredictConfig) -> None:
+    """Predict the chunks of this process, which another one gives it."""
+    with shared(config, predict_share) as processes:
+        predictor = Predictor(replace(config, paths=(), files_from=None, csv=None))
+        for answer in predictor.answers([], processes):
+            if answer.error is not None:
+                return
 
 
 def predictions_csv(predictions: Sequence[Prediction], top: int) -> str:

@@ -17,6 +17,7 @@ from dlnotes_cli.series.evaluation import evenly_spaced
 from dlnotes_cli.series.fit import FittedSeries
 from dlnotes_cli.series.forecaster import Forecaster
 from dlnotes_cli.series.frames import Frames, Rows
+from dlnotes_cli.training.engine.step_forward import StepForward
 from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
@@ -43,11 +44,11 @@ class SeriesJob:
         self, network: SeriesRnn, frames: Frames, fitted: FittedSeries, batch_size: int, runtime: Runtime, seed: int,
         accumulate: int = 1,
     ) -> None:  # fmt: skip
-        self.network = network
+        self.network, self.runtime, self.forward = network, runtime, StepForward(network)
         self.recurrent_state: dict[str, Tensor] = {}
         self.batch_samples = 0
         self._forecaster = Forecaster(network, frames, runtime)
-        self._frames, self._runtime, self._seed, self._accumulate = self._forecaster.frames, runtime, seed, accumulate
+        self._frames, self._seed, self._accumulate = self._forecaster.frames, seed, accumulate
         self._horizon = network.config.horizon
         self._windows = training_windows(frames, fitted)
         self._is_carried = fitted.recipe.is_carried
@@ -78,12 +79,12 @@ class SeriesJob:
             return
         origins = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         self.batch_samples = len(origins)
-        for part in origins.to(self._runtime.device).tensor_split(min(self._accumulate, len(origins))):
+        for part in origins.to(self.runtime.device).tensor_split(min(self._accumulate, len(origins))):
             window = self._frames.windows(part, self.network.config.window)
             future = self._frames.future_of(part, self._horizon)
             rows = part[:, None] + torch.arange(self._horizon, device=part.device)
-            with self._runtime.autocast():
-                forecast = self.network(window, future)
+            with self.runtime.autocast():
+                forecast = self.forward(window, future)
             errors = forecast.float() - self._frames.values[rows, 0]
             yield self._output((errors**2).mean(dim=1).sum(), len(part))
 
@@ -95,12 +96,12 @@ class SeriesJob:
         """
         chunks = np.arange(self.batch_size) * self.steps_per_epoch + index
         chunks = chunks[chunks < self._samples]
-        starts = torch.from_numpy(self._windows[chunks]).to(self._runtime.device)
+        starts = torch.from_numpy(self._windows[chunks]).to(self.runtime.device)
         width = self.network.config.window
         rows = starts[:, None] + torch.arange(width + 1, device=starts.device)
         values = self._frames.values[rows]  # (B, T + 1, C)
         self.batch_samples = len(chunks)
-        with self._runtime.autocast():
+        with self.runtime.autocast():
             forecast, state = self.network.every_step(values[:, :-1], self._state(index, chunks))
         after = state if isinstance(state, tuple) else (state,)
         self.recurrent_state = {str(i): tensor.detach() for i, tensor in enumerate(after)}
@@ -112,7 +113,7 @@ class SeriesJob:
         if index == 0:
             return None
         follows = self._windows[chunks] == self._windows[chunks - 1] + self.network.config.window
-        keep = torch.from_numpy(follows).to(self._runtime.device)[None, :, None]
+        keep = torch.from_numpy(follows).to(self.runtime.device)[None, :, None]
         tensors = [self.recurrent_state[str(i)][:, : len(chunks)] * keep for i in range(len(self.recurrent_state))]
         tensors = [tensor.contiguous() for tensor in tensors]
         return tensors[0] if len(tensors) == 1 else tuple(tensors)

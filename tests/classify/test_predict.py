@@ -229,6 +229,8 @@ def test_the_sheet_has_each_image_next_to_the_bars_of_its_classes(
         assert np.asarray(image).size == np.asarray(shown[0].get_array()).size
     assert sheet.read_bytes().startswith(b"\x89PNG")
     assert dlnotes("predict", images_run, photos, "--sheet", sheet).code == 2
+    refused = dlnotes("predict", images_run, photos, "--sheet", sheet, "--overwrite", "--device", "cpu", "--devices", 2)
+    assert (refused.code, "drop --devices" in refused.err) == (2, True)
     outcome = dlnotes("predict", images_run, photos, "--sheet", sheet, "--overwrite")
     assert outcome.out.splitlines()[-1] == str(sheet)
 

@@ -238,12 +238,12 @@ def decode_chunks(
         first = first or next(iter(errors.values()), None)
         yield DecodedChunk(range(start, start + len(chunk)), images, errors)
     if first is not None and not is_any_read:
-        raise none_readable(where, len(paths), first)
+        raise none_readable(where, len(paths), first.fault)
 
 
-def none_readable(where: str, count: int, first: DlnotesError) -> InputError:
-    """The error for inputs none of which could be read, with the reason for the first one."""
-    return InputError(where, f"none of {count} inputs could be read ({first.fault})", "check the files")
+def none_readable(where: str, count: int, first_fault: str) -> InputError:
+    """The error for inputs none of which could be read, with what is wrong with the first one."""
+    return InputError(where, f"none of {count} inputs could be read ({first_fault})", "check the files")
 
 
 def _decode_or_error(decode: Callable[[Path], Decoded], path: Path) -> Decoded | DlnotesError:

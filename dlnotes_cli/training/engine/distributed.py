@@ -1,7 +1,8 @@
 """The processes that share the training of one network: the only module that uses torch.distributed.
 
 Every process runs the same program on a share of each batch. What one process sums here, all have to sum: the calls are
-in the same order everywhere. One process alone is `ALONE`, for which every method returns its argument.
+in the same order everywhere. One process alone is `ALONE`, for which every method returns its argument. Importing this
+module does not load torch, which ONNX files do not need.
 """
 
 import hashlib
@@ -9,19 +10,19 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.distributed import ProcessGroup, Store  # type: ignore[attr-defined]  # documented, but not in its stubs
+
+    from dlnotes_cli.training.engine.shared_memory import SharedSums
 
 RENDEZVOUS_S = 60.0  # within which all processes have to start
 _COLLECTIVE = timedelta(minutes=30)  # after which a process that does not answer is given up
@@ -92,21 +93,36 @@ class Processes:
         """The threads of this process, of `total` on its machine."""
         return max(1, total // self.place.local_count)
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def sum(self, tensor: "Tensor") -> "Tensor":
         """The sum of the tensors of all processes, in place and with the same bits in each of them."""
         return tensor
 
+    def sum_joined(self, pieces: "Sequence[Tensor]") -> "Tensor":
+        """The sum over all processes of tensors of one type, joined in one flat tensor; the same bits in each.
+
+        The next call may overwrite it.
+        """
+        import torch
+
+        return self.sum(torch.cat([piece.detach().reshape(-1) for piece in pieces]))
+
     def sums(self, *numbers: float) -> list[float]:
         """The sum over all processes of each number."""
+        import torch
+
         return self.sum(torch.tensor(numbers, dtype=torch.float64)).tolist()
 
     def share(self, value: Any = None) -> Any:
         """The JSON value of the main process, in all of them."""
         return value
 
-    def share_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def share_tensors(self, tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         """The tensors of the main process, in all of them, on the CPU."""
         return dict(tensors)
+
+    def gather(self, value: Any = None) -> list[Any]:
+        """The JSON values of all processes, in all of them, in the order of the processes."""
+        return [value]
 
     @contextmanager
     def main_first(self, what: str) -> Iterator[None]:  # noqa: ARG002  # used by more than one process
@@ -135,31 +151,62 @@ class ProcessesTogether(Processes):
                 timeout=timedelta(seconds=RENDEZVOUS_S),
             )  # fmt: skip
             self._group: ProcessGroup | None = dist.new_group(timeout=_COLLECTIVE)
+        self._memory = self._shared_memory()
+
+    def _shared_memory(self) -> "SharedSums | None":
+        """Memory in which small tensors are summed, if all processes are on this machine."""
+        from dlnotes_cli.training.engine.shared_memory import SharedSums
+
+        self._memory = None
+        if self.place.local_count < self.count or not SharedSums.is_possible(self.count):
+            return None
+        return SharedSums.among(
+            self.place.rank, self.count, self.share, lambda number: int(self.sums(number)[0]),
+            _COLLECTIVE.total_seconds(),
+        )  # fmt: skip
 
     def disconnect(self) -> None:
         """Leave the other processes, which fail if they wait for this one."""
         import torch.distributed as dist
 
+        if self._memory is not None:
+            self._memory.close()
         with suppress(RuntimeError):
             dist.destroy_process_group()
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def sum(self, tensor: "Tensor") -> "Tensor":
         """The sum of the tensors of all processes, in place and with the same bits in each of them."""
         import torch.distributed as dist
 
         with _lost():
+            if self._memory is not None and tensor.is_contiguous() and self._memory.fits([tensor]):
+                self._memory.sum([tensor], out=tensor)
+                return tensor
             dist.all_reduce(tensor, group=self._group)
         return tensor
 
+    def sum_joined(self, pieces: "Sequence[Tensor]") -> "Tensor":
+        """The sum over all processes of tensors of one type, joined in one flat tensor; the same bits in each.
+
+        The next call may overwrite it.
+        """
+        if self._memory is None or not self._memory.fits(pieces):
+            return super().sum_joined(pieces)
+        with _lost():
+            return self._memory.sum(pieces)
+
     def share(self, value: Any = None) -> Any:
         """The JSON value of the main process, in all of them."""
-        content = bytearray(json.dumps(value).encode()) if self.is_main else bytearray()
-        (length,) = self.sums(len(content))
-        buffer = torch.frombuffer(content, dtype=torch.uint8) if self.is_main else _bytes(int(length))
-        return json.loads(bytes(self._broadcast(buffer).tolist()))
+        return self._gathered(value if self.is_main else None, [0])[0]
 
-    def share_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def gather(self, value: Any = None) -> list[Any]:
+        """The JSON values of all processes, in all of them, in the order of the processes."""
+        return self._gathered(value, range(self.count))
+
+    def share_tensors(self, tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         """The tensors of the main process, in all of them, on the CPU."""
+        import torch
+
         kinds = self.share([[name, str(t.dtype).removeprefix("torch."), [*t.shape]] for name, t in tensors.items()])
         shared = {}
         for name, dtype, shape in kinds:
@@ -184,6 +231,8 @@ class ProcessesTogether(Processes):
 
     def check_same(self, what: str, value: str) -> None:
         """Raise InputError, in all processes, if one has another value: of its options, code or data."""
+        import torch
+
         digests = torch.zeros(self.count, 32, dtype=torch.int64)
         digests[self.place.rank] = torch.tensor(list(hashlib.sha256(value.encode()).digest()))
         self.sum(digests)
@@ -191,7 +240,23 @@ class ProcessesTogether(Processes):
             if digest != digests[0].tolist():
                 raise InputError("processes", f"process {rank} has other {what} than process 0", _FIXES[what])
 
-    def _broadcast(self, tensor: Tensor) -> Tensor:
+    def _gathered(self, value: Any, ranks: Sequence[int]) -> list[Any]:
+        """The JSON values of some processes, in all of them."""
+        import torch
+
+        content = json.dumps(value).encode() if self.place.rank in ranks else b""
+        lengths = torch.zeros(self.count, dtype=torch.int64)
+        lengths[self.place.rank] = len(content)
+        ends = self.sum(lengths).cumsum(0).tolist()
+        every = torch.zeros(ends[-1], dtype=torch.uint8)
+        if content:
+            every[ends[self.place.rank] - len(content) : ends[self.place.rank]] = torch.frombuffer(
+                bytearray(content), dtype=torch.uint8
+            )
+        text = self.sum(every).numpy().tobytes()
+        return [json.loads(text[start:end]) for start, end in zip([0, *ends], ends, strict=False) if start < end]
+
+    def _broadcast(self, tensor: "Tensor") -> "Tensor":
         import torch.distributed as dist
 
         if tensor.numel():
@@ -243,10 +308,6 @@ def _lost(what: str = "the connection to another process was lost") -> Iterator[
         yield
     except (RuntimeError, OSError) as error:
         raise LostProcessError("processes", what, _START) from error
-
-
-def _bytes(count: int) -> Tensor:
-    return torch.empty(count, dtype=torch.uint8)
 
 
 def _variable(name: str, default: int) -> int:

@@ -14,10 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dlnotes_cli
 from dlnotes_cli.device import Runtime, check_devices, choose_device, choose_runtime
@@ -33,6 +30,9 @@ from dlnotes_cli.training.engine.distributed import (
     local_store,
     rendezvous,
 )
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _PROGRAM = "from dlnotes_cli.training.engine.worker import run; run()"
 _MAY_DIFFER = {"out", "resume", "overwrite", "json", "quiet", "verbose", "threads", "devices"}
@@ -142,10 +142,12 @@ def check_batch_size(processes: Processes, samples: int) -> None:
         raise InputError("--batch-size", what, "use fewer --devices, or a larger batch and data set")
 
 
-def announce_processes(processes: Processes, network: nn.Module, runtime: Runtime) -> nn.Module:
+def announce_processes(processes: Processes, network: "nn.Module", runtime: Runtime) -> "nn.Module":
     """Print how many processes there are; returns the network, on CUDA devices with synchronized batch norm."""
     if processes.is_alone:
         return network
+    from torch import nn
+
     backend = "gloo" if runtime.device.type == "cpu" else "NCCL"
     output.status("processes", f"{processes.count}, connected with {backend}; each takes a share of every batch")
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):  # noqa: SLF001
@@ -256,6 +258,8 @@ def _reported(rank: int, code: int, report: str, fix: str) -> DlnotesError:
 
 def _check_same(processes: Processes, options: ProcessOptions) -> None:
     """Refuse processes with other options or other code. Raises InputError."""
+    import torch
+
     relevant = {name: value for name, value in options.as_json().items() if name not in _MAY_DIFFER}
     processes.check_same("options", json.dumps(relevant, sort_keys=True))
     processes.check_same("code", f"{dlnotes_cli.__version__} {torch.__version__} {_source_digest()}")

@@ -129,9 +129,9 @@ class Trainer:
     The caller runs `start`, then `advance` until `is_finished`. `poll` is called between the batches of a validation
     and may raise an exception to stop there; the caller itself polls between two calls of `advance`.
 
-    Several `processes` train together: each has a trainer, and all take the same steps. `synchronize` gets the elapsed
-    seconds after each step and each validation, and returns those of the main process. With `scaling`, of the same
-    optimizer, the loss is scaled.
+    Several `processes` train together: each has a trainer, and all take the same steps. `prepare_step` gets the number
+    of steps before each step; `synchronize` gets the elapsed seconds in each step and after each validation, and
+    returns those of the main process. With `scaling`, of the same optimizer, the loss is scaled.
     """
 
     def __init__(
@@ -145,7 +145,8 @@ class Trainer:
         scaling: LossScaling | None = None,
     ) -> None:
         self.job, self.optimizer, self.budget, self.settings = job, optimizer, budget, settings
-        self.processes, self.synchronize, self.scaling = processes, _unchanged, scaling
+        self.processes, self.synchronize, self.prepare_step = processes, _unchanged, _nothing
+        self.scaling = scaling
         self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None
@@ -265,6 +266,7 @@ class Trainer:
 
     def _step(self) -> None:
         state = self.state
+        self.prepare_step(state.step)
         self._set_lr(state.step)
         self.optimizer.zero_grad(set_to_none=True)
         parts = []
@@ -274,6 +276,7 @@ class Trainer:
         result = total(parts)
         if not self.processes.is_alone:
             result = shared_step(self.processes, self.job.network, result, self.job.batch_samples)
+        self._tick()  # here, where no process waits for another
         norm = self._apply_gradient()
         state.samples_seen += result.samples
         state.step += 1
@@ -284,7 +287,6 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.job.network, state.step)
         state.step_in_epoch += 1
-        self._tick()
         self.budget.observe(state.step, state.elapsed_s, state.validation_s or self._estimate_validation_s())
         state.total = self.budget.total
 
@@ -379,6 +381,10 @@ class Trainer:
 
 def _unchanged(elapsed_s: float) -> float:
     return elapsed_s
+
+
+def _nothing(_step: int) -> None:
+    pass
 
 
 def _merged(parts: list[Metrics]) -> Metrics:

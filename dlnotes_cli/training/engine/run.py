@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Generic, NamedTuple
 
@@ -86,6 +87,7 @@ class TrainingRun(Generic[Result]):
         self._next_save, self._agreed = math.inf, Agreement()
         if not self._processes.is_alone:
             trainer.synchronize = self._synchronize
+            trainer.prepare_step = partial(seed_process, torch.initial_seed(), self._processes.place.rank)
         self._saved_index: int | None = None  # in the history, of the weights in the model file
         self._replaces_results = True  # whether results in the folder are of an earlier run, until the first model
         self._trained_at: float | None = None  # when training ended; from then on the network has the best weights
@@ -208,7 +210,6 @@ class TrainingRun(Generic[Result]):
         metadata, tensors = processes.share(metadata), processes.share_tensors(tensors)
         if not processes.is_main:
             restore_checkpoint(path, tensors, metadata, self.trainer, device)
-            seed_process(self.options.seed, processes.place.rank, self.trainer.state.step)
 
     def _synchronize(self, elapsed_s: float) -> float:
         """Agree with the other processes on what follows a step; returns the elapsed seconds of the main process."""

@@ -22,7 +22,7 @@ def shared_step(processes: Processes, network: nn.Module, output: StepOutput, sa
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     values = torch.stack([output.objective.float(), output.loss_sum.float(), output.correct.float()])
     pieces = [*gradients, *(share * buffer for buffer in statistics), values]
-    flat = processes.sum(torch.cat([piece.detach().reshape(-1) for piece in pieces]))
+    flat = processes.sum_joined(pieces)
     *summed, values = flat.split([piece.numel() for piece in pieces])
     for parameter, gradient in zip(parameters, summed, strict=False):
         parameter.grad = gradient.view_as(parameter)

@@ -108,6 +108,17 @@ def test_a_stopped_run_resumes_in_another_number_of_processes(
     assert_same_training(tmp_path / "whole", tmp_path / "run")
 
 
+def test_a_run_with_dropout_resumes_exactly_in_the_same_number_of_processes(tmp_path: Path, dlnotes: Command) -> None:
+    command = "train-mlp --hidden 8 --dropout 0.5 --batch-size 300 --init-seed 3 --devices 2"
+    assert train(dlnotes, command, tmp_path / "whole", steps=6).code == 0
+    with stopped_after(3):
+        assert train(dlnotes, command, tmp_path / "run", steps=6).code == 143
+    assert dlnotes("train-mlp", "--resume", tmp_path / "run", "-q").code == 0
+    whole, resumed = (read_tensors(tmp_path / name / "last.safetensors")[0] for name in ("whole", "run"))
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
+
+
 def test_a_killed_process_ends_all_within_seconds_and_the_run_can_be_resumed(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,139 @@
+"""Sums in memory that processes share."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from dlnotes_cli.training.engine import shared_memory
+from dlnotes_cli.training.engine.shared_memory import LARGEST_BYTES, SharedSums
+
+pytestmark = pytest.mark.skipif(not SharedSums.is_possible(2), reason="needs Linux on x86-64")
+
+ROUNDS = 300
+OTHER = """
+import sys, time, torch
+from dlnotes_cli.training.engine.shared_memory import SharedSums
+rank, count, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+sums = SharedSums.among(rank, count, lambda _: path, lambda _: count, 60.0)
+print("connected", flush=True)
+for number in range(int(sys.argv[4])):
+    sums.sum([torch.full((1000,), 10.0**rank), torch.tensor([float(number)])])
+time.sleep(60)
+"""
+
+
+def start_others(count: int, path: str, rounds: int) -> list[subprocess.Popen[bytes]]:
+    """Processes 1 to `count` - 1, which sum some times and then sleep."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    words = [sys.executable, "-c", OTHER]
+    return [
+        subprocess.Popen([*words, str(rank), str(count), path, str(rounds)], env=environment, stdout=subprocess.PIPE)
+        for rank in range(1, count)
+    ]
+
+
+def connected(count: int, rounds: int) -> tuple[SharedSums, list[subprocess.Popen[bytes]]]:
+    """The memory of this process, which is the first of `count`, and the others."""
+    others: list[subprocess.Popen[bytes]] = []
+
+    def share(path: str) -> str:
+        others.extend(start_others(count, path, rounds))
+        return path
+
+    def total(_: int) -> int:
+        for process in others:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"connected\n"
+        return count
+
+    sums = SharedSums.among(0, count, share, total, 60.0)
+    assert sums is not None
+    return sums, others
+
+
+def end(others: list[subprocess.Popen[bytes]]) -> None:
+    for process in others:
+        process.kill()
+        process.communicate()
+
+
+def test_every_sum_is_that_of_all_processes_and_a_killed_one_is_noticed() -> None:
+    sums, others = connected(3, ROUNDS)
+    try:
+        for number in range(ROUNDS):  # the others may be one sum ahead, never two
+            joined = sums.sum([torch.ones(10, 100), torch.tensor([float(number)])])
+            assert joined.tolist() == [111.0] * 1000 + [3.0 * number]
+        os.kill(others[1].pid, signal.SIGKILL)
+        started = time.monotonic()
+        with pytest.raises(ConnectionError):
+            sums.sum([torch.zeros(1)])
+        assert time.monotonic() - started < 5
+    finally:
+        end(others)
+        sums.close()
+
+
+def in_threads(count: int, run: Callable[[SharedSums], torch.Tensor]) -> list[torch.Tensor]:
+    """What `run` returns for each of several ranks, here threads of one process; locks then exclude nobody."""
+    found: dict[int, torch.Tensor] = {}
+    file = os.memfd_create("test")
+    os.truncate(file, shared_memory._size(count))
+
+    def act(rank: int) -> None:
+        found[rank] = run(SharedSums(rank, count, file, 60.0))
+
+    threads = [threading.Thread(target=act, args=(rank,)) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.close(file)
+    return [found[rank] for rank in range(count)]
+
+
+def test_the_sum_has_the_same_bits_in_each_process_and_replaces_a_tensor() -> None:
+    addends = torch.randn(4, 999, generator=torch.Generator().manual_seed(1)) * torch.tensor(
+        [[1.0], [1e4], [-1e4], [1]]
+    )
+
+    def run(sums: SharedSums) -> torch.Tensor:
+        tensor = addends[sums._rank].clone().view(27, 37)
+        assert sums.sum([tensor], out=tensor).data_ptr() == tensor.data_ptr()
+        return tensor
+
+    expected = ((addends[0] + addends[1]) + addends[2]) + addends[3]
+    for found in in_threads(4, run):
+        assert torch.equal(found.view(-1), expected)
+
+
+def test_what_does_not_fit_is_left_to_the_connection() -> None:
+    def run(sums: SharedSums) -> torch.Tensor:
+        large, half = torch.zeros(LARGEST_BYTES // 4), torch.zeros(LARGEST_BYTES // 8 + 1)
+        kinds = [torch.zeros(1), torch.zeros(1, dtype=torch.float64)]
+        return torch.tensor([sums.fits(pieces) for pieces in ([large], [half, half], kinds)])
+
+    assert [found.tolist() for found in in_threads(1, run)] == [[True, False, False]]
+
+
+def test_a_process_that_cannot_map_the_memory_leaves_all_with_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    assert SharedSums.among(0, 2, lambda path: path, lambda number: number, 1.0) is None  # the other one counted 0
+    assert SharedSums.among(1, 2, lambda _: None, lambda number: number, 1.0) is None  # process 0 had no memory
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    paths: list[object] = []
+    assert SharedSums.among(0, 2, paths.append, lambda number: number, 1.0) is None
+    assert paths == [None]
+    assert len(list(descriptors.iterdir())) == before
