@@ -51,6 +51,7 @@ from dlnotes_cli.classify.predict import Predictor, predictions_csv
 from dlnotes_cli.classify.shift_test import ShiftTestResult, shift_test
 from dlnotes_cli.classify.train_cnn import report_network, train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp
+from dlnotes_cli.classify.word_html import explanations_html
 from dlnotes_cli.explain.explain import explain_images
 from dlnotes_cli.explain.options import ExplainConfig
 from dlnotes_cli.explain.results import ExplainResult, Explanation
@@ -93,14 +94,20 @@ from dlnotes_cli.style.feature_network import layer_names
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer
+from dlnotes_cli.text.options import TrainTextConfig
+from dlnotes_cli.text.results import TextModelScores, TextResult
+from dlnotes_cli.text.train_text import train_text
 from dlnotes_cli.training.inference.predictions import Prediction
+from dlnotes_cli.training.inference.text_explanation import WordContributions
 from dlnotes_cli.training.model_file import (
     LanguageModel,
     SeriesModel,
+    TextModel,
     TrainedModel,
     load_classifier,
     load_language_model,
     load_series_model,
+    load_text_model,
 )
 from dlnotes_cli.training.record import ClassifierResult
 from dlnotes_cli.training.resumed_options import resumed_config
@@ -213,17 +220,22 @@ __all__ = [
     "StyleResult",
     "StyleTransferConfig",
     "TableInfo",
+    "TextModel",
+    "TextModelScores",
     "TextPreview",
+    "TextResult",
     "TextTrace",
     "TraceConfig",
     "TraceResult",
     "TrainCnnConfig",
     "TrainMlpConfig",
+    "TrainTextConfig",
     "TrainedModel",
     "TransferConfig",
     "TransferResult",
     "UnfinishedError",
     "WindowSpec",
+    "WordContributions",
     "analyze",
     "backtest_series",
     "calculate_loss",
@@ -237,6 +249,7 @@ __all__ = [
     "evaluate_model",
     "examine",
     "explain_images",
+    "explanations_html",
     "export_model",
     "filter_images",
     "filter_patch",
@@ -251,6 +264,7 @@ __all__ = [
     "load_classifier",
     "load_language_model",
     "load_series_model",
+    "load_text_model",
     "maximize",
     "output",
     "perceptron",
@@ -271,5 +285,6 @@ __all__ = [
     "train_cnn",
     "train_mlp",
     "train_series",
+    "train_text",
     "transfer",
 ]

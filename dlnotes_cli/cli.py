@@ -20,6 +20,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "train-mlp": "classify.commands:train_mlp",
     "train-cnn": "classify.commands:train_cnn",
     "transfer": "transfer.commands:transfer",
+    "train-text": "text.commands:train_text",
     "char-rnn train": "char_rnn.commands:train",
     "char-rnn sample": "char_rnn.commands:sample",
     "char-rnn score": "char_rnn.commands:score",

@@ -13,7 +13,7 @@ from dlnotes_cli import cli
 
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 CASES = [
-    ("tr", ["train-mlp", "train-cnn", "transfer", "trace"]),
+    ("tr", ["train-mlp", "train-cnn", "transfer", "train-text", "trace"]),
     ("char-rnn s", ["sample", "score"]),
     ("train-cnn --pat", ["--patience"]),
     ("train-cnn --data fa", ["fashion-mnist"]),

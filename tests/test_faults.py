@@ -154,7 +154,7 @@ FAULTS = [
     Fault("short model", _do("evaluate", "@short.safetensors"), r"short\.safetensors: .*[\d,]+ bytes expected, [\d,]+ found"),
     Fault("flipped byte", _do("evaluate", "@flipped.safetensors"), r"flipped\.safetensors: .*checksum differs; use a copy"),
     Fault("flipped byte in a run", _do("evaluate", "@damaged"), r"checksum differs; restore it from last\.safetensors .*--resume"),
-    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a model of kind char_rnn, but this command needs mlp, cnn or backbone; use"),
+    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a model of kind char_rnn, but this command needs mlp, cnn, backbone, text_rnn or text_linear; use"),
     Fault("newer format", _do("evaluate", "@newer.safetensors"), r"format version 99; this dlnotes reads version 1; upgrade"),
     Fault("missing tensor", _do("evaluate", "@missing.safetensors"), r"output\.bias: shape none in the file, \(10,\) in the network"),
     Fault("wrong shape", _do("evaluate", "@shape.safetensors"), r"output\.bias: shape \(3,\) in the file, \(10,\) in the network"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dlnotes_cli.classify.evaluate import EvaluateResult
     from dlnotes_cli.training.inference.predictions import Prediction
 
+_STRONGEST = 5  # words that an explanation lists on each side
 _SCORES = ("precision", "recall", "f1")
 
 
@@ -157,7 +158,7 @@ def _show_scores_of_classes(result: "EvaluateResult") -> None:
     ),
 )
 def predict(config: PredictConfig) -> None:
-    """Classify images or the rows of a CSV table with a trained model."""
+    """Classify images, texts or the rows of a CSV table with a trained model."""
     from dlnotes_cli.classify.predict import Predictor, predictions_csv
 
     predictor = Predictor(config)
@@ -178,6 +179,10 @@ def predict(config: PredictConfig) -> None:
         files.atomic_write(config.sheet, predictor.sheet())
         if (count := sum(not prediction.error for prediction in predictions)) > MOST_SHEET_IMAGES:
             output.note(f"{config.sheet} has the first {MOST_SHEET_IMAGES} of {count:,} images")
+    if config.explain_html is not None:
+        from dlnotes_cli.classify.word_html import explanations_html
+
+        files.write_text(config.explain_html, explanations_html(predictions))
     _show_predictions(config, predictions, str(predictor.classifier.path))
 
 
@@ -195,8 +200,12 @@ def _show_predictions(config: PredictConfig, predictions: "Sequence[Prediction]"
     elif not config.jsonl and config.csv is None:
         rows = [_prediction_row(prediction) for prediction in predictions]
         output.table(("item", "class", "probability", "runner-up"), rows, numeric=("probability",))
-    if config.sheet is not None and not (config.json or config.jsonl or config.csv_to_stdout):
-        output.line(str(config.sheet))
+        if config.explain:
+            for prediction in predictions:
+                _show_words(prediction)
+    for path in (config.sheet, config.explain_html):
+        if path is not None and not (config.json or config.jsonl or config.csv_to_stdout):
+            output.line(str(path))
     for prediction in skipped:
         output.warn(f"skipped {prediction.error}")
 
@@ -206,3 +215,19 @@ def _prediction_row(prediction: "Prediction") -> tuple[str, ...]:
         return prediction.item, "not read", "-", ""
     (name, probability), *others = prediction.top
     return prediction.item, name, f"{probability:.4f}", ", ".join(f"{other} {p:.4f}" for other, p in others)
+
+
+def _show_words(prediction: "Prediction") -> None:
+    """Print the words of a text, colored by what they contributed, and those that contributed most."""
+    words = prediction.explanation
+    if words is None:
+        return
+    output.line()
+    bias = "" if words.bias is None else f", of which {words.bias:+.3f} is the bias"
+    output.line(f"{words.label}: logit {words.logit:+.3f}{bias}")
+    output.weighed_words(words.shares)
+    if words.unread:
+        output.line(f"({words.unread:,} more words are not read)")
+    for label, is_for in (("for", True), ("against", False)):
+        strongest = words.strongest(_STRONGEST, is_for=is_for)
+        output.line(f"  {label:<8} {', '.join(f'{word} {value:+.3f}' for word, value in strongest) or '-'}")

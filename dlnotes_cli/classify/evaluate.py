@@ -5,24 +5,27 @@ import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
 from dlnotes_cli.classify.options import EvaluateConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
 from dlnotes_cli.data.load import load_for_model
-from dlnotes_cli.data.options import NAMED_SETS
+from dlnotes_cli.data.options import EMBEDDED_TEXTS, NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of
+from dlnotes_cli.data.texts.labeled import TextColumns, load_texts_for_model, texts_kind
+from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell import files
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.distributed import Processes
-from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
+from dlnotes_cli.training.evaluation_plots import ImageReader, draw_evaluation, image_reader
 from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.opening import open_classifier
-from dlnotes_cli.training.inference.sharing import options_of_process, shared
+from dlnotes_cli.training.inference.opening import open_any_classifier, open_classifier
+from dlnotes_cli.training.inference.sharing import check_one_process, options_of_process, shared
 from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.metrics import ClassScores, Evaluation
 from dlnotes_cli.training.model_data import (
@@ -33,6 +36,9 @@ from dlnotes_cli.training.model_data import (
     training_data,
 )
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
+
+if TYPE_CHECKING:
+    from dlnotes_cli.training.inference.text_classifier import TextClassifier
 
 
 @dataclass(frozen=True)
@@ -95,24 +101,58 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     does not have.
     """
     _check_outputs(config)
-    classifier = open_classifier(options_of_process(config))
-    data = config.data or training_data(classifier.metadata)
+    classifier = open_any_classifier(options_of_process(config))
+    is_of_texts = not isinstance(classifier, Classifier)
+    data = config.data or training_data(classifier.metadata, texts_kind if is_of_texts else kind_of)
+    is_named = data == EMBEDDED_TEXTS if is_of_texts else data in NAMED_SETS
     if config.out is not None:
-        check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(data))
+        check_outside_data("--out", config.out, None if is_named else user_path(data))
     if config.csv_file is not None:
-        check_not_input("--csv", config.csv_file, [*run_files(classifier.path), *_input_files(data)])
+        inputs = _text_files(data) if is_of_texts else _input_files(data)
+        check_not_input("--csv", config.csv_file, [*run_files(classifier.path), *inputs])
+    if isinstance(classifier, Classifier):
+        result = _of_samples(config, classifier, data)
+    else:
+        result = _of_texts(config, classifier, data)
+    if config.csv_file is not None:
+        files.write_text(config.csv_file, result.as_csv())
+    return result
+
+
+def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> EvaluateResult:
+    """The evaluation of a classifier of images or tables."""
+    for name, value in (("--text-column", config.text_column), ("--target", config.target)):
+        if value is not None:
+            raise InputError(name, f"{classifier.path} reads no texts", f"drop {name}")
     dataset, split = _load(config, classifier, data)
     batches = -(-len(split.indices) // inference_batch_size(dataset.samples.shape[1:]))
     with shared(config, _evaluate_share, batches) as processes, StopRequest() as stop:
         evaluation = _evaluate(config, classifier, dataset, split, processes, stop.poll)
-    result = EvaluateResult(
+    plots = _draw_plots(config.out, evaluation, dataset.classes, image_reader(dataset.samples, split.indices))
+    return EvaluateResult(
         str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, dataset.bad_files,
-        _draw_plots(config.out, evaluation, dataset, split), config.tta,
-        coefficients_of(classifier),
+        plots, config.tta, coefficients_of(classifier),
     )  # fmt: skip
-    if config.csv_file is not None:
-        files.write_text(config.csv_file, result.as_csv())
-    return result
+
+
+def _of_texts(config: EvaluateConfig, classifier: "TextClassifier", data: str) -> EvaluateResult:
+    """The evaluation of a classifier of texts."""
+    check_one_process(config)
+    columns = TextColumns(config.text_column, config.target)
+    dataset = load_texts_for_model(data, columns, classifier.preprocessing, classifier.classes)
+    dataset = split_as_in_training(data, dataset, classifier.metadata)
+    split, top = choose_split(dataset, config.split), _top(config, classifier.classes)
+    with StopRequest() as stop:
+        evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
+    plots = _draw_plots(config.out, evaluation, classifier.classes, None)
+    return EvaluateResult(
+        str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, (), plots
+    )
+
+
+def _top(config: EvaluateConfig, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """The k of `--top-k` that are below the number of classes."""
+    return tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
 
 
 def _evaluate_share(config: EvaluateConfig) -> None:
@@ -140,9 +180,16 @@ def _evaluate(
 ) -> Evaluation:  # fmt: skip
     """The evaluation, of which each of several processes computes some batches. Raises InputError for other data."""
     processes.check_same("data", f"{dataset.fingerprint} {dataset.counts}")
-    ks = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classifier.classes))
-    keep = config.out is not None
-    return classifier.evaluate(dataset, split, ks, poll, keep_predictions=keep, processes=processes)
+    top, keep = _top(config, classifier.classes), config.out is not None
+    return classifier.evaluate(dataset, split, top, poll, keep_predictions=keep, processes=processes)
+
+
+def _text_files(data: str) -> tuple[Path, ...]:
+    """The table, or the texts, that `--data` names."""
+    kind = texts_kind(data)
+    if kind == "folder":
+        return list_folder(user_path(data), TEXTS, "texts").files
+    return (user_path(data),) if kind == "table" else ()
 
 
 def _check_outputs(config: EvaluateConfig) -> None:
@@ -161,10 +208,11 @@ def _input_files(data: str) -> tuple[Path, ...]:
     return (user_path(data),) if kind == "table" else ()
 
 
-def _draw_plots(folder: Path | None, evaluation: Evaluation, dataset: DataSet, split: ChosenSplit) -> tuple[Path, ...]:
+def _draw_plots(
+    folder: Path | None, evaluation: Evaluation, classes: tuple[str, ...], images: ImageReader | None
+) -> tuple[Path, ...]:
     """The paths of the plots, drawn into a new folder; none without a folder."""
     if folder is None:
         return ()
     files.make_folder("--out", folder)
-    images = image_reader(dataset.samples, split.indices)
-    return tuple(draw_evaluation(folder, evaluation, dataset.classes, images))
+    return tuple(draw_evaluation(folder, evaluation, classes, images))

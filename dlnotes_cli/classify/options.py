@@ -18,7 +18,7 @@ from dlnotes_cli.classify.recipes import (
     ScratchRecipe,
     with_arch,
 )
-from dlnotes_cli.data.options import DataOption, SourceOptions
+from dlnotes_cli.data.options import DataOption, SourceOptions, TableOptions, TextColumnOption
 from dlnotes_cli.models.choices import INITIALIZATIONS, Activation, init_text
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
@@ -244,6 +244,10 @@ class EvaluateOptions(Config):
         "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
         panel=DATA,
     )  # fmt: skip
+    target: str | None = option_like(
+        TableOptions, "target", help="CSV of texts: column of the classes.",
+        shown_default="that of the training data",
+    )  # fmt: skip
     top: tuple[int, ...] = option(
         (5,),
         "Report top-k accuracy for these k, as far as there are more than k classes.",
@@ -271,7 +275,7 @@ class EvaluateOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(
-    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, SourceOptions,
+    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, TextColumnOption, SourceOptions,
     SharedClassifierOptions,
 ):  # fmt: skip
     """Every option of `evaluate`."""
@@ -297,8 +301,9 @@ class PredictOptions(Config):
     """The options of `predict` only."""
 
     paths: tuple[str, ...] = option(
-        (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files.", panel=DATA,
-        is_argument=True, metavar="PATH",
+        (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files; for a model "
+        "of texts, texts, .txt files, CSV files, or - for one text per line.", panel=DATA, is_argument=True,
+        metavar="PATH",
     )  # fmt: skip
     files_from: str | None = option(
         None, "Read more paths from this file, one per line; - is standard input.", panel=DATA, metavar="FILE|-"
@@ -308,11 +313,17 @@ class PredictOptions(Config):
         None, "Draw each image next to bars of its classes' probabilities, into this PNG file.", panel=OUTPUT,
         metavar="FILE.png",
     )  # fmt: skip
+    explain: bool = option(False, "Texts: show which words carried each prediction.", panel=OUTPUT)
+    explain_html: Path | None = option(
+        None, "Texts: write each text as HTML, its words colored by what they contributed.", panel=OUTPUT,
+        metavar="FILE.html",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
-    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TopOption, PredictOptions, SharedClassifierOptions,
+    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TextColumnOption, TopOption, PredictOptions,
+    SharedClassifierOptions,
 ):  # fmt: skip
     """Every option of `predict`."""
 
@@ -327,3 +338,11 @@ class PredictConfig(
         )
         if self.sheet is not None:
             check_png("--sheet", self.sheet)
+        if self.explain_html is not None and self.explain_html.suffix.lower() not in {".html", ".htm"}:
+            what = f"{self.explain_html} does not end in .html"
+            raise InputError("--explain-html", what, "give the name of an .html file")
+
+    @property
+    def explains(self) -> bool:
+        """Whether the words of texts are explained."""
+        return self.explain or self.explain_html is not None

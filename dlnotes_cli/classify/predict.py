@@ -1,29 +1,35 @@
-"""The predictions of a trained classifier for image files and table rows, in the order of the input."""
+"""The predictions of a trained classifier for image files, table rows and texts, in the order of the input."""
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.classify.options import PredictConfig
+from dlnotes_cli.classify.predict_texts import predict_texts, texts_in_memory
 from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream, none_readable
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
+from dlnotes_cli.data.texts.inputs import read_texts, text_files, text_paths
 from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.training.engine.distributed import Processes
-from dlnotes_cli.training.inference.opening import open_classifier
+from dlnotes_cli.training.inference.classifier import Classifier
+from dlnotes_cli.training.inference.opening import open_any_classifier
 from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
-from dlnotes_cli.training.inference.sharing import options_of_process, shared
+from dlnotes_cli.training.inference.sharing import check_one_process, options_of_process, shared
 from dlnotes_cli.training.run_folder import run_files
+
+if TYPE_CHECKING:
+    from dlnotes_cli.training.inference.text_classifier import TextClassifier
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
 _CHUNK = 256  # images that are decoded and classified together
@@ -65,42 +71,69 @@ class Predictor:
 
     def __init__(self, config: PredictConfig) -> None:
         """Load the model and list the paths. Raises InputError for an invalid model file, output or path."""
-        outputs = {"--csv": config.csv_file, "--sheet": config.sheet}
+        outputs = {"--csv": config.csv_file, "--sheet": config.sheet, "--explain-html": config.explain_html}
         for option, path in outputs.items():
             if path is not None:
                 files.check_output_file(option, path, overwrite=config.overwrite)
         self._config = config
         self._shown: list[ClassBars] = []  # the first predictions, for `--sheet`
         self._own = options_of_process(config)
-        self.classifier = open_classifier(self._own)
-        if config.sheet is not None:
-            self._check_sheet()
+        self.classifier = open_any_classifier(self._own)
+        self._check_options(self.classifier)
         listed = read_list(str(config.files_from)) if config.files_from else []
-        named = [*config.paths, *listed]
         self._stdin = b""
-        if "-" in config.paths and not self._reads_tables:
-            if config.devices > 1:
-                raise InputError("--devices", "only one process can read standard input", "save the image as a file")
-            self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
-        if self._stdin:  # in its place between files
-            self.paths = []
-            for argument in named:
-                self.paths += [_STDIN] if argument == "-" else expand_paths([argument], tables=False)
+        self.paths: list[Path] = []
+        self._texts: list[str | Path] = []
+        if isinstance(self.classifier, Classifier):
+            self._list_paths([*config.paths, *listed])
         else:
-            self.paths = expand_paths(named, tables=self._reads_tables) if named else []
+            self._texts = [*text_paths(config.paths), *(path for name in listed for path in text_files(name))]
+            self.paths = [source for source in self._texts if isinstance(source, Path)]
         lists = [files.user_path(config.files_from)] if config.files_from else []
         for option, path in outputs.items():
             if path is not None:
                 named_files = (path for path in self.paths if path is not _STDIN)
                 check_not_input(option, path, [*run_files(self.classifier.path), *lists, *named_files])
 
+    def _check_options(self, classifier: "Classifier | TextClassifier") -> None:
+        """Raise InputError for an option that has no effect on this kind of model."""
+        config = self._config
+        if not isinstance(classifier, Classifier):
+            check_one_process(config)
+        if config.sheet is not None:
+            self._check_sheet()
+        for option, is_set, fix in (
+            ("--explain", config.explain, "use dlnotes explain for images"),
+            ("--explain-html", config.explain_html, "use dlnotes explain for images"),
+            ("--text-column", config.text_column, "drop it"),
+        ):
+            if is_set and isinstance(classifier, Classifier):
+                raise InputError(option, f"{classifier.path} reads no texts", fix)
+
+    def _list_paths(self, named: list[str]) -> None:
+        """List the images or tables to classify."""
+        config = self._config
+        if "-" in config.paths and not self._reads_tables:
+            if config.devices > 1:
+                raise InputError("--devices", "only one process can read standard input", "save the image as a file")
+            self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
+        if self._stdin:  # in its place between files
+            for argument in named:
+                self.paths += [_STDIN] if argument == "-" else expand_paths([argument], tables=False)
+        else:
+            self.paths = expand_paths(named, tables=self._reads_tables) if named else []
+
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error.
 
         Raises InputError at the end if none was readable.
         """
-        if not self.paths:
+        if not self.paths and not self._texts:
             raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
+        if not isinstance(self.classifier, Classifier):
+            column = self._config.text_column or self.classifier.preprocessing.text_column
+            yield from predict_texts(self.classifier, read_texts(self._texts, column), self._config)
+            return
         size = 1 if self._reads_tables else _CHUNK
         chunks = [self.paths[start : start + size] for start in range(0, len(self.paths), size)]
         is_any_read, skipped = False, 0
@@ -130,12 +163,12 @@ class Predictor:
 
     def _answer(self, paths: Sequence[Path]) -> _Answer:
         """The predictions for the images of some files, or for the rows of one table."""
-        preprocessing = self.classifier.preprocessing
+        classifier = self._sample_classifier
         try:
-            if isinstance(preprocessing, TablePreprocessing):
-                batch = self._read_rows(paths[0], preprocessing)
+            if isinstance(classifier.preprocessing, TablePreprocessing):
+                batch = self._read_rows(paths[0], classifier, classifier.preprocessing)
             else:
-                batch = self._read_images(paths, preprocessing)
+                batch = self._read_images(paths, classifier.preprocessing)
             return _Answer(list(self._predict(batch)))
         except InputError as error:
             return _Answer(error=error)
@@ -143,9 +176,11 @@ class Predictor:
     def predict(self, images: Sequence[str | Path | Image.Image | NDArray[Any]]) -> list[Prediction]:
         """The predictions for image files, images of Pillow, or uint8 arrays (H, W) or (H, W, C), in order.
 
-        The item of an image in memory is its position. Raises InputError for an image that cannot be read, and for a
-        model that reads tables.
+        The item of an image in memory is its position. For a model of texts, text stands for itself. Raises InputError
+        for an image that cannot be read, for a text that is empty, and for a model that reads tables.
         """
+        if not isinstance(self.classifier, Classifier):
+            return list(predict_texts(self.classifier, texts_in_memory(images), self._config))
         preprocessing = self.classifier.preprocessing
         if not isinstance(preprocessing, ImagePreprocessing):
             raise InputError("predict", "the model reads tables, not images", "name CSV files in the Config's paths")
@@ -168,10 +203,17 @@ class Predictor:
         return draw_class_bars(self._shown)
 
     def _check_sheet(self) -> None:
-        if self._reads_tables:
-            raise InputError("--sheet", "the model reads tables, which have no images", "drop --sheet")
+        if not isinstance(self.classifier.preprocessing, ImagePreprocessing):
+            kind = "tables" if self._reads_tables else "texts"
+            raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
         if self._config.devices > 1:
             raise InputError("--sheet", "is drawn by one process", "drop --devices")
+
+    @property
+    def _sample_classifier(self) -> Classifier:
+        if not isinstance(self.classifier, Classifier):
+            raise TypeError("a classifier of texts")
+        return self.classifier
 
     @property
     def _most_bars(self) -> int:
@@ -194,18 +236,18 @@ class Predictor:
         errors = {i: error for i, error in enumerate(decoded) if isinstance(error, DlnotesError)}
         return _Batch([str(path) for path in paths], samples, errors)
 
-    def _read_rows(self, path: Path, preprocessing: TablePreprocessing) -> _Batch:
+    def _read_rows(self, path: Path, classifier: Classifier, preprocessing: TablePreprocessing) -> _Batch:
         table = read_table(path)
         errors: dict[int, DlnotesError] = {}
         if self._config.skip_bad:
             for row in range(len(table.rows)):
                 try:
-                    self.classifier.encode(select_rows(table, [row]), preprocessing)
+                    classifier.encode(select_rows(table, [row]), preprocessing)
                 except InputError as error:
                     errors[row] = error
         readable = select_rows(table, [row for row in range(len(table.rows)) if row not in errors])
         items = [f"{path}:{line}" for line in table.lines]
-        return _Batch(items, self.classifier.encode(readable, preprocessing), errors)
+        return _Batch(items, classifier.encode(readable, preprocessing), errors)
 
     def _predict(self, batch: _Batch) -> Iterator[Prediction]:
         readable = [item for position, item in enumerate(batch.items) if position not in batch.errors]

@@ -1,10 +1,11 @@
-"""Image folders: list `FOLDER/<class>/<image>`, choose a common image shape, read the samples."""
+"""Folders of classes: list `FOLDER/<class>/<file>`; of images choose a common shape, and read the samples."""
 
 import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from dlnotes_cli.data.dataset import LabeledSamples
 from dlnotes_cli.data.images.decode import ImageHeader, read_header
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.preprocessing import ImageShape, Resize
-from dlnotes_cli.data.walk import cannot_list, natural_order, walk
+from dlnotes_cli.data.walk import EXTENSIONS, cannot_list, natural_order, walk
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 
@@ -23,26 +24,26 @@ _SPLITS = {  # names of split folders, in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_LAYOUT = "expected FOLDER/<class>/<image> or FOLDER/{train,val,test}/<class>/<image>"
+Content = Literal["images", "texts"]
 _LARGEST_OWN_SIZE = 64  # pixels; folders of larger images need --size
 _DEFAULT_SIZE = 32
 
 
-def list_folder(root: Path) -> FolderListing:
-    """List the images below `root`, without hidden entries and other files.
+def list_folder(root: Path, extensions: frozenset[str] = EXTENSIONS, content: Content = "images") -> FolderListing:
+    """List the files below `root` that end in one of `extensions`, images or texts, without hidden ones.
 
-    Raises InputError if `root` has no class folders, or naming a class folder without images.
+    Raises InputError if `root` has no class folders, or naming a class folder without such files.
     """
-    class_folders = _class_folders(root)
+    class_folders = _class_folders(root, content)
     if not any(class_folders.values()):
-        raise InputError("--data", f"{root} has no class folders", _LAYOUT)
+        raise InputError("--data", f"{root} has no class folders", _layout(content))
     classes = tuple(sorted({name for names in class_folders.values() for name in names}, key=_order))
     position = {name: index for index, name in enumerate(classes)}
     files = [
         (*file, position[name], _SPLITS.get(split.lower(), "all"))
         for split, names in class_folders.items()
         for name in sorted(names, key=_order)
-        for file in _images(root, f"{split}/{name}" if split else name)
+        for file in _files(root, f"{split}/{name}" if split else name, extensions, content)
     ]
     names, sizes, times, inodes, labels, splits = zip(*files, strict=True)
     return FolderListing(root, names, sizes, times, inodes, labels, tuple(map(output.readable, classes)), splits)
@@ -55,7 +56,7 @@ def list_any_folder(root: Path) -> FolderListing:
     """
     if any(_class_folders(root).values()):
         return list_folder(root)
-    files = _images(root, "")
+    files = _files(root, "")
     names, sizes, times, inodes = zip(*files, strict=True)
     relative = tuple(name.lstrip("/") for name in names)
     every = len(relative)
@@ -123,14 +124,20 @@ def _fingerprint(names: Sequence[str], digests: Sequence[str]) -> str:
     return hashlib.sha256(entries.encode(errors="surrogateescape")).hexdigest()
 
 
-def _class_folders(root: Path) -> dict[str, list[str]]:
+def _layout(content: Content) -> str:
+    """What a folder is expected to contain."""
+    file = content.removesuffix("s")
+    return f"expected FOLDER/<class>/<{file}> or FOLDER/{{train,val,test}}/<class>/<{file}>"
+
+
+def _class_folders(root: Path, content: Content = "images") -> dict[str, list[str]]:
     """The class folders of each split folder, or under "" those of a root without split folders."""
     names = _subfolders(root)
     splits = {name: below for name in names if name.lower() in _SPLITS and (below := _subfolders(root / name))}
     others = [name for name in names if name.lower() not in _SPLITS]
     if splits and others:
         both = f"{root} has split folders ({', '.join(splits)}) and other folders ({', '.join(others[:5])})"
-        raise InputError("--data", both, _LAYOUT)
+        raise InputError("--data", both, _layout(content))
     return splits or {"": names if others else []}
 
 
@@ -143,14 +150,16 @@ def _subfolders(root: Path) -> list[str]:
         raise cannot_list(error) from error
 
 
-def _images(root: Path, base: str) -> list[tuple[str, int, int, int]]:
-    """Name relative to `root`, size, time and inode of each image in the class folder `base`."""
+def _files(
+    root: Path, base: str, extensions: frozenset[str] = EXTENSIONS, content: Content = "images"
+) -> list[tuple[str, int, int, int]]:
+    """Name relative to `root`, size, time and inode of each file in the class folder `base`."""
     folder = str(root / base)
     _check_link(root / base)
-    images = [(base + entry.path[len(folder) :], *_status(entry)) for entry in walk(folder)]
-    if not images:
-        raise InputError("--data", f"class folder {folder} has no images", "add some, or remove the folder")
-    return images
+    files = [(base + entry.path[len(folder) :], *_status(entry)) for entry in walk(folder, extensions)]
+    if not files:
+        raise InputError("--data", f"class folder {folder} has no {content}", "add some, or remove the folder")
+    return files
 
 
 def _check_link(folder: Path) -> None:

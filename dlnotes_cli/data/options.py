@@ -13,6 +13,7 @@ from dlnotes_cli.shell.parse import items
 
 Normalization = Literal["standard", "unit", "symmetric"]
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+EMBEDDED_TEXTS = "remarks"  # of train-text
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _NAMES = ", ".join(NAMED_SETS)
 IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images per class."
@@ -54,6 +55,16 @@ class TableOptions(Config):
     categorical: tuple[str, ...] = option(
         (), "CSV: numeric columns to one-hot encode.", panel=DATA, parse=items, metavar="COLUMN,…"
     )
+
+
+@option_group
+class TextColumnOption(Config):
+    """Which column of a CSV table has the texts."""
+
+    text_column: str | None = option(
+        None, "CSV of texts: column of the texts.", panel=DATA, metavar="COLUMN",
+        shown_default="that of the training data",
+    )  # fmt: skip
 
 
 @option_group

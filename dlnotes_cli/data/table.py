@@ -113,7 +113,8 @@ def parse_table(path: Path, content: bytes, *, has_header: bool | None = True) -
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         offset = len(content) - len(error.object) + error.start  # error.object lacks a byte order mark
-        what = f"byte {content[offset]:#04x} at offset {offset} is not UTF-8"
+        line = content.count(b"\n", 0, offset) + 1
+        what = f"line {line}: byte {content[offset]:#04x} at offset {offset} is not UTF-8"
         raise InputError(path, what, "save the file as UTF-8") from None
     first_line = text.lstrip().partition("\n")[0].partition("\r")[0]
     separator = max(_SEPARATORS, key=first_line.count)
@@ -126,6 +127,9 @@ def parse_table(path: Path, content: bytes, *, has_header: bool | None = True) -
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
+        if "field limit" in str(error):
+            what = f"line {line} has a cell of more than {csv.field_size_limit():,} characters"
+            raise InputError(path, what, "shorten it, or check the quotes") from error
         raise InputError(path, f"line {line}: {error}", "fix the line") from error
     if rows and (has_header is False or (has_header is None and _are_numbers(rows[0]))):
         rows.insert(0, tuple(str(position) for position in range(1, len(rows[0]) + 1)))

@@ -3,11 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.export.eager import Answer, eager_answer, eager_step
 from dlnotes_cli.export.exported import Arrays, ExportedGraph
 from dlnotes_cli.export.options import DEFAULT_SAMPLES, ExportConfig
@@ -18,7 +21,7 @@ from dlnotes_cli.export.timing import TimedModel, quantized, time_table
 from dlnotes_cli.export.wrapper import ExportGraph, classifier_graph, step_graph
 from dlnotes_cli.models.char_rnn import CharRnn
 from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, check_finite
+from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel, check_finite
 from dlnotes_cli.training.onnx_file import open_graph
 
 OTHER_WAY = {  # by --dtype, after a check that failed
@@ -26,6 +29,7 @@ OTHER_WAY = {  # by --dtype, after a check that failed
     "float16": "use --dtype float32, or a larger --tolerance",
 }
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
+_TEXTS, _TOKENS = 16, 32  # of the check of a classifier of texts
 _RUNTIMES = {"onnx": "ONNX Runtime", "pt2": "torch.export"}  # what runs a format
 
 
@@ -131,6 +135,47 @@ class LanguageModelCheck(ModelCheck):
         if not isinstance(network, CharRnn):
             raise TypeError(type(network).__name__)
         return tuple(state.numpy() for state in network.initial_state(count))
+
+
+class TextCheck(ModelCheck):
+    """The check of a classifier of texts: its probabilities for tokens, or for features, that are drawn at random."""
+
+    def __init__(self, config: ExportConfig, model: TextModel, out: Path) -> None:
+        self._config, self._model, self._out = config, model, out
+        generator, count = np.random.default_rng(0), config.samples or _TEXTS
+        if isinstance(model.preprocessing, SequencePreprocessing):
+            shape = count, min(model.preprocessing.max_length, _TOKENS)
+            self._samples: NDArray[Any] = generator.integers(1, max(model.preprocessing.vocabulary, 2), shape)
+        else:
+            self._samples = generator.random((count, model.preprocessing.features))
+        self._expected = _text_probabilities(model.network)(self._samples)[0]
+        check_finite(model.path, torch.from_numpy(self._expected))
+
+    def graph(self) -> ExportGraph:
+        """Texts have no graph."""
+        raise TypeError("a classifier of texts is exported as weights")
+
+    def parity(self, run: Callable[..., Arrays]) -> Parity:
+        """Compare the probabilities. Raises UnfinishedError where they differ."""
+        count, limits = len(self._samples), _limits(self._config)
+        name = "texts drawn at random"
+        return check_classifier(self._out, name, _answer(run), self._samples, self._expected, count, limits)
+
+    def one_sample(self) -> Arrays:
+        """The values of the inputs for one sample."""
+        return (self._samples[:1],)
+
+    def eager(self, network: nn.Module) -> Callable[..., Arrays]:
+        """The probabilities, by PyTorch with the weights of `network`."""
+        return _text_probabilities(network)
+
+
+def _text_probabilities(network: nn.Module) -> Callable[..., Arrays]:
+    @torch.no_grad()
+    def answer(samples: NDArray[Any]) -> Arrays:
+        return (network.eval()(torch.from_numpy(samples)).softmax(1).float().numpy(),)
+
+    return answer
 
 
 def _answer(run: Callable[..., Arrays]) -> Answer:

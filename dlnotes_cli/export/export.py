@@ -10,7 +10,7 @@ from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.export import onnx_format, pt2_format, state_dict_format
-from dlnotes_cli.export.checks import OTHER_WAY, ClassifierCheck, LanguageModelCheck, ModelCheck
+from dlnotes_cli.export.checks import OTHER_WAY, ClassifierCheck, LanguageModelCheck, ModelCheck, TextCheck
 from dlnotes_cli.export.exported import ExportedGraph
 from dlnotes_cli.export.options import FORMATS, ExportConfig
 from dlnotes_cli.export.results import ExportResult, Latency, Parity
@@ -19,12 +19,13 @@ from dlnotes_cli.export.wrapper import ExportGraph
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.training.course_checkpoint import check_not_checkpoint, load_course_classifier
-from dlnotes_cli.training.model_file import LanguageModel, TrainedModel, load_classifier, load_model
+from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel, load_classifier, load_model
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_file import EXPORT_VERSION
 from dlnotes_cli.training.run_folder import run_files
 from dlnotes_cli.training.tensor_file import write_tensors
 
+AnyModel = TrainedModel | LanguageModel | TextModel
 _OF_MODEL_FILES = {"sha256", "format_version", "kind"}  # metadata that does not apply to an exported file
 
 
@@ -47,17 +48,19 @@ def export_model(config: ExportConfig) -> ExportResult:
     output.status("export", f"{model.path} to {config.format}")
     if isinstance(model, LanguageModel):
         return _write(config, model, out, LanguageModelCheck(config, model, out))
+    if isinstance(model, TextModel):
+        return _write(config, model, out, TextCheck(config, model, out))
     return _write(config, model, out, ClassifierCheck(config, model, out))
 
 
-def _load(config: ExportConfig) -> TrainedModel | LanguageModel:
+def _load(config: ExportConfig) -> AnyModel:
     if config.arch is not None:
         return load_course_classifier(config.model, config.arch)
     check_not_checkpoint(config.model)
     return load_model(config.model)
 
 
-def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path, check: ModelCheck) -> ExportResult:
+def _write(config: ExportConfig, model: AnyModel, out: Path, check: ModelCheck) -> ExportResult:
     """Write the file under a temporary name, check it, and rename it."""
     graph = check.graph() if FORMATS[config.format].has_graph else None
     checked: list[tuple[ExportedGraph | None, Parity]] = []
@@ -96,8 +99,8 @@ def _write(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path,
     )  # fmt: skip
 
 
-def _content(config: ExportConfig, model: TrainedModel | LanguageModel, out: Path, graph: ExportGraph | None) -> bytes:
-    if graph is None:
+def _content(config: ExportConfig, model: AnyModel, out: Path, graph: ExportGraph | None) -> bytes:
+    if graph is None or isinstance(model, TextModel):
         return state_dict_format.state_dict_content(model)
     metadata = _metadata(config, model)
     if config.format == "pt2":
@@ -105,21 +108,27 @@ def _content(config: ExportConfig, model: TrainedModel | LanguageModel, out: Pat
     return onnx_format.onnx_content(out, graph, config.opset_version, metadata, model.preprocessing)
 
 
-def _open(config: ExportConfig, model: TrainedModel | LanguageModel, graph: ExportGraph, path: Path) -> ExportedGraph:
+def _open(config: ExportConfig, model: AnyModel, graph: ExportGraph, path: Path) -> ExportedGraph:
     if config.format == "pt2":
         return pt2_format.open_pt2(path, graph.outputs)
     return onnx_format.open_onnx(path, config.thread_count, is_language_model=isinstance(model, LanguageModel))
 
 
-def _check_kind(config: ExportConfig, model: TrainedModel | LanguageModel) -> None:
-    """Raise InputError for an option that has no effect on a language model."""
+def _check_kind(config: ExportConfig, model: AnyModel) -> None:
+    """Raise InputError for an option that has no effect on a model of texts, or a format that it does not have."""
+    if isinstance(model, TextModel):
+        if FORMATS[config.format].has_graph:
+            what = f"{model.path} classifies texts, whose words become numbers outside of any graph"
+            raise InputError(f"--format {config.format}", what, "use --format state-dict, or predict")
+        if config.data is not None:
+            raise InputError("--data", f"has no effect on a classifier of texts, which {model.path} holds", "drop it")
     if isinstance(model, LanguageModel):
         for name, is_set in (("--data", config.data), ("--time", config.time), ("--no-dynamic", not config.is_dynamic)):
             if is_set:
                 raise InputError(name, f"has no effect on a language model, which {model.path} holds", "drop it")
 
 
-def _metadata(config: ExportConfig, model: TrainedModel | LanguageModel) -> Metadata:
+def _metadata(config: ExportConfig, model: AnyModel) -> Metadata:
     """The metadata of an exported file: that of its model file, and how it was exported."""
     stored = {key: value for key, value in model.metadata.items() if key not in _OF_MODEL_FILES}
     if isinstance(model.preprocessing, TablePreprocessing):

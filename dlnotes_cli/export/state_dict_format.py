@@ -16,7 +16,7 @@ from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.registry import build_on_meta, config_from_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import loading_code, read_safetensors, weights_content
-from dlnotes_cli.training.model_file import LanguageModel, TrainedModel
+from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel
 
 _VERSIONED = "mnasnet"  # networks of torchvision with a version number in their state dict
 
@@ -36,7 +36,7 @@ class _Resized(nn.Module):
         return logits
 
 
-def state_dict_content(model: TrainedModel | LanguageModel) -> bytes:
+def state_dict_content(model: TrainedModel | LanguageModel | TextModel) -> bytes:
     """The content of a .safetensors file with the weights. Raises InputError where torchvision has no such network."""
     network = model.network
     if not isinstance(network, TransferModel):
@@ -49,7 +49,7 @@ def state_dict_content(model: TrainedModel | LanguageModel) -> bytes:
         raise InputError("--format state-dict", what, "use --format onnx or --format pt2") from error
 
 
-def open_state_dict(path: Path, model: TrainedModel | LanguageModel) -> nn.Module:
+def open_state_dict(path: Path, model: TrainedModel | LanguageModel | TextModel) -> nn.Module:
     """The network of plain PyTorch or torchvision with the weights of a file, all of which it must have."""
     name = model.metadata["model"]
     config = config_from_json(name, model.metadata["configuration"])
@@ -64,7 +64,7 @@ def open_state_dict(path: Path, model: TrainedModel | LanguageModel) -> nn.Modul
     return (_Resized(network, config.size) if isinstance(config, BackboneConfig) else network).eval()
 
 
-def code_to_load(out: Path, model: TrainedModel | LanguageModel) -> str:
+def code_to_load(out: Path, model: TrainedModel | LanguageModel | TextModel) -> str:
     """Python code that loads the weights without dlnotes; empty where the network has layers of its own."""
     config = config_from_json(model.metadata["model"], model.metadata["configuration"])
     if isinstance(config, BackboneConfig):

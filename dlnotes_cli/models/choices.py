@@ -6,6 +6,8 @@ from typing import Literal
 
 Activation = Literal["relu", "sigmoid", "tanh", "leaky-relu", "gelu"]
 CellType = Literal["lstm", "gru", "rnn"]
+GatedCell = Literal["lstm", "gru"]
+TokenPooling = Literal["last", "mean", "max", "attention"]
 INITIALIZATIONS = ("default", "zeros", "ones", "uniform", "normal", "constant", "xavier", "he")
 _LARGEST = 1e6  # of the numbers of an initialization
 

@@ -13,6 +13,8 @@ from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
+from dlnotes_cli.models.text_linear import TextLinearConfig, build_text_linear
+from dlnotes_cli.models.text_rnn import TextRnnConfig, build_text_rnn
 from dlnotes_cli.models.validation import LEFT_OUT
 
 
@@ -20,7 +22,7 @@ from dlnotes_cli.models.validation import LEFT_OUT
 class RegisteredModel:
     """An entry of the registry: the purpose of a network, the type of its configuration, and its builder."""
 
-    purpose: Literal["classifier", "language", "series"]
+    purpose: Literal["classifier", "language", "series", "text"]
     config_type: type[Any]
     build: Callable[[Any], nn.Module]
     needs_run: bool = False  # whether only a run on the meta device shows if it accepts a shape; it loads slow modules
@@ -32,11 +34,14 @@ REGISTRY: dict[str, RegisteredModel] = {
     "char_rnn": RegisteredModel("language", CharRnnConfig, build_char_rnn),
     "series_rnn": RegisteredModel("series", SeriesRnnConfig, build_series_rnn),
     "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone, needs_run=True),
+    "text_rnn": RegisteredModel("text", TextRnnConfig, build_text_rnn),
+    "text_linear": RegisteredModel("text", TextLinearConfig, build_text_linear),
 }
 
 CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "classifier")
 LANGUAGE_MODELS = tuple(name for name, model in REGISTRY.items() if model.purpose == "language")
 SERIES_MODELS = tuple(name for name, model in REGISTRY.items() if model.purpose == "series")
+TEXT_CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "text")
 
 
 def build(name: str, config: object) -> nn.Module:

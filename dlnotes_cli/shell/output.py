@@ -24,6 +24,7 @@ _ESCAPED_BYTE = 0xDC00  # plus the byte is the code point that Python gives to a
 _ESCAPED_BYTES = frozenset(map(chr, range(_ESCAPED_BYTE + 0x80, _ESCAPED_BYTE + 0x100)))
 _PIPED_WIDTH = 400  # columns, so that nothing wraps in a table that a script reads
 _MOST_STYLED_ROWS = 1000  # of a table
+_WORD_STYLES = ((0.5, "bold reverse"), (0.2, "bold"), (0.05, "not bold"))  # by the least weight of a word
 _SMALL_NUMBER, _LARGE_NUMBER = 1e-3, 1e6  # between which a number has four decimals
 
 
@@ -203,6 +204,24 @@ def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[object]], numer
     for cells in lines:
         padded = (pad(cell, width) for pad, cell, width in zip(pads, cells, widths, strict=True))
         print("  ".join(padded).rstrip())
+
+
+def weighed_words(words: Sequence[tuple[str, float]]) -> None:
+    """Print words in one paragraph, each with a weight of -1 to 1: blue above 0, yellow below, strong ones reversed.
+
+    Where colors are off, the words are plain.
+    """
+    if _verbosity.muted:
+        return
+    from rich.text import Text
+
+    shown = Text()
+    for position, (word, weight) in enumerate(words):
+        strength = next((style for least, style in _WORD_STYLES if abs(weight) >= least), "")
+        color = ("blue" if weight > 0 else "yellow") if strength else ""
+        shown.append(" " if position else "")
+        shown.append(_encodable(printable(word)), style=f"{strength} {color}".strip())
+    _console(sys.stdout).print(shown)
 
 
 def _encodable(text: str) -> str:

@@ -14,7 +14,7 @@ from dlnotes_cli.models.registry import build_on_meta, config_to_json
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import file_sha256, read_weights
-from dlnotes_cli.training.model_file import TrainedModel, load_classifier, load_weights
+from dlnotes_cli.training.model_file import TextModel, TrainedModel, load_any_classifier, load_weights
 from dlnotes_cli.training.options import CourseArch
 
 _PYTORCH_SUFFIXES = {".pt", ".pth"}
@@ -24,12 +24,12 @@ _MLP_HIDDEN, _MLP_DROPOUT = (512, 512), 0.2
 _CNN_NAME = "notes-cnn"
 
 
-def load_any_classifier(path: str | Path, arch: CourseArch | None) -> TrainedModel:
+def load_named_classifier(path: str | Path, arch: CourseArch | None) -> TrainedModel | TextModel:
     """A classifier of dlnotes, or with `--arch` one of the course. Raises InputError as `load_classifier` does."""
     if arch is not None:
         return load_course_classifier(path, arch)
     check_not_checkpoint(path)
-    return load_classifier(path)
+    return load_any_classifier(path)
 
 
 def check_not_checkpoint(path: str | Path) -> None:

@@ -1,7 +1,8 @@
 """The data that a trained model is measured on: that of its training, split as then."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.splits import complete_splits
+from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
@@ -22,8 +24,11 @@ class ChosenSplit(NamedTuple):
     indices: NDArray[np.int64]
 
 
-def training_data(metadata: Metadata) -> str:
-    """The data that a model was trained on, as its `--data` was.
+AnyData = TypeVar("AnyData", DataSet, TextDataSet)
+
+
+def training_data(metadata: Metadata, check: Callable[[str], object] = kind_of) -> str:
+    """The data that a model was trained on, as its `--data` was; `check` raises InputError where there is no such data.
 
     Raises InputError if that leads nowhere from here, and without metadata, as of a file of another program.
     """
@@ -31,7 +36,7 @@ def training_data(metadata: Metadata) -> str:
         raise InputError("--data", "the model does not say what it was trained on", "pass --data with labeled images")
     data = str(metadata.get("data", {}).get("name", "digits"))
     try:
-        kind_of(data)
+        check(data)
     except InputError as error:
         where = user_path(data).absolute()
         what = f"the model was trained on '{data}', and {where} does not exist"
@@ -44,7 +49,7 @@ def class_folders(metadata: Metadata) -> dict[str, str]:
     return dict(metadata.get("data", {}).get("class_folders", {}))
 
 
-def split_as_in_training(data: str, dataset: DataSet, metadata: Metadata) -> DataSet:
+def split_as_in_training(data: str, dataset: AnyData, metadata: Metadata) -> AnyData:
     """Split a data set as in training if the model was trained on the same data; otherwise return it unchanged."""
     trained_on = metadata.get("data", {})
     if trained_on.get("fingerprint") != dataset.fingerprint:
@@ -58,7 +63,7 @@ def split_as_in_training(data: str, dataset: DataSet, metadata: Metadata) -> Dat
     return replace(dataset, splits={name: indices for name, indices in splits.items() if len(indices)})
 
 
-def choose_split(dataset: DataSet, name: str = "auto") -> ChosenSplit:
+def choose_split(dataset: DataSet | TextDataSet, name: str = "auto") -> ChosenSplit:
     """The split that `--split` names; auto is test if there is one, else val, else all.
 
     Raises InputError if the data does not have it.

@@ -7,7 +7,7 @@ memory until then. Nothing in a file names code.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +19,24 @@ from dlnotes_cli.data.preprocessing import (
     text_preprocessing_from_json,
 )
 from dlnotes_cli.data.series.preprocessing import SeriesPreprocessing
+from dlnotes_cli.data.texts.preprocessing import (
+    DocumentPreprocessing,
+    SequencePreprocessing,
+    TfidfPreprocessing,
+    document_preprocessing_from_json,
+)
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.registry import (
     CLASSIFIERS,
     LANGUAGE_MODELS,
     SERIES_MODELS,
+    TEXT_CLASSIFIERS,
     build_on_meta,
     check_input,
     config_from_json,
 )
 from dlnotes_cli.models.series_rnn import SeriesRnn
+from dlnotes_cli.models.text_linear import TextLinearConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import DeviceOptions
@@ -72,6 +80,17 @@ class SeriesModel:
     metadata: Metadata
 
 
+@dataclass(frozen=True)
+class TextModel:
+    """A trained classifier of texts and the metadata of its file."""
+
+    path: Path
+    network: nn.Module  # a TextRnn or a TextLinear
+    classes: tuple[str, ...]
+    preprocessing: DocumentPreprocessing
+    metadata: Metadata
+
+
 class _Content(NamedTuple):
     """What a model file holds: the registry name of its network, its tensors and its metadata."""
 
@@ -81,10 +100,23 @@ class _Content(NamedTuple):
     metadata: Metadata
 
 
-def load_model(path: str | Path) -> TrainedModel | LanguageModel:
+def load_model(path: str | Path) -> TrainedModel | LanguageModel | TextModel:
     """Load a trained model of any kind. Raises InputError as `load_classifier` does."""
-    content = _read_model(files.user_path(path), (*CLASSIFIERS, *LANGUAGE_MODELS))
+    content = _read_model(files.user_path(path), (*CLASSIFIERS, *LANGUAGE_MODELS, *TEXT_CLASSIFIERS))
+    if content.name in TEXT_CLASSIFIERS:
+        return _text_model(content)
     return _language_model(content) if content.name in LANGUAGE_MODELS else _classifier(content)
+
+
+def load_any_classifier(path: str | Path) -> TrainedModel | TextModel:
+    """Load a trained classifier of images, tables or texts. Raises InputError as `load_classifier` does."""
+    content = _read_model(files.user_path(path), (*CLASSIFIERS, *TEXT_CLASSIFIERS))
+    return _text_model(content) if content.name in TEXT_CLASSIFIERS else _classifier(content)
+
+
+def load_text_model(path: str | Path) -> TextModel:
+    """Load a trained classifier of texts, in evaluation mode, on the CPU. Raises InputError as `load_classifier`."""
+    return _text_model(_read_model(files.user_path(path), TEXT_CLASSIFIERS))
 
 
 def load_classifier(path: str | Path) -> TrainedModel:
@@ -146,6 +178,30 @@ def _language_model(content: _Content) -> LanguageModel:
         network = build_on_meta(name, config)
     load_weights(path, network, tensors)
     return LanguageModel(path, network.eval(), preprocessing, metadata)
+
+
+def _text_model(content: _Content) -> TextModel:
+    path, name, tensors, metadata = content
+    with metadata_errors(path):
+        config = config_from_json(name, metadata["configuration"])
+        classes = class_names(metadata["classes"], config.classes)
+        preprocessing = document_preprocessing_from_json(metadata["format"])
+        _check_text_input(config, preprocessing)
+        check_data(metadata)
+        network = build_on_meta(name, config)
+    load_weights(path, network, tensors)
+    return TextModel(path, network.eval(), classes, preprocessing, metadata)
+
+
+def _check_text_input(config: Any, preprocessing: DocumentPreprocessing) -> None:
+    """Raise ValueError unless the network reads what the preprocessing writes."""
+    if isinstance(config, TextLinearConfig):
+        if not isinstance(preprocessing, TfidfPreprocessing) or preprocessing.features != config.features:
+            raise ValueError("features")
+    elif not isinstance(preprocessing, SequencePreprocessing) or preprocessing.vocabulary != config.vocabulary:
+        raise ValueError("vocabulary")
+    elif preprocessing.fixed_length != config.reads_padding:
+        raise ValueError("padding")
 
 
 def runtime_for_model(metadata: Metadata, options: DeviceOptions) -> Runtime:

@@ -23,12 +23,13 @@ MODEL, LAST, METRICS, RESULT = (
 PLOTS = (
     "curves.png", "confusion.png", "predictions.png", "boundary.png", "boundaries.png", "scatter.png", "forecast.png",
 )  # fmt: skip
+LINEAR, NETWORK = "linear.safetensors", "network.safetensors"  # the model of `train-text` that was not kept
 _LOCK = ".lock"
 
 
 def run_files(model: Path) -> list[Path]:
     """A model file and what belongs to its run, which no other output may replace."""
-    return [model, *(model.with_name(name) for name in (LAST, CONFIG, METRICS, RESULT))]
+    return [model, *(model.with_name(name) for name in (LAST, CONFIG, METRICS, RESULT, LINEAR, NETWORK))]
 
 
 class RunFolder:
@@ -136,7 +137,7 @@ class RunFolder:
 
     def clear_results(self) -> None:
         """Delete the results of an earlier run, except its model; call it after that is replaced."""
-        for name in (RESULT, METRICS, *PLOTS):
+        for name in (RESULT, METRICS, LINEAR, NETWORK, *PLOTS):
             files.remove(self.path / name)
 
     def result(self) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.named.published import NAMED
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.course_checkpoint import load_any_classifier, load_course_classifier
+from dlnotes_cli.training.course_checkpoint import load_course_classifier, load_named_classifier
 from dlnotes_cli.training.model_file import load_classifier
 
 
@@ -126,7 +126,7 @@ def test_other_checkpoints_are_refused(folder: Path, tmp_path: Path) -> None:
     ]
     for path, arch, message in cases:
         with pytest.raises(InputError, match=message):
-            load_any_classifier(path, arch)
+            load_named_classifier(path, arch)
 
 
 def test_export_names_the_option_for_a_checkpoint(folder: Path, dlnotes: Command) -> None:

@@ -1,6 +1,5 @@
 """A classifier from an ONNX file, which runs in ONNX Runtime, without torch."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,16 +17,14 @@ from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
+from dlnotes_cli.training.inference.probability_evaluation import SMALLEST, evaluate_probabilities
 from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.metrics import Evaluation, Predictions
+from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_container import read_metadata
 from dlnotes_cli.training.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
 from dlnotes_cli.training.softmax import softmax
-
-_SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
-
 
 SampleProbabilities = Callable[[NDArray[np.generic]], NDArray[np.float32]]  # of samples (N, ...), (N, classes)
 
@@ -55,27 +52,12 @@ class OnnxRuntimeClassifier(Classifier):
         self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
         keep_predictions: bool, processes: Processes = ALONE,
     ) -> Evaluation:  # fmt: skip
-        """The evaluation on a split of a data set. SampleProbabilities below the smallest float32 count as that."""
-        count, indices = len(self.classes), split.indices
-        step = inference_batch_size(dataset.samples.shape[1:])
-        starts = range(0, len(indices), step)
-        losses, within_top = np.zeros(len(starts)), np.zeros((len(starts), len(top)), np.int64)
-        labels = dataset.labels[indices]
-        predicted, largest = np.zeros(len(indices), np.int64), np.zeros(len(indices), np.float32)
-        for batch, start in list(enumerate(starts))[processes.rows]:
-            poll()
-            rows = slice(start, start + step)
-            probabilities = self.probabilities(dataset.samples[indices[rows]])
-            true = probabilities[np.arange(len(probabilities)), labels[rows]]
-            losses[batch] = -np.log(np.maximum(true, _SMALLEST), dtype=np.float64).sum()
-            within_top[batch] = [(_most_probable(probabilities, k) == labels[rows, None]).sum() for k in top]
-            predicted[rows], largest[rows] = probabilities.argmax(1), probabilities.max(1)
-        _sum_in_place(processes, losses, within_top, predicted, largest)
-        loss = math.fsum(losses.tolist()) / len(indices) if len(indices) else math.nan
-        confusion = np.zeros((count, count), np.int64)
-        np.add.at(confusion, (labels, predicted), 1)
-        predictions = Predictions(labels, predicted, largest) if keep_predictions and len(indices) else None
-        return Evaluation(loss, confusion, dict(zip(top, within_top.sum(0).tolist(), strict=True)), predictions)
+        """The evaluation on a split of a data set. Raises InputError as `probabilities` does."""
+        return evaluate_probabilities(
+            lambda indices: self.probabilities(dataset.samples[indices]), dataset.labels, split.indices,
+            classes=len(self.classes), batch=inference_batch_size(dataset.samples.shape[1:]), top=top, poll=poll,
+            keep_predictions=keep_predictions, processes=processes,
+        )  # fmt: skip
 
 
 def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
@@ -120,21 +102,6 @@ def tta_probabilities(
     for weight, view in views:
         variants = (view, view[..., ::-1]) if mirror else (view,)
         for variant in variants:
-            logarithms = np.log(np.maximum(probabilities(variant), _SMALLEST), dtype=np.float64)
+            logarithms = np.log(np.maximum(probabilities(variant), SMALLEST), dtype=np.float64)
             mean = mean + weight / len(variants) * logarithms
     return softmax(mean).astype(np.float32)
-
-
-def _sum_in_place(processes: Processes, *arrays: NDArray[np.generic]) -> None:
-    """Replace arrays by their sums over all processes; of one alone, torch is not loaded."""
-    if processes.is_alone:
-        return
-    import torch
-
-    for array in arrays:
-        processes.sum(torch.from_numpy(array))
-
-
-def _most_probable(probabilities: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The k most probable classes of each sample, (N, k), in no order."""
-    return np.argpartition(probabilities, -k, axis=1)[:, -k:]

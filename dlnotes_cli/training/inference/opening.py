@@ -3,12 +3,18 @@
 Importing torch takes most of the time of a short command.
 """
 
+from typing import TYPE_CHECKING
+
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.onnx_file import is_onnx
 
+if TYPE_CHECKING:
+    from dlnotes_cli.training.inference.text_classifier import TextClassifier
 
-def open_classifier(options: ClassifierOptions) -> Classifier:
+
+def open_any_classifier(options: ClassifierOptions) -> "Classifier | TextClassifier":
     """The classifier that the options name, in evaluation mode.
 
     Raises InputError for a file that cannot be used, and for options that do not apply to it.
@@ -18,6 +24,23 @@ def open_classifier(options: ClassifierOptions) -> Classifier:
 
         return open_onnx_classifier(options)
     options.check_for_model_file()
+    from dlnotes_cli.training.course_checkpoint import load_named_classifier
+    from dlnotes_cli.training.model_file import TextModel
+
+    model = load_named_classifier(options.model, options.arch)
+    if isinstance(model, TextModel):
+        from dlnotes_cli.training.inference.text_classifier import open_text_classifier
+
+        return open_text_classifier(options, model)
     from dlnotes_cli.training.inference.torch_classifier import open_torch_classifier
 
-    return open_torch_classifier(options)
+    return open_torch_classifier(options, model)
+
+
+def open_classifier(options: ClassifierOptions) -> Classifier:
+    """As `open_any_classifier`, for a command that has no texts. Raises InputError for a classifier of texts too."""
+    classifier = open_any_classifier(options)
+    if not isinstance(classifier, Classifier):
+        what = "holds a classifier of texts, and this command needs one of images or tables"
+        raise InputError(classifier.path, what, "use predict or evaluate")
+    return classifier

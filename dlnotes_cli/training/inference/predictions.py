@@ -2,21 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.training.inference.classifier import Classifier
+if TYPE_CHECKING:
+    from dlnotes_cli.training.inference.text_explanation import WordContributions
+
+
+class GivesProbabilities(Protocol):
+    """A classifier of samples of any kind."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the outputs."""
+
+    def probabilities(self, samples: Any, /) -> NDArray[np.floating]:
+        """Probabilities (N, classes) of N samples. Raises InputError where they are not finite."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one item, an image file or a table row, or the error for one that was skipped."""
+    """The most probable classes of one item, an image, a row or a text, or the error for one that was skipped."""
 
-    item: str  # a path, or for a row path:line
+    item: str  # a path, for a row path:line, or the text itself
     top: tuple[tuple[str, float], ...] = ()  # (class, probability), most probable first
     error: str = ""
+    explanation: "WordContributions | None" = None  # of a text, where it was asked for
 
     def as_json(self) -> dict[str, Any]:
         """An entry of `--json`, and a line of `--jsonl`."""
@@ -24,13 +37,14 @@ class Prediction:
             return {"item": self.item, "error": self.error}
         name, probability = self.top[0]
         top = [{"class": c, "probability": p} for c, p in self.top]
-        return {"item": self.item, "class": name, "probability": probability, "top": top}
+        fields = {"item": self.item, "class": name, "probability": probability, "top": top}
+        return fields if self.explanation is None else fields | {"explanation": self.explanation.as_json()}
 
 
 def predict_samples(
-    classifier: Classifier, items: Sequence[str], samples: NDArray[np.generic], top: int
+    classifier: GivesProbabilities, items: Sequence[str], samples: NDArray[np.generic] | Sequence[str], top: int
 ) -> list[Prediction]:
-    """The predictions for samples (N, ...), one for each of the N items, with the `top` most probable classes.
+    """The predictions for samples (N, ...) or N texts, one for each item, with the `top` most probable classes.
 
     Raises InputError where the outputs are not finite.
     """

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from dlnotes_cli.device import check_devices, choose_device
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.distributed import ALONE, LostProcessError, Place, Processes
 from dlnotes_cli.training.engine.launch import Task, joined
 from dlnotes_cli.training.inference.options import SharedClassifierOptions
@@ -33,6 +34,12 @@ def options_of_process(options: Options) -> Options:
     if place is None or choose_device(options.device).type != "cuda":
         return replace(options, threads=threads)
     return replace(options, device=f"cuda:{place.local_rank}", threads=threads)
+
+
+def check_one_process(options: SharedClassifierOptions) -> None:
+    """Refuse several processes for a classifier of texts. Raises InputError."""
+    if options.devices > 1:
+        raise InputError("--devices", "a classifier of texts runs in one process", "drop --devices")
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.data.table import Table, encode
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.training.course_checkpoint import load_any_classifier
 from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.inference.classifier import Classifier
@@ -22,7 +21,7 @@ from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.inference.tta import TtaNetwork
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
-from dlnotes_cli.training.model_file import check_finite, runtime_for_model
+from dlnotes_cli.training.model_file import TrainedModel, check_finite, runtime_for_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +64,8 @@ class TorchClassifier(Classifier):
         return Normalizer(self.preprocessing, self.torch_runtime.device)
 
 
-def open_torch_classifier(options: ClassifierOptions) -> TorchClassifier:
-    """The classifier in a model file, on its device. Raises InputError as `load_any_classifier` does."""
-    model = load_any_classifier(options.model, options.arch)
+def open_torch_classifier(options: ClassifierOptions, model: TrainedModel) -> TorchClassifier:
+    """The classifier of a model file, on its device. Raises InputError for options that do not apply to it."""
     runtime = runtime_for_model(model.metadata, options)
     network = model.network.to(runtime.device)
     options.check_tta(model.preprocessing)

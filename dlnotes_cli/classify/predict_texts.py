@@ -1,0 +1,67 @@
+"""The predictions of a classifier of texts, in the order of the input."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from dlnotes_cli.classify.options import PredictConfig
+from dlnotes_cli.data.images.decode import none_readable
+from dlnotes_cli.data.texts.inputs import NamedText, named_text
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
+
+if TYPE_CHECKING:
+    from dlnotes_cli.training.inference.text_classifier import TextClassifier
+
+_CHUNK = 256  # texts that are classified together
+
+
+def predict_texts(
+    classifier: "TextClassifier", texts: Iterator[NamedText], config: PredictConfig
+) -> Iterator[Prediction]:
+    """The predictions. A text that cannot be read raises InputError; with `skip_bad` its Prediction has an error.
+
+    Raises InputError at the end if none was readable.
+    """
+    is_any_read, skipped, first = False, 0, ""
+    while chunk := list(islice(texts, _CHUNK)):
+        for text in chunk:
+            if text.error is None:
+                is_any_read = True
+            elif config.skip_bad:
+                skipped, first = skipped + 1, first or text.error.fault
+            else:
+                raise text.error
+        predictions = iter(_predicted(classifier, [text for text in chunk if text.error is None], config))
+        for text in chunk:
+            yield next(predictions) if text.error is None else Prediction(text.item, error=text.error.fault)
+    if not is_any_read and skipped:
+        raise none_readable("PATH", skipped, first)
+    if not is_any_read:
+        raise InputError("PATH", "no text in the input", "give a text, or one per line on standard input")
+
+
+def texts_in_memory(items: Sequence[object]) -> Iterator[NamedText]:
+    """Texts that name themselves. Raises InputError for other objects."""
+    for item in items:
+        if not isinstance(item, str):
+            raise InputError("predict", f"the model reads texts, not {type(item).__name__}", "give strings")
+        yield named_text(item)
+
+
+def _predicted(classifier: "TextClassifier", texts: Sequence[NamedText], config: PredictConfig) -> list[Prediction]:
+    """The predictions for readable texts, with what their words contributed where that was asked for."""
+    if not texts:
+        return []
+    items, contents = [text.item for text in texts], [text.text for text in texts]
+    predictions = predict_samples(classifier, items, contents, config.top)
+    if not config.explains:
+        return predictions
+    from dlnotes_cli.training.inference.text_explanation import explain_text
+
+    classes = classifier.classes
+    return [
+        replace(prediction, explanation=explain_text(classifier, text, classes.index(prediction.top[0][0])))
+        for prediction, text in zip(predictions, contents, strict=True)
+    ]

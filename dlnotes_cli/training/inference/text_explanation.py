@@ -1,0 +1,142 @@
+"""Which words of a text carry the answer of a classifier."""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
+from dlnotes_cli.data.texts.sequences import encode_texts, tokenizer_from_json
+from dlnotes_cli.data.texts.tfidf import ngrams_of
+from dlnotes_cli.data.texts.words import normalized, words_of
+from dlnotes_cli.models.text_rnn import TextRnn
+from dlnotes_cli.training.inference.text_classifier import LinearTextClassifier, TextClassifier, TokenClassifier
+
+
+@dataclass(frozen=True)
+class WordContributions:
+    """What each word of a text adds to the logit of a class; of two classes, to the log-odds of the class.
+
+    For a linear model the contributions and the bias sum up to that logit. For a network they are gradient times
+    embedding: how the logit changes, to first order, with the size of the embedding of a word.
+    """
+
+    label: str  # the class
+    words: tuple[tuple[str, float], ...]  # in the order of the text, as the model reads it
+    logit: float
+    bias: float | None = None  # None: a network
+    unread: int = 0  # words behind the last one that the network reads
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        words = [{"word": word, "contribution": value} for word, value in self.words]
+        return {"class": self.label, "logit": self.logit, "bias": self.bias, "words": words, "unread": self.unread}
+
+    @property
+    def shares(self) -> list[tuple[str, float]]:
+        """Each word with its contribution as a fraction of the largest one, -1 to 1."""
+        largest = max((abs(value) for _, value in self.words), default=0.0) or 1.0
+        return [(word, value / largest) for word, value in self.words]
+
+    def strongest(self, count: int, *, is_for: bool) -> list[tuple[str, float]]:
+        """The words with the largest summed contributions for or against the class."""
+        sums: Counter[str] = Counter()
+        for word, value in self.words:
+            sums[word] += value  # type: ignore[assignment]  # a Counter adds floats as well
+        ordered = sorted(sums.items(), key=lambda item: (-item[1], item[0]) if is_for else (item[1], item[0]))
+        return [(word, value) for word, value in ordered[:count] if (value > 0) == is_for and value]
+
+
+def explain_text(classifier: TextClassifier, text: str, label: int) -> WordContributions:
+    """The contributions of the words of a text to the class with index `label`."""
+    if isinstance(classifier, LinearTextClassifier):
+        return _of_linear(classifier, text, label)
+    if isinstance(classifier, TokenClassifier):
+        return _of_network(classifier, text, label)
+    raise TypeError(type(classifier).__name__)
+
+
+def _of_linear(classifier: LinearTextClassifier, text: str, label: int) -> WordContributions:
+    """Weights times TF-IDF. An n-gram shares its contribution among its words, and that among its occurrences."""
+    row, sign = (label, 1.0) if len(classifier.weights) > 1 else (0, 1.0 if label else -1.0)
+    features = classifier.features([text])
+    dense = features.toarray()[0] * classifier.weights[row] * sign
+    bias = sign * float(classifier.network.bias[row].detach())
+    tfidf, words = classifier.tfidf, words_of(text)
+    terms = [*tfidf.words, *tfidf.characters]
+    used = np.flatnonzero(features.toarray()[0])
+    boundary = len(tfidf.words)
+    of_words = {terms[i]: float(dense[i]) for i in used if i < boundary}
+    of_characters = {terms[i]: float(dense[i]) for i in used if i >= boundary}
+    shares = _shared(words, of_words, of_characters)
+    return WordContributions(
+        classifier.classes[label], tuple(zip(words, shares.tolist(), strict=True)), float(dense.sum()) + bias, bias
+    )
+
+
+def _shared(words: list[str], of_words: dict[str, float], of_characters: dict[str, float]) -> NDArray[np.float64]:
+    """The contribution of each word, from those of the n-grams."""
+    pairs = [f"{a} {b}" for a, b in pairwise(words)]
+    counts = Counter(words) + Counter(pairs)
+    inside = [list(ngrams_of(word)) for word in words]
+    character_counts = Counter(term for terms in inside for term in terms)
+    shares = np.zeros(len(words))
+    for i, word in enumerate(words):
+        shares[i] += of_words.get(word, 0.0) / counts[word]
+        shares[i] += sum(of_characters.get(term, 0.0) / character_counts[term] for term in inside[i])
+    for i, pair in enumerate(pairs):
+        shares[i : i + 2] += of_words.get(pair, 0.0) / counts[pair] / 2
+    return shares
+
+
+def _of_network(classifier: TokenClassifier, text: str, label: int) -> WordContributions:
+    """Gradient times embedding of each token, summed over the tokens of a word."""
+    preprocessing = classifier.preprocessing
+    if not isinstance(preprocessing, SequencePreprocessing):
+        raise TypeError("a network reads tokens")
+    tokens = encode_texts([text], preprocessing)
+    values, logit = gradient_times_embedding(classifier.cpu_network, tokens.batch(np.zeros(1, np.int64)), label)
+    count = int(tokens.lengths[0])
+    own = values[len(values) - count :] if tokens.fixed_length else values[:count]  # without padding
+    words, positions = _words_of_tokens(text, preprocessing)
+    read, unread = positions[:count], len(set(positions[count:]) - set(positions[:count]))
+    contributions = np.zeros(len(words))
+    np.add.at(contributions, read, own)
+    return WordContributions(
+        classifier.classes[label], tuple(zip(words, contributions.tolist(), strict=True)), logit, unread=unread
+    )
+
+
+def gradient_times_embedding(network: TextRnn, tokens: Tensor, label: int) -> tuple[NDArray[np.float64], float]:
+    """For each token (1, T) the gradient of a logit times its embedding, (T,); and the logit.
+
+    Of two classes it is the log-odds of the class, which does not depend on a constant in both logits.
+    """
+    with torch.enable_grad():
+        embedded = network.embedding(tokens).detach().requires_grad_()
+        logits = network.scores(embedded, network.lengths(tokens))[0]
+        value = logits[label] - logits[1 - label] if len(logits) == 2 else logits[label]  # noqa: PLR2004
+        (gradient,) = torch.autograd.grad(value, embedded)
+    return (gradient * embedded).sum(2)[0].detach().double().numpy(), float(value.detach())
+
+
+def _words_of_tokens(text: str, preprocessing: SequencePreprocessing) -> tuple[list[str], list[int]]:
+    """The words of a text, and for each token the position of its word; a word that is left out has no token."""
+    if preprocessing.tokenization == "words":
+        words = words_of(text, preprocessing.punctuation)
+        known = set(preprocessing.words)
+        return words, [i for i, word in enumerate(words) if preprocessing.has_unknown or word in known]
+    lowered = normalized(text)
+    encoding = tokenizer_from_json(preprocessing.bpe).encode(lowered)
+    spans: dict[int, tuple[int, int]] = {}
+    for word, (start, stop) in zip(encoding.word_ids, encoding.offsets, strict=True):
+        first, last = spans.get(word, (start, stop))
+        spans[word] = min(first, start), max(last, stop)
+    order = {word: i for i, word in enumerate(spans)}
+    words = [lowered[start:stop].strip() for start, stop in spans.values()]
+    return words, [order[word] for word in encoding.word_ids]
