@@ -55,7 +55,10 @@ class TextDataOptions(Config):
     )
     target: str | None = option_like(TableOptions, "target")
     val_split: float | None = option_like(
-        SplitOptions, "val_split", help="Fraction of the training texts to hold out for validation."
+        SplitOptions,
+        "val_split",
+        help="Fraction of the training texts to hold out for validation.",
+        within=Range("(0, 1)"),
     )
     test_split: float | None = option_like(
         SplitOptions,
