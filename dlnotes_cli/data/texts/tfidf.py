@@ -22,10 +22,23 @@ _MOST_WORDS, _MOST_CHARACTERS = 50_000, 30_000  # features of each kind
 
 @dataclass(frozen=True)
 class TermCounts:
-    """How often each text uses each term: a sparse matrix (N, terms), and the names of its columns."""
+    """How often each text uses each term; a term may be a part of several units, such as an n-gram of several words.
+
+    The matrices are scipy's csr_array, int32. Their product has a value for every term of every text, which is large:
+    `selected` computes columns of it.
+    """
 
     terms: list[str]
-    counts: Any  # scipy.sparse.csr_array, int64
+    uses: Any  # (N, units): how often each text uses each unit
+    parts: Any  # (units, terms): how often each term is in a unit
+
+    def frequencies(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How often the texts at the indices `texts` use each term, int64 (terms,)."""
+        return np.asarray(np.asarray(self.uses[texts].sum(axis=0)).ravel() @ self.parts, np.int64)
+
+    def selected(self, chooser: Any) -> Any:
+        """How often each text uses each column of the sparse matrix `chooser` (terms, columns)."""
+        return sparse.csr_array(self.uses @ (self.parts @ chooser))
 
 
 @dataclass(frozen=True)
@@ -44,16 +57,18 @@ class Tfidf:
         """
         blocks = []
         for counted, most in ((word_terms(corpus), _MOST_WORDS), (character_terms(corpus), _MOST_CHARACTERS)):
-            frequencies = np.asarray(counted.counts[texts].sum(axis=0)).ravel()
+            frequencies = counted.frequencies(texts)
             used = np.flatnonzero(frequencies >= min(_LEAST_USES, frequencies.max(initial=1)))
             frequent = sorted(used.tolist(), key=lambda i: (-int(frequencies[i]), counted.terms[i]))[:most]
-            columns = sorted(frequent, key=counted.terms.__getitem__)
-            blocks.append(TermCounts([counted.terms[i] for i in columns], counted.counts[:, columns]))
-        document_counts = [(block.counts[texts] > 0).sum(axis=0) for block in blocks]
+            vocabulary = tuple(counted.terms[i] for i in sorted(frequent, key=counted.terms.__getitem__))
+            blocks.append((vocabulary, _selected(counted, vocabulary)))
+        document_counts = [(counts[texts] > 0).sum(axis=0) for _, counts in blocks]
         of_texts = np.concatenate([np.asarray(counts).ravel() for counts in document_counts])
         idf = np.log((1 + len(texts)) / (1 + of_texts)) + 1
-        fitted = cls(tuple(blocks[0].terms), tuple(blocks[1].terms), idf.astype(np.float64))
-        return fitted, fitted._weighed([block.counts for block in blocks])
+        fitted = cls(blocks[0][0], blocks[1][0], idf.astype(np.float64))
+        every_count = [counts for _, counts in blocks]
+        del blocks
+        return fitted, fitted._weighed(every_count)
 
     @classmethod
     def of(cls, preprocessing: TfidfPreprocessing, idf: NDArray[np.float64]) -> "Tfidf":
@@ -69,17 +84,23 @@ class Tfidf:
         return self._weighed(blocks)
 
     def _weighed(self, blocks: list[Any]) -> Any:
-        """Counts as 1 + log(count), times the inverse document frequency; each kind of n-gram with norm 1."""
+        """Counts as 1 + log(count), times the inverse document frequency; each kind of n-gram with norm 1.
+
+        The counts are removed from `blocks`.
+        """
         weighed = []
         start = 0
-        for counts in blocks:
-            matrix = sparse.csr_array(counts).astype(np.float64)
-            matrix.sort_indices()
-            matrix.data = (1 + np.log(matrix.data)) * self.idf[start + matrix.indices]
-            start += matrix.shape[1]
-            norms = np.sqrt(np.asarray((matrix * matrix).sum(axis=1)).ravel())
-            per_row = np.repeat(np.where(norms > 0, norms, 1.0), np.diff(matrix.indptr))
-            matrix.data /= per_row
+        while blocks:  # which are large: each is freed when it is weighed
+            counts = blocks.pop(0)
+            counts.sort_indices()
+            values = np.log(counts.data)
+            values += 1
+            values *= self.idf[start : start + counts.shape[1]][counts.indices]
+            start += counts.shape[1]
+            matrix = sparse.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
+            del counts
+            norms = np.sqrt(matrix.power(2).sum(axis=1))
+            values /= np.repeat(np.where(norms > 0, norms, 1.0), np.diff(matrix.indptr))
             weighed.append(matrix)
         return sparse.hstack(weighed, format="csr")
 
@@ -93,7 +114,9 @@ def word_terms(corpus: Corpus) -> TermCounts:
     distinct, columns = np.unique(pairs[is_inside], return_inverse=True)
     double = _counts(texts[:-1][is_inside], columns, (len(corpus), len(distinct)))
     names = [f"{corpus.words[a]} {corpus.words[b]}" for a, b in zip(*_divided(distinct, corpus), strict=True)]
-    return TermCounts([*corpus.words, *names], sparse.hstack([single, double], format="csr"))
+    terms = [*corpus.words, *names]
+    uses = sparse.hstack([single, double], format="csr")
+    return TermCounts(terms, uses, sparse.eye_array(len(terms), dtype=np.int32, format="csr"))
 
 
 def character_terms(corpus: Corpus) -> TermCounts:
@@ -107,7 +130,7 @@ def character_terms(corpus: Corpus) -> TermCounts:
     of_words = _counts(np.array(rows, np.int64), np.array(columns, np.int64), (len(corpus.words), len(position)))
     texts = np.repeat(np.arange(len(corpus)), corpus.lengths)
     uses = _counts(texts, corpus.ids.astype(np.int64), (len(corpus), len(corpus.words)))
-    return TermCounts(list(position), sparse.csr_array(uses @ of_words))
+    return TermCounts(list(position), uses, of_words)
 
 
 def ngrams_of(word: str) -> Iterator[str]:
@@ -131,7 +154,7 @@ def _divided(pairs: NDArray[np.int64], corpus: Corpus) -> tuple[list[int], list[
 
 def _counts(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> Any:
     """How often each pair of row and column occurs, as a sparse matrix."""
-    matrix = sparse.coo_array((np.ones(len(rows), np.int64), (rows, columns)), shape=shape).tocsr()
+    matrix = sparse.coo_array((np.ones(len(rows), np.int32), (rows, columns)), shape=shape).tocsr()
     matrix.sum_duplicates()
     return matrix
 
@@ -142,6 +165,6 @@ def _selected(counted: TermCounts, vocabulary: tuple[str, ...]) -> Any:
     pairs = [(position[term], column) for column, term in enumerate(vocabulary) if term in position]
     rows, columns = (np.array(side, np.int64) for side in (zip(*pairs, strict=True) if pairs else ((), ())))
     chooser = sparse.coo_array(
-        (np.ones(len(rows), np.int64), (rows, columns)), shape=(len(counted.terms), len(vocabulary))
+        (np.ones(len(rows), np.int32), (rows, columns)), shape=(len(counted.terms), len(vocabulary))
     )
-    return sparse.csr_array(counted.counts @ chooser.tocsr())
+    return counted.selected(chooser.tocsr())
