@@ -113,8 +113,8 @@ def test_a_reflected_margin_is_optimized_and_cropped(
 ) -> None:
     created: list[tuple[np.ndarray[Any, Any], ImageOptimization]] = []
 
-    def create(network: Any, loss: Any, initial: torch.Tensor, *values: Any) -> ImageOptimization:
-        created.append((initial[0].numpy(), ImageOptimization(network, loss, initial, *values)))
+    def create(objective: Any, initial: torch.Tensor, *values: Any) -> ImageOptimization:
+        created.append((initial[0].numpy(), ImageOptimization(objective, initial, *values)))
         return created[-1][1]
 
     monkeypatch.setattr(stylizer, "ImageOptimization", create)
@@ -549,7 +549,7 @@ def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
     refused = dlnotes(*large)
     assert refused.code == 2
     match = re.search(
-        r"--size: 512 pixels need about [\d.]+ GB, 0.1 GB are free; use --size (\d+), or --fit", refused.err
+        r"--size: 512 pixels need about [\d.]+ GB, 0.1 GB are free; use --size (\d+), --tile 256, or --fit", refused.err
     )
     assert match, refused.err
     assert not (tmp_path / "a.png").exists()
