@@ -23,7 +23,7 @@ def match_colors(style: NDArray[np.uint8], content: NDArray[np.uint8], method: C
 
 
 def _with_covariance(style: NDArray[np.uint8], content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A (x - mean of the style) + mean of the content, with A = content covariance ^ 1/2 times style covariance ^ -1/2."""
+    """A (x - mean of the style) + mean of the content; A is the root of the content covariance over the style's."""
     style_mean, style_covariance = _moments(style)
     content_mean, content_covariance = _moments(content)
     matrix = _power(content_covariance, 0.5) @ _power(style_covariance, -0.5)

@@ -38,8 +38,8 @@ class ImagesOptions(ReadImagesOptions):
         panel=DATA, metavar="FILE[:W]", shown_default="a generated image",
     )  # fmt: skip
     mask: tuple[str, ...] = option(
-        (), "Give a region of the content the style of a region of the style image, white in these masks. Repeat it "
-        "for more regions; what no mask covers gets the rest of the style.", panel=DATA, metavar="CONTENT.png:STYLE.png",
+        (), "Give a region of the content the style of a region of the style image, white in two masks; repeatable. "
+        "What no mask covers gets the rest of the style.", panel=DATA, metavar="CONTENT.png:STYLE.png",
     )  # fmt: skip
     match_color: Literal["linear", "histogram"] | None = option(
         None, "First give the style image the content's colors: linear (mean and covariance, as Gatys et al. 2016) or "
@@ -158,8 +158,8 @@ class ResultOptions(OverwriteOption):
     list_layers: bool = option(False, "List the layers of --backbone; do not stylize.", panel=OUTPUT)
     fit: bool = option(False, "If --size does not fit in memory, use the largest size that does.", panel=RUNTIME)
     tile: int | None = option(
-        None, "Compute the features in overlapping tiles of N pixels: less memory, more time, the same result without "
-        "seams.", panel=RUNTIME, metavar="N", within="[64, 16384]",
+        None, "Compute the features in overlapping tiles of N pixels: less memory, more time, the same loss, no seams.",
+        panel=RUNTIME, metavar="N", within="[64, 16384]",
     )  # fmt: skip
 
 
