@@ -68,7 +68,7 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     check_layers(config)
     _check_precision(config)
     plan = make_plan(config)
-    _note_default_images(config)
+    _note_defaults(config)
     config = _with_stored_options(config, plan)
     recipe = style_recipe(config)
     setup = _load_setup(config, recipe, plan)
@@ -100,11 +100,13 @@ def _check_precision(config: StyleTransferConfig) -> None:
         raise InputError("--precision", "Gram matrices exceed the range of fp16", "use bf16 or fp32")
 
 
-def _note_default_images(config: StyleTransferConfig) -> None:
-    """Print which images stand in for those that are not named; if one is named, also how to name the other."""
+def _note_defaults(config: StyleTransferConfig) -> None:
+    """Print what stands in for images, or a ratio, that are not named; if one image is named, how to name the other."""
     if config.content is None:
         fix = "; --content FILE sets another" if config.style else ""
         output.status("content", f"{SAMPLE_CONTENT}, a sample image of scikit-learn{fix}")
+    if config.content_loss == "half-sum" and config.ratio is None and not config.sweep_ratio:
+        output.note("half-sum is the mean times half the layer's number of values; set a --ratio smaller by as much")
     if not config.style:
         fix = "; --style FILE sets another" if config.content else ""
         output.status("style", f"a generated image{fix}")
