@@ -177,10 +177,10 @@ def _check_files(config: StyleTransferConfig, plan: StylePlan, folder: Path | No
     if config.continue_run and not any(path.exists() or checkpoint_file(path).exists() for path in paths):
         raise InputError("--continue", f"nothing to resume: no {checkpoint_file(paths[0])}", "drop --continue")
     others = [*paths, *inputs]
-    for option, path in (("--sheet", config.sheet), ("--gram", config.gram), ("--animate", config.animate)):
-        if path is not None:
-            _check_drawing(config, option, path, others)
-            others.append(path)
+    for option, drawing in (("--sheet", config.sheet), ("--gram", config.gram), ("--animate", config.animate)):
+        if drawing is not None:
+            _check_drawing(config, option, drawing, others)
+            others.append(drawing)
 
 
 def _check_output_file(config: StyleTransferConfig, path: Path, inputs: Sequence[Path], folder: Path | None) -> None:

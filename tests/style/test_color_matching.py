@@ -18,7 +18,8 @@ def random_image(seed: int, height: int = 60, width: int = 50) -> NDArray[np.uin
 def test_linear_matching_gives_the_mean_and_covariance_of_the_content() -> None:
     style, content = random_image(0), random_image(1, 40, 70)
     matched = match_colors(style, content, "linear")
-    assert (matched.shape, matched.dtype) == (style.shape, np.uint8)
+    assert matched.shape == style.shape
+    assert matched.dtype == np.uint8
     expected, found = (image.reshape(-1, 3).T.astype(float) for image in (content, matched))
     np.testing.assert_allclose(found.mean(1), expected.mean(1), atol=0.2)
     np.testing.assert_allclose(np.cov(found), np.cov(expected), rtol=0.02, atol=2)

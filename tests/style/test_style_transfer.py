@@ -376,7 +376,12 @@ def test_gram_matrices_of_the_style_are_approached(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr(task, "draw_grams", lambda columns, regions: drawn.append((columns, regions)) or b"png")
+
+    def draw(columns: Any, regions: Any) -> bytes:
+        drawn.append((columns, regions))
+        return b"png"
+
+    monkeypatch.setattr(task, "draw_grams", draw)
     more = ("--sweep-ratio", "1e-4,100", "--sheet", tmp_path / "s.png", "--gram", tmp_path / "g.png", "--json")
     run = dlnotes(*arguments(home, tmp_path / "a.png", *more, "--steps", 20))
     assert run.code == 0, run.err
