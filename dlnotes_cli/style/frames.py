@@ -16,8 +16,8 @@ _FRAME_S = 0.12
 _TENSOR = "frames"  # in checkpoints
 
 
-class Frames:
-    """Frames of one result, uint8 (H, W, 3): at step 0 and then every `interval` steps of all scales together."""
+class AnimationFrames:
+    """AnimationFrames of one result, uint8 (H, W, 3): at step 0 and then every `interval` steps of all scales together."""
 
     TENSORS = frozenset({_TENSOR})
 

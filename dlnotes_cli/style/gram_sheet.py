@@ -15,7 +15,7 @@ _CAPTION = (
     "percentile of its magnitudes. Difference: of a matrix from that of the style, in Frobenius norms, relative to it."
 )
 
-Matrix = NDArray[np.float64]  # (C, C)
+GramMatrix = NDArray[np.float64]  # (C, C)
 
 
 def draw_grams(images: Sequence[tuple[str, Mapping[str, Tensor]]], regions: Sequence[str]) -> bytes:
@@ -32,7 +32,7 @@ def draw_grams(images: Sequence[tuple[str, Mapping[str, Tensor]]], regions: Sequ
     return ContactSheet("Gram matrices", sections, _CAPTION, columns=max(len(images), 1), side=_SIDE).png()
 
 
-def _section(heading: str, matrices: Sequence[tuple[str, Matrix]]) -> Section:
+def _section(heading: str, matrices: Sequence[tuple[str, GramMatrix]]) -> Section:
     values = np.stack([matrix for _, matrix in matrices])
     limit = float(np.percentile(np.abs(values), _PERCENTILE)) or float(np.abs(values).max()) or 1.0
     low = -limit if (values < 0).any() else 0.0
@@ -44,6 +44,6 @@ def _section(heading: str, matrices: Sequence[tuple[str, Matrix]]) -> Section:
     return Section(panels, heading, bar=ColorBar(low, limit, short_number(low), short_number(limit)))
 
 
-def _difference(matrix: Matrix, style: Matrix) -> str:
+def _difference(matrix: GramMatrix, style: GramMatrix) -> str:
     norm = float(np.linalg.norm(style)) or 1.0
     return f"difference {float(np.linalg.norm(matrix - style)) / norm:.0%}"

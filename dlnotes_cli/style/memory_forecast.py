@@ -25,18 +25,22 @@ _SIZE_STEP = 16  # pixels between the sizes that are tried
 
 
 class MemoryForecast:
-    """Bytes that stylizing takes beyond the network and the input images; an upper estimate."""
+    """Bytes that stylizing takes beyond the network and the input images; an upper estimate.
+
+    `regions` is the number of regions that have Gram matrices of their own.
+    """
 
     def __init__(
         self,
         network: FeatureNetwork,
         recipe: StyleRecipe,
-        style_scale: float,
+        config: StyleTransferConfig,
         style_sizes: Sequence[Size],
-        tile: int | None = None,
+        regions: int = 0,
     ) -> None:
-        self._network, self._recipe, self._tile = network, recipe, tile
-        self._style_scale, self._style_sizes = style_scale, style_sizes
+        self._network, self._recipe = network, recipe
+        self._tile, self._regions = config.tile, regions
+        self._style_scale, self._style_sizes = config.style_scale, style_sizes
 
     def needed_bytes(self, content_size: Size, longer_side: int) -> int:
         """For a content image (H, W) that is scaled to `longer_side` pixels."""
@@ -50,7 +54,8 @@ class MemoryForecast:
     def _optimization_bytes(self, size: Size) -> int:
         """For the steps: activations for the gradient, and the image copies of the optimizer."""
         size = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
-        activations, _, _ = self._count_values(self._largest_crop(size))
+        activations, features, _ = self._count_values(self._largest_crop(size))
+        activations += self._regions * sum(features.values())  # which each region weights for its Gram matrix
         pairs = min(LBFGS_HISTORY, self._recipe.steps) if self._recipe.optimizer == "lbfgs" else 0
         images = (2 * pairs + _IMAGE_COPIES) * 3 * size[0] * size[1] * _FLOAT_BYTES
         needed = round(activations * self._value_bytes * _GRADIENT_FACTOR[self._network.runtime.precision] + images)

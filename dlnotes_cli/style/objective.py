@@ -22,7 +22,7 @@ from dlnotes_cli.style.setup import StyleSetup, Stylization
 from dlnotes_cli.style.tiles import Tile, features_by_tile, make_tiles
 
 
-class Objective:
+class ImageObjective:
     """The losses of an image (1, 3, H, W) with a gradient for its pixels.
 
     With several tiles, a first pass sums what the losses are computed from (Gram matrices and squared differences are
@@ -71,7 +71,7 @@ class TargetBuilder:
         self._styles = [_with_matched_colors(style, self._content, setup) for style in setup.styles]
 
     @torch.no_grad()
-    def objective(self, size: Size, margin: int) -> Objective:
+    def objective(self, size: Size, margin: int) -> ImageObjective:
         """The objective of an image of (H, W) with a margin around it."""
         setup, layers = self._setup, self._setup.network.layers
         image = with_margin(self.normalized(self._content, size), margin)
@@ -92,7 +92,7 @@ class TargetBuilder:
             regions,
             setup.config.content_loss,
         )
-        return Objective(setup.network, loss, tiles)
+        return ImageObjective(setup.network, loss, tiles)
 
     @torch.no_grad()
     def style_grams(self, size: Size) -> dict[str, Tensor]:

@@ -175,7 +175,8 @@ def _longer_sides(setup: StyleSetup, contents: Sequence[ContentPlan]) -> list[in
     """Pixels on the longer side of each result: `--size`, or less if that does not fit in memory."""
     config, network = setup.config, setup.network
     style_sizes = [style.image.size for style in setup.styles]
-    forecast = MemoryForecast(network, setup.recipe, config.style_scale, style_sizes, config.tile)
+    regions = len(setup.masks.names()) if setup.masks else 0
+    forecast = MemoryForecast(network, setup.recipe, config, style_sizes, regions)
     longer_sides = []
     for planned in contents:
         check_scaled_size(planned.content.name, planned.size, config.size, network.min_side)

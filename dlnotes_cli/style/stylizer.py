@@ -15,7 +15,7 @@ from torch import Tensor
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.style.frames import MAX_SIDE, Frames
+from dlnotes_cli.style.frames import MAX_SIDE, AnimationFrames
 from dlnotes_cli.style.images import MARGIN, Size, margin_within, output_image, scaled_to, with_margin
 from dlnotes_cli.style.objective import TargetBuilder
 from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettings
@@ -70,7 +70,7 @@ class Stylizer:
         )
         self.progress = PyramidProgress()
         self._targets = TargetBuilder(setup, stylization)
-        self._frames = None if setup.config.animate is None else Frames()
+        self._frames = None if setup.config.animate is None else AnimationFrames()
         self._previous: Tensor | None = None  # normalized result of the scale before
         self._optimization: ImageOptimization | None = None  # at the current scale
         self._timed_until = 0.0
@@ -126,7 +126,7 @@ class Stylizer:
 
     def _load_state(self, tensors: dict[str, Tensor], metadata: Mapping[str, Any]) -> None:
         """Continue the animation, if the interrupted run had one too, and the optimization."""
-        stored_frames = {name: tensors.pop(name) for name in Frames.TENSORS & tensors.keys()}
+        stored_frames = {name: tensors.pop(name) for name in AnimationFrames.TENSORS & tensors.keys()}
         if self._frames is not None and metadata.get("frames") is not None:
             self._frames.load_state(stored_frames, metadata["frames"])
         if metadata["painting"] is not None:

@@ -7,20 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.style.frames import Frames
+from dlnotes_cli.style.frames import AnimationFrames
 
 
 def frame(value: int) -> NDArray[np.uint8]:
     return np.full((6, 8, 3), value, np.uint8)
 
 
-def shown(frames: Frames) -> list[int]:
+def shown(frames: AnimationFrames) -> list[int]:
     tensors, _ = frames.state()
     return tensors["frames"][:, 0, 0, 0].tolist() if tensors else []
 
 
 def test_every_second_frame_is_dropped_when_there_are_too_many() -> None:
-    frames = Frames()
+    frames = AnimationFrames()
     for step in range(200):
         frames.add(lambda step=step: frame(step))  # type: ignore[misc]
         assert len(shown(frames)) <= 48
@@ -28,7 +28,7 @@ def test_every_second_frame_is_dropped_when_there_are_too_many() -> None:
 
 
 def test_a_resumed_animation_equals_an_uninterrupted_one() -> None:
-    whole, interrupted, resumed = Frames(), Frames(), Frames()
+    whole, interrupted, resumed = AnimationFrames(), AnimationFrames(), AnimationFrames()
     for step in range(120):
         whole.add(lambda step=step: frame(step))  # type: ignore[misc]
     for step in range(70):
@@ -42,7 +42,7 @@ def test_a_resumed_animation_equals_an_uninterrupted_one() -> None:
 
 
 def test_the_animation_ends_with_the_result_which_stays_longer() -> None:
-    frames = Frames()
+    frames = AnimationFrames()
     for value in (0, 120):
         frames.add(lambda value=value: frame(value))  # type: ignore[misc]
     with Image.open(io.BytesIO(frames.gif(frame(255)))) as gif:

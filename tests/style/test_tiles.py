@@ -9,7 +9,7 @@ from torchvision import models
 
 from dlnotes_cli.style.feature_layers import DEFAULT_LAYERS, TruncatedNetwork
 from dlnotes_cli.style.losses import LossNormalization, LossWeights, StyleTransferLoss, style_grams
-from dlnotes_cli.style.objective import Objective
+from dlnotes_cli.style.objective import ImageObjective
 from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettings
 from dlnotes_cli.style.recipes import StyleOptimizer
 from dlnotes_cli.style.tiles import Tile, features_by_tile, make_tiles
@@ -111,7 +111,7 @@ def test_losses_and_gradient_of_tiles_equal_those_of_the_whole_image(
     image = torch.rand(1, 3, 83, 77, dtype=torch.float64, requires_grad=True)
     results = []
     for side in (None, 40):
-        losses = Objective(network, loss, make_tiles(83, 77, side, network.windows()))(image)
+        losses = ImageObjective(network, loss, make_tiles(83, 77, side, network.windows()))(image)
         (gradient,) = torch.autograd.grad(losses.total * 1000, image)
         results.append((torch.stack(losses).detach(), gradient))
     (expected, expected_gradient), (found, gradient) = results
@@ -129,7 +129,7 @@ def test_an_image_that_is_optimized_in_tiles_is_that_of_the_whole(optimizer: Sty
     settings = OptimizationSettings(optimizer, 1.0 if optimizer == "lbfgs" else 0.02, 12, stops_early=False)
     images = []
     for side in (None, 40):
-        objective = Objective(network, loss, make_tiles(83, 77, side, network.windows()))
+        objective = ImageObjective(network, loss, make_tiles(83, 77, side, network.windows()))
         optimization = ImageOptimization(objective, initial, (torch.zeros(1), torch.ones(1)), settings)
         assert [*optimization.run()][-1] == 12
         images.append(optimization.best * 255)
@@ -148,6 +148,6 @@ def test_without_gradient_only_the_first_pass_is_computed() -> None:
 
     tiles = make_tiles(83, 77, 40, network.windows())
     with torch.no_grad():
-        Objective(counted, loss, tiles)(torch.rand(1, 3, 83, 77, dtype=torch.float64))
+        ImageObjective(counted, loss, tiles)(torch.rand(1, 3, 83, 77, dtype=torch.float64))
     assert len(calls) == len(tiles) == 6
     assert max(height for _, _, height, _ in calls) < 60  # a tile and the surroundings of its features
