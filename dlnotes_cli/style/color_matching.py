@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 ColorMatching = Literal["linear", "histogram"]
 
+_BLOCK_ROWS = 64  # that are float64 at a time
 _MIN_VARIANCE = 1.0  # of 8-bit values; along a direction with less, as in a gray image, nothing is scaled up
 
 
@@ -27,14 +28,21 @@ def _with_covariance(style: NDArray[np.uint8], content: NDArray[np.uint8]) -> ND
     style_mean, style_covariance = _moments(style)
     content_mean, content_covariance = _moments(content)
     matrix = _power(content_covariance, 0.5) @ _power(style_covariance, -0.5)
-    matched = (style - style_mean) @ matrix.T + content_mean
-    return np.asarray(np.clip(np.rint(matched), 0, 255), np.uint8)
+    matched = np.empty_like(style)
+    for start in range(0, len(style), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        matched[block] = np.clip(np.rint((style[block] - style_mean) @ matrix.T + content_mean), 0, 255)
+    return matched
 
 
 def _moments(image: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (3,) and covariance (3, 3) of an image's colors."""
-    colors = image.reshape(-1, image.shape[-1]).astype(np.float64)
-    return colors.mean(axis=0), np.cov(colors, rowvar=False, bias=True)
+    mean = image.mean(axis=(0, 1), dtype=np.float64)
+    products = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(image), _BLOCK_ROWS):
+        differences = (image[start : start + _BLOCK_ROWS] - mean).reshape(-1, len(mean))
+        products += differences.T @ differences
+    return mean, products / (image.shape[0] * image.shape[1])
 
 
 def _power(covariance: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ _TENSOR = "frames"  # in checkpoints
 
 
 class AnimationFrames:
-    """AnimationFrames of one result, uint8 (H, W, 3): at step 0 and then every `interval` steps of all scales together."""
+    """Images of one result, uint8 (H, W, 3): at step 0 and then every `interval` steps of all scales together."""
 
     TENSORS = frozenset({_TENSOR})
 

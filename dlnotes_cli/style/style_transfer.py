@@ -89,7 +89,7 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
         images=[image for row in rows for image, _ in row.results],
         sheet=config.sheet,
         gram=config.gram,
-        animation=config.animate,
+        animation=config.animate if config.animate is not None and config.animate.exists() else None,
         total_s=total_s,
     )
 

@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
@@ -35,8 +37,6 @@ _NOT_COMPARED = {  # options that do not change an image, and those whose images
     "gram", "animate", "mask", "tile",
     "sheet", "out", "fit", "offline", "list_layers", "sweep_ratio", "content", "style", "skip_bad", "max_pixels",
 }  # fmt: skip
-
-
 _LATER_OPTIONS = {"content_loss": "mean", "match_color": None, "masks": None}  # not in the first checkpoints
 
 
@@ -118,6 +118,8 @@ class Stylizer:
         self.progress = PyramidProgress.from_json(metadata["progress"])
         if _PREVIOUS_SCALE in tensors:
             self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.network.runtime.device)
+        if metadata["painting"] is not None:
+            self._optimization = self._new_optimization()
         try:
             self._load_state(tensors, metadata)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -129,8 +131,7 @@ class Stylizer:
         stored_frames = {name: tensors.pop(name) for name in AnimationFrames.TENSORS & tensors.keys()}
         if self._frames is not None and metadata.get("frames") is not None:
             self._frames.load_state(stored_frames, metadata["frames"])
-        if metadata["painting"] is not None:
-            self._optimization = self._new_optimization()
+        if self._optimization is not None:
             self._optimization.load_state(tensors, metadata["painting"])
 
     def save(self) -> bool:
@@ -187,14 +188,16 @@ class Stylizer:
     def _add_frame(self) -> None:
         """Add the image so far to the animation, if there is one and it is the turn of a frame."""
         if self._frames is not None:
-            size = scaled_to(self.sizes[-1], min(max(self.sizes[-1]), MAX_SIDE))
-            self._frames.add(lambda: self._current_image(size).values)
+            self._frames.add(self._current_frame)
 
     def _write_animation(self) -> None:
         path = self._setup.config.animate
         if self._frames is not None and path is not None:
-            size = scaled_to(self.sizes[-1], min(max(self.sizes[-1]), MAX_SIDE))
-            files.atomic_write(path, self._frames.gif(self._current_image(size).values))
+            files.atomic_write(path, self._frames.gif(self._current_frame()))
+
+    def _current_frame(self) -> NDArray[np.uint8]:
+        size = self.sizes[-1]
+        return self._current_image(scaled_to(size, min(max(size), MAX_SIDE))).values
 
     @property
     def _size(self) -> Size:

@@ -16,7 +16,7 @@ def random_image(seed: int, height: int = 60, width: int = 50) -> NDArray[np.uin
 
 
 def test_linear_matching_gives_the_mean_and_covariance_of_the_content() -> None:
-    style, content = random_image(0), random_image(1, 40, 70)
+    style, content = random_image(0, 150), random_image(1, 70, 40)
     matched = match_colors(style, content, "linear")
     assert matched.shape == style.shape
     assert matched.dtype == np.uint8
