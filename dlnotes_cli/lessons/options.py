@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from dlnotes_cli.lessons.expressions import parse_formula
 from dlnotes_cli.lessons.surfaces import SURFACES, Surface, custom_surface
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.files import check_png
+from dlnotes_cli.shell.files import check_gif, check_png
 from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, check_at_most_one, option, option_group
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.shell.output import counted
@@ -52,8 +52,8 @@ class DrawingOptions(OverwriteOption):
         """Raise InputError for names of files that do not end as their format."""
         if self.plot is not None:
             check_png("--plot", self.plot)
-        if self.animate is not None and self.animate.suffix.lower() != ".gif":
-            raise InputError("--animate", f"{self.animate} does not end in .gif", "give the name of a .gif file")
+        if self.animate is not None:
+            check_gif("--animate", self.animate)
 
 
 @option_group

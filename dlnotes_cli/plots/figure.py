@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.plots import fonts
+from dlnotes_cli.plots.animation import gif_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,7 @@ DPI = 120
 POINTS = 72  # per inch
 _MARGIN = 0.12  # inches around a sheet
 _COMPRESSION = 3  # of zlib: half the time of its default level 6
-_GIF_DPI, _GIF_GRAYS, _LAST_FRAME_MS = 80, 40, 2000
+_GIF_DPI, _GIF_GRAYS = 80, 40
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
@@ -129,10 +130,7 @@ def gif(frames: "Iterable[Figure]", seconds: float) -> bytes:
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         images.append(Image.fromarray(pixels).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE))
-    stream = io.BytesIO()
-    durations = [round(1000 * seconds)] * (len(images) - 1) + [_LAST_FRAME_MS]
-    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
-    return stream.getvalue()
+    return gif_file(images, seconds)
 
 
 def _gif_palette() -> list[int]:

@@ -59,6 +59,6 @@ def _print(result: "StyleResult") -> None:
     columns = ("content", "ratio", "size", "steps", "seconds", "loss", "content loss", "style loss")
     output.table(columns, rows, numeric={*columns} - {"content", "size"})
     output.line()
-    for path in (*(image.out for image in result.images), result.sheet):
+    for path in (*(image.out for image in result.images), *result.drawings.values()):
         if path is not None:
             output.line(str(path))

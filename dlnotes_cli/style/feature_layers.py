@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,14 @@ MIN_SIDE = {  # smallest shorter side of an image, in pixels, that leaves featur
 }  # fmt: skip
 
 
+class InputWindow(NamedTuple):
+    """What a feature depends on: position p reads the pixels p x `jump` + `low` to p x `jump` + `high`."""
+
+    jump: int
+    low: int
+    high: int
+
+
 class TruncatedNetwork(nn.Module):
     """The layers of a network up to the last requested one; `forward` returns the requested features by layer.
 
@@ -64,6 +72,29 @@ class TruncatedNetwork(nn.Module):
                 features[name] = x
         return features
 
+    def windows(self) -> dict[str, InputWindow]:
+        """The pixels that a feature of each requested layer depends on, in both directions."""
+        windows: dict[str, InputWindow] = {}
+        window = InputWindow(1, 0, 0)
+        for name, layer in zip(self._names, self.layers, strict=True):
+            for kernel in _kernels(layer):
+                low = window.low - kernel.padding * window.jump
+                high = window.high + (kernel.size - 1 - kernel.padding) * window.jump
+                window = InputWindow(window.jump * kernel.stride, low, high)
+            if name in self._requested:
+                windows[name] = window
+        return windows
+
+    def feature_sizes(self, height: int, width: int) -> dict[str, tuple[int, int]]:
+        """(H, W) of each requested layer's features, for an image of (height, width)."""
+        sizes: dict[str, tuple[int, int]] = {}
+        for name, layer in zip(self._names, self.layers, strict=True):
+            for kernel in _kernels(layer):
+                height, width = kernel.result_length(height), kernel.result_length(width)
+            if name in self._requested:
+                sizes[name] = height, width
+        return sizes
+
 
 def named_layers(features: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
     """Layers up to the first that is not convolutional, named as by Simonyan and Zisserman (2015).
@@ -88,6 +119,33 @@ def named_layers(features: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
             yield "", layer
         else:
             return
+
+
+class _Kernel(NamedTuple):
+    """A convolution or pooling in one direction."""
+
+    size: int
+    stride: int
+    padding: int
+    rounds_up: bool
+
+    def result_length(self, length: int) -> int:
+        """Positions for `length` input values."""
+        room = length + 2 * self.padding - self.size
+        count = (-(-room // self.stride) if self.rounds_up else room // self.stride) + 1
+        starts_outside = self.rounds_up and (count - 1) * self.stride >= length + self.padding
+        return count - 1 if starts_outside else count
+
+
+def _kernels(layer: nn.Module) -> Iterator[_Kernel]:
+    """The kernels of a layer that apply in turn; a Fire module's parallel 1x1 convolution changes nothing."""
+    for module in layer.modules():
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+            size, stride, padding = (
+                value if isinstance(value, int) else int(value[0])
+                for value in (module.kernel_size, module.stride, module.padding)
+            )
+            yield _Kernel(size, stride, padding, bool(getattr(module, "ceil_mode", False)))
 
 
 def _with_fused_batch_norm(features: nn.Sequential) -> nn.Sequential:

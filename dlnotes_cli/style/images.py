@@ -1,8 +1,9 @@
 """Image files of `style-transfer`: read, resized, and written with the transparency and profile of the content."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -52,6 +53,11 @@ class StyleImage:
 
     image: InputImage
     weight: float
+
+    def with_values(self, values: NDArray[np.uint8]) -> Self:
+        """The same with other pixels (H, W, 3)."""
+        image = replace(self.image, image=replace(self.image.image, values=values))
+        return replace(self, image=image)
 
 
 def read_input_image(path: Path, max_pixels: int, name: str | None = None) -> InputImage:

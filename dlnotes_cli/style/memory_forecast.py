@@ -14,6 +14,7 @@ from dlnotes_cli.style.images import MARGIN, Size, scaled_to, scaled_to_at_least
 from dlnotes_cli.style.optimization import LBFGS_HISTORY
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.recipes import StyleRecipe
+from dlnotes_cli.style.tiles import make_tiles
 
 _FLOAT_BYTES = 4
 _LIBRARY_BYTES = 40_000_000  # workspaces that PyTorch allocates
@@ -24,13 +25,22 @@ _SIZE_STEP = 16  # pixels between the sizes that are tried
 
 
 class MemoryForecast:
-    """Bytes that stylizing takes beyond the network and the input images; an upper estimate."""
+    """Bytes that stylizing takes beyond the network and the input images; an upper estimate.
+
+    `regions` is the number of regions that have Gram matrices of their own.
+    """
 
     def __init__(
-        self, network: FeatureNetwork, recipe: StyleRecipe, style_scale: float, style_sizes: Sequence[Size]
+        self,
+        network: FeatureNetwork,
+        recipe: StyleRecipe,
+        config: StyleTransferConfig,
+        style_sizes: Sequence[Size],
+        regions: int = 0,
     ) -> None:
         self._network, self._recipe = network, recipe
-        self._style_scale, self._style_sizes = style_scale, style_sizes
+        self._tile, self._regions = config.tile, regions
+        self._style_scale, self._style_sizes = config.style_scale, style_sizes
 
     def needed_bytes(self, content_size: Size, longer_side: int) -> int:
         """For a content image (H, W) that is scaled to `longer_side` pixels."""
@@ -44,23 +54,36 @@ class MemoryForecast:
     def _optimization_bytes(self, size: Size) -> int:
         """For the steps: activations for the gradient, and the image copies of the optimizer."""
         size = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
-        activations, _, _ = self._count_values(size)
+        activations, features, _ = self._count_values(self._largest_crop(size))
+        activations += self._regions * sum(features.values())  # which each region weights for its Gram matrix
         pairs = min(LBFGS_HISTORY, self._recipe.steps) if self._recipe.optimizer == "lbfgs" else 0
         images = (2 * pairs + _IMAGE_COPIES) * 3 * size[0] * size[1] * _FLOAT_BYTES
-        return round(activations * self._value_bytes * _GRADIENT_FACTOR[self._network.runtime.precision] + images)
+        needed = round(activations * self._value_bytes * _GRADIENT_FACTOR[self._network.runtime.precision] + images)
+        return needed if self._tile is None else needed + self._content_bytes(size)
+
+    def _largest_crop(self, size: Size) -> Size:
+        """(H, W) of the largest tile of an image, with the surroundings that its features depend on."""
+        tiles = make_tiles(*size, self._tile, self._network.truncated.windows())
+        crops = [[range(length)[part] for length, part in zip(size, tile.crop, strict=True)] for tile in tiles]
+        return max(len(rows) for rows, _ in crops), max(len(columns) for _, columns in crops)
+
+    def _content_bytes(self, size: Size) -> int:
+        """For the content's features, which tiles do not divide."""
+        _, features, _ = self._count_values(size)
+        return features[self._network.layers.content] * _FLOAT_BYTES
 
     def _extraction_bytes(self, size: Size) -> int:
         """For one pass without gradient: the requested features, the largest layer in both precisions, the image."""
-        _, features, largest = self._count_values(size)
+        _, features, largest = self._count_values(self._largest_crop(size))
         image = 2 * 3 * size[0] * size[1] * _FLOAT_BYTES
-        return features * self._value_bytes + largest * (self._value_bytes + _FLOAT_BYTES) + image
+        return sum(features.values()) * self._value_bytes + largest * (self._value_bytes + _FLOAT_BYTES) + image
 
     @property
     def _value_bytes(self) -> int:
         return _FLOAT_BYTES if self._network.runtime.precision == "fp32" else _FLOAT_BYTES // 2
 
-    def _count_values(self, size: Size) -> tuple[int, int, int]:
-        """Values at (H, W) of the activations that a gradient needs, the requested features, and the largest layer."""
+    def _count_values(self, size: Size) -> tuple[int, dict[str, int], int]:
+        """Values at (H, W) of the activations that a gradient needs, each requested layer, and the largest layer."""
         activations: list[int] = []
 
         def count(module: nn.Module, inputs: tuple[Tensor], result: Tensor) -> None:
@@ -74,8 +97,8 @@ class MemoryForecast:
             if not next(module.children(), None):
                 module.register_forward_hook(count)
         image = torch.empty(1, 3, *size, device="meta", dtype=self._network.dtype)
-        features = [layer.numel() for layer in network(image).values()]
-        return sum(activations), sum(features), max(*activations, *features)
+        features = {name: layer.numel() for name, layer in network(image).items()}
+        return sum(activations), features, max(*activations, *features.values())
 
 
 def size_that_fits(
@@ -94,6 +117,7 @@ def size_that_fits(
     needed_gb, free_gb = forecast.needed_bytes(content_size, config.size) / 1e9, free / 1e9
     if not config.fit:
         what = f"{config.size} pixels need about {needed_gb:.1f} GB, {free_gb:.1f} GB are free"
-        raise InputError("--size", what, f"use --size {size}, or --fit")
+        tiles = "" if config.tile else ", --tile 256"
+        raise InputError("--size", what, f"use --size {size}{tiles}, or --fit")
     output.warn(f"--size {config.size} needs about {needed_gb:.1f} GB, {free_gb:.1f} GB are free; using {size} pixels")
     return size

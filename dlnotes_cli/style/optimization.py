@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.style.losses import Features, StyleTransferLoss
+from dlnotes_cli.style.losses import Losses
 from dlnotes_cli.style.recipes import StyleOptimizer
 
 LBFGS_HISTORY = 20  # pairs of steps and gradients from which L-BFGS approximates the curvature
@@ -52,13 +52,12 @@ class ImageOptimization:
 
     def __init__(
         self,
-        network: Callable[[Tensor], Features],
-        loss: StyleTransferLoss,
+        objective: Callable[[Tensor], Losses],
         initial: Tensor,
         bounds: tuple[Tensor, Tensor] | None,
         settings: OptimizationSettings,
     ) -> None:
-        self._network, self._loss, self._bounds, self._settings = network, loss, bounds, settings
+        self._objective, self._bounds, self._settings = objective, bounds, settings
         self._image = initial.detach().clone().requires_grad_(True)
         self._restarts = 0
         self._optimizer = self._new_optimizer()
@@ -153,7 +152,7 @@ class ImageOptimization:
         with torch.no_grad():
             if self._bounds is not None:
                 self._image.clamp_(*self._bounds)
-        losses = self._loss(self._network(self._image), self._image)
+        losses = self._objective(self._image)
         self.losses.append(LossValues(*(float(loss.detach()) for loss in losses)))
         if self.losses[-1].total < self.lowest:
             self.best, self.lowest = self._image.detach().clone(), self.losses[-1].total

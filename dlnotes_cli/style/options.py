@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import check_png
+from dlnotes_cli.shell.files import check_gif, check_png
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
@@ -37,6 +37,14 @@ class ImagesOptions(ReadImagesOptions):
         (), "Style image. For several, repeat the option or separate them by commas; each may have a weight.",
         panel=DATA, metavar="FILE[:W]", shown_default="a generated image",
     )  # fmt: skip
+    mask: tuple[str, ...] = option(
+        (), "Give a region of the content the style of a region of the style image, white in two masks; repeatable. "
+        "What no mask covers gets the rest of the style.", panel=DATA, metavar="CONTENT.png:STYLE.png",
+    )  # fmt: skip
+    match_color: Literal["linear", "histogram"] | None = option(
+        None, "First give the style image the content's colors: linear (mean and covariance, as Gatys et al. 2016) or "
+        "histogram (values of each channel)", panel=DATA,
+    )  # fmt: skip
     size: int = option(384, "Pixels of the result's longer side.", panel=DATA, within="[16, 16384]")
     style_scale: float = option(
         1.0,
@@ -67,6 +75,10 @@ class LossOptions(WeightsOption, OfflineOption):
     pooling: Literal["avg", "max"] | None = option(
         None, "Type of the network's pooling layers", panel=MODEL, shown_default="avg; --recipe notes: max"
     )
+    content_loss: Literal["mean", "half-sum"] = option(
+        "mean", "With --recipe notes: mean of the squared differences (the notebook) or half-sum, half of their sum "
+        "(Gatys et al. 2016)", panel=MODEL,
+    )  # fmt: skip
     ratio: float | None = option(
         None, "Content weight divided by style weight (alpha / beta); lower it for more style. The recipes scale the "
         "losses differently, so their ratios are not comparable.", panel=MODEL, within="[1e-12, 1e12]",
@@ -129,6 +141,13 @@ class ResultOptions(OverwriteOption):
     sheet: Path | None = option(
         None, "Save content, style and results side by side in this PNG file.", panel=OUTPUT, metavar="FILE.png"
     )
+    gram: Path | None = option(
+        None, "Draw the Gram matrices of style, content and results as heat maps to this PNG file.", panel=OUTPUT,
+        metavar="FILE.png",
+    )  # fmt: skip
+    animate: Path | None = option(
+        None, "Animate the optimization as a GIF; for one result.", panel=OUTPUT, metavar="FILE.gif"
+    )
     save_every: int | None = option(
         None, "Write the current image every N steps.", panel=OUTPUT, within="[1, 1e6]", shown_default="at the end"
     )
@@ -138,6 +157,10 @@ class ResultOptions(OverwriteOption):
     )  # fmt: skip
     list_layers: bool = option(False, "List the layers of --backbone; do not stylize.", panel=OUTPUT)
     fit: bool = option(False, "If --size does not fit in memory, use the largest size that does.", panel=RUNTIME)
+    tile: int | None = option(
+        None, "Compute the features in overlapping tiles of N pixels: less memory, more time, the same loss, no seams.",
+        panel=RUNTIME, metavar="N", within="[64, 16384]",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +181,14 @@ class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, Optimizat
         names = [f"{ratio:g}" for ratio in self.sweep_ratio]
         if len(set(names)) < len(names):
             raise InputError("--sweep-ratio", "contains a ratio twice", "list each once")
-        if self.sheet is not None:
-            check_png("--sheet", self.sheet)
+        if self.recipe != "notes" and self.content_loss != "mean":
+            what = f"{self.content_loss} has no effect with --recipe best, whose losses are relative to their targets"
+            raise InputError("--content-loss", what, "add --recipe notes, or drop it")
+        for name, path in (("--sheet", self.sheet), ("--gram", self.gram)):
+            if path is not None:
+                check_png(name, path)
+        if self.animate is not None:
+            check_gif("--animate", self.animate)
 
     def _name_images(self) -> None:
         """Move the arguments to `content` and `style`."""

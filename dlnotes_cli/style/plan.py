@@ -13,6 +13,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.parse import items
 from dlnotes_cli.style.images import InputImage, Size, read_input_image
+from dlnotes_cli.style.masks import MaskFiles, mask_files
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.stylizer import checkpoint_file
 
@@ -63,6 +64,7 @@ class StylePlan:
     contents: Sequence[ContentPlan]
     styles: Sequence[WeightedFile]  # empty: a generated image
     start: Path | None  # None: the content, or noise
+    masks: Sequence[MaskFiles] = ()
 
     @property
     def output_paths(self) -> list[Path]:
@@ -89,9 +91,22 @@ def make_plan(config: StyleTransferConfig) -> StylePlan:
     start = None if config.start in _STARTS else user_path(config.start)
     if start is not None:
         read_input_image(start, config.max_pixels)
-    plan = StylePlan(planned, _style_files(config.style), start)
+    plan = StylePlan(planned, _style_files(config.style), start, [mask_files(text) for text in config.mask])
+    _check_single(config, plan)
     _check_files(config, plan, folder)
     return plan
+
+
+def _check_single(config: StyleTransferConfig, plan: StylePlan) -> None:
+    """Refuse options that need a single content image, style image or result."""
+    contents, styles, results = len(plan.contents), len(plan.styles), len(plan.output_paths)
+    if plan.masks and (contents > 1 or styles > 1):
+        what = f"fits one content and one style image, and there are {contents} and {styles}"
+        raise InputError("--mask", what, "name one of each")
+    if config.gram is not None and contents > 1:
+        raise InputError("--gram", f"shows one content image, and there are {contents}", "name one content image")
+    if config.animate is not None and results > 1:
+        raise InputError("--animate", f"shows one result, and {results} are made", "drop it, or make one result")
 
 
 def _find_contents(config: StyleTransferConfig) -> list[tuple[ContentFile, Size]]:
@@ -151,6 +166,7 @@ def _check_files(config: StyleTransferConfig, plan: StylePlan, folder: Path | No
     inputs = [style.path for style in plan.styles]
     inputs += [user_path(config.content)] if config.content else []
     inputs += [plan.start] if plan.start else []
+    inputs += [path for pair in plan.masks for path in pair]
     for path in paths:
         _check_output_file(config, path, inputs, folder)
     if folder is not None:
@@ -160,8 +176,11 @@ def _check_files(config: StyleTransferConfig, plan: StylePlan, folder: Path | No
         raise InputError("--out", "two results would have the same name", "rename one of the content images")
     if config.continue_run and not any(path.exists() or checkpoint_file(path).exists() for path in paths):
         raise InputError("--continue", f"nothing to resume: no {checkpoint_file(paths[0])}", "drop --continue")
-    if config.sheet is not None:
-        _check_sheet(config, config.sheet, [*paths, *inputs])
+    others = [*paths, *inputs]
+    for option, drawing in (("--sheet", config.sheet), ("--gram", config.gram), ("--animate", config.animate)):
+        if drawing is not None:
+            _check_drawing(config, option, drawing, others)
+            others.append(drawing)
 
 
 def _check_output_file(config: StyleTransferConfig, path: Path, inputs: Sequence[Path], folder: Path | None) -> None:
@@ -173,7 +192,7 @@ def _check_output_file(config: StyleTransferConfig, path: Path, inputs: Sequence
     files.check_output_file("--out", path, overwrite=config.overwrite or config.continue_run, made=folder)
 
 
-def _check_sheet(config: StyleTransferConfig, sheet: Path, others: Sequence[Path]) -> None:
-    if any(is_same(sheet, path) for path in others):
-        raise InputError("--sheet", f"{sheet} is also an input or a result", "choose another name")
-    files.check_output_file("--sheet", sheet, overwrite=config.overwrite or config.continue_run)
+def _check_drawing(config: StyleTransferConfig, option: str, path: Path, others: Sequence[Path]) -> None:
+    if any(is_same(path, other) for other in others):
+        raise InputError(option, f"{path} is also an input or a result", "choose another name")
+    files.check_output_file(option, path, overwrite=config.overwrite or config.continue_run)

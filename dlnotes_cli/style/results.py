@@ -95,7 +95,14 @@ class StyleResult:
     styles: Sequence[tuple[str, float]]  # file and weight
     images: Sequence[StylizedImage]
     sheet: Path | None
+    gram: Path | None
+    animation: Path | None
     total_s: float
+
+    @property
+    def drawings(self) -> dict[str, Path | None]:
+        """The files next to the results, by their names in JSON."""
+        return {"sheet": self.sheet, "gram": self.gram, "animation": self.animation}
 
     def as_json(self, *, curves: bool = False) -> dict[str, Any]:
         """The fields that `--json` prints; with `curves`, the losses of every step."""
@@ -109,6 +116,6 @@ class StyleResult:
             "seed": self.seed,
             "styles": [{"file": name, "weight": weight} for name, weight in self.styles],
             "results": [image.as_json(curves=curves) for image in self.images],
-            "sheet": None if self.sheet is None else str(self.sheet),
+            **{name: path and str(path) for name, path in self.drawings.items()},
             "timing": {"total_s": round(self.total_s, 3)},
         }

@@ -17,20 +17,25 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.style.feature_network import check_layers, load_feature_network
-from dlnotes_cli.style.images import InputImage, StyleImage, check_scaled_size, read_input_image, resized, scaled_to
+from dlnotes_cli.style.gram_sheet import draw_grams
+from dlnotes_cli.style.images import (
+    InputImage,
+    Size,
+    StyleImage,
+    check_scaled_size,
+    read_input_image,
+    resized,
+    scaled_to,
+)
+from dlnotes_cli.style.masks import read_masks
 from dlnotes_cli.style.memory_forecast import MemoryForecast, size_that_fits
+from dlnotes_cli.style.objective import TargetBuilder
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.plan import SAMPLE_CONTENT, ContentPlan, StylePlan, make_plan
 from dlnotes_cli.style.recipes import StyleRecipe, style_recipe
 from dlnotes_cli.style.results import StyleResult, StylizedImage
-from dlnotes_cli.style.stylizer import (
-    StyleSetup,
-    Stylization,
-    Stylizer,
-    checkpoint_file,
-    pyramid_sizes,
-    stored_options,
-)
+from dlnotes_cli.style.setup import StyleSetup, Stylization
+from dlnotes_cli.style.stylizer import Stylizer, checkpoint_file, pyramid_sizes, stored_options
 from dlnotes_cli.training.recipes import with_recipe
 
 _GENERATED_STYLE = "generated"  # in JSON results
@@ -40,6 +45,7 @@ _RESUMED_OPTIONS = (  # whose defaults depend on `--recipe` or `--backbone`
 )  # fmt: skip
 _REPORTED_OPTIONS = (  # needed to repeat a call
     "recipe", "size", "scales", "steps", "optimizer", "lr", "tv", "pooling", "style_scale", "preserve_color", "start",
+    "content_loss", "match_color", "mask", "tile",
 )  # fmt: skip
 
 
@@ -62,11 +68,13 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     check_layers(config)
     _check_precision(config)
     plan = make_plan(config)
-    _note_default_images(config)
+    _note_defaults(config)
     config = _with_stored_options(config, plan)
     recipe = style_recipe(config)
     setup = _load_setup(config, recipe, plan)
     rows = _stylize_all(setup, plan)
+    if config.gram is not None:
+        files.atomic_write(config.gram, _gram_sheet(setup, rows[0]))
     total_s = time.monotonic() - started
     if config.sheet is not None:
         files.atomic_write(config.sheet, _contact_sheet(rows, setup.styles, config.size))
@@ -80,6 +88,8 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
         styles=[(style.image.name, style.weight) for style in setup.styles],
         images=[image for row in rows for image, _ in row.results],
         sheet=config.sheet,
+        gram=config.gram,
+        animation=config.animate if config.animate is not None and config.animate.exists() else None,
         total_s=total_s,
     )
 
@@ -90,11 +100,13 @@ def _check_precision(config: StyleTransferConfig) -> None:
         raise InputError("--precision", "Gram matrices exceed the range of fp16", "use bf16 or fp32")
 
 
-def _note_default_images(config: StyleTransferConfig) -> None:
-    """Print which images stand in for those that are not named; if one is named, also how to name the other."""
+def _note_defaults(config: StyleTransferConfig) -> None:
+    """Print what stands in for images, or a ratio, that are not named; if one image is named, how to name the other."""
     if config.content is None:
         fix = "; --content FILE sets another" if config.style else ""
         output.status("content", f"{SAMPLE_CONTENT}, a sample image of scikit-learn{fix}")
+    if config.content_loss == "half-sum" and config.ratio is None and not config.sweep_ratio:
+        output.note("half-sum is the mean times half the layer's number of values; set a --ratio smaller by as much")
     if not config.style:
         fix = "; --style FILE sets another" if config.content else ""
         output.status("style", f"a generated image{fix}")
@@ -120,11 +132,12 @@ def _load_setup(config: StyleTransferConfig, recipe: StyleRecipe, plan: StylePla
     styles = [StyleImage(read_input_image(path, config.max_pixels), weight) for path, weight in plan.styles]
     if not styles:
         styles = [StyleImage(InputImage(_GENERATED_STYLE, LoadedImage(generated_image(*_GENERATED_SIZE))), 1.0)]
+    masks = read_masks(plan.masks, plan.contents[0].size, styles[0].image.size, config.max_pixels)
     start = None if plan.start is None else read_input_image(plan.start, config.max_pixels)
     runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
     network = load_feature_network(config, recipe.pooling, runtime)
     budget_s = config.time_budget and config.time_budget / len(plan.output_paths)
-    return StyleSetup(config, recipe, network, styles, start, budget_s)
+    return StyleSetup(config, recipe, network, styles, start, budget_s, masks)
 
 
 def _stylize_all(setup: StyleSetup, plan: StylePlan) -> list[_SheetRow]:
@@ -162,7 +175,8 @@ def _longer_sides(setup: StyleSetup, contents: Sequence[ContentPlan]) -> list[in
     """Pixels on the longer side of each result: `--size`, or less if that does not fit in memory."""
     config, network = setup.config, setup.network
     style_sizes = [style.image.size for style in setup.styles]
-    forecast = MemoryForecast(network, setup.recipe, config.style_scale, style_sizes)
+    regions = len(setup.masks.names()) if setup.masks else 0
+    forecast = MemoryForecast(network, setup.recipe, config, style_sizes, regions)
     longer_sides = []
     for planned in contents:
         check_scaled_size(planned.content.name, planned.size, config.size, network.min_side)
@@ -229,6 +243,17 @@ def _contact_sheet(rows: Sequence[_SheetRow], styles: Sequence[StyleImage], long
         return draw_side_by_side(_reduced([content, *style_cells, *results], longer_side))
     cells = [cell for row in content_rows for cell in row]
     return draw_side_by_side(_reduced([*cells, *style_cells], longer_side), per_row=len(content_rows[0]))
+
+
+def _gram_sheet(setup: StyleSetup, row: _SheetRow) -> bytes:
+    """A PNG of Gram matrices: those that the style loss compares with, of the content, and of each result."""
+    size: Size = row.results[0][1].values.shape[:2]
+    targets = TargetBuilder(setup, Stylization(row.content, 1.0, max(size), row.results[0][0].out))
+    columns = [("style", targets.style_grams(size)), ("content", targets.image_grams(row.content, size))]
+    for image, pixels in row.results:
+        title = "result" if len(row.results) == 1 else f"ratio {image.ratio:g}"
+        columns.append((title, targets.image_grams(InputImage(title, pixels), size)))
+    return draw_grams(columns, setup.masks.names() if setup.masks else [])
 
 
 def _reduced(cells: Sequence[tuple[str, NDArray[np.uint8]]], longer_side: int) -> list[tuple[str, NDArray[np.uint8]]]:

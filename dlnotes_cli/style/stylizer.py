@@ -2,36 +2,27 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.style.feature_network import FeatureNetwork
-from dlnotes_cli.style.images import (
-    MARGIN,
-    InputImage,
-    Size,
-    StyleImage,
-    margin_within,
-    output_image,
-    scaled_to,
-    scaled_to_at_least,
-    with_margin,
-)
-from dlnotes_cli.style.losses import Features, LossNormalization, LossWeights, StyleTransferLoss, style_grams
+from dlnotes_cli.style.frames import MAX_SIDE, AnimationFrames
+from dlnotes_cli.style.images import MARGIN, Size, margin_within, output_image, scaled_to, with_margin
+from dlnotes_cli.style.objective import TargetBuilder
 from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettings
-from dlnotes_cli.style.options import StyleTransferConfig
-from dlnotes_cli.style.recipes import StyleRecipe
 from dlnotes_cli.style.results import ScaleResult, StylizedImage
+from dlnotes_cli.style.setup import StyleSetup, Stylization
 from dlnotes_cli.training.recipes import with_recipe
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
@@ -43,30 +34,10 @@ _STEPS_0_1 = {"best": 100, "notes": 2000}  # the defaults of version 0.1, which 
 _NOT_COMPARED = {  # options that do not change an image, and those whose images or layers are compared
     "images", "content_layer", "style_layers",
     "steps", "time_budget", "device", "threads", "json", "quiet", "verbose", "overwrite", "save_every", "continue_run",
+    "gram", "animate", "mask", "tile",
     "sheet", "out", "fit", "offline", "list_layers", "sweep_ratio", "content", "style", "skip_bad", "max_pixels",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class StyleSetup:
-    """What all images of one call have in common."""
-
-    config: StyleTransferConfig
-    recipe: StyleRecipe
-    network: FeatureNetwork
-    styles: Sequence[StyleImage]
-    start: InputImage | None  # None: the content, or noise
-    budget_s: float | None  # for each image
-
-
-@dataclass(frozen=True)
-class Stylization:
-    """One image to make."""
-
-    content: InputImage
-    ratio: float  # content weight / style weight
-    longer_side: int  # of the result, in pixels
-    out: Path
+_LATER_OPTIONS = {"content_loss": "mean", "match_color": None, "masks": None}  # not in the first checkpoints
 
 
 @dataclass
@@ -98,6 +69,8 @@ class Stylizer:
             stylization.content.size, stylization.longer_side, setup.recipe.scales, setup.network.min_side
         )
         self.progress = PyramidProgress()
+        self._targets = TargetBuilder(setup, stylization)
+        self._frames = None if setup.config.animate is None else AnimationFrames()
         self._previous: Tensor | None = None  # normalized result of the scale before
         self._optimization: ImageOptimization | None = None  # at the current scale
         self._timed_until = 0.0
@@ -122,8 +95,9 @@ class Stylizer:
         with output.progress(f"stylize {self._stylization.out.name}") as bar:
             while self.progress.scale < len(self.sizes):
                 self._run_scale(bar)
-        image = self._current_image()
+        image = self._current_image(self.sizes[-1])
         save_image(self._stylization.out, image)
+        self._write_animation()
         files.remove(self._checkpoint)
         return image
 
@@ -146,18 +120,26 @@ class Stylizer:
             self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.network.runtime.device)
         if metadata["painting"] is not None:
             self._optimization = self._new_optimization()
-            try:
-                self._optimization.load_state(tensors, metadata["painting"])
-            except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-                fix = "drop --continue, and start over with --overwrite"
-                raise InputError(self._checkpoint, f"is not a checkpoint of this image ({error!r})", fix) from error
+        try:
+            self._load_state(tensors, metadata)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            fix = "drop --continue, and start over with --overwrite"
+            raise InputError(self._checkpoint, f"is not a checkpoint of this image ({error!r})", fix) from error
+
+    def _load_state(self, tensors: dict[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        """Continue the animation, if the interrupted run had one too, and the optimization."""
+        stored_frames = {name: tensors.pop(name) for name in AnimationFrames.TENSORS & tensors.keys()}
+        if self._frames is not None and metadata.get("frames") is not None:
+            self._frames.load_state(stored_frames, metadata["frames"])
+        if self._optimization is not None:
+            self._optimization.load_state(tensors, metadata["painting"])
 
     def save(self) -> bool:
         """Write the checkpoint and then the current image; False if there is no image yet."""
         if self._optimization is None and self._previous is None:
             return False
         self.write_checkpoint()
-        save_image(self._stylization.out, self._current_image())
+        save_image(self._stylization.out, self._current_image(self.sizes[-1]))
         return True
 
     def write_checkpoint(self) -> None:
@@ -165,6 +147,8 @@ class Stylizer:
         tensors, metadata = self._optimization.state() if self._optimization else ({}, None)
         if self._previous is not None:
             tensors |= {_PREVIOUS_SCALE: self._previous}
+        frames, frame_numbers = self._frames.state() if self._frames else ({}, None)
+        tensors |= frames
         stored = {
             "kind": _KIND,
             "identity": self._identity(),
@@ -173,6 +157,7 @@ class Stylizer:
             "steps": self._setup.recipe.steps,
             "progress": self.progress.as_json(),
             "painting": metadata,
+            "frames": frame_numbers,
         }
         write_tensors(self._checkpoint, tensors, stored)
 
@@ -183,9 +168,12 @@ class Stylizer:
         if self._optimization is None:
             self._optimization = self._new_optimization()
         optimization, first_step = self._optimization, self._optimization.steps
+        if self.progress.scale == first_step == 0:
+            self._add_frame()
         save_every = self._setup.config.save_every
         for step in optimization.run():
             self._add_time()
+            self._add_frame()
             steps_per_s = (step - first_step) / max(self._timed_until - started, 1e-9)
             bar.update(self._fraction(), partial(_status, self._size, optimization, steps_per_s))
             if save_every and step % save_every == 0:
@@ -196,6 +184,20 @@ class Stylizer:
         progress.scales.append(ScaleResult(self._size, optimization.steps, progress.scale_s, optimization.losses))
         self._previous, self._optimization = self._without_margin(optimization.best), None
         progress.scale, progress.scale_s = progress.scale + 1, 0.0
+
+    def _add_frame(self) -> None:
+        """Add the image so far to the animation, if there is one and it is the turn of a frame."""
+        if self._frames is not None:
+            self._frames.add(self._current_frame)
+
+    def _write_animation(self) -> None:
+        path = self._setup.config.animate
+        if self._frames is not None and path is not None:
+            files.atomic_write(path, self._frames.gif(self._current_frame()))
+
+    def _current_frame(self) -> NDArray[np.uint8]:
+        size = self.sizes[-1]
+        return self._current_image(scaled_to(size, min(max(size), MAX_SIDE))).values
 
     @property
     def _size(self) -> Size:
@@ -221,7 +223,8 @@ class Stylizer:
             gradient_scale=initial.numel() if self._scales_gradient else 1.0,
         )
         bounds = None if self._is_notes else network.normalization.bounds
-        return ImageOptimization(network, self._loss(), initial, bounds, settings)
+        objective = self._targets.objective(self._size, self._margin)
+        return ImageOptimization(objective, initial, bounds, settings)
 
     def _initial(self) -> Tensor:
         """The normalized image that a scale starts from: the previous result enlarged, or that of `--start`."""
@@ -233,37 +236,8 @@ class Stylizer:
             generator = torch.Generator().manual_seed(config.seed)
             pixels = (0.5 + 0.2 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
         else:
-            pixels = (self._setup.start or self._stylization.content).pixels(size)
+            return self._targets.normalized(self._setup.start or self._stylization.content, size)
         return network.normalization(pixels.to(network.runtime.device))
-
-    @torch.no_grad()
-    def _loss(self) -> StyleTransferLoss:
-        """The loss at the current size; Gram matrices of several style images are averaged by their weights."""
-        network, recipe, size = self._setup.network, self._setup.recipe, self._size
-        normalization: LossNormalization = "notes" if self._is_notes else "relative"
-        content = self._features(self._stylization.content, size, self._margin)[network.layers.content].float()
-        total_weight = sum(style.weight for style in self._setup.styles)
-        grams: dict[str, Tensor] = {}
-        for style in self._setup.styles:
-            features = self._features(style.image, self._style_size(style.image))
-            for name, matrix in style_grams(features, network.layers.style, normalization).items():
-                grams[name] = grams.get(name, 0) + matrix * (style.weight / total_weight)
-        ratio = self._stylization.ratio
-        content_weight, style_weight = (1.0, 1 / ratio) if self._is_notes else (ratio, 1.0)
-        weights = LossWeights(content_weight, style_weight, recipe.tv, network.layers.style)
-        return StyleTransferLoss(network.layers.content, content, grams, weights, normalization)
-
-    def _style_size(self, image: InputImage) -> Size:
-        """The size at which style features are computed; the notebook stretches the style to the content's size."""
-        if self._is_notes:
-            return self._size
-        longer_side = max(self._size) * self._setup.config.style_scale
-        return scaled_to_at_least(image.size, longer_side, self._setup.network.min_side)
-
-    def _features(self, image: InputImage, size: Size, margin: int = 0) -> Features:
-        network = self._setup.network
-        pixels = with_margin(image.pixels(size), margin)
-        return network(network.normalization(pixels.to(network.runtime.device)))
 
     def _without_margin(self, image: Tensor) -> Tensor:
         height, width = self._size
@@ -287,14 +261,14 @@ class Stylizer:
         budget_s = self._setup.budget_s
         return max(fraction, min(self.progress.elapsed_s / budget_s, 1.0)) if budget_s else fraction
 
-    def _current_image(self) -> LoadedImage:
-        """The best image so far, at the size of the result."""
+    def _current_image(self, size: Size) -> LoadedImage:
+        """The best image so far, scaled to (H, W)."""
         best = self._without_margin(self._optimization.best) if self._optimization else self._previous
         if best is None:
             raise RuntimeError("no scale has started")
         pixels = self._setup.network.normalization.inverse(best)
         preserve_color = self._setup.config.preserve_color
-        return output_image(pixels, self._stylization.content, self.sizes[-1], preserve_color=preserve_color)
+        return output_image(pixels, self._stylization.content, size, preserve_color=preserve_color)
 
     def _identity(self) -> dict[str, Any]:
         """What an interrupted and a resumed run must have in common: options that change the image, and pixels."""
@@ -308,6 +282,7 @@ class Stylizer:
             "styles": [[style.image.digest, style.weight] for style in setup.styles],
             "init": setup.config.start,  # this and the next: names in checkpoints since version 0.1
             "start": setup.start and setup.start.digest,
+            "masks": setup.masks and setup.masks.digest,
         }
 
 
@@ -340,8 +315,8 @@ def stored_options(checkpoint: Path) -> dict[str, Any]:
     return {**identity, "steps": steps, "content_layer": layers["content"], "style_layers": style_layers}
 
 
-def _compared(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in _NOT_COMPARED}
+def _compared(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in (_LATER_OPTIONS | options).items() if name not in _NOT_COMPARED}
 
 
 def _status(size: Size, optimization: ImageOptimization, steps_per_s: float) -> str:

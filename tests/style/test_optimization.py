@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.style.losses import Features, LossWeights, StyleTransferLoss, style_grams
+from dlnotes_cli.style.losses import Features, Losses, LossWeights, StyleTransferLoss, style_grams
 from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettings
 from dlnotes_cli.style.recipes import StyleOptimizer
 
@@ -22,6 +22,10 @@ OPTIMIZERS = pytest.mark.parametrize("optimizer", get_args(StyleOptimizer))
 
 def identity(image: Tensor) -> Features:
     return {"content": image, "a": image}
+
+
+def objective(network: Callable[[Tensor], Features], loss: StyleTransferLoss) -> Callable[[Tensor], Losses]:
+    return lambda image: loss(network(image), image)
 
 
 def loss_to(image: Tensor, style_weight: float = 0.0) -> StyleTransferLoss:
@@ -38,7 +42,7 @@ def optimized(
     bounds: tuple[Tensor, Tensor] | None = BOUNDS,
     network: Callable[[Tensor], Features] = identity,
 ) -> ImageOptimization:
-    optimization = ImageOptimization(network, loss_to(target), initial, bounds, settings)
+    optimization = ImageOptimization(objective(network, loss_to(target)), initial, bounds, settings)
     for _ in optimization.run():
         pass
     return optimization
@@ -57,7 +61,7 @@ def test_the_target_is_found_within_the_bounds(optimizer: StyleOptimizer) -> Non
 def test_the_best_image_is_kept_and_its_loss_reported_after_each_step() -> None:
     target = torch.rand(SHAPE)
     settings = OptimizationSettings("adam", 0.9, 25, stops_early=False)  # much too fast: the loss rises and falls
-    optimization = ImageOptimization(identity, loss_to(target), torch.rand(SHAPE), BOUNDS, settings)
+    optimization = ImageOptimization(objective(identity, loss_to(target)), torch.rand(SHAPE), BOUNDS, settings)
     reported = [(step, optimization.lowest) for step in optimization.run()]
     assert [step for step, _ in reported] == list(range(1, 26))
     totals = [values.total for values in optimization.losses]
@@ -99,7 +103,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(optimizer: StyleOptimizer, st
     target, initial = torch.rand(SHAPE), torch.rand(SHAPE)
     settings = OptimizationSettings(optimizer, 0.3, 40, stops_early=False)
     whole, interrupted, resumed = (
-        ImageOptimization(identity, loss_to(target, 0.1), start, BOUNDS, settings)
+        ImageOptimization(objective(identity, loss_to(target, 0.1)), start, BOUNDS, settings)
         for start in (initial, initial, torch.zeros(SHAPE))
     )
     for _ in whole.run():

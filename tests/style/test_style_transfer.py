@@ -61,6 +61,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(np.roll(content, 20 * i, 1)).save(home / "many" / f"{i}.jpg")
     (home / "empty").mkdir()
     (home / "there.png").write_bytes(b"")
+    Image.new("L", (90, 60)).save(home / "black.png")
     return home
 
 
@@ -113,8 +114,8 @@ def test_a_reflected_margin_is_optimized_and_cropped(
 ) -> None:
     created: list[tuple[np.ndarray[Any, Any], ImageOptimization]] = []
 
-    def create(network: Any, loss: Any, initial: torch.Tensor, *values: Any) -> ImageOptimization:
-        created.append((initial[0].numpy(), ImageOptimization(network, loss, initial, *values)))
+    def create(objective: Any, initial: torch.Tensor, *values: Any) -> ImageOptimization:
+        created.append((initial[0].numpy(), ImageOptimization(objective, initial, *values)))
         return created[-1][1]
 
     monkeypatch.setattr(stylizer, "ImageOptimization", create)
@@ -272,6 +273,125 @@ def test_the_layers_are_listed(backbone: str, dlnotes: Command) -> None:
     assert {"small": "relu3_2", "vgg19": "conv5_4", "squeezenet1_0": "fire9"}[backbone] in layers
 
 
+def chroma_of_red(path: Path) -> np.ndarray[Any, Any]:
+    pixels = read_pixels(path).astype(float)
+    return pixels[..., 0] - pixels[..., 2]  # type: ignore[no-any-return]
+
+
+def write_masks(folder: Path) -> list[str]:
+    """The left half of the content with the red half of a red and blue style: the options of both."""
+    left = np.zeros((60, 90), np.uint8)
+    left[:, :45] = 255
+    Image.fromarray(left).save(folder / "left.png")
+    colors = np.where(np.arange(64)[:, None, None] < 32, (220, 40, 40), (40, 40, 220)).repeat(64, axis=1)
+    noise = np.random.default_rng(0).integers(-30, 30, colors.shape)
+    Image.fromarray((colors + noise).astype(np.uint8)).save(folder / "colors.png")
+    top = np.zeros((64, 64), np.uint8)
+    top[:32] = 255
+    Image.fromarray(top).save(folder / "top.png")
+    masks = f"{folder / 'left.png'}:{folder / 'top.png'}"
+    return ["--style", str(folder / "colors.png"), "--mask", masks]
+
+
+def with_masks(home: Path, folder: Path, out: Path, *more: object) -> list[str]:
+    words = ("--content", home / "content.png", "--out", out, *write_masks(folder), *QUICK, *more)
+    return [str(word) for word in ("style-transfer", *words)]
+
+
+def test_each_region_gets_the_style_of_its_mask(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    call = with_masks(home, tmp_path, tmp_path / "a.png", "--steps", 20, "--ratio", 1e-4)
+    assert dlnotes(*call, "--gram", tmp_path / "gram.png").code == 0
+    red = chroma_of_red(tmp_path / "a.png")
+    assert red[:, :16].mean() > 40  # the masked half of the style
+    assert red[:, 32:].mean() < -40  # the rest
+    whole = [word for word in call if word != "--mask" and "top.png" not in word]
+    assert dlnotes(*whole, "--overwrite").code == 0
+    red = chroma_of_red(tmp_path / "a.png")
+    assert red[:, :20].mean() < red[:, 28:].mean()  # as in the content
+
+
+def excess_at(columns: list[int], image: np.ndarray[Any, Any]) -> float:
+    """The mean change of gray levels at these columns, where tiles start, without that at all others."""
+    changes = np.abs(np.diff(image.astype(float), axis=1)).mean((0, 2))
+    at_seams = np.isin(np.arange(1, len(changes) + 1), columns)
+    return float(changes[at_seams].mean() - changes[~at_seams].mean())
+
+
+@pytest.mark.parametrize(("masked", "precision", "rel"), [(True, "fp32", 1e-5), (False, "bf16", 2e-2)])
+def test_tiles_give_the_losses_of_the_whole_image_without_seams(
+    masked: bool, precision: str, rel: float, home: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    options = (
+        "--size",
+        160,
+        "--scales",
+        1,
+        "--steps",
+        5,
+        "--precision",
+        precision,
+        "--json",
+        "--match-color",
+        "linear",
+    )
+    losses = []
+    for name, tile in (("whole.png", ()), ("tiles.png", ("--tile", 64))):
+        out, more = tmp_path / name, (*options, *tile)
+        call = with_masks(home, tmp_path, out, *more) if masked else arguments(home, out, *more)
+        run = dlnotes(*call)
+        assert run.code == 0, run.err
+        losses.append(json.loads(run.out)["results"][0]["scales"][0]["losses"])
+    assert losses[1]["first"] == pytest.approx(losses[0]["first"], rel=rel)
+    whole, tiled = (read_pixels(tmp_path / name).astype(int) for name in ("whole.png", "tiles.png"))
+    seams = [60 - MARGIN, 116 - MARGIN]  # of three tiles
+    assert abs(excess_at(seams, tiled) - excess_at(seams, whole)) < 2  # gray levels
+
+
+def test_color_matching_gives_the_result_the_colors_of_the_content(
+    home: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    content = read_pixels(home / "content.png").reshape(-1, 3)
+    distance = {}
+    for name in ("none", "linear", "histogram"):
+        more = () if name == "none" else ("--match-color", name)
+        call = arguments(home, tmp_path / f"{name}.png", "--steps", 30, "--ratio", 1e-4, *more)
+        assert dlnotes(*call).code == 0
+        distance[name] = np.abs(read_pixels(tmp_path / f"{name}.png").reshape(-1, 3).mean(0) - content.mean(0)).mean()
+    assert distance["linear"] < distance["none"] / 2
+    assert distance["histogram"] < distance["none"] / 2
+
+
+def test_half_of_the_sum_is_a_multiple_of_the_mean(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+    losses = []
+    for name in ("mean", "half-sum"):
+        more = ("--recipe", "notes", "--steps", 1, "--scales", 1, "--start", "noise", "--content-loss", name, "--json")
+        run = dlnotes(*arguments(home, tmp_path / f"{name}.png", *more))
+        assert run.code == 0, run.err
+        losses.append(json.loads(run.out)["results"][0]["scales"][0]["losses"]["first"]["content"])
+    assert losses[1] == pytest.approx(losses[0] * 128 * 8 * 12 / 2, rel=1e-5)  # relu3_1 of a 32x48 image
+
+
+def test_gram_matrices_of_the_style_are_approached(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+
+    def draw(columns: Any, regions: Any) -> bytes:
+        drawn.append((columns, regions))
+        return b"png"
+
+    monkeypatch.setattr(task, "draw_grams", draw)
+    more = ("--sweep-ratio", "1e-4,100", "--sheet", tmp_path / "s.png", "--gram", tmp_path / "g.png", "--json")
+    run = dlnotes(*arguments(home, tmp_path / "a.png", *more, "--steps", 20))
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["gram"] == str(tmp_path / "g.png")
+    ((columns, regions),) = drawn
+    assert ([title for title, _ in columns], regions) == (["style", "content", "ratio 0.0001", "ratio 100"], [])
+    style, content, near, far = (grams["conv1_1"] for _, grams in columns)
+    distances = [float((matrix - style).norm()) for matrix in (near, far, content)]
+    assert distances == sorted(distances)
+
+
 # --- interrupted runs --------------------------------------------------------------------------------------------
 
 
@@ -315,6 +435,31 @@ def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupte
         for scale, other in zip(result["scales"], expected["scales"], strict=True):
             assert all(scale[name] == other[name] for name in ("size", "steps", "losses", "curves"))
     assert not (tmp_path / "a.png.state.safetensors").exists()
+
+
+def test_a_run_with_every_option_is_resumed_to_the_same_image_and_animation(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(name: str) -> list[str]:
+        more = ("--match-color", "histogram", "--tile", 64, "--animate", tmp_path / f"{name}.gif")
+        return with_masks(home, tmp_path, tmp_path / f"{name}.png", "--size", 128, "--steps", 5, *more)
+
+    assert dlnotes(*call("whole")).code == 0
+    interrupt(3, monkeypatch)
+    assert dlnotes(*call("a")).code == 130
+    assert not (tmp_path / "a.gif").exists()
+    monkeypatch.undo()
+    other = [word for word in call("a") if word not in {"--match-color", "histogram"}]
+    assert "was made from other images or options" in dlnotes(*other, "--continue").err
+    unmasked = [word for word in call("a") if word != "--mask" and "top.png" not in word]
+    assert "was made from other images or options" in dlnotes(*unmasked, "--continue").err
+    resumed = dlnotes(*call("a"), "--continue")
+    assert resumed.code == 0, resumed.err
+    for suffix in ("png", "gif"):
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
+    with Image.open(tmp_path / "a.gif") as animation:
+        frames = getattr(animation, "n_frames", 1)  # equal ones are one
+        assert (animation.size, 8 <= frames <= 12) == ((128, 85), True)  # start, 2 x 5 steps, result
 
 
 def test_an_interrupted_folder_is_resumed(
@@ -549,12 +694,15 @@ def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
     refused = dlnotes(*large)
     assert refused.code == 2
     match = re.search(
-        r"--size: 512 pixels need about [\d.]+ GB, 0.1 GB are free; use --size (\d+), or --fit", refused.err
+        r"--size: 512 pixels need about [\d.]+ GB, 0.1 GB are free; use --size (\d+), --tile 256, or --fit", refused.err
     )
     assert match, refused.err
     assert not (tmp_path / "a.png").exists()
     assert dlnotes(*large, "--fit").code == 0
     assert max(read_pixels(tmp_path / "a.png").shape) == int(match[1]) < 512
+    monkeypatch.setattr(memory_forecast, "available_memory", lambda _: 120_000_000)
+    assert dlnotes(*large, "--overwrite").code == 2
+    assert dlnotes(*large, "--overwrite", "--tile", 64).code == 0
 
 
 # --- errors ------------------------------------------------------------------------------------------------------
@@ -606,6 +754,25 @@ FAULTS = {
     "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* in squeezenet1_1, missing in the file",
     "--backbone vgg18": r"--backbone: unknown value 'vgg18'; did you mean 'vgg19'",
     "--sheet s.jpg": r"--sheet: .*s.jpg",
+    "--gram g.jpg": r"--gram: g.jpg does not end in .png; give the name of a .png file",
+    "--gram new.png": r"--gram: new.png is also an input or a result; choose another name",
+    "--gram there.png": r"--gram: there.png exists; pass --overwrite or another name",
+    "--gram g.png --content many --out many2": r"--gram: shows one content image, and there are 2; name one",
+    "--animate a.mp4": r"--animate: a.mp4 does not end in .gif; give the name of a .gif file",
+    "--animate moving.gif": r"--animate: moving.gif exists; pass --overwrite",
+    "--animate a.gif --sweep-ratio 1,2 --sheet s.png": r"--animate: shows one result, and 2 are made; drop it",
+    "--content-loss half-sum": r"--content-loss: half-sum has no effect with --recipe best.*; add --recipe notes",
+    "--content-loss sum": r"--content-loss: unknown value 'sum'",
+    "--match-color rgb": r"--match-color: unknown value 'rgb'",
+    "--tile 8": r"--tile: 8 is out of range",
+    "--mask content.png": r"--mask: 'content.png' is not CONTENT.png:STYLE.png; write two files",
+    "--mask content.png:gone.png": r"gone.png: no such file; check the path",
+    "--mask text.jpg:stripes.png": r"text.jpg: not an image",
+    "--mask noise.jpg:stripes.png": r"noise.jpg: is a mask of 40x40 pixels, and the content image has 90x60; draw",
+    "--mask content.png:noise.jpg": r"noise.jpg: is a mask of 40x40 pixels, and the style image has 90x60; draw",
+    "--mask black.png:stripes.png": r"black.png: is a mask that is black everywhere; draw the region in white",
+    "--mask content.png:stripes.png --style noise.jpg": r"--mask: fits one content and one style image, .* 1 and 2",
+    "--mask content.png:stripes.png --content many --out o": r"--mask: fits one content .* there are 2 and 1",
 }
 
 
