@@ -24,7 +24,6 @@ from torch import Tensor
 LARGEST_BYTES = 1 << 22  # of a tensor; for larger ones, computing takes much longer than the connection
 _MOST_PROCESSES = 16  # each of which reads the buffers of all
 _LINE_BYTES = 64  # of a processor's cache, so that counters do not share one
-_SPIN_S = 0.0001  # in which a process waits without sleeping, as waking it takes about as long
 _CHECK_S = 0.1  # between two looks at whether the others live
 _FUTEX, _WAIT, _WAKE = 202, 0, 1  # the system call on this processor, and its operations
 _ALL = (1 << 31) - 1
@@ -141,8 +140,6 @@ class SharedSums:
         started = time.monotonic()
         while late := self._counters.late(self._number):
             waited_s = time.monotonic() - started
-            if waited_s < _SPIN_S:
-                continue
             if waited_s > self._timeout_s or (waited_s > _CHECK_S and any(map(self._has_ended, late))):
                 raise ConnectionError("another process has ended")
             self._counters.wait(late[0], self._number)
