@@ -114,7 +114,8 @@ def _naive_error(training: NDArray[np.float64], season: int) -> float | None:
     errors = np.abs(training[season:] - training[:-season])
     errors = errors[~np.isnan(errors)]
     mean = float(errors.mean()) if len(errors) else 0.0
-    return mean if mean > ROUNDING * float(np.nanmax(np.abs(training), initial=0.0)) else None
+    known = training[~np.isnan(training)]
+    return mean if len(errors) and mean > ROUNDING * float(np.ptp(known)) else None
 
 
 def _scale(training: NDArray[np.float64], how: Scaling) -> Scale:

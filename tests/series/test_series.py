@@ -275,6 +275,19 @@ def test_mase_of_a_constant_series_is_undefined_and_said_to_be(tmp_path: Path, d
     assert result["improvement"] is None
 
 
+def test_small_changes_of_large_values_are_measured(tmp_path: Path, dlnotes: Command) -> None:
+    data = tmp_path / "pressure.csv"
+    rows = [f"{hour},{101325 + 0.01 * value:.6f}" for hour, value in zip(HOURS, VALUES, strict=True)]
+    data.write_text("\n".join(["hour,load", *rows]) + "\n")
+    outcome = dlnotes(*train(data, tmp_path / "run", "--max-steps", 2, "--json"))
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out)
+    errors = np.abs(np.diff((VALUES[:192] * 0.01).reshape(-1, 12), axis=0)).mean()
+    measured = {entry["model"]: entry for entry in result["models"]}["seasonal naive"]
+    assert measured["mase"] == pytest.approx(measured["mae"] / errors, rel=1e-3)
+    assert result["improvement"] is not None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
