@@ -319,6 +319,7 @@ def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) 
         (("train-text", "--tokenizer", "bpe", "--recipe", "notes"), "--tokenizer bpe: is not the course's"),
         (("train-text", "--tokenizer", "bpe", "--vocab-size", "9"), "--vocab-size: 9 is less than the 256 bytes"),
         (("train-text", "--val-split", "0"), "--val-split: 0 is out of range"),
+        (("train-text", "--limit", "1"), "--limit: no training text of class (negative|positive); raise it"),
         (("train-text", "--data", "remaks"), "did you mean 'remarks'"),
     ],
 )
