@@ -188,6 +188,20 @@ def test_a_backtest_refuses_rows_of_the_training(home: Path, tmp_path: Path, dln
     assert expected in dlnotes("series", "backtest", home / "run", "--data", data, "--folds", 9).err
 
 
+def test_a_backtest_refuses_rows_of_the_training_without_times(tmp_path: Path, dlnotes: Command) -> None:
+    def untimed(name: str, rows: slice) -> Path:
+        path = tmp_path / name
+        path.write_text("\n".join(["load", *(f"{value:.4f}" for value in VALUES[rows])]) + "\n")
+        return path
+
+    options = ["series", "train", "--data", untimed("first.csv", slice(200)), "--column", "load", *SMALL]
+    assert dlnotes(*options, "--out", tmp_path / "run", "--max-steps", 2, "-q").code == 0
+    for rows, fresh in ((slice(None), 80), (slice(100, None), 80), (slice(161, None), 79 - 24)):
+        data = untimed("longer.csv", rows)  # the rows from 160 on are new
+        error = dlnotes("series", "backtest", tmp_path / "run", "--data", data, "--folds", 20).err
+        assert f"{fresh} rows that the network was not trained on have room for" in error
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -262,6 +276,28 @@ def test_known_inputs_are_needed_for_the_rows_to_forecast_and_change_the_forecas
         assert outcome.code == 0, outcome.err
         values[event] = np.array([one["value"] for one in json.loads(outcome.out)["forecasts"]])
     assert (values[1] - values[0]).mean() == pytest.approx(5, abs=1.5)
+
+
+def test_a_short_series_that_shortens_window_and_horizon_is_named(tmp_path: Path, dlnotes: Command) -> None:
+    data = tmp_path / "groups.csv"
+    rows = [f"{i},{group},{VALUES[i]:.4f}" for group, count in (("a", 100), ("b", 40)) for i in range(count)]
+    data.write_text("\n".join(["t,shop,load", *rows]) + "\n")
+    options = ("--column", "load", "--time", "t", "--group", "shop", "--max-steps", 2, "--out", tmp_path / "run")
+    outcome = dlnotes("series", "train", "--data", data, *options)
+    assert outcome.code == 0, outcome.err
+    assert (
+        "window and horizon are those of the shortest series, 'b' of 40 rows; without it they would be up to 24 and 12"
+        in outcome.err
+    )
+
+
+def test_a_misspelled_set_is_recognized(dlnotes: Command) -> None:
+    outcome = dlnotes("series", "train", "--data", "sin")
+    assert outcome.code == 2
+    assert (
+        "--data: unknown file or set 'sin'; did you mean 'sine'? name a CSV file, or sine or trend-season"
+        in outcome.err
+    )
 
 
 def test_mase_of_a_constant_series_is_undefined_and_said_to_be(tmp_path: Path, dlnotes: Command) -> None:
