@@ -197,6 +197,25 @@ def test_the_courses_recipe_reads_words_as_the_notebook(tmp_path: Path, dlnotes:
     assert contributions[2]["contribution"] == 0
 
 
+def test_words_that_occur_once_train_the_unknown_word_which_else_means_nothing(
+    tmp_path: Path, topics: Path, dlnotes: Command
+) -> None:
+    small = ("--model", "rnn", "--hidden-size", "4", "--embed", "3", "--max-steps", "2")
+    of_topics = ("--data", topics, "--text-column", "body", "--target", "topic")
+    assert dlnotes("train-text", *of_topics, *small, "--out", tmp_path / "topics").code == 0
+    preprocessing = load_text_model(tmp_path / "topics").preprocessing
+    assert isinstance(preprocessing, SequencePreprocessing)
+    assert "goal" in preprocessing.words
+    assert not any(word.isdigit() for word in preprocessing.words)  # each is in one text
+    table = tmp_path / "plain.csv"
+    table.write_text("text,label\n" + "so good,yes\nso bad,no\n" * 20)
+    assert dlnotes("train-text", "--data", table, "--target", "label", *small, "--out", tmp_path / "plain").code == 0
+    words = json.loads(dlnotes("predict", tmp_path / "plain", "so good zzz", "--explain", "--json").out)
+    contributions = [entry["contribution"] for entry in words["predictions"][0]["explanation"]["words"]]
+    assert contributions[2] == 0
+    assert contributions[1] != 0
+
+
 def test_byte_pairs(tmp_path: Path, dlnotes: Command) -> None:
     pytest.importorskip("tokenizers")
     words = ("--tokenizer", "bpe", "--vocab-size", "300", "--model", "rnn", *SMALL, "--max-steps", "3")
