@@ -8,7 +8,8 @@ import numpy as np
 
 from dlnotes_cli.series.frames import Rows, Values
 
-ROUNDING = 1e-6  # of the largest value: smaller errors are those of 32-bit floating point
+ROUNDING = 1e-6  # of the range of the values: smaller errors are those of 32-bit floating point
+_RANK_ROUNDING = 1e-9  # 20 (1 - 0.8) / 2 is 2, but in floating point a little less
 _FEWEST = 10  # errors from which an interval is made
 
 
@@ -49,13 +50,14 @@ def interval_offsets(errors: Values, probability: float) -> Values | None:
 
     For each step they are the empirical quantiles of the errors, one rank further out than the sample's own: so the
     interval contains a new target with at least this probability if it is exchangeable with them (split conformal
-    prediction, Vovk et al. 2005). None for fewer than 10 errors.
+    prediction, Vovk et al. 2005), or where the errors are too few for that, from the least error to the largest. None
+    for fewer than 10 errors.
     """
     count = len(errors)
     if count < _FEWEST:
         return None
     ordered = np.sort(errors, axis=0)
-    below = math.floor((count + 1) * (1 - probability) / 2) - 1
+    below = math.floor((count + 1) * (1 - probability) / 2 + _RANK_ROUNDING) - 1
     lower, upper = max(below, 0), min(count - 1 - below, count - 1)
     return np.stack([ordered[lower], ordered[upper]], axis=1)
 

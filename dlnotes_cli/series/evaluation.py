@@ -65,7 +65,8 @@ def improvement_of(comparison: ModelComparison, accuracies: tuple[ForecastAccura
     """
     own = next(one for one in accuracies if one.model == NETWORK)
     best = best_baseline(accuracies)
-    if best.rmse <= ROUNDING * float(np.abs(comparison.targets).max()):
+    ranges = [np.ptp(comparison.targets[comparison.groups == group]) for group in np.unique(comparison.groups)]
+    if best.rmse <= ROUNDING * float(max(ranges)):
         return None
     return 1 - own.rmse / best.rmse
 

@@ -45,14 +45,15 @@ def fit_series(
 
     Raises InputError for a series that is too short.
     """
-    shortest = min(series.rows for series in data.series)
-    if shortest < _FEWEST_ROWS:
-        raise _too_short(options.data, next(one for one in data.series if one.rows == shortest), "too few to forecast")
-    held_out = int(shortest * recipe.val_split)
-    season = options.season or _season(data, recipe.val_split)
-    horizon = recipe.horizon or _auto_horizon(season, held_out)
-    window = recipe.window or _auto_window(season, horizon, shortest - held_out)
-    recipe = replace(recipe, window=window, horizon=horizon)
+    shortest, longest = (pick(data.series, key=lambda series: series.rows) for pick in (min, max))
+    if shortest.rows < _FEWEST_ROWS:
+        raise _too_short(options.data, shortest, "too few to forecast")
+    season = options.season or _season(data, recipe)
+    wanted = _sized(recipe, season, longest.rows)
+    recipe = _sized(recipe, season, shortest.rows)
+    if (recipe.window, recipe.horizon) != (wanted.window, wanted.horizon):
+        what = f"window and horizon are those of the shortest series, '{shortest.name}' of {shortest.rows:,} rows"
+        output.note(f"{what}; without it they would be up to {wanted.window:,} and {wanted.horizon:,}")
     for series in data.series:
         _check_length(options.data, series, recipe, season)
     records = tuple(_record(series, recipe, season) for series in data.series)
@@ -65,21 +66,28 @@ def fit_series(
         recipe,
         SeriesPreprocessing(
             columns.target, columns.time, columns.group, columns.inputs, columns.known, columns.fill,
-            _cycles(data, records) if options.calendar else (), scales, season, horizon, records,
+            _cycles(data, records) if options.calendar else (), scales, season, recipe.horizon, records,
         ),
     )  # fmt: skip
 
 
-def _season(data: SeriesSet, val_split: float) -> int:
+def _season(data: SeriesSet, recipe: SeriesRecipe) -> int:
     """The season of the training rows of all series, each scaled to standard deviation 1."""
     scaled = []
     for series in data.series:
-        values = series.target[: series.rows - int(series.rows * val_split)]
+        values = series.target[: _train_rows(series, recipe)]
         known = np.flatnonzero(~np.isnan(values))
         deviation = float(np.nanstd(values)) if len(known) else 0.0
         if deviation > 0:
             scaled.append(np.interp(np.arange(len(values)), known, values[known]) / deviation)
     return find_season(scaled)
+
+
+def _sized(recipe: SeriesRecipe, season: int, rows: int) -> SeriesRecipe:
+    """The recipe with the window and the horizon that suit a series of `rows` rows, unless it has its own."""
+    held_out = int(rows * recipe.val_split)
+    horizon = recipe.horizon or _auto_horizon(season, held_out)
+    return replace(recipe, window=recipe.window or _auto_window(season, horizon, rows - held_out), horizon=horizon)
 
 
 def _auto_horizon(season: int, held_out: int) -> int:
@@ -114,7 +122,8 @@ def _naive_error(training: NDArray[np.float64], season: int) -> float | None:
     errors = np.abs(training[season:] - training[:-season])
     errors = errors[~np.isnan(errors)]
     mean = float(errors.mean()) if len(errors) else 0.0
-    return mean if mean > ROUNDING * float(np.nanmax(np.abs(training), initial=0.0)) else None
+    known = training[~np.isnan(training)]
+    return mean if len(errors) and mean > ROUNDING * float(np.ptp(known)) else None
 
 
 def _scale(training: NDArray[np.float64], how: Scaling) -> Scale:
@@ -148,12 +157,14 @@ def _check_length(data: str, series: Series, recipe: SeriesRecipe, season: int) 
         )
         raise _too_short(data, series, f"{what}{needed:,}")
     if train_rows <= season > 1:
-        raise InputError(
-            "--season", f"{season:,} rows, but {train_rows:,} for training", "use a shorter one, or 1 for none"
-        )
+        what = f"{_where(series)}{season:,} rows, but {train_rows:,} for training"
+        raise InputError("--season", what, "use a shorter one, or 1 for none")
 
 
 def _too_short(data: str, series: Series, what: str) -> InputError:
-    where = f"group '{series.name}': " if series.name else ""
     fix = "lower them, or give more rows" if "--window" in what else "give more rows"
-    return InputError(data, f"{where}{output.counted(series.rows, 'row')}, {what}", fix)
+    return InputError(data, f"{_where(series)}{output.counted(series.rows, 'row')}, {what}", fix)
+
+
+def _where(series: Series) -> str:
+    return f"group '{series.name}': " if series.name else ""

@@ -117,18 +117,22 @@ def training_frames(data: SeriesSet, preprocessing: SeriesPreprocessing) -> Fram
     return _joined(blocks, groups, preprocessing)
 
 
-def newer_frames(data: SeriesSet, preprocessing: SeriesPreprocessing, horizon: int, *, is_same: bool) -> Frames:
-    """The frames of other data than that of the training, or with `is_same` of the same, and `horizon` future rows.
+def newer_frames(data: SeriesSet, preprocessing: SeriesPreprocessing, horizon: int, stored: Frames) -> Frames:
+    """The frames of other data than that of the training, or of the same, and `horizon` future rows.
 
-    Without times, rows that the network was trained on are recognized only in the same data.
+    Rows that the network was trained on are recognized by their times, or without times where the end of the training
+    data, in `stored`, occurs among them.
     """
     records = {record.name: record for record in preprocessing.groups}
+    ends = {group.record.name: stored.targets(np.array([group.start]), group.rows)[0] for group in stored.groups}
     blocks, groups, start = [], [], 0
     for series in data.series:
         record = records[series.name]
         block = _scaled(series, record.scale, preprocessing, series.axis, horizon)
-        trained = record.train_rows if is_same else 0
-        if series.axis.kind != "rows":
+        if series.axis.kind == "rows":
+            after = _row_after(block[: series.rows, 0].astype(np.float32), ends[series.name])
+            trained = after - (record.rows - record.train_rows)
+        else:
             trained = record.train_rows - record.axis.row_of(series.axis)
         trained = min(max(trained, 0), series.rows)
         first = float(series.target[~np.isnan(series.target)][0])
@@ -136,6 +140,17 @@ def newer_frames(data: SeriesSet, preprocessing: SeriesPreprocessing, horizon: i
         blocks.append(block)
         start += len(block)
     return _joined(blocks, groups, preprocessing)
+
+
+def _row_after(values: NDArray[np.float32], end: Values) -> int:
+    """The row after the last occurrence of the values `end` (n,), of which 0 may be unknown; 0 if they do not occur."""
+    if len(end) > len(values):
+        return 0
+    known = end != 0
+    starts = np.arange(len(values) - len(end) + 1)
+    for row in np.flatnonzero(known):
+        starts = starts[values[starts + row] == end[row]]
+    return int(starts[-1]) + len(end) if len(starts) and known.any() else 0
 
 
 def stored_frames(network: SeriesRnn, preprocessing: SeriesPreprocessing, horizon: int) -> Frames:

@@ -59,8 +59,7 @@ def open_origin(config: AnyConfig) -> Origin:
         raise InputError("--data", f"the model was not trained on {config.data}", "name a CSV file")
     data = read_series(config.data, columns, preprocessing.groups[0].axis)
     _check_groups(data, model)
-    is_same_data = data.fingerprint == model.metadata["data"]["fingerprint"]
-    frames = newer_frames(data, preprocessing, horizon, is_same=is_same_data)
+    frames = newer_frames(data, preprocessing, horizon, stored.frames)
     return Origin(model, runtime, config.data, horizon, stored, Forecaster(network, frames, runtime))
 
 

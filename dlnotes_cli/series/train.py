@@ -1,5 +1,6 @@
 """Training a forecasting network: from options to a finished run folder."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dlnotes_cli.data.series.choices import GENERATED_SETS
 from dlnotes_cli.data.series.preprocessing import SeriesPreprocessing
 from dlnotes_cli.data.series.read import SeriesColumns, is_generated, read_series
 from dlnotes_cli.data.series.series_set import SeriesSet
@@ -36,7 +38,7 @@ from dlnotes_cli.series.linear_autoregression import fit_linear
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.results import SeriesData, SeriesTrainResult
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
@@ -164,6 +166,9 @@ def _columns(options: SeriesTrainConfig) -> SeriesColumns:
                 raise InputError(option, f"has no effect on the generated set {options.data}", "drop it, or name a CSV")
         return SeriesColumns("value", "time")
     if options.column is None:
+        if options.data != "-" and not os.path.exists(options.data):  # noqa: PTH110  # False for what no path can be
+            see = f"name a CSV file, or {' or '.join(GENERATED_SETS)}"
+            raise unknown_choice("--data", options.data, GENERATED_SETS, kind="file or set", see=see)
         what = f"does not name the column of {options.data} to forecast"
         raise InputError("--column", what, "name a column of numbers; 'dlnotes data info FILE' lists them")
     return SeriesColumns(

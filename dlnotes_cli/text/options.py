@@ -81,7 +81,7 @@ class TokenOptions(Config):
     )
     vocab_size: int | None = option(
         None,
-        "Most frequent tokens of the training texts that the network knows; 0 for every word.",
+        "Most frequent tokens of the training texts that the network knows, words if used twice; 0 for every word.",
         panel=MODEL,
         within="[0, 1e7]",
         shown_default="20000; notes: 0",

@@ -10,11 +10,11 @@ import torch
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
-from dlnotes_cli.data.texts.sequences import TokenSequences, encode_corpus, encode_texts, train_byte_pairs
+from dlnotes_cli.data.texts.sequences import UNKNOWN, TokenSequences, encode_corpus, encode_texts, train_byte_pairs
 from dlnotes_cli.data.texts.words import Corpus, choose_vocabulary, read_corpus
 from dlnotes_cli.device import Runtime, check_device, choose_runtime
 from dlnotes_cli.models.registry import build, build_on_meta
-from dlnotes_cli.models.text_rnn import TextRnnConfig
+from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import files, output
@@ -38,6 +38,7 @@ from dlnotes_cli.training.record import ModelSummary, Outcome, measure_timing
 from dlnotes_cli.training.run_folder import LINEAR, NETWORK, RunFolder
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
+_LEAST_USES = 2  # of a word in the training texts; rarer ones train the token of all other words
 _RNN, _LINEAR = "text_rnn", "text_linear"  # in the registry
 
 
@@ -73,7 +74,7 @@ def _train_network(
     runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=False)
     _check_memory(config, recipe, int(sequences.widths.max()), -(-length.batch_size // options.accumulate), runtime)
     seed_everything(options.seed)
-    network = build(_RNN, config).to(runtime.device)
+    network = _network(config, preprocessing).to(runtime.device)
     job = TextJob(network, dataset, sequences, runtime, options, recipe, length.batch_size)
     record = TextRecord(options, ModelSummary.of(_RNN, config, network), dataset, preprocessing, runtime, sequences.cut)
     record.announce()
@@ -141,7 +142,8 @@ def _tokens(recipe: TextRecipe, dataset: TextDataSet, corpus: Corpus) -> tuple[S
     if recipe.is_course:
         corpus = read_corpus(dataset.texts, "drop")
         common |= {"punctuation": "drop", "has_unknown": False, "fixed_length": True}
-    words = choose_vocabulary(corpus, train, recipe.vocab_size or None)
+    least = _LEAST_USES if recipe.vocab_size and not recipe.is_course else 1
+    words = choose_vocabulary(corpus, train, recipe.vocab_size or None, least)
     preprocessing = SequencePreprocessing(**common, tokenization="words", words=words)
     return preprocessing, encode_corpus(corpus, preprocessing)
 
@@ -153,6 +155,14 @@ def _network_config(recipe: TextRecipe, preprocessing: SequencePreprocessing, cl
         embed_dropout=recipe.embed_dropout, dropout=recipe.dropout, head_dropout=recipe.head_dropout,
         single_output=recipe.is_course and classes == 2, reads_padding=preprocessing.fixed_length,  # noqa: PLR2004
     )  # fmt: skip
+
+
+def _network(config: TextRnnConfig, preprocessing: SequencePreprocessing) -> torch.nn.Module:
+    """A network for which an unknown word means nothing until training texts have one."""
+    network = build(_RNN, config)
+    if preprocessing.has_unknown and isinstance(network, TextRnn):
+        torch.nn.init.zeros_(network.embedding.weight[UNKNOWN])
+    return network
 
 
 def _check_memory(config: TextRnnConfig, recipe: TextRecipe, width: int, batch_size: int, runtime: Runtime) -> None:

@@ -188,6 +188,20 @@ def test_a_backtest_refuses_rows_of_the_training(home: Path, tmp_path: Path, dln
     assert expected in dlnotes("series", "backtest", home / "run", "--data", data, "--folds", 9).err
 
 
+def test_a_backtest_refuses_rows_of_the_training_without_times(tmp_path: Path, dlnotes: Command) -> None:
+    def untimed(name: str, rows: slice) -> Path:
+        path = tmp_path / name
+        path.write_text("\n".join(["load", *(f"{value:.4f}" for value in VALUES[rows])]) + "\n")
+        return path
+
+    options = ["series", "train", "--data", untimed("first.csv", slice(200)), "--column", "load", *SMALL]
+    assert dlnotes(*options, "--out", tmp_path / "run", "--max-steps", 2, "-q").code == 0
+    for rows, fresh in ((slice(None), 80), (slice(100, None), 80), (slice(161, None), 79 - 24)):
+        data = untimed("longer.csv", rows)  # the rows from 160 on are new
+        error = dlnotes("series", "backtest", tmp_path / "run", "--data", data, "--folds", 20).err
+        assert f"{fresh} rows that the network was not trained on have room for" in error
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -264,6 +278,28 @@ def test_known_inputs_are_needed_for_the_rows_to_forecast_and_change_the_forecas
     assert (values[1] - values[0]).mean() == pytest.approx(5, abs=1.5)
 
 
+def test_a_short_series_that_shortens_window_and_horizon_is_named(tmp_path: Path, dlnotes: Command) -> None:
+    data = tmp_path / "groups.csv"
+    rows = [f"{i},{group},{VALUES[i]:.4f}" for group, count in (("a", 100), ("b", 40)) for i in range(count)]
+    data.write_text("\n".join(["t,shop,load", *rows]) + "\n")
+    options = ("--column", "load", "--time", "t", "--group", "shop", "--max-steps", 2, "--out", tmp_path / "run")
+    outcome = dlnotes("series", "train", "--data", data, *options)
+    assert outcome.code == 0, outcome.err
+    assert (
+        "window and horizon are those of the shortest series, 'b' of 40 rows; without it they would be up to 24 and 12"
+        in outcome.err
+    )
+
+
+def test_a_misspelled_set_is_recognized(dlnotes: Command) -> None:
+    outcome = dlnotes("series", "train", "--data", "sin")
+    assert outcome.code == 2
+    assert (
+        "--data: unknown file or set 'sin'; did you mean 'sine'? name a CSV file, or sine or trend-season"
+        in outcome.err
+    )
+
+
 def test_mase_of_a_constant_series_is_undefined_and_said_to_be(tmp_path: Path, dlnotes: Command) -> None:
     data = tmp_path / "constant.csv"
     data.write_text("\n".join(["hour,load", *(f"{hour},5" for hour in HOURS[:80])]) + "\n")
@@ -273,6 +309,19 @@ def test_mase_of_a_constant_series_is_undefined_and_said_to_be(tmp_path: Path, d
     result = json.loads(outcome.out)
     assert {entry["mase"] for entry in result["models"]} == {None}
     assert result["improvement"] is None
+
+
+def test_small_changes_of_large_values_are_measured(tmp_path: Path, dlnotes: Command) -> None:
+    data = tmp_path / "pressure.csv"
+    rows = [f"{hour},{101325 + 0.01 * value:.6f}" for hour, value in zip(HOURS, VALUES, strict=True)]
+    data.write_text("\n".join(["hour,load", *rows]) + "\n")
+    outcome = dlnotes(*train(data, tmp_path / "run", "--max-steps", 2, "--json"))
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out)
+    errors = np.abs(np.diff((VALUES[:192] * 0.01).reshape(-1, 12), axis=0)).mean()
+    measured = {entry["model"]: entry for entry in result["models"]}["seasonal naive"]
+    assert measured["mase"] == pytest.approx(measured["mae"] / errors, rel=1e-3)
+    assert result["improvement"] is not None
 
 
 @pytest.mark.parametrize(

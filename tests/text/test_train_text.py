@@ -197,6 +197,25 @@ def test_the_courses_recipe_reads_words_as_the_notebook(tmp_path: Path, dlnotes:
     assert contributions[2]["contribution"] == 0
 
 
+def test_words_that_occur_once_train_the_unknown_word_which_else_means_nothing(
+    tmp_path: Path, topics: Path, dlnotes: Command
+) -> None:
+    small = ("--model", "rnn", "--hidden-size", "4", "--embed", "3", "--max-steps", "2")
+    of_topics = ("--data", topics, "--text-column", "body", "--target", "topic")
+    assert dlnotes("train-text", *of_topics, *small, "--out", tmp_path / "topics").code == 0
+    preprocessing = load_text_model(tmp_path / "topics").preprocessing
+    assert isinstance(preprocessing, SequencePreprocessing)
+    assert "goal" in preprocessing.words
+    assert not any(word.isdigit() for word in preprocessing.words)  # each is in one text
+    table = tmp_path / "plain.csv"
+    table.write_text("text,label\n" + "so good,yes\nso bad,no\n" * 20)
+    assert dlnotes("train-text", "--data", table, "--target", "label", *small, "--out", tmp_path / "plain").code == 0
+    words = json.loads(dlnotes("predict", tmp_path / "plain", "so good zzz", "--explain", "--json").out)
+    contributions = [entry["contribution"] for entry in words["predictions"][0]["explanation"]["words"]]
+    assert contributions[2] == 0
+    assert contributions[1] != 0
+
+
 def test_byte_pairs(tmp_path: Path, dlnotes: Command) -> None:
     pytest.importorskip("tokenizers")
     words = ("--tokenizer", "bpe", "--vocab-size", "300", "--model", "rnn", *SMALL, "--max-steps", "3")
@@ -319,6 +338,7 @@ def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) 
         (("train-text", "--tokenizer", "bpe", "--recipe", "notes"), "--tokenizer bpe: is not the course's"),
         (("train-text", "--tokenizer", "bpe", "--vocab-size", "9"), "--vocab-size: 9 is less than the 256 bytes"),
         (("train-text", "--val-split", "0"), "--val-split: 0 is out of range"),
+        (("train-text", "--limit", "1"), "--limit: no training text of class (negative|positive); raise it"),
         (("train-text", "--data", "remaks"), "did you mean 'remarks'"),
     ],
 )

@@ -1,6 +1,5 @@
 """What a model file stores about time series: columns, scales, season, calendar, and where each group ends."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, get_args
 
@@ -99,9 +98,3 @@ class SeriesPreprocessing:
     def as_json(self) -> dict[str, Any]:
         """The preprocessing as JSON values, for a model file."""
         return {"kind": self.kind, **asdict(self)}
-
-
-def unit_scale(low: float, high: float) -> float:
-    """The size of a scale, 1 where it would be 0 or not finite."""
-    size = high - low
-    return size if size > 0 and math.isfinite(size) else 1.0

@@ -204,7 +204,8 @@ def _filled(table: Table, columns: SeriesColumns, data: SeriesSet, groups: dict[
             raise InputError(table.path, f"{where}column '{columns.target}' has no value", "name another --column")
     future = sum(len(series.values) - series.rows for series in data.series)
     if future:
-        output.note(f"{output.counted(future, 'row')} at the end without '{columns.target}' are taken as the future")
+        verb = "is" if future == 1 else "are"
+        output.note(f"{output.counted(future, 'row')} at the end without '{columns.target}' {verb} taken as the future")
     missing = [_is_missing(series, columns) for series in data.series]
     count = sum(int(mask.sum()) for mask in missing)
     if not count:

@@ -92,12 +92,18 @@ def load_training_texts(data: str, text_column: str | None, target: str | None, 
     splits = complete_splits(
         dataset.splits, dataset.labels, seed=rule.seed, val_split=rule.val_split, test_split=rule.test_split
     )
-    missing = set(range(len(dataset.classes))) - set(dataset.labels[splits["train"]].tolist())
-    if missing:
-        names = ", ".join(dataset.classes[i] for i in sorted(missing)[:_MOST_SHOWN])
-        raise InputError("--data", f"no training text of class {names}", "add texts, or lower --val-split")
+    _check_classes(dataset, splits["train"], "--data", "add texts, or lower --val-split")
     splits["train"] = limited(splits["train"], dataset.labels, rule.limit, rule.seed)
+    _check_classes(dataset, splits["train"], "--limit", "raise it")
     return replace(dataset, splits=splits)
+
+
+def _check_classes(dataset: TextDataSet, train: NDArray[np.int64], option: str, fix: str) -> None:
+    """Refuse training texts at the indices `train` that lack a class. Raises InputError."""
+    missing = np.setdiff1d(np.arange(len(dataset.classes)), dataset.labels[train])
+    if len(missing):
+        names = ", ".join(dataset.classes[i] for i in missing[:_MOST_SHOWN])
+        raise InputError(option, f"no training text of class {names}", fix)
 
 
 class TextColumns(NamedTuple):
