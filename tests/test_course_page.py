@@ -25,7 +25,7 @@ from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import PublishedWeights
 
 COURSE = (Path(__file__).parent.parent / "examples" / "course.md").read_text()
-LINES = sorted(set(re.findall(r"`(dlnotes [^`]+)`", COURSE)))
+LINES = sorted(set(re.findall(r"(?:`|^    )(dlnotes [^`\n]+)", COURSE, re.MULTILINE)))
 SHORTER = {  # options that are appended to a command, so that it takes seconds
     "train-mlp": "--max-steps 2",
     "train-cnn": "--max-steps 2",
