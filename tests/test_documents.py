@@ -158,7 +158,7 @@ def test_the_examples_in_every_help_text_run(tmp_path: Path, dlnotes: Command, m
 
 def command_lines() -> list[str]:
     """Command lines for the reader's own files: indented in the README and the pages, inline in the course."""
-    lines = [line for page in PAGES for line in page.read_text().splitlines()]
+    lines = [line for text in (*(page.read_text() for page in PAGES), COURSE) for line in text.splitlines()]
     indented = [line for line in lines if line.startswith("    dlnotes ") and "dlnotes: error" not in line]
     return sorted({line.strip() for line in indented} | set(re.findall(r"`(dlnotes [^`]+)`", COURSE)))
 

@@ -10,6 +10,7 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Text, decode_tokens, read_and_build_vocabulary
 from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.manage.options import DataPreviewConfig
+from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches
 
@@ -55,6 +56,9 @@ def preview_text(config: DataPreviewConfig) -> TextPreview:
     batches = SequenceBatches(
         Text(tokens.astype(np.uint32), (0, len(tokens)), (where,)), config.batch_size, config.seq_len
     )
+    if batches.batch_size != config.batch_size:
+        rows = output.counted(batches.batch_size, "row")
+        output.note(f"{len(tokens)} {config.tokens} are too few for {config.batch_size} rows; a batch has {rows}")
     shown = []
     for step in range(min(config.batches, batches.steps)):
         batch = batches.batch(step)

@@ -80,11 +80,18 @@ def _head(parts: Sequence[_Part], classes: int) -> int:
 def _check_architecture(path: Path, own: Sequence[_Part], other: Sequence[_Part], head: int) -> None:
     """Raise InputError naming the first part that differs, but for the number of outputs."""
     if len(own) != len(other):
-        raise InputError(WHERE, f"{path} has {other[0].text}, and this network {own[0].text}", _FIX)
+        raise InputError(
+            WHERE, f"{path} has a network of {_layers(other)} layers, and this one has {_layers(own)}", _FIX
+        )
     for position, (mine, its) in enumerate(zip(own, other, strict=True)):
         if mine.text == its.text or (position == head and _inputs(mine.module) == _inputs(its.module)):
             continue
         raise InputError(WHERE, f"{path} has {its.text}, and this network {mine.text}", _FIX)
+
+
+def _layers(parts: Sequence[_Part]) -> int:
+    """The number of modules that do not consist of others."""
+    return sum(not any(True for _ in part.module.children()) for part in parts)
 
 
 def _inputs(layer: nn.Module) -> tuple[object, ...]:

@@ -29,6 +29,14 @@ def test_the_windows_and_batches_of_the_course(dlnotes: Command) -> None:
     assert lines[-1] == "13 words, 13 distinct: 2 batches of 2 x 3"
 
 
+def test_a_note_says_that_a_short_text_has_smaller_batches(dlnotes: Command) -> None:
+    command = ("data", "preview", "--tokens", "words", "--batch-size", 2, "--seq-len", 3, "--text")
+    outcome = dlnotes(*command, "1 2 3")
+    assert "note: 3 words are too few for 2 rows; a batch has 1 row\n" in outcome.err
+    assert outcome.out.splitlines()[-1] == "3 words, 3 distinct: 1 batch of 1 x 3"
+    assert dlnotes(*command, NUMBERS).err == ""
+
+
 def test_the_rows_of_a_file_follow_each_other(dlnotes: Command, tmp_path: Path) -> None:
     text = "The quick brown fox\r\njumps over the lazy dog, and then sleeps.\n"
     (tmp_path / "a.txt").write_bytes(text.encode())

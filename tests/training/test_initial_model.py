@@ -67,7 +67,7 @@ def test_training_goes_on_where_the_model_was(digits_run: Path, tmp_path: Path, 
     ("words", "message"),
     [
         (("train-mlp", "--hidden", 8), r"--init-from: .* has Linear\(.*=16.*\), and this network Linear\(.*=8"),
-        (("train-mlp", "--hidden", "16,16"), r"has Sequential of 5 layers, and this network Sequential of 8"),
+        (("train-mlp", "--hidden", "16,16"), r"has a network of 5 layers, and this one has 8; use"),
         (("train-mlp", "--hidden", 16, "--activation", "tanh"), r"has ReLU\(\), and this network Tanh\(\)"),
         (("train-cnn", "--arch", "notes-cnn"), r"is a model of kind mlp, and this one is cnn; use"),
         (("train-mlp", "--data", "{table}", "--target", "label"), r"on other data, image and not table"),

@@ -1,5 +1,6 @@
 """`conv-shape --compare`: parameters, MACs and memory of several networks, side by side."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,14 @@ from dlnotes_cli.calculate.conv_shape.stack import known_remarks, network_by_nam
 from dlnotes_cli.shapes.choices import NetworkName
 from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Shape, format_shape, truncate
+from dlnotes_cli.shapes.parsing.layer_files import is_file_name
 from dlnotes_cli.shapes.report import NetworkReport, analyze
+from dlnotes_cli.shapes.rules.layer_types import layer_types
 from dlnotes_cli.shapes.table import byte_text
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 
+_NAME = re.compile(r"[\w./\\~-]+")  # of a network or a path; layers have arguments in parentheses
 _NAME_WIDTH, _TEXT_COLUMNS = 48, 3
 
 
@@ -74,6 +78,8 @@ def compare_networks(config: ConvShapeConfig) -> ComparisonResult:
             network, shape = _read(text, config)
             report = analyze(network, shape, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
         except InputError as error:
+            if error.where == "--compare":
+                raise
             raise InputError(f"{truncate(text)}: {error.where}", error.what, error.fix) from error
         compared.append(ComparedNetwork(text, report))
         notes += [*(known_remarks(name) if (name := _known(text)) else ()), *network.notes]
@@ -87,11 +93,19 @@ def _read(text: str, config: ConvShapeConfig) -> tuple[Network, Shape]:
         return network_by_name(known, config)
     if name.endswith(".safetensors") or _is_folder(name):
         return read_stack(replace(config, compare=False, layers=(), model=Path(name)))
+    if _NAME.fullmatch(name) and name not in layer_types() and not is_file_name(name):
+        raise _unknown(name)
     return read_stack(replace(config, compare=False, layers=(text,)))
 
 
 def _known(text: str) -> NetworkName | None:
     return next((name for name in get_args(NetworkName) if name == text.strip()), None)
+
+
+def _unknown(name: str) -> InputError:
+    names = get_args(NetworkName)
+    see = f"choose from {', '.join(names)}, or give a run folder or layers"
+    return unknown_choice("--compare", name, names, kind="network", see=see)
 
 
 def _is_folder(name: str) -> bool:
