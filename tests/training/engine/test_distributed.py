@@ -108,6 +108,7 @@ def test_a_stopped_run_resumes_in_another_number_of_processes(
     assert_same_training(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_with_dropout_resumes_exactly_in_the_same_number_of_processes(tmp_path: Path, dlnotes: Command) -> None:
     command = "train-mlp --hidden 8 --dropout 0.5 --batch-size 300 --init-seed 3 --devices 2"
     assert train(dlnotes, command, tmp_path / "whole", steps=6).code == 0
