@@ -94,6 +94,9 @@ def write_files(home: Path) -> None:
     (home / "cat_to_name.json").write_text(json.dumps({"1": "iris", "2": "fern", "3": "rose"}))
     for name, size in (("image.png", (8, 8)), ("octopus.jpg", (48, 32)), ("hockney.jpg", (40, 40))):
         Image.fromarray(DRAW.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(home / name)
+    for name, (width, height) in (("octopus", (48, 32)), ("hockney", (40, 40))):  # white on the right half
+        mask = np.tile(np.repeat(np.array([0, 255], np.uint8), width // 2), (height, 1))
+        Image.fromarray(mask).save(home / f"{name}-mask.png")
     text = "\n".join(f'"And Levin said {i}," she said. Stiva came to the river.' for i in range(500))
     for name in ("book.txt", "anna.txt"):
         (home / name).write_text(text)
@@ -149,7 +152,7 @@ def shortened(line: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("random_weights", "blank_figures")
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", LINES, ids=LINES)
 def test_every_command_of_the_course_page_runs_as_written(
     line: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dlnotes: Command
 ) -> None:
