@@ -23,6 +23,7 @@ from dlnotes_cli.cli import main
 from dlnotes_cli.data.named.cifar import CIFAR10
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import PublishedWeights
+from dlnotes_cli.models.torchvision_models import torchvision_models
 
 COURSE = (Path(__file__).parent.parent / "examples" / "course.md").read_text()
 LINES = sorted(set(re.findall(r"(?:`|^    )(dlnotes [^`\n]+)", COURSE, re.MULTILINE)))
@@ -126,7 +127,7 @@ def random_weights() -> Iterator[Path]:
 
     @cache
     def published(backbone: str) -> tuple[PublishedWeights, ...]:
-        network = backbones.torchvision_models().get_model(backbone, weights=None)
+        network = torchvision_models().get_model(backbone, weights=None)
         path = folder / "random.pth"
         state = {
             name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()
