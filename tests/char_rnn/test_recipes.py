@@ -31,7 +31,7 @@ def test_another_optimizer_has_its_own_learning_rate_and_weight_decay(optimizer:
     assert (recipe.optimizer, recipe.lr, recipe.weight_decay) == (optimizer, lr, decay)
     assert CharRnnTrainConfig(optimizer=optimizer, lr=0.2).resolved().lr == 0.2  # type: ignore[arg-type]
     assert CharRnnTrainConfig(optimizer="adamw").resolved().lr == BEST.lr
-    assert CharRnnTrainConfig(recipe="notes", optimizer="adamw").resolved().weight_decay == 0.05
+    assert CharRnnTrainConfig(recipe="notes", optimizer="adamw").resolved().weight_decay == 0.0
 
 
 def test_a_long_time_budget_changes_the_defaults_of_the_best_recipe() -> None:

@@ -83,7 +83,7 @@ def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
             {"seed": 2**70},
             "--seed: 1180591620717411303424 is out of range; give a value at least 0 and at most 9,000,000,000,000,000",
         ),
-        ({"val_split": 1.5}, "--val-split: 1.5 is out of range; give a value above 0 and below 1"),
+        ({"val_split": 1.5}, "--val-split: 1.5 is out of range; give a value at least 0 and below 1"),
         ({"dropout": 1.0}, "--dropout: 1.0 is out of range; give a value at least 0 and below 1"),
         ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value at least 1 and at most 1,000,000"),
         ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 10,000,000"),
@@ -93,7 +93,7 @@ def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
         ),
         (
             {"init": "what"},
-            "--init: unknown value 'what'; choose from default, zeros, ones, uniform, normal",
+            "--init: 'what' is none of default, zeros, ones, uniform, normal, constant, xavier, he; see --help",
         ),
     ],
 )
