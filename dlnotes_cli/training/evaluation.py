@@ -59,8 +59,8 @@ def evaluate(
     finally:
         network.train(was_training)
     if not processes.is_alone:
-        batches = -(-len(split) // batch_size)
-        losses, confusion, within_top = _of_all_processes(losses, confusion, within_top, batches, processes)
+        number = -(-len(split) // batch_size)
+        losses, confusion, within_top = _of_all_processes(losses, confusion, within_top, number, processes)
     loss_sum = torch.zeros((), dtype=torch.float64, device=split.indices.device)
     for loss in losses:
         loss_sum += loss
