@@ -13,7 +13,7 @@ from typing import Any
 from measure import DLNOTES, Report
 
 RUNS = {
-    "train-mlp": "train-mlp --batch-size 256 --max-steps 150",
+    "train-mlp": "train-mlp --batch-size 256 --max-steps 900",
     "train-cnn --arch fast": "train-cnn --arch fast --batch-size 256 --max-steps 40",
     "train-cnn --arch resnet": "train-cnn --arch resnet --batch-size 64 --max-steps 15",
     "char-rnn train": "char-rnn train --batch-size 64 --max-steps 40 --sample 0 --val-split 0.01",

@@ -59,23 +59,32 @@ def evaluate(
     finally:
         network.train(was_training)
     if not processes.is_alone:
-        losses = _of_all_batches(losses, -(-len(split) // batch_size), processes)
-        within_top = {k: int(processes.sums(count)[0]) for k, count in within_top.items()}
+        number = -(-len(split) // batch_size)
+        losses, confusion, within_top = _of_all_processes(losses, confusion, within_top, number, processes)
     loss_sum = torch.zeros((), dtype=torch.float64, device=split.indices.device)
     for loss in losses:
         loss_sum += loss
     mean = float(loss_sum) / len(split) if len(split) else math.nan
-    matrix = processes.sum(confusion).view(classes, classes).cpu().numpy()
+    matrix = confusion.view(classes, classes).cpu().numpy()
     predictions = _of_all_samples(kept, split, batch_size, processes) if keep_predictions and len(split) else None
     return Evaluation(mean, matrix, within_top, predictions)
 
 
-def _of_all_batches(losses: list[Tensor], batches: int, processes: Processes) -> list[Tensor]:
-    """The losses of all batches in order, of which this process has computed some."""
+def _of_all_processes(
+    losses: list[Tensor], confusion: Tensor, within_top: dict[int, int], batches: int, processes: Processes
+) -> tuple[list[Tensor], Tensor, dict[int, int]]:
+    """The losses of all batches in order, and the sums of the counts, of which this process has computed some.
+
+    They are summed at once, as float64, which holds counts exactly.
+    """
     every = torch.zeros(batches, dtype=torch.float64)
     if losses:
         every[processes.rows] = torch.stack(losses).cpu()
-    return list(processes.sum(every).unbind())
+    counts = torch.tensor([*within_top.values()], dtype=torch.float64)
+    pieces = [every, confusion.cpu().double(), counts]
+    every, summed, counts = processes.sum(torch.cat(pieces)).split([len(piece) for piece in pieces])
+    tops = zip(within_top, counts.long().tolist(), strict=True)
+    return list(every.unbind()), summed.long(), dict(tops)
 
 
 def _of_all_samples(kept: list[Predictions], split: "Split", batch_size: int, processes: Processes) -> Predictions:

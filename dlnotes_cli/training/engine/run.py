@@ -87,7 +87,8 @@ class TrainingRun(Generic[Result]):
         self._next_save, self._agreed = math.inf, Agreement()
         if not self._processes.is_alone:
             trainer.synchronize = self._synchronize
-            trainer.prepare_step = partial(seed_process, torch.initial_seed(), self._processes.place.rank)
+            seed, rank = torch.initial_seed(), self._processes.place.rank
+            trainer.prepare_step = partial(seed_process, record.runtime.device, seed, rank)
         self._saved_index: int | None = None  # in the history, of the weights in the model file
         self._replaces_results = True  # whether results in the folder are of an earlier run, until the first model
         self._trained_at: float | None = None  # when training ended; from then on the network has the best weights
