@@ -154,7 +154,9 @@ def test_cells_agree_with_torch(
     state = (h, c) if kind == "LSTM" else h
     expected, after = layer(x if batch_first else x.transpose(0, 1), state)
     output, gates = Cell(layer).double()(x, (h[0], c[0]))
-    assert_close(output.detach(), (expected if batch_first else expected.transpose(0, 1)).detach(), rtol=1e-12, atol=1e-14)
+    assert_close(
+        output.detach(), (expected if batch_first else expected.transpose(0, 1)).detach(), rtol=1e-12, atol=1e-14
+    )
     if kind == "LSTM":
         assert_close(gates[-1]["c"].detach(), after[1][0].detach(), rtol=1e-12, atol=1e-14)
     relu = nn.RNN(inputs, hidden, nonlinearity="relu").double()
