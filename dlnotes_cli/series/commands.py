@@ -81,13 +81,7 @@ def forecast(config: SeriesForecastConfig) -> None:
 
     result = forecast_series(config)
     header, rows = _forecast_rows(result)
-    if config.csv_file is not None:
-        files.write_text(config.csv_file, _csv(header, rows))
-    if config.json:
-        output.document(config.command, result.as_json())
-    elif config.csv_to_stdout:
-        output.raw(_csv(header, rows))
-    else:
+    if not _write_for_scripts(result, config, header, rows):
         if config.csv_file is None:
             cells = [
                 [output.number(cell) if isinstance(cell, float) else "-" if cell is None else cell for cell in row]
@@ -143,14 +137,24 @@ def backtest(config: SeriesBacktestConfig) -> None:
     result = backtest_series(config)
     header = ("step", *(one.model for one in result.models))
     rows = [(step.step, *(one.rmse for one in step.models)) for step in result.steps]
+    if not _write_for_scripts(result, config, header, rows):
+        _print_backtest(result, config)
+
+
+def _write_for_scripts(
+    result: "ForecastResult | BacktestResult",
+    config: SeriesForecastConfig | SeriesBacktestConfig,
+    header: Sequence[str],
+    rows: "Sequence[Sequence[str | int | float | None]]",
+) -> bool:
+    """Write the file of `--csv`, and the JSON or CSV result to stdout if it is asked for; returns whether it was."""
     if config.csv_file is not None:
         files.write_text(config.csv_file, _csv(header, rows))
     if config.json:
         output.document(config.command, result.as_json())
     elif config.csv_to_stdout:
         output.raw(_csv(header, rows))
-    else:
-        _print_backtest(result, config)
+    return config.json or config.csv_to_stdout
 
 
 def _print_backtest(result: "BacktestResult", config: SeriesBacktestConfig) -> None:
