@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
-from dlnotes_cli.data.images.augment_parser import Operation
+from dlnotes_cli.data.images.augment_parser import MIXING, Operation
 from dlnotes_cli.data.images.draws import Draws
 from dlnotes_cli.data.images.policies import rand, trivial
 from dlnotes_cli.data.images.tones import blur, gray
@@ -15,13 +15,14 @@ from dlnotes_cli.data.images.warp import perspective, resized_crop, scale
 from dlnotes_cli.seeding import derived_seed
 
 _MID_GRAY = 128
+_FAIR = 0.5  # probability of a coin
 
 
 class Augmenter:
     """Applies the operations on single images, all but mixup and cutmix, to uint8 batches (N, C, H, W)."""
 
     def __init__(self, operations: tuple[Operation, ...], seed: int) -> None:
-        self._operations = [operation for operation in operations if operation.name in {*_APPLY, *_APPLY_PAIR}]
+        self._operations = [operation for operation in operations if operation.name not in MIXING]
         self._seed = seed
 
     def __call__(self, samples: Tensor, indices: Tensor, epoch: int) -> Tensor:
@@ -33,25 +34,35 @@ class Augmenter:
             samples = samples.contiguous(memory_format=torch.channels_last)
         for position, operation in enumerate(self._operations):
             draws = Draws(indices, derived_seed(self._seed, epoch, position))
-            if operation.name in _APPLY:
+            if operation.name == "flip":
+                samples = flip(samples, self._is_flipped(indices, epoch, position))
+            elif operation.name in _APPLY:
                 samples = _APPLY[operation.name](samples, operation.amount, draws)
             else:
                 samples = _APPLY_PAIR[operation.name](samples, operation.amount, operation.second, draws)
         return samples
 
+    def _is_flipped(self, indices: Tensor, epoch: int, position: int) -> Tensor:
+        """Which images are flipped, bool (N,): each in every second epoch, from the first or the second on at random.
 
-def flip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
-    """Flip each image left to right with probability 0.5."""
-    return _flipped(samples, 3, draws)
+        Two epochs have each image in both directions, which random flips only have on average, and train a network to
+        the same accuracy in fewer epochs (Jordan 2024, arXiv:2404.00498).
+        """
+        coin = Draws(indices, derived_seed(self._seed, position)).uniform() < _FAIR
+        return coin ^ (epoch % 2 == 1)
+
+
+def flip(samples: Tensor, mirrored: Tensor) -> Tensor:
+    """Flip the images in `mirrored` (N,) left to right."""
+    return _flipped(samples, 3, mirrored)
 
 
 def vflip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
     """Flip each image upside down with probability 0.5."""
-    return _flipped(samples, 2, draws)
+    return _flipped(samples, 2, draws.uniform() < _FAIR)
 
 
-def _flipped(samples: Tensor, axis: int, draws: Draws) -> Tensor:
-    mirrored = draws.uniform() < 0.5  # noqa: PLR2004  # a fair coin
+def _flipped(samples: Tensor, axis: int, mirrored: Tensor) -> Tensor:
     if samples.device.type != "cpu":
         return chosen_flips(samples, mirrored, axis)
     both = torch.cat([samples, samples.flip(axis)])  # copying whole images is five times as fast as indexing pixels
@@ -184,7 +195,7 @@ def _interval_mask(side: int, length: Tensor, position: Tensor) -> Tensor:
 
 
 _APPLY: dict[str, Callable[[Tensor, float, Draws], Tensor]] = {
-    "flip": flip, "vflip": vflip, "shift": shift, "crop": crop, "rotate": rotate, "perspective": perspective,
+    "vflip": vflip, "shift": shift, "crop": crop, "rotate": rotate, "perspective": perspective,
     "color": color, "blur": blur, "erase": erase, "trivial": trivial,
 }  # fmt: skip
 _APPLY_PAIR: dict[str, Callable[[Tensor, float, float, Draws], Tensor]] = {  # of those with two numbers

@@ -141,9 +141,10 @@ class FixedDraws(Draws):
 
 def test_flip_against_torchvision() -> None:
     samples = images(4)
-    flipped = flip(samples, 0.0, FixedDraws([0.0, 0.49, 0.5, 0.99]))
+    chosen = [True, True, False, False]
+    flipped = flip(samples, torch.tensor(chosen))
     assert flipped.dtype == torch.uint8
-    for i, mirrored in enumerate([True, True, False, False]):
+    for i, mirrored in enumerate(chosen):
         assert flipped[i].equal(TF.horizontal_flip(samples[i]) if mirrored else samples[i])
 
 
@@ -153,6 +154,17 @@ def test_vertical_flip_against_torchvision() -> None:
     assert flipped.dtype == torch.uint8
     for i, mirrored in enumerate([True, True, False, False]):
         assert flipped[i].equal(TF.vertical_flip(samples[i]) if mirrored else samples[i])
+
+
+@given(seed=st.integers(0, 2**53), epoch=st.integers(1, 50), position=st.integers(0, 1))
+def test_two_epochs_in_a_row_flip_an_image_once(seed: int, epoch: int, position: int) -> None:
+    samples, indices = images(200, (1, 1, 2)), torch.arange(200)
+    samples[:, 0, 0] = torch.tensor([0, 1], dtype=torch.uint8)
+    operations = ((Operation("vflip"),) * position) + (Operation("flip"),)
+    states = [Augmenter(operations, seed)(samples, indices, epoch + i)[:, 0, 0, 0] for i in range(3)]
+    assert states[0].equal(1 - states[1])
+    assert states[0].equal(states[2])
+    assert 50 < int(states[0].sum()) < 150  # fair coins: 7 standard deviations
 
 
 @pytest.mark.parametrize("reach", [1, 3, 9])
@@ -225,7 +237,7 @@ def test_the_operations_for_gpus_give_the_same_bits_in_channels_last(channels: i
     for reach in (1, 8):
         assert reflected(last, reach).equal(functional.pad(samples, [reach] * 4, mode="reflect"))
     mirrored = Draws(torch.arange(20), 7).uniform() < 0.5
-    assert chosen_flips(last, mirrored).equal(flip(samples, 1.0, Draws(torch.arange(20), 7)))
+    assert chosen_flips(last, mirrored).equal(flip(samples, mirrored))
 
 
 @pytest.mark.parametrize("size", [(12, 12), (12, 20), (20, 12), (9, 9)])
