@@ -1,13 +1,14 @@
 """The options of `dlnotes train-mlp`, `train-cnn`, `evaluate` and `predict`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dlnotes_cli.classify.recipes import (
     CNN_BEST,
     CNN_BEST_WITHOUT_BATCH_NORM,
+    CNN_LARGE,
     CNN_NOTES,
     MLP_BEST,
     MLP_BEST_ON_SMALL_TABLES,
@@ -16,6 +17,7 @@ from dlnotes_cli.classify.recipes import (
     SMALL_TABLE_LINES,
     MlpRecipe,
     ScratchRecipe,
+    width_for,
     with_arch,
 )
 from dlnotes_cli.data.options import DataOption, SourceOptions, TableOptions, TextColumnOption
@@ -53,7 +55,10 @@ from dlnotes_cli.training.options import (
     InitFromOption,
     complete_models_and_onnx,
 )
-from dlnotes_cli.training.recipes import LONG_BUDGET, defaults_text, resolve
+from dlnotes_cli.training.recipes import SMALL_SET, defaults_text, resolve
+
+if TYPE_CHECKING:
+    from dlnotes_cli.data.load import TrainingImages
 
 _BY_ARCH = {f"--arch {name}": architecture for name, architecture in ARCHITECTURES.items()}
 
@@ -194,7 +199,7 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
     command: ClassVar[str] = "train-cnn"
     recipes: ClassVar[Mapping[str, object]] = {
         "": with_arch(CNN_BEST, "fast"),
-        LONG_BUDGET: with_arch(CNN_BEST, "large"),
+        f"{SMALL_SET:,} training images or more": with_arch(CNN_LARGE, "large"),
         "without batch norm": CNN_BEST_WITHOUT_BATCH_NORM,
         "notes": with_arch(CNN_NOTES, "notes-cnn"),
     }
@@ -211,26 +216,41 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
                 fix = f"drop {unused}, or write it into the layer list"
                 raise InputError(unused, "has no effect with --layers", fix)
 
-    def resolved(self) -> ScratchRecipe:
+    def resolved(self, images: "TrainingImages | None" = None) -> ScratchRecipe:
         """The recipe of the run, in which options that are set replace values.
 
-        It is a CnnRecipe, unless `--layers` describes the network.
+        It is a CnnRecipe, unless `--layers` describes the network. Architecture and width depend on the `images`; the
+        recipe without them has everything that loading needs.
         """
-        arch = self.arch or self._default_arch
+        arch = self.arch or self._default_arch(images)
         if self.layers is not None:
             has_batch_norm = "BatchNorm" in self.layers
         else:
             has_batch_norm = ARCHITECTURES[arch].batch_norm if self.batch_norm is None else self.batch_norm
-        recipe = CNN_BEST if has_batch_norm else CNN_BEST_WITHOUT_BATCH_NORM
         if self.recipe == "notes":
             recipe = CNN_NOTES
-        return resolve(self, recipe if self.layers is not None else with_arch(recipe, arch))
+        elif not has_batch_norm:
+            recipe = CNN_BEST_WITHOUT_BATCH_NORM
+        else:
+            recipe = CNN_LARGE if arch == "large" and self.layers is None else CNN_BEST
+        if self.layers is not None:
+            return resolve(self, recipe)
+        chosen = with_arch(recipe, arch)
+        if arch == "large" and self.time_budget is not None and images is not None:
+            chosen = replace(chosen, width=self._affordable_width(self.time_budget, images))
+        return resolve(self, chosen)
 
-    @property
-    def _default_arch(self) -> str:
+    def _default_arch(self, images: "TrainingImages | None") -> str:
         if self.recipe == "notes":
             return "notes-cnn"
-        return "large" if self.has_long_budget else "fast"
+        return "large" if images is not None and images.count >= SMALL_SET else "fast"
+
+    def _affordable_width(self, time_budget: float, images: "TrainingImages") -> float:
+        from dlnotes_cli.device import choose_device
+
+        _, height, width = images.shape
+        on_gpu = choose_device(self.device).type == "cuda"
+        return width_for(time_budget, images.count, height * width, on_gpu=on_gpu)
 
 
 @option_group

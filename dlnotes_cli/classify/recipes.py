@@ -1,9 +1,10 @@
 """Recipes of `train-mlp` and `train-cnn`: `best`, the most accurate that we know, and `notes`, the course's."""
 
+import math
 from dataclasses import dataclass, replace
 
 from dlnotes_cli.data.options import Normalization
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, SCORE_SCALE
 from dlnotes_cli.training.recipes import ClassifierRecipe, LengthDefaults
 
 
@@ -64,7 +65,33 @@ CNN_BEST = ScratchRecipe(
 CNN_BEST_WITHOUT_BATCH_NORM = replace(CNN_BEST, lr=1e-3)  # deep networks diverge at higher learning rates
 
 
+# Jordan 2024 (arXiv:2404.00498), whose rates are for a sum over 1,024 samples: here they are for a mean over 512 and
+# the same decay of weights in a step.
+CNN_LARGE = ScratchRecipe(
+    optimizer="nesterov", lr=0.75, momentum=0.85, schedule="one-cycle", weight_decay=1.3e-3, l1=0.0,
+    label_smoothing=0.2, augment="light", normalize="standard", val_split=0.1, ema=0.0,
+    length=LengthDefaults(epochs=10, batch_size=512, min_steps=600),
+)  # fmt: skip
+NORM_BIAS_LR = 64.0  # factor on the learning rate of the biases of batch norm, which have no scale
+SCORE_LR = SCORE_SCALE**2  # of the output layer, whose weights are smaller by this factor
+_LARGE_WIDTH = 0.56  # of `large` for a budget of two minutes on two cores, on a training set like CIFAR-10
+_LARGE_BUDGET_S, _LARGE_SET = 120.0, 45_000 * 32 * 32
+_WIDTH_EXPONENT = 0.3  # four times the budget: 1.5 times the channels, 1.7 times the epochs
+_WIDTHS = (0.25, 2.0)
+_GPU_SPEED = 100.0  # times two cores
+
+
 def with_arch(recipe: ScratchRecipe, arch: str) -> CnnRecipe:
     """A recipe with the defaults of an architecture."""
     defaults = ARCHITECTURES[arch]
     return CnnRecipe(**vars(recipe), arch=arch, width=1.0, dropout=defaults.dropout, batch_norm=defaults.batch_norm)
+
+
+def width_for(budget_s: float, samples: int, pixels: int, *, on_gpu: bool) -> float:
+    """The width multiplier of `large` that is most accurate after a time budget, of images of `pixels` pixels.
+
+    A longer budget is spent in nearly equal parts on more channels and on more epochs.
+    """
+    relative = budget_s * (_GPU_SPEED if on_gpu else 1.0) / _LARGE_BUDGET_S * _LARGE_SET / (samples * pixels)
+    low, high = _WIDTHS
+    return round(min(max(_LARGE_WIDTH * math.pow(relative, _WIDTH_EXPONENT), low), high), 2)

@@ -7,14 +7,15 @@ from torch import nn
 
 from dlnotes_cli.classify.from_scratch import ScratchTraining
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.classify.recipes import CnnRecipe, ScratchRecipe
+from dlnotes_cli.classify.recipes import NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe
 from dlnotes_cli.classify.restarts import best_restart
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import parse_augment
-from dlnotes_cli.data.load import check_images, image_data_shape
+from dlnotes_cli.data.load import TrainingImages, check_images, training_images
+from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.models.choices import parse_init
-from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_cnn, whiten
+from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_as_identity, initialize_cnn, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.models.initialization import initialize
 from dlnotes_cli.models.registry import build_on_meta
@@ -22,13 +23,15 @@ from dlnotes_cli.models.validation import InvalidNetworkError
 from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import NetworkReport, analyze
+from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.engine.classifier import train_classifier
 from dlnotes_cli.training.engine.launch import joined
-from dlnotes_cli.training.recipes import note_long_budget
+from dlnotes_cli.training.recipes import MOMENTUM_OPTIMIZERS
 from dlnotes_cli.training.record import ClassifierResult
 
 _WHITENING_SAMPLES = 2000  # images from which the statistics of patches are computed
+_WHITENING_BIAS_EPOCHS = 3  # after which the first convolution needs no gradient, which saves time
 _MAX_SIDE = 1024  # the largest size that an error proposes
 
 
@@ -39,19 +42,20 @@ def train_cnn(options: TrainCnnConfig) -> ClassifierResult:
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     options = _validated(options)
-    recipe = options.resolved()
-    if options.arch is None and isinstance(recipe, CnnRecipe) and options.has_long_budget:
-        note_long_budget({"arch": recipe.arch})
     with joined(options, train_cnn) as processes:
-        return best_restart(options, lambda restart: train_classifier(CnnTraining(restart, recipe), processes))
+        return best_restart(
+            options, lambda restart: train_classifier(CnnTraining(restart, options.resolved()), processes)
+        )
 
 
 def report_network(options: TrainCnnConfig) -> NetworkReport:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     options = _validated(options)
-    recipe, (shape, classes) = options.resolved(), image_data_shape(options)
-    config = _network_config(options, recipe, shape, classes)
-    parse_augment(recipe.augment, shape, flippable=True)  # raises InputError as in training
+    recipe = options.resolved()
+    images = training_images(options, SplitRule(recipe.val_split, options.test_split, options.seed, options.limit))
+    recipe = options.resolved(images)
+    config = _network_config(options, recipe, images)
+    parse_augment(recipe.augment, images.shape, flippable=True)  # raises InputError as in training
     return analyze(config.parsed_layers, config.shape)
 
 
@@ -61,27 +65,65 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
     model_name = "cnn"
     memory_options = "--arch, --width, --size or --batch-size"
 
+    def complete_recipe(self, dataset: DataSet) -> None:
+        """Choose the architecture for the data, and its width for the time budget."""
+        options, images = self.options, TrainingImages.of(dataset)
+        self.recipe = options.resolved(images)
+        if isinstance(self.recipe, CnnRecipe) and options.width is None and self.recipe.width != 1:
+            width, count = f"--width {self.recipe.width:g}", f"{images.count:,} images"
+            output.note(f"this time budget and {count} default to {width}; repeat the run with this option")
+
     def network_config(self, dataset: DataSet) -> CnnConfig:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""
-        return _network_config(self.options, self.recipe, dataset.preprocessing.shape, len(dataset.classes))
+        return _network_config(self.options, self.recipe, TrainingImages.of(dataset))
 
     def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:
         """Apply the initialization that `--init` names, then the weights of `--init-from`.
 
-        By default it is He's, and the first convolution of some architectures is whitened; `notes` keeps PyTorch's.
+        By default it is that of the architecture; `notes` keeps PyTorch's.
         """
         init = parse_init(self.options.init)
         initialize(network, init)
-        if init.name == "default" and self.options.recipe != "notes":
-            self._initialize_by_default(network, dataset)
-        self.start_from(network, dataset)
-
-    def _initialize_by_default(self, network: nn.Sequential, dataset: DataSet) -> None:
-        initialize_cnn(network)
-        if isinstance(self.recipe, CnnRecipe) and ARCHITECTURES[self.recipe.arch].whitens:
+        if self._start == "identity":
+            initialize_as_identity(network)
+        elif self._start is not None:
+            initialize_cnn(network)
+        if self._start in {"whitened", "identity"}:
             chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _WHITENING_SAMPLES)]
             normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))
             whiten(first_convolution(network), normalizer(torch.from_numpy(dataset.samples[chosen])))
+        self.start_from(network, dataset)
+
+    def start_epoch(self, network: nn.Sequential, epoch: int, epochs: int | None) -> None:  # noqa: ARG002
+        """Fix the whitening filters of a network that starts as the identity, and after three epochs their biases."""
+        if self._start == "identity":
+            first = first_convolution(network)
+            first.weight.requires_grad_(False)
+            if first.bias is not None:
+                first.bias.requires_grad_(epoch <= _WHITENING_BIAS_EPOCHS)
+
+    def has_all_layers(self, network: nn.Sequential, epoch: int, epochs: int | None) -> bool:  # noqa: ARG002
+        """Whether the biases of the first convolution are fixed."""
+        return self._start != "identity" or epoch > _WHITENING_BIAS_EPOCHS
+
+    def lr_factors(self, network: nn.Sequential) -> dict[str, float]:
+        """Factors for a network that starts as the identity, with SGD, whose steps depend on the scale of a weight."""
+        if self._start != "identity" or self.recipe.optimizer not in MOMENTUM_OPTIMIZERS:
+            return {}
+        factors = {}
+        for name, module in network.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                factors[f"{name}.bias"] = NORM_BIAS_LR
+            elif isinstance(module, nn.Linear):
+                factors |= {f"{name}.weight": SCORE_LR, f"{name}.bias": SCORE_LR}
+        return factors
+
+    @property
+    def _start(self) -> str | None:
+        """The initialization of the architecture, where it is used."""
+        if self.options.recipe == "notes" or parse_init(self.options.init).name != "default":
+            return None
+        return ARCHITECTURES[self.recipe.arch].start if isinstance(self.recipe, CnnRecipe) else "he"
 
 
 def _validated(options: TrainCnnConfig) -> TrainCnnConfig:
@@ -92,7 +134,8 @@ def _validated(options: TrainCnnConfig) -> TrainCnnConfig:
     return replace(options, layers=layers_text(options.layers))
 
 
-def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, shape: Shape, classes: int) -> CnnConfig:
+def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, images: TrainingImages) -> CnnConfig:
+    shape, classes = images.shape, images.classes
     if options.layers is not None:
         return _custom_network(options.layers, shape, classes)
     if not isinstance(recipe, CnnRecipe):

@@ -1,9 +1,8 @@
 """Load the data that `--data` names, a named set, image folder or CSV table, for training or for a trained model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,21 +160,33 @@ def pixel_statistics(samples: NDArray[np.generic], indices: NDArray[np.int64]) -
     return tuple(mean.tolist()), tuple(np.maximum(deviation, 1 / 255).tolist())
 
 
-class ImageDataShape(NamedTuple):
-    """Shape (C, H, W) of the images of a training run, and the number of their classes."""
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a network has to fit: shape (C, H, W) and number of the training images, and the number of classes."""
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     classes: int
+    count: int
+
+    @classmethod
+    def of(cls, dataset: DataSet) -> "TrainingImages":
+        """Those of a data set of images."""
+        return cls(dataset.preprocessing.shape, len(dataset.classes), dataset.counts["train"])
 
 
-def image_data_shape(options: DataOptions) -> ImageDataShape:
-    """Image shape and number of classes of a training run; decodes no image of a folder."""
+def training_images(options: DataOptions, rule: SplitRule) -> TrainingImages:
+    """The images of a training run; decodes no image of a folder."""
     if kind_of(options.data) == "folder":
-        listing, shape = _listed(options)
-        return ImageDataShape(shape.dimensions, len(listing.classes))
-    source = load_named(options.data, data_root=options.data_root, offline=options.offline)
-    channels, height, width = source.samples.shape[1:]
-    return ImageDataShape((channels, height, width), len(source.classes))
+        listing, image_shape = _listed(options)
+        shape, classes, labels = image_shape.dimensions, listing.classes, np.array(listing.labels)
+        names = np.array(listing.splits)
+        splits = {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
+    else:
+        source = load_named(options.data, data_root=options.data_root, offline=options.offline)
+        channels, height, width = source.samples.shape[1:]
+        shape, classes, labels, splits = (channels, height, width), source.classes, source.labels, source.splits
+    completed = complete_splits(splits, labels, seed=rule.seed, val_split=rule.val_split, test_split=rule.test_split)
+    return TrainingImages(shape, len(classes), min(len(completed["train"]), rule.limit or len(labels)))
 
 
 def _training_images(

@@ -1,5 +1,6 @@
 """Convolutional networks, built from the layer lists that `conv-shape` analyzes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
+from dlnotes_cli.models.cnn_architectures import SCORE_SCALE
+from dlnotes_cli.models.convolution import Conv2d
 from dlnotes_cli.models.dropout import Dropout
 from dlnotes_cli.models.validation import InvalidNetworkError, TooLargeNetworkError
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer, format_shape
@@ -20,6 +23,7 @@ _LAZY_PREFIX = "Lazy"
 _DEVIATION_OFFSET = 0.01  # added to standard deviations, so that directions of small variance are not scaled up
 _MIN_VARIANCE = 1e-6  # relative to the largest; directions below it contain only rounding errors
 _MAX_VALUES = 1 << 30  # of one output for one image
+_OWN_LAYERS: dict[str, type[nn.Module]] = {"Conv2d": Conv2d, "Dropout": Dropout}  # faster than those of torch.nn
 _IGNORED_ARGUMENTS = {"device", "dtype"}  # arguments of a layer that the caller of `build_cnn` decides
 
 
@@ -98,6 +102,26 @@ def initialize_cnn(network: nn.Module) -> None:
             nn.init.zeros_(last.weight)
 
 
+def initialize_as_identity(network: nn.Module) -> None:
+    """Start as close to the identity as the layers allow (Jordan 2024, arXiv:2404.00498).
+
+    The first filters of each convolution copy one channel each, as far as there are channels; batch norm has biases
+    only; the scores are small, whatever the classes.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            with torch.no_grad():
+                nn.init.dirac_(module.weight[: module.in_channels])
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.weight.requires_grad_(False)
+        elif isinstance(module, nn.Linear):
+            with torch.no_grad():
+                module.weight.mul_(SCORE_SCALE)
+
+
 def first_convolution(network: nn.Module) -> nn.Conv2d:
     """The convolution that is applied to the image."""
     return next(module for module in network.modules() if isinstance(module, nn.Conv2d))
@@ -138,6 +162,6 @@ def _module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
     if name.startswith(_LAZY_PREFIX):
         name = name.removeprefix(_LAZY_PREFIX)
         positional = (shape[-1] if name == "Linear" else shape[0], *positional)
-    module_type = Dropout if name == "Dropout" else getattr(nn, name)
+    module_type = _OWN_LAYERS.get(name) or getattr(nn, name)
     module: nn.Module = module_type(*positional, **keywords)
     return module

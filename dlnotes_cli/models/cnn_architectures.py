@@ -6,10 +6,13 @@ a function and its entry in ARCHITECTURES here. The options read the table, so t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 _MIN_FINAL_SIDE = 3  # positions on a side before the global pooling
-_MAX_BODY_SIDE = 16  # positions on a side after the strided convolutions
+_MAX_BODY_SIDE = 16  # positions on a side after the strided convolutions of `fast`
+_MAX_SIDE = 32  # likewise of `large`
+_FAST_MOMENTUM = 0.4  # of batch norm, whose statistics follow weights that change quickly
+SCORE_SCALE = 1 / 9  # of the initial weights of the output layer of `large`, whose inputs are maxima
 _STAGES = 3  # of the residual network
 _BLOCKS = 2  # in each stage
 
@@ -43,7 +46,7 @@ class CnnArchitecture:
     layers: Callable[[CnnSpec], str]  # the layer list
     dropout: float = 0.0  # default of --dropout
     batch_norm: bool = True  # default of --batch-norm
-    whitens: bool = False  # whether the first convolution starts with whitening filters
+    start: Literal["he", "whitened", "identity"] = "he"  # the default of --init with the recipe `best`
 
 
 def fast(spec: CnnSpec) -> str:
@@ -70,26 +73,26 @@ def fast(spec: CnnSpec) -> str:
 
 
 def large(spec: CnnSpec) -> str:
-    """The most accurate network after ten minutes of training or more on two cores, of those we tried.
+    """The most accurate network for 10,000 training images and more, of those we tried (Jordan 2024, arXiv:2404.00498).
 
-    It needs 3.5 times the computation of `fast` per image: the first convolution keeps up to 32 positions on a side,
-    where edges are still sharp. Three stages halve the side, then convolve once more (after Jordan 2024,
-    arXiv:2404.00498).
+    A convolution with whitening filters is followed by three stages, which halve the side in a max pooling and convolve
+    once more; the last two have four times as many channels. A global max pool precedes the linear layer. Strided
+    convolutions reduce larger images to at most 32 positions on a side.
     """
-    stem, side = spec.scaled(24), spec.side
-    lines: list[str] = []
-    inputs = spec.in_channels
-    while side > 2 * _MAX_BODY_SIDE or not lines:
-        stride = 2 if side > 2 * _MAX_BODY_SIDE else 1
-        lines.append(_convolution_block(inputs, stem, spec, f"3, stride={stride}, padding=1"))
-        inputs, side = stem, -(-side // stride)
-    for channels in (spec.scaled(48), spec.scaled(192), spec.scaled(192)):
+    kernel, stride = 3 if spec.in_channels == 1 or spec.side > _MAX_SIDE else 2, 2 if spec.side > _MAX_SIDE else 1
+    inputs = 8 * min(3, spec.in_channels * kernel**2 // 4)  # filters in pairs, at most one pair per value of a patch
+    lines = [f"Conv2d({spec.in_channels}, {inputs}, {kernel}{f', stride={stride}' if stride > 1 else ''}); GELU()"]
+    side, narrow = (spec.side - kernel) // stride + 1, spec.scaled(64)
+    while side > _MAX_SIDE:
+        lines.append(_gelu_block(inputs, narrow, spec, "3, stride=2, padding=1"))
+        inputs, side = narrow, -(-side // 2)
+    for channels in (narrow, 4 * narrow, 4 * narrow):
         if side < 2 * _MIN_FINAL_SIDE:
             break
-        lines.append(_convolution_block(inputs, channels, spec, pool=True))
-        lines.append(_convolution_block(channels, channels, spec))
+        lines.append(_gelu_block(inputs, channels, spec, pool=True))
+        lines.append(_gelu_block(channels, channels, spec))
         inputs, side = channels, side // 2
-    return "\n".join([*lines, _head(inputs, spec, "Max")])
+    return "\n".join([*lines, f"AdaptiveMaxPool2d(1); Flatten(){_dropout(spec)}; Linear({inputs}, {spec.classes})"])
 
 
 def notes_cnn(spec: CnnSpec) -> str:
@@ -121,9 +124,13 @@ def resnet(spec: CnnSpec) -> str:
 
 ARCHITECTURES: dict[str, CnnArchitecture] = {
     "fast": CnnArchitecture(
-        "a small convolutional network with a whitened first layer, best for runs up to ten minutes", fast, whitens=True
+        "a small convolutional network with a whitened first layer, best for small data", fast, start="whitened"
     ),
-    "large": CnnArchitecture("a larger one of the same kind, best for longer runs", large, whitens=True),
+    "large": CnnArchitecture(
+        "a larger one for 10,000 training images or more, whose width grows with the time budget",
+        large,
+        start="identity",
+    ),
     "notes-cnn": CnnArchitecture(
         "the course's three-layer CIFAR-10 network", notes_cnn, dropout=0.25, batch_norm=False
     ),
@@ -145,6 +152,12 @@ def _convolution_block(
 ) -> str:
     pooling = "; MaxPool2d(2)" if pool else ""
     return f"{_convolution(inputs, outputs, spec, kernel)}{pooling}; {_norm_and_relu(outputs, spec)}"
+
+
+def _gelu_block(inputs: int, outputs: int, spec: CnnSpec, kernel: str = "3, padding=1", *, pool: bool = False) -> str:
+    pooling = "; MaxPool2d(2)" if pool else ""
+    norm = f"; BatchNorm2d({outputs}, momentum={_FAST_MOMENTUM})" if spec.batch_norm else ""
+    return f"{_convolution(inputs, outputs, spec, kernel)}{pooling}{norm}; GELU()"
 
 
 def _convolution(inputs: int, outputs: int, spec: CnnSpec, kernel: str = "3, padding=1") -> str:

@@ -188,10 +188,10 @@ class AugmentOption(Config):
 
     augment: str | None = option(
         None,
-        "Augmentation of training images: none, notes, standard, strong, or a list of flip, vflip, shift:N, crop:N "
-        "(pixels), rotate:DEGREES, scale:A-B, resized-crop:A-B (of the area), perspective:X (up to 0.6), color:X, "
-        "blur:P, erase:P (0 to 1), trivial (TrivialAugment), rand:N:M (RandAugment) and one of mixup:A and cutmix:A. "
-        "'dlnotes data preview' shows them.",
+        "Augmentation of training images: none, notes, light, standard, strong, or a list of flip, vflip, shift:N, "
+        "crop:N (pixels), rotate:DEGREES, scale:A-B, resized-crop:A-B (of the area), perspective:X (up to 0.6), "
+        "color:X, blur:P, erase:P (0 to 1), trivial (TrivialAugment), rand:N:M (RandAugment) and one of mixup:A and "
+        "cutmix:A. 'dlnotes data preview' shows them.",
         panel=TRAINING,
         metavar="NAME|LIST",
     )

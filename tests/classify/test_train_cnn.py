@@ -81,7 +81,38 @@ def test_the_recipe_notes_has_the_values_of_the_course(tmp_path: Path, dlnotes: 
     assert (model.preprocessing.mean, model.preprocessing.std) == ((0.5,), (0.5,))  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("arch", ["fast", "notes-cnn", "resnet"])
+LARGE = ["--arch", "large", "--width", "0.25", "--limit", "512", "--batch-size", "128"]
+
+
+def test_the_large_network_keeps_its_whitening_filters_and_the_scales_of_batch_norm(
+    tmp_path: Path, dlnotes: Command
+) -> None:
+    tensors = []
+    for epochs in ("4", "5"):
+        run = dlnotes(
+            *words(tmp_path / epochs, *LARGE, "--epochs", epochs, "--schedule", "constant", "--val-split", "0")
+        )
+        assert run.code == 0, run.err
+        tensors.append(read_tensors(tmp_path / epochs / "model.safetensors")[0])
+    first, later = tensors
+    fixed = {name for name, tensor in first.items() if tensor.equal(later[name])}
+    assert fixed == {"0.weight", "0.bias", "4.weight", "7.weight"}
+    assert first["0.bias"].any()  # trained for three epochs
+    assert bool((first["4.weight"] == 1).all())
+
+
+def test_a_run_of_the_large_network_resumed_after_its_biases_are_fixed_equals_an_uninterrupted_run(
+    tmp_path: Path, dlnotes: Command
+) -> None:
+    line = [*LARGE, "--epochs", "5"]
+    assert dlnotes(*words(tmp_path / "whole", *line)).code == 0
+    with stopped_after(14):
+        assert dlnotes(*words(tmp_path / "run", *line)).code == 143
+    assert dlnotes("train-cnn", "--resume", tmp_path / "run").code == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("arch", ["fast", "large", "notes-cnn", "resnet"])
 def test_dropout_and_batch_norm_of_an_architecture_are_options(arch: str, dlnotes: Command) -> None:
     printed = dlnotes("train-cnn", "--arch", arch, "--dropout", "0.3", "--no-batch-norm", "--print").out
     assert "Dropout(0.3)" in printed

@@ -5,8 +5,15 @@ import torch
 from torch import nn
 
 from dlnotes_cli.models import cnn
-from dlnotes_cli.models.cnn import CnnConfig, Residual, build_cnn, initialize_cnn, whiten
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
+from dlnotes_cli.models.cnn import (
+    CnnConfig,
+    Residual,
+    build_cnn,
+    initialize_as_identity,
+    initialize_cnn,
+    whiten,
+)
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, SCORE_SCALE, CnnSpec
 from dlnotes_cli.models.registry import build_from_json, config_to_json, count_parameters
 from dlnotes_cli.shapes import analyze, parse_layers
 
@@ -120,3 +127,18 @@ def test_the_outputs_of_a_whitened_convolution_are_uncorrelated_with_unit_varian
     torch.testing.assert_close(moments, torch.eye(count), atol=0.12, rtol=0)
     torch.testing.assert_close(out[count:], -out[:count])
     assert torch.equal(convolution.weight[2 * count :], before[2 * count :])
+
+
+def test_a_network_that_starts_as_the_identity_copies_channels() -> None:
+    torch.manual_seed(0)
+    layers = "Conv2d(3, 8, 3, padding=1); BatchNorm2d(8); Conv2d(8, 4, 3, padding=1); Flatten(); Linear(100, 2)"
+    network = build_cnn(CnnConfig(layers, (3, 5, 5), 2))
+    scores = network.get_parameter("4.weight").detach().clone()
+    initialize_as_identity(network)
+    x = torch.randn(6, 3, 5, 5)
+    torch.testing.assert_close(network[:1](x)[:, :3], x)
+    assert network[:1](x)[:, 3:].std() > 0.1
+    torch.testing.assert_close(network[2:3](network[:1](x))[:, :3], x)
+    named = network.named_parameters()
+    assert [name for name, parameter in named if not parameter.requires_grad] == ["1.weight"]
+    torch.testing.assert_close(network.get_parameter("4.weight"), scores * SCORE_SCALE)

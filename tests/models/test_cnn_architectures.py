@@ -76,7 +76,7 @@ def test_a_new_entry_in_the_table_is_offered_printed_and_trained(
             f"Conv2d({spec.in_channels}, 4, 3); ReLU(); Flatten(); Dropout({spec.dropout}); LazyLinear({spec.classes})"
         )
 
-    entry = CnnArchitecture("a tiny network", tiny, dropout=0.5, batch_norm=False, whitens=True)
+    entry = CnnArchitecture("a tiny network", tiny, dropout=0.5, batch_norm=False, start="whitened")
     monkeypatch.setitem(ARCHITECTURES, "tiny", entry)
     assert "tiny" in choices_of(TrainCnnConfig, "arch")
     unknown = dlnotes("train-cnn", "--arch", "tinny")

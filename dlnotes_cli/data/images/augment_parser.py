@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 
-PRESETS = ("none", "notes", "standard", "strong")
+PRESETS = ("none", "notes", "light", "standard", "strong")
 MIXING = ("mixup", "cutmix")
 
 
@@ -82,10 +82,10 @@ _OPERATIONS = (
 def parse_augment(text: str, shape: tuple[int, ...], *, flippable: bool) -> tuple[Operation, ...]:
     """The operations of an `--augment` value for images of `shape` (C, H, W).
 
-    Gray images: `standard` flips and shifts by 1/28 of the side; `strong` also rotates by 10 degrees and doubles the
-    shift. Color images: `standard` flips and crops by 1/8 of the side; `strong` also varies colors and erases
-    rectangles. `notes` is the course's flip and rotation by 10 degrees. Presets flip only if `flippable`, see
-    `is_flippable`. Raises InputError for any other value.
+    Gray images: `light` and `standard` flip and shift by 1/28 of the side; `strong` also rotates by 10 degrees and
+    doubles the shift. Color images: `light` flips and crops by 1/16 of the side, `standard` by 1/8; `strong` also
+    varies colors and erases rectangles. `notes` is the course's flip and rotation by 10 degrees. Presets flip only if
+    `flippable`, see `is_flippable`. Raises InputError for any other value.
     """
     if len(shape) != 3:  # noqa: PLR2004  # a table
         if text in {"none", "standard"}:
@@ -115,12 +115,12 @@ def _preset(name: str, shape: tuple[int, ...], *, flippable: bool) -> tuple[Oper
     channels, side = shape[0], min(shape[1:])
     if channels == 1:
         reach = max(1, round(side / 28))
-        if name == "standard":
+        if name != "strong":
             return (*flips, Operation("shift", reach))
         return (*flips, Operation("rotate", 10), Operation("shift", 2 * reach))
-    reach = round(side / 8)
-    standard = (*flips, Operation("crop", reach)) if reach else flips
-    return standard if name == "standard" else (*standard, Operation("color", 0.2), Operation("erase", 0.25))
+    reach = round(side / (16 if name == "light" else 8))
+    cropped = (*flips, Operation("crop", reach)) if reach else flips
+    return cropped if name != "strong" else (*cropped, Operation("color", 0.2), Operation("erase", 0.25))
 
 
 def _operation(text: str, side: int) -> Operation:

@@ -92,6 +92,9 @@ class ClassifierTraining(ABC, Generic[Options, AnyRecipe, Network, Result]):
     def load(self) -> DataSet:
         """The data, split, with its preprocessing."""
 
+    def complete_recipe(self, dataset: DataSet) -> None:
+        """Choose what depends on the data; the recipe before has everything that loading needs."""
+
     @abstractmethod
     def network_config(self, dataset: DataSet) -> Any:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""
@@ -252,6 +255,7 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result], proces
     with processes.main_first(f"data of {folder.path}"):
         dataset = training.load()
     processes.check_same("data", f"{dataset.fingerprint} {dataset.counts}")
+    training.complete_recipe(dataset)
     min_accuracy = training.options.min_accuracy
     require_test_split(min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
     data_s = time.monotonic() - started

@@ -14,7 +14,7 @@ OPERATIONS = (
     "flip, vflip, shift, crop, rotate, scale, resized-crop, perspective, color, blur, erase, trivial, rand, mixup, "
     "cutmix"
 )
-CHOICES = f"none, notes, standard, strong, {OPERATIONS}"
+CHOICES = f"none, notes, light, standard, strong, {OPERATIONS}"
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,16 @@ def test_operations_are_parsed(text: str, operations: tuple[Operation, ...]) -> 
 
 @pytest.mark.parametrize(("side", "reach"), [(1, 1), (8, 1), (28, 1), (32, 1), (56, 2), (224, 8)])
 def test_presets_shift_gray_images_by_a_28th_of_the_side(side: int, reach: int) -> None:
-    assert parse_augment("standard", (1, side, side + 3), flippable=False) == (Operation("shift", reach),)
+    for preset in ("light", "standard"):
+        assert parse_augment(preset, (1, side, side + 3), flippable=False) == (Operation("shift", reach),)
     assert parse_augment("strong", (1, side + 3, side), flippable=False)[-1] == Operation("shift", 2 * reach)
 
 
 @pytest.mark.parametrize(("side", "reach"), [(8, 1), (32, 4), (64, 8), (224, 28)])
 def test_presets_crop_color_images_by_an_eighth_of_the_side(side: int, reach: int) -> None:
+    light = parse_augment("light", (3, 2 * side, 2 * side + 3), flippable=True)
     standard = (Operation("flip"), Operation("crop", reach))
+    assert light == standard
     assert parse_augment("standard", (3, side, side + 3), flippable=True) == standard
     strong = (*standard, Operation("color", 0.2), Operation("erase", 0.25))
     assert parse_augment("strong", (3, side + 3, side), flippable=True) == strong
