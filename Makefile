@@ -34,7 +34,7 @@ bench: .venv/developed
 	$(BIN)/python benchmarks/gpu.py $(if $(CIFAR10),--data $(CIFAR10))
 	$(BIN)/python benchmarks/text.py
 	$(BIN)/python benchmarks/tables.py $(if $(CSV),--csv $(CSV) --target $(TARGET))
-	$(if $(CIFAR10),$(BIN)/python benchmarks/cnn.py --data $(CIFAR10) --long 20m,@echo "cnn.py skipped: set CIFAR10=FOLDER")
+	$(if $(CIFAR10),$(BIN)/python benchmarks/cnn.py --data $(CIFAR10) --long,@echo "cnn.py skipped: set CIFAR10=FOLDER")
 	$(if $(and $(PETS),$(WEIGHTS)),$(BIN)/python benchmarks/transfer.py --data $(PETS) --weights $(WEIGHTS),\
 		@echo "transfer.py skipped: set PETS=FOLDER WEIGHTS=squeezenet1_0.pth")
 	$(if $(and $(IMAGES),$(WEIGHTS)),$(BIN)/python benchmarks/style.py --images $(IMAGES) --weights $(WEIGHTS),\

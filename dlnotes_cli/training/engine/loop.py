@@ -318,7 +318,6 @@ class Trainer:
         """Validate, keep the weights if they are the best, and add an entry to the history."""
         self.read_steps()
         state, started = self.state, time.monotonic()
-        self._set_lr(state.step - 1)  # in a resumed run the last step set it in another process
         if not _weights_are_finite(self.job.network):
             raise self._diverged("a weight", state.step)
         metrics, weights = self._better_weights()
@@ -326,7 +325,7 @@ class Trainer:
         entry = LoopEntry(
             epoch=state.epoch,
             step=state.step,
-            lr=max(group["lr"] for group in self.optimizer.param_groups),
+            lr=self.settings.lr * self.budget.lr_factor(state.step - 1),
             train=self._train_metrics(),
             validation=metrics,
         )
