@@ -67,12 +67,17 @@ def _mark_best(axes: "Axes", entry: dict[str, Any], measure: str, over: str) -> 
 
 
 def _scale_history_axis(axes: "Axes", history: Sequence[dict[str, Any]], over: str) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
     if over not in {"epoch", "step"}:
         if len(history) > 1:  # a single value, which may be 0, has no logarithmic scale
+            low, *_, high = sorted(entry[over] for entry in history)
             axes.set_xscale("log")
             axes.invert_xaxis()
+            if high < 100 * low:  # which may contain one power of ten, or none
+                axes.set_xticks([low, high])
+            axes.xaxis.set_minor_locator(NullLocator())  # ticks between powers of ten take half of the drawing time
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         return
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(history) == 1:  # the locator has no ticks for a single position

@@ -93,26 +93,30 @@ class Sheet:
 
     def png(self) -> bytes:
         """The sheet as a PNG file."""
-        return png(self.figure, bbox_inches="tight", pad_inches=_MARGIN)
+        return png(self.figure, margin=_MARGIN)
 
 
-def png(figure: "Figure", **options: Any) -> bytes:
-    """The PNG file of a figure, the same bytes for the same figure; `options` of `Figure.savefig`."""
+def png(figure: "Figure", margin: float | None = None) -> bytes:
+    """The PNG file of a figure, the same bytes for the same figure.
+
+    With a `margin`, in inches, it is cropped or extended to what is drawn; `bbox_inches="tight"` of `Figure.savefig`
+    would lay out all texts twice for that.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     texts = figure.findobj(Text)
     families = fonts.families(text.get_text() for text in texts)
     for text in texts:
         text.set_fontfamily(families)
     stream = io.BytesIO()
+    settings: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": _COMPRESSION}}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # `fonts` has warned
-        settings: dict[str, Any] = {
-            "metadata": {"Software": None},
-            "pil_kwargs": {"compress_level": _COMPRESSION},
-        } | options
+        if margin is not None:
+            drawn = figure.get_tightbbox(canvas.get_renderer())  # type: ignore[no-untyped-call]
+            settings["bbox_inches"] = drawn.padded(margin)
         figure.savefig(stream, format="png", **settings)
     return stream.getvalue()
 
