@@ -23,42 +23,38 @@ class _Layer(ABC):
     """A layer whose backward pass is written out."""
 
     parameters: Sequence[nn.Parameter] = ()
+    gradients: Sequence[Tensor] = ()  # of the parameters, where `backward` leaves them
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
         """The output for `x`, which may be overwritten, and what `backward` needs."""
 
     @abstractmethod
-    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> tuple[Tensor, list[Tensor]]:
-        """The gradients of the input and of the parameters, from that of the output; the first one only if needed."""
+    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:
+        """The gradient of the input, if it is needed, from that of the output; sets `gradients`."""
 
 
 class _Linear(_Layer):
-    """A linear layer, computed in the type of its input; gradients of parameters stay in the same memory."""
+    """A linear layer in float32 or in `half`, of which it keeps copies; gradients stay in the same memory."""
 
-    def __init__(self, module: nn.Linear) -> None:
+    def __init__(self, module: nn.Linear, half: torch.dtype | None) -> None:
         self.parameters = [each for each in (module.weight, module.bias) if each is not None]
-        self._gradients = [torch.empty_like(parameter) for parameter in self.parameters]
+        self.copies = [] if half is None else [each.detach().to(half) for each in self.parameters]
+        self._used: Sequence[Tensor] = self.copies or self.parameters
+        self.renew_memory()
+
+    def renew_memory(self) -> None:
+        """Leave the memory of the last gradients to whoever has them."""
+        self.gradients = [torch.empty_like(each, requires_grad=False) for each in self._used]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
-        weight, *bias = (parameter.to(x.dtype) for parameter in self.parameters)
-        return F.linear(x, weight, *bias), (x, weight)
+        return F.linear(x, *self._used), x
 
-    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> tuple[Tensor, list[Tensor]]:
-        x, weight = saved
-        stored = [self._memory(index) for index in range(len(self.parameters))]
-        computed = stored if gradient.dtype == torch.float32 else [torch.empty_like(each, dtype=gradient.dtype) for each in stored]
-        torch.mm(gradient.t(), x, out=computed[0])
-        if len(computed) > 1:
-            torch.sum(gradient, 0, out=computed[1])
-        if computed is not stored:
-            torch._foreach_copy_(stored, computed)
-        return gradient.mm(weight) if needs_input else gradient, stored
-
-    def _memory(self, index: int) -> Tensor:
-        """Memory for the gradient of a parameter: the same in all steps, but not for a gradient that is added to one."""
-        kept, existing = self._gradients[index], self.parameters[index].grad
-        return kept.detach() if existing is None else torch.empty_like(kept)
+    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:
+        torch.mm(gradient.t(), saved, out=self.gradients[0])
+        if len(self.gradients) > 1:
+            torch.sum(gradient, 0, out=self.gradients[1])
+        return gradient.mm(self._used[0]) if needs_input else gradient
 
 
 class _BatchNorm(_Layer):
@@ -77,14 +73,14 @@ class _BatchNorm(_Layer):
         )
         return y, (x, *of_batch)
 
-    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> tuple[Tensor, list[Tensor]]:
+    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:
         x, *of_batch = saved
         module = self._module
         statistics = module.running_mean, module.running_var
-        of_input, *of_parameters = _ops.native_batch_norm_backward(
+        of_input, *self.gradients = _ops.native_batch_norm_backward(
             gradient, x, module.weight, *statistics, *of_batch, True, module.eps, [needs_input, True, True]
         )
-        return of_input, of_parameters
+        return of_input  # type: ignore[no-any-return]
 
 
 class _Activation(_Layer):
@@ -97,8 +93,8 @@ class _Activation(_Layer):
         y = self._function(x)
         return y, x if self._saves_input else y
 
-    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> tuple[Tensor, list[Tensor]]:  # noqa: ARG002
-        return self._gradient(gradient, saved), []
+    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:  # noqa: ARG002
+        return self._gradient(gradient, saved)
 
 
 class _Dropout(_Layer):
@@ -111,8 +107,8 @@ class _Dropout(_Layer):
         factors = self._module.draw_factors(x)
         return x * factors, factors
 
-    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> tuple[Tensor, list[Tensor]]:  # noqa: ARG002
-        return gradient * saved, []
+    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:  # noqa: ARG002
+        return gradient * saved
 
 
 _ACTIVATIONS: dict[type[nn.Module], Callable[[], _Activation]] = {
@@ -127,61 +123,87 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[], _Activation]] = {
 
 
 class MlpStep:
-    """Calls a network of `build_mlp` in training steps; the network itself stays as it is."""
+    """Calls a network of `build_mlp` in training steps; the network itself stays as it is.
+
+    The gradients of weights are in memory that the next backward pass overwrites, unless the parameters still have them.
+    """
 
     def __init__(self, layers: Sequence[_Layer], half: torch.dtype | None) -> None:
-        self._layers, self._half = layers, half
-        self._parameters = [parameter for layer in layers for parameter in layer.parameters]
+        self.layers, self._half = layers, half
+        self.parameters = [parameter for layer in layers for parameter in layer.parameters]
+        self._linear = [layer for layer in layers if isinstance(layer, _Linear)]
+        self._copied = [parameter for layer in self._linear for parameter in layer.parameters]
+        self._copies = [copy for layer in self._linear for copy in layer.copies]
 
     @classmethod
     def of(cls, network: nn.Module, half: torch.dtype | None = None) -> Self | None:
         """The step of a network on the CPU in float32, or with products in `half`; None for networks of other layers."""
-        if not isinstance(network, nn.Sequential):
+        if not isinstance(network, nn.Sequential) or len(network) == 0:
             return None
         first, *modules = network
-        layers = [_layer(module) for module in modules]
+        layers = [_layer(module, half) for module in modules]
         known = [layer for layer in layers if layer is not None]
         if not isinstance(first, nn.Flatten) or first.start_dim != 1 or len(known) < len(layers):
             return None
         are_plain = all(
-            parameter.device.type == "cpu" and parameter.dtype == torch.float32 for parameter in network.parameters()
+            each.device.type == "cpu" and each.dtype == torch.float32 and each.requires_grad
+            for each in network.parameters()
         )
         return cls(known, half) if are_plain else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (N, K) in float32 of normalized samples (N, ...)."""
         x = x.flatten(1)
-        logits: Tensor = _Node.apply(self._layers, x if self._half is None else x.to(self._half), *self._parameters)
+        if self._half is None:
+            return _Node.apply(self, x, *self.parameters)  # type: ignore[no-any-return]
+        logits: Tensor = _Node.apply(self, x.to(self._half), *self.parameters)
         return logits.float()
+
+    def refresh_copies(self) -> None:
+        """Convert the weights of the linear layers to `half`."""
+        if self._copies:
+            torch._foreach_copy_(self._copies, self._copied)
+
+    def protect_gradients(self) -> None:
+        """Compute the next gradients elsewhere if the parameters still have the last ones."""
+        if any(each.grad is not None for each in self.parameters):
+            for layer in self._linear:
+                layer.renew_memory()
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients of all parameters in float32, each a tensor that nobody else has."""
+        return [gradient.float() if gradient.dtype != torch.float32 else gradient.detach() for layer in self.layers for gradient in layer.gradients]
 
 
 class _Node(torch.autograd.Function):
     """All layers, as a function of the input and the parameters."""
 
     @staticmethod
-    def forward(ctx: Any, layers: Sequence[_Layer], x: Tensor, *_parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, step: MlpStep, x: Tensor, *_parameters: Tensor) -> Tensor:
+        step.refresh_copies()
         saved = []
-        for layer in layers:
+        for layer in step.layers:
             x, needed = layer.forward(x)
             saved.append(needed)
-        ctx.layers, ctx.saved = layers, saved
+        ctx.step, ctx.saved = step, saved
         return x
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
-        layers, saved, ctx.saved = ctx.layers, ctx.saved, None
-        of_parameters: list[Tensor] = []
-        for index in reversed(range(len(layers))):
-            needs_input = index > 0 or ctx.needs_input_grad[1]
-            gradient, computed = layers[index].backward(gradient, saved.pop(), needs_input=needs_input)
-            of_parameters[:0] = computed
-        return None, gradient if ctx.needs_input_grad[1] else None, *of_parameters
+        step, saved, ctx.saved = ctx.step, ctx.saved, None
+        step.protect_gradients()
+        first, *others = step.layers
+        for layer in reversed(others):
+            gradient = layer.backward(gradient, saved.pop(), needs_input=True)
+        needs_input = ctx.needs_input_grad[1]
+        gradient = first.backward(gradient, saved.pop(), needs_input=needs_input)
+        return None, gradient if needs_input else None, *step.gradients()
 
 
-def _layer(module: nn.Module) -> _Layer | None:
+def _layer(module: nn.Module, half: torch.dtype | None) -> _Layer | None:
     """The layer of a module; None if it is of another type, or not as `build_mlp` makes it."""
     if type(module) is nn.Linear:
-        return _Linear(module)
+        return _Linear(module, half)
     if type(module) is nn.BatchNorm1d and module.affine and module.track_running_stats and module.momentum is not None:
         return _BatchNorm(module)
     if type(module) is Dropout:
