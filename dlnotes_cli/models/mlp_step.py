@@ -7,13 +7,14 @@ once and without autocast.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.models.dropout import Dropout
+from dlnotes_cli.models.dropout import Dropout, Levels, threshold_backward
 
 _ops = torch.ops.aten
 Kernel = Callable[[Tensor, Tensor], Tensor]
@@ -111,8 +112,27 @@ class _Dropout(_Layer):
         return gradient * saved
 
 
+class _ReluDropout(_Layer):
+    """ReLU, then dropout: the output alone tells which units are left."""
+
+    def __init__(self, module: Dropout, half: torch.dtype | None) -> None:
+        self._threshold, self._levels = module.threshold, Levels(torch.Size((0,)))
+        self._factor = float(torch.tensor(module.factor, dtype=half))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+        if x.shape != self._levels.shape:
+            self._levels = Levels(x.shape)
+        kept = threshold_backward(torch.relu_(x).float(), self._levels.draw(), self._threshold)
+        y = kept.mul_(self._factor).to(x.dtype)
+        return y, y
+
+    def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:  # noqa: ARG002
+        of_input: Tensor = threshold_backward(gradient, saved, 0)
+        return of_input.mul_(self._factor)
+
+
 _ACTIVATIONS: dict[type[nn.Module], Callable[[], _Activation]] = {
-    nn.ReLU: lambda: _Activation(torch.relu_, lambda g, y: _ops.threshold_backward(g, y, 0)),
+    nn.ReLU: lambda: _Activation(torch.relu_, lambda g, y: threshold_backward(g, y, 0)),
     nn.Sigmoid: lambda: _Activation(torch.sigmoid_, _ops.sigmoid_backward),
     nn.Tanh: lambda: _Activation(torch.tanh_, _ops.tanh_backward),
     nn.LeakyReLU: lambda: _Activation(
@@ -140,16 +160,12 @@ class MlpStep:
         """The step of a network on the CPU in float32, or with products in `half`; None for networks of other layers."""
         if not isinstance(network, nn.Sequential) or len(network) == 0:
             return None
-        first, *modules = network
-        layers = [_layer(module, half) for module in modules]
-        known = [layer for layer in layers if layer is not None]
-        if not isinstance(first, nn.Flatten) or first.start_dim != 1 or len(known) < len(layers):
-            return None
+        layers = _layers(list(network), half)
         are_plain = all(
             each.device.type == "cpu" and each.dtype == torch.float32 and each.requires_grad
             for each in network.parameters()
         )
-        return cls(known, half) if are_plain else None
+        return cls(layers, half) if layers is not None and are_plain else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (N, K) in float32 of normalized samples (N, ...)."""
@@ -198,6 +214,20 @@ class _Node(torch.autograd.Function):
         needs_input = ctx.needs_input_grad[1]
         gradient = first.backward(gradient, saved.pop(), needs_input=needs_input)
         return None, gradient if needs_input else None, *step.gradients()
+
+
+def _layers(modules: list[nn.Module], half: torch.dtype | None) -> list[_Layer] | None:
+    """The layers of a network; None if they are not those of `build_mlp`."""
+    if not modules or repr(modules[0]) != repr(nn.Flatten()):
+        return None
+    layers: list[_Layer | None] = []
+    for before, module in pairwise(modules):
+        if type(before) is nn.ReLU and type(module) is Dropout:
+            layers[-1] = _ReluDropout(module, half)
+        else:
+            layers.append(_layer(module, half))
+    known = [layer for layer in layers if layer is not None]
+    return known if len(known) == len(layers) else None
 
 
 def _layer(module: nn.Module, half: torch.dtype | None) -> _Layer | None:
