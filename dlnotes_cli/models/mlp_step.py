@@ -36,17 +36,12 @@ class _Layer(ABC):
 
 
 class _Linear(_Layer):
-    """A linear layer in float32 or in `half`, of which it keeps copies; gradients stay in the same memory."""
+    """A linear layer in float32 or in `half`, of which it keeps copies; `gradients` are memory that its owner gives."""
 
     def __init__(self, module: nn.Linear, half: torch.dtype | None) -> None:
         self.parameters = [each for each in (module.weight, module.bias) if each is not None]
         self.copies = [] if half is None else [each.detach().to(half) for each in self.parameters]
         self._used: Sequence[Tensor] = self.copies or self.parameters
-        self.renew_memory()
-
-    def renew_memory(self) -> None:
-        """Leave the memory of the last gradients to whoever has them."""
-        self.gradients = [torch.empty_like(each, requires_grad=False) for each in self._used]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
         return F.linear(x, *self._used), x
@@ -154,6 +149,20 @@ class MlpStep:
         self._linear = [layer for layer in layers if isinstance(layer, _Linear)]
         self._copied = [parameter for layer in self._linear for parameter in layer.parameters]
         self._copies = [copy for layer in self._linear for copy in layer.copies]
+        self._renew_memory()
+
+    def _renew_memory(self) -> None:
+        """New memory for the gradients of the linear layers; whoever has the last ones keeps them."""
+        sizes = [each.numel() for each in self._copied]
+        self._flat = torch.empty(sum(sizes))
+        self._computed = self._flat if self._half is None else torch.empty_like(self._flat, dtype=self._half)
+        self._stored, computed = (
+            [part.view_as(each) for part, each in zip(flat.split(sizes), self._copied, strict=True)]
+            for flat in (self._flat, self._computed)
+        )
+        pieces = iter(computed)
+        for layer in self._linear:
+            layer.gradients = [next(pieces) for _ in layer.parameters]
 
     @classmethod
     def of(cls, network: nn.Module, half: torch.dtype | None = None) -> Self | None:
@@ -183,12 +192,17 @@ class MlpStep:
     def protect_gradients(self) -> None:
         """Compute the next gradients elsewhere if the parameters still have the last ones."""
         if any(each.grad is not None for each in self.parameters):
-            for layer in self._linear:
-                layer.renew_memory()
+            self._renew_memory()
 
     def gradients(self) -> list[Tensor]:
-        """The gradients of all parameters in float32, each a tensor that nobody else has."""
-        return [gradient.float() if gradient.dtype != torch.float32 else gradient.detach() for layer in self.layers for gradient in layer.gradients]
+        """The gradients of all parameters in float32, each a tensor object that nobody else has."""
+        if self._computed is not self._flat:
+            self._flat.copy_(self._computed)
+        stored = iter(self._stored)
+        return [
+            next(stored).detach() if isinstance(layer, _Linear) else gradient
+            for layer in self.layers for gradient in layer.gradients
+        ]  # fmt: skip
 
 
 class _Node(torch.autograd.Function):
