@@ -300,7 +300,7 @@ class Trainer:
         if self.settings.grad_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)
         if self.scaling is None:
-            self._optimizer_step()
+            self._optimizer_step(self.state.step)
         else:
             self.scaling.step()
         return norm
