@@ -140,7 +140,7 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[], _Activation]] = {
 class MlpStep:
     """Calls a network of `build_mlp` in training steps; the network itself stays as it is.
 
-    The gradients of weights are in memory that the next backward pass overwrites, unless the parameters still have them.
+    The gradients of weights are in memory that the next backward pass overwrites, unless parameters still have them.
     """
 
     def __init__(self, layers: Sequence[_Layer], half: torch.dtype | None) -> None:
@@ -166,8 +166,8 @@ class MlpStep:
 
     @classmethod
     def of(cls, network: nn.Module, half: torch.dtype | None = None) -> Self | None:
-        """The step of a network on the CPU in float32, or with products in `half`; None for networks of other layers."""
-        if not isinstance(network, nn.Sequential) or len(network) == 0:
+        """The step of a network on the CPU, with products in float32 or `half`; None for networks of other layers."""
+        if not isinstance(network, nn.Sequential):
             return None
         layers = _layers(list(network), half)
         are_plain = all(

@@ -24,9 +24,9 @@ class OptimizerStep:
     """Runs the steps of an optimizer, and removes the gradients before them.
 
     The result is that of torch.optim to the last bit, except that averages on the CPU whose size is at most 1e-32
-    become zero, every 50 steps. It calls the kernel of SGD, Adam and AdamW itself where they are fused and all parameters are float32 on the CPU.
-    The optimizer's own step runs in other cases: it creates the state in the first step, skips parameters without a
-    gradient, and calls hooks.
+    become zero, every 50 steps. The kernel of SGD, Adam and AdamW is called here where it is fused and all parameters
+    are float32 on the CPU. The optimizer's own step runs in other cases: it creates the state in the first step, skips
+    parameters without a gradient, and calls hooks.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -98,7 +98,7 @@ class _Kernel:
         buffers = [state["momentum_buffer"] for state in self._states] if group["momentum"] else []
 
         def run(gradients: Sequence[Tensor]) -> None:
-            torch._fused_sgd_(  # noqa: SLF001  # as torch.optim does
+            torch._fused_sgd_(  # as torch.optim does
                 parameters, gradients, buffers, weight_decay=group["weight_decay"], momentum=group["momentum"],
                 lr=group["lr"], dampening=group["dampening"], nesterov=group["nesterov"], maximize=group["maximize"],
                 is_first_step=False, grad_scale=None, found_inf=None,
@@ -109,7 +109,7 @@ class _Kernel:
     def _prepare_adam(self) -> Callable[[Sequence[Tensor]], None]:
         group, parameters = self._settings, self._parameters
         means, squares = ([state[name] for state in self._states] for name in ("exp_avg", "exp_avg_sq"))
-        kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_  # noqa: SLF001
+        kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         counters = torch.stack([state["step"] for state in self._states])
         steps = list(counters.unbind())  # that are counted at once
         for state, step in zip(self._states, steps, strict=True):

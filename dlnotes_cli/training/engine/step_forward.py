@@ -28,8 +28,8 @@ class StepForward:
     def __init__(
         self,
         network: nn.Module,
-        requested: bool | None = False,
-        eager: Callable[..., Any] | None = None,  # noqa: FBT002  # as the option
+        requested: bool | None = False,  # noqa: FBT002  # as the option
+        eager: Callable[..., Any] | None = None,
     ) -> None:
         """With `requested` None, `decide` may start compilation later; `eager` is a faster way to call the network."""
         self._network, self._requested = network, requested
