@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from dlnotes_cli.models.dropout import Dropout, Levels, threshold_backward
 
 _ops = torch.ops.aten
-Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
 class _Layer(ABC):
@@ -35,7 +34,7 @@ class _Layer(ABC):
         """The gradient of the input, if it is needed, from that of the output; sets `gradients`."""
 
 
-class _Linear(_Layer):
+class _LinearLayer(_Layer):
     """A linear layer in float32 or in `half`, of which it keeps copies; `gradients` are memory that its owner gives."""
 
     def __init__(self, module: nn.Linear, half: torch.dtype | None) -> None:
@@ -53,7 +52,7 @@ class _Linear(_Layer):
         return gradient.mm(self._used[0]) if needs_input else gradient
 
 
-class _BatchNorm(_Layer):
+class _BatchNormLayer(_Layer):
     """Batch normalization with the statistics of the batch."""
 
     def __init__(self, module: nn.BatchNorm1d) -> None:
@@ -79,10 +78,16 @@ class _BatchNorm(_Layer):
         return of_input  # type: ignore[no-any-return]
 
 
-class _Activation(_Layer):
+class _ActivationLayer(_Layer):
     """An activation whose gradient follows from its output, or from its input."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor], gradient: Kernel, *, saves_input: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        gradient: Callable[[Tensor, Tensor], Tensor],
+        *,
+        saves_input: bool = False,
+    ) -> None:
         self._function, self._gradient, self._saves_input = function, gradient, saves_input
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
@@ -93,7 +98,7 @@ class _Activation(_Layer):
         return self._gradient(gradient, saved)
 
 
-class _Dropout(_Layer):
+class _DropoutLayer(_Layer):
     """Dropout, with the random numbers of the module."""
 
     def __init__(self, module: Dropout) -> None:
@@ -107,7 +112,7 @@ class _Dropout(_Layer):
         return gradient * saved
 
 
-class _ReluDropout(_Layer):
+class _ReluDropoutLayer(_Layer):
     """ReLU, then dropout: the output alone tells which units are left."""
 
     def __init__(self, module: Dropout, half: torch.dtype | None) -> None:
@@ -126,14 +131,14 @@ class _ReluDropout(_Layer):
         return of_input.mul_(self._factor)
 
 
-_ACTIVATIONS: dict[type[nn.Module], Callable[[], _Activation]] = {
-    nn.ReLU: lambda: _Activation(torch.relu_, lambda g, y: threshold_backward(g, y, 0)),
-    nn.Sigmoid: lambda: _Activation(torch.sigmoid_, _ops.sigmoid_backward),
-    nn.Tanh: lambda: _Activation(torch.tanh_, _ops.tanh_backward),
-    nn.LeakyReLU: lambda: _Activation(
+_ACTIVATIONS: dict[type[nn.Module], Callable[[], _ActivationLayer]] = {
+    nn.ReLU: lambda: _ActivationLayer(torch.relu_, lambda g, y: threshold_backward(g, y, 0)),
+    nn.Sigmoid: lambda: _ActivationLayer(torch.sigmoid_, _ops.sigmoid_backward),
+    nn.Tanh: lambda: _ActivationLayer(torch.tanh_, _ops.tanh_backward),
+    nn.LeakyReLU: lambda: _ActivationLayer(
         F.leaky_relu, lambda g, x: _ops.leaky_relu_backward(g, x, 0.01, False), saves_input=True
     ),
-    nn.GELU: lambda: _Activation(F.gelu, _ops.gelu_backward, saves_input=True),
+    nn.GELU: lambda: _ActivationLayer(F.gelu, _ops.gelu_backward, saves_input=True),
 }
 
 
@@ -146,7 +151,7 @@ class MlpStep:
     def __init__(self, layers: Sequence[_Layer], half: torch.dtype | None) -> None:
         self.layers, self._half = layers, half
         self.parameters = [parameter for layer in layers for parameter in layer.parameters]
-        self._linear = [layer for layer in layers if isinstance(layer, _Linear)]
+        self._linear = [layer for layer in layers if isinstance(layer, _LinearLayer)]
         self._copied = [parameter for layer in self._linear for parameter in layer.parameters]
         self._copies = [copy for layer in self._linear for copy in layer.copies]
         self._renew_memory()
@@ -200,7 +205,7 @@ class MlpStep:
             self._flat.copy_(self._computed)
         stored = iter(self._stored)
         return [
-            next(stored).detach() if isinstance(layer, _Linear) else gradient
+            next(stored).detach() if isinstance(layer, _LinearLayer) else gradient
             for layer in self.layers for gradient in layer.gradients
         ]  # fmt: skip
 
@@ -237,7 +242,7 @@ def _layers(modules: list[nn.Module], half: torch.dtype | None) -> list[_Layer] 
     layers: list[_Layer | None] = []
     for before, module in pairwise(modules):
         if type(before) is nn.ReLU and type(module) is Dropout:
-            layers[-1] = _ReluDropout(module, half)
+            layers[-1] = _ReluDropoutLayer(module, half)
         else:
             layers.append(_layer(module, half))
     known = [layer for layer in layers if layer is not None]
@@ -247,11 +252,11 @@ def _layers(modules: list[nn.Module], half: torch.dtype | None) -> list[_Layer] 
 def _layer(module: nn.Module, half: torch.dtype | None) -> _Layer | None:
     """The layer of a module; None if it is of another type, or not as `build_mlp` makes it."""
     if type(module) is nn.Linear:
-        return _Linear(module, half)
+        return _LinearLayer(module, half)
     if type(module) is nn.BatchNorm1d and module.affine and module.track_running_stats and module.momentum is not None:
-        return _BatchNorm(module)
+        return _BatchNormLayer(module)
     if type(module) is Dropout:
-        return _Dropout(module)
+        return _DropoutLayer(module)
     activation = _ACTIVATIONS.get(type(module))
     return activation() if activation is not None and _has_defaults(module) else None
 

@@ -33,8 +33,8 @@ class OptimizerStep:
         self._optimizer = optimizer
         self._parameters: list[nn.Parameter] = [each for group in optimizer.param_groups for each in group["params"]]
         self._has_kernel = type(optimizer) in {SGD, Adam, AdamW} and all(map(_is_plain, optimizer.param_groups))
-        self._state: object = None  # of the optimizer, to which `_kernels` belong
-        self._kernels: list[_Kernel] = []
+        self._state: object = None  # of the optimizer, to which `_fused_groups` belong
+        self._fused_groups: list[_FusedGroup] = []
 
     def remove_gradients(self) -> None:
         """Set the gradients of all parameters to None, as `zero_grad` does."""
@@ -52,11 +52,11 @@ class OptimizerStep:
 
     def _run_kernels(self) -> None:
         if self._state is not self._optimizer.state:  # which a checkpoint replaces
-            self._kernels = [_Kernel(self._optimizer, group) for group in self._optimizer.param_groups]
+            self._fused_groups = [_FusedGroup(self._optimizer, group) for group in self._optimizer.param_groups]
             self._state = self._optimizer.state
         with torch.no_grad():
-            for kernel in self._kernels:
-                kernel()
+            for group in self._fused_groups:
+                group()
 
     @torch.no_grad()
     def _clear_tiny_averages(self) -> None:
@@ -78,10 +78,10 @@ class OptimizerStep:
     def _has_state(self, group: Settings) -> bool:
         needed = "exp_avg" if "betas" in group else "momentum_buffer" if group["momentum"] else None
         state = self._optimizer.state
-        return needed is None or all(state[each].get(needed) is not None for each in group["params"])
+        return needed is None or all(state.get(each, {}).get(needed) is not None for each in group["params"])
 
 
-class _Kernel:
+class _FusedGroup:
     """The fused kernel of an optimizer for one group of parameters, with their state."""
 
     def __init__(self, optimizer: Optimizer, group: Settings) -> None:
