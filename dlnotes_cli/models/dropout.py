@@ -24,7 +24,8 @@ class Dropout(nn.Dropout):
     def draw_factors(self, x: Tensor) -> Tensor:
         """The factors of units on the CPU, with the shape and type of `x`: 0 or 1 / (1 - p)."""
         levels = Levels(x.shape).draw()
-        return threshold_backward(torch.full(x.shape, self.factor), levels, self.threshold).to(x.dtype)
+        factors: Tensor = threshold_backward(torch.full(x.shape, self.factor), levels, self.threshold)
+        return factors.to(x.dtype)
 
     @property
     def threshold(self) -> float:

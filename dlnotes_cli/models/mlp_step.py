@@ -38,7 +38,7 @@ class _LinearLayer(_Layer):
     """A linear layer in float32 or in `half`, of which it keeps copies; `gradients` are memory that its owner gives."""
 
     def __init__(self, module: nn.Linear, half: torch.dtype | None) -> None:
-        self.parameters = [each for each in (module.weight, module.bias) if each is not None]
+        self.parameters = list(module.parameters())
         self.copies = [] if half is None else [each.detach().to(half) for each in self.parameters]
         self._used: Sequence[Tensor] = self.copies or self.parameters
 
@@ -64,7 +64,7 @@ class _BatchNormLayer(_Layer):
             module.num_batches_tracked.add_(1)
         statistics = module.running_mean, module.running_var
         y, *of_batch = torch.native_batch_norm(
-            x, module.weight, module.bias, *statistics, True, module.momentum, module.eps
+            x, module.weight, module.bias, *statistics, True, module.momentum or 0.0, module.eps
         )
         return y, (x, *of_batch)
 
@@ -109,7 +109,8 @@ class _DropoutLayer(_Layer):
         return x * factors, factors
 
     def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:  # noqa: ARG002
-        return gradient * saved
+        of_input: Tensor = gradient * saved
+        return of_input
 
 
 class _ReluDropoutLayer(_Layer):
@@ -152,7 +153,7 @@ class MlpStep:
         self.layers, self._half = layers, half
         self.parameters = [parameter for layer in layers for parameter in layer.parameters]
         self._linear = [layer for layer in layers if isinstance(layer, _LinearLayer)]
-        self._copied = [parameter for layer in self._linear for parameter in layer.parameters]
+        self._copied: list[Tensor] = [parameter for layer in self._linear for parameter in layer.parameters]
         self._copies = [copy for layer in self._linear for copy in layer.copies]
         self._renew_memory()
 
@@ -183,10 +184,8 @@ class MlpStep:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (N, K) in float32 of normalized samples (N, ...)."""
-        x = x.flatten(1)
-        if self._half is None:
-            return _Node.apply(self, x, *self.parameters)  # type: ignore[no-any-return]
-        logits: Tensor = _Node.apply(self, x.to(self._half), *self.parameters)
+        inputs = x.flatten(1) if self._half is None else x.flatten(1).to(self._half)
+        logits: Tensor = _Node.apply(self, inputs, *self.parameters)  # type: ignore[no-untyped-call]
         return logits.float()
 
     def refresh_copies(self) -> None:
@@ -224,7 +223,7 @@ class _Node(torch.autograd.Function):
         return x
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         step, saved, ctx.saved = ctx.step, ctx.saved, None
         step.protect_gradients()
         first, *others = step.layers

@@ -6,7 +6,7 @@ become zero, as those of dead units and of pixels that are always black, decay u
 such numbers takes tens of times as long, so that after some 800 steps Adam's kernel may take most of a step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -93,11 +93,11 @@ class _FusedGroup:
         """Run it with the current gradients and settings."""
         self._run([parameter.grad for parameter in self._parameters])
 
-    def _prepare_sgd(self) -> Callable[[Sequence[Tensor]], None]:
+    def _prepare_sgd(self) -> Callable[[list[Tensor]], None]:
         group, parameters = self._settings, self._parameters
         buffers = [state["momentum_buffer"] for state in self._states] if group["momentum"] else []
 
-        def run(gradients: Sequence[Tensor]) -> None:
+        def run(gradients: list[Tensor]) -> None:
             torch._fused_sgd_(  # as torch.optim does
                 parameters, gradients, buffers, weight_decay=group["weight_decay"], momentum=group["momentum"],
                 lr=group["lr"], dampening=group["dampening"], nesterov=group["nesterov"], maximize=group["maximize"],
@@ -106,7 +106,7 @@ class _FusedGroup:
 
         return run
 
-    def _prepare_adam(self) -> Callable[[Sequence[Tensor]], None]:
+    def _prepare_adam(self) -> Callable[[list[Tensor]], None]:
         group, parameters = self._settings, self._parameters
         means, squares = ([state[name] for state in self._states] for name in ("exp_avg", "exp_avg_sq"))
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
@@ -115,7 +115,7 @@ class _FusedGroup:
         for state, step in zip(self._states, steps, strict=True):
             state["step"] = step
 
-        def run(gradients: Sequence[Tensor]) -> None:
+        def run(gradients: list[Tensor]) -> None:
             counters.add_(1)
             kernel(
                 parameters, gradients, means, squares, [], steps, lr=group["lr"], beta1=group["betas"][0],

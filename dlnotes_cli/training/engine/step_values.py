@@ -20,13 +20,13 @@ class Answers(NamedTuple):
     logits: Tensor  # (N, K)
     labels: Tensor  # int64 (N,)
 
-    def count(self) -> Tensor:
+    def correct_count(self) -> Tensor:
         """The number of samples whose label has the largest logit."""
         return (self.logits.argmax(1) == self.labels).sum()
 
     def counted_if_large(self) -> "Tensor | Answers":
         """The number right away, if the logits of many steps would take too much memory."""
-        return self if self.logits.numel() <= _LARGEST_KEPT else self.count()
+        return self if self.logits.numel() <= _LARGEST_KEPT else self.correct_count()
 
 
 class StepOutput(NamedTuple):
@@ -40,7 +40,7 @@ class StepOutput(NamedTuple):
     @property
     def correct_count(self) -> Tensor:
         """The number of correctly classified samples."""
-        return self.correct.count() if isinstance(self.correct, Answers) else self.correct
+        return self.correct.correct_count() if isinstance(self.correct, Answers) else self.correct
 
     def without_weight(self) -> "StepOutput":
         """Zeros that take part in the backward pass, for samples that do not count."""

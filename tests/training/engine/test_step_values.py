@@ -118,5 +118,6 @@ def test_parts_of_a_batch_are_added_up() -> None:
         StepOutput(one, 3 * one, torch.tensor(4), 5),
         StepOutput(one, one, Answers(torch.eye(2), torch.tensor([1, 1])), 2).without_weight(),
     ]
-    assert [float(value) for value in total(parts)] == [2.0, 5.0, 6.0, 8.0]
+    whole = total(parts)
+    assert (float(whole.objective), float(whole.loss_sum), int(whole.correct_count), whole.samples) == (2, 5, 6, 8)
     assert int(parts[2].correct_count) == 0
