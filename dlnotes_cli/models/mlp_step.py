@@ -5,6 +5,7 @@ What is saved is the time between them, and that gradients get new memory in eve
 once and without autocast.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -141,6 +142,10 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[], _ActivationLayer]] = {
     ),
     nn.GELU: lambda: _ActivationLayer(F.gelu, _ops.gelu_backward, saves_input=True),
 }
+_LETTERS: dict[type[nn.Module], str] = {
+    nn.Flatten: "f", nn.Linear: "l", nn.BatchNorm1d: "n", Dropout: "d", **dict.fromkeys(_ACTIVATIONS, "a"),
+}  # fmt: skip
+_ORDER = re.compile("f(ln?ad?)*l")  # of the layers; an activation overwrites what it gets from the layer before
 
 
 class MlpStep:
@@ -199,12 +204,12 @@ class MlpStep:
             self._renew_memory()
 
     def gradients(self) -> list[Tensor]:
-        """The gradients of all parameters in float32, each a tensor object that nobody else has."""
+        """The gradients of all parameters in float32, each a new tensor object, which autograd need not copy."""
         if self._computed is not self._flat:
             self._flat.copy_(self._computed)
         stored = iter(self._stored)
         return [
-            next(stored).detach() if isinstance(layer, _LinearLayer) else gradient
+            (next(stored) if isinstance(layer, _LinearLayer) else gradient).detach()
             for layer in self.layers for gradient in layer.gradients
         ]  # fmt: skip
 
@@ -235,8 +240,9 @@ class _Node(torch.autograd.Function):
 
 
 def _layers(modules: list[nn.Module], half: torch.dtype | None) -> list[_Layer] | None:
-    """The layers of a network; None if they are not those of `build_mlp`."""
-    if not modules or repr(modules[0]) != repr(nn.Flatten()):
+    """The layers of a network; None if their order is not that of `build_mlp`, or one of them has other settings."""
+    order = "".join(_LETTERS.get(type(module), "?") for module in modules)
+    if not _ORDER.fullmatch(order) or repr(modules[0]) != repr(nn.Flatten()):
         return None
     layers: list[_Layer | None] = []
     for before, module in pairwise(modules):
