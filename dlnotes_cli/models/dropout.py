@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 _LEVELS = 1 << 16  # values of the 16 random bits that decide over one unit
 _DECISIONS = 4  # units that one 64-bit random number decides over
+threshold_backward = torch.ops.aten.threshold_backward  # keeps values where another tensor is above a threshold
 
 
 class Dropout(nn.Dropout):
@@ -18,8 +19,39 @@ class Dropout(nn.Dropout):
         """(N, ...) to the same shape."""
         if not self.training or x.device.type != "cpu":
             return super().forward(x)
-        numbers = torch.empty(-(-x.numel() // _DECISIONS), dtype=torch.int64).random_(-(1 << 63), None)
-        levels = numbers.view(torch.int16)[: x.numel()].view(x.shape)  # -32768 to 32767
-        dropped_levels = round(self.p * _LEVELS)
-        mask = levels >= dropped_levels - _LEVELS // 2
-        return x * (mask.to(x.dtype) * (_LEVELS / (_LEVELS - dropped_levels)))
+        return x * self.draw_factors(x)
+
+    def draw_factors(self, x: Tensor) -> Tensor:
+        """The factors of units on the CPU, with the shape and type of `x`: 0 or 1 / (1 - p)."""
+        levels = Levels(x.shape).draw()
+        factors: Tensor = threshold_backward(torch.full(x.shape, self.factor), levels, self.threshold)
+        return factors.to(x.dtype)
+
+    @property
+    def threshold(self) -> float:
+        """The level above which a unit is kept."""
+        return self._dropped_levels - _LEVELS // 2 - 0.5
+
+    @property
+    def factor(self) -> float:
+        """What multiplies a unit that is kept: 1 / (1 - p)."""
+        return _LEVELS / (_LEVELS - self._dropped_levels)
+
+    @property
+    def _dropped_levels(self) -> int:
+        return round(self.p * _LEVELS)
+
+
+class Levels:
+    """Memory for random levels of one shape, -32768 to 32767, each of which decides over one unit."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        units = shape.numel()
+        self.shape = shape
+        self._numbers = torch.empty(-(-units // _DECISIONS), dtype=torch.int64)
+        self._levels = self._numbers.view(torch.int16)[:units].view(shape)
+
+    def draw(self) -> Tensor:
+        """New levels as float32, which is exact."""
+        self._numbers.random_(-(1 << 63), None)
+        return self._levels.float()

@@ -80,6 +80,15 @@ def test_pixels_are_normalized_per_channel() -> None:
         torch.testing.assert_close(scaled.double(), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_one_normalizer_serves_images_of_several_sizes() -> None:
+    mean, std = (0.5, 0.25, 0.0), (0.5, 0.2, 1.0)
+    normalizer = Normalizer(ImagePreprocessing(3, 4, 5, "crop", mean, std), CPU)
+    for height, width in ((4, 5), (1, 1), (7, 2), (4, 5)):
+        pixels = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
+        expected = (pixels.double() / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+        torch.testing.assert_close(normalizer(pixels).double(), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_unit_normalization_maps_pixels_to_0_and_1() -> None:
     normalizer = Normalizer(ImagePreprocessing(1, 1, 2, "crop", (0.0,), (1.0,)), CPU)
     torch.testing.assert_close(

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -45,3 +46,17 @@ def test_evaluation_mode_is_the_identity_and_draws_no_random_number() -> None:
     before = torch.get_rng_state()
     assert torch.equal(Dropout(0.5).eval()(x), x)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 0.75])
+def test_the_levels_of_random_numbers_decide(p: float, dtype: torch.dtype) -> None:
+    x = torch.randn(7, 9).to(dtype)
+    torch.manual_seed(3)
+    numbers = torch.empty(16, dtype=torch.int64).random_(-(1 << 63), None)
+    levels = numbers.numpy().view(np.uint8).view("<i2")[:63].reshape(7, 9).astype(int) + 32768  # 0 to 65535
+    is_kept = torch.from_numpy(levels >= round(p * 65536))
+    torch.manual_seed(3)
+    out = Dropout(p).train()(x)
+    expected = torch.where(is_kept, x.double() / (1 - round(p * 65536) / 65536), 0.0)
+    torch.testing.assert_close(out.double(), expected, rtol=1e-6 if dtype == torch.float32 else 1e-2, atol=0)

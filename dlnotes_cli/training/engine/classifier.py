@@ -42,7 +42,7 @@ from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer, poll_of
 from dlnotes_cli.training.engine.step_forward import StepForward
-from dlnotes_cli.training.engine.step_values import StepOutput
+from dlnotes_cli.training.engine.step_values import Answers, StepOutput
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split
@@ -156,7 +156,7 @@ class ClassifierJob:
         flippable = is_flippable(dataset.classes)
         operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=flippable)
         self._augment, self._mix = Augmenter(operations, options.seed), Mixer(operations, options.seed)
-        self.forward = StepForward.of(network, options.compile, runtime.device)
+        self.forward = StepForward.of(network, options.compile, runtime)
         self._epoch = 0
         self._order, self._samples = self._train.indices, self._batches(self._train.indices)
         self.recurrent_state: dict[str, Tensor] = {}
@@ -200,7 +200,7 @@ class ClassifierJob:
         for part in batch.parts(self._training.options.accumulate):
             logits = predict_logits(self.forward, self.normalizer(part.samples), self.runtime)
             objective, loss = self._objective(logits, part, None if part is whole else whole)
-            correct = (logits.detach().argmax(1) == part.dominant).sum()
+            correct = Answers(logits.detach(), part.dominant).counted_if_large()
             output = StepOutput(objective, loss * len(part.labels), correct, len(part.labels))
             yield output if weight else output.without_weight()
 

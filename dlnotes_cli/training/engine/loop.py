@@ -14,6 +14,7 @@ from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.engine.loss_scaling import LossScaling
+from dlnotes_cli.training.engine.optimizer_step import OptimizerStep
 from dlnotes_cli.training.engine.shared_step import shared_step
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.engine.step_forward import StepForward
@@ -147,6 +148,7 @@ class Trainer:
         self.job, self.optimizer, self.budget, self.settings = job, optimizer, budget, settings
         self.processes, self.synchronize, self.prepare_step = processes, _unchanged, _nothing
         self.scaling = scaling
+        self._optimizer_step = OptimizerStep(optimizer)
         self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None
@@ -268,7 +270,7 @@ class Trainer:
         state = self.state
         self.prepare_step(state.step)
         self._set_lr(state.step)
-        self.optimizer.zero_grad(set_to_none=True)
+        self._optimizer_step.remove_gradients()
         parts = []
         for part in self.job.step(state.step_in_epoch):
             (part.objective if self.scaling is None else self.scaling.scaled(part.objective)).backward()
@@ -298,7 +300,7 @@ class Trainer:
         if self.settings.grad_clip is not None:
             norm = nn.utils.clip_grad_norm_(self.job.network.parameters(), self.settings.grad_clip)
         if self.scaling is None:
-            self.optimizer.step()
+            self._optimizer_step(self.state.step)
         else:
             self.scaling.step()
         return norm

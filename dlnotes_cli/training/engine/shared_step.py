@@ -20,7 +20,7 @@ def shared_step(processes: Processes, network: nn.Module, output: StepOutput, sa
     statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
     share = output.samples / samples
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    values = torch.stack([output.objective.float(), output.loss_sum.float(), output.correct.float()])
+    values = torch.stack([output.objective.float(), output.loss_sum.float(), output.correct_count.float()])
     pieces = [*gradients, *(share * buffer for buffer in statistics), values]
     flat = processes.sum_joined(pieces)
     *summed, values = flat.split([piece.numel() for piece in pieces])

@@ -11,6 +11,22 @@ import torch
 from torch import Tensor
 
 _READ_EVERY = 20  # steps
+_LARGEST_KEPT = 1 << 14  # logits of a step that are kept until the steps are read
+
+
+class Answers(NamedTuple):
+    """Logits and labels, of which the correct ones are counted later, for many steps at once."""
+
+    logits: Tensor  # (N, K)
+    labels: Tensor  # int64 (N,)
+
+    def correct_count(self) -> Tensor:
+        """The number of samples whose label has the largest logit."""
+        return (self.logits.argmax(1) == self.labels).sum()
+
+    def counted_if_large(self) -> "Tensor | Answers":
+        """The number right away, if the logits of many steps would take too much memory."""
+        return self if self.logits.numel() <= _LARGEST_KEPT else self.correct_count()
 
 
 class StepOutput(NamedTuple):
@@ -18,12 +34,17 @@ class StepOutput(NamedTuple):
 
     objective: Tensor  # the scalar to differentiate
     loss_sum: Tensor  # plain loss in nats, summed over the samples
-    correct: Tensor  # number of correctly classified samples
+    correct: Tensor | Answers  # number of correctly classified samples, or what tells it
     samples: int
+
+    @property
+    def correct_count(self) -> Tensor:
+        """The number of correctly classified samples."""
+        return self.correct.correct_count() if isinstance(self.correct, Answers) else self.correct
 
     def without_weight(self) -> "StepOutput":
         """Zeros that take part in the backward pass, for samples that do not count."""
-        return StepOutput(self.objective * 0, self.loss_sum * 0, self.correct * 0, 0)
+        return StepOutput(self.objective * 0, self.loss_sum * 0, self.correct_count * 0, 0)
 
     def without_graph(self) -> "StepOutput":
         """The same values, without what the backward pass needs."""
@@ -58,10 +79,9 @@ def total(parts: Sequence[StepOutput]) -> StepOutput:
     """The values of a batch from those of its parts."""
     if len(parts) == 1:
         return parts[0]
-    objectives, loss_sums, correct, samples = zip(*parts, strict=True)
-    return StepOutput(
-        torch.stack(objectives).sum(), torch.stack(loss_sums).sum(), torch.stack(correct).sum(), sum(samples)
-    )
+    objectives, loss_sums, _, samples = zip(*parts, strict=True)
+    correct = torch.stack([part.correct_count for part in parts]).sum()
+    return StepOutput(torch.stack(objectives).sum(), torch.stack(loss_sums).sum(), correct, sum(samples))
 
 
 class UnreadSteps:
@@ -69,15 +89,14 @@ class UnreadSteps:
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, int]] = []  # each step and its number of samples
-        self._rows: list[tuple[Tensor | None, ...]] = []  # of each step: the values from `objective` on
+        self._rows: list[tuple[Tensor | Answers | None, ...]] = []  # of each step: the values from `objective` on
 
     def add(
         self, step: int, output: StepOutput, gradient_norm: Tensor | None, loss_scale: Tensor | None = None
     ) -> None:
         """Add step `step`, counted from 1."""
-        scalars = (output.objective, output.loss_sum, output.correct, gradient_norm, loss_scale)
         self._steps.append((step, output.samples))
-        self._rows.append(tuple(None if scalar is None else scalar.detach() for scalar in scalars))
+        self._rows.append((output.objective, output.loss_sum, output.correct, gradient_norm, loss_scale))
 
     @property
     def is_due(self) -> bool:
@@ -92,7 +111,17 @@ class UnreadSteps:
         return values
 
 
-def _column(scalars: Sequence[Tensor | None]) -> list[Any]:
+def _column(values: Sequence[Tensor | Answers | None]) -> list[Any]:
     """One value of every step, read at once; the steps have it all or none."""
-    known = [scalar for scalar in scalars if scalar is not None]
-    return torch.stack(known).tolist() if known else [None] * len(scalars)
+    answers = [value for value in values if isinstance(value, Answers)]
+    counts = iter(_counts(answers) if answers else ())
+    known = [next(counts) if isinstance(value, Answers) else value for value in values if value is not None]
+    return torch.stack(known).tolist() if known else [None] * len(values)
+
+
+def _counts(answers: Sequence[Answers]) -> list[Tensor]:
+    """The numbers of correct samples of several batches."""
+    sizes = [len(each.labels) for each in answers]
+    predicted = torch.cat([each.logits for each in answers]).argmax(1)
+    is_correct = predicted == torch.cat([each.labels for each in answers])
+    return [part.sum() for part in is_correct.split(sizes)]

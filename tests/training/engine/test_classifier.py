@@ -101,5 +101,5 @@ def test_mixup_weights_the_loss_of_both_labels_and_counts_the_dominant_one(recor
     loss = -(weight * log_probabilities[rows, labels] + (1 - weight) * log_probabilities[rows, np.roll(labels, 1)])
     assert float(outcome.loss_sum) == pytest.approx(loss.sum(), rel=1e-4)
     dominant = labels if weight >= 0.5 else np.roll(labels, 1)
-    assert int(outcome.correct) == int((logits.argmax(1) == dominant).sum())
+    assert int(outcome.correct_count) == int((logits.argmax(1) == dominant).sum())
     assert outcome.samples == 100

@@ -12,6 +12,7 @@ from builders import Command, stopped_after
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.engine import run, step_forward
 from dlnotes_cli.training.engine.step_forward import PAYS_AFTER_S, StepForward
 from dlnotes_cli.transfer.fine_tuning import FineTuning
@@ -57,7 +58,8 @@ def test_two_shapes_are_compiled_and_others_run_eagerly(compiled: list[CompiledN
 
 
 def test_nothing_is_compiled_unless_it_is_requested(compiled: list[CompiledNetwork]) -> None:
-    network, cpu, cuda = nn.Linear(3, 2), torch.device("cpu"), torch.device("cuda")
+    network = nn.Linear(3, 2)
+    cpu, cuda = (Runtime(torch.device(kind), "fp32", 1) for kind in ("cpu", "cuda"))
     forwards = [StepForward(network), StepForward.of(network, None, cpu), StepForward.of(network, False, cuda)]
     assert not any(forward.is_undecided for forward in forwards)
     undecided = StepForward.of(network, None, cuda)

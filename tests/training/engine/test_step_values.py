@@ -2,15 +2,19 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from builders import make_images
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dlnotes_cli import device
 from dlnotes_cli.cli import main
 from dlnotes_cli.training.engine.run import TrainingRun
-from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UnreadSteps
+from dlnotes_cli.training.engine.step_values import Answers, StepOutput, StepValues, UnreadSteps, total
 
 STEPS = 60
 RUNS = {
@@ -86,3 +90,34 @@ def test_steps_are_read_in_order_and_once() -> None:
 )  # fmt: skip
 def test_what_is_not_finite(objective: float, norm: float | None, expected: str | None) -> None:
     assert StepValues(1, 1, objective, 1.0, 1, norm).not_finite == expected
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=st.integers(0, 99))
+def test_correct_answers_are_counted_for_each_step(sizes: list[int], seed: int) -> None:
+    generator, unread, expected = np.random.default_rng(seed), UnreadSteps(), []
+    for step, size in enumerate(sizes, start=1):
+        logits, labels = generator.normal(size=(size, 3)), generator.integers(0, 3, size)
+        expected.append(int((logits.argmax(1) == labels).sum()))
+        answers: Tensor | Answers = Answers(torch.from_numpy(logits), torch.from_numpy(labels))
+        if step == seed % 4:  # some are counted already
+            answers = StepOutput(torch.tensor(0.0), torch.tensor(0.0), answers, size).correct_count
+        unread.add(step, StepOutput(torch.tensor(0.5), torch.tensor(1.0), answers, size), None)
+    assert [values.correct for values in unread.read()] == expected
+
+
+@pytest.mark.parametrize(("rows", "is_kept"), [(16, True), (17, False)])
+def test_large_logits_are_not_kept(rows: int, is_kept: bool) -> None:
+    answers = Answers(torch.randn(rows, 1024), torch.zeros(rows, dtype=torch.int64))
+    assert isinstance(answers.counted_if_large(), Answers) == is_kept
+
+
+def test_parts_of_a_batch_are_added_up() -> None:
+    one = torch.tensor(1.0)
+    parts = [
+        StepOutput(one, 2 * one, Answers(torch.eye(3), torch.tensor([0, 1, 0])), 3),
+        StepOutput(one, 3 * one, torch.tensor(4), 5),
+        StepOutput(one, one, Answers(torch.eye(2), torch.tensor([1, 1])), 2).without_weight(),
+    ]
+    whole = total(parts)
+    assert (float(whole.objective), float(whole.loss_sum), int(whole.correct_count), whole.samples) == (2, 5, 6, 8)
+    assert int(parts[2].correct_count) == 0
