@@ -68,6 +68,9 @@ class _FieldTracer(fx.Tracer):
         super().__init__()
         self.outputs: dict[nn.Module, object] = {}
 
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d | nn.Dropout) or super().is_leaf_module(m, module_qualified_name)
+
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.outputs[m] = output = super().call_module(m, forward, args, kwargs)
         return output
