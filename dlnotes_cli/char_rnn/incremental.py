@@ -77,7 +77,7 @@ class IncrementalCharRnn:
 
     def __call__(self, tokens: Tensor, states: LayerStates) -> tuple[Tensor, LayerStates]:
         """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""
-        gates = _affine(states[0][0], self._recurrent, self._input_projection[tokens])
+        gates = _affine(states[0][0], self._recurrent, self._input_projection.index_select(0, tokens))
         new_states = [self._cell(gates, states[0])]
         for layer, state in zip(self._later_layers, states[1:], strict=True):
             x_and_h = torch.cat([new_states[-1][0], state[0]], 1)
