@@ -79,10 +79,12 @@ class IncrementalCharRnn:
         """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""
         gates = _affine(states[0][0], self._recurrent, self._input_projection.index_select(0, tokens))
         new_states = [self._cell(gates, states[0])]
-        for layer, state in zip(self._later_layers, states[1:], strict=True):
-            x_and_h = torch.cat([new_states[-1][0], state[0]], 1)
+        x = new_states[0][0]
+        for number, (layer, state) in enumerate(zip(self._later_layers, states[1:], strict=True), 1):
+            x_and_h = torch.cat([x, state[0]], 1)
             new_states.append(self._cell(_affine(x_and_h, layer.weight, layer.bias), state))
-        return _affine(new_states[-1][0], self._output.weight, self._output.bias), tuple(new_states)
+            x = self._network.next_input(number, x, new_states[-1][0])
+        return _affine(x, self._output.weight, self._output.bias), tuple(new_states)
 
 
 def _arrange_rnn(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> _CellWeights:

@@ -14,7 +14,7 @@ def test_without_options_the_recipe_are_the_recipe() -> None:
 
 def test_the_notes_recipe_has_the_values_of_the_course() -> None:
     assert (NOTES.optimizer, NOTES.lr, NOTES.schedule, NOTES.grad_clip) == ("adam", 0.001, "constant", 5.0)
-    assert (NOTES.hidden, NOTES.layers, NOTES.embed, NOTES.dropout) == (512, 2, 0, 0.5)
+    assert (NOTES.hidden, NOTES.layers, NOTES.embed, NOTES.dropout, NOTES.residual) == (512, 2, 0, 0.5, False)
     length = CharRnnTrainConfig(recipe="notes").run_length(NOTES.length, 1_000_000)
     assert (NOTES.seq_len, length.batch_size, length.epochs) == (100, 128, 20)
 
