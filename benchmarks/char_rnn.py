@@ -35,8 +35,9 @@ from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import OptimizerSettings
 
 STEPS = 40
-VOCABULARY, HIDDEN, LAYERS, EMBED, DROPOUT = 65, 384, 2, 64, 0.1
-BATCH, SEQ_LEN = 16, 64
+VOCABULARY, HIDDEN, LAYERS = 65, 384, 2  # of the plain loop and of the notebook's sampling
+BATCH, SEQ_LEN = 16, 64  # of the plain loop
+CHARACTERS = BEST.length.batch_size * BEST.seq_len  # of a step of dlnotes
 BIG_TEXT_BYTES = 1 << 30
 
 
@@ -98,12 +99,20 @@ def plain_training(
     return throughput, loss_sum / (len(val_tokens) - 1)
 
 
+def recipe_config(vocabulary: int) -> CharRnnConfig:
+    """The network of the recipe."""
+    return CharRnnConfig(
+        vocabulary, layers=BEST.layers, hidden=BEST.hidden, embed=BEST.embed, dropout=BEST.dropout,
+        residual=BEST.residual,
+    )  # fmt: skip
+
+
 def dlnotes_steps(text: Text, preprocessing: TextPreprocessing, runtime: Runtime) -> Callable[[], None]:
     """Steps of the loop of dlnotes, with its batches, state resets, metrics and checks."""
     texts = TrainingText(text, preprocessing, text, text.slice(0, 2))  # the other loops do not validate
 
     def run() -> None:
-        network = build_char_rnn(CharRnnConfig(preprocessing.vocabulary, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT))
+        network = build_char_rnn(recipe_config(preprocessing.vocabulary))
         job = LanguageModelJob(network, texts, BEST, BEST.length.batch_size, runtime, seed=0)
         train_steps(job, OptimizerSettings("adamw", 1e-3, 0.0, 0.05), STEPS, grad_clip=1.0)
 
@@ -112,12 +121,12 @@ def dlnotes_steps(text: Text, preprocessing: TextPreprocessing, runtime: Runtime
 
 def bare_steps(runtime: Runtime) -> Callable[[], None]:
     """Forward pass, backward pass, clipping and optimizer step of the same network, repeated on one window."""
-    network = build_char_rnn(CharRnnConfig(VOCABULARY, "lstm", LAYERS, HIDDEN, EMBED, DROPOUT)).train()
+    network = build_char_rnn(recipe_config(VOCABULARY)).train()
     optimizer = make_optimizer(network, OptimizerSettings("adamw", 1e-3, 0.0, 0.05))
-    tokens = torch.randint(VOCABULARY, (BATCH, SEQ_LEN + 1))
+    tokens = torch.randint(VOCABULARY, (BEST.length.batch_size, BEST.seq_len + 1))
 
     def run() -> None:
-        state = network.initial_state(BATCH)
+        state = network.initial_state(BEST.length.batch_size)
         for _ in range(STEPS):
             with runtime.autocast():
                 logits, next_state = network(tokens[:, :-1], state)
@@ -131,12 +140,12 @@ def bare_steps(runtime: Runtime) -> Callable[[], None]:
 
 
 def plain_fp32_steps() -> Callable[[], None]:
-    """The same steps in plain PyTorch, in fp32."""
-    embedding, output = nn.Embedding(VOCABULARY, EMBED), nn.Linear(HIDDEN, VOCABULARY)
-    lstm = nn.LSTM(EMBED, HIDDEN, LAYERS, dropout=DROPOUT, batch_first=True)
+    """The same steps in plain PyTorch, in fp32, without the sum around the second layer."""
+    embedding, output = nn.Embedding(VOCABULARY, BEST.embed), nn.Linear(BEST.hidden, VOCABULARY)
+    lstm = nn.LSTM(BEST.embed, BEST.hidden, BEST.layers, dropout=BEST.dropout, batch_first=True)
     parameters = [p for module in (embedding, lstm, output) for p in module.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3)
-    tokens = torch.randint(VOCABULARY, (BATCH, SEQ_LEN + 1))
+    tokens = torch.randint(VOCABULARY, (BEST.length.batch_size, BEST.seq_len + 1))
 
     def run() -> None:
         for _ in range(STEPS):
@@ -160,7 +169,7 @@ def measure_training(report: Report, text: Text, preprocessing: TextPreprocessin
     }
     alternating(sides, 1)  # warm up
     seconds = alternating(sides, repeats)
-    report.add("training", STEPS * BATCH * SEQ_LEN / seconds["dlnotes"], "characters/s", n=repeats)
+    report.add("training", STEPS * CHARACTERS / seconds["dlnotes"], "characters/s", n=repeats)
     speedup = seconds["plain"] / seconds["dlnotes"]
     report.add("training / the same network in plain fp32", speedup, "times", target=">= 1.25", n=repeats)
     overhead = (seconds["dlnotes"] - seconds["bare"]) / seconds["dlnotes"]
@@ -201,7 +210,7 @@ def notebook_sampling(length: int) -> float:
 
 def dlnotes_sampling(batch: int, length: int) -> float:
     """Characters per second of `batch` samples drawn together."""
-    network = build_char_rnn(CharRnnConfig(VOCABULARY, layers=LAYERS, hidden=HIDDEN, embed=64)).eval()
+    network = build_char_rnn(CharRnnConfig(VOCABULARY, layers=LAYERS, hidden=HIDDEN, embed=BEST.embed)).eval()
     runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=batch > 1)
     preprocessing = TextPreprocessing("chars", "".join(map(chr, range(32, 32 + VOCABULARY))))
     sampler = TokenSampler(network, preprocessing, runtime)

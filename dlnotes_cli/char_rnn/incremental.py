@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from dlnotes_cli.char_rnn.half_weight import HalfWeight
 from dlnotes_cli.models.char_rnn import CharRnn, RecurrentState
 
 LayerStates = tuple[RecurrentState, ...]  # the state of each layer: h, and for an LSTM c, of shape (B, hidden)
@@ -18,7 +19,7 @@ _GATE_BLOCKS = 4  # blocks of `hidden` columns: i, f, g, o of an LSTM; r, z and 
 class _Linear(NamedTuple):
     """A product and a bias, with the weight stored as (inputs, outputs)."""
 
-    weight: Tensor
+    weight: Tensor | HalfWeight
     bias: Tensor
 
 
@@ -58,12 +59,13 @@ class IncrementalCharRnn:
         first, *later = (arrange(*(tensor.detach() for tensor in layer.parameters())) for layer in network.layers)
         inputs = first.inputs if network.embedding is None else network.embedding.weight.detach() @ first.inputs
         self._input_projection = inputs + first.bias  # (vocabulary, gates)
-        self._recurrent = first.recurrent.contiguous().to(precision)
+        self._recurrent = _in_precision(first.recurrent.contiguous(), precision)
         self._later_layers = [
-            _Linear(torch.cat([weights.inputs, weights.recurrent]).to(precision), weights.bias) for weights in later
+            _Linear(_in_precision(torch.cat([weights.inputs, weights.recurrent]), precision), weights.bias)
+            for weights in later
         ]
-        output = _output_layer(network)
-        self._output = output._replace(weight=output.weight.to(precision))
+        weight, bias = _output_layer(network)
+        self._output = _Linear(_in_precision(weight, precision), bias)
 
     def initial_states(self, batch_size: int) -> LayerStates:
         """The states before the first token: zeros."""
@@ -75,12 +77,14 @@ class IncrementalCharRnn:
 
     def __call__(self, tokens: Tensor, states: LayerStates) -> tuple[Tensor, LayerStates]:
         """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""
-        gates = _affine(states[0][0], self._recurrent, self._input_projection[tokens])
+        gates = _affine(states[0][0], self._recurrent, self._input_projection.index_select(0, tokens))
         new_states = [self._cell(gates, states[0])]
-        for layer, state in zip(self._later_layers, states[1:], strict=True):
-            x_and_h = torch.cat([new_states[-1][0], state[0]], 1)
+        x = new_states[0][0]
+        for number, (layer, state) in enumerate(zip(self._later_layers, states[1:], strict=True), 1):
+            x_and_h = torch.cat([x, state[0]], 1)
             new_states.append(self._cell(_affine(x_and_h, layer.weight, layer.bias), state))
-        return _affine(new_states[-1][0], self._output.weight, self._output.bias), tuple(new_states)
+            x = self._network.next_input(number, x, new_states[-1][0])
+        return _affine(x, self._output.weight, self._output.bias), tuple(new_states)
 
 
 def _arrange_rnn(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> _CellWeights:
@@ -116,14 +120,14 @@ def _arrange_gru(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> _Cel
     return _CellWeights(w_input.T, w_state.T, b_input + b_state)
 
 
-def _output_layer(network: CharRnn) -> _Linear:
-    """The output layer, merged with the projection to the embedding size where there is one."""
+def _output_layer(network: CharRnn) -> tuple[Tensor, Tensor]:
+    """Weight (hidden, vocabulary) and bias of the output layer, merged with `narrow` where there is one."""
     weight, bias = (tensor.detach() for tensor in network.output_layer())
     transposed = weight.T.contiguous()
     if network.narrow is None:
-        return _Linear(transposed, bias)
+        return transposed, bias
     projection, projection_bias = network.narrow.weight.detach(), network.narrow.bias.detach()
-    return _Linear(projection.T @ transposed, torch.addmv(bias, weight, projection_bias))
+    return projection.T @ transposed, torch.addmv(bias, weight, projection_bias)
 
 
 def _lstm_cell(gates: Tensor, state: RecurrentState) -> RecurrentState:
@@ -131,8 +135,7 @@ def _lstm_cell(gates: Tensor, state: RecurrentState) -> RecurrentState:
     _, c = state
     i, f, g, o = gates.sigmoid_().chunk(_GATE_BLOCKS, 1)  # g is sigmoid(2 g), see _arrange_lstm
     c = (f * c).addcmul_(i, g, value=2.0).sub_(i)
-    h = torch.addcmul(-o, o, (c * 2.0).sigmoid_(), value=2.0)
-    return h, c
+    return c.tanh().mul_(o), c
 
 
 def _gru_cell(gates: Tensor, state: RecurrentState) -> RecurrentState:
@@ -147,11 +150,14 @@ def _rnn_cell(gates: Tensor, _state: RecurrentState) -> RecurrentState:
     return (gates.tanh(),)
 
 
-def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _in_precision(weight: Tensor, precision: torch.dtype | None) -> Tensor | HalfWeight:
+    """A weight (inputs, outputs) for products in `precision`, if it is not the weight's own."""
+    return weight if precision in {None, weight.dtype} else HalfWeight(weight, precision)
+
+
+def _affine(x: Tensor, weight: Tensor | HalfWeight, bias: Tensor) -> Tensor:
     """X `weight` + `bias`, with the product in the precision of the weight."""
-    if weight.dtype == x.dtype:
-        return torch.addmm(bias, x, weight)
-    return (x.to(weight.dtype) @ weight).to(x.dtype).add_(bias)
+    return weight.product(x).add_(bias) if isinstance(weight, HalfWeight) else torch.addmm(bias, x, weight)
 
 
 _ARRANGEMENTS = {"lstm": _arrange_lstm, "gru": _arrange_gru, "rnn": _arrange_rnn}

@@ -13,7 +13,10 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.initial_model import WHERE, matched_names
 from dlnotes_cli.training.model_file import load_language_model
 
-_SAME = {"cell": "--cell", "layers": "--num-layers", "hidden": "--hidden-size", "embed": "--embed", "tied": "--tied"}
+_SAME = {
+    "cell": "--cell", "layers": "--num-layers", "hidden": "--hidden-size", "embed": "--embed", "tied": "--tied",
+    "residual": "--residual",
+}  # fmt: skip
 _ROWS = ("embedding.weight", "output.weight", "output.bias")  # with a row for each character
 _COLUMNS = "layers.0.weight_ih_l0"  # without an embedding, has a column for each character
 
@@ -69,5 +72,6 @@ def _text(value: object) -> str:
 
 def _fix(option: str, value: object) -> str:
     if isinstance(value, bool):
-        return f"{'add' if value else 'drop'} {option}, or drop {WHERE}"
+        turn_off = "use --no-residual" if option == "--residual" else f"drop {option}"
+        return f"{f'add {option}' if value else turn_off}, or drop {WHERE}"
     return f"use {option} {value}, or drop {WHERE}"

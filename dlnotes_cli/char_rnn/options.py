@@ -83,6 +83,9 @@ class RnnOptions(InitFromOption):
         help="Start from the weights of this run or model file, of the same architecture; characters are matched.",
     )
     tied: bool = option(False, "Tie the weights of the output layer to those of the embedding.", panel=MODEL)
+    residual: bool | None = option(
+        None, "Add the input of each recurrent layer but the first to its output.", panel=MODEL
+    )
 
 
 @option_group

@@ -340,6 +340,7 @@ def _network_config(
         embed=recipe.embed,
         dropout=recipe.dropout,
         tied=config.tied,
+        residual=recipe.residual,
     )
 
 

@@ -106,7 +106,7 @@ class LanguageModelStep(nn.Module):
         x, after = self.network.embedded(token), []
         for i, layer in enumerate(self.network.layers):
             after.append(self._cell(x, tuple(state[i] for state in states), *layer.parameters()))
-            x = after[-1][0]
+            x = self.network.next_input(i, x, after[-1][0])
         logits = self.network.scores(x)
         return logits.float(), *(torch.stack(layers).float() for layers in zip(*after, strict=True))
 

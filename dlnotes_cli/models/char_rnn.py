@@ -1,6 +1,6 @@
 """Character-level language model: a recurrent network that predicts the next token from those before it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.models.dropout import Dropout
+from dlnotes_cli.models.validation import LEFT_OUT
 
 RecurrentState = tuple[
     Tensor, ...
@@ -29,6 +30,7 @@ class CharRnnConfig:
     embed: int = 384  # embedding size; 0: one-hot
     dropout: float = 0.0
     tied: bool = False
+    residual: bool = field(default=False, metadata=LEFT_OUT)  # each layer but the first adds its input to its output
 
     def __post_init__(self) -> None:
         """Raise ValueError if no network can have this configuration."""
@@ -44,6 +46,9 @@ class CharRnnConfig:
 
 class CharRnn(nn.Module):
     """Embedding or one-hot, recurrent layers with dropout after each, and a linear layer to the vocabulary.
+
+    With `residual`, the input of each layer but the first is added to its output, after the dropout (He et al. 2016,
+    arXiv:1512.03385). The first layers then learn from the start, and training needs fewer steps.
 
     With `tied`, the output layer shares its weights with the embedding (Press and Wolf 2017, arXiv:1608.05859). If
     the embedding size differs from the hidden size, a linear layer projects to it first.
@@ -85,10 +90,11 @@ class CharRnn(nn.Module):
         layer_states = []
         for i, layer in enumerate(self.layers):
             before = tuple(tensor[i : i + 1].contiguous() for tensor in state)
-            x, after = layer(x, before if len(before) > 1 else before[0])
+            outputs, after = layer(x, before if len(before) > 1 else before[0])
             layer_states.append(after if isinstance(after, tuple) else (after,))
             if self.config.dropout:
-                x = self.dropout(x)
+                outputs = self.dropout(outputs)
+            x = self.next_input(i, x, outputs)
         new_state = tuple(torch.cat(tensors) for tensors in zip(*layer_states, strict=True))
         return self.scores(x), new_state
 
@@ -98,6 +104,10 @@ class CharRnn(nn.Module):
             return F.one_hot(tokens, self.config.vocabulary).to(self.output.bias.dtype)
         embedded: Tensor = self.embedding(tokens)
         return embedded
+
+    def next_input(self, layer: int, x: Tensor, outputs: Tensor) -> Tensor:
+        """What is read after layer number `layer`, from 0: its outputs, with `residual` plus its inputs x."""
+        return x + outputs if self.config.residual and layer > 0 else outputs
 
     def scores(self, x: Tensor) -> Tensor:
         """Logits (..., vocabulary) for the outputs (..., hidden) of the last layer."""

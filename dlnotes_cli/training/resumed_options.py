@@ -12,7 +12,7 @@ from dlnotes_cli.shell.option import Config, flag, options_of
 AnyRun = TypeVar("AnyRun", bound=Config)
 CONFIG = "config.json"
 _FIX = "restore the file, or start a new run in another --out"
-_EARLIER = {"monitor": "loss"}  # what runs did whose version had no such option
+_EARLIER = {"monitor": "loss", "residual": False}  # what runs did whose version had no such option
 _OUTPUT_OPTIONS = {"json", "quiet", "verbose"}  # never resumed
 _MAY_CHANGE = {
     "epochs", "time_budget", "device", "devices", "threads", "compile", "accumulate", "resume", "out", "overwrite",

@@ -12,12 +12,13 @@ CELLS = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @CELLS
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize(("embed", "tied"), [(0, False), (4, False), (4, True), (6, True)])
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_token_by_token_gives_the_same_logits_and_states(
-    cell: str, layers: int, embed: int, tied: bool, batch_size: int
+    cell: str, layers: int, embed: int, tied: bool, residual: bool, batch_size: int
 ) -> None:
     torch.manual_seed(0)
-    config = CharRnnConfig(7, cell, layers, 6, embed, tied=tied)  # type: ignore[arg-type]
+    config = CharRnnConfig(7, cell, layers, 6, embed, tied=tied, residual=residual)  # type: ignore[arg-type]
     network = build_char_rnn(config).double().eval()
     tokens = torch.randint(7, (batch_size, 4))
     expected_logits, expected_state = network(tokens, network.initial_state(batch_size))

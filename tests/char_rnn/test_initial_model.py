@@ -51,6 +51,7 @@ def test_weights_are_matched_by_character(more: tuple[object, ...], tmp_path: Pa
         (("--hidden-size", 7), "has --hidden-size 6, and this network 7; use --hidden-size 6, or drop --init-from"),
         (("--cell", "gru"), "has --cell lstm, and this network gru; use --cell lstm"),
         (("--tied",), "has --tied off, and this network on; drop --tied"),
+        (("--no-residual",), "has --residual on, and this network off; add --residual"),
         (("--vocab", "bytes"), "predicts chars, and this network bytes; use --vocab chars"),
     ],
 )

@@ -1,10 +1,14 @@
 """Recipes of `char-rnn train`: which values a run has."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.recipes import BEST, BEST_LONG, NOTES
 from dlnotes_cli.training.recipes import with_recipe
+from dlnotes_cli.training.resumed_options import resumed_config
 
 
 def test_without_options_the_recipe_are_the_recipe() -> None:
@@ -14,7 +18,7 @@ def test_without_options_the_recipe_are_the_recipe() -> None:
 
 def test_the_notes_recipe_has_the_values_of_the_course() -> None:
     assert (NOTES.optimizer, NOTES.lr, NOTES.schedule, NOTES.grad_clip) == ("adam", 0.001, "constant", 5.0)
-    assert (NOTES.hidden, NOTES.layers, NOTES.embed, NOTES.dropout) == (512, 2, 0, 0.5)
+    assert (NOTES.hidden, NOTES.layers, NOTES.embed, NOTES.dropout, NOTES.residual) == (512, 2, 0, 0.5, False)
     length = CharRnnTrainConfig(recipe="notes").run_length(NOTES.length, 1_000_000)
     assert (NOTES.seq_len, length.batch_size, length.epochs) == (100, 128, 20)
 
@@ -49,3 +53,12 @@ def test_stored_options_have_every_setting() -> None:
     assert (config.hidden, config.lr, config.schedule, config.reset_state) == (32, 6e-3, "one-cycle", 0.02)
     assert config.epochs is None  # depends on the text
     assert config.resolved() == options.resolved()
+
+
+def test_a_run_of_a_version_without_residual_sums_resumes_without_them(tmp_path: Path) -> None:
+    stored = CharRnnTrainConfig(texts=("book.txt",), max_steps=3, out=tmp_path).as_json()
+    del stored["residual"]
+    (tmp_path / "config.json").write_text(json.dumps(stored | {"command": "char-rnn train"}))
+    resumed = resumed_config(CharRnnTrainConfig, {"resume": tmp_path})
+    assert resumed.resolved().residual is False
+    assert CharRnnTrainConfig().resolved().residual is True

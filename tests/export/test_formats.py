@@ -73,7 +73,12 @@ def test_a_network_with_layers_of_its_own_has_no_code(tmp_path: Path, dlnotes: C
 
 @pytest.mark.parametrize(
     ("cell", "changes"),
-    [("lstm", {}), ("gru", {"embed": 0, "layers": 1}), ("rnn", {"tied": True}), ("lstm", {"tied": True, "embed": 6})],
+    [
+        ("lstm", {}),
+        ("gru", {"embed": 0, "layers": 1}),
+        ("rnn", {"tied": True}),
+        ("lstm", {"tied": True, "embed": 6, "layers": 3, "residual": True}),
+    ],
 )
 def test_a_step_of_a_language_model_equals_the_network(
     cell: CellType, changes: dict[str, Any], tmp_path: Path, dlnotes: Command

@@ -21,7 +21,7 @@ def networks(draw: st.DrawFn) -> CharRnn:
     embed = draw(st.integers(0, 5))
     config = CharRnnConfig(
         draw(st.integers(1, 7)), draw(CELLS), draw(st.integers(1, 3)), draw(st.integers(1, 6)), embed,
-        tied=bool(embed) and draw(st.booleans()),
+        tied=bool(embed) and draw(st.booleans()), residual=draw(st.booleans()),
     )  # fmt: skip
     torch.manual_seed(draw(st.integers(0, 100)))
     return build_char_rnn(config).double().eval()
@@ -51,7 +51,7 @@ def logits_from_equations(network: CharRnn, tokens: Tensor) -> list[Tensor]:
                 i, f, g, o = (a + b for a, b in zip(from_input, from_state, strict=True))
                 c[layer_index] = torch.sigmoid(f) * c[layer_index] + torch.sigmoid(i) * torch.tanh(g)
                 h[layer_index] = torch.sigmoid(o) * torch.tanh(c[layer_index])
-            x = h[layer_index]
+            x = h[layer_index] + x if config.residual and layer_index > 0 else h[layer_index]
         x = network.narrow(x) if network.narrow is not None else x
         weight, bias = network.output_layer()
         logits.append(weight @ x + bias)
@@ -93,6 +93,15 @@ def test_the_network_of_the_notebook_has_its_number_of_parameters() -> None:
     in_the_notebook = 3_366_483
     assert count_parameters(network) == in_the_notebook
     assert count_parameters(build_from_json("char_rnn", config_to_json(config))) == in_the_notebook
+
+
+def test_the_configuration_of_a_network_without_residual_sums_is_that_of_earlier_files() -> None:
+    config = CharRnnConfig(5, hidden=3)
+    stored = config_to_json(config)
+    assert "residual" not in stored
+    assert build_from_json("char_rnn", stored).config == config
+    with_sums = CharRnnConfig(5, hidden=3, residual=True)
+    assert build_from_json("char_rnn", config_to_json(with_sums)).config == with_sums
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])

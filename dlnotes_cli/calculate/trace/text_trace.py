@@ -87,13 +87,14 @@ def trace_text(config: TraceConfig) -> TextTrace:
         x = network.embedding(indices)
     features = _features(text, len(tokens))
     units: list[Unit] = []
-    for number, layer in enumerate(network.layers, 1):
+    for number, layer in enumerate(network.layers):
         if not isinstance(layer, nn.RNNBase):
             raise TypeError(type(layer))
         zeros = torch.zeros(1, layer.hidden_size, dtype=torch.float64)
-        x, steps = Cell(layer).double()(x, (zeros, zeros))
+        outputs, steps = Cell(layer).double()(x, (zeros, zeros))
+        x = network.next_input(number, x, outputs)
         gates = {name: torch.cat([step[name] for step in steps]) for name in steps[0]}  # each (T, H)
-        units += _units(number, gates, features)
+        units += _units(number + 1, gates, features)
     units.sort(key=lambda unit: -abs(unit.correlation))
     return TextTrace(config, str(model.path), network.config.cell, text, tuple(units[: config.units]))
 

@@ -309,7 +309,8 @@ def character_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     from dlnotes_cli.cli import main
 
     out = tmp_path_factory.mktemp("characters") / "run"
-    words = ["--hidden-size", "6", "--embed", "3", "--max-steps", "1", "--sample", "0", "--cell", request.param]
+    words = ["--hidden-size", "6", "--embed", "3", "--num-layers", "3", "--max-steps", "1", "--sample", "0"]
+    words += ["--cell", request.param]
     assert main(["char-rnn", "train", *words, "--val-split", "0.001", "--out", str(out), "-q"]) == 0
     return out
 
@@ -323,10 +324,11 @@ def test_gates_of_a_character_model(character_run: Path, dlnotes: Command, tmp_p
     network: Any = model.network
     x = network.embedding(torch.tensor([[characters.index(c) for c in text]]))
     for number, layer in enumerate(network.layers, 1):
-        x, _ = layer(x)
+        outputs, _ = layer(x)
         own = {unit.unit: unit.gates["h"] for unit in result.units if unit.layer == number}
         for unit, values in own.items():
-            assert_close(values, x[0, :, unit].detach(), atol=1e-5)
+            assert_close(values, outputs[0, :, unit].detach(), atol=1e-5)
+        x = outputs if number == 1 else outputs + x  # as --residual says
     correlations = [abs(unit.correlation) for unit in result.units]
     assert correlations == sorted(correlations, reverse=True)
     best = result.units[0]
