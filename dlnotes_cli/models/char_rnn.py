@@ -48,7 +48,7 @@ class CharRnn(nn.Module):
     """Embedding or one-hot, recurrent layers with dropout after each, and a linear layer to the vocabulary.
 
     With `residual`, the input of each layer but the first is added to its output, after the dropout (He et al. 2016,
-    arXiv:1512.03385). The first layers then learn from the start, and training needs fewer steps.
+    arXiv:1512.03385). The gradient then reaches the first layers directly, and training needs fewer steps.
 
     With `tied`, the output layer shares its weights with the embedding (Press and Wolf 2017, arXiv:1608.05859). If
     the embedding size differs from the hidden size, a linear layer projects to it first.
