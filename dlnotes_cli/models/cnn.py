@@ -61,13 +61,18 @@ class CnnConfig:
 
 
 class ChannelsLast(nn.Sequential):
-    """A sequence that converts images to the channels-last memory format, in which convolutions are faster."""
+    """A sequence that converts images to the channels-last memory format, in which convolutions are faster.
+
+    Images of one channel are in both formats, of which a convolution chooses the slower one; its output is converted.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to logits (N, classes)."""
         x = x.contiguous(memory_format=torch.channels_last)
-        for layer in self:
+        for i, layer in enumerate(self):
             x = layer(x)
+            if i == 0 and isinstance(layer, nn.Conv2d):
+                x = x.contiguous(memory_format=torch.channels_last)
         return x
 
 

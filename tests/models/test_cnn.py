@@ -142,3 +142,13 @@ def test_a_network_that_starts_as_the_identity_copies_channels() -> None:
     named = network.named_parameters()
     assert [name for name, parameter in named if not parameter.requires_grad] == ["1.weight"]
     torch.testing.assert_close(network.get_parameter("4.weight"), scores * SCORE_SCALE)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_map_is_in_the_channels_last_format(channels: int) -> None:
+    network = build_cnn(CnnConfig(ARCHITECTURES["fast"].layers(CnnSpec(channels, 16, 16, 4)), (channels, 16, 16), 4))
+    maps: list[torch.Tensor] = []
+    for layer in list(network)[1:]:
+        layer.register_forward_hook(lambda _module, inputs, _output: maps.append(inputs[0]))
+    network(torch.randn(2, channels, 16, 16))
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in maps if each.dim() == 4)
