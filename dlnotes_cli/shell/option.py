@@ -58,6 +58,16 @@ class Range:
         return " and ".join(limits) or "finite"
 
     @property
+    def wanted(self) -> str:
+        """What to give, in an error.
+
+        >>> Range("[0, 1)").wanted, Range("(0, inf)").wanted
+        ('a value of at least 0 and below 1', 'a value above 0')
+        """
+        text = str(self)
+        return f"a value of {text}" if text.startswith("at ") else f"a value {text}"
+
+    @property
     def help(self) -> str:
         """The interval in the help of an option, without bounds that only protect from overflow; empty for none.
 
@@ -283,7 +293,7 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
         converted = _converted(value, type_of(hint), described.parse)
     except ValueError as error:
         is_parsed = described.parse is not None and isinstance(value, str)
-        fix = f"give a value {described.within}" if described.within and not is_parsed else "see --help"
+        fix = f"give {described.within.wanted}" if described.within and not is_parsed else "see --help"
         if is_parsed and "," in (described.metavar or ""):
             fix = f"write {described.metavar}"
         raise InputError(where, str(error), fix) from error
@@ -294,7 +304,7 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
         for number in converted if isinstance(converted, tuple) else (converted,):
             if number not in described.within:
                 typed = value.strip() if isinstance(value, str) and not isinstance(converted, tuple) else number
-                raise InputError(where, f"{typed} is out of range", f"give a value {described.within}")
+                raise InputError(where, f"{typed} is out of range", f"give {described.within.wanted}")
     return converted
 
 

@@ -260,7 +260,7 @@ def test_the_table_of_times_has_the_accuracy_of_each_way(digits_run: Path, dlnot
 BAD: list[tuple[Sequence[str], tuple[str, ...]]] = [
     (("--format", "torchscript"), ("--format torchscript: is deprecated in PyTorch", "use --format pt2")),
     (("--format", "onix"), ("--format: unknown value 'onix'; did you mean 'onnx'?",)),
-    (("--opset", "11"), ("--opset: 11 is out of range; give a value at least 18 and at most 25",)),
+    (("--opset", "11"), ("--opset: 11 is out of range; give a value of at least 18 and at most 25",)),
     (("--opset", "20", "--format", "pt2"), ("--opset: has no effect with --format pt2",)),
     (("--dtype", "float16", "--format", "state-dict"), ("--dtype: has no effect with --format state-dict",)),
     (("--no-dynamic", "--format", "state-dict"), ("--dynamic: has no effect with --format state-dict",)),

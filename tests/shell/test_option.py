@@ -75,17 +75,20 @@ def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"epochs": 0}, "--epochs: 0 is out of range; give a value at least 1 and at most 1,000,000"),
-        ({"batch_size": -1}, "--batch-size: -1 is out of range; give a value at least 0 and at most 1,000,000"),
+        ({"epochs": 0}, "--epochs: 0 is out of range; give a value of at least 1 and at most 1,000,000"),
+        ({"batch_size": -1}, "--batch-size: -1 is out of range; give a value of at least 0 and at most 1,000,000"),
         ({"lr": math.nan}, "--lr: nan is out of range; give a value above 0"),
         ({"lr": math.inf}, "--lr: inf is out of range; give a value above 0"),
         (
             {"seed": 2**70},
-            "--seed: 1180591620717411303424 is out of range; give a value at least 0 and at most 9,000,000,000,000,000",
+            (
+                "--seed: 1180591620717411303424 is out of range; "
+                "give a value of at least 0 and at most 9,000,000,000,000,000"
+            ),
         ),
-        ({"val_split": 1.5}, "--val-split: 1.5 is out of range; give a value at least 0 and below 1"),
-        ({"dropout": 1.0}, "--dropout: 1.0 is out of range; give a value at least 0 and below 1"),
-        ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value at least 1 and at most 1,000,000"),
+        ({"val_split": 1.5}, "--val-split: 1.5 is out of range; give a value of at least 0 and below 1"),
+        ({"dropout": 1.0}, "--dropout: 1.0 is out of range; give a value of at least 0 and below 1"),
+        ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value of at least 1 and at most 1,000,000"),
         ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 10,000,000"),
         (
             {"schedule": "cosin"},
@@ -176,9 +179,9 @@ def test_text_and_lists_are_converted_as_in_the_shell() -> None:
     [
         ({"lr": "x"}, "--lr: 'x' is not a number; give a value above 0"),
         ({"hidden": "a"}, "--hidden: 'a' is not a comma-separated list of integers"),
-        ({"hidden": [None]}, "--hidden: None is not an integer; give a value at least 1"),
+        ({"hidden": [None]}, "--hidden: None is not an integer; give a value of at least 1"),
         ({"time_budget": "soon"}, "--time-budget: 'soon' is not a duration like 90s, 5m or 1h; see --help"),
-        ({"epochs": 1.5}, "--epochs: 1.5 is not an integer; give a value at least 1"),
+        ({"epochs": 1.5}, "--epochs: 1.5 is not an integer; give a value of at least 1"),
         ({"epochs": True}, "--epochs: True is not an integer"),
         ({"json": "yes"}, "--json: 'yes' is neither True nor False"),
         ({"out": 3}, "--out: 3 is not a path"),

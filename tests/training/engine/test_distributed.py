@@ -277,7 +277,7 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -
     [
         (("transfer", "--weights", "none", "--devices", 2), "--devices: has no effect on a frozen backbone"),
         (("char-rnn", "train", "-", "--devices", 2), "--devices: only one process can read standard input; save"),
-        (("train-mlp", "--devices", 0), "--devices: 0 is out of range; give a value at least 1"),
+        (("train-mlp", "--devices", 0), "--devices: 0 is out of range; give a value of at least 1"),
     ],
 )
 def test_processes_that_could_not_work_are_refused(
