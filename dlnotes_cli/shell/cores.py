@@ -28,10 +28,13 @@ def control_groups(root: Path = Path("/")) -> Iterator[Path]:
 
 
 class OtherProcesses:
-    """Measures how many of the cores of this process other processes use, from one call to the next."""
+    """Measures how many of the cores of this process other processes use, from one call to the next.
+
+    `cores` is the number of cores of the process's affinity.
+    """
 
     def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root
+        self._root, self.cores = root, len(_own_cores())
         self._last = self._seconds()
 
     def cores_used(self) -> float | None:

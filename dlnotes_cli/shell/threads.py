@@ -34,16 +34,21 @@ def default_threads() -> int:
     Of a list, which OpenMP reads as the numbers of nested levels, the first counts; empty and 0 count as not set.
     Raises InputError for anything else.
     """
+    return threads_of_variable() or available_cores()
+
+
+def threads_of_variable() -> int | None:
+    """The number of threads that OMP_NUM_THREADS sets, if it does. Raises InputError as `default_threads`."""
     variable = os.environ.get(_VARIABLE, _hidden[-1] if _hidden else "")
     first = variable.partition(",")[0].strip()
     if not first:
-        return available_cores()
+        return None
     if not (first.isascii() and first.isdecimal() and len(first.lstrip("0")) <= len(str(_MAX_THREADS))):
         raise _bad_threads(variable)
     threads = int(first)
     if threads > _MAX_THREADS:
         raise _bad_threads(variable)
-    return threads or available_cores()
+    return threads or None
 
 
 def _bad_threads(variable: str) -> InputError:

@@ -148,7 +148,7 @@ class TrainingRun(Generic[Result]):
         """
         trainer = self.trainer
         self._next_save = time.monotonic() + _SAVE_EVERY_S
-        shared = SharedCores(self._record.runtime.threads if self._processes.is_alone else 1)
+        shared = self._shared_cores()
         trainer.start()
         decides_at = trainer.state.step + MEASURED_STEPS
         with output.progress("train") as progress:
@@ -161,7 +161,7 @@ class TrainingRun(Generic[Result]):
                     trainer.restart_clock()
                 if self._is_save_due:
                     self._save_and_schedule_next()
-                shared.note_if_slow()
+                shared.adapt()
                 if trainer.job.forward.is_undecided and trainer.state.step >= decides_at:
                     trainer.job.forward.decide(trainer.remaining_s)
                 self._poll()
@@ -224,6 +224,12 @@ class TrainingRun(Generic[Result]):
         stop = ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED if terminated else None
         self._agreed = Agreement(stop, bool(due))
         return elapsed_s
+
+    def _shared_cores(self) -> SharedCores:
+        """What adapts the number of threads to the free cores; several processes keep theirs, as all wait for each."""
+        runtime = self._record.runtime
+        threads = runtime.threads if self._processes.is_alone else 1
+        return SharedCores(threads, is_adaptive=runtime.may_use_fewer_threads)
 
     @property
     def _is_save_due(self) -> bool:
