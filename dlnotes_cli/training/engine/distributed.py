@@ -195,6 +195,13 @@ class ProcessesTogether(Processes):
         with _lost():
             return self._memory.sum(pieces)
 
+    def sums(self, *numbers: float) -> list[float]:
+        """The sum over all processes of each number."""
+        if self._memory is None or not self._memory.has_room(numbers):
+            return super().sums(*numbers)
+        with _lost():
+            return self._memory.sum_numbers(numbers)
+
     def share(self, value: Any = None) -> Any:
         """The JSON value of the main process, in all of them."""
         return self._gathered(value if self.is_main else None, [0])[0]

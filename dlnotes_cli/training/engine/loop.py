@@ -15,7 +15,7 @@ from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.engine.loss_scaling import LossScaling
 from dlnotes_cli.training.engine.optimizer_step import OptimizerStep
-from dlnotes_cli.training.engine.shared_step import shared_step
+from dlnotes_cli.training.engine.shared_step import SharedStep
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.engine.step_forward import StepForward
 from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UnreadSteps, total
@@ -149,6 +149,7 @@ class Trainer:
         self.processes, self.synchronize, self.prepare_step = processes, _unchanged, _nothing
         self.scaling = scaling
         self._optimizer_step = OptimizerStep(optimizer)
+        self._shared_step = None if processes.is_alone else SharedStep(processes, job.network)
         self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None
@@ -276,8 +277,8 @@ class Trainer:
             (part.objective if self.scaling is None else self.scaling.scaled(part.objective)).backward()
             parts.append(part.without_graph())
         result = total(parts)
-        if not self.processes.is_alone:
-            result = shared_step(self.processes, self.job.network, result, self.job.batch_samples)
+        if self._shared_step is not None:
+            result = self._shared_step(result, self.job.batch_samples)
         self._tick()  # here, where no process waits for another
         norm = self._apply_gradient()
         state.samples_seen += result.samples

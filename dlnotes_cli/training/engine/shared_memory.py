@@ -1,8 +1,11 @@
 """Sums over the processes of one machine in memory that all of them map; several times as fast as through TCP.
 
-Each process copies its tensor into a buffer of its own, sets its counter to the number of the sum, waits until the
-counters of all have that number, and adds all buffers in the same order. There are two buffers for each process: one
-that writes the next tensor does not disturb one that still reads the last, and can be at most one sum ahead.
+Each process copies its tensor into a buffer of its own. When all have done that, each adds up its part of all buffers,
+in the same order, into the part of a common result that belongs to it. They tell each other where they are by
+counters: each sets its own to the number of what it has completed, and waits until those of all have that number.
+
+A few numbers are summed without tensors, as after every step. There are two places for them in each process, since one
+that writes its next numbers may be ahead of one that still reads the last.
 
 The memory has no name in any file system, so that nothing is left after a process is killed. Each process holds a lock
 on one byte of it, which the system releases when the process ends, however it ends.
@@ -21,10 +24,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlnotes_cli.shell.cores import available_cores
+
 LARGEST_BYTES = 1 << 22  # of a tensor; for larger ones, computing takes much longer than the connection
 _MOST_PROCESSES = 16  # each of which reads the buffers of all
 _LINE_BYTES = 64  # of a processor's cache, so that counters do not share one
+_MOST_NUMBERS = _LINE_BYTES // 8  # that are summed at once
 _CHECK_S = 0.1  # between two looks at whether the others live
+_SPIN_S = 2e-4  # of waiting, before a process sleeps: to be woken takes about as long as a small sum
 _FUTEX, _WAIT, _WAKE = 202, 0, 1  # the system call on this processor, and its operations
 _ALL = (1 << 31) - 1
 
@@ -71,10 +78,13 @@ class SharedSums:
         self._rank, self._count, self._file, self._timeout_s = rank, count, file, timeout_s
         self._memory = memoryview(mmap.mmap(file, _size(count)))
         self._counters = _Counters(self._memory, count)
-        buffers = torch.frombuffer(self._memory, dtype=torch.uint8, offset=_LINE_BYTES * count)
-        self._buffers = buffers.view(2, count, LARGEST_BYTES)
-        self._total = torch.empty(LARGEST_BYTES, dtype=torch.uint8)
+        starts = range(_LINE_BYTES * count, _header(count), _LINE_BYTES)
+        numbers = [self._memory[start : start + _LINE_BYTES].cast("d") for start in starts]
+        self._numbers = numbers[:count], numbers[count:]
+        buffers = torch.frombuffer(self._memory, dtype=torch.uint8, offset=_header(count))
+        *self._buffers, self._total = buffers.view(count + 1, LARGEST_BYTES)
         self._number = 0
+        self._spin_s = _SPIN_S if count <= available_cores() else 0.0
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, rank)
 
     @staticmethod
@@ -113,36 +123,56 @@ class SharedSums:
         has_one_type = len({piece.dtype for piece in pieces}) == 1 and pieces[0].device.type == "cpu"
         return has_one_type and sum(piece.nbytes for piece in pieces) <= LARGEST_BYTES
 
+    @staticmethod
+    def has_room(numbers: Sequence[float]) -> bool:
+        """Whether so many numbers can be summed here."""
+        return len(numbers) <= _MOST_NUMBERS
+
     def sum(self, pieces: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
         """The sum over all processes of the pieces, joined in one flat tensor, with the same bits in each process.
 
-        It is `out`, or in memory that the next such call overwrites: new memory costs more than the sum. Raises
+        It is `out`, or in memory that the next call overwrites: new memory costs more than the sum. Raises
         ConnectionError if another process has ended.
         """
-        self._number += 1
-        size = sum(piece.nbytes for piece in pieces)
-        parts = [buffer[:size].view(pieces[0].dtype) for buffer in self._buffers[self._number % 2]]
+        dtype, size = pieces[0].dtype, sum(piece.nbytes for piece in pieces)
+        *parts, total = (buffer[:size].view(dtype) for buffer in (*self._buffers, self._total))
         torch.cat([piece.detach().reshape(-1) for piece in pieces], out=parts[self._rank])
-        self._counters.set(self._rank, self._number)
-        self._wait()
-        total = self._total[:size].view(pieces[0].dtype) if out is None else out.view(-1)
-        torch.add(parts[0], parts[1], out=total)
+        self._meet()
+        own = self._own(len(total))
+        torch.add(parts[0][own], parts[1][own], out=total[own])
         for part in parts[2:]:
-            total += part
-        return total
+            total[own] += part[own]
+        self._meet()
+        return total if out is None else out.copy_(total.view_as(out))
+
+    def _own(self, length: int) -> slice:
+        """The part of `length` elements that this process adds up, in whole lines of the cache."""
+        each = -(-length // (_LINE_BYTES * self._count)) * _LINE_BYTES
+        return slice(each * self._rank, each * (self._rank + 1))
+
+    def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
+        """The sum over all processes of each of at most 8 numbers; the same bits in each. Raises as `sum` does."""
+        parts = self._numbers[self._number % 2]
+        for position, number in enumerate(numbers):
+            parts[self._rank][position] = number
+        self._meet()
+        return [sum(part[position] for part in parts) for position in range(len(numbers))]
 
     def close(self) -> None:
         """Let the others know that this process takes part no longer."""
         os.close(self._file)
 
-    def _wait(self) -> None:
-        """Wait until all processes have stored their tensors."""
+    def _meet(self) -> None:
+        """Wait until all processes are here."""
+        self._number += 1
+        self._counters.set(self._rank, self._number)
         started = time.monotonic()
         while late := self._counters.late(self._number):
             waited_s = time.monotonic() - started
             if waited_s > self._timeout_s or (waited_s > _CHECK_S and any(map(self._has_ended, late))):
                 raise ConnectionError("another process has ended")
-            self._counters.wait(late[0], self._number)
+            if waited_s > self._spin_s:
+                self._counters.wait(late[0], self._number)
 
     def _has_ended(self, rank: int) -> bool:
         """Whether a process holds its lock no longer."""
@@ -157,5 +187,10 @@ class SharedSums:
 
 
 def _size(count: int) -> int:
-    """Bytes of the memory of `count` processes."""
-    return _LINE_BYTES * count + 2 * count * LARGEST_BYTES
+    """Bytes of the memory of `count` processes: a buffer of each, and the result."""
+    return _header(count) + (count + 1) * LARGEST_BYTES
+
+
+def _header(count: int) -> int:
+    """Bytes of the counter and the two places for numbers of each process, each in a line of the cache."""
+    return 3 * count * _LINE_BYTES

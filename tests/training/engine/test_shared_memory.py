@@ -26,6 +26,7 @@ sums = SharedSums.among(rank, count, lambda _: path, lambda _: count, 60.0)
 print("connected", flush=True)
 for number in range(int(sys.argv[4])):
     sums.sum([torch.full((1000,), 10.0**rank), torch.tensor([float(number)])])
+    sums.sum_numbers([10.0**rank, number])
 time.sleep(60)
 """
 
@@ -71,6 +72,7 @@ def test_every_sum_is_that_of_all_processes_and_a_killed_one_is_noticed() -> Non
         for number in range(ROUNDS):  # the others may be one sum ahead, never two
             joined = sums.sum([torch.ones(10, 100), torch.tensor([float(number)])])
             assert joined.tolist() == [111.0] * 1000 + [3.0 * number]
+            assert sums.sum_numbers([1, number]) == [111.0, 3.0 * number]
         os.kill(others[1].pid, signal.SIGKILL)
         started = time.monotonic()
         with pytest.raises(ConnectionError):
@@ -114,13 +116,23 @@ def test_the_sum_has_the_same_bits_in_each_process_and_replaces_a_tensor() -> No
         assert torch.equal(found.view(-1), expected)
 
 
+def test_the_sums_of_numbers_are_those_of_their_order_in_each_process() -> None:
+    numbers = [[1e300, 0.1], [1.0, 0.2], [-1e300, 0.3]]
+
+    def run(sums: SharedSums) -> torch.Tensor:
+        return torch.tensor(sums.sum_numbers(numbers[sums._rank]), dtype=torch.float64)
+
+    assert [found.tolist() for found in in_threads(3, run)] == [[0.0, 0.1 + 0.2 + 0.3]] * 3
+
+
 def test_what_does_not_fit_is_left_to_the_connection() -> None:
     def run(sums: SharedSums) -> torch.Tensor:
         large, half = torch.zeros(LARGEST_BYTES // 4), torch.zeros(LARGEST_BYTES // 8 + 1)
         kinds = [torch.zeros(1), torch.zeros(1, dtype=torch.float64)]
-        return torch.tensor([sums.fits(pieces) for pieces in ([large], [half, half], kinds)])
+        fitting = [sums.fits(pieces) for pieces in ([large], [half, half], kinds)]
+        return torch.tensor([*fitting, *map(sums.has_room, ([0.0] * 8, [0.0] * 9))])
 
-    assert [found.tolist() for found in in_threads(1, run)] == [[True, False, False]]
+    assert [found.tolist() for found in in_threads(1, run)] == [[True, False, False, True, False]]
 
 
 def test_a_process_that_cannot_map_the_memory_leaves_all_with_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
