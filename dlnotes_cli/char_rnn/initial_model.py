@@ -17,6 +17,7 @@ _SAME = {
     "cell": "--cell", "layers": "--num-layers", "hidden": "--hidden-size", "embed": "--embed", "tied": "--tied",
     "residual": "--residual",
 }  # fmt: skip
+_OF_SEVERAL_LAYERS = {"residual"}  # what changes nothing in a network of one layer
 _ROWS = ("embedding.weight", "output.weight", "output.bias")  # with a row for each character
 _COLUMNS = "layers.0.weight_ih_l0"  # without an embedding, has a column for each character
 
@@ -33,6 +34,8 @@ def start_from_language_model(
     model = load_language_model(path)
     other: Any = model.network.config
     for name, option in _SAME.items():
+        if name in _OF_SEVERAL_LAYERS and config.layers == 1:
+            continue
         mine, its = getattr(config, name), getattr(other, name)
         if mine != its:
             raise InputError(

@@ -168,6 +168,7 @@ class CnnOptions(Config):
         "Architecture: " + "; ".join(f"{name}: {arch.summary}" for name, arch in ARCHITECTURES.items()) + ".",
         panel=MODEL,
         choices=ARCHITECTURES,
+        shown_default=f"fast; from {SMALL_SET:,} training images on: large; --recipe notes: notes-cnn",
     )
     layers: str | None = option(
         None,
@@ -176,7 +177,13 @@ class CnnOptions(Config):
         panel=MODEL,
         metavar="LAYERS|FILE|-",
     )
-    width: float | None = option(None, "Multiply the channels of --arch by X.", panel=MODEL, within="[0.1, 32]")
+    width: float | None = option(
+        None,
+        "Multiply the channels of --arch by X.",
+        panel=MODEL,
+        within="[0.1, 32]",
+        shown_default="1; large in a time budget: 0.25 to 2, by the time and the images",
+    )
     dropout: float | None = option_like(
         DropoutOption,
         "dropout",
@@ -199,7 +206,7 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
     command: ClassVar[str] = "train-cnn"
     recipes: ClassVar[Mapping[str, object]] = {
         "": with_arch(CNN_BEST, "fast"),
-        f"{SMALL_SET:,} training images or more": with_arch(CNN_LARGE, "large"),
+        "large": with_arch(CNN_LARGE, "large"),
         "without batch norm": CNN_BEST_WITHOUT_BATCH_NORM,
         "notes": with_arch(CNN_NOTES, "notes-cnn"),
     }

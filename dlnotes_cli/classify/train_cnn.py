@@ -71,7 +71,7 @@ class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
         self.recipe = options.resolved(images)
         if isinstance(self.recipe, CnnRecipe) and options.width is None and self.recipe.width != 1:
             width, count = f"--width {self.recipe.width:g}", f"{images.count:,} images"
-            output.note(f"this time budget and {count} default to {width}; repeat the run with this option")
+            output.note(f"this time budget and {count} default to {width}; to repeat the run with --max-steps, add it")
 
     def network_config(self, dataset: DataSet) -> CnnConfig:
         """The configuration of the network for a data set. Raises InputError where no network fits the data."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 _MAX_SIDE = 8  # positions in a row up to which rows of several images are laid side by side
 _MIN_CHANNELS = 96
+_BATCH_DIMENSIONS = 4  # N, C, H, W
 _ROW_IMAGES = 32  # images in one row
 
 
@@ -30,6 +31,7 @@ class Conv2d(nn.Conv2d):
             and x.device.type == "cpu"
             and torch.is_autocast_enabled("cpu")
             and torch.get_autocast_dtype("cpu") is torch.bfloat16
+            and x.ndim == _BATCH_DIMENSIONS
             and x.shape[-1] <= _MAX_SIDE
             and min(self.in_channels, self.out_channels) >= _MIN_CHANNELS
             and len(x) % _ROW_IMAGES == 0
@@ -91,4 +93,5 @@ def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, which: int) -> Tenso
 @cache
 def _has_amx() -> bool:
     """Whether this processor multiplies tiles of bf16 numbers."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)  # PyTorch 2.10 has no such function
+    return bool(capabilities().get("amx_bf16"))

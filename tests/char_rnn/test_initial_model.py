@@ -65,3 +65,9 @@ def test_other_architectures_are_refused(
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert f"--init-from: {tmp_path / 'old'} {message}" in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_one_layer_has_no_residual_sums_that_could_differ(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "text.txt").write_text("abcd" * 60)
+    train(dlnotes, tmp_path / "text.txt", tmp_path / "old", "--num-layers", 1, "--no-residual")
+    train(dlnotes, tmp_path / "text.txt", tmp_path / "new", "--num-layers", 1, "--init-from", tmp_path / "old")

@@ -108,3 +108,10 @@ def test_other_convolutions_are_those_of_torch(calls: Mock, name: str) -> None:
 def convolved_by_torch(layer: Conv2d, x: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     with torch.autocast("cpu", dtype, enabled=dtype is not None):
         return nn.Conv2d.forward(layer, x)
+
+
+def test_a_pytorch_that_does_not_report_the_processor_has_no_matrix_instructions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not convolution._has_amx.__wrapped__()

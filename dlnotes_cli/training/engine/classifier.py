@@ -42,7 +42,7 @@ from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.engine.memory import TrainingMemory
 from dlnotes_cli.training.engine.run import TrainingRun, make_trainer, poll_of
 from dlnotes_cli.training.engine.step_forward import StepForward
-from dlnotes_cli.training.engine.step_values import Answers, StepOutput
+from dlnotes_cli.training.engine.step_values import StepOutput, UncountedPredictions
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.gate import require_test_split
@@ -200,7 +200,7 @@ class ClassifierJob:
         for part in batch.parts(self._training.options.accumulate):
             logits = predict_logits(self.forward, self.normalizer(part.samples), self.runtime)
             objective, loss = self._objective(logits, part, None if part is whole else whole)
-            correct = Answers(logits.detach(), part.dominant).counted_if_large()
+            correct = UncountedPredictions(logits.detach(), part.dominant).counted_if_large()
             output = StepOutput(objective, loss * len(part.labels), correct, len(part.labels))
             yield output if weight else output.without_weight()
 

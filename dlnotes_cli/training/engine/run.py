@@ -148,10 +148,9 @@ class TrainingRun(Generic[Result]):
         """
         trainer = self.trainer
         self._next_save = time.monotonic() + _SAVE_EVERY_S
-        shared = self._shared_cores()
         trainer.start()
         decides_at = trainer.state.step + MEASURED_STEPS
-        with output.progress("train") as progress:
+        with output.progress("train") as progress, self._shared_cores() as shared:
             while not trainer.is_finished:
                 entry = trainer.advance()
                 if entry is None:
@@ -161,7 +160,8 @@ class TrainingRun(Generic[Result]):
                     trainer.restart_clock()
                 if self._is_save_due:
                     self._save_and_schedule_next()
-                shared.adapt()
+                if not trainer.job.forward.is_compiled:  # for another number of threads it would be compiled again
+                    shared.adapt()
                 if trainer.job.forward.is_undecided and trainer.state.step >= decides_at:
                     trainer.job.forward.decide(trainer.remaining_s)
                 self._poll()
@@ -226,10 +226,10 @@ class TrainingRun(Generic[Result]):
         return elapsed_s
 
     def _shared_cores(self) -> SharedCores:
-        """What adapts the number of threads to the free cores; several processes keep theirs, as all wait for each."""
+        """What adapts the threads of a CPU to its free cores; several processes keep theirs, as all wait for each."""
         runtime = self._record.runtime
-        threads = runtime.threads if self._processes.is_alone else 1
-        return SharedCores(threads, is_adaptive=runtime.may_use_fewer_threads)
+        is_needed = self._processes.is_alone and runtime.device.type == "cpu"
+        return SharedCores(runtime.threads if is_needed else 1, is_adaptive=runtime.may_use_fewer_threads)
 
     @property
     def _is_save_due(self) -> bool:

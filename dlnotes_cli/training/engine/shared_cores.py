@@ -1,6 +1,7 @@
 """The number of threads of a training, while other processes use the same cores."""
 
 import time
+from typing import Self
 
 import torch
 
@@ -11,7 +12,7 @@ _EVERY_S = 1.0  # between two measurements
 
 
 class SharedCores:
-    """Leaves the cores that other processes use to them, if the user has not chosen the number of threads.
+    """Leaves the cores that other processes use to them within a `with` block, unless the user chose the threads.
 
     The threads of one operation wait for the slowest of them. A thread that shares its core with another process can
     therefore make training several times slower than it would be with fewer threads. The number changes when two
@@ -40,9 +41,20 @@ class SharedCores:
         if free < self._threads and not self._is_noted:
             output.note(f"other processes use {used:.1f} of {self._others.cores} cores; {self._consequence(free)}")
             self._is_noted = True
-        if self._is_adaptive and free != self._now:
-            self._now = free
-            torch.set_num_threads(free)
+        if self._is_adaptive:
+            self._set(free)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Return to the number of threads at the start."""
+        self._set(self._threads)
+
+    def _set(self, threads: int) -> None:
+        if threads != self._now:
+            self._now = threads
+            torch.set_num_threads(threads)
 
     def _consequence(self, free: int) -> str:
         number = output.counted(free, "thread")

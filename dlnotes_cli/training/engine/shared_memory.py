@@ -1,8 +1,8 @@
 """Sums over the processes of one machine in memory that all of them map; several times as fast as through TCP.
 
 Each process copies its tensor into a buffer of its own. When all have done that, each adds up its part of all buffers,
-in the same order, into the part of a common result that belongs to it. They tell each other where they are by
-counters: each sets its own to the number of what it has completed, and waits until those of all have that number.
+in the same order, into the part of a common result that belongs to it. When that is complete, each copies it. At these
+two barriers each process sets its counter to their number, and waits until those of all have reached it.
 
 A few numbers are summed without tensors, as after every step. There are two places for them in each process, since one
 that writes its next numbers may be ahead of one that still reads the last.
@@ -82,7 +82,8 @@ class SharedSums:
         numbers = [self._memory[start : start + _LINE_BYTES].cast("d") for start in starts]
         self._numbers = numbers[:count], numbers[count:]
         buffers = torch.frombuffer(self._memory, dtype=torch.uint8, offset=_header(count))
-        *self._buffers, self._total = buffers.view(count + 1, LARGEST_BYTES)
+        *self._buffers, self._common = buffers.view(count + 1, LARGEST_BYTES)
+        self._total = torch.empty(LARGEST_BYTES, dtype=torch.uint8)  # which the process may change
         self._number = 0
         self._spin_s = _SPIN_S if count <= available_cores() else 0.0
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, rank)
@@ -135,15 +136,15 @@ class SharedSums:
         ConnectionError if another process has ended.
         """
         dtype, size = pieces[0].dtype, sum(piece.nbytes for piece in pieces)
-        *parts, total = (buffer[:size].view(dtype) for buffer in (*self._buffers, self._total))
+        *parts, common, total = (buffer[:size].view(dtype) for buffer in (*self._buffers, self._common, self._total))
         torch.cat([piece.detach().reshape(-1) for piece in pieces], out=parts[self._rank])
-        self._meet()
-        own = self._own(len(total))
-        torch.add(parts[0][own], parts[1][own], out=total[own])
+        self._barrier()
+        own = self._own(len(common))
+        torch.add(parts[0][own], parts[1][own], out=common[own])
         for part in parts[2:]:
-            total[own] += part[own]
-        self._meet()
-        return total if out is None else out.copy_(total.view_as(out))
+            common[own] += part[own]
+        self._barrier()
+        return (total if out is None else out.view(-1)).copy_(common)
 
     def _own(self, length: int) -> slice:
         """The part of `length` elements that this process adds up, in whole lines of the cache."""
@@ -155,15 +156,15 @@ class SharedSums:
         parts = self._numbers[self._number % 2]
         for position, number in enumerate(numbers):
             parts[self._rank][position] = number
-        self._meet()
+        self._barrier()
         return [sum(part[position] for part in parts) for position in range(len(numbers))]
 
     def close(self) -> None:
         """Let the others know that this process takes part no longer."""
         os.close(self._file)
 
-    def _meet(self) -> None:
-        """Wait until all processes are here."""
+    def _barrier(self) -> None:
+        """Wait until every process has reached this point."""
         self._number += 1
         self._counters.set(self._rank, self._number)
         started = time.monotonic()

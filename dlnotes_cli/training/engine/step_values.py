@@ -14,7 +14,7 @@ _READ_EVERY = 20  # steps
 _LARGEST_KEPT = 1 << 14  # logits of a step that are kept until the steps are read
 
 
-class Answers(NamedTuple):
+class UncountedPredictions(NamedTuple):
     """Logits and labels, of which the correct ones are counted later, for many steps at once."""
 
     logits: Tensor  # (N, K)
@@ -24,7 +24,7 @@ class Answers(NamedTuple):
         """The number of samples whose label has the largest logit."""
         return (self.logits.argmax(1) == self.labels).sum()
 
-    def counted_if_large(self) -> "Tensor | Answers":
+    def counted_if_large(self) -> "Tensor | UncountedPredictions":
         """The number right away, if the logits of many steps would take too much memory."""
         return self if self.logits.numel() <= _LARGEST_KEPT else self.correct_count()
 
@@ -34,13 +34,13 @@ class StepOutput(NamedTuple):
 
     objective: Tensor  # the scalar to differentiate
     loss_sum: Tensor  # plain loss in nats, summed over the samples
-    correct: Tensor | Answers  # number of correctly classified samples, or what tells it
+    correct: Tensor | UncountedPredictions  # number of correctly classified samples
     samples: int
 
     @property
     def correct_count(self) -> Tensor:
         """The number of correctly classified samples."""
-        return self.correct.correct_count() if isinstance(self.correct, Answers) else self.correct
+        return self.correct.correct_count() if isinstance(self.correct, UncountedPredictions) else self.correct
 
     def without_weight(self) -> "StepOutput":
         """Zeros that take part in the backward pass, for samples that do not count."""
@@ -89,7 +89,9 @@ class UnreadSteps:
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, int]] = []  # each step and its number of samples
-        self._rows: list[tuple[Tensor | Answers | None, ...]] = []  # of each step: the values from `objective` on
+        self._rows: list[
+            tuple[Tensor | UncountedPredictions | None, ...]
+        ] = []  # of each step: the values from `objective` on
 
     def add(
         self, step: int, output: StepOutput, gradient_norm: Tensor | None, loss_scale: Tensor | None = None
@@ -111,17 +113,19 @@ class UnreadSteps:
         return values
 
 
-def _column(values: Sequence[Tensor | Answers | None]) -> list[Any]:
+def _column(values: Sequence[Tensor | UncountedPredictions | None]) -> list[Any]:
     """One value of every step, read at once; the steps have it all or none."""
-    answers = [value for value in values if isinstance(value, Answers)]
-    counts = iter(_counts(answers) if answers else ())
-    known = [next(counts) if isinstance(value, Answers) else value for value in values if value is not None]
+    uncounted = [value for value in values if isinstance(value, UncountedPredictions)]
+    counts = iter(_counts(uncounted) if uncounted else ())
+    known = [
+        next(counts) if isinstance(value, UncountedPredictions) else value for value in values if value is not None
+    ]
     return torch.stack(known).tolist() if known else [None] * len(values)
 
 
-def _counts(answers: Sequence[Answers]) -> list[Tensor]:
+def _counts(batches: Sequence[UncountedPredictions]) -> list[Tensor]:
     """The numbers of correct samples of several batches."""
-    sizes = [len(each.labels) for each in answers]
-    predicted = torch.cat([each.logits for each in answers]).argmax(1)
-    is_correct = predicted == torch.cat([each.labels for each in answers])
+    sizes = [len(each.labels) for each in batches]
+    predicted = torch.cat([each.logits for each in batches]).argmax(1)
+    is_correct = predicted == torch.cat([each.labels for each in batches])
     return [part.sum() for part in is_correct.split(sizes)]

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 STEPS = 50
 MLP = (
     "train-mlp --data rows.csv --target label --no-batch-norm --dropout 0 --hidden 8 --batch-size 7 "
-    "--class-weights balanced --l1 0.01 --label-smoothing 0.1 --ema 0.9 --grad-clip 1 --accumulate 2"
+    "--class-weights balanced --l1 0.01 --label-smoothing 0.1 --ema 0.9 --grad-clip 0.05 --accumulate 2"
 )
 CHAR_RNN = "char-rnn train --hidden-size 8 --seq-len 12 --batch-size 5 --dropout 0 --sample 0"
 CNN = "train-cnn --layers Conv2d(1,2,3);ReLU;Flatten;Linear(72,10) --batch-size 9 --augment crop:1,cutmix:0.4"

@@ -25,22 +25,22 @@ def run(
     now, measured = [0.0], iter(used)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(OtherProcesses, "cores_used", lambda _: next(measured))
-    shared = SharedCores(threads, is_adaptive=is_adaptive)
-    shared._others.cores = cores
-    shared.adapt()  # too early for a measurement
-    for _ in used:
-        now[0] += 3.0
-        shared.adapt()
+    with SharedCores(threads, is_adaptive=is_adaptive) as shared:
+        shared._others.cores = cores
+        shared.adapt()  # too early for a measurement
+        for _ in used:
+            now[0] += 3.0
+            shared.adapt()
 
 
 @pytest.mark.parametrize(
     ("cores", "threads", "used", "expected"),
     [
-        (2, 2, [1.0, 1.0], [1]),
-        (2, 2, [0.7, 0.7], [1]),  # three threads share two cores
+        (2, 2, [1.0, 1.0], [1, 2]),  # at the end, all of them
+        (2, 2, [0.7, 0.7], [1, 2]),  # three threads share two cores
         (2, 2, [1.0, 0.1, 1.0, 0.1], []),  # for a moment
         (2, 2, [1.0, 1.0, 1.0, 0.0, 0.0, 0.0], [1, 2]),
-        (2, 2, [2.0, 2.0], [1]),
+        (2, 2, [2.0, 2.0], [1, 2]),
         (2, 2, [0.4, 0.4], []),
         (2, 1, [2.0, 2.0], []),
         (8, 4, [4.2, 4.2], []),  # four cores are free

@@ -69,7 +69,7 @@ def end(others: list[subprocess.Popen[bytes]]) -> None:
 def test_every_sum_is_that_of_all_processes_and_a_killed_one_is_noticed() -> None:
     sums, others = connected(3, ROUNDS)
     try:
-        for number in range(ROUNDS):  # the others may be one sum ahead, never two
+        for number in range(ROUNDS):  # in step with the others
             joined = sums.sum([torch.ones(10, 100), torch.tensor([float(number)])])
             assert joined.tolist() == [111.0] * 1000 + [3.0 * number]
             assert sums.sum_numbers([1, number]) == [111.0, 3.0 * number]
@@ -114,6 +114,17 @@ def test_the_sum_has_the_same_bits_in_each_process_and_replaces_a_tensor() -> No
     expected = ((addends[0] + addends[1]) + addends[2]) + addends[3]
     for found in in_threads(4, run):
         assert torch.equal(found.view(-1), expected)
+
+
+def test_each_process_may_change_its_result() -> None:
+    def run(sums: SharedSums) -> torch.Tensor:
+        total = sums.sum([torch.ones(4)])
+        sums.sum_numbers([0.0])  # all have it
+        total *= 1 / 3
+        sums.sum_numbers([0.0])  # and have changed it
+        return total.clone()
+
+    assert [found.tolist() for found in in_threads(3, run)] == [[1.0] * 4] * 3
 
 
 def test_the_sums_of_numbers_are_those_of_their_order_in_each_process() -> None:

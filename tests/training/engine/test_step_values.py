@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dlnotes_cli import device
 from dlnotes_cli.cli import main
 from dlnotes_cli.training.engine.run import TrainingRun
-from dlnotes_cli.training.engine.step_values import Answers, StepOutput, StepValues, UnreadSteps, total
+from dlnotes_cli.training.engine.step_values import StepOutput, StepValues, UncountedPredictions, UnreadSteps, total
 
 STEPS = 60
 RUNS = {
@@ -93,30 +93,32 @@ def test_what_is_not_finite(objective: float, norm: float | None, expected: str 
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=st.integers(0, 99))
-def test_correct_answers_are_counted_for_each_step(sizes: list[int], seed: int) -> None:
+def test_correct_predictions_are_counted_for_each_step(sizes: list[int], seed: int) -> None:
     generator, unread, expected = np.random.default_rng(seed), UnreadSteps(), []
     for step, size in enumerate(sizes, start=1):
         logits, labels = generator.normal(size=(size, 3)), generator.integers(0, 3, size)
         expected.append(int((logits.argmax(1) == labels).sum()))
-        answers: Tensor | Answers = Answers(torch.from_numpy(logits), torch.from_numpy(labels))
+        predictions: Tensor | UncountedPredictions = UncountedPredictions(
+            torch.from_numpy(logits), torch.from_numpy(labels)
+        )
         if step == seed % 4:  # some are counted already
-            answers = StepOutput(torch.tensor(0.0), torch.tensor(0.0), answers, size).correct_count
-        unread.add(step, StepOutput(torch.tensor(0.5), torch.tensor(1.0), answers, size), None)
+            predictions = StepOutput(torch.tensor(0.0), torch.tensor(0.0), predictions, size).correct_count
+        unread.add(step, StepOutput(torch.tensor(0.5), torch.tensor(1.0), predictions, size), None)
     assert [values.correct for values in unread.read()] == expected
 
 
 @pytest.mark.parametrize(("rows", "is_kept"), [(16, True), (17, False)])
 def test_large_logits_are_not_kept(rows: int, is_kept: bool) -> None:
-    answers = Answers(torch.randn(rows, 1024), torch.zeros(rows, dtype=torch.int64))
-    assert isinstance(answers.counted_if_large(), Answers) == is_kept
+    predictions = UncountedPredictions(torch.randn(rows, 1024), torch.zeros(rows, dtype=torch.int64))
+    assert isinstance(predictions.counted_if_large(), UncountedPredictions) == is_kept
 
 
 def test_parts_of_a_batch_are_added_up() -> None:
     one = torch.tensor(1.0)
     parts = [
-        StepOutput(one, 2 * one, Answers(torch.eye(3), torch.tensor([0, 1, 0])), 3),
+        StepOutput(one, 2 * one, UncountedPredictions(torch.eye(3), torch.tensor([0, 1, 0])), 3),
         StepOutput(one, 3 * one, torch.tensor(4), 5),
-        StepOutput(one, one, Answers(torch.eye(2), torch.tensor([1, 1])), 2).without_weight(),
+        StepOutput(one, one, UncountedPredictions(torch.eye(2), torch.tensor([1, 1])), 2).without_weight(),
     ]
     whole = total(parts)
     assert (float(whole.objective), float(whole.loss_sum), int(whole.correct_count), whole.samples) == (2, 5, 6, 8)
