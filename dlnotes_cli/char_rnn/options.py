@@ -9,7 +9,19 @@ from dlnotes_cli.char_rnn.recipes import BEST, BEST_LONG, NOTES, CharRnnRecipe
 from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, Range, option, option_group, option_like
+from dlnotes_cli.shell.option import (
+    DATA,
+    MODEL,
+    OUTPUT,
+    TRAINING,
+    Config,
+    Range,
+    flag,
+    option,
+    option_group,
+    option_like,
+    options_of,
+)
 from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.training.options import (
     DevicesOption,
@@ -150,11 +162,13 @@ class CharRnnTrainConfig(
         return resolve(self, self._recipe)
 
     def long_run_defaults(self) -> dict[str, Any]:
-        """The defaults that a long time budget changes, by option name."""
+        """The defaults that a long time budget changes, by the names of options in the shell."""
         if self._recipe is not BEST_LONG:
             return {}
-        changed = {name: value for name, value in vars(BEST_LONG).items() if value != vars(BEST)[name]}
-        return {name: value for name, value in changed.items() if getattr(self, name) is None}
+        long, usual = (vars(recipe) | {"batch_size": recipe.length.batch_size} for recipe in (BEST_LONG, BEST))
+        changed = {name: value for name, value in long.items() if value != usual[name] and name != "length"}
+        options = options_of(type(self))
+        return {flag(name, options[name]): value for name, value in changed.items() if getattr(self, name) is None}
 
     @property
     def _recipe(self) -> CharRnnRecipe:

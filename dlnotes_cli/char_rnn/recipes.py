@@ -26,8 +26,11 @@ BEST = CharRnnRecipe(
     layers=2, hidden=320, embed=64, residual=True, dropout=0.15, seq_len=32, reset_state=0.02, random_offset=True,
     length=LengthDefaults(epochs=5, batch_size=32, min_steps=1000),
 )  # fmt: skip
-# A long run can train a larger network, and reads the text so often that more dropout is needed against overfitting.
-BEST_LONG = replace(BEST, hidden=512, dropout=0.3)
+# A long run has the time for longer sequences, from which a network learns more. It reads the text so often that it
+# needs more dropout and weight decay against overfitting.
+BEST_LONG = replace(
+    BEST, hidden=384, dropout=0.3, weight_decay=0.1, seq_len=64, length=replace(BEST.length, batch_size=16)
+)
 # The course's notebook on Anna Karenina.
 NOTES = CharRnnRecipe(
     optimizer="adam", lr=1e-3, momentum=0.0, schedule="constant", weight_decay=0.0, ema=0.0, grad_clip=5.0,

@@ -168,7 +168,7 @@ class CnnOptions(Config):
         "Architecture: " + "; ".join(f"{name}: {arch.summary}" for name, arch in ARCHITECTURES.items()) + ".",
         panel=MODEL,
         choices=ARCHITECTURES,
-        shown_default=f"fast; from {SMALL_SET:,} training images on: large; --recipe notes: notes-cnn",
+        shown_default=f"fast; {SMALL_SET:,} training images or more: large; notes: notes-cnn",
     )
     layers: str | None = option(
         None,

@@ -93,5 +93,5 @@ def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, which: int) -> Tenso
 @cache
 def _has_amx() -> bool:
     """Whether this processor multiplies tiles of bf16 numbers."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)  # PyTorch 2.10 has no such function
-    return bool(capabilities().get("amx_bf16"))
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.10 has no such function
+    return bool(capabilities.get("amx_bf16"))

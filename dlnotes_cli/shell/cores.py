@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # per second, of /proc/stat
-_BUSY_COLUMNS = (0, 1, 2, 5, 6, 7)  # user, nice, system, irq, softirq, steal
+_BUSY_COLUMNS = (0, 2, 5, 6, 7)  # user, system, irq, softirq, steal
+_NICE_COLUMN = 1  # processes of low priority
 
 
 def available_cores(root: Path = Path("/")) -> int:
@@ -30,7 +31,8 @@ def control_groups(root: Path = Path("/")) -> Iterator[Path]:
 class OtherProcesses:
     """Measures how many of the cores of this process other processes use, from one call to the next.
 
-    `cores` is the number of cores of the process's affinity.
+    `cores` is the number of cores of the process's affinity. Processes of low priority (`nice`) do not count, unless
+    this one has a low priority as well, because they give their cores to others.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -50,7 +52,8 @@ class OtherProcesses:
         with suppress(OSError, ValueError):
             names = {f"cpu{core}" for core in _own_cores()}
             lines = [line.split() for line in (self._root / "proc/stat").read_text().splitlines()]
-            ticks = sum(int(fields[1 + i]) for fields in lines if fields[0] in names for i in _BUSY_COLUMNS)
+            columns = (*_BUSY_COLUMNS, _NICE_COLUMN) if os.nice(0) > 0 else _BUSY_COLUMNS
+            ticks = sum(int(fields[1 + i]) for fields in lines if fields[0] in names for i in columns)
             times = os.times()
             return time.monotonic(), ticks / _TICKS, times.user + times.system
         return None

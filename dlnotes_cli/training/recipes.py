@@ -169,9 +169,9 @@ def _default_text(recipe: object, name: str) -> str:
 
 
 def note_long_budget(defaults: Mapping[str, Any]) -> None:
-    """Print the defaults that a long time budget changes; a run that repeats it with --max-steps must set them."""
+    """Print the defaults, by option, that a long time budget changes; a run that repeats it must set them."""
     if defaults:
-        flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in defaults.items())
+        flags = " ".join(f"{flag} {value}" for flag, value in defaults.items())
         output.note(
             f"time budgets of 10 minutes or more default to {flags}; to repeat the run with --max-steps, add them"
         )

@@ -42,8 +42,10 @@ def test_a_long_time_budget_changes_the_defaults_of_the_best_recipe() -> None:
     assert CharRnnTrainConfig(time_budget=600.0).resolved() == BEST_LONG
     assert CharRnnTrainConfig(time_budget=599.0).resolved() == BEST
     assert CharRnnTrainConfig(time_budget=600.0, recipe="notes").resolved() == NOTES
-    assert CharRnnTrainConfig(time_budget=600.0).long_run_defaults() == {"hidden": 512, "dropout": 0.3}
-    assert CharRnnTrainConfig(time_budget=600.0, hidden=64).long_run_defaults() == {"dropout": 0.3}
+    changed = {"--hidden-size": 384, "--dropout": 0.3, "--weight-decay": 0.1, "--seq-len": 64, "--batch-size": 16}
+    assert CharRnnTrainConfig(time_budget=600.0).long_run_defaults() == changed
+    del changed["--hidden-size"]
+    assert CharRnnTrainConfig(time_budget=600.0, hidden=64).long_run_defaults() == changed
     assert CharRnnTrainConfig(time_budget=600.0, recipe="notes").long_run_defaults() == {}
 
 

@@ -51,10 +51,10 @@ def test_the_groups_around_a_group_count_too(tmp_path: Path) -> None:
     assert found[:3] == [tmp_path / "sys/fs/cgroup" / name for name in ("a/b", "a", "")]
 
 
-def stat(root: Path, busy: float, other_core: float = 0.0) -> None:
-    """Write /proc/stat with seconds of user time on each core of this process, and on a core that it may not use."""
+def stat(root: Path, busy: float, other_core: float = 0.0, nice: float = 0.0) -> None:
+    """Write /proc/stat with seconds of user and nice time of our cores, and of user time of a core that is not ours."""
     (root / "proc").mkdir(exist_ok=True)
-    lines = [f"cpu{core} {round(busy * cores._TICKS)} 0 0 999 9 0 0 0 0 0" for core in OWN]
+    lines = [f"cpu{core} {round(busy * cores._TICKS)} {round(nice * cores._TICKS)} 0 999 9 0 0 0 0 0" for core in OWN]
     lines += [f"cpu{max(OWN) + 1} {round(other_core * cores._TICKS)} 0 0 0 0 0 0 0 0 0", "intr 5"]
     (root / "proc/stat").write_text("\n".join(["cpu 1 2 3 4 5 6 7 8 9 10", *lines]) + "\n")
 
@@ -73,6 +73,21 @@ def test_the_time_of_this_process_is_not_that_of_others(tmp_path: Path, monkeypa
     assert others.cores_used() == 0
     (tmp_path / "proc/stat").unlink()
     assert others.cores_used() is None
+
+
+@pytest.mark.parametrize(("niceness", "expected"), [(0, 0.2), (5, 0.7), (-10, 0.2)])
+def test_processes_of_low_priority_count_only_for_such_a_process(
+    niceness: int, expected: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(os, "times", lambda: os.times_result((0.0,) * 5))
+    monkeypatch.setattr(os, "nice", lambda _: niceness)
+    stat(tmp_path, busy=50.0, nice=20.0)
+    others = OtherProcesses(tmp_path)
+    now[0] = 110.0
+    stat(tmp_path, busy=52.0, nice=25.0)
+    assert others.cores_used() == pytest.approx(expected * len(OWN))
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs Linux")
