@@ -89,9 +89,8 @@ class UnreadSteps:
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, int]] = []  # each step and its number of samples
-        self._rows: list[
-            tuple[Tensor | UncountedPredictions | None, ...]
-        ] = []  # of each step: the values from `objective` on
+        # Of each step: the values from `objective` on.
+        self._rows: list[tuple[Tensor | UncountedPredictions | None, ...]] = []
 
     def add(
         self, step: int, output: StepOutput, gradient_norm: Tensor | None, loss_scale: Tensor | None = None
