@@ -24,6 +24,7 @@ from dlnotes_cli.training.engine.shared_memory import SharedSums
 rank, count, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 sums = SharedSums.among(rank, count, lambda _: path, lambda _: count, 60.0)
 print("connected", flush=True)
+sys.stdin.readline()  # one that is not connected yet looks as if it had ended
 for number in range(int(sys.argv[4])):
     sums.sum([torch.full((1000,), 10.0**rank), torch.tensor([float(number)])])
     sums.sum_numbers([10.0**rank, number])
@@ -36,7 +37,12 @@ def start_others(count: int, path: str, rounds: int) -> list[subprocess.Popen[by
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     words = [sys.executable, "-c", OTHER]
     return [
-        subprocess.Popen([*words, str(rank), str(count), path, str(rounds)], env=environment, stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [*words, str(rank), str(count), path, str(rounds)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         for rank in range(1, count)
     ]
 
@@ -53,6 +59,10 @@ def connected(count: int, rounds: int) -> tuple[SharedSums, list[subprocess.Pope
         for process in others:
             assert process.stdout is not None
             assert process.stdout.readline() == b"connected\n"
+        for process in others:
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+            process.stdin.flush()
         return count
 
     sums = SharedSums.among(0, count, share, total, 60.0)
