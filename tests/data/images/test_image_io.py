@@ -92,7 +92,7 @@ def test_images_round_trip(ending: str, channels: int, with_alpha: bool, tmp_pat
         assert np.array_equal(image_read.values, image.values)
     if ending in {".png", ".tif"}:
         assert np.array_equal(image_read.alpha, alpha) if with_alpha else image_read.alpha is None  # type: ignore[arg-type]
-    assert image_read.icc == (profile() if channels == 3 and ending in {".png", ".tif", ".webp"} else None)
+    assert image_read.icc == (image.icc if channels == 3 and ending in {".png", ".tif", ".webp"} else None)
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif", ".pgm"])
