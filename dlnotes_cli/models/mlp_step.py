@@ -152,32 +152,41 @@ class MlpStep:
     """Calls a network of `build_mlp` in training steps; the network itself stays as it is.
 
     The gradients of weights are in memory that the next backward pass overwrites, unless parameters still have them.
+    They have the places that they would have if the gradients of all parameters were joined.
     """
 
-    def __init__(self, layers: Sequence[_Layer], half: torch.dtype | None) -> None:
+    def __init__(self, layers: Sequence[_Layer], half: torch.dtype | None, memory: Tensor | None = None) -> None:
         self.layers, self._half = layers, half
         self.parameters = [parameter for layer in layers for parameter in layer.parameters]
         self._linear = [layer for layer in layers if isinstance(layer, _LinearLayer)]
         self._copied: list[Tensor] = [parameter for layer in self._linear for parameter in layer.parameters]
         self._copies = [copy for layer in self._linear for copy in layer.copies]
-        self._renew_memory()
+        size = sum(each.numel() for each in self.parameters)
+        self._use_memory(torch.empty(size) if memory is None or memory.numel() < size else memory[:size])
 
-    def _renew_memory(self) -> None:
-        """New memory for the gradients of the linear layers; whoever has the last ones keeps them."""
-        sizes = [each.numel() for each in self._copied]
-        self._flat = torch.empty(sum(sizes))
-        self._computed = self._flat if self._half is None else torch.empty_like(self._flat, dtype=self._half)
-        self._stored, computed = (
-            [part.view_as(each) for part, each in zip(flat.split(sizes), self._copied, strict=True)]
-            for flat in (self._flat, self._computed)
+    def _use_memory(self, flat: Tensor) -> None:
+        """Compute the gradients of the linear layers there; whoever has the last ones keeps them."""
+        self._flat = flat
+        self._computed = flat if self._half is None else torch.zeros_like(flat, dtype=self._half)
+        sizes = [each.numel() for each in self.parameters]
+        views = (
+            [part.view_as(each) for part, each in zip(joined.split(sizes), self.parameters, strict=True)]
+            for joined in (flat, self._computed)
         )
-        pieces = iter(computed)
-        for layer in self._linear:
-            layer.gradients = [next(pieces) for _ in layer.parameters]
+        places = zip(*views, strict=True)
+        self._stored: list[Tensor] = []
+        for layer in self.layers:
+            of_layer = [next(places) for _ in layer.parameters]
+            if isinstance(layer, _LinearLayer):
+                self._stored.extend(stored for stored, _ in of_layer)
+                layer.gradients = [computed for _, computed in of_layer]
 
     @classmethod
-    def of(cls, network: nn.Module, half: torch.dtype | None = None) -> Self | None:
-        """The step of a network on the CPU, with products in float32 or `half`; None for networks of other layers."""
+    def of(cls, network: nn.Module, half: torch.dtype | None = None, memory: Tensor | None = None) -> Self | None:
+        """The step of a network on the CPU, with products in float32 or `half`; None for networks of other layers.
+
+        The gradients of the linear layers are computed in `memory` of float32 (N,), if they have room there.
+        """
         if not isinstance(network, nn.Sequential):
             return None
         layers = _layers(list(network), half)
@@ -185,7 +194,7 @@ class MlpStep:
             each.device.type == "cpu" and each.dtype == torch.float32 and each.requires_grad
             for each in network.parameters()
         )
-        return cls(layers, half) if layers is not None and are_plain else None
+        return cls(layers, half, memory) if layers is not None and are_plain else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (N, K) in float32 of normalized samples (N, ...)."""
@@ -201,7 +210,7 @@ class MlpStep:
     def protect_gradients(self) -> None:
         """Compute the next gradients elsewhere if the parameters still have the last ones."""
         if any(each.grad is not None for each in self.parameters):
-            self._renew_memory()
+            self._use_memory(torch.empty_like(self._flat))
 
     def gradients(self) -> list[Tensor]:
         """The gradients of all parameters in float32, each a new tensor object, which autograd need not copy."""

@@ -87,6 +87,35 @@ def test_gradients_add_up_until_they_are_removed(half: torch.dtype | None) -> No
         torch.testing.assert_close(together, parts[0] + parts[1] + parts[2])
 
 
+@pytest.mark.parametrize("half", [None, torch.bfloat16])
+def test_gradients_are_computed_where_they_would_be_joined(half: torch.dtype | None) -> None:
+    network = build_mlp(MlpConfig(4, 3, (8, 5), batch_norm=True)).train()
+    size = sum(parameter.numel() for parameter in network.parameters())
+    memory = torch.full((size + 10,), torch.nan)
+    step = MlpStep.of(network, half, memory)
+    assert step is not None
+    run_backward(step(torch.randn(16, 4)))
+    start = 0
+    for module in network:
+        for parameter in module.parameters():
+            place = memory[start : start + parameter.numel()].view_as(parameter)
+            assert parameter.grad is not None
+            if isinstance(module, nn.Linear):
+                assert parameter.grad.data_ptr() == place.data_ptr()
+                assert torch.equal(parameter.grad, place)
+            start += parameter.numel()
+    assert memory[size:].isnan().all()
+
+
+def test_gradients_that_do_not_fit_are_computed_elsewhere() -> None:
+    network = build_mlp(MlpConfig(4, 3)).train()
+    memory = torch.full((14,), torch.nan)  # of the 15 that are needed
+    step = MlpStep.of(network, memory=memory)
+    assert step is not None
+    run_backward(step(torch.randn(16, 4)))
+    assert memory.isnan().all()
+
+
 def test_the_input_has_a_gradient_if_it_needs_one() -> None:
     network = build_mlp(MlpConfig(4, 3, (8,), "gelu")).train()
     x = torch.randn(5, 4, requires_grad=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed import ProcessGroup, Store  # type: ignore[attr-defined]  # documented, but not in its stubs
 
+    from dlnotes_cli.training.engine.joined_sum import JoinedSum
     from dlnotes_cli.training.engine.shared_memory import SharedSums
 
 RENDEZVOUS_S = 60.0  # within which all processes have to start
@@ -97,14 +98,20 @@ class Processes:
         """The sum of the tensors of all processes, in place and with the same bits in each of them."""
         return tensor
 
-    def sum_joined(self, pieces: "Sequence[Tensor]") -> "Tensor":
-        """The sum over all processes of tensors of one type, joined in one flat tensor; the same bits in each.
-
-        The next call may overwrite it.
-        """
+    def joined_sum(self, like: "Sequence[Tensor]") -> "JoinedSum":
+        """Sums over all processes of tensors of one type with these shapes, which can be repeated."""
         import torch
 
-        return self.sum(torch.cat([piece.detach().reshape(-1) for piece in pieces]))
+        from dlnotes_cli.training.engine.joined_sum import JoinedSum, views
+
+        flat = torch.empty(sum(tensor.numel() for tensor in like), dtype=like[0].dtype, device=like[0].device)
+        parts = views(flat, like)
+        return JoinedSum(parts, parts, lambda: self.sum(flat), are_private=True)
+
+    @property
+    def gradient_memory(self) -> "Tensor | None":
+        """Memory (N,) in float32 with the places of every `joined_sum`, from the start; None if they are elsewhere."""
+        return None
 
     def sums(self, *numbers: float) -> list[float]:
         """The sum over all processes of each number."""
@@ -179,21 +186,25 @@ class ProcessesTogether(Processes):
         import torch.distributed as dist
 
         with _lost():
-            if self._memory is not None and tensor.is_contiguous() and self._memory.fits([tensor]):
-                self._memory.sum([tensor], out=tensor)
+            if self._memory is None or not self._memory.fits([tensor]):
+                dist.all_reduce(tensor, group=self._group)
                 return tensor
-            dist.all_reduce(tensor, group=self._group)
-        return tensor
+            joined = self._memory.joined([tensor])
+            joined.places[0].copy_(tensor)
+            joined.add()
+            return tensor.copy_(joined.totals[0])
 
-    def sum_joined(self, pieces: "Sequence[Tensor]") -> "Tensor":
-        """The sum over all processes of tensors of one type, joined in one flat tensor; the same bits in each.
+    def joined_sum(self, like: "Sequence[Tensor]") -> "JoinedSum":
+        """Sums over all processes of tensors of one type with these shapes, which can be repeated."""
+        if self._memory is None or not self._memory.fits(like):
+            return super().joined_sum(like)
+        joined = self._memory.joined(like)
+        return joined._replace(add=_lost()(joined.add))
 
-        The next call may overwrite it.
-        """
-        if self._memory is None or not self._memory.fits(pieces):
-            return super().sum_joined(pieces)
-        with _lost():
-            return self._memory.sum(pieces)
+    @property
+    def gradient_memory(self) -> "Tensor | None":
+        """Memory (N,) in float32 with the places of every `joined_sum`, from the start; None if they are elsewhere."""
+        return None if self._memory is None else self._memory.own_buffer
 
     def sums(self, *numbers: float) -> list[float]:
         """The sum over all processes of each number."""

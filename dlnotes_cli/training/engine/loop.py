@@ -149,7 +149,10 @@ class Trainer:
         self.processes, self.synchronize, self.prepare_step = processes, _unchanged, _nothing
         self.scaling = scaling
         self._optimizer_step = OptimizerStep(optimizer)
-        self._shared_step = None if processes.is_alone else SharedStep(processes, job.network)
+        changes_gradients = settings.grad_clip is not None or scaling is not None
+        self._shared_step = (
+            None if processes.is_alone else SharedStep(processes, job.network, changes_gradients=changes_gradients)
+        )
         self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None

@@ -1,8 +1,9 @@
 """Sums over the processes of one machine in memory that all of them map; several times as fast as through TCP.
 
-Each process copies its tensor into a buffer of its own. When all have done that, each adds up its part of all buffers,
-in the same order, into the part of a common result that belongs to it. When that is complete, each copies it. At these
-two barriers each process sets its counter to their number, and waits until those of all have reached it.
+Each process has a buffer for its tensor, which it copies there or has computed there. When all are complete, each
+process adds up its part of all buffers, in the same order, into the part of a common result that belongs to it. When
+that is complete, each reads it. At these two barriers each process sets its counter to their number, and waits until
+those of all have reached it.
 
 A few numbers are summed without tensors, as after every step. There are two places for them in each process, since one
 that writes its next numbers may be ahead of one that still reads the last.
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.shell.cores import available_cores
+from dlnotes_cli.training.engine.joined_sum import JoinedSum, views
 
 LARGEST_BYTES = 1 << 22  # of a tensor; for larger ones, computing takes much longer than the connection
 _MOST_PROCESSES = 16  # each of which reads the buffers of all
@@ -82,8 +84,7 @@ class SharedSums:
         numbers = [self._memory[start : start + _LINE_BYTES].cast("d") for start in starts]
         self._numbers = numbers[:count], numbers[count:]
         buffers = torch.frombuffer(self._memory, dtype=torch.uint8, offset=_header(count))
-        *self._buffers, self._common = buffers.view(count + 1, LARGEST_BYTES)
-        self._total = torch.empty(LARGEST_BYTES, dtype=torch.uint8)  # which the process may change
+        self._buffers: list[Tensor] = list(buffers.view(count + 1, LARGEST_BYTES))  # of each, and that of the result
         self._number = 0
         self._spin_s = _SPIN_S if count <= available_cores() else 0.0
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, rank)
@@ -129,22 +130,26 @@ class SharedSums:
         """Whether so many numbers can be summed here."""
         return len(numbers) <= _MOST_NUMBERS
 
-    def sum(self, pieces: Sequence[Tensor], out: Tensor | None = None) -> Tensor:
-        """The sum over all processes of the pieces, joined in one flat tensor, with the same bits in each process.
+    @property
+    def own_buffer(self) -> Tensor:
+        """The buffer of this process, as float32 (N,), where the places of every sum start; free between two sums."""
+        return self._buffers[self._rank].view(torch.float32)
 
-        It is `out`, or in memory that the next call overwrites: new memory costs more than the sum. Raises
-        ConnectionError if another process has ended.
-        """
-        dtype, size = pieces[0].dtype, sum(piece.nbytes for piece in pieces)
-        *parts, common, total = (buffer[:size].view(dtype) for buffer in (*self._buffers, self._common, self._total))
-        torch.cat([piece.detach().reshape(-1) for piece in pieces], out=parts[self._rank])
-        self._barrier()
+    def joined(self, like: Sequence[Tensor]) -> JoinedSum:
+        """Sums of tensors of one type with these shapes; `add` raises ConnectionError if another process has ended."""
+        dtype, size = like[0].dtype, sum(tensor.nbytes for tensor in like)
+        *parts, common = (buffer[:size].view(dtype) for buffer in self._buffers)
         own = self._own(len(common))
-        torch.add(parts[0][own], parts[1][own], out=common[own])
-        for part in parts[2:]:
-            common[own] += part[own]
-        self._barrier()
-        return (total if out is None else out.view(-1)).copy_(common)
+        total, first, second, *others = (buffer[own] for buffer in (common, *parts[:2], *parts[2:]))
+
+        def add() -> None:
+            self._barrier()
+            torch.add(first, second, out=total)
+            for other in others:
+                total.add_(other)
+            self._barrier()
+
+        return JoinedSum(views(parts[self._rank], like), views(common, like), add)
 
     def _own(self, length: int) -> slice:
         """The part of `length` elements that this process adds up, in whole lines of the cache."""

@@ -1,7 +1,7 @@
 """The gradient of a step whose batch several processes share."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dlnotes_cli.training.engine.distributed import Processes
 from dlnotes_cli.training.engine.step_values import StepOutput
@@ -12,28 +12,52 @@ class SharedStep:
 
     The objectives of the processes add up to that of the batch, so that the sum of their gradients is the gradient of
     the batch. Running statistics of batch normalization become the mean over the processes, weighted by their samples.
-    Everything is summed at once, in one tensor.
+    Everything is summed at once. With `changes_gradients`, what follows may change them in place.
     """
 
-    def __init__(self, processes: Processes, network: nn.Module) -> None:
-        self._processes = processes
+    def __init__(self, processes: Processes, network: nn.Module, *, changes_gradients: bool) -> None:
+        self._processes, self._changes_gradients = processes, changes_gradients
         self._parameters = list(network.parameters())
         self._statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+        self._having = [True] * len(self._parameters)  # whether each has a gradient
+        values = torch.zeros(3, device=self._parameters[0].device)
+        self._sum = processes.joined_sum([*self._parameters, *self._statistics, values])
 
     @torch.no_grad()
     def __call__(self, output: StepOutput, samples: int) -> StepOutput:
         """The values of a step of `samples` samples in all, of which this process computed `output`."""
-        statistics = self._statistics
         parameters = [parameter for parameter in self._parameters if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        values = torch.stack([output.objective.float(), output.loss_sum.float(), output.correct_count.float()])
-        weighted = torch._foreach_mul(statistics, output.samples / samples) if statistics else ()  # noqa: SLF001
-        pieces = [*gradients, *weighted, values]
-        *summed, values = self._processes.sum_joined(pieces).split([piece.numel() for piece in pieces])
-        for parameter, gradient in zip(parameters, summed, strict=False):
-            parameter.grad = gradient.view_as(parameter)
-        if statistics:
-            means = zip(statistics, summed[len(parameters) :], strict=True)
-            torch._foreach_copy_(statistics, [mean.view_as(buffer) for buffer, mean in means])
-        objective, loss_sum, correct = values.clone().unbind()  # which must not keep the whole sum in memory
+        values = output.objective.float(), output.loss_sum.float(), output.correct_count.float()
+        having = [parameter.grad is not None for parameter in self._parameters]
+        if having != self._having:
+            self._having = having
+            self._sum = self._processes.joined_sum([*gradients, *self._statistics, torch.stack(values)])
+        *places, place_of_values = self._sum.places
+        torch.stack(values, out=place_of_values)
+        _copy_elsewhere(gradients, places)
+        if self._statistics:
+            weighted = places[len(gradients) :]
+            torch._foreach_copy_(weighted, self._statistics)
+            torch._foreach_mul_(weighted, output.samples / samples)
+        self._sum.add()
+        *totals, total_values = self._sum.totals
+        is_copied = self._changes_gradients and not self._sum.are_private
+        for parameter, total in zip(parameters, totals, strict=False):
+            parameter.grad = total.clone() if is_copied else total
+        if self._statistics:
+            torch._foreach_copy_(self._statistics, totals[len(gradients) :])
+        objective, loss_sum, correct = total_values.clone().unbind()  # which the next step overwrites
         return StepOutput(objective, loss_sum, correct.round().long(), samples)
+
+
+def _copy_elsewhere(tensors: list[Tensor], places: list[Tensor]) -> None:
+    """Copy each tensor to its place, except those that were computed there."""
+    moved = [
+        (place, tensor)
+        for place, tensor in zip(places, tensors, strict=False)
+        if tensor.data_ptr() != place.data_ptr() or not tensor.is_contiguous()
+    ]
+    if moved:
+        to, of = zip(*moved, strict=True)
+        torch._foreach_copy_(to, of)

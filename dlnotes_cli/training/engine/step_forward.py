@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.mlp_step import MlpStep
@@ -40,10 +40,15 @@ class StepForward:
         self.is_compiled = False  # whether steps have run compiled, the last ones included
 
     @classmethod
-    def of(cls, network: nn.Module, option: bool | None, runtime: Runtime) -> Self:
-        """The forward pass as `--compile` sets it; None decides later on CUDA devices, and never compiles elsewhere."""
+    def of(
+        cls, network: nn.Module, option: bool | None, runtime: Runtime, gradient_memory: Tensor | None = None
+    ) -> Self:
+        """The forward pass as `--compile` sets it; None decides later on CUDA devices, and never compiles elsewhere.
+
+        Gradients that are computed into memory of our own are computed into `gradient_memory`.
+        """
         requested = False if option is None and runtime.device.type != "cuda" else option
-        return cls(network, requested, MlpStep.of(network, runtime.half))
+        return cls(network, requested, MlpStep.of(network, runtime.half, gradient_memory))
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs of the network; the first input is a batch, which decides over the shape."""

@@ -35,6 +35,7 @@ MLP = (
     "train-mlp --data rows.csv --target label --no-batch-norm --dropout 0 --hidden 8 --batch-size 7 "
     "--class-weights balanced --l1 0.01 --label-smoothing 0.1 --ema 0.9 --grad-clip 0.05 --accumulate 2"
 )
+PLAIN_MLP = "train-mlp --data rows.csv --target label --no-batch-norm --dropout 0 --hidden 8 --batch-size 7"
 CHAR_RNN = "char-rnn train --hidden-size 8 --seq-len 12 --batch-size 5 --dropout 0 --sample 0"
 CNN = "train-cnn --layers Conv2d(1,2,3);ReLU;Flatten;Linear(72,10) --batch-size 9 --augment crop:1,cutmix:0.4"
 
@@ -65,6 +66,7 @@ def assert_same_training(one: Path, other: Path) -> None:
     ("command", "count"),
     [
         pytest.param(MLP, 2, id="mlp"),
+        pytest.param(PLAIN_MLP, 2, id="mlp, gradients neither clipped nor accumulated"),
         pytest.param(MLP, 3, id="mlp in 3", marks=pytest.mark.slow),
         pytest.param(CHAR_RNN, 3, id="char-rnn in 3", marks=pytest.mark.slow),
         pytest.param(CNN, 2, id="cnn", marks=pytest.mark.slow),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,10 @@ sums = SharedSums.among(rank, count, lambda _: path, lambda _: count, 60.0)
 print("connected", flush=True)
 sys.stdin.readline()  # one that is not connected yet looks as if it had ended
 for number in range(int(sys.argv[4])):
-    sums.sum([torch.full((1000,), 10.0**rank), torch.tensor([float(number)])])
+    joined = sums.joined([torch.zeros(10, 100), torch.zeros(1)])
+    joined.places[0].fill_(10.0**rank)
+    joined.places[1].fill_(number)
+    joined.add()
     sums.sum_numbers([10.0**rank, number])
 time.sleep(60)
 """
@@ -80,17 +83,27 @@ def test_every_sum_is_that_of_all_processes_and_a_killed_one_is_noticed() -> Non
     sums, others = connected(3, ROUNDS)
     try:
         for number in range(ROUNDS):  # in step with the others
-            joined = sums.sum([torch.ones(10, 100), torch.tensor([float(number)])])
-            assert joined.tolist() == [111.0] * 1000 + [3.0 * number]
+            ones, numbers = total(sums, torch.ones(10, 100), torch.tensor([float(number)]))
+            assert torch.equal(ones, torch.full((10, 100), 111.0))
+            assert numbers.item() == 3 * number
             assert sums.sum_numbers([1, number]) == [111.0, 3.0 * number]
         os.kill(others[1].pid, signal.SIGKILL)
         started = time.monotonic()
         with pytest.raises(ConnectionError):
-            sums.sum([torch.zeros(1)])
+            sums.joined([torch.zeros(1)]).add()
         assert time.monotonic() - started < 5
     finally:
         end(others)
         sums.close()
+
+
+def total(sums: SharedSums, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
+    """The sums over all processes."""
+    joined = sums.joined(tensors)
+    for place, tensor in zip(joined.places, tensors, strict=True):
+        place.copy_(tensor)
+    joined.add()
+    return joined.totals
 
 
 def in_threads(count: int, run: Callable[[SharedSums], torch.Tensor]) -> list[torch.Tensor]:
@@ -111,30 +124,32 @@ def in_threads(count: int, run: Callable[[SharedSums], torch.Tensor]) -> list[to
     return [found[rank] for rank in range(count)]
 
 
-def test_the_sum_has_the_same_bits_in_each_process_and_replaces_a_tensor() -> None:
-    addends = torch.randn(4, 999, generator=torch.Generator().manual_seed(1)) * torch.tensor(
-        [[1.0], [1e4], [-1e4], [1]]
-    )
+def test_the_sum_has_the_same_bits_in_each_process() -> None:
+    addends = torch.randn(4, 27, 37, generator=torch.Generator().manual_seed(1)) * torch.tensor(
+        [1.0, 1e4, -1e4, 1]
+    ).view(4, 1, 1)
 
     def run(sums: SharedSums) -> torch.Tensor:
-        tensor = addends[sums._rank].clone().view(27, 37)
-        assert sums.sum([tensor], out=tensor).data_ptr() == tensor.data_ptr()
-        return tensor
+        return total(sums, addends[sums._rank])[0].clone()
 
     expected = ((addends[0] + addends[1]) + addends[2]) + addends[3]
     for found in in_threads(4, run):
-        assert torch.equal(found.view(-1), expected)
+        assert torch.equal(found, expected)
 
 
-def test_each_process_may_change_its_result() -> None:
+def test_a_sum_repeats_with_what_was_computed_in_the_own_buffer() -> None:
     def run(sums: SharedSums) -> torch.Tensor:
-        total = sums.sum([torch.ones(4)])
-        sums.sum_numbers([0.0])  # all have it
-        total *= 1 / 3
-        sums.sum_numbers([0.0])  # and have changed it
-        return total.clone()
+        joined = sums.joined([torch.zeros(2, 3), torch.zeros(4)])
+        assert torch.equal(joined.places[1], sums.own_buffer[6:10])
+        totals = []
+        for factor in (1, 10):
+            torch.mul(torch.arange(10.0), factor * (1 + sums._rank), out=sums.own_buffer[:10])
+            joined.add()
+            totals.append(torch.cat([each.flatten() for each in joined.totals]))
+        return torch.stack(totals)
 
-    assert [found.tolist() for found in in_threads(3, run)] == [[1.0] * 4] * 3
+    for found in in_threads(3, run):
+        assert torch.equal(found, torch.stack([6 * torch.arange(10.0), 60 * torch.arange(10.0)]))
 
 
 def test_the_sums_of_numbers_are_those_of_their_order_in_each_process() -> None:
