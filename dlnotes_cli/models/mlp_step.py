@@ -2,7 +2,8 @@
 
 The kernels are those that autograd calls for the modules, in the same order, so that the results have the same bits.
 What is saved is the time between them, and that gradients get new memory in every step. In bf16, weights are converted
-once and without autocast.
+once and without autocast. In gradient descent without momentum, the product that is a gradient is added to the weights
+at once; the results then differ in rounding.
 """
 
 import re
@@ -14,6 +15,7 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dlnotes_cli.models.dropout import Dropout, Levels, threshold_backward
 
@@ -40,6 +42,7 @@ class _LinearLayer(_Layer):
 
     def __init__(self, module: nn.Linear, half: torch.dtype | None) -> None:
         self.parameters = list(module.parameters())
+        self.descent: Descent | None = None  # that `backward` takes a step of, instead of setting `gradients`
         self.copies = [] if half is None else [each.detach().to(half) for each in self.parameters]
         self._used: Sequence[Tensor] = self.copies or self.parameters
 
@@ -47,10 +50,40 @@ class _LinearLayer(_Layer):
         return F.linear(x, *self._used), x
 
     def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:
+        of_input = gradient.mm(self._used[0]) if needs_input else gradient
+        if self.descent is not None:
+            self.descent(self.parameters, gradient, saved)
+            return of_input
         torch.mm(gradient.t(), saved, out=self.gradients[0])
         if len(self.gradients) > 1:
             torch.sum(gradient, 0, out=self.gradients[1])
-        return gradient.mm(self._used[0]) if needs_input else gradient
+        return of_input
+
+
+class Descent:
+    """Steps of gradient descent without momentum, with the learning rates and weight decays of an optimizer."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        groups = enumerate(optimizer.param_groups)
+        self._groups = {parameter: number for number, group in groups for parameter in group["params"]}
+
+    @torch.no_grad()
+    def __call__(self, parameters: Sequence[nn.Parameter], gradient: Tensor, inputs: Tensor) -> None:
+        """Change the weight (O, I) and bias (O,) of a linear layer, if it has one.
+
+        `gradient` (N, O) is that of the outputs for the `inputs` (N, I).
+        """
+        weight, *biases = parameters
+        lr, decay = self._settings(weight)
+        weight.addmm_(gradient.t(), inputs, beta=1 - lr * decay, alpha=-lr)
+        for bias in biases:
+            lr, decay = self._settings(bias)
+            bias.mul_(1 - lr * decay).sub_(gradient.sum(0), alpha=lr)
+
+    def _settings(self, parameter: nn.Parameter) -> tuple[float, float]:
+        group = self._optimizer.param_groups[self._groups[parameter]]  # a checkpoint replaces the groups
+        return group["lr"], group["weight_decay"]
 
 
 class _BatchNormLayer(_Layer):
@@ -202,6 +235,16 @@ class MlpStep:
         logits: Tensor = _Node.apply(self, inputs, *self.parameters)  # type: ignore[no-untyped-call]
         return logits.float()
 
+    def descend_with(self, optimizer: Optimizer) -> None:
+        """Have backward passes change the weights of the linear layers, which then have no gradients.
+
+        `optimizer` is gradient descent without momentum, and has all parameters. In bf16, nothing changes.
+        """
+        if self._half is None:
+            descent = Descent(optimizer)
+            for layer in self._linear:
+                layer.descent = descent
+
     def refresh_copies(self) -> None:
         """Convert the weights of the linear layers to `half`."""
         if self._copies:
@@ -212,15 +255,22 @@ class MlpStep:
         if any(each.grad is not None for each in self.parameters):
             self._use_memory(torch.empty_like(self._flat))
 
-    def gradients(self) -> list[Tensor]:
-        """The gradients of all parameters in float32, each a new tensor object, which autograd need not copy."""
+    def gradients(self) -> list[Tensor | None]:
+        """The gradients of all parameters in float32, each a new tensor object, which autograd need not copy.
+
+        None for weights that the backward pass has changed.
+        """
         if self._computed is not self._flat:
             self._flat.copy_(self._computed)
         stored = iter(self._stored)
-        return [
-            (next(stored) if isinstance(layer, _LinearLayer) else gradient).detach()
-            for layer in self.layers for gradient in layer.gradients
-        ]  # fmt: skip
+        gradients: list[Tensor | None] = []
+        for layer in self.layers:
+            if isinstance(layer, _LinearLayer):
+                of_layer = [next(stored) for _ in layer.parameters]
+                gradients.extend(each.detach() if layer.descent is None else None for each in of_layer)
+            else:
+                gradients.extend(each.detach() for each in layer.gradients)
+        return gradients
 
 
 class _Node(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """The perceptron's training step against autograd on the network itself, to the last bit."""
 
 import copy
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from dlnotes_cli.models.choices import Activation
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.models.mlp_step import MlpStep
+from dlnotes_cli.training.optimizers import make_optimizer
+from dlnotes_cli.training.recipes import OptimizerSettings
 
 CONFIGURATIONS = st.builds(
     MlpConfig,
@@ -114,6 +116,44 @@ def test_gradients_that_do_not_fit_are_computed_elsewhere() -> None:
     assert step is not None
     run_backward(step(torch.randn(16, 4)))
     assert memory.isnan().all()
+
+
+@settings(max_examples=40)
+@given(config=CONFIGURATIONS, decay=st.sampled_from([0.0, 0.1]), lrs=st.lists(st.floats(1e-3, 0.5), max_size=4))
+def test_descent_takes_the_steps_of_sgd(config: MlpConfig, decay: float, lrs: list[float]) -> None:
+    torch.manual_seed(0)
+    expected = build_mlp(config).train()
+    network = copy.deepcopy(expected)
+    settings_of_sgd = OptimizerSettings("sgd", 1.0, 0.0, decay)
+    optimizers = [make_optimizer(each, settings_of_sgd) for each in (expected, network)]
+    step = step_of(network)
+    step.descend_with(optimizers[1])
+    for number, lr in enumerate(lrs):
+        x = torch.randn(20, 3, 2, 2)
+        calls: list[Any] = [expected, step]
+        for each, optimizer in zip(calls, optimizers, strict=True):
+            optimizer.load_state_dict(optimizer.state_dict())  # which replaces the groups
+            optimizer.zero_grad()
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            torch.manual_seed(number)
+            run_backward(each(x))
+            optimizer.step()
+    for found, wanted in zip(network.state_dict().values(), expected.state_dict().values(), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            assert module.weight.grad is None
+
+
+def test_descent_leaves_bf16_to_the_optimizer() -> None:
+    network = build_mlp(MlpConfig(4, 3)).train()
+    step = step_of(network, torch.bfloat16)
+    step.descend_with(make_optimizer(network, OptimizerSettings("sgd", 0.1, 0.0, 0.0)))
+    before = copy.deepcopy(network.state_dict())
+    run_backward(step(torch.randn(5, 4)))
+    assert len(gradients(network)) == 2 * 3
+    assert all(map(torch.equal, network.state_dict().values(), before.values()))
 
 
 def test_the_input_has_a_gradient_if_it_needs_one() -> None:

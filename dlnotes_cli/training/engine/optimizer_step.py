@@ -45,7 +45,7 @@ class OptimizerStep:
         """Change the parameters that have a gradient; `step` counts the steps of the run from 0."""
         if self._is_direct:
             self._run_kernels()
-        else:
+        elif any(parameter.grad is not None for parameter in self._parameters):
             self._optimizer.step()
         if step % _CLEAR_EVERY == 0:
             self._clear_tiny_averages()
@@ -124,6 +124,12 @@ class _FusedGroup:
             )  # fmt: skip
 
         return run
+
+
+def is_gradient_descent(optimizer: Optimizer) -> bool:
+    """Whether a step only subtracts the gradient and the weight decay, times the learning rate."""
+    groups = optimizer.param_groups
+    return type(optimizer) is SGD and not any(group["momentum"] or group["maximize"] for group in groups)
 
 
 def _is_plain(group: Settings) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.mlp_step import MlpStep
@@ -31,8 +32,11 @@ class StepForward:
         requested: bool | None = False,  # noqa: FBT002  # as the option
         eager: Callable[..., Any] | None = None,
     ) -> None:
-        """With `requested` None, `decide` may start compilation later; `eager` is a faster way to call the network."""
-        self._network, self._requested = network, requested
+        """With `requested` None, `decide` may start compilation later; `eager` is a faster way to call the network.
+
+        A job sets `is_whole_step` if the gradient of a step is that of one forward pass, without other terms.
+        """
+        self._network, self._requested, self.is_whole_step = network, requested, False
         self._eager: Callable[..., Any] = eager or network
         self._compiled: Any = None  # until the first step
         self._shapes: set[torch.Size] = set()  # that are compiled
@@ -49,6 +53,14 @@ class StepForward:
         """
         requested = False if option is None and runtime.device.type != "cuda" else option
         return cls(network, requested, MlpStep.of(network, runtime.half, gradient_memory))
+
+    def descend_with(self, optimizer: Optimizer) -> None:
+        """Have backward passes take the steps of gradient descent without momentum where that is possible and faster.
+
+        Weights that they have changed have no gradients.
+        """
+        if self.is_whole_step and isinstance(self._eager, MlpStep):
+            self._eager.descend_with(optimizer)
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs of the network; the first input is a batch, which decides over the shape."""

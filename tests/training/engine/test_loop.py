@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer
 from dlnotes_cli.training.engine.step_budget import StepBudget
+from dlnotes_cli.training.engine.step_forward import StepForward
 from dlnotes_cli.training.engine.step_values import StepOutput
 from dlnotes_cli.training.history import LoopEntry
 from dlnotes_cli.training.metrics import Metrics
@@ -23,6 +24,7 @@ class ScriptedJob:
 
     def __init__(self, losses: list[float]) -> None:
         self.network = nn.Linear(1, 1)
+        self.forward = StepForward(self.network)
         self._losses, self.started = iter(losses), list[int]()
         self.recurrent_state = dict[str, Tensor]()
 
