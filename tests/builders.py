@@ -3,11 +3,12 @@
 import hashlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from dlnotes_cli.data.preprocessing import Preprocessing, TextPreprocessing
     from dlnotes_cli.training.engine.loop import Trainer
     from dlnotes_cli.training.history import LoopEntry
+
+T = TypeVar("T")
 
 COLORS = {"blue": (30, 40, 200), "green": (20, 180, 60), "red": (210, 30, 30)}
 
@@ -135,3 +138,18 @@ def write_model(
     }
     write_tensors(path, dict(build(name, config).state_dict()), metadata)
     return path
+
+
+def run_in_threads(count: int, run: Callable[[int], T]) -> list[T]:
+    """What `run` returns for each number below `count`, all at the same time."""
+    found: dict[int, T] = {}
+
+    def act(number: int) -> None:
+        found[number] = run(number)
+
+    threads = [threading.Thread(target=act, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[number] for number in range(count)]

@@ -2,8 +2,8 @@
 
 The kernels are those that autograd calls for the modules, in the same order, so that the results have the same bits.
 What is saved is the time between them, and that gradients get new memory in every step. In bf16, weights are converted
-once and without autocast. In gradient descent without momentum, the product that is a gradient is added to the weights
-at once; the results then differ in rounding.
+once and without autocast. For SGD without momentum, the backward pass can also update the weights: the product that is
+a gradient is added to them directly, so that results differ in rounding.
 """
 
 import re
@@ -34,7 +34,7 @@ class _Layer(ABC):
 
     @abstractmethod
     def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:
-        """The gradient of the input, if it is needed, from that of the output; sets `gradients`."""
+        """The gradient of the input, if it is needed, from that of the output; sets `gradients` or updates."""
 
 
 class _LinearLayer(_Layer):
@@ -42,7 +42,7 @@ class _LinearLayer(_Layer):
 
     def __init__(self, module: nn.Linear, half: torch.dtype | None) -> None:
         self.parameters = list(module.parameters())
-        self.descent: Descent | None = None  # that `backward` takes a step of, instead of setting `gradients`
+        self.update: _SgdUpdate | None = None  # of the parameters in `backward`, which then sets no `gradients`
         self.copies = [] if half is None else [each.detach().to(half) for each in self.parameters]
         self._used: Sequence[Tensor] = self.copies or self.parameters
 
@@ -51,8 +51,8 @@ class _LinearLayer(_Layer):
 
     def backward(self, gradient: Tensor, saved: Any, *, needs_input: bool) -> Tensor:
         of_input = gradient.mm(self._used[0]) if needs_input else gradient
-        if self.descent is not None:
-            self.descent(self.parameters, gradient, saved)
+        if self.update is not None:
+            self.update(self.parameters, gradient, saved)
             return of_input
         torch.mm(gradient.t(), saved, out=self.gradients[0])
         if len(self.gradients) > 1:
@@ -60,8 +60,8 @@ class _LinearLayer(_Layer):
         return of_input
 
 
-class Descent:
-    """Steps of gradient descent without momentum, with the learning rates and weight decays of an optimizer."""
+class _SgdUpdate:
+    """Updates of SGD without momentum, with the learning rates and weight decays of an optimizer."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
@@ -70,7 +70,7 @@ class Descent:
 
     @torch.no_grad()
     def __call__(self, parameters: Sequence[nn.Parameter], gradient: Tensor, inputs: Tensor) -> None:
-        """Change the weight (O, I) and bias (O,) of a linear layer, if it has one.
+        """Update the weight (O, I) of a linear layer, and its bias (O,) if it has one.
 
         `gradient` (N, O) is that of the outputs for the `inputs` (N, I).
         """
@@ -218,7 +218,8 @@ class MlpStep:
     def of(cls, network: nn.Module, half: torch.dtype | None = None, memory: Tensor | None = None) -> Self | None:
         """The step of a network on the CPU, with products in float32 or `half`; None for networks of other layers.
 
-        The gradients of the linear layers are computed in `memory` of float32 (N,), if they have room there.
+        The gradients of the linear layers are computed in `memory` of float32 (N,), if they have room there, until
+        gradients are accumulated.
         """
         if not isinstance(network, nn.Sequential):
             return None
@@ -235,15 +236,15 @@ class MlpStep:
         logits: Tensor = _Node.apply(self, inputs, *self.parameters)  # type: ignore[no-untyped-call]
         return logits.float()
 
-    def descend_with(self, optimizer: Optimizer) -> None:
-        """Have backward passes change the weights of the linear layers, which then have no gradients.
+    def update_as(self, optimizer: Optimizer | None) -> None:
+        """Have backward passes update the parameters, which then have no gradients, as SGD without momentum does.
 
-        `optimizer` is gradient descent without momentum, and has all parameters. In bf16, nothing changes.
+        `optimizer` has all parameters; None: they get gradients. In bf16, and with batch norm, they always do.
         """
-        if self._half is None:
-            descent = Descent(optimizer)
-            for layer in self._linear:
-                layer.descent = descent
+        is_possible = self._half is None and len(self._copied) == len(self.parameters)
+        update = None if optimizer is None or not is_possible else _SgdUpdate(optimizer)
+        for layer in self._linear:
+            layer.update = update
 
     def refresh_copies(self) -> None:
         """Convert the weights of the linear layers to `half`."""
@@ -258,7 +259,7 @@ class MlpStep:
     def gradients(self) -> list[Tensor | None]:
         """The gradients of all parameters in float32, each a new tensor object, which autograd need not copy.
 
-        None for weights that the backward pass has changed.
+        None for those that the backward pass has updated.
         """
         if self._computed is not self._flat:
             self._flat.copy_(self._computed)
@@ -267,7 +268,7 @@ class MlpStep:
         for layer in self.layers:
             if isinstance(layer, _LinearLayer):
                 of_layer = [next(stored) for _ in layer.parameters]
-                gradients.extend(each.detach() if layer.descent is None else None for each in of_layer)
+                gradients.extend(each.detach() if layer.update is None else None for each in of_layer)
             else:
                 gradients.extend(each.detach() for each in layer.gradients)
         return gradients

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
@@ -104,13 +105,14 @@ class Processes:
 
         from dlnotes_cli.training.engine.joined_sum import JoinedSum, views
 
-        flat = torch.empty(sum(tensor.numel() for tensor in like), dtype=like[0].dtype, device=like[0].device)
+        dtype = reduce(torch.promote_types, (tensor.dtype for tensor in like))
+        flat = torch.empty(sum(tensor.numel() for tensor in like), dtype=dtype, device=like[0].device)
         parts = views(flat, like)
         return JoinedSum(parts, parts, lambda: self.sum(flat), are_private=True)
 
     @property
     def gradient_memory(self) -> "Tensor | None":
-        """Memory (N,) in float32 with the places of every `joined_sum`, from the start; None if they are elsewhere."""
+        """Memory (N,) in float32 where the places of sums start, of gradients that fit there; None if there is none."""
         return None
 
     def sums(self, *numbers: float) -> list[float]:
@@ -183,16 +185,13 @@ class ProcessesTogether(Processes):
 
     def sum(self, tensor: "Tensor") -> "Tensor":
         """The sum of the tensors of all processes, in place and with the same bits in each of them."""
-        import torch.distributed as dist
-
+        if self._memory is None or not self._memory.fits([tensor]):
+            return self._all_reduce(tensor)
+        joined = self._memory.joined([tensor])
+        joined.places[0].copy_(tensor)
         with _lost():
-            if self._memory is None or not self._memory.fits([tensor]):
-                dist.all_reduce(tensor, group=self._group)
-                return tensor
-            joined = self._memory.joined([tensor])
-            joined.places[0].copy_(tensor)
             joined.add()
-            return tensor.copy_(joined.totals[0])
+        return tensor.copy_(joined.totals[0])
 
     def joined_sum(self, like: "Sequence[Tensor]") -> "JoinedSum":
         """Sums over all processes of tensors of one type with these shapes, which can be repeated."""
@@ -203,13 +202,15 @@ class ProcessesTogether(Processes):
 
     @property
     def gradient_memory(self) -> "Tensor | None":
-        """Memory (N,) in float32 with the places of every `joined_sum`, from the start; None if they are elsewhere."""
+        """Memory (N,) in float32 where the places of sums start, of gradients that fit there; None if there is none."""
         return None if self._memory is None else self._memory.own_buffer
 
     def sums(self, *numbers: float) -> list[float]:
         """The sum over all processes of each number."""
+        import torch
+
         if self._memory is None or not self._memory.has_room(numbers):
-            return super().sums(*numbers)
+            return self._all_reduce(torch.tensor(numbers, dtype=torch.float64)).tolist()
         with _lost():
             return self._memory.sum_numbers(numbers)
 
@@ -273,6 +274,14 @@ class ProcessesTogether(Processes):
             )
         text = self.sum(every).numpy().tobytes()
         return [json.loads(text[start:end]) for start, end in zip([0, *ends], ends, strict=False) if start < end]
+
+    def _all_reduce(self, tensor: "Tensor") -> "Tensor":
+        """The sum of the tensors of all processes through the connection, in place."""
+        import torch.distributed as dist
+
+        with _lost():
+            dist.all_reduce(tensor, group=self._group)
+        return tensor
 
     def _broadcast(self, tensor: "Tensor") -> "Tensor":
         import torch.distributed as dist

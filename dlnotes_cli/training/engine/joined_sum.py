@@ -10,7 +10,8 @@ class JoinedSum(NamedTuple):
     """The sums over all processes of several tensors, in one operation.
 
     Each process copies its tensors to `places`, or has them computed there. After `add`, which all call, `totals` have
-    the sums, with the same bits in each process, until the next operation among the processes.
+    the sums, with the same bits in each process, until tensors are summed again. Sums of
+    numbers leave them as they are.
     """
 
     places: Sequence[Tensor]

@@ -26,7 +26,7 @@ class OptimizerStep:
     The result is that of torch.optim to the last bit, except that averages on the CPU whose size is at most 1e-32
     become zero, every 50 steps. The kernel of SGD, Adam and AdamW is called here where it is fused and all parameters
     are float32 on the CPU. The optimizer's own step runs in other cases: it creates the state in the first step, skips
-    parameters without a gradient, and calls hooks.
+    parameters without a gradient, and calls hooks. Without any gradient, nothing happens.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -126,7 +126,7 @@ class _FusedGroup:
         return run
 
 
-def is_gradient_descent(optimizer: Optimizer) -> bool:
+def is_plain_sgd(optimizer: Optimizer) -> bool:
     """Whether a step only subtracts the gradient and the weight decay, times the learning rate."""
     groups = optimizer.param_groups
     return type(optimizer) is SGD and not any(group["momentum"] or group["maximize"] for group in groups)

@@ -132,7 +132,7 @@ class SharedSums:
 
     @property
     def own_buffer(self) -> Tensor:
-        """The buffer of this process, as float32 (N,), where the places of every sum start; free between two sums."""
+        """The buffer of this process, as float32 (N,), where the places of every sum start; unused between sums."""
         return self._buffers[self._rank].view(torch.float32)
 
     def joined(self, like: Sequence[Tensor]) -> JoinedSum:
@@ -157,7 +157,7 @@ class SharedSums:
         return slice(each * self._rank, each * (self._rank + 1))
 
     def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
-        """The sum over all processes of each of at most 8 numbers; the same bits in each. Raises as `sum` does."""
+        """The sum over all processes of each of at most 8 numbers; the same bits in each. Raises as `joined` says."""
         parts = self._numbers[self._number % 2]
         for position, number in enumerate(numbers):
             parts[self._rank][position] = number

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.training.engine.distributed import Processes
+from dlnotes_cli.training.engine.joined_sum import JoinedSum
 from dlnotes_cli.training.engine.step_values import StepOutput
 
 
@@ -19,9 +20,8 @@ class SharedStep:
         self._processes, self._changes_gradients = processes, changes_gradients
         self._parameters = list(network.parameters())
         self._statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
-        self._having = [True] * len(self._parameters)  # whether each has a gradient
-        values = torch.zeros(3, device=self._parameters[0].device)
-        self._sum = processes.joined_sum([*self._parameters, *self._statistics, values])
+        self._has_gradient: list[bool] = []  # by parameter, in the last step
+        self._sum: JoinedSum | None = None
 
     @torch.no_grad()
     def __call__(self, output: StepOutput, samples: int) -> StepOutput:
@@ -29,26 +29,32 @@ class SharedStep:
         parameters = [parameter for parameter in self._parameters if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         values = output.objective.float(), output.loss_sum.float(), output.correct_count.float()
-        having = [parameter.grad is not None for parameter in self._parameters]
-        if having != self._having:
-            self._having = having
-            self._sum = self._processes.joined_sum([*gradients, *self._statistics, torch.stack(values)])
-        *places, place_of_values = self._sum.places
+        joined = self._joined_sum([*gradients, *self._statistics, torch.stack(values)])
+        *places, place_of_values = joined.places
         torch.stack(values, out=place_of_values)
         _copy_elsewhere(gradients, places)
         if self._statistics:
             weighted = places[len(gradients) :]
             torch._foreach_copy_(weighted, self._statistics)
             torch._foreach_mul_(weighted, output.samples / samples)
-        self._sum.add()
-        *totals, total_values = self._sum.totals
-        is_copied = self._changes_gradients and not self._sum.are_private
+        joined.add()
+        *totals, total_values = joined.totals
+        is_copied = self._changes_gradients and not joined.are_private
         for parameter, total in zip(parameters, totals, strict=False):
             parameter.grad = total.clone() if is_copied else total
         if self._statistics:
             torch._foreach_copy_(self._statistics, totals[len(gradients) :])
         objective, loss_sum, correct = total_values.clone().unbind()  # which the next step overwrites
         return StepOutput(objective, loss_sum, correct.round().long(), samples)
+
+    def _joined_sum(self, like: list[Tensor]) -> JoinedSum:
+        """The sum of the last step, if the same parameters have gradients; it is not kept where it takes new memory."""
+        has_gradient = [parameter.grad is not None for parameter in self._parameters]
+        if self._sum is not None and has_gradient == self._has_gradient:
+            return self._sum
+        joined = self._processes.joined_sum(like)
+        self._sum, self._has_gradient = None if joined.are_private else joined, has_gradient
+        return joined
 
 
 def _copy_elsewhere(tensors: list[Tensor], places: list[Tensor]) -> None:
@@ -59,5 +65,5 @@ def _copy_elsewhere(tensors: list[Tensor], places: list[Tensor]) -> None:
         if tensor.data_ptr() != place.data_ptr() or not tensor.is_contiguous()
     ]
     if moved:
-        to, of = zip(*moved, strict=True)
-        torch._foreach_copy_(to, of)
+        destinations, sources = zip(*moved, strict=True)
+        torch._foreach_copy_(destinations, sources)

@@ -31,12 +31,14 @@ class StepForward:
         network: nn.Module,
         requested: bool | None = False,  # noqa: FBT002  # as the option
         eager: Callable[..., Any] | None = None,
+        *,
+        single_pass: bool = False,
     ) -> None:
         """With `requested` None, `decide` may start compilation later; `eager` is a faster way to call the network.
 
-        A job sets `is_whole_step` if the gradient of a step is that of one forward pass, without other terms.
+        `single_pass` tells that the gradient of each step is that of one call, without other terms.
         """
-        self._network, self._requested, self.is_whole_step = network, requested, False
+        self._network, self._requested, self._single_pass = network, requested, single_pass
         self._eager: Callable[..., Any] = eager or network
         self._compiled: Any = None  # until the first step
         self._shapes: set[torch.Size] = set()  # that are compiled
@@ -45,22 +47,28 @@ class StepForward:
 
     @classmethod
     def of(
-        cls, network: nn.Module, option: bool | None, runtime: Runtime, gradient_memory: Tensor | None = None
+        cls,
+        network: nn.Module,
+        option: bool | None,
+        runtime: Runtime,
+        gradient_memory: Tensor | None = None,
+        *,
+        single_pass: bool = False,
     ) -> Self:
         """The forward pass as `--compile` sets it; None decides later on CUDA devices, and never compiles elsewhere.
 
-        Gradients that are computed into memory of our own are computed into `gradient_memory`.
+        An MlpStep computes its gradients in `gradient_memory`.
         """
         requested = False if option is None and runtime.device.type != "cuda" else option
-        return cls(network, requested, MlpStep.of(network, runtime.half, gradient_memory))
+        return cls(network, requested, MlpStep.of(network, runtime.half, gradient_memory), single_pass=single_pass)
 
-    def descend_with(self, optimizer: Optimizer) -> None:
-        """Have backward passes take the steps of gradient descent without momentum where that is possible and faster.
+    def update_as(self, optimizer: Optimizer | None) -> None:
+        """Have backward passes update parameters as SGD without momentum does, where that is possible and faster.
 
-        Weights that they have changed have no gradients.
+        These parameters get no gradients.
         """
-        if self.is_whole_step and isinstance(self._eager, MlpStep):
-            self._eager.descend_with(optimizer)
+        if self._single_pass and isinstance(self._eager, MlpStep):
+            self._eager.update_as(optimizer)
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs of the network; the first input is a batch, which decides over the shape."""

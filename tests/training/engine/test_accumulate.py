@@ -21,8 +21,9 @@ MLP = "train-mlp --no-batch-norm --dropout 0 --hidden 8"
 RUNS = {
     "mlp": f"{MLP} --batch-size 10 --lr 0.01 --ema 0.9 --grad-clip 1",
     "weighted": f"{MLP} --data rows.csv --target label --batch-size 7 --class-weights balanced --l1 0.01",
-    "descent": f"{MLP} --batch-size 10 --optimizer sgd --momentum 0",
-    "descent with a penalty": f"{MLP} --batch-size 10 --optimizer sgd --momentum 0 --l1 0.01",
+    "plain sgd": f"{MLP} --batch-size 10 --optimizer sgd --momentum 0",
+    "plain sgd with a penalty": f"{MLP} --batch-size 10 --optimizer sgd --momentum 0 --l1 0.01",
+    "clipped sgd": f"{MLP} --batch-size 10 --optimizer sgd --momentum 0 --grad-clip 0.1",
     "cnn": "train-cnn --layers Conv2d(1,2,3);ReLU;Flatten;Linear(72,10) --batch-size 9 --augment crop:1,mixup:0.4",
     "char-rnn": "char-rnn train --hidden-size 8 --seq-len 12 --batch-size 5 --dropout 0 --sample 0",
 }

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from dlnotes_cli.training.engine.optimizer_step import OptimizerStep, is_gradient_descent
+from dlnotes_cli.training.engine.optimizer_step import OptimizerStep, is_plain_sgd
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import OptimizerSettings
 
@@ -110,6 +110,6 @@ def test_averages_that_matter_and_values_that_are_not_finite_stay() -> None:
     ("name", "momentum", "expected"),
     [("sgd", 0.0, True), ("sgd", 0.9, False), ("nesterov", 0.9, False), ("adam", 0.0, False)],
 )
-def test_gradient_descent_has_no_momentum(name: Any, momentum: float, expected: bool) -> None:
+def test_plain_sgd_has_no_momentum(name: Any, momentum: float, expected: bool) -> None:
     optimizer = make_optimizer(make_network(), OptimizerSettings(name, 0.1, momentum, 0.1))
-    assert is_gradient_descent(optimizer) is expected
+    assert is_plain_sgd(optimizer) is expected

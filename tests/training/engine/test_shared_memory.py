@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from builders import run_in_threads
 
 from dlnotes_cli.training.engine import shared_memory
 from dlnotes_cli.training.engine.shared_memory import LARGEST_BYTES, SharedSums
@@ -108,20 +108,11 @@ def total(sums: SharedSums, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
 
 def in_threads(count: int, run: Callable[[SharedSums], torch.Tensor]) -> list[torch.Tensor]:
     """What `run` returns for each of several ranks, here threads of one process; locks then exclude nobody."""
-    found: dict[int, torch.Tensor] = {}
     file = os.memfd_create("test")
     os.truncate(file, shared_memory._size(count))
-
-    def act(rank: int) -> None:
-        found[rank] = run(SharedSums(rank, count, file, 60.0))
-
-    threads = [threading.Thread(target=act, args=(rank,)) for rank in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    found = run_in_threads(count, lambda rank: run(SharedSums(rank, count, file, 60.0)))
     os.close(file)
-    return [found[rank] for rank in range(count)]
+    return found
 
 
 def test_the_sum_has_the_same_bits_in_each_process() -> None:
@@ -150,6 +141,19 @@ def test_a_sum_repeats_with_what_was_computed_in_the_own_buffer() -> None:
 
     for found in in_threads(3, run):
         assert torch.equal(found, torch.stack([6 * torch.arange(10.0), 60 * torch.arange(10.0)]))
+
+
+def test_sums_of_numbers_leave_the_totals_as_they_are() -> None:
+    def run(sums: SharedSums) -> torch.Tensor:
+        joined = sums.joined([torch.zeros(3)])
+        joined.places[0].fill_(1 + sums._rank)
+        joined.add()
+        joined.places[0].zero_()
+        for _ in range(3):
+            sums.sum_numbers([1.0] * 8)
+        return joined.totals[0].clone()
+
+    assert [found.tolist() for found in in_threads(3, run)] == [[6.0] * 3] * 3
 
 
 def test_the_sums_of_numbers_are_those_of_their_order_in_each_process() -> None:
