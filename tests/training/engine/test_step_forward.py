@@ -176,7 +176,7 @@ def test_auto_decides_once_after_some_steps(
 ) -> None:
     monkeypatch.setattr(run, "MEASURED_STEPS", 5)
     monkeypatch.setattr(step_forward, "PAYS_AFTER_S", 0.0)
-    monkeypatch.setattr(StepForward, "of", lambda network, *_: StepForward(network, None))
+    monkeypatch.setattr(StepForward, "of", lambda network, *_, **__: StepForward(network, None))
     outcome = dlnotes(*MLP.split(), "--max-steps", 12, "--out", tmp_path / "run", "--json")
     assert json.loads(outcome.out)["compiled"] is True
     assert len(compiled) == 1
