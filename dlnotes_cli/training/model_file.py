@@ -227,7 +227,9 @@ def load_weights(
     """Load the tensors of a file into a network. Raises InputError naming the first tensor that does not fit it.
 
     With `assign` the tensors replace the network's own, which may be on the meta device; without it they are copied.
+    Tensors of float16, which takes half the bytes in a file, become float32.
     """
+    tensors = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
     state = network.state_dict()
     for name in sorted(set(state) | set(tensors)):
         in_file, in_network = (str(tuple(t[name].shape)) if name in t else "none" for t in (tensors, state))

@@ -270,12 +270,20 @@ def test_a_small_file_that_names_a_huge_backbone_is_refused_without_initializing
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.half, torch.bfloat16, torch.int8, torch.double])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.bfloat16, torch.int8, torch.double])
 def test_tensors_of_another_type_are_refused(dtype: torch.dtype, model: Path, tmp_path: Path) -> None:
     tensors, metadata = read_tensors(model)
     write_tensors(tmp_path / "m", {name: tensor.to(dtype) for name, tensor in tensors.items()}, metadata)
     with pytest.raises(InputError, match=r"tensor linear1\.weight: \w+ in the file, float32 in the network"):
         load_classifier(tmp_path / "m")
+
+
+def test_weights_in_half_precision_become_float32(model: Path, tmp_path: Path) -> None:
+    tensors, metadata = read_tensors(model)
+    write_tensors(tmp_path / "m", {name: tensor.half() for name, tensor in tensors.items()}, metadata)
+    state = load_classifier(tmp_path / "m").network.state_dict()
+    assert {name: tensor.dtype for name, tensor in state.items()} == dict.fromkeys(tensors, torch.float32)
+    assert all(torch.equal(state[name], tensor.half().float()) for name, tensor in tensors.items())
 
 
 def test_negative_variances_are_refused(tmp_path: Path) -> None:
