@@ -25,8 +25,11 @@ _VGG = LossLayers(  # as in the course's notebook
     "conv4_2", {"conv1_1": 1.0, "conv2_1": 0.75, "conv3_1": 0.2, "conv4_1": 0.2, "conv5_1": 0.2}
 )
 _SQUEEZENET = LossLayers("fire5", {"conv1": 1.0, "fire2": 1.0, "fire3": 1.0, "fire5": 1.0, "fire8": 1.0})
+_SMALL = LossLayers(
+    "relu2_2", {"conv1_1": 2.0, "relu2_1": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu3_2": 1.0, "relu4_2": 2.0}
+)
 DEFAULT_LAYERS: dict[str, LossLayers] = {
-    "small": LossLayers("relu3_1", {"conv1_1": 1.0, "conv2_1": 1.0, "conv2_2": 1.0, "conv3_1": 1.0, "conv3_2": 1.0}),
+    "small": _SMALL,
     "vgg16": _VGG,
     "vgg19": _VGG,
     "squeezenet1_0": _SQUEEZENET,
@@ -112,7 +115,7 @@ def named_layers(features: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
             yield "conv1" if is_fire else f"conv{block}_{convolution}", layer
         elif isinstance(layer, nn.ReLU):
             yield "relu1" if is_fire else f"relu{block}_{convolution}", layer
-        elif isinstance(layer, nn.MaxPool2d):
+        elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
             block, convolution = block + 1, 0
             yield "", layer
         elif isinstance(layer, nn.BatchNorm2d):
@@ -160,12 +163,13 @@ def _with_fused_batch_norm(features: nn.Sequential) -> nn.Sequential:
 
 
 def _adapted(layer: nn.Module, pooling: Pooling, padding: Padding) -> nn.Module:
-    """The layer with no ReLU in place, this padding, and average pooling if requested."""
+    """The layer with no ReLU in place, this padding, and this pooling."""
     for module in layer.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
         if isinstance(module, nn.Conv2d):
             module.padding_mode = padding
-    if isinstance(layer, nn.MaxPool2d) and pooling == "avg":
-        return nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode)
+    if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+        pool = nn.AvgPool2d if pooling == "avg" else nn.MaxPool2d
+        return pool(layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode)
     return layer

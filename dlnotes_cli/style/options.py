@@ -82,7 +82,7 @@ class LossOptions(WeightsOption, OfflineOption):
     ratio: float | None = option(
         None, "Content weight divided by style weight (alpha / beta); lower it for more style. The recipes scale the "
         "losses differently, so their ratios are not comparable.", panel=MODEL, within="[1e-12, 1e12]",
-        shown_default="small: 0.01, vgg: 0.03, squeezenet: 0.1; --recipe notes: 1e-6",
+        shown_default="squeezenet: 0.1, others: 0.03; --recipe notes: 1e-6",
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
         (), "Make one result per ratio; --sheet shows them side by side.", panel=MODEL, parse=numbers,
@@ -93,7 +93,7 @@ class LossOptions(WeightsOption, OfflineOption):
         "Weight of the total variation loss, which smooths the result.",
         panel=MODEL,
         within="[0, 1e6]",
-        shown_default="small: 0.03, others: 0.1; --recipe notes: 0",
+        shown_default="small: 0.05, others: 0.1; --recipe notes: 0",
     )
     preserve_color: bool = option(False, "Keep the content's colors; transfer only lightness.", panel=MODEL)
 

@@ -24,7 +24,7 @@ class StyleRecipe:
 
 
 BEST = StyleRecipe(optimizer="lbfgs", lr=1.0, steps=90, scales=3, ratio=0.03, tv=0.1, pooling="avg")
-BEST_SMALL = replace(BEST, ratio=0.01, tv=0.03)  # a higher tv leaves a woven texture with this network
+BEST_SMALL = replace(BEST, tv=0.05)
 BEST_SQUEEZENET = replace(BEST, ratio=0.1)  # at 0.03, objects dissolve
 NOTES = StyleRecipe(optimizer="adam", lr=0.003, steps=2000, scales=1, ratio=1e-6, tv=0.0, pooling="max")
 _BEST = {"small": BEST_SMALL, "squeezenet1_0": BEST_SQUEEZENET, "squeezenet1_1": BEST_SQUEEZENET}

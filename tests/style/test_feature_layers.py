@@ -1,11 +1,14 @@
 """Layers of the feature networks: their names and defaults, and networks cut after the last requested layer."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
 from dlnotes_cli.style.feature_layers import DEFAULT_LAYERS, TruncatedNetwork, named_layers
+from dlnotes_cli.style.recipes import Pooling
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 
 CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -89,6 +92,20 @@ def test_average_pooling_and_reflection_padding() -> None:
     torch.testing.assert_close(deep, deep[..., :1, :1].expand_as(deep))  # the border is like the rest
 
 
+def test_a_network_with_average_pooling_has_blocks_and_may_take_maxima() -> None:
+    pooled_by_mean = nn.Sequential(
+        *(nn.AvgPool2d(2) if isinstance(layer, nn.MaxPool2d) else layer for layer in two_blocks())
+    )
+    assert [name for name, _ in named_layers(pooled_by_mean)] == [name for name, _ in named_layers(two_blocks())]
+    x = torch.randn(1, 3, 8, 8)
+    for pooling in get_args(Pooling):
+        outputs = [
+            TruncatedNetwork(network, {"conv2_2"}, pooling=pooling, padding="zeros")(x)["conv2_2"]
+            for network in (pooled_by_mean, two_blocks())
+        ]
+        assert torch.equal(*outputs)
+
+
 def test_batch_normalization_is_merged_into_the_convolution_before_it() -> None:
     torch.manual_seed(1)
     features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
@@ -100,10 +117,9 @@ def test_batch_normalization_is_merged_into_the_convolution_before_it() -> None:
     assert len(network.layers) == 2
 
 
-def test_the_small_network_has_279466_parameters() -> None:
+def test_the_small_network_has_740250_parameters() -> None:
     network = load_classifier(EMBEDDED_MODEL).network
     assert isinstance(network, nn.Sequential)
-    assert sum(parameter.numel() for parameter in network.parameters()) == 279_466
-    unnormalized = nn.Sequential(*(layer for layer in network if not isinstance(layer, nn.BatchNorm2d)))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 740_250
     default = DEFAULT_LAYERS["small"]
-    assert {default.content, *default.style} <= {name for name, _ in named_layers(unnormalized)}
+    assert {default.content, *default.style} <= {name for name, _ in named_layers(network)}

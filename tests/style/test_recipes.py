@@ -12,8 +12,8 @@ def test_the_recipe_depends_on_the_backbone() -> None:
     assert style_recipe(StyleTransferConfig()) == BEST_SMALL
     assert style_recipe(StyleTransferConfig(backbone="vgg19")) == BEST
     assert style_recipe(StyleTransferConfig(backbone="squeezenet1_1")) == BEST_SQUEEZENET
-    assert (BEST_SMALL.tv, BEST.tv) == (0.03, 0.1)
-    assert (BEST_SMALL.ratio, BEST.ratio, BEST_SQUEEZENET.ratio) == (0.01, 0.03, 0.1)
+    assert (BEST_SMALL.tv, BEST.tv) == (0.05, 0.1)
+    assert (BEST_SMALL.ratio, BEST.ratio, BEST_SQUEEZENET.ratio) == (0.03, 0.03, 0.1)
 
 
 @pytest.mark.parametrize("backbone", ["small", "vgg19"])

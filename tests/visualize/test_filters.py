@@ -28,7 +28,7 @@ def test_the_layers_of_the_embedded_network_have_the_receptive_fields_of_conv_sh
     document = result.as_json()
     assert document["last_maps"] == "relu5"
     assert document["output_layer"] == "linear1"
-    assert document["layers"][0]["output"] == [32, 32, 32]
+    assert document["layers"][0]["output"] == [24, 32, 32]
 
 
 def average_pool(
@@ -69,7 +69,7 @@ def test_the_first_kernels_are_sorted_by_norm_and_have_their_range(tmp_path: Pat
     weights = layer.module.get_parameter("weight").numpy()
     norms = [np.linalg.norm(weights[info.unit]) for info in result.filters]
     assert norms == sorted(norms, reverse=True)
-    assert len(result.filters) == 32
+    assert len(result.filters) == 24
     assert result.kernel == (3, 3, 3)
     first = result.filters[0]
     assert (first.min, first.max) == (weights[first.unit].min(), weights[first.unit].max())
@@ -78,7 +78,7 @@ def test_the_first_kernels_are_sorted_by_norm_and_have_their_range(tmp_path: Pat
 
 def test_a_deeper_kernel_is_a_grid_of_its_channels(tmp_path: Path) -> None:
     result = show_filters(FiltersConfig(layer="conv2", top=3, sheet=tmp_path / "conv2.png"))
-    assert result.kernel == (32, 3, 3)
+    assert result.kernel == (24, 3, 3)
     assert len(result.filters) == 3
 
 
@@ -94,7 +94,7 @@ def test_the_input_weights_of_an_mlp_are_images(digits_run: Path, tmp_path: Path
     ("layer", "what"),
     [
         ("relu1", "relu1 is of type ReLU, which has no filters; name a layer with filters, such as conv1, conv2"),
-        ("linear1", "linear1 reads 128 values, not an image"),
+        ("linear1", "linear1 reads 320 values, not an image"),
         ("conv9", "unknown layer 'conv9'; did you mean 'conv"),
     ],
 )

@@ -17,9 +17,9 @@ from dlnotes_cli.visualize.units import unit_means
 
 
 def test_classes_of_the_embedded_network_grow_tenfold(tmp_path: Path) -> None:
-    config = MaximizeConfig(unit=("cat", "4"), steps=30, sheet=tmp_path / "sheet.png", out=tmp_path / "units")
+    config = MaximizeConfig(unit=("ship", "0"), steps=30, sheet=tmp_path / "sheet.png", out=tmp_path / "units")
     result = maximize(config)
-    assert [unit.name for unit in result.units] == ["cat", "deer"]
+    assert [unit.name for unit in result.units] == ["ship", "airplane"]
     for unit in result.units:
         assert unit.growth is not None
         assert unit.growth >= 10
@@ -100,7 +100,7 @@ def test_the_mean_of_maps_is_over_positions() -> None:
     ("words", "what"),
     [
         (("--unit", "10"), "--unit: linear1 has no unit 10; use 0 to 9, or the name of a class"),
-        (("--layer", "relu1", "--unit", "cat"), "--unit: relu1 has no unit cat; use 0 to 31, or top"),
+        (("--layer", "relu1", "--unit", "cat"), "--unit: relu1 has no unit cat; use 0 to 23, or top"),
         (("--unit", "cats"), "--unit: unknown class 'cats'; did you mean 'cat'?"),
         (("--unit", "cat", "--top", "3"), "--top: has no effect with --unit cat; drop one of them"),
         (("--size", "1"), "--size: small does not accept images of 1x1"),

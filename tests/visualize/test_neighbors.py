@@ -73,7 +73,7 @@ def test_an_image_is_its_own_nearest_neighbor_and_features_are_cached(tmp_path: 
     assert first[0]["distance"] == pytest.approx(0, abs=1e-6)
     assert {neighbor["class"] for neighbor in first} == {"red"}
     assert documents[0]["layer"] == "flatten1"
-    assert documents[0]["features"] == 128
+    assert documents[0]["features"] == 320
     cached = json.loads(dlnotes("data", "cache", "list", "--json").out)["folders"]
     assert any("small" not in entry["preprocessing"] and "flatten1" in entry["preprocessing"] for entry in cached)
 

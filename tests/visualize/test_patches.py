@@ -78,7 +78,7 @@ def test_only_the_window_decides_the_activation(tmp_path: Path) -> None:
     outside = generator.integers(0, 255, pixels.shape, dtype=np.uint8)
     inside = outside.copy()
     outside[y0:y1, x0:x1] = pixels[y0:y1, x0:x1]
-    assert layer.shape == (64, 16, 16)
+    assert layer.shape == (48, 16, 16)
     assert activation(pixels) == pytest.approx(patch.activation, abs=1e-4)
     assert activation(outside) == pytest.approx(patch.activation, abs=1e-4)
     assert activation(inside) != pytest.approx(patch.activation, abs=1e-2)

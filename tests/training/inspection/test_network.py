@@ -51,9 +51,9 @@ def test_the_embedded_network_has_its_classes_and_its_default_layer() -> None:
     network = opened("small")
     assert network.classes[:2] == ("airplane", "automobile")
     assert network.cam_layer is not None
-    assert (network.cam_layer.name, network.cam_layer.shape) == ("relu5", (128, 8, 8))
+    assert (network.cam_layer.name, network.cam_layer.shape) == ("relu5", (96, 8, 8))
     assert network.output_layer.units == len(network.classes)
-    assert [layer.name for layer in network.layers][:5] == ["conv1", "norm1", "relu1", "pool1", "conv2"]
+    assert [layer.name for layer in network.layers][:5] == ["conv1", "relu1", "pool1", "conv2", "relu2"]
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "resnet", "backbone"])
