@@ -12,6 +12,7 @@ from dlnotes_cli.models.backbones import (
     torchvision_code,
     torchvision_weights,
 )
+from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.registry import build_on_meta, config_from_json
 from dlnotes_cli.shell.errors import InputError
@@ -42,6 +43,9 @@ def state_dict_content(model: TrainedModel | LanguageModel | TextModel) -> bytes
     if not isinstance(network, TransferModel):
         return weights_content(network.state_dict())
     backbone = model.metadata["configuration"]["backbone"]
+    if backbone == EMBEDDED_NAME:
+        what = f"torchvision has no network {backbone}, which is part of dlnotes"
+        raise InputError("--format state-dict", what, "use --format onnx or --format pt2")
     try:
         return weights_content(torchvision_weights(network, backbone))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""torchvision's classification networks as backbones: the last layer is found and replaced by a new head."""
+"""torchvision's classification networks, and the network in the package, as backbones with a new head."""
 
 import re
 import warnings
@@ -15,7 +15,10 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from dlnotes_cli.models import embedded
+from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.dropout import Dropout
+from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.torchvision_models import torchvision_models
 from dlnotes_cli.models.validation import LEFT_OUT, MAX_UNITS, check_hidden
@@ -29,19 +32,25 @@ _IMAGE_DIMENSIONS, _CHANNELS = 3, 3
 
 
 @dataclass(frozen=True)
-class PublishedWeights:
-    """Weights that torchvision publishes, with the preprocessing with which they were trained."""
+class ExpectedImages:
+    """The preprocessing with which weights were trained."""
+
+    size: int  # pixels per side
+    crop_pct: float  # fraction of the shorter side that the center crop keeps
+    interpolation: Literal["bilinear", "bicubic"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PublishedWeights(ExpectedImages):
+    """Weights that torchvision publishes."""
 
     name: str  # for example IMAGENET1K_V1
     url: str
     mebibytes: float
     parameters: int
     accuracy: float  # top-1, on ImageNet's validation split
-    size: int  # pixels per side
-    crop_pct: float  # fraction of the shorter side that the center crop keeps
-    interpolation: Literal["bilinear", "bicubic"]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
     @property
     def file(self) -> str:
@@ -58,7 +67,7 @@ class PublishedWeights:
 class BackboneConfig:
     """The configuration of a backbone with a head, from which it can be built again."""
 
-    backbone: str  # its name in torchvision
+    backbone: str  # its name in torchvision, or that of the network in the package
     classes: int
     size: int  # pixels per side; images of another size are resized to it
     hidden: tuple[int, ...] = ()  # units of the head's hidden layers
@@ -67,7 +76,7 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         """Validate the values, which may come from a file. Raises ValueError."""
-        if self.backbone not in backbone_names():
+        if self.backbone != EMBEDDED_NAME and self.backbone not in backbone_names():
             raise ValueError(f"no network {self.backbone} in torchvision")
         if not 1 <= self.size <= _MAX_SIZE or not 1 <= self.classes <= MAX_UNITS:
             raise ValueError("size of an image or classes")
@@ -133,6 +142,9 @@ def published_weights(backbone: str) -> tuple[PublishedWeights, ...]:
 
 def build_backbone(config: BackboneConfig) -> TransferModel:
     """A backbone with a head, with PyTorch's initialization."""
+    if config.backbone == EMBEDDED_NAME:
+        head = build_head(embedded.CHANNELS, config.hidden, config.classes, config.dropout)
+        return TransferModel(_build_embedded(config.size), head, config.size)
     backbone = _build_torchvision(config.backbone, config.size)
     if hasattr(backbone, "transform_input"):
         setattr(backbone, "transform_input", config.transform_input)  # noqa: B010  # mypy takes it for a module
@@ -211,6 +223,8 @@ def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tens
 
     Returns "", or if they do not fit, a description of the first tensor that differs; then nothing is loaded.
     """
+    if backbone == EMBEDDED_NAME:
+        return _load(network.backbone, backbone, weights, ignored=(f"{len(list(network.backbone.children()))}.",))
     with meta_device():
         head = f"{last_layer(_build_torchvision(backbone))[0]}."
     return _load(network.backbone, backbone, weights, ignored=(head, *_AUXILIARY_HEADS))
@@ -304,6 +318,11 @@ def _first_misfit(backbone: str, state: dict[str, Tensor], loaded: dict[str, Ten
     )
 
 
+def _build_embedded(size: int) -> nn.Sequential:
+    """The network in the package without its last layer: images (N, 3, H, W) to features (N, F)."""
+    return build_cnn(CnnConfig(embedded.FEATURES, (3, size, size), embedded.CHANNELS))
+
+
 def _build_torchvision(name: str, size: int | None = None) -> nn.Module:
     """A network of torchvision without auxiliary heads.
 
@@ -349,8 +368,8 @@ def _describe_weights(entry: Any) -> PublishedWeights:
     size, resized = preprocessing.crop_size[0], preprocessing.resize_size[0]
     metrics = entry.meta["_metrics"]["ImageNet-1K"]
     return PublishedWeights(
-        entry.name, entry.url, entry.meta["_file_size"], entry.meta["num_params"], metrics["acc@1"] / 100,
         size, size / resized, preprocessing.interpolation.value, tuple(preprocessing.mean), tuple(preprocessing.std),
+        entry.name, entry.url, entry.meta["_file_size"], entry.meta["num_params"], metrics["acc@1"] / 100,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The initial weights of a backbone: published by torchvision, from a file, or random."""
+"""The initial weights of a backbone: published by torchvision, part of dlnotes, from a file, or random."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,13 @@ from torch import Tensor
 
 from dlnotes_cli.data.download import fetch
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, Resize
-from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import PublishedWeights
+from dlnotes_cli.models import backbones, embedded
+from dlnotes_cli.models.backbones import ExpectedImages, PublishedWeights
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.foreign_weights import check_format, file_sha256, read_weights
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 
 _MEBIBYTE = 1 << 20  # in which torchvision states file sizes
 _DIGEST_DIGITS = 12  # of a SHA-256: enough to tell weights apart in the cache
@@ -22,10 +23,10 @@ _NOT_PUBLISHED = "is damaged: its SHA-256 is not the published one"
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """The initial weights of a backbone, and the published weights whose preprocessing applies to them."""
+    """The initial weights of a backbone, and the images that they expect."""
 
-    name: str  # torchvision's name, a path, or "none"
-    published: PublishedWeights
+    name: str  # torchvision's name, a path, "small", or "none"
+    published: ExpectedImages
     file: Path | None  # None: random weights
     digest: str  # differs between weights
 
@@ -47,6 +48,8 @@ def find_weights(backbone: str, weights: str, *, offline: bool, seed: int) -> Pr
 
     Raises InputError naming an unknown name, a missing or damaged file, or a failed download.
     """
+    if backbone == embedded.EMBEDDED_NAME:
+        return _embedded_weights(weights, seed)
     published = backbones.published_weights(backbone)
     if weights == "none":
         return PretrainedWeights("none", published[0], None, f"seed{seed}")
@@ -74,6 +77,19 @@ def is_downloaded(weights: PublishedWeights) -> bool:
     """Whether published weights are on this machine, undamaged."""
     path = local_file(weights)
     return path.is_file() and file_sha256(path).startswith(weights.sha256)
+
+
+def _embedded_weights(weights: str, seed: int) -> PretrainedWeights:
+    """The weights of the network in the package, which `default` names, or random ones."""
+    expected = ExpectedImages(embedded.TRANSFER_SIDE, 1.0, "bilinear", embedded.MEAN, embedded.STD)
+    if weights == "none":
+        return PretrainedWeights("none", expected, None, f"seed{seed}")
+    if weights != "default":
+        name = embedded.EMBEDDED_NAME
+        raise InputError("--weights", f"{name} has its own weights", "drop it, or choose another --backbone")
+    return PretrainedWeights(
+        embedded.EMBEDDED_NAME, expected, EMBEDDED_MODEL, file_sha256(EMBEDDED_MODEL)[:_DIGEST_DIGITS]
+    )
 
 
 def _weights_of_file(path: Path, published: tuple[PublishedWeights, ...]) -> PretrainedWeights:

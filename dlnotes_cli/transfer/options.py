@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.data.options import Normalization
 from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, option_like
 from dlnotes_cli.shell.parse import integers
@@ -33,10 +34,10 @@ class BackboneOptions(WeightsOption):
 
     backbone: str | None = option(
         None,
-        "Pretrained torchvision network; --list shows all.",
+        "Pretrained torchvision network (--list shows all), or small, which is part of dlnotes and needs no download.",
         panel=MODEL,
         metavar="NAME",
-        complete=lambda: list(BACKBONES),
+        complete=lambda: [EMBEDDED_NAME, *BACKBONES],
     )
 
 

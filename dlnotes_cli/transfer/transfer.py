@@ -7,6 +7,7 @@ from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import check_images, has_test_split
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
@@ -96,9 +97,9 @@ def _check_options(options: TransferConfig) -> None:
 
 def _check_backbone(backbone: str | None) -> None:
     """Refuse an unknown backbone; torchvision is only loaded for names that are not in `BACKBONES`."""
-    if backbone is None or backbone in BACKBONES:
+    if backbone in {None, EMBEDDED_NAME} or backbone in BACKBONES:
         return
-    names = backbones.backbone_names()
+    names = (EMBEDDED_NAME, *backbones.backbone_names())
     if backbone not in names:
         raise unknown_choice("--backbone", backbone, names, kind="network", see="see dlnotes transfer --list")
 

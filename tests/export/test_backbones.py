@@ -72,6 +72,12 @@ def test_the_state_dict_of_a_backbone_loads_into_plain_torchvision(
         assert torch.allclose(names["model"](x), expected, atol=1e-4 * float(expected.abs().max()))
 
 
+def test_the_network_in_the_package_has_no_state_dict_in_torchvision(tmp_path: Path) -> None:
+    model = trained(tmp_path / "model.safetensors", "small")
+    with pytest.raises(InputError, match="--format state-dict: torchvision has no network small, which is part of"):
+        export(model, format="state-dict")
+
+
 def test_squeezenet_has_no_state_dict_in_torchvision(tmp_path: Path) -> None:
     model = trained(tmp_path / "model.safetensors", "squeezenet1_1")
     with pytest.raises(

@@ -11,6 +11,7 @@ from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone, named_blocks, published_weights
 from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.registry import build_from_json, config_to_json
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 
 FAMILIES = (
     "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5",
@@ -26,6 +27,18 @@ def small(name: str, classes: int = 7, size: int = 64) -> backbones.TransferMode
 
 def test_the_names_of_the_option_are_names_of_torchvision() -> None:
     assert set(BACKBONES) <= set(backbones.backbone_names()) == set(models.list_models(module=models))
+
+
+def test_the_network_in_the_package_is_a_backbone_with_its_features() -> None:
+    reference = load_classifier(EMBEDDED_MODEL).network
+    assert isinstance(reference, nn.Sequential)
+    network = small("small", 7, 48)
+    assert load_backbone(network, "small", reference.state_dict()) == ""
+    x = torch.randn(2, 3, 48, 48)
+    torch.testing.assert_close(network.features(x), reference[:-1](x))
+    assert (network(x).shape, network.width) == ((2, 7), 320)
+    assert [name for name, _ in named_blocks(network.backbone)] == ["0", "3", "5", "8", "10", "13", "15", "17"]
+    assert "tensor 0.weight is 24x3x3x3 in small" in load_backbone(network, "small", models.vgg11().state_dict())
 
 
 def check_on_meta(name: str) -> None:

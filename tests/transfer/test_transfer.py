@@ -282,7 +282,7 @@ def site(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/squeezenet1_1-{digest}.pth"
     imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    entry = PublishedWeights("IMAGENET1K_V1", url, 4.8, 1_235_496, 0.58, 224, 0.875, "bilinear", *imagenet)
+    entry = PublishedWeights(224, 0.875, "bilinear", *imagenet, "IMAGENET1K_V1", url, 4.8, 1_235_496, 0.58)
     monkeypatch.setattr(backbones, "published_weights", lambda _: (entry,))
     yield served / f"squeezenet1_1-{digest}.pth"
     server.shutdown()
@@ -334,6 +334,28 @@ def test_offline_the_error_names_the_missing_file_and_its_folder(
         rf"dlnotes: error: {site.name}: not on this machine, .*; put {site.name} from http://127\S+ into {folder}\n",
         run.err,
     )
+
+
+def test_the_network_in_the_package_needs_no_download(
+    images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    small = ("transfer", "--data", images, "--backbone", "small", "--threads", 1, "-q")
+    run = dlnotes(*small, "--offline", "--out", tmp_path / "run", "--json")
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    assert (result["backbone"], result["weights"], result["pretrained"]) == ("small", "small", True)
+    assert result["test"]["accuracy"] == 1.0  # of three colors
+    predicted = json.loads(dlnotes("predict", tmp_path / "run", images / "red", "--json").out)
+    assert {item["class"] for item in predicted["predictions"]} == {"red"}
+    tuned = dlnotes(*small, "--fine-tune", "last-1", "--max-steps", 1, "--out", tmp_path / "tuned", "--json")
+    assert [layer["trains"] for layer in json.loads(tuned.out)["layers"]] == [False] * 7 + [True] * 2
+    random = dlnotes(*small, "--weights", "none", "--out", tmp_path / "random", "--json")
+    assert json.loads(random.out)["pretrained"] is False
+    other = dlnotes(*small, "--weights", "IMAGENET1K_V1", "--out", tmp_path / "other")
+    assert (other.code, other.err) == (
+        2, "dlnotes: error: --weights: small has its own weights; drop it, or choose another --backbone\n"
+    )  # fmt: skip
 
 
 def test_the_list_has_every_network_of_torchvision(dlnotes: Command) -> None:

@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
+from dlnotes_cli.models import embedded
 from dlnotes_cli.shapes.branched_networks import branched_network
 from dlnotes_cli.shapes.choices import BranchedName
 from dlnotes_cli.shapes.graph import OPERATION_PREFIX, Network, Node
@@ -83,18 +84,20 @@ def _language_model(configuration: dict[str, Any]) -> tuple[Network, Shape]:
 
 
 def _transfer_model(file: Path, configuration: dict[str, Any]) -> Network:
-    """A backbone of torchvision whose last layer is the head of `models.backbones`: linear layers with ReLU between."""
+    """A backbone of `transfer` whose last layer is the head of `models.backbones`: linear layers with ReLU between."""
     backbone, hidden, classes = (configuration[name] for name in ("backbone", "hidden", "classes"))
 
     def head(inputs: int) -> str:
         layers = [f"Linear({before}, {after}); ReLU()" for before, after in pairwise([inputs, *hidden])]
         return "; ".join([*layers, f"Linear({[inputs, *hidden][-1]}, {classes})"])
 
+    if backbone == embedded.EMBEDDED_NAME:
+        return parse_network(f"{embedded.FEATURES}; {head(embedded.CHANNELS)}")
     if backbone in get_args(BranchedName):
         return branched_network(backbone, head)
     if backbone in _LISTED_BACKBONES:
         body = named_network(backbone).layers.rstrip().removesuffix(_LAST_LAYER)
         return parse_network(f"{body}{head(4096)}")
-    known = ", ".join((*_LISTED_BACKBONES, *get_args(BranchedName)))
+    known = ", ".join((embedded.EMBEDDED_NAME, *_LISTED_BACKBONES, *get_args(BranchedName)))
     what = f"its backbone {backbone} is not one whose layers are known without torch ({known})"
     raise InputError(file, what, f"use dlnotes visualize layers {file}")

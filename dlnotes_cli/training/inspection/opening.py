@@ -10,6 +10,7 @@ from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
@@ -17,7 +18,7 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.inspection.layers import numbered_names, path_names
 from dlnotes_cli.training.inspection.network import InspectedNetwork
-from dlnotes_cli.training.inspection.options import EMBEDDED_NAME, NetworkOptions
+from dlnotes_cli.training.inspection.options import NetworkOptions
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, TrainedModel, load_classifier
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 

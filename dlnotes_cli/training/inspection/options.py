@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
@@ -14,8 +15,6 @@ from dlnotes_cli.shell.option_groups import (
     SeedOption,
 )
 from dlnotes_cli.training.options import WEIGHTS_HELP, WeightsOption, complete_models
-
-EMBEDDED_NAME = "small"  # of the bundled network
 
 
 def _complete(incomplete: str) -> list[str]:

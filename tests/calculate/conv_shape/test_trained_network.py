@@ -59,7 +59,7 @@ def test_language_models(cell: str, sizes: tuple[int, int, int], tied: bool, tmp
 
 
 @pytest.mark.parametrize("hidden", [(), (32, 16)])
-@pytest.mark.parametrize("backbone", ["squeezenet1_0", "vgg11", "resnet18", "mobilenet_v2", "googlenet"])
+@pytest.mark.parametrize("backbone", ["squeezenet1_0", "vgg11", "resnet18", "mobilenet_v2", "googlenet", "small"])
 def test_transfer_models(backbone: str, hidden: tuple[int, ...], tmp_path: Path) -> None:
     config = BackboneConfig(backbone, 3, 64, hidden)
     model = header_only(tmp_path / "model.safetensors", {"model": "backbone", "configuration": config_to_json(config)})
