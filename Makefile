@@ -60,7 +60,7 @@ overview: .venv/developed
 	$(BIN)/python tools/draw_overview.py
 
 weights: .venv/installed
-	$(BIN)/python tools/train_small.py $(DATA) --teacher $(TEACHER) --images $(IMAGES)
+	$(BIN)/torchrun --nproc-per-node 2 tools/train_small.py $(DATA) --teacher $(TEACHER) --images $(IMAGES)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

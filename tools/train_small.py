@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 tools/train_small.py CIFAR10 --teacher squeezenet1_0.pth --images FOLDER
 
-Each process takes its share of every batch; without torchrun there is one process, and the same batch sizes. On two
-cores with AMX it takes about 70 minutes.
+Each process takes its share of every batch, rounded down; without torchrun there is one process. On two cores with AMX
+it takes about 70 minutes.
 
 CIFAR10 is a folder of class folders, or `cifar10`. The teacher's weights are torchvision's for SqueezeNet 1.0, or a
 state dict with the same names and shapes. FOLDER has photographs, from which scenes are made (training_scenes.py).
@@ -195,7 +195,7 @@ class Batches:
     def scenes(self) -> Tensor:
         """Random squares of scenes, flipped, in changed colors (N, 3, S, S); S is one of SCENE_SIDES."""
         side = SCENE_SIDES[self._integer(len(SCENE_SIDES))]
-        count, full = SCENE_PIXELS // PROCESSES // side**2, self._scenes.shape[-1]
+        count, full = max(1, SCENE_PIXELS // PROCESSES // side**2), self._scenes.shape[-1]
         shown = max(round(full * (SMALLEST_SHARE + (1 - SMALLEST_SHARE) * self._uniform(1).item())), min(side, full))
         crops = []
         for _ in range(count):
@@ -396,15 +396,16 @@ def write_model(path: Path, network: nn.Module, dataset: DataSet, provenance: di
 
 
 def provenance(
-    dataset: DataSet, photographs: int, test_accuracy: float, phases: Sequence[Phase], seed: int
+    dataset: DataSet, photographs: int, test_accuracy: float, phases: Sequence[Phase], options: argparse.Namespace
 ) -> dict[str, object]:
     """How the network was trained, for the metadata of its file."""
     launcher = "python" if PROCESSES == 1 else f"torchrun --nproc-per-node {PROCESSES}"
     steps = " ".join(str(phase.steps) for phase in phases)
     command = f"{launcher} tools/train_small.py CIFAR10 --teacher SQUEEZENET1_0 --images FOLDER"
+    unlabeled = f" --unlabeled {' '.join(options.unlabeled)}" if options.unlabeled else ""
     images = "CIFAR-10 (A. Krizhevsky 2009), 50,000 images"
     return {
-        "command": f"{command} --steps {steps} --seed {seed}",
+        "command": f"{command} --steps {steps} --seed {options.seed}" + unlabeled,
         "data": f"{images}; scenes made of them, of noise and of {photographs} photographs",
         "data_fingerprint": dataset.fingerprint,
         "teacher": "SqueezeNet 1.0 (F. Iandola et al. 2016), trained on ImageNet",
@@ -455,8 +456,8 @@ def main() -> None:
     if RANK > 0:
         return
     scale_to_equal_energy(student, calibration)
-    found = accuracy(student.network.eval(), dataset)
-    made = provenance(dataset, len(photographs), found, phases, options.seed)
+    found = accuracy(student.network.half().float().eval(), dataset)  # as the file stores them
+    made = provenance(dataset, len(photographs), found, phases, options)
     write_model(options.out, student.network, dataset, made, options.seed)
     print(f"{options.out}: {options.out.stat().st_size:,} bytes, test accuracy {found:.4f}")
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
+from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.style.frames import MAX_SIDE, AnimationFrames
@@ -23,6 +24,8 @@ from dlnotes_cli.style.objective import TargetBuilder
 from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettings
 from dlnotes_cli.style.results import ScaleResult, StylizedImage
 from dlnotes_cli.style.setup import StyleSetup, Stylization
+from dlnotes_cli.training.foreign_weights import file_sha256
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.recipes import with_recipe
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
@@ -109,7 +112,7 @@ class Stylizer:
             fix = "drop --continue, and start over with --overwrite"
             raise InputError(self._checkpoint, error.what, fix) from error
         if _compared(metadata.get("identity", {})) != _compared(self._identity()):
-            what = f"{self._stylization.out} was made from other images or options"
+            what = f"{self._stylization.out} was made from other images or options, or by another version"
             raise InputError("--continue", what, "use the same, or drop --continue")
         self.sizes = [(height, width) for height, width in metadata["sizes"]]
         is_version_0_1 = "margin" not in metadata
@@ -274,16 +277,21 @@ class Stylizer:
         """What an interrupted and a resumed run must have in common: options that change the image, and pixels."""
         setup, job = self._setup, self._stylization
         options = with_recipe(setup.config, setup.recipe).as_json()
-        return _compared(options) | {
-            "precision": setup.network.runtime.precision,
-            "layers": {"content": setup.network.layers.content, "styles": setup.network.layers.style},
-            "ratio": job.ratio,
-            "content": job.content.digest,
-            "styles": [[style.image.digest, style.weight] for style in setup.styles],
-            "init": setup.config.start,  # this and the next: names in checkpoints since version 0.1
-            "start": setup.start and setup.start.digest,
-            "masks": setup.masks and setup.masks.digest,
-        }
+        is_embedded = setup.config.backbone == EMBEDDED_NAME  # whose weights differ between versions
+        return (
+            _compared(options)
+            | ({"network": file_sha256(EMBEDDED_MODEL)} if is_embedded else {})
+            | {
+                "precision": setup.network.runtime.precision,
+                "layers": {"content": setup.network.layers.content, "styles": setup.network.layers.style},
+                "ratio": job.ratio,
+                "content": job.content.digest,
+                "styles": [[style.image.digest, style.weight] for style in setup.styles],
+                "init": setup.config.start,  # this and the next: names in checkpoints since version 0.1
+                "start": setup.start and setup.start.digest,
+                "masks": setup.masks and setup.masks.digest,
+            }
+        )
 
 
 def pyramid_sizes(content_size: Size, longer_side: int, scales: int, min_side: int) -> list[Size]:

@@ -227,10 +227,14 @@ def load_weights(
     """Load the tensors of a file into a network. Raises InputError naming the first tensor that does not fit it.
 
     With `assign` the tensors replace the network's own, which may be on the meta device; without it they are copied.
-    Tensors of float16, which takes half the bytes in a file, become float32.
+    Tensors of float16, which takes half the bytes in a file, become float32 where the network has it.
     """
-    tensors = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
     state = network.state_dict()
+    floats = {name for name, tensor in state.items() if tensor.dtype == torch.float32}
+    tensors = {
+        name: tensor.float() if tensor.dtype == torch.float16 and name in floats else tensor
+        for name, tensor in tensors.items()
+    }
     for name in sorted(set(state) | set(tensors)):
         in_file, in_network = (str(tuple(t[name].shape)) if name in t else "none" for t in (tensors, state))
         if in_file != in_network:

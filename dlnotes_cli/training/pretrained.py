@@ -15,6 +15,7 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.foreign_weights import check_format, file_sha256, read_weights
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
+from dlnotes_cli.training.tensor_file import read_tensors
 
 _MEBIBYTE = 1 << 20  # in which torchvision states file sizes
 _DIGEST_DIGITS = 12  # of a SHA-256: enough to tell weights apart in the cache
@@ -40,6 +41,8 @@ class PretrainedWeights:
 
     def read(self) -> dict[str, Tensor] | None:
         """The state dict; None for random weights."""
+        if self.file == EMBEDDED_MODEL:  # which is stored in half precision, with its own checksum
+            return {name: tensor.float() for name, tensor in read_tensors(EMBEDDED_MODEL)[0].items()}
         return None if self.file is None else read_weights(self.file)
 
 
