@@ -71,7 +71,7 @@ def _make_bad_models(home: Path) -> None:
     write_tensors(home / "shape.safetensors", tensors | {"output.bias": torch.zeros(3)}, metadata)
     write_tensors(home / "nan.safetensors", tensors | {"output.bias": torch.full((10,), torch.nan)}, metadata)
     write_tensors(home / "huge.safetensors", tensors | {"output.weight": torch.full((10, 16), 3e38)}, metadata)
-    write_tensors(home / "half-precision.safetensors", {n: t.half() for n, t in tensors.items()}, metadata)
+    write_tensors(home / "double.safetensors", {n: t.double() for n, t in tensors.items()}, metadata)
     write_tensors(home / "nine.safetensors", tensors, metadata | {"classes": list("012345678")})
     write_tensors(home / "vague.safetensors", tensors, {k: v for k, v in metadata.items() if k != "classes"})
 
@@ -161,7 +161,7 @@ FAULTS = [
     Fault("not finite", _do("evaluate", "@nan.safetensors"), r"tensor output\.bias has values that are not finite"),
     Fault("outputs not finite", _do("predict", "@huge.safetensors", IMAGE), r"huge\.safetensors: its outputs are not finite for this input; train"),
     Fault("loss not finite", _do("evaluate", "@huge.safetensors"), r"huge\.safetensors: its outputs are not finite for this input; train"),
-    Fault("other type", _do("evaluate", "@half-precision.safetensors"), r"tensor linear1\.weight: float16 in the file, float32 in the network; train"),
+    Fault("other type", _do("evaluate", "@double.safetensors"), r"tensor linear1\.weight: float64 in the file, float32 in the network; train"),
     Fault("missing class name", _do("predict", "@nine.safetensors", IMAGE), r"its metadata is invalid .*9 classes for 10 outputs.*; train"),
     Fault("no classes", _do("evaluate", "@vague.safetensors"), r"its metadata is invalid .*classes.*; train"),
     Fault("no such model", _do("evaluate", "@gone"), r"gone: no such file"),
