@@ -154,7 +154,7 @@ def _load_torchvision(config: StyleTransferConfig) -> _Pretrained:
         if mismatch:
             raise InputError(weights.name, mismatch, f"use weights of {config.backbone}, or another --backbone")
         features = _sequence(network.backbone.features)
-    return _Pretrained(features, weights.name, weights.published.mean, weights.published.std)
+    return _Pretrained(features, weights.name, weights.expected.mean, weights.expected.std)
 
 
 def _initialize(features: nn.Sequential, seed: int) -> None:

@@ -278,20 +278,17 @@ class Stylizer:
         setup, job = self._setup, self._stylization
         options = with_recipe(setup.config, setup.recipe).as_json()
         is_embedded = setup.config.backbone == EMBEDDED_NAME  # whose weights differ between versions
-        return (
-            _compared(options)
-            | ({"network": file_sha256(EMBEDDED_MODEL)} if is_embedded else {})
-            | {
-                "precision": setup.network.runtime.precision,
-                "layers": {"content": setup.network.layers.content, "styles": setup.network.layers.style},
-                "ratio": job.ratio,
-                "content": job.content.digest,
-                "styles": [[style.image.digest, style.weight] for style in setup.styles],
-                "init": setup.config.start,  # this and the next: names in checkpoints since version 0.1
-                "start": setup.start and setup.start.digest,
-                "masks": setup.masks and setup.masks.digest,
-            }
-        )
+        network = {"network": file_sha256(EMBEDDED_MODEL)} if is_embedded else {}
+        return _compared(options) | network | {
+            "precision": setup.network.runtime.precision,
+            "layers": {"content": setup.network.layers.content, "styles": setup.network.layers.style},
+            "ratio": job.ratio,
+            "content": job.content.digest,
+            "styles": [[style.image.digest, style.weight] for style in setup.styles],
+            "init": setup.config.start,  # this and the next: names in checkpoints since version 0.1
+            "start": setup.start and setup.start.digest,
+            "masks": setup.masks and setup.masks.digest,
+        }  # fmt: skip
 
 
 def pyramid_sizes(content_size: Size, longer_side: int, scales: int, min_side: int) -> list[Size]:

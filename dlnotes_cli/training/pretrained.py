@@ -27,17 +27,15 @@ class PretrainedWeights:
     """The initial weights of a backbone, and the images that they expect."""
 
     name: str  # torchvision's name, a path, "small", or "none"
-    published: ExpectedImages
+    expected: ExpectedImages
     file: Path | None  # None: random weights
     digest: str  # differs between weights
 
     def preprocessing(self, size: int, resize: Resize) -> ImagePreprocessing:
         """How images are preprocessed for these weights, at `size` pixels per side."""
-        published = self.published
-        crop_pct = published.crop_pct if resize == "crop" else 1.0
-        return ImagePreprocessing(
-            3, size, size, resize, published.mean, published.std, crop_pct, published.interpolation
-        )
+        expected = self.expected
+        crop_pct = expected.crop_pct if resize == "crop" else 1.0
+        return ImagePreprocessing(3, size, size, resize, expected.mean, expected.std, crop_pct, expected.interpolation)
 
     def read(self) -> dict[str, Tensor] | None:
         """The state dict; None for random weights."""

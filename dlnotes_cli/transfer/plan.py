@@ -118,13 +118,13 @@ class TransferPlan:
 def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) -> TransferPlan:
     """Find the weights, download them if they are missing, and validate `--size`. Raises InputError."""
     weights = find_weights(recipe.backbone, options.weights, offline=options.offline, seed=options.seed)
-    published = weights.published
-    size = options.size or published.size
+    expected = weights.expected
+    size = options.size or expected.size
     preprocessing = weights.preprocessing(size, options.resize)
     split_rule = SplitRule(recipe.val_split, options.test_split, options.seed, options.limit)
     plan = TransferPlan(options, with_recipe(options, recipe), recipe.backbone, weights, preprocessing, split_rule)
-    if size != published.size:
-        _check_size(plan, published.size)
+    if size != expected.size:
+        _check_size(plan, expected.size)
     return plan
 
 

@@ -140,7 +140,7 @@ class SharedSums:
         dtype, size = like[0].dtype, sum(tensor.nbytes for tensor in like)
         *parts, common = (buffer[:size].view(dtype) for buffer in self._buffers)
         own = self._own(len(common))
-        total, first, second, *others = (buffer[own] for buffer in (common, *parts[:2], *parts[2:]))
+        total, first, second, *others = (buffer[own] for buffer in (common, *parts))
 
         def add() -> None:
             self._barrier()

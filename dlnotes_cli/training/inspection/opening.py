@@ -92,7 +92,7 @@ def _inspected(options: NetworkOptions, model: TrainedModel, preprocessing: Imag
 def _open_torchvision(options: NetworkOptions) -> InspectedNetwork:
     weights = find_weights(options.model, options.weights or "default", offline=options.offline, seed=options.seed)
     network, classes = _load_torchvision(options, weights)
-    preprocessing = weights.preprocessing(weights.published.size, "crop")
+    preprocessing = weights.preprocessing(weights.expected.size, "crop")
     whole = _Backbone(network)
     names = path_names(whole, _BACKBONE_PREFIX)
     return InspectedNetwork(
@@ -103,7 +103,7 @@ def _open_torchvision(options: NetworkOptions) -> InspectedNetwork:
 
 def _load_torchvision(options: NetworkOptions, weights: PretrainedWeights) -> tuple[nn.Module, tuple[str, ...]]:
     """The network with its weights, and the names of its classes: ImageNet's, or numbers where it has others."""
-    name, size, tensors = options.model, weights.published.size, weights.read()
+    name, size, tensors = options.model, weights.expected.size, weights.read()
     imagenet = backbones.imagenet_classes(name)
     if tensors is None:
         output.warn(f"--weights none: {name} has random weights; what it shows is learned from no image")
