@@ -6,7 +6,7 @@ Each process takes its share of every batch, rounded down; without torchrun ther
 it takes about 70 minutes.
 
 CIFAR10 is a folder of class folders, or `cifar10`. The teacher's weights are torchvision's for SqueezeNet 1.0, or a
-state dict with the same names and shapes. FOLDER has photographs, from which scenes are made (training_scenes.py).
+state dict with the same names and shapes. FOLDER has larger images, from which scenes are made (training_scenes.py).
 
 The network learns two things at once. On scenes of 96 to 192 pixels, linear maps of its features predict the features
 of the teacher, which was trained on ImageNet (knowledge distillation with hints, Romero et al. 2015, arXiv:1412.6550);
@@ -28,7 +28,7 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 from torchvision.models import SqueezeNet, squeezenet1_0
-from training_scenes import Pixels, make_scenes, make_sources, read_photographs
+from training_scenes import Pixels, make_scenes, make_sources, read_images
 
 from dlnotes_cli import __version__
 from dlnotes_cli.classify.options import TrainCnnConfig
@@ -144,9 +144,9 @@ class Teacher(nn.Module):
 class Student(nn.Module):
     """The network with the linear maps that are discarded after training."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
-        self.network = build_cnn(CnnConfig(classifier_layers(10), (3, IMAGE_SIDE, IMAGE_SIDE), 10))
+        self.network = build_cnn(CnnConfig(classifier_layers(classes), (3, IMAGE_SIDE, IMAGE_SIDE), classes))
         initialize_cnn(self.network)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
         channels = output_channels(self.network)
@@ -396,7 +396,7 @@ def write_model(path: Path, network: nn.Module, dataset: DataSet, provenance: di
 
 
 def provenance(
-    dataset: DataSet, photographs: int, test_accuracy: float, phases: Sequence[Phase], options: argparse.Namespace
+    dataset: DataSet, larger_images: int, test_accuracy: float, phases: Sequence[Phase], options: argparse.Namespace
 ) -> dict[str, object]:
     """How the network was trained, for the metadata of its file."""
     launcher = "python" if PROCESSES == 1 else f"torchrun --nproc-per-node {PROCESSES}"
@@ -406,7 +406,7 @@ def provenance(
     images = "CIFAR-10 (A. Krizhevsky 2009), 50,000 images"
     return {
         "command": f"{command} --steps {steps} --seed {options.seed}" + unlabeled,
-        "data": f"{images}; scenes made of them, of noise and of {photographs} photographs",
+        "data": f"{images}; scenes made of them, of noise and of {larger_images} larger images",
         "data_fingerprint": dataset.fingerprint,
         "teacher": "SqueezeNet 1.0 (F. Iandola et al. 2016), trained on ImageNet",
         "test_accuracy": test_accuracy,
@@ -418,7 +418,7 @@ def parsed_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="CIFAR-10: a folder, or cifar10")
     parser.add_argument("--teacher", type=Path, required=True, help="weights of SqueezeNet 1.0 (.pth)")
-    parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--images", type=Path, required=True, help="folder of larger images")
     default_steps = [phase.steps for phase in PHASES]
     parser.add_argument("--steps", type=int, nargs=len(PHASES), default=default_steps, help="of each phase")
     parser.add_argument("--seed", type=int, default=0)
@@ -434,16 +434,16 @@ def main() -> None:
     data = TrainCnnConfig(data=options.data)
     dataset = load_training_data(data, SplitRule(0, 0, options.seed), "standard", threads=1)
     unlabeled = [dataset.classes.index(name) for name in options.unlabeled]
-    photographs = read_photographs(options.images)
+    larger_images = read_images(options.images)
     small_images = np.asarray(dataset.samples[dataset.splits["train"]], np.uint8).transpose(0, 2, 3, 1)
     seed_everything(options.seed)
-    student, teacher = Student(), Teacher(options.teacher)
+    student, teacher = Student(len(dataset.classes)), Teacher(options.teacher)
     calibration: list[Tensor] = []
     if PROCESSES > 1:
         dist.init_process_group("gloo")
     for seed, phase in enumerate(phases, options.seed):
         generator = np.random.default_rng(seed)
-        scenes = make_scenes(make_sources(photographs, small_images, generator), SCENES, generator)
+        scenes = make_scenes(make_sources(larger_images, small_images, generator), SCENES, generator)
         same, own = (
             Batches(scenes, dataset, unlabeled, seed * PROCESSES + rank, is_varied=phase.is_varied)
             for rank in (0, RANK)
@@ -457,7 +457,7 @@ def main() -> None:
         return
     scale_to_equal_energy(student, calibration)
     found = accuracy(student.network.half().float().eval(), dataset)  # as the file stores them
-    made = provenance(dataset, len(photographs), found, phases, options)
+    made = provenance(dataset, len(larger_images), found, phases, options)
     write_model(options.out, student.network, dataset, made, options.seed)
     print(f"{options.out}: {options.out.stat().st_size:,} bytes, test accuracy {found:.4f}")
 

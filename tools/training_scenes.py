@@ -1,7 +1,7 @@
-"""Scenes for the training of the embedded network: dead leaves, mosaics of small images, and crops of photographs.
+"""Scenes for the training of the embedded network: dead leaves, mosaics of small images, and crops of images.
 
 Dead leaves are shapes that cover each other, with a power law of sizes, which gives images the edges and the 1/f
-spectrum of photographs (Lee, Mumford and Huang 2001; Baradad et al. 2021, arXiv:2106.05963).
+spectrum of natural images (Lee, Mumford and Huang 2001; Baradad et al. 2021, arXiv:2106.05963).
 """
 
 from collections.abc import Sequence
@@ -24,42 +24,42 @@ _SMALLEST_TEXTURED = 9.0  # radius of a leaf, in pixels; smaller ones have one c
 _FLAT = 0.3  # fraction of the larger leaves that have one color
 _SORTED = 0.5  # fraction of the scenes in which smaller leaves cover larger ones
 _TEXTURES = 96  # noise images that scenes share
-_SPECTRA = (0.6, 2.2)  # exponents of noise amplitudes: 1 is that of photographs
+_SPECTRA = (0.6, 2.2)  # exponents of noise amplitudes: 1 is that of natural images
 _CONTRASTS = (0.12, 0.06, 0.04)  # standard deviations of the noise in three directions of the color space
 _TILES = (2, 3, 4)  # of a mosaic, on a side
-_SMALLEST_CROP = 200  # of a photograph, in pixels
+_SMALLEST_CROP = 200  # of an image, in pixels
 
 
 class Sources(NamedTuple):
     """What scenes are made of."""
 
-    photographs: Sequence[Pixels]  # each (H, W, 3)
+    images: Sequence[Pixels]  # each (H, W, 3)
     small_images: Pixels  # (N, h, w, 3)
     textures: Pixels  # (T, SIDE, SIDE, 3)
 
 
-def read_photographs(folder: Path) -> list[Pixels]:
+def read_images(folder: Path) -> list[Pixels]:
     """All images of a folder in the order of their names, without transparency."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
     return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 
 
-def make_sources(photographs: Sequence[Pixels], small_images: Pixels, generator: np.random.Generator) -> Sources:
+def make_sources(images: Sequence[Pixels], small_images: Pixels, generator: np.random.Generator) -> Sources:
     """The sources with newly generated noise textures."""
-    return Sources(photographs, small_images, np.stack([_noise(generator) for _ in range(_TEXTURES)]))
+    return Sources(images, small_images, np.stack([_noise(generator) for _ in range(_TEXTURES)]))
 
 
 def make_scenes(sources: Sources, count: int, generator: np.random.Generator) -> Pixels:
-    """Scenes (N, SIDE, SIDE, 3): dead leaves, crops of photographs if there are any, and half as many mosaics."""
-    kinds = [_dead_leaves, _photograph, _mosaic, _dead_leaves, _photograph]
-    if not sources.photographs:
+    """Scenes (N, SIDE, SIDE, 3): dead leaves, crops of images if there are any, and half as many mosaics."""
+    kinds = [_dead_leaves, _image_crop, _mosaic, _dead_leaves, _image_crop]
+    if not sources.images:
         kinds = [_dead_leaves, _mosaic]
     return np.stack([kinds[i % len(kinds)](sources, generator) for i in range(count)])
 
 
-def _photograph(sources: Sources, generator: np.random.Generator) -> Pixels:
-    """A square crop of a photograph, at a random scale."""
-    pixels = _any_photograph(sources, generator)
+def _image_crop(sources: Sources, generator: np.random.Generator) -> Pixels:
+    """A square crop of an image, at a random scale."""
+    pixels = _any_image(sources, generator)
     height, width = pixels.shape[:2]
     shorter = min(height, width)
     side = round(float(np.exp(generator.uniform(np.log(min(_SMALLEST_CROP, shorter)), np.log(shorter)))))
@@ -68,10 +68,10 @@ def _photograph(sources: Sources, generator: np.random.Generator) -> Pixels:
     return np.asarray(crop.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
-def _any_photograph(sources: Sources, generator: np.random.Generator) -> Pixels:
-    """One of the photographs, the more often the longer its sides are."""
-    weights = np.sqrt([pixels.size for pixels in sources.photographs])
-    return sources.photographs[generator.choice(len(weights), p=weights / weights.sum())]
+def _any_image(sources: Sources, generator: np.random.Generator) -> Pixels:
+    """One of the images, the more often the longer its sides are."""
+    weights = np.sqrt([pixels.size for pixels in sources.images])
+    return sources.images[generator.choice(len(weights), p=weights / weights.sum())]
 
 
 def _mosaic(sources: Sources, generator: np.random.Generator) -> Pixels:
@@ -137,12 +137,12 @@ def _leaf_mask(radius: float, generator: np.random.Generator) -> Mask:
 
 
 def _fill(sources: Sources, side: int, generator: np.random.Generator) -> Values:
-    """A texture (side, side, 3): noise, a crop of a photograph, or an enlarged small image; side at most SIDE + 1."""
+    """A texture (side, side, 3): noise, a crop of an image, or an enlarged small image; side at most SIDE + 1."""
     kind = generator.random()
-    if kind < 0.4 or (kind < 0.7 and not sources.photographs):  # noqa: PLR2004  # the shares of the three
+    if kind < 0.4 or (kind < 0.7 and not sources.images):  # noqa: PLR2004  # the shares of the three
         pixels = _crop(sources.textures[generator.integers(len(sources.textures))], side, generator)
     elif kind < 0.7:  # noqa: PLR2004
-        pixels = _crop(_any_photograph(sources, generator), side, generator)
+        pixels = _crop(_any_image(sources, generator), side, generator)
     else:
         pixels = _enlarged(sources.small_images, side, generator)
     filled: Values = np.asarray(pixels.astype(np.float32) / 255, np.float32)

@@ -1,0 +1,80 @@
+"""`tools/train_small.py`, which trains the embedded network, on a few generated images."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from builders import COLORS, make_images
+from conftest import Command
+from PIL import Image
+from torchvision.models import squeezenet1_0
+
+from dlnotes_cli.models import embedded
+from dlnotes_cli.training.tensor_file import read_tensors
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module, with few and small scenes."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    module = importlib.import_module("train_small")
+    for name, value in (("SCENES", 5), ("SCENE_PIXELS", 2 * 96**2), ("SCENE_SIDES", (96,)), ("IMAGES", 8)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(importlib.import_module("training_scenes"), "_TEXTURES", 2)
+    return module
+
+
+def test_scaled_channels_have_equal_energy_and_the_same_logits(tool: ModuleType) -> None:
+    torch.manual_seed(0)
+    student = tool.Student(10)
+    batches = [torch.randn(2, 3, 64, 64) for _ in range(2)]
+    before = student.network(batches[0])
+    tool.scale_to_equal_energy(student, batches)
+    torch.testing.assert_close(student.network(batches[0]), before, rtol=1e-3, atol=1e-5)
+    for features in student.features(torch.cat(batches)).values():
+        energies = features.square().mean((0, 2, 3))
+        assert energies.max() < 1.01
+        assert (energies > 0.99).float().mean() > 0.5  # the others are hardly ever active
+
+
+def test_features_of_the_teacher_and_the_network_have_the_same_sizes(tool: ModuleType, tmp_path: Path) -> None:
+    torch.save(squeezenet1_0(weights=None).state_dict(), tmp_path / "teacher.pth")
+    teacher, student = tool.Teacher(tmp_path / "teacher.pth"), tool.Student(10)
+    images = torch.randn(1, 3, 96, 96)
+    teacher.calibrate([images])
+    targets, predictions = teacher(images, (0, 1)), student.predictions(images, (0, 1))
+    assert {name: values.shape for name, values in targets.items()} == {
+        name: values.shape for name, values in predictions.items()
+    }
+
+
+@pytest.mark.slow
+def test_the_tool_writes_a_network_that_commands_read(
+    tool: ModuleType, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    make_images(data / "train", count=8, size=(32, 32))
+    make_images(data / "test", count=4, size=(32, 32), seed=1)
+    (tmp_path / "images").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (120, 150, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "images" / "noise.png")
+    torch.save(squeezenet1_0(weights=None).state_dict(), tmp_path / "teacher.pth")
+    monkeypatch.setattr(sys, "argv", [
+        "train_small.py", str(data), "--teacher", str(tmp_path / "teacher.pth"), "--images", str(tmp_path / "images"),
+        "--steps", "2", "1", "--unlabeled", min(COLORS), "--out", str(tmp_path / "small.safetensors"),
+    ])  # fmt: skip
+    tool.main()
+    tensors, metadata = read_tensors(tmp_path / "small.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert metadata["configuration"]["layers"] == embedded.classifier_layers(len(COLORS))
+    assert metadata["provenance"]["command"].endswith(f"--steps 2 1 --seed 0 --unlabeled {min(COLORS)}")
+    run = dlnotes("evaluate", tmp_path / "small.safetensors", "--data", data, "--precision", "fp32", "--json")
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["test"]["accuracy"] == metadata["provenance"]["test_accuracy"]
