@@ -75,6 +75,7 @@ def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> _
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the answer says what it logs
     app = FastAPI(title="dlnotes", version=__version__, description="Predictions of a trained classifier.")
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="The model that answers")
     async def health() -> dict[str, Any]:
         return service.health()
