@@ -17,7 +17,7 @@ from dlnotes_cli.training.foreign_weights import check_format, file_sha256, read
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.tensor_file import read_tensors
 
-_MEBIBYTE = 1 << 20  # in which torchvision states file sizes
+MEBIBYTE = 1 << 20  # in which torchvision states file sizes
 _DIGEST_DIGITS = 12  # of a SHA-256: enough to tell weights apart in the cache
 _NOT_PUBLISHED = "is damaged: its SHA-256 is not the published one"
 
@@ -113,7 +113,7 @@ def _fetch(weights: PublishedWeights, *, offline: bool) -> PretrainedWeights:
         if digest:
             output.warn(f"{path} {_NOT_PUBLISHED}; downloading it again")
         fetch(
-            [weights.url], path, sha256=weights.sha256, size=None, approximate_size=int(weights.mebibytes * _MEBIBYTE),
+            [weights.url], path, sha256=weights.sha256, size=None, approximate_size=int(weights.mebibytes * MEBIBYTE),
             offline=offline, folder_variable="$TORCH_HOME",
         )  # fmt: skip
         digest = file_sha256(path)

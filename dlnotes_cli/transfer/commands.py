@@ -39,8 +39,9 @@ def _print_backbones(config: TransferConfig, backbones: "list[BackboneInfo]") ->
         return
     rows = [
         (
-            info.backbone, f"{info.parameters:,}", f"{info.mebibytes:.1f}", info.size, f"{info.accuracy:.3f}",
-            "yes" if info.available else "no",
+            info.backbone, f"{info.parameters:,}", f"{info.mebibytes:.1f}", info.size,
+            "-" if info.accuracy is None else f"{info.accuracy:.3f}",
+            "included" if info.url is None else "yes" if info.available else "no",
         )
         for info in backbones
     ]  # fmt: skip

@@ -13,7 +13,8 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.training.engine.launch import joined
 from dlnotes_cli.training.gate import require_test_split
-from dlnotes_cli.training.pretrained import is_downloaded, local_file
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL
+from dlnotes_cli.training.pretrained import MEBIBYTE, find_weights, is_downloaded, local_file
 from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import train_head
@@ -35,17 +36,17 @@ _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """A classification network of torchvision, and its default weights."""
+    """A classification network of torchvision with its default weights, or the network in the package."""
 
     backbone: str
     weights: str
     parameters: int
     mebibytes: float
     size: int  # pixels per side
-    accuracy: float  # on ImageNet
-    url: str
+    accuracy: float | None  # on ImageNet
+    url: str | None
     path: str
-    available: bool  # whether the file is downloaded, undamaged
+    available: bool  # whether the file is on this machine, undamaged
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `--list --json`."""
@@ -73,8 +74,18 @@ def transfer(options: TransferConfig) -> TransferResult:
 
 
 def list_backbones() -> list[BackboneInfo]:
-    """Every classification network of torchvision, with its default weights."""
-    return [_backbone_info(name) for name in backbones.backbone_names()]
+    """The network in the package, then every classification network of torchvision with its default weights."""
+    return [_embedded_info(), *(_backbone_info(name) for name in backbones.backbone_names())]
+
+
+def _embedded_info() -> BackboneInfo:
+    """Of the network in the package, which was not trained on ImageNet."""
+    weights = find_weights(EMBEDDED_NAME, "default", offline=True, seed=0)
+    parameters = sum(tensor.numel() for tensor in (weights.read() or {}).values())
+    mebibytes = EMBEDDED_MODEL.stat().st_size / MEBIBYTE
+    return BackboneInfo(
+        EMBEDDED_NAME, weights.name, parameters, mebibytes, weights.expected.size, None, None, str(EMBEDDED_MODEL), True
+    )
 
 
 def _backbone_info(name: str) -> BackboneInfo:

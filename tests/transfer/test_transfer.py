@@ -350,6 +350,8 @@ def test_the_network_in_the_package_needs_no_download(
     assert {item["class"] for item in predicted["predictions"]} == {"red"}
     tuned = dlnotes(*small, "--fine-tune", "last-1", "--max-steps", 1, "--out", tmp_path / "tuned", "--json")
     assert [layer["trains"] for layer in json.loads(tuned.out)["layers"]] == [False] * 7 + [True] * 2
+    notes = json.loads(dlnotes(*small, "--recipe", "notes", "--epochs", 1, "--out", tmp_path / "notes", "--json").out)
+    assert (notes["backbone"], [layer["name"] for layer in notes["layers"] if layer["trains"]]) == ("small", ["head"])
     random = dlnotes(*small, "--weights", "none", "--out", tmp_path / "random", "--json")
     assert json.loads(random.out)["pretrained"] is False
     other = dlnotes(*small, "--weights", "IMAGENET1K_V1", "--out", tmp_path / "other")
@@ -360,12 +362,15 @@ def test_the_network_in_the_package_needs_no_download(
 
 def test_the_list_has_every_network_of_torchvision(dlnotes: Command) -> None:
     rows = json.loads(dlnotes("transfer", "--list", "--json").out)["backbones"]
-    assert len(rows) == len(backbones.backbone_names())
-    assert rows == sorted(rows, key=lambda row: row["backbone"])
+    assert [row["backbone"] for row in rows] == ["small", *sorted(backbones.backbone_names())]
+    tensors, _ = read_tensors(Path(rows[0]["path"]))
+    assert rows[0]["parameters"] == sum(tensor.numel() for tensor in tensors.values())
+    assert (rows[0]["accuracy"], rows[0]["url"], rows[0]["available"]) == (None, None, True)
     resnet = next(row for row in rows if row["backbone"] == "resnet18")
     assert (resnet["parameters"], resnet["size"], resnet["accuracy"]) == (11_689_512, 224, 0.69758)
     printed = dlnotes("transfer", "--list").out
     assert re.search(r"resnet18 +11,689,512 +44\.7 +224 +0\.698 +(yes|no)", printed)
+    assert re.search(r"small +740,250 +1\.4 +64 +- +included", printed)
 
 
 # --- fine-tuning --------------------------------------------------------------------------------------------------
