@@ -9,8 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from builders import COLORS, make_images
-from conftest import Command
+from builders import COLORS, Command, make_images
 from PIL import Image
 from torchvision.models import squeezenet1_0
 
@@ -35,13 +34,15 @@ def test_scaled_channels_have_equal_energy_and_the_same_logits(tool: ModuleType)
     torch.manual_seed(0)
     student = tool.Student(10)
     batches = [torch.randn(2, 3, 64, 64) for _ in range(2)]
-    before = student.network(batches[0])
+    features, logits = student.features(torch.cat(batches)), student.network(batches[0])
     tool.scale_to_equal_energy(student, batches)
-    torch.testing.assert_close(student.network(batches[0]), before, rtol=1e-3, atol=1e-5)
-    for features in student.features(torch.cat(batches)).values():
-        energies = features.square().mean((0, 2, 3))
-        assert energies.max() < 1.01
-        assert (energies > 0.99).float().mean() > 0.5  # the others are hardly ever active
+    torch.testing.assert_close(student.network(batches[0]), logits, rtol=1e-3, atol=1e-5)
+    for i, scaled in student.features(torch.cat(batches)).items():
+        root = features[i].square().mean((0, 2, 3)).sqrt()
+        expected = (
+            root / root.clamp(min=root.mean() / 2)
+        ).square()  # 1, and less where a channel is hardly ever active
+        torch.testing.assert_close(scaled.square().mean((0, 2, 3)), expected, rtol=1e-3, atol=1e-5)
 
 
 def test_features_of_the_teacher_and_the_network_have_the_same_sizes(tool: ModuleType, tmp_path: Path) -> None:
@@ -55,7 +56,6 @@ def test_features_of_the_teacher_and_the_network_have_the_same_sizes(tool: Modul
     }
 
 
-@pytest.mark.slow
 def test_the_tool_writes_a_network_that_commands_read(
     tool: ModuleType, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,4 +77,4 @@ def test_the_tool_writes_a_network_that_commands_read(
     assert metadata["provenance"]["command"].endswith(f"--steps 2 1 --seed 0 --unlabeled {min(COLORS)}")
     run = dlnotes("evaluate", tmp_path / "small.safetensors", "--data", data, "--precision", "fp32", "--json")
     assert run.code == 0, run.err
-    assert json.loads(run.out)["test"]["accuracy"] == metadata["provenance"]["test_accuracy"]
+    assert json.loads(run.out)["accuracy"] == metadata["provenance"]["test_accuracy"]
