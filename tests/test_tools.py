@@ -39,9 +39,7 @@ def test_scaled_channels_have_equal_energy_and_the_same_logits(tool: ModuleType)
     torch.testing.assert_close(student.network(batches[0]), logits, rtol=1e-3, atol=1e-5)
     for i, scaled in student.features(torch.cat(batches)).items():
         root = features[i].square().mean((0, 2, 3)).sqrt()
-        expected = (
-            root / root.clamp(min=root.mean() / 2)
-        ).square()  # 1, and less where a channel is hardly ever active
+        expected = (root / root.clamp(min=root.mean() / 2)).square()  # 1, but less in channels that are hardly active
         torch.testing.assert_close(scaled.square().mean((0, 2, 3)), expected, rtol=1e-3, atol=1e-5)
 
 

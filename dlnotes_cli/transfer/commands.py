@@ -41,12 +41,18 @@ def _print_backbones(config: TransferConfig, backbones: "list[BackboneInfo]") ->
         (
             info.backbone, f"{info.parameters:,}", f"{info.mebibytes:.1f}", info.size,
             "-" if info.accuracy is None else f"{info.accuracy:.3f}",
-            "included" if info.url is None else "yes" if info.available else "no",
+            _downloaded(info),
         )
         for info in backbones
     ]  # fmt: skip
     numeric = ("parameters", "MiB", "size", "ImageNet accuracy")
     output.table(("backbone", *numeric, "downloaded"), rows, numeric)
+
+
+def _downloaded(info: "BackboneInfo") -> str:
+    if info.url is None:
+        return "included"
+    return "yes" if info.available else "no"
 
 
 def _print_layers(result: "TransferResult") -> None:
