@@ -67,6 +67,7 @@ def assert_same_training(one: Path, other: Path) -> None:
     [
         pytest.param(MLP, 2, id="mlp"),
         pytest.param(PLAIN_MLP, 2, id="mlp, gradients neither clipped nor accumulated"),
+        pytest.param(f"{PLAIN_MLP} --optimizer sgd --momentum 0", 2, id="mlp, whose backward pass updates the weights"),
         pytest.param(MLP, 3, id="mlp in 3", marks=pytest.mark.slow),
         pytest.param(CHAR_RNN, 3, id="char-rnn in 3", marks=pytest.mark.slow),
         pytest.param(CNN, 2, id="cnn", marks=pytest.mark.slow),

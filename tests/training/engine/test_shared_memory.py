@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders import run_in_threads
+from thread_sums import ThreadSums
 
 from dlnotes_cli.training.engine import shared_memory
 from dlnotes_cli.training.engine.shared_memory import LARGEST_BYTES, SharedSums
@@ -107,10 +108,10 @@ def total(sums: SharedSums, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
 
 
 def in_threads(count: int, run: Callable[[SharedSums], torch.Tensor]) -> list[torch.Tensor]:
-    """What `run` returns for each of several ranks, here threads of one process; locks then exclude nobody."""
+    """What `run` returns for each of several ranks, here threads of one process."""
     file = os.memfd_create("test")
     os.truncate(file, shared_memory._size(count))
-    found = run_in_threads(count, lambda rank: run(SharedSums(rank, count, file, 60.0)))
+    found = run_in_threads(count, lambda rank: run(ThreadSums(rank, count, file)))
     os.close(file)
     return found
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from builders import run_in_threads
+from thread_sums import ThreadSums
 from torch import Tensor, nn
 
 from dlnotes_cli.training.engine import shared_memory
 from dlnotes_cli.training.engine.distributed import Place, Processes
 from dlnotes_cli.training.engine.joined_sum import JoinedSum
 from dlnotes_cli.training.engine.shared_memory import SharedSums
-from dlnotes_cli.training.engine.shared_step import SharedStep
+from dlnotes_cli.training.engine.shared_step import SharedStep, _copy_elsewhere
 from dlnotes_cli.training.engine.step_values import StepOutput
 
 pytestmark = pytest.mark.skipif(not SharedSums.is_possible(2), reason="needs Linux on x86-64")
@@ -25,7 +26,7 @@ class Threads(Processes):
 
     def __init__(self, rank: int, file: int, *, is_private: bool) -> None:
         self.place, self._is_private = Place(rank, COUNT, rank, COUNT), is_private
-        self.memory = SharedSums(rank, COUNT, file, 60.0)
+        self.memory = ThreadSums(rank, COUNT, file)
 
     def joined_sum(self, like: Sequence[Tensor]) -> JoinedSum:
         """Sums of tensors with these shapes."""
@@ -81,8 +82,13 @@ def test_gradients_values_and_statistics_are_those_of_the_batch(is_private: bool
             for parameter in network.parameters():
                 assert parameter.grad is not None
                 assert torch.equal(parameter.grad, torch.full_like(parameter, number * 111.0))
-                if changes:
-                    parameter.grad.mul_(7)  # which another thread must not see
+            if changes:
+                gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+                torch._foreach_mul_(gradients, 7)
+                assert isinstance(step._processes, Threads)
+                step._processes.memory.sum_numbers([0.0])  # after which every thread has changed its gradients
+                for gradient in gradients:
+                    assert torch.equal(gradient, torch.full_like(gradient, number * 777.0))
             assert (result.objective.item(), result.loss_sum.item()) == (1.5, 9.0)
             assert (int(result.correct_count), result.samples) == (3, 6)
             assert statistics.running_mean.tolist() == [14.0, 14.0]  # (1 * 6 + 2 * 12 + 3 * 18) / 6
@@ -108,7 +114,7 @@ def test_parameters_get_gradients_when_they_are_unfrozen(is_private: bool) -> No
     run_steps(act, is_private=is_private, changes=False)
 
 
-def test_gradients_that_are_at_their_places_are_not_copied() -> None:
+def test_gradients_that_are_at_their_places_are_summed() -> None:
     def act(step: SharedStep, network: nn.Sequential, rank: int) -> None:
         assert isinstance(step._processes, Threads)
         buffer = step._processes.memory.own_buffer
@@ -124,3 +130,13 @@ def test_gradients_that_are_at_their_places_are_not_copied() -> None:
         assert all(parameter.grad is not None and (parameter.grad == 111).all() for parameter in others)
 
     run_steps(act, is_private=False, changes=False)
+
+
+def test_gradients_that_are_at_their_places_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[tuple[Tensor, Tensor]] = []
+    monkeypatch.setattr(torch, "_foreach_copy_", lambda to, of: copied.extend(zip(to, of, strict=True)))
+    memory, elsewhere = torch.zeros(10), torch.ones(4)
+    places = [memory[:6].view(2, 3), memory[6:]]
+    _copy_elsewhere([memory[:6].view(2, 3), elsewhere], places)
+    ((place, tensor),) = copied
+    assert (place.data_ptr(), tensor.data_ptr()) == (memory[6:].data_ptr(), elsewhere.data_ptr())
