@@ -239,7 +239,7 @@ class MlpStep:
     def update_as(self, optimizer: Optimizer | None) -> None:
         """Have backward passes update the parameters, which then have no gradients, as SGD without momentum does.
 
-        `optimizer` has all parameters; None: they get gradients. In bf16, and with batch norm, they always do.
+        `optimizer` has all parameters. With None, in bf16 and with batch norm, parameters get gradients instead.
         """
         is_possible = self._half is None and len(self._copied) == len(self.parameters)
         update = None if optimizer is None or not is_possible else _SgdUpdate(optimizer)

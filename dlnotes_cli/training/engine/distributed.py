@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
@@ -105,14 +104,13 @@ class Processes:
 
         from dlnotes_cli.training.engine.joined_sum import JoinedSum, views
 
-        dtype = reduce(torch.promote_types, (tensor.dtype for tensor in like))
-        flat = torch.empty(sum(tensor.numel() for tensor in like), dtype=dtype, device=like[0].device)
+        flat = torch.empty(sum(tensor.numel() for tensor in like), dtype=like[0].dtype, device=like[0].device)
         parts = views(flat, like)
         return JoinedSum(parts, parts, lambda: self.sum(flat), are_private=True)
 
     @property
     def gradient_memory(self) -> "Tensor | None":
-        """Memory (N,) in float32 where the places of sums start, of gradients that fit there; None if there is none."""
+        """A float32 buffer (N,) where gradients are summed, and can be computed; None without shared memory."""
         return None
 
     def sums(self, *numbers: float) -> list[float]:
@@ -202,7 +200,7 @@ class ProcessesTogether(Processes):
 
     @property
     def gradient_memory(self) -> "Tensor | None":
-        """Memory (N,) in float32 where the places of sums start, of gradients that fit there; None if there is none."""
+        """A float32 buffer (N,) where gradients are summed, and can be computed; None without shared memory."""
         return None if self._memory is None else self._memory.own_buffer
 
     def sums(self, *numbers: float) -> list[float]:

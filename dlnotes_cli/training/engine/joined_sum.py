@@ -9,9 +9,9 @@ from torch import Tensor
 class JoinedSum(NamedTuple):
     """The sums over all processes of several tensors, in one operation.
 
-    Each process copies its tensors to `places`, or has them computed there. After `add`, which all call, `totals` have
-    the sums, with the same bits in each process, until tensors are summed again. Sums of
-    numbers leave them as they are.
+    Each process copies its tensors to `places`, or computes them there. After all processes have called `add`,
+    `totals` are the sums, with the same bits in each process. They are valid until the next sum of tensors; sums of
+    numbers do not change them.
     """
 
     places: Sequence[Tensor]

@@ -28,10 +28,10 @@ class SharedStep:
         """The values of a step of `samples` samples in all, of which this process computed `output`."""
         parameters = [parameter for parameter in self._parameters if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        values = output.objective.float(), output.loss_sum.float(), output.correct_count.float()
-        joined = self._joined_sum([*gradients, *self._statistics, torch.stack(values)])
+        values = torch.stack([output.objective.float(), output.loss_sum.float(), output.correct_count.float()])
+        joined = self._joined_sum([*gradients, *self._statistics, values])
         *places, place_of_values = joined.places
-        torch.stack(values, out=place_of_values)
+        place_of_values.copy_(values)
         _copy_elsewhere(gradients, places)
         if self._statistics:
             weighted = places[len(gradients) :]
