@@ -5,13 +5,14 @@
 Each process takes its share of every batch, rounded down; without torchrun there is one process. On two cores with AMX
 it takes about 70 minutes.
 
-CIFAR10 is a folder of class folders, or `cifar10`. The teacher's weights are torchvision's for SqueezeNet 1.0, or a
-state dict with the same names and shapes. FOLDER has larger images, from which scenes are made (training_scenes.py).
+CIFAR10 is `cifar10`, or a folder with `train` and `test`, each with a folder of images for each class. The teacher's
+weights are torchvision's for SqueezeNet 1.0, or a state dict with the same names and shapes. FOLDER has larger images,
+from which scenes are made (training_scenes.py).
 
 The network learns two things at once. On scenes of 96 to 192 pixels, linear maps of its features predict the features
 of the teacher, which was trained on ImageNet (knowledge distillation with hints, Romero et al. 2015, arXiv:1412.6550);
 the maps are discarded afterwards. On the images of CIFAR-10, it learns their classes. The metadata of the file record
-how it was trained. Nothing of the teacher or of the images is in the file.
+how it was trained. The file has no weights of the teacher, and no pixels.
 """
 
 import argparse
@@ -403,7 +404,7 @@ def provenance(
     steps = " ".join(str(phase.steps) for phase in phases)
     command = f"{launcher} tools/train_small.py CIFAR10 --teacher SQUEEZENET1_0 --images FOLDER"
     unlabeled = f" --unlabeled {' '.join(options.unlabeled)}" if options.unlabeled else ""
-    images = "CIFAR-10 (A. Krizhevsky 2009), 50,000 images"
+    images = f"CIFAR-10 (A. Krizhevsky 2009), {len(dataset.splits['train']):,} images"
     return {
         "command": f"{command} --steps {steps} --seed {options.seed}" + unlabeled,
         "data": f"{images}; scenes made of them, of noise and of {larger_images} larger images",
@@ -453,6 +454,8 @@ def main() -> None:
         if seed == options.seed:
             scale_to_unit_variance(student.network, calibration[0])
         train(student, teacher, own, phase)
+    if PROCESSES > 1:
+        dist.destroy_process_group()
     if RANK > 0:
         return
     scale_to_equal_energy(student, calibration)

@@ -39,8 +39,13 @@ class Sources(NamedTuple):
 
 
 def read_images(folder: Path) -> list[Pixels]:
-    """All images of a folder in the order of their names, without transparency."""
+    """The JPEG and PNG images of a folder in the order of their names, without transparency.
+
+    Raises SystemExit if there are none.
+    """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    if not paths:
+        raise SystemExit(f"{folder} has no .jpg or .png images")
     return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 
 
@@ -50,10 +55,8 @@ def make_sources(images: Sequence[Pixels], small_images: Pixels, generator: np.r
 
 
 def make_scenes(sources: Sources, count: int, generator: np.random.Generator) -> Pixels:
-    """Scenes (N, SIDE, SIDE, 3): dead leaves, crops of images if there are any, and half as many mosaics."""
+    """Scenes (N, SIDE, SIDE, 3): dead leaves, crops of images, and half as many mosaics as of either."""
     kinds = [_dead_leaves, _image_crop, _mosaic, _dead_leaves, _image_crop]
-    if not sources.images:
-        kinds = [_dead_leaves, _mosaic]
     return np.stack([kinds[i % len(kinds)](sources, generator) for i in range(count)])
 
 
@@ -110,8 +113,6 @@ def _add_leaf(scene: Values, radius: float, sources: Sources, generator: np.rand
     side = len(mask)
     top, left = generator.integers(-side // 2, SIDE - side // 2, 2)
     rows, columns = (slice(max(start, 0), min(start + side, SIDE)) for start in (top, left))
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return
     inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
     if radius < _SMALLEST_TEXTURED or generator.random() < _FLAT:
         fill: Values = _color(sources, generator)
@@ -139,7 +140,7 @@ def _leaf_mask(radius: float, generator: np.random.Generator) -> Mask:
 def _fill(sources: Sources, side: int, generator: np.random.Generator) -> Values:
     """A texture (side, side, 3): noise, a crop of an image, or an enlarged small image; side at most SIDE + 1."""
     kind = generator.random()
-    if kind < 0.4 or (kind < 0.7 and not sources.images):  # noqa: PLR2004  # the shares of the three
+    if kind < 0.4:  # noqa: PLR2004  # the shares of the three
         pixels = _crop(sources.textures[generator.integers(len(sources.textures))], side, generator)
     elif kind < 0.7:  # noqa: PLR2004
         pixels = _crop(_any_image(sources, generator), side, generator)
