@@ -1,4 +1,4 @@
-"""torchvision's classification networks, and the network in the package, as backbones with a new head."""
+"""torchvision's classification networks, and the bundled one, as backbones with a new head."""
 
 import re
 import warnings
@@ -33,7 +33,7 @@ _IMAGE_DIMENSIONS, _CHANNELS = 3, 3
 
 @dataclass(frozen=True)
 class ExpectedImages:
-    """The preprocessing with which weights were trained."""
+    """How images are preprocessed for weights."""
 
     size: int  # pixels per side
     crop_pct: float  # fraction of the shorter side that the center crop keeps
@@ -43,10 +43,11 @@ class ExpectedImages:
 
 
 @dataclass(frozen=True)
-class PublishedWeights(ExpectedImages):
+class PublishedWeights:
     """Weights that torchvision publishes."""
 
     name: str  # for example IMAGENET1K_V1
+    expected: ExpectedImages
     url: str
     mebibytes: float
     parameters: int
@@ -67,7 +68,7 @@ class PublishedWeights(ExpectedImages):
 class BackboneConfig:
     """The configuration of a backbone with a head, from which it can be built again."""
 
-    backbone: str  # its name in torchvision, or that of the network in the package
+    backbone: str  # its name in torchvision, or small, the bundled network
     classes: int
     size: int  # pixels per side; images of another size are resized to it
     hidden: tuple[int, ...] = ()  # units of the head's hidden layers
@@ -219,7 +220,7 @@ def imagenet_classes(backbone: str) -> tuple[str, ...]:
 
 
 def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tensor]) -> str:
-    """Load pretrained weights, with torchvision's names, into the backbone of a network, without copying them.
+    """Load pretrained weights into the backbone of a network without copying them; torchvision's have its names.
 
     Returns "", or if they do not fit, a description of the first tensor that differs; then nothing is loaded.
     """
@@ -319,7 +320,7 @@ def _first_misfit(backbone: str, state: dict[str, Tensor], loaded: dict[str, Ten
 
 
 def _build_embedded(size: int) -> nn.Sequential:
-    """The network in the package without its last layer: images (N, 3, H, W) to features (N, F)."""
+    """The bundled network without its last layer: images (N, 3, H, W) to features (N, F)."""
     return build_cnn(CnnConfig(embedded.FEATURES, (3, size, size), embedded.CHANNELS))
 
 
@@ -329,7 +330,9 @@ def _build_torchvision(name: str, size: int | None = None) -> nn.Module:
     A vision transformer has a fixed image size: it is built for `size` if weights of that size are published.
     """
     network = _instantiate(name)
-    if getattr(network, "image_size", size) != size and size in {entry.size for entry in published_weights(name)}:
+    if getattr(network, "image_size", size) != size and size in {
+        entry.expected.size for entry in published_weights(name)
+    }:
         network = _instantiate(name, image_size=size)
     for head in _AUXILIARY_HEADS:
         if hasattr(network, head):
@@ -367,10 +370,13 @@ def _describe_weights(entry: Any) -> PublishedWeights:
     preprocessing = entry.transforms()
     size, resized = preprocessing.crop_size[0], preprocessing.resize_size[0]
     metrics = entry.meta["_metrics"]["ImageNet-1K"]
+    expected = ExpectedImages(
+        size, size / resized, preprocessing.interpolation.value, tuple(preprocessing.mean), tuple(preprocessing.std)
+    )
+    meta = entry.meta
     return PublishedWeights(
-        size, size / resized, preprocessing.interpolation.value, tuple(preprocessing.mean), tuple(preprocessing.std),
-        entry.name, entry.url, entry.meta["_file_size"], entry.meta["num_params"], metrics["acc@1"] / 100,
-    )  # fmt: skip
+        entry.name, expected, entry.url, meta["_file_size"], meta["num_params"], metrics["acc@1"] / 100
+    )
 
 
 def _outputs_imagenet_classes(module: nn.Module) -> bool:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.data.preprocessing import ImagePreprocessing, preprocessing_from_json
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone
+from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, load_backbone
 from dlnotes_cli.models.meta import meta_device
-from dlnotes_cli.models.registry import build_from_json
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
@@ -24,9 +22,7 @@ from dlnotes_cli.style.feature_layers import (
 from dlnotes_cli.style.losses import Features
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.recipes import Pooling
-from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_weights
-from dlnotes_cli.training.pretrained import find_weights
-from dlnotes_cli.training.tensor_file import read_tensors
+from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 
 
 @dataclass(frozen=True)
@@ -72,33 +68,24 @@ class FeatureNetwork:
         return torch.bfloat16 if self.runtime.precision == "bf16" else torch.float32
 
 
-@dataclass(frozen=True)
-class _Pretrained:
-    """The convolutional layers of a network, its weights' name, and the normalization of its training images."""
-
-    features: nn.Sequential
-    weights: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
 def load_feature_network(config: StyleTransferConfig, pooling: Pooling, runtime: Runtime) -> FeatureNetwork:
     """Build the network of `--backbone` and load its weights.
 
     Raises InputError for unknown layers, and for weights that are unavailable or do not match the network.
     """
     layers = _chosen_layers(config, layer_names(config))
-    pretrained = _load_small(config) if config.backbone == "small" else _load_torchvision(config)
+    weights = find_weights(config.backbone, config.weights, offline=config.offline, seed=config.seed)
     truncated = TruncatedNetwork(
-        pretrained.features, {layers.content, *layers.style}, pooling=pooling, padding=_padding(config)
+        _load_features(config, weights), {layers.content, *layers.style}, pooling=pooling, padding=_padding(config)
     )
     mean, std = (
-        torch.tensor(values, device=runtime.device).view(1, 3, 1, 1) for values in (pretrained.mean, pretrained.std)
+        torch.tensor(values, device=runtime.device).view(1, 3, 1, 1)
+        for values in (weights.expected.mean, weights.expected.std)
     )
     truncated = truncated.to(runtime.device)
     truncated.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     network = FeatureNetwork(
-        truncated, runtime, ChannelNormalization(mean, std), layers, pretrained.weights, MIN_SIDE[config.backbone]
+        truncated, runtime, ChannelNormalization(mean, std), layers, weights.name, MIN_SIDE[config.backbone]
     )
     truncated.to(network.dtype)
     return network
@@ -112,12 +99,7 @@ def check_layers(config: StyleTransferConfig) -> None:
 
 def layer_names(config: StyleTransferConfig) -> list[str]:
     """Names of a network's layers from first to last; no weights are loaded or downloaded."""
-    with meta_device():
-        if config.backbone == "small":
-            _, metadata = read_tensors(EMBEDDED_MODEL)
-            features = _sequence(build_from_json("cnn", metadata["configuration"]))
-        else:
-            features = _sequence(build_backbone(BackboneConfig(config.backbone, 1, 224)).backbone.features)
+    features = _convolutions(_build_network(config.backbone))
     return [name for name, _ in named_layers(features) if name]
 
 
@@ -128,33 +110,34 @@ def _padding(config: StyleTransferConfig) -> Padding:
     return "reflect" if config.backbone == "small" else "replicate"
 
 
-def _load_small(config: StyleTransferConfig) -> _Pretrained:
-    if config.weights != "default":
-        raise InputError("--weights", "the small network has its own weights", "drop it, or choose another --backbone")
-    tensors, metadata = read_tensors(EMBEDDED_MODEL)
-    network = build_from_json("cnn", metadata["configuration"])
-    load_weights(EMBEDDED_MODEL, network, tensors)
-    preprocessing = preprocessing_from_json(metadata["format"])
-    if not isinstance(preprocessing, ImagePreprocessing):
-        raise TypeError(preprocessing)
-    return _Pretrained(nn.Sequential(*network.children()), "small", preprocessing.mean, preprocessing.std)
-
-
-def _load_torchvision(config: StyleTransferConfig) -> _Pretrained:
-    weights = find_weights(config.backbone, config.weights, offline=config.offline, seed=config.seed)
-    with meta_device():
-        network = build_backbone(BackboneConfig(config.backbone, 1, 224))
+def _load_features(config: StyleTransferConfig, weights: PretrainedWeights) -> nn.Sequential:
+    """The convolutional layers with their weights. Raises InputError if they do not fit the network."""
+    network = _build_network(config.backbone)
     tensors = weights.read()
     if tensors is None:
         output.warn(f"--weights none: {config.backbone} has random weights, which capture texture but no objects")
-        features = _sequence(network.backbone.features).to_empty(device="cpu")
+        features = _convolutions(network).to_empty(device="cpu")
         _initialize(features, config.seed)
-    else:
-        mismatch = load_backbone(network, config.backbone, tensors)
-        if mismatch:
-            raise InputError(weights.name, mismatch, f"use weights of {config.backbone}, or another --backbone")
-        features = _sequence(network.backbone.features)
-    return _Pretrained(features, weights.name, weights.expected.mean, weights.expected.std)
+        return features
+    mismatch = load_backbone(network, config.backbone, tensors)
+    if mismatch:
+        raise InputError(weights.name, mismatch, f"use weights of {config.backbone}, or another --backbone")
+    return _convolutions(network)
+
+
+def _build_network(backbone: str) -> TransferModel:
+    """A network without values; its convolutional layers read images of any size."""
+    with meta_device():
+        return build_backbone(BackboneConfig(backbone, 1, 224))
+
+
+def _convolutions(network: TransferModel) -> nn.Sequential:
+    """The convolutional layers; the backbone of `small` consists of them."""
+    layers = network.backbone
+    features = layers if isinstance(layers, nn.Sequential) else layers.features
+    if not isinstance(features, nn.Sequential):
+        raise TypeError(type(features).__name__)
+    return features
 
 
 def _initialize(features: nn.Sequential, seed: int) -> None:
@@ -196,9 +179,3 @@ def _weighted_layer(text: str) -> tuple[str, float]:
         what = f"'{weight}' is not a valid weight of {name}"
         raise InputError("--style-layers", what, "write for example conv1_1:1.0")
     return name, value
-
-
-def _sequence(module: object) -> nn.Sequential:
-    if not isinstance(module, nn.Sequential):
-        raise TypeError(type(module).__name__)
-    return module

@@ -73,7 +73,10 @@ class LossOptions(WeightsOption, OfflineOption):
         panel=MODEL, parse=items, metavar="LAYER:W,…", shown_default="set by --backbone",
     )  # fmt: skip
     pooling: Literal["avg", "max"] | None = option(
-        None, "Type of the network's pooling layers", panel=MODEL, shown_default="avg; --recipe notes: max"
+        None,
+        "Type of the network's pooling layers",
+        panel=MODEL,
+        shown_default="avg; --recipe notes: max, but for small",
     )
     content_loss: Literal["mean", "half-sum"] = option(
         "mean", "With --recipe notes: mean of the squared differences (the notebook) or half-sum, half of their sum "

@@ -27,6 +27,7 @@ BEST = StyleRecipe(optimizer="lbfgs", lr=1.0, steps=90, scales=3, ratio=0.03, tv
 BEST_SMALL = replace(BEST, tv=0.05)
 BEST_SQUEEZENET = replace(BEST, ratio=0.1)  # at 0.03, objects dissolve
 NOTES = StyleRecipe(optimizer="adam", lr=0.003, steps=2000, scales=1, ratio=1e-6, tv=0.0, pooling="max")
+NOTES_SMALL = replace(NOTES, pooling="avg")  # with which it was trained
 _BEST = {"small": BEST_SMALL, "squeezenet1_0": BEST_SQUEEZENET, "squeezenet1_1": BEST_SQUEEZENET}
 _OPTIMIZER_DEFAULTS = {"lbfgs": {"lr": 1.0}, "adam": {"lr": 0.02}}  # of an optimizer other than the recipe's
 
@@ -34,4 +35,5 @@ _OPTIMIZER_DEFAULTS = {"lbfgs": {"lr": 1.0}, "adam": {"lr": 0.02}}  # of an opti
 def style_recipe(config: StyleTransferConfig) -> StyleRecipe:
     """The recipe that `--recipe` and `--backbone` select, with the options that are set."""
     best = _BEST.get(config.backbone, BEST)
-    return resolve(config, NOTES if config.recipe == "notes" else best, _OPTIMIZER_DEFAULTS)
+    notes = NOTES_SMALL if config.backbone == "small" else NOTES
+    return resolve(config, notes if config.recipe == "notes" else best, _OPTIMIZER_DEFAULTS)

@@ -1,4 +1,4 @@
-"""The initial weights of a backbone: published by torchvision, part of dlnotes, from a file, or random."""
+"""The initial weights of a backbone: published by torchvision, bundled, from a file, or random."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ def find_weights(backbone: str, weights: str, *, offline: bool, seed: int) -> Pr
         return _embedded_weights(weights, seed)
     published = backbones.published_weights(backbone)
     if weights == "none":
-        return PretrainedWeights("none", published[0], None, f"seed{seed}")
+        return PretrainedWeights("none", published[0].expected, None, f"seed{seed}")
     by_name = {"default": published[0]} | {entry.name: entry for entry in published}
     if weights in by_name:
         pretrained = _fetch(by_name[weights], offline=offline)
@@ -81,7 +81,7 @@ def is_downloaded(weights: PublishedWeights) -> bool:
 
 
 def _embedded_weights(weights: str, seed: int) -> PretrainedWeights:
-    """The weights of the network in the package, which `default` names, or random ones."""
+    """The weights of the bundled network, which `default` names, or random ones."""
     expected = ExpectedImages(embedded.TRANSFER_SIDE, 1.0, "bilinear", embedded.MEAN, embedded.STD)
     if weights == "none":
         return PretrainedWeights("none", expected, None, f"seed{seed}")
@@ -100,7 +100,7 @@ def _weights_of_file(path: Path, published: tuple[PublishedWeights, ...]) -> Pre
     same = next((entry for entry in published if digest.startswith(entry.sha256)), None)
     if same is None and any(entry.file == path.name for entry in published):
         raise InputError(path, _NOT_PUBLISHED, "download it again, or rename it")
-    return PretrainedWeights(str(path), same or published[0], path, digest[:_DIGEST_DIGITS])
+    return PretrainedWeights(str(path), (same or published[0]).expected, path, digest[:_DIGEST_DIGITS])
 
 
 def _fetch(weights: PublishedWeights, *, offline: bool) -> PretrainedWeights:
@@ -117,4 +117,4 @@ def _fetch(weights: PublishedWeights, *, offline: bool) -> PretrainedWeights:
             offline=offline, folder_variable="$TORCH_HOME",
         )  # fmt: skip
         digest = file_sha256(path)
-    return PretrainedWeights(weights.name, weights, path, digest[:_DIGEST_DIGITS])
+    return PretrainedWeights(weights.name, weights.expected, path, digest[:_DIGEST_DIGITS])

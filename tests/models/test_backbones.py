@@ -43,7 +43,7 @@ def test_the_network_in_the_package_is_a_backbone_with_its_features() -> None:
 
 def check_on_meta(name: str) -> None:
     """Build a backbone on the meta device, run it forward, and check that its last layer is replaced."""
-    config = BackboneConfig(name, 7, published_weights(name)[0].size, (5,))
+    config = BackboneConfig(name, 7, published_weights(name)[0].expected.size, (5,))
     network = build_from_json("backbone", config_to_json(config))
     assert isinstance(network, backbones.TransferModel)
     x = torch.empty(2, 3, config.size, config.size, device="meta")
@@ -165,9 +165,9 @@ def test_published_weights_are_described_with_the_default_first() -> None:
     default, first = published_weights("resnet50")
     assert (default.name, first.name) == ("IMAGENET1K_V2", "IMAGENET1K_V1")
     assert default.file == "resnet50-11ad3fa6.pth"
-    assert (default.sha256, default.size, default.parameters) == ("11ad3fa6", 224, 25_557_032)
-    assert default.crop_pct == 224 / 232
-    assert first.mean == (0.485, 0.456, 0.406)
+    assert (default.sha256, default.expected.size, default.parameters) == ("11ad3fa6", 224, 25_557_032)
+    assert default.expected.crop_pct == 224 / 232
+    assert first.expected.mean == (0.485, 0.456, 0.406)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_an_invalid_configuration_is_refused(change: dict[str, object]) -> None:
 
 
 def test_a_vision_transformer_is_built_for_the_size_of_its_weights() -> None:
-    sizes = {weights.size for weights in published_weights("vit_b_16")}
+    sizes = {weights.expected.size for weights in published_weights("vit_b_16")}
     assert sizes == {224, 384}
     for size in sizes:
         network = build_from_json("backbone", config_to_json(BackboneConfig("vit_b_16", 3, size)))

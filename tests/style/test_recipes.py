@@ -19,9 +19,9 @@ def test_the_recipe_depends_on_the_backbone() -> None:
 @pytest.mark.parametrize("backbone", ["small", "vgg19"])
 def test_the_recipe_of_the_course_is_that_of_its_notebook(backbone: Any) -> None:
     recipe = style_recipe(StyleTransferConfig(recipe="notes", backbone=backbone))
-    assert recipe == NOTES
     assert (recipe.optimizer, recipe.lr, recipe.steps, recipe.scales) == ("adam", 0.003, 2000, 1)
-    assert (recipe.ratio, recipe.tv, recipe.pooling) == (1e-6, 0.0, "max")
+    assert (recipe.ratio, recipe.tv) == (1e-6, 0.0)
+    assert recipe.pooling == ("avg" if backbone == "small" else "max")  # small was trained with average pooling
 
 
 @pytest.mark.parametrize("recipe", ["best", "notes"])

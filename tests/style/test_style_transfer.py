@@ -636,6 +636,32 @@ def test_a_checkpoint_with_another_optimizer_state_is_refused(
         assert "is not a checkpoint of this image" in resumed.err
 
 
+def test_an_image_that_version_0_1_began_is_finished_as_that_version_would(
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(name: str) -> list[str]:
+        network = ("--backbone", "squeezenet1_0", "--weights", "none")
+        return arguments(home, tmp_path / name, *network, "--size", 128, "--steps", 6)
+
+    with monkeypatch.context() as patch:
+        create = Stylizer.__init__
+
+        def of_version_0_1(self: Stylizer, *values: Any, **named: Any) -> None:
+            create(self, *values, **named)
+            self._margin, self._scales_gradient = 0, False
+
+        patch.setattr(Stylizer, "__init__", of_version_0_1)
+        assert dlnotes(*call("whole.png")).code == 0
+        interrupt(3, patch)
+        assert dlnotes(*call("a.png")).code == 130
+    path = checkpoint_file(tmp_path / "a.png")
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, {name: value for name, value in metadata.items() if name not in {"margin", "steps"}})
+    resumed = dlnotes(*call("a.png"), "--continue")
+    assert resumed.code == 0, resumed.err
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
 def test_a_resumed_run_keeps_the_defaults_that_it_started_with(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -749,7 +775,7 @@ FAULTS = {
     "--sweep-ratio 1,2": r"--sweep-ratio: needs a contact sheet; add --sheet sheet.png",
     "--sweep-ratio 1,-2 --sheet s.png": r"--sweep-ratio: -2.0 is out of range",
     "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma-separated list of numbers",
-    "--weights none": r"--weights: the small network has its own weights; drop it",
+    "--weights vgg.pth": r"--weights: small has its own weights; drop it, or choose another --backbone",
     "--backbone squeezenet1_1 --weights gone.pth": r"gone.pth: no such file",
     "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* in squeezenet1_1, missing in the file",
     "--backbone vgg18": r"--backbone: unknown value 'vgg18'; did you mean 'vgg19'",
@@ -821,8 +847,12 @@ def test_the_smallest_size_is_stylized(backbone: str, home: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "more", ["--optimizer adam", "--recipe notes --optimizer lbfgs", "--pooling max --tv 0.5", "--start noise"]
-)
+    "more",
+    [
+        "--optimizer adam", "--recipe notes --optimizer lbfgs", "--pooling max --tv 0.5", "--start noise",
+        "--weights none",
+    ],
+)  # fmt: skip
 def test_every_recipe_and_optimizer_lowers_the_loss(more: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--scales", 1, *more.split()))
     assert run.code == 0, run.err
