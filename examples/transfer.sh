@@ -1,5 +1,5 @@
 #!/bin/sh
-# Train a new head on a torchvision model. Its weights are random here, so that the example runs offline.
+# Train a new head on the bundled network, which needs no download; --backbone names a network of torchvision.
 # Look at: the second run, which reads the features of all images from the cache; and the map of the features.
 set -eu
 out=${1:-runs/example-transfer}
@@ -16,6 +16,6 @@ for name, draw in (("disc", ImageDraw.ImageDraw.ellipse), ("square", ImageDraw.I
         draw(ImageDraw.Draw(image), (8 + i % 5, 10 + i % 7, 40 + i % 9, 42 + i % 11), fill=(20, 5 * i, 90))
         image.save(folder / f"{i}.png")
 END
-dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --out "$out/run" --overwrite
-dlnotes transfer --data "$out/photos" --backbone squeezenet1_1 --weights none --size 64 --folds 4 \
+dlnotes transfer --data "$out/photos" --backbone small --out "$out/run" --overwrite
+dlnotes transfer --data "$out/photos" --backbone small --folds 4 \
     --map "$out/map.png" --out "$out/folds" --overwrite

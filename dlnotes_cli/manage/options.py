@@ -192,8 +192,8 @@ class TimingOptions(Config):
     """The batch that `doctor` times."""
 
     time: str | None = option(
-        None, "Time this network of torchvision (listed by transfer --list) on every device: seconds for a batch, "
-        "predicting and training a head.", panel=RUNTIME, metavar="BACKBONE", complete=lambda: list(BACKBONES),
+        None, "Time this network of torchvision (transfer --list lists them, after small) on every device: seconds for "
+        "a batch, predicting and training a head.", panel=RUNTIME, metavar="BACKBONE", complete=lambda: list(BACKBONES),
     )  # fmt: skip
     batch_size: int = option(64, "With --time: images in a batch.", panel=TRAINING, within="[1, 1e5]")
     size: int | None = option_like(
@@ -256,7 +256,9 @@ class DoctorConfig(OutputOptions, TimingOptions, DataRootOption):
         """Validate each option, then the name of the backbone."""
         super().__post_init__()
         if self.time is not None and self.time not in BACKBONES:
-            raise unknown_choice("--time", self.time, BACKBONES, "backbone", "list them with dlnotes transfer --list")
+            raise unknown_choice(
+                "--time", self.time, BACKBONES, "network of torchvision", "list them with dlnotes transfer --list"
+            )
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @command(
     panel="Train",
     examples=(
-        "dlnotes transfer --weights none --limit 100 --size 32",
+        "dlnotes transfer --backbone small --limit 100",
         "dlnotes transfer --list",
     ),
 )

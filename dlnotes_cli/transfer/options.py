@@ -112,6 +112,11 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
     resize: Literal["crop", "squash", "letterbox"] = option_like(
         ImageClassifierConfig, "resize", help="Make images square by crop, squash or letterbox."
     )
+    offline: bool = option_like(
+        ImageClassifierConfig, "offline",
+        help="Never download data sets or weights. Without --backbone, small replaces resnet18 if its weights are not "
+        "on this machine.",
+    )  # fmt: skip
     # The head of a frozen backbone is solved with L-BFGS, so that limits and weight decay mean something else.
     epochs: int | None = option_like(
         ImageClassifierConfig, "epochs",

@@ -36,7 +36,7 @@ class TransferPlan:
 
     options: TransferConfig
     stored: TransferConfig  # the options with the values of the recipe, for config.json
-    backbone: str  # its name in torchvision, or that of the network in the package
+    backbone: str  # its name in torchvision, or small, the bundled network
     weights: PretrainedWeights
     preprocessing: ImagePreprocessing
     split_rule: SplitRule

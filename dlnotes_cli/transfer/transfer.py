@@ -1,6 +1,6 @@
 """Transfer learning: a new head on a pretrained network, whose backbone is frozen or fine-tuned."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dlnotes_cli.data.images.augment_parser import parse_augment
@@ -8,7 +8,7 @@ from dlnotes_cli.data.load import check_images, has_test_split
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.shell import files
+from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.training.engine.launch import joined
@@ -36,7 +36,7 @@ _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """A classification network of torchvision with its default weights, or the network in the package."""
+    """A classification network of torchvision with its default weights, or the bundled network."""
 
     backbone: str
     weights: str
@@ -64,6 +64,7 @@ def transfer(options: TransferConfig) -> TransferResult:
     together; UnfinishedError on divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     _check_options(options)
+    options = _with_available_backbone(options)
     recipe = options.resolved()
     if isinstance(recipe, FrozenRecipe):
         return train_head(make_plan(options, recipe), recipe)
@@ -73,13 +74,27 @@ def transfer(options: TransferConfig) -> TransferResult:
         return fine_tune(plan, recipe, processes)
 
 
+def _with_available_backbone(options: TransferConfig) -> TransferConfig:
+    """The options with the bundled network if `--offline` forbids downloading the default backbone.
+
+    The course's recipe keeps its own network.
+    """
+    if not options.offline or options.backbone or options.weights != "default" or options.recipe == "notes":
+        return options
+    weights = backbones.published_weights(options.resolved().backbone)[0]
+    if local_file(weights).exists():
+        return options
+    output.note(f"{weights.file} is not on this machine; using --backbone {EMBEDDED_NAME}, the bundled network")
+    return replace(options, backbone=EMBEDDED_NAME)
+
+
 def list_backbones() -> list[BackboneInfo]:
-    """The network in the package, then every classification network of torchvision with its default weights."""
+    """The bundled network, then every classification network of torchvision with its default weights."""
     return [_embedded_info(), *(_backbone_info(name) for name in backbones.backbone_names())]
 
 
 def _embedded_info() -> BackboneInfo:
-    """Of the network in the package, which was not trained on ImageNet."""
+    """The description of the bundled network, which has no accuracy on ImageNet and no URL."""
     weights = find_weights(EMBEDDED_NAME, "default", offline=True, seed=0)
     parameters = sum(tensor.numel() for tensor in (weights.read() or {}).values())
     mebibytes = EMBEDDED_MODEL.stat().st_size / MEBIBYTE
@@ -91,7 +106,7 @@ def _embedded_info() -> BackboneInfo:
 def _backbone_info(name: str) -> BackboneInfo:
     weights = backbones.published_weights(name)[0]
     return BackboneInfo(
-        name, weights.name, weights.parameters, weights.mebibytes, weights.size, weights.accuracy, weights.url,
+        name, weights.name, weights.parameters, weights.mebibytes, weights.expected.size, weights.accuracy, weights.url,
         str(local_file(weights)), is_downloaded(weights),
     )  # fmt: skip
 

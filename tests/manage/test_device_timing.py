@@ -105,7 +105,7 @@ def test_cuda_devices_are_listed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--time", "resnet19"), 2, "--time: unknown backbone 'resnet19'; did you mean 'resnet1"),
+        (("--time", "resnet19"), 2, "--time: unknown network of torchvision 'resnet19'; did you mean 'resnet1"),
         (("--batch-size", 4), 2, "--batch-size: has no effect without --time; add --time resnet18"),
         (("--time", "squeezenet1_1", "--batch-size", 0), 2, "--batch-size: 0 is out of range"),
         (("--time", "squeezenet1_1", "--time-budget", "soon"), 2, "--time-budget: "),

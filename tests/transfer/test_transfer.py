@@ -23,7 +23,13 @@ from dlnotes_cli.cli import main
 from dlnotes_cli.data.cache import build
 from dlnotes_cli.data.cache.request import FeatureExtractor
 from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import BackboneConfig, PublishedWeights, build_backbone, named_blocks
+from dlnotes_cli.models.backbones import (
+    BackboneConfig,
+    ExpectedImages,
+    PublishedWeights,
+    build_backbone,
+    named_blocks,
+)
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.model_file import load_classifier
@@ -281,8 +287,8 @@ def site(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/squeezenet1_1-{digest}.pth"
-    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    entry = PublishedWeights(224, 0.875, "bilinear", *imagenet, "IMAGENET1K_V1", url, 4.8, 1_235_496, 0.58)
+    expected = ExpectedImages(224, 0.875, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    entry = PublishedWeights("IMAGENET1K_V1", expected, url, 4.8, 1_235_496, 0.58)
     monkeypatch.setattr(backbones, "published_weights", lambda _: (entry,))
     yield served / f"squeezenet1_1-{digest}.pth"
     server.shutdown()
@@ -336,7 +342,26 @@ def test_offline_the_error_names_the_missing_file_and_its_folder(
     )
 
 
-def test_the_network_in_the_package_needs_no_download(
+def test_offline_the_bundled_network_replaces_a_default_backbone_that_is_missing(
+    site: Path, images: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    command = ("transfer", "--data", images, "--threads", 1, "--offline")
+    run = dlnotes(*command, "--out", tmp_path / "run", "--json")
+    assert run.code == 0, run.err
+    assert run.err.startswith(f"dlnotes: note: {site.name} is not on this machine; using --backbone small")
+    assert json.loads(run.out)["backbone"] == "small"
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["backbone"] == "small"
+    for more in (("--backbone", "resnet18"), ("--recipe", "notes")):
+        refused = dlnotes(*command, *more, "--out", tmp_path / "refused")
+        assert (refused.code, "--offline forbids downloading it" in refused.err) == (2, True)
+    local = tmp_path / "torch" / "hub" / "checkpoints" / site.name
+    local.parent.mkdir(parents=True, exist_ok=True)
+    local.write_bytes(b"damaged")
+    damaged = dlnotes(*command, "--out", tmp_path / "refused")
+    assert (damaged.code, "its SHA-256 is not the published one" in damaged.err) == (2, True)
+
+
+def test_the_bundled_network_needs_no_download(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
