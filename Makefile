@@ -40,6 +40,8 @@ bench: .venv/developed
 		@echo "transfer.py skipped: set PETS=FOLDER WEIGHTS=squeezenet1_0.pth")
 	$(if $(and $(IMAGES),$(WEIGHTS)),$(BIN)/python benchmarks/style.py --images $(IMAGES) --weights $(WEIGHTS),\
 		@echo "style.py skipped: set IMAGES=FOLDER WEIGHTS=squeezenet1_0.pth")
+	$(if $(and $(CIFAR10),$(IMAGES),$(WEIGHTS)),$(BIN)/python benchmarks/embedded_network.py --data $(CIFAR10) --images $(IMAGES) \
+		--teacher $(WEIGHTS),@echo "embedded_network.py skipped: set CIFAR10=FOLDER IMAGES=FOLDER WEIGHTS=squeezenet1_0.pth")
 	$(if $(WEIGHTS),$(BIN)/python benchmarks/explain.py --weights $(WEIGHTS),\
 		@echo "explain.py skipped: set WEIGHTS=squeezenet1_0.pth")
 	$(if $(TEXT),$(BIN)/python benchmarks/char_rnn.py --text $(TEXT) --budgets 60s,3m,20m --cells gru,rnn --big,\
