@@ -3,12 +3,11 @@
     python benchmarks/embedded_network.py --data CIFAR10 --teacher squeezenet1_0.pth --images FOLDER
         [--network FILE] [--classes cat dog deer horse] [--repeats 3] [--json FILE]
 
-CIFAR10 is a folder of class folders, or `cifar10`. The teacher's weights are torchvision's for SqueezeNet 1.0, or a
-state dict with the same names and shapes. Linear maps from the features of `small` to the teacher's are fitted on crops
-of the larger images in FOLDER, and tested on crops of the two images of scikit-learn, which neither network was trained
-on. FILE is another file of the network: for classes that it was not taught, train it with
-`tools/train_small.py --unlabeled cat dog deer horse --out FILE`. Each pair of `--classes` is told apart with a logistic
-regression on the features of 125 images of each, and tested on all test images.
+CIFAR10 and the teacher's weights are those of `tools/train_small.py`. Linear maps from the features of `small` to the
+teacher's are fitted on crops of the larger images in FOLDER, and tested on crops of the two images of scikit-learn,
+which neither network was trained on. Each pair of `--classes` is told apart with a logistic regression on the features
+of 125 images of each, and tested on all test images. FILE is another file of the network: for classes that it was not
+taught, train it with `tools/train_small.py --unlabeled cat dog deer horse --out FILE`.
 """
 
 import argparse
@@ -39,10 +38,10 @@ from dlnotes_cli.models.embedded import TRANSFER_SIDE
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from train_small import HINTS, Student, Teacher, every_second, normalized
+from train_small import HINTS, Student, Teacher, normalized
 from training_scenes import read_images
 
-Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3), or (N, 3, H, W) for several images
 Values = npt.NDArray[np.float32]
 
 SIDE = 160  # of a crop, in pixels
@@ -67,16 +66,6 @@ def crops(images: Sequence[Pixels], count: int, generator: np.random.Generator) 
     return normalized(torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255)
 
 
-@torch.no_grad()
-def both_features(student: Student, teacher: Teacher, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Features (N, C, H, W) of `small` and of the teacher by layer of HINTS, at the same positions."""
-    own, found = student.features(images), {}
-    for name, targets in teacher(images).items():
-        values = own[HINTS[name].student]
-        found[name] = every_second(F.avg_pool2d(values, 2) if HINTS[name].pooled else values, (0, 0)), targets
-    return found
-
-
 def by_position(features: Tensor) -> Values:
     """Features (N, C, H, W) as one row for each position (N*H*W, C)."""
     rows: Values = features.permute(0, 2, 3, 1).flatten(0, 2).numpy()
@@ -90,50 +79,69 @@ def gram_distance(predicted: Tensor, targets: Tensor) -> float:
     return float(((first - second).norm(dim=(1, 2)) / second.norm(dim=(1, 2))).mean())
 
 
+@torch.no_grad()
 def measure_features(report: Report, student: Student, teacher: Teacher, images: Sequence[Pixels]) -> None:
     """R2 of the teacher's features and the distance of their Gram matrices, predicted by linear maps."""
     generator = np.random.default_rng(0)
-    fitted = both_features(student, teacher, crops(images, CROPS[0], generator))
-    tested = both_features(student, teacher, crops(load_sample_images().images, CROPS[1], generator))
+    networks = student.hint_features, teacher
+    seen, others = crops(images, CROPS[0], generator), crops(load_sample_images().images, CROPS[1], generator)
+    fitted, tested = ([network(batch) for network in networks] for batch in (seen, others))
     for name in HINTS:
-        own, targets = (by_position(features) for features in fitted[name])
+        own, targets = (by_position(features[name]) for features in fitted)
         chosen = generator.permutation(len(own))[:POSITIONS]
         linear = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(own[chosen], targets[chosen])
-        own, targets = (by_position(features) for features in tested[name])
+        own, targets = (by_position(features[name]) for features in tested)
         predicted = linear.predict(own)
         r2 = r2_score(targets, predicted, multioutput="variance_weighted")
-        count, channels, height, width = tested[name][1].shape
+        real = tested[1][name]
+        count, channels, height, width = real.shape
         maps = torch.from_numpy(predicted).view(count, height, width, channels).permute(0, 3, 1, 2)
         report.add(f"{name}: R2 of the predicted features", r2, "")
-        report.add(f"{name}: relative distance of Gram matrices", gram_distance(maps, tested[name][1]), "")
+        report.add(f"{name}: relative distance of Gram matrices", gram_distance(maps, real), "")
 
 
-def pooled(network: Callable[[Tensor], Tensor], images: Tensor, side: int) -> Values:
-    """Features (N, F) of images (N, 3, H, W) in 0..255 that are resized to a side."""
+@torch.no_grad()
+def pooled(network: Callable[[Tensor], Tensor], images: Pixels, side: int) -> Values:
+    """Features (N, F) of images (N, 3, H, W) that are resized to a side."""
     found = []
-    with torch.no_grad():
-        for batch in images.split(BATCH):
-            resized = F.interpolate(batch.float() / 255, (side, side), mode="bilinear")
-            found.append(network(normalized(resized)))
+    for batch in torch.from_numpy(images).split(BATCH):
+        resized = F.interpolate(batch.float() / 255, (side, side), mode="bilinear")
+        found.append(network(normalized(resized)))
     features: Values = torch.cat(found).numpy()
     return features
 
 
-def pair_accuracy(dataset: DataSet, classes: tuple[int, int], features: Callable[[Tensor], Values], seed: int) -> float:
-    """The test accuracy of a logistic regression that is fitted on a few images of two classes."""
-    generator = np.random.default_rng(seed)
+class Pairs:
+    """Pairs of classes, told apart by the features that `extract` computes of images (N, 3, H, W)."""
 
-    def of_split(split: str, count: int | None) -> tuple[Values, npt.NDArray[np.int64]]:
-        indices = dataset.splits[split]
-        labels = dataset.labels[indices]
-        each = [generator.permutation(indices[labels == label])[:count] for label in classes]
-        chosen = np.concatenate(each)
-        return features(torch.from_numpy(np.asarray(dataset.samples[chosen]))), dataset.labels[chosen]
+    def __init__(self, dataset: DataSet, extract: Callable[[Pixels], Values]) -> None:
+        self._dataset, self._extract = dataset, extract
+        self._tested: dict[int, Values] = {}  # features of the test images by class
 
-    regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
-    model = GridSearchCV(regression, {"logisticregression__C": np.logspace(-4, 0, 5)}, cv=4)
-    model.fit(*of_split("train", IMAGES))
-    return float(model.score(*of_split("test", None)))
+    def accuracy(self, classes: tuple[int, int], seed: int) -> float:
+        """The test accuracy of a logistic regression that is fitted on IMAGES random images of each class."""
+        generator = np.random.default_rng(seed)
+        fitted = [self._features(generator.permutation(self._indices("train", label))[:IMAGES]) for label in classes]
+        for label in classes:
+            if label not in self._tested:
+                self._tested[label] = self._features(self._indices("test", label))
+        regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+        model = GridSearchCV(regression, {"logisticregression__C": np.logspace(-4, 0, 5)}, cv=4)
+        model.fit(*_joined(fitted))
+        return float(model.score(*_joined([self._tested[label] for label in classes])))
+
+    def _indices(self, split: str, label: int) -> npt.NDArray[np.int64]:
+        indices = self._dataset.splits[split]
+        chosen: npt.NDArray[np.int64] = indices[self._dataset.labels[indices] == label]
+        return chosen
+
+    def _features(self, indices: npt.NDArray[np.int64]) -> Values:
+        return self._extract(np.asarray(self._dataset.samples[indices]))
+
+
+def _joined(features: Sequence[Values]) -> tuple[Values, npt.NDArray[np.int64]]:
+    """The features of two classes, and their labels 0 and 1."""
+    return np.concatenate(features), np.repeat([0, 1], [len(rows) for rows in features])
 
 
 def measure_pairs(
@@ -141,16 +149,16 @@ def measure_pairs(
 ) -> None:
     """The accuracy for each pair of classes, with the features of both networks."""
     own = student.network[:-1]  # without the linear layer
-    networks: dict[str, Callable[[Tensor], Values]] = {
-        f"small at {TRANSFER_SIDE} pixels": lambda images: pooled(own, images, TRANSFER_SIDE),
-        f"squeezenet1_0 at {TEACHER_SIDE} pixels": lambda images: pooled(
-            lambda x: teacher.layers(x).mean((2, 3)), images, TEACHER_SIDE
+    networks = {
+        f"small at {TRANSFER_SIDE} pixels": Pairs(dataset, lambda images: pooled(own, images, TRANSFER_SIDE)),
+        f"squeezenet1_0 at {TEACHER_SIDE} pixels": Pairs(
+            dataset, lambda images: pooled(lambda x: teacher.layers(x).mean((2, 3)), images, TEACHER_SIDE)
         ),
     }
     for first, second in combinations(names, 2):
         classes = dataset.classes.index(first), dataset.classes.index(second)
-        for name, features in networks.items():
-            accuracies = [pair_accuracy(dataset, classes, features, seed) for seed in range(repeats)]
+        for name, pairs in networks.items():
+            accuracies = [pairs.accuracy(classes, seed) for seed in range(repeats)]
             report.add(f"{first} or {second}, {name}: accuracy", float(np.mean(accuracies)), "", n=repeats)
 
 

@@ -167,15 +167,18 @@ class Student(nn.Module):
                 features[i] = x
         return features
 
-    def predictions(self, x: Tensor, first: Position) -> dict[str, Tensor]:
-        """The predicted features of the teacher by layer of HINTS, at the same positions as the teacher's."""
+    def hint_features(self, x: Tensor, first: Position = (0, 0)) -> dict[str, Tensor]:
+        """Features of normalized images (N, 3, S, S) by layer of HINTS, at the same positions as the teacher's."""
         features = self.features(x)
-        predictions = {}
+        found = {}
         for name, hint in HINTS.items():
             values = features[hint.student]
-            values = F.avg_pool2d(values, 2) if hint.pooled else values
-            predictions[name] = self.maps[name](every_second(values, first))
-        return predictions
+            found[name] = every_second(F.avg_pool2d(values, 2) if hint.pooled else values, first)
+        return found
+
+    def predictions(self, x: Tensor, first: Position) -> dict[str, Tensor]:
+        """The predicted features of the teacher by layer of HINTS."""
+        return {name: self.maps[name](values) for name, values in self.hint_features(x, first).items()}
 
 
 class Batches:

@@ -220,7 +220,7 @@ def imagenet_classes(backbone: str) -> tuple[str, ...]:
 
 
 def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tensor]) -> str:
-    """Load pretrained weights into the backbone of a network without copying them; torchvision's have its names.
+    """Load pretrained weights, with the names of torchvision or of `small`, into a backbone without copying them.
 
     Returns "", or if they do not fit, a description of the first tensor that differs; then nothing is loaded.
     """
