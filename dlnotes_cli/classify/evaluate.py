@@ -2,14 +2,12 @@
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
 from dlnotes_cli.classify.options import EvaluateConfig
-from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
 from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import EMBEDDED_TEXTS, NAMED_SETS
@@ -21,15 +19,11 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.engine.distributed import Processes
 from dlnotes_cli.training.evaluation_plots import ImageReader, draw_evaluation, image_reader
 from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.opening import open_any_classifier, open_classifier
-from dlnotes_cli.training.inference.sharing import check_one_process, options_of_process, shared
-from dlnotes_cli.training.inference_batch import inference_batch_size
+from dlnotes_cli.training.inference.opening import open_any_classifier
 from dlnotes_cli.training.metrics import ClassScores, Evaluation
 from dlnotes_cli.training.model_data import (
-    ChosenSplit,
     choose_split,
     class_folders,
     split_as_in_training,
@@ -101,7 +95,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     does not have.
     """
     _check_outputs(config)
-    classifier = open_any_classifier(options_of_process(config))
+    classifier = open_any_classifier(config)
     is_of_texts = not isinstance(classifier, Classifier)
     data = config.data or training_data(classifier.metadata, texts_kind if is_of_texts else kind_of)
     is_named = data == EMBEDDED_TEXTS if is_of_texts else data in NAMED_SETS
@@ -124,10 +118,15 @@ def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> Ev
     for name, value in (("--text-column", config.text_column), ("--target", config.target)):
         if value is not None:
             raise InputError(name, f"{classifier.path} reads no texts", f"drop {name}")
-    dataset, split = _load(config, classifier, data)
-    batches = -(-len(split.indices) // inference_batch_size(dataset.samples.shape[1:]))
-    with shared(config, _evaluate_share, batches) as processes, StopRequest() as stop:
-        evaluation = _evaluate(config, classifier, dataset, split, processes, stop.poll)
+    dataset = load_for_model(
+        data, config, classifier.preprocessing, classifier.classes,
+        threads=config.thread_count, raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
+    )  # fmt: skip
+    dataset = split_as_in_training(data, dataset, classifier.metadata)
+    split = choose_split(dataset, config.split)
+    top = _top(config, classifier.classes)
+    with StopRequest() as stop:
+        evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
     plots = _draw_plots(config.out, evaluation, dataset.classes, image_reader(dataset.samples, split.indices))
     return EvaluateResult(
         str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, dataset.bad_files,
@@ -137,7 +136,6 @@ def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> Ev
 
 def _of_texts(config: EvaluateConfig, classifier: "TextClassifier", data: str) -> EvaluateResult:
     """The evaluation of a classifier of texts."""
-    check_one_process(config)
     columns = TextColumns(config.text_column, config.target)
     dataset = load_texts_for_model(data, columns, classifier.preprocessing, classifier.classes)
     dataset = split_as_in_training(data, dataset, classifier.metadata)
@@ -153,35 +151,6 @@ def _of_texts(config: EvaluateConfig, classifier: "TextClassifier", data: str) -
 def _top(config: EvaluateConfig, classes: tuple[str, ...]) -> tuple[int, ...]:
     """The k of `--top-k` that are below the number of classes."""
     return tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
-
-
-def _evaluate_share(config: EvaluateConfig) -> None:
-    """Evaluate the batches of this process, which `evaluate_model` has started when the data was in the cache."""
-    with shared(config, _evaluate_share) as processes:
-        classifier = open_classifier(options_of_process(config))
-        data = config.data or training_data(classifier.metadata)
-        dataset, split = _load(config, classifier, data)
-        _evaluate(config, classifier, dataset, split, processes)
-
-
-def _load(config: EvaluateConfig, classifier: Classifier, data: str) -> tuple[DataSet, ChosenSplit]:
-    """The data and its split that is evaluated."""
-    dataset = load_for_model(
-        data, config, classifier.preprocessing, classifier.classes,
-        threads=config.thread_count, raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
-    )  # fmt: skip
-    dataset = split_as_in_training(data, dataset, classifier.metadata)
-    return dataset, choose_split(dataset, config.split)
-
-
-def _evaluate(
-    config: EvaluateConfig, classifier: Classifier, dataset: DataSet, split: ChosenSplit, processes: Processes,
-    poll: Callable[[], None] = lambda: None,
-) -> Evaluation:  # fmt: skip
-    """The evaluation, of which each of several processes computes some batches. Raises InputError for other data."""
-    processes.check_same("data", f"{dataset.fingerprint} {dataset.counts}")
-    top, keep = _top(config, classifier.classes), config.out is not None
-    return classifier.evaluate(dataset, split, top, poll, keep_predictions=keep, processes=processes)
 
 
 def _text_files(data: str) -> tuple[Path, ...]:

@@ -46,7 +46,7 @@ from dlnotes_cli.shell.option_groups import (
     ReadImagesOptions,
 )
 from dlnotes_cli.shell.parse import integers, items
-from dlnotes_cli.training.inference.options import SharedClassifierOptions, TopOption
+from dlnotes_cli.training.inference.options import ClassifierOptions, TopOption
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
     ClassifierConfig,
@@ -303,7 +303,7 @@ class EvaluateOptions(Config):
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(
     OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, TextColumnOption, SourceOptions,
-    SharedClassifierOptions,
+    ClassifierOptions,
 ):  # fmt: skip
     """Every option of `evaluate`."""
 
@@ -320,7 +320,6 @@ class EvaluateConfig(
 
             parse_shifts(self.shift_test)
             check_at_most_one({"--min-accuracy": self.min_accuracy is not None, "--shift-test": True})
-            check_at_most_one({"--devices": self.devices > 1, "--shift-test": True})
 
 
 @option_group
@@ -350,7 +349,7 @@ class PredictOptions(Config):
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(
     OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TextColumnOption, TopOption, PredictOptions,
-    SharedClassifierOptions,
+    ClassifierOptions,
 ):  # fmt: skip
     """Every option of `predict`."""
 

@@ -21,11 +21,9 @@ from dlnotes_cli.data.texts.inputs import read_texts, text_files, text_paths
 from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
-from dlnotes_cli.training.engine.distributed import Processes
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.opening import open_any_classifier
 from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
-from dlnotes_cli.training.inference.sharing import check_one_process, options_of_process, shared
 from dlnotes_cli.training.run_folder import run_files
 
 if TYPE_CHECKING:
@@ -44,25 +42,6 @@ class _Batch:
     errors: dict[int, DlnotesError]  # by position in `items`
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """The predictions for the items of one batch, or the error that ends the command there."""
-
-    predictions: Sequence[Prediction] = ()
-    error: InputError | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values, in which no digit of a probability is lost."""
-        error = self.error and [self.error.where, self.error.what, self.error.fix]
-        return {"predictions": [vars(prediction) for prediction in self.predictions], "error": error}
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> "_Answer":
-        """The answer with these fields."""
-        predictions = [Prediction(p["item"], tuple(map(tuple, p["top"])), p["error"]) for p in stored["predictions"]]
-        return cls(predictions, InputError(*stored["error"]) if stored["error"] else None)
-
-
 class Predictor:
     """A loaded model and the paths to classify; iterating over it yields a Prediction for each item, in order.
 
@@ -77,8 +56,7 @@ class Predictor:
                 files.check_output_file(option, path, overwrite=config.overwrite)
         self._config = config
         self._shown: list[ClassBars] = []  # the first predictions, for `--sheet`
-        self._own = options_of_process(config)
-        self.classifier = open_any_classifier(self._own)
+        self.classifier = open_any_classifier(config)
         self._check_options(self.classifier)
         listed = read_list(str(config.files_from)) if config.files_from else []
         self._stdin = b""
@@ -98,10 +76,9 @@ class Predictor:
     def _check_options(self, classifier: "Classifier | TextClassifier") -> None:
         """Raise InputError for an option that has no effect on this kind of model."""
         config = self._config
-        if not isinstance(classifier, Classifier):
-            check_one_process(config)
-        if config.sheet is not None:
-            self._check_sheet()
+        if config.sheet is not None and not isinstance(classifier.preprocessing, ImagePreprocessing):
+            kind = "tables" if self._reads_tables else "texts"
+            raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
         for option, is_set, fix in (
             ("--explain", config.explain, "use dlnotes explain for images"),
             ("--explain-html", config.explain_html, "use dlnotes explain for images"),
@@ -114,8 +91,6 @@ class Predictor:
         """List the images or tables to classify."""
         config = self._config
         if "-" in config.paths and not self._reads_tables:
-            if config.devices > 1:
-                raise InputError("--devices", "only one process can read standard input", "save the image as a file")
             self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
         if self._stdin:  # in its place between files
             for argument in named:
@@ -134,44 +109,24 @@ class Predictor:
             column = self._config.text_column or self.classifier.preprocessing.text_column
             yield from predict_texts(self.classifier, read_texts(self._texts, column), self._config)
             return
-        size = 1 if self._reads_tables else _CHUNK
-        chunks = [self.paths[start : start + size] for start in range(0, len(self.paths), size)]
-        is_any_read, skipped = False, 0
-        first = ""
-        with shared(self._config, predict_share, len(chunks)) as processes:
-            for answer in self.answers(chunks, processes):
-                if answer.error is not None:
-                    raise answer.error
-                for prediction in answer.predictions:
-                    is_any_read = is_any_read or not prediction.error
-                    skipped, first = skipped + bool(prediction.error), first or prediction.error
-                    yield prediction
+        is_any_read, skipped, first = False, 0, ""
+        for batch in self._batches(self.classifier):
+            for prediction in self._predict(batch):
+                is_any_read = is_any_read or not prediction.error
+                skipped, first = skipped + bool(prediction.error), first or prediction.error
+                yield prediction
         if skipped and not is_any_read:
             raise none_readable("PATH", skipped, first)
 
-    def answers(self, chunks: Sequence[Sequence[Path]], processes: Processes) -> Iterator[_Answer]:
-        """The answers for chunks of paths in order; several processes compute one each at the same time."""
-        if processes.is_alone:
-            yield from map(self._answer, chunks)
+    def _batches(self, classifier: Classifier) -> Iterator[_Batch]:
+        """The images in batches, or the rows of one table after the other."""
+        preprocessing = classifier.preprocessing
+        if isinstance(preprocessing, TablePreprocessing):
+            for path in self.paths:
+                yield self._read_rows(path, classifier, preprocessing)
             return
-        names = processes.share([[str(path) for path in chunk] for chunk in chunks])
-        for start in range(0, len(names), processes.count):
-            own = [[Path(name) for name in chunk] for chunk in names[start : start + processes.count][processes.rows]]
-            for answer in processes.gather(self._answer(own[0]).as_json() if own else None):
-                if answer is not None:
-                    yield _Answer.from_json(answer)
-
-    def _answer(self, paths: Sequence[Path]) -> _Answer:
-        """The predictions for the images of some files, or for the rows of one table."""
-        classifier = self._sample_classifier
-        try:
-            if isinstance(classifier.preprocessing, TablePreprocessing):
-                batch = self._read_rows(paths[0], classifier, classifier.preprocessing)
-            else:
-                batch = self._read_images(paths, classifier.preprocessing)
-            return _Answer(list(self._predict(batch)))
-        except InputError as error:
-            return _Answer(error=error)
+        for start in range(0, len(self.paths), _CHUNK):
+            yield self._read_images(self.paths[start : start + _CHUNK], preprocessing)
 
     def predict(self, images: Sequence[str | Path | Image.Image | NDArray[Any]]) -> list[Prediction]:
         """The predictions for image files, images of Pillow, or uint8 arrays (H, W) or (H, W, C), in order.
@@ -202,23 +157,6 @@ class Predictor:
         """The PNG file of `--sheet`, with the first images that were predicted."""
         return draw_class_bars(self._shown)
 
-    def _check_sheet(self) -> None:
-        if not isinstance(self.classifier.preprocessing, ImagePreprocessing):
-            kind = "tables" if self._reads_tables else "texts"
-            raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
-        if self._config.devices > 1:
-            raise InputError("--sheet", "is drawn by one process", "drop --devices")
-
-    @property
-    def _sample_classifier(self) -> Classifier:
-        if not isinstance(self.classifier, Classifier):
-            raise TypeError("a classifier of texts")
-        return self.classifier
-
-    @property
-    def _most_bars(self) -> int:
-        return 0 if self._config.sheet is None else MOST_BARS
-
     @property
     def _reads_tables(self) -> bool:
         return isinstance(self.classifier.preprocessing, TablePreprocessing)
@@ -230,7 +168,7 @@ class Predictor:
                 return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
-        decoded = decode_all(paths, decode, threads=self._own.thread_count, skip_bad=self._config.skip_bad)
+        decoded = decode_all(paths, decode, threads=self._config.thread_count, skip_bad=self._config.skip_bad)
         images = [image for image in decoded if not isinstance(image, DlnotesError)]
         samples = np.stack(images) if images else np.empty((0, *preprocessing.shape), np.uint8)
         errors = {i: error for i, error in enumerate(decoded) if isinstance(error, DlnotesError)}
@@ -251,9 +189,9 @@ class Predictor:
 
     def _predict(self, batch: _Batch) -> Iterator[Prediction]:
         readable = [item for position, item in enumerate(batch.items) if position not in batch.errors]
-        top = self._config.top
-        predicted = predict_samples(self.classifier, readable, batch.samples, max(top, self._most_bars))
-        if self._config.sheet is not None:
+        top, has_sheet = self._config.top, self._config.sheet is not None
+        predicted = predict_samples(self.classifier, readable, batch.samples, max(top, MOST_BARS) if has_sheet else top)
+        if has_sheet:
             count = MOST_SHEET_IMAGES - len(self._shown)
             self._shown += map(self._class_bars, predicted[:count], batch.samples)
         predictions = (replace(prediction, top=prediction.top[:top]) for prediction in predicted)
@@ -268,15 +206,6 @@ class Predictor:
         best = prediction.top[:MOST_BARS]
         pairs = best if len(classes) > MOST_BARS else sorted(best, key=lambda pair: order[pair[0]])
         return ClassBars(np.asarray(sample, np.uint8), prediction.item, tuple(pairs))
-
-
-def predict_share(config: PredictConfig) -> None:
-    """Predict the chunks of this process, which another one gives it."""
-    with shared(config, predict_share) as processes:
-        predictor = Predictor(replace(config, paths=(), files_from=None, csv=None))
-        for answer in predictor.answers([], processes):
-            if answer.error is not None:
-                return
 
 
 def predictions_csv(predictions: Sequence[Prediction], top: int) -> str:

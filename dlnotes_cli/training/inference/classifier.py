@@ -13,7 +13,6 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
 from dlnotes_cli.data.table import Table
 from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
@@ -42,11 +41,11 @@ class Classifier(ABC):
     @abstractmethod
     def evaluate(
         self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
-        keep_predictions: bool, processes: Processes = ALONE,
+        keep_predictions: bool,
     ) -> Evaluation:  # fmt: skip
         """The evaluation on a split of a data set; `poll` is called before each batch.
 
         `top` are the k for which samples are counted whose class is among the k most probable. With
-        `keep_predictions` the evaluation has the prediction for each sample. Of several processes, each takes some of
-        the batches, and all return the same. Raises InputError where the loss is not finite.
+        `keep_predictions` the evaluation has the prediction for each sample. Raises InputError where the loss is not
+        finite.
         """

@@ -13,7 +13,6 @@ from dlnotes_cli.data.table import Table, encode_raw
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
@@ -50,13 +49,13 @@ class OnnxRuntimeClassifier(Classifier):
 
     def evaluate(
         self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
-        keep_predictions: bool, processes: Processes = ALONE,
+        keep_predictions: bool,
     ) -> Evaluation:  # fmt: skip
         """The evaluation on a split of a data set. Raises InputError as `probabilities` does."""
         return evaluate_probabilities(
             lambda indices: self.probabilities(dataset.samples[indices]), dataset.labels, split.indices,
             classes=len(self.classes), batch=inference_batch_size(dataset.samples.shape[1:]), top=top, poll=poll,
-            keep_predictions=keep_predictions, processes=processes,
+            keep_predictions=keep_predictions,
         )  # fmt: skip
 
 

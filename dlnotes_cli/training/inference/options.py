@@ -8,7 +8,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, flag, option, option_group, option_like, options_of
 from dlnotes_cli.shell.option_groups import DeviceOptions
-from dlnotes_cli.training.options import CourseArchOption, DevicesOption, ModelArgument, complete_models_and_onnx
+from dlnotes_cli.training.options import CourseArchOption, ModelArgument, complete_models_and_onnx
 
 PixelScaling = Literal["imagenet", "unit", "symmetric"]
 
@@ -76,15 +76,3 @@ class ClassifierOptions(DeviceOptions, TtaOption, CourseArchOption, ForeignModel
             if getattr(self, name) is not None:
                 where = flag(name, options_of(ForeignModelOptions)[name])
                 raise InputError(where, f"{self.model} is {what} of dlnotes, which has its own", f"drop {where}")
-
-
-@option_group
-class SharedClassifierOptions(ClassifierOptions):
-    """A trained classifier that may run on several devices at once."""
-
-    devices: int = option_like(
-        DevicesOption,
-        "devices",
-        help="Use N GPUs of this machine, or with --device cpu N processes, which share the batches and the threads; "
-        "the result is the same. Input of fewer than N batches stays in one process.",
-    )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Evaluation, Predictions
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
@@ -22,42 +21,31 @@ def evaluate_probabilities(
     top: tuple[int, ...] = (),
     poll: Callable[[], None] = lambda: None,
     keep_predictions: bool = False,
-    processes: Processes = ALONE,
 ) -> Evaluation:
     """The evaluation on the samples at `indices`, whose probabilities (n, classes) `answer` returns, batch by batch.
 
     Probabilities below the smallest float32 count as that. `top` are the k for which samples are counted whose class
-    is among the k most probable; `poll` is called before each batch. Of several processes
-    each takes some of the batches, and all return the same as one process would.
+    is among the k most probable; `poll` is called before each batch. With `keep_predictions` the evaluation has the
+    prediction for each sample.
     """
-    starts = range(0, len(indices), batch)
-    losses, within_top = np.zeros(len(starts)), np.zeros((len(starts), len(top)), np.int64)
+    losses: list[float] = []
+    within_top = dict.fromkeys(top, 0)
     of_split = labels[indices]
     predicted, largest = np.zeros(len(indices), np.int64), np.zeros(len(indices), np.float32)
-    for position, start in list(enumerate(starts))[processes.rows]:
+    for start in range(0, len(indices), batch):
         poll()
         rows = slice(start, start + batch)
         probabilities = answer(indices[rows])
         true = probabilities[np.arange(len(probabilities)), of_split[rows]]
-        losses[position] = -np.log(np.maximum(true, SMALLEST), dtype=np.float64).sum()
-        within_top[position] = [(_most_probable(probabilities, k) == of_split[rows, None]).sum() for k in top]
+        losses.append(-np.log(np.maximum(true, SMALLEST), dtype=np.float64).sum())
+        for k in top:
+            within_top[k] += int((_most_probable(probabilities, k) == of_split[rows, None]).sum())
         predicted[rows], largest[rows] = probabilities.argmax(1), probabilities.max(1)
-    _sum_in_place(processes, losses, within_top, predicted, largest)
-    loss = math.fsum(losses.tolist()) / len(indices) if len(indices) else math.nan
+    loss = math.fsum(losses) / len(indices) if len(indices) else math.nan
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (of_split, predicted), 1)
     predictions = Predictions(of_split, predicted, largest) if keep_predictions and len(indices) else None
-    return Evaluation(loss, confusion, dict(zip(top, within_top.sum(0).tolist(), strict=True)), predictions)
-
-
-def _sum_in_place(processes: Processes, *arrays: NDArray[np.generic]) -> None:
-    """Replace arrays by their sums over all processes; of one alone, torch is not loaded."""
-    if processes.is_alone:
-        return
-    import torch
-
-    for array in arrays:
-        processes.sum(torch.from_numpy(array))
+    return Evaluation(loss, confusion, within_top, predictions)
 
 
 def _most_probable(probabilities: NDArray[np.floating], k: int) -> NDArray[np.int64]:

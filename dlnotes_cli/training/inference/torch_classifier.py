@@ -14,7 +14,6 @@ from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.data.table import Table, encode
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
@@ -47,14 +46,13 @@ class TorchClassifier(Classifier):
 
     def evaluate(
         self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
-        keep_predictions: bool, processes: Processes = ALONE,
+        keep_predictions: bool,
     ) -> Evaluation:  # fmt: skip
         """The evaluation on a split of a data set. Raises InputError where the loss is not finite."""
         only = replace(dataset, splits={split.name: split.indices})
         evaluation = evaluate(
             self.network, splits_on_device(only, self.torch_runtime.device)[split.name], self._normalizer,
             self.torch_runtime, classes=len(self.classes), top=top, keep_predictions=keep_predictions, poll=poll,
-            processes=processes,
         )  # fmt: skip
         check_finite(self.path, torch.tensor(evaluation.loss))
         return evaluation
