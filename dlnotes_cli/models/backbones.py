@@ -17,7 +17,6 @@ from torch.overrides import TorchFunctionMode
 
 from dlnotes_cli.models import embedded
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
-from dlnotes_cli.models.dropout import Dropout
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.torchvision_models import torchvision_models
@@ -164,7 +163,7 @@ def build_head(inputs: int, hidden: tuple[int, ...], classes: int, dropout: floa
     for i, (in_features, out_features) in enumerate(pairwise((inputs, *hidden))):
         layers |= {f"{2 * i}": nn.Linear(in_features, out_features), f"{2 * i + 1}": nn.ReLU()}
         if dropout:
-            layers[f"dropout{i + 1}"] = Dropout(dropout)
+            layers[f"dropout{i + 1}"] = nn.Dropout(dropout)
     layers[f"{2 * len(hidden)}"] = nn.Linear((inputs, *hidden)[-1], classes)
     return nn.Sequential(OrderedDict(layers))
 

@@ -8,7 +8,6 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.choices import CellType
-from dlnotes_cli.models.dropout import Dropout
 from dlnotes_cli.models.validation import LEFT_OUT
 
 RecurrentState = tuple[
@@ -61,7 +60,7 @@ class CharRnn(nn.Module):
         input_sizes = [config.embed or config.vocabulary] + [config.hidden] * (config.layers - 1)
         layer_type = _LAYER_TYPES[config.cell]
         self.layers = nn.ModuleList(layer_type(size, config.hidden, batch_first=True) for size in input_sizes)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
         self.narrow: nn.Linear | None = None  # projection to the embedding size; model files have it by this name
         if config.tied and config.embed != config.hidden:
             self.narrow = nn.Linear(config.hidden, config.embed)

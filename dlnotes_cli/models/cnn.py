@@ -11,8 +11,6 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.cnn_architectures import SCORE_SCALE
-from dlnotes_cli.models.convolution import Conv2d
-from dlnotes_cli.models.dropout import Dropout
 from dlnotes_cli.models.validation import InvalidNetworkError, TooLargeNetworkError
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer, format_shape
 from dlnotes_cli.shapes.parsing.layer_list import parse_layers
@@ -23,7 +21,6 @@ _LAZY_PREFIX = "Lazy"
 _DEVIATION_OFFSET = 0.01  # added to standard deviations, so that directions of small variance are not scaled up
 _MIN_VARIANCE = 1e-6  # relative to the largest; directions below it contain only rounding errors
 _MAX_VALUES = 1 << 30  # of one output for one image
-_OWN_LAYERS: dict[str, type[nn.Module]] = {"Conv2d": Conv2d, "Dropout": Dropout}  # faster than those of torch.nn
 _IGNORED_ARGUMENTS = {"device", "dtype"}  # arguments of a layer that the caller of `build_cnn` decides
 
 
@@ -167,6 +164,5 @@ def _module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
     if name.startswith(_LAZY_PREFIX):
         name = name.removeprefix(_LAZY_PREFIX)
         positional = (shape[-1] if name == "Linear" else shape[0], *positional)
-    module_type = _OWN_LAYERS.get(name) or getattr(nn, name)
-    module: nn.Module = module_type(*positional, **keywords)
+    module: nn.Module = getattr(nn, name)(*positional, **keywords)
     return module

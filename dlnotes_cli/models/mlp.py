@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from torch import nn
 
 from dlnotes_cli.models.choices import Activation
-from dlnotes_cli.models.dropout import Dropout
 from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -58,7 +57,7 @@ def build_mlp(config: MlpConfig) -> nn.Sequential:
             layers.append((f"norm{i}", nn.BatchNorm1d(units)))
         layers.append((f"activation{i}", _ACTIVATIONS[config.activation]()))
         if config.dropout:
-            layers.append((f"dropout{i}", Dropout(config.dropout)))
+            layers.append((f"dropout{i}", nn.Dropout(config.dropout)))
         width = units
     layers.append(("output", nn.Linear(width, config.classes)))
     return nn.Sequential(OrderedDict(layers))

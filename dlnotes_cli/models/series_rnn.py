@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.models.choices import CellType
-from dlnotes_cli.models.dropout import Dropout
 
 _CELLS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 _MAX_SIZE, _MAX_LAYERS, _MAX_ROWS = 1 << 20, 64, 1 << 31
@@ -70,7 +69,7 @@ class SeriesRnn(nn.Module):
         self.rnn = _CELLS[config.cell](
             config.channels * config.segment, config.hidden, num_layers=config.layers, batch_first=True
         )
-        self.dropout = Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(config.hidden, config.horizon)
         self.linear = nn.Linear(config.window, config.horizon, bias=False) if config.skip else None
         reads_future = config.future > 0 and not config.carried

@@ -13,7 +13,6 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.choices import GatedCell, TokenPooling
-from dlnotes_cli.models.dropout import Dropout
 
 _LAYER_TYPES: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 _MAX_LAYERS, _MAX_WIDTH, _MAX_VOCABULARY = 64, 1 << 20, 1 << 26
@@ -72,8 +71,8 @@ class TextRnn(nn.Module):
             layer_type(size, config.hidden, batch_first=True) for size in inputs if config.bidirectional
         )
         self.attention = nn.Linear(width, 1) if config.pooling == "attention" else None
-        self.embed_dropout, self.dropout = Dropout(config.embed_dropout), Dropout(config.dropout)
-        self.head_dropout = Dropout(config.head_dropout)
+        self.embed_dropout, self.dropout = nn.Dropout(config.embed_dropout), nn.Dropout(config.dropout)
+        self.head_dropout = nn.Dropout(config.head_dropout)
         self.output = nn.Linear(width, 1 if config.single_output else config.classes)
 
     def forward(self, tokens: Tensor) -> Tensor:

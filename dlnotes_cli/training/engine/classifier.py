@@ -156,10 +156,7 @@ class ClassifierJob:
         flippable = is_flippable(dataset.classes)
         operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=flippable)
         self._augment, self._mix = Augmenter(operations, options.seed), Mixer(operations, options.seed)
-        single_pass = options.accumulate == 1 and not recipe.l1
-        self.forward = StepForward.of(
-            network, options.compile, runtime, processes.gradient_memory, single_pass=single_pass
-        )
+        self.forward = StepForward.of(network, options.compile, runtime)
         self._epoch = 0
         self._order, self._samples = self._train.indices, self._batches(self._train.indices)
         self.recurrent_state: dict[str, Tensor] = {}

@@ -108,11 +108,6 @@ class Processes:
         parts = views(flat, like)
         return JoinedSum(parts, parts, lambda: self.sum(flat), are_private=True)
 
-    @property
-    def gradient_memory(self) -> "Tensor | None":
-        """A float32 buffer (N,) where gradients are summed, and can be computed; None without shared memory."""
-        return None
-
     def sums(self, *numbers: float) -> list[float]:
         """The sum over all processes of each number."""
         import torch
@@ -197,11 +192,6 @@ class ProcessesTogether(Processes):
             return super().joined_sum(like)
         joined = self._memory.joined(like)
         return joined._replace(add=_lost()(joined.add))
-
-    @property
-    def gradient_memory(self) -> "Tensor | None":
-        """A float32 buffer (N,) where gradients are summed, and can be computed; None without shared memory."""
-        return None if self._memory is None else self._memory.own_buffer
 
     def sums(self, *numbers: float) -> list[float]:
         """The sum over all processes of each number."""

@@ -14,7 +14,7 @@ from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.engine.distributed import ALONE, Processes
 from dlnotes_cli.training.engine.loss_scaling import LossScaling
-from dlnotes_cli.training.engine.optimizer_step import OptimizerStep, is_plain_sgd
+from dlnotes_cli.training.engine.optimizer_step import OptimizerStep
 from dlnotes_cli.training.engine.shared_step import SharedStep
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.engine.step_forward import StepForward
@@ -153,8 +153,6 @@ class Trainer:
         self._shared_step = (
             None if processes.is_alone else SharedStep(processes, job.network, changes_gradients=changes_gradients)
         )
-        needs_gradients = changes_gradients or not processes.is_alone
-        job.forward.update_as(optimizer if is_plain_sgd(optimizer) and not needs_gradients else None)
         self.state = TrainerState()
         self.best_weights: dict[str, Tensor] = {}
         self.average = MovingAverage(job.network, settings.ema) if settings.ema else None

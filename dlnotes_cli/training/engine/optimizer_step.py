@@ -126,12 +126,6 @@ class _FusedGroup:
         return run
 
 
-def is_plain_sgd(optimizer: Optimizer) -> bool:
-    """Whether a step only subtracts the gradient and the weight decay, times the learning rate."""
-    groups = optimizer.param_groups
-    return type(optimizer) is SGD and not any(group["momentum"] or group["maximize"] for group in groups)
-
-
 def _is_plain(group: Settings) -> bool:
     """Whether the fused kernel runs for a group, with numbers as its settings."""
     settings = [group["lr"], *group.get("betas", ())]

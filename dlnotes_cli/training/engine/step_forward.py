@@ -2,16 +2,14 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.mlp_step import MlpStep
 from dlnotes_cli.shell import output
 
 MEASURED_STEPS = 60  # after which the duration of a run is estimated
@@ -26,56 +24,26 @@ class StepForward:
     that works, everything does, after a note.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        requested: bool | None = False,  # noqa: FBT002  # as the option
-        eager: Callable[..., Any] | None = None,
-        *,
-        single_pass: bool = False,
-    ) -> None:
-        """With `requested` None, `decide` may start compilation later; `eager` is a faster way to call the network.
-
-        `single_pass` tells that the gradient of each step is that of one call, without other terms.
-        """
-        self._network, self._requested, self._single_pass = network, requested, single_pass
-        self._eager: Callable[..., Any] = eager or network
+    def __init__(self, network: nn.Module, requested: bool | None = False) -> None:  # noqa: FBT002  # as the option
+        """With `requested` None, `decide` may start compilation later."""
+        self._network, self._requested = network, requested
         self._compiled: Any = None  # until the first step
         self._shapes: set[torch.Size] = set()  # that are compiled
         self.is_held = False  # while layers are unfrozen, after each of which a network would be compiled again
         self.is_compiled = False  # whether steps have run compiled, the last ones included
 
     @classmethod
-    def of(
-        cls,
-        network: nn.Module,
-        option: bool | None,
-        runtime: Runtime,
-        gradient_memory: Tensor | None = None,
-        *,
-        single_pass: bool = False,
-    ) -> Self:
-        """The forward pass as `--compile` sets it; None decides later on CUDA devices, and never compiles elsewhere.
-
-        An MlpStep computes its gradients in `gradient_memory`.
-        """
+    def of(cls, network: nn.Module, option: bool | None, runtime: Runtime) -> Self:
+        """The forward pass as `--compile` sets it; None decides later on CUDA devices, and never compiles elsewhere."""
         requested = False if option is None and runtime.device.type != "cuda" else option
-        return cls(network, requested, MlpStep.of(network, runtime.half, gradient_memory), single_pass=single_pass)
-
-    def update_as(self, optimizer: Optimizer | None) -> None:
-        """Have backward passes update parameters as SGD without momentum does, where that is possible and faster.
-
-        These parameters get no gradients.
-        """
-        if self._single_pass and isinstance(self._eager, MlpStep):
-            self._eager.update_as(optimizer)
+        return cls(network, requested)
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs of the network; the first input is a batch, which decides over the shape."""
         shape = inputs[0].shape
         is_new = shape not in self._shapes
         if not self._requested or self.is_held or (is_new and len(self._shapes) == _MOST_SHAPES):
-            return self._eager(*inputs)
+            return self._network(*inputs)
         try:
             with _silence() if is_new else nullcontext():
                 outputs = self._compilable()(*inputs)
@@ -85,7 +53,7 @@ class StepForward:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             output.note(f"--compile: the network cannot be compiled here, so that it runs without ({reason:.200})")
             self._requested = self.is_compiled = False
-            return self._eager(*inputs)
+            return self._network(*inputs)
         self._shapes.add(shape)
         self.is_compiled = True
         return outputs

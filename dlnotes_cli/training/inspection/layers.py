@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dlnotes_cli.models.dropout import Dropout
-
 _CNN_NAMES = {  # of the layers of a layer list, each followed by its number
     "Conv2d": "conv", "ConvTranspose2d": "deconv", "BatchNorm2d": "norm", "GroupNorm": "norm", "MaxPool2d": "pool",
     "AvgPool2d": "pool", "AdaptiveAvgPool2d": "pool", "AdaptiveMaxPool2d": "pool",
 }  # fmt: skip
 _PROBE = 2  # samples, so that an output without a batch dimension is recognized
 _IMAGE_DIMENSIONS = 3
-_WITHOUT_EFFECT = (nn.Dropout, nn.Dropout2d, Dropout, nn.Identity)  # in evaluation mode
+_WITHOUT_EFFECT = (nn.Dropout, nn.Dropout2d, nn.Identity)  # in evaluation mode
 
 
 @dataclass(frozen=True)

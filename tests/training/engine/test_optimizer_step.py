@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from dlnotes_cli.training.engine.optimizer_step import OptimizerStep, is_plain_sgd
+from dlnotes_cli.training.engine.optimizer_step import OptimizerStep
 from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import OptimizerSettings
 
@@ -104,12 +104,3 @@ def test_averages_that_matter_and_values_that_are_not_finite_stay() -> None:
     (buffer,) = tensors_of(optimizer)
     assert buffer[0, :2].tolist() == [pytest.approx(1e-31), 0.0]
     assert buffer[0, 2].isnan()
-
-
-@pytest.mark.parametrize(
-    ("name", "momentum", "expected"),
-    [("sgd", 0.0, True), ("sgd", 0.9, False), ("nesterov", 0.9, False), ("adam", 0.0, False)],
-)
-def test_plain_sgd_has_no_momentum(name: Any, momentum: float, expected: bool) -> None:
-    optimizer = make_optimizer(make_network(), OptimizerSettings(name, 0.1, momentum, 0.1))
-    assert is_plain_sgd(optimizer) is expected
