@@ -167,7 +167,7 @@ def preprocessing_from_json(stored: dict[str, Any]) -> Preprocessing:
     """Rebuild preprocessing from JSON values; raises KeyError, TypeError or ValueError if they are invalid."""
     fields = dict(stored)
     kind = fields.pop("kind")
-    if kind in {ImagePreprocessing.kind, "picture"}:  # as version 0.1 wrote
+    if kind == ImagePreprocessing.kind:
         return ImagePreprocessing(**fields | {name: tuple(fields[name]) for name in ("mean", "std")})
     if kind == TablePreprocessing.kind:
         columns = [Column(**column | {"categories": tuple(column["categories"])}) for column in fields.pop("columns")]

@@ -4,7 +4,7 @@ import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -20,7 +20,7 @@ from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.torchvision_models import torchvision_models
-from dlnotes_cli.models.validation import LEFT_OUT, MAX_UNITS, check_hidden
+from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
 
 _IMAGENET_CLASSES = 1000  # outputs of all of torchvision's weights
 _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, used only in their training
@@ -72,7 +72,7 @@ class BackboneConfig:
     size: int  # pixels per side; images of another size are resized to it
     hidden: tuple[int, ...] = ()  # units of the head's hidden layers
     transform_input: bool = False  # GoogLeNet and Inception: rescale the input as their pretrained weights expect
-    dropout: float = field(default=0.0, metadata=LEFT_OUT)  # after each hidden layer of the head
+    dropout: float = 0.0  # after each hidden layer of the head
 
     def __post_init__(self) -> None:
         """Validate the values, which may come from a file. Raises ValueError."""

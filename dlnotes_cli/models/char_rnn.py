@@ -1,6 +1,6 @@
 """Character-level language model: a recurrent network that predicts the next token from those before it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,7 +8,6 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.choices import CellType
-from dlnotes_cli.models.validation import LEFT_OUT
 
 RecurrentState = tuple[
     Tensor, ...
@@ -29,7 +28,7 @@ class CharRnnConfig:
     embed: int = 384  # embedding size; 0: one-hot
     dropout: float = 0.0
     tied: bool = False
-    residual: bool = field(default=False, metadata=LEFT_OUT)  # each layer but the first adds its input to its output
+    residual: bool = False  # each layer but the first adds its input to its output
 
     def __post_init__(self) -> None:
         """Raise ValueError if no network can have this configuration."""

@@ -1,7 +1,7 @@
 """The closed registry of networks: the only names that a model file may have."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
@@ -15,7 +15,6 @@ from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
 from dlnotes_cli.models.text_linear import TextLinearConfig, build_text_linear
 from dlnotes_cli.models.text_rnn import TextRnnConfig, build_text_rnn
-from dlnotes_cli.models.validation import LEFT_OUT
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,8 @@ def check_input(name: str, network: nn.Module, config: Any, shape: tuple[int, ..
 
 
 def config_to_json(config: Any) -> dict[str, Any]:
-    """A configuration as JSON values; fields of `LEFT_OUT` only where they differ from their default."""
-    added = {field.name: field.default for field in fields(config) if field.metadata == LEFT_OUT}
-    values = {key: value for key, value in asdict(config).items() if key not in added or value != added[key]}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    """A configuration as JSON values."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
 def count_parameters(network: nn.Module) -> int:

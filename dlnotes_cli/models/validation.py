@@ -2,7 +2,6 @@
 
 from dlnotes_cli.shell.errors import InputError
 
-LEFT_OUT = {"left_out": "at its default"}  # metadata of a configuration's field that earlier files lack
 MAX_UNITS = 1 << 28  # of a layer: the size in bytes of a matrix between two such layers fits into 64 bits
 _MAX_HIDDEN_LAYERS = 1000
 

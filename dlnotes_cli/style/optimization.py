@@ -80,8 +80,8 @@ class ImageOptimization:
             self._evaluate()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON values from which `load_state` resumes; the names are those of version 0.1."""
-        tensors, numbers = {"now": self._image.detach(), "best": self.best}, {}
+        """Tensors and JSON values from which `load_state` resumes."""
+        tensors, numbers = {"image": self._image.detach(), "best": self.best}, {}
         for name, value in self._optimizer.state[self._image].items():
             if isinstance(value, Tensor):
                 tensors[name] = value
@@ -91,7 +91,7 @@ class ImageOptimization:
                 numbers[name] = []  # filled by `load_state`
                 tensors |= {f"{name}.{i}": entry for i, entry in enumerate(value)}
         losses = [[loss if math.isfinite(loss) else None for loss in values] for values in self.losses]
-        return tensors, {"losses": losses, "steps": self.steps, "falls": self._restarts, "optimizer": numbers}
+        return tensors, {"losses": losses, "steps": self.steps, "restarts": self._restarts, "optimizer": numbers}
 
     def load_state(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         """Continue from a `state`. Raises ValueError where a tensor has another type or size than the image."""
@@ -99,14 +99,14 @@ class ImageOptimization:
         if any(not value.is_floating_point() or value.numel() not in sizes for value in tensors.values()):
             raise ValueError("tensor of a checkpoint")
         with torch.no_grad():
-            self._image.copy_(tensors["now"])
+            self._image.copy_(tensors["image"])
         self.best = tensors["best"].to(self._image)
         self.losses = [LossValues(*(math.nan if loss is None else loss for loss in row)) for row in metadata["losses"]]
         self.lowest = min((values.total for values in self.losses if math.isfinite(values.total)), default=math.inf)
-        self.steps, self._restarts = metadata["steps"], metadata["falls"]
+        self.steps, self._restarts = metadata["steps"], metadata["restarts"]
         self._optimizer = self._new_optimizer()
         state: dict[str, Any] = copy.deepcopy(dict(metadata["optimizer"]))
-        for key in sorted(tensors.keys() - {"now", "best"}, key=lambda key: int(key.partition(".")[2] or 0)):
+        for key in sorted(tensors.keys() - {"image", "best"}, key=lambda key: int(key.partition(".")[2] or 0)):
             name, dot, _ = key.partition(".")
             value = tensors[key].to(self._image.device)
             if dot:

@@ -27,20 +27,18 @@ from dlnotes_cli.style.setup import StyleSetup, Stylization
 from dlnotes_cli.training.foreign_weights import file_sha256
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.recipes import with_recipe
-from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
+from dlnotes_cli.training.tensor_file import CHECKPOINT_VERSION, read_checkpoint, write_tensors
 
 _MIN_LONGER_SIDE = 64  # pixels; smaller sizes of the pyramid are left out
 _CHECKPOINT_SUFFIX = ".state.safetensors"
-_KIND = "painting"  # this and the next: names in checkpoints since version 0.1
-_PREVIOUS_SCALE = "picture"
-_STEPS_0_1 = {"best": 100, "notes": 2000}  # the defaults of version 0.1, which did not store them
+_START_OVER = "drop --continue, and start over with --overwrite"
+_PREVIOUS_SCALE = "previous_scale"  # a tensor in checkpoints
 _NOT_COMPARED = {  # options that do not change an image, and those whose images or layers are compared
     "images", "content_layer", "style_layers",
     "steps", "time_budget", "device", "threads", "json", "quiet", "verbose", "overwrite", "save_every", "continue_run",
     "gram", "animate", "mask", "tile",
     "sheet", "out", "fit", "offline", "list_layers", "sweep_ratio", "content", "style", "skip_bad", "max_pixels",
 }  # fmt: skip
-_LATER_OPTIONS = {"content_loss": "mean", "match_color": None, "masks": None}  # not in the first checkpoints
 
 
 @dataclass
@@ -80,7 +78,6 @@ class Stylizer:
         self._checkpoint = checkpoint_file(stylization.out)
         self._is_notes = setup.config.recipe == "notes"
         self._margin = 0 if self._is_notes else MARGIN
-        self._scales_gradient = not self._is_notes
 
     @property
     def result(self) -> StylizedImage:
@@ -107,27 +104,23 @@ class Stylizer:
     def resume(self) -> None:
         """Load the checkpoint. Raises InputError if it is damaged, or of other images or options."""
         try:
-            tensors, metadata = read_tensors(self._checkpoint)
+            tensors, metadata = read_checkpoint(self._checkpoint)
         except InputError as error:
-            fix = "drop --continue, and start over with --overwrite"
-            raise InputError(self._checkpoint, error.what, fix) from error
+            raise InputError(self._checkpoint, error.what, _START_OVER) from error
         if _compared(metadata.get("identity", {})) != _compared(self._identity()):
             what = f"{self._stylization.out} was made from other images or options, or by another version"
             raise InputError("--continue", what, "use the same, or drop --continue")
         self.sizes = [(height, width) for height, width in metadata["sizes"]]
-        is_version_0_1 = "margin" not in metadata
-        self._margin = 0 if is_version_0_1 else metadata["margin"]
-        self._scales_gradient = not (is_version_0_1 or self._is_notes)
         self.progress = PyramidProgress.from_json(metadata["progress"])
         if _PREVIOUS_SCALE in tensors:
             self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.network.runtime.device)
-        if metadata["painting"] is not None:
+        if metadata["optimization"] is not None:
             self._optimization = self._new_optimization()
         try:
             self._load_state(tensors, metadata)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            fix = "drop --continue, and start over with --overwrite"
-            raise InputError(self._checkpoint, f"is not a checkpoint of this image ({error!r})", fix) from error
+            what = f"is not a checkpoint of this image ({error!r})"
+            raise InputError(self._checkpoint, what, _START_OVER) from error
 
     def _load_state(self, tensors: dict[str, Tensor], metadata: Mapping[str, Any]) -> None:
         """Continue the animation, if the interrupted run had one too, and the optimization."""
@@ -135,7 +128,7 @@ class Stylizer:
         if self._frames is not None and metadata.get("frames") is not None:
             self._frames.load_state(stored_frames, metadata["frames"])
         if self._optimization is not None:
-            self._optimization.load_state(tensors, metadata["painting"])
+            self._optimization.load_state(tensors, metadata["optimization"])
 
     def save(self) -> bool:
         """Write the checkpoint and then the current image; False if there is no image yet."""
@@ -153,13 +146,13 @@ class Stylizer:
         frames, frame_numbers = self._frames.state() if self._frames else ({}, None)
         tensors |= frames
         stored = {
-            "kind": _KIND,
+            "kind": "checkpoint",
+            "checkpoint_version": CHECKPOINT_VERSION,
             "identity": self._identity(),
             "sizes": [list(size) for size in self.sizes],
-            "margin": self._margin,
             "steps": self._setup.recipe.steps,
             "progress": self.progress.as_json(),
-            "painting": metadata,
+            "optimization": metadata,
             "frames": frame_numbers,
         }
         write_tensors(self._checkpoint, tensors, stored)
@@ -223,7 +216,7 @@ class Stylizer:
             recipe.steps,
             stops_early=not self._is_notes,
             deadline=self._deadline(),
-            gradient_scale=initial.numel() if self._scales_gradient else 1.0,
+            gradient_scale=1.0 if self._is_notes else initial.numel(),
         )
         bounds = None if self._is_notes else network.normalization.bounds
         objective = self._targets.objective(self._size, self._margin)
@@ -285,8 +278,7 @@ class Stylizer:
             "ratio": job.ratio,
             "content": job.content.digest,
             "styles": [[style.image.digest, style.weight] for style in setup.styles],
-            "init": setup.config.start,  # this and the next: names in checkpoints since version 0.1
-            "start": setup.start and setup.start.digest,
+            "start_image": setup.start and setup.start.digest,
             "masks": setup.masks and setup.masks.digest,
         }  # fmt: skip
 
@@ -310,18 +302,18 @@ def checkpoint_file(out: Path) -> Path:
 def stored_options(checkpoint: Path) -> dict[str, Any]:
     """The options that changed the image of a checkpoint, by name; empty if it is damaged, as `resume` reports."""
     try:
-        _, metadata = read_tensors(checkpoint)
+        _, metadata = read_checkpoint(checkpoint)
     except InputError:
         return {}
-    identity = metadata.get("identity", {})
+    identity: dict[str, Any] = metadata.get("identity", {})
     layers = identity.get("layers", {"content": None, "styles": {}})
     style_layers = tuple(f"{name}:{weight!r}" for name, weight in layers["styles"].items())
-    steps = metadata.get("steps", _STEPS_0_1.get(identity.get("recipe")))
-    return {**identity, "steps": steps, "content_layer": layers["content"], "style_layers": style_layers}
+    stored = {"steps": metadata.get("steps"), "content_layer": layers["content"], "style_layers": style_layers}
+    return identity | stored
 
 
 def _compared(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in (_LATER_OPTIONS | options).items() if name not in _NOT_COMPARED}
+    return {name: value for name, value in options.items() if name not in _NOT_COMPARED}
 
 
 def _status(size: Size, optimization: ImageOptimization, steps_per_s: float) -> str:

@@ -260,7 +260,7 @@ def _read_model(path: Path, accepted: tuple[str, ...]) -> _Content:
     """The content of a model file, whose network is one of the `accepted` names of the registry."""
     path = path / "model.safetensors" if path.is_dir() else path
     tensors, metadata = read_tensors(path)
-    if metadata.get("kind") == "run state":
+    if metadata.get("kind") == "checkpoint":
         raise InputError(
             path, "is the checkpoint of a run, not its model", f"use {path.with_name('model.safetensors')}"
         )

@@ -113,13 +113,12 @@ class TrainingResult:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], path: Path) -> Self:
-        """Rebuild a result from `as_json`, read from `path`; version 0.1 named the plots `pictures` and never compiled.
+        """Rebuild a result from `as_json`, read from `path`.
 
         Raises InputError naming the file where a field is missing or of another type.
         """
-        values = {"compiled": False} | {name: stored[name] for name in stored if name in cls.__dataclass_fields__}
+        values = {name: stored[name] for name in stored if name in cls.__dataclass_fields__}
         try:
-            values["plots"] = tuple(stored.get("pictures") or stored.get("plots") or ())
             return build_stored(cls, values)
         except TypeError as error:
             raise InputError(

@@ -12,7 +12,6 @@ from dlnotes_cli.shell.option import Config, flag, options_of
 AnyRun = TypeVar("AnyRun", bound=Config)
 CONFIG = "config.json"
 _FIX = "restore the file, or start a new run in another --out"
-_EARLIER = {"monitor": "loss", "residual": False}  # what runs did whose version had no such option
 _OUTPUT_OPTIONS = {"json", "quiet", "verbose"}  # never resumed
 _MAY_CHANGE = {
     "epochs", "time_budget", "device", "devices", "threads", "compile", "accumulate", "resume", "out", "overwrite",
@@ -88,7 +87,6 @@ def read_json(path: Path) -> dict[str, Any]:
 def _config_from(path: Path, config_type: type[AnyRun], stored: Mapping[str, Any]) -> AnyRun:
     """The options of config.json, without those of output. Raises InputError naming the file for an invalid value."""
     try:
-        stored = _EARLIER | dict(stored)
         return config_type.from_json({name: value for name, value in stored.items() if name not in _OUTPUT_OPTIONS})
     except InputError as error:
         raise InputError(path, error.fault, _FIX) from error

@@ -114,7 +114,7 @@ class RunFolder:
 
     def check_checkpoint(self, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
         """Refuse a checkpoint of other options than those in config.json, or of other data. Raises InputError."""
-        stored = metadata.get("options", {})  # version 0.1 did not store them
+        stored = metadata.get("options")
         if not isinstance(stored, Mapping):
             raise _invalid(self.file(LAST), "options")
         option = first_difference(stored, stored_options(self.path, self._command))

@@ -120,11 +120,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(optimizer: StyleOptimizer, st
     assert resumed.losses == whole.losses
 
 
-def test_a_state_has_the_names_of_version_0_1() -> None:
+def test_a_state_has_the_image_and_what_the_optimizer_keeps() -> None:
     optimization = optimized(torch.rand(SHAPE), torch.rand(SHAPE), OptimizationSettings("adam", 0.1, 3))
     tensors, metadata = optimization.state()
-    assert set(tensors) == {"now", "best", "step", "exp_avg", "exp_avg_sq"}
-    assert set(metadata) == {"losses", "steps", "falls", "optimizer"}
+    assert set(tensors) == {"image", "best", "step", "exp_avg", "exp_avg_sq"}
+    assert set(metadata) == {"losses", "steps", "restarts", "optimizer"}
 
 
 def test_the_result_of_the_last_step_is_evaluated() -> None:

@@ -45,7 +45,7 @@ def test_a_scale_has_its_first_last_and_best_losses_and_all_of_them_as_curves() 
 
 def test_a_scale_survives_a_checkpoint() -> None:
     stored = json.loads(json.dumps(SCALE.as_stored(), allow_nan=False))
-    assert stored["losses"] == CURVES  # as in version 0.1
+    assert stored["losses"] == CURVES
     restored = ScaleResult.from_stored(stored)
     assert restored.as_stored() == stored
     assert restored.best == SCALE.best

@@ -424,9 +424,9 @@ def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupte
     )
     assert read_pixels(tmp_path / "a.png").shape == (85, 128, 3)
     tensors, metadata = read_tensors(tmp_path / "a.png.state.safetensors")
-    assert {"now", "best", "picture"} <= set(tensors)  # names of version 0.1
-    assert {"identity", "sizes", "progress", "painting"} <= set(metadata)
-    assert (metadata["identity"]["init"], metadata["identity"]["start"]) == ("noise", None)
+    assert {"image", "best", "previous_scale"} <= set(tensors)
+    assert {"identity", "sizes", "progress", "optimization"} <= set(metadata)
+    assert (metadata["identity"]["start"], metadata["identity"]["start_image"]) == ("noise", None)
     monkeypatch.undo()
     resumed = dlnotes(*call, "--continue")
     assert resumed.code == 0, resumed.err
@@ -628,7 +628,7 @@ def test_a_checkpoint_with_another_optimizer_state_is_refused(
     monkeypatch.undo()
     path = checkpoint_file(tmp_path / "a.png")
     tensors, metadata = read_tensors(path)
-    name = next(name for name, tensor in tensors.items() if tensor.numel() > 1 and name not in {"now", "best"})
+    name = next(name for name, tensor in tensors.items() if tensor.numel() > 1 and name not in {"image", "best"})
     for wrong in (torch.zeros(0), torch.zeros(7), tensors[name].long()):
         write_tensors(path, tensors | {name: wrong}, metadata)
         resumed = dlnotes(*call, "--continue")
@@ -636,30 +636,19 @@ def test_a_checkpoint_with_another_optimizer_state_is_refused(
         assert "is not a checkpoint of this image" in resumed.err
 
 
-def test_an_image_that_version_0_1_began_is_finished_as_that_version_would(
+def test_a_checkpoint_of_another_format_version_is_refused(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def call(name: str) -> list[str]:
-        network = ("--backbone", "squeezenet1_0", "--weights", "none")
-        return arguments(home, tmp_path / name, *network, "--size", 128, "--steps", 6)
-
-    with monkeypatch.context() as patch:
-        create = Stylizer.__init__
-
-        def of_version_0_1(self: Stylizer, *values: Any, **named: Any) -> None:
-            create(self, *values, **named)
-            self._margin, self._scales_gradient = 0, False
-
-        patch.setattr(Stylizer, "__init__", of_version_0_1)
-        assert dlnotes(*call("whole.png")).code == 0
-        interrupt(3, patch)
-        assert dlnotes(*call("a.png")).code == 130
+    call = arguments(home, tmp_path / "a.png", "--size", 128, "--steps", 4)
+    interrupt(2, monkeypatch)
+    assert dlnotes(*call).code == 130
+    monkeypatch.undo()
     path = checkpoint_file(tmp_path / "a.png")
     tensors, metadata = read_tensors(path)
-    write_tensors(path, tensors, {name: value for name, value in metadata.items() if name not in {"margin", "steps"}})
-    resumed = dlnotes(*call("a.png"), "--continue")
-    assert resumed.code == 0, resumed.err
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    write_tensors(path, tensors, metadata | {"checkpoint_version": 1})
+    refused = dlnotes(*call, "--continue")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert f"{path}: is a checkpoint of format version 1; this dlnotes reads version 2; drop --continue" in refused.err
 
 
 def test_a_resumed_run_keeps_the_defaults_that_it_started_with(

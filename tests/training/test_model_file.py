@@ -16,16 +16,47 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, TextPreprocessing, preprocessing_to_json
+from dlnotes_cli.models.backbones import BackboneConfig
+from dlnotes_cli.models.char_rnn import CharRnnConfig
+from dlnotes_cli.models.cnn import CnnConfig
+from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.models.registry import build, config_to_json
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.training.model_file import load_classifier, load_language_model
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "version_0_1"
+CONFIGURATIONS: dict[str, tuple[str, Any]] = {
+    "mlp": ("mlp", MlpConfig(64, 10, (8,), batch_norm=True)),
+    "cnn": ("cnn", CnnConfig("Conv2d(1, 8, 3, stride=1); ReLU(); Flatten(); Linear(288, 10)", (1, 8, 8), 10)),
+    "char_rnn": ("char_rnn", CharRnnConfig(15, "lstm", 1, 8, 4, 0.1)),
+    "transfer": ("backbone", BackboneConfig("shufflenet_v2_x0_5", 10, 32)),
+}
+FORMATS: dict[str, Any] = {
+    "mlp": ImagePreprocessing(1, 8, 8, "crop", (0.3,), (0.4,)),
+    "cnn": ImagePreprocessing(1, 8, 8, "crop", (0.3,), (0.4,)),
+    "char_rnn": TextPreprocessing("chars", "\n acdeghmnorstw"),
+    "transfer": ImagePreprocessing(3, 8, 8, "crop", (0.5,) * 3, (0.2,) * 3),
+}
 
 
 @pytest.fixture(scope="module")
 def model(digits_run: Path) -> Path:
     return digits_run / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small model files, which are not trained."""
+    folder = tmp_path_factory.mktemp("models")
+    for file, (name, config) in CONFIGURATIONS.items():
+        metadata = {
+            "kind": "model", "model": name, "configuration": config_to_json(config), "seed": 0,
+            "classes": list("0123456789"), "format": preprocessing_to_json(FORMATS[file]),
+            "data": {"name": "digits", "fingerprint": "named:digits", "val_split": 0.1, "test_split": 0.2},
+        }  # fmt: skip
+        write_tensors(folder / file, build(name, config).state_dict(), metadata)
+    return folder
 
 
 def test_tensors_and_metadata_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -196,8 +227,8 @@ def test_an_invalid_header_is_damage_whether_or_not_the_sha256_fits(
             read_tensors(path)
 
 
-def test_the_sha256_is_compared_before_the_metadata_is_interpreted(tmp_path: Path) -> None:
-    content = (FIXTURES / "cnn" / "model.safetensors").read_bytes()
+def test_the_sha256_is_compared_before_the_metadata_is_interpreted(models: Path, tmp_path: Path) -> None:
+    content = (models / "cnn").read_bytes()
     changed = content.replace(b"stride=1", b"stride=e", 1).replace(b'format_version\\": 1', b'format_version\\": 7', 1)
     assert len(changed) == len(content)
     (tmp_path / "m").write_bytes(changed)
@@ -253,15 +284,17 @@ def test_metadata_that_contradicts_the_network_is_refused(
         ("transfer", {"size": 1_000_000}),
     ],
 )
-def test_an_absurd_configuration_is_refused(run: str, change: dict[str, object], tmp_path: Path) -> None:
-    tensors, metadata = read_tensors(FIXTURES / run / "model.safetensors")
+def test_an_absurd_configuration_is_refused(run: str, change: dict[str, object], models: Path, tmp_path: Path) -> None:
+    tensors, metadata = read_tensors(models / run)
     write_tensors(tmp_path / "m", tensors, metadata | {"configuration": metadata["configuration"] | change})
     with pytest.raises(InputError, match="its metadata is invalid"):
         load_classifier(tmp_path / "m")
 
 
-def test_a_small_file_that_names_a_huge_backbone_is_refused_without_initializing_it(tmp_path: Path) -> None:
-    tensors, metadata = read_tensors(FIXTURES / "transfer" / "model.safetensors")
+def test_a_small_file_that_names_a_huge_backbone_is_refused_without_initializing_it(
+    models: Path, tmp_path: Path
+) -> None:
+    tensors, metadata = read_tensors(models / "transfer")
     forged = metadata["configuration"] | {"backbone": "regnet_y_128gf"}
     write_tensors(tmp_path / "m", tensors, metadata | {"configuration": forged})
     random_state = torch.get_rng_state()
@@ -287,8 +320,8 @@ def test_weights_in_half_precision_become_float32(model: Path, tmp_path: Path) -
     assert all(torch.equal(state[name], tensor.to(state[name].dtype)) for name, tensor in halved.items())
 
 
-def test_negative_variances_are_refused(tmp_path: Path) -> None:
-    tensors, metadata = read_tensors(FIXTURES / "mlp" / "model.safetensors")
+def test_negative_variances_are_refused(models: Path, tmp_path: Path) -> None:
+    tensors, metadata = read_tensors(models / "mlp")
     tensors["norm1.running_var"][3] = -0.5
     write_tensors(tmp_path / "m", tensors, metadata)
     with pytest.raises(InputError, match=r"tensor norm1\.running_var has negative variances"):
@@ -323,9 +356,9 @@ def assert_works_or_is_refused(run: str, path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(run=st.sampled_from(list(LOADERS)), data=st.data(), is_rehashed=st.booleans())
 def test_a_file_with_changed_bytes_works_or_is_refused(
-    run: str, data: st.DataObject, *, is_rehashed: bool, tmp_path: Path
+    run: str, data: st.DataObject, models: Path, *, is_rehashed: bool, tmp_path: Path
 ) -> None:
-    content = bytearray((FIXTURES / run / "model.safetensors").read_bytes())
+    content = bytearray((models / run).read_bytes())
     header = int.from_bytes(content[:8], "little") + 8
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.one_of(st.integers(0, header - 1), st.integers(0, len(content) - 1)))
@@ -336,8 +369,10 @@ def test_a_file_with_changed_bytes_works_or_is_refused(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(run=st.sampled_from(list(LOADERS)), data=st.data())
-def test_a_file_with_other_metadata_works_or_is_refused(run: str, data: st.DataObject, tmp_path: Path) -> None:
-    tensors, metadata = read_tensors(FIXTURES / run / "model.safetensors")
+def test_a_file_with_other_metadata_works_or_is_refused(
+    run: str, data: st.DataObject, models: Path, tmp_path: Path
+) -> None:
+    tensors, metadata = read_tensors(models / run)
     for _ in range(data.draw(st.integers(1, 3))):
         section = data.draw(st.sampled_from(["configuration", "format", "data", "classes", "seed", "model", "kind"]))
         inner = metadata.get(section)

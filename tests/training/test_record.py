@@ -47,12 +47,6 @@ def test_a_result_is_read_back_from_json(result: TrainingResult) -> None:
     assert repr(again) == repr(result)  # nan is not equal to itself
 
 
-def test_results_of_version_0_1_are_not_compiled() -> None:
-    stored = json.loads(json.dumps(RESULTS[0].as_json()))
-    del stored["compiled"]
-    assert ClassifierResult.from_json(stored, Path("result.json")).compiled is False
-
-
 @pytest.mark.parametrize("field", ["classes", "counts", "skipped"])
 def test_a_damaged_description_of_the_data_is_named(field: str) -> None:
     stored = json.loads(json.dumps(RESULTS[0].as_json()))

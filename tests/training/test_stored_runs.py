@@ -255,6 +255,20 @@ def test_an_edited_run_is_resumed_or_refused_by_the_name_of_the_file(
     shutil.rmtree(folder.parent)
 
 
+def test_a_checkpoint_of_another_format_version_is_refused(tmp_path: Path, dlnotes: Command) -> None:
+    folder = tmp_path / "run"
+    with stopped_after(3):
+        assert dlnotes(*small_training(folder)).code == 143
+    path = folder / "last.safetensors"
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, metadata | {"checkpoint_version": 1})
+    before = folder_digest(folder)
+    outcome = dlnotes("train-mlp", "--resume", folder, "-q")
+    what = "is a checkpoint of format version 1; this dlnotes reads version 2"
+    assert (outcome.code, outcome.err) == (2, f"dlnotes: error: {path}: {what}; start a new run in another --out\n")
+    assert folder_digest(folder) == before
+
+
 @pytest.mark.parametrize("fault", ["empty", "integer", "missing", "foreign"])
 def test_a_checkpoint_with_the_optimizer_state_of_another_network_is_refused(
     fault: str, tmp_path: Path, dlnotes: Command

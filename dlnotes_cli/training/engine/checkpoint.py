@@ -17,7 +17,7 @@ from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.stored_values import build_stored
-from dlnotes_cli.training.tensor_file import write_tensors
+from dlnotes_cli.training.tensor_file import CHECKPOINT_VERSION, write_tensors
 
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _RECURRENT_STATE = (
     "network.", "best.", "average.", "optimizer.", "random.", "carried.",
@@ -48,7 +48,10 @@ def checkpoint_of(trainer: Trainer, device: torch.device) -> tuple[dict[str, Ten
         **_with_prefix(_RECURRENT_STATE, trainer.job.recurrent_state),
     }
     state = output.finite(asdict(trainer.state))
-    metadata = {"kind": "run state", "limits": trainer.budget.limits, "position": state}
+    metadata = {
+        "kind": "checkpoint", "checkpoint_version": CHECKPOINT_VERSION, "limits": trainer.budget.limits,
+        "position": state,
+    }  # fmt: skip
     return tensors, metadata if trainer.scaling is None else metadata | {_LOSS_SCALE: trainer.scaling.state()}
 
 
@@ -85,16 +88,12 @@ def restore_checkpoint(
 
 
 def _trainer_state(stored: dict[str, Any], metrics_type: type[Metrics]) -> TrainerState:
-    """The trainer state from its JSON values; version 0.1 counted the best entry from 1 and named the sums `tally`."""
+    """The trainer state from its JSON values."""
     history = [
         build_stored(LoopEntry, {**entry, "validation": build_stored(metrics_type, entry["validation"])})
         for entry in stored["history"]
     ]
-    values = {**stored, "history": history}
-    if "tally" in values:
-        best = values.pop("best_entry")
-        values |= {"sums": values.pop("tally"), "best_index": None if best is None else best - 1}
-    return build_stored(TrainerState, values)
+    return build_stored(TrainerState, {**stored, "history": history})
 
 
 def _check_state(state: TrainerState, steps_per_epoch: int) -> None:

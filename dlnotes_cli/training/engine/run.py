@@ -29,7 +29,7 @@ from dlnotes_cli.training.recipes import Recipe, RunLength
 from dlnotes_cli.training.record import Outcome, Result, RunRecord, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
-from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
+from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_checkpoint, read_tensors, write_tensors
 
 _SAVE_EVERY_S = 10.0  # at least; longer for runs whose checkpoints take long
 _SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the time that one takes
@@ -113,14 +113,13 @@ class TrainingRun(Generic[Result]):
         path, device = self.folder.file(run_folder.LAST), self._record.runtime.device
         if not path.exists():
             raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_checkpoint(path)
         self.folder.check_checkpoint(metadata, self._record.data.name, self._record.data.fingerprint)
         restore_checkpoint(path, tensors, metadata, self.trainer, device)
         self._replaces_results = self.trainer.state.best_index is None
         result = self._stored_result() if self.trainer.is_finished else None
         if result is None:
             self.folder.write_options(self.options, threads)
-            self._save_checkpoint()  # has the options too, of which an earlier version may have stored fewer
             self._note_continuation()
         return result
 
