@@ -25,7 +25,6 @@ from dlnotes_cli.training.stored_values import parse_object
 
 FORMAT_VERSION = 1
 CHECKPOINT_VERSION = 2  # of the names and values in checkpoints, which are files of this format
-CHECKPOINT_VERSION = 2  # of the names and values in checkpoints, which are files of this format
 TYPICAL_HEADER_BYTES = 1 << 16
 _MAX_HEADER_BYTES = 64 << 20
 _MAX_TENSORS = 1 << 16
@@ -92,16 +91,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
     except OSError as error:
         fix = "use the folder of a run, or its model.safetensors"
         raise unreadable(path, error, fix) from error
-
-
-def read_checkpoint(path: Path, fix: str = "start a new run in another --out") -> tuple[dict[str, Tensor], Metadata]:
-    """Read a checkpoint as `read_tensors` does. Raises InputError too for a checkpoint of another version."""
-    tensors, metadata = read_tensors(path)
-    version = metadata.get("checkpoint_version", 1)
-    if version != CHECKPOINT_VERSION:
-        what = f"is a checkpoint of format version {version!r:.20}; this dlnotes reads version {CHECKPOINT_VERSION}"
-        raise InputError(path, what, fix)
-    return tensors, metadata
 
 
 def read_checkpoint(path: Path, fix: str = "start a new run in another --out") -> tuple[dict[str, Tensor], Metadata]:
