@@ -23,7 +23,7 @@ from dlnotes_cli.cli import main
 from dlnotes_cli.data.named.cifar import CIFAR10
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import PublishedWeights
-from dlnotes_cli.models.torchvision_models import torchvision_models
+from dlnotes_cli.models.torch_imports import torchvision_models
 
 COURSE = (Path(__file__).parent.parent / "examples" / "course.md").read_text()
 LINES = sorted(set(re.findall(r"(?:`|^    )(dlnotes [^`\n]+)", COURSE, re.MULTILINE)))

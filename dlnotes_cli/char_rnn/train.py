@@ -20,8 +20,8 @@ from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
 from dlnotes_cli.device import Runtime, check_device, sent
 from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays, build_char_rnn
-from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.registry import build
+from dlnotes_cli.models.torch_imports import meta_device
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import derived_seed, seed_everything
 from dlnotes_cli.shell import files, output

@@ -13,8 +13,8 @@ from dlnotes_cli.models.backbones import (
     torchvision_weights,
 )
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.registry import build_on_meta, config_from_json
+from dlnotes_cli.models.torch_imports import meta_device
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import loading_code, read_safetensors, weights_content
 from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel

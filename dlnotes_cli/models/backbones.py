@@ -18,8 +18,7 @@ from torch.overrides import TorchFunctionMode
 from dlnotes_cli.models import embedded
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.models.meta import meta_device
-from dlnotes_cli.models.torchvision_models import torchvision_models
+from dlnotes_cli.models.torch_imports import meta_device, torchvision_models
 from dlnotes_cli.models.validation import MAX_UNITS, check_hidden
 
 _IMAGENET_CLASSES = 1000  # outputs of all of torchvision's weights

@@ -10,11 +10,11 @@ from torch import nn
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
-from dlnotes_cli.models.meta import meta_device
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
 from dlnotes_cli.models.text_linear import TextLinearConfig, build_text_linear
 from dlnotes_cli.models.text_rnn import TextRnnConfig, build_text_rnn
+from dlnotes_cli.models.torch_imports import meta_device
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The fit of a head to fixed features with L-BFGS, which suits few parameters and a smooth loss."""
 
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +10,11 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.models.backbones import build_head, first_linear
+from dlnotes_cli.models.torch_imports import make_lbfgs
 from dlnotes_cli.training.objective import balanced_weights, penalized_weights
 
 WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for standardized features
 _MIN_DEVIATION = 1e-6  # relative to the largest: a feature with less varies only by rounding errors
-_UNTRACED = "__dynamo_disable"  # the attribute in which PyTorch keeps the function that its compiler does not trace
 _HISTORY_SIZE = 20  # steps from which L-BFGS estimates the curvature
 
 
@@ -134,8 +133,7 @@ class _HeadObjective:
 def _minimize(objective: _HeadObjective) -> None:
     """Minimize an objective with L-BFGS; a limit ends it early, with the best weights so far."""
     passes = objective.counter.options.passes
-    _hide_from_compiler()
-    optimizer = torch.optim.LBFGS(
+    optimizer = make_lbfgs(
         objective.head.parameters(), max_iter=passes, max_eval=passes, history_size=_HISTORY_SIZE,
         tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
     )  # fmt: skip
@@ -143,13 +141,6 @@ def _minimize(objective: _HeadObjective) -> None:
         optimizer.step(objective.evaluate)
     except _LimitReachedError:
         objective.head.load_state_dict(objective.best_weights)
-
-
-def _hide_from_compiler() -> None:
-    """Keep PyTorch from importing its compiler, which takes a second, when an optimizer is created."""
-    method = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    if not hasattr(method, _UNTRACED):
-        setattr(method, _UNTRACED, method)
 
 
 def _initial_head(inputs: int, options: HeadOptions) -> nn.Sequential:

@@ -11,7 +11,7 @@ from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.models.meta import meta_device
+from dlnotes_cli.models.torch_imports import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
