@@ -30,7 +30,6 @@ bench: .venv/developed
 	$(BIN)/python benchmarks/filter.py --repeats 15 $(if $(OPENCV),--opencv-python $(OPENCV))
 	$(BIN)/python benchmarks/mlp.py
 	$(BIN)/python benchmarks/processes.py
-	$(BIN)/python benchmarks/shared_cores.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/gpu.py $(if $(CIFAR10),--data $(CIFAR10))
 	$(BIN)/python benchmarks/text.py

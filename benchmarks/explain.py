@@ -28,7 +28,7 @@ from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.explain.covered import window_starts
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig
-from dlnotes_cli.shell.threads import default_threads
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.training.inspection.images import read_batches
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 

@@ -19,7 +19,7 @@ import numpy as np
 from measure import DLNOTES, Report, alternating, whole_process
 from PIL import Image
 
-from dlnotes_cli.shell.threads import default_threads
+from dlnotes_cli.shell.cores import default_threads
 
 LARGE, SMALL, MANY = (4000, 3000), (1280, 720), 100
 SOBEL = "-1,0,1,-2,0,2,-1,0,1"

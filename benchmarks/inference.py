@@ -26,7 +26,7 @@ from dlnotes_cli.api import ExportConfig, TrainCnnConfig, export_model, output, 
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
-from dlnotes_cli.shell.threads import default_threads
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.training.inference.opening import open_classifier
 
 CONNECTIONS = 8

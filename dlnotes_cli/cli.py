@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from dlnotes_cli import __version__
-from dlnotes_cli.shell import output, startup, threads
+from dlnotes_cli.shell import output, startup
 from dlnotes_cli.shell.binding import Command, add_command
 from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, UnfinishedError, nearest, reason
 from dlnotes_cli.shell.stopping import EndedBySignals
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; only a bug in dlnotes prints a traceback."""
     startup.collect_garbage_rarely()
     _prepare_streams()
-    with EndedBySignals() as signals, threads.invalid_hidden():
+    with EndedBySignals() as signals:
         code = _main(sys.argv[1:] if arguments is None else arguments, signals)
     _discard_unwritable(sys.stderr)
     return signals.exit_code or code

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlnotes_cli.shell.cores import available_cores, control_groups
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.threads import default_threads, threads_of_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,6 @@ class Runtime:
     device: "torch.device"
     precision: str
     threads: int
-    may_use_fewer_threads: bool = False  # because the user has not chosen their number
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of forward passes: autocast to bf16 or fp16, or a null context with fp32."""
@@ -146,8 +145,7 @@ def choose_runtime(
         raise InputError("--precision", what, "use bf16 or fp32" if chosen.type == "cpu" else "use fp32")
     if precision == "auto":
         precision = _fastest_precision(chosen, bf16_pays=bf16_pays, fp16_pays=fp16_pays)
-    is_default = threads is None and threads_of_variable() is None
-    return Runtime(chosen, precision, torch.get_num_threads(), may_use_fewer_threads=is_default)
+    return Runtime(chosen, precision, torch.get_num_threads())
 
 
 def _reuse_freed_memory() -> None:

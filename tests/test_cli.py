@@ -182,13 +182,6 @@ def test_a_number_of_threads_that_is_none_is_reported_in_one_line(
     assert outcome.err.startswith(f"dlnotes: error: $OMP_NUM_THREADS: '{value}' is not a number of threads")
 
 
-@pytest.mark.parametrize("value", ["many", "0"])
-def test_openmp_prints_nothing_about_its_variable(value: str) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": value}
-    done = subprocess.run([*PROGRAM, "doctor"], capture_output=True, text=True, env=environment, check=False)
-    assert "libgomp" not in done.stderr
-
-
 def test_a_limit_on_open_files_is_reported_in_one_line() -> None:
     limited = "import resource; from dlnotes_cli import cli; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); "
     program = [sys.executable, "-c", limited + "raise SystemExit(cli.main(['doctor']))"]

@@ -129,14 +129,3 @@ def test_memory_of_freed_tensors_is_used_again_unless_the_user_configures_the_al
         faults[threshold] = int(subprocess.run(command, env=variables, capture_output=True, check=True).stdout)
     assert faults[None] < 100
     assert faults["1000000"] > 10_000
-
-
-@pytest.mark.parametrize(
-    ("variable", "threads", "expected"), [("", None, True), ("0", None, True), ("1", None, False), ("", 1, False)]
-)
-def test_only_a_default_number_of_threads_may_change(
-    variable: str, threads: int | None, monkeypatch: pytest.MonkeyPatch, *, expected: bool
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
-    assert choose_runtime("cpu", "fp32", threads, bf16_pays=False).may_use_fewer_threads is expected

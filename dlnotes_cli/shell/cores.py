@@ -1,15 +1,31 @@
-"""The cores that a process may use, and how many of them other processes use."""
+"""The cores that a process may use, its default number of threads, and whether other processes use the cores."""
 
 import math
 import os
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # per second, of /proc/stat
-_BUSY_COLUMNS = (0, 2, 5, 6, 7)  # user, system, irq, softirq, steal
-_NICE_COLUMN = 1  # processes of low priority
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import InputError
+
+_VARIABLE = "OMP_NUM_THREADS"
+_MAX_THREADS = 1024
+
+
+def default_threads() -> int:
+    """Default number of threads: OMP_NUM_THREADS, as in PyTorch, else one per core.
+
+    Of a list, which OpenMP reads as the numbers of nested levels, the first counts; empty and 0 count as not set.
+    Raises InputError for anything else.
+    """
+    variable = os.environ.get(_VARIABLE, "")
+    first = variable.partition(",")[0].strip()
+    is_number = first.isascii() and first.isdecimal() and len(first.lstrip("0")) <= len(str(_MAX_THREADS))
+    if first and not (is_number and int(first) <= _MAX_THREADS):
+        what = f"'{variable}' is not a number of threads from 1 to {_MAX_THREADS:,}"
+        raise InputError(f"${_VARIABLE}", what, "correct it, unset it, or pass --threads")
+    return int(first or 0) or available_cores()
 
 
 def available_cores(root: Path = Path("/")) -> int:
@@ -28,35 +44,15 @@ def control_groups(root: Path = Path("/")) -> Iterator[Path]:
         yield from (path, *path.parents)
 
 
-class OtherProcesses:
-    """Measures how many of the cores of this process other processes use, from one call to the next.
-
-    `cores` is the number of cores of the process's affinity. Processes of low priority (`nice`) do not count, unless
-    this one has a low priority as well, because they give their cores to others.
-    """
-
-    def __init__(self, root: Path = Path("/")) -> None:
-        self._root, self.cores = root, len(_own_cores())
-        self._last = self._seconds()
-
-    def cores_used(self) -> float | None:
-        """The mean number of cores since the last call; None where the system does not report it."""
-        before, self._last = self._last, self._seconds()
-        if before is None or self._last is None or self._last[0] <= before[0]:
-            return None
-        elapsed, busy, own = (now - then for now, then in zip(self._last, before, strict=True))
-        return max(0.0, (busy - own) / elapsed)
-
-    def _seconds(self) -> tuple[float, float, float] | None:
-        """The time, the busy time of the cores, and the time that this process has used them."""
-        with suppress(OSError, ValueError):
-            names = {f"cpu{core}" for core in _own_cores()}
-            lines = [line.split() for line in (self._root / "proc/stat").read_text().splitlines()]
-            columns = (*_BUSY_COLUMNS, _NICE_COLUMN) if os.nice(0) > 0 else _BUSY_COLUMNS
-            ticks = sum(int(fields[1 + i]) for fields in lines if fields[0] in names for i in columns)
-            times = os.times()
-            return time.monotonic(), ticks / _TICKS, times.user + times.system
-        return None
+def note_other_processes(threads: int) -> None:
+    """Print a note if the load of the last minute leaves fewer cores than `threads`, which wait for each other."""
+    machine = os.cpu_count() or 1
+    with suppress(OSError):  # where the system does not measure its load
+        load = os.getloadavg()[0]
+        free = max(1, math.floor(machine - load + 0.5))
+        if free < threads:
+            what = f"the load of the last minute is {load:.1f} on {output.counted(machine, 'core')}"
+            output.note(f"{what}; if other processes go on using them, --threads {free} may be faster")
 
 
 def _own_cores() -> set[int]:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import DATA, OUTPUT, RUNTIME, Config, option, option_group
-from dlnotes_cli.shell.threads import default_threads
 
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
 

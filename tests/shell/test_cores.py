@@ -1,17 +1,12 @@
 """Cores that a process may use, and those that others use."""
 
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from dlnotes_cli.shell import cores
-from dlnotes_cli.shell.cores import OtherProcesses, available_cores, control_groups
-
-OWN = sorted(cores._own_cores())
+from dlnotes_cli.shell.cores import available_cores, control_groups, note_other_processes
 
 
 def system(root: Path, **files: str) -> Path:
@@ -51,51 +46,31 @@ def test_the_groups_around_a_group_count_too(tmp_path: Path) -> None:
     assert found[:3] == [tmp_path / "sys/fs/cgroup" / name for name in ("a/b", "a", "")]
 
 
-def stat(root: Path, busy: float, other_core: float = 0.0, nice: float = 0.0) -> None:
-    """Write /proc/stat with seconds of user and nice time of our cores, and of user time of a core that is not ours."""
-    (root / "proc").mkdir(exist_ok=True)
-    lines = [f"cpu{core} {round(busy * cores._TICKS)} {round(nice * cores._TICKS)} 0 999 9 0 0 0 0 0" for core in OWN]
-    lines += [f"cpu{max(OWN) + 1} {round(other_core * cores._TICKS)} 0 0 0 0 0 0 0 0 0", "intr 5"]
-    (root / "proc/stat").write_text("\n".join(["cpu 1 2 3 4 5 6 7 8 9 10", *lines]) + "\n")
+@pytest.mark.parametrize(
+    ("machine", "load", "threads", "expected"),
+    [
+        (2, 1.2, 2, "--threads 1 "), (2, 0.4, 2, ""), (2, 5.0, 2, "--threads 1 "), (2, 5.0, 1, ""), (8, 4.2, 4, ""),
+        (8, 6.0, 4, "--threads 2 "),
+    ],
+)  # fmt: skip
+def test_a_note_advises_fewer_threads_where_other_processes_use_the_cores(
+    machine: int, load: float, threads: int, expected: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(os, "cpu_count", lambda: machine)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    note_other_processes(threads)
+    notes = capsys.readouterr().err
+    assert notes.count("\n") == bool(expected)
+    assert expected in notes
 
 
-def test_the_time_of_this_process_is_not_that_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, own = [100.0], [3.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(os, "times", lambda: os.times_result((own[0], 0.0, 0.0, 0.0, 0.0)))
-    stat(tmp_path, busy=50.0)
-    others = OtherProcesses(tmp_path)
-    now[0], own[0] = 110.0, 8.0
-    stat(tmp_path, busy=58.0, other_core=10.0)
-    assert others.cores_used() == pytest.approx((8.0 * len(OWN) - 5.0) / 10)
-    now[0] = 112.0
-    stat(tmp_path, busy=58.0)
-    assert others.cores_used() == 0
-    (tmp_path / "proc/stat").unlink()
-    assert others.cores_used() is None
-
-
-@pytest.mark.parametrize(("niceness", "expected"), [(0, 0.2), (5, 0.7), (-10, 0.2)])
-def test_processes_of_low_priority_count_only_for_such_a_process(
-    niceness: int, expected: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_note_where_the_system_does_not_measure_its_load(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(os, "times", lambda: os.times_result((0.0,) * 5))
-    monkeypatch.setattr(os, "nice", lambda _: niceness)
-    stat(tmp_path, busy=50.0, nice=20.0)
-    others = OtherProcesses(tmp_path)
-    now[0] = 110.0
-    stat(tmp_path, busy=52.0, nice=25.0)
-    assert others.cores_used() == pytest.approx(expected * len(OWN))
+    def unavailable() -> None:
+        raise OSError
 
-
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs Linux")
-def test_a_busy_process_is_seen() -> None:
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-        others = OtherProcesses()
-        time.sleep(1.0)
-        used = others.cores_used()
-        busy.kill()
-    assert used is not None
-    assert used > 0.3
+    monkeypatch.setattr(os, "getloadavg", unavailable)
+    note_other_processes(64)
+    assert capsys.readouterr().err == ""

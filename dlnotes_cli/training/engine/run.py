@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple
 import torch
 
 from dlnotes_cli.seeding import seed_process
-from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell import cores, files, output
 from dlnotes_cli.shell.errors import DiskFullError, ExitCode, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training import run_folder
@@ -19,7 +19,6 @@ from dlnotes_cli.training.engine.checkpoint import checkpoint_of, restore_checkp
 from dlnotes_cli.training.engine.distributed import ALONE, LostProcessError, Processes
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
 from dlnotes_cli.training.engine.loss_scaling import LossScaling
-from dlnotes_cli.training.engine.shared_cores import SharedCores
 from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.engine.step_forward import MEASURED_STEPS
 from dlnotes_cli.training.history import LoopEntry
@@ -149,7 +148,9 @@ class TrainingRun(Generic[Result]):
         self._next_save = time.monotonic() + _SAVE_EVERY_S
         trainer.start()
         decides_at = trainer.state.step + MEASURED_STEPS
-        with output.progress("train") as progress, self._shared_cores() as shared:
+        if self._processes.is_alone and self._record.runtime.device.type == "cpu":
+            cores.note_other_processes(self._record.runtime.threads)
+        with output.progress("train") as progress:
             while not trainer.is_finished:
                 entry = trainer.advance()
                 if entry is None:
@@ -159,8 +160,6 @@ class TrainingRun(Generic[Result]):
                     trainer.restart_clock()
                 if self._is_save_due:
                     self._save_and_schedule_next()
-                if not trainer.job.forward.is_compiled:  # for another number of threads it would be compiled again
-                    shared.adapt()
                 if trainer.job.forward.is_undecided and trainer.state.step >= decides_at:
                     trainer.job.forward.decide(trainer.remaining_s)
                 self._poll()
@@ -223,12 +222,6 @@ class TrainingRun(Generic[Result]):
         stop = ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED if terminated else None
         self._agreed = Agreement(stop, bool(due))
         return elapsed_s
-
-    def _shared_cores(self) -> SharedCores:
-        """What adapts the threads of a CPU to its free cores; several processes keep theirs, as all wait for each."""
-        runtime = self._record.runtime
-        is_needed = self._processes.is_alone and runtime.device.type == "cpu"
-        return SharedCores(runtime.threads if is_needed else 1, is_adaptive=runtime.may_use_fewer_threads)
 
     @property
     def _is_save_due(self) -> bool:
