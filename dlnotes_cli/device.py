@@ -59,6 +59,14 @@ class Runtime:
 
         return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
 
+    def to_device(self, tensor: "torch.Tensor") -> "torch.Tensor":
+        """A tensor of the CPU on the device.
+
+        The host does not wait for a copy to a CUDA device. MPS would read memory that is freed meanwhile (PyTorch
+        issue 189690).
+        """
+        return tensor.to(self.device, non_blocking=self.device.type == "cuda")
+
     @property
     def info(self) -> RuntimeInfo:
         """The fields as a result has them."""
@@ -251,54 +259,6 @@ def fits_on_device(nbytes: int, device: "torch.device") -> bool:
     The memory of a CPU is where data is anyway.
     """
     return device.type != "cuda" or nbytes <= _DATA_FRACTION * free_memory(device)
-
-
-def sent(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
-    """A tensor of the CPU on a device; the host does not wait for the copy to a CUDA device."""
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
-class StartedCopy(NamedTuple):
-    """A copy to a CUDA device that may not be complete."""
-
-    tensor: "torch.Tensor"
-    event: "torch.cuda.Event"
-
-
-class CopyStream:
-    """Copies batches to a CUDA device on a stream of its own, next to the computation on the current stream."""
-
-    def __init__(self, device: "torch.device") -> None:
-        import torch
-
-        self._device, self._stream = device, torch.cuda.Stream(device)
-
-    def buffer(self, shape: tuple[int, ...], dtype: "torch.dtype") -> "torch.Tensor":
-        """Pinned memory for one batch; torch uses it again once its copy is complete."""
-        import torch
-
-        return torch.empty(shape, dtype=dtype, pin_memory=True)
-
-    def start(self, pinned: "torch.Tensor") -> StartedCopy:
-        """Begin to copy a filled buffer; the host does not wait."""
-        import torch
-
-        with torch.cuda.stream(self._stream):
-            copied = pinned.to(self._device, non_blocking=True)
-            event = torch.cuda.Event()
-            event.record()
-        return StartedCopy(copied, event)
-
-    def finish(self, started: StartedCopy) -> "torch.Tensor":
-        """The copy, for the current stream, which waits for it; the host does not."""
-        import torch
-
-        current = torch.cuda.current_stream(self._device)
-        current.wait_event(started.event)
-        started.tensor.record_stream(current)  # whose memory belongs to the other stream
-        return started.tensor
 
 
 def available_memory(device: "torch.device", *, swap: bool = False) -> int | None:

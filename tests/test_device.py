@@ -1,18 +1,16 @@
-"""Devices of machines that the tests do not run on, their memory and streams; the memory of freed tensors."""
+"""Devices of machines that the tests do not run on, their memory and copies; the memory of freed tensors."""
 
 import os
 import platform
 import subprocess
 import sys
-from contextlib import nullcontext
-from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 
 from dlnotes_cli import device
-from dlnotes_cli.device import CopyStream, StartedCopy, choose_runtime, fits_on_device, sent
+from dlnotes_cli.device import Runtime, choose_runtime, fits_on_device
 from dlnotes_cli.shell.errors import InputError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -73,38 +71,11 @@ def test_data_fits_if_it_takes_little_of_the_memory_that_is_free_or_unused(
     assert fits_on_device(nbytes, CPU)
 
 
-def test_a_tensor_is_sent_to_cuda_from_pinned_memory_without_waiting() -> None:
-    tensor = mock.Mock()
-    found = sent(tensor, CUDA)
-    assert found is tensor.pin_memory.return_value.to.return_value
-    tensor.pin_memory.return_value.to.assert_called_once_with(CUDA, non_blocking=True)
-    plain = torch.ones(2)
-    assert sent(plain, CPU) is plain
-
-
-def test_a_copy_runs_on_its_own_stream_and_the_current_one_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = mock.Mock()
-    inside: list[Any] = []
-
-    def stream(chosen: object) -> Any:
-        inside.append(chosen)
-        return nullcontext()
-
-    monkeypatch.setattr(torch.cuda, "Stream", lambda _device: calls.side)
-    monkeypatch.setattr(torch.cuda, "Event", lambda: calls.event)
-    monkeypatch.setattr(torch.cuda, "stream", stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: calls.current)
-    copies = CopyStream(CUDA)
-    started = copies.start(calls.pinned)
-    assert inside == [calls.side]
-    assert started == StartedCopy(calls.pinned.to.return_value, calls.event)
-    assert copies.finish(started) is calls.pinned.to.return_value
-    assert calls.mock_calls == [
-        mock.call.pinned.to(CUDA, non_blocking=True),
-        mock.call.event.record(),
-        mock.call.current.wait_event(calls.event),
-        mock.call.pinned.to().record_stream(calls.current),
-    ]
+@pytest.mark.parametrize(("kind", "non_blocking"), [("cuda", True), ("mps", False), ("cpu", False)])
+def test_the_host_waits_for_copies_to_every_device_but_cuda(kind: str, non_blocking: bool) -> None:
+    tensor, chosen = mock.Mock(), torch.device(kind)
+    assert Runtime(chosen, "fp32", 1).to_device(tensor) is tensor.to.return_value
+    tensor.to.assert_called_once_with(chosen, non_blocking=non_blocking)
 
 
 # Minor page faults of a second tensor of 100 MB, whose memory the first one has freed.

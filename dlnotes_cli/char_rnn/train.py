@@ -18,7 +18,7 @@ from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_to_json
-from dlnotes_cli.device import Runtime, check_device, sent
+from dlnotes_cli.device import Runtime, check_device
 from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays, build_char_rnn
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.models.torch_imports import meta_device
@@ -180,7 +180,7 @@ class LanguageModelJob:
         for part, *states in zip(parts, *before, strict=True):
             logits, state = forward_batch(self.forward, part, tuple(states), self.runtime)
             after.append(tuple(tensor.detach() for tensor in state))
-            targets = sent(part.targets, self.runtime.device).flatten()
+            targets = self.runtime.to_device(part.targets).flatten()
             loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
             correct = (logits.detach().argmax(1) == targets).sum()
             yield StepOutput(loss_sum / max(batch.predicted, 1), loss_sum.detach(), correct, part.predicted)

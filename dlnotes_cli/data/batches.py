@@ -1,17 +1,15 @@
 """Batches without per-sample Python: one tensor of samples, indexed and normalized on the device."""
 
 import warnings
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from dlnotes_cli.data.prefetch import BatchCopier, SampleBatches
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.device import CopyStream, fits_on_device
+from dlnotes_cli.device import fits_on_device
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.shell import output
 
@@ -75,22 +73,22 @@ class Split:
     samples: Tensor  # uint8 (N, C, H, W) or float32 (N, F), of the whole data set
     labels: Tensor  # int64 (N,), on the device
     indices: Tensor  # int64 (n,), into both, on the device
-    copier: BatchCopier | None = None  # of samples in main memory
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batches(self, order: Tensor, rows: Sequence[slice]) -> SampleBatches:
-        """The samples of batches: those at `order[slice]` for each of the slices. The caller closes them."""
-        where_samples_are = order.to(self.samples.device)
-        return SampleBatches(self.samples, [where_samples_are[each] for each in rows], self.copier)
+    def take(self, indices: Tensor) -> Tensor:
+        """The samples at `indices`, on the device, not normalized."""
+        samples = self.samples.index_select(0, indices.to(self.samples.device))
+        if samples.device == self.labels.device:
+            return samples
+        return samples.pin_memory().to(self.labels.device, non_blocking=True)
 
-    def in_order(self, batch_size: int, which: slice = slice(None)) -> Generator[tuple[Tensor, Tensor], None, None]:
+    def in_order(self, batch_size: int, which: slice = slice(None)) -> Iterator[tuple[Tensor, Tensor]]:
         """Samples and labels of the whole split in its fixed order: all batches, or those at the positions `which`."""
-        rows = [slice(start, start + batch_size) for start in range(0, len(self), batch_size)][which]
-        with closing(self.batches(self.indices, rows)) as batches:
-            for number, each in enumerate(rows):
-                yield batches.take(number), self.labels.index_select(0, self.indices[each])
+        for start in range(0, len(self), batch_size)[which]:
+            indices = self.indices[start : start + batch_size]
+            yield self.take(indices), self.labels.index_select(0, indices)
 
 
 def splits_on_device(dataset: "DataSet", device: torch.device) -> dict[str, Split]:
@@ -98,15 +96,13 @@ def splits_on_device(dataset: "DataSet", device: torch.device) -> dict[str, Spli
 
     Samples that do not fit into the free memory of the device stay in main memory, or in the file that is mapped there.
     """
-    samples, labels, copier = _tensor(dataset.samples), _tensor(dataset.labels).to(device), None
+    samples, labels = _tensor(dataset.samples), _tensor(dataset.labels).to(device)
     if fits_on_device(samples.nbytes, device):
         samples = samples.to(device)
     else:
         what = f"the data ({output.size(samples.nbytes)}) does not fit into the free memory of {device}"
-        output.note(f"{what}; batches are copied there one ahead")
-        copier = CopyStream(device)
-    indices = {name: _tensor(indices).to(device) for name, indices in dataset.splits.items()}
-    return {name: Split(samples, labels, chosen, copier) for name, chosen in indices.items()}
+        output.note(f"{what}; each batch is copied there")
+    return {name: Split(samples, labels, _tensor(indices).to(device)) for name, indices in dataset.splits.items()}
 
 
 def _tensor(array: "NDArray[np.generic]") -> Tensor:

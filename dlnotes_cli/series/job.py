@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.data.batches import epoch_order
-from dlnotes_cli.device import Runtime, sent
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.series_rnn import SeriesRnn
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.series.evaluation import evenly_spaced
@@ -79,7 +79,7 @@ class SeriesJob:
             return
         origins = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         self.batch_samples = len(origins)
-        for part in sent(origins, self.runtime.device).tensor_split(min(self._accumulate, len(origins))):
+        for part in self.runtime.to_device(origins).tensor_split(min(self._accumulate, len(origins))):
             window = self._frames.windows(part, self.network.config.window)
             future = self._frames.future_of(part, self._horizon)
             rows = part[:, None] + torch.arange(self._horizon, device=part.device)
@@ -96,7 +96,7 @@ class SeriesJob:
         """
         chunks = np.arange(self.batch_size) * self.steps_per_epoch + index
         chunks = chunks[chunks < self._samples]
-        starts = sent(torch.from_numpy(self._windows[chunks]), self.runtime.device)
+        starts = self.runtime.to_device(torch.from_numpy(self._windows[chunks]))
         width = self.network.config.window
         rows = starts[:, None] + torch.arange(width + 1, device=starts.device)
         values = self._frames.values[rows]  # (B, T + 1, C)
@@ -113,7 +113,7 @@ class SeriesJob:
         if index == 0:
             return None
         follows = self._windows[chunks] == self._windows[chunks - 1] + self.network.config.window
-        keep = sent(torch.from_numpy(follows), self.runtime.device)[None, :, None]
+        keep = self.runtime.to_device(torch.from_numpy(follows))[None, :, None]
         tensors = [self.recurrent_state[str(i)][:, : len(chunks)] * keep for i in range(len(self.recurrent_state))]
         tensors = [tensor.contiguous() for tensor in tensors]
         return tensors[0] if len(tensors) == 1 else tuple(tensors)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,16 +45,15 @@ def evaluate(
     within_top = dict.fromkeys(top, 0)
     kept: list[Predictions] = []
     try:
-        with closing(split.in_order(batch_size, processes.rows)) as batches:
-            for samples, labels in batches:
-                poll()
-                logits = predict_logits(network, normalizer(samples), runtime)
-                losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
-                confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
-                if keep_predictions:
-                    kept.append(_predictions(labels, logits))
-                for k in top:
-                    within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
+        for samples, labels in split.in_order(batch_size, processes.rows):
+            poll()
+            logits = predict_logits(network, normalizer(samples), runtime)
+            losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
+            confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+            if keep_predictions:
+                kept.append(_predictions(labels, logits))
+            for k in top:
+                within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
     finally:
         network.train(was_training)
     if not processes.is_alone:

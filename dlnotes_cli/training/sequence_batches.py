@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.data.text import Text
-from dlnotes_cli.device import Runtime, sent
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.char_rnn import RecurrentState
 
 IGNORED = -100  # target of a padded position, the default `ignore_index` of cross_entropy
@@ -97,10 +97,10 @@ def forward_batch(
 ) -> tuple[Tensor, RecurrentState]:
     """Logits float32 (B * T, vocabulary) of a batch, and the state after it; rows to reset start with a zero state."""
     if batch.reset.numpy().any():
-        keep = sent(~batch.reset, runtime.device)[None, :, None]
+        keep = runtime.to_device(~batch.reset)[None, :, None]
         state = tuple(tensor * keep for tensor in state)
     with runtime.autocast():
-        logits, state = network(sent(batch.inputs, runtime.device), state)
+        logits, state = network(runtime.to_device(batch.inputs), state)
     return logits.flatten(0, 1).float(), state
 
 

@@ -1,9 +1,9 @@
 """Batches: bounds, order and normalization."""
 
-import threading
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from dlnotes_cli.data.batches import Normalizer, Split, batch_bounds, epoch_orde
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePreprocessing
 
-CPU = torch.device("cpu")
+CPU, META = torch.device("cpu"), torch.device("meta")
 
 
 @given(samples=st.integers(1, 3000), batch_size=st.integers(1, 400))
@@ -129,69 +129,37 @@ def test_a_split_in_order_yields_its_samples_with_their_labels(batch_size: int) 
         assert samples.dtype == torch.uint8
 
 
-def test_batches_have_the_samples_of_their_slices_of_the_order() -> None:
+def test_samples_are_taken_in_the_order_of_their_indices() -> None:
     split: Split = splits_on_device(small_set(), CPU)["val"]
-    batches = split.batches(torch.tensor([5, 0, 5, 1]), [slice(0, 3), slice(1, 4, 2)])
-    assert [batches.take(i)[:, 0, 1, 1].tolist() for i in (0, 1)] == [[23, 3, 23], [3, 7]]
+    assert split.take(torch.tensor([5, 0, 5]))[:, 0, 1, 1].tolist() == [23, 3, 23]
 
 
-class CpuCopier:
-    """Stands in for CopyStream, on a machine without a GPU; fails at `broken` copies."""
-
-    def __init__(self, broken: int | None = None) -> None:
-        self.buffers, self.broken = 0, broken
-
-    def buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        self.buffers += 1
-        if self.buffers == self.broken:
-            raise OSError("the disk is gone")
-        return torch.empty(shape, dtype=dtype)
-
-    def start(self, pinned: Tensor) -> Tensor:
-        return pinned
-
-    def finish(self, started: Tensor) -> Tensor:
-        return started.clone()
-
-
-def background_threads() -> int:
-    return sum(thread.name.startswith("dlnotes-prefetch") for thread in threading.enumerate())
-
-
-def test_samples_that_do_not_fit_are_copied_batch_by_batch(
+def test_samples_that_do_not_fit_stay_in_their_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(batches_module, "fits_on_device", lambda nbytes, _device: nbytes < 24)
-    monkeypatch.setattr(batches_module, "CopyStream", lambda _device: CpuCopier())
     dataset = small_set()
     dataset.samples.tofile(tmp_path / "samples")
     mapped = np.memmap(tmp_path / "samples", np.uint8, "r", shape=dataset.samples.shape)
-    split = splits_on_device(replace(dataset, samples=mapped), CPU)["train"]
-    assert (
-        "the data (24 B) does not fit into the free memory of cpu; batches are copied there" in capsys.readouterr().err
-    )
+    split = splits_on_device(replace(dataset, samples=mapped), META)["train"]
+    assert "the data (24 B) does not fit into the free memory of meta; each batch is copied" in capsys.readouterr().err
     assert split.samples.data_ptr() == mapped.ctypes.data
-    for batch_size in (1, 3, 4):
-        expected = splits_on_device(replace(dataset, samples=dataset.samples[:, :, :1]), CPU)["train"]
-        for (samples, labels), (others, same) in zip(
-            split.in_order(batch_size), expected.in_order(batch_size), strict=True
-        ):
-            assert samples[:, :, :1].equal(others)
-            assert labels.equal(same)
-    assert background_threads() == 0
+    assert split.labels.device == split.indices.device == META
 
 
-def test_the_thread_ends_with_a_loop_that_stops_early_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches_module, "fits_on_device", lambda _nbytes, _device: False)
-    monkeypatch.setattr(batches_module, "CopyStream", lambda _device: CpuCopier(broken=3))
-    split = splits_on_device(small_set(), CPU)["train"]
-    with closing(split.in_order(1)) as batches:
-        next(batches)
-        assert background_threads() == 1
-    assert background_threads() == 0
-    with pytest.raises(OSError, match="the disk is gone"):
-        list(split.in_order(1))
-    assert background_threads() == 0
+def test_samples_in_main_memory_are_copied_from_pinned_memory_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+    copied = mock.Mock()
+
+    def pin(samples: Tensor) -> Any:
+        pinned.append(samples)
+        return copied
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    split = Split(torch.arange(12).view(6, 2), torch.arange(6, device=META), torch.arange(6, device=META))
+    assert split.take(torch.tensor([3, 1])) is copied.to.return_value
+    copied.to.assert_called_once_with(META, non_blocking=True)
+    assert pinned[0].tolist() == [[6, 7], [2, 3]]
 
 
 def test_memory_mapped_samples_are_neither_copied_nor_written(tmp_path: Path) -> None:
@@ -203,5 +171,4 @@ def test_memory_mapped_samples_are_neither_copied_nor_written(tmp_path: Path) ->
         "train"
     ]
     assert split.samples.data_ptr() == mapped.ctypes.data
-    samples = split.batches(torch.tensor([2, 0]), [slice(2)]).take(0)
-    np.testing.assert_array_equal(samples.numpy(), mapped[[2, 0]])
+    np.testing.assert_array_equal(split.take(torch.tensor([2, 0])).numpy(), mapped[[2, 0]])

@@ -4,7 +4,6 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,7 +15,6 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.mix import Mixer, TrainingBatch
-from dlnotes_cli.data.prefetch import SampleBatches
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime, check_device
 from dlnotes_cli.models.registry import build, build_on_meta
@@ -158,7 +156,7 @@ class ClassifierJob:
         self._augment, self._mix = Augmenter(operations, options.seed), Mixer(operations, options.seed)
         self.forward = StepForward.of(network, options.compile, runtime)
         self._epoch = 0
-        self._order, self._samples = self._train.indices, self._batches(self._train.indices)
+        self._order = self._train.indices
         self.recurrent_state: dict[str, Tensor] = {}
         self.batch_samples = 0
         self.steps_per_epoch, self.validation_samples = len(self._bounds), len(self.splits["val"])
@@ -170,16 +168,6 @@ class ClassifierJob:
         self._training.start_epoch(self.network, epoch, self._epochs)
         self.forward.is_held = not self._training.has_all_layers(self.network, epoch, self._epochs)
         self._epoch, self._order = epoch, epoch_order(self._train.indices, self._seed, epoch)
-        self._samples.close()
-        self._samples = self._batches(self._order)
-
-    def close(self) -> None:
-        """End what runs in the background."""
-        self._samples.close()
-
-    def _batches(self, order: Tensor) -> SampleBatches:
-        """The samples that this process reads for each batch of an epoch."""
-        return self._train.batches(order, [self._own_rows(start, stop) for start, stop in self._bounds])
 
     def _own_rows(self, start: int, stop: int) -> slice:
         """The rows of the batch from `start` to `stop` that this process reads: where images are mixed, all."""
@@ -210,7 +198,7 @@ class ClassifierJob:
         Without mixing, which needs all samples, the samples of other processes are left out.
         """
         own = self._order[self._own_rows(start, stop)]
-        samples, labels = self._samples.take(index), self._train.labels.index_select(0, own)
+        samples, labels = self._train.take(own), self._train.labels.index_select(0, own)
         samples = self._augment(samples, own, self._epoch)
         if self._processes.is_alone or self._mix.is_active:
             whole = self._mix(samples, labels, epoch=self._epoch, batch=index)
@@ -279,7 +267,7 @@ def train_classifier(training: ClassifierTraining[Any, Any, Any, Result], proces
     )
     record.announce()
     optimizer = make_optimizer(job.network, training.recipe, training.lr_factors(job.network))
-    with StopRequest() as stop, folder, closing(job):
+    with StopRequest() as stop, folder:
         trainer = make_trainer(training.recipe, length, job, optimizer, stop, processes=processes)
         run = TrainingRun(stored, folder, record, trainer, stop)
         finished = run.resume_or_start()

@@ -26,12 +26,11 @@ from dlnotes_cli.data.series.time_axis import TimeAxis
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
-from dlnotes_cli.series import job as series_job
 from dlnotes_cli.series.fit import fit_series
 from dlnotes_cli.series.frames import training_frames
 from dlnotes_cli.series.job import SeriesJob
 from dlnotes_cli.series.options import SeriesTrainConfig
-from dlnotes_cli.training import optimizers, sequence_batches
+from dlnotes_cli.training import optimizers
 from dlnotes_cli.training.engine import classifier
 from dlnotes_cli.training.engine.classifier import AnyTraining, ClassifierJob
 from dlnotes_cli.training.engine.loop import LoopSettings, Trainer, TrainingJob
@@ -47,16 +46,16 @@ LAYERS = "Conv2d(1,2,3);BatchNorm2d(2);ReLU;Flatten;Dropout(0.1);Linear(72,10)"
 
 
 class UnsentTensors(TorchDispatchMode):
-    """Fails where an operation gets tensors of the CPU and of the device, other than by `sent`: it would wait."""
+    """Fails where an operation gets tensors of the CPU and of the device, except `to_device`: it would wait."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.is_sending = False
 
-    def sent(self, tensor: Tensor, device: torch.device) -> Tensor:
-        """In place of `dlnotes_cli.device.sent`, which pins the memory."""
+    def to_device(self, tensor: Tensor) -> Tensor:
+        """In place of `Runtime.to_device`."""
         self.is_sending = True
-        moved = tensor.to(device)
+        moved = tensor.to(META)
         self.is_sending = False
         return moved
 
@@ -71,9 +70,7 @@ class UnsentTensors(TorchDispatchMode):
 @pytest.fixture
 def unsent(monkeypatch: pytest.MonkeyPatch) -> UnsentTensors:
     mode = UnsentTensors()
-    monkeypatch.setattr(sequence_batches, "sent", mode.sent)
-    monkeypatch.setattr(train, "sent", mode.sent)
-    monkeypatch.setattr(series_job, "sent", mode.sent)
+    monkeypatch.setattr(Runtime, "to_device", mode.to_device)
     monkeypatch.setattr(classifier, "balanced_weights", lambda _labels, classes: torch.ones(classes, device=META))
     adamw = torch.optim.AdamW  # whose fused kernel knows no meta device
     monkeypatch.setattr(torch.optim, "AdamW", lambda groups, **rest: adamw(groups, **rest | {"fused": None}))
