@@ -24,7 +24,6 @@ from dlnotes_cli.shell.option import (
 )
 from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.training.options import (
-    DevicesOption,
     DropoutOption,
     InitFromOption,
     LearningOptions,
@@ -139,11 +138,10 @@ class SequenceOptions(LearningOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CharRnnTrainConfig(
-    OutputOptions, SequenceOptions, TrainingRunOptions, DevicesOption, RnnOptions, TrainingTextOptions
+    OutputOptions, SequenceOptions, TrainingRunOptions, RnnOptions, TrainingTextOptions
 ):
     """Every option of `char-rnn train`."""
 
-    compile: bool | None = option_like(DevicesOption, "compile", shown_default="no, as cuDNN runs recurrent layers")
 
     command: ClassVar[str] = "char-rnn train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, LONG_BUDGET: BEST_LONG, "notes": NOTES}

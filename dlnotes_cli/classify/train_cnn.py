@@ -5,10 +5,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from dlnotes_cli.classify.from_scratch import ScratchTraining
+from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.recipes import NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe
-from dlnotes_cli.classify.restarts import best_restart
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import parse_augment
@@ -25,10 +24,10 @@ from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.engine.classifier import train_classifier
-from dlnotes_cli.training.engine.launch import joined
+from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.recipes import MOMENTUM_OPTIMIZERS
-from dlnotes_cli.training.record import ClassifierResult
+from dlnotes_cli.training.results import ClassifierResult
 
 _WHITENING_SAMPLES = 2000  # images from which the statistics of patches are computed
 _WHITENING_BIAS_EPOCHS = 3  # after which the first convolution needs no gradient, which saves time
@@ -36,16 +35,10 @@ _MAX_SIDE = 1024  # the largest size that an error proposes
 
 
 def train_cnn(options: TrainCnnConfig) -> ClassifierResult:
-    """Train a convolutional network on images, test it and write its run folder.
-
-    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
-    divergence or a full disk; StoppedError after a signal, with the run saved.
-    """
+    """Train a convolutional network on images, test it and write its run folder. Raises errors as `fit`."""
     options = _validated(options)
-    with joined(options, train_cnn) as processes:
-        return best_restart(
-            options, lambda restart: train_classifier(CnnTraining(restart, options.resolved()), processes)
-        )
+    with joined(options) as processes:
+        return best_restart(options, lambda restart: fit(CnnTask(restart, options.resolved(), processes)))
 
 
 def report_network(options: TrainCnnConfig) -> NetworkReport:
@@ -59,59 +52,57 @@ def report_network(options: TrainCnnConfig) -> NetworkReport:
     return analyze(config.parsed_layers, config.shape)
 
 
-class CnnTraining(ScratchTraining[TrainCnnConfig, ScratchRecipe]):
+class CnnTask(ScratchTask):
     """The training of a convolutional network."""
 
     model_name = "cnn"
     memory_options = "--arch, --width, --size or --batch-size"
+    options: TrainCnnConfig
 
-    def complete_recipe(self, dataset: DataSet) -> None:
-        """Choose the architecture for the data, and its width for the time budget."""
+    def configure(self, dataset: DataSet) -> CnnConfig:
+        """The configuration of the network for a data set, after the choice of what depends on the data.
+
+        That is the architecture, and its width for the time budget. Raises InputError where no network fits the data.
+        """
         options, images = self.options, TrainingImages.of(dataset)
         self.recipe = options.resolved(images)
         if isinstance(self.recipe, CnnRecipe) and options.width is None and self.recipe.width != 1:
             width, count = f"--width {self.recipe.width:g}", f"{images.count:,} images"
             output.note(f"this time budget and {count} default to {width}; to repeat the run with --max-steps, add it")
+        return _network_config(options, self.recipe, images)
 
-    def network_config(self, dataset: DataSet) -> CnnConfig:
-        """The configuration of the network for a data set. Raises InputError where no network fits the data."""
-        return _network_config(self.options, self.recipe, TrainingImages.of(dataset))
-
-    def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:
+    def initialize(self, network: nn.Module) -> None:
         """Apply the initialization that `--init` names, then the weights of `--init-from`.
 
         By default it is that of the architecture; `notes` keeps PyTorch's.
         """
-        init = parse_init(self.options.init)
-        initialize(network, init)
+        initialize(network, parse_init(self.options.init))
         if self._start == "identity":
             initialize_as_identity(network)
         elif self._start is not None:
             initialize_cnn(network)
         if self._start in {"whitened", "identity"}:
+            dataset = self.dataset
             chosen = dataset.splits["train"][:: max(1, dataset.counts["train"] // _WHITENING_SAMPLES)]
             normalizer = Normalizer(dataset.preprocessing, torch.device("cpu"))
             whiten(first_convolution(network), normalizer(torch.from_numpy(dataset.samples[chosen])))
-        self.start_from(network, dataset)
+        self.start_from(network)
 
-    def start_epoch(self, network: nn.Sequential, epoch: int, epochs: int | None) -> None:  # noqa: ARG002
+    def start_epoch(self, epoch: int, epochs: int | None) -> None:
         """Fix the whitening filters of a network that starts as the identity, and after three epochs their biases."""
+        super().start_epoch(epoch, epochs)
         if self._start == "identity":
-            first = first_convolution(network)
+            first = first_convolution(self.network)
             first.weight.requires_grad_(False)
             if first.bias is not None:
                 first.bias.requires_grad_(epoch <= _WHITENING_BIAS_EPOCHS)
 
-    def has_all_layers(self, network: nn.Sequential, epoch: int, epochs: int | None) -> bool:  # noqa: ARG002
-        """Whether the biases of the first convolution are fixed."""
-        return self._start != "identity" or epoch > _WHITENING_BIAS_EPOCHS
-
-    def lr_factors(self, network: nn.Sequential) -> dict[str, float]:
+    def lr_factors(self) -> dict[str, float]:
         """Factors for a network that starts as the identity, with SGD, whose steps depend on the scale of a weight."""
         if self._start != "identity" or self.recipe.optimizer not in MOMENTUM_OPTIMIZERS:
             return {}
         factors = {}
-        for name, module in network.named_modules():
+        for name, module in self.network.named_modules():
             if isinstance(module, nn.BatchNorm2d):
                 factors[f"{name}.bias"] = NORM_BIAS_LR
             elif isinstance(module, nn.Linear):

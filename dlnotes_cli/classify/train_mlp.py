@@ -4,47 +4,40 @@ import math
 
 from torch import nn
 
-from dlnotes_cli.classify.from_scratch import ScratchTraining
+from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.recipes import MlpRecipe
-from dlnotes_cli.classify.restarts import best_restart
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.models.choices import parse_init
 from dlnotes_cli.models.initialization import initialize
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays
 from dlnotes_cli.training.boundary import check_beside
-from dlnotes_cli.training.engine.classifier import train_classifier
-from dlnotes_cli.training.engine.launch import joined
+from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.model_file import load_classifier
-from dlnotes_cli.training.record import ClassifierResult
+from dlnotes_cli.training.results import ClassifierResult
 
 
 def train_mlp(options: TrainMlpConfig) -> ClassifierResult:
-    """Train a multi-layer perceptron on images or a table, test it and write its run folder.
-
-    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
-    divergence or a full disk; StoppedError after a signal, with the run saved.
-    """
-    with joined(options, train_mlp) as processes:
-        return best_restart(
-            options, lambda restart: train_classifier(MlpTraining(restart, restart.resolved()), processes)
-        )
+    """Train a multi-layer perceptron on images or a table, test it and write its run folder. Raises errors as `fit`."""
+    with joined(options) as processes:
+        return best_restart(options, lambda restart: fit(MlpTask(restart, restart.resolved(), processes)))
 
 
-class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
+class MlpTask(ScratchTask):
     """The training of a multi-layer perceptron."""
 
     model_name = "mlp"
     memory_options = "--hidden or --batch-size"
+    options: TrainMlpConfig
 
-    def load(self) -> DataSet:
+    def load_dataset(self) -> DataSet:
         """The data, after a check that the runs of `--beside` have the same columns and classes."""
-        dataset = super().load()
+        dataset = super().load_dataset()
         models = map(load_classifier, self.options.beside)
         self.beside = tuple(check_beside("--beside", model, dataset) for model in models)
         return dataset
 
-    def network_config(self, dataset: DataSet) -> MlpConfig:
+    def configure(self, dataset: DataSet) -> MlpConfig:
         """The configuration of the network for a data set."""
         return MlpConfig(
             inputs=math.prod(dataset.preprocessing.shape),
@@ -55,11 +48,11 @@ class MlpTraining(ScratchTraining[TrainMlpConfig, MlpRecipe]):
             batch_norm=self.recipe.batch_norm,
         )
 
-    def initialize(self, network: nn.Sequential, dataset: DataSet) -> None:
+    def initialize(self, network: nn.Module) -> None:
         """Apply the initialization that `--init` names, then the weights of `--init-from`."""
         initialize(network, parse_init(self.options.init))
-        self.start_from(network, dataset)
+        self.start_from(network)
 
-    def bf16_pays(self, config: MlpConfig, batch_size: int) -> bool:
+    def bf16_pays(self, batch_size: int) -> bool:
         """Whether bf16 is faster for this network: it is for wide layers and large batches."""
-        return bf16_pays(config, batch_size)
+        return bf16_pays(self.network_config, batch_size)

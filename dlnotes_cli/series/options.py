@@ -137,7 +137,7 @@ class IntervalOption(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesTrainConfig(
-    OutputOptions, SeriesLearningOptions, TrainingRunOptions, DeviceOptions, IntervalOption, SeriesNetworkOptions,
+    OutputOptions, SeriesLearningOptions, TrainingRunOptions, IntervalOption, SeriesNetworkOptions,
     SeriesDataOptions,
 ):  # fmt: skip
     """Every option of `series train`."""

@@ -42,6 +42,14 @@ class InputError(DlnotesError):
     """A bad option, file, data set or model file, or data that is unavailable."""
 
 
+class SeveralProcessesError(InputError):
+    """The command needs `count` processes, which the program starts; another program starts with torchrun."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__("--devices", "starts processes of dlnotes only", "run the program under torchrun")
+        self.count = count
+
+
 class UnfinishedError(DlnotesError):
     """The run could not finish: disk full, out of memory, divergence."""
 

@@ -20,7 +20,7 @@ from dlnotes_cli.shell.option import (
     option_like,
     options_of,
 )
-from dlnotes_cli.shell.option_groups import DeviceOptions, OutputOptions
+from dlnotes_cli.shell.option_groups import OutputOptions
 from dlnotes_cli.text.recipes import BEST, NOTES, TextRecipe
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
@@ -137,7 +137,7 @@ class TextTrainingOptions(LearningOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTextConfig(
-    OutputOptions, TextTrainingOptions, TrainingRunOptions, DeviceOptions, TextNetworkOptions, TokenOptions,
+    OutputOptions, TextTrainingOptions, TrainingRunOptions, TextNetworkOptions, TokenOptions,
     TextDataOptions,
 ):  # fmt: skip
     """Every option of `train-text`."""

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.recipes import OptimizerName, OptimizerSettings
 
+_TINY = 1e-32  # an average this small has no effect: its root is far below the `eps` of every optimizer
 _ADAMW_BETAS = (0.9, 0.99)  # PyTorch's default of 0.999 averages over more steps than short runs have
 
 
@@ -47,3 +49,16 @@ def _optimizer(groups: list[dict[str, Any]], settings: OptimizerSettings) -> tor
         "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=_ADAMW_BETAS, fused=True),
     }
     return makers[name]()
+
+
+@torch.no_grad()
+def clear_tiny_averages(optimizer: torch.optim.Optimizer) -> None:
+    """Set averages of gradients on the CPU whose size is at most 1e-32 to zero.
+
+    Those of dead units, and of pixels that are always black, decay until they are subnormal: arithmetic with such
+    numbers takes tens of times as long, so that after some 800 steps Adam's kernel may take most of a step.
+    """
+    for state in optimizer.state.values():
+        for value in state.values():
+            if isinstance(value, Tensor) and value.ndim and value.device.type == "cpu":
+                value.copy_(F.hardshrink(value, _TINY))

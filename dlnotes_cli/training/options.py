@@ -267,11 +267,6 @@ class RunOptions(OverwriteOption):
 
 
 @option_group
-class TrainingRunOptions(RunOptions, LearningOptions):
-    """The options of every training run: its folder, and how it learns."""
-
-
-@option_group
 class DevicesOption(DeviceOptions):
     """Where a network is trained, on how many devices at once, and whether it is compiled for them."""
 
@@ -281,16 +276,20 @@ class DevicesOption(DeviceOptions):
         panel=RUNTIME,
         within="[1, 1000]",
     )
-    compile: bool | None = option(
-        None,
-        "Compile the forward pass of the training steps with torch.compile, which needs a C++ compiler.",
+    compile: bool = option(
+        False,
+        "Compile the training steps with torch.compile, which needs a C++ compiler and about a minute.",
         panel=RUNTIME,
-        shown_default="only on CUDA, if 5 minutes of training remain after 60 steps",
     )
 
 
 @option_group
-class ClassifierConfig(OutputOptions, TrainingRunOptions, DevicesOption, TrainingOptions, SplitOptions, DataOptions):
+class TrainingRunOptions(RunOptions, DevicesOption, LearningOptions):
+    """The options of every training run: its folder, how it learns, and where."""
+
+
+@option_group
+class ClassifierConfig(OutputOptions, TrainingRunOptions, TrainingOptions, SplitOptions, DataOptions):
     """The options that all commands share that train a classifier."""
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from dlnotes_cli.training.options import RunOptions
 from dlnotes_cli.training.resumed_options import CONFIG, check_same_options, first_difference, read_json, stored_options
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.history import HistoryEntry
+    from dlnotes_cli.training.results import HistoryEntry
 
 MODEL, LAST, METRICS, RESULT = (
     "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",

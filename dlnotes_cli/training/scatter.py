@@ -1,5 +1,6 @@
-"""The points of a table with two numeric columns and a categorical one, with a classifier's regions by category."""
+"""The plots of tables with two numeric columns: regions of the classes, and points by category."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,16 @@ from torch import nn
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
 from dlnotes_cli.plots.scatter import CategoryPanel, draw_scatter
-from dlnotes_cli.training.boundary import predicted_regions
+from dlnotes_cli.training.boundary import (
+    BOUNDARIES,
+    BOUNDARY,
+    PlaneClassifier,
+    boundary_plot,
+    boundary_sheet,
+    hidden_layers,
+    plane_of,
+    predicted_regions,
+)
 
 SCATTER = "scatter.png"
 _MOST_CATEGORIES = 12
@@ -22,6 +32,25 @@ class _Places(NamedTuple):
 
     numeric: tuple[tuple[Column, int], ...]  # two of them
     categorical: tuple[Column, int]
+
+
+def draw_plane(
+    network: nn.Module, dataset: DataSet, beside: Sequence[PlaneClassifier], configuration: object
+) -> dict[str, bytes]:
+    """For a table of two numeric columns: the regions of the classes, and next to those of earlier runs, if any.
+
+    With a categorical column too, the points and regions of each category. The keys are file names.
+    """
+    scatter = scatter_plot(network, dataset)
+    if scatter is not None:
+        return {SCATTER: scatter}
+    plane, boundary = plane_of(dataset.preprocessing), boundary_plot(network, dataset)
+    if plane is None or boundary is None:
+        return {}
+    if not beside:
+        return {BOUNDARY: boundary}
+    own = PlaneClassifier(hidden_layers(configuration), network, plane)
+    return {BOUNDARY: boundary, BOUNDARIES: boundary_sheet([*beside, own], dataset, plane)}
 
 
 def scatter_plot(network: nn.Module, dataset: DataSet) -> bytes | None:

@@ -1,0 +1,270 @@
+"""The task of a classifier, whatever its network: augmented batches, cross-entropy, evaluation and plots."""
+
+import math
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, splits_on_device
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.images.augment import Augmenter
+from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
+from dlnotes_cli.data.images.mix import Mixer, TrainingBatch
+from dlnotes_cli.data.preprocessing import preprocessing_to_json
+from dlnotes_cli.data.splits import SplitRule
+from dlnotes_cli.models.registry import build, build_on_meta
+from dlnotes_cli.plots.curves import draw_curves
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.boundary import PlaneClassifier
+from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
+from dlnotes_cli.training.distributed import ALONE
+from dlnotes_cli.training.evaluation import evaluate, predict_logits
+from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
+from dlnotes_cli.training.gate import require_test_split
+from dlnotes_cli.training.memory import MAX_BATCH_SIZE, largest_fitting_batch_size
+from dlnotes_cli.training.metrics import Evaluation, Metrics
+from dlnotes_cli.training.monitor import Monitor, Monitored
+from dlnotes_cli.training.objective import Objective, balanced_weights
+from dlnotes_cli.training.options import ClassifierConfig
+from dlnotes_cli.training.results import (
+    ClassifierData,
+    ClassifierResult,
+    Result,
+    TrainingResult,
+    history_to_json,
+)
+from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.scatter import draw_plane
+from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, RunDescription, StepLoss, Task
+
+_SPLITS = {"val": "validation"}  # as results name them
+
+
+class Share(NamedTuple):
+    """The samples of a batch that are computed together."""
+
+    part: TrainingBatch
+    whole: TrainingBatch | None  # the batch, of which the labels decide over the weight of the part; None: it is all
+    counts: bool = True  # whether it is a share of the batch, and not a sample for a process that has none
+
+
+class ClassifierDescription(RunDescription[Result]):
+    """What a run that trains a classifier records."""
+
+    options: ClassifierConfig
+    stored: ClassifierConfig
+    dataset: DataSet
+    monitor: Monitor
+
+    def describe(self, dataset: DataSet) -> None:
+        """Set the data set, named as `--data` does. Raises InputError for a gate without a test split."""
+        self.dataset = dataset
+        self.monitor = Monitor.of(self.options.monitor, dataset.counts["val"])
+        require_test_split(self.options.min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
+        self.data = ClassifierData(
+            self.options.data, dataset.fingerprint, tuple(dataset.classes), dataset.counts, len(dataset.bad_files)
+        )
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata that model file and checkpoint share: the network and its training data."""
+        metadata, dataset = super().metadata(), self.dataset
+        splits: dict[str, Any] = {"val_split": self.stored.val_split, "test_split": self.stored.test_split}
+        if dataset.folders:
+            splits["class_folders"] = dict(zip(dataset.folders, dataset.classes, strict=True))
+        return metadata | {
+            "classes": list(dataset.classes),
+            "format": preprocessing_to_json(dataset.preprocessing),
+            "data": metadata["data"] | splits,
+        }
+
+    def announce(self) -> None:
+        """Print data, network, device, precision and threads on standard error."""
+        counts = ", ".join(f"{count:,} {split}" for split, count in self.dataset.counts.items())
+        classes = output.counted(len(self.dataset.classes), "class", "classes")
+        output.status("data", f"{self.dataset.name}, {counts}; {classes}")
+        super().announce()
+        samples = self.dataset.counts["train"]
+        if (self.options.batch_size or 0) > samples:
+            output.note(f"the batch size is reduced to the {output.counted(samples, 'training sample')}")
+
+    def classifier_result(self, result: TrainingResult, outcome: Outcome) -> ClassifierResult:
+        """The result with the fields of every classifier."""
+        best = outcome.best.validation
+        values = vars(result) | {"validation": Metrics(loss=best.loss, accuracy=best.accuracy, samples=best.samples)}
+        monitored = Monitored(self.monitor.name, self.monitor.value(best)) if best.samples else None
+        return ClassifierResult(**values, monitor=monitored, majority=self._majority())
+
+    def _majority(self) -> dict[str, float]:
+        """The accuracy of always answering the most frequent class, on each split."""
+        labels, splits = self.dataset.labels, self.dataset.splits
+        return {
+            _SPLITS.get(split, split): float(np.bincount(labels[indices]).max() / len(indices))
+            for split, indices in splits.items()
+            if len(indices)
+        }
+
+
+class ClassifierTask(ClassifierDescription[Result], Task[Result]):
+    """The training of a classifier with cross-entropy on augmented batches."""
+
+    beside: tuple[PlaneClassifier, ...] = ()  # whose regions are drawn next to those of the run
+
+    @abstractmethod
+    def load_dataset(self) -> DataSet:
+        """The data, split, with its preprocessing."""
+
+    @abstractmethod
+    def configure(self, dataset: DataSet) -> Any:
+        """The configuration of the network for a data set. Raises InputError where no network fits the data."""
+
+    @property
+    def split_rule(self) -> SplitRule:
+        """How the data is split."""
+        options = self.options
+        return SplitRule(self.recipe.val_split, options.test_split, options.seed, options.limit)
+
+    def load(self) -> None:
+        """Read the data and the class weights, and configure the network for them."""
+        self._weights_by_class = class_weights_of(self.options)
+        self.describe(self.load_dataset())
+        self.network_config = self.configure(self.dataset)
+        self.training_samples, self.validation_samples = self.dataset.counts["train"], self.dataset.counts["val"]
+        self.metrics_type = self.monitor.metrics_type
+
+    def fitting_batch_size(self) -> int | None:
+        """With `--batch-size auto` on GPUs, the batch size that fits into their memory together."""
+        if not self.options.has_auto_batch_size:
+            return None
+        runtime = self.processes.runtime(self.options, bf16_pays=self.bf16_pays(MAX_BATCH_SIZE))
+        if runtime.device.type != "cuda":
+            return None
+        network = build(self.model_name, self.network_config).to(runtime.device)
+        samples, count = self.training_samples // self.processes.count, self.processes.count
+        return count * largest_fitting_batch_size(network, self.dataset.preprocessing.shape, runtime, samples)
+
+    def sample_inputs(self, network: nn.Module) -> tuple[Any, ...]:  # noqa: ARG002  # the base's signature
+        """An image or row."""
+        return (torch.empty(1, *self.dataset.samples.shape[1:], device="meta"),)
+
+    def check_batches(self, batch_size: int) -> None:
+        """Refuse batches of fewer samples than processes, and of one sample where batch norm needs a variance."""
+        count, accumulate, processes = self.training_samples, self.options.accumulate, self.processes.count
+        if min(batch_size, count) < processes:
+            what = f"a batch of {min(batch_size, count)} is smaller than the number of processes, {processes}"
+            raise InputError("--batch-size", what, "use fewer --devices, or a larger batch and data set")
+        smallest = min(stop - start for start, stop in batch_bounds(count, batch_size))
+        share = max(1, smallest // processes)
+        if share // min(accumulate, share) > 1:
+            return
+        network = build_on_meta(self.model_name, self.network_config)
+        try:
+            network.train()(*self.sample_inputs(network))
+        except ValueError as error:
+            what = "a batch of one sample has no variance for batch norm"
+            where, fix = ("--batch-size", "use 2 or more") if count > 1 else ("--data", "use more training samples")
+            if share > 1:
+                where, fix = "--accumulate", "use fewer parts, or a larger --batch-size"
+            elif smallest > 1:
+                share_text = f"the share of a process in a batch of {smallest} is one sample"
+                where, what = "--devices", f"{share_text}, which has no variance for batch norm"
+                fix = "use fewer, or another --batch-size"
+            raise InputError(where, what, fix) from error
+
+    def prepare(self, batch_size: int) -> None:
+        """Bring the data to the device, and make its augmentation and objective."""
+        dataset, recipe, device = self.dataset, self.recipe, self.runtime.device
+        self.splits = splits_on_device(dataset, device)
+        self._normalizer = Normalizer(dataset.preprocessing, device)
+        self._train = self.splits["train"]
+        self._bounds = batch_bounds(len(self._train), batch_size)
+        self.steps_per_epoch = len(self._bounds)
+        operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=is_flippable(dataset.classes))
+        self._augment, self._mix = Augmenter(operations, self.options.seed), Mixer(operations, self.options.seed)
+        self._objective = Objective(
+            self.network, label_smoothing=recipe.label_smoothing, class_weights=self._class_weights(), l1=recipe.l1
+        )
+
+    def _class_weights(self) -> Tensor | None:
+        if self._weights_by_class is not None:
+            in_order = weights_in_order(self._weights_by_class, self.dataset.classes)
+            return torch.tensor(in_order, device=self.runtime.device)
+        if self.options.class_weights == "balanced":
+            return balanced_weights(self._train.labels[self._train.indices], len(self.dataset.classes))
+        return None
+
+    def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # subclasses use it
+        """Shuffle the training samples for an epoch."""
+        self._epoch, self._order = epoch, epoch_order(self._train.indices, self.options.seed, epoch)
+
+    def batch(self, index: int) -> Batch:
+        """Batch `index` of the epoch, augmented, in the shares of this process.
+
+        Where images are mixed, every process augments the whole batch; otherwise each only its own rows.
+        """
+        start, stop = self._bounds[index]
+        rank, processes = self.processes.rank, self.processes
+        indices = self._order[start:stop]
+        rows = processes.rows if rank < len(indices) else slice(1)  # a sample that does not count, where none is left
+        own = indices if self._mix.is_active else indices[rows]
+        samples, labels = self._train.take(own), self._train.labels.index_select(0, own)
+        batch = self._mix(self._augment(samples, own, self._epoch), labels, epoch=self._epoch, batch=index)
+        whole, part = batch, batch
+        if not processes.is_alone and self._mix.is_active:
+            part = batch.rows(rows)
+        elif not processes.is_alone:
+            whole = TrainingBatch(batch.samples[:0], self._train.labels.index_select(0, indices))
+        parts = part.parts(self.options.accumulate)
+        is_whole = len(parts) == 1 and processes.is_alone
+        shares = [Share(each, None if is_whole else whole, rank < len(indices)) for each in parts]
+        return Batch(shares, len(indices))
+
+    def loss(self, model: Model, share: Share) -> StepLoss:
+        """Cross-entropy with label smoothing, class weights and penalties, and the plain loss."""
+        part = share.part
+        logits = predict_logits(model, self._normalizer(part.samples), self.runtime)
+        objective, loss = self._objective(logits, part, share.whole)
+        correct = (logits.detach().argmax(1) == part.dominant).sum()
+        if not share.counts:
+            return StepLoss(objective * 0, loss * 0, correct * 0)
+        return StepLoss(objective, loss * len(part.labels), correct)
+
+    def validate(self, poll: Poll) -> Metrics:
+        """Metrics on the validation split, nan without samples."""
+        if not self.validation_samples:
+            return Metrics(loss=math.nan, accuracy=math.nan, samples=0)
+        return self.monitor.metrics(self.evaluate("val", poll, shared=True))
+
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
+        """A sort key of the metrics of a validation, as `--monitor` says."""
+        return self.monitor.rank(metrics)
+
+    def evaluate(
+        self, split: str, poll: Poll, *, keep_predictions: bool = False, shared: bool = False
+    ) -> Evaluation:
+        """The evaluation of the network on one split, which `shared` divides among the processes."""
+        return evaluate(
+            self.network, self.splits[split], self._normalizer, self.runtime, classes=len(self.dataset.classes),
+            keep_predictions=keep_predictions, poll=poll, processes=self.processes if shared else ALONE,
+        )  # fmt: skip
+
+    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
+        """Evaluate the network on the test split, or on the validation split, and draw curves and evaluation."""
+        split = "test" if "test" in self.splits else "val"
+        evaluation = self.evaluate(split, poll, keep_predictions=True)
+        dataset, plots = self.dataset, [folder.file("curves.png")]
+        curves = draw_curves(history_to_json(outcome.history), outcome.best_index, folder.name)
+        files.atomic_write(plots[0], curves)
+        images = image_reader(dataset.samples, dataset.splits[split])
+        plots += draw_evaluation(folder.path, evaluation, dataset.classes, images)
+        for name, drawing in draw_plane(self.network, dataset, self.beside, self.model.configuration).items():
+            plots.append(folder.file(name))
+            files.atomic_write(plots[-1], drawing)
+        return Evaluated(evaluation.metrics if split == "test" else None, plots)
+
+    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:
+        """The result with the fields of every classifier."""
+        return self.classifier_result(result, outcome)  # type: ignore[return-value]  # subclasses with others add them

@@ -1,0 +1,244 @@
+"""The processes that share the training of one network: the only module that uses torch.distributed.
+
+Every process runs the same command on a share of each batch. What one process sums here, all have to sum: the calls are
+in the same order everywhere. torchrun starts the processes, here or on many machines; `--devices` has it start them on
+this machine. One process alone is `ALONE`, for which every method returns its argument.
+"""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dlnotes_cli import __version__
+from dlnotes_cli.device import Runtime, check_devices, choose_device, choose_runtime
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, SeveralProcessesError, UnfinishedError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dlnotes_cli.training.options import DevicesOption
+
+_TIMEOUT = timedelta(hours=2)  # after which a process that does not answer is given up
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # that torchrun sets
+_MAY_DIFFER = {"out", "resume", "overwrite", "json", "quiet", "verbose", "threads", "devices"}
+_LOST = re.compile("gloo|nccl|connection|socket|rendezvous|store", re.IGNORECASE)  # in errors of torch.distributed
+_START = "start every process with the same command, or all with --devices"
+_SIGNALS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+Value = TypeVar("Value")
+
+
+class LostProcessError(UnfinishedError):
+    """Another process of the run ended, or cannot be reached."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a run, seen from one of them."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0  # on this machine
+    local_count: int = 1
+
+    @classmethod
+    def from_environment(cls) -> "Processes":
+        """The place that torchrun gave to this process. Raises InputError for variables that are not valid."""
+        texts = [os.environ.get(name, "") for name in _VARIABLES]
+        if not all(texts) or texts[1] == "1":
+            return ALONE
+        for name, text in zip(_VARIABLES, texts, strict=True):
+            if not (text.isascii() and text.isdecimal()):
+                raise InputError(f"${name}", f"'{text}' is not a number", _START)
+        places = cls(int(texts[0]), int(texts[1]), int(texts[2]), int(texts[3]))
+        if places.rank >= places.count or places.local_rank >= places.local_count:
+            raise InputError("$RANK", f"{places.rank} is not below WORLD_SIZE {places.count}", _START)
+        return places
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the one that prints, draws, writes and decides."""
+        return self.rank == 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is no other process."""
+        return self.count == 1
+
+    @property
+    def rows(self) -> slice:
+        """The rows of a batch that this process computes: every `count`-th."""
+        return slice(self.rank, None, self.count)
+
+    def runtime(self, options: "DevicesOption", *, bf16_pays: bool) -> Runtime:
+        """The device of this process, the precision, and its share of the threads; raises errors as `choose_runtime`."""
+        device, threads = options.device, options.threads
+        if not self.is_alone:
+            threads = max(1, options.thread_count // self.local_count)
+            if choose_device(device).type == "cuda":
+                device = f"cuda:{self.local_rank}"
+        return choose_runtime(device, options.precision, threads, bf16_pays=bf16_pays, fp16_pays=bf16_pays)
+
+    def sum(self, tensor: "Tensor") -> "Tensor":
+        """The sum of the tensors of all processes, in place and with the same bits in each of them."""
+        if not self.is_alone:
+            import torch.distributed as dist
+
+            with lost():
+                dist.all_reduce(tensor)
+        return tensor
+
+    def maximum(self, *numbers: float) -> list[float]:
+        """The largest value of each number in all processes."""
+        if self.is_alone:
+            return list(numbers)
+        import torch
+        import torch.distributed as dist
+
+        values = torch.tensor(numbers, dtype=torch.float64)
+        with lost():
+            dist.all_reduce(values, dist.ReduceOp.MAX)
+        return values.tolist()
+
+    def share(self, value: Value) -> Value:
+        """The value of the main process, in all of them."""
+        if self.is_alone:
+            return value
+        import torch.distributed as dist
+
+        values = [value]
+        with lost():
+            dist.broadcast_object_list(values, 0)
+        return values[0]
+
+    def gather(self, value: Value) -> list[Value]:
+        """The values of all processes, in all of them."""
+        values = [value] * self.count
+        if not self.is_alone:
+            import torch.distributed as dist
+
+            with lost():
+                dist.all_gather_object(values, value)
+        return values
+
+    def main_first(self, prepare: Callable[[], None]) -> None:
+        """Run `prepare` in the main process, then in the others, which find in the cache what it has stored there.
+
+        Raises, in all processes, the first error of one.
+        """
+        if self.is_alone:
+            prepare()
+            return
+        for is_turn in (self.is_main, not self.is_main):
+            failed = None
+            if is_turn:
+                try:
+                    prepare()
+                except DlnotesError as error:
+                    failed = error.exit_code, error.where, error.what, error.fix
+            for failure in self.gather(failed):
+                if failure is not None:
+                    raise (InputError if failure[0] is ExitCode.BAD_INPUT else UnfinishedError)(*failure[1:])
+
+    def check_same(self, what: str, value: object, fix: str) -> None:
+        """Raise InputError, in all processes, if one has another value."""
+        values = self.gather(value)
+        for rank, other in enumerate(values):
+            if other != values[0]:
+                raise InputError("processes", f"process {rank} has other {what} than process 0", fix)
+
+    def average_buffers(self, network: "nn.Module") -> None:
+        """Set running statistics to their mean over all processes, which compute them from their shares."""
+        if not self.is_alone:
+            for buffer in network.buffers():
+                if buffer.is_floating_point():
+                    self.sum(buffer).div_(self.count)
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined(options: "DevicesOption") -> Iterator[Processes]:
+    """The processes of the run for the duration of the block, connected with gloo, on CUDA devices with NCCL.
+
+    Raises InputError for more devices than there are, and for processes with other options or code;
+    SeveralProcessesError for `--devices` in a process that torchrun has not started.
+    """
+    processes = Processes.from_environment()
+    if options.devices not in {1, processes.local_count}:
+        if not processes.is_alone:
+            what = f"torchrun has started {processes.local_count} processes here"
+            raise InputError("--devices", what, "drop --devices")
+        check_devices(options.device, options.devices)
+        raise SeveralProcessesError(options.devices)
+    if processes.is_alone:
+        yield processes
+        return
+    import torch.distributed as dist
+
+    check_devices(options.device, processes.local_count)
+    if not processes.is_main:
+        output.mute()
+    backend = "gloo" if choose_device(options.device).type == "cpu" else "cpu:gloo,cuda:nccl"
+    with lost("cannot be connected"):
+        dist.init_process_group(backend, timeout=_TIMEOUT)
+    try:
+        import torch
+
+        relevant = {name: value for name, value in options.as_json().items() if name not in _MAY_DIFFER}
+        processes.check_same("options", relevant, "start all with the same command line")
+        processes.check_same("code", (__version__, torch.__version__), "install the same versions everywhere")
+        yield processes
+    finally:
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
+
+
+@contextmanager
+def lost(what: str = "the connection to another process was lost") -> Iterator[None]:
+    """Raise LostProcessError for an error of torch.distributed in the block."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        raise LostProcessError("processes", what, _START) from error
+
+
+def run_processes(arguments: Sequence[str], count: int) -> int:
+    """Run the program with the same command line in `count` processes of this machine; returns the exit code.
+
+    torchrun's launcher ends all when one has failed. The main process has printed what is wrong, unless it was killed.
+    """
+    import logging
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # it reports failures in many lines
+    config = LaunchConfig(
+        1, 1, count, run_id=str(os.getpid()), rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1",
+        max_restarts=0, monitor_interval=0.1,
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "dlnotes_cli", *arguments)
+    except SignalException as stop:
+        return _SIGNALS.get(stop.sigval, ExitCode.UNFINISHED)
+    except ChildFailedError as failed:
+        rank, failure = failed.get_first_failure()
+        if failure.exitcode > 0:
+            return failure.exitcode
+        if rank == 0:
+            what = f"process 0 was killed by {signal.Signals(-failure.exitcode).name}"
+            output.error(UnfinishedError("--devices", what, "continue with --resume"))
+        return ExitCode.UNFINISHED
+    return ExitCode.DONE

@@ -1,0 +1,219 @@
+"""What is trained: data, a network and an objective. `fit` does everything else.
+
+A command that trains has one task. Its methods are called in the order in which they stand here.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli import __version__
+from dlnotes_cli.device import Runtime
+from dlnotes_cli.models.registry import config_to_json, count_parameters
+from dlnotes_cli.shell import output
+from dlnotes_cli.training.distributed import ALONE, Processes
+from dlnotes_cli.training.metrics import Metrics
+from dlnotes_cli.training.options import TrainingRunOptions
+from dlnotes_cli.training.recipes import RunLength, with_recipe
+from dlnotes_cli.training.results import DataSummary, HistoryEntry, ModelSummary, Result, TrainingResult
+from dlnotes_cli.training.run_folder import RunFolder
+
+Poll = Callable[[], None]  # called between batches; raises StoppedError after a signal
+Model = Callable[..., Any]  # the network as a step calls it: compiled, or in several processes
+
+
+class StepLoss(NamedTuple):
+    """The loss of a share of a batch."""
+
+    objective: Tensor  # the scalar to differentiate; those of all shares add up to the objective of the batch
+    loss_sum: Tensor  # plain loss, summed over the samples
+    correct: Tensor  # number of correctly classified samples
+
+
+class Batch(NamedTuple):
+    """A batch of a training step: the shares that this process computes one after the other."""
+
+    shares: Sequence[Any]  # for `Task.loss`
+    samples: int  # in all shares of all processes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training is reported from."""
+
+    history: Sequence[HistoryEntry]
+    best_index: int  # of the best entry in `history`
+    steps: int
+    train_s: float
+
+    @property
+    def best(self) -> HistoryEntry:
+        """The entry of the weights that are kept."""
+        return self.history[self.best_index]
+
+
+class Evaluated(NamedTuple):
+    """The test metrics of a trained network (None without a test split), and the plots that were drawn."""
+
+    test: Metrics | None
+    plots: Sequence[Path]
+
+
+class RunDescription(ABC, Generic[Result]):
+    """What a run records: the metadata of its model file and checkpoint, and its result."""
+
+    model_name: ClassVar[str]  # in the registry
+    result_type: type[Result]
+
+    def __init__(self, options: TrainingRunOptions) -> None:
+        self.options = options
+
+    # Set by `load`:
+    data: DataSummary
+    network_config: Any
+    # Set by `fit`:
+    network: nn.Module
+    runtime: Runtime
+    stored: TrainingRunOptions  # the options with the values of the recipe, as config.json has them
+
+    @property
+    def model(self) -> ModelSummary:
+        """The network of the run."""
+        return ModelSummary(self.model_name, config_to_json(self.network_config), count_parameters(self.network))
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata that model file and checkpoint share: the network and its training data."""
+        return {
+            "model": self.model_name,
+            "configuration": config_to_json(self.network_config),
+            "data": {"name": self.data.name, "fingerprint": self.data.fingerprint},
+            "seed": self.options.seed,
+            "precision": self.runtime.precision,
+            "versions": {"dlnotes": __version__, "torch": torch.__version__},
+        }
+
+    def model_metadata(self, entry: HistoryEntry) -> dict[str, Any]:
+        """The metadata of the model file, for the weights of one entry of the history."""
+        metrics = {"validation": output.finite(asdict(entry.validation))}
+        return self.metadata() | {"kind": "model", "epoch": entry.epoch, "metrics": metrics}
+
+    def announce(self) -> None:
+        """Print the network, device, precision and threads on standard error."""
+        model, runtime = self.model, self.runtime
+        output.status("model", f"{model.configuration.get('backbone', model.name)}, {model.parameters:,} parameters")
+        output.status("device", f"{runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
+
+    @abstractmethod
+    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
+        """Test the network, which has the best weights, and draw it in the run folder."""
+
+    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:  # noqa: ARG002  # subclasses use it
+        """The result, with the fields that `result_type` adds to those of every training run."""
+        return self.result_type(**vars(result))
+
+
+class DirectTask(RunDescription[Result]):
+    """A model that is fitted at once, as a logistic regression is, without steps on batches."""
+
+    @abstractmethod
+    def load(self, poll: Poll) -> None:
+        """Read the data, and set what describes the run. Raises InputError."""
+
+    @abstractmethod
+    def solve(self, poll: Poll) -> Outcome:
+        """Fit the model, and set the network."""
+
+    @property
+    @abstractmethod
+    def samples_seen(self) -> int:
+        """How often a sample was read in training."""
+
+
+class Task(RunDescription[Result]):
+    """A network that is trained in steps on batches."""
+
+    memory_options: ClassVar[str]  # that reduce the memory of training
+    metrics_type: type[Metrics] = Metrics  # of a validation
+    eval_every: int | None = None  # steps between validations within an epoch; None: only at its end
+    has_frozen_layers = False  # whether some layers are never trained
+    initial_seed: int  # of the initial weights and dropout
+
+    # Set by `load`:
+    training_samples: int
+    validation_samples: int
+    # Set by `prepare`:
+    steps_per_epoch: int
+
+    def __init__(self, options: TrainingRunOptions, recipe: Any, processes: Processes = ALONE) -> None:
+        super().__init__(options)
+        self.recipe: Any = recipe
+        self.processes, self.initial_seed = processes, options.seed
+        self.state: dict[str, Tensor] = {}  # recurrent state that a step passes to the next; checkpoints have it
+
+    @abstractmethod
+    def load(self) -> None:
+        """Read the data, and set what describes it and the network. Raises InputError."""
+
+    def fitting_batch_size(self) -> int | None:
+        """The batch size that fits into the memory of the device; None where the options decide."""
+        return None
+
+    def bf16_pays(self, batch_size: int) -> bool:  # noqa: ARG002  # subclasses use it
+        """Whether bf16 is faster for batches of this size."""
+        return True
+
+    def stored_options(self, length: RunLength) -> TrainingRunOptions:
+        """The options with the values of the recipe and of the run's length, as config.json has them."""
+        return with_recipe(with_recipe(self.options, self.recipe), length)
+
+    def check_batches(self, batch_size: int) -> None:
+        """Raise InputError for batches that the network cannot be trained on."""
+
+    @abstractmethod
+    def sample_inputs(self, network: nn.Module) -> tuple[Any, ...]:
+        """The inputs of a network on the meta device for one sample, from which its memory is calculated."""
+
+    def initialize(self, network: nn.Module) -> None:
+        """Replace PyTorch's initialization."""
+
+    @abstractmethod
+    def prepare(self, batch_size: int) -> None:
+        """Bring the data to the device of `runtime`, for `network`, which is there; sets `steps_per_epoch`."""
+
+    def lr_factors(self) -> dict[str, float]:
+        """Factors on the learning rate by parameter name; 1 for parameters that are not in it."""
+        return {}
+
+    def begin(self, poll: Poll) -> None:
+        """What a run does once it starts or continues, before its first step."""
+
+    def start_epoch(self, epoch: int, epochs: int | None) -> None:
+        """Prepare the batches of epoch `epoch`, counted from 1, of `epochs` (None: unknown)."""
+
+    @abstractmethod
+    def batch(self, index: int) -> Batch:
+        """Batch `index` of the epoch, counted from 0, in as many shares as `--accumulate` asks for."""
+
+    @abstractmethod
+    def loss(self, model: Model, share: Any) -> StepLoss:
+        """The loss of a share of a batch; `model` calls the network."""
+
+    def complete_state(self) -> None:
+        """Collect the recurrent state of all processes, if each has its own; before a checkpoint is saved."""
+
+    @abstractmethod
+    def validate(self, poll: Poll) -> Metrics:
+        """The metrics on the validation split."""
+
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
+        """A sort key of the metrics of a validation; the best validation has the largest."""
+        return (-metrics.loss,)
+
+    def report(self, entry: HistoryEntry) -> None:
+        """Print more about a validation."""
+
