@@ -1,4 +1,4 @@
-"""Threads that share work on an image by strips of rows; numpy and zlib release the interpreter lock."""
+"""Threads that share work on an image by strips of rows; numpy releases the interpreter lock."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -132,10 +132,10 @@ class _Pipeline:
         """Write the image to its file; returns the bytes that belong on standard output."""
         if file.path is not None:
             with files.atomic_stream(file.path, image.values.nbytes) as stream:
-                write_image(stream, image, file.format, threads=self._threads)
+                write_image(stream, image, file.format)
             return b""
         memory = io.BytesIO()
-        write_image(memory, image, file.format, threads=self._threads)
+        write_image(memory, image, file.format)
         return memory.getvalue()
 
 

@@ -1,6 +1,5 @@
 """Decode image files into uint8 arrays of one shape; the only module that calls `Image.open`."""
 
-import ctypes
 import math
 import re
 import struct
@@ -18,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError, _imaging
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.shell.errors import DlnotesError, InputError, unreadable
@@ -45,32 +44,8 @@ class PixelRangeError(ValueError):
     """Pixel values outside the range of the image's mode."""
 
 
-class _TiffMessages:
-    """Silences the lines that libtiff itself prints to standard error about a damaged file.
-
-    Pillow reports the damage too, as an exception. Its extension module is linked with libtiff, so that the handler is
-    found through it; where it is not, the messages stay.
-    """
-
-    def __init__(self) -> None:
-        self._set: Callable[[int | None], int | None] = lambda _handler: None
-        self._previous: int | None = None
-        with suppress(OSError, AttributeError):
-            set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
-            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
-            self._set = set_handler
-
-    def silence(self) -> None:
-        """Replace libtiff's handler by none."""
-        self._previous = self._set(None)
-
-    def restore(self) -> None:
-        """Put the handler back."""
-        self._set(self._previous)
-
-
 class _PillowSettings:
-    """A reentrant context in which Pillow has no pixel limit of its own, and Pillow and libtiff print no warnings.
+    """A reentrant context in which Pillow has no pixel limit of its own and prints no warnings.
 
     `open_image` checks its own limit before any pixel is decoded, and damage is reported as an error. Pillow's limit
     and Python's warning filters belong to the whole process, so the first thread that enters changes them and the last
@@ -82,15 +57,12 @@ class _PillowSettings:
         self._lock = threading.Lock()
         self._entries = 0
         self._pixel_limit: int | None = None
-        self._tiff: _TiffMessages | None = None
 
     def __enter__(self) -> None:
         with self._lock:
             self._entries += 1
             if self._entries == 1:
                 self._pixel_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-                self._tiff = self._tiff or _TiffMessages()
-                self._tiff.silence()
                 warnings.filters.insert(0, _IGNORE_PILLOW)  # type: ignore[attr-defined]  # a list, as documented
 
     def __exit__(self, *_error: object) -> None:
@@ -100,8 +72,6 @@ class _PillowSettings:
                 with suppress(ValueError):  # inside another catch_warnings
                     warnings.filters.remove(_IGNORE_PILLOW)  # type: ignore[attr-defined]
                 Image.MAX_IMAGE_PIXELS = self._pixel_limit
-                if self._tiff is not None:
-                    self._tiff.restore()
 
 
 pillow_settings = _PillowSettings()
