@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
 from dlnotes_cli.classify.options import EvaluateConfig
+from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
 from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import EMBEDDED_TEXTS, NAMED_SETS
@@ -24,6 +25,7 @@ from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.opening import open_any_classifier
 from dlnotes_cli.training.metrics import ClassScores, Evaluation
 from dlnotes_cli.training.model_data import (
+    ChosenSplit,
     choose_split,
     class_folders,
     split_as_in_training,
@@ -94,7 +96,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     Raises InputError where the model file, the data or an output is invalid, or the data has a class that the model
     does not have.
     """
-    _check_outputs(config)
+    check_outputs(config)
     classifier = open_any_classifier(config)
     is_of_texts = not isinstance(classifier, Classifier)
     data = config.data or training_data(classifier.metadata, texts_kind if is_of_texts else kind_of)
@@ -102,7 +104,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     if config.out is not None:
         check_outside_data("--out", config.out, None if is_named else user_path(data))
     if config.csv_file is not None:
-        inputs = _text_files(data) if is_of_texts else _input_files(data)
+        inputs = _input_files(data, of_texts=is_of_texts)
         check_not_input("--csv", config.csv_file, [*run_files(classifier.path), *inputs])
     if isinstance(classifier, Classifier):
         result = _of_samples(config, classifier, data)
@@ -118,12 +120,7 @@ def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> Ev
     for name, value in (("--text-column", config.text_column), ("--target", config.target)):
         if value is not None:
             raise InputError(name, f"{classifier.path} reads no texts", f"drop {name}")
-    dataset = load_for_model(
-        data, config, classifier.preprocessing, classifier.classes,
-        threads=config.thread_count, raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
-    )  # fmt: skip
-    dataset = split_as_in_training(data, dataset, classifier.metadata)
-    split = choose_split(dataset, config.split)
+    dataset, split = load_split(config, classifier, data)
     top = _top(config, classifier.classes)
     with StopRequest() as stop:
         evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
@@ -153,15 +150,17 @@ def _top(config: EvaluateConfig, classes: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
 
 
-def _text_files(data: str) -> tuple[Path, ...]:
-    """The table, or the texts, that `--data` names."""
-    kind = texts_kind(data)
-    if kind == "folder":
-        return list_folder(user_path(data), TEXTS, "texts").files
-    return (user_path(data),) if kind == "table" else ()
+def load_split(config: EvaluateConfig, classifier: Classifier, data: str) -> tuple[DataSet, ChosenSplit]:
+    """The data, preprocessed for a classifier of images or tables, and its split that is evaluated."""
+    dataset = load_for_model(
+        data, config, classifier.preprocessing, classifier.classes,
+        threads=config.thread_count, raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
+    )  # fmt: skip
+    dataset = split_as_in_training(data, dataset, classifier.metadata)
+    return dataset, choose_split(dataset, config.split)
 
 
-def _check_outputs(config: EvaluateConfig) -> None:
+def check_outputs(config: EvaluateConfig) -> None:
     """Validate `--csv` and `--out` without writing. Raises InputError."""
     if config.csv_file is not None:
         files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite, made=config.out)
@@ -169,11 +168,11 @@ def _check_outputs(config: EvaluateConfig) -> None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
 
 
-def _input_files(data: str) -> tuple[Path, ...]:
-    """The table, or the images, that `--data` names."""
-    kind = kind_of(data)
+def _input_files(data: str, *, of_texts: bool) -> tuple[Path, ...]:
+    """The table, or the texts or images of the folder, that `--data` names."""
+    kind = texts_kind(data) if of_texts else kind_of(data)
     if kind == "folder":
-        return list_folder(user_path(data)).files
+        return (list_folder(user_path(data), TEXTS, "texts") if of_texts else list_folder(user_path(data))).files
     return (user_path(data),) if kind == "table" else ()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlnotes_cli.classify.evaluate import check_outputs, load_split
 from dlnotes_cli.classify.options import EvaluateConfig
 from dlnotes_cli.classify.shifts import WHERE, ShiftKind, check_reach, parse_shifts
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import RuntimeInfo
@@ -25,13 +25,7 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.opening import open_classifier
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.model_data import (
-    ChosenSplit,
-    choose_split,
-    class_folders,
-    split_as_in_training,
-    training_data,
-)
+from dlnotes_cli.training.model_data import ChosenSplit, training_data
 from dlnotes_cli.training.run_folder import check_outside_data
 
 PLOT = "shift-test.png"
@@ -134,7 +128,7 @@ def shift_test(config: EvaluateConfig) -> ShiftTestResult:
     Raises InputError where a model file, the data or an output is invalid, or a model reads tables.
     """
     kinds = parse_shifts(config.shift_test or "")
-    _check_outputs(config)
+    check_outputs(config)
     data, subjects = _open(config, kinds)
     names = distinct([_short_name(subject.classifier.path) for subject in subjects])
     with StopRequest() as stop, output.progress("changes") as bar:
@@ -160,14 +154,6 @@ class _Counter:
         self._bar.update(self._done / self._total)
 
 
-def _check_outputs(config: EvaluateConfig) -> None:
-    """Validate `--csv` and `--out` without writing. Raises InputError."""
-    if config.csv_file is not None:
-        files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite, made=config.out)
-    if config.out is not None:
-        files.check_output_folder("--out", config.out, overwrite=config.overwrite)
-
-
 def _open(config: EvaluateConfig, kinds: tuple[ShiftKind, ...]) -> tuple[str, list[_Subject]]:
     """The data that all models are tested on, and the models, each with its images."""
     subjects: list[_Subject] = []
@@ -178,20 +164,11 @@ def _open(config: EvaluateConfig, kinds: tuple[ShiftKind, ...]) -> tuple[str, li
             raise InputError(WHERE, f"{path} reads tables, and only images can be shifted", "name models of images")
         check_reach(kinds, classifier.preprocessing.shape)
         data = data or training_data(classifier.metadata)
-        subjects.append(_load(config, data, classifier))
+        subjects.append(_Subject(classifier, *load_split(config, classifier, data)))
     if config.out is not None:
         check_outside_data("--out", config.out, None if data in NAMED_SETS else user_path(str(data)))
     _compare_samples(subjects)
     return str(data), subjects
-
-
-def _load(config: EvaluateConfig, data: str, classifier: Classifier) -> _Subject:
-    dataset = load_for_model(
-        data, config, classifier.preprocessing, classifier.classes, threads=config.thread_count,
-        folders=class_folders(classifier.metadata),
-    )  # fmt: skip
-    dataset = split_as_in_training(data, dataset, classifier.metadata)
-    return _Subject(classifier, dataset, choose_split(dataset, config.split))
 
 
 def _compare_samples(subjects: Sequence[_Subject]) -> None:

@@ -42,7 +42,7 @@ class OnnxRuntimeClassifier(Classifier):
         return encode_raw(table, preprocessing)
 
     def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
-        """SampleProbabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
+        """Probabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
         return (
             tta_probabilities(self.run, samples, mirror=is_flippable(self.classes)) if self.tta else self.run(samples)
         )
