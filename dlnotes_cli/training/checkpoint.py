@@ -17,11 +17,11 @@ from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.results import LoopEntry
 from dlnotes_cli.training.schedule import Continuation
 from dlnotes_cli.training.stored_values import build_stored
+from dlnotes_cli.training.tensor_file import CHECKPOINT_VERSION
 
 if TYPE_CHECKING:
     from dlnotes_cli.training.fit import TrainingRun
 
-_FORMAT = 2
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _STATE = (
     "network.", "best.", "average.", "optimizer.", "random.", "state.",
 )  # fmt: skip
@@ -81,17 +81,10 @@ def checkpoint_of(run: "TrainingRun[Any]") -> Contents:
     }  # fmt: skip
     tensors = {prefix + name: tensor for prefix, section in sections.items() for name, tensor in section.items()}
     metadata = {
-        "kind": "checkpoint", "format": _FORMAT, "limits": run.budget.limits,
+        "kind": "checkpoint", "checkpoint_version": CHECKPOINT_VERSION, "limits": run.budget.limits,
         "position": output.finite(asdict(run.progress)), "loss_scale": run.scaler.state_dict(),
     }  # fmt: skip
     return tensors, metadata
-
-
-def check_format(path: Path, metadata: Metadata) -> None:
-    """Refuse a checkpoint of another version. Raises InputError."""
-    if metadata.get("format") != _FORMAT:
-        what = "is of another version of dlnotes, and cannot be continued"
-        raise InputError(path, what, "start a new run in another --out")
 
 
 def restore_checkpoint(path: Path, contents: Contents, run: "TrainingRun[Any]") -> None:

@@ -14,10 +14,10 @@ from dlnotes_cli import __version__
 from dlnotes_cli.device import check_device
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.seeding import seed_everything, seed_process
-from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell import cores, files, output
 from dlnotes_cli.shell.errors import DiskFullError, ExitCode, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import Progress, RunningSums, check_format, checkpoint_of, restore_checkpoint
+from dlnotes_cli.training.checkpoint import Progress, RunningSums, checkpoint_of, restore_checkpoint
 from dlnotes_cli.training.distributed import LostProcessError, lost
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.memory import check_memory
@@ -29,7 +29,7 @@ from dlnotes_cli.training.run_folder import LAST, MODEL, RESULT, FollowedFolder,
 from dlnotes_cli.training.schedule import make_schedule
 from dlnotes_cli.training.step_budget import StepBudget
 from dlnotes_cli.training.task import Batch, DirectTask, Model, Outcome, RunDescription, StepLoss, Task
-from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_tensors, write_tensors
+from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_checkpoint, read_tensors, write_tensors
 
 _SAVE_EVERY_S = 10.0  # at least; longer for runs whose checkpoints take long
 _SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the time that one takes
@@ -151,6 +151,8 @@ class TrainingRun(Generic[Result]):
         task, progress = self.task, self.progress
         self._clock = time.monotonic()
         self._next_save = self._clock + _SAVE_EVERY_S
+        if self._processes.is_alone and self.device.type == "cpu":
+            cores.note_other_processes(task.runtime.threads)
         with output.progress("train") as bar, lost():
             while not self.is_finished:
                 task.start_epoch(progress.epoch, self._length.epochs)
@@ -403,8 +405,7 @@ class TrainingRun(Generic[Result]):
         path = folder.file(LAST)
         if not path.exists():
             raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
-        tensors, metadata = read_tensors(path)
-        check_format(path, metadata)
+        tensors, metadata = read_checkpoint(path)
         folder.check_checkpoint(metadata, task.data.name, task.data.fingerprint)
         restore_checkpoint(path, (tensors, metadata), self)
         self._replaces_results = self.progress.best_index is None

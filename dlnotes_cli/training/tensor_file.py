@@ -93,13 +93,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
         raise unreadable(path, error, fix) from error
 
 
-def read_checkpoint(path: Path, fix: str = "start a new run in another --out") -> tuple[dict[str, Tensor], Metadata]:
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Metadata]:
     """Read a checkpoint as `read_tensors` does. Raises InputError too for a checkpoint of another version."""
     tensors, metadata = read_tensors(path)
     version = metadata.get("checkpoint_version", 1)
     if version != CHECKPOINT_VERSION:
         what = f"is a checkpoint of format version {version!r:.20}; this dlnotes reads version {CHECKPOINT_VERSION}"
-        raise InputError(path, what, fix)
+        raise InputError(path, what, "start a new run in another --out")
     return tensors, metadata
 
 

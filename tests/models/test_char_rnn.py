@@ -63,13 +63,13 @@ def test_the_network_agrees_with_the_equations(network: CharRnn, data: st.DataOb
     tokens = torch.tensor(data.draw(st.lists(st.integers(0, network.config.vocabulary - 1), min_size=1, max_size=5)))
     expected = torch.stack(logits_from_equations(network, tokens))
     logits, final_state = network(tokens[None], network.initial_state(1))
-    torch.testing.assert_close(logits[0], expected)
+    torch.testing.assert_close(logits[0], expected, rtol=1e-7, atol=1e-9)
     half = len(tokens) // 2
     if half:
         first_half, state = network(tokens[None, :half], network.initial_state(1))
         second_half, state = network(tokens[None, half:], state)
-        torch.testing.assert_close(torch.cat([first_half, second_half], 1), logits)
-        torch.testing.assert_close(state, final_state)
+        torch.testing.assert_close(torch.cat([first_half, second_half], 1), logits, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(state, final_state, rtol=1e-7, atol=1e-9)
 
 
 def test_the_scalar_lstm_example_of_the_notes() -> None:
@@ -95,13 +95,9 @@ def test_the_network_of_the_notebook_has_its_number_of_parameters() -> None:
     assert count_parameters(build_from_json("char_rnn", config_to_json(config))) == in_the_notebook
 
 
-def test_the_configuration_of_a_network_without_residual_sums_is_that_of_earlier_files() -> None:
-    config = CharRnnConfig(5, hidden=3)
-    stored = config_to_json(config)
-    assert "residual" not in stored
-    assert build_from_json("char_rnn", stored).config == config
-    with_sums = CharRnnConfig(5, hidden=3, residual=True)
-    assert build_from_json("char_rnn", config_to_json(with_sums)).config == with_sums
+def test_the_configuration_is_read_back_from_json() -> None:
+    config = CharRnnConfig(5, hidden=3, residual=True)
+    assert build_from_json("char_rnn", config_to_json(config)).config == config
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
