@@ -3,7 +3,8 @@
 `import torchvision` imports the compiler for one function of object detection, the meta device for random numbers,
 and an optimizer to exclude one of its methods. Seconds of the call without and with the compiler (PyTorch 2.13, two
 cores of a Xeon, medians of 3): 0.15 and 0.87 for torchvision, 0.00 and 0.79 on the meta device, 0.01 and 0.79 for an
-optimizer. Where the compiler is imported already, or PyTorch has changed, the public call runs, with the same result.
+optimizer. CPU seconds of whole commands: 2.1 and 3.0 for `transfer --list`, 1.7 and 2.8 for `char-rnn sample`. Where
+the compiler is imported already, or PyTorch has changed, the public call runs, with the same result.
 """
 
 import importlib
