@@ -84,14 +84,14 @@ def test_a_single_output_is_the_log_odds_of_the_second_class() -> None:
     target = torch.tensor([1])
     loss = nn.functional.cross_entropy(logits, target)
     bce = nn.functional.binary_cross_entropy(torch.sigmoid(logits[:, 1]), target.float())
-    torch.testing.assert_close(loss, bce)
+    torch.testing.assert_close(loss, bce, rtol=1e-5, atol=1e-6)
 
 
 def test_the_course_network_reads_the_padding_in_front() -> None:
     net = network(bidirectional=False, pooling="last", reads_padding=True, layers=1)
     tokens = torch.tensor([[0, 0, 3, 4]])
     outputs = net.forward_layers[0](net.embedding(tokens))[0]
-    torch.testing.assert_close(net(tokens), net.output(outputs[:, -1]))
+    torch.testing.assert_close(net(tokens), net.output(outputs[:, -1]), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
