@@ -153,9 +153,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
     def check_batches(self, batch_size: int) -> None:
         """Refuse batches of fewer samples than processes, and of one sample where batch norm needs a variance."""
         count, accumulate, processes = self.training_samples, self.options.accumulate, self.processes.count
-        if min(batch_size, count) < processes:
-            what = f"a batch of {min(batch_size, count)} is smaller than the number of processes, {processes}"
-            raise InputError("--batch-size", what, "use fewer --devices, or a larger batch and data set")
+        self.processes.check_batch(min(batch_size, count))
         smallest = min(stop - start for start, stop in batch_bounds(count, batch_size))
         share = max(1, smallest // processes)
         if share // min(accumulate, share) > 1:

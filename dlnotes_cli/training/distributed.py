@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dlnotes_cli import __version__
 from dlnotes_cli.device import Runtime, check_devices, choose_device, choose_runtime
@@ -77,7 +77,7 @@ class Processes:
         return slice(self.rank, None, self.count)
 
     def runtime(self, options: "DevicesOption", *, bf16_pays: bool) -> Runtime:
-        """The device of this process, the precision, and its share of the threads; raises errors as `choose_runtime`."""
+        """The device of this process, precision, and its share of the threads; raises errors as `choose_runtime`."""
         device, threads = options.device, options.threads
         if not self.is_alone:
             threads = max(1, options.thread_count // self.local_count)
@@ -152,6 +152,12 @@ class Processes:
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise InputError("processes", f"process {rank} has other {what} than process 0", fix)
+
+    def check_batch(self, samples: int) -> None:
+        """Raise InputError for a batch of fewer samples than there are processes."""
+        if samples < self.count:
+            what = f"a batch of {samples} is smaller than the number of processes, {self.count}"
+            raise InputError("--batch-size", what, "use fewer --devices, or a larger batch and data set")
 
     def average_buffers(self, network: "nn.Module") -> None:
         """Set running statistics to their mean over all processes, which compute them from their shares."""
