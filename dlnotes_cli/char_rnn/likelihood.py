@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.text import Text
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.training.engine.distributed import ALONE, Processes
+from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
 
 _BATCH_SIZE, _SEQ_LEN = 64, 128
@@ -64,9 +64,7 @@ def negative_log_likelihood(
     totals = _Totals(text, surprisals)
     with torch.inference_mode():
         for step in range(-_WARM_UP_STEPS if batches.batch_size > 1 else 0, batches.steps if own_rows else 0):
-            batch = batches.batch(step)
-            if not processes.is_alone:
-                batch = batch.rows(processes.rows)
+            batch = batches.batch(step).rows(processes.rows)
             logits, state = forward_batch(network, batch, state, runtime)
             if step >= 0:
                 totals.add(batch, logits)
@@ -81,7 +79,7 @@ class _Totals:
         self._starts = np.array(text.bounds[:-1], np.int64)
         self._sums = np.zeros(len(self._starts))
         self._predicted = np.zeros(len(self._starts), np.int64)
-        self._correct = 0
+        self._correct = np.zeros(1, np.int64)
         self._surprisals = np.full(min(surprisals, len(text)), np.nan, np.float32)
 
     def add(self, batch: SequenceBatch, logits: Tensor) -> None:
@@ -99,8 +97,6 @@ class _Totals:
 
     def result(self, processes: Processes) -> NegativeLogLikelihood:
         """The negative log-likelihood of what was read, by all processes."""
-        if not processes.is_alone:
-            for array in (self._sums, self._predicted):
-                processes.sum(torch.from_numpy(array))
-            self._correct = int(processes.sums(self._correct)[0])
-        return NegativeLogLikelihood(self._sums, self._predicted, self._correct, self._surprisals)
+        for array in (self._sums, self._predicted, self._correct):
+            processes.sum(torch.from_numpy(array))  # in place
+        return NegativeLogLikelihood(self._sums, self._predicted, int(self._correct[0]), self._surprisals)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,15 +18,12 @@ from PIL import Image
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import SamplingStrategy, TokenSampler
-from dlnotes_cli.char_rnn.train import LanguageModelJob, ValidationReport
-from dlnotes_cli.char_rnn.training_text import TrainingText
+from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import read_and_build_vocabulary
-from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
-from dlnotes_cli.training.history import HistoryEntry
+from dlnotes_cli.training.task import Evaluated
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -134,19 +132,19 @@ def test_a_run_interrupted_during_its_last_sample_and_resumed_equals_an_uninterr
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first epoch is the best one, so that the best weights are not the last ones.
-    monkeypatch.setattr(LanguageModelJob, "rank", lambda _, metrics: (metrics.loss,))
+    monkeypatch.setattr(CharRnnTask, "rank", lambda _, metrics: (metrics.loss,))
     options = ["--epochs", 3, "--sample", 5]
     assert dlnotes(*train(home, tmp_path / "uninterrupted", *options)).code == 0
     assert json.loads((tmp_path / "uninterrupted" / "result.json").read_text())["best_epoch"] < 3
-    show_now = ValidationReport.show_now
+    finish = CharRnnTask.finish
 
-    def show_after_signal(report: ValidationReport, entry: HistoryEntry) -> None:
+    def finish_after_signal(task: CharRnnTask, *arguments: Any) -> Evaluated:
         os.kill(os.getpid(), signal.SIGTERM)
-        show_now(report, entry)
+        return finish(task, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ValidationReport, "show_now", show_after_signal)
-        patch.setattr(ValidationReport, "show", lambda *_: None)  # only the last sample is drawn, and polls
+        patch.setattr(CharRnnTask, "finish", finish_after_signal)
+        patch.setattr(CharRnnTask, "report", lambda *_: None)  # only the last sample is drawn, and polls
         assert dlnotes(*train(home, tmp_path / "run", *options)).code == 143
     for name in ("run", "uninterrupted"):
         assert dlnotes("char-rnn", "train", "--resume", tmp_path / name, "--epochs", 5).code == 0
@@ -156,22 +154,24 @@ def test_a_run_interrupted_during_its_last_sample_and_resumed_equals_an_uninterr
 def test_the_state_is_carried_between_chunks_and_reset_at_the_start_of_each_text(tmp_path: Path) -> None:
     for name, content in (("a.txt", "abcabcabca" * 3), ("b.txt", "cbacbacba" * 3)):
         (tmp_path / name).write_text(content)
-    sources = find_text_sources([str(tmp_path)])
-    text, preprocessing = read_and_build_vocabulary(sources, TextPreprocessing("chars"), None)
-    recipe = CharRnnTrainConfig(recipe="notes", seq_len=10).resolved()
-    network = build_char_rnn(CharRnnConfig(preprocessing.vocabulary, hidden=4, embed=3))
-    runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
-    job = LanguageModelJob(network, TrainingText(text, preprocessing, text, text), recipe, 1, runtime, seed=0)
-    job.start_epoch(1)
-    tokens = torch.from_numpy(text.tokens.astype(np.int64))
-    for index in range(job.steps_per_epoch):
-        (output,) = job.step(index)
+    options = CharRnnTrainConfig(
+        texts=(str(tmp_path),), recipe="notes", hidden=4, embed=3, dropout=0.0, seq_len=10, val_split=0.05
+    )
+    task = CharRnnTask(options, options.resolved())
+    task.load()
+    network = task.network = build_char_rnn(task.network_config)
+    task.runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
+    task.prepare(1)
+    task.start_epoch(1, None)
+    tokens = torch.from_numpy(task.texts.train.tokens.astype(np.int64))
+    for index in range(task.steps_per_epoch):
+        (share,), samples = task.batch(index)
         text_start, chunk = (0, index) if index < 3 else (30, index - 3)  # the first text has 30 characters
         start = text_start + 10 * chunk
         logits, _ = network(tokens[None, text_start : start + 10], network.initial_state(1))
-        targets = tokens[start + 1 :][: output.samples]
-        expected = torch.nn.functional.cross_entropy(logits[0, 10 * chunk :][: output.samples], targets)
-        assert output.objective.item() == pytest.approx(expected.item(), rel=1e-5)
+        targets = tokens[start + 1 :][:samples]
+        expected = torch.nn.functional.cross_entropy(logits[0, 10 * chunk :][:samples], targets)
+        assert task.loss(network, share).objective.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

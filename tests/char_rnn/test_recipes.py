@@ -1,14 +1,11 @@
 """Recipes of `char-rnn train`: which values a run has."""
 
-import json
-from pathlib import Path
 
 import pytest
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.recipes import BEST, BEST_LONG, NOTES
 from dlnotes_cli.training.recipes import with_recipe
-from dlnotes_cli.training.resumed_options import resumed_config
 
 
 def test_without_options_the_recipe_are_the_recipe() -> None:
@@ -55,12 +52,3 @@ def test_stored_options_have_every_setting() -> None:
     assert (config.hidden, config.lr, config.schedule, config.reset_state) == (32, 6e-3, "one-cycle", 0.02)
     assert config.epochs is None  # depends on the text
     assert config.resolved() == options.resolved()
-
-
-def test_a_run_of_a_version_without_residual_sums_resumes_without_them(tmp_path: Path) -> None:
-    stored = CharRnnTrainConfig(texts=("book.txt",), max_steps=3, out=tmp_path).as_json()
-    del stored["residual"]
-    (tmp_path / "config.json").write_text(json.dumps(stored | {"command": "char-rnn train"}))
-    resumed = resumed_config(CharRnnTrainConfig, {"resume": tmp_path})
-    assert resumed.resolved().residual is False
-    assert CharRnnTrainConfig().resolved().residual is True
