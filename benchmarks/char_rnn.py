@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from measure import DLNOTES, Ended, Report, alternating, whole_process
 from torch import nn
-from training_loop import train_steps
+from training_loop import take_steps
 
+from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.recipes import BEST
 from dlnotes_cli.char_rnn.sample import TokenSampler
-from dlnotes_cli.char_rnn.train import LanguageModelJob
-from dlnotes_cli.char_rnn.training_text import TrainingText
+from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Text, read_and_build_vocabulary
+from dlnotes_cli.data.text import read_and_build_vocabulary
 from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
@@ -107,14 +107,16 @@ def recipe_config(vocabulary: int) -> CharRnnConfig:
     )  # fmt: skip
 
 
-def dlnotes_steps(text: Text, preprocessing: TextPreprocessing, runtime: Runtime) -> Callable[[], None]:
+def dlnotes_steps(text: Path, runtime: Runtime) -> Callable[[], None]:
     """Steps of the loop of dlnotes, with its batches, state resets, metrics and checks."""
-    texts = TrainingText(text, preprocessing, text, text.slice(0, 2))  # the other loops do not validate
+    options = CharRnnTrainConfig(texts=(str(text),))
+    task = CharRnnTask(options, options.resolved())
+    task.load()
+    task.runtime = runtime
 
     def run() -> None:
-        network = build_char_rnn(recipe_config(preprocessing.vocabulary))
-        job = LanguageModelJob(network, texts, BEST, BEST.length.batch_size, runtime, seed=0)
-        train_steps(job, OptimizerSettings("adamw", 1e-3, 0.0, 0.05), STEPS, grad_clip=1.0)
+        task.network = build_char_rnn(task.network_config)
+        take_steps(task, BEST.length.batch_size, STEPS)
 
     return run
 
@@ -159,11 +161,11 @@ def plain_fp32_steps() -> Callable[[], None]:
     return run
 
 
-def measure_training(report: Report, text: Text, preprocessing: TextPreprocessing, repeats: int) -> None:
+def measure_training(report: Report, text: Path, repeats: int) -> None:
     """Throughput and overhead of the loop of dlnotes, and the speed-up compared with plain fp32."""
     runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=True)
     sides = {
-        "dlnotes": dlnotes_steps(text, preprocessing, runtime),
+        "dlnotes": dlnotes_steps(text, runtime),
         "bare": bare_steps(runtime),
         "plain": plain_fp32_steps(),
     }
@@ -242,11 +244,9 @@ def main() -> None:
     options = parser.parse_args()
     report = Report("char_rnn", default_threads())
     torch.set_num_threads(default_threads())
-    text, preprocessing = read_and_build_vocabulary(
-        find_text_sources([str(options.text)]), TextPreprocessing("chars"), None
-    )
+    text, _ = read_and_build_vocabulary(find_text_sources([str(options.text)]), TextPreprocessing("chars"), None)
     measure_sampling(report, options.repeats)
-    measure_training(report, text, preprocessing, options.repeats)
+    measure_training(report, options.text, options.repeats)
     measure_memory(report, options.text, with_big_text=options.big)
     budgets = options.budgets.split(",")
     for budget in budgets:
