@@ -127,24 +127,25 @@ class Processes:
                 dist.all_gather_object(values, value)
         return values
 
-    def main_first(self, prepare: Callable[[], None]) -> None:
-        """Run `prepare` in the main process, then in the others, which find in the cache what it has stored there.
+    def main_first(self, prepare: Callable[[], Value]) -> Value:
+        """Call `prepare` in the main process, then in the others, which find in the cache what it has stored there.
 
-        Raises, in all processes, the first error of one.
+        Returns, in each process, what it returned there. Raises, in all processes, the first error of one.
         """
         if self.is_alone:
-            prepare()
-            return
+            return prepare()
+        values: list[Value] = []
         for is_turn in (self.is_main, not self.is_main):
             failed = None
             if is_turn:
                 try:
-                    prepare()
+                    values.append(prepare())
                 except DlnotesError as error:
                     failed = error.exit_code, error.where, error.what, error.fix
             for failure in self.gather(failed):
                 if failure is not None:
                     raise (InputError if failure[0] is ExitCode.BAD_INPUT else UnfinishedError)(*failure[1:])
+        return values[0]
 
     def check_same(self, what: str, value: object, fix: str) -> None:
         """Raise InputError, in all processes, if one has another value."""

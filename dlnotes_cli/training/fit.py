@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from typing import Any, Generic
 
 import torch
@@ -83,6 +84,7 @@ def fit_at_once(task: DirectTask[Result]) -> Result:
     """
     started = time.monotonic()
     folder = RunFolder(task.options)
+    check_device(task.options.device)
     with StopRequest() as stop, folder:
         try:
             task.load(stop.poll)
@@ -92,13 +94,14 @@ def fit_at_once(task: DirectTask[Result]) -> Result:
             data_s, solving_since = time.monotonic() - started, time.monotonic()
             outcome = task.solve(stop.poll)
         except StoppedError as request:
-            fix = "run the same command again"
+            fix = "run the same command again to continue"
             if not folder.has_model or folder.is_resumed:  # otherwise it is of a run that this one would have replaced
                 fix = f"continue with --resume {folder.path}"
                 if not folder.is_resumed:
                     folder.start(task.stored, task.runtime.threads)
-            raise StoppedError(request.exit_code, "what was computed so far is cached", fix) from request
+            raise StoppedError(request.exit_code, task.kept_on_stop, fix) from request
         train_s, evaluated_since = time.monotonic() - solving_since, time.monotonic()
+        outcome = replace(outcome, train_s=train_s)
         folder.start(task.stored, task.runtime.threads)
         task.announce()
         write_tensors(folder.file(MODEL), task.network.state_dict(), task.model_metadata(outcome.best))

@@ -49,7 +49,7 @@ class Outcome:
     history: Sequence[HistoryEntry]
     best_index: int  # of the best entry in `history`
     steps: int
-    train_s: float
+    train_s: float = 0.0  # `fit_at_once` measures it
 
     @property
     def best(self) -> HistoryEntry:
@@ -120,9 +120,11 @@ class RunDescription(ABC, Generic[Result]):
 class DirectTask(RunDescription[Result]):
     """A model that is fitted at once, as a logistic regression is, without steps on batches."""
 
+    kept_on_stop: ClassVar[str] = "what was computed so far is cached"  # for the user who stops the run
+
     @abstractmethod
     def load(self, poll: Poll) -> None:
-        """Read the data, and set what describes the run. Raises InputError."""
+        """Read the data, and set what describes the run, `stored` and `runtime` first. Raises InputError."""
 
     @abstractmethod
     def solve(self, poll: Poll) -> Outcome:
