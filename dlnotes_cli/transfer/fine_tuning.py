@@ -1,71 +1,70 @@
 """Fine-tuning: the gradient training of a pretrained network, block by block, after its head is fitted."""
 
+from dataclasses import replace
+
+from torch import nn
+
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, named_blocks
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import StoppedError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.engine.classifier import ClassifierTraining, train_classifier
-from dlnotes_cli.training.engine.distributed import ALONE, Processes
-from dlnotes_cli.training.record import ClassifierResult
-from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.transfer.frozen_head import fit_initial_head
+from dlnotes_cli.training.classifier import ClassifierTask
+from dlnotes_cli.training.distributed import Processes
+from dlnotes_cli.training.fit import fit
+from dlnotes_cli.training.results import TrainingResult
+from dlnotes_cli.training.task import Outcome
+from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 from dlnotes_cli.transfer.head_search import FittedHead
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.plan import TransferPlan
-from dlnotes_cli.transfer.recipes import FineTuneRecipe
+from dlnotes_cli.transfer.recipes import FROZEN, FineTuneRecipe
 from dlnotes_cli.transfer.results import TransferResult
 from dlnotes_cli.transfer.unfreezing import count_blocks, lr_factors, summarize_layers, unfreeze, unfrozen_blocks
 
 
-def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe, processes: Processes = ALONE) -> TransferResult:
+def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe, processes: Processes) -> TransferResult:
     """Fit the head to the frozen backbone, then train the network; the course's recipe starts with a random head.
 
-    Of several `processes` the main one fits the head, with which all start. Raises errors as `train_classifier`.
+    Of several `processes` the main one fits the head, with which all start. Raises errors as `fit`.
     """
-    options = plan.options
-    if processes.is_main:
-        RunFolder.check(options)  # before the features are computed
-    fitted = None
+    options, fitted = plan.options, None
     if processes.is_main and options.resume is None and options.recipe == "best":
-        with StopRequest() as stop:
-            try:
-                fitted = fit_initial_head(plan, recipe.label_smoothing, stop.poll)
-            except StoppedError as request:
-                what = "the features computed so far are cached; fine-tuning has not started"
-                raise StoppedError(request.exit_code, what, "run the same command again to continue") from request
-    result = train_classifier(FineTuning(plan, recipe, fitted), processes)
+        fitted = _fit_initial_head(plan, recipe.label_smoothing)
+    result = fit(FineTuneTask(plan, recipe, processes, fitted))
     if fitted is not None:
         _warn_if_worse(fitted, result)
     return result
 
 
-class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferModel, TransferResult]):
+class FineTuneTask(ClassifierTask[TransferResult]):
     """The training of a pretrained network, from a head that is fitted to its features, or from a random one (None)."""
 
     model_name = "backbone"
     memory_options = "--backbone, --size or --batch-size"
     result_type = TransferResult
+    options: TransferConfig
+    network: TransferModel
 
-    def __init__(self, plan: TransferPlan, recipe: FineTuneRecipe, fitted: FittedHead | None) -> None:
-        super().__init__(plan.options, recipe)
+    def __init__(
+        self, plan: TransferPlan, recipe: FineTuneRecipe, processes: Processes, fitted: FittedHead | None
+    ) -> None:
+        super().__init__(plan.options, recipe, processes)
         self._plan, self._fitted = plan, fitted
+        self.has_frozen_layers = plan.options.fine_tune != "all"
 
-    @property
-    def trains_all(self) -> bool:
-        """Whether `--fine-tune` unfreezes all blocks."""
-        return self.options.fine_tune == "all"
-
-    def load(self) -> DataSet:
+    def load_dataset(self) -> DataSet:
         """The data, split, preprocessed as the weights expect."""
-        return self._plan.load_pixels()
+        return self._plan.load(self._plan.decode_settings())
 
-    def network_config(self, dataset: DataSet) -> BackboneConfig:
+    def configure(self, dataset: DataSet) -> BackboneConfig:
         """The configuration of the network for a data set."""
         return self._plan.network_config(len(dataset.classes))
 
-    def initialize(self, network: TransferModel, dataset: DataSet) -> None:  # noqa: ARG002  # the base's signature
+    def initialize(self, network: nn.Module) -> None:
         """Load the pretrained weights and the fitted head, and freeze the blocks that `--fine-tune` excludes."""
+        if not isinstance(network, TransferModel):
+            raise TypeError("a network of another kind than `model_name`")
         fine_tune = self.options.fine_tune
         self._plan.load_weights(network)
         if self._fitted is not None:
@@ -75,23 +74,33 @@ class FineTuning(ClassifierTraining[TransferConfig, FineTuneRecipe, TransferMode
         names = ", ".join(layer.name for layer in trained)
         output.status("training", f"{names}, {sum(layer.parameters for layer in trained):,} parameters")
 
-    def start_epoch(self, network: TransferModel, epoch: int, epochs: int | None) -> None:
-        """Unfreeze the blocks that train in an epoch, and freeze the others."""
-        count = count_blocks(self.options.fine_tune, len(list(named_blocks(network.backbone))))
-        unfreeze(network, unfrozen_blocks(count, epoch, epochs))
-
-    def has_all_layers(self, network: TransferModel, epoch: int, epochs: int | None) -> bool:
-        """Whether the last block that `--fine-tune` trains is unfrozen."""
-        count = count_blocks(self.options.fine_tune, len(list(named_blocks(network.backbone))))
-        return unfrozen_blocks(count, epoch, epochs) == count
-
-    def lr_factors(self, network: TransferModel) -> dict[str, float]:
+    def lr_factors(self) -> dict[str, float]:
         """Factors on the learning rate by parameter name: lower for earlier blocks."""
-        return lr_factors(network)
+        return lr_factors(self.network)
 
-    def complete(self, result: ClassifierResult, network: TransferModel) -> TransferResult:
+    def start_epoch(self, epoch: int, epochs: int | None) -> None:
+        """Unfreeze the blocks that train in an epoch, and freeze the others."""
+        super().start_epoch(epoch, epochs)
+        count = count_blocks(self.options.fine_tune, len(list(named_blocks(self.network.backbone))))
+        unfreeze(self.network, unfrozen_blocks(count, epoch, epochs))
+
+    def complete(self, result: TrainingResult, outcome: Outcome) -> TransferResult:
         """The result of a run, with the fields that describe the backbone, its weights and its layers."""
-        return self._plan.complete(result, network)
+        return self._plan.complete(self.classifier_result(result, outcome), self.network)
+
+
+def _fit_initial_head(plan: TransferPlan, label_smoothing: float) -> FittedHead:
+    """The head with which fine-tuning starts: fitted as to a frozen backbone, without the limits of the run."""
+    unlimited = replace(plan, options=replace(plan.options, max_steps=None, time_budget=None))
+    task = FrozenHeadTask(unlimited, replace(FROZEN, label_smoothing=label_smoothing))
+    with StopRequest() as stop:
+        try:
+            task.load(stop.poll)
+            task.solve(stop.poll)
+        except StoppedError as request:
+            what = "the features computed so far are cached; fine-tuning has not started"
+            raise StoppedError(request.exit_code, what, "run the same command again to continue") from request
+    return task.fitted
 
 
 def _warn_if_worse(fitted: FittedHead, result: TransferResult) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dlnotes_cli.models.backbones import build_head, first_linear
 from dlnotes_cli.models.torch_imports import make_lbfgs
 from dlnotes_cli.training.objective import balanced_weights, penalized_weights
+from dlnotes_cli.training.task import Poll
 
 WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for standardized features
 _MIN_DEVIATION = 1e-6  # relative to the largest: a feature with less varies only by rounding errors
@@ -43,11 +44,7 @@ class HeadFit:
 
 
 def fit_heads(
-    features: Tensor,
-    labels: Tensor,
-    options: HeadOptions,
-    weight_decays: tuple[float, ...],
-    poll: Callable[[], None] = lambda: None,
+    features: Tensor, labels: Tensor, options: HeadOptions, weight_decays: tuple[float, ...], poll: Poll = lambda: None
 ) -> Iterator[HeadFit]:
     """Fit a head to features (N, F) for each weight decay; a linear head starts from the one before it.
 
@@ -60,87 +57,71 @@ def fit_heads(
     deviation = torch.where(deviation > _MIN_DEVIATION * deviation.max().clamp(min=_MIN_DEVIATION), deviation, 1)
     x = (features - mean) / deviation
     head = _initial_head(features.shape[1], options).to(features.device)
-    counter = _PassCounter(options, poll)
+    fitting = _HeadFitting(x, labels, options, poll)
     for weight_decay in weight_decays:
-        if counter.passes and counter.is_at_limit:
+        before = fitting.passes
+        if before and fitting.is_at_limit:
             return
         if options.hidden:  # a strong decay brings the weights to zero, a stationary point: start again
             head = _initial_head(features.shape[1], options).to(features.device)
-        passes_before = counter.passes
-        _minimize(_HeadObjective(head, x, labels, weight_decay, counter))
-        yield HeadFit(_for_raw_features(head, mean, deviation, options), weight_decay, counter.passes - passes_before)
+        fitting.minimize(head, weight_decay)
+        yield HeadFit(_for_raw_features(head, mean, deviation, options), weight_decay, fitting.passes - before)
 
 
 class _LimitReachedError(Exception):
     """The limit of passes or the deadline is reached."""
 
 
-class _PassCounter:
-    """The passes over the features of all fits, and their limits."""
+class _HeadFitting:
+    """The fits to standardized features, one after the other, and their passes over the features."""
 
-    def __init__(self, options: HeadOptions, poll: Callable[[], None]) -> None:
+    def __init__(self, x: Tensor, labels: Tensor, options: HeadOptions, poll: Poll) -> None:
         self.passes = 0
-        self.options = options
-        self.poll = poll
-
-    @property
-    def is_at_limit(self) -> bool:
-        options = self.options
-        return self.passes >= (options.total_passes or math.inf) or time.monotonic() > options.deadline
-
-
-class _HeadObjective:
-    """The objective of one fit, and the weights with its lowest value so far."""
-
-    def __init__(
-        self, head: nn.Sequential, x: Tensor, labels: Tensor, weight_decay: float, counter: _PassCounter
-    ) -> None:
-        self.head, self.counter = head, counter
-        self.best_weights: dict[str, Tensor] = {}
-        self._x, self._labels, self._weight_decay = x, labels, weight_decay
-        self._lowest = math.inf
-        options = counter.options
+        self._x, self._labels, self._options, self._poll = x, labels, options, poll
         self._class_weights = None
         if options.class_weights is not None:
             self._class_weights = torch.tensor(options.class_weights, device=x.device)
         elif options.is_balanced:
             self._class_weights = balanced_weights(labels, options.classes)
+        self._lowest, self._best = math.inf, dict[str, Tensor]()  # of the fit that is under way
 
-    def evaluate(self) -> Tensor:
+    @property
+    def is_at_limit(self) -> bool:
+        """Whether the limit of passes or the deadline is reached."""
+        options = self._options
+        return self.passes >= (options.total_passes or math.inf) or time.monotonic() > options.deadline
+
+    def minimize(self, head: nn.Sequential, weight_decay: float) -> None:
+        """Minimize the objective with L-BFGS; a limit ends it early, with the best weights so far."""
+        self._lowest, self._best = math.inf, {}
+        optimizer = make_lbfgs(
+            head.parameters(), max_iter=self._options.passes, max_eval=self._options.passes,
+            history_size=_HISTORY_SIZE, tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
+        )  # fmt: skip
+        try:
+            optimizer.step(lambda: self._objective(head, weight_decay))
+        except _LimitReachedError:
+            head.load_state_dict(self._best)
+
+    def _objective(self, head: nn.Sequential, weight_decay: float) -> Tensor:
         """The value, a scalar, after one pass, with its gradient in the parameters.
 
         Raises _LimitReachedError at a limit, except in the first pass of the fit.
         """
-        counter, head = self.counter, self.head
-        counter.poll()
-        if self.best_weights and counter.is_at_limit:
+        self._poll()
+        if self._best and self.is_at_limit:
             raise _LimitReachedError
-        counter.passes += 1
+        self.passes += 1
         head.zero_grad()
-        smoothing = counter.options.label_smoothing
+        smoothing = self._options.label_smoothing
         value = F.cross_entropy(head(self._x), self._labels, self._class_weights, label_smoothing=smoothing)
-        value = value + self._weight_decay / 2 * sum(weights.square().sum() for weights in penalized_weights(head))
+        value = value + weight_decay / 2 * sum(weights.square().sum() for weights in penalized_weights(head))
         value.backward()
-        self._keep_if_lowest(float(value.detach()))
+        reached = float(value.detach())
+        if reached < self._lowest or not self._best:
+            self._lowest = reached
+            self._best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
         return value
-
-    def _keep_if_lowest(self, value: float) -> None:
-        if value < self._lowest or not self.best_weights:
-            self._lowest = value
-            self.best_weights = {name: tensor.clone() for name, tensor in self.head.state_dict().items()}
-
-
-def _minimize(objective: _HeadObjective) -> None:
-    """Minimize an objective with L-BFGS; a limit ends it early, with the best weights so far."""
-    passes = objective.counter.options.passes
-    optimizer = make_lbfgs(
-        objective.head.parameters(), max_iter=passes, max_eval=passes, history_size=_HISTORY_SIZE,
-        tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
-    )  # fmt: skip
-    try:
-        optimizer.step(objective.evaluate)
-    except _LimitReachedError:
-        objective.head.load_state_dict(objective.best_weights)
 
 
 def _initial_head(inputs: int, options: HeadOptions) -> nn.Sequential:

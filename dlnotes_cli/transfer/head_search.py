@@ -1,6 +1,6 @@
 """The choice of a head's weight decay, by validation or by cross-validation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,19 +13,13 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.splits import stratified_folds
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.evaluation import evaluate
-from dlnotes_cli.training.history import HistoryEntry
-from dlnotes_cli.training.metrics import Evaluation, Metrics
+from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.results import HistoryEntry
+from dlnotes_cli.training.task import Poll
 from dlnotes_cli.transfer.head_fit import HeadFit, HeadOptions, fit_heads
+from dlnotes_cli.transfer.results import FoldSummary
 
-
-@dataclass(frozen=True)
-class FoldSummary:
-    """The accuracy on each fold of a cross-validation, with mean and sample standard deviation."""
-
-    count: int
-    accuracies: list[float]
-    mean: float
-    std: float
+ScoredFit = tuple[HeadFit, Evaluation, Evaluation]  # on the samples of the fit, and on those held out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,79 +44,72 @@ class FittedHead:
         return self.history[-1].epoch
 
 
+@dataclass(frozen=True)
 class HeadSearch:
-    """Fits a head to features with each of several weight decays, and chooses the best."""
+    """Fits a head to features with each of several weight decays, and chooses the one with the lowest held-out loss."""
 
-    def __init__(
-        self, dataset: DataSet, views: list[NDArray[np.float32]], options: HeadOptions, decays: tuple[float, ...],
-        runtime: Runtime, poll: Callable[[], None],
-    ) -> None:  # fmt: skip
-        self._dataset, self._views, self._options, self._decays = dataset, views, options, decays
-        self._runtime, self._poll = runtime, poll
-        self._train, self._val = dataset.splits["train"], dataset.splits["val"]
+    dataset: DataSet  # whose samples are features, float32 (N, F)
+    views: list[NDArray[np.float32]]  # features (n, F) of the augmented training split, in its order
+    options: HeadOptions
+    decays: tuple[float, ...]
+    runtime: Runtime
+    poll: Poll
 
     def by_validation(self) -> FittedHead:
-        """Choose the weight decay with the lowest loss on the validation split."""
-        history: list[HeadEntry] = []
-        heads: list[nn.Sequential] = []
-        for fit in self._fits(self._train):
-            train, val = (self._score(fit.head, split).metrics for split in (self._train, self._val))
-            history.append(_entry(history, fit, train, val))
-            heads.append(fit.head)
+        """Choose the weight decay by the validation split."""
+        train, val = (self.dataset.splits[split] for split in ("train", "val"))
+        fits = self._fit_and_score(train, val)
+        history = _history([fits], len(train))
         best = _lowest_loss(history)
-        return FittedHead(heads[best], history, best)
+        return FittedHead(fits[best][0].head, history, best)
 
     def by_cross_validation(self, count: int, seed: int) -> FittedHead:
-        """Choose the weight decay with the lowest loss over `count` folds, then fit a head to all samples."""
-        samples = np.sort(np.concatenate([self._train, self._val]))
-        folds = stratified_folds(samples, self._dataset.labels, count, seed)
+        """Choose the weight decay by `count` folds, then fit a head to all samples."""
+        samples = np.sort(np.concatenate([self.dataset.splits["train"], self.dataset.splits["val"]]))
+        folds = stratified_folds(samples, self.dataset.labels, count, seed)
         scored = [self._fit_and_score(np.setdiff1d(samples, held_out), held_out) for held_out in folds]
-        history: list[HeadEntry] = []
-        for scored_of_decay in zip(*scored, strict=True):
-            fits, train, val = zip(*scored_of_decay, strict=True)
-            total = HeadFit(fits[0].head, fits[0].weight_decay, sum(fit.passes for fit in fits))
-            pooled = replace(_pooled(train).metrics, samples=len(samples))  # each is in all folds but one
-            history.append(_entry(history, total, pooled, _pooled(val).metrics))
+        history = _history(scored, len(samples))
         best = _lowest_loss(history)
-        decays = self._decays[best : best + 1] if self._options.hidden else self._decays[: best + 1]
+        decays = self.decays[best : best + 1] if self.options.hidden else self.decays[: best + 1]
         *_, final = self._fits(samples, decays)  # a linear head starts from the fits before it, as in the folds
-        return FittedHead(final.head, history, best, _summarize_folds([of_fold[best][2] for of_fold in scored]))
+        accuracies = [of_fold[best][2].accuracy for of_fold in scored]
+        mean, std = float(np.mean(accuracies)), float(np.std(accuracies, ddof=1))
+        return FittedHead(final.head, history, best, FoldSummary(count, accuracies, mean, std))
 
-    def _fit_and_score(
-        self, train: NDArray[np.int64], held_out: NDArray[np.int64]
-    ) -> list[tuple[HeadFit, Evaluation, Evaluation]]:
+    def _fit_and_score(self, train: NDArray[np.int64], held_out: NDArray[np.int64]) -> list[ScoredFit]:
         """For each weight decay, the fit to some samples, with its evaluation on them and on the held-out samples."""
-        return [(fit, self._score(fit.head, train), self._score(fit.head, held_out)) for fit in self._fits(train)]
 
-    def _fits(self, indices: NDArray[np.int64], decays: tuple[float, ...] | None = None) -> Iterator[HeadFit]:
+        def score(fit: HeadFit, indices: NDArray[np.int64]) -> Evaluation:
+            return evaluate_head(fit.head, self.dataset, indices, self.runtime)
+
+        return [(fit, score(fit, train), score(fit, held_out)) for fit in self._fits(train, self.decays)]
+
+    def _fits(self, indices: NDArray[np.int64], decays: tuple[float, ...]) -> Iterator[HeadFit]:
         """Fits to some samples of the training and validation splits, and to the views of those that have views."""
-        device = self._runtime.device
-        has_sample = np.isin(self._train, indices)
-        features = np.concatenate([self._dataset.samples[indices], *(view[has_sample] for view in self._views)])
-        labels = np.concatenate(
-            [self._dataset.labels[indices], *([self._dataset.labels[self._train[has_sample]]] * len(self._views))]
-        )
+        dataset, train, device = self.dataset, self.dataset.splits["train"], self.runtime.device
+        has_sample = np.isin(train, indices)
+        features = np.concatenate([dataset.samples[indices], *(view[has_sample] for view in self.views)])
+        labels = dataset.labels[np.concatenate([indices, *[train[has_sample]] * len(self.views)])]
         x, y = torch.from_numpy(features).to(device), torch.from_numpy(labels).to(device)
-        return fit_heads(x, y, self._options, decays or self._decays, self._poll)
-
-    def _score(self, head: nn.Sequential, indices: NDArray[np.int64]) -> Evaluation:
-        return evaluate_head(head, self._dataset, indices, self._runtime)
+        return fit_heads(x, y, self.options, decays, self.poll)
 
 
-def _entry(history: list[HeadEntry], fit: HeadFit, train: Metrics, val: Metrics) -> HeadEntry:
-    """The entry of a fit, to append to the history."""
-    epoch = fit.passes + (history[-1].epoch if history else 0)
-    return HeadEntry(epoch=epoch, step=epoch, train=train, validation=val, weight_decay=fit.weight_decay)
+def _history(scored: Sequence[Sequence[ScoredFit]], samples: int) -> list[HeadEntry]:
+    """An entry for each weight decay, over all folds; each of the training `samples` is in one fold or more."""
+    history: list[HeadEntry] = []
+    passes = 0
+    for of_decay in zip(*scored, strict=True):
+        passes += sum(fit.passes for fit, _, _ in of_decay)
+        train, val = (_pooled([evaluations[i] for _, *evaluations in of_decay]).metrics for i in (0, 1))
+        decay = of_decay[0][0].weight_decay
+        train = replace(train, samples=samples)
+        history.append(HeadEntry(epoch=passes, step=passes, train=train, validation=val, weight_decay=decay))
+    return history
 
 
 def _lowest_loss(history: list[HeadEntry]) -> int:
     """The index of the entry with the lowest validation loss."""
     return int(np.argmin([entry.validation.loss for entry in history]))
-
-
-def _summarize_folds(evaluations: Sequence[Evaluation]) -> FoldSummary:
-    accuracies = [evaluation.accuracy for evaluation in evaluations]
-    return FoldSummary(len(accuracies), accuracies, float(np.mean(accuracies)), float(np.std(accuracies, ddof=1)))
 
 
 def _pooled(evaluations: Sequence[Evaluation]) -> Evaluation:

@@ -1,27 +1,23 @@
 """The plan of a transfer: options, pretrained weights, and the preprocessing that they expect."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from dlnotes_cli.data.cache.request import DecodeSettings
+from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.data.splits import SplitRule
-from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, build_head, load_backbone
 from dlnotes_cli.models.torch_imports import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
-from dlnotes_cli.training.recipes import with_recipe
-from dlnotes_cli.training.record import ClassifierResult
-from dlnotes_cli.transfer.features import feature_extraction
+from dlnotes_cli.training.results import ClassifierResult
+from dlnotes_cli.training.task import Poll
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
 from dlnotes_cli.transfer.results import TransferResult
@@ -35,22 +31,15 @@ class TransferPlan:
     """Options, the weights of the backbone, and their preprocessing."""
 
     options: TransferConfig
-    stored: TransferConfig  # the options with the values of the recipe, for config.json
     backbone: str  # its name in torchvision, or small, the bundled network
     weights: PretrainedWeights
     preprocessing: ImagePreprocessing
     split_rule: SplitRule
 
-    @cached_property
-    def decode_settings(self) -> DecodeSettings:
-        """The settings for reading image files."""
+    def decode_settings(self, poll: Poll = lambda: None) -> DecodeSettings:
+        """The settings for reading image files; `poll` is called between chunks."""
         options = self.options
-        return DecodeSettings(options.thread_count, options.max_pixels, skip_bad=options.skip_bad)
-
-    @property
-    def features_name(self) -> str:
-        """The name in the cache for features of this backbone with these weights."""
-        return f"{self.backbone}-{self.weights.digest}"
+        return DecodeSettings(options.thread_count, options.max_pixels, skip_bad=options.skip_bad, poll=poll)
 
     def network_config(self, classes: int) -> BackboneConfig:
         """The configuration of the network for a number of classes."""
@@ -82,26 +71,16 @@ class TransferPlan:
             network.head = build_head(network.width, self.options.hidden, classes)
         return network
 
-    def runtime(self) -> Runtime:
-        """Device, precision and threads; bf16 is faster for convolutions and attention of any size."""
-        options = self.options
-        return choose_runtime(options.device, options.precision, options.threads, bf16_pays=True)
-
-    def load_pixels(self) -> DataSet:
-        """The data set as pixels, split, with a warning about classes with few samples."""
-        dataset = load_preprocessed(self.options, self.preprocessing, self.split_rule, self.decode_settings)
-        warn_about_few_samples(dataset)
+    def load(self, settings: DecodeSettings, extractor: FeatureExtractor | None = None) -> DataSet:
+        """The data set as pixels or features, split; warns about classes with fewer than 5 samples in training."""
+        dataset = load_preprocessed(self.options, self.preprocessing, self.split_rule, settings, extractor)
+        labels = np.concatenate([dataset.labels[dataset.splits[split]] for split in ("train", "val")])
+        counts = np.bincount(labels, minlength=len(dataset.classes))
+        few = [f"{name} ({count})" for name, count in zip(dataset.classes, counts, strict=True) if count < _FEW_SAMPLES]
+        if few:
+            what = f"fewer than {_FEW_SAMPLES} images for training and validation: {', '.join(few)}"
+            output.warn(f"{what}; add more images")
         return dataset
-
-    def load_features(self, network: TransferModel, runtime: Runtime, poll: Callable[[], None]) -> DataSet:
-        """The data set as features of the backbone, split; `poll` is called between batches."""
-        return load_preprocessed(
-            self.options,
-            self.preprocessing,
-            self.split_rule,
-            settings=replace(self.decode_settings, poll=poll),
-            extractor=feature_extraction(network, self.features_name, self.preprocessing, runtime),
-        )
 
     def complete(self, result: ClassifierResult, network: TransferModel) -> TransferResult:
         """The result of a run, with the fields that describe the backbone, its weights and its layers."""
@@ -118,23 +97,13 @@ class TransferPlan:
 def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) -> TransferPlan:
     """Find the weights, download them if they are missing, and validate `--size`. Raises InputError."""
     weights = find_weights(recipe.backbone, options.weights, offline=options.offline, seed=options.seed)
-    expected = weights.expected
-    size = options.size or expected.size
+    size = options.size or weights.expected.size
     preprocessing = weights.preprocessing(size, options.resize)
     split_rule = SplitRule(recipe.val_split, options.test_split, options.seed, options.limit)
-    plan = TransferPlan(options, with_recipe(options, recipe), recipe.backbone, weights, preprocessing, split_rule)
-    if size != expected.size:
-        _check_size(plan, expected.size)
+    plan = TransferPlan(options, recipe.backbone, weights, preprocessing, split_rule)
+    if size != weights.expected.size:
+        _check_size(plan, weights.expected.size)
     return plan
-
-
-def warn_about_few_samples(dataset: DataSet) -> None:
-    """Warn about classes with fewer than 5 samples for training and validation."""
-    labels = np.concatenate([dataset.labels[dataset.splits[split]] for split in ("train", "val")])
-    counts = np.bincount(labels, minlength=len(dataset.classes))
-    few = [f"{name} ({count})" for name, count in zip(dataset.classes, counts, strict=True) if count < _FEW_SAMPLES]
-    if few:
-        output.warn(f"fewer than {_FEW_SAMPLES} images for training and validation: {', '.join(few)}; add more images")
 
 
 def _check_size(plan: TransferPlan, default: int) -> None:

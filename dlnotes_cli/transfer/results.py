@@ -2,9 +2,27 @@
 
 from dataclasses import dataclass
 
-from dlnotes_cli.training.record import ClassifierResult
-from dlnotes_cli.transfer.head_search import FoldSummary
-from dlnotes_cli.transfer.unfreezing import LayerSummary
+from dlnotes_cli.training.results import ClassifierResult
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """A block of the backbone, or the head."""
+
+    name: str
+    parameters: int
+    trains: bool
+    lr_factor: float | None  # None: frozen
+
+
+@dataclass(frozen=True)
+class FoldSummary:
+    """The accuracy on each fold of a cross-validation, with mean and sample standard deviation."""
+
+    count: int
+    accuracies: list[float]
+    mean: float
+    std: float
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
-from dlnotes_cli.training.engine.launch import joined
+from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.fit import fit_at_once
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.pretrained import MEBIBYTE, find_weights, is_downloaded, local_file
 from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
 from dlnotes_cli.transfer.fine_tuning import fine_tune
-from dlnotes_cli.transfer.frozen_head import train_head
+from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
 from dlnotes_cli.transfer.recipes import FrozenRecipe
@@ -29,7 +30,8 @@ _GRADIENT_OPTIONS = (  # without effect on L-BFGS
 )  # fmt: skip
 _FROZEN_OPTIONS = ("views", "folds", "export_features", "map_file")  # which need features that do not change
 _NEUTRAL = {  # values of these options that change nothing
-    "views": (1,), "accumulate": (1,), "devices": (1,), "monitor": ("auto", "loss"), "dropout": (None, 0.0),
+    "views": (1,), "accumulate": (1,), "devices": (1,), "compile": (False,), "monitor": ("auto", "loss"),
+    "dropout": (None, 0.0),
 }  # fmt: skip
 _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
@@ -64,13 +66,12 @@ def transfer(options: TransferConfig) -> TransferResult:
     together; UnfinishedError on divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     _check_options(options)
-    options = _with_available_backbone(options)
-    recipe = options.resolved()
-    if isinstance(recipe, FrozenRecipe):
-        return train_head(make_plan(options, recipe), recipe)
-    with joined(options, transfer) as processes:
-        with processes.main_first("weights"):
-            plan = make_plan(options, recipe)
+    with joined(options) as processes:
+        options = _with_available_backbone(options)
+        recipe = options.resolved()
+        plan = processes.main_first(lambda: make_plan(options, recipe))
+        if isinstance(recipe, FrozenRecipe):
+            return fit_at_once(FrozenHeadTask(plan, recipe))
         return fine_tune(plan, recipe, processes)
 
 

@@ -31,10 +31,11 @@ from dlnotes_cli.models.backbones import (
     named_blocks,
 )
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
-from dlnotes_cli.training.engine.loop import Trainer
 from dlnotes_cli.training.model_file import load_classifier
+from dlnotes_cli.training.task import Batch
 from dlnotes_cli.training.tensor_file import read_tensors
-from dlnotes_cli.transfer import frozen_head
+from dlnotes_cli.transfer.fine_tuning import FineTuneTask
+from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -447,14 +448,14 @@ def test_a_run_locks_its_folder_before_features_are_computed(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exit_codes: list[int] = []
-    compute = frozen_head._compute_features
+    load = FrozenHeadTask.load
 
-    def start_another_and_compute(*arguments: Any) -> Any:
-        monkeypatch.setattr(frozen_head, "_compute_features", compute)
+    def start_another_and_load(*arguments: Any) -> None:
+        monkeypatch.setattr(FrozenHeadTask, "load", load)
         exit_codes.append(main(words(images, tmp_path / "run", "--hidden", "8")))
-        return compute(*arguments)
+        load(*arguments)
 
-    monkeypatch.setattr(frozen_head, "_compute_features", start_another_and_compute)
+    monkeypatch.setattr(FrozenHeadTask, "load", start_another_and_load)
     run = dlnotes(*words(images, tmp_path / "run"))
     assert (exit_codes, run.code) == ([2], 0)
     assert "is in use by another run" in run.err
@@ -465,16 +466,14 @@ def test_blocks_unfreeze_from_the_last_to_the_first(
     images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unfrozen: list[int] = []
-    advance = Trainer.advance
+    batch = FineTuneTask.batch
 
-    def advance_and_count(trainer: Trainer) -> Any:
-        before, entry = trainer.state.step, advance(trainer)
-        blocks = named_blocks(trainer.job.network.backbone)  # type: ignore[arg-type]  # a TransferModel
-        if trainer.state.step > before:
-            unfrozen.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
-        return entry
+    def count_and_batch(task: FineTuneTask, index: int) -> Batch:
+        blocks = named_blocks(task.network.backbone)
+        unfrozen.append(sum(all(p.requires_grad for p in block.parameters()) for _, block in blocks))
+        return batch(task, index)
 
-    monkeypatch.setattr(Trainer, "advance", advance_and_count)
+    monkeypatch.setattr(FineTuneTask, "batch", count_and_batch)
     run = dlnotes(*words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
     assert run.code == 0, run.err
     assert unfrozen == [5, 9, 9, 9, 9]
@@ -513,7 +512,7 @@ def test_a_head_with_dropout_trains_and_its_file_has_the_usual_names(
         json.loads(dlnotes(*words(images, tmp_path / name, *more, "--dropout", dropout)).out)
         for name, dropout in (("plain", 0), ("dropped", 0.5))
     ]
-    assert ["dropout" in result["model"]["configuration"] for result in results] == [False, True]
+    assert [result["model"]["configuration"]["dropout"] for result in results] == [0, 0.5]
     assert [result["validation"]["samples"] for result in results] == [0, 0]
     plain, dropped = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in ("plain", "dropped"))
     assert plain.keys() == dropped.keys()
@@ -705,13 +704,13 @@ def test_a_resumed_run_that_is_stopped_keeps_its_results(
 ) -> None:
     assert dlnotes(*words(images, tmp_path / "run")).code == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    compute = frozen_head._compute_features
+    load = FrozenHeadTask.load
 
-    def signal_and_compute(*arguments: Any) -> Any:
+    def signal_and_load(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        return compute(*arguments)
+        load(*arguments)
 
-    monkeypatch.setattr(frozen_head, "_compute_features", signal_and_compute)
+    monkeypatch.setattr(FrozenHeadTask, "load", signal_and_load)
     assert dlnotes("transfer", "--resume", tmp_path / "run", "-q").code == 130
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
