@@ -23,7 +23,10 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
-from dlnotes_cli.training.task import Evaluated
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.distributed import ALONE, Processes
+from dlnotes_cli.training.sequence_batches import initial_state
+from dlnotes_cli.training.task import Evaluated, StepLoss
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -151,24 +154,58 @@ def test_a_run_interrupted_during_its_last_sample_and_resumed_equals_an_uninterr
     assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
 
 
+def prepared(texts: Path, batch_size: int, processes: Processes = ALONE, **more: Any) -> CharRnnTask:
+    """The task of a small network, at the start of its first epoch."""
+    options = CharRnnTrainConfig(
+        texts=(str(texts),), recipe="notes", hidden=4, embed=3, dropout=0.0, seq_len=10, val_split=0.05, **more
+    )
+    task = CharRnnTask(options, options.resolved(), processes)
+    task.load()
+    seed_everything(0)
+    task.network, task.runtime = build_char_rnn(task.network_config), choose_runtime("cpu", "fp32", 1, bf16_pays=False)
+    task.prepare(batch_size)
+    task.start_epoch(1, None)
+    return task
+
+
+def losses(task: CharRnnTask, index: int) -> list[StepLoss]:
+    """The losses of the shares of a batch."""
+    return [task.loss(task.network, share) for share in task.batch(index).shares]
+
+
+def test_the_shares_of_all_processes_add_up_to_the_batch(home: Path) -> None:
+    text = home / "text.txt"
+    alone = prepared(text, 5, reset_state=0.3)
+    tasks = [prepared(text, 5, Processes(rank, 2), reset_state=0.3, accumulate=2) for rank in range(2)]
+    for index in range(3):
+        for task in tasks if index == 2 else []:
+            task.state = dict(alone.state)  # of all rows, as a checkpoint has it
+        (whole,), parts = losses(alone, index), [loss for task in tasks for loss in losses(task, index)]
+        assert len(parts) == 4
+        for value, values in zip(whole, zip(*parts, strict=True), strict=True):
+            torch.testing.assert_close(torch.stack(values).sum(), value)
+        for task in tasks:
+            for name, tensor in task.state.items():
+                torch.testing.assert_close(tensor, alone.state[name][:, task.processes.rows])
+            assert task.batch(index).samples == alone.batch(index).samples
+
+
+def test_a_batch_of_fewer_rows_than_processes_is_refused(home: Path) -> None:
+    with pytest.raises(InputError, match="a batch of 2 is smaller than the number of processes, 3"):
+        prepared(home / "text.txt", 2, Processes(0, 3))
+
+
 def test_the_state_is_carried_between_chunks_and_reset_at_the_start_of_each_text(tmp_path: Path) -> None:
     for name, content in (("a.txt", "abcabcabca" * 3), ("b.txt", "cbacbacba" * 3)):
         (tmp_path / name).write_text(content)
-    options = CharRnnTrainConfig(
-        texts=(str(tmp_path),), recipe="notes", hidden=4, embed=3, dropout=0.0, seq_len=10, val_split=0.05
-    )
-    task = CharRnnTask(options, options.resolved())
-    task.load()
-    network = task.network = build_char_rnn(task.network_config)
-    task.runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
-    task.prepare(1)
-    task.start_epoch(1, None)
+    task = prepared(tmp_path, 1)
+    network = task.network
     tokens = torch.from_numpy(task.texts.train.tokens.astype(np.int64))
     for index in range(task.steps_per_epoch):
         (share,), samples = task.batch(index)
         text_start, chunk = (0, index) if index < 3 else (30, index - 3)  # the first text has 30 characters
         start = text_start + 10 * chunk
-        logits, _ = network(tokens[None, text_start : start + 10], network.initial_state(1))
+        logits, _ = network(tokens[None, text_start : start + 10], initial_state(network, 1))
         targets = tokens[start + 1 :][:samples]
         expected = torch.nn.functional.cross_entropy(logits[0, 10 * chunk :][:samples], targets)
         assert task.loss(network, share).objective.item() == pytest.approx(expected.item(), rel=1e-5)

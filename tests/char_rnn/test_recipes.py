@@ -1,6 +1,5 @@
 """Recipes of `char-rnn train`: which values a run has."""
 
-
 import pytest
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
