@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.memory import MAX_BATCH_SIZE, largest_fitting_batch_size
 from dlnotes_cli.training.metrics import Evaluation, Metrics
 from dlnotes_cli.training.monitor import Monitor, Monitored
-from dlnotes_cli.training.objective import Objective, balanced_weights
+from dlnotes_cli.training.objective import Objective, Share, balanced_weights, in_shares
 from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.results import (
     ClassifierData,
@@ -39,17 +39,19 @@ from dlnotes_cli.training.results import (
 )
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.scatter import draw_plane
-from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, RunDescription, StepLoss, Task
+from dlnotes_cli.training.task import (
+    Batch,
+    Evaluated,
+    Model,
+    Outcome,
+    Poll,
+    RunDescription,
+    StepLoss,
+    Task,
+    own_rows,
+)
 
 _SPLITS = {"val": "validation"}  # as results name them
-
-
-class Share(NamedTuple):
-    """The samples of a batch that are computed together."""
-
-    part: TrainingBatch
-    whole: TrainingBatch | None  # the batch, of which the labels decide over the weight of the part; None: it is all
-    counts: bool = True  # whether it is a share of the batch, and not a sample for a process that has none
 
 
 class ClassifierDescription(RunDescription[Result]):
@@ -204,31 +206,22 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
         Where images are mixed, every process augments the whole batch; otherwise each only its own rows.
         """
         start, stop = self._bounds[index]
-        rank, processes = self.processes.rank, self.processes
         indices = self._order[start:stop]
-        rows = processes.rows if rank < len(indices) else slice(1)  # a sample that does not count, where none is left
+        rows = own_rows(self.processes, len(indices))
         own = indices if self._mix.is_active else indices[rows]
         samples, labels = self._train.take(own), self._train.labels.index_select(0, own)
         batch = self._mix(self._augment(samples, own, self._epoch), labels, epoch=self._epoch, batch=index)
         whole, part = batch, batch
-        if not processes.is_alone and self._mix.is_active:
+        if not self.processes.is_alone and self._mix.is_active:
             part = batch.rows(rows)
-        elif not processes.is_alone:
+        elif not self.processes.is_alone:
             whole = TrainingBatch(batch.samples[:0], self._train.labels.index_select(0, indices))
-        parts = part.parts(self.options.accumulate)
-        is_whole = len(parts) == 1 and processes.is_alone
-        shares = [Share(each, None if is_whole else whole, rank < len(indices)) for each in parts]
-        return Batch(shares, len(indices))
+        return in_shares(part, whole, self.processes, self.options.accumulate)
 
     def loss(self, model: Model, share: Share) -> StepLoss:
         """Cross-entropy with label smoothing, class weights and penalties, and the plain loss."""
-        part = share.part
-        logits = predict_logits(model, self._normalizer(part.samples), self.runtime)
-        objective, loss = self._objective(logits, part, share.whole)
-        correct = (logits.detach().argmax(1) == part.dominant).sum()
-        if not share.counts:
-            return StepLoss(objective * 0, loss * 0, correct * 0)
-        return StepLoss(objective, loss * len(part.labels), correct)
+        logits = predict_logits(model, self._normalizer(share.part.samples), self.runtime)
+        return self._objective.of_share(logits, share)
 
     def validate(self, poll: Poll) -> Metrics:
         """Metrics on the validation split, nan without samples."""
@@ -240,9 +233,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
         """A sort key of the metrics of a validation, as `--monitor` says."""
         return self.monitor.rank(metrics)
 
-    def evaluate(
-        self, split: str, poll: Poll, *, keep_predictions: bool = False, shared: bool = False
-    ) -> Evaluation:
+    def evaluate(self, split: str, poll: Poll, *, keep_predictions: bool = False, shared: bool = False) -> Evaluation:
         """The evaluation of the network on one split, which `shared` divides among the processes."""
         return evaluate(
             self.network, self.splits[split], self._normalizer, self.runtime, classes=len(self.dataset.classes),

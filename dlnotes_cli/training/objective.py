@@ -1,13 +1,31 @@
 """The objective of training: cross-entropy with label smoothing and class weights, and an L1 penalty."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
+from dlnotes_cli.training.distributed import Processes
+from dlnotes_cli.training.task import Batch, StepLoss
+
 if TYPE_CHECKING:
     from dlnotes_cli.data.images.mix import TrainingBatch
+
+
+class Share(NamedTuple):
+    """The samples of a batch that are computed together."""
+
+    part: "TrainingBatch"
+    whole: "TrainingBatch | None"  # the batch, of which the labels decide over the weight of the part; None: it is all
+    counts: bool = True  # whether it is a share of the batch, and not a sample for a process that has none
+
+
+def in_shares(part: "TrainingBatch", whole: "TrainingBatch", processes: Processes, accumulate: int) -> Batch:
+    """A batch in the shares of this process, which has the samples `part` of it; of `whole` the labels are read."""
+    parts, samples = part.parts(accumulate), len(whole.labels)
+    is_all = len(parts) == 1 and processes.is_alone
+    return Batch([Share(each, None if is_all else whole, processes.rank < samples) for each in parts], samples)
 
 
 def penalized_weights(network: nn.Module) -> list[nn.Parameter]:
@@ -42,6 +60,15 @@ class Objective:
         for weight in self._penalized:
             objective = objective + share * self._l1 * weight.abs().sum()
         return objective, loss
+
+    def of_share(self, logits: Tensor, share: Share) -> StepLoss:
+        """The objective of the logits (N, K) of a share, its plain loss and the number of correct samples."""
+        part = share.part
+        objective, loss = self(logits, part, share.whole)
+        correct = (logits.detach().argmax(1) == part.dominant).sum()
+        if not share.counts:
+            return StepLoss(objective * 0, loss * 0, correct * 0)
+        return StepLoss(objective, loss * len(part.labels), correct)
 
     def _losses(self, logits: Tensor, labels: Tensor, all_labels: Tensor | None) -> tuple[Tensor, Tensor]:
         objective = F.cross_entropy(logits, labels, self._class_weights, label_smoothing=self._label_smoothing)

@@ -42,6 +42,11 @@ class Batch(NamedTuple):
     samples: int  # in all shares of all processes
 
 
+def own_rows(processes: Processes, samples: int) -> slice:
+    """The rows of a batch that this process computes: the first one, which does not count, where it has none."""
+    return processes.rows if processes.rank < samples else slice(1)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a finished training is reported from."""
@@ -216,6 +221,5 @@ class Task(RunDescription[Result]):
         """A sort key of the metrics of a validation; the best validation has the largest."""
         return (-metrics.loss,)
 
-    def report(self, entry: HistoryEntry) -> None:
+    def report(self, entry: HistoryEntry, poll: Poll) -> None:
         """Print more about a validation."""
-
