@@ -12,6 +12,7 @@ reported.
 import argparse
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +22,16 @@ from measure import Report
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+from training_loop import take_steps
 
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import TokenSequences, encode_corpus
 from dlnotes_cli.data.texts.words import choose_vocabulary, read_corpus
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
-from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.text.job import TextJob
+from dlnotes_cli.models.registry import build
 from dlnotes_cli.text.options import TrainTextConfig
-from dlnotes_cli.training.engine.run import make_trainer
-from dlnotes_cli.training.optimizers import make_optimizer
+from dlnotes_cli.text.train_text import TextTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,20 +104,26 @@ def plain_epoch(texts: list[Tensor], labels: Tensor, vocabulary: int, hidden: in
         optimizer.step()
 
 
-def our_epoch(dataset: TextDataSet, sequences: TokenSequences, vocabulary: int, hidden: int) -> None:
+class GeneratedTexts(TextTask):
+    """`train-text` on texts that are generated, without dropout, as the plain loop has none."""
+
+    def __init__(self, dataset: TextDataSet, hidden: int) -> None:
+        options = TrainTextConfig(hidden=hidden, embed=EMBEDDING, batch_size=BATCH_SIZE, max_length=2 * LONGEST)
+        recipe = replace(options.resolved(), embed_dropout=0.0, dropout=0.0, head_dropout=0.0)
+        super().__init__(options, recipe)
+        self._generated, self.runtime = dataset, Runtime(torch.device("cpu"), "fp32", 1)
+        self.load()
+
+    def read_texts(self) -> TextDataSet:
+        """The texts that were generated."""
+        return self._generated
+
+
+def our_epoch(task: TextTask) -> None:
     """An epoch of `train-text` with its own loop, without the validation."""
     torch.manual_seed(0)
-    options = TrainTextConfig(hidden=hidden, batch_size=BATCH_SIZE, epochs=1)
-    recipe = options.resolved()
-    network = TextRnn(TextRnnConfig(vocabulary, 2, hidden=hidden, embed=EMBEDDING))
-    runtime = Runtime(torch.device("cpu"), "fp32", 1)
-    job = TextJob(network, dataset, sequences, runtime, options, recipe, BATCH_SIZE)
-    length = options.run_length(recipe.length, len(dataset.splits["train"]))
-    stop = StopRequest()
-    trainer = make_trainer(recipe, length, job, make_optimizer(network, recipe), stop)
-    trainer.start()
-    for _ in range(job.steps_per_epoch):
-        trainer.advance()
+    task.network = build(task.model_name, task.network_config)
+    take_steps(task, BATCH_SIZE, -(-task.training_samples // BATCH_SIZE))
 
 
 def main() -> None:
@@ -146,10 +151,12 @@ def main() -> None:
     dataset = TextDataSet(
         "generated", tuple(texts), labels, ("a", "b"), {"train": np.arange(count), "val": np.arange(1)}, (), ""
     )
+    task = GeneratedTexts(dataset, options.hidden)
+    sequences, size = encode_corpus(corpus, task.preprocessing), task.preprocessing.vocabulary
     own = [torch.from_numpy(sequences.tokens[a:b].astype(np.int64)) for a, b in _bounds(sequences, count)]
-    targets, size = torch.from_numpy(labels[:count]), preprocessing.vocabulary
+    targets = torch.from_numpy(labels[:count])
     sides: dict[str, Callable[[], None]] = {
-        "train-text": lambda: our_epoch(dataset, sequences, size, options.hidden),
+        "train-text": lambda: our_epoch(task),
         "plain, padded": lambda: plain_epoch(own, targets, size, options.hidden, is_packed=False),
     }
     if options.packed:

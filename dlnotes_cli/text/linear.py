@@ -2,8 +2,8 @@
 
 import time
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,45 +14,95 @@ from sklearn.linear_model import LogisticRegression
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.data.texts.preprocessing import TfidfPreprocessing
 from dlnotes_cli.data.texts.tfidf import Tfidf
-from dlnotes_cli.data.texts.words import Corpus
+from dlnotes_cli.data.texts.words import Corpus, read_corpus
+from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.text_linear import TextLinear, TextLinearConfig
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.text.description import TextDescription
+from dlnotes_cli.text.options import TrainTextConfig
+from dlnotes_cli.text.results import TextResult
 from dlnotes_cli.training.inference.probability_evaluation import evaluate_probabilities
 from dlnotes_cli.training.inference.text_classifier import linear_logits
 from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.results import HistoryEntry
+from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.softmax import softmax
+from dlnotes_cli.training.task import DirectTask, Evaluated, Outcome, Poll
 
 _INVERSE_REGULARIZATION = 4.0  # C of scikit-learn; the features of a text have norm 1
 _MOST_ITERATIONS = 1000
 _CHUNK = 1024  # texts that are evaluated together
 
 
-@dataclass(frozen=True)
-class FittedLinear:
+class LinearTask(TextDescription, DirectTask[TextResult]):
+    """The training of the linear model, alone or as the baseline of a network."""
+
+    model_name, short_name = "text_linear", "linear"
+    kept_on_stop = "stopped before the work was done"
+    network: TextLinear
+    preprocessing: TfidfPreprocessing
+
+    def __init__(self, options: TrainTextConfig) -> None:
+        super().__init__(options)
+        self.stored = replace(options, val_split=options.resolved().val_split, test_split=options.held_out)
+
+    def load(self, poll: Poll) -> None:
+        """Read the texts and their words."""
+        self.runtime = choose_runtime("cpu", "fp32", self.options.threads, bf16_pays=False)
+        dataset = self.read_texts()
+        self.prepare(dataset, read_corpus(dataset.texts))
+        poll()
+
+    def prepare(self, dataset: TextDataSet, corpus: Corpus) -> None:
+        """Set the texts and their words, which a run that trains a network has read already."""
+        self.describe(dataset)
+        self._corpus = corpus
+
+    def solve(self, poll: Poll) -> Outcome:
+        """Fit the model to the training texts, and evaluate it. Raises InputError for texts without a single word."""
+        started = time.monotonic()
+        self._fitted = fit_linear(self.dataset, self._corpus, is_balanced=self.options.class_weights == "balanced")
+        fitted_s = time.monotonic() - started
+        self.network, self.preprocessing = self._fitted.network, self._fitted.preprocessing
+        self.network_config = self.network.config
+        self.evaluated = [self.evaluate_all(fitted_s, poll)]
+        training, validation = self.evaluate("train", poll).metrics, self.kept.scores.validation
+        entry = HistoryEntry(epoch=1, step=self._fitted.iterations, train=training, validation=validation)
+        return Outcome([entry], 0, entry.step, fitted_s)
+
+    @property
+    def samples_seen(self) -> int:
+        """The number of training texts."""
+        return self.dataset.counts["train"]
+
+    def evaluate(self, split: str, poll: Poll, *, keep_predictions: bool = False) -> Evaluation:
+        """The evaluation of the model on a split."""
+        weights, bias = (tensor.detach().numpy() for tensor in (self.network.weight, self.network.bias))
+
+        def answer(indices: NDArray[np.int64]) -> NDArray[np.floating]:
+            return softmax(linear_logits(self._fitted.features[indices], weights, bias))
+
+        return evaluate_probabilities(
+            answer, self.dataset.labels, self.dataset.splits[split], classes=len(self.dataset.classes), batch=_CHUNK,
+            keep_predictions=keep_predictions, poll=poll,
+        )  # fmt: skip
+
+    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:  # noqa: ARG002  # the base's
+        """Draw the evaluation."""
+        return self.draw_kept(folder)
+
+
+class FittedLinear(NamedTuple):
     """A linear model that is fitted to the training texts of a data set, and the features of all its texts."""
 
     network: TextLinear
     preprocessing: TfidfPreprocessing
     features: Any  # sparse float64 (N, features)
     iterations: int
-    seconds: float
-
-    def evaluate(self, dataset: TextDataSet, split: str, *, keep_predictions: bool = False) -> Evaluation:
-        """The evaluation on a split of the data set."""
-        weights, bias = (tensor.detach().numpy() for tensor in (self.network.weight, self.network.bias))
-
-        def answer(indices: NDArray[np.int64]) -> NDArray[np.floating]:
-            return softmax(linear_logits(self.features[indices], weights, bias))
-
-        return evaluate_probabilities(
-            answer, dataset.labels, dataset.splits[split], classes=len(dataset.classes), batch=_CHUNK,
-            keep_predictions=keep_predictions,
-        )  # fmt: skip
 
 
 def fit_linear(dataset: TextDataSet, corpus: Corpus, *, is_balanced: bool) -> FittedLinear:
     """Fit the linear model to the training split. Raises InputError for texts without a single word."""
-    started = time.monotonic()
     train = dataset.splits["train"]
     tfidf, features = Tfidf.fit(corpus, train)
     if not features.shape[1]:
@@ -74,5 +124,4 @@ def fit_linear(dataset: TextDataSet, corpus: Corpus, *, is_balanced: bool) -> Fi
         }
     )
     preprocessing = TfidfPreprocessing(dataset.text_column, dataset.target, tfidf.words, tfidf.characters)
-    iterations = int(np.max(regression.n_iter_))
-    return FittedLinear(network.eval(), preprocessing, features, iterations, time.monotonic() - started)
+    return FittedLinear(network.eval(), preprocessing, features, int(np.max(regression.n_iter_)))

@@ -34,7 +34,8 @@ from dlnotes_cli.training.recipes import resolve
 _OF_NETWORK = (
     "tokenizer", "vocab_size", "max_length", "cell", "layers", "hidden", "embed", "bidirectional", "pooling", "dropout",
     "head_dropout", "epochs", "max_steps", "time_budget", "lr", "schedule", "optimizer", "momentum", "weight_decay",
-    "patience", "ema", "grad_clip", "batch_size", "label_smoothing",
+    "patience", "ema", "grad_clip", "batch_size", "label_smoothing", "devices",
+    "compile",
 )  # fmt: skip
 
 

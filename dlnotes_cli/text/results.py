@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.record import DataSummary, TrainingResult
+from dlnotes_cli.training.results import DataSummary, TrainingResult
 
 TextModelName = Literal["rnn", "linear"]
 

@@ -4,6 +4,7 @@ import html
 import json
 import re
 import sys
+from dataclasses import replace
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,14 @@ from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.data.texts.labeled import load_training_texts
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.words import words_of
+from dlnotes_cli.device import choose_runtime
+from dlnotes_cli.models.registry import build
 from dlnotes_cli.models.text_rnn import TextRnn
+from dlnotes_cli.seeding import seed_everything
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.options import TrainTextConfig
-from dlnotes_cli.text.train_text import train_text
+from dlnotes_cli.text.train_text import TextTask, train_text
+from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.inference.text_explanation import gradient_times_embedding
 from dlnotes_cli.training.model_file import load_text_model
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
@@ -175,6 +181,41 @@ def test_accumulated_parts_take_the_same_step(tmp_path: Path) -> None:
     for name, tensor in weights[0].items():
         if name.startswith("network."):
             torch.testing.assert_close(tensor, weights[1][name], rtol=1e-5, atol=1e-6)
+
+
+def prepared(processes: Processes = ALONE, **options: Any) -> TextTask:
+    """The task of a small network without dropout, at the start of its first epoch."""
+    small: dict[str, Any] = {"limit": 40, "hidden": 6, "embed": 5, "class_weights": "balanced", "label_smoothing": 0.1}
+    config = TrainTextConfig(**small | options)
+    recipe = replace(config.resolved(), embed_dropout=0.0, dropout=0.0, head_dropout=0.0)
+    task = TextTask(config, recipe, processes)
+    task.load()
+    seed_everything(0)
+    task.runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
+    task.network = build(task.model_name, task.network_config)
+    task.prepare(batch_size=6)
+    task.start_epoch(1, None)
+    return task
+
+
+@pytest.mark.parametrize("recipe", ["best", "notes"])
+def test_the_shares_of_all_processes_add_up_to_the_batch(recipe: str) -> None:
+    alone = prepared(recipe=recipe)
+    tasks = [prepared(Processes(rank, 5), recipe=recipe, accumulate=2) for rank in range(5)]
+    sizes = set()
+    for index in range(alone.steps_per_epoch):
+        (whole,) = (alone.loss(alone.network, share) for share in alone.batch(index).shares)
+        parts = [task.loss(task.network, share) for task in tasks for share in task.batch(index).shares]
+        sizes.add((alone.batch(index).samples, len(parts)))
+        for value, values in zip(whole, zip(*parts, strict=True), strict=True):
+            torch.testing.assert_close(torch.stack(values).sum(), value, rtol=1e-4, atol=1e-6)
+        assert {task.batch(index).samples for task in tasks} == {alone.batch(index).samples}
+    assert sizes == {(6, 6), (4, 5)}  # of a batch of 4 texts, a process has none, but computes one
+
+
+def test_a_batch_of_fewer_texts_than_processes_is_refused() -> None:
+    with pytest.raises(InputError, match="--batch-size: a batch of 6 is smaller than the number of processes, 7"):
+        prepared(Processes(0, 7)).check_batches(6)
 
 
 def test_the_courses_recipe_reads_words_as_the_notebook(tmp_path: Path, dlnotes: Command) -> None:
@@ -333,7 +374,7 @@ def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) 
         (("explain", "{rnn}"), "holds a model of kind text_rnn"),
         (("serve", "{rnn}"), "holds a classifier of texts"),
         (("export", "{rnn}", "--format", "pt2"), "--format pt2: .* classifies texts"),
-        (("train-text", "--devices", "2"), "--devices: no such option"),
+        (("train-text", "--model", "linear", "--devices", "2"), "--devices: has no effect with --model linear"),
         (("train-text", "--model", "linear", "--lr", "1"), "--lr: has no effect with --model linear"),
         (("train-text", "--tokenizer", "bpe", "--recipe", "notes"), "--tokenizer bpe: is not the course's"),
         (("train-text", "--tokenizer", "bpe", "--vocab-size", "9"), "--vocab-size: 9 is less than the 256 bytes"),

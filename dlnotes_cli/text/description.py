@@ -1,0 +1,116 @@
+"""What the runs of `train-text` record, whichever models they train."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from dlnotes_cli.data.splits import SplitRule
+from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts
+from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, document_preprocessing_to_json
+from dlnotes_cli.shell import output
+from dlnotes_cli.text.options import TrainTextConfig
+from dlnotes_cli.text.results import TextModelName, TextModelScores, TextResult, TextsData
+from dlnotes_cli.training.evaluation_plots import draw_evaluation
+from dlnotes_cli.training.gate import require_test_split
+from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.results import ModelSummary, TrainingResult
+from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.task import Evaluated, Outcome, Poll, RunDescription
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A trained model, its evaluations, and how long its training took."""
+
+    name: TextModelName
+    summary: ModelSummary
+    validation: Evaluation
+    test: Evaluation | None  # None: the data has no test split
+    train_s: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """A sort key: validation accuracy, then a low loss."""
+        return self.validation.accuracy, -self.validation.loss
+
+    @property
+    def scores(self) -> TextModelScores:
+        """What the result has of the model."""
+        return TextModelScores(
+            name=self.name, parameters=self.summary.parameters, validation=self.validation.metrics,
+            test=None if self.test is None else self.test.metrics, train_s=round(self.train_s, 3),
+        )  # fmt: skip
+
+
+class TextDescription(RunDescription[TextResult]):
+    """What a run of `train-text` records: its texts, and the models that it has evaluated."""
+
+    result_type = TextResult
+    short_name: ClassVar[TextModelName]
+    options: TrainTextConfig
+    stored: TrainTextConfig
+    preprocessing: DocumentPreprocessing
+    dataset: TextDataSet
+    evaluated: Sequence[EvaluatedModel] = ()
+
+    @abstractmethod
+    def evaluate(self, split: str, poll: Poll, *, keep_predictions: bool = False) -> Evaluation:
+        """The evaluation of the model on a split."""
+
+    def read_texts(self) -> TextDataSet:
+        """The texts, split. Raises InputError for a gate without a test split, and for texts that cannot be used."""
+        options = self.options
+        rule = SplitRule(options.resolved().val_split, options.held_out, options.seed, options.limit)
+        dataset = load_training_texts(options.data, options.text_column, options.target, rule)
+        require_test_split(options.min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
+        return dataset
+
+    def describe(self, dataset: TextDataSet, cut: int = 0) -> None:
+        """Set the texts, of which `cut` are longer than the model reads."""
+        self.dataset = dataset
+        self.data = TextsData(
+            self.options.data, dataset.fingerprint, dataset.classes, dataset.counts, dataset.dropped, cut
+        )
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata that model file and checkpoint share: the model and its training data."""
+        metadata = super().metadata()
+        splits = {"val_split": self.stored.val_split, "test_split": self.stored.held_out}
+        return metadata | {
+            "classes": list(self.dataset.classes),
+            "format": document_preprocessing_to_json(self.preprocessing),
+            "data": metadata["data"] | splits,
+        }
+
+    def announce(self) -> None:
+        """Print data, model, device, precision and threads on standard error."""
+        counts = ", ".join(f"{count:,} {split}" for split, count in self.dataset.counts.items())
+        classes = output.counted(len(self.dataset.classes), "class", "classes")
+        output.status("data", f"{self.dataset.name}, {counts}; {classes}")
+        super().announce()
+
+    def evaluate_all(self, train_s: float, poll: Poll) -> EvaluatedModel:
+        """The model of this description with its evaluations, after a training of `train_s` seconds."""
+        validation = self.evaluate("val", poll)
+        test = self.evaluate("test", poll, keep_predictions=True) if "test" in self.dataset.splits else None
+        return EvaluatedModel(self.short_name, self.model, validation, test, train_s)
+
+    @property
+    def kept(self) -> EvaluatedModel:
+        """The model of the run: the one that `--model` names, else the one that validates better."""
+        named = [model for model in self.evaluated if model.name == self.options.model]
+        return max(named or self.evaluated, key=lambda model: model.rank)
+
+    def draw_kept(self, folder: RunFolder, plots: Sequence[Path] = ()) -> Evaluated:
+        """The test metrics of the model that is kept, and the `plots` with those of its evaluation."""
+        kept = self.kept
+        drawn = draw_evaluation(folder.path, kept.test or kept.validation, self.dataset.classes, None)
+        return Evaluated(kept.scores.test, [*plots, *drawn])
+
+    def complete(self, result: TrainingResult, outcome: Outcome) -> TextResult:  # noqa: ARG002  # the base's signature
+        """The result of a run, with the metrics of the model that was kept."""
+        kept = self.kept
+        common = replace(result, model=kept.summary, validation=kept.scores.validation)
+        return TextResult(**vars(common), kept=kept.name, models=tuple(model.scores for model in self.evaluated))
