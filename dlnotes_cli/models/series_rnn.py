@@ -84,8 +84,13 @@ class SeriesRnn(nn.Module):
         self.register_buffer("linear_weight", torch.zeros(config.evaluated, config.window))
         self.register_buffer("linear_bias", torch.zeros(config.evaluated))
 
-    def forward(self, window: Tensor, future: Tensor) -> Tensor:
-        """Forecasts (B, horizon) from windows (B, window, channels) and what is known (B, horizon, future)."""
+    def forward(self, window: Tensor, future: Tensor | None = None, state: Any = None) -> Any:
+        """Forecasts (B, horizon) from windows (B, window, channels) and what is known (B, horizon, future).
+
+        Without `future` the forecasts and the state of `every_step`, which training with a carried state takes.
+        """
+        if future is None:
+            return self.every_step(window, state)
         level = window[:, -1:, 0]
         if self.linear is not None:
             window = torch.cat([window[..., :1] - level[..., None], window[..., 1:]], dim=2)

@@ -1,11 +1,14 @@
 """The network and the baselines on the same forecasts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from dlnotes_cli.data.series.series_set import SeriesSet
 from dlnotes_cli.series.accuracy import ROUNDING, Coverage, ForecastAccuracy, measure, measure_coverage
+from dlnotes_cli.series.fit import FittedSeries
 from dlnotes_cli.series.forecaster import BASELINES, LINEAR, NETWORK, Forecaster, naive_forecasts, no_poll
 from dlnotes_cli.series.frames import Frames, Rows, Values
 
@@ -51,6 +54,30 @@ def compare(
     forecasts = {name: frames.unscaled(values, groups) for name, values in scaled.items()}
     targets = frames.unscaled(frames.targets(origins, horizon), groups)
     return ModelComparison(origins, groups, targets, forecasts, naive[groups], frames.sizes(groups))
+
+
+def compare_with_baselines(
+    forecaster: Forecaster, series: SeriesSet, fitted: FittedSeries, interval: float, poll: Callable[[], None] = no_poll
+) -> tuple[ModelComparison, dict[str, Any]]:
+    """The forecasts of the validation rows, and the fields of SeriesTrainResult that describe them.
+
+    `interval` is the probability of the intervals of which the coverage is measured.
+    """
+    horizon, frames = fitted.recipe.horizon, forecaster.frames
+    origins = evenly_spaced(frames.origins("validation", fitted.lookback, horizon))
+    comparison = compare(forecaster, origins, horizon, fitted.preprocessing.season, poll)
+    if series.series[0].signal is not None:
+        signal = np.concatenate([np.asarray(one.signal) for one in series.series])
+        known = {NOISE_FLOOR: signal[origins[:, None] + np.arange(horizon)]}
+        comparison = replace(comparison, forecasts=comparison.forecasts | known)
+    accuracies = comparison.accuracies()
+    fields = {
+        "models": accuracies,
+        "best_baseline": best_baseline(accuracies).model,
+        "improvement": improvement_of(comparison, accuracies),
+        "coverage": validation_coverage(frames, comparison, horizon, interval),
+    }
+    return comparison, fields
 
 
 def best_baseline(accuracies: tuple[ForecastAccuracy, ...]) -> ForecastAccuracy:

@@ -150,6 +150,8 @@ class SeriesTrainConfig(
         super().__post_init__()
         if self.calendar and self.time is None and self.data not in GENERATED_SETS:
             raise InputError("--calendar", "needs times", "name their column with --time")
+        if self.data == "-" and self.devices > 1:
+            raise InputError("--devices", "only one process can read standard input", "save the series to a file")
         if self.recipe == "notes" and self.mode == "direct":
             raise InputError("--mode", "the recipe notes trains one step ahead", "drop --mode, or use --recipe best")
         if self.resolved().mode == "free" and self.inputs:

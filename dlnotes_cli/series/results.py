@@ -1,10 +1,22 @@
 """The results of `series train`, `forecast` and `backtest`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from dlnotes_cli.series.accuracy import Coverage, ForecastAccuracy
-from dlnotes_cli.series.job import SeriesMetrics
-from dlnotes_cli.training.record import DataSummary, TrainingResult
+from dlnotes_cli.training.metrics import Metrics
+from dlnotes_cli.training.results import DataSummary, TrainingResult
+from dlnotes_cli.training.stored_values import NAN_IF_NULL
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesMetrics(Metrics):
+    """Means over the forecasts of the validation rows; `loss` is of scaled values, the others in units of the data."""
+
+    has_accuracy: ClassVar[bool] = False
+
+    mae: float = field(metadata=NAN_IF_NULL)
+    rmse: float = field(metadata=NAN_IF_NULL)
 
 
 @dataclass(frozen=True)

@@ -1,272 +1,227 @@
-"""Training a forecasting network: from options to a finished run folder."""
+"""The training of a forecasting network, and its comparison with baselines on the end of each series."""
 
-import os
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from dlnotes_cli.data.series.choices import GENERATED_SETS
-from dlnotes_cli.data.series.preprocessing import SeriesPreprocessing
-from dlnotes_cli.data.series.read import SeriesColumns, is_generated, read_series
-from dlnotes_cli.data.series.series_set import SeriesSet
-from dlnotes_cli.device import Runtime, check_device, choose_runtime
-from dlnotes_cli.models.registry import build, build_on_meta
+from dlnotes_cli.data.batches import epoch_order
 from dlnotes_cli.models.series_rnn import SeriesRnn, SeriesRnnConfig
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.plots.forecasts import draw_forecasts
-from dlnotes_cli.seeding import seed_everything
+from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.series.drawing import validation_panels
-from dlnotes_cli.series.evaluation import (
-    NOISE_FLOOR,
-    ModelComparison,
-    best_baseline,
-    compare,
-    evenly_spaced,
-    improvement_of,
-    validation_coverage,
-)
-from dlnotes_cli.series.fit import FittedSeries, fit_series
+from dlnotes_cli.series.evaluation import compare_with_baselines, evenly_spaced
 from dlnotes_cli.series.forecaster import Forecaster
-from dlnotes_cli.series.frames import Frames, history_of, training_frames
-from dlnotes_cli.series.job import SeriesJob, training_windows
+from dlnotes_cli.series.frames import history_of
 from dlnotes_cli.series.linear_autoregression import fit_linear
 from dlnotes_cli.series.options import SeriesTrainConfig
-from dlnotes_cli.series.results import SeriesData, SeriesTrainResult
+from dlnotes_cli.series.results import SeriesMetrics, SeriesTrainResult
+from dlnotes_cli.series.training_data import load_training_series, network_config
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.engine.loop import Trainer
-from dlnotes_cli.training.engine.memory import TrainingMemory
-from dlnotes_cli.training.engine.run import TrainingRun, make_trainer
-from dlnotes_cli.training.history import history_to_json
-from dlnotes_cli.training.optimizers import make_optimizer
-from dlnotes_cli.training.recipes import with_recipe
-from dlnotes_cli.training.record import ModelSummary, Outcome, RunRecord, TrainingResult
+from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.fit import fit
+from dlnotes_cli.training.results import TrainingResult, history_to_json
 from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, StepLoss, Task, own_rows
 
-_REGISTRY_NAME = "series_rnn"
-_MOST_STEPS = 32  # of the recurrent layers over one window; a longer window is read in segments
+_MOST_WINDOWS = 1 << 14  # of an epoch
 _MEASURES = {"loss": "mean squared error (scaled)", "rmse": "RMSE"}
 
 
+class WindowShare(NamedTuple):
+    """Windows of a batch that are computed together."""
+
+    positions: Tensor  # int64 (n,): of the first rows to forecast, or if read in order, to read
+    windows: int  # of the whole batch
+    counts: bool  # whether it is a share of the batch, and not a window for a process that has none
+    continues: Tensor | None = None  # bool (n,): which windows are those after the ones of the step before; None: none
+
+
 def train_series(options: SeriesTrainConfig) -> SeriesTrainResult:
-    """Train a forecasting network in its run folder, and compare it with baselines on the end of each series.
+    """Train a forecasting network, and compare it with baselines. Raises errors as `fit`."""
+    with joined(options) as processes:
+        return fit(SeriesTask(options, options.resolved(), processes))
 
-    Raises InputError before anything is written if options, folder or data are invalid; UnfinishedError on divergence
-    or a full disk; StoppedError after a signal, with a checkpoint saved.
+
+class SeriesTask(Task[SeriesTrainResult]):
+    """The training of a forecasting network on windows in random order, or on the whole series in order.
+
+    In order, the rows of a batch are parallel: each reads its own stretch of the series, from step to step, and its
+    hidden state is carried over. It starts from zero in each epoch, and where a window does not follow the one before,
+    as at the start of a group.
     """
-    started = time.monotonic()
-    folder = RunFolder(options)
-    check_device(options.device)
-    columns = _columns(options)
-    data = read_series(options.data, columns)
-    fitted = fit_series(options, options.resolved(), columns, data)
-    frames = training_frames(data, fitted.preprocessing)
-    windows = len(training_windows(frames, fitted))
-    _check_windows(options.data, windows, frames, fitted)
-    data_s = time.monotonic() - started
-    recipe = fitted.recipe
-    length = options.run_length(recipe.length, windows)
-    stored = with_recipe(with_recipe(options, recipe), length)
-    runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=False)
-    config = _network_config(frames, fitted)
-    _check_memory(config, fitted, length.batch_size, runtime)
-    seed_everything(options.seed)
-    network = _network(config, frames, fitted, runtime)
-    job = SeriesJob(network, frames, fitted, length.batch_size, runtime, options.seed, options.accumulate)
-    record = SeriesRecord(stored, ModelSummary.of(_REGISTRY_NAME, config, network), data, fitted, runtime)
-    record.announce()
-    if job.batch_size < length.batch_size:
-        output.note(f"the batch size is reduced to the {output.counted(job.batch_size, 'training window')}")
-    with StopRequest() as stop, folder:
-        trainer = make_trainer(recipe, length, job, make_optimizer(network, recipe), stop, recipe.eval_every)
-        run = TrainingRun(stored, folder, record, trainer, stop)
-        finished = run.resume_or_start()
-        if finished is not None:
-            return finished
-        with run.saved_on_stop():
-            run.train()
-            forecaster = Forecaster(network, frames, runtime)
-            record.compared = _compare(forecaster, data, fitted, options.interval, stop.poll)
-            plots = [
-                _plot_curves(folder, trainer, "step" if recipe.eval_every else "epoch"),
-                _plot_forecasts(folder, forecaster, record.compared, fitted, options),
-            ]
-            return run.finish(None, plots, data_s, started)
 
-
-@dataclass(frozen=True)
-class _Compared:
-    """The trained network next to the baselines."""
-
-    comparison: ModelComparison
-    fields: dict[str, Any]  # those that a result adds to those of every training run
-
-
-class SeriesRecord(RunRecord[SeriesTrainResult]):
-    """What the run of a forecasting network records."""
-
+    model_name = "series_rnn"
+    memory_options = "--hidden-size, --num-layers, --window or --batch-size"
+    metrics_type = SeriesMetrics
     result_type = SeriesTrainResult
+    options: SeriesTrainConfig
+    network: SeriesRnn
+    network_config: SeriesRnnConfig
 
-    def __init__(
-        self, options: SeriesTrainConfig, model: ModelSummary, series: SeriesSet, fitted: FittedSeries, runtime: Runtime
-    ) -> None:
-        super().__init__(options, model, runtime)
-        self._series, self._preprocessing, self._recipe = series, fitted.preprocessing, fitted.recipe
-        self.compared: _Compared | None = None  # known when the training has ended
+    def load(self) -> None:
+        """Read the series, and fit to their training rows what does not need a network."""
+        self.training_data = load_training_series(self.options)
+        fitted, self._frames = self.training_data.fitted, self.training_data.frames
+        self._fitted, self._windows, self.data = fitted, self.training_data.windows, self.training_data.summary
+        self.recipe, self.eval_every = fitted.recipe, fitted.recipe.eval_every
+        self.network_config = network_config(self._frames, fitted)
+        self._horizon = self.network_config.horizon
+        self._origins = evenly_spaced(self._frames.origins("validation", fitted.lookback, self._horizon))
+        self.training_samples, self.validation_samples = len(self._windows), len(self._origins)
 
-    @property
-    def data(self) -> SeriesData:
-        """The series: how many, of how many rows, and what was found in them."""
-        series, preprocessing, recipe = self._series, self._preprocessing, self._recipe
-        train = sum(record.train_rows for record in preprocessing.groups)
-        return SeriesData(
-            series.name, series.fingerprint, series.column, len(series.series),
-            {"train": train, "val": series.rows - train}, preprocessing.season, recipe.window, recipe.horizon,
-            (*preprocessing.inputs, *preprocessing.known), series.filled, series.skipped,
-        )  # fmt: skip
+    def bf16_pays(self, batch_size: int) -> bool:  # noqa: ARG002  # the base's signature
+        """Recurrent layers are not faster in bf16."""
+        return False
+
+    def check_batches(self, batch_size: int) -> None:
+        """Refuse batches of fewer windows than processes."""
+        self.processes.check_batch(min(batch_size, self.training_samples))
+
+    def sample_inputs(self, network: nn.Module) -> tuple[Any, ...]:  # noqa: ARG002  # the base's signature
+        """A window, and what is known about the rows to forecast."""
+        config = self.network_config
+        sizes = (config.window, config.channels), (config.horizon, config.future)
+        return tuple(torch.empty(1, *size, device="meta") for size in sizes)
+
+    def initialize(self, network: nn.Module) -> None:
+        """Set the rows and the linear autoregression that the model file stores."""
+        frames, config = self._frames, self.network_config
+        _, positions = history_of(frames, self._fitted.lookback)
+        weight, bias = fit_linear(frames, config.window, config.evaluated)
+        known = torch.from_numpy(frames.is_complete[positions].astype(np.uint8))
+        stored = {
+            "history": frames.values[torch.from_numpy(positions)], "history_known": known, "linear_weight": weight,
+            "linear_bias": bias,
+        }  # fmt: skip
+        for name, values in stored.items():
+            network.get_buffer(name).copy_(values)
+
+    def prepare(self, batch_size: int) -> None:
+        """Bring the series to the device, and choose how many windows an epoch has."""
+        self._forecaster = Forecaster(self.network, self._frames, self.runtime)
+        self._frames = self._forecaster.frames
+        count = len(self._windows)
+        self._stride = 1 if self.recipe.is_carried else -(-count // _MOST_WINDOWS)
+        self._samples = count // self._stride
+        self._batch_size = min(batch_size, self._samples)
+        self.steps_per_epoch = -(-self._samples // self._batch_size)
 
     def announce(self) -> None:
-        """Print on stderr what the run will train, and on which data."""
-        data = self.data
-        groups = f"{output.counted(data.groups, 'series', 'series')}, " if data.groups > 1 else ""
-        season = f"season {data.season:,}" if data.season > 1 else "no season"
-        output.status("data", f"{data.name}, {groups}{data.counts['train']:,} train, {data.counts['val']:,} val rows")
-        output.status("series", f"{season}, window {data.window:,}, horizon {data.horizon:,}")
-        if data.filled or data.skipped:
-            filled = output.counted(data.filled, "missing value") + " filled"
-            output.note(filled if data.filled else f"{output.counted(data.skipped, 'row')} with missing values skipped")
-        if any(record.naive_error is None for record in self._preprocessing.groups):
-            output.note(_undefined_mase(self._preprocessing))
+        """Print series, network, device, precision and threads on standard error."""
+        self.training_data.announce()
         super().announce()
+        if self._batch_size < (self.stored.batch_size or 0):
+            output.note(f"the batch size is reduced to the {output.counted(self._batch_size, 'training window')}")
 
-    def identity(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: network, preprocessing, data and versions."""
-        return super().identity() | {"format": self._preprocessing.as_json()}
+        return super().metadata() | {"format": self._fitted.preprocessing.as_json()}
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> SeriesTrainResult:  # noqa: ARG002  # as `compared`
+    def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # the base's signature
+        """Shuffle the windows for an epoch: all of them, or of very many every n-th, from another offset each time."""
+        if not self.recipe.is_carried:
+            offset = derived_seed(self.options.seed, epoch) % self._stride
+            windows = torch.from_numpy(self._windows[offset :: self._stride])
+            self._order = epoch_order(windows, self.options.seed, epoch)[: self._samples]
+
+    def batch(self, index: int) -> Batch:
+        """Batch `index` of the epoch, in the shares of this process; if read in order, in one."""
+        if self.recipe.is_carried:
+            return self._batch_in_order(index)
+        origins = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        count = len(origins)
+        own = self.runtime.to_device(origins[own_rows(self.processes, count)])
+        parts = own.tensor_split(min(self.options.accumulate, len(own)))
+        return Batch([WindowShare(part, count, self.processes.rank < count) for part in parts], count)
+
+    def _batch_in_order(self, index: int) -> Batch:
+        """One window for each of the parallel rows."""
+        chunks = np.arange(self._batch_size) * self.steps_per_epoch + index
+        chunks = chunks[chunks < self._samples]
+        own, windows = chunks[own_rows(self.processes, len(chunks))], self._windows
+        follows = torch.from_numpy(windows[own] == windows[own - 1] + self.network_config.window)
+        continues = self.runtime.to_device(follows) if index else None
+        positions = self.runtime.to_device(torch.from_numpy(windows[own]))
+        share = WindowShare(positions, len(chunks), self.processes.rank < len(chunks), continues)
+        return Batch([share], len(chunks))
+
+    def loss(self, model: Model, share: WindowShare) -> StepLoss:
+        """The mean squared error of the forecasts, scaled."""
+        errors = self._errors_in_order(model, share) if self.recipe.is_carried else self._errors(model, share)
+        loss_sum = (errors**2).mean(dim=1).sum() * share.counts
+        none_correct = torch.zeros((), dtype=torch.int64, device=loss_sum.device)
+        return StepLoss(loss_sum / share.windows, loss_sum, none_correct)
+
+    def _errors(self, model: Model, share: WindowShare) -> Tensor:
+        """The errors (n, horizon) of forecasts from windows."""
+        origins, frames = share.positions, self._frames
+        window, future = frames.windows(origins, self.network_config.window), frames.future_of(origins, self._horizon)
+        rows = origins[:, None] + torch.arange(self._horizon, device=origins.device)
+        with self.runtime.autocast():
+            forecast: Tensor = model(window, future)
+        return forecast.float() - frames.values[rows, 0]
+
+    def _errors_in_order(self, model: Model, share: WindowShare) -> Tensor:
+        """The errors (n, window) of forecasts of the next row after each row of a window."""
+        width = self.network_config.window
+        rows = share.positions[:, None] + torch.arange(width + 1, device=share.positions.device)
+        values = self._frames.values[rows]  # (n, window + 1, channels)
+        with self.runtime.autocast():
+            forecast, state = model(values[:, :-1], None, self._state_before(share))
+        self._keep_state(share, state if isinstance(state, tuple) else (state,))
+        errors: Tensor = forecast.float().view(-1, width) - values[:, 1:, 0]
+        return errors
+
+    def _state_before(self, share: WindowShare) -> Tensor | tuple[Tensor, ...] | None:
+        """The hidden state of each row before a step; None for zeros."""
+        if share.continues is None:
+            return None
+        own = [state[:, self.processes.rows][:, : len(share.positions)] for state in self.state.values()]
+        tensors = [(state * share.continues[None, :, None]).contiguous() for state in own]
+        return tensors[0] if len(tensors) == 1 else tuple(tensors)
+
+    def _keep_state(self, share: WindowShare, after: tuple[Tensor, ...]) -> None:
+        """Keep the hidden state (layers, batch size, hidden) after a step, of which this process has its own rows."""
+        for i, tensor in enumerate(after):
+            zeros = tensor.new_zeros(len(tensor), self._batch_size, tensor.shape[2])
+            state = self.state.get(str(i), zeros).clone()
+            if share.counts:
+                state[:, self.processes.rows][:, : len(share.positions)] = tensor.detach()
+            self.state[str(i)] = state
+
+    def complete_state(self) -> None:
+        """Collect the hidden state of the rows of all processes."""
+        rows = self.processes.rows
+        for name, state in self.state.items():
+            own = torch.zeros_like(state)
+            own[:, rows] = state[:, rows]
+            self.state[name] = self.processes.sum(own)
+
+    def validate(self, poll: Poll) -> SeriesMetrics:
+        """The errors of forecasts of the validation rows, over the network's own horizon."""
+        frames, origins = self._frames, self._origins
+        errors = self._forecaster.forecast(origins, self._horizon, poll) - frames.targets(origins, self._horizon)
+        in_units = errors * frames.sizes(frames.group_of(origins))[:, None]
+        mae, rmse = float(np.abs(in_units).mean()), math.sqrt(float((in_units**2).mean()))
+        loss = float((errors**2).mean())
+        return SeriesMetrics(loss=loss, accuracy=math.nan, samples=len(origins), mae=mae, rmse=rmse)
+
+    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
+        """Compare the network with the baselines, and draw curves and forecasts."""
+        data, interval = self.training_data, self.options.interval
+        compared, self._fields = compare_with_baselines(self._forecaster, data.series, data.fitted, interval, poll)
+        curves, forecasts = folder.file("curves.png"), folder.file("forecast.png")
+        history, over = history_to_json(outcome.history), "step" if self.eval_every else "epoch"
+        files.atomic_write(curves, draw_curves(history, outcome.best_index, folder.name, over, _MEASURES))
+        panels = validation_panels(self._forecaster, compared, data.fitted, interval, self._fields["best_baseline"])
+        title, target = f"{folder.name}: the last validation rows", self._fitted.preprocessing.target
+        files.atomic_write(forecasts, draw_forecasts(panels, title, target))
+        return Evaluated(None, [curves, forecasts])
+
+    def complete(self, result: TrainingResult, outcome: Outcome) -> SeriesTrainResult:  # noqa: ARG002  # the base's
         """The result of a run, with the table of models."""
-        if self.compared is None:
-            raise ValueError("complete() comes after the comparison")
-        return SeriesTrainResult(**{**vars(result), **self.compared.fields})
-
-
-def _columns(options: SeriesTrainConfig) -> SeriesColumns:
-    """The columns to read. Raises InputError for options that a generated set has no use for, and a missing one."""
-    if is_generated(options.data):
-        named = {"--column": options.column, "--time": options.time, "--group": options.group,
-                 "--inputs": options.inputs, "--known-inputs": options.known_inputs}  # fmt: skip
-        for option, value in named.items():
-            if value:
-                raise InputError(option, f"has no effect on the generated set {options.data}", "drop it, or name a CSV")
-        return SeriesColumns("value", "time")
-    if options.column is None:
-        if options.data != "-" and not os.path.exists(options.data):  # noqa: PTH110  # False for what no path can be
-            see = f"name a CSV file, or {' or '.join(GENERATED_SETS)}"
-            raise unknown_choice("--data", options.data, GENERATED_SETS, kind="file or set", see=see)
-        what = f"does not name the column of {options.data} to forecast"
-        raise InputError("--column", what, "name a column of numbers; 'dlnotes data info FILE' lists them")
-    return SeriesColumns(
-        options.column, options.time, options.group, options.inputs, options.known_inputs, options.fill, options.sort
-    )
-
-
-def _check_windows(data: str, windows: int, frames: Frames, fitted: FittedSeries) -> None:
-    """Refuse data whose missing values leave no window. Raises InputError."""
-    held_out = len(frames.origins("validation", fitted.lookback, fitted.recipe.horizon))
-    if windows and held_out:
-        return
-    part = "validation" if windows else "training"
-    what = f"no {part} window of {fitted.lookback} and {fitted.recipe.horizon} rows"
-    raise InputError(data, f"{what} is complete", "lower --window, --season or --horizon, or pass --fill linear")
-
-
-def _undefined_mase(preprocessing: SeriesPreprocessing) -> str:
-    names = [record.name for record in preprocessing.groups if record.naive_error is None]
-    where = f" for {output.counted(len(names), 'series', 'series')}, such as '{names[0]}'" if names[0] else ""
-    what = "never changes" if preprocessing.season == 1 else f"is the same every {preprocessing.season} rows"
-    return f"MASE is undefined{where}: '{preprocessing.target}' {what} in the training rows"
-
-
-def _network_config(frames: Frames, fitted: FittedSeries) -> SeriesRnnConfig:
-    recipe, preprocessing = fitted.recipe, fitted.preprocessing
-    history, _ = history_of(frames, fitted.lookback)
-    return SeriesRnnConfig(
-        cell=recipe.cell, hidden=recipe.hidden, layers=recipe.layers, dropout=recipe.dropout,
-        channels=preprocessing.channels, future=preprocessing.future, window=recipe.window,
-        horizon=recipe.horizon if recipe.mode == "direct" else 1,
-        segment=1 if recipe.is_carried else -(-recipe.window // _MOST_STEPS),
-        skip=recipe.skip, carried=recipe.is_carried, evaluated=recipe.horizon, history=history,
-    )  # fmt: skip
-
-
-def _network(config: SeriesRnnConfig, frames: Frames, fitted: FittedSeries, runtime: Runtime) -> SeriesRnn:
-    """The network with the rows and the linear autoregression that its model file stores."""
-    network = build(_REGISTRY_NAME, config)
-    if not isinstance(network, SeriesRnn):
-        raise TypeError(type(network).__name__)
-    _, positions = history_of(frames, fitted.lookback)
-    network.history.copy_(frames.values[torch.from_numpy(positions)])
-    network.history_known.copy_(torch.from_numpy(frames.is_complete[positions].astype(np.uint8)))
-    weight, bias = fit_linear(frames, config.window, config.evaluated)
-    network.linear_weight.copy_(weight)
-    network.linear_bias.copy_(bias)
-    return network.to(runtime.device)
-
-
-def _check_memory(config: SeriesRnnConfig, fitted: FittedSeries, batch_size: int, runtime: Runtime) -> None:
-    """Refuse a network and a batch that cannot fit into memory together. Raises UnfinishedError."""
-    sample = (
-        torch.empty(1, config.window, config.channels, device="meta"),
-        torch.empty(1, config.horizon, config.future, device="meta"),
-    )
-    network = build_on_meta(_REGISTRY_NAME, config)
-    forecast = TrainingMemory.of(network, sample, batch_size, fitted.recipe, runtime.precision)
-    forecast.check(runtime, "--hidden-size, --num-layers, --window or --batch-size")
-
-
-def _compare(
-    forecaster: Forecaster, data: SeriesSet, fitted: FittedSeries, interval: float, poll: Callable[[], None]
-) -> _Compared:
-    """The network and the baselines on the validation rows, and the coverage of its intervals."""
-    horizon, frames = fitted.recipe.horizon, forecaster.frames
-    origins = evenly_spaced(frames.origins("validation", fitted.lookback, horizon))
-    comparison = compare(forecaster, origins, horizon, fitted.preprocessing.season, poll)
-    if data.series[0].signal is not None:
-        signal = np.concatenate([np.asarray(series.signal) for series in data.series])
-        known = {NOISE_FLOOR: signal[origins[:, None] + np.arange(horizon)]}
-        comparison = replace(comparison, forecasts=comparison.forecasts | known)
-    accuracies = comparison.accuracies()
-    best = best_baseline(accuracies)
-    fields = {
-        "models": accuracies,
-        "best_baseline": best.model,
-        "improvement": improvement_of(comparison, accuracies),
-        "coverage": validation_coverage(frames, comparison, horizon, interval),
-    }
-    return _Compared(comparison, fields)
-
-
-def _plot_curves(folder: RunFolder, trainer: Trainer, over: str) -> Path:
-    path, position = folder.file("curves.png"), trainer.state
-    history = history_to_json(position.history)
-    files.atomic_write(path, draw_curves(history, position.best_index, folder.name, over, _MEASURES))
-    return path
-
-
-def _plot_forecasts(
-    folder: RunFolder, forecaster: Forecaster, compared: _Compared, fitted: FittedSeries, options: SeriesTrainConfig
-) -> Path:
-    path = folder.file("forecast.png")
-    panels = validation_panels(
-        forecaster, compared.comparison, fitted, options.interval, compared.fields["best_baseline"]
-    )
-    files.atomic_write(
-        path, draw_forecasts(panels, f"{folder.name}: the last validation rows", fitted.preprocessing.target)
-    )
-    return path
+        return SeriesTrainResult(**vars(result) | self._fields)

@@ -1,0 +1,204 @@
+"""The windows of training, and the loop of the course's notebook."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dlnotes_cli.data.series.generated import sine
+from dlnotes_cli.data.series.read import SeriesColumns
+from dlnotes_cli.data.series.series_set import Series, SeriesSet
+from dlnotes_cli.data.series.time_axis import TimeAxis
+from dlnotes_cli.device import choose_runtime
+from dlnotes_cli.models.series_rnn import build_series_rnn
+from dlnotes_cli.seeding import seed_everything
+from dlnotes_cli.series.fit import FittedSeries, fit_series
+from dlnotes_cli.series.frames import Frames, training_frames
+from dlnotes_cli.series.options import SeriesTrainConfig
+from dlnotes_cli.series.train import SeriesTask
+from dlnotes_cli.series.training_data import training_windows
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.training.distributed import ALONE, Processes
+from dlnotes_cli.training.task import StepLoss
+
+RUNTIME = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
+
+
+def prepared(data: SeriesSet, **options: object) -> tuple[Frames, FittedSeries]:
+    config = SeriesTrainConfig(**options)  # type: ignore[arg-type]
+    fitted = fit_series(config, config.resolved(), SeriesColumns("y"), data)
+    return training_frames(data, fitted.preprocessing), fitted
+
+
+def series_of(*values: np.ndarray) -> SeriesSet:
+    series = [Series(str(i), one[:, None], len(one), TimeAxis()) for i, one in enumerate(values)]
+    return SeriesSet("test", "0", "y", tuple(series))
+
+
+NOISE = series_of(np.random.default_rng(0).normal(size=200))
+
+
+@pytest.fixture
+def task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SeriesTask]:
+    """Make the task of a network for series, at the start of its first epoch."""
+
+    def make(data: SeriesSet, batch_size: int, processes: Processes = ALONE, **options: Any) -> SeriesTask:
+        monkeypatch.setattr("dlnotes_cli.series.training_data.read_series", lambda *_: data)
+        config = SeriesTrainConfig(**{"data": "table.csv", "column": "y", "hidden": 4, **options})
+        task = SeriesTask(config, config.resolved(), processes)
+        task.load()
+        seed_everything(0)
+        task.runtime, task.network = RUNTIME, build_series_rnn(task.network_config)
+        task.initialize(task.network)
+        task.prepare(batch_size)
+        task.start_epoch(1, None)
+        return task
+
+    return make
+
+
+def losses(task: SeriesTask, index: int) -> list[StepLoss]:
+    """The losses of the shares of a batch."""
+    return [task.loss(task.network, share) for share in task.batch(index).shares]
+
+
+def test_no_window_crosses_a_gap_a_group_or_the_validation_rows() -> None:
+    first, second = np.arange(60.0), np.arange(1000.0, 1060.0)
+    first[20] = np.nan
+    frames, fitted = prepared(series_of(first, second), window=5, horizon=2, season=1, normalize="none", val_split=0.25)
+    origins = training_windows(frames, fitted)
+    rows = frames.targets(origins - 5, 7)
+    assert (np.diff(rows, axis=1) == 1).all()  # consecutive values of one series
+    assert {int(row[-1]) for row in rows} == {*range(6, 20), *range(27, 45), *range(1006, 1045)}
+    validation = frames.targets(frames.origins("validation", 5, 2), 2)
+    assert {int(row[0]) for row in validation} == {*range(45, 59), *range(1045, 1059)}
+
+
+def epoch_of(task: SeriesTask, epoch: int) -> list[int]:
+    """The windows of an epoch in order."""
+    task.start_epoch(epoch, None)
+    shares = (share for index in range(task.steps_per_epoch) for share in task.batch(index).shares)
+    return torch.cat([share.positions for share in shares]).tolist()
+
+
+def test_an_epoch_has_each_window_once_and_another_order_each_time(task_of: Callable[..., SeriesTask]) -> None:
+    task = task_of(NOISE, 16, window=8, horizon=4, season=1)
+    orders = [epoch_of(task, epoch) for epoch in (1, 2)]
+    assert sorted(orders[0]) == sorted(orders[1]) == task.training_data.windows.tolist()
+    assert orders[0] != orders[1]
+    assert task.steps_per_epoch == math.ceil(len(orders[0]) / 16)
+
+
+def test_an_epoch_of_very_many_windows_takes_every_nth(
+    task_of: Callable[..., SeriesTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlnotes_cli.series.train._MOST_WINDOWS", 40)
+    task = task_of(NOISE, 16, window=8, horizon=4, season=1)
+    seen = set()
+    for epoch in range(1, 40):
+        order = epoch_of(task, epoch)
+        assert len(order) == len(set(order)) <= 40
+        seen |= set(order)
+    assert seen == set(task.training_data.windows.tolist())
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole_batch(task_of: Callable[..., SeriesTask]) -> None:
+    gradients = []
+    for parts in (1, 3):
+        task = task_of(NOISE, 16, window=8, horizon=4, season=1, accumulate=parts)
+        shares = losses(task, 0)
+        for loss in shares:
+            loss.objective.backward()
+        assert (len(shares), task.batch(0).samples) == (parts, 16)
+        parameters = task.network.parameters()
+        gradients.append([parameter.grad for parameter in parameters if parameter.grad is not None])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{"window": 8, "horizon": 4, "accumulate": 2}, {"recipe": "notes", "window": 5, "cell": "lstm"}]
+)
+def test_the_shares_of_all_processes_add_up_to_the_batch(
+    options: dict[str, Any], task_of: Callable[..., SeriesTask]
+) -> None:
+    alone = task_of(NOISE, 4, season=1, **options)
+    tasks = [task_of(NOISE, 4, Processes(rank, 3), season=1, **options) for rank in range(3)]
+    for index in range(alone.steps_per_epoch):
+        if index == 3:
+            for task in tasks:
+                task.state = dict(alone.state)  # of all rows, as a checkpoint has it
+        whole, parts = losses(alone, index), [loss for task in tasks for loss in losses(task, index)]
+        for expected, values in zip(zip(*whole, strict=True), zip(*parts, strict=True), strict=True):
+            torch.testing.assert_close(torch.stack(values).sum(), torch.stack(expected).sum(), rtol=1e-4, atol=1e-6)
+        for task in tasks:
+            assert task.batch(index).samples == alone.batch(index).samples
+            own = slice(task.processes.rank, len(task.batch(index).shares[0].positions), 3)
+            for name, state in task.state.items():
+                torch.testing.assert_close(state[:, own], alone.state[name][:, own], rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_of_fewer_windows_than_processes_is_refused(task_of: Callable[..., SeriesTask]) -> None:
+    with pytest.raises(InputError, match="--batch-size: a batch of 1 is smaller than the number of processes, 2"):
+        task_of(sine(), 1, Processes(0, 2), recipe="notes").check_batches(1)
+
+
+def test_the_steps_are_those_of_the_notebook(task_of: Callable[..., SeriesTask]) -> None:
+    task = task_of(sine(), 1, recipe="notes", hidden=None)
+    assert task.steps_per_epoch == 75
+    rnn, fc = nn.RNN(1, 32, batch_first=True), nn.Linear(32, 1)
+    rnn.load_state_dict(task.network.rnn.state_dict())
+    fc.load_state_dict(task.network.output.state_dict())
+    optimizers = (
+        torch.optim.Adam(task.network.parameters(), 0.01),
+        torch.optim.Adam([*rnn.parameters(), *fc.parameters()], 0.01),
+    )
+    hidden = None
+    for index in range(8):
+        time = np.linspace(index * np.pi, (index + 1) * np.pi, 21)
+        values = torch.tensor(np.sin(time), dtype=torch.float32)
+        out, hidden = rnn(values[None, :-1, None], hidden)
+        hidden = hidden.detach()
+        loss = nn.functional.mse_loss(fc(out).view(-1), values[1:])
+        (step,) = losses(task, index)
+        assert step.objective.item() == pytest.approx(loss.item(), rel=1e-3, abs=1e-6)
+        for optimizer, objective in zip(optimizers, (step.objective, loss), strict=True):
+            optimizer.zero_grad()
+            objective.backward()
+            optimizer.step()
+
+
+def test_parallel_rows_start_from_zero_where_they_do_not_continue(task_of: Callable[..., SeriesTask]) -> None:
+    data = series_of(*np.random.default_rng(0).normal(size=(2, 61)))
+    options = {"recipe": "notes", "cell": "lstm", "window": 5, "horizon": 5, "season": 1, "val_split": 0.3}
+    serial, parallel = task_of(data, 1, **options), task_of(data, 2, **options)
+    one_by_one = [step.loss_sum.item() for index in range(serial.steps_per_epoch) for step in losses(serial, index)]
+    sums = [step.loss_sum.item() for index in range(parallel.steps_per_epoch) for step in losses(parallel, index)]
+    half = len(one_by_one) // 2  # the second row starts at the second series, where the state is zero
+    expected = [one + other for one, other in zip(one_by_one[:half], one_by_one[half:], strict=True)]
+    assert sums == pytest.approx(expected, rel=1e-4)
+
+
+def test_window_and_horizon_follow_the_season() -> None:
+    steps = np.arange(400)
+    values = np.sin(2 * np.pi * steps / 20) + np.random.default_rng(0).normal(0, 0.1, 400)
+    _, fitted = prepared(series_of(values))
+    assert (fitted.preprocessing.season, fitted.recipe.window, fitted.recipe.horizon) == (20, 40, 20)
+    _, fitted = prepared(series_of(np.random.default_rng(1).normal(size=400)))
+    assert (fitted.preprocessing.season, fitted.recipe.window, fitted.recipe.horizon) == (1, 24, 12)
+
+
+@pytest.mark.parametrize(
+    ("how", "shift", "size"), [("standard", 4.5, np.arange(10).std()), ("minmax", 0, 9), ("none", 0, 1)]
+)
+def test_scales_are_those_of_the_training_rows(how: str, shift: float, size: float) -> None:
+    values = np.concatenate([np.arange(10.0), np.full(10, 1000.0)])
+    _, fitted = prepared(series_of(values), normalize=how, val_split=0.5, window=2, horizon=2, season=1)
+    scale = fitted.preprocessing.groups[0].scale
+    assert (scale.shift, scale.size) == pytest.approx((shift, size))
+    assert replace(fitted.preprocessing).groups[0].naive_error == 1
