@@ -109,7 +109,7 @@ from dlnotes_cli.training.model_file import (
     load_series_model,
     load_text_model,
 )
-from dlnotes_cli.training.record import ClassifierResult
+from dlnotes_cli.training.results import ClassifierResult
 from dlnotes_cli.training.resumed_options import resumed_config
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.results import FrozenResult, TransferResult

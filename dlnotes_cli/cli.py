@@ -13,7 +13,15 @@ import typer
 from dlnotes_cli import __version__
 from dlnotes_cli.shell import output, startup
 from dlnotes_cli.shell.binding import Command, add_command
-from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, UnfinishedError, nearest, reason
+from dlnotes_cli.shell.errors import (
+    DlnotesError,
+    ExitCode,
+    InputError,
+    SeveralProcessesError,
+    UnfinishedError,
+    nearest,
+    reason,
+)
 from dlnotes_cli.shell.stopping import EndedBySignals
 
 COMMANDS = {  # in the order of the help, each with its module and function
@@ -189,6 +197,10 @@ def _run(arguments: list[str], signals: EndedBySignals) -> int:
         if names == arguments and hasattr(named, "commands"):  # a group without a command shows its help
             arguments = [*arguments, "--help"]
         return int(command(arguments, prog_name="dlnotes", standalone_mode=False) or 0)
+    except SeveralProcessesError as needed:
+        from dlnotes_cli.training.distributed import run_processes
+
+        return run_processes(arguments, needed.count)
     except (DlnotesError, typer.TyperException) as error:
         return _fail(error if isinstance(error, DlnotesError) else _usage_error(error, names, named))
     except (KeyboardInterrupt, typer.Abort):

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlnotes_cli.shell.cores import available_cores, control_groups
-from dlnotes_cli.shell.cores import default_threads
+from dlnotes_cli.shell.cores import available_cores, control_groups, default_threads
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:

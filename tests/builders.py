@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pytest
@@ -16,8 +16,7 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.preprocessing import Preprocessing, TextPreprocessing
-    from dlnotes_cli.training.engine.loop import Trainer
-    from dlnotes_cli.training.history import LoopEntry
+    from dlnotes_cli.training.fit import TrainingRun
 
 T = TypeVar("T")
 
@@ -91,19 +90,17 @@ def folder_digest(root: Path) -> str:
 @contextmanager
 def stopped_after(steps: int) -> Iterator[None]:
     """Send this process SIGTERM after so many training steps."""
-    from dlnotes_cli.training.engine.loop import Trainer
+    from dlnotes_cli.training.fit import TrainingRun
 
-    advance = Trainer.advance
+    step = TrainingRun._step
 
-    def advance_then_signal(trainer: "Trainer") -> "LoopEntry | None":
-        before = trainer.state.step
-        entry = advance(trainer)
-        if before < trainer.state.step == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return entry
+    def step_then_signal(run: "TrainingRun[Any]", *arguments: Any) -> None:
+        if run.progress.step + 1 == steps:
+            os.kill(os.getpid(), signal.SIGTERM)  # the step that is under way is completed
+        step(run, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "advance", advance_then_signal)
+        patch.setattr(TrainingRun, "_step", step_then_signal)
         yield
 
 

@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from builders import Command, assert_same_run, folder_digest, make_table, small_training, stopped_after
 
-from dlnotes_cli.training.engine import loop
-from dlnotes_cli.training.tensor_file import read_tensors
+from dlnotes_cli.training import fit
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -71,7 +72,7 @@ def test_a_run_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(
 
 def start_saving_often(*words: object) -> "subprocess.Popen[str]":
     """Start the program with checkpoints every few steps, so that a short run writes as many as a long one."""
-    code = "import sys; from dlnotes_cli.training.engine import run; run._SAVE_EVERY_S, run._SAVE_RATIO = 0.02, 0; "
+    code = "import sys; from dlnotes_cli.training import fit; fit._SAVE_EVERY_S, fit._SAVE_RATIO = 0.02, 0; "
     code += "from dlnotes_cli.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -179,7 +180,7 @@ def test_the_number_of_steps_of_a_time_budget_repeats_its_run_exactly(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["--epochs", "1000", "--limit", "1000", "--json"]
-    monkeypatch.setattr(loop, "time", clock(itertools.count(0.0, 0.001)))
+    monkeypatch.setattr(fit, "time", clock(itertools.count(0.0, 0.001)))
     budgeted = dlnotes(*small_training(tmp_path / "a", *words, "--time-budget", "1s"))
     fields = json.loads(budgeted.out)
     assert fields["steps"] > 100
@@ -193,7 +194,7 @@ def test_a_run_that_slows_down_ends_at_its_time_budget_with_a_warning(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slowing = itertools.chain((0.001 * i for i in range(600)), itertools.count(0.6, 0.01))
-    monkeypatch.setattr(loop, "time", clock(slowing))
+    monkeypatch.setattr(fit, "time", clock(slowing))
     words = ["--epochs", "1000", "--limit", "1000", "--json", "--time-budget", "1s"]
     outcome = dlnotes(*small_training(tmp_path / "run", *words))
     assert outcome.code == 0
@@ -249,3 +250,68 @@ def test_output_options_are_not_resumed(tmp_path: Path, dlnotes: Command) -> Non
     outcome = dlnotes("train-mlp", "--resume", tmp_path / "run", "--epochs", 3)
     assert "best epoch" in outcome.out
     assert "model: mlp" in outcome.err
+
+
+@pytest.fixture
+def half_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fp16 run on the CPU, where it is slow."""
+    monkeypatch.setattr("dlnotes_cli.device.has_fp16", lambda _: True)
+
+
+@pytest.mark.usefixtures("half_on_cpu")
+def test_a_run_in_fp16_is_resumed_with_its_loss_scale(tmp_path: Path, dlnotes: Command) -> None:
+    words = ("--precision", "fp16", "--epochs", 3)
+    with stopped_after(7):
+        assert dlnotes(*small_training(tmp_path / "a", *words)).code == 143
+    metadata = read_tensors(tmp_path / "a" / "last.safetensors")[1]
+    assert metadata["loss_scale"]["_growth_tracker"] == 7
+    resumed = dlnotes("train-mlp", "--resume", tmp_path / "a")
+    assert resumed.code == 0, resumed.err
+    assert dlnotes(*small_training(tmp_path / "b", *words)).code == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.usefixtures("half_on_cpu")
+@pytest.mark.parametrize("scale", [{}, {"scale": "x"}, {"scale": -1.0}, {"scale": None}])
+def test_a_checkpoint_with_a_damaged_loss_scale_is_refused(
+    scale: dict[str, Any], tmp_path: Path, dlnotes: Command
+) -> None:
+    with stopped_after(2):
+        assert dlnotes(*small_training(tmp_path / "run", "--precision", "fp16")).code == 143
+    path = tmp_path / "run" / "last.safetensors"
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, metadata | {"loss_scale": scale and metadata["loss_scale"] | scale})
+    outcome = dlnotes("train-mlp", "--resume", tmp_path / "run", "-q")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "is not a checkpoint of this run" in outcome.err
+
+
+def test_resume_auto_continues_a_run_or_starts_it(tmp_path: Path, dlnotes: Command) -> None:
+    words = (*small_training(tmp_path / "run"), "--resume", "auto")
+    with stopped_after(3):
+        assert dlnotes(*words).code == 143
+    assert dlnotes(*words).code == 0
+    assert dlnotes(*small_training(tmp_path / "whole")).code == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    finished = dlnotes(*words)
+    assert (finished.code, "already trained" in finished.err) == (0, True)
+
+
+def test_resume_auto_is_refused_where_it_cannot_continue(tmp_path: Path, dlnotes: Command) -> None:
+    without = dlnotes("train-mlp", "--resume", "auto")
+    assert (without.code, without.err) == (
+        2, "dlnotes: error: --resume: auto needs the folder of the run; add --out\n",
+    )  # fmt: skip
+    with stopped_after(3):
+        assert dlnotes(*small_training(tmp_path / "run")).code == 143
+    other = dlnotes(*small_training(tmp_path / "run", "--lr", 0.5), "--resume", "auto", "-q")
+    assert other.code == 2
+    assert "--lr: 0.5 differs from" in other.err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").touch()
+    full = dlnotes(*small_training(tmp_path / "full"), "--resume", "auto", "-q")
+    assert (full.code, f"--out: {tmp_path / 'full'} is not empty" in full.err) == (2, True)
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    (killed / "config.json").write_text('{"command": "train-mlp"}')  # before the first checkpoint
+    assert dlnotes(*small_training(killed), "--resume", "auto", "-q").code == 0

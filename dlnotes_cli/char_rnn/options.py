@@ -137,11 +137,8 @@ class SequenceOptions(LearningOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnTrainConfig(
-    OutputOptions, SequenceOptions, TrainingRunOptions, RnnOptions, TrainingTextOptions
-):
+class CharRnnTrainConfig(OutputOptions, SequenceOptions, TrainingRunOptions, RnnOptions, TrainingTextOptions):
     """Every option of `char-rnn train`."""
-
 
     command: ClassVar[str] = "char-rnn train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, LONG_BUDGET: BEST_LONG, "notes": NOTES}

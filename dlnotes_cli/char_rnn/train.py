@@ -144,10 +144,6 @@ class CharRnnTask(Task[CharRnnResult]):
         data = metadata["data"] | {"val_split": self.options.val_split}
         return metadata | {"format": preprocessing_to_json(self.texts.preprocessing), "data": data}
 
-    def begin(self, poll: Poll) -> None:
-        """Keep what a signal stops a sample with."""
-        self._poll = poll
-
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # the base's signature
         """Cut the text into the chunks of an epoch."""
         self._epoch, seq_len = epoch, self.recipe.seq_len
@@ -206,10 +202,10 @@ class CharRnnTask(Task[CharRnnResult]):
         accuracy = likelihood.correct / text.predicted
         return ValidationMetrics(accuracy=accuracy, samples=text.predicted, **asdict(likelihood.metrics()))
 
-    def report(self, entry: HistoryEntry) -> None:
+    def report(self, entry: HistoryEntry, poll: Poll) -> None:
         """Print a validation and a sample on standard error, unless another was printed a short time ago."""
         if time.monotonic() >= self._next_report:
-            self._print(entry, self._poll)
+            self._print(entry, poll)
             self._next_report = time.monotonic() + _REPORT_INTERVAL_S
 
     def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:

@@ -44,7 +44,7 @@ def configure(*, quiet: bool = False, verbose: bool = False) -> None:
 
 
 def mute() -> None:
-    """Print nothing but errors until the next `configure`: another process of the same run prints for this one."""
+    """Print nothing until the next `configure`: another process of the same run prints for this one."""
     _verbosity.quiet = _verbosity.muted = True
 
 
@@ -264,7 +264,8 @@ def _remark(text: str) -> None:
 
 def error(problem: "DlnotesError") -> None:
     """Print an error to stderr, in one line."""
-    _print_to_stderr(printable(f"dlnotes: error: {problem}"))
+    if not _verbosity.muted:
+        _print_to_stderr(printable(f"dlnotes: error: {problem}"))
 
 
 def bug(report: str) -> None:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ from dlnotes_cli.training.stored_values import build_stored
 from dlnotes_cli.training.tensor_file import CHECKPOINT_VERSION
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.fit import TrainingRun
+    from dlnotes_cli.training.ema import MovingAverage
+    from dlnotes_cli.training.step_budget import StepBudget
+    from dlnotes_cli.training.task import Task
 
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _STATE = (
     "network.", "best.", "average.", "optimizer.", "random.", "state.",
@@ -63,10 +65,26 @@ class Progress:
         return bool(self.history) and self.history[-1].step == self.step
 
 
+class Saved(Protocol):
+    """What of a run a checkpoint stores."""
+
+    task: "Task[Any]"
+    device: torch.device
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: "MovingAverage | None"
+    budget: "StepBudget"
+    progress: Progress
+    best_weights: dict[str, Tensor]
+
+    def resume(self, progress: Progress, limits: object) -> None:
+        """Continue from the progress of a run that had these `limits`."""
+
+
 Contents = tuple[dict[str, Tensor], Metadata]
 
 
-def checkpoint_of(run: "TrainingRun[Any]") -> Contents:
+def checkpoint_of(run: Saved) -> Contents:
     """The state of a run and of the random generators: tensors, and metadata of JSON values."""
     optimizer_state = {
         f"{parameter}.{name}": value
@@ -87,7 +105,7 @@ def checkpoint_of(run: "TrainingRun[Any]") -> Contents:
     return tensors, metadata
 
 
-def restore_checkpoint(path: Path, contents: Contents, run: "TrainingRun[Any]") -> None:
+def restore_checkpoint(path: Path, contents: Contents, run: Saved) -> None:
     """Restore a run from what was read from `path`.
 
     The number of steps that was chosen for a time budget is kept if the limits are still the same. Raises InputError
@@ -114,8 +132,10 @@ def restore_checkpoint(path: Path, contents: Contents, run: "TrainingRun[Any]") 
         run.resume(progress, metadata["limits"])
         _restore_optimizer(run.optimizer, section(_OPTIMIZER))
         restore_random_state(section(_RANDOM), run.device)
-        if run.scaler.is_enabled() and metadata["loss_scale"]:
+        if run.scaler.is_enabled():
             run.scaler.load_state_dict(metadata["loss_scale"])
+            if not 0 < run.scaler.get_scale() < math.inf:
+                raise ValueError("loss_scale")  # noqa: TRY301  # as the others
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         what = f"is not a checkpoint of this run ({error!r})"
         raise InputError(path, what, "start a new run in another --out") from error

@@ -142,9 +142,10 @@ class Processes:
                     values.append(prepare())
                 except DlnotesError as error:
                     failed = error.exit_code, error.where, error.what, error.fix
-            for failure in self.gather(failed):
+            for rank, failure in enumerate(self.gather(failed)):
                 if failure is not None:
-                    raise (InputError if failure[0] is ExitCode.BAD_INPUT else UnfinishedError)(*failure[1:])
+                    kind = InputError if failure[0] is ExitCode.BAD_INPUT else UnfinishedError
+                    raise kind(failure[1], f"{failure[2]} (process {rank})" if rank else failure[2], failure[3])
         return values[0]
 
     def check_same(self, what: str, value: object, fix: str) -> None:

@@ -47,7 +47,7 @@ def fit(task: Task[Result]) -> Result:
     """
     started = time.monotonic()
     options, processes = task.options, task.processes
-    folder = RunFolder(options) if processes.is_main else FollowedFolder(options)
+    folder = processes.main_first(lambda: RunFolder(options) if processes.is_main else FollowedFolder(options))
     check_device(options.device)
     processes.main_first(task.load)
     processes.check_same("data", (task.data, task.training_samples), "give all the same data")
@@ -290,7 +290,7 @@ class TrainingRun(Generic[Result]):
         progress.sums, progress.validation_s = RunningSums(), time.monotonic() - started
         self._tick()
         if self._processes.is_main:
-            task.report(entry)
+            task.report(entry, self.poll)
         self._clock = time.monotonic()
 
     def _is_better(self, metrics: Metrics) -> bool:
@@ -308,9 +308,7 @@ class TrainingRun(Generic[Result]):
         if not self._processes.is_alone:
             trained = [parameter.requires_grad for parameter in model.parameters()]
             if self._distributed is None or self._distributed[0] != trained:  # DDP knows what is trained when it begins
-                self._distributed = trained, DistributedDataParallel(
-                    model, broadcast_buffers=False, gradient_as_bucket_view=True
-                )
+                self._distributed = trained, DistributedDataParallel(model, gradient_as_bucket_view=True)
             model = self._distributed[1]
         return torch.compile(model, dynamic=False) if self.task.options.compile else model
 
@@ -352,7 +350,8 @@ class TrainingRun(Generic[Result]):
         accuracy = progress.history[-1].validation.accuracy if progress.history else math.nan
         validation = f"val accuracy {accuracy:.4f}" if math.isfinite(accuracy) else ""
         pace = f"{progress.samples_seen / progress.elapsed_s:,.0f} samples/s" if progress.elapsed_s else ""
-        parts = (f"epoch {progress.epoch}{of}", f"loss {progress.sums.metrics().loss:.4f}", validation, pace)
+        loss = f"loss {progress.sums.metrics().loss:.4f}" if progress.sums.samples else ""
+        parts = (f"epoch {progress.epoch}{of}", loss, validation, pace)
         return "  ".join(part for part in parts if part)
 
     def _estimated_validation_s(self) -> float:

@@ -248,16 +248,27 @@ class RunOptions(OverwriteOption):
         None, "Run folder to create.", panel=OUTPUT, metavar="FOLDER", shown_default="runs/<command>-<n>"
     )
     resume: Path | None = option(
-        None, "Resume the interrupted run in this folder, with its options.", panel=OUTPUT, metavar="FOLDER"
-    )
+        None, "Resume the interrupted run in this folder, with its options; auto: that in --out, or start it.",
+        panel=OUTPUT, metavar="FOLDER|auto",
+    )  # fmt: skip
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config; with `resume`, from the stored run's options and the few in `values` that may change."""
+        """Create a config; with `resume`, from the stored run's options and the few in `values` that may change.
+
+        `resume` is `auto` to continue the run in `out`, or to start it there.
+        """
         if "resume" not in values:
             return super().from_options(values)
-        from dlnotes_cli.training.resumed_options import resumed_config
+        from dlnotes_cli.training.resumed_options import has_started, resumed_config
 
+        if values["resume"] == "auto":
+            if "out" not in values:
+                raise InputError("--resume", "auto needs the folder of the run", "add --out")
+            folder = user_path(values["out"])
+            if not has_started(folder, cls.command):
+                return super().from_options({name: value for name, value in values.items() if name != "resume"})
+            values = {**values, "resume": folder}
         return resumed_config(cls, values)
 
     @property

@@ -8,7 +8,7 @@ from dlnotes_cli.training.gate import check_accuracy
 from dlnotes_cli.training.options import ClassifierConfig
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.record import ClassifierResult
+    from dlnotes_cli.training.results import ClassifierResult
 
 
 def print_training(result: "ClassifierResult", options: ClassifierConfig) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import TEMPORARY_PREFIX
 from dlnotes_cli.shell.option import Config, flag, options_of
 
 AnyRun = TypeVar("AnyRun", bound=Config)
-CONFIG = "config.json"
+CONFIG, LOCK = "config.json", ".lock"
 _FIX = "restore the file, or start a new run in another --out"
 _OUTPUT_OPTIONS = {"json", "quiet", "verbose"}  # never resumed
 _MAY_CHANGE = {
@@ -56,6 +57,20 @@ def first_difference(stored: Mapping[str, Any], requested: Mapping[str, Any]) ->
     """The name of the first option that two runs have both, that differs and that may not change; None if none does."""
     names = sorted((stored.keys() & requested.keys()) - _MAY_CHANGE)
     return next((name for name in names if stored[name] != requested[name]), None)
+
+
+def has_started(folder: Path, command: str) -> bool:
+    """Whether a folder holds a run, of any command, that has a checkpoint or a model."""
+    return (folder / CONFIG).exists() and not is_unstarted(folder, command)
+
+
+def is_unstarted(folder: Path, command: str) -> bool:
+    """Whether a folder only holds what a run of `command` leaves that was killed before its first checkpoint."""
+    try:
+        names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(TEMPORARY_PREFIX)}
+        return names <= {LOCK} or (names <= {LOCK, CONFIG} and read_json(folder / CONFIG).get("command") == command)
+    except (OSError, InputError):
+        return False
 
 
 def stored_options(folder: Path, command: str) -> dict[str, Any]:

@@ -12,7 +12,15 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.options import RunOptions
-from dlnotes_cli.training.resumed_options import CONFIG, check_same_options, first_difference, read_json, stored_options
+from dlnotes_cli.training.resumed_options import (
+    CONFIG,
+    LOCK,
+    check_same_options,
+    first_difference,
+    is_unstarted,
+    read_json,
+    stored_options,
+)
 
 if TYPE_CHECKING:
     from dlnotes_cli.training.results import HistoryEntry
@@ -24,7 +32,6 @@ PLOTS = (
     "curves.png", "confusion.png", "predictions.png", "boundary.png", "boundaries.png", "scatter.png", "forecast.png",
 )  # fmt: skip
 LINEAR, NETWORK = "linear.safetensors", "network.safetensors"  # the model of `train-text` that was not kept
-_LOCK = ".lock"
 
 
 def run_files(model: Path) -> list[Path]:
@@ -53,7 +60,7 @@ class RunFolder:
             files.check_writable_folder("--out", self.path if self.path.exists() else Path())
         else:
             _check_unlocked(self.path)
-            is_free = options.overwrite or _is_unstarted(self.path, options.command)
+            is_free = options.overwrite or is_unstarted(self.path, options.command)
             files.check_output_folder("--out", self.path, overwrite=is_free)
         self._is_numbered = options.out is None and not self.is_resumed
 
@@ -74,7 +81,7 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
-            files.remove(self.path / _LOCK)
+            files.remove(self.path / LOCK)
             self._lock.close()
         for folder in self._created:  # a run that could not start leaves no empty folder
             files.remove_empty_folder(folder)
@@ -198,15 +205,6 @@ def _real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _is_unstarted(folder: Path, command: str) -> bool:
-    """Whether a folder only holds what a run of `command` leaves that was killed before its first checkpoint."""
-    try:
-        names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(files.TEMPORARY_PREFIX)}
-        return names <= {_LOCK} or (names <= {_LOCK, CONFIG} and read_json(folder / CONFIG).get("command") == command)
-    except (OSError, InputError):
-        return False
-
-
 def _invalid(path: Path, field: str) -> InputError:
     return InputError(path, f"its metadata is invalid ({field})", "start a new run in another --out")
 
@@ -227,7 +225,7 @@ def _create_numbered(parent: Path, command: str) -> Path:
 
 def _acquire_lock(folder: Path) -> IO[str]:
     """Create and lock the lock file of a run; closing the stream unlocks it. Raises InputError if it is locked."""
-    path = folder / _LOCK
+    path = folder / LOCK
     stream = files.open_lock_file(path)
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -248,9 +246,9 @@ def _acquire_lock(folder: Path) -> IO[str]:
 
 def _check_unlocked(folder: Path) -> None:
     """Refuse a folder that another run has locked. Raises InputError."""
-    if not (folder / _LOCK).exists():
+    if not (folder / LOCK).exists():
         return
-    with (folder / _LOCK).open("r") as stream:
+    with (folder / LOCK).open("r") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -264,4 +262,4 @@ def _in_use(folder: Path) -> InputError:
 
 def _holder(folder: Path) -> str:
     """The process and machine that wrote the lock file of a run."""
-    return (folder / _LOCK).read_text().strip()
+    return (folder / LOCK).read_text().strip()

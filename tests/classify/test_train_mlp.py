@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss
 from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.train_mlp import MlpTraining, train_mlp
+from dlnotes_cli.classify.train_mlp import MlpTask, train_mlp
 from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.tensor_file import read_tensors
 
@@ -60,7 +60,7 @@ def test_the_reported_test_metrics_agree_with_a_forward_pass_in_numpy(digits_run
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     options = TrainMlpConfig()
-    test = MlpTraining(options, options.resolved()).load().splits["test"]
+    test = MlpTask(options, options.resolved()).load_dataset().splits["test"]
     result = json.loads((digits_run / "result.json").read_text())["test"]
     assert result["samples"] == len(test)
     assert result["loss"] == pytest.approx(log_loss(labels[test], probabilities[test]), rel=1e-4)

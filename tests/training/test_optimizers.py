@@ -1,5 +1,7 @@
 """Optimizers against their formulas in float64."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.optimizers import make_optimizer
+from dlnotes_cli.training.optimizers import clear_tiny_averages, make_optimizer
 from dlnotes_cli.training.recipes import OptimizerSettings
 
 Array = NDArray[np.float64]
@@ -87,3 +89,41 @@ def test_groups_have_the_learning_rate_factors_of_their_parameters() -> None:
 def test_nesterov_needs_a_momentum() -> None:
     with pytest.raises(InputError, match="--momentum: nesterov needs a momentum above 0"):
         make_optimizer(nn.Linear(2, 2), OptimizerSettings("nesterov", 0.1, 0.0, 0.0))
+
+
+def averages_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    values = [value for state in optimizer.state.values() for value in state.values()]
+    return [value for value in values if isinstance(value, torch.Tensor) and value.ndim]
+
+
+def has_subnormal(tensor: torch.Tensor) -> bool:
+    smallest = torch.finfo(torch.float32).smallest_normal
+    return bool(((tensor != 0) & (tensor.abs() < smallest)).any())
+
+
+@pytest.mark.parametrize("name", ["nesterov", "adam", "adamw"])
+def test_averages_of_gradients_that_stay_zero_never_become_subnormal(name: Any) -> None:
+    cleared, plain = nn.Linear(3, 2), nn.Linear(3, 2)
+    optimizer, expected = (make_optimizer(each, OptimizerSettings(name, 0.01, 0.9, 0.1)) for each in (cleared, plain))
+    was_subnormal = False
+    for step in range(1200):
+        for parameter in (*cleared.parameters(), *plain.parameters()):
+            parameter.grad = torch.full_like(parameter, 0.3 if step < 3 else 0.0)
+        optimizer.step()
+        expected.step()
+        if step % 50 == 0:
+            clear_tiny_averages(optimizer)
+        was_subnormal |= any(map(has_subnormal, averages_of(expected)))
+        assert not any(map(has_subnormal, averages_of(optimizer)))
+    assert was_subnormal
+
+
+def test_averages_that_matter_and_values_that_are_not_finite_stay() -> None:
+    network = nn.Linear(3, 1, bias=False)
+    optimizer = make_optimizer(network, OptimizerSettings("nesterov", 0.1, 0.5, 0.0))
+    network.weight.grad = torch.tensor([[1e-31, -1e-33, float("nan")]])
+    optimizer.step()
+    clear_tiny_averages(optimizer)
+    (buffer,) = averages_of(optimizer)
+    torch.testing.assert_close(buffer[0, :2], torch.tensor([1e-31, 0.0]), rtol=1e-5, atol=0)
+    assert buffer[0, 2].isnan()

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.training.engine.step_budget import StepBudget
 from dlnotes_cli.training.schedule import Schedule, make_schedule
+from dlnotes_cli.training.step_budget import StepBudget
 
 NAMES = ["one-cycle", "cosine", "step", "constant"]
 schedules = st.builds(Schedule, st.sampled_from(NAMES), st.integers(1, 50))

@@ -10,10 +10,8 @@ import pytest
 from dlnotes_cli.char_rnn.train import CharRnnResult, TextData, ValidationMetrics
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.record import ClassifierData, ClassifierResult, ModelSummary, Timing, TrainingResult
-from dlnotes_cli.transfer.head_search import FoldSummary
-from dlnotes_cli.transfer.results import FrozenResult
-from dlnotes_cli.transfer.unfreezing import LayerSummary
+from dlnotes_cli.training.results import ClassifierData, ClassifierResult, ModelSummary, Timing, TrainingResult
+from dlnotes_cli.transfer.results import FoldSummary, FrozenResult, LayerSummary
 
 COMMON: dict[str, Any] = {
     "command": "train", "version": "1", "seed": 3, "device": "cpu", "precision": "fp32", "threads": 2,

@@ -1,4 +1,4 @@
-"""The job of a classifier: training samples are augmented, and only these."""
+"""The task of a classifier: training samples are augmented, and only these."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.train_mlp import MlpTraining
+from dlnotes_cli.classify.train_mlp import MlpTask
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.data.images.mix import Mixer
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.training.engine.classifier import ClassifierJob
-from dlnotes_cli.training.recipes import RunLength
+from dlnotes_cli.training.task import StepLoss
 
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
 
@@ -37,17 +36,25 @@ def recorder() -> Recorder:
     return Recorder()
 
 
-def make_job(recorder: Recorder, augment: str) -> ClassifierJob:
+def make_task(recorder: Recorder, augment: str) -> MlpTask:
     options = TrainMlpConfig(data="digits", augment=augment, normalize="unit")
-    training = MlpTraining(options, options.resolved())
-    return ClassifierJob(training, recorder, training.load(), CPU, RunLength(batch_size=100, epochs=1))
+    task = MlpTask(options, options.resolved())
+    task.load()
+    task.network, task.runtime = recorder, CPU
+    task.prepare(100)
+    return task
+
+
+def step(task: MlpTask, index: int) -> StepLoss:
+    (share,) = task.batch(index).shares
+    return task.loss(task.network, share)
 
 
 @pytest.mark.parametrize("augment", ["strong", "flip,crop:2,rotate:30,color:1,erase:1,mixup:1", "erase:1,cutmix:1"])
 def test_images_are_augmented_in_training_and_not_in_validation_and_test(
     augment: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job(recorder, augment)
+    task = make_task(recorder, augment)
     augmented: list[Tensor] = []
     original = Augmenter.__call__
 
@@ -56,40 +63,40 @@ def test_images_are_augmented_in_training_and_not_in_validation_and_test(
         return original(self, samples, indices, epoch)
 
     monkeypatch.setattr(Augmenter, "__call__", recorded)
-    job.start_epoch(1)
-    for index in range(job.steps_per_epoch):
-        list(job.step(index))
-    assert torch.cat(augmented).sort().values.equal(job.splits["train"].indices.sort().values)
-    assert not torch.cat(recorder.inputs).equal(job.splits["train"].samples[torch.cat(augmented)].float())
+    task.start_epoch(1, None)
+    for index in range(task.steps_per_epoch):
+        step(task, index)
+    assert torch.cat(augmented).sort().values.equal(task.splits["train"].indices.sort().values)
+    assert not torch.cat(recorder.inputs).equal(task.splits["train"].samples[torch.cat(augmented)].float())
     monkeypatch.setattr(Augmenter, "__call__", lambda *_: pytest.fail("augmented outside training"))
     monkeypatch.setattr(Mixer, "__call__", lambda *_, **__: pytest.fail("mixed outside training"))
     for name in ("val", "test"):
         recorder.inputs.clear()
-        job.evaluate(name, lambda: None)
-        assert torch.cat(recorder.inputs).equal(job.splits[name].samples[job.splits[name].indices].float())
+        task.evaluate(name, lambda: None)
+        assert torch.cat(recorder.inputs).equal(task.splits[name].samples[task.splits[name].indices].float())
 
 
 def test_the_batches_of_an_epoch_do_not_depend_on_earlier_epochs(recorder: Recorder) -> None:
-    job = make_job(recorder, "shift:2,mixup:1")
+    task = make_task(recorder, "shift:2,mixup:1")
     inputs = []
     for _ in range(2):
-        job.start_epoch(3)
+        task.start_epoch(3, None)
         recorder.inputs.clear()
-        list(job.step(4))
+        step(task, 4)
         inputs.append(recorder.inputs[0])
     assert inputs[0].equal(inputs[1])
-    job.start_epoch(4)
+    task.start_epoch(4, None)
     recorder.inputs.clear()
-    list(job.step(4))
+    step(task, 4)
     assert not recorder.inputs[0].equal(inputs[0])
 
 
 def test_mixup_weights_the_loss_of_both_labels_and_counts_the_dominant_one(recorder: Recorder) -> None:
-    job = make_job(recorder, "mixup:1")
-    job.start_epoch(1)
-    (outcome,) = job.step(2)
-    split = job.splits["train"]
-    order = job._order[200:300]
+    task = make_task(recorder, "mixup:1")
+    task.start_epoch(1, None)
+    outcome = step(task, 2)
+    split = task.splits["train"]
+    order = task._order[200:300]
     labels = split.labels[order].numpy()
     samples = split.samples[order].double().numpy()
     weight = Mixer((Operation("mixup", 1.0),), 0)(split.samples[order], split.labels[order], epoch=1, batch=2).weight
@@ -101,5 +108,5 @@ def test_mixup_weights_the_loss_of_both_labels_and_counts_the_dominant_one(recor
     loss = -(weight * log_probabilities[rows, labels] + (1 - weight) * log_probabilities[rows, np.roll(labels, 1)])
     assert float(outcome.loss_sum) == pytest.approx(loss.sum(), rel=1e-4)
     dominant = labels if weight >= 0.5 else np.roll(labels, 1)
-    assert int(outcome.correct_count) == int((logits.argmax(1) == dominant).sum())
-    assert outcome.samples == 100
+    assert int(outcome.correct) == int((logits.argmax(1) == dominant).sum())
+    assert task.batch(2).samples == 100

@@ -1,12 +1,17 @@
 """The forecast of memory: a lower bound of what a training step keeps."""
 
+import json
 import resource
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from builders import Command, small_training
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dlnotes_cli import device
@@ -15,13 +20,22 @@ from dlnotes_cli.classify.recipes import MLP_BEST
 from dlnotes_cli.models.char_rnn import CharRnnConfig
 from dlnotes_cli.models.cnn import CnnConfig
 from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import build, build_on_meta
-from dlnotes_cli.training.engine import memory
-from dlnotes_cli.training.engine.memory import TrainingMemory
+from dlnotes_cli.models.registry import build
+from dlnotes_cli.training import memory
+from dlnotes_cli.training.memory import MAX_BATCH_SIZE, MIN_BATCH_SIZE, extrapolated_batch_size, forecast
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
 LAYERS = "Conv2d(3, 8, 3); BatchNorm2d(8); ReLU(); Conv2d(8, 16, 3); ReLU(); Flatten(); Linear(256, 10)"
+
+
+def task_of(name: str, config: object, recipe: object, *inputs: object, has_frozen_layers: bool = False) -> Any:
+    """What of a task the forecast reads."""
+    return SimpleNamespace(
+        model_name=name, network_config=config, recipe=recipe, has_frozen_layers=has_frozen_layers,
+        sample_inputs=lambda network: inputs or (torch.zeros(1, 11, dtype=torch.int64, device="meta"),
+                                                 network.initial_state(1)),
+    )  # fmt: skip
 
 
 def saved_bytes(network: nn.Module, *sample: object) -> int:
@@ -52,25 +66,21 @@ def saved_bytes(network: nn.Module, *sample: object) -> int:
 def test_the_forecast_of_a_batch_is_a_bound_of_what_a_gradient_keeps(
     name: str, config: object, shape: tuple[int, ...]
 ) -> None:
-    sample = torch.empty(1, *shape, device="meta")
-    forecast = TrainingMemory.of(build_on_meta(name, config), (sample,), 7, MLP_BEST, "fp32")
+    _, batch = forecast(task_of(name, config, MLP_BEST, torch.empty(1, *shape, device="meta")), 7, "fp32")
     saved = saved_bytes(build(name, config), torch.zeros(7, *shape))
-    assert saved / 4 < forecast.batch <= saved
+    assert saved / 4 < batch <= saved
 
 
 def test_the_forecast_of_a_recurrent_network_is_a_bound_too() -> None:
     config = CharRnnConfig(20, hidden=32, embed=8)
-    network, meta = build("char_rnn", config), build_on_meta("char_rnn", config)
-    with torch.device("meta"):
-        sample = torch.zeros(1, 11, dtype=torch.int64), meta.initial_state(1)  # type: ignore[operator]
-    forecast = TrainingMemory.of(meta, sample, 7, BEST, "fp32")
+    network = build("char_rnn", config)
+    _, batch = forecast(task_of("char_rnn", config, BEST), 7, "fp32")
     tokens = torch.zeros(7, 11, dtype=torch.int64)
-    assert 0 < forecast.batch <= saved_bytes(network, tokens, network.initial_state(7))  # type: ignore[operator]
+    assert 0 < batch <= saved_bytes(network, tokens, network.initial_state(7))  # type: ignore[operator]
 
 
 def test_the_forecast_of_the_network_counts_what_the_optimizer_holds() -> None:
-    config = CnnConfig(LAYERS, (3, 8, 8), 10)
-    meta, sample = build_on_meta("cnn", config), torch.empty(1, 3, 8, 8, device="meta")
+    config, sample = CnnConfig(LAYERS, (3, 8, 8), 10), torch.empty(1, 3, 8, 8, device="meta")
     weights = sum(tensor.nbytes for tensor in build("cnn", config).state_dict().values())
     plain = replace(MLP_BEST, optimizer="sgd", momentum=0.0, ema=0.0)
     recipes = {
@@ -80,9 +90,10 @@ def test_the_forecast_of_the_network_counts_what_the_optimizer_holds() -> None:
         6: replace(MLP_BEST, ema=0.9),
     }
     for copies, recipe in recipes.items():
-        assert TrainingMemory.of(meta, (sample,), 1, recipe, "fp32").network == copies * weights
-    assert TrainingMemory.of(meta, (sample,), 1, MLP_BEST, "fp32", trains_all=False).network == weights
-    halves = [TrainingMemory.of(meta, (sample,), 2, MLP_BEST, precision).batch for precision in ("bf16", "fp32")]
+        assert forecast(task_of("cnn", config, recipe, sample), 1, "fp32")[0] == copies * weights
+    frozen = task_of("cnn", config, MLP_BEST, sample, has_frozen_layers=True)
+    assert forecast(frozen, 1, "fp32")[0] == weights
+    halves = [forecast(task_of("cnn", config, MLP_BEST, sample), 2, precision)[1] for precision in ("bf16", "fp32")]
     assert halves[1] == 2 * halves[0]
 
 
@@ -127,3 +138,26 @@ def test_available_memory_respects_the_limits_of_a_process(tmp_path: Path, monke
         (folder / "memory.current").write_text("700\n")
         (folder / "memory.stat").write_text("anon 200\ninactive_file 300\nactive_file 100\n")
     assert device._available_in_control_groups(tmp_path) == 700
+
+
+@given(fixed=st.integers(0, 10**9), per_sample=st.integers(1, 10**8), free=st.integers(1, 10**11))
+def test_the_largest_power_of_two_within_sixty_percent_of_the_memory(fixed: int, per_sample: int, free: int) -> None:
+    batch_size = extrapolated_batch_size(fixed + per_sample * 64, fixed + per_sample * 128, free)
+    fitting = [n for n in (64, 128, 256, 512, 1024, 2048) if fixed + per_sample * n <= 0.6 * free]
+    assert batch_size == max([MIN_BATCH_SIZE, *fitting])
+
+
+def test_the_batch_size_is_limited_by_the_number_of_samples() -> None:
+    assert extrapolated_batch_size(64, 128, 10**12) == MAX_BATCH_SIZE
+    assert extrapolated_batch_size(64, 128, 10**12, limit=300) == 256
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the memory decides")
+@pytest.mark.parametrize(("recipe", "expected"), [("best", 64), ("notes", 20)])
+def test_auto_on_a_cpu_is_the_batch_size_of_the_recipe(
+    recipe: str, expected: int, dlnotes: Command, tmp_path: Path
+) -> None:
+    words = ["--hidden", 8, "--max-steps", 2, "--batch-size", "auto", "--recipe", recipe]
+    run = dlnotes("train-mlp", *words, "--out", tmp_path / "run")
+    assert run.code == 0, run.err
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["batch_size"] == expected

@@ -1,1 +1,0 @@
-"""The training loop, the run in its folder, and the training of classifiers."""

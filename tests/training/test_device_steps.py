@@ -1,0 +1,128 @@
+"""Training steps on a device that is no CPU: the meta device, whose values cannot be read and take no time to compute.
+
+A step that waits for its device, as with `item`, `tolist`, `nonzero` or a mask as an index, fails there. It takes the
+paths that GPUs take, and mixes no tensors of CPU and device.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
+from dlnotes_cli.char_rnn.train import CharRnnTask
+from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
+from dlnotes_cli.classify.train_cnn import CnnTask
+from dlnotes_cli.classify.train_mlp import MlpTask
+from dlnotes_cli.device import Runtime
+from dlnotes_cli.models.registry import build
+from dlnotes_cli.series.options import SeriesTrainConfig
+from dlnotes_cli.series.train import SeriesTask
+from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training import classifier
+from dlnotes_cli.training.fit import TrainingRun
+from dlnotes_cli.training.recipes import RunLength
+from dlnotes_cli.training.task import Task
+
+META = torch.device("meta")
+RUNTIME = Runtime(META, "fp32", 1)
+AUGMENT = "flip,shift:1,crop:1,rotate:10,color:0.2,erase:0.5"
+LAYERS = "Conv2d(1,2,3);BatchNorm2d(2);ReLU;Flatten;Dropout(0.1);Linear(72,10)"
+
+
+class UnsentTensors(TorchDispatchMode):
+    """Fails where an operation gets tensors of the CPU and of the device, except `to_device`: it would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.is_sending = False
+
+    def to_device(self, tensor: Tensor) -> Tensor:
+        """In place of `Runtime.to_device`."""
+        self.is_sending = True
+        moved = tensor.to(META)
+        self.is_sending = False
+        return moved
+
+    def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor) and leaf.ndim]
+        if not self.is_sending and len({tensor.device for tensor in tensors}) > 1:
+            raise AssertionError(f"{function} copies between CPU and device")
+        return result
+
+
+@pytest.fixture
+def unsent(monkeypatch: pytest.MonkeyPatch) -> UnsentTensors:
+    mode = UnsentTensors()
+    monkeypatch.setattr(Runtime, "to_device", mode.to_device)
+    monkeypatch.setattr(classifier, "balanced_weights", lambda _labels, classes: torch.ones(classes, device=META))
+    adamw = torch.optim.AdamW  # whose fused kernel knows no meta device
+    monkeypatch.setattr(torch.optim, "AdamW", lambda groups, **rest: adamw(groups, **rest | {"fused": None}))
+    return mode
+
+
+def take_steps(task: Task[Any], unsent: UnsentTensors) -> None:
+    """Two steps with clipping and a moving average."""
+    task.recipe = replace(task.recipe, grad_clip=1.0, ema=0.9)
+    task.load()
+    task.network = build(task.model_name, task.network_config).to(META)
+    task.runtime = RUNTIME
+    task.prepare(100)
+    run: TrainingRun[Any] = TrainingRun(task, None, RunLength(100, epochs=1), StopRequest())  # type: ignore[arg-type]
+    task.start_epoch(1, 1)
+    with unsent:
+        for index in range(2):
+            run._step(task.network, task.batch(index))
+    with pytest.raises((RuntimeError, NotImplementedError)):  # values cannot be read, which proves that none was
+        run._read_steps()
+
+
+def cnn(**options: Any) -> Task[Any]:
+    config = TrainCnnConfig(data="digits", layers=LAYERS, **options)
+    return CnnTask(config, config.resolved())
+
+
+def mlp(**options: Any) -> Task[Any]:
+    config = TrainMlpConfig(data="digits", hidden=(8,), dropout=0.1, **options)
+    return MlpTask(config, config.resolved())
+
+
+@pytest.mark.parametrize(
+    ("made", "options"),
+    [
+        (cnn, {"augment": f"{AUGMENT},cutmix:1", "class_weights": "balanced", "label_smoothing": 0.1, "l1": 0.1}),
+        (cnn, {"augment": f"{AUGMENT},mixup:1", "class_weights": "balanced", "accumulate": 2}),
+        (mlp, {"augment": "none"}),
+        *((mlp, {"augment": "none", "optimizer": name}) for name in ("rmsprop", "adagrad", "adadelta")),
+    ],
+)
+def test_a_step_of_a_classifier_reads_nothing(
+    made: Callable[..., Task[Any]], options: dict[str, Any], unsent: UnsentTensors
+) -> None:
+    take_steps(made(**options), unsent)
+
+
+def test_a_step_of_a_language_model_reads_nothing(unsent: UnsentTensors) -> None:
+    config = CharRnnTrainConfig(hidden=4, embed=4, layers=1, seq_len=8, reset_state=0.5)
+    take_steps(CharRnnTask(config, config.resolved()), unsent)
+
+
+@pytest.mark.parametrize("recipe", ["best", "notes"])
+def test_a_step_on_time_series_reads_nothing(recipe: Any, unsent: UnsentTensors) -> None:
+    config = SeriesTrainConfig(data="sine", window=8, season=1, recipe=recipe)
+    take_steps(SeriesTask(config, config.resolved()), unsent)
+
+
+def test_a_step_that_reads_or_copies_would_fail(unsent: UnsentTensors) -> None:
+    x = torch.ones(3, device=META)
+    for reading in (x.sum().item, x.tolist, (x > 0).nonzero, lambda: x[x > 0], lambda: bool(x[0] > 0)):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            reading()
+    with unsent, pytest.raises(AssertionError, match="copies between CPU and device"):
+        torch.ones(3).to(META)
