@@ -1,0 +1,283 @@
+"""Several processes take the steps that one process would take, and end together."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import Command, make_images, make_table
+from safetensors.numpy import load_file
+
+from dlnotes_cli.device import check_devices
+from dlnotes_cli.shell.errors import InputError, SeveralProcessesError
+from dlnotes_cli.training.distributed import ALONE, Processes, joined
+from dlnotes_cli.training.tensor_file import read_tensors
+
+STEPS = 50
+MLP = (
+    "train-mlp --data rows.csv --target label --no-batch-norm --dropout 0 --hidden 8 --batch-size 7 "
+    "--class-weights balanced --l1 0.01 --label-smoothing 0.1 --ema 0.9 --grad-clip 0.05 --accumulate 2"
+)
+CHAR_RNN = "char-rnn train --hidden-size 8 --seq-len 12 --batch-size 5 --dropout 0 --sample 0"
+CNN = "train-cnn --layers Conv2d(1,2,3);ReLU;Flatten;Linear(72,10) --batch-size 9 --augment crop:1,cutmix:0.4"
+TEXT = "train-text --hidden-size 8 --embed 8 --dropout 0 --head-dropout 0 --batch-size 9"
+SERIES = "series train --data sine --hidden-size 8 --batch-size 9"
+FINE_TUNING = (
+    "transfer --data images --backbone small --weights default --size 32 --fine-tune last-2 --recipe notes "
+    "--batch-size 5"
+)
+COMMANDS = {"mlp": MLP, "char-rnn": CHAR_RNN, "cnn": CNN, "text": TEXT, "series": SERIES, "fine-tuning": FINE_TUNING}
+
+
+def program(command: str, out: Path, *more: object, steps: int = STEPS) -> list[str]:
+    """The command line of a run of some steps into `out`."""
+    words = ("--max-steps", steps, "--threads", 1, "--precision", "fp32", "--device", "cpu", "--out", out, "-q", *more)
+    return [sys.executable, "-m", "dlnotes_cli", *command.split(), *map(str, words)]
+
+
+def environment(**variables: object) -> dict[str, str]:
+    """That of a process which finds the package."""
+    path = os.pathsep.join(filter(None, sys.path))
+    return os.environ | {"PYTHONPATH": path} | {name: str(value) for name, value in variables.items()}
+
+
+def run(words: list[str], **variables: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment(**variables))
+
+
+def assert_same_training(one: Path, other: Path) -> None:
+    """Assert that two runs have the same weights and metrics within 1e-4."""
+    expected, found = (load_file(run / "model.safetensors") for run in (one, other))
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(found[name], tensor, atol=1e-4, err_msg=name)
+    results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
+    assert [result["steps"] for result in results] == [STEPS, STEPS]
+    for split in ("train", "validation", "test"):
+        for metric in ("loss", "accuracy", "samples"):
+            values = [(result[split] or {}).get(metric) for result in results]
+            assert values[1] == pytest.approx(values[0], abs=1e-4), (split, metric)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("mlp", 2),
+        *(pytest.param(kind, 2, marks=pytest.mark.slow) for kind in COMMANDS if kind != "mlp"),
+        *(pytest.param(kind, 3, marks=pytest.mark.slow) for kind in ("mlp", "char-rnn", "cnn", "text")),
+    ],
+)
+def test_fifty_steps_of_several_processes_are_those_of_one(
+    kind: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_table(tmp_path / "rows.csv")
+    make_images(tmp_path / "images", count=12)
+    one = run(program(COMMANDS[kind], tmp_path / "one"))
+    assert one.returncode == 0, one.stderr
+    several = run(program(COMMANDS[kind], tmp_path / "several", "--devices", count))
+    assert (several.returncode, several.stderr) == (0, "")
+    assert several.stdout.count("model.safetensors") == 1
+    assert_same_training(tmp_path / "one", tmp_path / "several")
+
+
+def wait_for_steps(process: "subprocess.Popen[str]", folder: Path) -> None:
+    """Wait until a run with checkpoints in every step has taken one."""
+    while process.poll() is None:
+        path = folder / "last.safetensors"
+        if path.exists() and read_tensors(path)[1]["position"]["step"] > 0:
+            return
+        time.sleep(0.02)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.fixture
+def saving_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have programs that this test starts save a checkpoint after every step."""
+    package = tmp_path / "often/sitecustomize.py"
+    package.parent.mkdir()
+    package.write_text("from dlnotes_cli.training import fit\nfit._SAVE_EVERY_S, fit._SAVE_RATIO = 0.0, 0\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
+@pytest.mark.usefixtures("saving_often")
+@pytest.mark.parametrize("which", [1, pytest.param(0, marks=pytest.mark.slow)])
+def test_a_killed_process_ends_all_and_the_run_can_be_resumed(which: int, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", folder, "--devices", 2)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    wait_for_steps(process, folder)
+    workers = children_of(process.pid)
+    os.kill(workers[which], signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode == 3
+    assert err.count("\n") == 1
+    assert "continue with --resume" in err
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    again = program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", folder, "--resume", "auto")
+    resumed = run(again)
+    assert resumed.returncode == 0, resumed.stderr
+    whole = run(program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
+    assert_same_training(tmp_path / "whole", folder)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
+@pytest.mark.usefixtures("saving_often")
+@pytest.mark.slow
+def test_torchrun_restarts_a_run_whose_process_was_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", folder, "--resume", "auto")
+    restarting = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2"]
+    process = subprocess.Popen(
+        [words[0], *restarting, *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(),
+    )  # fmt: skip
+    wait_for_steps(process, folder)
+    os.kill(children_of(process.pid)[1], signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert json.loads((folder / "result.json").read_text())["steps"] == STEPS
+    assert run(program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", tmp_path / "whole")).returncode == 0
+    assert_same_training(tmp_path / "whole", folder)
+
+
+@pytest.mark.usefixtures("saving_often")
+@pytest.mark.parametrize(
+    ("first", "then", "command"),
+    [
+        pytest.param(2, 1, CHAR_RNN, marks=pytest.mark.slow),
+        pytest.param(1, 2, CHAR_RNN, marks=pytest.mark.slow),
+        pytest.param(2, 3, MLP, marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_run_resumes_in_another_number_of_processes(
+    first: int, then: int, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_table(tmp_path / "rows.csv")
+    assert run(program(command, tmp_path / "whole")).returncode == 0
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        program(command, folder, "--devices", first), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(),
+    )  # fmt: skip
+    wait_for_steps(process, folder)
+    process.terminate()
+    _, err = process.communicate()
+    assert process.returncode == 143
+    assert re.fullmatch(rf"dlnotes: error: terminated: saved .*; continue with --resume {folder}\n", err)
+    resumed = run(program(command, folder, "--resume", folder, "--devices", then))
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert_same_training(tmp_path / "whole", folder)
+
+
+def test_an_error_of_several_processes_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    outcome = run(program("train-mlp", tmp_path, "--devices", 2))
+    assert outcome.returncode == 2
+    assert outcome.stderr == f"dlnotes: error: --out: {tmp_path} is not empty; pass --overwrite or another --out\n"
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def place(rank: int, port: int) -> dict[str, object]:
+    """The variables that torchrun sets for one of two processes."""
+    return {
+        "RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port,
+        "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
+    }  # fmt: skip
+
+
+def test_processes_with_other_options_are_refused(tmp_path: Path) -> None:
+    port = free_port()
+    words = program("train-mlp --hidden 8", tmp_path / "run")
+    other = subprocess.Popen(
+        [*words, "--lr", "0.5"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(**place(1, port)),
+    )  # fmt: skip
+    outcome = run(words, **place(0, port))
+    out, err = other.communicate()
+    line = "dlnotes: error: processes: process 1 has other options than process 0; start all with the same command line"
+    assert (outcome.returncode, outcome.stderr) == (2, f"{line}\n")
+    assert (other.returncode, out, err) == (2, "", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_devices("cuda", 2)
+    check_devices("cpu", 999)
+    with pytest.raises(InputError, match=r"--devices: 3 GPUs are more than the 2 of this machine; use --devices 2, or"):
+        check_devices("auto", 3)
+    with pytest.raises(InputError, match=r"--device: cuda:1 is one GPU, but there are 2 processes; use --device cuda"):
+        check_devices("cuda:1", 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("transfer", "--weights", "none", "--devices", 2), "--devices: has no effect on a frozen backbone"),
+        (("char-rnn", "train", "-", "--devices", 2), "--devices: only one process can read standard input; save"),
+        (("train-mlp", "--devices", 0), "--devices: 0 is out of range; give a value of at least 1"),
+    ],
+)
+def test_processes_that_could_not_work_are_refused(
+    words: tuple[object, ...], message: str, tmp_path: Path, dlnotes: Command
+) -> None:
+    outcome = dlnotes(*words, "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+def test_a_wrong_place_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in place(0, 1).items():
+        monkeypatch.setenv(name, str(value))
+    assert Processes.from_environment() == Processes(0, 2, 0, 2)
+    monkeypatch.setenv("RANK", "2")
+    with pytest.raises(InputError, match=r"\$RANK: 2 is not below WORLD_SIZE 2; start"):
+        Processes.from_environment()
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(InputError, match=r"\$RANK: 'first' is not a number; start"):
+        Processes.from_environment()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert Processes.from_environment() == ALONE
+
+
+def test_a_script_that_asks_for_processes_is_told_to_use_torchrun(tmp_path: Path) -> None:
+    from dlnotes_cli.api import TrainMlpConfig, train_mlp
+
+    config = TrainMlpConfig(out=tmp_path / "run", devices=2, device="cpu")
+    with pytest.raises(InputError, match="--devices: starts processes of dlnotes only; run the program under torchrun"):
+        train_mlp(config)
+    with pytest.raises(SeveralProcessesError), joined(config):
+        pass
+
+
+def test_one_process_alone_exchanges_nothing() -> None:
+    tensor = torch.tensor([1.0, 2.0])
+    assert ALONE.sum(tensor) is tensor
+    assert (ALONE.maximum(3.0, 1.0), ALONE.share("x"), ALONE.gather("x")) == ([3.0, 1.0], "x", ["x"])
+    calls: list[Any] = []
+    ALONE.main_first(lambda: calls.append(1))
+    assert calls == [1]
+    ALONE.check_batch(1)
+    with pytest.raises(InputError, match=r"--batch-size: a batch of 2 is smaller than the number of processes, 3; use"):
+        Processes(0, 3, 0, 3).check_batch(2)
