@@ -36,7 +36,7 @@ from dlnotes_cli.training.fit import fit, fit_at_once
 from dlnotes_cli.training.inference.probability_evaluation import evaluate_probabilities
 from dlnotes_cli.training.inference.text_classifier import probabilities_of, sequence_logits
 from dlnotes_cli.training.metrics import Evaluation, Metrics
-from dlnotes_cli.training.objective import Objective, Share, balanced_weights, in_shares
+from dlnotes_cli.training.objective import Objective, SampleShare, balanced_weights, in_shares
 from dlnotes_cli.training.recipes import RunLength, with_recipe
 from dlnotes_cli.training.results import history_to_json
 from dlnotes_cli.training.run_folder import LINEAR, MODEL, NETWORK, RunFolder
@@ -151,7 +151,7 @@ class TextTask(TextDescription, Task[TextResult]):
         whole = TrainingBatch(part.samples[:0], self._labels_at(indices))
         return in_shares(part, whole, self.processes, self.options.accumulate)
 
-    def loss(self, model: Model, share: Share) -> StepLoss:
+    def loss(self, model: Model, share: SampleShare) -> StepLoss:
         """Cross-entropy with label smoothing and class weights, and the plain loss."""
         return self._objective.of_share(predict_logits(model, share.part.samples, self.runtime), share)
 

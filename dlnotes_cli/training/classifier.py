@@ -28,7 +28,7 @@ from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.memory import MAX_BATCH_SIZE, largest_fitting_batch_size
 from dlnotes_cli.training.metrics import Evaluation, Metrics
 from dlnotes_cli.training.monitor import Monitor, Monitored
-from dlnotes_cli.training.objective import Objective, Share, balanced_weights, in_shares
+from dlnotes_cli.training.objective import Objective, SampleShare, balanced_weights, in_shares
 from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.results import (
     ClassifierData,
@@ -218,7 +218,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
             whole = TrainingBatch(batch.samples[:0], self._train.labels.index_select(0, indices))
         return in_shares(part, whole, self.processes, self.options.accumulate)
 
-    def loss(self, model: Model, share: Share) -> StepLoss:
+    def loss(self, model: Model, share: SampleShare) -> StepLoss:
         """Cross-entropy with label smoothing, class weights and penalties, and the plain loss."""
         logits = predict_logits(model, self._normalizer(share.part.samples), self.runtime)
         return self._objective.of_share(logits, share)

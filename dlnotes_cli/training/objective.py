@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dlnotes_cli.data.images.mix import TrainingBatch
 
 
-class Share(NamedTuple):
+class SampleShare(NamedTuple):
     """The samples of a batch that are computed together."""
 
     part: "TrainingBatch"
@@ -25,7 +25,7 @@ def in_shares(part: "TrainingBatch", whole: "TrainingBatch", processes: Processe
     """A batch in the shares of this process, which has the samples `part` of it; of `whole` the labels are read."""
     parts, samples = part.parts(accumulate), len(whole.labels)
     is_all = len(parts) == 1 and processes.is_alone
-    return Batch([Share(each, None if is_all else whole, processes.rank < samples) for each in parts], samples)
+    return Batch([SampleShare(each, None if is_all else whole, processes.rank < samples) for each in parts], samples)
 
 
 def penalized_weights(network: nn.Module) -> list[nn.Parameter]:
@@ -61,7 +61,7 @@ class Objective:
             objective = objective + share * self._l1 * weight.abs().sum()
         return objective, loss
 
-    def of_share(self, logits: Tensor, share: Share) -> StepLoss:
+    def of_share(self, logits: Tensor, share: SampleShare) -> StepLoss:
         """The objective of the logits (N, K) of a share, its plain loss and the number of correct samples."""
         part = share.part
         objective, loss = self(logits, part, share.whole)
