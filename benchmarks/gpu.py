@@ -11,8 +11,9 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +21,12 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from fast_cifar10 import Images, SpeedRecipe, accuracy_of, train_fast
 from measure import Report, alternating
 from torch import Tensor, nn
-from training_loop import train_steps
+from training_loop import load_given, training_steps
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.train import LanguageModelJob
-from dlnotes_cli.char_rnn.training_text import TrainingText, read_training_text
+from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.classify.train_cnn import CnnTraining
+from dlnotes_cli.classify.train_cnn import CnnTask
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, choose_runtime, present_devices
@@ -34,12 +34,12 @@ from dlnotes_cli.models.char_rnn import CharRnnConfig
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.engine.classifier import AnyTraining, ClassifierJob
-from dlnotes_cli.training.engine.loop import TrainingJob
-from dlnotes_cli.training.engine.step_forward import StepForward
+from dlnotes_cli.training.classifier import ClassifierTask
+from dlnotes_cli.training.distributed import ALONE
 from dlnotes_cli.training.optimizers import make_optimizer
-from dlnotes_cli.training.recipes import OptimizerSettings, RunLength
-from dlnotes_cli.transfer.fine_tuning import FineTuning
+from dlnotes_cli.training.recipes import OptimizerSettings
+from dlnotes_cli.training.task import Task
+from dlnotes_cli.transfer.fine_tuning import FineTuneTask
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
 from dlnotes_cli.transfer.recipes import FineTuneRecipe
@@ -91,20 +91,23 @@ def random_images(count: int, side: int, seed: int = 0) -> DataSet:
     return DataSet("random", samples, labels, tuple(map(str, range(CLASSES))), splits, preprocessing, "")
 
 
-def classifier_steps(
-    training: AnyTraining, dataset: DataSet, setup: Setup, batch_size: int, *, compiled: bool
-) -> Callable[[], None]:
+def classifier_steps(task: ClassifierTask[Any], dataset: DataSet, setup: Setup, batch_size: int) -> Callable[[], None]:
     """Steps of the loop of dlnotes, with augmentation, metrics, checks and moving average as in its recipe."""
-    network = build(training.model_name, training.network_config(dataset)).to(setup.runtime.device)
-    job = ClassifierJob(training, network, dataset, setup.runtime, RunLength(batch_size, epochs=1))
-    job.forward = StepForward(network, requested=compiled)
-    return lambda: steps_of(job, setup, training.recipe.ema)
+    load_given(task, dataset, setup.runtime)
+    task.recipe = replace(task.recipe, **vars(OPTIMIZER), schedule="constant")
+    return steps_of(task, setup, batch_size)
 
 
-def steps_of(job: TrainingJob, setup: Setup, ema: float, grad_clip: float | None = None) -> None:
-    """Train a job for the number of steps of the benchmark."""
-    train_steps(job, OPTIMIZER, setup.sizes.steps, grad_clip=grad_clip, ema=ema)
-    setup.wait()
+def steps_of(task: Task[Any], setup: Setup, batch_size: int) -> Callable[[], None]:
+    """As many steps of a task as the benchmark has."""
+    task.network = build(task.model_name, task.network_config).to(setup.runtime.device)
+    take = training_steps(task, batch_size, setup.sizes.steps)
+
+    def run() -> None:
+        take()
+        setup.wait()
+
+    return run
 
 
 def plain_classifier_steps(network: nn.Module, dataset: DataSet, setup: Setup, batch_size: int) -> Callable[[], None]:
@@ -181,13 +184,12 @@ def ways(setup: Setup) -> dict[str, bool]:
 def measure_cnn(report: Report, arch: str, setup: Setup) -> None:
     """Images per second of `train-cnn --arch`, on images of CIFAR-10's size."""
     dataset, batch = random_images(setup.sizes.cnn_samples, 32), setup.sizes.cnn_batch
-    options = TrainCnnConfig(data="cifar10", arch=arch)
-    training = CnnTraining(options, options.resolved())
-    sides = {
-        name: classifier_steps(training, dataset, setup, batch, compiled=compiled)
-        for name, compiled in ways(setup).items()
-    }
-    network = build(training.model_name, training.network_config(dataset))
+    sides: dict[str, Callable[[], None]] = {}
+    for name, compiled in ways(setup).items():
+        options = TrainCnnConfig(data="cifar10", arch=arch, compile=compiled)
+        task = CnnTask(options, options.resolved())
+        sides[name] = classifier_steps(task, dataset, setup, batch)
+    network = build(task.model_name, task.network_config)
     sides["plain loop"] = plain_classifier_steps(network, dataset, setup, batch)
     compare(report, f"train-cnn --arch {arch}", "images/s", sides, setup, batch)
 
@@ -196,38 +198,31 @@ def measure_fine_tuning(report: Report, setup: Setup) -> None:
     """Images per second of `transfer --fine-tune all` with resnet18."""
     batch = setup.sizes.tuning_batch
     dataset = random_images(batch * 8 + 1, setup.sizes.side)
-    options = TransferConfig(fine_tune="all", weights="none", size=setup.sizes.side)
-    recipe = options.resolved()
-    if not isinstance(recipe, FineTuneRecipe):
-        raise TypeError("the recipe of fine-tuning")
-    training = FineTuning(make_plan(options, recipe), recipe, None)
-    sides = {
-        name: classifier_steps(training, dataset, setup, batch, compiled=compiled)
-        for name, compiled in ways(setup).items()
-    }
-    network = build(training.model_name, training.network_config(dataset))
+    sides: dict[str, Callable[[], None]] = {}
+    for name, compiled in ways(setup).items():
+        options = TransferConfig(fine_tune="all", weights="none", size=setup.sizes.side, compile=compiled)
+        recipe = options.resolved()
+        if not isinstance(recipe, FineTuneRecipe):
+            raise TypeError("the recipe of fine-tuning")
+        task = FineTuneTask(make_plan(options, recipe), recipe, ALONE, None)
+        sides[name] = classifier_steps(task, dataset, setup, batch)
+    network = build(task.model_name, task.network_config)
     sides["plain loop"] = plain_classifier_steps(network, dataset, setup, batch)
     compare(report, f"resnet18, fine-tuned at {setup.sizes.side} pixels", "images/s", sides, setup, batch)
 
 
 def measure_char_rnn(report: Report, setup: Setup) -> None:
     """Tokens per second of `char-rnn train` with its default network, on the embedded text."""
-    options = CharRnnTrainConfig()
-    recipe = options.resolved()
-    found = read_training_text(options, recipe.seq_len)
-    texts = TrainingText(found.text, found.preprocessing, found.train, found.text.slice(0, 2))
-    config = CharRnnConfig(
-        found.preprocessing.vocabulary, options.cell, recipe.layers, recipe.hidden, recipe.embed, recipe.dropout
-    )
     sides: dict[str, Callable[[], None]] = {}
     for name, compiled in ways(setup).items():
-        network = build("char_rnn", config).to(setup.runtime.device)
-        forward = StepForward(network, requested=compiled)
-        job = LanguageModelJob(network, texts, recipe, setup.sizes.rnn_batch, setup.runtime, seed=0, forward=forward)
-        sides[name] = lambda job=job: steps_of(job, setup, recipe.ema, 1.0)  # type: ignore[misc]
-    tokens = torch.from_numpy(found.train.tokens.astype(np.int64))
-    sides["plain loop"] = plain_rnn_steps(config, tokens, recipe.seq_len, setup)
-    compare(report, "char-rnn train", "tokens/s", sides, setup, setup.sizes.rnn_batch * recipe.seq_len)
+        options = CharRnnTrainConfig(compile=compiled)
+        task = CharRnnTask(options, options.resolved())
+        task.load()
+        task.runtime = setup.runtime
+        sides[name] = steps_of(task, setup, setup.sizes.rnn_batch)
+    tokens, seq_len = torch.from_numpy(task.texts.train.tokens.astype(np.int64)), task.recipe.seq_len
+    sides["plain loop"] = plain_rnn_steps(task.network_config, tokens, seq_len, setup)
+    compare(report, "char-rnn train", "tokens/s", sides, setup, setup.sizes.rnn_batch * seq_len)
 
 
 def measure_speed_to_accuracy(report: Report, train: Images, test: Images, setup: Setup, trainings: int) -> None:
@@ -255,7 +250,7 @@ def cifar10(options: argparse.Namespace, device: torch.device) -> tuple[Images, 
     else:
         config = TrainCnnConfig(data=options.data, data_root=options.data_root, val_split=0.001, offline=True)
         try:
-            dataset = CnnTraining(config, config.resolved()).load()
+            dataset = CnnTask(config, config.resolved()).load_dataset()
         except InputError as error:
             print(f"accuracy skipped: {error}; --data or --data-root names CIFAR-10")
             return None

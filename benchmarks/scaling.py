@@ -141,21 +141,21 @@ def measured(name: str) -> Step:
 def timed_steps(command: Sequence[str], batch: int, out: Path) -> tuple[float, int, int]:
     """Median processor seconds of a step, bytes of the gradient, and bytes of a sample."""
     from dlnotes_cli.cli import main
-    from dlnotes_cli.training.engine.loop import Trainer
+    from dlnotes_cli.training.fit import TrainingRun
 
     seconds: list[float] = []
     found: dict[str, int] = {}
-    original = Trainer._step  # noqa: SLF001  # what is measured
+    original = TrainingRun._step  # noqa: SLF001  # what is measured
 
-    def timed(trainer: Trainer) -> None:
+    def timed(run: TrainingRun[Any], *arguments: Any) -> None:
         started = time.process_time()
-        original(trainer)
+        original(run, *arguments)
         seconds.append(time.process_time() - started)
-        job: Any = trainer.job
-        found["gradient"] = sum(4 * p.numel() for p in job.network.parameters() if p.grad is not None)
-        found["sample"] = job.splits["train"].samples[0].nbytes if hasattr(job, "splits") else 0
+        task: Any = run.task
+        found["gradient"] = sum(4 * p.numel() for p in task.network.parameters() if p.grad is not None)
+        found["sample"] = task.splits["train"].samples[0].nbytes if hasattr(task, "splits") else 0
 
-    with mock.patch.object(Trainer, "_step", timed), contextlib.redirect_stdout(io.StringIO()):
+    with mock.patch.object(TrainingRun, "_step", timed), contextlib.redirect_stdout(io.StringIO()):
         words = ["--batch-size", str(batch), "--max-steps", str(WARM_UP + STEPS), "--threads", "1", "--device", "cpu"]
         code = main([*command, *words, "--precision", "fp32", "-q", "--overwrite", "--out", str(out)])
     if code:
