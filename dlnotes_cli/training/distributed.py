@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -191,6 +192,7 @@ def joined(options: "DevicesOption") -> Iterator[Processes]:
         return
     import torch.distributed as dist
 
+    warnings.filterwarnings("ignore", "Grad strides do not match", UserWarning)  # of 1x1 filters, in channels-last
     check_devices(options.device, processes.local_count)
     if not processes.is_main:
         output.mute()
