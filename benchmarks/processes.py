@@ -1,8 +1,10 @@
-"""Throughput of training in several processes with one thread each, next to one process with as many threads."""
+"""Throughput of training with `--devices 2` on the CPU, next to one process with as many threads.
+
+python benchmarks/processes.py [--processes 2] [--repeats 3] [--only NAME] [--json FILE]
+"""
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -18,8 +20,9 @@ RUNS = {
     "train-cnn --arch fast": "train-cnn --arch fast --batch-size 256 --max-steps 40",
     "train-cnn --arch resnet": "train-cnn --arch resnet --batch-size 64 --max-steps 15",
     "char-rnn train": "char-rnn train --batch-size 64 --max-steps 40 --sample 0 --val-split 0.01",
+    "train-text": "train-text --model rnn --batch-size 64 --max-steps 40",
 }
-PRECISION = ("--precision", "fp32")
+RUNTIME = ("--device", "cpu", "--precision", "fp32")
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 
 
@@ -27,7 +30,7 @@ def trained(command: str, *more: object) -> dict[str, Any]:
     """The result of a training run in a folder of its own. Raises SystemExit if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         root = ["--data-root", FASHION_MNIST] if "fashion-mnist" in command else []
-        words = [*command.split(), *root, *PRECISION, "--json", "-q", "--out", f"{folder}/run", *more]
+        words = [*command.split(), *root, *RUNTIME, "--json", "-q", "--out", f"{folder}/run", *more]
         done = subprocess.run([*DLNOTES, *map(str, words)], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(f"{command} failed")
@@ -53,17 +56,17 @@ def compare(report: Report, name: str, processes: int, repeats: int) -> None:
 
 def main() -> None:
     """Compare both ways for every kind of network."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 8))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=RUNS, help="one kind of network")
-    parser.add_argument("--out", type=Path, help="write the JSON document here, too")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     report = Report("processes", options.processes)
     known = [name for name, run in RUNS.items() if "fashion-mnist" not in run or FASHION_MNIST.exists()]
     for name in [options.only] if options.only else known:
         compare(report, name, options.processes, options.repeats)
-    report.close(options.out)
+    report.close(options.json)
 
 
 if __name__ == "__main__":

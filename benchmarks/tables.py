@@ -26,7 +26,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.classify.train_mlp import MlpTraining
+from dlnotes_cli.classify.train_mlp import MlpTask
 
 TEST_FRACTION = 0.3
 
@@ -76,7 +76,7 @@ def trained_by_dlnotes(path: Path, target: str, seed: int, folder: Path) -> tupl
 def fitted_by_sklearn(estimator: Any, path: Path, target: str, seed: int) -> tuple[float, float]:
     """Test accuracy and cross-entropy of an estimator, on the same splits."""
     options = TrainMlpConfig(data=str(path), target=target, test_split=TEST_FRACTION, seed=seed)
-    dataset = MlpTraining(options, options.resolved()).load()
+    dataset = MlpTask(options, options.resolved()).load_dataset()
     train = np.concatenate([dataset.splits["train"], dataset.splits["val"]])
     test = dataset.splits["test"]
     samples = np.asarray(dataset.samples, np.float64)
