@@ -7,11 +7,10 @@ from unittest import mock
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import Progress
+from dlnotes_cli.training.checkpoint import RunProgress
 from dlnotes_cli.training.classifier import ClassifierTask
 from dlnotes_cli.training.fit import TrainingRun
 from dlnotes_cli.training.recipes import RunLength
-from dlnotes_cli.training.run_folder import FollowedFolder
 from dlnotes_cli.training.task import Task
 
 
@@ -26,18 +25,18 @@ def training_steps(task: Task[Any], batch_size: int, steps: int) -> Callable[[],
     """`steps` training steps of a task with data, network and runtime; each call trains on, from the first batch."""
     task.prepare(batch_size)
     length = RunLength(batch_size, max_steps=steps)
-    run = TrainingRun(task, FollowedFolder(task.options), length, StopRequest())
-    model = run._model()  # noqa: SLF001  # `train` also validates and saves
+    run: TrainingRun[Any] = TrainingRun(task, length, StopRequest())
+    model = run._callable()  # noqa: SLF001  # `train` also validates and saves
 
     def take() -> None:
-        run.progress = Progress()
+        run.progress = RunProgress()
         task.network.train()
         for step in range(steps):
             epoch, index = divmod(step, task.steps_per_epoch)
             if index == 0:
                 task.start_epoch(epoch + 1, None)
             run._step(model, task.batch(index))  # noqa: SLF001
-        run._read_steps()  # noqa: SLF001
+        run.read_steps()
 
     return take
 

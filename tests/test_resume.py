@@ -72,7 +72,8 @@ def test_a_run_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(
 
 def start_saving_often(*words: object) -> "subprocess.Popen[str]":
     """Start the program with checkpoints every few steps, so that a short run writes as many as a long one."""
-    code = "import sys; from dlnotes_cli.training import fit; fit._SAVE_EVERY_S, fit._SAVE_RATIO = 0.02, 0; "
+    code = "import sys; from dlnotes_cli.training import run_files as files; "
+    code += "files._SAVE_EVERY_S, files._SAVE_RATIO = 0.02, 0; "
     code += "from dlnotes_cli.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

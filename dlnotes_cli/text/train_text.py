@@ -32,7 +32,8 @@ from dlnotes_cli.text.recipes import TextRecipe
 from dlnotes_cli.text.results import TextResult
 from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.evaluation import predict_logits
-from dlnotes_cli.training.fit import fit, fit_at_once
+from dlnotes_cli.training.fit import fit
+from dlnotes_cli.training.fit_at_once import fit_at_once
 from dlnotes_cli.training.inference.probability_evaluation import evaluate_probabilities
 from dlnotes_cli.training.inference.text_classifier import probabilities_of, sequence_logits
 from dlnotes_cli.training.metrics import Evaluation, Metrics

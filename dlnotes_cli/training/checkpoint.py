@@ -14,7 +14,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.results import LoopEntry
+from dlnotes_cli.training.results import LoopEntry, Result
 from dlnotes_cli.training.schedule import Continuation
 from dlnotes_cli.training.stored_values import build_stored
 from dlnotes_cli.training.tensor_file import CHECKPOINT_VERSION
@@ -44,7 +44,7 @@ class RunningSums:
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """How far a run is: a checkpoint stores it, and a resumed run continues from it."""
 
     epoch: int = 1
@@ -65,26 +65,38 @@ class Progress:
         return bool(self.history) and self.history[-1].step == self.step
 
 
-class Saved(Protocol):
-    """What of a run a checkpoint stores."""
+class Saved(Protocol[Result]):
+    """What of a training run is saved in a checkpoint."""
 
-    task: "Task[Any]"
+    task: "Task[Result]"
     device: torch.device
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: "MovingAverage | None"
     budget: "StepBudget"
-    progress: Progress
+    progress: RunProgress
     best_weights: dict[str, Tensor]
+    is_trained: bool
 
-    def resume(self, progress: Progress, limits: object) -> None:
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has ended."""
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether `--patience` has ended it."""
+
+    def read_steps(self) -> None:
+        """Complete the sums of the epoch."""
+
+    def resume(self, progress: RunProgress, limits: object) -> None:
         """Continue from the progress of a run that had these `limits`."""
 
 
 Contents = tuple[dict[str, Tensor], Metadata]
 
 
-def checkpoint_of(run: Saved) -> Contents:
+def checkpoint_of(run: Saved[Any]) -> Contents:
     """The state of a run and of the random generators: tensors, and metadata of JSON values."""
     optimizer_state = {
         f"{parameter}.{name}": value
@@ -105,7 +117,7 @@ def checkpoint_of(run: Saved) -> Contents:
     return tensors, metadata
 
 
-def restore_checkpoint(path: Path, contents: Contents, run: Saved) -> None:
+def restore_checkpoint(path: Path, contents: Contents, run: Saved[Any]) -> None:
     """Restore a run from what was read from `path`.
 
     The number of steps that was chosen for a time budget is kept if the limits are still the same. Raises InputError
@@ -141,16 +153,16 @@ def restore_checkpoint(path: Path, contents: Contents, run: Saved) -> None:
         raise InputError(path, what, "start a new run in another --out") from error
 
 
-def _progress(stored: dict[str, Any], metrics_type: type[Metrics]) -> Progress:
+def _progress(stored: dict[str, Any], metrics_type: type[Metrics]) -> RunProgress:
     """The progress from its JSON values."""
     history = [
         build_stored(LoopEntry, {**entry, "validation": build_stored(metrics_type, entry["validation"])})
         for entry in stored["history"]
     ]
-    return build_stored(Progress, {**stored, "history": history})
+    return build_stored(RunProgress, {**stored, "history": history})
 
 
-def _check_progress(progress: Progress, steps_per_epoch: int) -> None:
+def _check_progress(progress: RunProgress, steps_per_epoch: int) -> None:
     """Raise ValueError where the numbers are impossible."""
     history, best = progress.history, progress.best_index
     counts = (

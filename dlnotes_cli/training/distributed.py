@@ -22,6 +22,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, SeveralProcessesError, UnfinishedError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from dlnotes_cli.training.options import DevicesOption
@@ -162,11 +163,32 @@ class Processes:
             what = f"a batch of {samples} is smaller than the number of processes, {self.count}"
             raise InputError("--batch-size", what, "use fewer --devices, or a larger batch and data set")
 
-    def average_buffers(self, network: "nn.Module") -> None:
-        """Set running statistics to their mean over all processes, which compute them from their shares."""
+    def on_device(self, network: "nn.Module", device: "torch.device") -> "nn.Module":
+        """The network on its device; with synchronized batch norm on several GPUs."""
+        network = network.to(device)
+        if self.is_alone:
+            return network
+        from torch import nn
+
+        backend = "gloo" if device.type == "cpu" else "NCCL"
+        output.status("processes", f"{self.count}, connected with {backend}; each takes a share of every batch")
+        if not any("BatchNorm" in type(module).__name__ for module in network.modules()):
+            return network
+        if device.type == "cuda":
+            output.note("batch normalization uses the statistics of the whole batch (SyncBatchNorm)")
+            synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            return synchronized
+        output.note(
+            "batch normalization uses the statistics of the share of each process; running statistics are their mean, "
+            "so that the result differs from that of one process"
+        )
+        return network
+
+    def average_statistics(self, network: "nn.Module") -> None:
+        """Set the running statistics of batch norm to their mean over all processes."""
         if not self.is_alone:
-            for buffer in network.buffers():
-                if buffer.is_floating_point():
+            for name, buffer in network.named_buffers():
+                if name.endswith(("running_mean", "running_var")):
                     self.sum(buffer).div_(self.count)
 
 

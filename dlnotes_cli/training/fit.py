@@ -1,39 +1,34 @@
-"""The training of any network, from options to a finished run folder: setup, steps, validations, files."""
+"""The training of any network, from options to a finished run folder: setup, steps and validations."""
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
+from contextlib import nullcontext, suppress
 from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dlnotes_cli import __version__
 from dlnotes_cli.device import check_device
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.seeding import seed_everything, seed_process
-from dlnotes_cli.shell import cores, files, output
-from dlnotes_cli.shell.errors import DiskFullError, ExitCode, InputError, StoppedError, UnfinishedError
+from dlnotes_cli.shell import cores, output
+from dlnotes_cli.shell.errors import ExitCode, InputError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import Progress, RunningSums, checkpoint_of, restore_checkpoint
+from dlnotes_cli.training.checkpoint import RunningSums, RunProgress
 from dlnotes_cli.training.distributed import LostProcessError, lost
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.memory import check_memory
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.optimizers import clear_tiny_averages, make_optimizer
 from dlnotes_cli.training.recipes import RunLength
-from dlnotes_cli.training.results import LoopEntry, Result, TrainingResult, measure_timing
-from dlnotes_cli.training.run_folder import LAST, MODEL, RESULT, FollowedFolder, RunFolder
+from dlnotes_cli.training.results import LoopEntry, Result, measure_timing
+from dlnotes_cli.training.run_files import RunFiles
+from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder
 from dlnotes_cli.training.schedule import make_schedule
 from dlnotes_cli.training.step_budget import StepBudget
-from dlnotes_cli.training.task import Batch, DirectTask, Model, Outcome, RunDescription, StepLoss, Task
-from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_checkpoint, read_tensors, write_tensors
+from dlnotes_cli.training.task import Batch, Model, Outcome, StepLoss, Task
 
-_SAVE_EVERY_S = 10.0  # at least; longer for runs whose checkpoints take long
-_SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the time that one takes
 _READ_EVERY = 20  # steps whose losses are read from the device at once, as the host waits for it there
 _CLEAR_EVERY = 50  # steps, in which an average that Adam multiplies by 0.9 each time cannot become subnormal
 _FORWARD_FRACTION = 0.3  # estimated time of a forward pass, as a fraction of a training step
@@ -63,103 +58,66 @@ def fit(task: Task[Result]) -> Result:
     seed_everything(task.initial_seed)
     network = build(task.model_name, task.network_config)
     task.initialize(network)
-    task.network = _on_device(task, network)
+    task.network = processes.on_device(network, task.runtime.device)
     task.prepare(length.batch_size)
     task.announce()
     with StopRequest() as stop, folder:
-        run = TrainingRun(task, folder, length, stop)
-        result = run.start_or_resume()
+        run = TrainingRun(task, length, stop)
+        files = RunFiles(run, folder)
+        result = files.start_or_resume()
         if result is not None:
             return result
-        with run.saved_on_stop():
+        with files.saved_on_stop():
+            run.note_continuation()
             task.begin(run.poll)
-            run.train()
-            return run.finish(data_s, started)
-
-
-def fit_at_once(task: DirectTask[Result]) -> Result:
-    """Fit a model without steps, test it and write its run folder; a run that is resumed is fitted again.
-
-    Raises errors as `fit`.
-    """
-    started = time.monotonic()
-    folder = RunFolder(task.options)
-    check_device(task.options.device)
-    with StopRequest() as stop, folder:
-        try:
-            task.load(stop.poll)
-            if folder.is_resumed and folder.has_model:
-                metadata = read_tensors(folder.file(MODEL))[1]
-                folder.check_same_data(MODEL, metadata, task.data.name, task.data.fingerprint)
-            data_s, solving_since = time.monotonic() - started, time.monotonic()
-            outcome = task.solve(stop.poll)
-        except StoppedError as request:
-            fix = "run the same command again to continue"
-            if not folder.has_model or folder.is_resumed:  # otherwise it is of a run that this one would have replaced
-                fix = f"continue with --resume {folder.path}"
-                if not folder.is_resumed:
-                    folder.start(task.stored, task.runtime.threads)
-            raise StoppedError(request.exit_code, task.kept_on_stop, fix) from request
-        train_s, evaluated_since = time.monotonic() - solving_since, time.monotonic()
-        outcome = replace(outcome, train_s=train_s)
-        folder.start(task.stored, task.runtime.threads)
-        task.announce()
-        write_tensors(folder.file(MODEL), task.network.state_dict(), task.model_metadata(outcome.best))
-        folder.clear_results()
-        folder.write_history(outcome.history)
-        evaluated = task.finish(folder, outcome, stop.poll)
-        eval_s = time.monotonic() - evaluated_since
-        timing = measure_timing(data_s, train_s, eval_s, task.samples_seen, started)
-        return _write_result(task, folder, outcome, evaluated, timing)
+            run.train(files)
+            if not processes.is_main:
+                return processes.share(None)  # type: ignore[return-value]  # the result of the main process
+            trained_at, progress = time.monotonic(), run.progress
+            outcome = Outcome(progress.history, progress.best_index or 0, progress.step, progress.elapsed_s)
+            evaluated = task.finish(folder, outcome, stop.poll)
+            eval_s = time.monotonic() - trained_at
+            timing = measure_timing(data_s, progress.elapsed_s, eval_s, progress.samples_seen, started)
+            result = task.write_result(folder, outcome, evaluated, timing, is_compiled=run.is_compiled)
+            with suppress(LostProcessError):  # of which this process needs nothing any more
+                processes.share(result)
+            return result
 
 
 class TrainingRun(Generic[Result]):
-    """The steps and validations of a task, and the files of its run.
+    """The steps and validations of a task. All processes of a run take the same ones."""
 
-    All processes of a run take these steps, but only the main one reads and writes files. The others start from its
-    checkpoint and get its result.
-    """
-
-    def __init__(self, task: Task[Result], folder: RunFolder, length: RunLength, stop: StopRequest) -> None:
+    def __init__(self, task: Task[Result], length: RunLength, stop: StopRequest) -> None:
         recipe = task.recipe
         self.task, self.device = task, task.runtime.device
         self.optimizer = make_optimizer(task.network, recipe, task.lr_factors())
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=task.runtime.precision == "fp16")
         self.average = MovingAverage(task.network, recipe.ema) if recipe.ema else None
-        self.progress, self.best_weights = Progress(), dict[str, Tensor]()
+        self.progress, self.best_weights = RunProgress(), dict[str, Tensor]()
         limits = (length.max_steps, length.epochs and length.epochs * task.steps_per_epoch)
         max_steps = min((limit for limit in limits if limit is not None), default=None)
         schedule = make_schedule(recipe.schedule, task.steps_per_epoch)
         self.budget = StepBudget(schedule, max_steps, length.time_budget)
-        self._folder, self._length, self._stop, self._processes = folder, length, stop, task.processes
+        self.is_compiled = self.is_trained = False  # when it is trained, the network has the best weights
+        self._length, self._stop, self._processes = length, stop, task.processes
+        self._clock = time.monotonic()
+        self._model: tuple[list[bool], Model] | None = None  # what is trained, and how steps call the network
         self._unread: list[Tensor] = []  # of the last steps: objective, loss, correct samples, norm of the gradient
         self._unread_samples, self._no_norm = 0, torch.zeros(1, device=self.device)
-        self._clock, self._next_save = time.monotonic(), math.inf
-        self._agreed_stop: ExitCode | None = None
-        self._is_save_due = False
-        self._saved_index: int | None = None  # in the history, of the weights in the model file
-        self._replaces_results = True  # whether results in the folder are of an earlier run, until the first model
-        self._is_trained = False  # from then on the network has the best weights
-        self._trained_at = 0.0
-        self._distributed: tuple[list[bool], DistributedDataParallel] | None = None
-        self._is_compiled = False
 
-    # Steps and validations
-
-    def train(self) -> None:
+    def train(self, files: RunFiles[Result]) -> None:
         """Train to the end, save, and load the best weights.
 
         Raises UnfinishedError on divergence or a full disk; StoppedError after a signal.
         """
         task, progress = self.task, self.progress
-        self._clock = time.monotonic()
-        self._next_save = self._clock + _SAVE_EVERY_S
-        if self._processes.is_alone and self.device.type == "cpu":
+        if self.device.type == "cpu" and self._processes.is_alone:
             cores.note_other_processes(task.runtime.threads)
+        self._clock = time.monotonic()
         with output.progress("train") as bar, lost():
             while not self.is_finished:
                 task.start_epoch(progress.epoch, self._length.epochs)
-                model = self._model()
+                model = self._callable()
                 task.network.train()
                 for index in range(progress.step_in_epoch, task.steps_per_epoch):
                     if self._is_validation_due:
@@ -168,28 +126,28 @@ class TrainingRun(Generic[Result]):
                         break
                     self._step(model, task.batch(index))
                     bar.update(self.budget.fraction(progress.step, progress.elapsed_s), self._status)
-                    self._save_and_poll()
+                    self._synchronize(files)
                 if not progress.is_validated:  # a resumed run may have validated here already
                     self._validate()
                 progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-                self._save_and_poll()
+                self._synchronize(files)
         if not self.best_weights:
             raise UnfinishedError("validation", "no epoch had a finite loss", "use a lower --lr")
-        self._save()
+        files.save()
         if self.budget.total is not None and progress.step < self.budget.total and not self.is_out_of_patience:
             output.warn(
                 "the time budget ended before the schedule did, because it is too short or steps became slower; "
                 "--max-steps cannot repeat this run"
             )
-        self._is_trained, self._trained_at = True, time.monotonic()
         task.network.load_state_dict(self.best_weights)
+        self.is_trained = True
 
     def _step(self, model: Model, batch: Batch) -> None:
         """Take a training step on a batch, share by share."""
         task, progress, count = self.task, self.progress, self._processes.count
         if count > 1:
             seed_process(self.device, task.initial_seed, self._processes.rank, progress.step)
-        lr = self.task.recipe.lr * self.budget.lr_factor(progress.step)
+        lr = task.recipe.lr * self.budget.lr_factor(progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_factor"]
         self.optimizer.zero_grad()
@@ -216,14 +174,11 @@ class TrainingRun(Generic[Result]):
         self._unread.append(torch.cat([total, norm]))
         self._unread_samples += batch.samples
         if len(self._unread) >= _READ_EVERY:
-            self._read_steps()
-        self._tick()
-        self.budget.observe(progress.step, progress.elapsed_s, progress.validation_s or self._estimated_validation_s())
-        progress.total = self.budget.total
+            self.read_steps()
 
     def _loss(self, model: Model, share: Any) -> StepLoss:
         """The loss of a share of a batch. Raises InputError where `--compile` finds no compiler that works."""
-        if self._is_compiled or not self.task.options.compile:
+        if self.is_compiled or not self.task.options.compile:
             return self.task.loss(model, share)
         try:
             loss = self.task.loss(model, share)
@@ -233,7 +188,7 @@ class TrainingRun(Generic[Result]):
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             what = f"torch.compile fails here ({reason:.200})"
             raise InputError("--compile", what, "install a C++ compiler, or drop --compile") from error
-        self._is_compiled = True
+        self.is_compiled = True
         return loss
 
     def _clip_gradient(self) -> Tensor:
@@ -242,7 +197,7 @@ class TrainingRun(Generic[Result]):
             return self._no_norm
         return nn.utils.clip_grad_norm_(self.task.network.parameters(), self.task.recipe.grad_clip).reshape(1).float()
 
-    def _read_steps(self) -> None:
+    def read_steps(self) -> None:
         """Add the steps since the last call to the sums of the epoch; before a checkpoint is saved, too.
 
         Raises UnfinishedError naming the first step whose loss or gradient is not finite.
@@ -265,9 +220,9 @@ class TrainingRun(Generic[Result]):
 
     def _validate(self) -> None:
         """Validate, keep the weights if they are the best, and add an entry to the history."""
-        self._read_steps()
+        self.read_steps()
         task, progress, started = self.task, self.progress, time.monotonic()
-        self._processes.average_buffers(task.network)
+        self._processes.average_statistics(task.network)
         if not _are_finite(task.network.state_dict()):
             raise self._diverged("a weight", progress.step)
         metrics, weights = task.validate(self.poll), task.network.state_dict()
@@ -276,9 +231,8 @@ class TrainingRun(Generic[Result]):
                 averaged = task.validate(self.poll)
             if task.rank(averaged) > task.rank(metrics):
                 metrics, weights = averaged, self.average.tensors
-        metrics = self._processes.share(metrics)
         task.network.train()
-        train = progress.sums.metrics()
+        metrics, train = self._processes.share(metrics), progress.sums.metrics()
         if not task.metrics_type.has_accuracy:
             train = Metrics(loss=train.loss, accuracy=math.nan, samples=train.samples)
         lr = task.recipe.lr * self.budget.lr_factor(progress.step - 1)
@@ -302,22 +256,20 @@ class TrainingRun(Generic[Result]):
         best = self.progress.best_index
         return best is None or self.task.rank(metrics) > self.task.rank(self.progress.history[best].validation)
 
-    def _model(self) -> Model:
+    def _callable(self) -> Model:
         """The network as steps call it: in several processes, with gradients that are means over all of them."""
-        model: nn.Module = self.task.network
-        if not self._processes.is_alone:
-            trained = [parameter.requires_grad for parameter in model.parameters()]
-            if self._distributed is None or self._distributed[0] != trained:  # DDP knows what is trained when it begins
-                self._distributed = trained, DistributedDataParallel(model, gradient_as_bucket_view=True)
-            model = self._distributed[1]
-        return torch.compile(model, dynamic=False) if self.task.options.compile else model
+        network = self.task.network
+        trained = [parameter.requires_grad for parameter in network.parameters()]
+        if self._model is None or self._model[0] != trained:  # DDP and compilers know what is trained when they begin
+            alone = self._processes.is_alone
+            model = network if alone else DistributedDataParallel(network, gradient_as_bucket_view=True)
+            self._model = trained, torch.compile(model, dynamic=False) if self.task.options.compile else model
+        return self._model[1]
 
     def _diverged(self, what: str, step: int) -> UnfinishedError:
         lr = self.task.recipe.lr
         fix = "use a lower --lr, or --precision fp32" if self.scaler.is_enabled() else "use a lower --lr"
         return UnfinishedError("--lr", f"{what} is not finite at step {step} (--lr {lr:g})", fix)
-
-    # Where the run is
 
     @property
     def is_finished(self) -> bool:
@@ -345,14 +297,13 @@ class TrainingRun(Generic[Result]):
         """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
         progress, planned = self.progress, self.budget.total
         if self._processes.is_alone:
-            self._read_steps()
+            self.read_steps()
         of = f" of {math.ceil(planned / self.task.steps_per_epoch)}" if planned else ""
         accuracy = progress.history[-1].validation.accuracy if progress.history else math.nan
+        loss = f"loss {progress.sums.metrics().loss:.4f}" if progress.sums.samples else ""
         validation = f"val accuracy {accuracy:.4f}" if math.isfinite(accuracy) else ""
         pace = f"{progress.samples_seen / progress.elapsed_s:,.0f} samples/s" if progress.elapsed_s else ""
-        loss = f"loss {progress.sums.metrics().loss:.4f}" if progress.sums.samples else ""
-        parts = (f"epoch {progress.epoch}{of}", loss, validation, pace)
-        return "  ".join(part for part in parts if part)
+        return "  ".join(part for part in (f"epoch {progress.epoch}{of}", loss, validation, pace) if part)
 
     def _estimated_validation_s(self) -> float:
         """The duration of the first validation in seconds, estimated from the time per training sample."""
@@ -361,148 +312,42 @@ class TrainingRun(Generic[Result]):
         return _FORWARD_FRACTION * per_sample_s * self.task.validation_samples * networks
 
     def _tick(self) -> None:
-        """Add the time since the last step or validation, and agree with the other processes on what follows."""
-        now, is_main, requested = time.monotonic(), self._processes.is_main, self._stop.requested
-        elapsed_s = self.progress.elapsed_s + now - self._clock
+        """Add the time since the last call."""
+        now = time.monotonic()
+        self.progress.elapsed_s += now - self._clock
         self._clock = now
-        self.progress.elapsed_s, stop, is_save_due = self._processes.maximum(
-            elapsed_s if is_main else 0.0, float(requested or 0), is_main and now >= self._next_save
+
+    def _synchronize(self, files: RunFiles[Result]) -> None:
+        """Agree with the other processes on what follows a step or validation: save, stop, or go on.
+
+        The main process decides over the time and when to save. Raises StoppedError after a signal in any of them.
+        """
+        self._tick()
+        progress, requested = self.progress, self._stop.requested
+        elapsed_s = progress.elapsed_s if self._processes.is_main else 0.0
+        progress.elapsed_s, stop, is_save_due = self._processes.maximum(
+            elapsed_s, float(requested or 0), float(files.is_save_due)
         )
-        self._agreed_stop, self._is_save_due = ExitCode(int(stop)) if stop else None, bool(is_save_due)
+        self.budget.observe(progress.step, progress.elapsed_s, progress.validation_s or self._estimated_validation_s())
+        progress.total = self.budget.total
+        if is_save_due:
+            files.save_and_schedule_next()
+        if stop:
+            self._stop.stop(ExitCode(int(stop)))
 
     def poll(self) -> None:
         """Raise StoppedError after a signal; of several processes, none may stop where the others do not."""
         if self._processes.is_alone:
             self._stop.poll()
 
-    def _save_and_poll(self) -> None:
-        """Save the run if that is due; raise StoppedError after a signal, in this process or in another one."""
-        if self._is_save_due:
-            started = time.monotonic()
-            self._save()
-            ended = time.monotonic()
-            self._next_save, self._is_save_due = ended + max(_SAVE_EVERY_S, _SAVE_RATIO * (ended - started)), False
-        self.poll()
-        if self._agreed_stop is not None:
-            self._stop.stop(self._agreed_stop)
-
-    # Files
-
-    def start_or_resume(self) -> Result | None:
-        """Write the first checkpoint, or restore the last one; returns the stored result of a finished run."""
-        result = self._processes.share(self._start_or_resume() if self._processes.is_main else None)
-        if result is None and not self._processes.is_alone:
-            contents = self._processes.share(checkpoint_of(self))
-            restore_checkpoint(self._folder.file(LAST), contents, self)
-        return result
-
-    def _start_or_resume(self) -> Result | None:
-        """As `start_or_resume`, in the main process."""
-        folder, task = self._folder, self.task
-        files.check_room(folder.path, 2 * self._checkpoint_bytes())
-        if not folder.is_resumed or not (folder.has_model or folder.file(LAST).exists()):  # killed at its start
-            folder.start(task.stored, task.runtime.threads)
-            self._save_checkpoint()
-            return None
-        path = folder.file(LAST)
-        if not path.exists():
-            raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
-        tensors, metadata = read_checkpoint(path)
-        folder.check_checkpoint(metadata, task.data.name, task.data.fingerprint)
-        restore_checkpoint(path, (tensors, metadata), self)
-        self._replaces_results = self.progress.best_index is None
-        result = self._stored_result() if self.is_finished else None
-        if result is None:
-            folder.write_options(task.stored, task.runtime.threads)
-            self._note_continuation()
-        return result
-
-    def resume(self, progress: Progress, limits: object) -> None:
+    def resume(self, progress: RunProgress, limits: object) -> None:
         """Continue from the progress of a run that had these `limits`."""
         self.progress = progress
         has_same_limits = limits == self.budget.limits
         self.budget.resume(progress.step, progress.total, progress.continuation, has_same_limits=has_same_limits)
         progress.continuation, progress.total = self.budget.continuation, self.budget.total
 
-    @contextmanager
-    def saved_on_stop(self) -> Iterator[None]:
-        """Save the run if a signal or a failure ends the block; the error then states how to resume."""
-        resume = f"continue with --resume {self._folder.path}"
-        try:
-            yield
-        except StoppedError as request:
-            if not self._is_trained:
-                self._save()
-            raise StoppedError(request.exit_code, self._saved_at(), resume) from request
-        except LostProcessError as gone:
-            raise LostProcessError(gone.where, gone.what, resume) from gone
-        except UnfinishedError as failure:
-            with suppress(UnfinishedError):  # the first failure is the one to report
-                self._save_best()
-            if isinstance(failure, DiskFullError):
-                raise DiskFullError(failure.where, failure.what, failure.remedy, resume) from failure
-            raise
-
-    def finish(self, data_s: float, started: float) -> Result:
-        """Test the network, and write and return the result; loading the data took `data_s` seconds."""
-        if not self._processes.is_main:
-            return self._processes.share(None)  # type: ignore[return-value]  # that of the main process
-        progress = self.progress
-        outcome = Outcome(progress.history, progress.best_index or 0, progress.step, progress.elapsed_s)
-        evaluated = self.task.finish(self._folder, outcome, self._stop.poll)
-        eval_s = time.monotonic() - self._trained_at
-        timing = measure_timing(data_s, progress.elapsed_s, eval_s, progress.samples_seen, started)
-        result = _write_result(self.task, self._folder, outcome, evaluated, timing, is_compiled=self._is_compiled)
-        with suppress(LostProcessError):  # of which this process needs nothing any more
-            self._processes.share(result)
-        return result
-
-    def _save(self) -> None:
-        """Write the best model, if it has changed, then the checkpoint and the history."""
-        self._save_best()
-        self._save_checkpoint()
-        if self._processes.is_main and not self._replaces_results:
-            self._folder.write_history(self.progress.history)
-
-    def _save_best(self) -> None:
-        best = self.progress.best_index
-        if self._processes.is_main and best is not None and best != self._saved_index:
-            metadata = self.task.model_metadata(self.progress.history[best])
-            write_tensors(self._folder.file(MODEL), self.best_weights, metadata)
-            self._saved_index = best
-            if self._replaces_results:
-                self._folder.clear_results()
-                self._replaces_results = False
-
-    def _save_checkpoint(self) -> None:
-        self._read_steps()
-        self.task.complete_state()
-        if self._processes.is_main:
-            tensors, metadata = checkpoint_of(self)
-            described = self.task.metadata() | {"options": self.task.stored.as_json()}
-            write_tensors(self._folder.file(LAST), tensors, described | metadata)
-
-    def _stored_result(self) -> Result | None:
-        """The result of a finished run; None if its model file or result is missing, damaged or of fewer steps.
-
-        The checkpoint has all that is needed to write both again.
-        """
-        try:
-            read_tensors(self._folder.file(MODEL))
-            stored = self._folder.result()
-            kind = self.task.result_type
-            result = None if stored is None else kind.from_json(stored, self._folder.file(RESULT))
-        except InputError as error:
-            output.warn(f"{error.fault}; it is written again from {LAST}")
-            return None
-        if result is None or result.steps != self.progress.step:
-            return None
-        epochs = output.counted(self.progress.epoch - 1, "epoch")
-        more = "--patience ended it" if self.is_out_of_patience else "raise --epochs to continue"
-        output.note(f"{self._folder.path} is already trained for {epochs}; {more}")
-        return result
-
-    def _note_continuation(self) -> None:
+    def note_continuation(self) -> None:
         """Print that the learning rate continues from where it is, if the length of the run was changed too late."""
         if not self.is_finished and self.budget.continuation is not None:
             lr = self.task.recipe.lr * self.budget.lr_factor(self.progress.step)
@@ -511,60 +356,9 @@ class TrainingRun(Generic[Result]):
                 "a new run of the new length has the whole schedule"
             )
 
-    def _saved_at(self) -> str:
-        progress = self.progress
-        if not progress.step_in_epoch and progress.epoch > 1:
-            return f"saved after epoch {progress.epoch - 1}"
-        return f"saved at epoch {progress.epoch}, step {progress.step_in_epoch} of {self.task.steps_per_epoch}"
-
-    def _checkpoint_bytes(self) -> int:
-        """An estimate of the size of checkpoint and model file."""
-        weights = sum(tensor.nbytes for tensor in self.task.network.state_dict().values())
-        copies = 6 if self.average else 5  # weights, two moments, best weights, model file, moving average
-        return copies * int(weights) + TYPICAL_HEADER_BYTES
-
-
-def _on_device(task: Task[Any], network: nn.Module) -> nn.Module:
-    """The network on its device; with synchronized batch norm on several GPUs."""
-    network, processes = network.to(task.runtime.device), task.processes
-    if processes.is_alone:
-        return network
-    on_gpu = task.runtime.device.type == "cuda"
-    backend = "NCCL" if on_gpu else "gloo"
-    output.status("processes", f"{processes.count}, connected with {backend}; each takes a share of every batch")
-    if not any("BatchNorm" in type(module).__name__ for module in network.modules()):
-        return network
-    if on_gpu:
-        output.note("batch normalization uses the statistics of the whole batch (SyncBatchNorm)")
-        synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return synchronized
-    output.note(
-        "batch normalization uses the statistics of the share of each process; running statistics are their mean, so "
-        "that the result differs from that of one process"
-    )
-    return network
-
 
 @torch.no_grad()
 def _are_finite(tensors: dict[str, Tensor]) -> bool:
     """Whether all values of all tensors are finite."""
     checks = [torch.isfinite(tensor).all() for tensor in tensors.values()]
     return not checks or bool(torch.stack(checks).all())
-
-
-def _write_result(
-    task: RunDescription[Result], folder: RunFolder, outcome: Outcome, evaluated: Any, timing: Any, *,
-    is_compiled: bool = False,
-) -> Result:  # fmt: skip
-    """Write the result of a finished run to its folder, and return it."""
-    best = outcome.best
-    common = TrainingResult(
-        command=task.options.command, version=__version__, seed=task.options.seed, **task.runtime.as_json(),
-        compiled=is_compiled, data=task.data, model=task.model, epochs=outcome.history[-1].epoch,
-        best_epoch=best.epoch, steps=outcome.steps, train=best.train, validation=best.validation,
-        test=evaluated.test, timing=timing, out=str(folder.path), model_file=str(folder.file(MODEL)),
-        plots=tuple(map(str, evaluated.plots)),
-    )  # fmt: skip
-    result = task.complete(common, outcome)
-    folder.write_result(result.as_json())
-    return result

@@ -20,8 +20,8 @@ from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.options import TrainingRunOptions
 from dlnotes_cli.training.recipes import RunLength, with_recipe
-from dlnotes_cli.training.results import DataSummary, HistoryEntry, ModelSummary, Result, TrainingResult
-from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.results import DataSummary, HistoryEntry, ModelSummary, Result, Timing, TrainingResult
+from dlnotes_cli.training.run_folder import MODEL, RunFolder
 
 Poll = Callable[[], None]  # called between batches; raises StoppedError after a signal
 Model = Callable[..., Any]  # the network as a step calls it: compiled, or in several processes
@@ -121,6 +121,22 @@ class RunDescription(ABC, Generic[Result]):
         """The result, with the fields that `result_type` adds to those of every training run."""
         return self.result_type(**vars(result))
 
+    def write_result(
+        self, folder: RunFolder, outcome: Outcome, evaluated: Evaluated, timing: Timing, *, is_compiled: bool = False
+    ) -> Result:
+        """Write the result of a finished run to its folder, and return it."""
+        best = outcome.best
+        common = TrainingResult(
+            command=self.options.command, version=__version__, seed=self.options.seed, **self.runtime.as_json(),
+            compiled=is_compiled, data=self.data, model=self.model, epochs=outcome.history[-1].epoch,
+            best_epoch=best.epoch, steps=outcome.steps, train=best.train, validation=best.validation,
+            test=evaluated.test, timing=timing, out=str(folder.path), model_file=str(folder.file(MODEL)),
+            plots=tuple(map(str, evaluated.plots)),
+        )  # fmt: skip
+        result = self.complete(common, outcome)
+        folder.write_result(result.as_json())
+        return result
+
 
 class DirectTask(RunDescription[Result]):
     """A model that is fitted at once, as a logistic regression is, without steps on batches."""
@@ -211,7 +227,10 @@ class Task(RunDescription[Result]):
         """The loss of a share of a batch; `model` calls the network."""
 
     def complete_state(self) -> None:
-        """Collect the recurrent state of all processes, if each has its own; before a checkpoint is saved."""
+        """Collect the recurrent state of all processes, if each has its own; before a checkpoint is saved.
+
+        Without a state, as before the first step, this must not wait for the other processes.
+        """
 
     @abstractmethod
     def validate(self, poll: Poll) -> Metrics:

@@ -12,7 +12,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.training.distributed import joined
-from dlnotes_cli.training.fit import fit_at_once
+from dlnotes_cli.training.fit_at_once import fit_at_once
 from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.pretrained import MEBIBYTE, find_weights, is_downloaded, local_file

@@ -62,8 +62,9 @@ def unsent(monkeypatch: pytest.MonkeyPatch) -> UnsentTensors:
     mode = UnsentTensors()
     monkeypatch.setattr(Runtime, "to_device", mode.to_device)
     monkeypatch.setattr(classifier, "balanced_weights", lambda _labels, classes: torch.ones(classes, device=META))
-    adamw = torch.optim.AdamW  # whose fused kernel knows no meta device
-    monkeypatch.setattr(torch.optim, "AdamW", lambda groups, **rest: adamw(groups, **rest | {"fused": None}))
+    for name in ("Adam", "AdamW"):  # whose fused kernels know no meta device
+        made = getattr(torch.optim, name)
+        monkeypatch.setattr(torch.optim, name, lambda groups, made=made, **rest: made(groups, **rest | {"fused": None}))
     return mode
 
 
@@ -74,13 +75,13 @@ def take_steps(task: Task[Any], unsent: UnsentTensors) -> None:
     task.network = build(task.model_name, task.network_config).to(META)
     task.runtime = RUNTIME
     task.prepare(100)
-    run: TrainingRun[Any] = TrainingRun(task, None, RunLength(100, epochs=1), StopRequest())  # type: ignore[arg-type]
+    run: TrainingRun[Any] = TrainingRun(task, RunLength(100, epochs=1), StopRequest())
     task.start_epoch(1, 1)
     with unsent:
         for index in range(2):
             run._step(task.network, task.batch(index))
     with pytest.raises((RuntimeError, NotImplementedError)):  # values cannot be read, which proves that none was
-        run._read_steps()
+        run.read_steps()
 
 
 def cnn(**options: Any) -> Task[Any]:

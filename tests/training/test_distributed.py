@@ -29,13 +29,25 @@ MLP = (
 )
 CHAR_RNN = "char-rnn train --hidden-size 8 --seq-len 12 --batch-size 5 --dropout 0 --sample 0"
 CNN = "train-cnn --layers Conv2d(1,2,3);ReLU;Flatten;Linear(72,10) --batch-size 9 --augment crop:1,cutmix:0.4"
-TEXT = "train-text --hidden-size 8 --embed 8 --dropout 0 --head-dropout 0 --batch-size 9"
+TEXT = (
+    "train-text --recipe notes --model rnn --max-length 20 --limit 200 --hidden-size 8 --embed 8 --dropout 0 "
+    "--head-dropout 0 --batch-size 9"
+)
 SERIES = "series train --data sine --hidden-size 8 --batch-size 9"
+CARRIED_SERIES = "series train --data sine --recipe notes --cell lstm --hidden-size 8 --window 7 --batch-size 5"
 FINE_TUNING = (
     "transfer --data images --backbone small --weights default --size 32 --fine-tune last-2 --recipe notes "
     "--batch-size 5"
 )
-COMMANDS = {"mlp": MLP, "char-rnn": CHAR_RNN, "cnn": CNN, "text": TEXT, "series": SERIES, "fine-tuning": FINE_TUNING}
+COMMANDS = {
+    "mlp": MLP,
+    "char-rnn": CHAR_RNN,
+    "cnn": CNN,
+    "text": TEXT,
+    "series": SERIES,
+    "carried series": CARRIED_SERIES,
+    "fine-tuning": FINE_TUNING,
+}
 
 
 def program(command: str, out: Path, *more: object, steps: int = STEPS) -> list[str]:
@@ -107,7 +119,9 @@ def saving_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have programs that this test starts save a checkpoint after every step."""
     package = tmp_path / "often/sitecustomize.py"
     package.parent.mkdir()
-    package.write_text("from dlnotes_cli.training import fit\nfit._SAVE_EVERY_S, fit._SAVE_RATIO = 0.0, 0\n")
+    package.write_text(
+        "from dlnotes_cli.training import run_files as files\nfiles._SAVE_EVERY_S, files._SAVE_RATIO = 0.0, 0\n"
+    )
     monkeypatch.syspath_prepend(str(package.parent))
 
 

@@ -1,0 +1,48 @@
+"""The fit of a model without steps, as a logistic regression, from options to a finished run folder."""
+
+import time
+from dataclasses import replace
+
+from dlnotes_cli.device import check_device
+from dlnotes_cli.shell.errors import StoppedError
+from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.results import Result, measure_timing
+from dlnotes_cli.training.run_folder import MODEL, RunFolder
+from dlnotes_cli.training.task import DirectTask
+from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
+
+
+def fit_at_once(task: DirectTask[Result]) -> Result:
+    """Fit a model without steps, test it and write its run folder; a run that is resumed is fitted again.
+
+    Raises errors as `fit`.
+    """
+    started = time.monotonic()
+    folder = RunFolder(task.options)
+    check_device(task.options.device)
+    with StopRequest() as stop, folder:
+        try:
+            task.load(stop.poll)
+            if folder.is_resumed and folder.has_model:
+                metadata = read_tensors(folder.file(MODEL))[1]
+                folder.check_same_data(MODEL, metadata, task.data.name, task.data.fingerprint)
+            data_s, solving_since = time.monotonic() - started, time.monotonic()
+            outcome = task.solve(stop.poll)
+        except StoppedError as request:
+            fix = "run the same command again to continue"
+            if not folder.has_model or folder.is_resumed:  # otherwise it is of a run that this one would have replaced
+                fix = f"continue with --resume {folder.path}"
+                if not folder.is_resumed:
+                    folder.start(task.stored, task.runtime.threads)
+            raise StoppedError(request.exit_code, task.kept_on_stop, fix) from request
+        train_s, evaluated_since = time.monotonic() - solving_since, time.monotonic()
+        outcome = replace(outcome, train_s=train_s)
+        folder.start(task.stored, task.runtime.threads)
+        task.announce()
+        write_tensors(folder.file(MODEL), task.network.state_dict(), task.model_metadata(outcome.best))
+        folder.clear_results()
+        folder.write_history(outcome.history)
+        evaluated = task.finish(folder, outcome, stop.poll)
+        eval_s = time.monotonic() - evaluated_since
+        timing = measure_timing(data_s, train_s, eval_s, task.samples_seen, started)
+        return task.write_result(folder, outcome, evaluated, timing)
