@@ -109,6 +109,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         ("task", set()),
         ("classifier", {"batch_size"}),  # a note says that it is reduced to the number of samples
         ("checkpoint", set()),
+        ("run_files", set()),
     ],
 )
 def test_the_core_reads_from_the_options_nothing_that_a_recipe_decides(module: str, allowed: set[str]) -> None:
