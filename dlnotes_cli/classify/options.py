@@ -1,7 +1,7 @@
 """The options of `dlnotes train-mlp`, `train-cnn`, `evaluate` and `predict`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -17,7 +17,6 @@ from dlnotes_cli.classify.recipes import (
     SMALL_TABLE_LINES,
     MlpRecipe,
     ScratchRecipe,
-    width_for,
     with_arch,
 )
 from dlnotes_cli.data.options import DataOption, SourceOptions, TableOptions, TextColumnOption
@@ -182,7 +181,14 @@ class CnnOptions(Config):
         "Multiply the channels of --arch by X.",
         panel=MODEL,
         within="[0.1, 32]",
-        shown_default="1; large in a time budget: 0.25 to 2, by the time and the images",
+        shown_default="1; large in a time budget: what this machine can train in it",
+    )
+    early_size: float | None = option(
+        None,
+        "Side of the images before the learning rate decays, as a fraction (progressive resizing).",
+        panel=TRAINING,
+        within="[0.25, 1]",
+        shown_default="1; large in a short time budget: 0.75",
     )
     dropout: float | None = option_like(
         DropoutOption,
@@ -217,7 +223,7 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
         self.check_restarts(self.out, is_resumed=self.resume is not None)
         if self.layers is None:
             return
-        for name in ("arch", "width", "dropout", "batch_norm"):
+        for name in ("arch", "width", "early_size", "dropout", "batch_norm"):
             if getattr(self, name) is not None:
                 unused = flag(name, options_of(type(self))[name])
                 fix = f"drop {unused}, or write it into the layer list"
@@ -226,8 +232,8 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
     def resolved(self, images: "TrainingImages | None" = None) -> ScratchRecipe:
         """The recipe of the run, in which options that are set replace values.
 
-        It is a CnnRecipe, unless `--layers` describes the network. Architecture and width depend on the `images`; the
-        recipe without them has everything that loading needs.
+        It is a CnnRecipe, unless `--layers` describes the network. The architecture depends on the `images`; the recipe
+        without them has everything that loading needs.
         """
         arch = self.arch or self._default_arch(images)
         if self.layers is not None:
@@ -242,22 +248,12 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
             recipe = CNN_LARGE if arch == "large" and self.layers is None else CNN_BEST
         if self.layers is not None:
             return resolve(self, recipe)
-        chosen = with_arch(recipe, arch)
-        if arch == "large" and self.time_budget is not None and images is not None:
-            chosen = replace(chosen, width=self._affordable_width(self.time_budget, images))
-        return resolve(self, chosen)
+        return resolve(self, with_arch(recipe, arch))
 
     def _default_arch(self, images: "TrainingImages | None") -> str:
         if self.recipe == "notes":
             return "notes-cnn"
         return "large" if images is not None and images.count >= SMALL_SET else "fast"
-
-    def _affordable_width(self, time_budget: float, images: "TrainingImages") -> float:
-        from dlnotes_cli.device import choose_device
-
-        _, height, width = images.shape
-        on_gpu = choose_device(self.device).type == "cuda"
-        return width_for(time_budget, images.count, height * width, on_gpu=on_gpu)
 
 
 @option_group

@@ -1,6 +1,5 @@
 """Recipes of `train-mlp` and `train-cnn`: `best`, the most accurate that we know, and `notes`, the course's."""
 
-import math
 from dataclasses import dataclass, replace
 
 from dlnotes_cli.data.options import Normalization
@@ -32,6 +31,7 @@ class CnnRecipe(ScratchRecipe):
     width: float
     dropout: float
     batch_norm: bool
+    early_size: float  # of the side of the images before the learning rate decays
 
 
 # The course's notebooks (MNIST MLP with validation): plain SGD, constant learning rate, pixels from 0 to 1.
@@ -74,25 +74,11 @@ CNN_LARGE = ScratchRecipe(
 )  # fmt: skip
 NORM_BIAS_LR = 64.0  # factor on the learning rate of the biases of batch norm, which have no scale
 SCORE_LR = SCORE_SCALE**2  # of the output layer, whose weights are smaller by this factor
-_LARGE_WIDTH = 0.56  # of `large` for a budget of two minutes on two cores, on a training set like CIFAR-10
-_LARGE_BUDGET_S, _LARGE_SET = 120.0, 45_000 * 32 * 32
-_WIDTH_EXPONENT = 0.5  # CIFAR-10 has 8, 13 and 15 epochs in 2, 10 and 20 minutes: wide layers run more efficiently
-_WIDTHS = (0.25, 2.0)
-_GPU_SPEED = 100.0  # times two cores
 
 
 def with_arch(recipe: ScratchRecipe, arch: str) -> CnnRecipe:
     """A recipe with the defaults of an architecture."""
     defaults = ARCHITECTURES[arch]
-    return CnnRecipe(**vars(recipe), arch=arch, width=1.0, dropout=defaults.dropout, batch_norm=defaults.batch_norm)
-
-
-def width_for(budget_s: float, samples: int, pixels: int, *, on_gpu: bool) -> float:
-    """The width multiplier of `large` for a time budget and a number of images of `pixels` pixels.
-
-    A longer budget is spent on more channels first, then on more epochs. The rule was chosen by the accuracy on
-    CIFAR-10 after 2, 10 and 20 minutes.
-    """
-    relative = budget_s * (_GPU_SPEED if on_gpu else 1.0) / _LARGE_BUDGET_S * _LARGE_SET / (samples * pixels)
-    low, high = _WIDTHS
-    return round(min(max(_LARGE_WIDTH * math.pow(relative, _WIDTH_EXPONENT), low), high), 2)
+    return CnnRecipe(
+        **vars(recipe), arch=arch, width=1.0, dropout=defaults.dropout, batch_norm=defaults.batch_norm, early_size=1.0
+    )

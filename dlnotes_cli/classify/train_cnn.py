@@ -1,10 +1,13 @@
 """The training of a convolutional network."""
 
+import time
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
+from dlnotes_cli.classify.affordable import choose, measure_step_s, resized, usable_s
 from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.recipes import NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe
@@ -17,7 +20,7 @@ from dlnotes_cli.models.choices import parse_init
 from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_as_identity, initialize_cnn, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.models.initialization import initialize
-from dlnotes_cli.models.registry import build_on_meta
+from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.models.validation import InvalidNetworkError
 from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_files import layers_text
@@ -26,8 +29,10 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.fit import fit
-from dlnotes_cli.training.recipes import MOMENTUM_OPTIMIZERS
+from dlnotes_cli.training.recipes import MOMENTUM_OPTIMIZERS, RunLength, with_recipe
 from dlnotes_cli.training.results import ClassifierResult
+from dlnotes_cli.training.schedule import HALVED
+from dlnotes_cli.training.task import Batch
 
 _WHITENING_SAMPLES = 2000  # images from which the statistics of patches are computed
 _WHITENING_BIAS_EPOCHS = 3  # after which the first convolution needs no gradient, which saves time
@@ -58,18 +63,87 @@ class CnnTask(ScratchTask):
     model_name = "cnn"
     memory_options = "--arch, --width, --size or --batch-size"
     options: TrainCnnConfig
+    _precision: Any = None  # that was measured to be the fastest, of `--precision`
 
     def configure(self, dataset: DataSet) -> CnnConfig:
-        """The configuration of the network for a data set, after the choice of what depends on the data.
+        """The configuration of the network for a data set, after the choice of the architecture for it.
 
-        That is the architecture, and its width for the time budget. Raises InputError where no network fits the data.
+        Raises InputError where no network fits the data.
         """
-        options, images = self.options, TrainingImages.of(dataset)
-        self.recipe = options.resolved(images)
-        if isinstance(self.recipe, CnnRecipe) and options.width is None and self.recipe.width != 1:
-            width, count = f"--width {self.recipe.width:g}", f"{images.count:,} images"
-            output.note(f"this time budget and {count} default to {width}; to repeat the run with --max-steps, add it")
-        return _network_config(options, self.recipe, images)
+        images = TrainingImages.of(dataset)
+        self.recipe = self.options.resolved(images)
+        config = _network_config(self.options, self.recipe, images)
+        _check_early_size(self.recipe, config)
+        return config
+
+    def adapt(self) -> None:
+        """With a time budget, measure steps on this machine, and choose width, precision and the size of early images.
+
+        With `--width` or `--max-steps` only the cost of smaller images is measured, where they are used.
+        """
+        options, recipe = self.options, self.recipe
+        if options.time_budget is None or not isinstance(recipe, CnnRecipe):
+            return
+        is_fixed = recipe.arch != "large" or options.width is not None or options.max_steps is not None
+        if is_fixed and recipe.early_size == 1:
+            return
+        started = time.monotonic()
+        if is_fixed:
+            precision = self.processes.runtime(options, bf16_pays=True).precision
+            early_s, whole_s = (self._step_s(recipe.width, size, precision) for size in (recipe.early_size, 1.0))
+            self.early_cost = self.processes.share(min(early_s / whole_s, 1.0))
+        else:
+            self._choose(options.time_budget)
+        self.spent_s = time.monotonic() - started
+
+    def _choose(self, budget_s: float) -> None:
+        """Choose what the time budget affords, and print the options that repeat it."""
+        options = self.options
+        precision = self.processes.runtime(options, bf16_pays=True).precision
+        precisions = (precision, "fp32") if options.precision == "auto" and precision == "bf16" else (precision,)
+        batch_size = options.batch_size or self.recipe.length.batch_size_of(self.training_samples)
+        steps_per_epoch = self.training_samples / batch_size
+
+        def epochs_of(step_s: float) -> float:
+            return usable_s(budget_s) / (step_s * steps_per_epoch)
+
+        chosen = self.processes.share(choose(self._step_s, epochs_of, precisions))
+        size = chosen.early_size if options.early_size is None else options.early_size
+        self.recipe = replace(self.recipe, width=chosen.width, early_size=size)
+        self.network_config = _network_config(options, self.recipe, TrainingImages.of(self.dataset))
+        self.early_cost, self._precision = chosen.early_cost, chosen.precision
+        early = f" --early-size {size:g}" if size < 1 else ""
+        repeat = f"--width {chosen.width:g}{early} --precision {chosen.precision}"
+        output.note(f"about {chosen.epochs:.0f} epochs of {repeat} fit into the time budget; --max-steps with these "
+                    "options repeats the run")  # fmt: skip
+
+    def _step_s(self, width: float, size: float, precision: str) -> float:
+        """The measured seconds of a training step."""
+        options, dataset = self.options, self.dataset
+        batch_size = options.batch_size or self.recipe.length.batch_size_of(self.training_samples)
+        chosen = dataset.splits["train"][: -(-batch_size // self.processes.count)]
+        runtime = replace(self.processes.runtime(options, bf16_pays=True), precision=precision)
+        config = _network_config(options, replace(self.recipe, width=width), TrainingImages.of(dataset))
+        samples = Normalizer(dataset.preprocessing, torch.device("cpu"))(torch.from_numpy(dataset.samples[chosen]))
+        return measure_step_s(build("cnn", config), resized(samples, size).to(runtime.device), runtime)
+
+    def bf16_pays(self, batch_size: int) -> bool:  # noqa: ARG002  # the base's signature
+        """Whether bf16 is faster for this network, unless fp32 was measured to be."""
+        return bool(self._precision != "fp32")
+
+    def stored_options(self, length: RunLength) -> TrainCnnConfig:
+        """The options with the values of the recipe and of the run's length, and with the measured precision."""
+        stored = with_recipe(with_recipe(self.options, self.recipe), length)
+        return stored if self._precision is None else replace(stored, precision=self._precision)
+
+    def batch(self, index: int) -> Batch:
+        """Batch `index` of the epoch; before the learning rate decays with smaller images, if the recipe says so."""
+        batch, size = super().batch(index), getattr(self.recipe, "early_size", 1.0)
+        if size == 1 or not self.is_early:
+            return batch
+        shares = [each._replace(part=replace(each.part, samples=resized(each.part.samples, size)))
+                  for each in batch.shares]  # fmt: skip
+        return batch._replace(shares=shares)
 
     def initialize(self, network: nn.Module) -> None:
         """Apply the initialization that `--init` names, then the weights of `--init-from`.
@@ -138,6 +212,22 @@ def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, images: Trai
     except InvalidNetworkError as error:
         what = f"{format_shape(shape[1:])} is too small for --arch {recipe.arch}: {error.where}: {error.what}"
         raise InputError("--size", what, f"use at least {_min_size(architecture, spec)}") from error
+
+
+def _check_early_size(recipe: ScratchRecipe, config: CnnConfig) -> None:
+    """Refuse smaller images where they have no effect, or where the network cannot read them. Raises InputError."""
+    size = getattr(recipe, "early_size", 1.0)
+    if size == 1:
+        return
+    if recipe.schedule not in HALVED:
+        what = f"has no effect with --schedule {recipe.schedule}"
+        raise InputError("--early-size", what, f"drop it, or use {' or '.join(HALVED)}")
+    images = resized(torch.empty(2, *config.shape, device="meta"), size)
+    try:
+        build_on_meta("cnn", config).train()(images)
+    except (RuntimeError, ValueError) as error:
+        what = f"the network does not read images of {format_shape(tuple(images.shape[2:]))}"
+        raise InputError("--early-size", what, "use a larger one, or drop it") from error
 
 
 def _custom_network(layers: str, shape: Shape, classes: int) -> CnnConfig:

@@ -33,9 +33,9 @@ class CnnSpec(NamedTuple):
         """The shorter side of an image."""
         return min(self.height, self.width)
 
-    def scaled(self, channels: int) -> int:
-        """A number of channels times the width multiplier, rounded to a multiple of 8 for vector instructions."""
-        return max(8, 8 * round(channels * self.width_multiplier / 8))
+    def scaled(self, channels: int, multiple: int = 8) -> int:
+        """A number of channels times the width multiplier, rounded to a multiple that suits vector instructions."""
+        return max(multiple, multiple * round(channels * self.width_multiplier / multiple))
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def large(spec: CnnSpec) -> str:
     convolutions reduce larger images to at most 32 positions on a side.
     """
     kernel, stride = 3 if spec.in_channels == 1 or spec.side > _MAX_SIDE else 2, 2 if spec.side > _MAX_SIDE else 1
-    inputs = 8 * min(3, spec.in_channels * kernel**2 // 4)  # filters in pairs, at most one pair per value of a patch
+    inputs = 8 * min(2, spec.in_channels * kernel**2 // 4)  # filters in pairs, at most one pair per value of a patch
     lines = [f"Conv2d({spec.in_channels}, {inputs}, {kernel}{f', stride={stride}' if stride > 1 else ''}); GELU()"]
-    side, narrow = (spec.side - kernel) // stride + 1, spec.scaled(64)
+    side, narrow = (spec.side - kernel) // stride + 1, spec.scaled(64, 16)
     while side > _MAX_SIDE:
         lines.append(_gelu_block(inputs, narrow, spec, "3, stride=2, padding=1"))
         inputs, side = narrow, -(-side // 2)

@@ -46,6 +46,7 @@ def fit(task: Task[Result]) -> Result:
     check_device(options.device)
     processes.main_first(task.load)
     processes.check_same("data", (task.data, task.training_samples), "give all the same data")
+    task.adapt()
     data_s = time.monotonic() - started
 
     length = options.run_length(task.recipe.length, task.training_samples, processes.share(task.fitting_batch_size()))
@@ -93,11 +94,11 @@ class TrainingRun(Generic[Result]):
         self.optimizer = make_optimizer(task.network, recipe, task.lr_factors())
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=task.runtime.precision == "fp16")
         self.average = MovingAverage(task.network, recipe.ema) if recipe.ema else None
-        self.progress, self.best_weights = RunProgress(), dict[str, Tensor]()
+        self.progress, self.best_weights = RunProgress(elapsed_s=task.spent_s), dict[str, Tensor]()
         limits = (length.max_steps, length.epochs and length.epochs * task.steps_per_epoch)
         max_steps = min((limit for limit in limits if limit is not None), default=None)
         schedule = make_schedule(recipe.schedule, task.steps_per_epoch)
-        self.budget = StepBudget(schedule, max_steps, length.time_budget)
+        self.budget = StepBudget(schedule, max_steps, length.time_budget, task.early_cost)
         self.is_compiled = self.is_trained = False  # when it is trained, the network has the best weights
         self._length, self._stop, self._processes = length, stop, task.processes
         self._clock = time.monotonic()
@@ -124,6 +125,7 @@ class TrainingRun(Generic[Result]):
                         self._validate()
                     if self._is_at_end or self.is_out_of_patience:
                         break
+                    task.is_early = self.budget.is_early(progress.step)
                     self._step(model, task.batch(index))
                     bar.update(self.budget.fraction(progress.step, progress.elapsed_s), self._status)
                     self._synchronize(files)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dlnotes_cli.training.recipes import ScheduleName
 
+HALVED = ("one-cycle", "step")  # schedules whose rate decays from half of the steps on
 _MAX_WARMUP_STEPS = 200
 _STEP_FACTOR = 0.1
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from dlnotes_cli.training.schedule import Continuation, Schedule
+from dlnotes_cli.training.schedule import HALVED, Continuation, Schedule
 
 _PLANNED_FRACTION = 0.95  # of the time budget: the rest is a reserve for slower steps
 _MAX_FRACTION = 1.05  # of the time budget, after which a run ends even before its last step
@@ -19,6 +19,7 @@ class StepBudget:
     schedule: Schedule
     max_steps: int | None  # the smaller one of `--epochs` and `--max-steps`, in steps; None: no limit
     time_budget_s: float | None
+    early_cost: float = 1.0  # of a step before the turning point of the schedule, as a fraction of one after it
     total: int | None = field(init=False)
     continuation: Continuation | None = field(init=False, default=None)
 
@@ -49,6 +50,12 @@ class StepBudget:
         """The factor on the learning rate in step `step`, counted from 0."""
         return _factor(self.schedule, step, self.total, self.continuation)
 
+    def is_early(self, step: int) -> bool:
+        """Whether step `step`, counted from 0, comes before the decay of the learning rate in the middle of the run."""
+        if self.continuation is not None or self.schedule.name not in HALVED:
+            return False
+        return self.total is None or step < self.schedule.turning_point(self.total)
+
     def observe(self, step: int, elapsed_s: float, validation_s: float) -> None:
         """Choose the total if the schedule depends on it from here on.
 
@@ -70,7 +77,7 @@ class StepBudget:
             return max(step + 1, int(step * usable_s / elapsed_s))
         if self.schedule.name == "cosine" and step >= self.schedule.warmup:
             return max(2 * step, int(step * usable_s / elapsed_s))
-        return 2 * step if elapsed_s >= usable_s / 2 else None
+        return 2 * step if elapsed_s >= usable_s * self.early_cost / (1 + self.early_cost) else None
 
     def is_reached(self, step: int, elapsed_s: float) -> bool:
         """Whether the run ends after `step` steps."""

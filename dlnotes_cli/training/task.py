@@ -164,6 +164,9 @@ class Task(RunDescription[Result]):
     metrics_type: type[Metrics] = Metrics  # of a validation
     eval_every: int | None = None  # steps between validations within an epoch; None: only at its end
     has_frozen_layers = False  # whether some layers are never trained
+    early_cost = 1.0  # of a step before the learning rate decays, as a fraction of one after it
+    spent_s = 0.0  # of a time budget, before the first step
+    is_early = True  # whether the next step comes before the learning rate decays; `fit` sets it
     initial_seed: int  # of the initial weights and dropout
 
     # Set by `load`:
@@ -181,6 +184,9 @@ class Task(RunDescription[Result]):
     @abstractmethod
     def load(self) -> None:
         """Read the data, and set what describes it and the network. Raises InputError."""
+
+    def adapt(self) -> None:
+        """Choose what depends on the speed of this machine."""
 
     def fitting_batch_size(self) -> int | None:
         """The batch size that fits into the memory of the device; None where the options decide."""

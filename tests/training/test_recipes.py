@@ -22,7 +22,6 @@ from dlnotes_cli.classify.recipes import (
     MLP_NOTES,
     SMALL_TABLE_LINES,
     MlpRecipe,
-    width_for,
     with_arch,
 )
 from dlnotes_cli.data.load import TrainingImages
@@ -61,22 +60,14 @@ def test_the_network_for_a_table_depends_on_its_size(tmp_path: Path) -> None:
     assert TrainMlpConfig(data=str(small), hidden=(7, 7)).resolved().hidden == (7, 7)
 
 
-def test_the_architecture_of_a_cnn_depends_on_the_images_and_its_width_on_the_budget() -> None:
+def test_the_architecture_of_a_cnn_depends_on_the_images() -> None:
     few, many = (TrainingImages((3, 32, 32), 10, count) for count in (9_999, 10_000))
     chosen = [TrainCnnConfig().resolved(images) for images in (few, many)]
     assert chosen == [with_arch(CNN_BEST, "fast"), with_arch(CNN_LARGE, "large")]
     assert TrainCnnConfig(recipe="notes").resolved(many).arch == "notes-cnn"  # type: ignore[attr-defined]
     assert TrainCnnConfig(arch="fast").resolved(many) == with_arch(CNN_BEST, "fast")
-    cifar10 = TrainingImages((3, 32, 32), 10, 45_000)
-    widths = [TrainCnnConfig(time_budget=budget).resolved(cifar10).width for budget in (1, 120, 1200, 1e6)]  # type: ignore[attr-defined]
-    assert widths == [0.25, 0.56, 1.77, 2.0]
-    assert TrainCnnConfig(time_budget=120, width=0.7).resolved(cifar10).width == 0.7  # type: ignore[attr-defined]
-    assert TrainCnnConfig(time_budget=120, batch_norm=False).resolved(cifar10).optimizer == "adamw"
-
-
-def test_the_width_depends_on_the_budget_for_each_pixel() -> None:
-    assert width_for(60, 50_000, 400, on_gpu=False) == width_for(120, 25_000, 1600, on_gpu=False)
-    assert width_for(60, 50_000, 1000, on_gpu=True) > width_for(60, 50_000, 1000, on_gpu=False)
+    assert TrainCnnConfig(width=0.7, early_size=0.5).resolved(many).early_size == 0.5  # type: ignore[attr-defined]
+    assert TrainCnnConfig(time_budget=120, batch_norm=False).resolved(many).optimizer == "adamw"
 
 
 def test_false_and_zero_count_as_set() -> None:

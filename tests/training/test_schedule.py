@@ -142,3 +142,18 @@ def test_a_run_that_is_continued_twice_stays_continuous() -> None:
     same = StepBudget(Schedule("cosine", 4), 200, None)
     same.resume(150, 200, budget.continuation, has_same_limits=True)
     assert [same.lr_factor(i) for i in range(150, 200)] == [budget.lr_factor(i) for i in range(150, 200)]
+
+
+def test_steps_before_the_decay_may_cost_less() -> None:
+    budget = StepBudget(Schedule("one-cycle", 10), None, 100.0, early_cost=0.25)
+    step = 0
+    while budget.total is None:  # early steps take a second, later ones four
+        assert budget.is_early(step)
+        step += 1
+        budget.observe(step, float(step), 0.0)
+    assert budget.total == 2 * step
+    assert step + 4 * step == pytest.approx(95, abs=5)
+    assert not budget.is_early(step)
+    repeated = StepBudget(Schedule("one-cycle", 10), budget.total, None)
+    assert [repeated.is_early(each) for each in (0, step - 1, step, 2 * step)] == [True, True, False, False]
+    assert not StepBudget(Schedule("cosine", 10), 100, None).is_early(0)

@@ -1,0 +1,86 @@
+"""What `train-cnn --arch large` can afford in a time budget: a few steps on this machine decide.
+
+The rules were chosen by the accuracy on CIFAR-10 after one to twenty minutes on two cores with and without AMX.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
+
+from dlnotes_cli.device import Runtime, synchronize
+
+WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)  # 16 channels and multiples of it in the first stage
+EARLY_SIZE = 0.75
+_USABLE = 0.9  # of the time budget; the rest is for validations
+_EPOCHS = 9.0  # that a network of width 1 needs; others in proportion
+_FEW_EPOCHS = 8.0  # below which smaller images are worth their time
+_STEPS = 3  # that are measured; the first one is not counted
+
+
+class Affordable(NamedTuple):
+    """Settings for a time budget, and what they were chosen by."""
+
+    width: float
+    early_size: float  # side of the images before the learning rate decays, as a fraction
+    precision: str
+    early_cost: float  # of a step on such images, as a fraction of one on whole images
+    epochs: float  # that fit into the budget
+
+
+def choose(
+    step_s: Callable[[float, float, str], float], epochs_of: Callable[[float], float], precisions: tuple[str, ...]
+) -> Affordable:
+    """The widest network whose epochs suffice for its width, in the faster precision.
+
+    `step_s` measures the seconds of a step for a width, a fraction of the side of the images, and a precision;
+    `epochs_of` tells how many epochs the budget has for steps of so many seconds.
+    """
+    precision = min(precisions, key=lambda each: step_s(WIDTHS[1], 1.0, each)) if len(precisions) > 1 else precisions[0]
+    best: Affordable | None = None
+    for width in WIDTHS:
+        whole_s = step_s(width, 1.0, precision)
+        found = Affordable(width, 1.0, precision, 1.0, epochs_of(whole_s))
+        if found.epochs < _FEW_EPOCHS:
+            early_s = step_s(width, EARLY_SIZE, precision)
+            cost = min(early_s / whole_s, 1.0)
+            found = Affordable(width, EARLY_SIZE, precision, cost, epochs_of((whole_s + early_s) / 2))
+        if best is not None and found.epochs < _EPOCHS * width:
+            break
+        best = found
+    if best is None:
+        raise ValueError("no width")
+    return best
+
+
+def usable_s(budget_s: float) -> float:
+    """The seconds of a time budget that are left for steps."""
+    return _USABLE * budget_s
+
+
+def measure_step_s(network: nn.Module, samples: Tensor, runtime: Runtime) -> float:
+    """The seconds of a training step on normalized samples (N, C, H, W): the fastest after a first one."""
+    network = network.to(runtime.device).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, nesterov=True, fused=True)
+    labels = torch.zeros(len(samples), dtype=torch.int64, device=runtime.device)
+    times = []
+    for _ in range(_STEPS):
+        started = time.monotonic()
+        with runtime.autocast():
+            logits = network(samples)
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        synchronize(runtime.device)
+        times.append(time.monotonic() - started)
+    return min(times[1:])
+
+
+def resized(samples: Tensor, fraction: float) -> Tensor:
+    """Images (N, C, H, W) with a fraction of their sides, as float32; bilinear."""
+    height, width = samples.shape[2:]
+    size = (max(1, round(fraction * height)), max(1, round(fraction * width)))
+    return F.interpolate(samples.float(), size=size, mode="bilinear", align_corners=False)

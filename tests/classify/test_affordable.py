@@ -1,0 +1,114 @@
+"""What a time budget affords, on machines of given speeds, and on this one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from builders import Command, stopped_after
+
+from dlnotes_cli.classify.affordable import EARLY_SIZE, WIDTHS, choose, resized
+from dlnotes_cli.classify.train_cnn import CnnTask
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+STEPS_PER_EPOCH = 88
+LARGE = ("train-cnn", "--arch", "large", "--limit", 300, "--batch-size", 64, "--threads", 1)
+
+
+def chosen_on(speed: float, budget_s: float, *, bf16: float = 1.0) -> tuple[float, float, str]:
+    """Width, size and precision on a machine that trains `speed` images in a second at width 0.5 in fp32."""
+
+    def step_s(width: float, size: float, precision: str) -> float:
+        seconds: float = 512 / speed * (width / 0.5) ** 1.5 * size**2
+        return seconds / (bf16 if precision == "bf16" else 1.0)
+
+    def epochs_of(seconds: float) -> float:
+        return 0.9 * budget_s / (seconds * STEPS_PER_EPOCH)
+
+    found = choose(step_s, epochs_of, ("bf16", "fp32"))
+    assert found.early_cost == pytest.approx(1.0 if found.early_size == 1 else EARLY_SIZE**2)
+    return found.width, found.early_size, found.precision
+
+
+def test_a_longer_budget_is_spent_on_channels_and_a_short_one_on_smaller_images() -> None:
+    chosen = [chosen_on(3400, budget) for budget in (20, 120, 600, 1200, 1e5)]
+    assert [width for width, _, _ in chosen] == sorted(width for width, _, _ in chosen)
+    assert chosen[0] == (0.25, EARLY_SIZE, "bf16")
+    assert chosen[1] == (0.5, 1.0, "bf16")
+    assert chosen[-1] == (WIDTHS[-1], 1.0, "bf16")
+    assert chosen_on(10, 1) == (WIDTHS[0], EARLY_SIZE, "bf16")  # a machine that cannot do one epoch
+
+
+def test_the_faster_precision_is_chosen() -> None:
+    assert chosen_on(1000, 120, bf16=0.8)[2] == "fp32"
+    assert chosen_on(1000, 120, bf16=1.2)[2] == "bf16"
+
+
+def test_a_slower_machine_never_trains_a_wider_network() -> None:
+    widths = [chosen_on(speed, 300)[0] for speed in (100, 300, 1000, 3000, 10_000, 30_000)]
+    assert widths == sorted(widths)
+
+
+def test_resized_images_are_those_of_torchvision() -> None:
+    from torchvision.transforms import v2
+
+    images = torch.randint(0, 256, (3, 2, 32, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = v2.functional.resize(images.float(), [24, 15], antialias=False)
+    torch.testing.assert_close(resized(images, 0.75), expected, atol=1e-3, rtol=0)
+
+
+def test_a_time_budget_is_measured_and_its_options_repeat_the_run(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    loss = CnnTask.loss
+
+    def recorded(task: CnnTask, model: object, share: object) -> object:
+        sizes.append(share.part.samples.shape[-1])  # type: ignore[attr-defined]
+        return loss(task, model, share)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CnnTask, "loss", recorded)
+    monkeypatch.setattr("dlnotes_cli.classify.affordable._FEW_EPOCHS", 1e9)  # so that early images are smaller
+    budgeted = dlnotes(*LARGE, "--time-budget", "2s", "--out", tmp_path / "a", "--json")
+    assert budgeted.code == 0, budgeted.err
+    result = json.loads(budgeted.out)
+    stored = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert f"--width {stored['width']:g} --early-size 0.75 --precision {result['precision']}" in budgeted.err
+    steps = result["steps"]
+    if "--max-steps cannot repeat this run" not in budgeted.err:  # a busy machine became slower
+        assert sizes == [6] * ((steps + 1) // 2) + [8] * (steps // 2)
+    options = ("--width", stored["width"], "--early-size", 0.75, "--precision", result["precision"])
+    sizes.clear()
+    total = max(steps - steps % 2, 2)
+    repeated = dlnotes(*LARGE, *options, "--max-steps", total, "--out", tmp_path / "b")
+    assert repeated.code == 0, repeated.err
+    assert sizes == [6] * (total // 2) + [8] * (total // 2)
+    if total == steps and "cannot repeat" not in budgeted.err:
+        assert (tmp_path / "a" / "model.safetensors").read_bytes() == (
+            tmp_path / "b" / "model.safetensors"
+        ).read_bytes()
+
+
+def test_a_stopped_run_with_smaller_images_is_resumed_bit_for_bit(tmp_path: Path, dlnotes: Command) -> None:
+    words = (*LARGE, "--width", 0.25, "--early-size", 0.75, "--max-steps", 8)
+    with stopped_after(3):
+        assert dlnotes(*words, "--out", tmp_path / "a").code == 143
+    assert dlnotes("train-cnn", "--resume", tmp_path / "a").code == 0
+    assert dlnotes(*words, "--out", tmp_path / "b").code == 0
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--early-size", 0.5, "--layers", "Flatten(); Linear(64, 10)"), "--early-size: has no effect with --layers"),
+        (("--early-size", 0.5, "--schedule", "cosine"), "--early-size: has no effect with --schedule cosine; drop it"),
+        (("--early-size", 0.25, "--arch", "notes-cnn"), "--early-size: the network does not read images of 2x2; use a"),
+        (("--early-size", 1.5), "--early-size: 1.5 is out of range"),
+    ],
+)
+def test_sizes_without_effect_are_refused(
+    words: tuple[object, ...], message: str, tmp_path: Path, dlnotes: Command
+) -> None:
+    outcome = dlnotes("train-cnn", *words, "--out", tmp_path / "run")
+    assert (outcome.code, message in outcome.err) == (2, True), outcome.err
