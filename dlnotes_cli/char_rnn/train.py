@@ -70,7 +70,11 @@ class Share(NamedTuple):
 
 
 def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
-    """Train a character model on the start of the texts, and validate on their end. Raises errors as `fit`."""
+    """Train a character model on the start of the texts, and validate on their end.
+
+    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
+    """
     recipe = options.resolved()
     if options.tied and not recipe.embed:
         raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")

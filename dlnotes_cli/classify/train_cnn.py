@@ -40,7 +40,11 @@ _MAX_SIDE = 1024  # the largest size that an error proposes
 
 
 def train_cnn(options: TrainCnnConfig) -> ClassifierResult:
-    """Train a convolutional network on images, test it and write its run folder. Raises errors as `fit`."""
+    """Train a convolutional network on images, test it and write its run folder.
+
+    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
+    """
     options = _validated(options)
     with joined(options) as processes:
         return best_restart(options, lambda restart: fit(CnnTask(restart, options.resolved(), processes)))

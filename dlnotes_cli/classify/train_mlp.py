@@ -18,7 +18,11 @@ from dlnotes_cli.training.results import ClassifierResult
 
 
 def train_mlp(options: TrainMlpConfig) -> ClassifierResult:
-    """Train a multi-layer perceptron on images or a table, test it and write its run folder. Raises errors as `fit`."""
+    """Train a multi-layer perceptron on images or a table, test it and write its run folder.
+
+    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
+    """
     with joined(options) as processes:
         return best_restart(options, lambda restart: fit(MlpTask(restart, restart.resolved(), processes)))
 

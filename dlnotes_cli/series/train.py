@@ -41,7 +41,11 @@ class WindowShare(NamedTuple):
 
 
 def train_series(options: SeriesTrainConfig) -> SeriesTrainResult:
-    """Train a forecasting network, and compare it with baselines. Raises errors as `fit`."""
+    """Train a forecasting network, and compare it with baselines.
+
+    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
+    """
     with joined(options) as processes:
         return fit(SeriesTask(options, options.resolved(), processes))
 

@@ -51,7 +51,8 @@ _CHUNK = 1024  # texts that are evaluated together, as by `evaluate`
 def train_text(options: TrainTextConfig) -> TextResult:
     """Train text classifiers, test them and write the run folder, with the one that is kept as its model.
 
-    Raises errors as `fit`.
+    Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
+    divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     if options.model == "linear":
         return fit_at_once(LinearTask(options))
