@@ -220,12 +220,12 @@ def _not_installed(error: Exception) -> InputError:
     return InputError("--install-completion", f"cannot install the completion ({why})", fix)
 
 
-def _fail(error: DlnotesError) -> int:
+def _fail(error: DlnotesError, *, is_of_process: bool = False) -> int:
     if os.environ.get("DLNOTES_DEBUG") == "1":
         import traceback
 
         traceback.print_exc()
-    output.error(error)
+    output.error(error, is_of_process=is_of_process)
     return error.exit_code
 
 
@@ -237,13 +237,13 @@ def _crash(error: Exception, arguments: list[str]) -> int:
         return _fail(InputError(error.filename, reason(error), "check the path"))
     if any(text in str(error) for text in _TOO_MANY_FILES):
         fix = "raise the limit (ulimit -n), or use fewer --threads"
-        return _fail(UnfinishedError("open files", "the process may not open more", fix))
+        return _fail(UnfinishedError("open files", "the process may not open more", fix), is_of_process=True)
     if _is_out_of_memory(error):
         fix = (
             "train with --accumulate 4, also after --resume, or start again with a smaller network (--hidden, "
             "--width), --batch-size, --size or --limit"
         )
-        return _fail(UnfinishedError("memory", "not enough for this command", fix))
+        return _fail(UnfinishedError("memory", "not enough for this command", fix), is_of_process=True)
     import traceback
 
     output.bug(traceback.format_exc())

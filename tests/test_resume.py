@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from builders import Command, assert_same_run, folder_digest, make_table, small_training, stopped_after
 
 from dlnotes_cli.training import fit
@@ -316,3 +318,18 @@ def test_resume_auto_is_refused_where_it_cannot_continue(tmp_path: Path, dlnotes
     killed.mkdir()
     (killed / "config.json").write_text('{"command": "train-mlp"}')  # before the first checkpoint
     assert dlnotes(*small_training(killed), "--resume", "auto", "-q").code == 0
+
+
+@pytest.mark.usefixtures("half_on_cpu")
+def test_a_first_step_that_overflows_in_fp16_changes_nothing(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        torch.amp.GradScaler, "__init__", partialmethod(torch.amp.GradScaler.__init__, init_scale=2.0**40)
+    )
+    words = ("--precision", "fp16", "--optimizer", "nesterov", "--lr", 0.1, "--epochs", 3)
+    outcome = dlnotes(*small_training(tmp_path / "run", *words))
+    assert outcome.code == 0, outcome.err
+    tensors, metadata = read_tensors(tmp_path / "run" / "last.safetensors")
+    assert metadata["loss_scale"]["scale"] < 2.0**40  # steps were skipped
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())

@@ -5,6 +5,7 @@ The rules were chosen by the accuracy on CIFAR-10 after one to twenty minutes on
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,8 @@ from dlnotes_cli.device import Runtime, synchronize
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)  # 16 channels and multiples of it in the first stage
 EARLY_SIZE = 0.75
-_USABLE = 0.9  # of the time budget; the rest is for validations
+USABLE = 0.9  # of the time budget; the rest is for validations
+MEASURING = 0.1  # of the time budget, after which no further network is measured
 _EPOCHS = 9.0  # that a network of width 1 needs; others in proportion
 _FEW_EPOCHS = 8.0  # below which smaller images are worth their time
 _STEPS = 3  # that are measured; the first one is not counted
@@ -32,33 +34,36 @@ class Affordable(NamedTuple):
 
 
 def choose(
-    step_s: Callable[[float, float, str], float], epochs_of: Callable[[float], float], precisions: tuple[str, ...]
+    step_s: Callable[[float, float, str], float],
+    epochs_of: Callable[[float], float],
+    precisions: tuple[str, ...],
+    early_size: float,
+    may_measure: Callable[[], bool] = lambda: True,
 ) -> Affordable:
     """The widest network whose epochs suffice for its width, in the faster precision.
 
     `step_s` measures the seconds of a step for a width, a fraction of the side of the images, and a precision;
-    `epochs_of` tells how many epochs the budget has for steps of so many seconds.
+    infinite where it is impossible. `epochs_of` tells how many epochs the budget has for steps of so many seconds.
+    Images of `early_size` are used where few epochs fit into the budget. No wider network is measured once
+    `may_measure` is False.
     """
+    step_s = cache(step_s)
     precision = min(precisions, key=lambda each: step_s(WIDTHS[1], 1.0, each)) if len(precisions) > 1 else precisions[0]
     best: Affordable | None = None
     for width in WIDTHS:
+        if best is not None and not may_measure():
+            break
         whole_s = step_s(width, 1.0, precision)
         found = Affordable(width, 1.0, precision, 1.0, epochs_of(whole_s))
-        if found.epochs < _FEW_EPOCHS:
-            early_s = step_s(width, EARLY_SIZE, precision)
-            cost = min(early_s / whole_s, 1.0)
-            found = Affordable(width, EARLY_SIZE, precision, cost, epochs_of((whole_s + early_s) / 2))
+        if early_size < 1 and found.epochs < _FEW_EPOCHS:
+            early_s = step_s(width, early_size, precision)
+            if early_s < whole_s:
+                mean_s = (whole_s + early_s) / 2
+                found = Affordable(width, early_size, precision, early_s / whole_s, epochs_of(mean_s))
         if best is not None and found.epochs < _EPOCHS * width:
             break
         best = found
-    if best is None:
-        raise ValueError("no width")
-    return best
-
-
-def usable_s(budget_s: float) -> float:
-    """The seconds of a time budget that are left for steps."""
-    return _USABLE * budget_s
+    return best or found
 
 
 def measure_step_s(network: nn.Module, samples: Tensor, runtime: Runtime) -> float:

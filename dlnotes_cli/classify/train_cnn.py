@@ -1,5 +1,6 @@
 """The training of a convolutional network."""
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlnotes_cli.classify.affordable import choose, measure_step_s, resized, usable_s
+from dlnotes_cli.classify.affordable import (
+    EARLY_SIZE,
+    MEASURING,
+    USABLE,
+    Affordable,
+    choose,
+    measure_step_s,
+    resized,
+)
 from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.recipes import NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe
@@ -16,6 +25,7 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import TrainingImages, check_images, training_images
 from dlnotes_cli.data.splits import SplitRule
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.choices import parse_init
 from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_as_identity, initialize_cnn, whiten
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
@@ -27,7 +37,7 @@ from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.distributed import ALONE, Processes, joined
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.recipes import MOMENTUM_OPTIMIZERS, RunLength, with_recipe
 from dlnotes_cli.training.results import ClassifierResult
@@ -46,8 +56,17 @@ def train_cnn(options: TrainCnnConfig) -> ClassifierResult:
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     options = _validated(options)
+    affordable: Affordable | None = None
     with joined(options) as processes:
-        return best_restart(options, lambda restart: fit(CnnTask(restart, options.resolved(), processes)))
+
+        def train(restart: TrainCnnConfig) -> ClassifierResult:
+            nonlocal affordable
+            task = CnnTask(restart, restart.resolved(), processes, affordable)
+            result = fit(task)
+            affordable = task.affordable
+            return result
+
+        return best_restart(options, train)
 
 
 def report_network(options: TrainCnnConfig) -> NetworkReport:
@@ -67,7 +86,14 @@ class CnnTask(ScratchTask):
     model_name = "cnn"
     memory_options = "--arch, --width, --size or --batch-size"
     options: TrainCnnConfig
-    _precision: Any = None  # that was measured to be the fastest, of `--precision`
+
+    def __init__(
+        self, options: TrainCnnConfig, recipe: ScratchRecipe, processes: Processes = ALONE,
+        affordable: Affordable | None = None,
+    ) -> None:  # fmt: skip
+        """With what an earlier restart found `affordable`, nothing is measured."""
+        super().__init__(options, recipe, processes)
+        self.affordable = affordable
 
     def configure(self, dataset: DataSet) -> CnnConfig:
         """The configuration of the network for a data set, after the choice of the architecture for it.
@@ -83,62 +109,78 @@ class CnnTask(ScratchTask):
     def adapt(self) -> None:
         """With a time budget, measure steps on this machine, and choose width, precision and the size of early images.
 
-        With `--width` or `--max-steps` only the cost of smaller images is measured, where they are used.
+        With `--width` or `--max-steps` only the cost of smaller images is measured, where they are used. A restart has
+        what the first one chose.
         """
         options, recipe = self.options, self.recipe
         if options.time_budget is None or not isinstance(recipe, CnnRecipe):
             return
-        is_fixed = recipe.arch != "large" or options.width is not None or options.max_steps is not None
-        if is_fixed and recipe.early_size == 1:
-            return
         started = time.monotonic()
-        if is_fixed:
-            precision = self.processes.runtime(options, bf16_pays=True).precision
+        if recipe.arch == "large" and options.width is None and options.max_steps is None:
+            self.affordable = self.affordable or self.processes.share(self._choose(options.time_budget))
+            self.recipe = replace(recipe, width=self.affordable.width, early_size=self.affordable.early_size)
+            self.network_config = _network_config(options, self.recipe, TrainingImages.of(self.dataset))
+            self.early_cost = self.affordable.early_cost
+            self._note_choice(self.affordable)
+        elif recipe.early_size < 1:
+            precision = self._runtime().precision
             early_s, whole_s = (self._step_s(recipe.width, size, precision) for size in (recipe.early_size, 1.0))
             self.early_cost = self.processes.share(min(early_s / whole_s, 1.0))
-        else:
-            self._choose(options.time_budget)
         self.spent_s = time.monotonic() - started
 
-    def _choose(self, budget_s: float) -> None:
-        """Choose what the time budget affords, and print the options that repeat it."""
-        options = self.options
-        precision = self.processes.runtime(options, bf16_pays=True).precision
+    def _choose(self, budget_s: float) -> Affordable:
+        """What the time budget affords."""
+        options, precision, started = self.options, self._runtime().precision, time.monotonic()
         precisions = (precision, "fp32") if options.precision == "auto" and precision == "bf16" else (precision,)
-        batch_size = options.batch_size or self.recipe.length.batch_size_of(self.training_samples)
-        steps_per_epoch = self.training_samples / batch_size
+        size = options.early_size or (EARLY_SIZE if self.recipe.schedule in HALVED else 1.0)
+        steps_per_epoch = self.training_samples / self._batch_size
 
         def epochs_of(step_s: float) -> float:
-            return usable_s(budget_s) / (step_s * steps_per_epoch)
+            return USABLE * budget_s / (step_s * steps_per_epoch)
 
-        chosen = self.processes.share(choose(self._step_s, epochs_of, precisions))
-        size = chosen.early_size if options.early_size is None else options.early_size
-        self.recipe = replace(self.recipe, width=chosen.width, early_size=size)
-        self.network_config = _network_config(options, self.recipe, TrainingImages.of(self.dataset))
-        self.early_cost, self._precision = chosen.early_cost, chosen.precision
-        early = f" --early-size {size:g}" if size < 1 else ""
-        repeat = f"--width {chosen.width:g}{early} --precision {chosen.precision}"
-        output.note(f"about {chosen.epochs:.0f} epochs of {repeat} fit into the time budget; --max-steps with these "
-                    "options repeats the run")  # fmt: skip
+        def may_measure() -> bool:
+            return time.monotonic() - started < MEASURING * budget_s
+
+        chosen = choose(self._step_s, epochs_of, precisions, size, may_measure)
+        return chosen if options.early_size is None else chosen._replace(early_size=options.early_size)
+
+    def _note_choice(self, chosen: Affordable) -> None:
+        """Print the options that repeat the run."""
+        repeat = f"--width {chosen.width:g}"
+        if chosen.early_size < 1:
+            repeat += f" --early-size {chosen.early_size:g}"
+        if self.options.precision == "auto":
+            repeat += f" --precision {chosen.precision}"
+        epochs = f"about {chosen.epochs:.0f} epochs of {repeat}"
+        output.note(f"{epochs} fit into the time budget; with these options, --max-steps repeats the run")
+
+    def _runtime(self) -> Runtime:
+        return self.processes.runtime(self.options, bf16_pays=True)
+
+    @property
+    def _batch_size(self) -> int:
+        return self.options.batch_size or int(self.recipe.length.batch_size_of(self.training_samples))
 
     def _step_s(self, width: float, size: float, precision: str) -> float:
-        """The measured seconds of a training step."""
-        options, dataset = self.options, self.dataset
-        batch_size = options.batch_size or self.recipe.length.batch_size_of(self.training_samples)
-        chosen = dataset.splits["train"][: -(-batch_size // self.processes.count)]
-        runtime = replace(self.processes.runtime(options, bf16_pays=True), precision=precision)
-        config = _network_config(options, replace(self.recipe, width=width), TrainingImages.of(dataset))
+        """The measured seconds of a training step; infinite for a network that cannot be trained on such images."""
+        dataset, runtime = self.dataset, replace(self._runtime(), precision=precision)
+        chosen = dataset.splits["train"][: -(-self._batch_size // self.processes.count)]
+        config = _network_config(self.options, replace(self.recipe, width=width), TrainingImages.of(dataset))
         samples = Normalizer(dataset.preprocessing, torch.device("cpu"))(torch.from_numpy(dataset.samples[chosen]))
-        return measure_step_s(build("cnn", config), resized(samples, size).to(runtime.device), runtime)
+        try:
+            return measure_step_s(build("cnn", config), resized(samples, size).to(runtime.device), runtime)
+        except RuntimeError:  # as of torch for too small images, and for too little memory
+            return math.inf
 
     def bf16_pays(self, batch_size: int) -> bool:  # noqa: ARG002  # the base's signature
         """Whether bf16 is faster for this network, unless fp32 was measured to be."""
-        return bool(self._precision != "fp32")
+        return self.affordable is None or self.affordable.precision != "fp32"
 
     def stored_options(self, length: RunLength) -> TrainCnnConfig:
         """The options with the values of the recipe and of the run's length, and with the measured precision."""
         stored = with_recipe(with_recipe(self.options, self.recipe), length)
-        return stored if self._precision is None else replace(stored, precision=self._precision)
+        precision: Any = self.runtime.precision
+        return replace(stored, precision=precision) if self.affordable and precision in {"bf16", "fp32"} else stored
 
     def batch(self, index: int) -> Batch:
         """Batch `index` of the epoch; before the learning rate decays with smaller images, if the recipe says so."""
@@ -200,6 +242,8 @@ def _validated(options: TrainCnnConfig) -> TrainCnnConfig:
     check_images(options, "a convolutional network")
     if options.layers is None:
         return options
+    if options.layers == "-" and options.devices > 1:
+        raise InputError("--devices", "only one process can read standard input", "save the layers to a file")
     return replace(options, layers=layers_text(options.layers))
 
 

@@ -48,11 +48,6 @@ def mute() -> None:
     _verbosity.quiet = _verbosity.muted = True
 
 
-def reply(fields: dict[str, Any]) -> None:
-    """Print one JSON line for the process that started this one, also if muted."""
-    print(json.dumps(fields), flush=True)
-
-
 def printable(text: str) -> str:
     r"""Escape bytes that are not UTF-8, and control characters, with which a file name could move the cursor.
 
@@ -262,9 +257,9 @@ def _remark(text: str) -> None:
         _print_to_stderr(printable(text))
 
 
-def error(problem: "DlnotesError") -> None:
-    """Print an error to stderr, in one line."""
-    if not _verbosity.muted:
+def error(problem: "DlnotesError", *, is_of_process: bool = False) -> None:
+    """Print an error to stderr, in one line; if muted, only one that no other process of the run has."""
+    if is_of_process or not _verbosity.muted:
         _print_to_stderr(printable(f"dlnotes: error: {problem}"))
 
 

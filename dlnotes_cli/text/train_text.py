@@ -113,7 +113,7 @@ class TextTask(TextDescription, Task[TextResult]):
         self._objective = Objective(self.network, label_smoothing=self.recipe.label_smoothing, class_weights=weights)
 
     def _labels_at(self, indices: NDArray[np.int64]) -> Tensor:
-        return self._labels[torch.from_numpy(indices).to(self.runtime.device)]
+        return self._labels[self.runtime.to_device(torch.from_numpy(indices))]
 
     def announce(self) -> None:
         """Print texts, network, device, precision, threads and tokens on standard error."""
@@ -149,7 +149,7 @@ class TextTask(TextDescription, Task[TextResult]):
         """Batch `index` of the epoch, in the shares of this process, each padded to the longest text of the process."""
         indices = self._batches[index]
         own = indices[own_rows(self.processes, len(indices))]
-        part = TrainingBatch(self._sequences.batch(own).to(self.runtime.device), self._labels_at(own))
+        part = TrainingBatch(self.runtime.to_device(self._sequences.batch(own)), self._labels_at(own))
         whole = TrainingBatch(part.samples[:0], self._labels_at(indices))
         return in_shares(part, whole, self.processes, self.options.accumulate)
 

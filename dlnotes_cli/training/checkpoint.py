@@ -52,6 +52,7 @@ class RunProgress:
     step: int = 0
     samples_seen: int = 0
     elapsed_s: float = 0.0
+    spent_s: float = 0.0  # of it, before the first step
     validation_s: float = 0.0  # duration of the last validation
     total: int | None = None  # number of steps that was chosen for a time budget
     continuation: Continuation | None = None  # of the schedule, since the length of the run was changed

@@ -199,6 +199,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # subclasses use it
         """Shuffle the training samples for an epoch."""
         self._epoch, self._order = epoch, epoch_order(self._train.indices, self.options.seed, epoch)
+        self._places = self._order.to(self._train.samples.device)  # once, as copying indices waits for a GPU
 
     def batch(self, index: int) -> Batch:
         """Batch `index` of the epoch, augmented, in the shares of this process.
@@ -208,8 +209,9 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
         start, stop = self._bounds[index]
         indices = self._order[start:stop]
         rows = own_rows(self.processes, len(indices))
-        own = indices if self._mix.is_active else indices[rows]
-        samples, labels = self._train.take(own), self._train.labels.index_select(0, own)
+        mine = slice(None) if self._mix.is_active else rows
+        own, places = indices[mine], self._places[start:stop][mine]
+        samples, labels = self._train.take(places), self._train.labels.index_select(0, own)
         batch = self._mix(self._augment(samples, own, self._epoch), labels, epoch=self._epoch, batch=index)
         whole, part = batch, batch
         if not self.processes.is_alone and self._mix.is_active:

@@ -10,11 +10,11 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlnotes_cli import __version__
 from dlnotes_cli.device import Runtime, check_devices, choose_device, choose_runtime
@@ -28,9 +28,15 @@ if TYPE_CHECKING:
     from dlnotes_cli.training.options import DevicesOption
 
 _TIMEOUT = timedelta(hours=2)  # after which a process that does not answer is given up
-_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # that torchrun sets
+_VARIABLES = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+)  # torchrun sets all of them
+_SAVE_S = 600  # within which processes that are stopped have to save the run
 _MAY_DIFFER = {"out", "resume", "overwrite", "json", "quiet", "verbose", "threads", "devices"}
-_LOST = re.compile("gloo|nccl|connection|socket|rendezvous|store", re.IGNORECASE)  # in errors of torch.distributed
+_LOST = re.compile("gloo|nccl|connection|socket|rendezvous|TCPStore", re.IGNORECASE)  # in errors of torch.distributed
 _START = "start every process with the same command, or all with --devices"
 _SIGNALS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 Value = TypeVar("Value")
@@ -52,16 +58,18 @@ class Processes:
     @classmethod
     def from_environment(cls) -> "Processes":
         """The place that torchrun gave to this process. Raises InputError for variables that are not valid."""
-        texts = [os.environ.get(name, "") for name in _VARIABLES]
-        if not all(texts) or texts[1] == "1":
+        rank, count, local_rank, local_count = (os.environ.get(name, "") for name in _VARIABLES)
+        if not rank or count in {"", "1"}:
             return ALONE
+        texts = (rank, count, local_rank or rank, local_count or count)
         for name, text in zip(_VARIABLES, texts, strict=True):
             if not (text.isascii() and text.isdecimal()):
                 raise InputError(f"${name}", f"'{text}' is not a number", _START)
-        places = cls(int(texts[0]), int(texts[1]), int(texts[2]), int(texts[3]))
-        if places.rank >= places.count or places.local_rank >= places.local_count:
-            raise InputError("$RANK", f"{places.rank} is not below WORLD_SIZE {places.count}", _START)
-        return places
+        numbers = [int(text) for text in texts]
+        for name, number, limit in zip(_VARIABLES[::2], numbers[::2], numbers[1::2], strict=True):
+            if number >= limit:
+                raise InputError(f"${name}", f"{number} is not below the number of processes, {limit}", _START)
+        return cls(*numbers)
 
     @property
     def is_main(self) -> bool:
@@ -184,12 +192,12 @@ class Processes:
         )
         return network
 
-    def average_statistics(self, network: "nn.Module") -> None:
-        """Set the running statistics of batch norm to their mean over all processes."""
+    def average_statistics(self, tensors: "Mapping[str, Tensor]") -> None:
+        """Set the running statistics of batch norm among a network's tensors to their mean over all processes."""
         if not self.is_alone:
-            for name, buffer in network.named_buffers():
+            for name, tensor in tensors.items():
                 if name.endswith(("running_mean", "running_var")):
-                    self.sum(buffer).div_(self.count)
+                    self.sum(tensor).div_(self.count)
 
 
 ALONE = Processes()
@@ -219,8 +227,11 @@ def joined(options: "DevicesOption") -> Iterator[Processes]:
     if not processes.is_main:
         output.mute()
     backend = "gloo" if choose_device(options.device).type == "cpu" else "cpu:gloo,cuda:nccl"
-    with lost("cannot be connected"):
+    try:
         dist.init_process_group(backend, timeout=_TIMEOUT)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise LostProcessError("processes", f"cannot be connected ({reason:.200})", _START) from error
     try:
         import torch
 
@@ -250,21 +261,28 @@ def run_processes(arguments: Sequence[str], count: int) -> int:
     torchrun's launcher ends all when one has failed. The main process has printed what is wrong, unless it was killed.
     """
     import logging
+    import tempfile
 
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # it reports failures in many lines
-    config = LaunchConfig(
-        1, 1, count, run_id=str(os.getpid()), rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1",
-        max_restarts=0, monitor_interval=0.1,
-    )  # fmt: skip
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    stop: dict[str, Any] = (
+        {"shutdown_timeout": _SAVE_S} if "shutdown_timeout" in LaunchConfig.__dataclass_fields__ else {}
+    )
     try:
-        elastic_launch(config, sys.executable)("-m", "dlnotes_cli", *arguments)
-    except SignalException as stop:
-        return _SIGNALS.get(stop.sigval, ExitCode.UNFINISHED)
+        with tempfile.TemporaryDirectory(prefix="dlnotes-") as logs:
+            config = LaunchConfig(
+                1, 1, count, run_id=str(os.getpid()), rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0",
+                local_addr="127.0.0.1", max_restarts=0, monitor_interval=0.1, logs_specs=DefaultLogsSpecs(logs), **stop,
+            )  # fmt: skip
+            elastic_launch(config, sys.executable)("-P", "-m", "dlnotes_cli", *arguments)
+    except SignalException as stopped:
+        return _SIGNALS.get(stopped.sigval, ExitCode.UNFINISHED)
     except ChildFailedError as failed:
         rank, failure = failed.get_first_failure()
         if failure.exitcode > 0:

@@ -20,7 +20,7 @@ from dlnotes_cli.training.distributed import LostProcessError, lost
 from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.memory import check_memory
 from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.optimizers import clear_tiny_averages, make_optimizer
+from dlnotes_cli.training.optimizers import clear_tiny_averages, define_momentum, make_optimizer
 from dlnotes_cli.training.recipes import RunLength
 from dlnotes_cli.training.results import LoopEntry, Result, measure_timing
 from dlnotes_cli.training.run_files import RunFiles
@@ -31,6 +31,7 @@ from dlnotes_cli.training.task import Batch, Model, Outcome, StepLoss, Task
 
 _READ_EVERY = 20  # steps whose losses are read from the device at once, as the host waits for it there
 _CLEAR_EVERY = 50  # steps, in which an average that Adam multiplies by 0.9 each time cannot become subnormal
+_COMPILER = ("torch._dynamo", "torch._inductor", "torch._functorch")  # the modules of its errors
 _FORWARD_FRACTION = 0.3  # estimated time of a forward pass, as a fraction of a training step
 
 
@@ -46,8 +47,8 @@ def fit(task: Task[Result]) -> Result:
     check_device(options.device)
     processes.main_first(task.load)
     processes.check_same("data", (task.data, task.training_samples), "give all the same data")
-    task.adapt()
     data_s = time.monotonic() - started
+    task.adapt()
 
     length = options.run_length(task.recipe.length, task.training_samples, processes.share(task.fitting_batch_size()))
     share = -(-min(length.batch_size, task.training_samples) // processes.count)
@@ -93,8 +94,11 @@ class TrainingRun(Generic[Result]):
         self.task, self.device = task, task.runtime.device
         self.optimizer = make_optimizer(task.network, recipe, task.lr_factors())
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=task.runtime.precision == "fp16")
+        if self.scaler.is_enabled():
+            define_momentum(self.optimizer)
         self.average = MovingAverage(task.network, recipe.ema) if recipe.ema else None
-        self.progress, self.best_weights = RunProgress(elapsed_s=task.spent_s), dict[str, Tensor]()
+        self.progress = RunProgress(elapsed_s=task.spent_s, spent_s=task.spent_s)
+        self.best_weights: dict[str, Tensor] = {}
         limits = (length.max_steps, length.epochs and length.epochs * task.steps_per_epoch)
         max_steps = min((limit for limit in limits if limit is not None), default=None)
         schedule = make_schedule(recipe.schedule, task.steps_per_epoch)
@@ -115,7 +119,7 @@ class TrainingRun(Generic[Result]):
         if self.device.type == "cpu" and self._processes.is_alone:
             cores.note_other_processes(task.runtime.threads)
         self._clock = time.monotonic()
-        with output.progress("train") as bar, lost():
+        with output.progress("train") as bar, nullcontext() if self._processes.is_alone else lost():
             while not self.is_finished:
                 task.start_epoch(progress.epoch, self._length.epochs)
                 model = self._callable()
@@ -180,17 +184,15 @@ class TrainingRun(Generic[Result]):
 
     def _loss(self, model: Model, share: Any) -> StepLoss:
         """The loss of a share of a batch. Raises InputError where `--compile` finds no compiler that works."""
-        if self.is_compiled or not self.task.options.compile:
-            return self.task.loss(model, share)
         try:
             loss = self.task.loss(model, share)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # compilers fail in many ways
+        except Exception as error:
+            if not type(error).__module__.startswith(_COMPILER):
+                raise
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             what = f"torch.compile fails here ({reason:.200})"
             raise InputError("--compile", what, "install a C++ compiler, or drop --compile") from error
-        self.is_compiled = True
+        self.is_compiled = self.task.options.compile
         return loss
 
     def _clip_gradient(self) -> Tensor:
@@ -207,7 +209,7 @@ class TrainingRun(Generic[Result]):
         if not self._unread:
             return
         sums, first = self.progress.sums, self.progress.step - len(self._unread) + 1
-        values = self._processes.sum(torch.stack(self._unread).double().cpu())
+        values = self._processes.sum(torch.stack(self._unread).cpu().double())
         self._unread = []
         for step, (objective, loss_sum, correct, norm) in enumerate(values.tolist(), first):
             if not math.isfinite(objective):
@@ -224,7 +226,8 @@ class TrainingRun(Generic[Result]):
         """Validate, keep the weights if they are the best, and add an entry to the history."""
         self.read_steps()
         task, progress, started = self.task, self.progress, time.monotonic()
-        self._processes.average_statistics(task.network)
+        for tensors in (task.network.state_dict(), self.average.tensors if self.average else {}):
+            self._processes.average_statistics(tensors)
         if not _are_finite(task.network.state_dict()):
             raise self._diverged("a weight", progress.step)
         metrics, weights = task.validate(self.poll), task.network.state_dict()
@@ -243,8 +246,10 @@ class TrainingRun(Generic[Result]):
             progress.best_index = len(progress.history)
             self.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         progress.history.append(entry)
-        progress.sums, progress.validation_s = RunningSums(), time.monotonic() - started
+        progress.sums = RunningSums()
         self._tick()
+        times = self._processes.share((progress.elapsed_s, time.monotonic() - started))
+        progress.elapsed_s, progress.validation_s = times
         if self._processes.is_main:
             task.report(entry, self.poll)
         self._clock = time.monotonic()
@@ -264,8 +269,10 @@ class TrainingRun(Generic[Result]):
         trained = [parameter.requires_grad for parameter in network.parameters()]
         if self._model is None or self._model[0] != trained:  # DDP and compilers know what is trained when they begin
             alone = self._processes.is_alone
-            model = network if alone else DistributedDataParallel(network, gradient_as_bucket_view=True)
-            self._model = trained, torch.compile(model, dynamic=False) if self.task.options.compile else model
+            model: Any = network if alone else DistributedDataParallel(network, gradient_as_bucket_view=True)
+            if not alone:
+                model.broadcast_buffers = False  # running statistics are averaged before each validation
+            self._model = trained, torch.compile(model) if self.task.options.compile else model
         return self._model[1]
 
     def _diverged(self, what: str, step: int) -> UnfinishedError:
@@ -310,7 +317,7 @@ class TrainingRun(Generic[Result]):
     def _estimated_validation_s(self) -> float:
         """The duration of the first validation in seconds, estimated from the time per training sample."""
         networks = 1 if self.average is None else 2
-        per_sample_s = self.progress.elapsed_s / max(self.progress.samples_seen, 1)
+        per_sample_s = (self.progress.elapsed_s - self.progress.spent_s) / max(self.progress.samples_seen, 1)
         return _FORWARD_FRACTION * per_sample_s * self.task.validation_samples * networks
 
     def _tick(self) -> None:
@@ -330,7 +337,8 @@ class TrainingRun(Generic[Result]):
         progress.elapsed_s, stop, is_save_due = self._processes.maximum(
             elapsed_s, float(requested or 0), float(files.is_save_due)
         )
-        self.budget.observe(progress.step, progress.elapsed_s, progress.validation_s or self._estimated_validation_s())
+        reserved_s = progress.spent_s + (progress.validation_s or self._estimated_validation_s())
+        self.budget.observe(progress.step, progress.elapsed_s - progress.spent_s, reserved_s)
         progress.total = self.budget.total
         if is_save_due:
             files.save_and_schedule_next()

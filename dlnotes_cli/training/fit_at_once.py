@@ -4,8 +4,9 @@ import time
 from dataclasses import replace
 
 from dlnotes_cli.device import check_device
-from dlnotes_cli.shell.errors import StoppedError
+from dlnotes_cli.shell.errors import InputError, StoppedError
 from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.distributed import Processes
 from dlnotes_cli.training.results import Result, measure_timing
 from dlnotes_cli.training.run_folder import MODEL, RunFolder
 from dlnotes_cli.training.task import DirectTask
@@ -18,6 +19,8 @@ def fit_at_once(task: DirectTask[Result]) -> Result:
     Raises errors as `fit`.
     """
     started = time.monotonic()
+    if not Processes.from_environment().is_alone:
+        raise InputError("processes", "this model is fitted by one process", "start it without torchrun")
     folder = RunFolder(task.options)
     check_device(task.options.device)
     with StopRequest() as stop, folder:

@@ -51,6 +51,14 @@ def _optimizer(groups: list[dict[str, Any]], settings: OptimizerSettings) -> tor
     return makers[name]()
 
 
+def define_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Start the momentum of SGD with zeros: its fused kernel leaves that of a first step that overflows undefined."""
+    for group in optimizer.param_groups:
+        if isinstance(optimizer, torch.optim.SGD) and group["momentum"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 @torch.no_grad()
 def clear_tiny_averages(optimizer: torch.optim.Optimizer) -> None:
     """Set averages of gradients on the CPU whose size is at most 1e-32 to zero.

@@ -267,7 +267,10 @@ class RunOptions(OverwriteOption):
                 raise InputError("--resume", "auto needs the folder of the run", "add --out")
             folder = user_path(values["out"])
             if not has_started(folder, cls.command):
-                return super().from_options({name: value for name, value in values.items() if name != "resume"})
+                config = super().from_options({name: value for name, value in values.items() if name != "resume"})
+                if getattr(config, "restarts", 1) > 1:
+                    raise InputError("--restarts", "cannot be combined with --resume auto", "drop one of them")
+                return config
             values = {**values, "resume": folder}
         return resumed_config(cls, values)
 

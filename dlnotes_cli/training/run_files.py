@@ -8,7 +8,7 @@ from typing import Generic
 
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError
-from dlnotes_cli.training.checkpoint import Saved, checkpoint_of, restore_checkpoint
+from dlnotes_cli.training.checkpoint import Contents, Saved, checkpoint_of, restore_checkpoint
 from dlnotes_cli.training.distributed import LostProcessError
 from dlnotes_cli.training.results import Result
 from dlnotes_cli.training.run_folder import LAST, MODEL, RESULT, RunFolder
@@ -40,17 +40,19 @@ class RunFiles(Generic[Result]):
         """Write the first checkpoint, or restore the last one; returns the stored result of a finished run."""
         result = self._processes.share(self._start_or_resume() if self._processes.is_main else None)
         if result is None and not self._processes.is_alone:
-            contents = self._processes.share(checkpoint_of(self.run))
-            restore_checkpoint(self.folder.file(LAST), contents, self.run)
+            contents = self._processes.share(_on_cpu(checkpoint_of(self.run)) if self._processes.is_main else None)
+            if contents is not None and not self._processes.is_main:
+                restore_checkpoint(self.folder.file(LAST), contents, self.run)
         self._next_save = time.monotonic() + _SAVE_EVERY_S
         return result
 
     def _start_or_resume(self) -> Result | None:
         """As `start_or_resume`, in the main process."""
         folder, task, path = self.folder, self._task, self.folder.file(LAST)
+        threads = task.runtime.threads * self._processes.local_count
         files.check_room(folder.path, 2 * self._checkpoint_bytes())
         if not folder.is_resumed or not (folder.has_model or path.exists()):  # killed at its start
-            folder.start(task.stored, task.runtime.threads)
+            folder.start(task.stored, threads)
             self._save_checkpoint()
             return None
         if not path.exists():
@@ -61,7 +63,7 @@ class RunFiles(Generic[Result]):
         self._replaces_results = self.run.progress.best_index is None
         result = self._stored_result() if self.run.is_finished else None
         if result is None:
-            folder.write_options(task.stored, task.runtime.threads)
+            folder.write_options(task.stored, threads)
         return result
 
     def _stored_result(self) -> Result | None:
@@ -146,3 +148,8 @@ class RunFiles(Generic[Result]):
         weights = sum(tensor.nbytes for tensor in self._task.network.state_dict().values())
         copies = 6 if self.run.average else 5  # weights, two moments, best weights, model file, moving average
         return copies * int(weights) + TYPICAL_HEADER_BYTES
+
+
+def _on_cpu(contents: Contents) -> Contents:
+    tensors, metadata = contents
+    return {name: tensor.cpu() for name, tensor in tensors.items()}, metadata

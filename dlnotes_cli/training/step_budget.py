@@ -56,15 +56,14 @@ class StepBudget:
             return False
         return self.total is None or step < self.schedule.turning_point(self.total)
 
-    def observe(self, step: int, elapsed_s: float, validation_s: float) -> None:
+    def observe(self, step: int, elapsed_s: float, reserved_s: float) -> None:
         """Choose the total if the schedule depends on it from here on.
 
-        `elapsed_s` seconds is the time of `step` steps so far; `validation_s` seconds are reserved for the last
-        validation.
+        `elapsed_s` seconds is the time of `step` steps so far; `reserved_s` seconds of the budget are not for steps.
         """
         if self.time_budget_s is None or self.total is not None or step == 0:
             return
-        total = self._affordable(step, elapsed_s, max(self.time_budget_s * _PLANNED_FRACTION - validation_s, 0.0))
+        total = self._affordable(step, elapsed_s, max(self.time_budget_s * _PLANNED_FRACTION - reserved_s, 0.0))
         if self.max_steps is not None and (total or step >= self.schedule.turning_point(self.max_steps)):
             total = min(total or self.max_steps, self.max_steps)
         self.total = total

@@ -13,6 +13,7 @@ from dlnotes_cli.training.classifier import ClassifierTask
 from dlnotes_cli.training.distributed import Processes
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.results import TrainingResult
+from dlnotes_cli.training.run_folder import has_checkpoint
 from dlnotes_cli.training.task import Outcome
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 from dlnotes_cli.transfer.head_search import FittedHead
@@ -29,7 +30,7 @@ def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe, processes: Processes) 
     Of several `processes` the main one fits the head, with which all start. Raises errors as `fit`.
     """
     options, fitted = plan.options, None
-    if processes.is_main and options.resume is None and options.recipe == "best":
+    if processes.is_main and not has_checkpoint(options) and options.recipe == "best":
         fitted = _fit_initial_head(plan, recipe.label_smoothing)
     result = fit(FineTuneTask(plan, recipe, processes, fitted))
     if fitted is not None:

@@ -1,14 +1,20 @@
 """What a time budget affords, on machines of given speeds, and on this one."""
 
+import itertools
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from builders import Command, stopped_after
 
+from dlnotes_cli.classify import train_cnn
 from dlnotes_cli.classify.affordable import EARLY_SIZE, WIDTHS, choose, resized
 from dlnotes_cli.classify.train_cnn import CnnTask
+from dlnotes_cli.training import fit
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 STEPS_PER_EPOCH = 88
@@ -25,7 +31,7 @@ def chosen_on(speed: float, budget_s: float, *, bf16: float = 1.0) -> tuple[floa
     def epochs_of(seconds: float) -> float:
         return 0.9 * budget_s / (seconds * STEPS_PER_EPOCH)
 
-    found = choose(step_s, epochs_of, ("bf16", "fp32"))
+    found = choose(step_s, epochs_of, ("bf16", "fp32"), EARLY_SIZE)
     assert found.early_cost == pytest.approx(1.0 if found.early_size == 1 else EARLY_SIZE**2)
     return found.width, found.early_size, found.precision
 
@@ -57,36 +63,88 @@ def test_resized_images_are_those_of_torchvision() -> None:
     torch.testing.assert_close(resized(images, 0.75), expected, atol=1e-3, rtol=0)
 
 
-def test_a_time_budget_is_measured_and_its_options_repeat_the_run(
+def test_a_machine_that_cannot_train_wider_networks_or_smaller_images_is_no_error() -> None:
+    def step_s(width: float, size: float, _: str) -> float:
+        return 0.1 if width <= 0.75 and size == 1 else math.inf
+
+    found = choose(step_s, lambda seconds: 100 / seconds, ("fp32",), EARLY_SIZE)
+    assert (found.width, found.early_size) == (0.75, 1.0)
+    hopeless = choose(lambda *_: math.inf, lambda seconds: 100 / seconds, ("fp32",), EARLY_SIZE)
+    assert (hopeless.width, hopeless.epochs) == (WIDTHS[0], 0.0)
+
+
+def test_measuring_stops_when_its_time_is_over() -> None:
+    measured: list[float] = []
+
+    def step_s(width: float, _size: float, _precision: str) -> float:
+        measured.append(width)
+        return 1e-6
+
+    found = choose(step_s, lambda seconds: 100 / seconds, ("fp32",), EARLY_SIZE, lambda: len(measured) < 3)
+    assert (found.width, measured) == (WIDTHS[2], list(WIDTHS[:3]))
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which every step takes the same time, whatever else runs there."""
+    ticks = itertools.count(0.0, 0.01)
+    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(train_cnn, "measure_step_s", lambda _network, samples, _runtime: 0.01 * samples.shape[-1])
+
+
+@pytest.mark.usefixtures("steady")
+def test_the_options_that_a_time_budget_prints_repeat_its_run(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
     loss = CnnTask.loss
 
-    def recorded(task: CnnTask, model: object, share: object) -> object:
-        sizes.append(share.part.samples.shape[-1])  # type: ignore[attr-defined]
-        return loss(task, model, share)  # type: ignore[arg-type]
+    def recorded(task: CnnTask, model: Any, share: Any) -> Any:
+        sizes.append(share.part.samples.shape[-1])
+        return loss(task, model, share)
 
     monkeypatch.setattr(CnnTask, "loss", recorded)
-    monkeypatch.setattr("dlnotes_cli.classify.affordable._FEW_EPOCHS", 1e9)  # so that early images are smaller
-    budgeted = dlnotes(*LARGE, "--time-budget", "2s", "--out", tmp_path / "a", "--json")
+    budgeted = dlnotes(*LARGE, "--time-budget", "3s", "--out", tmp_path / "a", "--json")
     assert budgeted.code == 0, budgeted.err
     result = json.loads(budgeted.out)
-    stored = json.loads((tmp_path / "a" / "config.json").read_text())
-    assert f"--width {stored['width']:g} --early-size 0.75 --precision {result['precision']}" in budgeted.err
+    width = json.loads((tmp_path / "a" / "config.json").read_text())["width"]
+    assert f"--width {width:g} --early-size 0.75 --precision {result['precision']} fit into the" in budgeted.err
     steps = result["steps"]
-    if "--max-steps cannot repeat this run" not in budgeted.err:  # a busy machine became slower
-        assert sizes == [6] * ((steps + 1) // 2) + [8] * (steps // 2)
-    options = ("--width", stored["width"], "--early-size", 0.75, "--precision", result["precision"])
+    assert steps > 4
+    assert sizes == [6] * ((steps + 1) // 2) + [8] * (steps // 2)
     sizes.clear()
-    total = max(steps - steps % 2, 2)
-    repeated = dlnotes(*LARGE, *options, "--max-steps", total, "--out", tmp_path / "b")
+    options = ("--width", width, "--early-size", 0.75, "--precision", result["precision"])
+    repeated = dlnotes(*LARGE, *options, "--max-steps", steps, "--out", tmp_path / "b")
     assert repeated.code == 0, repeated.err
-    assert sizes == [6] * (total // 2) + [8] * (total // 2)
-    if total == steps and "cannot repeat" not in budgeted.err:
-        assert (tmp_path / "a" / "model.safetensors").read_bytes() == (
-            tmp_path / "b" / "model.safetensors"
-        ).read_bytes()
+    assert sizes == [6] * ((steps + 1) // 2) + [8] * (steps // 2)
+    one, other = (tmp_path / name / "model.safetensors" for name in ("a", "b"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("words", [("--schedule", "cosine"), ("--early-size", 0.5), ("--early-size", 1)])
+def test_a_run_whose_settings_were_measured_is_resumed(
+    words: tuple[object, ...], tmp_path: Path, dlnotes: Command
+) -> None:
+    with stopped_after(2):
+        stopped = dlnotes(*LARGE, "--time-budget", "3s", *words, "--out", tmp_path / "run")
+    assert stopped.code == 143, stopped.err
+    assert ("--early-size" in stopped.err) == (words == ("--early-size", 0.5))
+    resumed = dlnotes("train-cnn", "--resume", tmp_path / "run")
+    assert resumed.code == 0, resumed.err
+
+
+@pytest.mark.usefixtures("steady")
+def test_restarts_have_the_width_of_the_first(tmp_path: Path, dlnotes: Command) -> None:
+    words = ("--time-budget", "3s", "--restarts", 2, "--out", tmp_path / "runs")
+    assert dlnotes(*LARGE, *words).code == 0
+    stored = [json.loads((tmp_path / f"runs/restart-{i}/config.json").read_text()) for i in (1, 2)]
+    assert stored[0]["width"] == stored[1]["width"]
+
+
+def test_a_step_is_measured_on_this_machine(tmp_path: Path, dlnotes: Command) -> None:
+    outcome = dlnotes(*LARGE, "--time-budget", "2s", "--out", tmp_path / "run")
+    assert (outcome.code, "fit into the time budget" in outcome.err) == (0, True)
 
 
 def test_a_stopped_run_with_smaller_images_is_resumed_bit_for_bit(tmp_path: Path, dlnotes: Command) -> None:

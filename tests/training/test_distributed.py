@@ -266,10 +266,17 @@ def test_a_wrong_place_in_the_environment_is_refused(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, str(value))
     assert Processes.from_environment() == Processes(0, 2, 0, 2)
     monkeypatch.setenv("RANK", "2")
-    with pytest.raises(InputError, match=r"\$RANK: 2 is not below WORLD_SIZE 2; start"):
+    with pytest.raises(InputError, match=r"\$RANK: 2 is not below the number of processes, 2; start"):
         Processes.from_environment()
     monkeypatch.setenv("RANK", "first")
     with pytest.raises(InputError, match=r"\$RANK: 'first' is not a number; start"):
+        Processes.from_environment()
+    monkeypatch.setenv("RANK", "1")
+    for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"):  # which other launchers than torchrun do not set
+        monkeypatch.delenv(name)
+    assert Processes.from_environment() == Processes(1, 2, 1, 2)
+    monkeypatch.setenv("LOCAL_RANK", "7")
+    with pytest.raises(InputError, match=r"\$LOCAL_RANK: 7 is not below"):
         Processes.from_environment()
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert Processes.from_environment() == ALONE

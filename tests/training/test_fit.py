@@ -213,11 +213,11 @@ def test_compiled_steps_agree_with_eager_ones(tmp_path: Path, dlnotes: Command) 
 def test_a_compiler_that_fails_is_an_error(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         def call(*_: Any) -> None:
-            raise RuntimeError("No working C++ compiler found\nmore")
+            raise type("InductorError", (RuntimeError,), {"__module__": "torch._inductor.exc"})("No C++ compiler\nmore")
 
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
     outcome = dlnotes(*small_training(tmp_path / "run", "--compile", "-q"))
-    expected = "--compile: torch.compile fails here (No working C++ compiler found); install a C++ compiler, or drop"
+    expected = "--compile: torch.compile fails here (No C++ compiler); install a C++ compiler, or drop"
     assert (outcome.code, outcome.err) == (2, f"dlnotes: error: {expected} --compile\n")
