@@ -8,8 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partialmethod
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,15 +28,36 @@ AUGMENT = "shift:1,rotate:10,erase:0.5,mixup:0.5"
 FULL = ["--dropout", "0.3", "--augment", AUGMENT, "--batch-norm", "--epochs", "30", "--limit", "1000"]
 
 
-def start(*words: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "dlnotes_cli", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+# A program with checkpoints after every few steps that calls `at_step` before the first step from `STEP` on.
+PROGRAM = """
+import os, signal, sys, threading
+from dlnotes_cli.training.fit import TrainingRun
+from dlnotes_cli.training.run_files import RunFiles
+
+is_due, take_step = threading.Event(), TrainingRun._step
+
+def step_after_call(run, *arguments):
+    if run.progress.step >= STEP and not is_due.is_set():
+        is_due.set()
+        at_step()
+    take_step(run, *arguments)
+
+RunFiles.is_save_due = property(lambda files: files.run.progress.step % EVERY == 0)
+TrainingRun._step = step_after_call
+"""
+RUN = "from dlnotes_cli.cli import main\nsys.exit(main())\n"
+EVERY = 7  # steps between two checkpoints
+
+
+def program(words: Sequence[object], at_step: str, step: int, every: int = EVERY) -> list[str]:
+    """The command line of a run that executes `at_step`, an expression, before the first step from `step` on."""
+    code = f"STEP, EVERY = {step}, {every}\n{PROGRAM}\nat_step = lambda: {at_step}\n{RUN}"
+    return [sys.executable, "-c", code, *map(str, words)]
 
 
 def run(*words: object) -> int:
-    process = start(*words)
-    process.communicate(timeout=120)
-    return process.returncode
+    command = [sys.executable, "-m", "dlnotes_cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, check=False).returncode
 
 
 @pytest.fixture(scope="module")
@@ -48,75 +68,55 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stop_in_training(folder: Path, number: signal.Signals) -> "tuple[int, str]":
-    process = start(*small_training(folder, *FULL))
-    while process.poll() is None and not (folder / "config.json").exists():
-        time.sleep(0.01)
-    time.sleep(0.15)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    return process.returncode, err
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_run_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(
-    number: signal.Signals, code: int, uninterrupted: Path, tmp_path: Path
+    name: str, code: int, uninterrupted: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    returned, err = stop_in_training(folder, number)
-    assert returned == code, err
-    last = err.splitlines()[-1]
-    assert re.search(rf"saved (at epoch \d+, step \d+ of \d+|after epoch \d+); continue with --resume {folder}", last)
+    words = program(small_training(folder, *FULL), f"os.kill(os.getpid(), signal.{name})", 100)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    # the step that is under way is completed
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(f": saved at epoch 7, step 5 of 16; continue with --resume {folder}")
     assert not (folder / ".lock").exists()
     assert run("train-mlp", "--resume", folder, "--threads", 1) == 0
     assert_same_run(folder, uninterrupted)
 
 
-def start_saving_often(*words: object) -> "subprocess.Popen[str]":
-    """Start the program with checkpoints every few steps, so that a short run writes as many as a long one."""
-    code = "import sys; from dlnotes_cli.training import run_files as files; "
-    code += "files._SAVE_EVERY_S, files._SAVE_RATIO = 0.02, 0; "
-    code += "from dlnotes_cli.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def kill_and_resume(folder: Path, delays: list[float], *options: object) -> list[int]:
-    """Train to the end, killed (SIGKILL) and resumed after each delay in seconds; returns the step saved at each."""
-    words: list[object] = [*small_training(folder, *FULL, *options)]
-    steps = []
-    for delay in delays:
-        left_over = set(folder.glob(".dlnotes-*"))  # from a kill during a write
-        process = start_saving_often(*words)
-        while process.poll() is None and set(folder.glob(".dlnotes-*")) <= left_over:
-            time.sleep(0.001)
-        time.sleep(delay)
-        process.kill()
-        process.communicate(timeout=60)
-        steps.append(int(read_tensors(folder / "last.safetensors")[1]["position"]["step"]))
-        words = ["train-mlp", "--resume", folder, "--threads", 1]
-    process = start_saving_often(*words)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert not list(folder.glob(".dlnotes-*"))
-    return steps
+def saved_step(folder: Path) -> int:
+    return int(read_tensors(folder / "last.safetensors")[1]["position"]["step"])
 
 
 def test_a_run_killed_three_times_and_resumed_equals_an_uninterrupted_run(uninterrupted: Path, tmp_path: Path) -> None:
-    generator = random.Random(1)
-    steps = kill_and_resume(tmp_path / "run", [generator.uniform(0.05, 0.2) for _ in range(3)])
-    assert len({step for step in steps if 0 < step < 30 * 16}) > 1
-    assert_same_run(tmp_path / "run", uninterrupted)
+    folder = tmp_path / "run"
+    words: Sequence[object] = small_training(folder, *FULL)
+    for step in sorted(random.Random(1).sample(range(1, 30 * 16), 3)):
+        done = subprocess.run(
+            program(words, "os.kill(os.getpid(), signal.SIGKILL)", step), capture_output=True, check=False
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert saved_step(folder) == step - step % EVERY
+        words = ("train-mlp", "--resume", folder, "--threads", 1)
+    assert run(*words) == 0
+    assert_same_run(folder, uninterrupted)
 
 
 @pytest.mark.slow
-def test_a_run_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(tmp_path: Path) -> None:
-    long = ["--epochs", "300"]
-    assert run(*small_training(tmp_path / "uninterrupted", *FULL, *long)) == 0
-    generator = random.Random(2)
-    steps = kill_and_resume(tmp_path / "run", [generator.uniform(0.05, 0.4) for _ in range(20)], *long)
-    assert len({step for step in steps if 0 < step < 300 * 16}) > 10
-    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
+def test_a_run_killed_at_twenty_moments_and_resumed_equals_an_uninterrupted_run(tmp_path: Path) -> None:
+    folder, generator = tmp_path / "run", random.Random(2)
+    options = [*FULL, "--epochs", 100]
+    assert run(*small_training(tmp_path / "uninterrupted", *options)) == 0
+    words = [*small_training(folder, *options), "--resume", "auto"]  # as a kill may come before the first checkpoint
+    kill = "threading.Timer({}, os.kill, (os.getpid(), signal.SIGKILL)).start()"  # in a step or a write, as it happens
+    for step in sorted(generator.sample(range(100 * 16 - 100), 20)):
+        killing = program(words, kill.format(generator.uniform(0, 0.05)), step, every=1)
+        done = subprocess.run(killing, capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert saved_step(folder) >= step
+    assert run(*words) == 0
+    assert not list(folder.glob(".dlnotes-*"))
+    assert_same_run(folder, tmp_path / "uninterrupted")
 
 
 @pytest.mark.parametrize("steps", [1, 4, 17, 16 * 3])
@@ -239,13 +239,18 @@ def test_a_run_whose_data_has_changed_is_not_resumed(tmp_path: Path, dlnotes: Co
     assert f"warning: {table} has changed since the training" in evaluated.err
 
 
-def test_a_finished_run_is_continued_with_a_larger_time_budget(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_finished_run_is_continued_with_a_larger_time_budget(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "time", clock(itertools.count(0.0, 0.001)))
     words = ["train-mlp", "--hidden", "8", "--limit", "200", "--out", tmp_path / "run", "--json"]
     first = json.loads(dlnotes(*words, "--time-budget", "0.4s").out)
     same = json.loads(dlnotes("train-mlp", "--resume", tmp_path / "run", "--json").out)
     more = json.loads(dlnotes("train-mlp", "--resume", tmp_path / "run", "--time-budget", "1.2s", "--json").out)
-    assert same["steps"] == first["steps"] < more["steps"]
-    assert more["timing"]["train_s"] > first["timing"]["train_s"]
+    assert same["steps"] == first["steps"]
+    assert more["steps"] > 2 * first["steps"]
+    assert first["timing"]["train_s"] < 0.4
+    assert 1 < more["timing"]["train_s"] < 1.2
 
 
 def test_output_options_are_not_resumed(tmp_path: Path, dlnotes: Command) -> None:
