@@ -110,11 +110,6 @@ class GpuReport(NamedTuple):
         return "usable" if self.usable else "none found"
 
 
-def check_device(name: str) -> None:
-    """Raise InputError for a device that is unavailable, before the data is read."""
-    choose_device(name)
-
-
 def check_devices(name: str, count: int) -> None:
     """Raise InputError where `count` processes cannot each have a device of their own; a CPU has room for all."""
     import torch

@@ -114,6 +114,9 @@ class CharRnnTask(Task[CharRnnResult]):
         """Whether bf16 is faster for this network: it is for wide layers and several sequences."""
         return bf16_pays(self.network_config, batch_size)
 
+    def check_batches(self, batch_size: int) -> None:
+        """Nothing: `prepare` knows how many rows a batch has."""
+
     def sample_inputs(self, network: nn.Module) -> tuple[Any, ...]:
         """A sequence and its state."""
         return torch.empty(1, self.recipe.seq_len, dtype=torch.int64, device="meta"), initial_state(network, 1)

@@ -36,7 +36,6 @@ class WindowShare(NamedTuple):
 
     positions: Tensor  # int64 (n,): of the first rows to forecast, or if read in order, to read
     windows: int  # of the whole batch
-    counts: bool  # whether it is a share of the batch, and not a window for a process that has none
     continues: Tensor | None = None  # bool (n,): which windows are those after the ones of the step before; None: none
 
 
@@ -80,10 +79,6 @@ class SeriesTask(Task[SeriesTrainResult]):
     def bf16_pays(self, batch_size: int) -> bool:  # noqa: ARG002  # the base's signature
         """Recurrent layers are not faster in bf16."""
         return False
-
-    def check_batches(self, batch_size: int) -> None:
-        """Refuse batches of fewer windows than processes."""
-        self.processes.check_batch(min(batch_size, self.training_samples))
 
     def sample_inputs(self, network: nn.Module) -> tuple[Any, ...]:  # noqa: ARG002  # the base's signature
         """A window, and what is known about the rows to forecast."""
@@ -140,7 +135,7 @@ class SeriesTask(Task[SeriesTrainResult]):
         count = len(origins)
         own = self.runtime.to_device(origins[own_rows(self.processes, count)])
         parts = own.tensor_split(min(self.options.accumulate, len(own)))
-        return Batch([WindowShare(part, count, self.processes.rank < count) for part in parts], count)
+        return Batch([WindowShare(part, count) for part in parts], count, self.processes.rank < count)
 
     def _batch_in_order(self, index: int) -> Batch:
         """One window for each of the parallel rows."""
@@ -150,13 +145,13 @@ class SeriesTask(Task[SeriesTrainResult]):
         follows = torch.from_numpy(windows[own] == windows[own - 1] + self.network_config.window)
         continues = self.runtime.to_device(follows) if index else None
         positions = self.runtime.to_device(torch.from_numpy(windows[own]))
-        share = WindowShare(positions, len(chunks), self.processes.rank < len(chunks), continues)
-        return Batch([share], len(chunks))
+        share = WindowShare(positions, len(chunks), continues)
+        return Batch([share], len(chunks), self.processes.rank < len(chunks))
 
     def loss(self, model: Model, share: WindowShare) -> StepLoss:
         """The mean squared error of the forecasts, scaled."""
         errors = self._errors_in_order(model, share) if self.recipe.is_carried else self._errors(model, share)
-        loss_sum = (errors**2).mean(dim=1).sum() * share.counts
+        loss_sum = (errors**2).mean(dim=1).sum()
         none_correct = torch.zeros((), dtype=torch.int64, device=loss_sum.device)
         return StepLoss(loss_sum / share.windows, loss_sum, none_correct)
 
@@ -193,7 +188,7 @@ class SeriesTask(Task[SeriesTrainResult]):
         for i, tensor in enumerate(after):
             zeros = tensor.new_zeros(len(tensor), self._batch_size, tensor.shape[2])
             state = self.state.get(str(i), zeros).clone()
-            if share.counts:
+            if self.processes.rank < share.windows:
                 state[:, self.processes.rows][:, : len(share.positions)] = tensor.detach()
             self.state[str(i)] = state
 

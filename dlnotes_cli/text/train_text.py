@@ -89,10 +89,6 @@ class TextTask(TextDescription, Task[TextResult]):
         options = replace(self.options, test_split=self.options.held_out)
         return with_recipe(with_recipe(options, self.recipe), length)
 
-    def check_batches(self, batch_size: int) -> None:
-        """Refuse batches of fewer texts than processes."""
-        self.processes.check_batch(min(batch_size, self.training_samples))
-
     def sample_inputs(self, network: nn.Module) -> tuple[Any, ...]:  # noqa: ARG002  # the base's signature
         """The tokens of the longest text."""
         return (torch.ones(1, int(self._sequences.widths.max()), dtype=torch.int64, device="meta"),)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,15 +14,10 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.results import LoopEntry, Result
+from dlnotes_cli.training.results import LoopEntry
 from dlnotes_cli.training.schedule import Continuation
 from dlnotes_cli.training.stored_values import build_stored
 from dlnotes_cli.training.tensor_file import CHECKPOINT_VERSION
-
-if TYPE_CHECKING:
-    from dlnotes_cli.training.ema import MovingAverage
-    from dlnotes_cli.training.step_budget import StepBudget
-    from dlnotes_cli.training.task import Task
 
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _STATE = (
     "network.", "best.", "average.", "optimizer.", "random.", "state.",
@@ -66,39 +61,11 @@ class RunProgress:
         return bool(self.history) and self.history[-1].step == self.step
 
 
-class Saved(Protocol[Result]):
-    """What of a training run is saved in a checkpoint."""
-
-    task: "Task[Result]"
-    device: torch.device
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    average: "MovingAverage | None"
-    budget: "StepBudget"
-    progress: RunProgress
-    best_weights: dict[str, Tensor]
-    is_trained: bool
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the run has ended."""
-
-    @property
-    def is_out_of_patience(self) -> bool:
-        """Whether `--patience` has ended it."""
-
-    def read_steps(self) -> None:
-        """Complete the sums of the epoch."""
-
-    def resume(self, progress: RunProgress, limits: object) -> None:
-        """Continue from the progress of a run that had these `limits`."""
-
-
 Contents = tuple[dict[str, Tensor], Metadata]
 
 
-def checkpoint_of(run: Saved[Any]) -> Contents:
-    """The state of a run and of the random generators: tensors, and metadata of JSON values."""
+def checkpoint_of(run: Any) -> Contents:
+    """The state of a `TrainingRun` and of the random generators: tensors, and metadata of JSON values."""
     optimizer_state = {
         f"{parameter}.{name}": value
         for parameter, values in run.optimizer.state_dict()["state"].items()
@@ -118,8 +85,8 @@ def checkpoint_of(run: Saved[Any]) -> Contents:
     return tensors, metadata
 
 
-def restore_checkpoint(path: Path, contents: Contents, run: Saved[Any]) -> None:
-    """Restore a run from what was read from `path`.
+def restore_checkpoint(path: Path, contents: Contents, run: Any) -> None:
+    """Restore a `TrainingRun` from what was read from `path`.
 
     The number of steps that was chosen for a time budget is kept if the limits are still the same. Raises InputError
     where the contents do not fit the run.

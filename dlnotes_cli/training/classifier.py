@@ -154,8 +154,8 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
 
     def check_batches(self, batch_size: int) -> None:
         """Refuse batches of fewer samples than processes, and of one sample where batch norm needs a variance."""
+        super().check_batches(batch_size)
         count, accumulate, processes = self.training_samples, self.options.accumulate, self.processes.count
-        self.processes.check_batch(min(batch_size, count))
         smallest = min(stop - start for start, stop in batch_bounds(count, batch_size))
         share = max(1, smallest // processes)
         if share // min(accumulate, share) > 1:

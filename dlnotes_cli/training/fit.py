@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dlnotes_cli.device import check_device
+from dlnotes_cli.device import choose_device
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.seeding import seed_everything, seed_process
 from dlnotes_cli.shell import cores, output
@@ -24,7 +24,7 @@ from dlnotes_cli.training.optimizers import clear_tiny_averages, define_momentum
 from dlnotes_cli.training.recipes import RunLength
 from dlnotes_cli.training.results import LoopEntry, Result, measure_timing
 from dlnotes_cli.training.run_files import RunFiles
-from dlnotes_cli.training.run_folder import FollowedFolder, RunFolder
+from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.schedule import make_schedule
 from dlnotes_cli.training.step_budget import StepBudget
 from dlnotes_cli.training.task import Batch, Model, Outcome, StepLoss, Task
@@ -43,8 +43,8 @@ def fit(task: Task[Result]) -> Result:
     """
     started = time.monotonic()
     options, processes = task.options, task.processes
-    folder = processes.main_first(lambda: RunFolder(options) if processes.is_main else FollowedFolder(options))
-    check_device(options.device)
+    folder = processes.main_first(lambda: RunFolder(options, is_main=processes.is_main))
+    choose_device(options.device)  # an unavailable one is refused before data is read
     processes.main_first(task.load)
     processes.check_same("data", (task.data, task.training_samples), "give all the same data")
     data_s = time.monotonic() - started
@@ -65,7 +65,7 @@ def fit(task: Task[Result]) -> Result:
     task.announce()
     with StopRequest() as stop, folder:
         run = TrainingRun(task, length, stop)
-        files = RunFiles(run, folder)
+        files: RunFiles[Result] = RunFiles(run, folder)
         result = files.start_or_resume()
         if result is not None:
             return result
@@ -162,6 +162,8 @@ class TrainingRun(Generic[Result]):
             is_last = number == len(batch.shares)
             with nullcontext() if is_last or count == 1 else model.no_sync():  # type: ignore[attr-defined]  # of DDP
                 loss = self._loss(model, share)
+                if not batch.counts:
+                    loss = StepLoss(*(value * 0 for value in loss))
                 objective = loss.objective if count == 1 else loss.objective * count  # DDP takes the mean
                 self.scaler.scale(objective).backward()
             losses.append(torch.stack([value.detach().float() for value in loss]))

@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 
-from dlnotes_cli.device import check_device
+from dlnotes_cli.device import choose_device
 from dlnotes_cli.shell.errors import InputError, StoppedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.distributed import Processes
@@ -22,7 +22,7 @@ def fit_at_once(task: DirectTask[Result]) -> Result:
     if not Processes.from_environment().is_alone:
         raise InputError("processes", "this model is fitted by one process", "start it without torchrun")
     folder = RunFolder(task.options)
-    check_device(task.options.device)
+    choose_device(task.options.device)  # an unavailable one is refused before data is read
     with StopRequest() as stop, folder:
         try:
             task.load(stop.poll)

@@ -17,15 +17,15 @@ class SampleShare(NamedTuple):
     """The samples of a batch that are computed together."""
 
     part: "TrainingBatch"
-    whole: "TrainingBatch | None"  # the batch, of which the labels decide over the weight of the part; None: it is all
-    counts: bool = True  # whether it is a share of the batch, and not a sample for a process that has none
+    whole: "TrainingBatch | None"  # the batch, whose labels determine the weight of the part; None: it is all
 
 
 def in_shares(part: "TrainingBatch", whole: "TrainingBatch", processes: Processes, accumulate: int) -> Batch:
     """A batch in the shares of this process, which has the samples `part` of it; of `whole` the labels are read."""
     parts, samples = part.parts(accumulate), len(whole.labels)
     is_all = len(parts) == 1 and processes.is_alone
-    return Batch([SampleShare(each, None if is_all else whole, processes.rank < samples) for each in parts], samples)
+    shares = [SampleShare(each, None if is_all else whole) for each in parts]
+    return Batch(shares, samples, processes.rank < samples)
 
 
 def penalized_weights(network: nn.Module) -> list[nn.Parameter]:
@@ -66,8 +66,6 @@ class Objective:
         part = share.part
         objective, loss = self(logits, part, share.whole)
         correct = (logits.detach().argmax(1) == part.dominant).sum()
-        if not share.counts:
-            return StepLoss(objective * 0, loss * 0, correct * 0)
         return StepLoss(objective, loss * len(part.labels), correct)
 
     def _losses(self, logits: Tensor, labels: Tensor, all_labels: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -4,15 +4,18 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Generic
+from typing import Any, Generic, TYPE_CHECKING
 
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError
-from dlnotes_cli.training.checkpoint import Contents, Saved, checkpoint_of, restore_checkpoint
+from dlnotes_cli.training.checkpoint import Contents, checkpoint_of, restore_checkpoint
 from dlnotes_cli.training.distributed import LostProcessError
 from dlnotes_cli.training.results import Result
 from dlnotes_cli.training.run_folder import LAST, MODEL, RESULT, RunFolder
 from dlnotes_cli.training.tensor_file import TYPICAL_HEADER_BYTES, read_checkpoint, read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from dlnotes_cli.training.task import Task
 
 _SAVE_EVERY_S = 10.0  # at least; longer for runs whose checkpoints take long
 _SAVE_RATIO = 20  # time between two checkpoints, at least, as a multiple of the time that one takes
@@ -25,8 +28,11 @@ class RunFiles(Generic[Result]):
     its checkpoint and get its result.
     """
 
-    def __init__(self, run: Saved[Result], folder: RunFolder) -> None:
-        self.run, self.folder, self._task, self._processes = run, folder, run.task, run.task.processes
+    def __init__(self, run: Any, folder: RunFolder) -> None:
+        """`run` is a `TrainingRun`."""
+        self.run, self.folder = run, folder
+        self._task: Task[Result] = run.task
+        self._processes = self._task.processes
         self._next_save = math.inf
         self._saved_index: int | None = None  # in the history, of the weights in the model file
         self._replaces_results = True  # whether results in the folder are of an earlier run, until the first model
@@ -38,7 +44,7 @@ class RunFiles(Generic[Result]):
 
     def start_or_resume(self) -> Result | None:
         """Write the first checkpoint, or restore the last one; returns the stored result of a finished run."""
-        result = self._processes.share(self._start_or_resume() if self._processes.is_main else None)
+        result: Result | None = self._processes.share(self._start_or_resume() if self._processes.is_main else None)
         if result is None and not self._processes.is_alone:
             contents = self._processes.share(_on_cpu(checkpoint_of(self.run)) if self._processes.is_main else None)
             if contents is not None and not self._processes.is_main:

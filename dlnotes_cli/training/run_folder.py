@@ -40,16 +40,21 @@ def run_files(model: Path) -> list[Path]:
 
 
 class RunFolder:
-    """The folder of a run: validated when constructed, created and locked on entry, unlocked on exit."""
+    """The folder of a run: validated when constructed, created and locked on entry, unlocked on exit.
 
-    def __init__(self, options: RunOptions) -> None:
+    Of several processes, only the main one does so; the others leave all files to it.
+    """
+
+    def __init__(self, options: RunOptions, *, is_main: bool = True) -> None:
         """Validate the folder without writing. Raises InputError naming `--out` or `--resume`."""
-        self.is_resumed = options.resume is not None
+        self.is_resumed, self._is_main = options.resume is not None, is_main
         self._command = options.command
         self._lock: IO[str] | None = None
         self._created: list[Path] = []
         self._threads: int | None = None  # of the run that is resumed
         self.path = options.resume or options.out or Path("runs")
+        if not is_main:
+            return
         where, fix = ("--resume", "move the run out of it") if self.is_resumed else ("--out", "")
         check_outside_data(where, self.path, options.data_folder, fix)
         if self.is_resumed:
@@ -64,12 +69,9 @@ class RunFolder:
             files.check_output_folder("--out", self.path, overwrite=is_free)
         self._is_numbered = options.out is None and not self.is_resumed
 
-    @classmethod
-    def check(cls, options: RunOptions) -> None:
-        """Raise InputError naming `--out` or `--resume` where the folder of a run cannot be used; writes nothing."""
-        cls(options)
-
     def __enter__(self) -> Self:
+        if not self._is_main:
+            return self
         self._created = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         if self._is_numbered:
             self.path = _create_numbered(self.path, self._command)
@@ -160,19 +162,6 @@ class RunFolder:
     def write_history(self, history: Sequence["HistoryEntry"]) -> None:
         """Write metrics.jsonl: one line per validation."""
         files.write_text(self.file(METRICS), "".join(json.dumps(entry.as_json()) + "\n" for entry in history))
-
-
-class FollowedFolder(RunFolder):
-    """The folder of a run in a process that leaves all files to the main process of the run."""
-
-    def __init__(self, options: RunOptions) -> None:
-        self.is_resumed, self.path = options.resume is not None, options.resume or options.out or Path("runs")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def has_checkpoint(options: RunOptions) -> bool:

@@ -40,10 +40,14 @@ class Batch(NamedTuple):
 
     shares: Sequence[Any]  # for `Task.loss`
     samples: int  # in all shares of all processes
+    counts: bool = True  # whether the shares are of the batch; False: a sample for a process that has none of it
 
 
 def own_rows(processes: Processes, samples: int) -> slice:
-    """The rows of a batch that this process computes: the first one, which does not count, where it has none."""
+    """The rows of a batch of so many samples that this process computes.
+
+    Where there are more processes than samples, the others compute the first row, with `Batch.counts` False.
+    """
     return processes.rows if processes.rank < samples else slice(1)
 
 
@@ -201,7 +205,8 @@ class Task(RunDescription[Result]):
         return with_recipe(with_recipe(self.options, self.recipe), length)
 
     def check_batches(self, batch_size: int) -> None:
-        """Raise InputError for batches that the network cannot be trained on."""
+        """Raise InputError for batches that the network cannot be trained on, as of fewer samples than processes."""
+        self.processes.check_batch(min(batch_size, self.training_samples))
 
     @abstractmethod
     def sample_inputs(self, network: nn.Module) -> tuple[Any, ...]:

@@ -133,7 +133,7 @@ def _check_backbone(backbone: str | None) -> None:
 
 def _check_outputs(options: TransferConfig) -> None:
     """Refuse an invalid run folder, and a file of `--export-features` or `--map` with another suffix or that exists."""
-    RunFolder.check(options)
+    RunFolder(options)  # raises InputError, and writes nothing
     outputs = (("--export-features", options.export_features, ".npz"), ("--map", options.map_file, ".png"))
     for where, path, suffix in outputs:
         if path is None:

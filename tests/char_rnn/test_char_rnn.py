@@ -202,7 +202,7 @@ def test_the_state_is_carried_between_chunks_and_reset_at_the_start_of_each_text
     network = task.network
     tokens = torch.from_numpy(task.texts.train.tokens.astype(np.int64))
     for index in range(task.steps_per_epoch):
-        (share,), samples = task.batch(index)
+        (share,), samples, _ = task.batch(index)
         text_start, chunk = (0, index) if index < 3 else (30, index - 3)  # the first text has 30 characters
         start = text_start + 10 * chunk
         logits, _ = network(tokens[None, text_start : start + 10], initial_state(network, 1))

@@ -63,8 +63,10 @@ def task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SeriesTask]:
 
 
 def losses(task: SeriesTask, index: int) -> list[StepLoss]:
-    """The losses of the shares of a batch."""
-    return [task.loss(task.network, share) for share in task.batch(index).shares]
+    """The losses of the shares of a batch, 0 where they do not count."""
+    batch = task.batch(index)
+    computed = [task.loss(task.network, share) for share in batch.shares]
+    return [StepLoss(*(value * batch.counts for value in loss)) for loss in computed]
 
 
 def test_no_window_crosses_a_gap_a_group_or_the_validation_rows() -> None:

@@ -205,12 +205,13 @@ def test_the_shares_of_all_processes_add_up_to_the_batch(recipe: str) -> None:
     sizes = set()
     for index in range(alone.steps_per_epoch):
         (whole,) = (alone.loss(alone.network, share) for share in alone.batch(index).shares)
-        parts = [task.loss(task.network, share) for task in tasks for share in task.batch(index).shares]
-        sizes.add((alone.batch(index).samples, len(parts)))
+        batches = [(task, task.batch(index)) for task in tasks]
+        parts = [task.loss(task.network, share) for task, batch in batches for share in batch.shares if batch.counts]
+        sizes.add((alone.batch(index).samples, sum(len(batch.shares) for _, batch in batches), len(parts)))
         for value, values in zip(whole, zip(*parts, strict=True), strict=True):
             torch.testing.assert_close(torch.stack(values).sum(), value, rtol=1e-4, atol=1e-6)
         assert {task.batch(index).samples for task in tasks} == {alone.batch(index).samples}
-    assert sizes == {(6, 6), (4, 5)}  # of a batch of 4 texts, a process has none, but computes one
+    assert sizes == {(6, 6, 6), (4, 5, 4)}  # of a batch of 4 texts, a process has none, but computes one
 
 
 def test_a_batch_of_fewer_texts_than_processes_is_refused() -> None:
