@@ -16,15 +16,14 @@ from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.training_text import read_training_text
 from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays
-from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.seeding import derived_seed
-from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.recipes import note_long_budget
-from dlnotes_cli.training.results import DataSummary, HistoryEntry, TrainingResult, history_to_json
+from dlnotes_cli.training.results import DataSummary, HistoryEntry, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder, has_checkpoint
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
@@ -218,10 +217,7 @@ class CharRnnTask(Task[CharRnnResult]):
     def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
         """Print the best validation and a sample, and draw the curves."""
         self._print(outcome.best, poll)
-        path, x_axis = folder.file("curves.png"), "step" if self.eval_every else "epoch"
-        curves = draw_curves(history_to_json(outcome.history), outcome.best_index, folder.name, x_axis)
-        files.atomic_write(path, curves)
-        return Evaluated(None, [path])
+        return Evaluated(None, [self.draw_curves(folder, outcome, over="step" if self.eval_every else "epoch")])
 
     def _print(self, entry: HistoryEntry, poll: Poll) -> None:
         """Print a validation and a sample, unless it was the last one printed."""
@@ -240,6 +236,6 @@ class CharRnnTask(Task[CharRnnResult]):
             sampler = TokenSampler(self.network, preprocessing, runtime, seed=options.seed)
             output.sample(sampler.text(default_prime(preprocessing), options.sample, poll))
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> CharRnnResult:
-        """The result, with the step of the best validation."""
-        return CharRnnResult(**vars(result), best_step=outcome.best.step)
+    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:
+        """The step of the best validation."""
+        return {"best_step": outcome.best.step}

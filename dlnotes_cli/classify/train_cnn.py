@@ -184,7 +184,7 @@ class CnnTask(ScratchTask):
 
     def batch(self, index: int) -> Batch:
         """Batch `index` of the epoch; before the learning rate decays with smaller images, if the recipe says so."""
-        batch, size = super().batch(index), getattr(self.recipe, "early_size", 1.0)
+        batch, size = super().batch(index), _early_size(self.recipe)
         if size == 1 or not self.is_early:
             return batch
         shares = [each._replace(part=replace(each.part, samples=resized(each.part.samples, size)))
@@ -262,9 +262,13 @@ def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, images: Trai
         raise InputError("--size", what, f"use at least {_min_size(architecture, spec)}") from error
 
 
+def _early_size(recipe: ScratchRecipe) -> float:
+    return recipe.early_size if isinstance(recipe, CnnRecipe) else 1.0
+
+
 def _check_early_size(recipe: ScratchRecipe, config: CnnConfig) -> None:
     """Refuse smaller images where they have no effect, or where the network cannot read them. Raises InputError."""
-    size = getattr(recipe, "early_size", 1.0)
+    size = _early_size(recipe)
     if size == 1:
         return
     if recipe.schedule not in HALVED:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import epoch_order
 from dlnotes_cli.models.series_rnn import SeriesRnn, SeriesRnnConfig
-from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.plots.forecasts import draw_forecasts
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.series.drawing import validation_panels
@@ -23,7 +22,6 @@ from dlnotes_cli.series.training_data import load_training_series, network_confi
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.fit import fit
-from dlnotes_cli.training.results import TrainingResult, history_to_json
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, StepLoss, Task, own_rows
 
@@ -213,14 +211,13 @@ class SeriesTask(Task[SeriesTrainResult]):
         """Compare the network with the baselines, and draw curves and forecasts."""
         data, interval = self.training_data, self.options.interval
         compared, self._fields = compare_with_baselines(self._forecaster, data.series, data.fitted, interval, poll)
-        curves, forecasts = folder.file("curves.png"), folder.file("forecast.png")
-        history, over = history_to_json(outcome.history), "step" if self.eval_every else "epoch"
-        files.atomic_write(curves, draw_curves(history, outcome.best_index, folder.name, over, _MEASURES))
+        curves = self.draw_curves(folder, outcome, over="step" if self.eval_every else "epoch", measures=_MEASURES)
         panels = validation_panels(self._forecaster, compared, data.fitted, interval, self._fields["best_baseline"])
         title, target = f"{folder.name}: the last validation rows", self._fitted.preprocessing.target
+        forecasts = folder.file("forecast.png")
         files.atomic_write(forecasts, draw_forecasts(panels, title, target))
         return Evaluated(None, [curves, forecasts])
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> SeriesTrainResult:  # noqa: ARG002  # the base's
-        """The result of a run, with the table of models."""
-        return SeriesTrainResult(**vars(result) | self._fields)
+    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # the base's signature
+        """The table of models, and what follows from it."""
+        return self._fields

@@ -2,22 +2,27 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, document_preprocessing_to_json
-from dlnotes_cli.shell import output
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.results import TextModelName, TextModelScores, TextResult, TextsData
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.gate import require_test_split
+from dlnotes_cli.training.inference.probability_evaluation import evaluate_probabilities
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.results import ModelSummary, TrainingResult
+from dlnotes_cli.training.results import ModelSummary
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.task import Evaluated, Outcome, Poll, RunDescription
+from dlnotes_cli.training.task import Evaluated, LabeledDescription, Outcome, Poll
+
+_CHUNK = 1024  # texts that are evaluated together, as by `evaluate`
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class EvaluatedModel:
         )  # fmt: skip
 
 
-class TextDescription(RunDescription[TextResult]):
+class TextDescription(LabeledDescription[TextResult]):
     """What a run of `train-text` records: its texts, and the models that it has evaluated."""
 
     result_type = TextResult
@@ -56,8 +61,15 @@ class TextDescription(RunDescription[TextResult]):
     evaluated: Sequence[EvaluatedModel] = ()
 
     @abstractmethod
+    def probabilities(self, indices: NDArray[np.int64], poll: Poll) -> NDArray[np.floating]:
+        """What the model predicts for some of the texts: probabilities (n, classes)."""
+
     def evaluate(self, split: str, poll: Poll, *, keep_predictions: bool = False) -> Evaluation:
         """The evaluation of the model on a split."""
+        return evaluate_probabilities(
+            lambda indices: self.probabilities(indices, poll), self.dataset.labels, self.dataset.splits[split],
+            classes=len(self.dataset.classes), batch=_CHUNK, keep_predictions=keep_predictions, poll=poll,
+        )  # fmt: skip
 
     def read_texts(self) -> TextDataSet:
         """The texts, split. Raises InputError for a gate without a test split, and for texts that cannot be used."""
@@ -74,22 +86,10 @@ class TextDescription(RunDescription[TextResult]):
             self.options.data, dataset.fingerprint, dataset.classes, dataset.counts, dataset.dropped, cut
         )
 
-    def metadata(self) -> dict[str, Any]:
-        """The metadata that model file and checkpoint share: the model and its training data."""
-        metadata = super().metadata()
-        splits = {"val_split": self.stored.val_split, "test_split": self.stored.held_out}
-        return metadata | {
-            "classes": list(self.dataset.classes),
-            "format": document_preprocessing_to_json(self.preprocessing),
-            "data": metadata["data"] | splits,
-        }
-
-    def announce(self) -> None:
-        """Print data, model, device, precision and threads on standard error."""
-        counts = ", ".join(f"{count:,} {split}" for split, count in self.dataset.counts.items())
-        classes = output.counted(len(self.dataset.classes), "class", "classes")
-        output.status("data", f"{self.dataset.name}, {counts}; {classes}")
-        super().announce()
+    @property
+    def preprocessing_json(self) -> dict[str, Any]:
+        """The preprocessing of the texts, as JSON values."""
+        return document_preprocessing_to_json(self.preprocessing)
 
     def evaluate_all(self, train_s: float, poll: Poll) -> EvaluatedModel:
         """The model of this description with its evaluations, after a training of `train_s` seconds."""
@@ -109,8 +109,9 @@ class TextDescription(RunDescription[TextResult]):
         drawn = draw_evaluation(folder.path, kept.test or kept.validation, self.dataset.classes, None)
         return Evaluated(kept.scores.test, [*plots, *drawn])
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> TextResult:  # noqa: ARG002  # the base's signature
-        """The result of a run, with the metrics of the model that was kept."""
-        kept = self.kept
-        common = replace(result, model=kept.summary, validation=kept.scores.validation)
-        return TextResult(**vars(common), kept=kept.name, models=tuple(model.scores for model in self.evaluated))
+    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # the base's signature
+        """The model that was kept with its metrics, and those of all models."""
+        kept, models = self.kept, tuple(model.scores for model in self.evaluated)
+        return {
+            "model": kept.summary, "validation": kept.scores.validation, "kept": kept.name, "models": models,
+        }  # fmt: skip

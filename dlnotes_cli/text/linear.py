@@ -19,11 +19,8 @@ from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.text_linear import TextLinear, TextLinearConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.description import TextDescription
-from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.results import TextResult
-from dlnotes_cli.training.inference.probability_evaluation import evaluate_probabilities
 from dlnotes_cli.training.inference.text_classifier import linear_logits
-from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.results import HistoryEntry
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.softmax import softmax
@@ -31,7 +28,6 @@ from dlnotes_cli.training.task import DirectTask, Evaluated, Outcome, Poll
 
 _INVERSE_REGULARIZATION = 4.0  # C of scikit-learn; the features of a text have norm 1
 _MOST_ITERATIONS = 1000
-_CHUNK = 1024  # texts that are evaluated together
 
 
 class LinearTask(TextDescription, DirectTask[TextResult]):
@@ -42,12 +38,9 @@ class LinearTask(TextDescription, DirectTask[TextResult]):
     network: TextLinear
     preprocessing: TfidfPreprocessing
 
-    def __init__(self, options: TrainTextConfig) -> None:
-        super().__init__(options)
-        self.stored = replace(options, val_split=options.resolved().val_split, test_split=options.held_out)
-
     def load(self, poll: Poll) -> None:
         """Read the texts and their words."""
+        self.stored = replace(self.options, val_split=self.options.resolved().val_split)
         self.runtime = choose_runtime("cpu", "fp32", self.options.threads, bf16_pays=False)
         dataset = self.read_texts()
         self.prepare(dataset, read_corpus(dataset.texts))
@@ -68,24 +61,12 @@ class LinearTask(TextDescription, DirectTask[TextResult]):
         self.evaluated = [self.evaluate_all(fitted_s, poll)]
         training, validation = self.evaluate("train", poll).metrics, self.kept.scores.validation
         entry = HistoryEntry(epoch=1, step=self._fitted.iterations, train=training, validation=validation)
-        return Outcome([entry], 0, entry.step, fitted_s)
+        return Outcome([entry], 0, entry.step, training.samples, fitted_s)
 
-    @property
-    def samples_seen(self) -> int:
-        """The number of training texts."""
-        return self.dataset.counts["train"]
-
-    def evaluate(self, split: str, poll: Poll, *, keep_predictions: bool = False) -> Evaluation:
-        """The evaluation of the model on a split."""
+    def probabilities(self, indices: NDArray[np.int64], poll: Poll) -> NDArray[np.floating]:  # noqa: ARG002  # the base's
+        """What the model predicts for some of the texts: probabilities (n, classes)."""
         weights, bias = (tensor.detach().numpy() for tensor in (self.network.weight, self.network.bias))
-
-        def answer(indices: NDArray[np.int64]) -> NDArray[np.floating]:
-            return softmax(linear_logits(self._fitted.features[indices], weights, bias))
-
-        return evaluate_probabilities(
-            answer, self.dataset.labels, self.dataset.splits[split], classes=len(self.dataset.classes), batch=_CHUNK,
-            keep_predictions=keep_predictions, poll=poll,
-        )  # fmt: skip
+        return softmax(linear_logits(self._fitted.features[indices], weights, bias))
 
     def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:  # noqa: ARG002  # the base's
         """Draw the evaluation."""

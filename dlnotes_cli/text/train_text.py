@@ -23,7 +23,6 @@ from dlnotes_cli.data.texts.sequences import (
 from dlnotes_cli.data.texts.words import Corpus, choose_vocabulary, read_corpus
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
-from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.text.description import TextDescription
 from dlnotes_cli.text.linear import LinearTask
@@ -34,18 +33,14 @@ from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.fit_at_once import fit_at_once
-from dlnotes_cli.training.inference.probability_evaluation import evaluate_probabilities
 from dlnotes_cli.training.inference.text_classifier import probabilities_of, sequence_logits
-from dlnotes_cli.training.metrics import Evaluation, Metrics
-from dlnotes_cli.training.objective import Objective, SampleShare, balanced_weights, in_shares
-from dlnotes_cli.training.recipes import RunLength, with_recipe
-from dlnotes_cli.training.results import history_to_json
+from dlnotes_cli.training.metrics import Metrics
+from dlnotes_cli.training.objective import Objective, SampleShare, in_shares, weights_of_classes
 from dlnotes_cli.training.run_folder import LINEAR, MODEL, NETWORK, RunFolder
 from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, StepLoss, Task, own_rows
 from dlnotes_cli.training.tensor_file import write_tensors
 
 _LEAST_USES = 2  # of a word in the training texts; rarer ones train the token of all other words
-_CHUNK = 1024  # texts that are evaluated together, as by `evaluate`
 
 
 def train_text(options: TrainTextConfig) -> TextResult:
@@ -54,6 +49,7 @@ def train_text(options: TrainTextConfig) -> TextResult:
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
+    options = replace(options, test_split=options.held_out)
     if options.model == "linear":
         return fit_at_once(LinearTask(options))
     with joined(options) as processes:
@@ -84,11 +80,6 @@ class TextTask(TextDescription, Task[TextResult]):
         """Recurrent layers are not faster in bf16."""
         return False
 
-    def stored_options(self, length: RunLength) -> TrainTextConfig:
-        """The options with the values of the recipe and of the run's length, as config.json has them."""
-        options = replace(self.options, test_split=self.options.held_out)
-        return with_recipe(with_recipe(options, self.recipe), length)
-
     def sample_inputs(self, network: nn.Module) -> tuple[Any, ...]:  # noqa: ARG002  # the base's signature
         """The tokens of the longest text."""
         return (torch.ones(1, int(self._sequences.widths.max()), dtype=torch.int64, device="meta"),)
@@ -105,7 +96,7 @@ class TextTask(TextDescription, Task[TextResult]):
         self.steps_per_epoch = len(batch_bounds(len(self._train), batch_size))
         self._labels = torch.from_numpy(dataset.labels).to(self.runtime.device)
         is_balanced = self.options.class_weights == "balanced"
-        weights = balanced_weights(self._labels_at(self._train), len(dataset.classes)) if is_balanced else None
+        weights = weights_of_classes(self._labels_at(self._train), len(dataset.classes), is_balanced=is_balanced)
         self._objective = Objective(self.network, label_smoothing=self.recipe.label_smoothing, class_weights=weights)
 
     def _labels_at(self, indices: NDArray[np.int64]) -> Tensor:
@@ -127,6 +118,7 @@ class TextTask(TextDescription, Task[TextResult]):
         if self.processes.is_main:
             output.status("baseline", "logistic regression of TF-IDF features")
             self._linear = LinearTask(self.options)
+            self._linear.stored = self.stored
             self._linear.runtime = Runtime(torch.device("cpu"), "fp32", self.runtime.threads)
             self._linear.prepare(self.dataset, self._corpus)
             self._linear.solve(poll)
@@ -157,24 +149,15 @@ class TextTask(TextDescription, Task[TextResult]):
         """Loss and accuracy on the validation split; the loss, which is less noisy, decides."""
         return self.evaluate("val", poll).metrics
 
-    def evaluate(self, split: str, poll: Poll, *, keep_predictions: bool = False) -> Evaluation:
-        """The evaluation of the network on a split."""
-
-        def answer(indices: NDArray[np.int64]) -> NDArray[np.floating]:
-            return probabilities_of(sequence_logits(self.network, self._sequences.take(indices), self.runtime, poll))
-
-        return evaluate_probabilities(
-            answer, self.dataset.labels, self.dataset.splits[split], classes=len(self.dataset.classes),
-            batch=_CHUNK, keep_predictions=keep_predictions, poll=poll,
-        )  # fmt: skip
+    def probabilities(self, indices: NDArray[np.int64], poll: Poll) -> NDArray[np.floating]:
+        """What the network predicts for some of the texts: probabilities (n, classes)."""
+        return probabilities_of(sequence_logits(self.network, self._sequences.take(indices), self.runtime, poll))
 
     def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
         """Evaluate the network, write the model that is kept and the other one, and draw curves and evaluation."""
         self.evaluated = [self.evaluate_all(outcome.train_s, poll), *self._linear.evaluated]
         self._write_models(folder, outcome)
-        curves = folder.file("curves.png")
-        files.atomic_write(curves, draw_curves(history_to_json(outcome.history), outcome.best_index, folder.name))
-        return self.draw_kept(folder, [curves])
+        return self.draw_kept(folder, [self.draw_curves(folder, outcome)])
 
     def _write_models(self, folder: RunFolder, outcome: Outcome) -> None:
         """Write both models, and the one that is kept as the model of the run; the network is that already."""

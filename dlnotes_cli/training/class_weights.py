@@ -36,8 +36,10 @@ def class_weights_of(options: ClassifierConfig) -> dict[str, float] | None:
     return {name: _weight(path, name, value) for name, value in entries.items()}
 
 
-def weights_in_order(weights: Mapping[str, float], classes: Sequence[str]) -> tuple[float, ...]:
+def weights_in_order(weights: Mapping[str, float] | None, classes: Sequence[str]) -> tuple[float, ...] | None:
     """The weights of the classes, in their order. Raises InputError naming classes that are unknown or missing."""
+    if weights is None:
+        return None
     unknown, missing = [name for name in weights if name not in classes], [c for c in classes if c not in weights]
     if unknown:
         what = f"the data has no class {_listed(unknown)}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
@@ -16,7 +16,6 @@ from dlnotes_cli.data.images.mix import Mixer, TrainingBatch
 from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.models.registry import build, build_on_meta
-from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.boundary import PlaneClassifier
@@ -28,24 +27,18 @@ from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.memory import MAX_BATCH_SIZE, largest_fitting_batch_size
 from dlnotes_cli.training.metrics import Evaluation, Metrics
 from dlnotes_cli.training.monitor import Monitor, Monitored
-from dlnotes_cli.training.objective import Objective, SampleShare, balanced_weights, in_shares
+from dlnotes_cli.training.objective import Objective, SampleShare, in_shares, weights_of_classes
 from dlnotes_cli.training.options import ClassifierConfig
-from dlnotes_cli.training.results import (
-    ClassifierData,
-    ClassifierResult,
-    Result,
-    TrainingResult,
-    history_to_json,
-)
+from dlnotes_cli.training.results import ClassifierData, Result
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.scatter import draw_plane
 from dlnotes_cli.training.task import (
     Batch,
     Evaluated,
+    LabeledDescription,
     Model,
     Outcome,
     Poll,
-    RunDescription,
     StepLoss,
     Task,
     own_rows,
@@ -54,7 +47,7 @@ from dlnotes_cli.training.task import (
 _SPLITS = {"val": "validation"}  # as results name them
 
 
-class ClassifierDescription(RunDescription[Result]):
+class ClassifierDescription(LabeledDescription[Result]):
     """What a run that trains a classifier records."""
 
     options: ClassifierConfig
@@ -71,34 +64,33 @@ class ClassifierDescription(RunDescription[Result]):
             self.options.data, dataset.fingerprint, tuple(dataset.classes), dataset.counts, len(dataset.bad_files)
         )
 
+    @property
+    def preprocessing_json(self) -> dict[str, Any]:
+        """The preprocessing of the samples, as JSON values."""
+        return preprocessing_to_json(self.dataset.preprocessing)
+
     def metadata(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""
         metadata, dataset = super().metadata(), self.dataset
-        splits: dict[str, Any] = {"val_split": self.stored.val_split, "test_split": self.stored.test_split}
         if dataset.folders:
-            splits["class_folders"] = dict(zip(dataset.folders, dataset.classes, strict=True))
-        return metadata | {
-            "classes": list(dataset.classes),
-            "format": preprocessing_to_json(dataset.preprocessing),
-            "data": metadata["data"] | splits,
-        }
+            metadata["data"]["class_folders"] = dict(zip(dataset.folders, dataset.classes, strict=True))
+        return metadata
 
     def announce(self) -> None:
         """Print data, network, device, precision and threads on standard error."""
-        counts = ", ".join(f"{count:,} {split}" for split, count in self.dataset.counts.items())
-        classes = output.counted(len(self.dataset.classes), "class", "classes")
-        output.status("data", f"{self.dataset.name}, {counts}; {classes}")
         super().announce()
         samples = self.dataset.counts["train"]
         if (self.options.batch_size or 0) > samples:
             output.note(f"the batch size is reduced to the {output.counted(samples, 'training sample')}")
 
-    def classifier_result(self, result: TrainingResult, outcome: Outcome) -> ClassifierResult:
-        """The result with the fields of every classifier."""
+    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:
+        """The fields of every classifier, and the validation without other measures of `--monitor`."""
         best = outcome.best.validation
-        values = vars(result) | {"validation": Metrics(loss=best.loss, accuracy=best.accuracy, samples=best.samples)}
-        monitored = Monitored(self.monitor.name, self.monitor.value(best)) if best.samples else None
-        return ClassifierResult(**values, monitor=monitored, majority=self._majority())
+        return {
+            "validation": Metrics(loss=best.loss, accuracy=best.accuracy, samples=best.samples),
+            "monitor": Monitored(self.monitor.name, self.monitor.value(best)) if best.samples else None,
+            "majority": self._majority(),
+        }
 
     def _majority(self) -> dict[str, float]:
         """The accuracy of always answering the most frequent class, on each split."""
@@ -184,17 +176,14 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
         self.steps_per_epoch = len(self._bounds)
         operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=is_flippable(dataset.classes))
         self._augment, self._mix = Augmenter(operations, self.options.seed), Mixer(operations, self.options.seed)
+        weights = weights_of_classes(
+            self._train.labels[self._train.indices], len(dataset.classes),
+            is_balanced=self.options.class_weights == "balanced",
+            given=weights_in_order(self._weights_by_class, dataset.classes),
+        )  # fmt: skip
         self._objective = Objective(
-            self.network, label_smoothing=recipe.label_smoothing, class_weights=self._class_weights(), l1=recipe.l1
+            self.network, label_smoothing=recipe.label_smoothing, class_weights=weights, l1=recipe.l1
         )
-
-    def _class_weights(self) -> Tensor | None:
-        if self._weights_by_class is not None:
-            in_order = weights_in_order(self._weights_by_class, self.dataset.classes)
-            return torch.tensor(in_order, device=self.runtime.device)
-        if self.options.class_weights == "balanced":
-            return balanced_weights(self._train.labels[self._train.indices], len(self.dataset.classes))
-        return None
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # subclasses use it
         """Shuffle the training samples for an epoch."""
@@ -246,16 +235,10 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
         """Evaluate the network on the test split, or on the validation split, and draw curves and evaluation."""
         split = "test" if "test" in self.splits else "val"
         evaluation = self.evaluate(split, poll, keep_predictions=True)
-        dataset, plots = self.dataset, [folder.file("curves.png")]
-        curves = draw_curves(history_to_json(outcome.history), outcome.best_index, folder.name)
-        files.atomic_write(plots[0], curves)
+        dataset, plots = self.dataset, [self.draw_curves(folder, outcome)]
         images = image_reader(dataset.samples, dataset.splits[split])
         plots += draw_evaluation(folder.path, evaluation, dataset.classes, images)
         for name, drawing in draw_plane(self.network, dataset, self.beside, self.model.configuration).items():
             plots.append(folder.file(name))
             files.atomic_write(plots[-1], drawing)
         return Evaluated(evaluation.metrics if split == "test" else None, plots)
-
-    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:
-        """The result with the fields of every classifier."""
-        return self.classifier_result(result, outcome)  # type: ignore[return-value]  # subclasses with others add them

@@ -76,10 +76,12 @@ def fit(task: Task[Result]) -> Result:
             if not processes.is_main:
                 return processes.share(None)  # type: ignore[return-value]  # the result of the main process
             trained_at, progress = time.monotonic(), run.progress
-            outcome = Outcome(progress.history, progress.best_index or 0, progress.step, progress.elapsed_s)
+            outcome = Outcome(
+                progress.history, progress.best_index or 0, progress.step, progress.samples_seen, progress.elapsed_s
+            )
             evaluated = task.finish(folder, outcome, stop.poll)
             eval_s = time.monotonic() - trained_at
-            timing = measure_timing(data_s, progress.elapsed_s, eval_s, progress.samples_seen, started)
+            timing = measure_timing(data_s, outcome.train_s, eval_s, outcome.samples_seen, started)
             result = task.write_result(folder, outcome, evaluated, timing, is_compiled=run.is_compiled)
             with suppress(LostProcessError):  # of which this process needs nothing any more
                 processes.share(result)

@@ -1,7 +1,6 @@
 """The fit of a model without steps, as a logistic regression, from options to a finished run folder."""
 
 import time
-from dataclasses import replace
 
 from dlnotes_cli.device import choose_device
 from dlnotes_cli.shell.errors import InputError, StoppedError
@@ -29,7 +28,7 @@ def fit_at_once(task: DirectTask[Result]) -> Result:
             if folder.is_resumed and folder.has_model:
                 metadata = read_tensors(folder.file(MODEL))[1]
                 folder.check_same_data(MODEL, metadata, task.data.name, task.data.fingerprint)
-            data_s, solving_since = time.monotonic() - started, time.monotonic()
+            loaded = time.monotonic()
             outcome = task.solve(stop.poll)
         except StoppedError as request:
             fix = "run the same command again to continue"
@@ -38,14 +37,12 @@ def fit_at_once(task: DirectTask[Result]) -> Result:
                 if not folder.is_resumed:
                     folder.start(task.stored, task.runtime.threads)
             raise StoppedError(request.exit_code, task.kept_on_stop, fix) from request
-        train_s, evaluated_since = time.monotonic() - solving_since, time.monotonic()
-        outcome = replace(outcome, train_s=train_s)
         folder.start(task.stored, task.runtime.threads)
         task.announce()
         write_tensors(folder.file(MODEL), task.network.state_dict(), task.model_metadata(outcome.best))
         folder.clear_results()
         folder.write_history(outcome.history)
         evaluated = task.finish(folder, outcome, stop.poll)
-        eval_s = time.monotonic() - evaluated_since
-        timing = measure_timing(data_s, train_s, eval_s, task.samples_seen, started)
+        eval_s = time.monotonic() - loaded - outcome.train_s
+        timing = measure_timing(loaded - started, outcome.train_s, eval_s, outcome.samples_seen, started)
         return task.write_result(folder, outcome, evaluated, timing)

@@ -1,5 +1,6 @@
 """The objective of training: cross-entropy with label smoothing and class weights, and an L1 penalty."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -79,6 +80,15 @@ class Objective:
         if self._class_weights is None:
             return len(labels) / len(all_labels)
         return self._class_weights[labels].sum() / self._class_weights[all_labels].sum()
+
+
+def weights_of_classes(
+    labels: Tensor, classes: int, *, is_balanced: bool, given: Sequence[float] | None = None
+) -> Tensor | None:
+    """The weights of classes in the loss, float32 (classes,): `given` ones, or those that balance the labels."""
+    if given is not None:
+        return torch.tensor(given, device=labels.device)
+    return balanced_weights(labels, classes) if is_balanced else None
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Generic, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic
 
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError

@@ -15,12 +15,21 @@ from torch import Tensor, nn
 from dlnotes_cli import __version__
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.registry import config_to_json, count_parameters
-from dlnotes_cli.shell import output
+from dlnotes_cli.plots.curves import draw_curves
+from dlnotes_cli.shell import files, output
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.options import TrainingRunOptions
 from dlnotes_cli.training.recipes import RunLength, with_recipe
-from dlnotes_cli.training.results import DataSummary, HistoryEntry, ModelSummary, Result, Timing, TrainingResult
+from dlnotes_cli.training.results import (
+    DataSummary,
+    HistoryEntry,
+    ModelSummary,
+    Result,
+    Timing,
+    TrainingResult,
+    history_to_json,
+)
 from dlnotes_cli.training.run_folder import MODEL, RunFolder
 
 Poll = Callable[[], None]  # called between batches; raises StoppedError after a signal
@@ -58,7 +67,8 @@ class Outcome:
     history: Sequence[HistoryEntry]
     best_index: int  # of the best entry in `history`
     steps: int
-    train_s: float = 0.0  # `fit_at_once` measures it
+    samples_seen: int  # how often a sample was read in training
+    train_s: float
 
     @property
     def best(self) -> HistoryEntry:
@@ -121,9 +131,15 @@ class RunDescription(ABC, Generic[Result]):
     def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
         """Test the network, which has the best weights, and draw it in the run folder."""
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> Result:  # noqa: ARG002  # subclasses use it
-        """The result, with the fields that `result_type` adds to those of every training run."""
-        return self.result_type(**vars(result))
+    def draw_curves(self, folder: RunFolder, outcome: Outcome, **settings: Any) -> Path:
+        """Draw the history in the run folder, with the `settings` of `plots.curves.draw_curves`."""
+        path, history = folder.file("curves.png"), history_to_json(outcome.history)
+        files.atomic_write(path, draw_curves(history, outcome.best_index, folder.name, **settings))
+        return path
+
+    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
+        """The fields of the result that other training runs do not have, or have with other values."""
+        return {}
 
     def write_result(
         self, folder: RunFolder, outcome: Outcome, evaluated: Evaluated, timing: Timing, *, is_compiled: bool = False
@@ -137,9 +153,38 @@ class RunDescription(ABC, Generic[Result]):
             test=evaluated.test, timing=timing, out=str(folder.path), model_file=str(folder.file(MODEL)),
             plots=tuple(map(str, evaluated.plots)),
         )  # fmt: skip
-        result = self.complete(common, outcome)
+        result = self.result_type(**vars(common) | self.extra_fields(outcome))
         folder.write_result(result.as_json())
         return result
+
+
+class LabeledDescription(RunDescription[Result]):
+    """What a run records that trains on samples of classes."""
+
+    stored: Any
+    dataset: Any  # has the `name`, the `classes` and the `counts` of splits
+
+    @property
+    @abstractmethod
+    def preprocessing_json(self) -> dict[str, Any]:
+        """The preprocessing of the samples, as JSON values."""
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata that model file and checkpoint share: the network and its training data."""
+        metadata = super().metadata()
+        splits = {"val_split": self.stored.val_split, "test_split": self.stored.test_split}
+        return metadata | {
+            "classes": list(self.dataset.classes),
+            "format": self.preprocessing_json,
+            "data": metadata["data"] | splits,
+        }
+
+    def announce(self) -> None:
+        """Print data, network, device, precision and threads on standard error."""
+        counts = ", ".join(f"{count:,} {split}" for split, count in self.dataset.counts.items())
+        classes = output.counted(len(self.dataset.classes), "class", "classes")
+        output.status("data", f"{self.dataset.name}, {counts}; {classes}")
+        super().announce()
 
 
 class DirectTask(RunDescription[Result]):
@@ -154,11 +199,6 @@ class DirectTask(RunDescription[Result]):
     @abstractmethod
     def solve(self, poll: Poll) -> Outcome:
         """Fit the model, and set the network."""
-
-    @property
-    @abstractmethod
-    def samples_seen(self) -> int:
-        """How often a sample was read in training."""
 
 
 class Task(RunDescription[Result]):

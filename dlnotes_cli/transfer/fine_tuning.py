@@ -1,6 +1,7 @@
 """Fine-tuning: the gradient training of a pretrained network, block by block, after its head is fitted."""
 
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -12,7 +13,6 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.classifier import ClassifierTask
 from dlnotes_cli.training.distributed import Processes
 from dlnotes_cli.training.fit import fit
-from dlnotes_cli.training.results import TrainingResult
 from dlnotes_cli.training.run_folder import has_checkpoint
 from dlnotes_cli.training.task import Outcome
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
@@ -85,9 +85,9 @@ class FineTuneTask(ClassifierTask[TransferResult]):
         count = count_blocks(self.options.fine_tune, len(list(named_blocks(self.network.backbone))))
         unfreeze(self.network, unfrozen_blocks(count, epoch, epochs))
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> TransferResult:
-        """The result of a run, with the fields that describe the backbone, its weights and its layers."""
-        return self._plan.complete(self.classifier_result(result, outcome), self.network)
+    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:
+        """The fields of a classifier, and those that describe the backbone, its weights and its layers."""
+        return super().extra_fields(outcome) | self._plan.fields(self.network)
 
 
 def _fit_initial_head(plan: TransferPlan, label_smoothing: float) -> FittedHead:

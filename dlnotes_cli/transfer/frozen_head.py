@@ -3,6 +3,7 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,12 @@ from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.load import load_view, named_images
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.backbones import TransferModel
-from dlnotes_cli.plots.curves import draw_curves
-from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
 from dlnotes_cli.training.classifier import ClassifierDescription
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.monitor import Monitor
 from dlnotes_cli.training.recipes import with_recipe
-from dlnotes_cli.training.results import TrainingResult, history_to_json
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import DirectTask, Evaluated, Outcome, Poll
 from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
@@ -56,7 +54,7 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         self.stored = with_recipe(options, recipe)
         self.runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=True)
         weights = class_weights_of(options)
-        self.network = network = plan.build(classes=1)
+        self.network = network = plan.build()
 
         def extractor(view: View) -> FeatureExtractor:
             name = f"{plan.backbone}-{plan.weights.digest}"
@@ -67,7 +65,7 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         self.describe(dataset)
         self.monitor = Monitor("loss")
         self.network_config = plan.network_config(len(dataset.classes))
-        self._class_weights = None if weights is None else weights_in_order(weights, dataset.classes)
+        self._class_weights = weights_in_order(weights, dataset.classes)
         operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=is_flippable(dataset.classes))
         self._views = [
             load_view(options, dataset, plan.preprocessing, settings, extractor(View(number, operations, options.seed)))
@@ -79,22 +77,19 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
 
     def solve(self, poll: Poll) -> Outcome:
         """Fit a head for each weight decay and choose the best by validation or cross-validation."""
-        options, recipe = self.options, self._recipe
+        options, recipe, started = self.options, self._recipe, time.monotonic()
         head = HeadOptions(
             len(self.dataset.classes), options.hidden, recipe.label_smoothing, options.class_weights == "balanced",
-            recipe.epochs, options.max_steps, time.monotonic() + (options.time_budget or math.inf), options.seed,
+            recipe.epochs, options.max_steps, started + (options.time_budget or math.inf), options.seed,
             self._class_weights,
         )  # fmt: skip
         decays = WEIGHT_DECAYS if recipe.weight_decay is None else (recipe.weight_decay,)
         search = HeadSearch(self.dataset, self._views, head, decays, self.runtime, poll)
         fitted = search.by_cross_validation(options.folds, options.seed) if options.folds else search.by_validation()
         self.fitted, self.network.head = fitted, fitted.head
-        return Outcome(fitted.history, fitted.best_index, fitted.passes)
-
-    @property
-    def samples_seen(self) -> int:
-        """How often features were read in training."""
-        return self.fitted.passes * (len(self.dataset.splits["train"]) + sum(map(len, self._views)))
+        samples = len(self.dataset.splits["train"]) + sum(map(len, self._views))
+        train_s = time.monotonic() - started
+        return Outcome(fitted.history, fitted.best_index, fitted.passes, fitted.passes * samples, train_s)
 
     def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:  # noqa: ARG002  # the base's
         """Evaluate the head on the test split, or on the validation split, and write plots and features."""
@@ -102,9 +97,7 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         split = "test" if "test" in dataset.splits else "val"
         indices = dataset.splits[split]
         evaluation = evaluate_head(self.fitted.head, dataset, indices, self.runtime)
-        plots = [folder.file("curves.png")]
-        curves = draw_curves(history_to_json(outcome.history), outcome.best_index, folder.name, over="weight_decay")
-        files.atomic_write(plots[0], curves)
+        plots = [self.draw_curves(folder, outcome, over="weight_decay")]
         plots += draw_evaluation(folder.path, evaluation, dataset.classes, lambda shown: self._pixels(indices[shown]))
         if options.map_file is not None:
             draw_map(options.map_file, dataset, (split, evaluation), options.map_method, options.seed)
@@ -120,12 +113,15 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
             return named_images(dataset, indices)
         return np.stack([decode_image(Path(dataset.files[i]), shape, self.options.max_pixels) for i in indices])
 
-    def complete(self, result: TrainingResult, outcome: Outcome) -> FrozenResult:
-        """The result of a run, with the fields that describe the backbone, its weights and the choice of the head."""
+    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:
+        """The fields of a classifier, and those that describe the backbone, its weights and the choice of the head."""
         export = self.options.export_features
-        return FrozenResult(
-            **vars(self._plan.complete(self.classifier_result(result, outcome), self.network)),
-            weight_decay=self.fitted.history[outcome.best_index].weight_decay,
-            folds=self.fitted.folds,
-            features=None if export is None else str(export),
+        return (
+            super().extra_fields(outcome)
+            | self._plan.fields(self.network)
+            | {
+                "weight_decay": self.fitted.history[outcome.best_index].weight_decay,
+                "folds": self.fitted.folds,
+                "features": None if export is None else str(export),
+            }
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.models.backbones import build_head, first_linear
 from dlnotes_cli.models.torch_imports import make_lbfgs
-from dlnotes_cli.training.objective import balanced_weights, penalized_weights
+from dlnotes_cli.training.objective import penalized_weights, weights_of_classes
 from dlnotes_cli.training.task import Poll
 
 WEIGHT_DECAYS = tuple(10 ** (half / 2) for half in range(2, -9, -1))  # 10 to 0.0001, for standardized features
@@ -78,11 +78,9 @@ class _HeadFitting:
     def __init__(self, x: Tensor, labels: Tensor, options: HeadOptions, poll: Poll) -> None:
         self.passes = 0
         self._x, self._labels, self._options, self._poll = x, labels, options, poll
-        self._class_weights = None
-        if options.class_weights is not None:
-            self._class_weights = torch.tensor(options.class_weights, device=x.device)
-        elif options.is_balanced:
-            self._class_weights = balanced_weights(labels, options.classes)
+        self._class_weights = weights_of_classes(
+            labels, options.classes, is_balanced=options.is_balanced, given=options.class_weights
+        )
         self._lowest, self._best = math.inf, dict[str, Tensor]()  # of the fit that is under way
 
     @property

@@ -1,6 +1,7 @@
 """The plan of a transfer: options, pretrained weights, and the preprocessing that they expect."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,9 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
-from dlnotes_cli.training.results import ClassifierResult
 from dlnotes_cli.training.task import Poll
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
-from dlnotes_cli.transfer.results import TransferResult
 from dlnotes_cli.transfer.unfreezing import summarize_layers
 
 _FEW_SAMPLES = 5  # of a class: with fewer, results depend on chance
@@ -59,16 +58,16 @@ class TransferPlan:
             fix = f"use the weights of {self.backbone}, or another --backbone"
             raise InputError(self.weights.name, misfit, fix)
 
-    def build(self, classes: int) -> TransferModel:
-        """The network on the CPU with its pretrained backbone; the values of its head are undefined."""
+    def build(self) -> TransferModel:
+        """The network on the CPU with its pretrained backbone; its head, for one class, has undefined values."""
         seed_everything(self.options.seed)
         if self.weights.file is None:
-            return build_backbone(self.network_config(classes))
+            return build_backbone(self.network_config(1))
         with meta_device():
-            network = build_backbone(self.network_config(classes))
+            network = build_backbone(self.network_config(1))
         self.load_weights(network)
         with torch.random.fork_rng(devices=[]):
-            network.head = build_head(network.width, self.options.hidden, classes)
+            network.head = build_head(network.width, self.options.hidden, 1)
         return network
 
     def load(self, settings: DecodeSettings, extractor: FeatureExtractor | None = None) -> DataSet:
@@ -82,16 +81,15 @@ class TransferPlan:
             output.warn(f"{what}; add more images")
         return dataset
 
-    def complete(self, result: ClassifierResult, network: TransferModel) -> TransferResult:
-        """The result of a run, with the fields that describe the backbone, its weights and its layers."""
-        return TransferResult(
-            **vars(result),
-            backbone=self.backbone,
-            weights=self.weights.name,
-            pretrained=self.weights.file is not None,
-            fine_tune=self.options.fine_tune,
-            layers=tuple(summarize_layers(network, self.options.fine_tune)),
-        )
+    def fields(self, network: TransferModel) -> dict[str, Any]:
+        """The fields of a TransferResult that describe the backbone, its weights and its layers."""
+        return {
+            "backbone": self.backbone,
+            "weights": self.weights.name,
+            "pretrained": self.weights.file is not None,
+            "fine_tune": self.options.fine_tune,
+            "layers": tuple(summarize_layers(network, self.options.fine_tune)),
+        }
 
 
 def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) -> TransferPlan:

@@ -24,7 +24,7 @@ from dlnotes_cli.models.registry import build
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.train import SeriesTask
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training import classifier
+from dlnotes_cli.training import objective
 from dlnotes_cli.training.fit import TrainingRun
 from dlnotes_cli.training.recipes import RunLength
 from dlnotes_cli.training.task import Task
@@ -61,7 +61,7 @@ class UnsentTensors(TorchDispatchMode):
 def unsent(monkeypatch: pytest.MonkeyPatch) -> UnsentTensors:
     mode = UnsentTensors()
     monkeypatch.setattr(Runtime, "to_device", mode.to_device)
-    monkeypatch.setattr(classifier, "balanced_weights", lambda _labels, classes: torch.ones(classes, device=META))
+    monkeypatch.setattr(objective, "balanced_weights", lambda _labels, classes: torch.ones(classes, device=META))
     for name in ("Adam", "AdamW"):  # whose fused kernels know no meta device
         made = getattr(torch.optim, name)
         monkeypatch.setattr(torch.optim, name, lambda groups, made=made, **rest: made(groups, **rest | {"fused": None}))
