@@ -146,7 +146,7 @@ def test_no_two_classes_or_type_aliases_share_a_name() -> None:
 
 def is_light(path: Path) -> bool:
     """Whether a module is imported when a command starts or prints its help."""
-    names = {"options", "commands", "help_texts", "choices", "cnn_architectures", "gate", "report"}
+    names = {"options", "commands", "help_texts", "choices", "cnn_architectures", "report"}
     return area(path) in {"shell", "shapes", "device", "seeding", "cli"} or path.stem in names
 
 

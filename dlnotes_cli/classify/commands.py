@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.training.gate import check_accuracy
-from dlnotes_cli.training.report import print_training
+from dlnotes_cli.training.report import check_accuracy, print_training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
 from dlnotes_cli.explain.covered import CoveredWindows
-from dlnotes_cli.training.inference_batch import inference_batch_size
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.metrics import inference_batch_size
 
 ClassSelector = Callable[[Tensor], Tensor]  # from logits (N, classes) to the indices (N, K) of the classes to explain
 MapFormula = Callable[[Tensor, Tensor], Tensor]  # from features and gradients (N, C, h, w) to maps (N, h, w)

@@ -14,7 +14,7 @@ from dlnotes_cli.data.table import standardize
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.export.exported import Arrays
 from dlnotes_cli.training.evaluation import predict_logits
-from dlnotes_cli.training.inference_batch import inference_batch_size
+from dlnotes_cli.training.metrics import inference_batch_size
 
 Answer = Callable[[NDArray[Any]], NDArray[np.float32]]  # samples (N, ...) -> probabilities (N, classes)
 StepFunction = Callable[..., Arrays]  # tokens (N,) and states -> logits (N, vocabulary) and states

@@ -13,7 +13,7 @@ from dlnotes_cli.export.eager import Answer, StepFunction
 from dlnotes_cli.export.exported import Arrays
 from dlnotes_cli.export.results import Parity
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.training.softmax import softmax
+from dlnotes_cli.training.metrics import softmax
 
 Probabilities = NDArray[np.float32]  # (N, classes)
 ROUNDING = {"float32": 1e-6, "float16": 2e-3}  # of probabilities: two that differ by less are a tie

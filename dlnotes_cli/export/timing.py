@@ -18,7 +18,7 @@ from dlnotes_cli.export.results import ModelTiming
 from dlnotes_cli.export.samples import CheckSamples
 from dlnotes_cli.export.wrapper import silent
 from dlnotes_cli.shell.extras import import_extra
-from dlnotes_cli.training.inference_batch import inference_batch_size
+from dlnotes_cli.training.metrics import inference_batch_size
 
 _RUNS = 50
 _WARM_UP_RUNS = 3

@@ -15,10 +15,9 @@ from dlnotes_cli.series.drawing import validation_panels
 from dlnotes_cli.series.evaluation import compare_with_baselines, evenly_spaced
 from dlnotes_cli.series.forecaster import Forecaster
 from dlnotes_cli.series.frames import history_of
-from dlnotes_cli.series.linear_autoregression import fit_linear
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.results import SeriesMetrics, SeriesTrainResult
-from dlnotes_cli.series.training_data import load_training_series, network_config
+from dlnotes_cli.series.training_data import fit_linear, load_training_series, network_config
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.fit import fit

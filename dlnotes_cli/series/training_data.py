@@ -4,11 +4,14 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from dlnotes_cli.data.series.choices import GENERATED_SETS
 from dlnotes_cli.data.series.read import SeriesColumns, is_generated, read_series
 from dlnotes_cli.data.series.series_set import SeriesSet
 from dlnotes_cli.models.series_rnn import SeriesRnnConfig
+from dlnotes_cli.series.evaluation import evenly_spaced
 from dlnotes_cli.series.fit import FittedSeries, fit_series
 from dlnotes_cli.series.frames import Frames, Rows, history_of, training_frames
 from dlnotes_cli.series.options import SeriesTrainConfig
@@ -17,6 +20,8 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 
 _MOST_STEPS = 32  # of the recurrent layers over one window; a longer window is read in segments
+_PENALTY = 1.0  # of scikit-learn's Ridge
+_MOST_VALUES = 1 << 23  # of the windows and targets that the ridge regression is fitted to, in 64-bit floating point
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,21 @@ def training_windows(frames: Frames, fitted: FittedSeries) -> Rows:
         candidates = range(group.start, group.start + group.train_rows - recipe.window, recipe.window)
         starts += [start for start in candidates if start + recipe.window in usable]
     return np.array(starts, dtype=np.int64)
+
+
+def fit_linear(frames: Frames, window: int, horizon: int) -> tuple[Tensor, Tensor]:
+    """Weight (horizon, window) and bias (horizon,) of ridge regression on the target column of the training rows.
+
+    It is fitted to all training windows, or to evenly spaced ones if they are very many.
+    """
+    from sklearn.linear_model import Ridge
+
+    origins = frames.origins("train", window, horizon)
+    origins = evenly_spaced(origins, max(_MOST_VALUES // (window + horizon), 1))
+    windows = frames.targets(origins - window, window)
+    ridge = Ridge(alpha=_PENALTY).fit(windows, frames.targets(origins, horizon))
+    weight, bias = torch.from_numpy(ridge.coef_).float(), torch.from_numpy(ridge.intercept_).float()
+    return weight.view(horizon, window), bias.view(horizon)
 
 
 def network_config(frames: Frames, fitted: FittedSeries) -> SeriesRnnConfig:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.text.options import TrainTextConfig
-from dlnotes_cli.training.gate import check_accuracy
+from dlnotes_cli.training.report import check_accuracy
 
 if TYPE_CHECKING:
     from dlnotes_cli.text.results import TextModelScores, TextResult

@@ -21,9 +21,9 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.description import TextDescription
 from dlnotes_cli.text.results import TextResult
 from dlnotes_cli.training.inference.text_classifier import linear_logits
+from dlnotes_cli.training.metrics import softmax
 from dlnotes_cli.training.results import HistoryEntry
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.softmax import softmax
 from dlnotes_cli.training.task import DirectTask, Evaluated, Outcome, Poll
 
 _INVERSE_REGULARIZATION = 4.0  # C of scikit-learn; the features of a text have norm 1

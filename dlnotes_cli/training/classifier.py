@@ -18,20 +18,19 @@ from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.boundary import PlaneClassifier
+from dlnotes_cli.training.boundary import PlaneClassifier, draw_plane
 from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
 from dlnotes_cli.training.distributed import ALONE
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
-from dlnotes_cli.training.gate import require_test_split
 from dlnotes_cli.training.memory import MAX_BATCH_SIZE, largest_fitting_batch_size
 from dlnotes_cli.training.metrics import Evaluation, Metrics
 from dlnotes_cli.training.monitor import Monitor, Monitored
 from dlnotes_cli.training.objective import Objective, SampleShare, in_shares, weights_of_classes
 from dlnotes_cli.training.options import ClassifierConfig
+from dlnotes_cli.training.report import require_test_split
 from dlnotes_cli.training.results import ClassifierData, Result
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.scatter import draw_plane
 from dlnotes_cli.training.task import (
     Batch,
     Evaluated,

@@ -9,8 +9,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.training.distributed import ALONE, Processes
-from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.metrics import Evaluation, Predictions
+from dlnotes_cli.training.metrics import Evaluation, Predictions, inference_batch_size
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.batches import Split

@@ -17,10 +17,15 @@ from dlnotes_cli.shell.errors import ExitCode, InputError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.checkpoint import RunningSums, RunProgress
 from dlnotes_cli.training.distributed import LostProcessError, lost
-from dlnotes_cli.training.ema import MovingAverage, swapped_weights
 from dlnotes_cli.training.memory import check_memory
 from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.optimizers import clear_tiny_averages, define_momentum, make_optimizer
+from dlnotes_cli.training.optimizers import (
+    MovingAverage,
+    clear_tiny_averages,
+    define_momentum,
+    make_optimizer,
+    swapped_weights,
+)
 from dlnotes_cli.training.recipes import RunLength
 from dlnotes_cli.training.results import LoopEntry, Result, measure_timing
 from dlnotes_cli.training.run_files import RunFiles

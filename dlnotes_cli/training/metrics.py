@@ -3,12 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.training.stored_values import NAN_IF_NULL
+
+_MAX_BATCH = 1024  # samples of a forward pass without gradients
+_MAX_BATCH_VALUES = 1 << 22  # pixels times channels, or columns, of all samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,3 +109,18 @@ class Evaluation:
 
 def _ratio(count: int, total: int) -> float:
     return float(count / total) if total else 0.0
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """The softmax over the last axis, in the type of the logits; the largest is subtracted, so that none overflows.
+
+    >>> softmax(np.array([[1000.0, 1000.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
+
+
+def inference_batch_size(shape: Sequence[int]) -> int:
+    """The number of samples of `shape` in a forward pass without gradients; fewer for large images."""
+    return max(1, min(_MAX_BATCH, _MAX_BATCH_VALUES // math.prod(shape)))

@@ -13,7 +13,7 @@ from sklearn.dummy import DummyClassifier
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
-from dlnotes_cli.training.scatter import scatter_plot
+from dlnotes_cli.training.boundary import scatter_plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,8 +16,7 @@ from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.evaluation import evaluate
-from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.metrics import Evaluation, inference_batch_size
 
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
 pairs = st.integers(1, 60).flatmap(

@@ -1,9 +1,11 @@
 """`conv-shape --model`: the layers of a trained network, from the configuration in its model file."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
+from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.models import embedded
 from dlnotes_cli.shapes.branched_networks import branched_network
 from dlnotes_cli.shapes.choices import BranchedName
@@ -11,15 +13,18 @@ from dlnotes_cli.shapes.graph import OPERATION_PREFIX, Network, Node
 from dlnotes_cli.shapes.layer import Layer, Shape
 from dlnotes_cli.shapes.networks import named_network
 from dlnotes_cli.shapes.parsing.layer_list import parse_network
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, unreadable
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.model_header import model_path, read_model_metadata
 from dlnotes_cli.training.model_metadata import metadata_errors
 
 _ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "leaky-relu": "LeakyReLU", "gelu": "GELU"}
 _CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 _LISTED_BACKBONES = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
 _LAST_LAYER = "Linear(4096, 1000)"  # of these
+_LENGTH_BYTES = 8  # in front of the header of a model file
+_MAX_HEADER_BYTES = 64 << 20
+_FORMAT_VERSION = 1
+_FIX = "use the folder of a run, or its model.safetensors"
 
 
 def trained_network(path: Path) -> tuple[Network, Shape]:
@@ -28,8 +33,8 @@ def trained_network(path: Path) -> tuple[Network, Shape]:
     A language model reads one token. Raises InputError for a file that is none, and for a backbone whose layers are
     not known without torch.
     """
-    file = model_path(user_path(path))
-    metadata = read_model_metadata(file)
+    file = _model_path(user_path(path))
+    metadata = _read_metadata(file)
     with metadata_errors(file):
         name, configuration = metadata["model"], metadata["configuration"]
         if name == "mlp":
@@ -101,3 +106,31 @@ def _transfer_model(file: Path, configuration: dict[str, Any]) -> Network:
     known = ", ".join((embedded.EMBEDDED_NAME, *_LISTED_BACKBONES, *get_args(BranchedName)))
     what = f"its backbone {backbone} is not one whose layers are known without torch ({known})"
     raise InputError(file, what, f"use dlnotes visualize layers {file}")
+
+
+def _model_path(path: Path) -> Path:
+    """The model file that a run folder stands for, or the path itself."""
+    return path / "model.safetensors" if path.is_dir() else path
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a model file that dlnotes wrote: JSON values. Raises InputError for another or damaged file.
+
+    The checksum of the file is not compared, since that would read all weights.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+            content = stream.read(length) if length <= _MAX_HEADER_BYTES else b""
+    except OSError as error:
+        raise unreadable(path, error, _FIX) from error
+    try:
+        metadata = json.loads(json.loads(content)["__metadata__"]["dlnotes"])
+        version = metadata["format_version"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(path, "is not a dlnotes model file", _FIX) from error
+    if version != _FORMAT_VERSION:
+        what = f"has format version {version!r:.20}; this dlnotes reads version {_FORMAT_VERSION}"
+        raise InputError(path, what, "upgrade dlnotes, or train the model again")
+    return dict(metadata)

@@ -17,13 +17,11 @@ from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.inference.probability_evaluation import SMALLEST, evaluate_probabilities
-from dlnotes_cli.training.inference_batch import inference_batch_size
-from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.metrics import Evaluation, inference_batch_size, softmax
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.onnx_container import read_metadata
 from dlnotes_cli.training.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
-from dlnotes_cli.training.softmax import softmax
 
 SampleProbabilities = Callable[[NDArray[np.generic]], NDArray[np.float32]]  # of samples (N, ...), (N, classes)
 

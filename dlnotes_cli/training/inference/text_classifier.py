@@ -23,11 +23,10 @@ from dlnotes_cli.models.text_rnn import TextRnn
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.inference.probability_evaluation import evaluate_probabilities
-from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.metrics import Evaluation, softmax
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_file import TextModel, check_finite, runtime_for_model
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.softmax import softmax
 
 _BATCH = 256  # texts
 _MOST_TOKENS = 1 << 15  # of a batch, with padding

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import Normalizer, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
@@ -17,7 +18,6 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.inference.classifier import Classifier
 from dlnotes_cli.training.inference.options import ClassifierOptions
-from dlnotes_cli.training.inference.tta import TtaNetwork
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, runtime_for_model
@@ -73,3 +73,27 @@ def open_torch_classifier(options: ClassifierOptions, model: TrainedModel) -> To
         path=model.path, classes=model.classes, preprocessing=model.preprocessing, metadata=model.metadata,
         runtime=runtime.info, network=network, torch_runtime=runtime,
     )  # fmt: skip
+
+
+class TtaNetwork(nn.Module):
+    """A network whose logits are a weighted mean over an image and two shifted copies, as in airbench.
+
+    (Jordan 2024, arXiv:2404.00498.) The image has weight 1/2; the image shifted by one pixel up and left and the one
+    shifted down and right have 1/4 each. With `mirror`, each of them is averaged with its horizontal mirror image.
+    Logits are averaged, not probabilities: a confident copy then counts for more.
+    """
+
+    def __init__(self, network: nn.Module, *, mirror: bool) -> None:
+        super().__init__()
+        self._network, self._mirror = network, mirror
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K), float32, of images (N, C, H, W)."""
+        height, width = x.shape[2:]
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        shifted = self._mirrored_mean(padded[..., :height, :width]) + self._mirrored_mean(padded[..., 2:, 2:])
+        return 0.5 * self._mirrored_mean(x) + 0.25 * shifted
+
+    def _mirrored_mean(self, x: Tensor) -> Tensor:
+        logits: Tensor = self._network(x).float()
+        return (logits + self._network(x.flip(3)).float()) / 2 if self._mirror else logits
