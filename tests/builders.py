@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from dlnotes_cli.data.preprocessing import Preprocessing, TextPreprocessing
     from dlnotes_cli.training.fit import TrainingRun
 
@@ -33,6 +35,13 @@ class Outcome:
 
 
 Command = Callable[..., Outcome]
+
+
+def build_from_json(name: str, stored: dict[str, Any]) -> "nn.Module":
+    """The network `name` on the meta device, from the JSON values of a model file."""
+    from dlnotes_cli.models.registry import build_on_meta, config_from_json
+
+    return build_on_meta(name, config_from_json(name, stored))
 
 
 def small_training(out: Path, *more: object) -> list[str]:

@@ -64,11 +64,6 @@ def config_from_json(name: str, stored: dict[str, Any]) -> Any:
     return config_type(**{key: _validated(key, value, hints[key]) for key, value in dict(stored).items()})
 
 
-def build_from_json(name: str, stored: dict[str, Any]) -> nn.Module:
-    """The network `name` on the meta device, built from JSON values of a file. Raises errors as `config_from_json`."""
-    return build_on_meta(name, config_from_json(name, stored))
-
-
 def check_input(name: str, network: nn.Module, config: Any, shape: tuple[int, ...]) -> None:
     """Check that the classifier `name`, on the meta device and in evaluation mode, reads samples of `shape`.
 

@@ -36,11 +36,6 @@ class PredictionService:
     top: int
     max_pixels: int
 
-    @property
-    def reads_images(self) -> bool:
-        """Whether the model reads images; otherwise it reads table rows."""
-        return isinstance(self.classifier.preprocessing, ImagePreprocessing)
-
     def health(self) -> dict[str, Any]:
         """What `GET /health` answers."""
         classifier = self.classifier

@@ -5,13 +5,14 @@ from typing import get_args
 
 import pytest
 import torch
+from builders import build_from_json
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from dlnotes_cli.models.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
 from dlnotes_cli.models.choices import CellType
-from dlnotes_cli.models.registry import build_from_json, config_to_json, count_parameters
+from dlnotes_cli.models.registry import config_to_json, count_parameters
 
 CELLS: "st.SearchStrategy[CellType]" = st.sampled_from(get_args(CellType))
 

@@ -2,6 +2,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from builders import build_from_json
 from torch import nn
 
 from dlnotes_cli.models import cnn
@@ -14,7 +15,7 @@ from dlnotes_cli.models.cnn import (
     whiten,
 )
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, SCORE_SCALE, CnnSpec
-from dlnotes_cli.models.registry import build_from_json, config_to_json, count_parameters
+from dlnotes_cli.models.registry import config_to_json, count_parameters
 from dlnotes_cli.shapes import analyze, parse_layers
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)

@@ -5,11 +5,12 @@ import math
 from typing import Any
 
 import pytest
+from builders import build_from_json
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import CLASSIFIERS, REGISTRY, build, build_from_json, config_to_json, count_parameters
+from dlnotes_cli.models.registry import CLASSIFIERS, REGISTRY, build, config_to_json, count_parameters
 
 STORED: dict[str, Any] = {
     "inputs": 6, "classes": 3, "hidden": [5, 4], "activation": "tanh", "dropout": 0.5, "batch_norm": True

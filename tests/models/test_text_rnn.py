@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from builders import build_from_json
 from torch import Tensor, nn
 
-from dlnotes_cli.models.registry import build_from_json, build_on_meta, config_to_json, count_parameters
+from dlnotes_cli.models.registry import build_on_meta, config_to_json, count_parameters
 from dlnotes_cli.models.text_linear import TextLinear, TextLinearConfig
 from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
 

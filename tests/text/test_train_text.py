@@ -101,6 +101,12 @@ def test_evaluate_repeats_the_metrics_of_the_training(
         assert {name: measured[name] for name in expected} == pytest.approx(expected, abs=1e-9)
 
 
+def test_evaluations_do_not_count_as_training_time_of_the_linear_model(linear_run: Path) -> None:
+    result = result_of(linear_run)
+    assert result["timing"]["train_s"] == result["models"][0]["train_s"]
+    assert result["timing"]["eval_s"] > 0
+
+
 def test_the_linear_model_is_scikit_learns_pipeline(linear_run: Path, dlnotes: Command) -> None:
     dataset = load_training_texts("remarks", None, None, SplitRule(0.1, 0.2, 0, 200))
     model = load_text_model(linear_run)
