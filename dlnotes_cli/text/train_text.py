@@ -49,7 +49,7 @@ def train_text(options: TrainTextConfig) -> TextResult:
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    options = replace(options, test_split=options.held_out)
+    options = replace(options, test_split=options.held_out)  # as config.json has it
     if options.model == "linear":
         return fit_at_once(LinearTask(options))
     with joined(options) as processes:

@@ -85,7 +85,10 @@ class Objective:
 def weights_of_classes(
     labels: Tensor, classes: int, *, is_balanced: bool, given: Sequence[float] | None = None
 ) -> Tensor | None:
-    """The weights of classes in the loss, float32 (classes,): `given` ones, or those that balance the labels."""
+    """The weights of classes in the loss, float32 (classes,): `given` ones, or those that balance the labels.
+
+    None where all classes have the same weight.
+    """
     if given is not None:
         return torch.tensor(given, device=labels.device)
     return balanced_weights(labels, classes) if is_balanced else None
