@@ -147,6 +147,8 @@ def choose_runtime(
         raise InputError("--precision", what, "use bf16 or fp32" if chosen.type == "cpu" else "use fp32")
     if precision == "auto":
         precision = _fastest_precision(chosen, bf16_pays=bf16_pays, fp16_pays=fp16_pays)
+    if chosen.type == "cpu":  # where oneDNN may not use bf16, its recurrent layers fail instead of leaving it to torch
+        torch.backends.mkldnn.enabled = precision != "bf16" or _may_onednn_use_bf16()  # type: ignore[assignment]
     return Runtime(chosen, precision, torch.get_num_threads())
 
 
@@ -228,8 +230,18 @@ def has_bf16(device: "torch.device") -> bool:
         return torch.cuda.get_device_capability(device)[0] >= _CUDA_BF16
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")) and _may_onednn_use_bf16()
     return False
+
+
+def _may_onednn_use_bf16() -> bool:
+    """Whether oneDNN computes in bf16, which $DNNL_MAX_CPU_ISA may forbid; True where torch does not say."""
+    import torch
+
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001  # there is no public way
+    except (AttributeError, RuntimeError):
+        return True
 
 
 def has_fp16(device: "torch.device") -> bool:

@@ -302,8 +302,8 @@ def test_each_region_gets_the_style_of_its_mask(home: Path, tmp_path: Path, dlno
     call = with_masks(home, tmp_path, tmp_path / "a.png", "--steps", 20, "--ratio", 1e-4)
     assert dlnotes(*call, "--gram", tmp_path / "gram.png").code == 0
     red = chroma_of_red(tmp_path / "a.png")
-    assert red[:, :16].mean() > 40  # the masked half of the style
-    assert red[:, 32:].mean() < -40  # the rest
+    assert red[:, :16].mean() > 20  # the masked half of the style
+    assert red[:, 32:].mean() < -20  # the rest
     whole = [word for word in call if word != "--mask" and "top.png" not in word]
     assert dlnotes(*whole, "--overwrite").code == 0
     red = chroma_of_red(tmp_path / "a.png")
