@@ -3,19 +3,18 @@
 import json
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from builders import Command, make_images, make_table
+from builders import Command, assert_same_run, make_images, make_table
 from safetensors.numpy import load_file
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, but not in its stubs
 
 from dlnotes_cli.device import check_devices
 from dlnotes_cli.shell.errors import InputError, SeveralProcessesError
@@ -101,101 +100,179 @@ def test_fifty_steps_of_several_processes_are_those_of_one(
     assert_same_training(tmp_path / "one", tmp_path / "several")
 
 
-def wait_for_steps(process: "subprocess.Popen[str]", folder: Path) -> None:
-    """Wait until a run with checkpoints in every step has taken one."""
-    while process.poll() is None:
-        path = folder / "last.safetensors"
-        if path.exists() and read_tensors(path)[1]["position"]["step"] > 0:
-            return
-        time.sleep(0.02)
+# Checkpoints after every step, and an action before step 5, in one process of the first start alone.
+SITE = """
+import os, signal, time
+from pathlib import Path
+from types import SimpleNamespace
+from dlnotes_cli.training import fit
+from dlnotes_cli.training.run_files import RunFiles
 
+RANK, HERE = os.environ.get("RANK", "0"), Path(__file__).parent
+take_step, train = fit.TrainingRun._step, fit.TrainingRun.train
 
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def stop_all(run):  # the launcher sends the signal to all processes
+    os.kill(os.getppid() if "RANK" in os.environ else os.getpid(), signal.SIGTERM)
+    while run._stop.requested is None:
+        time.sleep(0.01)
+
+def step_after_action(run, *arguments):
+    if run.progress.step == 4:
+        (HERE / f"pid-{RANK}").write_text(str(os.getpid()))
+    if run.progress.step == 5 and RANK == AT_RANK and not (HERE / "done").exists():
+        (HERE / "done").touch()
+        act(run)
+    take_step(run, *arguments)
+
+RunFiles.is_save_due = property(lambda files: RANK == "0")
+fit.TrainingRun._step = step_after_action
+"""
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+STOP = "os.kill(os.getpid(), signal.SIGTERM)"
+STOP_ALL = "stop_all(run)"
 
 
 @pytest.fixture
-def saving_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have programs that this test starts save a checkpoint after every step."""
-    package = tmp_path / "often/sitecustomize.py"
-    package.parent.mkdir()
-    package.write_text(
-        "from dlnotes_cli.training import run_files as files\nfiles._SAVE_EVERY_S, files._SAVE_RATIO = 0.0, 0\n"
-    )
-    monkeypatch.syspath_prepend(str(package.parent))
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Have programs that this test starts save a checkpoint after every step, and execute `act` once, before step 5.
+
+    The function that is returned writes their sitecustomize.py, and returns its folder.
+    """
+
+    def write(act: str, rank: int = 0, more: str = "") -> Path:
+        folder = tmp_path / "site"
+        folder.mkdir()
+        lines = f"{SITE}\nAT_RANK = '{rank}'\nact = lambda run: {act}\n{more}"
+        (folder / "sitecustomize.py").write_text(lines)
+        monkeypatch.syspath_prepend(str(folder))
+        return folder
+
+    return write
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
-@pytest.mark.usefixtures("saving_often")
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+PLAIN = "train-mlp --hidden 8 --dropout 0 --no-batch-norm"
+
+
 @pytest.mark.parametrize("which", [1, pytest.param(0, marks=pytest.mark.slow)])
-def test_a_killed_process_ends_all_and_the_run_can_be_resumed(which: int, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    words = program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", folder, "--devices", 2)
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
-    wait_for_steps(process, folder)
-    workers = children_of(process.pid)
-    os.kill(workers[which], signal.SIGKILL)
-    _, err = process.communicate()
-    assert process.returncode == 3
-    assert err.count("\n") == 1
-    assert "continue with --resume" in err
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    again = program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", folder, "--resume", "auto")
-    resumed = run(again)
+def test_a_killed_process_ends_all_and_the_run_can_be_resumed(
+    which: int, tmp_path: Path, site: Callable[..., Path]
+) -> None:
+    folder, home = tmp_path / "run", site(KILL, which)
+    killed = run(program(PLAIN, folder, "--devices", 2))
+    assert killed.returncode == 3
+    assert killed.stderr.count("\n") == 1
+    assert "continue with --resume" in killed.stderr
+    pids = [int((home / f"pid-{rank}").read_text()) for rank in range(2)]
+    assert not any(is_running(pid) for pid in pids)
+    assert 0 < read_tensors(folder / "last.safetensors")[1]["position"]["step"] <= 5
+    resumed = run(program(PLAIN, folder, "--resume", "auto"))
     assert resumed.returncode == 0, resumed.stderr
-    whole = run(program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", tmp_path / "whole"))
+    whole = run(program(PLAIN, tmp_path / "whole"))
     assert whole.returncode == 0, whole.stderr
     assert_same_training(tmp_path / "whole", folder)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
-@pytest.mark.usefixtures("saving_often")
 @pytest.mark.slow
-def test_torchrun_restarts_a_run_whose_process_was_killed(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    words = program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", folder, "--resume", "auto")
+def test_torchrun_restarts_a_run_whose_process_was_killed(tmp_path: Path, site: Callable[..., Path]) -> None:
+    folder, home = tmp_path / "run", site(KILL, 1)
+    words = program(PLAIN, folder, "--resume", "auto")
     restarting = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2"]
-    process = subprocess.Popen(
-        [words[0], *restarting, *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment(),
-    )  # fmt: skip
-    wait_for_steps(process, folder)
-    os.kill(children_of(process.pid)[1], signal.SIGKILL)
-    _, err = process.communicate()
-    assert process.returncode == 0, err
+    done = run([words[0], *restarting, *words[1:]])
+    assert done.returncode == 0, done.stderr
+    assert (home / "done").exists()
     assert json.loads((folder / "result.json").read_text())["steps"] == STEPS
-    assert run(program("train-mlp --hidden 8 --dropout 0 --no-batch-norm", tmp_path / "whole")).returncode == 0
+    assert run(program(PLAIN, tmp_path / "whole")).returncode == 0
     assert_same_training(tmp_path / "whole", folder)
 
 
-@pytest.mark.usefixtures("saving_often")
-@pytest.mark.parametrize(
-    ("first", "then", "command"),
-    [
-        pytest.param(2, 1, CHAR_RNN, marks=pytest.mark.slow),
-        pytest.param(1, 2, CHAR_RNN, marks=pytest.mark.slow),
-        pytest.param(2, 3, MLP, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then", "command"), [(2, 1, CHAR_RNN), (1, 2, CHAR_RNN), (2, 3, MLP)])
 def test_a_stopped_run_resumes_in_another_number_of_processes(
-    first: int, then: int, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: int, then: int, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Callable[..., Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_table(tmp_path / "rows.csv")
     assert run(program(command, tmp_path / "whole")).returncode == 0
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        program(command, folder, "--devices", first), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment(),
-    )  # fmt: skip
-    wait_for_steps(process, folder)
-    process.terminate()
-    _, err = process.communicate()
-    assert process.returncode == 143
-    assert re.fullmatch(rf"dlnotes: error: terminated: saved .*; continue with --resume {folder}\n", err)
+    site(STOP_ALL)
+    stopped = run(program(command, folder, "--devices", first))
+    assert stopped.returncode == 143
+    assert re.fullmatch(rf"dlnotes: error: terminated: saved .*; continue with --resume {folder}\n", stopped.stderr)
+    assert read_tensors(folder / "last.safetensors")[1]["position"]["step"] == 6
     resumed = run(program(command, folder, "--resume", folder, "--devices", then))
     assert (resumed.returncode, resumed.stderr) == (0, "")
     assert_same_training(tmp_path / "whole", folder)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_with_dropout_resumes_exactly_in_the_same_number_of_processes(
+    tmp_path: Path, site: Callable[..., Path]
+) -> None:
+    command = "train-mlp --hidden 16 --dropout 0.3 --batch-norm --devices 2"
+    assert run(program(command, tmp_path / "whole")).returncode == 0
+    site(STOP, 1)
+    stopped = run(program(command, tmp_path / "run"))
+    assert stopped.returncode == 143, stopped.stderr
+    assert read_tensors(tmp_path / "run/last.safetensors")[1]["position"]["step"] == 6
+    resumed = run(program(command, tmp_path / "run", "--resume", "auto"))
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_batch_norm_of_several_processes_is_about_as_accurate(tmp_path: Path) -> None:
+    command = "train-mlp --hidden 32 --dropout 0 --batch-norm"
+    accuracies = []
+    for count in (1, 2):
+        folder = tmp_path / str(count)
+        words = program(command, folder, "--devices", count, steps=200)
+        words.remove("-q")
+        done = run(words)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("the statistics of the share of each process") == count - 1
+        tensors = load_file(folder / "model.safetensors")
+        statistics = [tensor for name, tensor in tensors.items() if name.endswith(("running_mean", "running_var"))]
+        assert len(statistics) == 2
+        assert all(np.isfinite(tensor).all() and tensor.any() for tensor in statistics)
+        accuracies.append(json.loads((folder / "result.json").read_text())["test"]["accuracy"])
+    assert min(accuracies) > 0.9
+    assert accuracies[1] == pytest.approx(accuracies[0], abs=0.03)
+
+
+# A clock that each process reads at another pace, so that each by itself would end at another step.
+CLOCK = """
+from itertools import count
+clock = count(0.0, 0.001 * (1 + 2 * int(RANK)))
+fit.time = SimpleNamespace(monotonic=lambda: next(clock))
+
+def train_and_count(run, *arguments):
+    train(run, *arguments)
+    (HERE / f"steps-{RANK}").write_text(str(run.progress.step))
+
+fit.TrainingRun.train = train_and_count
+"""
+
+
+@pytest.mark.slow
+def test_a_time_budget_ends_all_processes_at_the_same_step(tmp_path: Path, site: Callable[..., Path]) -> None:
+    home = site("None", more=CLOCK)
+    words = program("train-mlp --hidden 8 --devices 2 --time-budget 1s", tmp_path / "run")
+    first = words.index("--max-steps")
+    del words[first : first + 2]
+    done = run(words)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["steps"] > 50
+    assert result["timing"]["train_s"] < 1
+    assert [int((home / f"steps-{rank}").read_text()) for rank in range(2)] == [result["steps"]] * 2
 
 
 def test_an_error_of_several_processes_is_one_line(tmp_path: Path) -> None:
@@ -205,28 +282,23 @@ def test_an_error_of_several_processes_is_one_line(tmp_path: Path) -> None:
     assert outcome.stderr == f"dlnotes: error: --out: {tmp_path} is not empty; pass --overwrite or another --out\n"
 
 
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
-
-
 def place(rank: int, port: int) -> dict[str, object]:
     """The variables that torchrun sets for one of two processes."""
     return {
         "RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port,
         "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
+        "TORCHELASTIC_USE_AGENT_STORE": True,
     }  # fmt: skip
 
 
 def test_processes_with_other_options_are_refused(tmp_path: Path) -> None:
-    port = free_port()
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun's, at a free port
     words = program("train-mlp --hidden 8", tmp_path / "run")
     other = subprocess.Popen(
         [*words, "--lr", "0.5"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment(**place(1, port)),
+        env=environment(**place(1, store.port)),
     )  # fmt: skip
-    outcome = run(words, **place(0, port))
+    outcome = run(words, **place(0, store.port))
     out, err = other.communicate()
     line = "dlnotes: error: processes: process 1 has other options than process 0; start all with the same command line"
     assert (outcome.returncode, outcome.stderr) == (2, f"{line}\n")
