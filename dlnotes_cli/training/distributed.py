@@ -187,17 +187,20 @@ class Processes:
             synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
             return synchronized
         output.note(
-            "batch normalization uses the statistics of the share of each process; running statistics are their mean, "
-            "so that the result differs from that of one process"
+            "batch normalization uses the statistics of the share of each process, and running statistics are those of "
+            "the first one, so that the result differs from that of one process"
         )
         return network
 
-    def average_statistics(self, tensors: "Mapping[str, Tensor]") -> None:
-        """Set the running statistics of batch norm among a network's tensors to their mean over all processes."""
+    def share_statistics(self, tensors: "Mapping[str, Tensor]") -> None:
+        """Set the running statistics of batch norm among a network's tensors to those of the main process."""
         if not self.is_alone:
+            import torch.distributed as dist
+
             for name, tensor in tensors.items():
                 if name.endswith(("running_mean", "running_var")):
-                    self.sum(tensor).div_(self.count)
+                    with lost():
+                        dist.broadcast(tensor, 0)
 
 
 ALONE = Processes()
@@ -269,7 +272,7 @@ def run_processes(arguments: Sequence[str], count: int) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # it reports failures in many lines
+    logging.disable(logging.CRITICAL)  # the launcher reports signals and failures in many lines
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     stop: dict[str, Any] = (
         {"shutdown_timeout": _SAVE_S} if "shutdown_timeout" in LaunchConfig.__dataclass_fields__ else {}

@@ -236,7 +236,7 @@ class TrainingRun(Generic[Result]):
         self.read_steps()
         task, progress, started = self.task, self.progress, time.monotonic()
         for tensors in (task.network.state_dict(), self.average.tensors if self.average else {}):
-            self._processes.average_statistics(tensors)
+            self._processes.share_statistics(tensors)
         if not _are_finite(task.network.state_dict()):
             raise self._diverged("a weight", progress.step)
         metrics, weights = task.validate(self.poll), task.network.state_dict()
@@ -280,7 +280,7 @@ class TrainingRun(Generic[Result]):
             alone = self._processes.is_alone
             model: Any = network if alone else DistributedDataParallel(network, gradient_as_bucket_view=True)
             if not alone:
-                model.broadcast_buffers = False  # running statistics are averaged before each validation
+                model.broadcast_buffers = False  # but share running statistics before each validation
             self._model = trained, torch.compile(model) if self.task.options.compile else model
         return self._model[1]
 
