@@ -20,7 +20,7 @@ USABLE = 0.9  # of the time budget; the rest is for validations
 MEASURING = 0.1  # of the time budget, after which no further network is measured
 _EPOCHS = 9.0  # that a network of width 1 needs; others in proportion
 _FEW_EPOCHS = 8.0  # below which smaller images are worth their time
-_STEPS = 3  # that are measured; the first one is not counted
+_STEPS = 4  # that are measured; the first one is not counted
 
 
 class Affordable(NamedTuple):
