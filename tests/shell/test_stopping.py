@@ -187,7 +187,7 @@ def test_a_signal_while_the_plots_are_drawn(dlnotes: Command, tmp_path: Path, mo
         signal.raise_signal(signal.SIGTERM)
         return draw_curves(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dlnotes_cli.training.classifier.draw_curves", curves_with_signal)
+    monkeypatch.setattr("dlnotes_cli.training.task.draw_curves", curves_with_signal)
     outcome = dlnotes(*small_training(tmp_path / "run"))
     assert outcome.code == 143
     assert (tmp_path / "run" / "result.json").exists()
