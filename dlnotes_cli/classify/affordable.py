@@ -13,12 +13,13 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.device import Runtime, synchronize
+from dlnotes_cli.training.step_budget import EARLY_FRACTION
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)  # 16 channels and multiples of it in the first stage
-EARLY_SIZE = 0.75
+EARLY_SIZE = 0.625
 USABLE = 0.9  # of the time budget; the rest is for validations
 MEASURING = 0.1  # of the time budget, after which no further network is measured
-_EPOCHS = 9.0  # that a network of width 1 needs; others in proportion
+_EPOCHS = 12.0  # that a network needs for each unit of its width, less two
 _FEW_EPOCHS = 8.0  # below which smaller images are worth their time
 _STEPS = 4  # that are measured; the first one is not counted
 
@@ -27,9 +28,8 @@ class Affordable(NamedTuple):
     """Settings for a time budget, and what they were chosen by."""
 
     width: float
-    early_size: float  # side of the images before the learning rate decays, as a fraction
+    early_size: float  # side of the images in the first steps, as a fraction
     precision: str
-    early_cost: float  # of a step on such images, as a fraction of one on whole images
     epochs: float  # that fit into the budget
 
 
@@ -54,13 +54,12 @@ def choose(
         if best is not None and not may_measure():
             break
         whole_s = step_s(width, 1.0, precision)
-        found = Affordable(width, 1.0, precision, 1.0, epochs_of(whole_s))
+        found = Affordable(width, 1.0, precision, epochs_of(whole_s))
         if early_size < 1 and found.epochs < _FEW_EPOCHS:
             early_s = step_s(width, early_size, precision)
             if early_s < whole_s:
-                mean_s = (whole_s + early_s) / 2
-                found = Affordable(width, early_size, precision, early_s / whole_s, epochs_of(mean_s))
-        if best is not None and found.epochs < _EPOCHS * width:
+                found = Affordable(width, early_size, precision, epochs_of(EARLY_FRACTION * early_s + (1 - EARLY_FRACTION) * whole_s))
+        if best is not None and found.epochs < _EPOCHS * width - 2:
             break
         best = found
     return best or found

@@ -185,10 +185,10 @@ class CnnOptions(Config):
     )
     early_size: float | None = option(
         None,
-        "Side of the images before the learning rate decays, as a fraction (progressive resizing).",
+        "Side of the images in the first 60 % of the steps, as a fraction (progressive resizing).",
         panel=TRAINING,
         within="[0.25, 1]",
-        shown_default="1; large in a short time budget: 0.75",
+        shown_default="1; large in a short time budget: 0.625",
     )
     dropout: float | None = option_like(
         DropoutOption,

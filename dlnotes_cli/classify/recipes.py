@@ -31,7 +31,7 @@ class CnnRecipe(ScratchRecipe):
     width: float
     dropout: float
     batch_norm: bool
-    early_size: float  # of the side of the images before the learning rate decays
+    early_size: float  # of the side of the images in the first steps
 
 
 # The course's notebooks (MNIST MLP with validation): plain SGD, constant learning rate, pixels from 0 to 1.

@@ -109,24 +109,17 @@ class CnnTask(ScratchTask):
     def adapt(self) -> None:
         """With a time budget, measure steps on this machine, and choose width, precision and the size of early images.
 
-        With `--width` or `--max-steps` only the cost of smaller images is measured, where they are used. A restart has
-        what the first one chose.
+        With `--width` or `--max-steps` nothing is measured. A restart has what the first one chose.
         """
-        options, recipe = self.options, self.recipe
-        if options.time_budget is None or not isinstance(recipe, CnnRecipe):
-            return
-        started = time.monotonic()
-        if recipe.arch == "large" and options.width is None and options.max_steps is None:
+        options, recipe, started = self.options, self.recipe, time.monotonic()
+        is_free = options.time_budget is not None and options.width is None and options.max_steps is None
+        if is_free and isinstance(recipe, CnnRecipe) and recipe.arch == "large":
             self.affordable = self.affordable or self.processes.share(self._choose(options.time_budget))
             self.recipe = replace(recipe, width=self.affordable.width, early_size=self.affordable.early_size)
             self.network_config = _network_config(options, self.recipe, TrainingImages.of(self.dataset))
-            self.early_cost = self.affordable.early_cost
             self._note_choice(self.affordable)
-        elif recipe.early_size < 1:
-            precision = self._runtime().precision
-            early_s, whole_s = (self._step_s(recipe.width, size, precision) for size in (recipe.early_size, 1.0))
-            self.early_cost = self.processes.share(min(early_s / whole_s, 1.0))
-        self.spent_s = time.monotonic() - started
+            self.spent_s = time.monotonic() - started
+        self.has_early_steps = _early_size(self.recipe) < 1
 
     def _choose(self, budget_s: float) -> Affordable:
         """What the time budget affords."""
@@ -183,7 +176,7 @@ class CnnTask(ScratchTask):
         return replace(stored, precision=precision) if self.affordable and precision in {"bf16", "fp32"} else stored
 
     def batch(self, index: int) -> Batch:
-        """Batch `index` of the epoch; before the learning rate decays with smaller images, if the recipe says so."""
+        """Batch `index` of the epoch; with smaller images in the first steps, if the recipe says so."""
         batch, size = super().batch(index), _early_size(self.recipe)
         if size == 1 or not self.is_early:
             return batch

@@ -49,6 +49,7 @@ class RunProgress:
     elapsed_s: float = 0.0
     spent_s: float = 0.0  # of it, before the first step
     validation_s: float = 0.0  # duration of the last validation
+    timed_s: list[float] = field(default_factory=list)  # of a `StepBudget`
     total: int | None = None  # number of steps that was chosen for a time budget
     continuation: Continuation | None = None  # of the schedule, since the length of the run was changed
     best_index: int | None = None  # of the best validation in `history`

@@ -109,7 +109,8 @@ class TrainingRun(Generic[Result]):
         limits = (length.max_steps, length.epochs and length.epochs * task.steps_per_epoch)
         max_steps = min((limit for limit in limits if limit is not None), default=None)
         schedule = make_schedule(recipe.schedule, task.steps_per_epoch)
-        self.budget = StepBudget(schedule, max_steps, length.time_budget, task.early_cost)
+        self.budget = StepBudget(schedule, max_steps, length.time_budget, task.has_early_steps)
+        self.progress.timed_s = self.budget.timed_s
         self.is_compiled = self.is_trained = False  # when it is trained, the network has the best weights
         self._length, self._stop, self._processes = length, stop, task.processes
         self._clock = time.monotonic()
@@ -346,7 +347,8 @@ class TrainingRun(Generic[Result]):
         progress.elapsed_s, stop, is_save_due = self._processes.maximum(
             elapsed_s, float(requested or 0), float(files.is_save_due)
         )
-        reserved_s = progress.spent_s + (progress.validation_s or self._estimated_validation_s())
+        validations = 1 + len(progress.history) * self.task.has_early_steps  # after the decay as many as before it
+        reserved_s = progress.spent_s + validations * (progress.validation_s or self._estimated_validation_s())
         self.budget.observe(progress.step, progress.elapsed_s - progress.spent_s, reserved_s)
         progress.total = self.budget.total
         if is_save_due:
@@ -365,6 +367,7 @@ class TrainingRun(Generic[Result]):
         has_same_limits = limits == self.budget.limits
         self.budget.resume(progress.step, progress.total, progress.continuation, has_same_limits=has_same_limits)
         progress.continuation, progress.total = self.budget.continuation, self.budget.total
+        self.budget.timed_s = progress.timed_s
 
     def note_continuation(self) -> None:
         """Print that the learning rate continues from where it is, if the length of the run was changed too late."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from dlnotes_cli.training.schedule import HALVED, Continuation, Schedule
 
 _PLANNED_FRACTION = 0.95  # of the time budget: the rest is a reserve for slower steps
+EARLY_FRACTION = 0.6  # of the steps, which may cost less: until the learning rate has begun to decay
+TIMED = (5, 20)  # steps between which the time of whole steps is measured
 _MAX_FRACTION = 1.05  # of the time budget, after which a run ends even before its last step
 
 
@@ -19,8 +21,9 @@ class StepBudget:
     schedule: Schedule
     max_steps: int | None  # the smaller one of `--epochs` and `--max-steps`, in steps; None: no limit
     time_budget_s: float | None
-    early_cost: float = 1.0  # of a step before the turning point of the schedule, as a fraction of one after it
+    has_early_steps: bool = False  # whether the first steps cost less
     total: int | None = field(init=False)
+    timed_s: list[float] = field(init=False, default_factory=list)  # times of the steps in TIMED
     continuation: Continuation | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -51,10 +54,13 @@ class StepBudget:
         return _factor(self.schedule, step, self.total, self.continuation)
 
     def is_early(self, step: int) -> bool:
-        """Whether step `step`, counted from 0, comes before the decay of the learning rate in the middle of the run."""
-        if self.continuation is not None or self.schedule.name not in HALVED:
+        """Whether step `step`, counted from 0, is one of those that may cost less.
+
+        The first steps are not: their time tells how many whole steps a time budget affords.
+        """
+        if self.continuation is not None or self.schedule.name not in HALVED or step < TIMED[1]:
             return False
-        return self.total is None or step < self.schedule.turning_point(self.total)
+        return self.total is None or step < EARLY_FRACTION * self.total
 
     def observe(self, step: int, elapsed_s: float, reserved_s: float) -> None:
         """Choose the total if the schedule depends on it from here on.
@@ -63,6 +69,8 @@ class StepBudget:
         """
         if self.time_budget_s is None or self.total is not None or step == 0:
             return
+        if len(self.timed_s) < len(TIMED) and step == TIMED[len(self.timed_s)]:  # once, before a validation
+            self.timed_s.append(elapsed_s)
         total = self._affordable(step, elapsed_s, max(self.time_budget_s * _PLANNED_FRACTION - reserved_s, 0.0))
         if self.max_steps is not None and (total or step >= self.schedule.turning_point(self.max_steps)):
             total = min(total or self.max_steps, self.max_steps)
@@ -76,7 +84,12 @@ class StepBudget:
             return max(step + 1, int(step * usable_s / elapsed_s))
         if self.schedule.name == "cosine" and step >= self.schedule.warmup:
             return max(2 * step, int(step * usable_s / elapsed_s))
-        return 2 * step if elapsed_s >= usable_s * self.early_cost / (1 + self.early_cost) else None
+        remaining_s = elapsed_s  # at half of the steps
+        if self.has_early_steps and step > TIMED[1]:
+            early_s = (elapsed_s - self.timed_s[1]) / (step - TIMED[1])
+            late_s = (self.timed_s[1] - self.timed_s[0]) / (TIMED[1] - TIMED[0])
+            remaining_s = 2 * step * ((EARLY_FRACTION - 0.5) * early_s + (1 - EARLY_FRACTION) * late_s)
+        return 2 * step if elapsed_s + remaining_s >= usable_s else None
 
     def is_reached(self, step: int, elapsed_s: float) -> bool:
         """Whether the run ends after `step` steps."""

@@ -208,9 +208,9 @@ class Task(RunDescription[Result]):
     metrics_type: type[Metrics] = Metrics  # of a validation
     eval_every: int | None = None  # steps between validations within an epoch; None: only at its end
     has_frozen_layers = False  # whether some layers are never trained
-    early_cost = 1.0  # of a step before the learning rate decays, as a fraction of one after it
+    has_early_steps = False  # whether the first steps cost less
     spent_s = 0.0  # of a time budget, before the first step
-    is_early = True  # whether the next step comes before the learning rate decays; `fit` sets it
+    is_early = False  # whether the next step may be such a one; `fit` sets it
     initial_seed: int  # of the initial weights and dropout
 
     # Set by `load`:

@@ -145,15 +145,25 @@ def test_a_run_that_is_continued_twice_stays_continuous() -> None:
 
 
 def test_steps_before_the_decay_may_cost_less() -> None:
-    budget = StepBudget(Schedule("one-cycle", 10), None, 100.0, early_cost=0.25)
-    step = 0
-    while budget.total is None:  # early steps take a second, later ones four
-        assert budget.is_early(step)
-        step += 1
-        budget.observe(step, float(step), 0.0)
+    budget = StepBudget(Schedule("one-cycle", 10), None, 1000.0, has_early_steps=True)
+    step, elapsed_s = 0, 7.0  # the first steps are slow
+    while budget.total is None:  # early steps take a second, others four
+        is_early = budget.is_early(step)
+        assert is_early == (step >= 20)
+        step, elapsed_s = step + 1, elapsed_s + (1.0 if is_early else 4.0)
+        for validation_s in (0.0, 1.0 if step == 5 else 0.0):
+            elapsed_s += validation_s
+            budget.observe(step, elapsed_s, 0.0)
     assert budget.total == 2 * step
-    assert step + 4 * step == pytest.approx(95, abs=5)
-    assert not budget.is_early(step)
+    early = math.ceil(0.6 * budget.total)
+    assert 8 + 4 * 20 + (early - 20) + 4 * (budget.total - early) == pytest.approx(950, abs=10)
     repeated = StepBudget(Schedule("one-cycle", 10), budget.total, None)
-    assert [repeated.is_early(each) for each in (0, step - 1, step, 2 * step)] == [True, True, False, False]
-    assert not StepBudget(Schedule("cosine", 10), 100, None).is_early(0)
+    assert [repeated.is_early(each) for each in (19, 20, early - 1, early, 2 * step)] == [False, True, True, False, False]
+    assert not StepBudget(Schedule("cosine", 10), 100, None).is_early(20)
+
+
+def test_a_budget_that_ends_in_the_first_steps_is_kept() -> None:
+    budget = StepBudget(Schedule("one-cycle", 10), None, 20.0, has_early_steps=True)
+    for step in range(1, 20):
+        budget.observe(step, float(step), 0.0)
+    assert budget.total == 20
