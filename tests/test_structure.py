@@ -134,16 +134,6 @@ def type_aliases(tree: ast.Module) -> Iterator[str]:
             yield from (name for name in names if name[0].isupper() and not name.isupper())
 
 
-def test_no_two_classes_or_type_aliases_share_a_name() -> None:
-    owners: dict[str, list[str]] = {}
-    for path in modules():
-        tree = ast.parse(path.read_text())
-        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-        for name in (*names, *type_aliases(tree)):
-            owners.setdefault(name, []).append(dotted(path))
-    assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
-
-
 def is_light(path: Path) -> bool:
     """Whether a module is imported when a command starts or prints its help."""
     names = {"options", "commands", "help_texts", "choices", "cnn_architectures", "report"}

@@ -10,10 +10,6 @@ from dlnotes_cli.models.choices import CellType
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import (
-    DATA,
-    MODEL,
-    OUTPUT,
-    TRAINING,
     Config,
     Range,
     flag,
@@ -38,10 +34,14 @@ class TextFilesOptions(Config):
     """Text files, and how they are decoded."""
 
     texts: tuple[str, ...] = option(
-        (), "Text files, folders of text files, or - for standard input.", panel=DATA, is_argument=True, metavar="TEXT"
+        (),
+        "Text files, folders of text files, or - for standard input.",
+        panel="Data",
+        is_argument=True,
+        metavar="TEXT",
     )
     encoding: str | None = option(
-        None, "Encoding of the files, such as utf-8 or cp1252.", panel=DATA, shown_default="utf-8"
+        None, "Encoding of the files, such as utf-8 or cp1252.", panel="Data", shown_default="utf-8"
     )
 
 
@@ -50,7 +50,7 @@ class OnUnknownOption(Config):
     """What is done with characters outside the model's vocabulary."""
 
     on_unknown: Literal["error", "skip"] = option(
-        "error", "What to do with characters that the model does not know", panel=DATA
+        "error", "What to do with characters that the model does not know", panel="Data"
     )
 
 
@@ -60,16 +60,16 @@ class TrainingTextOptions(TextFilesOptions):
 
     texts: tuple[str, ...] = option_like(TextFilesOptions, "texts", shown_default="Python's own help texts")
     vocab: Literal["chars", "bytes"] = option(
-        "chars", "Vocabulary: the characters of the text (chars), or bytes.", panel=DATA
+        "chars", "Vocabulary: the characters of the text (chars), or bytes.", panel="Data"
     )
-    lower: bool = option(False, "Lowercase the text.", panel=DATA)
+    lower: bool = option(False, "Lowercase the text.", panel="Data")
     newline: Literal["translate", "keep"] = option(
         "translate",
         "translate: every line end becomes \\n, and a byte-order mark is dropped; keep: leave the text unchanged.",
-        panel=DATA,
+        panel="Data",
     )
     val_split: float = option(
-        0.1, "Fraction of the text, at its end, to hold out for validation.", panel=DATA, within="(0, 1)"
+        0.1, "Fraction of the text, at its end, to hold out for validation.", panel="Data", within="(0, 1)"
     )
 
 
@@ -77,25 +77,25 @@ class TrainingTextOptions(TextFilesOptions):
 class RnnOptions(InitFromOption):
     """The network."""
 
-    cell: CellType = option("lstm", "Recurrent cell", panel=MODEL)
-    layers: int | None = option(None, "Recurrent layers.", panel=MODEL, within="[1, 64]", name="--num-layers")
+    cell: CellType = option("lstm", "Recurrent cell", panel="Model")
+    layers: int | None = option(None, "Recurrent layers.", panel="Model", within="[1, 64]", name="--num-layers")
     hidden: int | None = option(
         None,
         "Hidden size of each layer.",
-        panel=MODEL,
+        panel="Model",
         within="[1, 1e5]",
         name="--hidden-size",
     )
-    embed: int | None = option(None, "Embedding size; 0 for one-hot input.", panel=MODEL, within="[0, 1e5]")
+    embed: int | None = option(None, "Embedding size; 0 for one-hot input.", panel="Model", within="[0, 1e5]")
     dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability between layers.")
     init_from: Path | None = option_like(
         InitFromOption,
         "init_from",
         help="Start from the weights of this run or model file, of the same architecture; characters are matched.",
     )
-    tied: bool = option(False, "Tie the weights of the output layer to those of the embedding.", panel=MODEL)
+    tied: bool = option(False, "Tie the weights of the output layer to those of the embedding.", panel="Model")
     residual: bool | None = option(
-        None, "Add the input of each recurrent layer but the first to its output.", panel=MODEL
+        None, "Add the input of each recurrent layer but the first to its output.", panel="Model"
     )
 
 
@@ -106,7 +106,7 @@ class SequenceOptions(LearningOptions):
     seq_len: int | None = option(
         None,
         "Sequence length of truncated backpropagation through time.",
-        panel=TRAINING,
+        panel="Training",
         within="[1, 1e6]",
     )
     batch_size: int | None = option_like(  # here of sequences; `auto` measures only classifiers
@@ -121,18 +121,18 @@ class SequenceOptions(LearningOptions):
         None,
         "Probability of resetting a stream's hidden state at the start of a sequence; with 0 the hidden state can "
         "diverge.",
-        panel=TRAINING,
+        panel="Training",
         within="[0, 1]",
     )
     eval_every: int | None = option(
         None,
         "Validate every N steps, for long texts.",
-        panel=TRAINING,
+        panel="Training",
         within="[1, 1e9]",
         shown_default="once per epoch",
     )
     sample: int = option(
-        200, "Characters to sample and print after each validation; 0 for none.", panel=OUTPUT, within="[0, 1e6]"
+        200, "Characters to sample and print after each validation; 0 for none.", panel="Output", within="[0, 1e6]"
     )
 
 
@@ -177,28 +177,28 @@ class SampleOptions(Config):
     """What is sampled, and how."""
 
     prime: str | None = option(
-        None, "Text to continue.", panel=DATA, metavar="TEXT", shown_default="a line end, or the first character"
+        None, "Text to continue.", panel="Data", metavar="TEXT", shown_default="a line end, or the first character"
     )
-    length: int = option(500, "Characters to sample.", panel=MODEL, within="[1, 1e9]")
+    length: int = option(500, "Characters to sample.", panel="Model", within="[1, 1e9]")
     temperature: float = option(
         1.0,
         "Sampling temperature, which divides the logits: below 1 for safer text, above 1 for bolder; 0 always takes "
         "the most probable character.",
-        panel=MODEL,
+        panel="Model",
         within="[0, 1e3]",
     )
     top_k: int | None = option(
-        None, "Sample from the k most probable characters.", panel=MODEL, within="[1, 1e7]", shown_default="all"
+        None, "Sample from the k most probable characters.", panel="Model", within="[1, 1e7]", shown_default="all"
     )
     top_p: float | None = option(
         None,
         "Sample from the most probable characters whose probabilities add up to X (nucleus sampling).",
-        panel=MODEL,
+        panel="Model",
         within="(0, 1]",
         shown_default="all",
     )
-    count: int = option(1, "Number of samples, drawn in parallel.", panel=OUTPUT, within="[1, 1e5]")
-    stop: str | None = option(None, "End a sample at this text, which is not printed.", panel=MODEL, metavar="TEXT")
+    count: int = option(1, "Number of samples, drawn in parallel.", panel="Output", within="[1, 1e5]")
+    stop: str | None = option(None, "End a sample at this text, which is not printed.", panel="Model", metavar="TEXT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +212,11 @@ class CharRnnSampleConfig(OutputOptions, DeviceOptions, SeedOption, SampleOption
 class ScoreOptions(OnUnknownOption, TextFilesOptions):
     """What is scored."""
 
-    lines: bool = option(False, "Score each line separately.", panel=DATA)
+    lines: bool = option(False, "Score each line separately.", panel="Data")
     heat: Path | None = option(
         None,
         "Plot the start of the text, with each character colored by its surprisal.",
-        panel=OUTPUT,
+        panel="Output",
         metavar="FILE.png",
     )
 

@@ -58,7 +58,9 @@ def choose(
         if early_size < 1 and found.epochs < _FEW_EPOCHS:
             early_s = step_s(width, early_size, precision)
             if early_s < whole_s:
-                found = Affordable(width, early_size, precision, epochs_of(EARLY_FRACTION * early_s + (1 - EARLY_FRACTION) * whole_s))
+                found = Affordable(
+                    width, early_size, precision, epochs_of(EARLY_FRACTION * early_s + (1 - EARLY_FRACTION) * whole_s)
+                )
         if best is not None and found.epochs < _EPOCHS * width - 2:
             break
         best = found

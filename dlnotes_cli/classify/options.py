@@ -25,11 +25,7 @@ from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import (
-    DATA,
-    MODEL,
-    OUTPUT,
     STDOUT_TWICE,
-    TRAINING,
     Config,
     check_at_most_one,
     flag,
@@ -71,7 +67,7 @@ class InitOptions(InitFromOption):
         "Weight initialization: default (PyTorch's; He's for train-cnn with the recipe best), zeros, ones, "
         "uniform:A,B, uniform (within 1/sqrt(inputs) of 0), normal:STD, normal (1/sqrt(inputs)), constant:X, xavier "
         "or he.",
-        panel=MODEL,
+        panel="Model",
         parse=init_text,
         metavar="NAME[:NUMBERS]",
         complete=lambda: list(INITIALIZATIONS),
@@ -84,11 +80,11 @@ class RestartOptions(InitOptions):
 
     restarts: int = option(
         1, "Train N times from different initial weights, into subfolders of --out; keep the run with the lowest "
-        "validation loss. --epochs, --max-steps and --time-budget apply to each run.", panel=TRAINING,
+        "validation loss. --epochs, --max-steps and --time-budget apply to each run.", panel="Training",
         within="[1, 1000]",
     )  # fmt: skip
     init_seed: int | None = option(
-        None, "Seed of only the initial weights and dropout.", panel=TRAINING, within="[0, 9e15]",
+        None, "Seed of only the initial weights and dropout.", panel="Training", within="[0, 9e15]",
         shown_default="--seed",
     )  # fmt: skip
 
@@ -108,14 +104,14 @@ class MlpOptions(Config):
     hidden: tuple[int, ...] | None = option(
         None,
         "Units of each hidden layer; '' for no hidden layer.",
-        panel=MODEL,
+        panel="Model",
         parse=integers,
         within="[1, 1e6]",
         metavar="N,N,…",
     )
-    activation: Activation = option("relu", "Activation function", panel=MODEL)
+    activation: Activation = option("relu", "Activation function", panel="Model")
     dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability of the hidden units.")
-    batch_norm: bool | None = option(None, "Apply batch normalization to each hidden layer.", panel=MODEL)
+    batch_norm: bool | None = option(None, "Apply batch normalization to each hidden layer.", panel="Model")
 
 
 @option_group
@@ -124,7 +120,7 @@ class BesideOption(Config):
 
     beside: tuple[str, ...] = option(
         (), "Tables of two numeric columns: also draw the regions of these runs on the same table and of the new one "
-        "side by side, into boundaries.png.", panel=OUTPUT, parse=items, metavar="RUN,RUN,…",
+        "side by side, into boundaries.png.", panel="Output", parse=items, metavar="RUN,RUN,…",
     )  # fmt: skip
 
 
@@ -165,7 +161,7 @@ class CnnOptions(Config):
     arch: str | None = option(
         None,
         "Architecture: " + "; ".join(f"{name}: {arch.summary}" for name, arch in ARCHITECTURES.items()) + ".",
-        panel=MODEL,
+        panel="Model",
         choices=ARCHITECTURES,
         shown_default=f"fast; {SMALL_SET:,} training images or more: large; notes: notes-cnn",
     )
@@ -173,20 +169,20 @@ class CnnOptions(Config):
         None,
         "Your own network in place of --arch: layers as conv-shape reads them, a file of them, or - for standard "
         "input.",
-        panel=MODEL,
+        panel="Model",
         metavar="LAYERS|FILE|-",
     )
     width: float | None = option(
         None,
         "Multiply the channels of --arch by X.",
-        panel=MODEL,
+        panel="Model",
         within="[0.1, 32]",
         shown_default="1; large in a time budget: what this machine can train in it",
     )
     early_size: float | None = option(
         None,
         "Side of the images in the first 60 % of the steps, as a fraction (progressive resizing).",
-        panel=TRAINING,
+        panel="Training",
         within="[0.25, 1]",
         shown_default="1; large in a short time budget: 0.625",
     )
@@ -202,7 +198,7 @@ class CnnOptions(Config):
         help="Apply batch normalization after each convolution.",
         shown_default=defaults_text(_BY_ARCH, "batch_norm"),
     )
-    print: bool = option(False, "Print the layer table and exit without training.", panel=OUTPUT)
+    print: bool = option(False, "Print the layer table and exit without training.", panel="Output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +261,7 @@ class EvaluateOptions(Config):
     )
     split: Literal["auto", "train", "val", "test", "all"] = option(
         "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
-        panel=DATA,
+        panel="Data",
     )  # fmt: skip
     target: str | None = option_like(
         TableOptions, "target", help="CSV of texts: column of the classes.",
@@ -274,24 +270,24 @@ class EvaluateOptions(Config):
     top: tuple[int, ...] = option(
         (5,),
         "Report top-k accuracy for these k, as far as there are more than k classes.",
-        panel=OUTPUT,
+        panel="Output",
         name="--top-k",
         parse=integers,
         within="[1, 1e6]",
         metavar="K,…",
     )
     out: Path | None = option(
-        None, "Folder to create for the plots.", panel=OUTPUT, metavar="FOLDER", shown_default="no plots"
+        None, "Folder to create for the plots.", panel="Output", metavar="FOLDER", shown_default="no plots"
     )
     shift_test: str | None = option(
         None,
         "Measure the accuracy on changed images instead, against each amount: shift:N (pixels, in four directions), "
         "rotate:DEGREES, scale:A-B, noise:X (standard deviation, 1 is white) and blur:X (pixels).",
-        panel=DATA,
+        panel="Data",
         metavar="CHANGE,…",
     )
     others: tuple[Path, ...] = option(
-        (), "With --shift-test: more models to compare with.", panel=DATA, is_argument=True, metavar="MODEL...",
+        (), "With --shift-test: more models to compare with.", panel="Data", is_argument=True, metavar="MODEL...",
         complete=complete_models_and_onnx,
     )  # fmt: skip
 
@@ -324,20 +320,20 @@ class PredictOptions(Config):
 
     paths: tuple[str, ...] = option(
         (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files; for a model "
-        "of texts, texts, .txt files, CSV files, or - for one text per line.", panel=DATA, is_argument=True,
+        "of texts, texts, .txt files, CSV files, or - for one text per line.", panel="Data", is_argument=True,
         metavar="PATH",
     )  # fmt: skip
     files_from: str | None = option(
-        None, "Read more paths from this file, one per line; - is standard input.", panel=DATA, metavar="FILE|-"
+        None, "Read more paths from this file, one per line; - is standard input.", panel="Data", metavar="FILE|-"
     )
-    jsonl: bool = option(False, "Print one line of JSON per prediction, as soon as it is made.", panel=OUTPUT)
+    jsonl: bool = option(False, "Print one line of JSON per prediction, as soon as it is made.", panel="Output")
     sheet: Path | None = option(
-        None, "Draw each image next to bars of its classes' probabilities, into this PNG file.", panel=OUTPUT,
+        None, "Draw each image next to bars of its classes' probabilities, into this PNG file.", panel="Output",
         metavar="FILE.png",
     )  # fmt: skip
-    explain: bool = option(False, "Texts: show which words carried each prediction.", panel=OUTPUT)
+    explain: bool = option(False, "Texts: show which words carried each prediction.", panel="Output")
     explain_html: Path | None = option(
-        None, "Texts: write each text as HTML, its words colored by what they contributed.", panel=OUTPUT,
+        None, "Texts: write each text as HTML, its words colored by what they contributed.", panel="Output",
         metavar="FILE.html",
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.option import DATA, Config, option, option_group
+from dlnotes_cli.shell.option import Config, option, option_group
 from dlnotes_cli.shell.option_groups import OfflineOption, ReadImagesOptions
 from dlnotes_cli.shell.parse import items
 
@@ -20,13 +20,16 @@ IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images 
 IMAGES_METAVAR = "NAME|FOLDER"
 
 
+DATA_ROOT = option(
+    None, "Folder of named data sets, searched before $DLNOTES_DATA and the cache.", panel="Data", metavar="FOLDER"
+)
+
+
 @option_group
 class DataRootOption(Config):
     """Where named data sets are looked up."""
 
-    data_root: Path | None = option(
-        None, "Folder of named data sets, searched before $DLNOTES_DATA and the cache.", panel=DATA, metavar="FOLDER"
-    )
+    data_root: Path | None = DATA_ROOT
 
 
 @option_group
@@ -34,94 +37,112 @@ class SourceOptions(ReadImagesOptions, OfflineOption, DataRootOption):
     """How a data set is found and read."""
 
 
+DATA = option(
+    "digits",
+    f"A named set ({_NAMES}), a folder with one subfolder of images per class, or a CSV file.",
+    panel="Data",
+    metavar="NAME|FOLDER|CSV",
+    complete=lambda: list(NAMED_SETS),
+)
+
+
 @option_group
 class DataOption(Config):
     """The data set."""
 
-    data: str = option(
-        "digits",
-        f"A named set ({_NAMES}), a folder with one subfolder of images per class, or a CSV file.",
-        panel=DATA,
-        metavar="NAME|FOLDER|CSV",
-        complete=lambda: list(NAMED_SETS),
-    )
+    data: str = DATA
+
+
+TARGET = option(None, "CSV: column to predict.", panel="Data", metavar="COLUMN")
+CATEGORICAL = option((), "CSV: numeric columns to one-hot encode.", panel="Data", parse=items, metavar="COLUMN,…")
 
 
 @option_group
 class TableOptions(Config):
     """How the columns of a CSV table are used."""
 
-    target: str | None = option(None, "CSV: column to predict.", panel=DATA, metavar="COLUMN")
-    categorical: tuple[str, ...] = option(
-        (), "CSV: numeric columns to one-hot encode.", panel=DATA, parse=items, metavar="COLUMN,…"
-    )
+    target: str | None = TARGET
+    categorical: tuple[str, ...] = CATEGORICAL
+
+
+TEXT_COLUMN = option(
+    None, "CSV of texts: column of the texts.", panel="Data", metavar="COLUMN",
+    shown_default="that of the training data",
+)  # fmt: skip
 
 
 @option_group
 class TextColumnOption(Config):
     """Which column of a CSV table has the texts."""
 
-    text_column: str | None = option(
-        None, "CSV of texts: column of the texts.", panel=DATA, metavar="COLUMN",
-        shown_default="that of the training data",
-    )  # fmt: skip
+    text_column: str | None = TEXT_COLUMN
+
+
+SIZE = option(
+    None,
+    "Image folders: pixels per side after resizing.",
+    panel="Data",
+    within="[1, 4096]",
+    shown_default="the images' common size if at most 64, else 32",
+)
+RESIZE = option("crop", "Image folders: make images square by crop, squash or letterbox.", panel="Data")
+COLOR = option(
+    None, "Image folders: color channels, gray or rgb.", panel="Data", shown_default="gray if every image is gray"
+)
 
 
 @option_group
 class ImageShapeOptions(Config):
     """The shape to which the images of a folder are resized."""
 
-    size: int | None = option(
-        None,
-        "Image folders: pixels per side after resizing.",
-        panel=DATA,
-        within="[1, 4096]",
-        shown_default="the images' common size if at most 64, else 32",
-    )
-    resize: Literal["crop", "squash", "letterbox"] = option(
-        "crop", "Image folders: make images square by crop, squash or letterbox.", panel=DATA
-    )
-    color: Literal["gray", "rgb"] | None = option(
-        None, "Image folders: color channels, gray or rgb.", panel=DATA, shown_default="gray if every image is gray"
-    )
+    size: int | None = SIZE
+    resize: Literal["crop", "squash", "letterbox"] = RESIZE
+    color: Literal["gray", "rgb"] | None = COLOR
+
+
+CLASS_NAMES = option(
+    None,
+    "Image folders: JSON file with a name for each class folder, such as the course's cat_to_name.json.",
+    panel="Data",
+    metavar="FILE.json",
+    shown_default="the folders' names",
+)
 
 
 @option_group
 class ClassNamesOption(Config):
     """The names of the classes of a folder."""
 
-    class_names: Path | None = option(
-        None,
-        "Image folders: JSON file with a name for each class folder, such as the course's cat_to_name.json.",
-        panel=DATA,
-        metavar="FILE.json",
-        shown_default="the folders' names",
-    )
+    class_names: Path | None = CLASS_NAMES
+
+
+NORMALIZE = option(
+    None,
+    "Pixel scaling: standard (mean 0 and standard deviation 1 over the training split), unit (0 to 1) or "
+    "symmetric (-1 to 1).",
+    panel="Data",
+)
+VAL_SPLIT = option(
+    None,
+    "Fraction of the training samples to hold out for validation; 0 for none: the last weights are kept.",
+    panel="Data",
+    within="[0, 1)",
+)
+TEST_SPLIT = option(
+    0.2, "Fraction of the samples to hold out for testing if the data has no test split.", panel="Data",
+    within="(0, 1)",
+)  # fmt: skip
+LIMIT = option(None, "Use at most N training samples.", panel="Data", within="[1, 1e12]", shown_default="all")
 
 
 @option_group
 class SplitOptions(Config):
     """How samples are scaled and split."""
 
-    normalize: Normalization | None = option(
-        None,
-        "Pixel scaling: standard (mean 0 and standard deviation 1 over the training split), unit (0 to 1) or "
-        "symmetric (-1 to 1).",
-        panel=DATA,
-    )
-    val_split: float | None = option(
-        None,
-        "Fraction of the training samples to hold out for validation; 0 for none: the last weights are kept.",
-        panel=DATA,
-        within="[0, 1)",
-    )
-    test_split: float = option(
-        0.2, "Fraction of the samples to hold out for testing if the data has no test split.", panel=DATA,
-        within="(0, 1)",
-    )  # fmt: skip
-    limit: int | None = option(
-        None, "Use at most N training samples.", panel=DATA, within="[1, 1e12]", shown_default="all"
-    )
+    normalize: Normalization | None = NORMALIZE
+    val_split: float | None = VAL_SPLIT
+    test_split: float = TEST_SPLIT
+    limit: int | None = LIMIT
 
 
 @option_group

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import MODEL, OUTPUT, option, option_group, option_like
+from dlnotes_cli.shell.option import option, option_group, option_like
 from dlnotes_cli.training.inspection.options import (
     ImagesArgument,
     InspectedModelArgument,
@@ -29,29 +29,29 @@ class MethodOptions(LayerOption):
         "layercam",
         "Class activation maps of a layer: layercam, gradcam, gradcam++, scorecam (slow); gradients of the input: "
         "saliency, integrated-gradients, smoothgrad; or occlusion, which covers one window at a time.",
-        panel=MODEL,
+        panel="Model",
     )
     classes: tuple[str, ...] = option(
         (PREDICTED,),
         "Class to explain: its name, predicted, or true (the name of the image's folder). Repeat the option to "
         "compare several classes.",
-        panel=MODEL, name="--class", metavar="NAME", shown_default="predicted",
+        panel="Model", name="--class", metavar="NAME", shown_default="predicted",
     )  # fmt: skip
     layer: str | None = option_like(
         LayerOption, "layer", help="Layer of a class activation map, by its name in 'dlnotes visualize layers MODEL'.",
         shown_default="the last one with feature maps",
     )  # fmt: skip
     window: int | None = option(
-        None, "Occlusion: side of the window, in pixels of the network's input.", panel=MODEL, within="[1, 4096]",
+        None, "Occlusion: side of the window, in pixels of the network's input.", panel="Model", within="[1, 4096]",
         shown_default="a sixth of the shorter side",
     )  # fmt: skip
     stride: int | None = option(
-        None, "Occlusion: pixels from one window to the next.", panel=MODEL, within="[1, 4096]",
+        None, "Occlusion: pixels from one window to the next.", panel="Model", within="[1, 4096]",
         shown_default="half of --window",
     )  # fmt: skip
     check: bool = option(
         False, "Test each map with deletion and insertion curves against random maps, and with re-initialized "
-        "weights.", panel=OUTPUT,
+        "weights.", panel="Output",
     )  # fmt: skip
 
 
@@ -61,10 +61,10 @@ class ExplainOutputOptions(SheetOption):
 
     out: Path | None = option(
         None, "Save the heat map on the image, at the image's own size: an image file for one map, else a folder.",
-        panel=OUTPUT, metavar="FILE|FOLDER",
+        panel="Output", metavar="FILE|FOLDER",
     )  # fmt: skip
     maps: Path | None = option(
-        None, "Save each map as numbers in this folder: a .npy file (h, w) of float32, not resized.", panel=OUTPUT,
+        None, "Save each map as numbers in this folder: a .npy file (h, w) of float32, not resized.", panel="Output",
         metavar="FOLDER",
     )  # fmt: skip
     sheet: Path | None = option_like(

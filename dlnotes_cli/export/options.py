@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from dlnotes_cli.data.options import DataOption, SourceOptions
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, Config, option, option_group, option_like
+from dlnotes_cli.shell.option import Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, ThreadsOption
 from dlnotes_cli.training.options import CourseArchOption, ModelArgument
 
@@ -42,22 +42,22 @@ class FormatOptions(Config):
         "onnx",
         "onnx (runs anywhere with ONNX Runtime), pt2 (torch.export, for PyTorch), state-dict (weights alone, as "
         ".safetensors), or with --arch dlnotes (a model file).",
-        panel=OUTPUT, choices=FORMATS,
+        panel="Output", choices=FORMATS,
     )  # fmt: skip
     out: Path | None = option(
-        None, "File to write.", panel=OUTPUT, metavar="FILE", shown_default="next to the model file: model.onnx, "
+        None, "File to write.", panel="Output", metavar="FILE", shown_default="next to the model file: model.onnx, "
         "model.pt2, state-dict.safetensors or model.safetensors",
     )  # fmt: skip
     opset: int | None = option(
-        None, "ONNX: version of the operator set.", panel=OUTPUT, within="[18, 25]", shown_default=str(DEFAULT_OPSET)
+        None, "ONNX: version of the operator set.", panel="Output", within="[18, 25]", shown_default=str(DEFAULT_OPSET)
     )
     dynamic: bool | None = option(
-        None, "Accept batches of any size; --no-dynamic: exactly one sample per call.", panel=OUTPUT,
+        None, "Accept batches of any size; --no-dynamic: exactly one sample per call.", panel="Output",
         shown_default="--dynamic",
     )  # fmt: skip
     dtype: DtypeName | None = option(
-        None, "Weights and arithmetic in float32 or float16; inputs and probabilities stay as they are.", panel=OUTPUT,
-        shown_default="float32",
+        None, "Weights and arithmetic in float32 or float16; inputs and probabilities stay as they are.",
+        panel="Output", shown_default="float32",
     )  # fmt: skip
 
 
@@ -71,16 +71,16 @@ class CheckOptions(Config):
         shown_default="the test split of the training data, else crops of example photos, or rows drawn at random",
     )  # fmt: skip
     samples: int | None = option(
-        None, "Number of samples for the check.", panel=DATA, within="[6, 1e9]",
+        None, "Number of samples for the check.", panel="Data", within="[6, 1e9]",
         shown_default=f"{DEFAULT_SAMPLES}; with --time all",
     )  # fmt: skip
     tolerance: float | None = option(
-        None, "Largest difference of a probability that passes the check.", panel=DATA, within="(0, 1]",
+        None, "Largest difference of a probability that passes the check.", panel="Data", within="(0, 1]",
         shown_default=f"{TOLERANCES['float32']:g}, for float16 {TOLERANCES['float16']:g}",
     )  # fmt: skip
     time: bool = option(
         False, "Also compare speed and accuracy: PyTorch in fp32 and bf16, the exported file, and for ONNX its weights "
-        "as int8.", panel=RUNTIME,
+        "as int8.", panel="Runtime",
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ class ExportConfig(
 
     command: ClassVar[str] = "export"
 
-    model: Path = option_like(ModelArgument, "model", panel=MODEL)
+    model: Path = option_like(ModelArgument, "model", panel="Model")
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

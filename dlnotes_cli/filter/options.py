@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import (
-    DATA,
-    MODEL,
-    OUTPUT,
     STDOUT_TWICE,
     Config,
     check_at_most_one,
@@ -52,17 +49,17 @@ class InputOptions(ReadImagesOptions):
     """The images or numbers to filter."""
 
     paths: tuple[str, ...] = option(
-        (), "Images, folders, patterns such as 'in/*.jpg', or - for standard input.", panel=DATA, is_argument=True,
+        (), "Images, folders, patterns such as 'in/*.jpg', or - for standard input.", panel="Data", is_argument=True,
         metavar="PATH", shown_default="an image from scikit-learn",
     )  # fmt: skip
-    recursive: bool = option(False, "Include the subfolders of folders.", panel=DATA, short="-r")
+    recursive: bool = option(False, "Include the subfolders of folders.", panel="Data", short="-r")
     color: Literal["gray", "rgb"] | None = option(
-        None, "Convert to gray, or to rgb, whose channels are filtered separately.", panel=DATA,
+        None, "Convert to gray, or to rgb, whose channels are filtered separately.", panel="Data",
         shown_default="as the input",
     )  # fmt: skip
     patch: str | None = option(
         None, 'Filter these numbers instead of images and print the result: "1 2; 3 4". Separate channels by |; their '
-        "results are summed.", panel=DATA, metavar="NUMBERS",
+        "results are summed.", panel="Data", metavar="NUMBERS",
     )  # fmt: skip
 
 
@@ -72,25 +69,25 @@ class KernelOptions(Config):
 
     kernel: tuple[str, ...] = option(
         (), 'Kernel: a name (see --list), numbers ("-1 0 1; -2 0 2; -1 0 1"), or a text, CSV or JSON file. Repeat it '
-        "for one result each.", panel=MODEL, metavar="KERNEL", shown_default=USUAL_KERNEL, complete=_kernel_names,
+        "for one result each.", panel="Model", metavar="KERNEL", shown_default=USUAL_KERNEL, complete=_kernel_names,
     )  # fmt: skip
     then: tuple[str, ...] = option(
-        (), "Kernel to apply to the unrounded result of the one before; may be repeated.", panel=MODEL,
+        (), "Kernel to apply to the unrounded result of the one before; may be repeated.", panel="Model",
         metavar="KERNEL", complete=_kernel_names,
     )  # fmt: skip
     op: tuple[str, ...] = option(
         (), "Operation in front of the kernels, or without one: median:N, erode:N, dilate:N, open:N, close:N (N odd), "
         "bilateral:PIXELS:TONE, canny:LOW:HIGH:SIGMA; numbers may be left out. Repeat it for one after another.",
-        panel=MODEL, metavar="OPERATION", complete=_operation_names,
+        panel="Model", metavar="OPERATION", complete=_operation_names,
     )  # fmt: skip
     size: int | None = option(
         None, "Rows and columns of the kernels box, motion, gaussian, unsharp and log, or of the window of --pool.",
-        panel=MODEL, within=_SIDE, shown_default="set by --kernel; --pool: 2", name="--kernel-size",
+        panel="Model", within=_SIDE, shown_default="set by --kernel; --pool: 2", name="--kernel-size",
     )  # fmt: skip
     sigma: float | None = option(
         None,
         "Standard deviation of gaussian, unsharp and log, in pixels.",
-        panel=MODEL,
+        panel="Model",
         within="(0, 170]",
         shown_default="set by --kernel-size",
     )
@@ -98,28 +95,30 @@ class KernelOptions(Config):
         "extend", "Pixels beyond the edge: extend repeats the last pixel, pad takes 0, reflect mirrors without "
         "repeating the last pixel, wrap continues at the opposite edge. crop leaves out the border, so the result is "
         "smaller.",
-        panel=MODEL,
+        panel="Model",
     )  # fmt: skip
     convolve: bool = option(
         False, "Flip the kernel (180° rotation) first: convolution as in mathematics. Otherwise it is applied as "
-        "written (cross-correlation), as by torch.nn.Conv2d and cv2.filter2D.", panel=MODEL,
+        "written (cross-correlation), as by torch.nn.Conv2d and cv2.filter2D.", panel="Model",
     )  # fmt: skip
     result: Literal["clip", "abs", "rescale", "signed", "raw"] | None = option(
         None, "Map values to pixels: clip limits them to the range from black to white, abs takes absolute values "
         "first, rescale stretches the values to that range, signed shows 0 as gray. raw keeps them: .npy files have "
-        "the numbers, --sheet shows them in colors with a scale, blue below 0 and red above.", panel=MODEL,
+        "the numbers, --sheet shows them in colors with a scale, blue below 0 and red above.", panel="Model",
         shown_default="clip; .npy and --patch: raw",
     )  # fmt: skip
     threshold: float | None = option(
-        None, "Make values above this white and all others black; 255 is white.", panel=MODEL, within="[-1e9, 1e9]"
+        None, "Make values above this white and all others black; 255 is white.", panel="Model", within="[-1e9, 1e9]"
     )
     stride: int | None = option(
-        None, "Stride of the last kernel; with --pool, of the pooling window.", panel=MODEL, within=_SIDE,
+        None, "Stride of the last kernel; with --pool, of the pooling window.", panel="Model", within=_SIDE,
         shown_default="1; --pool: --kernel-size",
     )  # fmt: skip
-    relu: bool = option(False, "Apply ReLU, which sets negative results to 0.", panel=MODEL)
+    relu: bool = option(False, "Apply ReLU, which sets negative results to 0.", panel="Model")
     pool: Literal["max", "mean", "min"] | None = option(
-        None, "Pooling by maximum, mean or minimum, after kernel and ReLU; without --kernel, of the input.", panel=MODEL
+        None,
+        "Pooling by maximum, mean or minimum, after kernel and ReLU; without --kernel, of the input.",
+        panel="Model",
     )
 
 
@@ -129,25 +128,25 @@ class ImageOutputOptions(OverwriteOption):
 
     out: str | None = option(
         None, "File (shows the results of several kernels side by side), folder, pattern with {name}, {kernel} and "
-        "{index}, or - for standard output. PNG files are compressed lightly, for speed.", panel=OUTPUT,
+        "{index}, or - for standard output. PNG files are compressed lightly, for speed.", panel="Output",
         metavar="PATH|-", shown_default="{name}-{kernel}.png",
     )  # fmt: skip
     format: FormatName | None = option(
         None, "File format for standard output and for files in a folder; npy stores floats, with white as 255",
-        panel=OUTPUT, shown_default="standard output: png; files: as the input; --result raw: npy",
+        panel="Output", shown_default="standard output: png; files: as the input; --result raw: npy",
     )  # fmt: skip
     sheet: Path | None = option(
-        None, "Save image, kernel weights and result side by side in this PNG file.", panel=OUTPUT, metavar="FILE.png"
+        None, "Save image, kernel weights and result side by side in this PNG file.", panel="Output", metavar="FILE.png"
     )
-    spectrum: bool = option(False, "Add the frequency spectra of image and result to --sheet.", panel=OUTPUT)
+    spectrum: bool = option(False, "Add the frequency spectra of image and result to --sheet.", panel="Output")
     list_kernels: bool = option(
-        False, "List the named kernels with weights, sum and purpose; do not filter.", panel=OUTPUT, name="--list"
+        False, "List the named kernels with weights, sum and purpose; do not filter.", panel="Output", name="--list"
     )
     explain: bool = option(
         False,
         "Explain each kernel: sum, low-pass or high-pass, separable or not, direction. Without PATH, --patch, --out "
         "and --sheet, do not filter.",
-        panel=OUTPUT,
+        panel="Output",
     )
 
 

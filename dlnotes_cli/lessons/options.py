@@ -9,7 +9,7 @@ from dlnotes_cli.lessons.expressions import parse_formula
 from dlnotes_cli.lessons.surfaces import SURFACES, Surface, custom_surface
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import check_gif, check_png
-from dlnotes_cli.shell.option import DATA, OUTPUT, TRAINING, Config, check_at_most_one, option, option_group
+from dlnotes_cli.shell.option import Config, check_at_most_one, option, option_group
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.shell.output import counted
 from dlnotes_cli.shell.parse import items, numbers
@@ -45,8 +45,8 @@ def weights(text: str) -> tuple[float, ...]:
 class DrawingOptions(OverwriteOption):
     """What is drawn."""
 
-    plot: Path | None = option(None, "Plot the result to this PNG file.", panel=OUTPUT, metavar="FILE.png")
-    animate: Path | None = option(None, "Animate the training as a GIF.", panel=OUTPUT, metavar="FILE.gif")
+    plot: Path | None = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png")
+    animate: Path | None = option(None, "Animate the training as a GIF.", panel="Output", metavar="FILE.gif")
 
     def check_drawings(self) -> None:
         """Raise InputError for names of files that do not end as their format."""
@@ -61,25 +61,25 @@ class PointOptions(Config):
     """The points to separate, or one point and a line to move."""
 
     csv: str | None = option(
-        None, "CSV file of numeric columns and two classes, or - for standard input.", panel=DATA, is_argument=True,
+        None, "CSV file of numeric columns and two classes, or - for standard input.", panel="Data", is_argument=True,
         metavar="CSV|-",
     )  # fmt: skip
     target: str | None = option(
-        None, "Column of the classes.", panel=DATA, metavar="COLUMN", shown_default="the last column"
+        None, "Column of the classes.", panel="Data", metavar="COLUMN", shown_default="the last column"
     )
     header: bool | None = option(
         None, "Whether the first line of the CSV has the names of the columns; without it, they are 1, 2, 3.",
-        panel=DATA, shown_default="unless it has numbers only",
+        panel="Data", shown_default="unless it has numbers only",
     )  # fmt: skip
-    gate: Gate | None = option(None, "Points of a logical gate; not negates the second input", panel=DATA)
+    gate: Gate | None = option(None, "Points of a logical gate; not negates the second input", panel="Data")
     line: tuple[float, ...] | None = option(
-        None, "Weights and bias of a line, for one --point: 3,4,-10 is 3 x1 + 4 x2 - 10 = 0.", panel=DATA,
+        None, "Weights and bias of a line, for one --point: 3,4,-10 is 3 x1 + 4 x2 - 10 = 0.", panel="Data",
         parse=numbers, within=_LARGEST, metavar="W,W,B",
     )  # fmt: skip
     point: tuple[float, ...] | None = option(
-        None, "With --line: the coordinates of the point.", panel=DATA, parse=numbers, within=_LARGEST, metavar="X,X"
+        None, "With --line: the coordinates of the point.", panel="Data", parse=numbers, within=_LARGEST, metavar="X,X"
     )
-    label: int | None = option(None, "With --line: the class of the point, 0 or 1.", panel=DATA, within="[0, 1]")
+    label: int | None = option(None, "With --line: the class of the point, 0 or 1.", panel="Data", within="[0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,24 +90,24 @@ class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
 
     rule: PredictionRule = option(
         "step", "Update rule: step moves the line for misclassified points only; sigmoid takes a step of gradient "
-        "descent on the log-loss for each point.", panel=TRAINING,
+        "descent on the log-loss for each point.", panel="Training",
     )  # fmt: skip
     lr: float | None = option(
-        None, "Learning rate.", panel=TRAINING, within="(0, 1e6]", shown_default="0.1; --rule sigmoid: 0.01"
+        None, "Learning rate.", panel="Training", within="(0, 1e6]", shown_default="0.1; --rule sigmoid: 0.01"
     )
     epochs: int = option(
-        100, "Passes over the points; step ends when all are classified correctly.", panel=TRAINING, within="[1, 1e5]"
+        100, "Passes over the points; step ends when all are classified correctly.", panel="Training", within="[1, 1e5]"
     )
     steps: int | None = option(
         None,
         "With --line: number of updates.",
-        panel=TRAINING,
+        panel="Training",
         within="[1, 1e5]",
         shown_default="until the point is classified correctly",
     )
     init: tuple[float, ...] | None = option(
         None, "Initial weights and bias: W,W,B, zeros, or random (normal with standard deviation 1/sqrt(inputs), bias "
-        "0).", panel=TRAINING, parse=weights, within=_LARGEST, metavar="W,W,B", shown_default="random; --gate: zeros",
+        "0).", panel="Training", parse=weights, within=_LARGEST, metavar="W,W,B", shown_default="random; --gate: zeros",
     )  # fmt: skip
 
     @classmethod
@@ -162,30 +162,30 @@ class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
 
     surface: str = option(
         "himmelblau", f"Surface: {', '.join(SURFACES)}, or a formula of x, or of x and y: numbers, pi, e, + - * / **, "
-        "sin, cos, exp, log, sqrt, abs.", panel=DATA, metavar="NAME|FORMULA", complete=lambda: list(SURFACES),
+        "sin, cos, exp, log, sqrt, abs.", panel="Data", metavar="NAME|FORMULA", complete=lambda: list(SURFACES),
     )  # fmt: skip
     start: tuple[float, ...] | None = option(
-        None, "Starting point, one number for each variable.", panel=DATA, parse=numbers, within=_LARGEST,
+        None, "Starting point, one number for each variable.", panel="Data", parse=numbers, within=_LARGEST,
         metavar="X,Y", shown_default="set by --surface",
     )  # fmt: skip
     restarts: int | None = option(
-        None, "Start from N random points of the drawn region instead of --start.", panel=TRAINING, within="[1, 1000]"
+        None, "Start from N random points of the drawn region instead of --start.", panel="Training", within="[1, 1000]"
     )
     optimizer: tuple[str, ...] = option(
         ("sgd", "momentum", "adam"), f"Optimizers of torch.optim, side by side: {', '.join(OPTIMIZERS)}.",
-        panel=TRAINING, parse=items, metavar="NAME,NAME,…", complete=lambda: list(OPTIMIZERS),
+        panel="Training", parse=items, metavar="NAME,NAME,…", complete=lambda: list(OPTIMIZERS),
     )  # fmt: skip
     lr: tuple[float, ...] | None = option(
-        None, "Learning rate of all optimizers, or one for each.", panel=TRAINING, parse=numbers, within="(0, 1e6]",
+        None, "Learning rate of all optimizers, or one for each.", panel="Training", parse=numbers, within="(0, 1e6]",
         metavar="X,X,…", shown_default="set by --surface and --optimizer",
     )  # fmt: skip
     momentum: float = option(
-        0.9, "Momentum coefficient of the optimizers momentum and nesterov.", panel=TRAINING, within="[0, 1)"
+        0.9, "Momentum coefficient of the optimizers momentum and nesterov.", panel="Training", within="[0, 1)"
     )
     decay: float = option(
-        1.0, "Factor by which every learning rate is multiplied after each step.", panel=TRAINING, within="(0, 1]"
+        1.0, "Factor by which every learning rate is multiplied after each step.", panel="Training", within="(0, 1]"
     )
-    steps: int = option(200, "Steps of each optimizer.", panel=TRAINING, within="[1, 1e5]")
+    steps: int = option(200, "Steps of each optimizer.", panel="Training", within="[1, 1e5]")
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:

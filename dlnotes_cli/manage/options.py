@@ -21,11 +21,7 @@ from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import check_png, user_path
 from dlnotes_cli.shell.option import (
-    DATA,
-    OUTPUT,
     REQUIRED,
-    RUNTIME,
-    TRAINING,
     Config,
     flag,
     option,
@@ -81,37 +77,37 @@ class PreviewOptions(Config):
         DataOption, "data", help=f"{IMAGES_HELP} Or a text file.", metavar=f"{IMAGES_METAVAR}|TEXT", is_argument=True
     )
     samples: int | None = option(
-        None, "Images to show, drawn in equal numbers from all classes.", panel=DATA, within="[1, 64]",
+        None, "Images to show, drawn in equal numbers from all classes.", panel="Data", within="[1, 64]",
         shown_default="8; --numbers: 1",
     )  # fmt: skip
     size: int | None = option_like(
         ImageShapeOptions, "size", shown_default="the images' common size if at most 64, else 128"
     )
     augment: str = option_like(AugmentOption, "augment", default="standard", shown_default=None)
-    variants: int = option(4, "Augmented variants to show of each image.", panel=TRAINING, within="[1, 16]")
+    variants: int = option(4, "Augmented variants to show of each image.", panel="Training", within="[1, 16]")
     numbers: Literal["bytes", "unit"] | None = option(
         None, "Write the value of each pixel into it, and draw no variants: bytes (0 to 255) or unit (0 to 1, what a "
-        "tensor has); without a value bytes.", panel=OUTPUT, implied="bytes", metavar="[bytes|unit]",
+        "tensor has); without a value bytes.", panel="Output", implied="bytes", metavar="[bytes|unit]",
     )  # fmt: skip
-    out: Path = option(Path("preview.png"), "PNG file to write. A text is printed.", panel=OUTPUT, metavar="FILE.png")
+    out: Path = option(Path("preview.png"), "PNG file to write. A text is printed.", panel="Output", metavar="FILE.png")
 
 
 @option_group
 class TextPreviewOptions(Config):
     """How a text is cut into batches."""
 
-    text: str | None = option(None, "Preview this text in place of a file.", panel=DATA, metavar="TEXT")
+    text: str | None = option(None, "Preview this text in place of a file.", panel="Data", metavar="TEXT")
     tokens: Literal["chars", "words"] = option(
-        "chars", "Text: a token is a character (chars), or what stands between spaces (words).", panel=DATA
+        "chars", "Text: a token is a character (chars), or what stands between spaces (words).", panel="Data"
     )
     batch_size: int = option(
-        2, "Text: rows of a batch. The text is cut into N streams that are read in parallel.", panel=TRAINING,
+        2, "Text: rows of a batch. The text is cut into N streams that are read in parallel.", panel="Training",
         within="[1, 64]",
     )  # fmt: skip
     seq_len: int = option(
-        16, "Text: tokens of a row, which are read one after another.", panel=TRAINING, within="[1, 256]"
+        16, "Text: tokens of a row, which are read one after another.", panel="Training", within="[1, 256]"
     )
-    batches: int = option(2, "Text: batches to print.", panel=OUTPUT, within="[1, 1000]")
+    batches: int = option(2, "Text: batches to print.", panel="Output", within="[1, 1000]")
 
 
 _TEXT_OPTIONS = ("tokens", "batch_size", "seq_len", "batches")
@@ -176,7 +172,7 @@ class CacheArgument(Config):
     """The folder whose cache is deleted."""
 
     folder: Path | None = option(
-        None, "Clear only the cache of this folder.", panel=DATA, is_argument=True, metavar="FOLDER"
+        None, "Clear only the cache of this folder.", panel="Data", is_argument=True, metavar="FOLDER"
     )
 
 
@@ -193,9 +189,10 @@ class TimingOptions(Config):
 
     time: str | None = option(
         None, "Time this network of torchvision (transfer --list lists them, after small) on every device: seconds for "
-        "a batch, predicting and training a head.", panel=RUNTIME, metavar="BACKBONE", complete=lambda: list(BACKBONES),
+        "a batch, predicting and training a head.", panel="Runtime", metavar="BACKBONE",
+        complete=lambda: list(BACKBONES),
     )  # fmt: skip
-    batch_size: int = option(64, "With --time: images in a batch.", panel=TRAINING, within="[1, 1e5]")
+    batch_size: int = option(64, "With --time: images in a batch.", panel="Training", within="[1, 1e5]")
     size: int | None = option_like(
         ImageShapeOptions, "size", help="With --time: pixels per side of an image.", shown_default="224"
     )
@@ -213,18 +210,18 @@ class EarlyStoppingOptions(Config):
     """Whose early stopping is replayed, and how."""
 
     runs: tuple[Path, ...] = option(
-        REQUIRED, "Run folders, or metrics.jsonl files.", panel=DATA, is_argument=True, metavar="RUN...",
+        REQUIRED, "Run folders, or metrics.jsonl files.", panel="Data", is_argument=True, metavar="RUN...",
         complete=complete_models,
     )  # fmt: skip
     patience: tuple[int, ...] = option(
         (1, 2, 3, 5, 8), "Validations in a row without improvement after which training stops, as in the training.",
-        panel=TRAINING, parse=integers, within="[1, 1e6]", metavar="N,…",
+        panel="Training", parse=integers, within="[1, 1e6]", metavar="N,…",
     )  # fmt: skip
     monitor: Literal["loss", "accuracy", "macro-f1"] = option(
-        "loss", "Metric of the validations: loss, accuracy or macro-f1.", panel=TRAINING
+        "loss", "Metric of the validations: loss, accuracy or macro-f1.", panel="Training"
     )
     plot: Path | None = option(
-        None, "Plot the validations, with what each patience keeps and where it stops.", panel=OUTPUT,
+        None, "Plot the validations, with what each patience keeps and where it stops.", panel="Output",
         metavar="FILE.png",
     )  # fmt: skip
 

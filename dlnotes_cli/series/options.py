@@ -11,11 +11,7 @@ from dlnotes_cli.series.recipes import BEST, NOTES, Mode, SeriesRecipe
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import (
-    DATA,
-    MODEL,
-    OUTPUT,
     STDOUT_TWICE,
-    TRAINING,
     Config,
     Range,
     check_at_most_one,
@@ -34,7 +30,7 @@ class SortOption(Config):
     """Whether rows may be in any order."""
 
     sort: bool = option(
-        False, "Sort the rows of each group by time; otherwise times out of order are refused.", panel=DATA
+        False, "Sort the rows of each group by time; otherwise times out of order are refused.", panel="Data"
     )
 
 
@@ -46,48 +42,52 @@ class SeriesDataOptions(SortOption):
         "sine",
         "CSV file, - for standard input, or a generated set: sine (the course's) or trend-season (hourly, with a daily "
         "and a weekly season, and noise).",
-        panel=DATA,
+        panel="Data",
         metavar="FILE|NAME",
         complete=lambda: list(GENERATED_SETS),
     )
-    column: str | None = option(None, "Column to forecast.", panel=DATA, metavar="NAME")
+    column: str | None = option(None, "Column to forecast.", panel="Data", metavar="NAME")
     time: str | None = option(
         None, "Column of times: ISO 8601 dates, numbers, or seconds since 1970; without it, rows are equally spaced.",
-        panel=DATA, metavar="NAME",
+        panel="Data", metavar="NAME",
     )  # fmt: skip
     group: str | None = option(
-        None, "Column that names the series of a row; all series share one network.", panel=DATA, metavar="NAME"
+        None, "Column that names the series of a row; all series share one network.", panel="Data", metavar="NAME"
     )
     inputs: tuple[str, ...] = option(
-        (), "More columns that the network reads, whose future is unknown.", panel=DATA, parse=items, metavar="NAME,..."
+        (),
+        "More columns that the network reads, whose future is unknown.",
+        panel="Data",
+        parse=items,
+        metavar="NAME,...",
     )
     known_inputs: tuple[str, ...] = option(
         (), "More columns that the network reads, whose future is known, such as holidays or prices.",
-        panel=DATA, parse=items, metavar="NAME,...",
+        panel="Data", parse=items, metavar="NAME,...",
     )  # fmt: skip
     calendar: bool = option(
-        False, "Add the hour of the day, the day of the week and of the year, as sines and cosines.", panel=DATA
+        False, "Add the hour of the day, the day of the week and of the year, as sines and cosines.", panel="Data"
     )
     fill: Fill = option(
         "refuse",
         "Missing values and gaps in time: refuse, linear (interpolate), forward (repeat the value before), or skip (no "
         "window contains one).",
-        panel=DATA,
+        panel="Data",
     )
     season: int = option(
-        0, "Rows in a season, 1 for none, or auto (or 0): found by autocorrelation.", panel=DATA,
+        0, "Rows in a season, 1 for none, or auto (or 0): found by autocorrelation.", panel="Data",
         within="[0, 1e6]", parse=count_or_auto, metavar="N|auto", shown_default="auto",
     )  # fmt: skip
     val_split: float | None = option(
         None,
         "Fraction of the rows of each series, at its end, to hold out for validation.",
-        panel=DATA,
+        panel="Data",
         within="(0, 1)",
     )
     normalize: Scaling | None = option(
         None,
         "Scale of each series, from its training rows: standard (mean 0, deviation 1), minmax (0 to 1) or none.",
-        panel=DATA,
+        panel="Data",
     )
 
 
@@ -95,24 +95,26 @@ class SeriesDataOptions(SortOption):
 class SeriesNetworkOptions(Config):
     """The network."""
 
-    cell: CellType | None = option(None, "Recurrent cell", panel=MODEL)
+    cell: CellType | None = option(None, "Recurrent cell", panel="Model")
     hidden: int | None = option(
-        None, "Hidden size of each layer.", panel=MODEL, within="[1, 1e5]", name="--hidden-size", short="--hidden"
+        None, "Hidden size of each layer.", panel="Model", within="[1, 1e5]", name="--hidden-size", short="--hidden"
     )
     layers: int | None = option(
-        None, "Recurrent layers.", panel=MODEL, within="[1, 64]", name="--num-layers", short="--layers"
+        None, "Recurrent layers.", panel="Model", within="[1, 64]", name="--num-layers", short="--layers"
     )
     dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability of the last hidden state.")
     window: int | None = option(
-        None, "Rows that a forecast is made from; auto (or 0): two seasons.", panel=MODEL,
+        None, "Rows that a forecast is made from; auto (or 0): two seasons.", panel="Model",
         within="[0, 1e5]", parse=count_or_auto, metavar="N|auto",
     )  # fmt: skip
     horizon: int | None = option(
-        None, "Rows to forecast; auto (or 0): a season, at most 24.", panel=MODEL,
+        None, "Rows to forecast; auto (or 0): a season, at most 24.", panel="Model",
         within="[0, 1e4]", parse=count_or_auto, metavar="N|auto",
     )  # fmt: skip
     mode: Mode | None = option(
-        None, "direct: all steps of the horizon at once; free: one step ahead, fed back (free-running).", panel=TRAINING
+        None,
+        "direct: all steps of the horizon at once; free: one step ahead, fed back (free-running).",
+        panel="Training",
     )
 
 
@@ -132,7 +134,7 @@ class SeriesLearningOptions(LearningOptions):
 class IntervalOption(Config):
     """The prediction interval."""
 
-    interval: float = option(0.8, "Probability of the prediction interval.", panel=OUTPUT, within="(0, 1)")
+    interval: float = option(0.8, "Probability of the prediction interval.", panel="Output", within="(0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,14 +170,14 @@ class NewerDataOptions(SortOption):
     """What is forecast from."""
 
     data: str | None = option(
-        None, "CSV file with the columns of the training, or - for standard input.", panel=DATA, metavar="FILE",
+        None, "CSV file with the columns of the training, or - for standard input.", panel="Data", metavar="FILE",
         shown_default="the end of the training data",
     )  # fmt: skip
     fill: Fill | None = option_like(SeriesDataOptions, "fill", default=None, shown_default="that of the training")
     horizon: int | None = option(
-        None, "Rows to forecast.", panel=MODEL, within="[1, 1e5]", shown_default="that of the training"
+        None, "Rows to forecast.", panel="Model", within="[1, 1e5]", shown_default="that of the training"
     )
-    plot: Path | None = option(None, "Plot the result to this PNG file.", panel=OUTPUT, metavar="FILE.png")
+    plot: Path | None = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +202,7 @@ class SeriesBacktestConfig(OutputOptions, OverwriteOption, CsvOption, DeviceOpti
 
     command: ClassVar[str] = "series backtest"
 
-    folds: int = option(5, "Forecasts, from origins that are one horizon apart.", panel=TRAINING, within="[1, 1e5]")
+    folds: int = option(5, "Forecasts, from origins that are one horizon apart.", panel="Training", within="[1, 1e5]")
 
     def __post_init__(self) -> None:
         """Validate each option, then the name of the plot and what standard output is used for."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dlnotes_cli.shell.option import DATA, RUNTIME, Config, option, option_group, option_like
+from dlnotes_cli.shell.option import Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import OutputOptions, ReadImagesOptions
 from dlnotes_cli.training.inference.options import ClassifierOptions, TopOption
 
@@ -16,11 +16,11 @@ class ServeOptions(Config):
 
     host: str = option(
         "127.0.0.1", "Address to listen on; with 0.0.0.0 every machine in the network can send requests.",
-        panel=RUNTIME, metavar="ADDRESS",
+        panel="Runtime", metavar="ADDRESS",
     )  # fmt: skip
-    port: int = option(8000, "Port to listen on; 0 is a free one.", panel=RUNTIME, within="[0, 65535]")
+    port: int = option(8000, "Port to listen on; 0 is a free one.", panel="Runtime", within="[0, 65535]")
     max_upload: int = option(
-        32, "Refuse requests of more than this many megabytes.", panel=DATA, within="[1, 4096]", metavar="MB"
+        32, "Refuse requests of more than this many megabytes.", panel="Data", within="[1, 4096]", metavar="MB"
     )
     max_pixels: int = option_like(ReadImagesOptions, "max_pixels")
 

@@ -88,8 +88,14 @@ class Range:
 
 @dataclass(frozen=True)
 class Option:
-    """The description of an option; it holds no class of a parser library, so that describing options loads none."""
+    """The description of an option; it holds no class of a parser library, so that describing options loads none.
 
+    A rule of `conflicts`, `needs` or `unused_with` is the name of another field, which holds if that is not at its
+    default, or `FIELD=VALUE|VALUE`, which holds if it has one of these values. Rules about fields that a command does
+    not have are left out.
+    """
+
+    default: Any
     help: str
     panel: str
     name: str = ""  # the long name where it is not the field's
@@ -102,6 +108,9 @@ class Option:
     is_argument: bool = False
     implied: str = ""  # the value of the option where none follows it on a command line
     choices: Collection[str] = ()  # the names that are allowed, where the type of the field is no `Literal`
+    conflicts: tuple[str, ...] = ()  # rules that may not hold where this option is set
+    needs: tuple[str, ...] = ()  # rules of which one must hold where this option is set
+    unused_with: tuple[str, ...] = ()  # rules with which this option has no effect
 
 
 def option(
@@ -112,20 +121,18 @@ def option(
     within: str | None = None,
     **details: Any,
 ) -> Any:
-    """Declare one option as a dataclass field.
+    """Declare an option of a Config; those that several share are constants, such as `SEED`.
 
     A default of None is set later, by the recipe or from the data, as `shown_default` says. `details` are fields of
     `Option`; its `parse` turns text into the value and raises ValueError with what it expects.
     """
-    described = Option(help, panel, within=Range(within) if within else None, **details)
-    return dataclasses.field(default=default, metadata={"option": described})
+    return Option(default, help, panel, within=Range(within) if within else None, **details)
 
 
 def option_like(config_type: "type[Config]", name: str, *, default: Any = ..., **changes: Any) -> Any:
     """Declare an option as `config_type` has it, but for its default and the `changes` to its `Option`."""
-    field = config_type.__dataclass_fields__[name]
-    described = dataclasses.replace(field.metadata["option"], **changes)
-    return dataclasses.field(default=field.default if default is ... else default, metadata={"option": described})
+    changes |= {} if default is ... else {"default": default}
+    return dataclasses.replace(config_type.__dataclass_fields__[name].metadata["option"], **changes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +145,49 @@ class Config:
 
     command: ClassVar[str]
 
+    def __init_subclass__(cls) -> None:
+        """Make a dataclass field of each option."""
+        for name, value in list(vars(cls).items()):
+            if isinstance(value, Option):
+                setattr(cls, name, dataclasses.field(default=value.default, metadata={"option": value}))
+
     def __post_init__(self) -> None:
         options = options_of(type(self))
         for name, value in self.converted({name: getattr(self, name) for name in options}).items():
             object.__setattr__(self, name, value)
+        for name, described in options.items():
+            if self._is_set(name):
+                self._check_rules(flag(name, described), described)
+
+    def _is_set(self, name: str) -> bool:
+        """Whether an option is not at its default."""
+        return bool(getattr(self, name) != type(self).__dataclass_fields__[name].default)
+
+    def _check_rules(self, where: str, described: Option) -> None:
+        """Raise InputError where another option excludes one that is set, or one that it needs is not set."""
+        for rule in described.conflicts:
+            if self._holds(rule):
+                raise InputError(where, f"cannot be combined with {self._rule_text(rule)}", "drop one of them")
+        for rule in described.unused_with:
+            if self._holds(rule):
+                raise InputError(where, f"has no effect with {self._rule_text(rule)}", f"drop {where}")
+        needed = [rule for rule in described.needs if rule.partition("=")[0] in options_of(type(self))]
+        if needed and not any(map(self._holds, needed)):
+            text = " or ".join(map(self._rule_text, needed))
+            raise InputError(where, f"has no effect without {text}", f"add it, or drop {where}")
+
+    def _holds(self, rule: str) -> bool:
+        name, _, values = rule.partition("=")
+        if name not in options_of(type(self)):
+            return False
+        return value_text(getattr(self, name)) in values.split("|") if values else self._is_set(name)
+
+    def _rule_text(self, rule: str) -> str:
+        """The options of a rule as in the shell: `--optimizer sgd or nesterov`, or the one value that is set."""
+        name, _, values = rule.partition("=")
+        actual = value_text(getattr(self, name))
+        values = actual if actual in values.split("|") else values.replace("|", " or ")
+        return f"{flag(name, options_of(type(self))[name])} {values}".strip()
 
     @classmethod
     def converted(cls, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import check_gif, check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, RUNTIME, TRAINING, option, option_group, option_like
+from dlnotes_cli.shell.option import option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
     OfflineOption,
@@ -26,30 +26,30 @@ class ImagesOptions(ReadImagesOptions):
     """The content and style images."""
 
     images: tuple[str, ...] = option(
-        (), "Content image, then style image: the same as --content and --style.", panel=DATA, is_argument=True,
+        (), "Content image, then style image: the same as --content and --style.", panel="Data", is_argument=True,
         metavar="CONTENT STYLE",
     )  # fmt: skip
     content: str | None = option(
-        None, "Content image, or a folder of images, including its subfolders.", panel=DATA, metavar="FILE|FOLDER",
+        None, "Content image, or a folder of images, including its subfolders.", panel="Data", metavar="FILE|FOLDER",
         shown_default="an image from scikit-learn",
     )  # fmt: skip
     style: tuple[str, ...] = option(
         (), "Style image. For several, repeat the option or separate them by commas; each may have a weight.",
-        panel=DATA, metavar="FILE[:W]", shown_default="a generated image",
+        panel="Data", metavar="FILE[:W]", shown_default="a generated image",
     )  # fmt: skip
     mask: tuple[str, ...] = option(
         (), "Give a region of the content the style of a region of the style image, white in two masks; repeatable. "
-        "What no mask covers gets the rest of the style.", panel=DATA, metavar="CONTENT.png:STYLE.png",
+        "What no mask covers gets the rest of the style.", panel="Data", metavar="CONTENT.png:STYLE.png",
     )  # fmt: skip
     match_color: Literal["linear", "histogram"] | None = option(
         None, "First give the style image the content's colors: linear (mean and covariance, as Gatys et al. 2016) or "
-        "histogram (values of each channel)", panel=DATA,
+        "histogram (values of each channel)", panel="Data",
     )  # fmt: skip
-    size: int = option(384, "Pixels of the result's longer side.", panel=DATA, within="[16, 16384]")
+    size: int = option(384, "Pixels of the result's longer side.", panel="Data", within="[16, 16384]")
     style_scale: float = option(
         1.0,
         "Size of the style image relative to the result; not with --recipe notes.",
-        panel=DATA,
+        panel="Data",
         within="[0.05, 8]",
     )
 
@@ -62,43 +62,43 @@ class LossOptions(WeightsOption, OfflineOption):
         "small",
         "Network that computes the features: small (part of dlnotes), vgg16, vgg19 (the course's), squeezenet1_0 or "
         "squeezenet1_1.",
-        panel=MODEL,
+        panel="Model",
     )
     content_layer: str | None = option(
-        None, "Layer of the content loss; --list-layers shows all.", panel=MODEL, metavar="LAYER",
+        None, "Layer of the content loss; --list-layers shows all.", panel="Model", metavar="LAYER",
         shown_default="set by --backbone",
     )  # fmt: skip
     style_layers: tuple[str, ...] = option(
         (), "Layers of the style loss (Gram matrices) with their weights, for example conv1_1:1.0,conv2_1:0.75.",
-        panel=MODEL, parse=items, metavar="LAYER:W,…", shown_default="set by --backbone",
+        panel="Model", parse=items, metavar="LAYER:W,…", shown_default="set by --backbone",
     )  # fmt: skip
     pooling: Literal["avg", "max"] | None = option(
         None,
         "Type of the network's pooling layers",
-        panel=MODEL,
+        panel="Model",
         shown_default="avg; --recipe notes: max, but for small",
     )
     content_loss: Literal["mean", "half-sum"] = option(
         "mean", "With --recipe notes: mean of the squared differences (the notebook) or half-sum, half of their sum "
-        "(Gatys et al. 2016)", panel=MODEL,
+        "(Gatys et al. 2016)", panel="Model",
     )  # fmt: skip
     ratio: float | None = option(
         None, "Content weight divided by style weight (alpha / beta); lower it for more style. The recipes scale the "
-        "losses differently, so their ratios are not comparable.", panel=MODEL, within="[1e-12, 1e12]",
+        "losses differently, so their ratios are not comparable.", panel="Model", within="[1e-12, 1e12]",
         shown_default="squeezenet: 0.1, others: 0.03; --recipe notes: 1e-6",
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
-        (), "Make one result per ratio; --sheet shows them side by side.", panel=MODEL, parse=numbers,
+        (), "Make one result per ratio; --sheet shows them side by side.", panel="Model", parse=numbers,
         within="[1e-12, 1e12]", metavar="X,X,…",
     )  # fmt: skip
     tv: float | None = option(
         None,
         "Weight of the total variation loss, which smooths the result.",
-        panel=MODEL,
+        panel="Model",
         within="[0, 1e6]",
         shown_default="small: 0.05, others: 0.1; --recipe notes: 0",
     )
-    preserve_color: bool = option(False, "Keep the content's colors; transfer only lightness.", panel=MODEL)
+    preserve_color: bool = option(False, "Keep the content's colors; transfer only lightness.", panel="Model")
 
 
 @option_group
@@ -115,22 +115,22 @@ class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
         help="Time limit of the optimization, divided equally among the results: 90s, 5m, 1h or seconds.",
     )  # fmt: skip
     optimizer: Literal["lbfgs", "adam"] | None = option(
-        None, "Optimizer", panel=TRAINING, shown_default="lbfgs; --recipe notes: adam"
+        None, "Optimizer", panel="Training", shown_default="lbfgs; --recipe notes: adam"
     )
     lr: float | None = option(
-        None, "Learning rate.", panel=TRAINING, within="(0, 1e6]",
+        None, "Learning rate.", panel="Training", within="(0, 1e6]",
         shown_default="lbfgs: 1, adam: 0.02; --recipe notes: 0.003",
     )  # fmt: skip
     steps: int | None = option(
-        None, "Maximum number of optimizer steps at each scale.", panel=TRAINING, within="[1, 1e6]",
+        None, "Maximum number of optimizer steps at each scale.", panel="Training", within="[1, 1e6]",
         shown_default="90; --recipe notes: 2000",
     )  # fmt: skip
     scales: int | None = option(
-        None, "Number of image sizes to optimize in turn, from coarse to fine.", panel=TRAINING, within="[1, 8]",
+        None, "Number of image sizes to optimize in turn, from coarse to fine.", panel="Training", within="[1, 8]",
         shown_default="3; --recipe notes: 1",
     )  # fmt: skip
     start: str = option(
-        "content", "Image to start from: content, noise, or a file.", panel=TRAINING, metavar="content|noise|FILE"
+        "content", "Image to start from: content, noise, or a file.", panel="Training", metavar="content|noise|FILE"
     )
 
 
@@ -139,30 +139,30 @@ class ResultOptions(OverwriteOption):
     """The files that are written."""
 
     out: Path = option(
-        Path("stylized.png"), "Result: a .png, .jpg or .webp file, or a folder.", panel=OUTPUT, metavar="FILE|FOLDER"
+        Path("stylized.png"), "Result: a .png, .jpg or .webp file, or a folder.", panel="Output", metavar="FILE|FOLDER"
     )
     sheet: Path | None = option(
-        None, "Save content, style and results side by side in this PNG file.", panel=OUTPUT, metavar="FILE.png"
+        None, "Save content, style and results side by side in this PNG file.", panel="Output", metavar="FILE.png"
     )
     gram: Path | None = option(
-        None, "Draw the Gram matrices of style, content and results as heat maps to this PNG file.", panel=OUTPUT,
+        None, "Draw the Gram matrices of style, content and results as heat maps to this PNG file.", panel="Output",
         metavar="FILE.png",
     )  # fmt: skip
     animate: Path | None = option(
-        None, "Animate the optimization as a GIF; for one result.", panel=OUTPUT, metavar="FILE.gif"
+        None, "Animate the optimization as a GIF; for one result.", panel="Output", metavar="FILE.gif"
     )
     save_every: int | None = option(
-        None, "Write the current image every N steps.", panel=OUTPUT, within="[1, 1e6]", shown_default="at the end"
+        None, "Write the current image every N steps.", panel="Output", within="[1, 1e6]", shown_default="at the end"
     )
     continue_run: bool = option(
-        False, "Resume an interrupted command: give its options again; finished results are kept.", panel=OUTPUT,
+        False, "Resume an interrupted command: give its options again; finished results are kept.", panel="Output",
         name="--continue",
     )  # fmt: skip
-    list_layers: bool = option(False, "List the layers of --backbone; do not stylize.", panel=OUTPUT)
-    fit: bool = option(False, "If --size does not fit in memory, use the largest size that does.", panel=RUNTIME)
+    list_layers: bool = option(False, "List the layers of --backbone; do not stylize.", panel="Output")
+    fit: bool = option(False, "If --size does not fit in memory, use the largest size that does.", panel="Runtime")
     tile: int | None = option(
         None, "Compute the features in overlapping tiles of N pixels: less memory, more time, the same loss, no seams.",
-        panel=RUNTIME, metavar="N", within="[64, 16384]",
+        panel="Runtime", metavar="N", within="[64, 16384]",
     )  # fmt: skip
 
 

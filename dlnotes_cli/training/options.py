@@ -10,11 +10,7 @@ from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, Da
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import (
-    MODEL,
-    OUTPUT,
     REQUIRED,
-    RUNTIME,
-    TRAINING,
     Config,
     option,
     option_group,
@@ -43,15 +39,18 @@ _CLASS_WEIGHTS = ("none", "balanced")
 _AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
 
 
+RECIPE = option(
+    "best",
+    "Set of defaults: best (tuned for accuracy and speed) or notes (those of the course notebooks).",
+    panel="Training",
+)
+
+
 @option_group
 class RecipeOption(Config):
     """Which set of defaults is used."""
 
-    recipe: Literal["best", "notes"] = option(
-        "best",
-        "Set of defaults: best (tuned for accuracy and speed) or notes (those of the course notebooks).",
-        panel=TRAINING,
-    )
+    recipe: Literal["best", "notes"] = RECIPE
 
     recipes: ClassVar[Mapping[str, object]] = {}  # by the conditions under which they apply
 
@@ -61,83 +60,100 @@ class RecipeOption(Config):
         return super().shown_default(name) or defaults_text(cls.recipes, name)
 
 
+TIME_BUDGET = option(
+    None,
+    "Wall-clock limit: 90s, 5m, 1h or seconds. Training fits its learning-rate schedule to it.",
+    panel="Training",
+    within="(0, 1e7]",
+    parse=duration,
+    metavar="TIME",
+    shown_default="no limit",
+)
+
+
 @option_group
 class TimeBudgetOption(Config):
     """How long training or optimization may take."""
 
-    time_budget: float | None = option(
-        None,
-        "Wall-clock limit: 90s, 5m, 1h or seconds. Training fits its learning-rate schedule to it.",
-        panel=TRAINING,
-        within="(0, 1e7]",
-        parse=duration,
-        metavar="TIME",
-        shown_default="no limit",
-    )
+    time_budget: float | None = TIME_BUDGET
+
+
+EPOCHS = option(None, "Passes over the training samples.", panel="Training", within="[1, 1e6]")
+MAX_STEPS = option(
+    None, "Stop after N optimizer steps.", panel="Training", within="[1, 1e12]", shown_default="no limit"
+)
+LR = option(
+    None,
+    "Peak learning rate of the schedule; a run stopped early may not reach it.",
+    panel="Training",
+    within="(0, inf)",
+)
+SCHEDULE = option(None, "Learning-rate schedule", panel="Training")
+OPTIMIZER = option(
+    None,
+    "Optimizer. Default --lr and --weight-decay of each: " + optimizer_defaults_text() + "; "
+    "with --recipe notes, none has a weight decay.",
+    panel="Training",
+)
+MOMENTUM = option(None, "Momentum of sgd and nesterov.", panel="Training", within="[0, 1)")
+WEIGHT_DECAY = option(
+    None,
+    "Weight decay: L2 penalty on the weights (decoupled with adamw).",
+    panel="Training",
+    within="[0, 1e6]",
+)
+PATIENCE = option(
+    None,
+    "Stop after N consecutive validations (one per epoch by default) without improvement.",
+    panel="Training",
+    within="[1, 1e6]",
+    shown_default="never",
+)
+EMA = option(
+    None,
+    "Decay of the moving average (EMA) of the weights; the EMA is used if its validation is better; 0 disables it.",
+    panel="Training",
+    within="[0, 1)",
+)
+GRAD_CLIP = option(
+    None,
+    "Gradient-norm clipping threshold; 0 disables it.",
+    panel="Training",
+    within="[0, inf)",
+)
+BATCH_SIZE = option(
+    None,
+    "Samples per step; auto (or 0): as many as fit in GPU memory; on a CPU, the recipe's default.",
+    panel="Training",
+    within="[0, 1e6]",
+    parse=count_or_auto,
+)
+ACCUMULATE = option(
+    1,
+    "Compute the gradient of a step in N parts of the batch, one after the other, which takes less memory; the "
+    "step is the same, unless the network has batch normalization, which then sees each part alone.",
+    panel="Training",
+    within="[1, 4096]",
+)
 
 
 @option_group
 class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
     """How long, and with which steps, any network is trained."""
 
-    epochs: int | None = option(None, "Passes over the training samples.", panel=TRAINING, within="[1, 1e6]")
-    max_steps: int | None = option(
-        None, "Stop after N optimizer steps.", panel=TRAINING, within="[1, 1e12]", shown_default="no limit"
-    )
-    lr: float | None = option(
-        None,
-        "Peak learning rate of the schedule; a run stopped early may not reach it.",
-        panel=TRAINING,
-        within="(0, inf)",
-    )
-    schedule: ScheduleName | None = option(None, "Learning-rate schedule", panel=TRAINING)
-    optimizer: OptimizerName | None = option(
-        None,
-        "Optimizer. Default --lr and --weight-decay of each: " + optimizer_defaults_text() + "; "
-        "with --recipe notes, none has a weight decay.",
-        panel=TRAINING,
-    )
-    momentum: float | None = option(None, "Momentum of sgd and nesterov.", panel=TRAINING, within="[0, 1)")
-    weight_decay: float | None = option(
-        None,
-        "Weight decay: L2 penalty on the weights (decoupled with adamw).",
-        panel=TRAINING,
-        within="[0, 1e6]",
-    )
-    patience: int | None = option(
-        None,
-        "Stop after N consecutive validations (one per epoch by default) without improvement.",
-        panel=TRAINING,
-        within="[1, 1e6]",
-        shown_default="never",
-    )
-    ema: float | None = option(
-        None,
-        "Decay of the moving average (EMA) of the weights; the EMA is used if its validation is better; 0 disables it.",
-        panel=TRAINING,
-        within="[0, 1)",
-    )
-    grad_clip: float | None = option(
-        None,
-        "Gradient-norm clipping threshold; 0 disables it.",
-        panel=TRAINING,
-        within="[0, inf)",
-    )
-    batch_size: int | None = option(
-        None,
-        "Samples per step; auto (or 0): as many as fit in GPU memory; on a CPU, the recipe's default.",
-        panel=TRAINING,
-        within="[0, 1e6]",
-        parse=count_or_auto,
-    )
+    epochs: int | None = EPOCHS
+    max_steps: int | None = MAX_STEPS
+    lr: float | None = LR
+    schedule: ScheduleName | None = SCHEDULE
+    optimizer: OptimizerName | None = OPTIMIZER
+    momentum: float | None = MOMENTUM
+    weight_decay: float | None = WEIGHT_DECAY
+    patience: int | None = PATIENCE
+    ema: float | None = EMA
+    grad_clip: float | None = GRAD_CLIP
+    batch_size: int | None = BATCH_SIZE
 
-    accumulate: int = option(
-        1,
-        "Compute the gradient of a step in N parts of the batch, one after the other, which takes less memory; the "
-        "step is the same, unless the network has batch normalization, which then sees each part alone.",
-        panel=TRAINING,
-        within="[1, 4096]",
-    )
+    accumulate: int = ACCUMULATE
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:
@@ -175,38 +191,70 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
         return RunLength(batch_size, epochs, self.max_steps, self.time_budget, self.patience)
 
 
+DROPOUT = option(None, "Dropout probability.", panel="Model", within="[0, 1)")
+
+
 @option_group
 class DropoutOption(Config):
     """Dropout; its place depends on the network."""
 
-    dropout: float | None = option(None, "Dropout probability.", panel=MODEL, within="[0, 1)")
+    dropout: float | None = DROPOUT
+
+
+AUGMENT = option(
+    None,
+    "Augmentation of training images: none, notes, light, standard, strong, or a list of flip, vflip, shift:N, "
+    "crop:N (pixels), rotate:DEGREES, scale:A-B, resized-crop:A-B (of the area), perspective:X (up to 0.6), "
+    "color:X, blur:P, erase:P (0 to 1), trivial (TrivialAugment), rand:N:M (RandAugment) and one of mixup:A and "
+    "cutmix:A. 'dlnotes data preview' shows them.",
+    panel="Training",
+    metavar="NAME|LIST",
+)
 
 
 @option_group
 class AugmentOption(Config):
     """The augmentation of training images."""
 
-    augment: str | None = option(
-        None,
-        "Augmentation of training images: none, notes, light, standard, strong, or a list of flip, vflip, shift:N, "
-        "crop:N (pixels), rotate:DEGREES, scale:A-B, resized-crop:A-B (of the area), perspective:X (up to 0.6), "
-        "color:X, blur:P, erase:P (0 to 1), trivial (TrivialAugment), rand:N:M (RandAugment) and one of mixup:A and "
-        "cutmix:A. 'dlnotes data preview' shows them.",
-        panel=TRAINING,
-        metavar="NAME|LIST",
-    )
+    augment: str | None = AUGMENT
+
+
+MIN_ACCURACY = option(
+    None,
+    "Exit with code 4 if the accuracy is below X (0 to 1).",
+    panel="Output",
+    within="[0, 1]",
+)
 
 
 @option_group
 class AccuracyGateOption(Config):
     """A condition on the accuracy."""
 
-    min_accuracy: float | None = option(
-        None,
-        "Exit with code 4 if the accuracy is below X (0 to 1).",
-        panel=OUTPUT,
-        within="[0, 1]",
-    )
+    min_accuracy: float | None = MIN_ACCURACY
+
+
+L1 = option(None, "L1 penalty on the weights.", panel="Training", within="[0, inf)")
+LABEL_SMOOTHING = option(
+    None,
+    "Label smoothing: fraction of each label that is spread over all classes.",
+    panel="Training",
+    within="[0, 1)",
+)
+CLASS_WEIGHTS = option(
+    "none",
+    "Weights of the classes in the loss: none, balanced (inversely proportional to their frequency), or a CSV or "
+    "JSON file of class and weight.",
+    panel="Training",
+    metavar="none|balanced|FILE",
+    complete=lambda: list(_CLASS_WEIGHTS),
+)
+MONITOR = option(
+    "auto",
+    "Metric of the validation split that chooses the best epoch and ends training with --patience: loss, accuracy, "
+    "macro-f1, or auto: accuracy from 5,000 validation samples on, else loss.",
+    panel="Training",
+)
 
 
 @option_group
@@ -217,40 +265,25 @@ class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
         AccuracyGateOption, "min_accuracy", help="Exit with code 4 if the test accuracy is below X (0 to 1)."
     )
 
-    l1: float | None = option(None, "L1 penalty on the weights.", panel=TRAINING, within="[0, inf)")
-    label_smoothing: float | None = option(
-        None,
-        "Label smoothing: fraction of each label that is spread over all classes.",
-        panel=TRAINING,
-        within="[0, 1)",
-    )
-    class_weights: str = option(
-        "none",
-        "Weights of the classes in the loss: none, balanced (inversely proportional to their frequency), or a CSV or "
-        "JSON file of class and weight.",
-        panel=TRAINING,
-        metavar="none|balanced|FILE",
-        complete=lambda: list(_CLASS_WEIGHTS),
-    )
-    monitor: Literal["auto", "loss", "accuracy", "macro-f1"] = option(
-        "auto",
-        "Metric of the validation split that chooses the best epoch and ends training with --patience: loss, accuracy, "
-        "macro-f1, or auto: accuracy from 5,000 validation samples on, else loss.",
-        panel=TRAINING,
-    )
+    l1: float | None = L1
+    label_smoothing: float | None = LABEL_SMOOTHING
+    class_weights: str = CLASS_WEIGHTS
+    monitor: Literal["auto", "loss", "accuracy", "macro-f1"] = MONITOR
+
+
+OUT = option(None, "Run folder to create.", panel="Output", metavar="FOLDER", shown_default="runs/<command>-<n>")
+RESUME = option(
+    None, "Resume the interrupted run in this folder, with its options; auto: that in --out, or start it.",
+    panel="Output", metavar="FOLDER|auto",
+)  # fmt: skip
 
 
 @option_group
 class RunOptions(OverwriteOption):
     """The folder of a training run."""
 
-    out: Path | None = option(
-        None, "Run folder to create.", panel=OUTPUT, metavar="FOLDER", shown_default="runs/<command>-<n>"
-    )
-    resume: Path | None = option(
-        None, "Resume the interrupted run in this folder, with its options; auto: that in --out, or start it.",
-        panel=OUTPUT, metavar="FOLDER|auto",
-    )  # fmt: skip
+    out: Path | None = OUT
+    resume: Path | None = RESUME
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:
@@ -280,21 +313,25 @@ class RunOptions(OverwriteOption):
         return None
 
 
+DEVICES = option(
+    1,
+    "Train on N GPUs of this machine, or with --device cpu in N processes, which share each batch and the threads.",
+    panel="Runtime",
+    within="[1, 1000]",
+)
+COMPILE = option(
+    False,
+    "Compile the training steps with torch.compile, which needs a C++ compiler and about a minute.",
+    panel="Runtime",
+)
+
+
 @option_group
 class DevicesOption(DeviceOptions):
     """Where a network is trained, on how many devices at once, and whether it is compiled for them."""
 
-    devices: int = option(
-        1,
-        "Train on N GPUs of this machine, or with --device cpu in N processes, which share each batch and the threads.",
-        panel=RUNTIME,
-        within="[1, 1000]",
-    )
-    compile: bool = option(
-        False,
-        "Compile the training steps with torch.compile, which needs a C++ compiler and about a minute.",
-        panel=RUNTIME,
-    )
+    devices: int = DEVICES
+    compile: bool = COMPILE
 
 
 @option_group
@@ -357,41 +394,50 @@ def _completions(incomplete: str, endings: tuple[str, ...]) -> list[str]:
     return sorted(path for path in models if shlex.quote(path) == path)
 
 
+MODEL = option(
+    REQUIRED, "Model file, or the run folder that holds it.", panel="Model", is_argument=True, metavar="MODEL",
+    complete=complete_models,
+)  # fmt: skip
+
+
 @option_group
 class ModelArgument(Config):
     """The trained model that a command uses."""
 
-    model: Path = option(
-        REQUIRED, "Model file, or the run folder that holds it.", panel=MODEL, is_argument=True, metavar="MODEL",
-        complete=complete_models,
-    )  # fmt: skip
+    model: Path = MODEL
+
+
+INIT_FROM = option(
+    None,
+    "Start from the weights of this run or model file, of the same architecture; classes are matched by name.",
+    panel="Model",
+    metavar="RUN",
+    complete=complete_models,
+)
 
 
 @option_group
 class InitFromOption(Config):
     """The trained model from which training starts."""
 
-    init_from: Path | None = option(
-        None,
-        "Start from the weights of this run or model file, of the same architecture; classes are matched by name.",
-        panel=MODEL,
-        metavar="RUN",
-        complete=complete_models,
-    )
+    init_from: Path | None = INIT_FROM
 
 
 CourseArch = Literal["notes-mlp", "notes-cnn"]
+
+
+ARCH = option(
+    None,
+    "MODEL is a state dict of the course's notebooks, as a .pt file: of notes-mlp (MNIST) or notes-cnn (CIFAR-10).",
+    panel="Model",
+)
 
 
 @option_group
 class CourseArchOption(Config):
     """The network of a checkpoint that does not say which one it is."""
 
-    arch: CourseArch | None = option(
-        None,
-        "MODEL is a state dict of the course's notebooks, as a .pt file: of notes-mlp (MNIST) or notes-cnn (CIFAR-10).",
-        panel=MODEL,
-    )
+    arch: CourseArch | None = ARCH
 
 
 WEIGHTS_HELP = (
@@ -400,15 +446,18 @@ WEIGHTS_HELP = (
 )
 
 
+WEIGHTS = option(
+    "default",
+    WEIGHTS_HELP,
+    panel="Model",
+    shown_default="",
+    metavar="NAME|FILE",
+    complete=lambda: ["default", "none"],
+)
+
+
 @option_group
 class WeightsOption(Config):
     """The initial weights of a pretrained network."""
 
-    weights: str = option(
-        "default",
-        WEIGHTS_HELP,
-        panel=MODEL,
-        shown_default="",
-        metavar="NAME|FILE",
-        complete=lambda: ["default", "none"],
-    )
+    weights: str = WEIGHTS

@@ -10,7 +10,7 @@ from dlnotes_cli.data.options import Normalization
 from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import MODEL, OUTPUT, TRAINING, check_at_most_one, option, option_group, option_like
+from dlnotes_cli.shell.option import check_at_most_one, option, option_group, option_like
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training.options import DropoutOption, ImageClassifierConfig, WeightsOption
 from dlnotes_cli.training.recipes import OptimizerName, ScheduleName, resolve
@@ -35,7 +35,7 @@ class BackboneOptions(WeightsOption):
     backbone: str | None = option(
         None,
         "Pretrained torchvision network (--list shows all), or small, which is part of dlnotes and needs no download.",
-        panel=MODEL,
+        panel="Model",
         metavar="NAME",
         complete=lambda: [EMBEDDED_NAME, *BACKBONES],
     )
@@ -46,7 +46,7 @@ class TransferOptions(BackboneOptions, DropoutOption):
     """The options of `transfer` only."""
 
     hidden: tuple[int, ...] = option(
-        (), "Units of each hidden layer of the new head.", panel=MODEL, parse=integers, within="[1, 1e6]",
+        (), "Units of each hidden layer of the new head.", panel="Model", parse=integers, within="[1, 1e6]",
         metavar="N,N,…", shown_default="no hidden layer",
     )  # fmt: skip
     dropout: float | None = option_like(
@@ -57,7 +57,7 @@ class TransferOptions(BackboneOptions, DropoutOption):
     fine_tune: str | None = option(
         None,
         "Unfreeze and train the last N blocks of the backbone too (last-N), or all blocks; without a value last-3.",
-        panel=MODEL,
+        panel="Model",
         parse=last_blocks,
         implied="last-3",
         metavar="[last-N|all]",
@@ -66,27 +66,27 @@ class TransferOptions(BackboneOptions, DropoutOption):
     views: int = option(
         1,
         "Frozen backbone: train on N views of each image, all but the first augmented.",
-        panel=TRAINING,
+        panel="Training",
         within="[1, 1000]",
     )
     folds: int | None = option(
         None,
         "Frozen backbone: choose the weight decay by N-fold cross-validation in place of one validation split.",
-        panel=TRAINING,
+        panel="Training",
         within="[2, 100]",
     )
     export_features: Path | None = option(
-        None, "Frozen backbone: write features, labels and names to this .npz file.", panel=OUTPUT,
+        None, "Frozen backbone: write features, labels and names to this .npz file.", panel="Output",
         metavar="FILE.npz",
     )  # fmt: skip
     map_file: Path | None = option(
-        None, "Frozen backbone: plot the features of all images, projected to two dimensions.", panel=OUTPUT,
+        None, "Frozen backbone: plot the features of all images, projected to two dimensions.", panel="Output",
         metavar="FILE.png", name="--map",
     )  # fmt: skip
-    map_method: Literal["pca", "tsne"] = option("pca", "Projection of --map", panel=OUTPUT)
+    map_method: Literal["pca", "tsne"] = option("pca", "Projection of --map", panel="Output")
     list_backbones: bool = option(
         False, "List the backbones with their size, ImageNet accuracy and whether their weights are on this machine; "
-        "do not train.", panel=OUTPUT, name="--list",
+        "do not train.", panel="Output", name="--list",
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.data.options import IMAGES_METAVAR, NAMED_SETS, DataRootOption
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, REQUIRED, TRAINING, Config, option, option_group, option_like
+from dlnotes_cli.shell.option import REQUIRED, Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import OverwriteOption
 from dlnotes_cli.shell.parse import items
 from dlnotes_cli.training.inspection.options import (
@@ -42,7 +42,7 @@ class FiltersOptions(LayerOption, WrittenSheetOption):
     """The options of `visualize filters` only."""
 
     layer: str | None = option_like(LayerOption, "layer", shown_default="the first with weights")
-    top: int = option(64, "Show the N filters with the largest weights.", panel=OUTPUT, within="[1, 4096]")
+    top: int = option(64, "Show the N filters with the largest weights.", panel="Output", within="[1, 4096]")
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("filters.png"))
 
 
@@ -58,7 +58,7 @@ class ImageArgument(Config):
     """The image of a command."""
 
     image: str | None = option(
-        None, "Image file.", panel=DATA, is_argument=True, metavar="IMAGE", shown_default="an image from scikit-learn"
+        None, "Image file.", panel="Data", is_argument=True, metavar="IMAGE", shown_default="an image from scikit-learn"
     )
 
 
@@ -72,12 +72,12 @@ class ActivationsOptions(LayerOption, WrittenSheetOption):
         metavar="NAME|all", shown_default=None,
     )  # fmt: skip
     top: int | None = option(
-        None, "Show the N units with the largest mean.", panel=OUTPUT, within="[1, 1e6]",
+        None, "Show the N units with the largest mean.", panel="Output", within="[1, 1e6]",
         shown_default="all units; 6 with --layer all",
     )  # fmt: skip
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("activations.png"))
     out: Path | None = option(
-        None, "Write the maps of each layer, (C, H, W), to this .npz file.", panel=OUTPUT, metavar="FILE.npz"
+        None, "Write the maps of each layer, (C, H, W), to this .npz file.", panel="Output", metavar="FILE.npz"
     )
 
     def __post_init__(self) -> None:
@@ -100,9 +100,9 @@ class UnitOption(Config):
     unit: tuple[str, ...] = option(
         (TOP_UNITS,),
         "Unit numbers, or class names for the output layer, or top for the most active units.",
-        panel=MODEL, parse=items, metavar="N,N,…|top",
+        panel="Model", parse=items, metavar="N,N,…|top",
     )  # fmt: skip
-    top: int = option(10, "Number of units with --unit top.", panel=OUTPUT, within="[1, 1000]")
+    top: int = option(10, "Number of units with --unit top.", panel="Output", within="[1, 1000]")
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:
@@ -119,12 +119,12 @@ class MaximizeOptions(UnitOption, LayerOption, WrittenSheetOption):
 
     layer: str | None = option_like(LayerOption, "layer", shown_default="the output layer, whose units are the classes")
     size: int | None = option(
-        None, "Pixels per side of the optimized images.", panel=DATA, within="[1, 4096]",
+        None, "Pixels per side of the optimized images.", panel="Data", within="[1, 4096]",
         shown_default="the network's input size; for feature maps at least 64 where the network accepts it",
     )  # fmt: skip
-    steps: int = option(256, "Steps of gradient ascent.", panel=TRAINING, within="[1, 1e6]")
+    steps: int = option(256, "Steps of gradient ascent.", panel="Training", within="[1, 1e6]")
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("maximize.png"))
-    out: Path | None = option(None, "Save each image in this folder.", panel=OUTPUT, metavar="FOLDER")
+    out: Path | None = option(None, "Save each image in this folder.", panel="Output", metavar="FOLDER")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,18 +142,18 @@ class DreamOptions(LayerOption, SheetOption):
     guide: str | None = option(
         None,
         "Amplify what resembles this image.",
-        panel=DATA,
+        panel="Data",
         metavar="IMAGE",
         shown_default="whatever the layer finds",
     )
-    octaves: int = option(5, "Sizes of the image, from coarse to fine.", panel=TRAINING, within="[1, 20]")
-    octave_scale: float = option(1.4, "Ratio of one size to the one before.", panel=TRAINING, within="(1, 10]")
-    steps: int = option(8, "Steps of gradient ascent in each octave.", panel=TRAINING, within="[1, 1e4]")
+    octaves: int = option(5, "Sizes of the image, from coarse to fine.", panel="Training", within="[1, 20]")
+    octave_scale: float = option(1.4, "Ratio of one size to the one before.", panel="Training", within="(1, 10]")
+    steps: int = option(8, "Steps of gradient ascent in each octave.", panel="Training", within="[1, 1e4]")
     strength: float = option(
-        1.5, "Standard deviation of the change of a pixel in a step, of 255.", panel=TRAINING, within="(0, 255]"
+        1.5, "Standard deviation of the change of a pixel in a step, of 255.", panel="Training", within="(0, 255]"
     )
     out: Path | None = option(
-        None, "Image file to write.", panel=OUTPUT, metavar="FILE", shown_default="<name of the image>-dream.png"
+        None, "Image file to write.", panel="Output", metavar="FILE", shown_default="<name of the image>-dream.png"
     )
 
 
@@ -171,7 +171,7 @@ class DataCommandOptions(DataRootOption, InspectionOptions):
     data: str = option(
         "digits",
         f"A named set ({', '.join(NAMED_SETS)}), resized to the network's input, or a folder of images.",
-        panel=DATA,
+        panel="Data",
         metavar=IMAGES_METAVAR,
         complete=lambda: list(NAMED_SETS),
     )
@@ -187,7 +187,7 @@ class PatchesOptions(UnitOption, LayerOption, WrittenSheetOption):
     gradient: Literal["guided", "deconvnet", "none"] = option(
         "guided",
         "Show next to each patch the unit's gradient by guided backpropagation (guided) or by a deconvnet, or none.",
-        panel=MODEL,
+        panel="Model",
     )
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("patches.png"))
 
@@ -215,7 +215,7 @@ class FeatureLayerOption(LayerOption):
 class NeighborsOptions(FeatureLayerOption, WrittenSheetOption):
     """The options of `visualize neighbors` only."""
 
-    count: int = option(8, "Neighbors of each image.", panel=OUTPUT, within="[1, 1000]")
+    count: int = option(8, "Neighbors of each image.", panel="Output", within="[1, 1000]")
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("neighbors.png"))
 
 
@@ -231,14 +231,14 @@ class EmbeddingOptions(FeatureLayerOption, WrittenSheetOption):
     """The options of `visualize embedding` only."""
 
     method: Literal["pca", "tsne", "umap"] = option(
-        "pca", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel=MODEL
+        "pca", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"
     )
     sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("embedding.png"), help="Scatter plot to write.")
     csv: Path | None = option(
-        None, "Write file, class and coordinates of each image to this CSV file.", panel=OUTPUT, metavar="FILE.csv"
+        None, "Write file, class and coordinates of each image to this CSV file.", panel="Output", metavar="FILE.csv"
     )
     out: Path | None = option(
-        None, "Write coordinates, features, labels and names to this .npz file.", panel=OUTPUT, metavar="FILE.npz"
+        None, "Write coordinates, features, labels and names to this .npz file.", panel="Output", metavar="FILE.npz"
     )
 
     def __post_init__(self) -> None:

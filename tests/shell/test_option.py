@@ -223,3 +223,40 @@ def test_only_declared_fields_are_options() -> None:
     assert list(options_of(Small)) == ["files", "network", "rate", "device"]
     assert flag("network", options_of(Small)["network"]) == "--net"
     assert Small(undescribed=-7).undescribed == -7
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuledConfig(Config):
+    """Options with rules."""
+
+    command: ClassVar[str] = "ruled"
+    optimizer: str = option("adam", "The optimizer.", panel=TRAINING)
+    momentum: float | None = option(
+        None, "Momentum.", panel=TRAINING, within="[0, 1)", needs=("optimizer=sgd|nesterov", "absent")
+    )
+    json: bool = option(False, "JSON.", panel=DATA, conflicts=("csv=-", "absent"))
+    csv: str | None = option(None, "CSV.", panel=DATA)
+    layers: str | None = option(None, "Layers.", panel=MODEL)
+    width: float | None = option(None, "Width.", panel=MODEL, within="(0, 9]", unused_with=("layers", "optimizer=x|y"))
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            {"momentum": 0.9},
+            "--momentum: has no effect without --optimizer sgd or nesterov; add it, or drop --momentum",
+        ),
+        ({"json": True, "csv": "-"}, "--json: cannot be combined with --csv -; drop one of them"),
+        ({"width": 1.0, "layers": "a"}, "--width: has no effect with --layers; drop --width"),
+        ({"width": 1.0, "optimizer": "y"}, "--width: has no effect with --optimizer y; drop --width"),
+    ],
+)
+def test_rules_about_two_options(options: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        RuledConfig(**options)
+    assert str(caught.value) == line
+
+
+def test_options_that_rules_allow() -> None:
+    assert RuledConfig(momentum=0.9, optimizer="nesterov", json=True, csv="file", width=1.0).momentum == 0.9

@@ -158,7 +158,8 @@ def test_steps_before_the_decay_may_cost_less() -> None:
     early = math.ceil(0.6 * budget.total)
     assert 8 + 4 * 20 + (early - 20) + 4 * (budget.total - early) == pytest.approx(950, abs=10)
     repeated = StepBudget(Schedule("one-cycle", 10), budget.total, None)
-    assert [repeated.is_early(each) for each in (19, 20, early - 1, early, 2 * step)] == [False, True, True, False, False]
+    steps = (19, 20, early - 1, early, 2 * step)
+    assert [repeated.is_early(each) for each in steps] == [False, True, True, False, False]
     assert not StepBudget(Schedule("cosine", 10), 100, None).is_early(20)
 
 

@@ -8,11 +8,7 @@ from typing import ClassVar, Literal
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import (
-    DATA,
-    MODEL,
-    OUTPUT,
     STDOUT_TWICE,
-    TRAINING,
     Config,
     check_at_most_one,
     option,
@@ -46,27 +42,27 @@ class StackOptions(Config):
     """A stack of layers and its input."""
 
     layers: tuple[str, ...] = option(
-        (), "Layers in PyTorch's notation, or a file of them such as net.py; - is standard input.", panel=MODEL,
+        (), "Layers in PyTorch's notation, or a file of them such as net.py; - is standard input.", panel="Model",
         is_argument=True, metavar="LAYERS",
     )  # fmt: skip
     file: str | None = option(
-        None, "Read the layers from a file of PyTorch code, which is not run; - is standard input.", panel=MODEL,
+        None, "Read the layers from a file of PyTorch code, which is not run; - is standard input.", panel="Model",
         metavar="FILE|-",
     )  # fmt: skip
-    network: NetworkName | None = option(None, "A network by name", panel=MODEL, short="--arch")
+    network: NetworkName | None = option(None, "A network by name", panel="Model", short="--arch")
     model: Path | None = option(
-        None, "The network of a run folder or model file of dlnotes, without loading torch.", panel=MODEL,
+        None, "The network of a run folder or model file of dlnotes, without loading torch.", panel="Model",
         metavar="RUN",
     )  # fmt: skip
     compare: bool = option(
         False, "Compare parameters, MACs and memory: each LAYERS is a network of its own; names for --network and run "
-        "folders too.", panel=OUTPUT,
+        "folders too.", panel="Output",
     )  # fmt: skip
     input: tuple[int, ...] | None = option(
-        None, "Shape of one sample, without the batch dimension, such as 3x130x130.", panel=DATA, parse=shape,
+        None, "Shape of one sample, without the batch dimension, such as 3x130x130.", panel="Data", parse=shape,
         metavar="CxHxW", shown_default="with --network and --model: the network's own",
     )  # fmt: skip
-    batch: int = option(1, "Batch size, which scales MACs and memory.", panel=DATA, within=_POSITIVE)
+    batch: int = option(1, "Batch size, which scales MACs and memory.", panel="Data", within=_POSITIVE)
 
 
 @option_group
@@ -74,24 +70,26 @@ class LetterOptions(Config):
     """One convolution or pooling layer, in the letters of the course's formulas."""
 
     width: int | None = option(
-        None, "Input size along one axis.", panel=DATA, within=_POSITIVE, short="-W", name="--input-size"
+        None, "Input size along one axis.", panel="Data", within=_POSITIVE, short="-W", name="--input-size"
     )
     kernel: int | None = option(
-        None, "Kernel (filter) size.", panel=MODEL, within=_POSITIVE, short="-F", name="--kernel-size"
+        None, "Kernel (filter) size.", panel="Model", within=_POSITIVE, short="-F", name="--kernel-size"
     )
-    stride: int | None = option(None, "Stride.", panel=MODEL, within=_POSITIVE, short="-S", shown_default="1")
+    stride: int | None = option(None, "Stride.", panel="Model", within=_POSITIVE, short="-S", shown_default="1")
     padding: int | None = option(
-        None, "Padding on each side.", panel=MODEL, within="[0, 9.2e18]", short="-P", shown_default="0"
+        None, "Padding on each side.", panel="Model", within="[0, 9.2e18]", short="-P", shown_default="0"
     )
     filters: int | None = option(
-        None, "Number of filters (output channels); with -D, computes the parameters.", panel=MODEL, within=_POSITIVE,
+        None, "Number of filters (output channels); with -D, computes the parameters.", panel="Model", within=_POSITIVE,
         short="-K",
     )  # fmt: skip
-    depth: int | None = option(None, "Depth of the input (input channels).", panel=MODEL, within=_POSITIVE, short="-D")
-    solve: Hyperparameter | None = option(
-        None, "With -W or one layer: find every value of this setting that gives the size --want", panel=OUTPUT
+    depth: int | None = option(
+        None, "Depth of the input (input channels).", panel="Model", within=_POSITIVE, short="-D"
     )
-    want: int | None = option(None, "Output size for --solve.", panel=OUTPUT, within=_POSITIVE)
+    solve: Hyperparameter | None = option(
+        None, "With -W or one layer: find every value of this setting that gives the size --want", panel="Output"
+    )
+    want: int | None = option(None, "Output size for --solve.", panel="Output", within=_POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +98,15 @@ class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, 
 
     command: ClassVar[str] = "conv-shape"
 
-    dtype: Dtype = option("float32", "Data type of weights and activations", panel=TRAINING)
-    optimizer: AssumedOptimizer = option("adam", "Optimizer assumed for training memory", panel=TRAINING)
-    explain: bool = option(False, "Print each formula with its numbers.", panel=OUTPUT)
+    dtype: Dtype = option("float32", "Data type of weights and activations", panel="Training")
+    optimizer: AssumedOptimizer = option("adam", "Optimizer assumed for training memory", panel="Training")
+    explain: bool = option(False, "Print each formula with its numbers.", panel="Output")
     gram: bool = option(
-        False, "Print the sizes of the output as a matrix (channels x positions) and of its Gram matrix.", panel=OUTPUT
+        False,
+        "Print the sizes of the output as a matrix (channels x positions) and of its Gram matrix.",
+        panel="Output",
     )
-    field: FieldName | None = option(None, "Print only this number or shape", panel=OUTPUT)
+    field: FieldName | None = option(None, "Print only this number or shape", panel="Output")
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

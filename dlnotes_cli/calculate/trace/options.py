@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, TRAINING, Config, option, option_group
+from dlnotes_cli.shell.option import Config, option, option_group
 from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption
 from dlnotes_cli.shell.parse import items
 
@@ -26,46 +26,46 @@ class TracedNetworkOptions(Config):
 
     layers: tuple[str, ...] = option(
         (), "Layers in the notation of conv-shape, a file of them, or a char-rnn run folder (with --text).",
-        panel=MODEL, is_argument=True, metavar="LAYERS|MODEL",
+        panel="Model", is_argument=True, metavar="LAYERS|MODEL",
     )  # fmt: skip
     input: str | None = option(
         None, 'Numbers such as "1 2; 3 4": rows are samples, time steps or an image, with | between its channels; or a '
-        "shape such as 1x3 to draw standard normal numbers.", panel=DATA, metavar="NUMBERS|SHAPE",
+        "shape such as 1x3 to draw standard normal numbers.", panel="Data", metavar="NUMBERS|SHAPE",
     )  # fmt: skip
     target: str | None = option(
         None, "Numbers to compare the output with; one for each sample with --loss cross-entropy: its class.",
-        panel=DATA, metavar="NUMBERS",
+        panel="Data", metavar="NUMBERS",
     )  # fmt: skip
     text: str | None = option(
-        None, "With a char-rnn run: text to feed through the network; draw its gates.", panel=DATA
+        None, "With a char-rnn run: text to feed through the network; draw its gates.", panel="Data"
     )
     weights: str = option(
         "init:0", "ones (biases 0), init:SEED (PyTorch's initialization), seed:SEED (standard normal, in the order of "
         "the course's notebook), a JSON file of names and numbers, or a run or model file of a classifier.",
-        panel=MODEL, metavar="WEIGHTS",
+        panel="Model", metavar="WEIGHTS",
     )  # fmt: skip
     state: str | None = option(
-        None, "Hidden state (short-term memory) before the first step.", panel=MODEL, metavar="NUMBERS",
+        None, "Hidden state (short-term memory) before the first step.", panel="Model", metavar="NUMBERS",
         shown_default="zeros",
     )  # fmt: skip
     memory: str | None = option(
-        None, "LSTM: cell state (long-term memory) before the first step.", panel=MODEL, metavar="NUMBERS",
+        None, "LSTM: cell state (long-term memory) before the first step.", panel="Model", metavar="NUMBERS",
         shown_default="zeros",
     )  # fmt: skip
     peephole: bool = option(
         False,
         "LSTM: input, forget and output gate also read the previous cell state (peephole connections).",
-        panel=MODEL,
+        panel="Model",
     )
     use_gate: UseGate = option(
         "pytorch",
         "LSTM: formula of the hidden state (the use gate of the course): pytorch, o tanh(c), or notes, o tanh(W f "
         "c_old + b).",
-        panel=MODEL,
+        panel="Model",
     )
     activation: tuple[str, ...] = option(
         (), f"Without layers: draw these functions and their derivatives ({', '.join(ACTIVATIONS)}). With layers: "
-        "replace the activations with each function in turn, and compare the gradients.", panel=MODEL, parse=items,
+        "replace the activations with each function in turn, and compare the gradients.", panel="Model", parse=items,
         metavar="NAME,NAME,…", complete=lambda: list(ACTIVATIONS),
     )  # fmt: skip
 
@@ -78,23 +78,23 @@ class TraceConfig(OutputOptions, OverwriteOption, SeedOption, TracedNetworkOptio
 
     loss: TraceLossName | None = option(
         None, "Scalar to differentiate: sum or mean of the output, or a loss against --target: mse, mae, huber, bce "
-        "(of scores, or of the output of a Sigmoid) or cross-entropy.", panel=TRAINING,
+        "(of scores, or of the output of a Sigmoid) or cross-entropy.", panel="Training",
         shown_default="sum; --target: mse",
     )  # fmt: skip
     mode: Literal["train", "eval"] = option(
-        "eval", "Mode of dropout and batch normalization, train or eval.", panel=TRAINING
+        "eval", "Mode of dropout and batch normalization, train or eval.", panel="Training"
     )
     lr: float | None = option(
-        None, "Update the weights by gradient descent with this learning rate.", panel=TRAINING, within="(0, 1e6]"
+        None, "Update the weights by gradient descent with this learning rate.", panel="Training", within="(0, 1e6]"
     )
     steps: int | None = option(
-        None, "With --lr: number of updates.", panel=TRAINING, within="[1, 100000]", shown_default="1"
+        None, "With --lr: number of updates.", panel="Training", within="[1, 100000]", shown_default="1"
     )
-    check: bool = option(False, "Compare the gradients with finite differences.", panel=OUTPUT)
-    units: int = option(12, "With --text: units to show.", panel=OUTPUT, within="[1, 100]")
+    check: bool = option(False, "Compare the gradients with finite differences.", panel="Output")
+    units: int = option(12, "With --text: units to show.", panel="Output", within="[1, 100]")
     plot: Path | None = option(
         None, "Draw the network with its numbers, the gates of a cell, and the norm of the gradient at each layer.",
-        panel=OUTPUT, metavar="FILE.png",
+        panel="Output", metavar="FILE.png",
     )  # fmt: skip
 
     @classmethod

@@ -6,30 +6,42 @@ from typing import Literal
 from dlnotes_cli.data.options import ImageShapeOptions, SplitOptions
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, flag, option, option_group, option_like, options_of
+from dlnotes_cli.shell.option import Config, flag, option, option_group, option_like, options_of
 from dlnotes_cli.shell.option_groups import DeviceOptions
 from dlnotes_cli.training.options import CourseArchOption, ModelArgument, complete_models_and_onnx
 
 PixelScaling = Literal["imagenet", "unit", "symmetric"]
 
 
+TTA = option(
+    False,
+    "Test-time augmentation of images: average the predictions over one-pixel shifts and mirror images (digits: "
+    "shifts only). Takes 3 to 6 times as long.",
+    panel="Model",
+)
+
+
 @option_group
 class TtaOption(Config):
     """Test-time augmentation."""
 
-    tta: bool = option(
-        False,
-        "Test-time augmentation of images: average the predictions over one-pixel shifts and mirror images (digits: "
-        "shifts only). Takes 3 to 6 times as long.",
-        panel=MODEL,
-    )
+    tta: bool = TTA
+
+
+TOP = option(3, "Number of classes to report per prediction.", panel="Output", within="[1, 1e6]")
 
 
 @option_group
 class TopOption(Config):
     """How many classes a prediction has."""
 
-    top: int = option(3, "Number of classes to report per prediction.", panel=OUTPUT, within="[1, 1e6]")
+    top: int = TOP
+
+
+CLASSES = option(
+    None, "ONNX file of another program: text file of its class names, one per line.", panel="Data", metavar="FILE",
+    shown_default="the names in the file, else numbers",
+)  # fmt: skip
 
 
 @option_group
@@ -47,10 +59,7 @@ class ForeignModelOptions(Config):
         "(0 to 1) or symmetric (-1 to 1).",
         shown_default="what the file says",
     )
-    classes: Path | None = option(
-        None, "ONNX file of another program: text file of its class names, one per line.", panel=DATA, metavar="FILE",
-        shown_default="the names in the file, else numbers",
-    )  # fmt: skip
+    classes: Path | None = CLASSES
 
 
 @option_group

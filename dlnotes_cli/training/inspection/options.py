@@ -5,7 +5,7 @@ from pathlib import Path
 from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import DATA, MODEL, OUTPUT, Config, option, option_group, option_like
+from dlnotes_cli.shell.option import Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
     OfflineOption,
@@ -23,18 +23,21 @@ def _complete(incomplete: str) -> list[str]:
     return [*named, *complete_models(incomplete)]
 
 
+MODEL = option(
+    EMBEDDED_NAME,
+    "Run folder or model file of an image classifier, the name of a torchvision network, or small (the "
+    "bundled network, trained on CIFAR-10).",
+    panel="Model",
+    metavar="MODEL",
+    complete=_complete,
+)
+
+
 @option_group
 class InspectedModelOption(Config):
     """The network that is opened."""
 
-    model: str = option(
-        EMBEDDED_NAME,
-        "Run folder or model file of an image classifier, the name of a torchvision network, or small (the "
-        "bundled network, trained on CIFAR-10).",
-        panel=MODEL,
-        metavar="MODEL",
-        complete=_complete,
-    )
+    model: str = MODEL
 
 
 @option_group
@@ -44,31 +47,40 @@ class InspectedModelArgument(InspectedModelOption):
     model: str = option_like(InspectedModelOption, "model", is_argument=True)
 
 
+IMAGES = option(
+    (), "Images, patterns such as 'in/*.jpg', or a folder of images, including its subfolders.", panel="Data",
+    is_argument=True, metavar="IMAGE", shown_default="a bundled image",
+)  # fmt: skip
+
+
 @option_group
 class ImagesArgument(Config):
     """The images of a command, after the network."""
 
-    images: tuple[str, ...] = option(
-        (), "Images, patterns such as 'in/*.jpg', or a folder of images, including its subfolders.", panel=DATA,
-        is_argument=True, metavar="IMAGE", shown_default="a bundled image",
-    )  # fmt: skip
+    images: tuple[str, ...] = IMAGES
+
+
+LAYER = option(
+    None, "Layer, by its name in 'dlnotes visualize layers MODEL'.", panel="Model", metavar="NAME",
+    shown_default="chosen by the network",
+)  # fmt: skip
 
 
 @option_group
 class LayerOption(Config):
     """The layer that is looked at."""
 
-    layer: str | None = option(
-        None, "Layer, by its name in 'dlnotes visualize layers MODEL'.", panel=MODEL, metavar="NAME",
-        shown_default="chosen by the network",
-    )  # fmt: skip
+    layer: str | None = LAYER
+
+
+SHEET = option(None, "Save a contact sheet in this PNG file.", panel="Output", metavar="FILE.png")
 
 
 @option_group
 class SheetOption(Config):
     """The contact sheet."""
 
-    sheet: Path | None = option(None, "Save a contact sheet in this PNG file.", panel=OUTPUT, metavar="FILE.png")
+    sheet: Path | None = SHEET
 
     def __post_init__(self) -> None:
         """Validate each option, then the name of the sheet."""

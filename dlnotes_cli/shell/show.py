@@ -1,0 +1,60 @@
+"""How a command shows its result: as a table, as JSON, as CSV, or as nothing but paths."""
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import to_json
+
+
+class Table(NamedTuple):
+    """Rows below columns; those in `numeric`, and those whose cells are all numbers, are aligned to the right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    numeric: Collection[str] = ()
+
+
+class Shown(Protocol):
+    """What `show` asks of a result. It may also have `csv() -> str`, `paths`, which it wrote, and `notes`."""
+
+    def table(self) -> Iterable[Table | str]:
+        """Tables, which `-q` leaves out, and lines, which it keeps."""
+
+
+def show(result: Shown, config: Any, **more: Any) -> None:
+    """Print the result of a command as its options ask for; `more` are fields of the JSON document.
+
+    The document has what `to_json` makes of the result. `--csv` writes or prints `result.csv()`. Otherwise lines and
+    tables are printed, and then the paths of written files. Notes go to standard error.
+    """
+    csv, paths = getattr(config, "csv", None), list(getattr(result, "paths", ()))
+    if csv not in (None, "-"):
+        files.write_text(config.csv_file, result.csv())  # type: ignore[attr-defined]  # every command with --csv
+        paths.insert(0, Path(csv))
+    if config.json:
+        output.document(config.command, to_json(result) | to_json(more))
+    elif csv == "-":
+        output.raw(result.csv())  # type: ignore[attr-defined]  # as above
+    else:
+        _print(result.table(), is_short=config.quiet or csv is not None)
+        for path in paths:
+            output.line(str(path))
+    for note in getattr(result, "notes", ()):
+        output.note(note)
+
+
+def _print(parts: Iterable[Table | str], *, is_short: bool) -> None:
+    """Print tables with an empty line below each, and lines; without tables if `is_short`."""
+    has_space = True
+    for part in parts:
+        if isinstance(part, str):
+            output.line(part)
+            has_space = False
+        elif not is_short:
+            if not has_space:
+                output.line()
+            output.table(*part)
+            output.line()
+            has_space = True

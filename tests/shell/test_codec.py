@@ -1,0 +1,113 @@
+"""JSON of dataclasses: writing, strict reading, and schemas."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, NAN_IF_NULL, OPTIONAL, from_json, in_json, named, schema_of, to_json
+from dlnotes_cli.shell.errors import InputError
+
+
+@dataclass(frozen=True)
+class Where:
+    device: str
+    threads: int
+
+
+class Point(NamedTuple):
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    name: str
+    size: int = field(metadata=named("bytes"))
+    where: Where = field(metadata=INLINE)
+    loss: float = field(metadata=NAN_IF_NULL)
+    kind: Literal["one", "other"] = "one"
+    paths: tuple[Path, ...] = ()
+    shares: dict[str, float] = field(default_factory=dict)
+    beside: Where | None = None
+    remark: str | None = field(default=None, metadata=OPTIONAL)
+    drawn: Any = field(default=None, metadata=HIDDEN)
+
+    @property
+    @in_json
+    def double(self) -> int:
+        """Twice the size."""
+        return 2 * self.size
+
+
+SCORE = Score(name="a", size=3, where=Where("cpu", 2), loss=math.nan, paths=(Path("b"),), shares={"c": 0.5})
+JSON = {
+    "name": "a", "bytes": 3, "device": "cpu", "threads": 2, "loss": None, "kind": "one", "paths": ["b"],
+    "shares": {"c": 0.5}, "beside": None, "double": 6,
+}  # fmt: skip
+
+
+def test_a_dataclass_is_an_object_of_its_fields_and_marked_properties() -> None:
+    assert to_json(SCORE) == JSON
+    assert to_json([np.float32(0.5), np.arange(2), Point(1.0, math.inf)]) == [0.5, [0, 1], {"x": 1.0, "y": None}]
+
+
+@given(
+    st.builds(
+        Score, name=st.text(), size=st.integers(-(2**53), 2**53), loss=st.floats(-1e9, 1e9),
+        where=st.builds(Where, st.text(), st.integers(0, 9)),
+        beside=st.none() | st.builds(Where, st.text(), st.just(1)),
+        shares=st.dictionaries(st.text(), st.floats(0, 1)), remark=st.none() | st.text(), kind=st.just("other"),
+        paths=st.lists(st.from_regex(r"[a-z]{1,5}", fullmatch=True).map(Path)).map(tuple), drawn=st.none(),
+    )
+)  # fmt: skip
+def test_what_is_written_is_read_again(score: Score) -> None:
+    assert from_json(Score, json.loads(json.dumps(to_json(score))), "file") == score
+
+
+def test_null_is_nan_where_a_field_says_so() -> None:
+    assert math.isnan(from_json(Score, JSON, "file").loss)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"bytes": "3"}, "bytes is '3'"),
+        ({"bytes": True}, "bytes is True"),
+        ({"bytes": 2**70}, "bytes is 11805"),
+        ({"kind": "third"}, "kind is 'third'"),
+        ({"paths": [1]}, "paths is 1"),
+        ({"shares": {"c": "x"}}, "shares is 'x'"),
+        ({"beside": {"device": "cpu"}}, "it has no threads"),
+        ({"beside": 1}, "Where is not an object"),
+        ({"loss": "low"}, "loss is 'low'"),
+        ({"more": 1}, "Score has no more"),
+        ({"drawn": 1}, "Score has no drawn"),
+    ],
+)
+def test_a_field_that_is_unknown_or_of_another_type_is_named(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=r"^result\.json: is damaged") as caught:
+        from_json(Score, JSON | change, "result.json")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["name", "bytes", "device", "loss"])
+def test_a_missing_field_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=f"it has no {name}"):
+        from_json(Score, {key: value for key, value in JSON.items() if key != name}, "result.json")
+
+
+def test_the_schema_has_the_fields_of_the_document() -> None:
+    schema = schema_of(Score)
+    assert schema["properties"].keys() == JSON.keys() | {"remark"}
+    assert sorted(schema["required"]) == sorted(JSON)
+    assert schema["properties"]["double"] == {"type": "integer"}
+    assert schema["properties"]["kind"] == {"enum": ["one", "other"]}
+    assert schema["properties"]["paths"] == {"type": "array", "items": {"type": "string"}}
+    assert schema["additionalProperties"] is False

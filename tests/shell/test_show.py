@@ -1,0 +1,61 @@
+"""How a result is shown."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from dlnotes_cli.shell.codec import HIDDEN
+from dlnotes_cli.shell.option_groups import CsvOption, OutputOptions
+from dlnotes_cli.shell.show import Table, show
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownConfig(OutputOptions, CsvOption):
+    command: ClassVar[str] = "shown"
+
+
+@dataclass(frozen=True)
+class Two:
+    name: str = "a"
+    notes: tuple[str, ...] = field(default=("take care",), metadata=HIDDEN)
+    paths: tuple[Path, ...] = field(default=(Path("plot.png"),), metadata=HIDDEN)
+
+    def table(self) -> Iterator[Table | str]:
+        yield Table(("name", "value"), [("a", 1)])
+        yield "one row"
+
+    def csv(self) -> str:
+        return "name,value\na,1\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ({"quiet": True}, ["one row", "plot.png"]),
+        ({"csv": "-"}, ["name,value", "a,1"]),
+        ({}, ["name   value", "────────────", "a          1", "", "one row", "plot.png"]),
+    ],
+)
+def test_tables_lines_and_paths(
+    options: dict[str, object], printed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(Two(), ShownConfig(**options))  # type: ignore[arg-type]  # values of several types
+    shown = capsys.readouterr()
+    assert [line.rstrip() for line in shown.out.splitlines()] == printed
+    assert shown.err == "dlnotes: note: take care\n"
+
+
+def test_json_has_the_fields_and_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Two(), ShownConfig(json=True), plot=Path("b"))
+    document = json.loads(capsys.readouterr().out)
+    assert document == {"schema_version": 1, "command": "shown", "name": "a", "plot": "b"}
+
+
+def test_csv_is_written_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show(Two(), ShownConfig(csv=str(tmp_path / "a.csv")))
+    assert (tmp_path / "a.csv").read_text() == "name,value\na,1\n"
+    assert capsys.readouterr().out.splitlines() == ["one row", str(tmp_path / "a.csv"), "plot.png"]
