@@ -15,7 +15,8 @@ from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import LabeledSamples
 from dlnotes_cli.data.images.decode import ImageHeader, read_header
 from dlnotes_cli.data.listing import FolderListing
-from dlnotes_cli.data.preprocessing import ImageShape, Resize
+from dlnotes_cli.data.options import Resize
+from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.data.walk import EXTENSIONS, cannot_list, natural_order, walk
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError

@@ -14,7 +14,7 @@ from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.named.published import NAMED
-from dlnotes_cli.data.options import DataOptions, Normalization, SourceOptions
+from dlnotes_cli.data.options import DatasetOptions, Normalization, ReadOptions
 from dlnotes_cli.data.paths import DataKind, kind_of
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape, Preprocessing, TablePreprocessing
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
@@ -26,7 +26,7 @@ Splits = dict[str, NDArray[np.int64]]
 _CHUNK_BYTES = 1 << 23  # of samples per step of a statistic
 
 
-def load_training_data(options: DataOptions, rule: SplitRule, normalize: Normalization, *, threads: int) -> DataSet:
+def load_training_data(options: DatasetOptions, rule: SplitRule, normalize: Normalization, *, threads: int) -> DataSet:
     """Load, split and preprocess the data of a training run; tables are always standardized."""
     kind = kind_of(options.data)
     if kind == "table":
@@ -35,7 +35,7 @@ def load_training_data(options: DataOptions, rule: SplitRule, normalize: Normali
 
 
 def load_preprocessed(
-    options: DataOptions,
+    options: DatasetOptions,
     preprocessing: ImagePreprocessing,
     rule: SplitRule,
     settings: DecodeSettings,
@@ -66,7 +66,7 @@ def load_preprocessed(
 
 
 def load_view(
-    options: DataOptions,
+    options: DatasetOptions,
     dataset: DataSet,
     preprocessing: ImagePreprocessing,
     settings: DecodeSettings,
@@ -87,13 +87,13 @@ def named_images(dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uin
     return np.asarray(with_channels(dataset.images[indices], dataset.preprocessing.shape[0]), np.uint8)
 
 
-def check_images(options: DataOptions, reader: str) -> None:
+def check_images(options: DatasetOptions, reader: str) -> None:
     """Raise InputError if the data is a table, which `reader` cannot train on."""
     if kind_of(options.data) == "table":
         raise InputError("--data", f"{options.data} is a table, and {reader} needs images", "use train-mlp")
 
 
-def has_test_split(options: DataOptions) -> bool:
+def has_test_split(options: DatasetOptions) -> bool:
     """Whether images will have a test split; named sets have one, and a folder without splits is split."""
     if kind_of(options.data) != "folder":
         return True
@@ -107,7 +107,7 @@ def with_channels(samples: NDArray[np.generic], channels: int) -> NDArray[np.gen
 
 def load_for_model(
     data: str,
-    options: SourceOptions,
+    options: ReadOptions,
     preprocessing: Preprocessing,
     classes: tuple[str, ...],
     *,
@@ -174,7 +174,7 @@ class TrainingImages:
         return cls(dataset.preprocessing.shape, len(dataset.classes), dataset.counts["train"])
 
 
-def training_images(options: DataOptions, rule: SplitRule) -> TrainingImages:
+def training_images(options: DatasetOptions, rule: SplitRule) -> TrainingImages:
     """The images of a training run; decodes no image of a folder."""
     if kind_of(options.data) == "folder":
         listing, image_shape = _listed(options)
@@ -190,7 +190,7 @@ def training_images(options: DataOptions, rule: SplitRule) -> TrainingImages:
 
 
 def _training_images(
-    options: DataOptions, kind: DataKind, rule: SplitRule, normalize: Normalization, threads: int
+    options: DatasetOptions, kind: DataKind, rule: SplitRule, normalize: Normalization, threads: int
 ) -> DataSet:
     if kind == "named":
         source = load_named(options.data, data_root=options.data_root, offline=options.offline)
@@ -224,7 +224,7 @@ def extract_features(
     return features
 
 
-def _listed(options: DataOptions) -> tuple[FolderListing, ImageShape]:
+def _listed(options: DatasetOptions) -> tuple[FolderListing, ImageShape]:
     """The images of a folder, and the shape to decode them to."""
     listing = _named_listing(options)
     shape = folder.choose_shape(
@@ -233,14 +233,14 @@ def _listed(options: DataOptions) -> tuple[FolderListing, ImageShape]:
     return listing, shape
 
 
-def _named_listing(options: DataOptions) -> FolderListing:
+def _named_listing(options: DatasetOptions) -> FolderListing:
     """The images of a folder of two or more classes, which have the names of `--class-names`."""
     listing = folder.list_folder(user_path(options.data))
     _check_classes(str(listing.root), listing.classes)
     return with_class_names(listing, options.class_names)
 
 
-def _training_table(options: DataOptions, rule: SplitRule) -> DataSet:
+def _training_table(options: DatasetOptions, rule: SplitRule) -> DataSet:
     path = user_path(options.data)
     cells = table.read_table(path)
     labels, classes = table.read_labels(cells, options.target)
@@ -266,7 +266,7 @@ def _table_for_model(
 
 
 def _named_for_model(
-    data: str, options: SourceOptions, preprocessing: ImagePreprocessing, known: tuple[str, ...]
+    data: str, options: ReadOptions, preprocessing: ImagePreprocessing, known: tuple[str, ...]
 ) -> LabeledSamples:
     """The samples of a named set in the model's shape; a set that does not fit is refused before it is downloaded."""
     published = NAMED[data]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
@@ -12,6 +12,7 @@ from dlnotes_cli.shell.option_groups import OfflineOption, ReadImagesOptions
 from dlnotes_cli.shell.parse import items
 
 Normalization = Literal["standard", "unit", "symmetric"]
+Resize = Literal["crop", "squash", "letterbox"]
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 EMBEDDED_TEXTS = "remarks"  # of train-text
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
@@ -96,7 +97,7 @@ class ImageShapeOptions(Config):
     """The shape to which the images of a folder are resized."""
 
     size: int | None = SIZE
-    resize: Literal["crop", "squash", "letterbox"] = RESIZE
+    resize: Resize = RESIZE
     color: Literal["gray", "rgb"] | None = COLOR
 
 
@@ -153,11 +154,7 @@ class DataOptions(SourceOptions, ClassNamesOption, ImageShapeOptions, TableOptio
     def from_options(cls, values: Mapping[str, Any]) -> Self:
         """Create a config from the options of a command line, which must apply to this kind of data."""
         config = super().from_options(values)
-        if config.reads_in_own_shape:
-            check_data_options(config.data, values)
-        if "class_names" in values and (config.data in NAMED_SETS or is_table_name(config.data)):
-            what = f"has no effect on {'a table' if is_table_name(config.data) else config.data}"
-            raise InputError("--class-names", what, "drop it, or give a folder of images")
+        check_data_options(config.data, values, resizes_all=not config.reads_in_own_shape)
         return config
 
     @property
@@ -166,16 +163,63 @@ class DataOptions(SourceOptions, ClassNamesOption, ImageShapeOptions, TableOptio
         return True
 
 
-def is_table_name(data: str) -> bool:
-    """Whether `--data` is a table by its ending, and no folder."""
-    with suppress(OSError):  # of a path that is reported where it is read
-        if user_path(data).is_dir():
-            return False
-    return Path(data).suffix.lower() in TABLE_SUFFIXES
+class ReadOptions(Protocol):
+    """The options of a command that reads a data set: where it is looked for, and how files are read."""
+
+    @property
+    def data_root(self) -> Path | None:
+        """Where named sets are looked for first."""
+
+    @property
+    def offline(self) -> bool:
+        """Whether downloads are forbidden."""
+
+    @property
+    def skip_bad(self) -> bool:
+        """Whether unreadable files are skipped."""
+
+    @property
+    def max_pixels(self) -> int:
+        """The most pixels of an image."""
 
 
-def check_data_options(data: str, values: Mapping[str, Any]) -> None:
-    """Raise InputError for an option of CSV tables or image folders in `values` that has no effect on this data."""
+class DatasetOptions(ReadOptions, Protocol):
+    """The options of a command that trains on a data set; None is a choice that depends on the data."""
+
+    @property
+    def data(self) -> str:
+        """The name of a set, or the path of a folder or table."""
+
+    @property
+    def target(self) -> str | None:
+        """The column of the classes of a table."""
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """The numeric columns of a table that are categories."""
+
+    @property
+    def size(self) -> int | None:
+        """Pixels per side of the images of a folder."""
+
+    @property
+    def resize(self) -> Resize:
+        """How the images of a folder become square."""
+
+    @property
+    def color(self) -> Literal["gray", "rgb"] | None:
+        """The color channels of the images of a folder."""
+
+    @property
+    def class_names(self) -> Path | None:
+        """A file of names for class folders."""
+
+
+def check_data_options(data: str, values: Mapping[str, Any], *, resizes_all: bool = False) -> None:
+    """Raise InputError for an option of CSV tables or image folders in `values` that has no effect on this data.
+
+    With `resizes_all` the command resizes all images, also those of named sets.
+    """
     is_named, is_folder = data in NAMED_SETS, False
     with suppress(OSError):  # of a path that is reported where it is read
         is_folder = not is_named and user_path(data).is_dir()
@@ -183,7 +227,7 @@ def check_data_options(data: str, values: Mapping[str, Any]) -> None:
     for name in ("target", "categorical"):
         if name in values and (is_named or is_folder):
             raise InputError(f"--{name}", "has no effect on images", "drop it, or give a CSV file")
-    for name in ("size", "resize", "color"):
+    for name in ("class_names",) if resizes_all else ("size", "resize", "color", "class_names"):
         if name in values and (is_named or is_table):
             what = f"has no effect on {data if is_named else 'a table'}"
-            raise InputError(f"--{name}", what, "drop it, or give a folder of images")
+            raise InputError(f"--{name.replace('_', '-')}", what, "drop it, or give a folder of images")

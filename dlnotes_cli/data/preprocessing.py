@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-Resize = Literal["crop", "squash", "letterbox"]
+from dlnotes_cli.data.options import Resize
+
 Interpolation = Literal["bilinear", "bicubic"]
 _LARGEST_SIDE = 4096  # as of --size
 _LARGEST = 1e30  # of a mean or standard deviation; beyond it float32 overflows

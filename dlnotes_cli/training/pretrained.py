@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.data.download import fetch
-from dlnotes_cli.data.preprocessing import ImagePreprocessing, Resize
+from dlnotes_cli.data.options import Resize
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.models import backbones, embedded
 from dlnotes_cli.models.backbones import ExpectedImages, PublishedWeights
 from dlnotes_cli.shell import output

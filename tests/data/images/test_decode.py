@@ -19,7 +19,8 @@ from PIL import Image, ImageOps
 
 from dlnotes_cli.data.images import decode
 from dlnotes_cli.data.images.decode import decode_all, decode_chunks, decode_image, pillow_settings, read_header
-from dlnotes_cli.data.preprocessing import ImageShape, Interpolation, Resize
+from dlnotes_cli.data.options import Resize
+from dlnotes_cli.data.preprocessing import ImageShape, Interpolation
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import MAX_PIXELS
 
