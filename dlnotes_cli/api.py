@@ -31,16 +31,6 @@ prints, its `exit_code` the code that the command ends with. Notes and progress 
 returns the options with which an interrupted run resumes.
 """
 
-from dlnotes_cli.calculate.conv_shape.conv_shape import conv_shape
-from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
-from dlnotes_cli.calculate.conv_shape.results import ConvShapeResult
-from dlnotes_cli.calculate.loss.loss import calculate_loss
-from dlnotes_cli.calculate.loss.options import LossConfig
-from dlnotes_cli.calculate.loss.results import LossResult
-from dlnotes_cli.calculate.trace.options import TraceConfig
-from dlnotes_cli.calculate.trace.results import TraceResult
-from dlnotes_cli.calculate.trace.text_trace import TextTrace, trace_text
-from dlnotes_cli.calculate.trace.trace import trace
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
 from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
@@ -61,9 +51,19 @@ from dlnotes_cli.export.results import ExportResult, Parity
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
+from dlnotes_cli.lessons.conv_shape.conv_shape import conv_shape
+from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
+from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
 from dlnotes_cli.lessons.descend import DescendResult, descend
+from dlnotes_cli.lessons.loss.loss import calculate_loss
+from dlnotes_cli.lessons.loss.options import LossConfig
+from dlnotes_cli.lessons.loss.results import LossResult
 from dlnotes_cli.lessons.options import DescendConfig, PerceptronConfig
 from dlnotes_cli.lessons.perceptron import LineResult, PerceptronResult, perceptron
+from dlnotes_cli.lessons.trace.options import TraceConfig
+from dlnotes_cli.lessons.trace.results import TraceResult
+from dlnotes_cli.lessons.trace.text_trace import TextTrace, trace_text
+from dlnotes_cli.lessons.trace.trace import trace
 from dlnotes_cli.manage.data import ImagesInfo, NamedSetInfo, TableInfo, describe_data, list_sets
 from dlnotes_cli.manage.data_cache import CachedFolder, clear_cache, list_cache
 from dlnotes_cli.manage.doctor import DoctorReport, examine

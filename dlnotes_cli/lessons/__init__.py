@@ -1,1 +1,1 @@
-"""Algorithms of the course on numbers that can be followed by hand: the perceptron and gradient descent."""
+"""Arithmetic of the course that can be followed by hand: shapes, losses, gates, the perceptron and gradient descent."""

@@ -2,14 +2,15 @@
 
 A dataclass is an object of its fields, and of the properties marked with `in_json`. Metadata of a field changes its
 place: `field(metadata=named("bytes"))`, `field(metadata=HIDDEN)`, and `field(metadata=INLINE)` for a dataclass whose
-members stand beside the other fields.
+members stand beside the other fields; those of a property marked with `inlined` do, too.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
+from numbers import Rational
 from os import PathLike, fspath
 from pathlib import Path
 from types import NoneType, UnionType
@@ -39,6 +40,12 @@ def in_json(function: AnyFunction) -> AnyFunction:
     return function
 
 
+def inlined(function: AnyFunction) -> AnyFunction:
+    """Mark the function of a property that returns a dataclass, whose members JSON has beside the other fields."""
+    function.in_json = "*"  # type: ignore[attr-defined]  # as above
+    return function
+
+
 def to_json(value: Any) -> Any:
     """A value as JSON has it: dataclasses and named tuples are objects, paths text, nan and infinity null.
 
@@ -63,6 +70,8 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind of value
         return fspath(value)
     if hasattr(value, "tolist"):  # NumPy's and PyTorch's arrays and numbers
         return _plain(value.tolist())
+    if isinstance(value, Rational) and not isinstance(value, int):  # a fraction
+        return float(value)
     return value
 
 
@@ -77,18 +86,23 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _plain_derived(value: Any) -> dict[str, Any]:
-    return {name: _plain(getattr(value, name)) for name in _derived(type(value))}
+    found: dict[str, Any] = {}
+    for name, function in _derived(type(value)).items():
+        item = _plain(getattr(value, name))
+        found |= item if function.in_json == "*" else {name: item}
+    return found
 
 
 @cache
-def _derived(kind: type) -> tuple[str, ...]:
-    """The names of the properties that `in_json` marks, those of bases first."""
-    names = (name for base in reversed(kind.__mro__) for name, value in vars(base).items() if _is_marked(value))
-    return tuple(dict.fromkeys(names))
+def _derived(kind: type) -> dict[str, Any]:
+    """The properties that `in_json` and `inlined` mark, those of bases first, and their functions."""
+    functions = {name: _function(value) for base in reversed(kind.__mro__) for name, value in vars(base).items()}
+    return {name: function for name, function in functions.items() if hasattr(function, "in_json")}
 
 
-def _is_marked(value: object) -> bool:
-    return isinstance(value, property) and getattr(value.fget, "in_json", False)
+def _function(value: object) -> Any:
+    """The function of a property; None for anything else."""
+    return value.func if isinstance(value, cached_property) else getattr(value, "fget", None)
 
 
 def from_json(kind: type[AnyType], value: object, where: object, fix: str = "restore it") -> AnyType:
@@ -155,7 +169,7 @@ def _built_object(kind: type, value: object) -> Any:
             built[field.name] = None
         elif name is not None and field.default is field.default_factory is dataclasses.MISSING:
             raise TypeError(f"it has no {name}")
-    unknown = rest.keys() - set(_derived(kind))
+    unknown = rest.keys() - _derived(kind).keys()
     if unknown:
         raise TypeError(f"{kind.__name__} has no {min(map(str, unknown))}"[:_LONGEST])
     return kind(**built)
@@ -222,8 +236,12 @@ def _schema_of_object(kind: type) -> dict[str, Any]:
         elif name is not None:
             properties[name] = schema_of(hints[field])
             required += [] if described.get("optional") else [name]
-    for name in _derived(kind):
-        function = next(vars(base)[name] for base in kind.__mro__ if name in vars(base)).fget
-        properties[name] = schema_of(get_type_hints(function).get("return", Any))
-        required.append(name)
+    for name, function in _derived(kind).items():
+        schema = schema_of(get_type_hints(function).get("return", Any))
+        if function.in_json == "*":
+            properties |= schema["properties"]
+            required += schema["required"]
+        else:
+            properties[name] = schema
+            required.append(name)
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

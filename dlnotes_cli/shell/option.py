@@ -91,8 +91,8 @@ class Option:
     """The description of an option; it holds no class of a parser library, so that describing options loads none.
 
     A rule of `conflicts`, `needs` or `unused_with` is the name of another field, which holds if that is not at its
-    default, or `FIELD=VALUE|VALUE`, which holds if it has one of these values. Rules about fields that a command does
-    not have are left out.
+    default, or `FIELD=VALUE|VALUE`, which holds if it is or contains one of these values. Rules about fields that a
+    command does not have are left out.
     """
 
     default: Any
@@ -108,6 +108,7 @@ class Option:
     is_argument: bool = False
     implied: str = ""  # the value of the option where none follows it on a command line
     choices: Collection[str] = ()  # the names that are allowed, where the type of the field is no `Literal`
+    ends_in: str = ""  # how the name of a file to write ends, such as `.png`
     conflicts: tuple[str, ...] = ()  # rules that may not hold where this option is set
     needs: tuple[str, ...] = ()  # rules of which one must hold where this option is set
     unused_with: tuple[str, ...] = ()  # rules with which this option has no effect
@@ -180,7 +181,9 @@ class Config:
         name, _, values = rule.partition("=")
         if name not in options_of(type(self)):
             return False
-        return value_text(getattr(self, name)) in values.split("|") if values else self._is_set(name)
+        value = getattr(self, name)
+        texts = {value_text(value), *(map(value_text, value) if isinstance(value, tuple) else ())}
+        return not texts.isdisjoint(values.split("|")) if values else self._is_set(name)
 
     def _rule_text(self, rule: str) -> str:
         """The options of a rule as in the shell: `--optimizer sgd or nesterov`, or the one value that is set."""
@@ -351,6 +354,9 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
             if number not in described.within:
                 typed = value.strip() if isinstance(value, str) and not isinstance(converted, tuple) else number
                 raise InputError(where, f"{typed} is out of range", f"give {described.within.wanted}")
+    if described.ends_in and converted.suffix.lower() != described.ends_in:
+        ending = described.ends_in
+        raise InputError(where, f"{converted} does not end in {ending}", f"give the name of a {ending} file")
     return converted
 
 

@@ -1,11 +1,12 @@
 """How a command shows its result: as a table, as JSON, as CSV, or as nothing but paths."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json
+from dlnotes_cli.shell.option import flag, options_of
 
 
 class Table(NamedTuple):
@@ -29,20 +30,32 @@ def show(result: Shown, config: Any, **more: Any) -> None:
     The document has what `to_json` makes of the result. `--csv` writes or prints `result.csv()`. Otherwise lines and
     tables are printed, and then the paths of written files. Notes go to standard error.
     """
-    csv, paths = getattr(config, "csv", None), list(getattr(result, "paths", ()))
-    if csv not in (None, "-"):
-        files.write_text(config.csv_file, result.csv())  # type: ignore[attr-defined]  # every command with --csv
+    as_csv: Callable[[], str] | None = getattr(result, "csv", None)
+    csv, paths = config.csv if as_csv else None, list(getattr(result, "paths", ()))
+    if as_csv and csv not in (None, "-"):
+        files.write_text(files.user_path(csv), as_csv())
         paths.insert(0, Path(csv))
     if config.json:
         output.document(config.command, to_json(result) | to_json(more))
-    elif csv == "-":
-        output.raw(result.csv())  # type: ignore[attr-defined]  # as above
+    elif as_csv and csv == "-":
+        output.raw(as_csv())
     else:
         _print(result.table(), is_short=config.quiet or csv is not None)
         for path in paths:
             output.line(str(path))
     for note in getattr(result, "notes", ()):
         output.note(note)
+
+
+def check_outputs(config: Any) -> None:
+    """Raise InputError, before any work, where a file that `--csv` or an option with `ends_in` names cannot be made."""
+    for name, described in options_of(type(config)).items():
+        path = getattr(config, name)
+        is_csv = name == "csv" and not described.is_argument and path != "-"
+        if path is not None and (described.ends_in or is_csv):
+            files.check_output_file(
+                flag(name, described), files.user_path(path), overwrite=getattr(config, "overwrite", False)
+            )
 
 
 def _print(parts: Iterable[Table | str], *, is_short: bool) -> None:

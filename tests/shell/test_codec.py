@@ -3,6 +3,8 @@
 import json
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, NAN_IF_NULL, OPTIONAL, from_json, in_json, named, schema_of, to_json
+from dlnotes_cli.shell.codec import (
+    HIDDEN,
+    INLINE,
+    NAN_IF_NULL,
+    OPTIONAL,
+    from_json,
+    in_json,
+    inlined,
+    named,
+    schema_of,
+    to_json,
+)
 from dlnotes_cli.shell.errors import InputError
 
 
@@ -56,6 +69,26 @@ JSON = {
 def test_a_dataclass_is_an_object_of_its_fields_and_marked_properties() -> None:
     assert to_json(SCORE) == JSON
     assert to_json([np.float32(0.5), np.arange(2), Point(1.0, math.inf)]) == [0.5, [0, 1], {"x": 1.0, "y": None}]
+
+
+@dataclass(frozen=True)
+class Derived:
+    side: int
+
+    @property
+    @inlined
+    def where(self) -> Where:
+        return Where("cpu", self.side)
+
+    @cached_property
+    @in_json
+    def half(self) -> Any:
+        return Fraction(self.side, 2)
+
+
+def test_members_of_a_property_stand_beside_the_fields_and_a_fraction_is_a_number() -> None:
+    assert to_json(Derived(3)) == {"side": 3, "device": "cpu", "threads": 3, "half": 1.5}
+    assert schema_of(Derived)["properties"].keys() == to_json(Derived(3)).keys()
 
 
 @given(

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.calculate.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainMlpConfig
+from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig, DataPreviewConfig, DoctorConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import (
@@ -238,6 +238,8 @@ class RuledConfig(Config):
     csv: str | None = option(None, "CSV.", panel=DATA)
     layers: str | None = option(None, "Layers.", panel=MODEL)
     width: float | None = option(None, "Width.", panel=MODEL, within="(0, 9]", unused_with=("layers", "optimizer=x|y"))
+    names: tuple[str, ...] = option((), "Names.", panel=DATA, conflicts=("names=c|d",))
+    plot: Path | None = option(None, "Plot.", panel=DATA, ends_in=".png")
 
 
 @pytest.mark.parametrize(
@@ -250,6 +252,8 @@ class RuledConfig(Config):
         ({"json": True, "csv": "-"}, "--json: cannot be combined with --csv -; drop one of them"),
         ({"width": 1.0, "layers": "a"}, "--width: has no effect with --layers; drop --width"),
         ({"width": 1.0, "optimizer": "y"}, "--width: has no effect with --optimizer y; drop --width"),
+        ({"names": ["b", "c"]}, "--names: cannot be combined with --names c or d; drop one of them"),
+        ({"plot": "a.gif"}, "--plot: a.gif does not end in .png; give the name of a .png file"),
     ],
 )
 def test_rules_about_two_options(options: dict[str, Any], line: str) -> None:

@@ -8,14 +8,21 @@ from typing import ClassVar
 
 import pytest
 
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.codec import HIDDEN
-from dlnotes_cli.shell.option_groups import CsvOption, OutputOptions
-from dlnotes_cli.shell.show import Table, show
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.show import Table, check_outputs, show
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownConfig(OutputOptions, CsvOption):
+class ShownConfig(Config):
     command: ClassVar[str] = "shown"
+    plot: Path | None = option(None, "Plot.", panel="Output", ends_in=".png")
+    csv: str | None = common.CSV
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
 
 
 @dataclass(frozen=True)
@@ -59,3 +66,13 @@ def test_csv_is_written_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     show(Two(), ShownConfig(csv=str(tmp_path / "a.csv")))
     assert (tmp_path / "a.csv").read_text() == "name,value\na,1\n"
     assert capsys.readouterr().out.splitlines() == ["one row", str(tmp_path / "a.csv"), "plot.png"]
+
+
+@pytest.mark.parametrize("name", ["csv", "plot"])
+def test_a_file_that_exists_is_not_replaced_without_being_asked(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.touch()
+    check_outputs(ShownConfig(csv="-"))
+    check_outputs(ShownConfig(**{name: str(path)}, overwrite=True))  # type: ignore[arg-type]  # as above
+    with pytest.raises(InputError, match=f"--{name}: .* exists; pass --overwrite"):
+        check_outputs(ShownConfig(**{name: str(path)}))  # type: ignore[arg-type]  # as above

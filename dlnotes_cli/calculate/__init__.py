@@ -1,1 +1,0 @@
-"""Calculators: shapes and cost of layers, losses, and numbers through a network."""

@@ -1,0 +1,165 @@
+"""The network of `trace`: layers, weights and input, from the options."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlnotes_cli.lessons.trace.cells import KINDS, Cell
+from dlnotes_cli.lessons.trace.options import ACTIVATIONS, TraceConfig
+from dlnotes_cli.lessons.trace.weights import set_weights
+from dlnotes_cli.shapes.layer import RESIDUAL, Layer
+from dlnotes_cli.shapes.parsing.layer_files import is_file_name, read_network
+from dlnotes_cli.shapes.parsing.layer_list import parse_network
+from dlnotes_cli.shapes.tracing import trace as trace_shapes
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.matrix import parse_channels
+
+_MOST_NUMBERS = 1_000_000  # of an input, and of the weights
+_IGNORED_ARGUMENTS = {"device", "dtype"}  # everything is float64, on the CPU
+_IMAGE, _CHANNELS, _SEQUENCE, _ROWS = "image", "channels", "sequence", "rows"
+_ELEMENTWISE = (
+    nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.ReLU6, nn.SELU, nn.CELU,
+    nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Mish, nn.LogSigmoid, nn.Softsign, nn.Tanhshrink, nn.Identity,
+    nn.Hardshrink, nn.Softshrink, nn.Threshold,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TracedNetwork:
+    """Layers with weights in float64, and the input (N, ...) that they read."""
+
+    layers: tuple[Layer, ...]
+    modules: nn.ModuleList
+    input: Tensor
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters."""
+        return sum(parameter.numel() for parameter in self.modules.parameters())
+
+
+def is_elementwise(module: nn.Module) -> bool:
+    """Whether a layer maps each number on its own, so that its derivative has one number for each."""
+    return isinstance(module, _ELEMENTWISE)
+
+
+def read_layers(config: TraceConfig) -> tuple[Layer, ...]:
+    """The layers that a config names. Raises InputError for a network that is no list of known layers."""
+    layers: list[Layer] = []
+    for text in config.layers:
+        network = read_network(text) if is_file_name(text) else parse_network(text)
+        layers += network.as_list()
+    for layer in layers:
+        if layer.name == RESIDUAL or layer.name.startswith("Lazy"):
+            raise InputError(f"'{layer.text}'", "is not followed by trace", "list plain layers with their sizes")
+    return tuple(layers)
+
+
+def with_activation(layers: Sequence[Layer], name: str) -> tuple[Layer, ...]:
+    """The layers with every activation replaced."""
+    known = set(ACTIVATIONS.values())
+    new = Layer(ACTIVATIONS[name], text=f"{ACTIVATIONS[name]}()")
+    return tuple(new if layer.name in known else layer for layer in layers)
+
+
+def build_network(config: TraceConfig, layers: tuple[Layer, ...]) -> TracedNetwork:
+    """The layers as modules with the weights of `config`, and the input. Raises InputError where they do not fit."""
+    if config.input is None:
+        raise InputError("--input", "missing", 'add numbers such as --input "1 2 3", or a shape such as 1x3')
+    layout = _layout(layers)
+    shape = _shape(config.input)
+    x = torch.empty(shape) if shape else torch.tensor(parse_channels(config.input, "--input"), dtype=torch.float64)
+    x = _arranged(x, layout, layers)
+    seed = _init_seed(config.weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        trace_shapes(layers, _sample_shape(x, layout))
+        modules = nn.ModuleList(_module(layer, config) for layer in layers)
+    if sum(parameter.numel() for parameter in modules.parameters()) > _MOST_NUMBERS:
+        raise InputError("LAYERS", f"more than {_MOST_NUMBERS:,} parameters", "use smaller layers")
+    x = set_weights(config, modules, x, is_drawn=bool(shape))
+    if any(isinstance(module, nn.Embedding) for module in modules):
+        x = x.long()
+    return TracedNetwork(layers, modules.double(), x)
+
+
+def _layout(layers: Sequence[Layer]) -> str:
+    """What the rows of the input are, by the first layer that says it."""
+    for layer in layers:
+        if layer.name in KINDS.values() or layer.name == "Embedding":
+            return _SEQUENCE if layer.name != "Embedding" else _ROWS
+        if layer.name.endswith("2d"):
+            return _IMAGE
+        if layer.name.endswith("1d") and not layer.name.startswith(("BatchNorm", "Dropout")):
+            return _CHANNELS
+        if layer.name.endswith("3d"):
+            raise InputError(f"'{layer.text}'", "is not followed by trace", "use layers of at most 2 spatial axes")
+        if layer.name in {"Linear", "BatchNorm1d"}:
+            break
+    return _ROWS
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """The shape that an input names; empty if it has numbers."""
+    if not re.fullmatch(r"\s*\d{1,9}(\s*x\s*\d{1,9})+\s*", text):
+        return ()
+    shape = tuple(int(size) for size in text.split("x"))
+    numbers = 1
+    for size in shape:
+        numbers *= size
+    if not 0 < numbers <= _MOST_NUMBERS:
+        raise InputError("--input", f"{text} has {numbers:,} numbers", f"use 1 to {_MOST_NUMBERS:,}")
+    return shape
+
+
+def _arranged(x: Tensor, layout: str, layers: Sequence[Layer]) -> Tensor:
+    """The input with its batch first: (N, C, H, W), (N, C, L), (N, T, F) or (N, F)."""
+    rank = {_IMAGE: 4, _CHANNELS: 3, _SEQUENCE: 3, _ROWS: 2}[layout]
+    if layout != _IMAGE and x.ndim == 3 and len(x) == 1:  # noqa: PLR2004  # a matrix is a single channel
+        x = x[0]
+    if layout == _SEQUENCE and x.ndim == rank and not _is_batch_first(layers):
+        x = x.transpose(0, 1)  # PyTorch's order of (T, N, F)
+    if x.ndim == rank - 1:
+        x = x[None]
+    if layout == _ROWS and x.ndim > rank:
+        return x
+    if x.ndim != rank:
+        sizes = "x".join(map(str, x.shape))
+        raise InputError("--input", f"{sizes} does not fit the first layer", f"use {rank - 1} or {rank} sizes")
+    return x
+
+
+def _is_batch_first(layers: Sequence[Layer]) -> bool:
+    first = next(layer for layer in layers if layer.name in KINDS.values())
+    return dict(first.keywords).get("batch_first") is True
+
+
+def _sample_shape(x: Tensor, layout: str) -> tuple[int, ...]:
+    del layout
+    return tuple(x.shape[1:])
+
+
+def _init_seed(text: str) -> int:
+    match = re.fullmatch(r"(?:init|seed):(\d{1,15})", text.strip())
+    return int(match[1]) if match else 0
+
+
+def _module(layer: Layer, config: TraceConfig) -> nn.Module:
+    keywords: dict[str, Any] = {name: value for name, value in layer.keywords if name not in _IGNORED_ARGUMENTS}
+    module: nn.Module = getattr(nn, layer.name)(*layer.positional, **keywords)
+    if not isinstance(module, nn.RNNBase):
+        return module
+    if module.num_layers > 1 or module.bidirectional or module.proj_size:
+        what = "has several layers or directions, or a projection"
+        raise InputError(f"'{layer.text}'", what, f"list one {layer.name} after the other")
+    is_lstm = isinstance(module, nn.LSTM)
+    return Cell(module, peephole=config.peephole and is_lstm, use_gate=config.use_gate if is_lstm else "pytorch")
+
+
+def cells(network: TracedNetwork) -> Iterator[Cell]:
+    """The recurrent layers."""
+    yield from (module for module in network.modules if isinstance(module, Cell))

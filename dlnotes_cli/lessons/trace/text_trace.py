@@ -1,0 +1,135 @@
+"""`trace MODEL --text`: every gate of a trained character model for every character of a text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlnotes_cli.lessons.trace.options import TraceConfig
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
+
+_QUOTES = '"“”„«»'  # an apostrophe is no quote
+_LONGEST = 2000  # characters
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of a layer, the feature of the text that its state follows most, and its gates (T,)."""
+
+    layer: int
+    unit: int
+    follows: str
+    correlation: float
+    gates: dict[str, tuple[float, ...]]
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of `units`."""
+        return {**vars(self), "gates": {name: list(values) for name, values in self.gates.items()}}
+
+
+@dataclass(frozen=True)
+class TextTrace:
+    """The units that follow quotes, line ends or spaces most, the best first."""
+
+    config: TraceConfig
+    model_file: str
+    cell: str
+    text: str
+    units: tuple[Unit, ...]
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the JSON document."""
+        return {
+            "model_file": self.model_file,
+            "cell": self.cell,
+            "text": self.text,
+            "units": [unit.as_json() for unit in self.units],
+            "plot": None if self.config.plot is None else str(self.config.plot),
+        }
+
+
+def names_a_model(config: TraceConfig) -> bool:
+    """Whether the argument is a run folder or a model file in place of layers."""
+    if len(config.layers) != 1 or "(" in config.layers[0]:
+        return False
+    path = user_path(config.layers[0])
+    return path.suffix == ".safetensors" or path.is_dir()
+
+
+@torch.no_grad()
+def trace_text(config: TraceConfig) -> TextTrace:
+    """Read a text with a trained model and rank its units. Raises InputError for another model or an unknown text."""
+    from torch import nn
+
+    from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
+    from dlnotes_cli.lessons.trace.cells import Cell
+    from dlnotes_cli.models.char_rnn import CharRnn
+    from dlnotes_cli.training.model_file import load_language_model
+
+    model = load_language_model(config.layers[0])
+    if not config.text:
+        raise InputError("--text", "missing: the text whose gates are drawn", "add --text \"She said: 'no'\"")
+    tokens = Tokenizer(model.preprocessing).encode(config.text, "--text", "error")
+    if not 1 < len(tokens) <= _LONGEST:
+        raise InputError("--text", f"{len(tokens):,} characters", f"use 2 to {_LONGEST:,}")
+    network = model.network
+    if not isinstance(network, CharRnn):
+        raise TypeError(type(network))
+    network = network.double()
+    indices = torch.from_numpy(tokens).long()[None]
+    text = without_surrogates(decode_tokens(tokens, model.preprocessing))
+    if network.embedding is None:
+        x = nn.functional.one_hot(indices, network.config.vocabulary).double()
+    else:
+        x = network.embedding(indices)
+    features = _features(text, len(tokens))
+    units: list[Unit] = []
+    for number, layer in enumerate(network.layers):
+        if not isinstance(layer, nn.RNNBase):
+            raise TypeError(type(layer))
+        zeros = torch.zeros(1, layer.hidden_size, dtype=torch.float64)
+        outputs, steps = Cell(layer).double()(x, (zeros, zeros))
+        x = network.next_input(number, x, outputs)
+        gates = {name: torch.cat([step[name] for step in steps]) for name in steps[0]}  # each (T, H)
+        units += _units(number + 1, gates, features)
+    units.sort(key=lambda unit: -abs(unit.correlation))
+    return TextTrace(config, str(model.path), network.config.cell, text, tuple(units[: config.units]))
+
+
+def _features(text: str, count: int) -> dict[str, Tensor]:
+    """Numbers (T,) for each character: whether it is inside quotes, a line end, or a space."""
+    inside, rows = False, []
+    for character in text[:count]:
+        if character in _QUOTES:
+            inside = not inside
+        rows.append((inside, character == "\n", character == " "))
+    rows += [(False, False, False)] * (count - len(rows))  # bytes that are not characters
+    columns = torch.tensor(rows, dtype=torch.float64).T
+    return dict(zip(("quotes", "line ends", "spaces"), columns, strict=True))
+
+
+def _units(layer: int, gates: dict[str, Tensor], features: dict[str, Tensor]) -> list[Unit]:
+    states = gates.get("c", gates["h"])
+    names = list(features)
+    correlations = _correlations(states, torch.stack(list(features.values()), 1))  # (H, features)
+    best = correlations.abs().max(dim=1).indices.tolist()
+    return [
+        Unit(
+            layer,
+            unit,
+            names[best[unit]],
+            float(correlations[unit, best[unit]]),
+            {name: tuple(values[:, unit].tolist()) for name, values in gates.items()},
+        )
+        for unit in range(states.shape[1])
+    ]
+
+
+def _correlations(states: Tensor, features: Tensor) -> Tensor:
+    """Pearson's correlation of each column of states (T, H) with each of features (T, K); 0 for constant columns."""
+    a, b = (values - values.mean(dim=0) for values in (states, features))
+    norms = a.norm(dim=0)[:, None] * b.norm(dim=0)[None]
+    return torch.where(norms > 0, (a.T @ b) / norms.clamp(min=1e-300), 0.0)

@@ -1,0 +1,301 @@
+"""`trace`: forward, backward, finite differences and gradient descent through a list of layers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor, nn
+
+from dlnotes_cli.lessons.trace.activations import activation_curves
+from dlnotes_cli.lessons.trace.cells import Cell, Gates, StatePair
+from dlnotes_cli.lessons.trace.network import (
+    TracedNetwork,
+    build_network,
+    is_elementwise,
+    read_layers,
+    with_activation,
+)
+from dlnotes_cli.lessons.trace.options import TraceConfig, TraceLossName
+from dlnotes_cli.lessons.trace.results import (
+    Check,
+    Comparison,
+    Descent,
+    LayerTrace,
+    ParameterTrace,
+    TraceResult,
+    norm,
+)
+from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.matrix import parse_matrix
+from dlnotes_cli.shell.output import counted, number
+
+_MOST_DERIVATIVES = 4096  # entries of a Jacobian matrix
+_MOST_CHECKED = 5000  # numbers that finite differences move
+_STEP = 1e-6  # of a finite difference, relative to numbers above 1
+_SIGMOID_SLOPE = 0.25  # the largest
+_TARGET_FIX = "give one number, or one for each number of the output"
+_COURSE_USE_GATE = (
+    "the use gate of the notes has its own weights and sees the old memory, f c; an LSTM has h = o tanh(c) of the new "
+    "cell state, as the notes' own full diagram; --use-gate {} shows the other"
+)
+
+
+@dataclass(frozen=True)
+class _ForwardPass:
+    """What one forward pass kept: input and output of each layer, the gates of the recurrent ones, and the loss."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    gates: dict[int, list[Gates]]
+    states: dict[int, StatePair]
+    loss: Tensor
+
+
+def trace(config: TraceConfig) -> TraceResult:
+    """Follow the input through the layers. Raises InputError where numbers, layers and weights do not fit."""
+    if not config.layers:
+        return TraceResult(config, curves=tuple(map(activation_curves, config.activation)))
+    layers = read_layers(config)
+    if config.activation:
+        layers = with_activation(layers, config.activation[0])
+    network = build_network(config, layers)
+    _check_options(config, network)
+    forward = _forward(config, network)
+    gradients = _backward(forward, network)
+    comparisons = tuple(_compared(config, name) for name in config.activation if len(config.activation) > 1)
+    traced = _layers(network, forward, gradients)
+    checks = _checks(config, network) if config.check else ()
+    descent = _descend(config, network) if config.lr is not None else None
+    return TraceResult(
+        config,
+        layers=traced,
+        parameters=network.parameters,
+        value=forward.loss.item(),
+        input=forward.inputs[0].detach(),
+        input_gradient=gradients[0] if forward.inputs[0].requires_grad else None,
+        checks=checks,
+        descent=descent,
+        comparisons=comparisons,
+        notes=tuple(_notes(config, network)),
+    )
+
+
+def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
+    kinds = {module.kind for module in network.modules if isinstance(module, Cell)}
+    used = {
+        "--state": (config.state is not None, bool(kinds), "a recurrent layer"),
+        "--memory": (config.memory is not None, "LSTM" in kinds, "an LSTM"),
+        "--peephole": (config.peephole, "LSTM" in kinds, "an LSTM"),
+        "--use-gate": (config.use_gate != "pytorch", "LSTM" in kinds, "an LSTM"),
+    }
+    for name, (is_set, has_effect, needed) in used.items():
+        if is_set and not has_effect:
+            raise InputError(name, f"has no effect without {needed}", "drop it")
+    if config.text is not None:
+        raise InputError("--text", "needs a run of char-rnn in place of layers", "give runs/text, for example")
+
+
+def _forward(config: TraceConfig, network: TracedNetwork) -> _ForwardPass:
+    """Run the layers with the same random numbers each time, so that dropout drops the same units."""
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+    gates: dict[int, list[Gates]] = {}
+    states: dict[int, StatePair] = {}
+    network.modules.train(config.mode == "train")
+    x = network.input.detach().clone()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        for i, (layer, module) in enumerate(zip(network.layers, network.modules, strict=True)):
+            if x.is_floating_point() and not x.requires_grad:
+                x.requires_grad_()
+            inputs.append(x)
+            try:
+                if isinstance(module, Cell):
+                    states[i] = _state(config, module, len(x), is_first=not states)
+                    x, gates[i] = module(x, states[i])
+                else:
+                    x = module(x.clone())  # a layer may work in place
+            except (ValueError, IndexError, RuntimeError) as error:
+                raise InputError(f"'{layer.text}'", str(error).partition("\n")[0][:200], "check --input") from error
+            outputs.append(x)
+    for tensor in (*inputs, *outputs):
+        if tensor.requires_grad:
+            tensor.retain_grad()
+    loss = _loss(config, network, outputs[-1])
+    if not bool(torch.isfinite(loss)):
+        raise UnfinishedError("--input", "the loss is not finite", "use smaller numbers")
+    return _ForwardPass(inputs, outputs, gates, states, loss)
+
+
+def _state(config: TraceConfig, cell: Cell, count: int, *, is_first: bool) -> StatePair:
+    """Hidden and cell state (N, H) before the first step: those of the options for the first recurrent layer."""
+
+    def numbers(option: str, text: str | None) -> Tensor:
+        if text is None or not is_first:
+            return torch.zeros(count, cell.hidden, dtype=torch.float64)
+        values = torch.tensor(parse_matrix(text, option), dtype=torch.float64)
+        try:
+            return values.expand(count, cell.hidden).clone()
+        except RuntimeError as error:
+            sizes = "x".join(map(str, values.shape))
+            raise InputError(
+                option, f"{sizes} numbers for {counted(cell.hidden, 'unit')}", "give one for each, or one"
+            ) from error
+
+    return numbers("--state", config.state), numbers("--memory", config.memory)
+
+
+def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor:
+    name = config.chosen_loss
+    if config.target is None:
+        return output.sum() if name == "sum" else output.mean()
+    target = torch.tensor(parse_matrix(config.target, "--target"), dtype=torch.float64)
+    if name == "cross-entropy":
+        classes = output.shape[-1]
+        flat = target.flatten()
+        if flat.numel() != output.numel() // classes or bool((flat != flat.long()).any()):
+            raise InputError("--target", f"{flat.numel()} numbers", "give the class of each output row")
+        if bool(((flat < 0) | (flat >= classes)).any()):
+            raise InputError("--target", f"a class outside 0 to {classes - 1}", "give the class of each output row")
+        return F.cross_entropy(output.reshape(-1, classes), flat.long())
+    if target.numel() == 1:
+        target = target.flatten()
+    elif target.numel() == output.numel():
+        target = target.reshape(output.shape)
+    else:
+        raise InputError("--target", f"{target.numel()} numbers for an output of {output.numel()}", _TARGET_FIX)
+    target = target.expand_as(output)
+    if name == "bce":
+        if not bool(((target >= 0) & (target <= 1)).all()):
+            raise InputError("--target", "bce needs targets from 0 to 1", "give 0 or 1")
+        ends_in_sigmoid = isinstance(network.modules[-1], nn.Sigmoid)
+        of_output = F.binary_cross_entropy if ends_in_sigmoid else F.binary_cross_entropy_with_logits
+        return of_output(output, target)
+    losses: dict[TraceLossName, Callable[[Tensor, Tensor], Tensor]] = {
+        "mse": F.mse_loss,
+        "mae": F.l1_loss,
+        "huber": F.huber_loss,
+    }
+    return losses[name](output, target)
+
+
+def _backward(forward: _ForwardPass, network: TracedNetwork) -> list[Tensor]:
+    """The gradients of the loss with respect to the input and to the output of each layer."""
+    network.modules.zero_grad()
+    if not forward.loss.requires_grad:
+        raise InputError("LAYERS", "nothing has a gradient", "add a layer with weights")
+    forward.loss.backward(retain_graph=True)
+    return [_gradient(tensor) for tensor in (forward.inputs[0], *forward.outputs)]
+
+
+def _layers(network: TracedNetwork, forward: _ForwardPass, gradients: Sequence[Tensor]) -> tuple[LayerTrace, ...]:
+    traced = []
+    for i, (layer, module) in enumerate(zip(network.layers, network.modules, strict=True)):
+        before, after = forward.inputs[i], forward.outputs[i]
+        parameters = tuple(
+            ParameterTrace(f"{i}.{name}", parameter.detach().clone(), _gradient(parameter))
+            for name, parameter in module.named_parameters()
+        )
+        steps = tuple({name: gate.detach() for name, gate in gates.items()} for gates in forward.gates.get(i, ()))
+        traced.append(
+            LayerTrace(
+                layer.text,
+                before.detach(),
+                after.detach(),
+                _derivative(module, before, after),
+                gradients[i + 1],
+                parameters,
+                module.kind if isinstance(module, Cell) else None,
+                steps,
+                tuple(state.detach() for state in forward.states.get(i, ())),
+            )
+        )
+    return tuple(traced)
+
+
+def _gradient(tensor: Tensor) -> Tensor:
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad.detach().clone()
+
+
+def _derivative(module: nn.Module, before: Tensor, after: Tensor) -> Tensor | None:
+    """The derivative of each number (elementwise layers), or the Jacobian matrix of a single small sample."""
+    if isinstance(module, Cell) or not before.requires_grad:
+        return None
+    if is_elementwise(module):
+        return torch.autograd.grad(after.sum(), before, retain_graph=True)[0]
+    if len(before) > 1 or before.numel() * after.numel() > _MOST_DERIVATIVES:
+        return None
+    rows = [torch.autograd.grad(value, before, retain_graph=True)[0].flatten() for value in after.flatten()]
+    return torch.stack(rows)
+
+
+def _compared(config: TraceConfig, activation: str) -> Comparison:
+    """The norm of the gradient at each layer with this activation, for the same weights and input."""
+    layers = with_activation(read_layers(config), activation)
+    network = build_network(config, layers)
+    forward = _forward(config, network)
+    gradients = _backward(forward, network)
+    return Comparison(activation, tuple(norm(gradient) for gradient in gradients[1:]))
+
+
+def _checks(config: TraceConfig, network: TracedNetwork) -> tuple[Check, ...]:
+    """Central differences of the loss by every parameter and input, next to autograd."""
+    forward = _forward(config, network)
+    _backward(forward, network)
+    tensors = {"input": network.input} if network.input.is_floating_point() else {}
+    gradients = {"input": _gradient(forward.inputs[0])}
+    for name, parameter in network.modules.named_parameters():
+        tensors[name], gradients[name] = parameter, _gradient(parameter)
+    if sum(tensor.numel() for tensor in tensors.values()) > _MOST_CHECKED:
+        raise InputError("--check", f"more than {_MOST_CHECKED:,} numbers to move", "use smaller layers")
+    return tuple(
+        Check(name, gradients[name], _differences(config, network, tensor)) for name, tensor in tensors.items()
+    )
+
+
+@torch.no_grad()
+def _differences(config: TraceConfig, network: TracedNetwork, tensor: Tensor) -> Tensor:
+    flat, slopes = tensor.data.view(-1), []
+    for i, value in enumerate(flat.tolist()):
+        step = _STEP * max(1.0, abs(value))
+        losses = []
+        for moved in (value + step, value - step):
+            flat[i] = moved
+            with torch.enable_grad():
+                losses.append(_forward(config, network).loss.item())
+        flat[i] = value
+        slopes.append((losses[0] - losses[1]) / (2 * step))
+    return torch.tensor(slopes, dtype=torch.float64).view(tensor.shape)
+
+
+def _descend(config: TraceConfig, network: TracedNetwork) -> Descent:
+    """Plain gradient descent: w - lr times the gradient."""
+    lr, losses = config.lr or 0.0, []
+    for _ in range(config.steps or 1):
+        forward = _forward(config, network)
+        losses.append(forward.loss.item())
+        _backward(forward, network)
+        with torch.no_grad():
+            for parameter in network.modules.parameters():
+                parameter.sub_(lr * _gradient(parameter))
+    losses.append(_forward(config, network).loss.item())
+    after = tuple((name, parameter.detach()) for name, parameter in network.modules.named_parameters())
+    if not after:
+        raise InputError("--lr", "the layers have no weights", "drop --lr, or add a layer such as Linear(3, 2)")
+    return Descent(lr, tuple(losses), after)
+
+
+def _notes(config: TraceConfig, network: TracedNetwork) -> Sequence[str]:
+    """What a student should know about this network."""
+    notes = []
+    count = sum(isinstance(module, nn.Sigmoid) for module in network.modules)
+    if count > 1:
+        share = number(_SIGMOID_SLOPE**count)
+        what = f"{count} sigmoids pass at most {_SIGMOID_SLOPE}^{count} = {share} of a gradient"
+        notes.append(f"{what}, times the weights between them: it vanishes where these are small")
+    if any(isinstance(module, Cell) and module.kind == "LSTM" for module in network.modules):
+        other = "notes" if config.use_gate == "pytorch" else "pytorch"
+        if config.use_gate == "notes":
+            notes.append(_COURSE_USE_GATE.format(other))
+    return notes

@@ -1,0 +1,123 @@
+"""`conv-shape --model`: layers and totals of trained networks, compared with the networks that torch builds."""
+
+import json
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+from builders import Command, write_model
+
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, TextPreprocessing
+from dlnotes_cli.lessons.conv_shape.trained_network import trained_network
+from dlnotes_cli.models.backbones import BackboneConfig
+from dlnotes_cli.models.char_rnn import CharRnnConfig
+from dlnotes_cli.models.cnn import CnnConfig
+from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.models.registry import build_on_meta, config_to_json
+from dlnotes_cli.shapes import analyze
+
+IMAGE = ImagePreprocessing(3, 8, 8, "squash", (0.0,) * 3, (1.0,) * 3)
+
+
+def totals(path: Path) -> tuple[int, int, tuple[int, ...]]:
+    report = analyze(*trained_network(path))
+    return report.parameters, report.buffers, report.output
+
+
+def expected(name: str, config: object) -> tuple[int, int]:
+    network = build_on_meta(name, config)
+    return sum(p.numel() for p in network.parameters()), sum(b.numel() for b in network.buffers())
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("mlp", MlpConfig(192, 4, (16, 8), "leaky-relu", 0.2, batch_norm=True)),
+        ("mlp", MlpConfig(192, 4, (), "relu")),
+        ("cnn", CnnConfig("Conv2d(3, 6, 3); BatchNorm2d(6); Residual(Conv2d(6, 6, 1)); Flatten(); LazyLinear(4)",
+                          (3, 8, 8), 4)),
+    ],
+)  # fmt: skip
+def test_classifiers(name: str, config: object, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.safetensors", name, config, IMAGE, ("a", "b", "c", "d"))
+    assert totals(model) == (*expected(name, config), (4,))
+    assert totals(tmp_path) == totals(model)
+    assert trained_network(model)[1] == (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("cell", "sizes", "tied"), [*product(("lstm", "gru", "rnn"), ((1, 6, 6), (3, 6, 4), (2, 6, 0)), (True, False))]
+)
+def test_language_models(cell: str, sizes: tuple[int, int, int], tied: bool, tmp_path: Path) -> None:
+    layers, hidden, embed = sizes
+    config = CharRnnConfig(5, cell, layers, hidden, embed, 0.1, tied=tied and embed > 0)  # type: ignore[arg-type]
+    preprocessing = TextPreprocessing("chars", "abcde", lower=False, newline="keep")
+    model = write_model(tmp_path / "model.safetensors", "char_rnn", config, preprocessing, ())
+    assert totals(model) == (*expected("char_rnn", config), (1, 5))
+
+
+@pytest.mark.parametrize("hidden", [(), (32, 16)])
+@pytest.mark.parametrize("backbone", ["squeezenet1_0", "vgg11", "resnet18", "mobilenet_v2", "googlenet", "small"])
+def test_transfer_models(backbone: str, hidden: tuple[int, ...], tmp_path: Path) -> None:
+    config = BackboneConfig(backbone, 3, 64, hidden)
+    model = header_only(tmp_path / "model.safetensors", {"model": "backbone", "configuration": config_to_json(config)})
+    assert totals(model) == (*expected("backbone", config), (3,))
+
+
+def header_only(path: Path, fields: dict[str, object]) -> Path:
+    """The start of a model file: all that is read."""
+    metadata = {"format_version": 1, **fields}
+    header = json.dumps({"__metadata__": {"dlnotes": json.dumps(metadata)}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    return path
+
+
+def test_a_trained_run(digits_run: Path, dlnotes: Command) -> None:
+    result = json.loads((digits_run / "result.json").read_text())
+    document = json.loads(dlnotes("conv-shape", "--model", digits_run, "--json").out)
+    assert document["parameters"] == result["model"]["parameters"]
+    assert (document["input"], document["output"]) == ([1, 8, 8], [10])
+    assert dlnotes(
+        "conv-shape", "--model", digits_run / "model.safetensors", "--field", "parameters"
+    ).out.strip() == str(document["parameters"])
+
+
+def test_nothing_heavy_is_loaded(digits_run: Path) -> None:
+    script = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); print('LOADED', *sys.modules)"
+    words = ["conv-shape", "--model", str(digits_run), "--field", "parameters"]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
+    assert not {"torch", "numpy", "safetensors", "matplotlib", "PIL"} & loaded
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": "mlp", "configuration": {"inputs": 4}}, "its metadata is invalid (KeyError('hidden'))"),
+        ({"model": "vae", "configuration": {}}, "its metadata is invalid (ValueError(\"unknown network 'vae'\"))"),
+        ({"format_version": 9}, "has format version 9; this dlnotes reads version 1; upgrade dlnotes"),
+        ({"model": "backbone", "configuration": {"backbone": "vit_b_16", "hidden": [], "classes": 3, "size": 224}},
+         "its backbone vit_b_16 is not one whose layers are known without torch"),
+    ],
+)  # fmt: skip
+def test_what_a_file_lacks_is_named(fields: dict[str, object], message: str, tmp_path: Path, dlnotes: Command) -> None:
+    model = header_only(tmp_path / "model.safetensors", fields)
+    outcome = dlnotes("conv-shape", "--model", model)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert message in outcome.err
+
+
+def test_other_files_are_refused(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "photo.safetensors").write_bytes(b"\xff" * 40)
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    for name, message in (
+        ("photo.safetensors", "is not a dlnotes model file"),
+        ("empty.safetensors", "is not a dlnotes model file"),
+        ("gone.safetensors", "no such file"),
+        (".", "model.safetensors: no such file"),
+    ):
+        outcome = dlnotes("conv-shape", "--model", tmp_path / name)
+        assert outcome.code == 2
+        assert message in outcome.err, outcome.err

@@ -1,0 +1,319 @@
+"""`dlnotes loss`: the numbers of the course, PyTorch as oracle on drawn cases, formats, and invalid input."""
+
+import io
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from builders import Command
+from hypothesis import given
+from hypothesis import strategies as st
+from test_structure import loaded_by
+
+from dlnotes_cli.api import LossConfig, LossResult, calculate_loss
+from dlnotes_cli.lessons.loss import formulas
+from dlnotes_cli.shell.errors import InputError
+
+SCORES = st.floats(-50, 50)
+TOLERANCE = 1e-10
+
+
+def matrices(
+    cells: st.SearchStrategy[float], rows: int = 4, columns: int = 5, least: int = 2
+) -> st.SearchStrategy[Any]:
+    return st.tuples(st.integers(1, rows), st.integers(least, columns)).flatmap(
+        lambda size: st.lists(st.lists(cells, min_size=size[1], max_size=size[1]), min_size=size[0], max_size=size[0])
+    )
+
+
+def text(rows: Any) -> str:
+    return "; ".join(" ".join(map(repr, row)) for row in rows)
+
+
+def column(values: Any) -> str:
+    return "; ".join(map(str, values))
+
+
+def tensor(rows: Any) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.float64, requires_grad=True)
+
+
+def gradients(result: LossResult) -> list[list[float]]:
+    return [list(sample.gradient or ()) for sample in result.samples]
+
+
+def assert_close(have: Any, want: torch.Tensor) -> None:
+    np.testing.assert_allclose(have, want.detach().numpy(), rtol=TOLERANCE, atol=1e-12)
+
+
+# The course
+
+
+def test_softmax_of_the_course_and_its_mistake(dlnotes: Command) -> None:
+    outcome = dlnotes("loss", "--scores", "2 1 0", "--true", 0)
+    rows = [line.split() for line in outcome.out.splitlines()[2:5]]
+    assert [row[4] for row in rows] == ["0.6652", "0.2447", "0.0900"]
+    assert [row[3] for row in rows] == ["0.6667", "0.3333", "0"]
+    assert "0.67, 0.33, 0" in outcome.err
+    assert "no softmax" in outcome.err
+    assert dlnotes("loss", "--scores", "2 1 1", "--true", 0).err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "expected"),
+    [
+        (("--probabilities", ".6 .2 .1 .7"), "likelihood", 0.0084),
+        (("--probabilities", ".6 .2 .1 .7"), "negative_log_likelihood", 4.7795),
+        (("--probabilities", ".7 .9 .8 .6"), "likelihood", 0.3024),
+        (("--probabilities", ".7 .9 .8 .6"), "negative_log_likelihood", 1.1960),
+        (("--probabilities", ".8 .7 .1", "--true", "1 1 0"), "sum", 0.6852),
+        (("--probabilities", ".8 .7 .1", "--true", "1 1 0"), "mean", 0.2284),
+        (("--scores", "0 0 0 0 0 0 0 0 0 0", "--true", "3"), "value", 2.3026),
+        (("--scores", "0 0 0 0", "--true", "3"), "mean_bits", 2.0),
+        (("--scores", "1000 1001", "--true", "1"), "value", 0.3133),
+    ],
+)
+def test_numbers_of_the_course(arguments: tuple[str, ...], field: str, expected: float, dlnotes: Command) -> None:
+    outcome = dlnotes("loss", *arguments, "--json")
+    assert json.loads(outcome.out)[field] == pytest.approx(expected, abs=5e-5)
+
+
+# PyTorch
+
+
+@given(
+    st.data(), matrices(SCORES), st.floats(0, 1), st.floats(0.1, 10), st.sampled_from(["mean", "sum"]), st.booleans()
+)
+def test_cross_entropy_agrees_with_torch(
+    data: st.DataObject, scores: Any, smoothing: float, temperature: float, reduction: Any, is_weighted: bool
+) -> None:
+    classes = data.draw(st.lists(st.integers(0, len(scores[0]) - 1), min_size=len(scores), max_size=len(scores)))
+    drawn = st.lists(st.floats(0.1, 3), min_size=len(scores[0]), max_size=len(scores[0]))
+    weights = tuple(data.draw(drawn)) if is_weighted else None
+    result = calculate_loss(
+        LossConfig(
+            scores=text(scores), true=column(classes), loss="cross-entropy", label_smoothing=smoothing,
+            temperature=temperature, class_weights=weights, reduction=reduction,
+        )
+    )  # fmt: skip
+    x = tensor(scores)
+    expected = F.cross_entropy(
+        x / temperature,
+        torch.tensor(classes),
+        weight=None if weights is None else torch.tensor(weights, dtype=torch.float64),
+        label_smoothing=smoothing,
+        reduction=reduction,
+    )
+    expected.backward()
+    assert_close(result.value, expected)
+    assert x.grad is not None
+    assert_close(gradients(result), x.grad)
+    assert_close([sample.probabilities for sample in result.samples], torch.softmax(x / temperature, 1))
+    assert_close([sample.log_probabilities for sample in result.samples], torch.log_softmax(x / temperature, 1))
+
+
+@given(st.data(), matrices(SCORES), st.sampled_from(["mean", "sum"]))
+def test_distributions_as_targets_agree_with_torch(data: st.DataObject, scores: Any, reduction: Any) -> None:
+    shape = (len(scores), len(scores[0]))
+    targets = torch.softmax(
+        torch.tensor(data.draw(matrices(SCORES, *shape).filter(lambda rows: np.shape(rows) == shape))), 1
+    )
+    x, t = tensor(scores), targets.double()
+    t = t / t.sum(1, keepdim=True)
+    result = calculate_loss(LossConfig(scores=text(scores), true=text(t.tolist()), reduction=reduction))
+    expected = F.cross_entropy(x, t, reduction=reduction)
+    expected.backward()
+    assert result.loss == "cross-entropy"
+    assert x.grad is not None
+    assert_close(result.value, expected)
+    np.testing.assert_allclose(gradients(result), x.grad, atol=1e-9)
+
+
+ELEMENTWISE: dict[str, Any] = {
+    "mse": F.mse_loss,
+    "mae": F.l1_loss,
+    "huber": F.huber_loss,
+    "bce": F.binary_cross_entropy_with_logits,
+    "hinge": lambda x, t, reduction: F.margin_ranking_loss(x, torch.zeros_like(x), t, margin=1.0, reduction=reduction),
+}
+
+
+@pytest.mark.parametrize("loss", ELEMENTWISE)
+@given(data=st.data(), scores=matrices(SCORES, least=1), reduction=st.sampled_from(["mean", "sum"]))
+def test_elementwise_losses_agree_with_torch(loss: Any, data: st.DataObject, scores: Any, reduction: Any) -> None:
+    cells = {"bce": st.floats(0, 1), "hinge": st.sampled_from([-1.0, 1.0])}.get(loss, SCORES)
+    rows = st.lists(cells, min_size=len(scores[0]), max_size=len(scores[0]))
+    targets = data.draw(st.lists(rows, min_size=len(scores), max_size=len(scores)))
+    config = LossConfig(scores=text(scores), true=text(targets), loss=loss, reduction=reduction)
+    result = calculate_loss(config)
+    x = tensor(scores)
+    expected = ELEMENTWISE[loss](x, torch.tensor(targets, dtype=torch.float64), reduction=reduction)
+    expected.backward()
+    assert x.grad is not None
+    assert_close(result.value, expected)
+    if loss not in {"mae", "hinge"} or (x.detach() != torch.tensor(targets)).all():  # a kink has several slopes
+        np.testing.assert_allclose(gradients(result), x.grad, atol=1e-12)
+
+
+@given(st.data(), matrices(SCORES))
+def test_nll_and_multi_margin_agree_with_torch(data: st.DataObject, scores: Any) -> None:
+    classes = data.draw(st.lists(st.integers(0, len(scores[0]) - 1), min_size=len(scores), max_size=len(scores)))
+    true = torch.tensor(classes)
+    functions: dict[Any, Any] = {"nll": F.nll_loss, "hinge": F.multi_margin_loss}
+    logarithms = torch.log_softmax(torch.tensor(scores, dtype=torch.float64), 1).clamp(max=0).tolist()
+    for loss, function in functions.items():
+        rows = logarithms if loss == "nll" else scores
+        x = tensor(rows)
+        result = calculate_loss(LossConfig(scores=text(rows), true=column(classes), loss=loss))
+        expected = function(x, true)
+        expected.backward()
+        assert x.grad is not None
+        assert_close(result.value, expected)
+        np.testing.assert_allclose(gradients(result), x.grad, atol=1e-12)
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=6), st.data())
+def test_binary_cross_entropy_of_probabilities_agrees_with_torch(p: list[float], data: st.DataObject) -> None:
+    targets = data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=len(p), max_size=len(p)))
+    result = calculate_loss(LossConfig(probabilities=text([p]), true=text([targets]), loss="bce"))
+    expected = F.binary_cross_entropy(torch.tensor(p, dtype=torch.float64), torch.tensor(targets, dtype=torch.float64))
+    assert_close(result.value, expected)
+    likelihood = math.prod(q if t else 1 - q for q, t in zip(p, targets, strict=True))
+    assert result.likelihood == pytest.approx(likelihood, rel=1e-9)
+
+
+def test_large_scores_are_exact() -> None:
+    assert formulas.log_softmax([1e30, 0]) == [0.0, -1e30]
+    assert formulas.log_softmax([40.0, 0.0])[0] == -math.log1p(math.exp(-40.0))  # where 1 + exp(-40) is 1
+    result = calculate_loss(LossConfig(scores="1000 -1000", true="1 1", loss="bce"))
+    assert result.samples[0].losses == (0.0, 1000.0)
+
+
+# Inputs and formats
+
+
+def test_a_table_has_classes_and_targets(tmp_path: Path, dlnotes: Command) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("duck,beaver,walrus,animal\n2,1,0,duck\n0,3,1,walrus\n")
+    outcome = dlnotes("loss", "--scores", path, "--true", "animal")
+    assert [line.split()[:3] for line in outcome.out.splitlines()[2:4]] == [
+        ["1", "duck", "duck"],
+        ["2", "walrus", "beaver"],
+    ]
+    inline = dlnotes("loss", "--scores", "2 1 0; 0 3 1", "--true", "0 2", "--json")
+    document = json.loads(dlnotes("loss", "--scores", path, "--true", "animal", "--json").out)
+    assert document["classes"] == ["duck", "beaver", "walrus"]
+    assert {**document, "classes": ["0", "1", "2"]} == json.loads(inline.out)
+
+
+def test_standard_input_and_a_table_without_header(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for content, true in ((b"2,1,0\n0,3,1\n", "0 2"), (b"2 ; 1;0;0\n0;3;1;2\n", "4")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        document = json.loads(dlnotes("loss", "--scores", "-", "--true", true, "--json").out)
+        assert document["mean"] == pytest.approx((0.40760596 + 2.16984602) / 2, abs=1e-7)
+
+
+def test_regression_targets_in_a_column(tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "values.csv").write_text("predicted,actual\n2.5,3\n0,-0.5\n")
+    outcome = dlnotes("loss", "--scores", tmp_path / "values.csv", "--true", "actual", "--loss", "mse", "--json")
+    assert json.loads(outcome.out)["mean"] == 0.25
+
+
+def test_losses_without_reduction_are_those_of_the_samples(dlnotes: Command) -> None:
+    words = ("loss", "--scores", "1 2; 3 4", "--true", "0 1", "--reduction")
+    document = json.loads(dlnotes(*words, "none", "--json").out)
+    assert document["value"] is None
+    losses = [sample["loss"] for sample in document["samples"]]
+    assert sum(losses) == json.loads(dlnotes(*words, "sum", "--json").out)["value"]
+
+
+def test_explain_puts_the_numbers_into_the_formulas(dlnotes: Command) -> None:
+    text = dlnotes("loss", "--scores", "2 1 0", "--true", 0, "--explain").out
+    assert "softmax(2) = e^2 / total = 7.3891 / 11.1073 = 0.6652" in text
+    assert "cross-entropy = -(ln 0.6652) = 0.4076" in text
+    assert "subtract the largest score, 1000" in dlnotes("loss", "--scores", "1000 1", "--explain").out
+    for loss, true in (("mse", "1 2"), ("mae", "1 2"), ("huber", "1 2"), ("hinge", "1 -1"), ("hinge", "1")):
+        assert " = " in dlnotes("loss", "--scores", "2 1", "--true", true, "--loss", loss, "--explain").out
+    document = json.loads(dlnotes("loss", "--probabilities", ".5 .5", "--explain", "--json").out)
+    assert document["formulas"] == ["likelihood = 0.5000 * 0.5000 = 0.2500", "-ln 0.2500 = 1.3863"]
+
+
+def test_the_course_is_corrected_only_where_shares_are_compared(dlnotes: Command) -> None:
+    assert dlnotes("loss", "--scores", "2 1 0", "--true", 0, "--loss", "hinge").err == ""
+
+
+def test_without_reduction_no_reduced_loss_is_printed(dlnotes: Command) -> None:
+    words = ("loss", "--scores", "2 1 0", "--true", "2 2 2", "--loss", "mse", "--reduction")
+    assert "mean" in dlnotes(*words, "sum").out
+    assert "mean" not in dlnotes(*words, "none").out
+
+
+def test_the_formulas_divide_by_the_temperature(dlnotes: Command) -> None:
+    text = dlnotes("loss", "--scores", "2 1", "--true", 0, "--temperature", 4, "--explain").out
+    assert "scores / temperature: 2 / 4 = 0.5000, 1 / 4 = 0.2500" in text
+
+
+def test_plot_and_start_up(tmp_path: Path, dlnotes: Command) -> None:
+    path = tmp_path / "bars.png"
+    assert dlnotes("loss", "--scores", "2 1 0; 0 1 5", "--true", "0 1", "--plot", path).code == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert not {"torch", "numpy", "matplotlib"} & loaded_by("loss", "--scores", "2 1 0", "--true", "0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", r"--scores: no numbers; add --scores"),
+        ("--scores '1 2' --probabilities '.5 .5'", r"--probabilities: cannot be combined with --scores"),
+        ("--scores ''", "--scores: is empty"),
+        ("--scores '1 nan'", "--scores: row 1, column 2: nan is not a finite number"),
+        ("--scores '1 1e31'", "not a finite number between"),
+        ("--scores '1 2; 3'", "row 2 has 1 number, row 1 has 2"),
+        ("--scores '1 x'", "column 2: 'x' is not a number"),
+        ("--scores '1 2' --true 2", r"--true: 2 is not one of the 2 classes; use 0 to 1"),
+        ("--scores '1 2' --true 0.5", "--true: 0.5 is not one of the 2 classes"),
+        ("--scores '1 2' --true '0 1 0'", "--true: 1x3 targets for 1x2 numbers"),
+        ("--scores '1 2' --true '3 4'", "--loss: several losses compare numbers with numbers"),
+        ("--scores '1 2' --loss mse", "--true: missing: mse compares with targets"),
+        ("--scores '1 2' --true 0 --loss mse", "--true: mse needs one target for each number"),
+        ("--scores '1 2' --true '1 1' --loss cross-entropy", "row 1 is no distribution: its numbers sum to 2"),
+        ("--scores '1 2' --true '0 2' --loss bce", "target outside 0 to 1"),
+        ("--scores '1 2' --true '0 1' --loss hinge", "target other than -1 and 1"),
+        ("--scores '1 2' --true '0 1' --loss nll", "nll needs the class of each row"),
+        ("--scores '-1 2' --true 0 --loss nll", "--scores: nll takes logarithms of probabilities"),
+        ("--scores '1' --true 0 --loss cross-entropy", "needs at least 2 classes"),
+        ("--scores '1 2' --true 0 --class-weights 1", "--class-weights: 1 weights for 2 classes"),
+        ("--scores '1 2' --true 0 --class-weights 0,1", "the weights of the true classes are 0"),
+        ("--scores '1 2' --true '1 0' --loss mse --temperature 2", "--temperature: has no effect on mse"),
+        ("--scores '1 2' --label-smoothing 0.1", "--label-smoothing: has no effect on numbers without --true"),
+        ("--scores '1 2' --true 0 --temperature 0", "--temperature: 0 is out of range"),
+        ("--scores '1 2' --true 0 --temperature nan", "--temperature: nan is out of range"),
+        ("--probabilities '1.5 .5'", "--probabilities: row 1: 1.5 is not between 0 and 1"),
+        ("--probabilities '.5 .4' --true 0", "row 1 sums to 0.9, and the probabilities of classes sum to 1"),
+        ("--probabilities '.5 0'", "what happened has probability 0, so that the loss is infinite"),
+        ("--probabilities '0 1' --true 0", "the loss is infinite"),
+        ("--probabilities '1 0' --true '0 0'", "the loss is infinite"),
+        ("--probabilities '.5 .5' --true 0 --loss hinge", "hinge compares scores"),
+        ("--scores missing.csv --true 0", r"missing\.csv: no such file"),
+        ("--scores '1 2' --loss crossentropy", "did you mean 'cross-entropy'"),
+        ("--scores '1 2' --plot bars.jpg", "--plot: bars.jpg does not end in .png"),
+    ],
+)
+def test_invalid_input_is_one_line(arguments: str, message: str, dlnotes: Command) -> None:
+    import re
+    import shlex
+
+    outcome = dlnotes("loss", *shlex.split(arguments))
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
+    assert re.search(message, outcome.err), outcome.err
+
+
+def test_the_config_is_checked_in_python_too() -> None:
+    with pytest.raises(InputError, match="no numbers"):
+        LossConfig()

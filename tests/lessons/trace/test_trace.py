@@ -1,0 +1,465 @@
+"""`dlnotes trace`: the course's numbers; PyTorch's layers, losses, cells and optimizer as oracles; invalid input."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from builders import Command, make_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dlnotes_cli.api import TextTrace, TraceConfig, TraceResult, trace, trace_text
+from dlnotes_cli.lessons.trace.cells import Cell
+from dlnotes_cli.training.model_file import load_language_model
+
+ONES = ("--state", 0.5, "--weights", "ones", "--json")
+NUMBERS = st.floats(-3, 3).map(lambda value: round(value, 3))
+
+
+def rows(values: Any) -> str:
+    return "; ".join(" ".join(map(repr, row)) for row in values)
+
+
+def assert_close(have: Any, want: Any, rtol: float = 1e-7, atol: float = 0.0) -> None:
+    np.testing.assert_allclose(have, want, rtol=rtol, atol=atol)
+
+
+def traced(*layers: str, **options: Any) -> TraceResult:
+    return trace(TraceConfig(layers=layers, **options))
+
+
+# The course
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["RNN(1, 1)"], {"h": 0.9051482536}),
+        (
+            ["LSTM(1, 1)", "--memory", 1],
+            {"f": 0.8175744762, "i": 0.8175744762, "g": 0.9051482536, "c": 1.5576005855, "h": 0.7481058951},
+        ),
+        (["LSTM(1, 1)", "--memory", 1, "--use-gate", "notes"], {"c": 1.5576005855, "h": 0.5508387975}),
+        (
+            ["LSTM(1, 1)", "--memory", 1, "--peephole"],
+            {"i": 0.92414182, "f": 0.92414182, "o": 0.92414182, "c": 1.7606271744, "h": 0.8710711412},
+        ),
+        (["GRU(1, 1)"], {"h": 0.5706417886}),
+    ],
+)
+def test_gates_of_the_course(words: list[object], expected: dict[str, float], dlnotes: Command) -> None:
+    outcome = dlnotes("trace", *words, "--input", 1, *ONES)
+    (step,) = json.loads(outcome.out)["layers"][0]["steps"]
+    assert {name: step[name][0][0] for name in expected} == pytest.approx(expected, abs=1e-10)
+    assert ("own weights" in outcome.err) == ("notes" in words)
+
+
+def test_the_notebooks_network_of_seed_7(dlnotes: Command) -> None:
+    layers = "Linear(3, 2); Sigmoid(); Linear(2, 1); Sigmoid()"
+    document = json.loads(dlnotes("trace", layers, "--input", "1x3", "--weights", "seed:7", "--json").out)
+    assert document["layers"][-1]["output"][0][0] == pytest.approx(0.3171, abs=5e-5)
+    torch.manual_seed(7)  # the notebook, written plainly
+    features = torch.randn((1, 3))
+    w1, w2, b1, b2 = torch.randn(3, 2), torch.randn(2, 1), torch.randn((1, 2)), torch.randn((1, 1))
+    output = torch.sigmoid(torch.sigmoid(features @ w1 + b1) @ w2 + b2)
+    assert document["layers"][-1]["output"][0][0] == pytest.approx(output.item(), abs=1e-6)
+
+
+def test_the_gradient_of_the_mean_of_squares(dlnotes: Command) -> None:
+    outcome = dlnotes("trace", "Identity()", "--input", "1 2; 3 4", "--target", 0, "--json")
+    assert json.loads(outcome.out)["input_gradient"] == [[0.5, 1.0], [1.5, 2.0]]
+
+
+def test_four_sigmoids_pass_at_most_a_256th_of_a_gradient(dlnotes: Command, tmp_path: Path) -> None:
+    words = ("trace", "Sigmoid(); Sigmoid(); Sigmoid(); Sigmoid()", "--input")
+    outcome = dlnotes(*words, 0)
+    assert "4 sigmoids pass at most 0.25^4 = 0.0039 of a gradient" in outcome.err
+    for value in (-3, 0, 0.7):
+        (gradient,) = json.loads(dlnotes(*words, value, "--json").out)["input_gradient"]
+        assert 0 < gradient[0] <= 1 / 256
+    centered = "; ".join(["Sigmoid(); Linear(1, 1)"] * 4)  # each sigmoid at 0, where its slope is 1/4
+    weights = {f"{i}.{name}": value for i in (1, 3, 5, 7) for name, value in (("weight", [[1]]), ("bias", [-0.5]))}
+    path = tmp_path / "weights.json"
+    path.write_text(json.dumps(weights))
+    result = json.loads(dlnotes("trace", centered, "--input", 0, "--weights", path, "--json").out)
+    assert result["input_gradient"] == [[1 / 256]]
+
+
+def test_the_quiz_about_gru(dlnotes: Command) -> None:
+    for layer, shape in (("GRU(100, 20, batch_first=True)", "3x7x100"), ("GRU(100, 20)", "7x3x100")):
+        outcome = dlnotes("trace", layer, "--input", shape)
+        assert re.search(r"state +1x3x20$", outcome.out, re.MULTILINE)
+        assert re.search(r"parameters +7,320$", outcome.out, re.MULTILINE)
+    assert sum(parameter.numel() for parameter in nn.GRU(100, 20).parameters()) == 3 * 20 * (100 + 20 + 2) == 7320
+
+
+# PyTorch
+
+LAYERS = st.lists(
+    st.sampled_from(["Linear(3, 3)", "Linear(3, 3, bias=False)", "Sigmoid()", "Tanh()", "ReLU(True)", "ELU()"]),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(LAYERS, st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=1, max_size=3), st.integers(0, 99))
+@settings(max_examples=40)
+def test_forward_and_backward_agree_with_torch(layers: list[str], x: Any, seed: int) -> None:
+    result = traced(*layers, input=rows(x), weights=f"init:{seed}", loss="mean")
+    torch.manual_seed(seed)
+    network = nn.Sequential(*(eval(f"nn.{text}", {"nn": nn, "True": True}) for text in layers)).double()  # noqa: S307  # drawn above
+    values = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    hidden, outputs = values, []
+    for module, parameters in zip(network, (layer.parameters for layer in result.layers), strict=True):
+        for own, known in zip(module.parameters(), parameters, strict=True):
+            assert_close(known.value, own.detach(), rtol=1e-6)  # PyTorch draws float32
+            own.data.copy_(known.value)
+        hidden = module(hidden.clone())
+        hidden.retain_grad()
+        outputs.append(hidden)
+    hidden.mean().backward()
+    for layer, output, module in zip(result.layers, outputs, network, strict=True):
+        assert_close(layer.output, output.detach(), rtol=1e-12)
+        assert_close(layer.gradient, output.grad, rtol=1e-9, atol=1e-15)
+        for own, known in zip(module.parameters(), layer.parameters, strict=True):
+            assert_close(known.gradient, own.grad, rtol=1e-9, atol=1e-15)
+    assert_close(result.input_gradient, values.grad, rtol=1e-9, atol=1e-15)
+
+
+def test_local_derivatives() -> None:
+    result = traced("Linear(2, 3)", "Sigmoid()", "Tanh()", "ReLU()", input="1 -2", weights="seed:1")
+    linear, sigmoid, tanh, relu = result.layers
+    assert_close(linear.derivative, linear.parameters[0].value)
+    assert_close(sigmoid.derivative, sigmoid.output * (1 - sigmoid.output))
+    assert_close(tanh.derivative, 1 - tanh.output**2)
+    assert_close(relu.derivative, (relu.input > 0).double())
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.booleans(), st.booleans())
+@settings(max_examples=20)
+def test_cells_agree_with_torch(
+    kind: str, batch: int, inputs: int, hidden: int, steps: int, bias: bool, batch_first: bool
+) -> None:
+    layer = getattr(nn, kind)(inputs, hidden, bias=bias, batch_first=batch_first).double()
+    x = torch.randn(batch, steps, inputs, dtype=torch.float64)
+    h, c = torch.randn(2, 1, batch, hidden, dtype=torch.float64)
+    state = (h, c) if kind == "LSTM" else h
+    expected, after = layer(x if batch_first else x.transpose(0, 1), state)
+    output, gates = Cell(layer).double()(x, (h[0], c[0]))
+    assert_close(
+        output.detach(), (expected if batch_first else expected.transpose(0, 1)).detach(), rtol=1e-12, atol=1e-14
+    )
+    if kind == "LSTM":
+        assert_close(gates[-1]["c"].detach(), after[1][0].detach(), rtol=1e-12, atol=1e-14)
+    relu = nn.RNN(inputs, hidden, nonlinearity="relu").double()
+    assert_close(
+        Cell(relu).double()(x, (h[0], c[0]))[0].detach(), relu(x.transpose(0, 1), h)[0].transpose(0, 1).detach()
+    )
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 9))
+@settings(max_examples=10)
+def test_peephole_and_use_gate_agree_with_formulas(inputs: int, hidden: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    layer = nn.LSTM(inputs, hidden)
+    cell = Cell(layer, peephole=True, use_gate="notes").double()
+    x, h, c = torch.randn(inputs).double(), torch.randn(hidden).double(), torch.randn(hidden).double()
+    _, (gates,) = cell(x[None, None], (h[None], c[None]))
+    weights = {name: value.detach().numpy() for name, value in cell.named_parameters()}
+    total = (
+        weights["weight_ih_l0"] @ x.numpy()
+        + weights["bias_ih_l0"]
+        + weights["weight_hh_l0"] @ h.numpy()
+        + weights["bias_hh_l0"]
+    ).reshape(4, hidden)
+    seen = (weights["weight_ch"] @ c.numpy()).reshape(3, hidden)
+    i, f, o = (1 / (1 + np.exp(-(total[k] + seen[j]))) for j, k in enumerate((0, 1, 3)))
+    u = np.tanh(weights["weight_u"] @ (f * c.numpy()) + weights["bias_u"])
+    assert_close(gates["c"][0].detach(), f * c.numpy() + i * np.tanh(total[2]))
+    assert_close(gates["h"][0].detach(), o * u)
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "function"),
+    [
+        ("mse", "1 0; 2 2", F.mse_loss),
+        ("mae", "1 0; 2 2", F.l1_loss),
+        ("huber", "1 0; 5 2", F.huber_loss),
+        ("bce", "1 0; 0.5 1", F.binary_cross_entropy_with_logits),
+    ],
+)
+def test_losses_agree_with_torch(loss: Any, target: str, function: Any) -> None:
+    result = traced("Linear(2, 2)", input="1 2; 3 4", target=target, loss=loss)
+    wanted = torch.tensor([[float(cell) for cell in row.split()] for row in target.split(";")], dtype=torch.float64)
+    assert result.value == pytest.approx(function(result.layers[-1].output, wanted).item(), rel=1e-12)
+
+
+def test_cross_entropy_and_bce_after_a_sigmoid() -> None:
+    result = traced("Linear(2, 3)", input="1 2; 3 4", target="2 0", loss="cross-entropy")
+    expected = F.cross_entropy(result.layers[-1].output, torch.tensor([2, 0]))
+    assert result.value == pytest.approx(expected.item(), rel=1e-12)
+    scores = traced("Linear(2, 1)", input="1 2", target="1", loss="bce")
+    probabilities = traced("Linear(2, 1)", "Sigmoid()", input="1 2", target="1", loss="bce")
+    assert probabilities.value == pytest.approx(scores.value, rel=1e-12)
+
+
+def test_updates_are_those_of_sgd() -> None:
+    result = traced("Linear(3, 2)", "Tanh()", "Linear(2, 1)", input="1 2 3; 3 1 2", target="1; -1", lr=0.1, steps=5)
+    network = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1)).double()
+    network.load_state_dict(
+        {parameter.name: parameter.value for layer in result.layers for parameter in layer.parameters}
+    )
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    x, y = torch.tensor([[1.0, 2, 3], [3, 1, 2]]).double(), torch.tensor([[1.0], [-1]]).double()
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = F.mse_loss(network(x), y)
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+    losses.append(F.mse_loss(network(x), y).item())
+    assert result.descent is not None
+    assert result.descent.losses == pytest.approx(losses, rel=1e-12)
+    for name, value in result.descent.after:
+        assert_close(value, network.state_dict()[name], rtol=1e-12)
+
+
+# Layers of every kind
+
+
+@pytest.mark.parametrize(
+    ("layers", "given"),
+    [
+        ("Conv2d(1, 2, 2); ReLU(); MaxPool2d(2, 1); Flatten(); Linear(2, 2)", "1 2 3; 4 0 6; 7 8 1"),
+        ("Conv2d(2, 1, 2); Tanh()", "1 2; 3 4 | 5 6; 7 8"),
+        ("Conv1d(2, 3, 2); AvgPool1d(2)", "1 2 3; 4 5 6"),
+        ("BatchNorm1d(2); Linear(2, 1)", "1 2; 3 5"),
+        ("Linear(4, 4); Dropout(0.5); Sigmoid()", "1 2 3 4"),
+        ("LSTM(2, 3); Linear(3, 1)", "1 2; 3 4; 5 6"),
+        ("Embedding(5, 2); RNN(2, 2)", "1 2 4"),
+        ("Softmax(1)", "1 2 3"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_gradients_agree_with_finite_differences(layers: str, given: str, mode: Any) -> None:
+    result = traced(layers, input=given, mode=mode, check=True, weights="seed:3", loss="mean")
+    assert result.checks
+    for check in result.checks:
+        assert check.largest_difference < 1e-7, check.name
+
+
+def test_train_mode_drops_units_and_normalizes_by_the_batch() -> None:
+    dropped = traced("Dropout(0.5)", input="1x64", mode="train").layers[0]
+    assert set(np.unique((dropped.output / dropped.input).numpy())) == {0.0, 2.0}
+    normed = traced("BatchNorm1d(1)", input="1; 2; 6", mode="train").layers[0]
+    assert normed.output.mean().item() == pytest.approx(0, abs=1e-12)
+
+
+# Weights
+
+
+def test_weights_from_a_file_and_a_run(tmp_path: Path, dlnotes: Command) -> None:
+    path = tmp_path / "weights.json"
+    path.write_text('{"0.weight": [[1, 2]], "0.bias": [0.5]}')
+    result = traced("Linear(2, 1)", input="3 4", weights=str(path))
+    assert result.layers[0].output.item() == 11.5
+    make_table(tmp_path / "rows.csv")
+    run = tmp_path / "run"
+    words = ("train-mlp", "--data", tmp_path / "rows.csv", "--target", "label", "--hidden", 3, "--epochs", 1)
+    assert dlnotes(*words, "--out", run, "-q").code == 0
+    result = traced("Linear(4, 3)", "ReLU()", "Linear(3, 2)", input="1x4", weights=str(run))
+    from dlnotes_cli.training.model_file import load_classifier
+
+    network = load_classifier(run).network.double()
+    assert result.input is not None
+    assert_close(result.layers[-1].output, network(result.input).detach(), rtol=1e-12)
+
+
+# Activations
+
+
+def test_curves_and_comparison_of_activations(dlnotes: Command) -> None:
+    document = json.loads(dlnotes("trace", "--activation", "sigmoid,tanh,relu", "--json").out)
+    at_zero = {curve["name"]: curve["at"][1] for curve in document["activations"]}
+    assert [at_zero[name]["value"] for name in ("sigmoid", "tanh", "relu")] == [0.5, 0, 0]
+    assert [curve["largest_slope"] for curve in document["activations"]] == [0.25, 1, 1]
+    softplus = json.loads(dlnotes("trace", "--activation", "softplus", "--json").out)["activations"][0]
+    assert softplus["largest_slope"] == pytest.approx(1, abs=1e-9)  # that of 1 / (1 + exp(-x)), far from 0
+    layers = "; ".join(["Linear(8, 8); Sigmoid()"] * 6)
+    words = ("trace", layers, "--input", "1x8", "--activation", "sigmoid,relu", "--json")
+    sigmoid, relu = json.loads(dlnotes(*words).out)["comparisons"]
+    assert (sigmoid["activation"], relu["activation"]) == ("sigmoid", "relu")
+    assert sigmoid["norms"][0] < relu["norms"][0]
+
+
+# A trained character model
+
+
+@pytest.fixture(scope="module", params=["lstm", "gru", "rnn"])
+def character_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from dlnotes_cli.cli import main
+
+    out = tmp_path_factory.mktemp("characters") / "run"
+    words = ["--hidden-size", "6", "--embed", "3", "--num-layers", "3", "--max-steps", "1", "--sample", "0"]
+    words += ["--cell", request.param]
+    assert main(["char-rnn", "train", *words, "--val-split", "0.001", "--out", str(out), "-q"]) == 0
+    return out
+
+
+def test_gates_of_a_character_model(character_run: Path, dlnotes: Command, tmp_path: Path) -> None:
+    text = 'He said "no" and left.\nThen "yes".'
+    result = trace_text(TraceConfig(layers=(str(character_run),), text=text, units=100))
+    assert isinstance(result, TextTrace)
+    model = load_language_model(character_run)
+    characters = model.preprocessing.characters
+    network: Any = model.network
+    x = network.embedding(torch.tensor([[characters.index(c) for c in text]]))
+    for number, layer in enumerate(network.layers, 1):
+        outputs, _ = layer(x)
+        own = {unit.unit: unit.gates["h"] for unit in result.units if unit.layer == number}
+        for unit, values in own.items():
+            assert_close(values, outputs[0, :, unit].detach(), atol=1e-5)
+        x = outputs if number == 1 else outputs + x  # as --residual says
+    correlations = [abs(unit.correlation) for unit in result.units]
+    assert correlations == sorted(correlations, reverse=True)
+    best = result.units[0]
+    quotes = [text[: i + 1].count('"') % 2 for i in range(len(text))]
+    feature: dict[str, Any] = {
+        "quotes": quotes,
+        "line ends": [c == "\n" for c in text],
+        "spaces": [c == " " for c in text],
+    }
+    state = best.gates.get("c", best.gates["h"])
+    assert best.correlation == pytest.approx(np.corrcoef(state, feature[best.follows])[0, 1], abs=1e-9)
+    plot = tmp_path / "gates.png"
+    outcome = dlnotes("trace", character_run, "--text", text, "--plot", plot, "--units", 3)
+    assert (outcome.code, len(outcome.out.splitlines())) == (0, 6), outcome
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    for words, message in (
+        ((), "--text: missing"),
+        (("--text", "x"), "--text: 1 characters"),
+        (("--text", "\N{SNOWMAN}\N{SNOWMAN}"), "--text: "),
+    ):
+        refused = dlnotes("trace", character_run, *words)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert message in refused.err
+
+
+# Output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "'Linear(3, 2); Sigmoid(); Linear(2, 1)' --input 1x3",
+        "'LSTM(2, 3)' --input '1 2; 3 4' --peephole --use-gate notes",
+        "'GRU(1, 1)' --input '1; 2'",
+        "'RNN(1, 1); Linear(1, 1)' --input 1",
+        "'Conv2d(1, 1, 2); ReLU()' --input '1 2; 3 4'",
+        "'Linear(2, 2); Sigmoid(); Linear(2, 2); Sigmoid()' --input 1x2 --activation sigmoid,relu",
+        "--activation sigmoid,gelu",
+    ],
+)
+def test_plots(words: str, tmp_path: Path, dlnotes: Command) -> None:
+    path = tmp_path / "trace.png"
+    outcome = dlnotes("trace", *shlex.split(words), "--plot", path)
+    assert (outcome.code, outcome.out.splitlines()[-1]) == (0, str(path)), outcome.err
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_text_output_fits_80_columns(dlnotes: Command) -> None:
+    words = ("--input", "1 2 3; 4 5 6", "--target", "1; 0", "--check", "--lr", 0.1, "--steps", 2, "--weights", "seed:1")
+    outcome = dlnotes("trace", "Linear(3, 6); Tanh(); Linear(6, 1)", *words)
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert "0.weight: autograd and finite differences" in outcome.out
+    assert re.search(r"^loss \S+, after 2 updates \S+$", outcome.out, re.MULTILINE)
+
+
+def test_numbers_of_a_row_do_not_touch(dlnotes: Command) -> None:
+    words = ("--input", "1e-6 -1.2345e-7 123456.7 -98765.43 1e29 -1e-300", "--loss", "mean")
+    lines = dlnotes("trace", "Identity()", *words).out.splitlines()
+    assert lines[0].split()[1:] == ["1e-06", "-1.2e-07", "1.23e+05", "-9.9e+04", "1e+29", "-1e-300"]
+    assert max(map(len, lines)) <= 80
+    assert "-0" not in dlnotes("trace", "ReLU()", "--input", "-1 0", "--target", 0).out.split()
+
+
+def test_quiet_prints_the_loss_only(dlnotes: Command) -> None:
+    outcome = dlnotes("trace", "Linear(3, 2); Tanh()", "--input", "1x3", "--target", "0 0", "--quiet")
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["mse", "parameters"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "LAYERS: no layers"),
+        ("'Linear(3, 2)'", "--input: missing; add numbers"),
+        ("'Linear(3, 2)' --input '1 2'", "expects 3 values, got 2"),
+        ("'Linear(3, 2)' --input '1 nan 2'", "--input: row 1, column 2: nan is not a finite number"),
+        ("'Linear(3, 2)' --input '1 2 3; 4'", "row 2 has 1 number"),
+        ("'Linear(3, 2)' --input 0x3", "--input: 0x3 has 0 numbers"),
+        ("'Linear(3, 2)' --input 99999x99999", "has 9,999,800,001 numbers"),
+        ("'Linear(3000, 3000)' --input 1x3000", "more than 1,000,000 parameters"),
+        ("'Linera(3, 2)' --input 1x3", "unknown layer 'Linera'; did you mean Linear?"),
+        ("'__import__(1)' --input 1", "unknown layer"),
+        ("'LazyLinear(2)' --input 1x3", "is not followed by trace"),
+        ("'Residual(Linear(2, 2))' --input 1x2", "is not followed by trace"),
+        ("'Conv3d(1, 1, 1)' --input 1x1x1x1", "at most 2 spatial axes"),
+        ("'Conv2d(1, 1, 5)' --input '1 2; 3 4'", "does not fit into"),
+        ("'LSTM(1, 1, num_layers=2)' --input 1", "has several layers or directions"),
+        ("'LSTM(1, 1, bidirectional=True)' --input 1", "has several layers or directions"),
+        ("'RNN(1, 2)' --input 1 --state '1 2 3'", "--state: 1x3 numbers for 2 units"),
+        ("'Linear(1, 1)' --input 1 --state 1", "--state: has no effect without a recurrent layer"),
+        ("'GRU(1, 1)' --input 1 --memory 1", "--memory: has no effect without an LSTM"),
+        ("'GRU(1, 1)' --input 1 --peephole", "--peephole: has no effect without an LSTM"),
+        ("'Linear(1, 1)' --input 1 --text abc", "--text: needs a run of char-rnn"),
+        ("'Linear(1, 1)' --input 1 --weights twos", "--weights: twos is neither a name nor a weights file"),
+        ("'Linear(1, 1)' --input 1 --weights seed:x", "--weights: 'seed:x' has no seed"),
+        ("'Linear(1, 1)' --input 1 --weights missing.json", "missing.json: no such file"),
+        ("'Linear(1, 1)' --input 1 --weights {0}/bad.json", "is no JSON object of numbers"),
+        (
+            "'Linear(1, 1)' --input 1 --weights {0}/shape.json",
+            "0.weight: shape (1, 2) in the file, (1, 1) in the layers",
+        ),
+        ("'Linear(1, 1)' --input 1 --weights {0}/nan.json", "0.weight has numbers that are not finite"),
+        ("'Linear(1, 1)' --input 1 --weights {0}", "model.safetensors"),
+        ("{0} --text abc", "model.safetensors"),
+        ("'Linear(1, 1)' --input 1 --loss mse", "--target: missing: mse compares with it"),
+        ("'Linear(1, 1)' --input 1 --loss sum --target 1", "--target: has no effect with --loss sum"),
+        ("'Linear(1, 2)' --input 1 --target '1 2 3'", "--target: 3 numbers for an output of 2"),
+        ("'Linear(1, 2)' --input 1 --target 2 --loss cross-entropy", "--target: a class outside 0 to 1"),
+        ("'Linear(1, 2)' --input 1 --target 0.5 --loss cross-entropy", "give the class of each output row"),
+        ("'Linear(1, 1)' --input 1 --target 2 --loss bce", "bce needs targets from 0 to 1"),
+        ("'Linear(1, 1)' --input 1 --steps 3", "--steps: needs --lr"),
+        ("'ReLU()' --input 1 --lr 1", "--lr: the layers have no weights"),
+        ("'Linear(1, 1)' --input 1 --activation sigmod", "unknown value 'sigmod'; did you mean 'sigmoid'"),
+        ("'BatchNorm1d(2)' --input '1 2' --mode train", "Expected more than 1 value per channel"),
+        ("'Embedding(3, 2)' --input 5", "index out of range"),
+        ("'Linear(60, 60); Linear(60, 60)' --input 1x60 --check", "--check: more than 5,000 numbers"),
+        ("'Linear(1, 1)' --input 1 --plot x.gif", "--plot: x.gif does not end in .png"),
+    ],
+)
+def test_invalid_input_is_one_line(arguments: str, message: str, tmp_path: Path, dlnotes: Command) -> None:
+    for name, text in {
+        "bad": "[1, 2", "shape": '{"0.weight": [[1, 2]], "0.bias": [0]}', "nan": '{"0.weight": [[NaN]], "0.bias": [0]}'
+    }.items():  # fmt: skip
+        (tmp_path / f"{name}.json").write_text(text)
+    outcome = dlnotes("trace", *shlex.split(arguments.format(tmp_path)))
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
+    assert message in outcome.err
+
+
+def test_an_infinite_loss_could_not_finish(dlnotes: Command) -> None:
+    layers = "; ".join(["Linear(1, 1)"] * 12)
+    outcome = dlnotes(
+        "trace", f"{layers}", "--input", "1e30", "--target", "1", "--weights", "ones", "--lr", "1e6", "--steps", 3
+    )
+    assert (outcome.code, outcome.err.count("\n")) == (3, 1), outcome
