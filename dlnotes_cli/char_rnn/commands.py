@@ -15,6 +15,7 @@ _RULE = "-" * 15  # below each of several samples
 
 @command(
     panel="Train",
+    task="char_rnn.train:train_char_rnn -> CharRnnResult",
     examples=(
         "dlnotes char-rnn train --hidden-size 64 --max-steps 40 --out runs/help",
         "dlnotes char-rnn train --recipe notes --hidden-size 32 --max-steps 5 --json",
@@ -57,6 +58,8 @@ def _print_training(result: "CharRnnResult") -> None:
 
 @command(
     panel="Use",
+    task="char_rnn.sample:CharRnnSampler -> SampleResult",
+    also=("char_rnn.sample:Sample",),
     examples=(
         'dlnotes char-rnn sample runs/help --prime "The " --length 100',
         "dlnotes char-rnn sample runs/help --count 3 --length 20 --json",
@@ -85,6 +88,8 @@ def sample(config: CharRnnSampleConfig) -> None:
 
 @command(
     panel="Use",
+    task="char_rnn.score:score_texts -> ScoreResult",
+    also=("char_rnn.score:Score",),
     examples=(
         "dlnotes char-rnn score runs/help runs/help/config.json",
         "dlnotes char-rnn score runs/help runs/help/config.json --lines --json",

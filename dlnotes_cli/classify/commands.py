@@ -20,6 +20,7 @@ _SCORES = ("precision", "recall", "f1")
 
 @command(
     panel="Train",
+    task="classify.train_mlp:train_mlp -> ClassifierResult",
     examples=(
         "dlnotes train-mlp",
         "dlnotes train-mlp --recipe notes --epochs 5 --hidden 128,64 --out runs/notes",
@@ -34,6 +35,8 @@ def train_mlp(config: TrainMlpConfig) -> None:
 
 @command(
     panel="Train",
+    task="classify.train_cnn:train_cnn -> ClassifierResult",
+    also=("classify.train_cnn:report_network",),
     examples=(
         "dlnotes train-cnn --epochs 10",
         "dlnotes train-cnn --recipe notes --arch fast --data digits --print",
@@ -66,6 +69,8 @@ def _print_network(config: TrainCnnConfig) -> None:
 
 @command(
     panel="Use",
+    task="classify.evaluate:evaluate_model -> EvaluateResult",
+    also=("classify.shift_test:shift_test -> ShiftTestResult",),
     examples=(
         "dlnotes evaluate runs/digits",
         "dlnotes evaluate runs/digits --data digits --split val --json",
@@ -151,6 +156,13 @@ def _show_scores_of_classes(result: "EvaluateResult") -> None:
 
 @command(
     panel="Use",
+    task="classify.predict:Predictor",
+    also=(
+        "classify.predict:predictions_csv",
+        "classify.word_html:explanations_html",
+        "training.inference.predictions:Prediction",
+        "training.inference.text_explanation:WordContributions",
+    ),
     examples=(
         "dlnotes predict runs/digits runs/digits/predictions.png",
         "dlnotes predict runs/digits 'runs/digits/*.png' --top 2 --json",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 @command(
     panel="Understand",
+    task="explain.explain:explain_images -> ExplainResult",
+    also=("explain.results:Explanation",),
     examples=(
         "dlnotes explain --check --overwrite",
         "dlnotes explain small --method occlusion --class bird --sheet covered.png",

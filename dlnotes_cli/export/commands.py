@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 @command(
     panel="Use",
+    task="export.export:export_model -> ExportResult",
+    also=("export.results:Parity",),
     examples=(
         "dlnotes export runs/digits --overwrite",
         "dlnotes export runs/digits --dtype float16 --out digits-16.onnx --overwrite",

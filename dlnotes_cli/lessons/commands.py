@@ -18,6 +18,7 @@ _MOST_WEIGHTS = 3  # that fit into 80 columns
 
 @command(
     panel="Learn",
+    task="lessons.perceptron:perceptron -> PerceptronResult | LineResult",
     examples=(
         "dlnotes perceptron --gate and",
         "dlnotes perceptron --line 3,4,-10 --point 4,5 --label 0 --lr 0.1",
@@ -122,6 +123,7 @@ def _print_line(result: "LineResult") -> None:
 
 @command(
     panel="Learn",
+    task="lessons.descend:descend -> DescendResult",
     examples=(
         "dlnotes descend --surface ravine --optimizer sgd,momentum,adam",
         'dlnotes descend --surface "0.1*x**2 + sin(3*x)" --restarts 8',

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 _MOST_SIZES = 6  # image sizes to print
 
 
-@command(panel="Manage", examples=("dlnotes data list", "dlnotes data list --json"))
+@command(
+    panel="Manage",
+    task="manage.data:list_sets",
+    also=("manage.data:NamedSetInfo",),
+    examples=("dlnotes data list", "dlnotes data list --json"),
+)
 def data_list(config: DataListConfig) -> None:
     """List the named data sets, and where each was found."""
     from dlnotes_cli.manage.data import list_sets
@@ -43,7 +48,11 @@ def data_list(config: DataListConfig) -> None:
     output.table(("set", "found", "classes", "shape", "samples", "path"), rows)
 
 
-@command(panel="Manage", examples=("dlnotes data info", "dlnotes data info digits --json"))
+@command(
+    panel="Manage",
+    task="manage.data:describe_data -> ImagesInfo | TableInfo",
+    examples=("dlnotes data info", "dlnotes data info digits --json"),
+)
 def data_info(config: DataInfoConfig) -> None:
     """Describe a data set: samples per class and split, image sizes, statistics, unreadable files."""
     from dlnotes_cli.manage.data import TableInfo, describe_data
@@ -59,6 +68,8 @@ def data_info(config: DataInfoConfig) -> None:
 
 @command(
     panel="Manage",
+    task="manage.preview:draw_preview -> PreviewResult",
+    also=("manage.text_preview:preview_text -> TextPreview",),
     examples=(
         "dlnotes data preview",
         "dlnotes data preview digits --augment rotate:20,erase:0.5 --out sheet.png",
@@ -109,7 +120,12 @@ def _preview_text(config: DataPreviewConfig) -> None:
     output.line(f"{tokens}: {batches} of {preview.batch_size} x {preview.seq_len}")
 
 
-@command(panel="Manage", examples=("dlnotes data cache list", "dlnotes data cache list --json"))
+@command(
+    panel="Manage",
+    task="manage.data_cache:list_cache",
+    also=("manage.data_cache:CachedFolder",),
+    examples=("dlnotes data cache list", "dlnotes data cache list --json"),
+)
 def cache_list(config: CacheListConfig) -> None:
     """List the image folders whose decoded images or features are cached."""
     from dlnotes_cli.manage.data_cache import list_cache
@@ -117,7 +133,11 @@ def cache_list(config: CacheListConfig) -> None:
     _show_cache(config, list_cache())
 
 
-@command(panel="Manage", examples=("dlnotes data cache clear", "dlnotes data cache clear --json"))
+@command(
+    panel="Manage",
+    task="manage.data_cache:clear_cache",
+    examples=("dlnotes data cache clear", "dlnotes data cache clear --json"),
+)
 def cache_clear(config: CacheClearConfig) -> None:
     """Delete cached images and features of one folder or all, and print the space freed. The image files stay."""
     from dlnotes_cli.manage.data_cache import clear_cache
@@ -127,6 +147,8 @@ def cache_clear(config: CacheClearConfig) -> None:
 
 @command(
     panel="Manage",
+    task="manage.early_stopping:replay_early_stopping -> EarlyStoppingResult",
+    also=("manage.early_stopping:ReplayedRun",),
     examples=(
         "dlnotes runs early-stopping runs/digits",
         "dlnotes runs early-stopping runs/digits --patience 1,3 --plot stops.png",
@@ -160,6 +182,7 @@ def early_stopping(config: EarlyStoppingConfig) -> None:
 
 @command(
     panel="Manage",
+    task="manage.doctor:examine -> DoctorReport",
     examples=("dlnotes doctor", "dlnotes doctor --time resnet18 --batch-size 2 --size 64"),
 )
 def doctor(config: DoctorConfig) -> None:

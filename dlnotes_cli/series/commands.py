@@ -18,6 +18,11 @@ _METRICS = ("MAE", "RMSE", "MASE", "sMAPE (%)")
 
 @command(
     panel="Train",
+    task="series.train:train_series -> SeriesTrainResult",
+    also=(
+        "series.accuracy:Coverage",
+        "series.accuracy:ForecastAccuracy",
+    ),
     examples=(
         "dlnotes series train --recipe notes --out runs/sine",
         "dlnotes series train --data trend-season --hidden 16 --max-steps 40 --json",
@@ -67,6 +72,8 @@ def _print_models(models: "Sequence[ForecastAccuracy]", season: int = 1) -> None
 
 @command(
     panel="Use",
+    task="series.forecast:forecast_series -> ForecastResult",
+    also=("series.forecast:ForecastValue",),
     examples=(
         "dlnotes series forecast runs/sine --horizon 5",
         "dlnotes series forecast runs/sine --interval 0.9 --plot next.png --json",
@@ -122,6 +129,7 @@ def _csv(header: Sequence[str], rows: "Sequence[Sequence[str | int | float | Non
 
 @command(
     panel="Use",
+    task="series.backtest:backtest_series -> BacktestResult",
     examples=(
         "dlnotes series backtest runs/sine --folds 3",
         "dlnotes series backtest runs/sine --horizon 9 --plot backtest.png --json",

@@ -7,6 +7,7 @@ from dlnotes_cli.shell.binding import command
 
 @command(
     panel="Use",
+    task="serve.server:Server",
     examples=(
         "dlnotes serve runs/digits",
         "dlnotes serve runs/digits/model.onnx --port 8080 --top 1",

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -21,8 +22,10 @@ from dlnotes_cli.shell.option import (
     options_of,
     type_of,
 )
+from dlnotes_cli.shell.show import show
 from dlnotes_cli.shell.startup import PlainCommand
 
+PACKAGE = "dlnotes_cli"  # of the modules that are named as text
 CommandFunction = Callable[[Any], None]  # of a Config
 ARGUMENTS = "Arguments"  # the panel above those of the options
 _METAVARS = {bool: "", int: "N", float: "X", Path: "PATH"}
@@ -30,11 +33,17 @@ _METAVARS = {bool: "", int: "N", float: "X", Path: "PATH"}
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its function, which has one parameter `config`, its panel in the program's help, and its examples."""
+    """A command: its function, which has one parameter `config`, its panel in the program's help, and its examples.
+
+    `task` is the function that does the work and `also` what else `dlnotes_cli.api` has of the command, each as
+    `MODULE:NAME -> RESULT` with the types of its result where `--json` prints exactly these.
+    """
 
     function: CommandFunction
     panel: str
     examples: Sequence[str]
+    task: str = ""
+    also: Sequence[str] = ()
 
     @property
     def config_type(self) -> type[Config]:
@@ -45,14 +54,51 @@ class Command:
     @property
     def help(self) -> str:
         """The function's docstring with the examples below it, in Typer's markup."""
-        text = re.sub(r"(?<![.\n])\n(?!\n)", " ", inspect.getdoc(self.function) or "")  # joins the lines of a sentence
         examples = "\n\n".join(f"[bold]$ {example}[/bold]" for example in self.examples)
-        return f"{text}\n\n{examples}"
+        return f"{self.text}\n\n{examples}"
+
+    @property
+    def text(self) -> str:
+        """The function's docstring, each paragraph in one line."""
+        return re.sub(r"(?<![.\n])\n(?!\n)", " ", inspect.getdoc(self.function) or "")
+
+    @property
+    def public(self) -> dict[str, str]:
+        """The names that `dlnotes_cli.api` has of the command, each with its module."""
+        names = {self.config_type.__name__: self.config_type.__module__}
+        for entry in filter(None, (self.task, *self.also)):
+            module, *found = re.findall(r"[\w.]+", entry)
+            names |= dict.fromkeys(found, f"{PACKAGE}.{module}")
+        return names
+
+    @property
+    def result_types(self) -> list[Any]:
+        """The types of what the command prints with `--json`; empty where they are not declared."""
+        modules = self.public
+        names = [name for entry in (self.task, *self.also) for name in re.findall(r"\w+", entry.partition("->")[2])]
+        return [getattr(import_module(modules[name]), name) for name in names]
+
+    def run(self, config: Config) -> None:
+        """Call the function; if it has no statements, do the task and show its result."""
+        if self.function.__code__.co_code != _without_statements.__code__.co_code:
+            self.function(config)
+            return
+        module, name, *_ = re.findall(r"[\w.]+", self.task)
+        show(getattr(import_module(f"{PACKAGE}.{module}"), name)(config), config)
 
 
-def command(*, panel: str, examples: Sequence[str]) -> Callable[[CommandFunction], Command]:
-    """Declare a function as a command; `cli.COMMANDS` gives it its name."""
-    return lambda function: Command(function, panel, examples)
+def _without_statements(config: Config) -> None:
+    """Do nothing."""
+
+
+def command(
+    *, panel: str, examples: Sequence[str], task: str = "", also: Sequence[str] = ()
+) -> Callable[[CommandFunction], Command]:
+    """Declare a function as a command; `cli.COMMANDS` gives it its name.
+
+    A function without statements shows the result of the task.
+    """
+    return lambda function: Command(function, panel, examples, task, also)
 
 
 def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_listed: bool = False) -> None:
@@ -66,7 +112,7 @@ def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_liste
         config = config_from_shell(config_type, values)
         output.configure(quiet=getattr(config, "quiet", False), verbose=getattr(config, "verbose", False))
         output.detail("options", _options_in_force(config))
-        declared.function(config)
+        declared.run(config)
 
     options = {} if is_only_listed else options_of(config_type)
     parameters = [_parameter(config_type, key, described) for key, described in options.items()]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 @command(
     panel="Use",
+    task="style.style_transfer:style_transfer -> StyleResult",
+    also=("style.feature_network:layer_names",),
     examples=(
         "dlnotes style-transfer --size 128 --steps 15 --out stylized.png",
         "dlnotes style-transfer --list-layers --backbone vgg19",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 @command(
     panel="Train",
+    task="text.train_text:train_text -> TextResult",
+    also=("text.results:TextModelScores",),
     examples=(
         "dlnotes train-text --max-steps 40 --out runs/remarks",
         "dlnotes train-text --model linear --json",

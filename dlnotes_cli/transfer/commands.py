@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 @command(
     panel="Train",
+    task="transfer.transfer:transfer -> TransferResult",
+    also=(
+        "transfer.transfer:list_backbones",
+        "transfer.transfer:BackboneInfo",
+        "transfer.results:FrozenResult",
+    ),
     examples=(
         "dlnotes transfer --backbone small --limit 100",
         "dlnotes transfer --list",

@@ -22,7 +22,9 @@ _PANEL = "Understand"
 
 
 @command(
-    panel=_PANEL, examples=("dlnotes visualize layers", "dlnotes visualize layers squeezenet1_1 --weights none --json")
+    panel=_PANEL,
+    task="visualize.layers:list_layers -> LayersResult",
+    examples=("dlnotes visualize layers", "dlnotes visualize layers squeezenet1_1 --weights none --json"),
 )
 def layers(config: LayersConfig) -> None:
     """List the layers of a network: name, type, output shape, parameters and receptive field in pixels.
@@ -45,6 +47,7 @@ def layers(config: LayersConfig) -> None:
 
 @command(
     panel=_PANEL,
+    task="visualize.filters:show_filters -> FiltersResult",
     examples=("dlnotes visualize filters", "dlnotes visualize filters small --layer conv2 --top 12 --sheet conv2.png"),
 )
 def filters(config: FiltersConfig) -> None:
@@ -71,6 +74,7 @@ def filters(config: FiltersConfig) -> None:
 
 @command(
     panel=_PANEL,
+    task="visualize.activations:show_activations -> ActivationsResult",
     examples=(
         "dlnotes visualize activations",
         "dlnotes visualize activations small --layer relu1 --sheet relu1.png --json",
@@ -102,6 +106,7 @@ def activations(config: ActivationsConfig) -> None:
 
 @command(
     panel=_PANEL,
+    task="visualize.maximize:maximize -> MaximizeResult",
     examples=(
         "dlnotes visualize maximize --unit cat,ship --steps 32",
         "dlnotes visualize maximize small --layer relu3 --unit 1,2 --sheet units.png",
@@ -131,6 +136,7 @@ def maximize(config: MaximizeConfig) -> None:
 
 @command(
     panel=_PANEL,
+    task="visualize.dream:dream -> DreamResult",
     examples=(
         "dlnotes visualize dream --octaves 2 --steps 3",
         "dlnotes visualize dream --layer relu4 --octaves 2 --steps 3 --out relu4.jpg",
@@ -156,6 +162,7 @@ def dream(config: DreamConfig) -> None:
 
 @command(
     panel=_PANEL,
+    task="visualize.patches:find_patches -> PatchesResult",
     examples=(
         "dlnotes visualize patches --top 4",
         "dlnotes visualize patches --data digits --layer relu2 --sheet relu2.png",
@@ -201,6 +208,7 @@ def _show_patches(config: PatchesConfig, result: "PatchesResult") -> None:
 
 @command(
     panel=_PANEL,
+    task="visualize.neighbors:find_neighbors -> NeighborsResult",
     examples=(
         "dlnotes visualize neighbors",
         "dlnotes visualize neighbors --data digits --count 3 --sheet three.png",
@@ -239,6 +247,7 @@ def neighbors(config: NeighborsConfig) -> None:
 
 @command(
     panel=_PANEL,
+    task="visualize.embedding:embed -> EmbeddingResult",
     examples=(
         "dlnotes visualize embedding",
         "dlnotes visualize embedding --data digits --layer relu4 --sheet map.png",
