@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @command(
     panel="Calculate",
-    task="calculate.conv_shape.conv_shape:conv_shape -> ConvShapeResult",
+    task="lessons.conv_shape.conv_shape:conv_shape -> ConvShapeResult",
     examples=(
         'dlnotes conv-shape --input 3x130x130 "Conv2d(3, 10, 3)" "MaxPool2d(4, 4)"',
         "dlnotes conv-shape -W 130 -F 3 -S 1 -P 0",

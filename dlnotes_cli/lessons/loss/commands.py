@@ -14,7 +14,7 @@ _MOST_ROWS = 20  # of a table
 
 @command(
     panel="Calculate",
-    task="calculate.loss.loss:calculate_loss -> LossResult",
+    task="lessons.loss.loss:calculate_loss -> LossResult",
     examples=(
         'dlnotes loss --scores "2 1 0" --true 0',
         'dlnotes loss --probabilities ".8 .7 .1" --true "1 1 0" --explain',

@@ -20,8 +20,8 @@ _CELL = 8  # characters of a number in a row
 
 @command(
     panel="Calculate",
-    task="calculate.trace.trace:trace -> TraceResult",
-    also=("calculate.trace.text_trace:trace_text -> TextTrace",),
+    task="lessons.trace.trace:trace -> TraceResult",
+    also=("lessons.trace.text_trace:trace_text -> TextTrace",),
     examples=(
         'dlnotes trace "Linear(3, 2); Tanh()" --input 1x3 --weights seed:7',
         'dlnotes trace "LSTM(1, 1)" --input 1 --state 0.5 --memory 1 --weights ones',
