@@ -24,10 +24,10 @@ from PIL import Image
 
 from dlnotes_cli.api import ExportConfig, TrainCnnConfig, export_model, output, train_cnn
 from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.inference.opening import open_classifier
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.training.inference.opening import open_classifier
 
 CONNECTIONS = 8
 

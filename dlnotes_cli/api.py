@@ -51,6 +51,8 @@ from dlnotes_cli.export.results import ExportResult, Parity
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
+from dlnotes_cli.inference.predictions import Prediction
+from dlnotes_cli.inference.text_explanation import WordContributions
 from dlnotes_cli.lessons.conv_shape.conv_shape import conv_shape
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
@@ -97,8 +99,6 @@ from dlnotes_cli.style.style_transfer import style_transfer
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.results import TextModelScores, TextResult
 from dlnotes_cli.text.train_text import train_text
-from dlnotes_cli.training.inference.predictions import Prediction
-from dlnotes_cli.training.inference.text_explanation import WordContributions
 from dlnotes_cli.training.model_file import (
     LanguageModel,
     SeriesModel,

@@ -27,6 +27,7 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
     {"data", "models"},
     {"plots"},
     {"training"},
+    {"inference"},
     {"capabilities"},  # every other folder, none of which imports another
     {"cli", "api"},
     {"__main__"},

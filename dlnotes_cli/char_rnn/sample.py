@@ -14,10 +14,10 @@ from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
 from dlnotes_cli.device import Runtime, choose_runtime
+from dlnotes_cli.inference.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model
-from dlnotes_cli.training.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
 
 _RANDOM_BLOCK = 1024  # steps whose random numbers are drawn together
 _LOWEST_TEMPERATURE = 1e-6  # lower ones count as 0

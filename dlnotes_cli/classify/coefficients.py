@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from dlnotes_cli.data.preprocessing import TablePreprocessing
-from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.onnx_file import is_onnx
+from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.onnx_file import is_onnx
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def coefficients_of(classifier: Classifier) -> Coefficients | None:
         return None
     from torch import nn
 
-    from dlnotes_cli.training.inference.torch_classifier import TorchClassifier
+    from dlnotes_cli.inference.torch_classifier import TorchClassifier
 
     if not isinstance(classifier, TorchClassifier):
         return None

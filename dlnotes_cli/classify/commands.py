@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from dlnotes_cli.classify.coefficients import Coefficients
     from dlnotes_cli.classify.evaluate import EvaluateResult
-    from dlnotes_cli.training.inference.predictions import Prediction
+    from dlnotes_cli.inference.predictions import Prediction
 
 _STRONGEST = 5  # words that an explanation lists on each side
 _SCORES = ("precision", "recall", "f1")
@@ -160,8 +160,8 @@ def _show_scores_of_classes(result: "EvaluateResult") -> None:
     also=(
         "classify.predict:predictions_csv",
         "classify.word_html:explanations_html",
-        "training.inference.predictions:Prediction",
-        "training.inference.text_explanation:WordContributions",
+        "inference.predictions:Prediction",
+        "inference.text_explanation:WordContributions",
     ),
     examples=(
         "dlnotes predict runs/digits runs/digits/predictions.png",

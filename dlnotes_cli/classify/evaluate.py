@@ -16,13 +16,13 @@ from dlnotes_cli.data.paths import check_not_input, kind_of
 from dlnotes_cli.data.texts.labeled import TextColumns, load_texts_for_model, texts_kind
 from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.opening import open_any_classifier
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import ImageReader, draw_evaluation, image_reader
-from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.opening import open_any_classifier
 from dlnotes_cli.training.metrics import ClassScores, Evaluation
 from dlnotes_cli.training.model_data import (
     ChosenSplit,
@@ -34,7 +34,7 @@ from dlnotes_cli.training.model_data import (
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.inference.text_classifier import TextClassifier
+    from dlnotes_cli.inference.text_classifier import TextClassifier
 
 
 @dataclass(frozen=True)

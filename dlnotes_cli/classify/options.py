@@ -20,6 +20,7 @@ from dlnotes_cli.classify.recipes import (
     with_arch,
 )
 from dlnotes_cli.data.options import DataOption, SourceOptions, TableOptions, TextColumnOption
+from dlnotes_cli.inference.options import ClassifierOptions, TopOption
 from dlnotes_cli.models.choices import INITIALIZATIONS, Activation, init_text
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
@@ -41,7 +42,6 @@ from dlnotes_cli.shell.option_groups import (
     ReadImagesOptions,
 )
 from dlnotes_cli.shell.parse import integers, items
-from dlnotes_cli.training.inference.options import ClassifierOptions, TopOption
 from dlnotes_cli.training.options import (
     AccuracyGateOption,
     ClassifierConfig,

@@ -18,16 +18,16 @@ from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_fro
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
 from dlnotes_cli.data.texts.inputs import read_texts, text_files, text_paths
+from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.opening import open_any_classifier
+from dlnotes_cli.inference.predictions import Prediction, predict_samples
 from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import DlnotesError, InputError
-from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.opening import open_any_classifier
-from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
 from dlnotes_cli.training.run_folder import run_files
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.inference.text_classifier import TextClassifier
+    from dlnotes_cli.inference.text_classifier import TextClassifier
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
 _CHUNK = 256  # images that are decoded and classified together

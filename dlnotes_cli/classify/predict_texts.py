@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.classify.options import PredictConfig
 from dlnotes_cli.data.images.decode import none_readable
 from dlnotes_cli.data.texts.inputs import NamedText, named_text
+from dlnotes_cli.inference.predictions import Prediction, predict_samples
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.inference.text_classifier import TextClassifier
+    from dlnotes_cli.inference.text_classifier import TextClassifier
 
 _CHUNK = 256  # texts that are classified together
 
@@ -58,7 +58,7 @@ def _predicted(classifier: "TextClassifier", texts: Sequence[NamedText], config:
     predictions = predict_samples(classifier, items, contents, config.top)
     if not config.explains:
         return predictions
-    from dlnotes_cli.training.inference.text_explanation import explain_text
+    from dlnotes_cli.inference.text_explanation import explain_text
 
     classes = classifier.classes
     return [

@@ -17,13 +17,13 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.opening import open_classifier
 from dlnotes_cli.plots.robustness import AccuracyCurve, draw_robustness
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.opening import open_classifier
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit, training_data
 from dlnotes_cli.training.run_folder import check_outside_data

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
+from dlnotes_cli.inference.predictions import Prediction
+from dlnotes_cli.inference.text_explanation import WordContributions
 from dlnotes_cli.shell.output import readable
-from dlnotes_cli.training.inference.predictions import Prediction
-from dlnotes_cli.training.inference.text_explanation import WordContributions
 
 _FOR, _AGAINST = "33, 102, 172", "214, 96, 77"  # red, green and blue of blue and orange, which most people tell apart
 _FAINTEST = 0.02  # share of the largest contribution that is colored

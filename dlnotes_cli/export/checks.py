@@ -19,10 +19,10 @@ from dlnotes_cli.export.results import ModelTiming, Parity
 from dlnotes_cli.export.samples import choose_samples
 from dlnotes_cli.export.timing import TimedModel, quantized, time_table
 from dlnotes_cli.export.wrapper import ExportGraph, classifier_graph, step_graph
+from dlnotes_cli.inference.onnx_file import open_graph
 from dlnotes_cli.models.char_rnn import CharRnn
 from dlnotes_cli.training.metrics import inference_batch_size
 from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel, check_finite
-from dlnotes_cli.training.onnx_file import open_graph
 
 OTHER_WAY = {  # by --dtype, after a check that failed
     "float32": "use another --format or --opset, or a larger --tolerance",

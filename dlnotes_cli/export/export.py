@@ -16,12 +16,12 @@ from dlnotes_cli.export.options import FORMATS, ExportConfig
 from dlnotes_cli.export.results import ExportResult, Latency, Parity
 from dlnotes_cli.export.timing import median_ms
 from dlnotes_cli.export.wrapper import ExportGraph
+from dlnotes_cli.inference.course_checkpoint import check_not_checkpoint, load_course_classifier
+from dlnotes_cli.inference.onnx_file import EXPORT_VERSION
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
-from dlnotes_cli.training.course_checkpoint import check_not_checkpoint, load_course_classifier
 from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel, load_classifier, load_model
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.onnx_file import EXPORT_VERSION
 from dlnotes_cli.training.run_folder import run_files
 from dlnotes_cli.training.tensor_file import write_tensors
 

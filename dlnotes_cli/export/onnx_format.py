@@ -11,12 +11,12 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing, Te
 from dlnotes_cli.export.exported import ExportedGraph
 from dlnotes_cli.export.results import TensorShape
 from dlnotes_cli.export.wrapper import BATCH_AXIS, ExportGraph, not_exportable, silent
+from dlnotes_cli.inference.onnx_container import CHECKSUM_FIELD, METADATA_KEY, NO_CHECKSUM, with_checksum
+from dlnotes_cli.inference.onnx_file import TensorType, load_onnx_classifier, load_onnx_language_model
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.shell.output import size
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.onnx_container import CHECKSUM_FIELD, METADATA_KEY, NO_CHECKSUM, with_checksum
-from dlnotes_cli.training.onnx_file import TensorType, load_onnx_classifier, load_onnx_language_model
 
 _MAX_BYTES = (1 << 31) - (1 << 20)  # of a protocol buffer, with room for everything that is no weight
 _PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}  # by number of channels

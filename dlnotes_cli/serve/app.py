@@ -15,10 +15,10 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from dlnotes_cli import __version__
+from dlnotes_cli.inference.predictions import Prediction
 from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inference.predictions import Prediction
 
 _MOST_IMAGES = 256  # in one request
 _SHOWN_PATH = 80  # characters of a path in the log

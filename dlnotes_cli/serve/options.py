@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dlnotes_cli.inference.options import ClassifierOptions, TopOption
 from dlnotes_cli.shell.option import Config, option, option_group, option_like
 from dlnotes_cli.shell.option_groups import OutputOptions, ReadImagesOptions
-from dlnotes_cli.training.inference.options import ClassifierOptions, TopOption
 
 _MEGABYTE = 1_000_000
 

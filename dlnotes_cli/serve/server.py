@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Self
 
+from dlnotes_cli.inference.opening import open_classifier
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, StoppedError, reason
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.inference.opening import open_classifier
 
 _FINISH_S = 30  # for requests that run when the server is stopped
 _PACKAGES = ("fastapi", "uvicorn", "python_multipart")

@@ -13,9 +13,9 @@ from dlnotes_cli import __version__
 from dlnotes_cli.data.images.decode import decode_stream, without_skipping
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing, preprocessing_to_json
 from dlnotes_cli.data.table import Table
+from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.predictions import Prediction, predict_samples
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.predictions import Prediction, predict_samples
 
 _SCALARS = (str, int, float, bool)  # JSON values that a cell may have
 

@@ -16,11 +16,11 @@ from dlnotes_cli.data.texts.preprocessing import TfidfPreprocessing
 from dlnotes_cli.data.texts.tfidf import Tfidf
 from dlnotes_cli.data.texts.words import Corpus, read_corpus
 from dlnotes_cli.device import choose_runtime
+from dlnotes_cli.inference.text_classifier import linear_logits
 from dlnotes_cli.models.text_linear import TextLinear, TextLinearConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.description import TextDescription
 from dlnotes_cli.text.results import TextResult
-from dlnotes_cli.training.inference.text_classifier import linear_logits
 from dlnotes_cli.training.metrics import softmax
 from dlnotes_cli.training.results import HistoryEntry
 from dlnotes_cli.training.run_folder import RunFolder

@@ -22,6 +22,7 @@ from dlnotes_cli.data.texts.sequences import (
 )
 from dlnotes_cli.data.texts.words import Corpus, choose_vocabulary, read_corpus
 from dlnotes_cli.device import Runtime
+from dlnotes_cli.inference.text_classifier import probabilities_of, sequence_logits
 from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.text.description import TextDescription
@@ -33,7 +34,6 @@ from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.fit_at_once import fit_at_once
-from dlnotes_cli.training.inference.text_classifier import probabilities_of, sequence_logits
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.objective import Objective, SampleShare, in_shares, weights_of_classes
 from dlnotes_cli.training.run_folder import LINEAR, MODEL, NETWORK, RunFolder

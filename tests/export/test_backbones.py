@@ -11,10 +11,10 @@ from builders import write_model
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.export.export import export_model
 from dlnotes_cli.export.options import ExportConfig
+from dlnotes_cli.inference.onnx_file import load_onnx_classifier
 from dlnotes_cli.models.backbones import BackboneConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier
-from dlnotes_cli.training.onnx_file import load_onnx_classifier
 
 PREPROCESSING = ImagePreprocessing(3, 48, 40, "crop", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SIZES = {"inception_v3": 80, "maxvit_t": 224, "vit_b_32": 224}  # the smallest that a network accepts, where not 64

@@ -14,10 +14,10 @@ from builders import Command
 from PIL import Image
 from starlette.testclient import TestClient
 
+from dlnotes_cli.inference.opening import open_classifier
 from dlnotes_cli.serve.app import make_app
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
-from dlnotes_cli.training.inference.opening import open_classifier
 
 LIMIT = 200_000
 
@@ -218,7 +218,7 @@ def test_a_bug_is_one_sentence_for_the_client_and_a_traceback_for_the_log(
 
 
 def test_outputs_that_are_not_finite_are_an_error(images_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dlnotes_cli.training.inference import torch_classifier
+    from dlnotes_cli.inference import torch_classifier
 
     def logits(*_: object) -> Any:
         return torch.full((1, 3), np.nan)

@@ -23,6 +23,7 @@ from dlnotes_cli.data.texts.labeled import load_training_texts
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.words import words_of
 from dlnotes_cli.device import choose_runtime
+from dlnotes_cli.inference.text_explanation import gradient_times_embedding
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.models.text_rnn import TextRnn
 from dlnotes_cli.seeding import seed_everything
@@ -30,7 +31,6 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.train_text import TextTask, train_text
 from dlnotes_cli.training.distributed import ALONE, Processes
-from dlnotes_cli.training.inference.text_explanation import gradient_times_embedding
 from dlnotes_cli.training.model_file import load_text_model
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 

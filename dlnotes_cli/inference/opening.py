@@ -5,13 +5,13 @@ Importing torch takes most of the time of a short command.
 
 from typing import TYPE_CHECKING
 
+from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.onnx_file import is_onnx
+from dlnotes_cli.inference.options import ClassifierOptions
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.options import ClassifierOptions
-from dlnotes_cli.training.onnx_file import is_onnx
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.inference.text_classifier import TextClassifier
+    from dlnotes_cli.inference.text_classifier import TextClassifier
 
 
 def open_any_classifier(options: ClassifierOptions) -> "Classifier | TextClassifier":
@@ -20,19 +20,19 @@ def open_any_classifier(options: ClassifierOptions) -> "Classifier | TextClassif
     Raises InputError for a file that cannot be used, and for options that do not apply to it.
     """
     if is_onnx(options.model):
-        from dlnotes_cli.training.inference.onnx_classifier import open_onnx_classifier
+        from dlnotes_cli.inference.onnx_classifier import open_onnx_classifier
 
         return open_onnx_classifier(options)
     options.check_for_model_file()
-    from dlnotes_cli.training.course_checkpoint import load_named_classifier
+    from dlnotes_cli.inference.course_checkpoint import load_named_classifier
     from dlnotes_cli.training.model_file import TextModel
 
     model = load_named_classifier(options.model, options.arch)
     if isinstance(model, TextModel):
-        from dlnotes_cli.training.inference.text_classifier import open_text_classifier
+        from dlnotes_cli.inference.text_classifier import open_text_classifier
 
         return open_text_classifier(options, model)
-    from dlnotes_cli.training.inference.torch_classifier import open_torch_classifier
+    from dlnotes_cli.inference.torch_classifier import open_torch_classifier
 
     return open_torch_classifier(options, model)
 

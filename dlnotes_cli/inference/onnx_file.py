@@ -20,13 +20,13 @@ from dlnotes_cli.data.preprocessing import (
     preprocessing_from_json,
     text_preprocessing_from_json,
 )
+from dlnotes_cli.inference.onnx_container import METADATA_KEY, SUFFIX, read_metadata
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.shell.option_groups import DeviceOptions
 from dlnotes_cli.training.metrics import inference_batch_size
 from dlnotes_cli.training.model_metadata import Metadata, check_data, class_names, metadata_errors
-from dlnotes_cli.training.onnx_container import METADATA_KEY, SUFFIX, read_metadata
 from dlnotes_cli.training.stored_values import parse_object
 
 EXPORT_VERSION = 1  # of the metadata that dlnotes writes into exported files

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from dlnotes_cli.classify.options import PredictConfig
+from dlnotes_cli.inference.foreign_onnx import open_foreign_classifier
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inference.foreign_onnx import open_foreign_classifier
 
 SIZE = 6
 NAMES = {"names": "{0: 'red', 1: 'green', 2: 'blue'}"}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from dlnotes_cli.inference.onnx_container import METADATA_KEY, NO_CHECKSUM, read_metadata, with_checksum
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.onnx_container import METADATA_KEY, NO_CHECKSUM, read_metadata, with_checksum
 
 
 def model(metadata: dict[str, str]) -> bytes:

@@ -11,17 +11,17 @@ from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.data.table import Table, encode_raw
 from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
+from dlnotes_cli.inference.onnx_container import read_metadata
+from dlnotes_cli.inference.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
+from dlnotes_cli.inference.options import ClassifierOptions
+from dlnotes_cli.inference.probability_evaluation import SMALLEST, evaluate_probabilities
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
-from dlnotes_cli.training.inference.options import ClassifierOptions
-from dlnotes_cli.training.inference.probability_evaluation import SMALLEST, evaluate_probabilities
 from dlnotes_cli.training.metrics import Evaluation, inference_batch_size, softmax
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.onnx_container import read_metadata
-from dlnotes_cli.training.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
 
 SampleProbabilities = Callable[[NDArray[np.generic]], NDArray[np.float32]]  # of samples (N, ...), (N, classes)
 

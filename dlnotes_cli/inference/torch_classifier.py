@@ -15,9 +15,9 @@ from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.data.table import Table, encode
 from dlnotes_cli.device import Runtime
+from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.options import ClassifierOptions
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
-from dlnotes_cli.training.inference.classifier import Classifier
-from dlnotes_cli.training.inference.options import ClassifierOptions
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, runtime_for_model

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.inference.onnx_file import OnnxGraph, TensorType, open_graph, padded_batches
+from dlnotes_cli.inference.options import ForeignModelOptions, PixelScaling
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.limited_input import read_file
-from dlnotes_cli.training.inference.options import ForeignModelOptions, PixelScaling
 from dlnotes_cli.training.metrics import softmax
 from dlnotes_cli.training.model_metadata import Metadata
-from dlnotes_cli.training.onnx_file import OnnxGraph, TensorType, open_graph, padded_batches
 
 Layout = Literal["NCHW", "NHWC"]
 

@@ -18,8 +18,8 @@ from dlnotes_cli.cli import main
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.training.inference.onnx_classifier import OnnxRuntimeClassifier, tta_probabilities
-from dlnotes_cli.training.inference.torch_classifier import TtaNetwork
+from dlnotes_cli.inference.onnx_classifier import OnnxRuntimeClassifier, tta_probabilities
+from dlnotes_cli.inference.torch_classifier import TtaNetwork
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
 

@@ -14,8 +14,8 @@ from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import encode_texts, tokenizer_from_json
 from dlnotes_cli.data.texts.tfidf import ngrams_of
 from dlnotes_cli.data.texts.words import normalized, words_of
+from dlnotes_cli.inference.text_classifier import LinearTextClassifier, TextClassifier, TokenClassifier
 from dlnotes_cli.models.text_rnn import TextRnn
-from dlnotes_cli.training.inference.text_classifier import LinearTextClassifier, TextClassifier, TokenClassifier
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from dlnotes_cli.shell import extras
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training import onnx_file
-from dlnotes_cli.training.onnx_container import METADATA_KEY, NO_CHECKSUM, with_checksum
-from dlnotes_cli.training.onnx_file import (
+from dlnotes_cli.inference import onnx_file
+from dlnotes_cli.inference.onnx_container import METADATA_KEY, NO_CHECKSUM, with_checksum
+from dlnotes_cli.inference.onnx_file import (
     load_onnx_classifier,
     load_onnx_language_model,
     open_graph,
     read_export_metadata,
 )
+from dlnotes_cli.shell import extras
+from dlnotes_cli.shell.errors import InputError
 
 IMAGES = {"kind": "image", "channels": 1, "height": 2, "width": 2, "resize": "crop", "mean": [0.5], "std": [0.5]}
 TABLE = {"kind": "table", "target": "t", "columns": [{"name": n, "mean": 0, "std": 1, "categories": []} for n in "ab"]}
@@ -201,7 +201,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
 def test_torch_is_not_loaded(tmp_path: Path) -> None:
     path = write(tmp_path / "m.onnx", classifier(), METADATA)
     script = (
-        "import sys; from dlnotes_cli.training.onnx_file import load_onnx_classifier as load; import numpy as np; "
+        "import sys; from dlnotes_cli.inference.onnx_file import load_onnx_classifier as load; import numpy as np; "
         f"load({str(path)!r}, 1).probabilities(np.zeros((1, 1, 2, 2), np.uint8)); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.inference.text_explanation import WordContributions
+    from dlnotes_cli.inference.text_explanation import WordContributions
 
 
 class GivesProbabilities(Protocol):

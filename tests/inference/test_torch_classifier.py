@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
-from dlnotes_cli.training.inference.torch_classifier import TtaNetwork
+from dlnotes_cli.inference.torch_classifier import TtaNetwork
 
 
 class Squares(nn.Module):
