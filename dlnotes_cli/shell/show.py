@@ -17,11 +17,17 @@ class Table(NamedTuple):
     numeric: Collection[str] = ()
 
 
+class Detail(str):
+    """A line that `-q` leaves out, as it does tables."""
+
+    __slots__ = ()
+
+
 class Shown(Protocol):
     """What `show` asks of a result. It may also have `csv() -> str`, `paths`, which it wrote, and `notes`."""
 
     def table(self) -> Iterable[Table | str]:
-        """Tables, which `-q` leaves out, and lines, which it keeps."""
+        """Tables, which `-q` leaves out, and lines, which it keeps unless they are a `Detail`."""
 
 
 def show(result: Shown, config: Any, **more: Any) -> None:
@@ -62,6 +68,8 @@ def _print(parts: Iterable[Table | str], *, is_short: bool) -> None:
     """Print tables with an empty line below each, and lines; without tables if `is_short`."""
     has_space = True
     for part in parts:
+        if is_short and isinstance(part, Detail):
+            continue
         if isinstance(part, str):
             output.line(part)
             has_space = False

@@ -12,7 +12,7 @@ from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.codec import HIDDEN
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Config, option
-from dlnotes_cli.shell.show import Table, check_outputs, show
+from dlnotes_cli.shell.show import Detail, Table, check_outputs, show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class Two:
 
     def table(self) -> Iterator[Table | str]:
         yield Table(("name", "value"), [("a", 1)])
+        yield Detail("a detail")
         yield "one row"
 
     def csv(self) -> str:
@@ -44,7 +45,7 @@ class Two:
     [
         ({"quiet": True}, ["one row", "plot.png"]),
         ({"csv": "-"}, ["name,value", "a,1"]),
-        ({}, ["name   value", "────────────", "a          1", "", "one row", "plot.png"]),
+        ({}, ["name   value", "────────────", "a          1", "", "a detail", "one row", "plot.png"]),
     ],
 )
 def test_tables_lines_and_paths(
