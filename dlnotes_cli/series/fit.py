@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.series.calendar_cycles import Cycle, cycles_of
 from dlnotes_cli.data.series.choices import Scaling
 from dlnotes_cli.data.series.preprocessing import GroupRecord, Scale, SeriesPreprocessing
 from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.season import find_season
 from dlnotes_cli.data.series.series_set import Series, SeriesSet
-from dlnotes_cli.data.series.time_axis import DAY_S
+from dlnotes_cli.data.series.time_axis import DAY_S, Cycle, cycles_of
 from dlnotes_cli.series.accuracy import ROUNDING
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.recipes import SeriesRecipe

@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data.series.calendar_cycles import calendar_features
 from dlnotes_cli.data.series.preprocessing import GroupRecord, Scale, SeriesPreprocessing
 from dlnotes_cli.data.series.series_set import Series, SeriesSet
-from dlnotes_cli.data.series.time_axis import TimeAxis
+from dlnotes_cli.data.series.time_axis import TimeAxis, calendar_features
 from dlnotes_cli.models.series_rnn import SeriesRnn
 
 Rows = NDArray[np.int64]

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlnotes_cli.data.series.generated import sine
 from dlnotes_cli.data.series.read import SeriesColumns
-from dlnotes_cli.data.series.series_set import Series, SeriesSet
+from dlnotes_cli.data.series.series_set import Series, SeriesSet, sine
 from dlnotes_cli.data.series.time_axis import TimeAxis
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.series_rnn import build_series_rnn

@@ -3,10 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, get_args
 
-from dlnotes_cli.data.series.calendar_cycles import CYCLES, Cycle, count_features
 from dlnotes_cli.data.series.choices import Fill
 from dlnotes_cli.data.series.read import SeriesColumns
-from dlnotes_cli.data.series.time_axis import TimeAxis
+from dlnotes_cli.data.series.time_axis import CYCLES, Cycle, TimeAxis, count_features
 
 _LARGEST = 1e30
 _MOST_ROWS = 1 << 31

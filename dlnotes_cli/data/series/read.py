@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.series.choices import Fill
-from dlnotes_cli.data.series.generated import sine, trend_season
-from dlnotes_cli.data.series.series_set import Series, SeriesSet
+from dlnotes_cli.data.series.series_set import Series, SeriesSet, sine, trend_season
 from dlnotes_cli.data.series.time_axis import (
     ParsedTimes,
     TimeAxis,

@@ -1,4 +1,4 @@
-"""The times of equally spaced rows: parsed, checked for order, and continued into the future."""
+"""The times of equally spaced rows: parsed, checked for order, continued into the future, and as calendar features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,9 @@ from dlnotes_cli.shell.errors import InputError
 
 TimeKind = Literal["rows", "numbers", "dates"]
 DAY_S = 86400.0
+Cycle = Literal["day", "week", "year"]
+CYCLES: dict[Cycle, float] = dict(zip(get_args(Cycle), (DAY_S, 7 * DAY_S, 365.2425 * DAY_S), strict=True))  # seconds
+_HARMONICS = 3  # of each cycle
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTH_DAYS = {1: (28, 31), 3: (89, 92), 6: (181, 184), 12: (365, 366)}  # of steps in calendar months
 _TOLERANCE = 0.05  # of a step that a time may be off
@@ -172,3 +175,20 @@ def _iso(value: float, zone: timezone | None, *, has_time: bool) -> str:
     except OverflowError:
         return f"{value:.10g}"
     return date.replace(tzinfo=zone).isoformat() if has_time else date.date().isoformat()
+
+
+def cycles_of(step_s: float, rows: int) -> tuple[Cycle, ...]:
+    """The cycles that a series with this step shows: at least two rows long, and complete in its `rows` rows."""
+    return tuple(name for name, length in CYCLES.items() if 2 * step_s <= length <= rows * step_s)
+
+
+def calendar_features(seconds: NDArray[np.float64], cycles: tuple[Cycle, ...]) -> NDArray[np.float64]:
+    """Sine and cosine of three harmonics of each cycle (N, 6 * cycles), of times in seconds since 1970."""
+    angles = [2 * np.pi * k * ((seconds / CYCLES[name]) % 1) for name in cycles for k in range(1, _HARMONICS + 1)]
+    waves = [wave for angle in angles for wave in (np.sin(angle), np.cos(angle))]
+    return np.stack(waves, axis=1) if waves else np.zeros((len(seconds), 0))
+
+
+def count_features(cycles: tuple[Cycle, ...]) -> int:
+    """The number of features of `calendar_features`."""
+    return 2 * _HARMONICS * len(cycles)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dlnotes_cli.data.series.generated import sine, trend_season
 from dlnotes_cli.data.series.season import _squared_differences as squared_differences
 from dlnotes_cli.data.series.season import find_season
+from dlnotes_cli.data.series.series_set import sine, trend_season
 
 RNG = np.random.default_rng(0)
 STEPS = np.arange(600)

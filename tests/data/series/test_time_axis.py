@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from dlnotes_cli.data.series.calendar_cycles import calendar_features, cycles_of
-from dlnotes_cli.data.series.time_axis import TimeAxis, infer_axis, is_on_axis, parse_times, rows_between
+from dlnotes_cli.data.series.time_axis import (
+    TimeAxis,
+    calendar_features,
+    cycles_of,
+    infer_axis,
+    is_on_axis,
+    parse_times,
+    rows_between,
+)
 from dlnotes_cli.shell.errors import InputError
 
 
