@@ -6,13 +6,13 @@ not depend on the other images of its batch.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
-from dlnotes_cli.explain.covered import CoveredWindows
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.metrics import inference_batch_size
@@ -25,7 +25,6 @@ _NOISY_COPIES = 32
 _FIRST_STEPS, _MOST_STEPS = 27, 729  # of the integral; each refinement takes three times as many
 _COMPLETENESS = 0.005  # of the score's difference, or absolute where that is below 1
 _CPU_VALUES = 1 << 19  # of the images in one pass; with eight times as many, SqueezeNet takes half as long again
-_MOST_CROPS = 128  # windows whose crops are computed together; more leave the caches of a CPU
 
 
 @dataclass(frozen=True)
@@ -154,26 +153,42 @@ def _integrated(network: InspectedNetwork, image: Tensor, black: Tensor, chosen:
 
 
 @torch.no_grad()
-def occlusion(network: InspectedNetwork, covered: CoveredWindows, x: Tensor, choose: ClassSelector) -> Attribution:
+def occlusion(network: InspectedNetwork, x: Tensor, choose: ClassSelector, window: int, stride: int) -> Attribution:
     """How much the score falls when a square window is covered (Zeiler and Fergus 2014, arXiv:1311.2901).
 
-    The cover is the mean color of the training images. A pixel's value is the mean over the windows that cover it; the
-    last windows end at the border.
+    The cover is the mean color of the training images, 0. A pixel's value is the mean over the windows that cover it;
+    the last windows end at the border.
     """
     logits = network(x)
     classes = choose(logits)
-    counts = torch.einsum("ph,pw->hw", covered.rows, covered.columns)
-    size = batch_size(x)
-    if covered.reads_crops:  # most have less than half a side
-        size = min(_MOST_CROPS, batch_size(x[..., ::2, ::2]))
+    rows, columns = (window_starts(side, window, stride) for side in x.shape[2:])
+    places = [(slice(top, top + window), slice(left, left + window)) for top, left in product(rows, columns)]
+    count = torch.zeros(x.shape[2:], device=x.device)
+    for place in places:
+        count[place] += 1
     maps = []
     for image, chosen, scores in zip(x, classes, logits, strict=True):
         total = torch.zeros(len(chosen), *image.shape[1:], device=x.device)
-        for part, found in covered.logits(image, size):
-            drops = scores[chosen] - found[:, chosen]
-            total += torch.einsum("pk,ph,pw->khw", drops, covered.rows[part], covered.columns[part])
-        maps.append(total / counts)
+        for start in range(0, len(places), batch_size(x)):
+            part = places[start : start + batch_size(x)]
+            covered = image.repeat(len(part), 1, 1, 1)
+            for one, place in zip(covered, part, strict=True):
+                one[:, *place] = 0
+            drops = (scores - network(_aligned(covered, x)))[:, chosen]
+            for drop, place in zip(drops, part, strict=True):
+                total[:, *place] += drop[:, None, None]
+        maps.append(total / count)
     return Attribution(logits, classes, torch.stack(maps))
+
+
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """Where windows start on one side, so that every pixel is covered.
+
+    >>> window_starts(10, 4, 4), window_starts(3, 5, 1)
+    ([0, 4, 6], [0])
+    """
+    last = max(length - window, 0)
+    return [*range(0, last, stride), last]
 
 
 def _gradients(logits: Tensor, classes: Tensor, inputs: Tensor) -> Iterator[Tensor]:

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.explain.attribution import batch_size
 from dlnotes_cli.explain.heat import Floats, resized
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 
 _STEPS = 20  # of a curve
@@ -29,42 +29,46 @@ _SAME = 0.5  # rank correlation from which two maps count as alike
 class Curves:
     """The probability of a class while pixels are deleted or inserted, highest values of a map first."""
 
-    deletion: tuple[float, ...]  # at 0, 5, ... 100 % of the pixels
-    insertion: tuple[float, ...]
+    deletion_curve: tuple[float, ...]  # at 0, 5, ... 100 % of the pixels
+    insertion_curve: tuple[float, ...]
 
     @property
-    def deletion_area(self) -> float:
+    @in_json
+    def deletion(self) -> float:
         """The area below the curve of deletion: the lower, the more the deleted pixels matter."""
-        return _area(self.deletion)
+        return _area(self.deletion_curve)
 
     @property
-    def insertion_area(self) -> float:
+    @in_json
+    def insertion(self) -> float:
         """The area below the curve of insertion: the higher, the more the inserted pixels matter."""
-        return _area(self.insertion)
+        return _area(self.insertion_curve)
 
 
 @dataclass(frozen=True)
 class MapCheck:
     """What the tests of a map measured."""
 
-    curves: Curves
-    random: tuple[Curves, ...]  # of maps with the same values at random places
+    curves: Curves = field(metadata=INLINE)
+    random: tuple[Curves, ...] = field(metadata=HIDDEN)  # of maps with the same values at random places
     rank_correlation: float  # with the map of re-initialized weights; nan if that map is constant
 
     @property
-    def random_deletion_area(self) -> float:
+    @in_json
+    def random_deletion(self) -> float:
         """The mean area of the random maps."""
-        return float(np.mean([curves.deletion_area for curves in self.random]))
+        return float(np.mean([curves.deletion for curves in self.random]))
 
     @property
-    def random_insertion_area(self) -> float:
+    @in_json
+    def random_insertion(self) -> float:
         """The mean area of the random maps."""
-        return float(np.mean([curves.insertion_area for curves in self.random]))
+        return float(np.mean([curves.insertion for curves in self.random]))
 
     @property
     def finds_pixels(self) -> bool:
         """Whether insertion minus deletion is clearly larger than for each random map."""
-        gains = [curves.insertion_area - curves.deletion_area for curves in (self.curves, *self.random)]
+        gains = [curves.insertion - curves.deletion for curves in (self.curves, *self.random)]
         return gains[0] > max(gains[1:]) + _MARGIN
 
     @property
@@ -73,9 +77,10 @@ class MapCheck:
         return not abs(self.rank_correlation) >= _SAME  # nan: no map is left
 
     @property
+    @in_json
     def verdict(self) -> str:
         """What the measurements mean."""
-        if max(self.curves.deletion + self.curves.insertion) < _SMALL:
+        if max(self.curves.deletion_curve + self.curves.insertion_curve) < _SMALL:
             return "undecided: the network hardly considers this class, so that there is no probability to delete"
         if self.finds_pixels and self.depends_on_weights:
             return "credible: the network uses these pixels, and the map depends on what it learned"
@@ -85,18 +90,9 @@ class MapCheck:
             return "doubtful: these pixels matter no more to the network than random ones"
         return "not credible: the pixels matter no more than random ones, and re-initialized weights give a similar map"
 
-    def as_json(self) -> dict[str, Any]:
-        """The field `check` of a result."""
-        return {
-            "deletion": self.curves.deletion_area, "insertion": self.curves.insertion_area,
-            "random_deletion": self.random_deletion_area, "random_insertion": self.random_insertion_area,
-            "rank_correlation": self.rank_correlation, "verdict": self.verdict,
-            "deletion_curve": list(self.curves.deletion), "insertion_curve": list(self.curves.insertion),
-        }  # fmt: skip
-
     def __str__(self) -> str:
-        deletion = f"deletion {self.curves.deletion_area:.3f}, random {self.random_deletion_area:.3f}"
-        insertion = f"insertion {self.curves.insertion_area:.3f}, random {self.random_insertion_area:.3f}"
+        deletion = f"deletion {self.curves.deletion:.3f}, random {self.random_deletion:.3f}"
+        insertion = f"insertion {self.curves.insertion:.3f}, random {self.random_insertion:.3f}"
         rank = self.rank_correlation
         randomized = "no map of re-initialized weights"
         if not math.isnan(rank):

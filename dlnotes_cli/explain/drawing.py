@@ -10,19 +10,11 @@ from PIL import Image
 from dlnotes_cli.data.array_files import write_npy
 from dlnotes_cli.data.images.geometry import Region
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
-from dlnotes_cli.explain.class_map import ClassMap
 from dlnotes_cli.explain.heat import Floats, brightness, largest_part, overlay, smoothed, spread
-from dlnotes_cli.explain.options import CAM_METHODS, TRUE, ExplainConfig
+from dlnotes_cli.explain.methods import PIXEL_METHODS, Wording
+from dlnotes_cli.explain.options import CAM_METHODS, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
-from dlnotes_cli.explain.sheet import (
-    CheckCurve,
-    CheckPanels,
-    ExplanationPanels,
-    ExplanationRow,
-    draw_explanations,
-    heat_colors,
-)
-from dlnotes_cli.explain.wording import PIXEL_METHODS, Wording
+from dlnotes_cli.explain.sheet import ClassMap, ExplanationPanels, ExplanationRow, draw_explanations, heat_colors
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.training.inspection.images import PlacedImage, upright_pixels
 
@@ -87,13 +79,10 @@ class Drawings:
         for one in sorted(maps, key=lambda found: -found.probability):
             heat = self._heat(one.values, image, pixels)
             box, is_part = self._box(one)
-            panels.append(
-                ExplanationPanels(
-                    _role(one), one.class_name, one.probability, heat, overlay(pixels, heat, heat_colors()),
-                    None if box is None else _on_pixels(image, pixels, image.geometry.box_in_upright(box)), is_part,
-                    self._check_panels(image, pixels, one),
-                )
-            )  # fmt: skip
+            on_pixels = None if box is None else _on_pixels(image, pixels, image.geometry.box_in_upright(box))
+            randomized = None if one.randomized is None else self._heat(one.randomized, image, pixels)
+            shown = overlay(pixels, heat, heat_colors())
+            panels.append(ExplanationPanels(one, heat, shown, on_pixels, is_part, randomized))
         width, height = image.geometry.input
         seen = image.geometry.box_in_upright((0.0, 0.0, float(width), float(height)))
         return ExplanationRow("/".join(image.path.parts[-2:]), pixels, _on_pixels(image, pixels, seen), panels)
@@ -107,29 +96,6 @@ class Drawings:
         is_pixels = self._config.method in PIXEL_METHODS
         part = largest_part(smoothed(one.at_input) if is_pixels else one.at_input)
         return (None if part is None or _is_wide(part, one.at_input) else part), True
-
-    def _check_panels(self, image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap) -> CheckPanels | None:
-        check = one.check
-        if check is None or one.randomized is None:
-            return None
-        areas = {
-            "deletion": (check.curves.deletion_area, check.random_deletion_area),
-            "insertion": (check.curves.insertion_area, check.random_insertion_area),
-        }
-        lines = [
-            CheckCurve(
-                name, own, getattr(check.curves, name), np.array([getattr(c, name) for c in check.random]), random
-            )
-            for name, (own, random) in areas.items()
-        ]  # fmt: skip
-        randomized = self._heat(one.randomized, image, pixels)
-        return CheckPanels(randomized, check.rank_correlation, lines, check.verdict)
-
-
-def _role(one: ClassMap) -> str:
-    """What a class is, in a label."""
-    roles = [name for name, is_so in (("predicted", one.is_predicted), (TRUE, one.requested == TRUE)) if is_so]
-    return ", ".join(roles) or "class"
 
 
 def _is_wide(box: Region, values: Floats) -> bool:

@@ -8,20 +8,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dlnotes_cli.data.cache.request import DecodeSettings
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.paths import expand_argument
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.explain.attribution import Attribution, batch_size
 from dlnotes_cli.explain.check import check_map, reinitialized
-from dlnotes_cli.explain.class_map import ClassMap
 from dlnotes_cli.explain.drawing import Drawings
 from dlnotes_cli.explain.heat import numpy_of, resized, top_region
-from dlnotes_cli.explain.methods import chosen_layer, explainer_of
+from dlnotes_cli.explain.methods import chosen_layer, explainer_of, wording_of
 from dlnotes_cli.explain.options import PREDICTED, TRUE, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
 from dlnotes_cli.explain.results import ExplainResult, Explanation
-from dlnotes_cli.explain.wording import wording_of
+from dlnotes_cli.explain.sheet import ClassMap
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.images import ImageBatch, PlacedImage, read_batches
 from dlnotes_cli.training.inspection.opening import open_network
@@ -42,11 +43,12 @@ def explain_images(config: ExplainConfig) -> ExplainResult:
     inputs = list(dict.fromkeys(file for argument in images for file in expand_argument(argument)))
     drawings = Drawings(config, OutputPlan(config, inputs))
     explainer = Explainer(config)
+    settings = DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad)
     unread = {str(file.path): None for file in inputs}
     total = len(unread)
     results: list[Explanation] = []
     with output.progress("explain") as progress:
-        for batch in read_batches(list(unread), explainer.network, config, explainer.batch_size):
+        for batch in read_batches(list(unread), explainer.network, settings, explainer.batch_size):
             for image, maps in explainer.explain(batch):
                 paths = drawings.add(image, maps)
                 results += (explainer.summary(image, *pair) for pair in zip(maps, paths, strict=True))
@@ -55,7 +57,7 @@ def explain_images(config: ExplainConfig) -> ExplainResult:
     network = explainer.network
     wording = wording_of(config, network, explainer.layer)
     return ExplainResult(
-        network.name, network.weights, config.method, explainer.layer_name, network.runtime, config.seed, results,
+        network.name, network.weights, config.method, explainer.layer_name, network.runtime.info, config.seed, results,
         list(unread), drawings.write_sheet(wording),
     )  # fmt: skip
 

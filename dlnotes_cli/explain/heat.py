@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from dlnotes_cli.data.images.geometry import Geometry, Region
+from dlnotes_cli.training.inspection.images import blurred
 
 Floats = NDArray[np.float32]
 
@@ -81,14 +82,8 @@ def _is_top(values: Floats) -> NDArray[np.bool_]:
 
 def smoothed(values: Floats) -> Floats:
     """The positive values (H, W), averaged with a small Gaussian window, for display."""
-    sigma = _SMOOTHING * min(values.shape)
-    result = torch.from_numpy(np.maximum(values, 0))[None, None]
-    at = torch.arange(-ceil(3 * sigma), ceil(3 * sigma) + 1)
-    window = torch.exp(-0.5 * (at / max(sigma, 1e-6)) ** 2)
-    window = (window / window.sum()).view(1, 1, -1, 1)
-    radius = len(at) // 2
-    padded = F.pad(result, (radius, radius, radius, radius), mode="replicate")
-    return numpy_of(F.conv2d(F.conv2d(padded, window), window.mT)[0, 0])
+    positive = torch.from_numpy(np.maximum(values, 0))[None, None]
+    return numpy_of(blurred(positive, _SMOOTHING * min(values.shape))[0, 0])
 
 
 def brightness(values: Floats) -> Floats:

@@ -1,19 +1,42 @@
-"""The methods by name: what each needs of a network, and its maps for a batch."""
+"""The methods by name: what each needs of a network, its maps for a batch, and what a sheet says about it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor
 
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution, ClassSelector
-from dlnotes_cli.explain.covered import CoveredWindows
 from dlnotes_cli.explain.options import CAM_METHODS, ExplainConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.layers import NamedLayer
 from dlnotes_cli.training.inspection.network import InspectedNetwork, check_spatial
 
 AttributionMethod = Callable[[Tensor, ClassSelector], Attribution]  # of prepared images and the choice of their classes
+PIXEL_METHODS = ("saliency", "integrated-gradients", "smoothgrad")  # whose maps are single pixels next to each other
+
+_NAMES = {
+    "layercam": "LayerCAM", "gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "scorecam": "Score-CAM",
+    "saliency": "saliency", "integrated-gradients": "integrated gradients", "smoothgrad": "SmoothGrad",
+    "occlusion": "occlusion",
+}  # fmt: skip
+_WEIGHTS = {
+    "layercam": "each weighted by its own positive gradient",
+    "gradcam": "each channel weighted by its mean gradient",
+    "gradcam++": "each channel weighted by its positive gradients",
+    "scorecam": "each channel weighted by the score of the image that it masks",
+}
+_INPUT = {
+    "saliency": "the largest absolute gradient of the class's score over the colors of a pixel",
+    "smoothgrad": "the largest absolute mean gradient of the class's score over noisy copies of the image",
+    "integrated-gradients": "what a pixel adds to the class's score on the way from a black image",
+}
+
+_SMOOTHED = (
+    "Single pixels are drawn slightly smoothed, except those of small inputs, so that they are visible; the files of "
+    "--maps are not."
+)
 _WINDOWS_ON_A_SIDE = 6  # default of --window: this fraction of the shorter side
 _FORMULAS = {
     "layercam": attribution.layercam,
@@ -48,7 +71,7 @@ def explainer_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedL
         return partial(attribution.smoothgrad, network, seed=config.seed)
     if config.method == "occlusion":
         window, stride = occlusion_window(config, network)
-        return partial(attribution.occlusion, network, CoveredWindows(network, window, stride))
+        return partial(attribution.occlusion, network, window=window, stride=stride)
     return partial({"saliency": attribution.saliency}.get(config.method, attribution.integrated_gradients), network)
 
 
@@ -63,3 +86,31 @@ def occlusion_window(config: ExplainConfig, network: InspectedNetwork) -> tuple[
     if stride > window:
         raise InputError("--stride", f"{stride} is more than the window's {window}", "give less, to cover every pixel")
     return window, stride
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The texts of a sheet."""
+
+    title: str
+    heat: str  # what the heat is
+    scale: str  # label of the color bar
+    notes: tuple[str, ...] = ()
+
+
+def wording_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedLayer | None) -> Wording:
+    """The texts for a method, and for the layer of a class activation map."""
+    where = "the input" if layer is None else layer.name
+    title = f"Why the {network.title} answers: {_NAMES[config.method]} of {where}"
+    relative = "relative to the map's own maximum"
+    if config.method == "occlusion":
+        window, stride = occlusion_window(config, network)
+        heat = (
+            f"the drop of the class's score while a window of {window}x{window} pixels of the input is covered, moved "
+            f"by {stride}; each pixel has the mean of the windows that cover it"
+        )
+        return Wording(title, heat, f"drop of the score, {relative}")
+    if layer is not None:
+        heat = f"the activations of {layer.name}, {_WEIGHTS[config.method]}"
+        return Wording(title, heat, f"heat, {relative}")
+    return Wording(title, _INPUT[config.method], f"heat, {relative}", (_SMOOTHED,))

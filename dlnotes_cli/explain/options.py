@@ -4,61 +4,58 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import option, option_group, option_like
-from dlnotes_cli.training.inspection.options import (
-    ImagesArgument,
-    InspectedModelArgument,
-    InspectionOptions,
-    LayerOption,
-    SheetOption,
-)
+from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.training.inspection import options as inspection
 
 CAM_METHODS = ("layercam", "gradcam", "gradcam++", "scorecam")
 PREDICTED, TRUE = "predicted", "true"  # values of --class that are no names
-DEFAULT_SHEET = Path("explained.png")
+DEFAULT_SHEET = "explained.png"
 
 
-@option_group
-class MethodOptions(LayerOption):
-    """How an answer is explained."""
+@dataclass(frozen=True, kw_only=True)
+class ExplainConfig(Config):
+    """Every option of `explain`."""
 
+    command: ClassVar[str] = "explain"
+
+    model: str = inspection.MODEL
+    images: tuple[str, ...] = inspection.IMAGES
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    layer: str | None = inspection.layer_option(
+        "the last one with feature maps",
+        unused_with=("method=saliency|integrated-gradients|smoothgrad|occlusion",),
+    )
     method: Literal[
         "layercam", "gradcam", "gradcam++", "scorecam", "saliency", "integrated-gradients", "smoothgrad", "occlusion"
     ] = option(
         "layercam",
-        "Class activation maps of a layer: layercam, gradcam, gradcam++, scorecam (slow); gradients of the input: "
-        "saliency, integrated-gradients, smoothgrad; or occlusion, which covers one window at a time.",
+        "Class activation maps of a layer (the first four), gradients of the input, or occlusion by a moving window.",
         panel="Model",
     )
     classes: tuple[str, ...] = option(
-        (PREDICTED,),
-        "Class to explain: its name, predicted, or true (the name of the image's folder). Repeat the option to "
-        "compare several classes.",
+        (PREDICTED,), "Class: its name, predicted, or true (the image's folder). Repeat the option to compare several.",
         panel="Model", name="--class", metavar="NAME", shown_default="predicted",
-    )  # fmt: skip
-    layer: str | None = option_like(
-        LayerOption, "layer", help="Layer of a class activation map, by its name in 'dlnotes visualize layers MODEL'.",
-        shown_default="the last one with feature maps",
     )  # fmt: skip
     window: int | None = option(
         None, "Occlusion: side of the window, in pixels of the network's input.", panel="Model", within="[1, 4096]",
-        shown_default="a sixth of the shorter side",
+        shown_default="a sixth of the shorter side", needs=("method=occlusion",),
     )  # fmt: skip
     stride: int | None = option(
         None, "Occlusion: pixels from one window to the next.", panel="Model", within="[1, 4096]",
-        shown_default="half of --window",
+        shown_default="half of --window", needs=("method=occlusion",),
     )  # fmt: skip
+    weights: str | None = inspection.WEIGHTS
     check: bool = option(
-        False, "Test each map with deletion and insertion curves against random maps, and with re-initialized "
-        "weights.", panel="Output",
+        False, "Test each map: deletion, insertion, and the map of re-initialized weights.", panel="Output"
+    )
+    sheet: Path | None = inspection.sheet_option(
+        None, "Save image, heat map and both together in this PNG file.",
+        shown_default=f"{DEFAULT_SHEET}, if nothing else is written",
     )  # fmt: skip
-
-
-@option_group
-class ExplainOutputOptions(SheetOption):
-    """The files that are written."""
-
     out: Path | None = option(
         None, "Save the heat map on the image, at the image's own size: an image file for one map, else a folder.",
         panel="Output", metavar="FILE|FOLDER",
@@ -67,34 +64,23 @@ class ExplainOutputOptions(SheetOption):
         None, "Save each map as numbers in this folder: a .npy file (h, w) of float32, not resized.", panel="Output",
         metavar="FOLDER",
     )  # fmt: skip
-    sheet: Path | None = option_like(
-        SheetOption, "sheet", help="Save image, heat map and both together in this PNG file.",
-        shown_default=f"{DEFAULT_SHEET}, if nothing else is written",
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExplainConfig(
-    ExplainOutputOptions, MethodOptions, InspectedModelArgument, ImagesArgument, InspectionOptions,
-):  # fmt: skip
-    """Every option of `explain`."""
-
-    command: ClassVar[str] = "explain"
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    overwrite: bool = common.OVERWRITE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
     def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
+        """Validate each option, then the classes."""
         super().__post_init__()
         twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
         if twice is not None:
             raise InputError("--class", f"names '{twice}' twice", "name each class once")
-        for name, value in (("--window", self.window), ("--stride", self.stride)):
-            if value is not None and self.method != "occlusion":
-                raise InputError(name, f"has no effect with --method {self.method}", "drop it, or use occlusion")
-        if self.layer is not None and self.method not in CAM_METHODS:
-            what = f"has no effect with --method {self.method}, which explains the input itself"
-            raise InputError("--layer", what, f"drop it, or use {', '.join(CAM_METHODS)}")
 
     @property
     def sheet_file(self) -> Path | None:
         """The sheet to write; where no other output is requested, there is a default one."""
-        return self.sheet or (None if self.out or self.maps or self.json else DEFAULT_SHEET)
+        return self.sheet or (None if self.out or self.maps or self.json else Path(DEFAULT_SHEET))

@@ -1,12 +1,13 @@
 """What `explain` reports."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from dlnotes_cli.device import Runtime
+from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.explain.check import MapCheck
+from dlnotes_cli.shell.codec import INLINE, OPTIONAL, named
+from dlnotes_cli.shell.show import Detail, Table
 
 
 @dataclass(frozen=True)
@@ -14,24 +15,14 @@ class Explanation:
     """The map of one class for one image, summarized."""
 
     file: str
-    class_name: str
+    class_name: str = field(metadata=named("class"))
     probability: float
     layer: str | None  # None: the input itself
     box: tuple[int, int, int, int] | None  # of the highest 20%, in pixels of the stored image; None for an empty map
     center_of_mass: tuple[float, float] | None
-    out: Path | None = None  # the image with its heat
-    map: Path | None = None  # the values
-    check: MapCheck | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `results`."""
-        fields: dict[str, Any] = {
-            "file": self.file, "class": self.class_name, "probability": self.probability, "layer": self.layer,
-            "box": self.box and list(self.box),
-            "center_of_mass": self.center_of_mass and list(self.center_of_mass),
-        }  # fmt: skip
-        files = {name: str(path) for name, path in (("out", self.out), ("map", self.map)) if path is not None}
-        return fields | files | ({"check": self.check.as_json()} if self.check else {})
+    out: Path | None = field(default=None, metadata=OPTIONAL)  # the image with its heat
+    map: Path | None = field(default=None, metadata=OPTIONAL)  # the values
+    check: MapCheck | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -42,16 +33,30 @@ class ExplainResult:
     weights: str
     method: str
     layer: str | None
-    runtime: Runtime
+    runtime: RuntimeInfo = field(metadata=INLINE)
     seed: int
     results: Sequence[Explanation]
     skipped: Sequence[str]
     sheet: Path | None
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the JSON document."""
-        return {
-            "model": self.model, "weights": self.weights, "method": self.method, "layer": self.layer,
-            "seed": self.seed, **self.runtime.as_json(), "results": [result.as_json() for result in self.results],
-            "skipped": list(self.skipped), "sheet": None if self.sheet is None else str(self.sheet),
-        }  # fmt: skip
+    def table(self) -> Iterator[Table | str]:
+        """Each map, and what the tests of it say."""
+        where = f"layer {self.layer}" if self.layer else "input"
+        yield Detail(f"{self.method} of {self.model}, {where}")
+        columns = ("file", "class", "probability", "box of the top 20%", "center of mass")
+        yield Table(columns, [_row(one) for one in self.results], ("probability",))
+        for one in self.results:
+            if one.check is not None:
+                yield f"{one.file}  {one.class_name}: {one.check}"
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        every = (*(path for one in self.results for path in (one.out, one.map)), self.sheet)
+        return [path for path in every if path is not None]
+
+
+def _row(one: Explanation) -> tuple[str, ...]:
+    box = "-" if one.box is None else " ".join(map(str, one.box))
+    center = "-" if one.center_of_mass is None else " ".join(f"{value:g}" for value in one.center_of_mass)
+    return one.file, one.class_name, f"{one.probability:.4f}", box, center

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.explain.wording import Wording
+from dlnotes_cli.explain.check import MapCheck
+from dlnotes_cli.explain.heat import Floats, TopRegion
+from dlnotes_cli.explain.methods import Wording
+from dlnotes_cli.explain.options import TRUE
 from dlnotes_cli.plots.figure import GRAY, Sheet
 from dlnotes_cli.plots.names import columns, plain, shortened, words_in_lines
+from dlnotes_cli.shell import output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,38 +34,36 @@ _GOOD = (
 
 
 @dataclass(frozen=True)
-class CheckCurve:
-    """A curve of a tested map, with the area below it, and the curves (N, points) of random maps."""
+class ClassMap:
+    """The map of a class for an image, its summary, and the tests of `--check`."""
 
-    name: str
-    area: float
-    values: Sequence[float]
-    random: NDArray[np.floating[Any]]
-    random_area: float
+    requested: str  # the value of --class
+    class_name: str
+    probability: float
+    is_predicted: bool  # whether it is the class that the network predicts
+    values: Floats  # (h, w), as the method returns them
+    at_input: Floats  # (H, W), resampled to the network's input
+    region: TopRegion | None
+    check: MapCheck | None = None
+    randomized: Floats | None = None  # the map (h, w) of re-initialized weights
 
-
-@dataclass(frozen=True)
-class CheckPanels:
-    """The test of a map: the map of re-initialized weights (H, W) in 0..1, its rank correlation, and the curves."""
-
-    randomized: NDArray[np.float32]  # nan where the network sees nothing
-    rank_correlation: float
-    curves: Sequence[CheckCurve]
-    verdict: str
+    @property
+    def role(self) -> str:
+        """What the class is, in a label."""
+        roles = (("predicted", self.is_predicted), (TRUE, self.requested == TRUE))
+        return ", ".join(name for name, is_so in roles if is_so) or "class"
 
 
 @dataclass(frozen=True)
 class ExplanationPanels:
-    """The map of a class on an image: heat (H, W) in 0..1, nan where the network sees nothing, and the overlay."""
+    """A map on an image: heat (H, W) in 0..1, nan where the network sees nothing, the overlay, and a box."""
 
-    label: str  # what the class is: predicted, true or another one
-    class_name: str
-    probability: float
-    heat: NDArray[np.float32]
+    one: ClassMap
+    heat: Floats
     overlay: NDArray[np.uint8]
     box: tuple[float, ...] | None  # x0, y0, x1, y1 in pixels
     is_part: bool = False  # whether it is around the largest connected part only
-    check: CheckPanels | None = None
+    randomized: Floats | None = None  # heat of the map of re-initialized weights
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class _Drawing:
     def __init__(self, rows: Sequence[ExplanationRow], wording: Wording) -> None:
         self._rows, self._wording = rows, wording
         panels = [panel for row in rows for panel in row.panels]
-        self._is_checked = any(panel.check for panel in panels)
+        self._is_checked = any(panel.randomized is not None for panel in panels)
         self._columns = 5 if self._is_checked else 3
         self._width = self._columns * (_SIDE + _GAP) - _GAP
         heights = sum((self._height(row) + 0.62) * len(row.panels) for row in rows)
@@ -130,10 +132,9 @@ class _Drawing:
             where = self._sheet.image(row.image.transpose(2, 0, 1), 0, top, _SIDE, height)
             if not _is_whole(row):
                 self._frame(row.seen, row.image, (0, top, height), where)
-        digits = ".1f" if panel.probability >= _SMALL else ".2g"
-        label = f"{panel.label}: {{}} ({100 * panel.probability:{digits}} %)"
-        room = 2 * _SIDE + _GAP
-        name = _fitted(panel.class_name, room, columns(label))
+        digits = ".1f" if panel.one.probability >= _SMALL else ".2g"
+        label = f"{panel.one.role}: {{}} ({100 * panel.one.probability:{digits}} %)"
+        name = _fitted(panel.one.class_name, 2 * _SIDE + _GAP, columns(label))
         self._label(left, label.format(name), fontweight="bold")
         self._sheet.image(_colored(panel.heat).transpose(2, 0, 1), left, top, _SIDE, height)
         left += _SIDE + _GAP
@@ -141,8 +142,8 @@ class _Drawing:
         if panel.box is not None:
             self._frame(panel.box, panel.overlay, (left, top, height), where, is_part=panel.is_part)
         below = 0.2
-        if panel.check is not None:
-            self._draw_check(panel.check, left + _SIDE + _GAP, top, height)
+        if panel.one.check is not None and panel.randomized is not None:
+            self._draw_check(panel.one.check, panel.randomized, (left + _SIDE + _GAP, top), height)
             below = 0.42
         self._top = top + height + below
 
@@ -172,14 +173,14 @@ class _Drawing:
                 [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], linestyle=style, color=color, linewidth=width
             )
 
-    def _draw_check(self, check: CheckPanels, left: float, top: float, height: float) -> None:
-        rank = check.rank_correlation
+    def _draw_check(self, check: MapCheck, randomized: Floats, at: tuple[float, float], height: float) -> None:
+        (left, top), rank = at, check.rank_correlation
         found = f"rank correlation {rank:.2f}" if math.isfinite(rank) else "no map"
         self._label(left, f"map of random weights: {found}")
-        self._sheet.image(_colored(check.randomized).transpose(2, 0, 1), left, top, _SIDE, height)
+        self._sheet.image(_colored(randomized).transpose(2, 0, 1), left, top, _SIDE, height)
         left += _SIDE + _GAP + 0.42
         axes = self._sheet.axes(left, top, _SIDE - 0.42, height - 0.34)
-        _show_curves(axes, check.curves)
+        _show_curves(axes, check)
         self._sheet.text(_SIDE + _GAP, top + height + 0.08, plain(f"Check: {check.verdict}."), fontsize=9)
 
     def _draw_scale(self) -> None:
@@ -237,19 +238,21 @@ def _is_whole(row: ExplanationRow) -> bool:
     return bool(max(x0, y0, width - x1, height - y1) < 1)
 
 
-def _colored(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _colored(heat: Floats) -> NDArray[np.uint8]:
     """Heat (H, W) in 0..1 in colors; nan is light gray."""
     pixels = heat_colors()[np.rint(np.nan_to_num(heat) * 255).astype(np.uint8)]
     return np.where(np.isnan(heat)[..., None], np.array(_UNSEEN, np.uint8), pixels)
 
 
-def _show_curves(axes: "Axes", curves: Sequence[CheckCurve]) -> None:
+def _show_curves(axes: "Axes", check: MapCheck) -> None:
     """The probability of a class over the share of its pixels, with the range of random maps as a band."""
-    for curve, color in zip(curves, (_DELETION, _INSERTION), strict=True):
-        shares = 100 * np.linspace(0, 1, len(curve.values))
-        axes.plot(shares, curve.values, color=color, label=f"{curve.name} {curve.area:.2f}")
-        band = f"random {curve.random_area:.2f}"
-        axes.fill_between(shares, curve.random.min(0), curve.random.max(0), color=color, alpha=0.2, lw=0, label=band)
+    for name, color in (("deletion", _DELETION), ("insertion", _INSERTION)):
+        values = getattr(check.curves, f"{name}_curve")
+        random = np.array([getattr(curves, f"{name}_curve") for curves in check.random])
+        shares = np.linspace(0, 100, len(values))
+        axes.plot(shares, values, color=color, label=f"{name} {getattr(check.curves, name):.2f}")
+        band = f"random {getattr(check, f'random_{name}'):.2f}"
+        axes.fill_between(shares, random.min(0), random.max(0), color=color, alpha=0.2, lw=0, label=band)
     axes.set_xlim(0, 100)
     axes.set_ylim(-0.02, 1.4)
     axes.set_yticks([0, 0.5, 1])
@@ -264,4 +267,4 @@ def _show_curves(axes: "Axes", curves: Sequence[CheckCurve]) -> None:
 
 def _fitted(name: str, room: float, used: int = 0) -> str:
     """A name on a line of so many inches, of which some characters are used; a longer one is cut in the middle."""
-    return shortened(plain(name).replace(r"\$", "$"), max(8, int(room * 13) - used))
+    return shortened(output.printable(name), max(8, int(room * 13) - used))

@@ -1,24 +1,26 @@
-"""The regions of a plane that a classifier gives to each class, with the points."""
+"""The regions of a plane that a classifier gives to each class, with the points, in one or several panels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.plots.figure import COLORS, new_figure, png
-from dlnotes_cli.plots.names import distinct_names, plain
+from dlnotes_cli.plots.names import distinct_names, plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "oxs^vD"
-MOST_IN_LEGEND = 12  # classes
-_NAME_COLUMNS = 18
+_MOST_IN_LEGEND = 12  # classes
+_NAME_COLUMNS, _TITLE_COLUMNS = 18, 36
+_SINGLE, _ONE_OF_ROW, _ONE_OF_GRID = (5.6, 5.0), (4.2, 4.0), (3.6, 3.3)  # inches of a panel
+_MOST_COLUMNS = 3
 
-
-_PANEL = 4.2, 4.0  # inches
+Points = NDArray[np.float64]  # (N, 2)
+Labels = NDArray[np.int64]  # (N,)
 
 
 @dataclass(frozen=True)
@@ -31,66 +33,84 @@ class Regions:
     title: str = ""
 
 
+class CategoryPanel(NamedTuple):
+    """The points (N, 2) and labels (N,) of one category, and the predicted classes there, if any."""
+
+    title: str
+    regions: Regions | None
+    points: Points
+    labels: Labels
+
+
 def draw_boundary(
-    regions: Regions, points: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str],
-    axes_names: tuple[str, str],
-) -> bytes:  # fmt: skip
+    regions: Regions, points: Points, labels: Labels, classes: Sequence[str], axes_names: tuple[str, str]
+) -> bytes:
     """Regions in light colors, and points (N, 2) of known classes with a color and a marker for each class."""
-    figure = new_figure(6.6, 5.0)
-    axes = figure.add_subplot()
-    draw_regions(axes, regions, points, labels, classes)
-    axes.set_xlabel(plain(axes_names[0]))
-    axes.set_ylabel(plain(axes_names[1]))
-    if len(classes) <= MOST_IN_LEGEND:
-        axes.legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
-    return png(figure)
+    return _draw([CategoryPanel("", regions, points, labels)], classes, axes_names, (1, _SINGLE))
 
 
 def draw_boundaries(
-    sheet: Sequence[Regions], points: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str],
+    sheet: Sequence[Regions], points: Points, labels: Labels, classes: Sequence[str], axes_names: tuple[str, str]
+) -> bytes:
+    """The regions of several classifiers of the same data, side by side."""
+    panels = [CategoryPanel(regions.title, regions, points, labels) for regions in sheet]
+    return _draw(panels, classes, axes_names, (len(sheet), _ONE_OF_ROW))
+
+
+def draw_scatter(
+    panels: Sequence[CategoryPanel], everything: tuple[Points, Labels], classes: Sequence[str],
     axes_names: tuple[str, str],
 ) -> bytes:  # fmt: skip
-    """The regions of several classifiers of the same data, side by side."""
-    figure = new_figure(_PANEL[0] * len(sheet) + 1.0, _PANEL[1])
-    grid = figure.subplots(1, len(sheet), squeeze=False, sharex=True, sharey=True)[0]
-    for axes, regions in zip(grid, sheet, strict=True):
-        draw_regions(axes, regions, points, labels, classes)
-        axes.set_xlabel(plain(axes_names[0]))
-        axes.set_title("\n".join(map(plain, regions.title.splitlines())), fontsize=10)
-    grid[0].set_ylabel(plain(axes_names[1]))
-    if len(classes) <= MOST_IN_LEGEND:
-        grid[-1].legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    """A panel of all points, then one for each category, whose regions are those of the classifier."""
+    first = CategoryPanel(f"all {len(everything[1]):,} rows", None, *everything)
+    others = [
+        one._replace(title=shortened(f"{one.title} ({len(one.labels):,} rows)", _TITLE_COLUMNS)) for one in panels
+    ]
+    columns = min(len(panels) + 1, _MOST_COLUMNS)
+    return _draw([first, *others], classes, axes_names, (columns, _ONE_OF_GRID))
+
+
+def _draw(
+    panels: Sequence[CategoryPanel], classes: Sequence[str], axes_names: tuple[str, str],
+    layout: tuple[int, tuple[float, float]],
+) -> bytes:  # fmt: skip
+    """A PNG of panels; `layout` is the number of columns, and the size of a panel."""
+    columns, (width, height) = layout
+    rows = -(-len(panels) // columns)
+    figure = new_figure(width * columns + 1.0, height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    for i, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
+        if panel.regions is not None:
+            _draw_regions(axes, panel.regions, len(classes))
+        _draw_points(axes, panel.points, panel.labels, classes)
+        axes.set_title("\n".join(map(plain, panel.title.splitlines())), fontsize=10)
+        if i + columns >= len(panels):  # the lowest panel of its column
+            axes.set_xlabel(plain(axes_names[0]))
+            axes.tick_params(labelbottom=True)
+        if i % columns == 0:
+            axes.set_ylabel(plain(axes_names[1]))
+    if len(classes) <= _MOST_IN_LEGEND:
+        grid[columns - 1].legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
     return png(figure)
 
 
-def draw_regions(
-    axes: "Axes", regions: Regions, points: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str]
-) -> None:
-    """Draw regions in light colors, and points (N, 2) above them."""
+def _draw_regions(axes: "Axes", regions: Regions, classes: int) -> None:
+    """Draw regions in light colors."""
     from matplotlib.colors import ListedColormap
 
-    colors = [COLORS[i % len(COLORS)] for i in range(len(classes))]
-    edges = np.arange(len(classes) + 1) - 0.5
-    if len(classes) > 1:
-        axes.contourf(
-            regions.x,
-            regions.y,
-            regions.predicted,
-            levels=edges,
-            cmap=ListedColormap(colors),
-            alpha=0.18,
-            antialiased=False,
-        )
-    draw_points(axes, points, labels, classes)
+    if classes > 1:
+        colors = ListedColormap([COLORS[i % len(COLORS)] for i in range(classes)])
+        edges = np.arange(classes + 1) - 0.5
+        axes.contourf(regions.x, regions.y, regions.predicted, levels=edges, cmap=colors, alpha=0.18, antialiased=False)
     axes.set(xlim=(regions.x[0], regions.x[-1]), ylim=(regions.y[0], regions.y[-1]))
 
 
-def draw_points(axes: "Axes", points: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Draw points (N, 2) with a color and a marker for each class."""
-    colors = [COLORS[i % len(COLORS)] for i in range(len(classes))]
+def _draw_points(axes: "Axes", points: Points, labels: Labels, classes: Sequence[str]) -> None:
+    """Draw points with a color and a marker for each class."""
     for i, name in enumerate(distinct_names(classes, _NAME_COLUMNS)):
         chosen = points[labels == i]
         marker = _MARKERS[i // len(COLORS) % len(_MARKERS)] if len(classes) > len(_MARKERS) else _MARKERS[i]
-        axes.scatter(
-            chosen[:, 0], chosen[:, 1], s=22, color=colors[i], marker=marker, label=plain(name), linewidths=1.2
-        )
+        color = COLORS[i % len(COLORS)]
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=22, color=color, marker=marker, label=plain(name), linewidths=1.2)

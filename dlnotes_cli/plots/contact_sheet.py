@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.plots.figure import png
 from dlnotes_cli.plots.fonts import families
 from dlnotes_cli.plots.names import columns, plain, shortened
+from dlnotes_cli.shell import output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -310,7 +311,7 @@ def _fitting(text: str, size: float, room: float) -> int:
 @cache
 def _width(text: str, size: float) -> float:
     """The width of a text in pixels. Fonts without outlines of a character count as wide as high."""
-    return sum(_advance(character) for character in plain(text).replace(r"\$", "$")) * size * _DPI / 72
+    return sum(_advance(character) for character in output.printable(text)) * size * _DPI / 72
 
 
 @cache

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.plots import fonts
-from dlnotes_cli.plots.animation import gif_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
+    from PIL.Image import Image as PillowImage
 
 # Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a symbol.
 BLUE, ORANGE, RED, GRAY = "#0072B2", "#E69F00", "#CC0000", "#666666"
@@ -26,6 +26,7 @@ POINTS = 72  # per inch
 _MARGIN = 0.12  # inches around a sheet
 _COMPRESSION = 3  # of zlib: half the time of its default level 6
 _GIF_DPI, _GIF_GRAYS = 80, 40
+_LAST_FRAME_MS = 2000
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
@@ -134,7 +135,28 @@ def gif(frames: "Iterable[Figure]", seconds: float) -> bytes:
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         images.append(Image.fromarray(pixels).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE))
-    return gif_file(images, seconds)
+    return _gif_file(images, seconds)
+
+
+def image_gif(frames: "Sequence[NDArray[np.uint8]]", seconds: float) -> bytes:
+    """Images (H, W, 3) of one size as an animated GIF that shows each for `seconds`, the last one longer, and repeats.
+
+    The palette is that of the last frame and the first, so that flat areas do not flicker.
+    """
+    from PIL import Image
+
+    both = np.concatenate([frames[0], frames[-1]])
+    palette = Image.fromarray(both).quantize(256, Image.Quantize.MEDIANCUT)
+    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    return _gif_file(images, seconds)
+
+
+def _gif_file(images: "Sequence[PillowImage]", seconds: float) -> bytes:
+    """Images with one palette as an animated GIF that shows each for `seconds`, the last one longer, and repeats."""
+    stream = io.BytesIO()
+    durations = [round(1000 * seconds)] * (len(images) - 1) + [_LAST_FRAME_MS]
+    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    return stream.getvalue()
 
 
 def _gif_palette() -> list[int]:

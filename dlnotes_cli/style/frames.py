@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.plots.animation import image_gif
+from dlnotes_cli.plots.figure import image_gif
 
 MAX_SIDE = 400  # pixels of a frame's longer side
 _MOST = 48  # frames; when there are more, every second one is dropped

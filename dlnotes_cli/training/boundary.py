@@ -11,8 +11,7 @@ from torch import nn
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
-from dlnotes_cli.plots.boundary import Regions, draw_boundaries, draw_boundary
-from dlnotes_cli.plots.scatter import CategoryPanel, draw_scatter
+from dlnotes_cli.plots.boundary import CategoryPanel, Regions, draw_boundaries, draw_boundary, draw_scatter
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import TrainedModel
 

@@ -1,9 +1,8 @@
 """The feature maps of one image: how much each position activates each unit of a layer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +12,17 @@ from dlnotes_cli.data.array_files import write_npz
 from dlnotes_cli.data.images.geometry import decode_placed
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.plots.contact_sheet import ColorBar, ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
+from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shell import files
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, named
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.show import Detail, Table, check_outputs
 from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.model_file import check_finite
-from dlnotes_cli.visualize.layers import described, layer_title
 from dlnotes_cli.visualize.options import ALL_LAYERS, ActivationsConfig
+from dlnotes_cli.visualize.units import layer_title
 
 _STRIP = 6  # maps of each layer where all layers are shown
 _BLOCKS = 3  # of these strips next to each other
@@ -39,58 +41,50 @@ class UnitActivation:
     max: float
     position: tuple[int, int]  # row and column
 
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `units`."""
-        return vars(self) | {"position": list(self.position)}
-
 
 @dataclass(frozen=True)
 class LayerActivations:
     """The feature maps of one layer, and the units that are shown."""
 
-    layer: NamedLayer
-    maps: Maps
-    shown: tuple[UnitActivation, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `layers`."""
-        return {
-            "layer": self.layer.name,
-            "type": self.layer.kind,
-            "shape": list(self.layer.shape),
-            "units": [unit.as_json() for unit in self.shown],
-        }
+    layer: str
+    type: str
+    shape: tuple[int, ...]
+    maps: Maps = field(metadata=HIDDEN)
+    units: tuple[UnitActivation, ...]
 
 
 @dataclass(frozen=True)
 class ActivationsResult:
     """The feature maps of an image, and what the network says it is."""
 
-    network: InspectedNetwork
-    image: str
-    predicted: str
+    network: NetworkInfo = field(metadata=INLINE)
+    image: str = field(metadata=named("file"))
+    predicted: str = field(metadata=named("class"))
     probability: float
     layers: tuple[LayerActivations, ...]
-    sheet: str
-    out: str | None
+    sheet: Path
+    out: Path | None
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the document."""
-        return described(self.network) | {
-            "file": self.image,
-            "class": self.predicted,
-            "probability": self.probability,
-            "layers": [layer.as_json() for layer in self.layers],
-            "sheet": self.sheet,
-            "out": self.out,
-        }
+    def table(self) -> Iterator[Table | str]:
+        """The units of each layer, and the answer of the network."""
+        numeric = ("shape", "unit", "mean", "max")
+        rows = [
+            (found.layer, format_shape(found.shape), unit.unit, f"{unit.mean:.4f}", f"{unit.max:.4f}")
+            for found in self.layers
+            for unit in found.units
+        ]
+        yield Table(("layer", *numeric), rows, numeric)
+        yield Detail(f"{self.image}: {self.predicted}, probability {self.probability:.4f}")
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [path for path in (self.sheet, self.out) if path]
 
 
 def show_activations(config: ActivationsConfig) -> ActivationsResult:
     """Draw the feature maps of an image. Raises InputError for the layer, the image and the output files."""
-    files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
-    if config.out is not None:
-        files.check_output_file("--out", config.out, overwrite=config.overwrite)
+    check_outputs(config)
     network = open_network(config)
     layers = _chosen(network, config.layer)
     path = user_path(config.image) if config.image else sample_image("flower.jpg", "IMAGE")
@@ -98,16 +92,16 @@ def show_activations(config: ActivationsConfig) -> ActivationsResult:
     probabilities, outputs = _run(network, layers, pixels)
     top = config.top or (_STRIP if config.layer == ALL_LAYERS else None)
     found = tuple(
-        LayerActivations(layer, outputs[layer.name], _strongest(outputs[layer.name], top)) for layer in layers
+        LayerActivations(one.name, one.kind, one.shape, outputs[one.name], _strongest(outputs[one.name], top))
+        for one in layers
     )
     label = int(probabilities.argmax())
     result = ActivationsResult(
-        network, str(path), network.classes[label], float(probabilities[label]), found, str(config.sheet),
-        str(config.out) if config.out else None,
-    )  # fmt: skip
-    files.atomic_write(config.sheet, _sheet(result, path, pixels).png())
+        network.info, str(path), network.classes[label], float(probabilities[label]), found, config.sheet, config.out
+    )
+    files.atomic_write(config.sheet, _sheet(network, layers, result, pixels).png())
     if config.out is not None:
-        _export(config.out, found)
+        write_npz(config.out, **{one.layer: one.maps for one in found})
     return result
 
 
@@ -147,35 +141,36 @@ def _unit(unit: int, values: NDArray[np.float32], mean: float) -> UnitActivation
     return UnitActivation(unit, mean, float(values.max()), (row, column))
 
 
-def _sheet(result: ActivationsResult, path: Path, pixels: NDArray[np.uint8]) -> ContactSheet:
+def _sheet(
+    network: InspectedNetwork, layers: Sequence[NamedLayer], result: ActivationsResult, pixels: NDArray[np.uint8]
+) -> ContactSheet:
     """The image as the network sees it at the left, and a section for each layer."""
-    lead = Panel(gray_to_rgb(pixels), path.name, f"predicted: {result.predicted}\n{result.probability:.1%}")
+    lead = Panel(
+        gray_to_rgb(pixels), Path(result.image).name, f"predicted: {result.predicted}\n{result.probability:.1%}"
+    )
     sections = [_section(layer) for layer in result.layers]
-    one = len(result.layers) == 1
     has_maps = any(layer.maps[0].size > 1 for layer in result.layers)
     squares = "Each square is one unit, row by row from unit 0; below: mean and maximum of the layer."
     if has_maps:
         squares = (
             "Each image is the map of one unit, at the layer's own size; below: mean and maximum over its positions."
         )
-    most = max(len(layer.shown) for layer in result.layers)
-    if any(len(layer.shown) < len(layer.maps) for layer in result.layers) and has_maps:
+    most = max(len(layer.units) for layer in result.layers)
+    if any(len(layer.units) < len(layer.maps) for layer in result.layers) and has_maps:
         squares += f" Of each layer, the {most} units with the largest mean are shown."
     caption = (
         f"{squares} All units of a layer share the colors of its bar, so that layers do not compare. The ends of a bar "
         f"are the layer's {_BRIGHTEST:g}th percentile: the few values beyond have the color of the end. White is 0 "
         "where values are negative too, else black."
     )
-    network = result.network
-    name = layer_title(network, result.layers[0].layer) if one else f"{len(result.layers)} layers"
+    name = layer_title(network, layers[0]) if len(layers) == 1 else f"{len(layers)} layers"
     title = f"{'Feature maps' if has_maps else 'Activations'} of {name}, {network.title}"
     blocks = 1 if len(sections) <= _FEW_LAYERS else _BLOCKS
     return ContactSheet(title, sections, caption, columns=8, side=96, lead=lead, blocks=blocks)
 
 
 def _section(found: LayerActivations) -> Section:
-    shape = "x".join(map(str, found.layer.shape))
-    heading, bar = f"{found.layer.name}  {found.layer.kind} {shape}", _bar(found.maps)
+    heading, bar = f"{found.layer}  {found.type} {format_shape(found.shape)}", _bar(found.maps)
     if found.maps[0].size == 1:
         return Section(_value_panel(found.maps), heading, bar=bar)
     return Section(_map_panels(found), heading, bar=bar)
@@ -193,7 +188,7 @@ def _map_panels(found: LayerActivations) -> list[Panel]:
     low, high = _scale(found.maps)
     return [
         Panel(colored(found.maps[unit.unit], low, high), f"unit {unit.unit}", _range(unit.mean, unit.max))
-        for unit in found.shown
+        for unit in found.units
     ]
 
 
@@ -217,7 +212,3 @@ def _scale(maps: Maps) -> tuple[float, float]:
     """The values at the ends of the color scale of a layer."""
     low = float(np.percentile(maps, 100 - _BRIGHTEST)) if maps.min() < 0 else 0.0
     return min(low, 0.0), max(float(np.percentile(maps, _BRIGHTEST)), 1e-12)
-
-
-def _export(path: Path, found: Sequence[LayerActivations]) -> None:
-    write_npz(path, **{layer.layer.name: layer.maps for layer in found})

@@ -1,9 +1,7 @@
 """`dlnotes visualize layers`, `filters`, `activations`, `maximize`, `dream`, `patches`, `neighbors`, `embedding`."""
 
-from typing import TYPE_CHECKING
-
-from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
+from dlnotes_cli.shell.show import show
 from dlnotes_cli.visualize.options import (
     ActivationsConfig,
     DreamConfig,
@@ -14,9 +12,6 @@ from dlnotes_cli.visualize.options import (
     NeighborsConfig,
     PatchesConfig,
 )
-
-if TYPE_CHECKING:
-    from dlnotes_cli.visualize.patches import PatchesResult
 
 _PANEL = "Understand"
 
@@ -33,16 +28,7 @@ def layers(config: LayersConfig) -> None:
     """
     from dlnotes_cli.visualize.layers import list_layers
 
-    result = list_layers(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-        return
-    rows = [
-        (layer.name, layer.type, _shape(layer.output), f"{layer.parameters:,}", _shape(layer.receptive_field) or "?")
-        for layer in result.layers
-    ]
-    numeric = ("output", "parameters", "receptive field")
-    output.table(("layer", "type", *numeric), rows, numeric)
+    show(list_layers(config), config)
 
 
 @command(
@@ -58,18 +44,7 @@ def filters(config: FiltersConfig) -> None:
     """
     from dlnotes_cli.visualize.filters import show_filters
 
-    result = show_filters(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-        return
-    if not config.quiet:
-        columns = ("unit", "norm", "min", "max", "mean")
-        rows = [(i.unit, *(f"{value:.4f}" for value in (i.norm, i.min, i.max, i.mean))) for i in result.filters]
-        output.table(columns, rows, columns)
-        output.line()
-        shown = f"{len(rows)} of {output.counted(result.units, 'filter')} of {result.layer.name}"
-        output.line(f"{shown}, {_shape(result.kernel)} weights each")
-    output.line(result.sheet)
+    show(show_filters(config), config)
 
 
 @command(
@@ -87,21 +62,7 @@ def activations(config: ActivationsConfig) -> None:
     """
     from dlnotes_cli.visualize.activations import show_activations
 
-    result = show_activations(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-        return
-    if not config.quiet:
-        rows = [
-            (found.layer.name, _shape(found.layer.shape), unit.unit, f"{unit.mean:.4f}", f"{unit.max:.4f}")
-            for found in result.layers
-            for unit in found.shown
-        ]
-        numeric = ("shape", "unit", "mean", "max")
-        output.table(("layer", *numeric), rows, numeric)
-        output.line()
-        output.line(f"{result.image}: {result.predicted}, probability {result.probability:.4f}")
-    _print_paths(result.sheet, result.out)
+    show(show_activations(config), config)
 
 
 @command(
@@ -120,18 +81,7 @@ def maximize(config: MaximizeConfig) -> None:
     """
     from dlnotes_cli.visualize.maximize import maximize as task
 
-    result = task(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-        return
-    if not config.quiet:
-        rows = [
-            (u.unit, u.name, f"{u.start:.4f}", f"{u.end:.4f}", f"{u.growth:.1f}x" if u.growth else "-")
-            for u in result.units
-        ]
-        output.table(("unit", "name", "start", "end", "growth"), rows, ("unit", "start", "end", "growth"))
-        output.line()
-    _print_paths(*(unit.file for unit in result.units), result.sheet)
+    show(task(config), config)
 
 
 @command(
@@ -149,15 +99,7 @@ def dream(config: DreamConfig) -> None:
     """
     from dlnotes_cli.visualize.dream import dream as task
 
-    result = task(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-        return
-    if not config.quiet:
-        height, width = result.size
-        output.line(f"{result.layer.name} of {result.network.name}, {width}x{height}")
-        output.line(f"mean square of the activations  {result.start:.4g} to {result.end:.4g}")
-    _print_paths(result.out, result.sheet)
+    show(task(config), config)
 
 
 @command(
@@ -174,36 +116,9 @@ def patches(config: PatchesConfig) -> None:
     Next to each patch is the unit's gradient. Deep layers still show features, parts of objects, not classes: what
     classifies is the output layer.
     """
-    from dlnotes_cli.visualize.gradients import CAVEAT
     from dlnotes_cli.visualize.patches import find_patches
 
-    result = find_patches(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-    else:
-        _show_patches(config, result)
-    if config.gradient != "none":
-        output.note(CAVEAT)
-
-
-def _show_patches(config: PatchesConfig, result: "PatchesResult") -> None:
-    if not config.quiet:
-        rows = [
-            (
-                unit.name,
-                f"{patch.activation:.4f}",
-                patch.class_name or "-",
-                patch.file,
-                " ".join(f"{x:.0f}" for x in patch.box),
-            )
-            for unit in result.units
-            for patch in unit.patches
-        ]
-        output.table(("unit", "activation", "class", "image", "box"), rows, ("activation",))
-        output.line()
-        size, count = _shape(result.receptive_field), output.counted(result.images, "image")
-        output.line(f"{result.layer.name} sees {size} pixels; {count} of {result.data}")
-    _print_paths(result.sheet)
+    show(find_patches(config), config)
 
 
 @command(
@@ -221,28 +136,7 @@ def neighbors(config: NeighborsConfig) -> None:
     """
     from dlnotes_cli.visualize.neighbors import find_neighbors
 
-    result = find_neighbors(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-        return
-    if not config.quiet:
-        rows = [
-            (str(found.query.path), neighbor.file, neighbor.class_name or "-", f"{neighbor.distance:.4f}")
-            for found in result.results
-            for neighbor in found.neighbors
-        ]
-        output.table(("image", "neighbor", "class", "distance"), rows, ("distance",))
-        output.line()
-        images = output.counted(result.images, "image")
-        output.line(f"{output.counted(result.features, 'feature')} of {result.layer.name}, {images} of {result.data}")
-        if result.typical is not None:
-            median, rare = result.typical.median, result.typical.percentile_99
-            output.line(f"nearest distance within the data: median {median:.4f}, 99th percentile {rare:.4f}")
-            for found in result.results:
-                if found.is_unlike_data:
-                    why = result.typical.explain_unlike(found.neighbors[0].distance)
-                    output.line(f"{found.query.path} is {why}")
-    _print_paths(result.sheet)
+    show(find_neighbors(config), config)
 
 
 @command(
@@ -261,23 +155,4 @@ def embedding(config: EmbeddingConfig) -> None:
     """
     from dlnotes_cli.visualize.embedding import embed
 
-    result = embed(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-        return
-    if not config.quiet:
-        output.table(("class", "images"), list(result.counts.items()), ("images",))
-        output.line()
-        features = output.counted(result.features, "feature")
-        output.line(f"{features} of {result.layer.name}, {result.method}: {' and '.join(result.axes)}")
-    _print_paths(*result.outputs.values())
-
-
-def _print_paths(*paths: str | None) -> None:
-    for path in paths:
-        if path is not None:
-            output.line(path)
-
-
-def _shape(sizes: tuple[int, ...] | None) -> str:
-    return "x".join(map(str, sizes or ()))
+    show(embed(config), config)

@@ -3,9 +3,8 @@
 After Mordvintsev, Olah and Tyka, "Inceptionism", 2015: octaves, random shifts, normalized gradients, guide images.
 """
 
-import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,14 @@ from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, 
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, short_number
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.show import Detail, check_outputs
+from dlnotes_cli.training.inspection.images import blurred
 from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork, check_spatial
+from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo, check_spatial
 from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import DreamConfig
 
 _TILE = 512  # pixels per side whose activations are in memory at once
@@ -45,32 +46,28 @@ HeightAndWidth = tuple[int, int]  # height and width
 class DreamResult:
     """The image that was written, and how much more it activates the layer."""
 
-    network: InspectedNetwork
-    layer: NamedLayer
-    image: str
+    network: NetworkInfo = field(metadata=INLINE)
+    layer: str
+    image: str = field(metadata=named("file"))
     guide: str | None
     size: HeightAndWidth
     octaves: tuple[HeightAndWidth, ...]  # from coarse to fine
     start: float  # mean square of the activations
     end: float
-    out: str
-    sheet: str | None
+    out: Path
+    sheet: Path | None
     seed: int
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the document."""
-        return described(self.network) | {
-            "layer": self.layer.name,
-            "file": self.image,
-            "guide": self.guide,
-            "size": list(self.size),
-            "octaves": [list(size) for size in self.octaves],
-            "start": self.start,
-            "end": self.end,
-            "seed": self.seed,
-            "out": self.out,
-            "sheet": self.sheet,
-        }
+    def table(self) -> Iterator[str]:
+        """What was amplified, and how much."""
+        height, width = self.size
+        yield Detail(f"{self.layer} of {self.network.model}, {width}x{height}")
+        yield Detail(f"mean square of the activations  {self.start:.4g} to {self.end:.4g}")
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [path for path in (self.out, self.sheet) if path]
 
 
 def dream(config: DreamConfig) -> DreamResult:
@@ -83,8 +80,7 @@ def dream(config: DreamConfig) -> DreamResult:
     out = config.out or Path(f"{path.stem}-dream.png")
     format_ = _format(out)
     files.check_output_file("--out", out, overwrite=config.overwrite)
-    if config.sheet is not None:
-        files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+    check_outputs(config)
     network = open_network(config)
     layer = _layer(network, config.layer)
     original = _read(network, path, config)
@@ -100,11 +96,12 @@ def dream(config: DreamConfig) -> DreamResult:
         output.warn(f"{out}: a {format_} file has no transparency; name a .png file to keep it")
     save_image(out, written)
     result = DreamResult(
-        network, layer, str(path), config.guide, octaves[-1], octaves, start, end, str(out),
-        str(config.sheet) if config.sheet else None, config.seed,
+        network.info, layer.name, str(path), config.guide, octaves[-1], octaves, start, end, out, config.sheet,
+        config.seed,
     )  # fmt: skip
     if config.sheet is not None:
-        files.atomic_write(config.sheet, _sheet(result, config, original, written).png())
+        title = f"DeepDream of {layer.name}, {network.title}"
+        files.atomic_write(config.sheet, _sheet(title, result, config, (original, written)).png())
     return result
 
 
@@ -134,20 +131,18 @@ class _Ascent:
             height, width = rows.stop - rows.start, columns.stop - columns.start
             gradient[:, :, rows, columns] = found[:, :, top : top + height, left : left + width]
         del padded
-        change = _evened(gradient)
-        for rows in _strips(image.shape[2]):  # which need no buffers of the image's size
-            part, pixels = change[:, :, rows].mul_(self._strength), image[:, :, rows]
-            room = torch.where(part > 0, 255 - pixels, pixels) / _HEADROOM
-            part.mul_(room.clamp_(0, 1)).add_(pixels)
-        return change
+        change = _evened(gradient).mul_(self._strength)
+        room = torch.where(change > 0, 255 - image, image).div_(_HEADROOM).clamp_(0, 1)
+        return change.mul_(room).add_(image)
 
     @torch.no_grad()
     def strength(self, image: Tensor) -> float:
         """The mean square of the activations for an image."""
         total, count = 0.0, 0
-        for rows, columns in _tiles((image.shape[2], image.shape[3])):
-            squares = self._activations(image[:, :, rows, columns]).square()
-            total, count = total + float(squares.sum(dtype=torch.float64)), count + squares.numel()
+        for rows in image.tensor_split(-(-image.shape[2] // _TILE), 2):
+            for tile in rows.tensor_split(-(-image.shape[3] // _TILE), 3):
+                squares = self._activations(tile).square()
+                total, count = total + float(squares.sum(dtype=torch.float64)), count + squares.numel()
         return total / count
 
     def _activations(self, tile: Tensor) -> Tensor:
@@ -206,37 +201,13 @@ def _evened(gradient: Tensor) -> Tensor:
     """A gradient with the same weight for fine and coarse structures, a standard deviation of 1 and no outliers."""
     total = torch.zeros_like(gradient)
     for sigma in _SMOOTHING:
-        deviation = _deviation(_blurred(gradient, sigma, rows) for rows in _strips(gradient.shape[2]))
-        for rows in _strips(gradient.shape[2]):
-            total[:, :, rows] += _blurred(gradient, sigma, rows) / deviation
-    return total.div_(_deviation([total])).clamp_(-_LARGEST, _LARGEST)
+        smooth = blurred(gradient, sigma)
+        total += smooth.div_(_deviation(smooth))
+    return total.div_(_deviation(total)).clamp_(-_LARGEST, _LARGEST)
 
 
-def _deviation(parts: Iterable[Tensor]) -> float:
-    """The standard deviation of the values of all parts."""
-    moments = [(part.numel(), float(part.mean()), float(part.var(correction=0))) for part in parts]
-    count = sum(number for number, _, _ in moments)
-    mean = sum(number * mean for number, mean, _ in moments) / count
-    squares = sum(number * (variance + (own - mean) ** 2) for number, own, variance in moments)
-    return max(math.sqrt(squares / (count - 1)), 1e-12)
-
-
-def _strips(height: int) -> Iterator[slice]:
-    """The rows of an image, some of them at a time."""
-    for start in range(0, height, _TILE):
-        yield slice(start, min(start + _TILE, height))
-
-
-def _blurred(image: Tensor, sigma: float, rows: slice) -> Tensor:
-    """Some rows of an image (1, C, H, W) averaged with a Gaussian window; beyond the border is its reflection."""
-    radius = min(round(3 * sigma), min(image.shape[2:]) - 1)
-    at = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    window = torch.exp(-0.5 * (at / sigma) ** 2)
-    window = (window / window.sum()).view(1, 1, -1, 1).expand(image.shape[1], 1, -1, 1)
-    first, last = rows.start - radius, rows.stop + radius
-    outside = max(0, -first), max(0, last - image.shape[2])
-    padded = F.pad(image[:, :, max(0, first) : last], (radius, radius, *outside), mode="reflect")
-    return F.conv2d(F.conv2d(padded, window, groups=image.shape[1]), window.mT, groups=image.shape[1])
+def _deviation(values: Tensor) -> float:
+    return max(float(values.std()), 1e-12)
 
 
 @torch.no_grad()
@@ -260,19 +231,6 @@ def _octaves(size: HeightAndWidth, config: DreamConfig) -> Iterator[HeightAndWid
         height, width = (max(1, round(side / config.octave_scale**octave)) for side in size)
         if octave == 0 or min(height, width) >= _MIN_SIDE:
             yield height, width
-
-
-def _tiles(size: HeightAndWidth) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of the tiles of an image: as few of at most `_TILE` pixels as possible, of almost one size."""
-    for rows in _cuts(size[0]):
-        for columns in _cuts(size[1]):
-            yield rows, columns
-
-
-def _cuts(length: int) -> Iterator[slice]:
-    count = -(-length // _TILE)
-    bounds = [length * i // count for i in range(count + 1)]
-    yield from (slice(low, high) for low, high in pairwise(bounds))
 
 
 def _resized(image: Tensor, size: HeightAndWidth) -> Tensor:
@@ -336,10 +294,12 @@ def _format(path: Path) -> str:
     return format_
 
 
-def _sheet(result: DreamResult, config: DreamConfig, original: LoadedImage, dreamed: LoadedImage) -> ContactSheet:
+def _sheet(
+    title: str, result: DreamResult, config: DreamConfig, images: tuple[LoadedImage, LoadedImage]
+) -> ContactSheet:
     panels = [
         Panel(np.broadcast_to(image.values, (*image.values.shape[:2], 3)), label)
-        for image, label in ((original, "original"), (dreamed, "dream"))
+        for image, label in zip(images, ("original", "dream"), strict=True)
     ]
     height, width = result.octaves[0]
     sizes = f"{len(result.octaves)} octaves, from {width}x{height}" if len(result.octaves) > 1 else "1 octave"
@@ -349,5 +309,4 @@ def _sheet(result: DreamResult, config: DreamConfig, original: LoadedImage, drea
         f"steps in each, strength {config.strength:g}. Mean square of the activations: {short_number(result.start)} in "
         f"the original, {short_number(result.end)} in the dream."
     )
-    title = f"DeepDream of {result.layer.name}, {result.network.title}"
-    return ContactSheet(title, [Section(panels)], caption, columns=2, side=min(_SHOWN, max(original.values.shape)))
+    return ContactSheet(title, [Section(panels)], caption, columns=2, side=min(_SHOWN, max(images[0].values.shape)))

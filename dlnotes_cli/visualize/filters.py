@@ -1,7 +1,8 @@
 """The weights of a layer as images: kernels in color, deeper ones channel by channel, input weights of an MLP."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,14 @@ from dlnotes_cli.plots.contact_sheet import (
     gray_to_rgb,
     short_number,
 )
-from dlnotes_cli.shell import files
+from dlnotes_cli.shapes.layer import format_shape
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Detail, Table, check_outputs
 from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo
 from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import FiltersConfig
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -45,27 +48,32 @@ class FilterInfo:
 class FiltersResult:
     """The filters of a layer that are shown, those with the largest weights first."""
 
-    network: InspectedNetwork
-    layer: NamedLayer
+    network: NetworkInfo = field(metadata=INLINE)
+    layer: str
     kernel: tuple[int, ...]  # (C, H, W) of the weights of one unit
     units: int
     filters: tuple[FilterInfo, ...]
-    sheet: str
+    sheet: Path
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the document."""
-        return described(self.network) | {
-            "layer": self.layer.name,
-            "kernel": list(self.kernel),
-            "units": self.units,
-            "filters": [vars(info) for info in self.filters],
-            "sheet": self.sheet,
-        }
+    def table(self) -> Iterator[Table | str]:
+        """The weights of each filter."""
+        columns = ("unit", "norm", "min", "max", "mean")
+        rows = [
+            (one.unit, *(f"{value:.4f}" for value in (one.norm, one.min, one.max, one.mean))) for one in self.filters
+        ]
+        yield Table(columns, rows, columns)
+        shown = f"{len(rows)} of {output.counted(self.units, 'filter')} of {self.layer}"
+        yield Detail(f"{shown}, {format_shape(self.kernel)} weights each")
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [self.sheet]
 
 
 def show_filters(config: FiltersConfig) -> FiltersResult:
     """Draw the weights of a layer. Raises InputError for a layer without weights that are images, and for the sheet."""
-    files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+    check_outputs(config)
     network = open_network(config)
     layer = network.layer(config.layer) if config.layer else _first_with_weights(network)
     weights = _weights(network, layer)
@@ -74,7 +82,7 @@ def show_filters(config: FiltersConfig) -> FiltersResult:
     infos = tuple(_info(unit, weights[unit], float(norms[unit])) for unit in order)
     panels = [_panel(info, weights[info.unit].numpy()) for info in infos]
     files.atomic_write(config.sheet, _sheet(network, layer, weights, panels).png())
-    return FiltersResult(network, layer, tuple(weights.shape[1:]), len(weights), infos, str(config.sheet))
+    return FiltersResult(network.info, layer.name, tuple(weights.shape[1:]), len(weights), infos, config.sheet)
 
 
 def _first_with_weights(network: InspectedNetwork) -> NamedLayer:

@@ -49,20 +49,10 @@ class _Relus(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in _RELUS:
-            return _PositiveGradients.apply(args[0], self._is_guided)  # type: ignore[no-untyped-call]
-        return func(*args, **(kwargs or {}))
-
-
-class _PositiveGradients(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, is_guided: bool) -> Tensor:
-        ctx.is_guided = is_guided
-        ctx.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        positive = gradients[0].clamp(min=0)
-        return (positive * (x > 0) if ctx.is_guided else positive), None
+        if func not in _RELUS:
+            return func(*args, **(kwargs or {}))
+        x: Tensor = args[0]
+        output = torch.relu(x) if self._is_guided else x + (torch.relu(x) - x).detach()
+        if output.requires_grad:
+            output.register_hook(lambda gradient: gradient.clamp(min=0))
+        return output

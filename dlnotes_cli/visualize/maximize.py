@@ -1,8 +1,8 @@
 """Feature maximization: images that excite units of a layer, found by gradient ascent from almost gray."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb, short_number
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.show import Table, check_outputs
 from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.fourier import FourierImages, transformed
-from dlnotes_cli.visualize.layers import described, layer_title
-from dlnotes_cli.visualize.options import MaximizeConfig
-from dlnotes_cli.visualize.units import active_units, parse_units, unit_means, unit_name
+from dlnotes_cli.visualize.options import DEFAULT_TOP, MaximizeConfig
+from dlnotes_cli.visualize.units import active_units, layer_title, parse_units, unit_means, unit_name
 
 _LR = 0.05
 _SMOOTH = 24  # pixels per side from which an image is interpolated on the sheet
@@ -34,42 +35,41 @@ class MaximizedUnit:
     name: str  # of its class, or "unit N"
     start: float
     end: float
-    pixels: NDArray[np.uint8]  # (C, H, W)
-    file: str | None = None
+    pixels: NDArray[np.uint8] = field(metadata=HIDDEN)  # (C, H, W)
+    file: Path | None = None
 
     @property
+    @in_json
     def growth(self) -> float | None:
         """End over start; None where the unit was not active at the start."""
         return self.end / self.start if self.start > 0 else None
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `results`."""
-        fields = {name: value for name, value in vars(self).items() if name != "pixels"}
-        return fields | {"growth": self.growth}
 
 
 @dataclass(frozen=True)
 class MaximizeResult:
     """The images of the units of a layer."""
 
-    network: InspectedNetwork
-    layer: NamedLayer
+    network: NetworkInfo = field(metadata=INLINE)
+    layer: str
     steps: int
     size: tuple[int, int]  # height and width
-    units: tuple[MaximizedUnit, ...]
+    units: tuple[MaximizedUnit, ...] = field(metadata=named("results"))
     seed: int
-    sheet: str
+    sheet: Path
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the document."""
-        return described(self.network) | {
-            "layer": self.layer.name,
-            "steps": self.steps,
-            "size": list(self.size),
-            "seed": self.seed,
-            "results": [unit.as_json() for unit in self.units],
-            "sheet": self.sheet,
-        }
+    def table(self) -> Iterator[Table]:
+        """The activation of each unit, before and after."""
+        numeric = ("unit", "start", "end", "growth")
+        rows = [
+            (u.unit, u.name, f"{u.start:.4f}", f"{u.end:.4f}", f"{u.growth:.1f}x" if u.growth else "-")
+            for u in self.units
+        ]
+        yield Table(("unit", "name", "start", "end", "growth"), rows, numeric)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [*(unit.file for unit in self.units if unit.file), self.sheet]
 
 
 def maximize(config: MaximizeConfig) -> MaximizeResult:
@@ -81,16 +81,16 @@ def maximize(config: MaximizeConfig) -> MaximizeResult:
     layer = network.layer(config.layer) if config.layer else network.output_layer
     units = parse_units(network, layer, config.unit)
     shape = (network.input_shape[0], *_size(network, layer, config.size))
-    files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+    check_outputs(config)
     if config.out is not None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
-    units = units or active_units(network, layer, config.top)
+    units = units or active_units(network, layer, config.top or DEFAULT_TOP)
     found = _optimized(network, layer, units, shape, config)
     if config.out is not None:
         found = _written(found, config.out)
-    result = MaximizeResult(network, layer, config.steps, shape[1:], found, config.seed, str(config.sheet))
-    files.atomic_write(config.sheet, _sheet(result).png())
-    return result
+    title = f"What excites {layer_title(network, layer)} of {network.title}"
+    files.atomic_write(config.sheet, _sheet(title, found, config.steps).png())
+    return MaximizeResult(network.info, layer.name, config.steps, shape[1:], found, config.seed, config.sheet)
 
 
 def _size(network: InspectedNetwork, layer: NamedLayer, requested: int | None) -> tuple[int, int]:
@@ -159,18 +159,18 @@ def _written(units: tuple[MaximizedUnit, ...], folder: Path) -> tuple[MaximizedU
     for unit in units:
         path = folder / f"unit{unit.unit}.png"
         save_image(path, LoadedImage(unit.pixels.transpose(1, 2, 0)))
-        written.append(replace(unit, file=str(path)))
+        written.append(replace(unit, file=path))
     return tuple(written)
 
 
-def _sheet(result: MaximizeResult) -> ContactSheet:
+def _sheet(title: str, units: Sequence[MaximizedUnit], steps: int) -> ContactSheet:
     panels = [
         Panel(gray_to_rgb(unit.pixels), unit.name, f"{short_number(unit.start)} to {short_number(unit.end)}")
-        for unit in result.units
+        for unit in units
     ]
     caption = (
-        f"Each image was optimized in {result.steps} steps to excite one unit; below: the unit's mean activation at "
+        f"Each image was optimized in {steps} steps to excite one unit; below: the unit's mean activation at "
         "the start, almost gray, and at the end. It shows what activates the unit most, not what it usually sees."
     )
-    title = f"What excites {layer_title(result.network, result.layer)} of {result.network.title}"
-    return ContactSheet(title, [Section(panels)], caption, columns=5, side=224, is_smooth=min(result.size) >= _SMOOTH)
+    is_smooth = min(units[0].pixels.shape[1:]) >= _SMOOTH
+    return ContactSheet(title, [Section(panels)], caption, columns=5, side=224, is_smooth=is_smooth)

@@ -1,9 +1,8 @@
 """The images of a data set that are nearest to given images in feature space."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +11,14 @@ from torch import Tensor
 
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb
-from dlnotes_cli.shell import files
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
+from dlnotes_cli.shell.show import Detail, Table, check_outputs
 from dlnotes_cli.training.inspection.images import PlacedImage, read_batches, upright_pixels
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.inspection.network import NetworkInfo
 from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.visualize.features import feature_extractor, feature_layer, normalized
-from dlnotes_cli.visualize.layers import described
 from dlnotes_cli.visualize.options import NeighborsConfig
-from dlnotes_cli.visualize.sources import ImageSource, open_source
+from dlnotes_cli.visualize.sources import ImageSource, decode_settings, feature_extractor, feature_layer, open_source
 
 _CHUNK = 1 << 14  # images of the data set that are compared at once
 _BATCH = 64
@@ -33,31 +31,25 @@ _RARE = 99  # percentile of their distances, above which a query is unlike the d
 class Neighbor:
     """An image of the data set, and its cosine distance from the query: 0 for equal directions, 1 for orthogonal."""
 
-    position: int  # in the data set
+    position: int = field(metadata=HIDDEN)  # in the data set
     file: str
-    class_name: str | None
+    class_name: str | None = field(metadata=named("class"))
     distance: float
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `neighbors`."""
-        return {"file": self.file, "class": self.class_name, "distance": self.distance}
 
 
 @dataclass(frozen=True)
 class QueryNeighbors:
     """The neighbors of one image, the nearest first."""
 
-    query: PlacedImage
+    query: PlacedImage = field(metadata=HIDDEN)
     neighbors: tuple[Neighbor, ...]
-    is_unlike_data: bool  # farther than almost all images of the data set are from their nearest neighbors
+    unlike_data: bool  # farther than almost all images of the data set are from their nearest neighbors
 
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `results`."""
-        return {
-            "file": str(self.query.path),
-            "unlike_data": self.is_unlike_data,
-            "neighbors": [neighbor.as_json() for neighbor in self.neighbors],
-        }
+    @property
+    @in_json
+    def file(self) -> str:
+        """The image."""
+        return str(self.query.path)
 
 
 @dataclass(frozen=True)
@@ -79,36 +71,48 @@ class TypicalDistances:
 class NeighborsResult:
     """The neighbors of each image."""
 
-    network: InspectedNetwork
-    layer: NamedLayer
+    network: NetworkInfo = field(metadata=INLINE)
+    layer: str
     data: str
     images: int
     features: int
     results: tuple[QueryNeighbors, ...]
-    typical: TypicalDistances | None  # None for a single image
-    sheet: str
+    typical: TypicalDistances | None = field(metadata=named("typical_distance"))  # None for a single image
+    sheet: Path
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the document."""
-        return described(self.network) | {
-            "layer": self.layer.name,
-            "data": self.data,
-            "images": self.images,
-            "features": self.features,
-            "typical_distance": vars(self.typical) if self.typical else None,
-            "results": [result.as_json() for result in self.results],
-            "sheet": self.sheet,
-        }
+    def table(self) -> Iterator[Table | str]:
+        """The neighbors of each image, and which images are unlike the data."""
+        rows = [
+            (found.file, one.file, one.class_name or "-", f"{one.distance:.4f}")
+            for found in self.results
+            for one in found.neighbors
+        ]
+        yield Table(("image", "neighbor", "class", "distance"), rows, ("distance",))
+        images = output.counted(self.images, "image")
+        yield Detail(f"{output.counted(self.features, 'feature')} of {self.layer}, {images} of {self.data}")
+        if self.typical is not None:
+            median, rare = self.typical.median, self.typical.percentile_99
+            yield Detail(f"nearest distance within the data: median {median:.4f}, 99th percentile {rare:.4f}")
+            for found in self.results:
+                if found.unlike_data:
+                    yield Detail(f"{found.file} is {self.typical.explain_unlike(found.neighbors[0].distance)}")
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [self.sheet]
 
 
 def find_neighbors(config: NeighborsConfig) -> NeighborsResult:
     """Find the nearest images and draw them. Raises InputError for the layer, images, data and the output file."""
-    files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+    check_outputs(config)
     network = open_network(config)
     layer = feature_layer(network, config.layer)
     extractor = feature_extractor(network, layer)
     paths = config.images or (str(sample_image("flower.jpg", "IMAGE")),)
-    queries = [image for batch in read_batches(paths, network, config, _BATCH) for image in batch.images]
+    queries = [
+        image for batch in read_batches(paths, network, decode_settings(config), _BATCH) for image in batch.images
+    ]
     source = open_source(config, network.preprocessing)
     found = source.features(extractor)
     vectors = extractor.run(np.stack([query.pixels for query in queries]), range(len(queries)))
@@ -122,9 +126,10 @@ def find_neighbors(config: NeighborsConfig) -> NeighborsResult:
         for i, query in enumerate(queries)
     )  # fmt: skip
     result = NeighborsResult(
-        network, layer, source.name, len(found.features), extractor.width, results, typical, str(config.sheet)
+        network.info, layer.name, source.name, len(found.features), extractor.width, results, typical, config.sheet
     )
-    files.atomic_write(config.sheet, _sheet(result, source, config.max_pixels).png())
+    title = f"Neighbors by the features of {layer.name}, {network.title}"
+    files.atomic_write(config.sheet, _sheet(title, result, source, config.max_pixels).png())
     return result
 
 
@@ -145,17 +150,22 @@ def nearest(queries: Tensor, features: NDArray[np.float32], count: int) -> tuple
 
     Memory does not grow with N: the features, which may be memory-mapped, are compared in chunks.
     """
-    directions = normalized(queries)
+    directions = _directions(queries)
     best = torch.zeros(len(queries), 0, dtype=torch.float64)
     rows = torch.zeros(len(queries), 0, dtype=torch.int64)
     for start in range(0, len(features), _CHUNK):
         chunk = torch.tensor(features[start : start + _CHUNK])
-        similarities = directions @ normalized(chunk).T
+        similarities = directions @ _directions(chunk).T
         candidates = torch.cat([best, similarities], dim=1)
         numbers = torch.arange(start, start + len(chunk)).expand(len(queries), -1)
         order = candidates.argsort(dim=1, descending=True, stable=True)[:, :count]
         best, rows = candidates.gather(1, order), torch.cat([rows, numbers], dim=1).gather(1, order)
     return (1 - best).clamp(0, 2), rows
+
+
+def _directions(features: Tensor) -> Tensor:
+    """Features (N, F) with norm 1, so that their products are cosines; zeros stay zeros."""
+    return torch.nn.functional.normalize(features.double(), dim=1)
 
 
 def _neighbors(
@@ -167,7 +177,7 @@ def _neighbors(
     )
 
 
-def _sheet(result: NeighborsResult, source: ImageSource, max_pixels: int) -> ContactSheet:
+def _sheet(title: str, result: NeighborsResult, source: ImageSource, max_pixels: int) -> ContactSheet:
     sections = []
     for found in result.results:
         height, width = found.query.pixels.shape[1:]
@@ -180,7 +190,7 @@ def _sheet(result: NeighborsResult, source: ImageSource, max_pixels: int) -> Con
             name = neighbor.class_name or Path(neighbor.file).name
             panels.append(Panel(gray_to_rgb(pixels), name, f"distance {neighbor.distance:.3f}"))
         heading = "/".join(found.query.path.parts[-2:])
-        if found.is_unlike_data and result.typical is not None:
+        if found.unlike_data and result.typical is not None:
             heading += f" is {result.typical.explain_unlike(found.neighbors[0].distance)}"
         sections.append(Section(panels, heading))
     typical = ""
@@ -196,5 +206,4 @@ def _sheet(result: NeighborsResult, source: ImageSource, max_pixels: int) -> Con
         f"{typical} Features keep texture, color and background next to the content, so that neighbors may share any "
         "of these."
     )
-    title = f"Neighbors by the features of {result.layer.name}, {result.network.title}"
     return ContactSheet(title, sections, caption, columns=_COLUMNS, side=112)

@@ -1,151 +1,161 @@
 """The options of `dlnotes visualize ...`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from dlnotes_cli.data.options import IMAGES_METAVAR, NAMED_SETS, DataRootOption
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import REQUIRED, Config, option, option_group, option_like
-from dlnotes_cli.shell.option_groups import OverwriteOption
+from dlnotes_cli.data import options as data_options
+from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.parse import items
-from dlnotes_cli.training.inspection.options import (
-    ImagesArgument,
-    InspectedModelArgument,
-    InspectionOptions,
-    LayerOption,
-    NetworkOptions,
-    SheetOption,
-)
+from dlnotes_cli.training.inspection import options as inspection
 
 ALL_LAYERS = "all"
 TOP_UNITS = "top"
+DEFAULT_TOP = 10  # units
+IMAGE = option(
+    None, "Image file.", panel="Data", is_argument=True, metavar="IMAGE", shown_default="an image from scikit-learn"
+)
+IMAGES_DATA = option(
+    "digits",
+    f"A named set ({', '.join(data_options.NAMED_SETS)}), resized to the network's input, or a folder of images.",
+    panel="Data", metavar=data_options.IMAGES_METAVAR, complete=lambda: list(data_options.NAMED_SETS),
+)  # fmt: skip
+UNIT = option(
+    (TOP_UNITS,), "Unit numbers, or class names for the output layer, or top for the most active units.",
+    panel="Model", parse=items, metavar="N,N,…|top",
+)  # fmt: skip
+TOP = option(
+    None, "Number of units with --unit top.", panel="Output", within="[1, 1000]", shown_default=f"{DEFAULT_TOP}",
+    needs=("unit=top",),
+)  # fmt: skip
+FEATURE_LAYER = option(
+    None, "Layer of the feature vectors, by its name in 'dlnotes visualize layers MODEL'; averaged over positions.",
+    panel="Model", metavar="NAME", shown_default="the last one before the output layer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayersConfig(InspectedModelArgument, NetworkOptions):
+class LayersConfig(Config):
     """Every option of `visualize layers`."""
 
     command: ClassVar[str] = "visualize layers"
 
-
-@option_group
-class WrittenSheetOption(SheetOption):
-    """The contact sheet of a command that always writes one."""
-
-    sheet: Path = option_like(SheetOption, "sheet", default=REQUIRED, help="Contact sheet to write.")
-
-
-@option_group
-class FiltersOptions(LayerOption, WrittenSheetOption):
-    """The options of `visualize filters` only."""
-
-    layer: str | None = option_like(LayerOption, "layer", shown_default="the first with weights")
-    top: int = option(64, "Show the N filters with the largest weights.", panel="Output", within="[1, 4096]")
-    sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("filters.png"))
+    model: str = inspection.MODEL
+    offline: bool = common.OFFLINE
+    weights: str | None = inspection.WEIGHTS
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiltersConfig(InspectedModelArgument, FiltersOptions, OverwriteOption, NetworkOptions):
+class FiltersConfig(Config):
     """Every option of `visualize filters`."""
 
     command: ClassVar[str] = "visualize filters"
 
-
-@option_group
-class ImageArgument(Config):
-    """The image of a command."""
-
-    image: str | None = option(
-        None, "Image file.", panel="Data", is_argument=True, metavar="IMAGE", shown_default="an image from scikit-learn"
-    )
-
-
-@option_group
-class ActivationsOptions(LayerOption, WrittenSheetOption):
-    """The options of `visualize activations` only."""
-
-    layer: str = option_like(
-        LayerOption, "layer", default=ALL_LAYERS,
-        help="Layer, by its name in 'dlnotes visualize layers MODEL', or all for one strip per layer.",
-        metavar="NAME|all", shown_default=None,
-    )  # fmt: skip
-    top: int | None = option(
-        None, "Show the N units with the largest mean.", panel="Output", within="[1, 1e6]",
-        shown_default="all units; 6 with --layer all",
-    )  # fmt: skip
-    sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("activations.png"))
-    out: Path | None = option(
-        None, "Write the maps of each layer, (C, H, W), to this .npz file.", panel="Output", metavar="FILE.npz"
-    )
-
-    def __post_init__(self) -> None:
-        """Validate each option, then the name of the output file."""
-        super().__post_init__()
-        check_suffix("--out", self.out, ".npz")
+    model: str = inspection.MODEL
+    offline: bool = common.OFFLINE
+    layer: str | None = inspection.layer_option("the first with weights")
+    weights: str | None = inspection.WEIGHTS
+    sheet: Path = inspection.sheet_option("filters.png")
+    top: int = option(64, "Show the N filters with the largest weights.", panel="Output", within="[1, 4096]")
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    overwrite: bool = common.OVERWRITE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivationsConfig(InspectedModelArgument, ImageArgument, ActivationsOptions, InspectionOptions):
+class ActivationsConfig(Config):
     """Every option of `visualize activations`."""
 
     command: ClassVar[str] = "visualize activations"
 
-
-@option_group
-class UnitOption(Config):
-    """The units of a layer."""
-
-    unit: tuple[str, ...] = option(
-        (TOP_UNITS,),
-        "Unit numbers, or class names for the output layer, or top for the most active units.",
-        panel="Model", parse=items, metavar="N,N,…|top",
+    model: str = inspection.MODEL
+    image: str | None = IMAGE
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    layer: str = option(
+        ALL_LAYERS, "Layer, by its name in 'dlnotes visualize layers MODEL', or all for one strip per layer.",
+        panel="Model", metavar="NAME|all",
     )  # fmt: skip
-    top: int = option(10, "Number of units with --unit top.", panel="Output", within="[1, 1000]")
-
-    @classmethod
-    def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config from the options of a command line; a number of units needs `--unit top`."""
-        config = super().from_options(values)
-        if "top" in values and config.unit != (TOP_UNITS,):
-            raise InputError("--top", f"has no effect with --unit {','.join(config.unit)}", "drop one of them")
-        return config
-
-
-@option_group
-class MaximizeOptions(UnitOption, LayerOption, WrittenSheetOption):
-    """The options of `visualize maximize` only."""
-
-    layer: str | None = option_like(LayerOption, "layer", shown_default="the output layer, whose units are the classes")
-    size: int | None = option(
-        None, "Pixels per side of the optimized images.", panel="Data", within="[1, 4096]",
-        shown_default="the network's input size; for feature maps at least 64 where the network accepts it",
+    weights: str | None = inspection.WEIGHTS
+    sheet: Path = inspection.sheet_option("activations.png")
+    top: int | None = option(
+        None, "Show the N units with the largest mean.", panel="Output", within="[1, 1e6]",
+        shown_default="all units; 6 with --layer all",
     )  # fmt: skip
-    steps: int = option(256, "Steps of gradient ascent.", panel="Training", within="[1, 1e6]")
-    sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("maximize.png"))
-    out: Path | None = option(None, "Save each image in this folder.", panel="Output", metavar="FOLDER")
+    out: Path | None = option(
+        None, "Write the maps of each layer, (C, H, W), to this .npz file.", panel="Output", metavar="FILE.npz",
+        ends_in=".npz",
+    )  # fmt: skip
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    overwrite: bool = common.OVERWRITE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaximizeConfig(InspectedModelArgument, MaximizeOptions, OverwriteOption, NetworkOptions):
+class MaximizeConfig(Config):
     """Every option of `visualize maximize`."""
 
     command: ClassVar[str] = "visualize maximize"
 
+    model: str = inspection.MODEL
+    size: int | None = option(
+        None, "Pixels per side of the optimized images.", panel="Data", within="[1, 4096]",
+        shown_default="the network's input size; for feature maps at least 64 where the network accepts it",
+    )  # fmt: skip
+    offline: bool = common.OFFLINE
+    layer: str | None = inspection.layer_option("the output layer, whose units are the classes")
+    unit: tuple[str, ...] = UNIT
+    weights: str | None = inspection.WEIGHTS
+    steps: int = option(256, "Steps of gradient ascent.", panel="Training", within="[1, 1e6]")
+    sheet: Path = inspection.sheet_option("maximize.png")
+    top: int | None = TOP
+    out: Path | None = option(None, "Save each image in this folder.", panel="Output", metavar="FOLDER")
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    overwrite: bool = common.OVERWRITE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
-@option_group
-class DreamOptions(LayerOption, SheetOption):
-    """The options of `visualize dream` only."""
 
-    layer: str | None = option_like(LayerOption, "layer", shown_default="one at four fifths of the depth")
+@dataclass(frozen=True, kw_only=True)
+class DreamConfig(Config):
+    """Every option of `visualize dream`."""
+
+    command: ClassVar[str] = "visualize dream"
+
+    image: str | None = IMAGE
     guide: str | None = option(
-        None,
-        "Amplify what resembles this image.",
-        panel="Data",
-        metavar="IMAGE",
+        None, "Amplify what resembles this image.", panel="Data", metavar="IMAGE",
         shown_default="whatever the layer finds",
-    )
+    )  # fmt: skip
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    layer: str | None = inspection.layer_option("one at four fifths of the depth")
+    model: str = inspection.MODEL_OPTION
+    weights: str | None = inspection.WEIGHTS
     octaves: int = option(5, "Sizes of the image, from coarse to fine.", panel="Training", within="[1, 20]")
     octave_scale: float = option(1.4, "Ratio of one size to the one before.", panel="Training", within="(1, 10]")
     steps: int = option(8, "Steps of gradient ascent in each octave.", panel="Training", within="[1, 1e4]")
@@ -155,107 +165,106 @@ class DreamOptions(LayerOption, SheetOption):
     out: Path | None = option(
         None, "Image file to write.", panel="Output", metavar="FILE", shown_default="<name of the image>-dream.png"
     )
+    sheet: Path | None = inspection.sheet_option(None, "Save a contact sheet in this PNG file.")
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    overwrite: bool = common.OVERWRITE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class DreamConfig(ImageArgument, DreamOptions, InspectionOptions):
-    """Every option of `visualize dream`."""
-
-    command: ClassVar[str] = "visualize dream"
-
-
-@option_group
-class DataCommandOptions(DataRootOption, InspectionOptions):
-    """What the commands have that go over a data set."""
-
-    data: str = option(
-        "digits",
-        f"A named set ({', '.join(NAMED_SETS)}), resized to the network's input, or a folder of images.",
-        panel="Data",
-        metavar=IMAGES_METAVAR,
-        complete=lambda: list(NAMED_SETS),
-    )
-
-
-@option_group
-class PatchesOptions(UnitOption, LayerOption, WrittenSheetOption):
-    """The options of `visualize patches` only."""
-
-    layer: str | None = option_like(
-        LayerOption, "layer", shown_default="the last one whose units see less than an image"
-    )
-    gradient: Literal["guided", "deconvnet", "none"] = option(
-        "guided",
-        "Show next to each patch the unit's gradient by guided backpropagation (guided) or by a deconvnet, or none.",
-        panel="Model",
-    )
-    sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("patches.png"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatchesConfig(InspectedModelArgument, PatchesOptions, DataCommandOptions):
+class PatchesConfig(Config):
     """Every option of `visualize patches`."""
 
     command: ClassVar[str] = "visualize patches"
 
-
-@option_group
-class FeatureLayerOption(LayerOption):
-    """The layer whose output is the feature vector."""
-
-    layer: str | None = option_like(
-        LayerOption, "layer",
-        help="Layer, by its name in 'dlnotes visualize layers MODEL', whose output is the feature vector; maps are "
-        "averaged over positions.",
-        shown_default="the last one before the output layer",
+    model: str = inspection.MODEL
+    data: str = IMAGES_DATA
+    data_root: Path | None = data_options.DATA_ROOT
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    layer: str | None = inspection.layer_option("the last one whose units see less than an image")
+    unit: tuple[str, ...] = UNIT
+    gradient: Literal["guided", "deconvnet", "none"] = option(
+        "guided", "Show next to each patch the unit's gradient, by guided backpropagation or a deconvnet, or none.",
+        panel="Model",
     )  # fmt: skip
-
-
-@option_group
-class NeighborsOptions(FeatureLayerOption, WrittenSheetOption):
-    """The options of `visualize neighbors` only."""
-
-    count: int = option(8, "Neighbors of each image.", panel="Output", within="[1, 1000]")
-    sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("neighbors.png"))
+    weights: str | None = inspection.WEIGHTS
+    sheet: Path = inspection.sheet_option("patches.png")
+    top: int | None = TOP
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    overwrite: bool = common.OVERWRITE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeighborsConfig(InspectedModelArgument, ImagesArgument, NeighborsOptions, DataCommandOptions):
+class NeighborsConfig(Config):
     """Every option of `visualize neighbors`."""
 
     command: ClassVar[str] = "visualize neighbors"
 
-
-@option_group
-class EmbeddingOptions(FeatureLayerOption, WrittenSheetOption):
-    """The options of `visualize embedding` only."""
-
-    method: Literal["pca", "tsne", "umap"] = option(
-        "pca", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"
-    )
-    sheet: Path = option_like(WrittenSheetOption, "sheet", default=Path("embedding.png"), help="Scatter plot to write.")
-    csv: Path | None = option(
-        None, "Write file, class and coordinates of each image to this CSV file.", panel="Output", metavar="FILE.csv"
-    )
-    out: Path | None = option(
-        None, "Write coordinates, features, labels and names to this .npz file.", panel="Output", metavar="FILE.npz"
-    )
-
-    def __post_init__(self) -> None:
-        """Validate each option, then the names of the output files."""
-        super().__post_init__()
-        check_suffix("--csv", self.csv, ".csv")
-        check_suffix("--out", self.out, ".npz")
+    model: str = inspection.MODEL
+    images: tuple[str, ...] = inspection.IMAGES
+    data: str = IMAGES_DATA
+    data_root: Path | None = data_options.DATA_ROOT
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    layer: str | None = FEATURE_LAYER
+    weights: str | None = inspection.WEIGHTS
+    sheet: Path = inspection.sheet_option("neighbors.png")
+    count: int = option(8, "Neighbors of each image.", panel="Output", within="[1, 1000]")
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    overwrite: bool = common.OVERWRITE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingConfig(InspectedModelArgument, EmbeddingOptions, DataCommandOptions):
+class EmbeddingConfig(Config):
     """Every option of `visualize embedding`."""
 
     command: ClassVar[str] = "visualize embedding"
 
-
-def check_suffix(option: str, path: Path | None, suffix: str) -> None:
-    """Raise InputError if the name of a file to write does not end in `suffix`."""
-    if path is not None and path.suffix.lower() != suffix:
-        raise InputError(option, f"{path} does not end in {suffix}", f"name it {path.with_suffix(suffix).name}")
+    model: str = inspection.MODEL
+    data: str = IMAGES_DATA
+    data_root: Path | None = data_options.DATA_ROOT
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    layer: str | None = FEATURE_LAYER
+    method: Literal["pca", "tsne", "umap"] = option(
+        "pca", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"
+    )
+    weights: str | None = inspection.WEIGHTS
+    sheet: Path = inspection.sheet_option("embedding.png", "Scatter plot to write.")
+    csv: Path | None = option(
+        None, "Write file, class and coordinates of each image to this CSV file.", panel="Output", metavar="FILE.csv",
+        ends_in=".csv",
+    )  # fmt: skip
+    out: Path | None = option(
+        None, "Write coordinates, features, labels and names to this .npz file.", panel="Output", metavar="FILE.npz",
+        ends_in=".npz",
+    )  # fmt: skip
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    overwrite: bool = common.OVERWRITE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION

@@ -1,9 +1,9 @@
 """The image patches that excite a unit most, after Zeiler and Fergus 2014 (arXiv:1311.2901)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,18 +12,20 @@ from torch import Tensor
 
 from dlnotes_cli.data.images.geometry import Geometry, Region
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Pixels, Section, gray_to_rgb, short_number
+from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Detail, Table, check_outputs
 from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo
 from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.inspection.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.gradients import CAVEAT, unit_gradients
-from dlnotes_cli.visualize.layers import described, layer_title
-from dlnotes_cli.visualize.options import PatchesConfig
+from dlnotes_cli.visualize.options import DEFAULT_TOP, PatchesConfig
 from dlnotes_cli.visualize.sources import ImageSource, open_source
-from dlnotes_cli.visualize.units import parse_units, unit_name
+from dlnotes_cli.visualize.units import layer_title, parse_units, unit_name
 
 BEST = 9  # patches of each unit
 _BATCH_PIXELS = 1 << 20  # of a batch, whose activations are in memory at once
@@ -39,20 +41,10 @@ class Patch:
     """A patch of an image, and the activation of the unit that looks at it."""
 
     file: str
-    class_name: str | None
+    class_name: str | None = field(metadata=named("class"))
     activation: float
     position: tuple[int, int]  # row and column in the map
     box: Region  # in the stored image
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `patches`."""
-        return {
-            "file": self.file,
-            "class": self.class_name,
-            "activation": self.activation,
-            "position": list(self.position),
-            "box": list(self.box),
-        }
 
 
 @dataclass(frozen=True)
@@ -63,35 +55,40 @@ class UnitPatches:
     name: str
     patches: tuple[Patch, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `units`."""
-        return {"unit": self.unit, "name": self.name, "patches": [patch.as_json() for patch in self.patches]}
-
 
 @dataclass(frozen=True)
 class PatchesResult:
     """The patches of the units of a layer."""
 
-    network: InspectedNetwork
-    layer: NamedLayer
+    network: NetworkInfo = field(metadata=INLINE)
+    layer: str
     data: str
     images: int
     receptive_field: tuple[int, ...]
     gradient: str
     units: tuple[UnitPatches, ...]
-    sheet: str
+    sheet: Path
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the document."""
-        return described(self.network) | {
-            "layer": self.layer.name,
-            "data": self.data,
-            "images": self.images,
-            "receptive_field": list(self.receptive_field),
-            "gradient": self.gradient,
-            "units": [unit.as_json() for unit in self.units],
-            "sheet": self.sheet,
-        }
+    def table(self) -> Iterator[Table | str]:
+        """The patches of each unit."""
+        rows = [
+            (unit.name, f"{one.activation:.4f}", one.class_name or "-", one.file, " ".join(f"{x:.0f}" for x in one.box))
+            for unit in self.units
+            for one in unit.patches
+        ]
+        yield Table(("unit", "activation", "class", "image", "box"), rows, ("activation",))
+        count = output.counted(self.images, "image")
+        yield Detail(f"{self.layer} sees {format_shape(self.receptive_field)} pixels; {count} of {self.data}")
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [self.sheet]
+
+    @property
+    def notes(self) -> list[str]:
+        """What gradients do not say."""
+        return [] if self.gradient == "none" else [CAVEAT]
 
 
 @dataclass
@@ -158,7 +155,7 @@ def find_patches(config: PatchesConfig) -> PatchesResult:
     field. Raises InputError for an unknown layer or unit, a layer
     that sees more than an image, unreadable data and the output file.
     """
-    files.check_output_file("--sheet", config.sheet, overwrite=config.overwrite)
+    check_outputs(config)
     network = open_network(config)
     fields = receptive_fields(network)
     layer = _layer(network, fields, config.layer)
@@ -166,7 +163,7 @@ def find_patches(config: PatchesConfig) -> PatchesResult:
     named = parse_units(network, layer, config.unit)
     source = open_source(config, network.preprocessing)
     best, images = _search(network, layer, source, unit_field)
-    units = named or _strongest(best, config.top)
+    units = named or _strongest(best, config.top or DEFAULT_TOP)
     found: list[UnitPatches] = []
     sections: list[Section] = []
     for unit in units:
@@ -176,8 +173,10 @@ def find_patches(config: PatchesConfig) -> PatchesResult:
         heading = f"class {name}" if layer == network.output_layer else name
         sections.append(Section(panels, heading, columns=len(patches)))
     size = fields[layer.name].size or ()
-    result = PatchesResult(network, layer, source.name, images, size, config.gradient, tuple(found), str(config.sheet))
-    files.atomic_write(config.sheet, _sheet(result, sections).png())
+    result = PatchesResult(
+        network.info, layer.name, source.name, images, size, config.gradient, tuple(found), config.sheet
+    )
+    files.atomic_write(config.sheet, _sheet(network, layer, result, sections).png())
     return result
 
 
@@ -204,7 +203,7 @@ def _receptive_field(
     field = fields[layer.name]
     shape = network.input_shape
     if field.axes is not None and layer.is_spatial and not _fits(field, shape):
-        seen, have = ("x".join(map(str, size)) for size in (field.size or (), shape[1:]))
+        seen, have = map(format_shape, (field.size or (), shape[1:]))
         what = f"the receptive field of {layer.name}, {seen}, is larger than an image, {have}"
         raise InputError("--layer", what, "name an earlier layer, see dlnotes visualize layers")
     if not layer.is_spatial:  # it sees the whole image
@@ -301,13 +300,14 @@ def _drawn(gradient: NDArray[np.float32], window: Window) -> Pixels:
     return gray_to_rgb(np.rint(127.5 + 127.5 * np.clip(gradient / limit, -1, 1)).astype(np.uint8))
 
 
-def _sheet(result: PatchesResult, sections: list[Section]) -> ContactSheet:
-    size = "x".join(map(str, result.receptive_field))
+def _sheet(
+    network: InspectedNetwork, layer: NamedLayer, result: PatchesResult, sections: list[Section]
+) -> ContactSheet:
     cut = "each the whole image"
-    if result.layer.is_spatial:
+    if layer.is_spatial:
         cut = (
-            f"cut to the receptive field of {size} pixels, of which at least half is inside the image (plain gray: "
-            "outside the image)"
+            f"cut to the receptive field of {format_shape(result.receptive_field)} pixels, of which at least half is "
+            "inside the image (plain gray: outside the image)"
         )
     gradient = ""
     if result.gradient != "none":
@@ -321,5 +321,5 @@ def _sheet(result: PatchesResult, sections: list[Section]) -> ContactSheet:
         f"The {min(BEST, result.images)} patches of {result.images:,} images of {result.data} that excite each unit "
         f"most, at most one of an image, {cut}; below: {below} and activation.{gradient}"
     )
-    title = f"Top patches of {layer_title(result.network, result.layer)}, {result.network.title}"
+    title = f"Top patches of {layer_title(network, layer)}, {network.title}"
     return ContactSheet(title, sections, caption, columns=BEST, side=136)

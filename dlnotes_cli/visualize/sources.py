@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dlnotes_cli.data import folder
 from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
@@ -23,10 +22,15 @@ from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.visualize.options import DataCommandOptions
+from dlnotes_cli.training.features import cached_features
+from dlnotes_cli.training.inspection.layers import NamedLayer
+from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.visualize.options import EmbeddingConfig, NeighborsConfig, PatchesConfig
 
+SourceConfig = PatchesConfig | NeighborsConfig | EmbeddingConfig
 Images = NDArray[np.uint8]  # (N, C, H, W), as the network reads them
 
 
@@ -38,48 +42,11 @@ class LabeledFeatures:
     positions: Sequence[int]
 
 
-class ImageSource(Protocol):
-    """Images by position, each with a name and, where the source has classes, a class."""
-
-    @property
-    def name(self) -> str:
-        """As `--data` names it."""
-
-    def __len__(self) -> int: ...
-
-    def name_of(self, position: int) -> str:
-        """The file, or the position in a named set."""
-
-    def class_of(self, position: int) -> str | None:
-        """The class of an image; None in a folder without class folders."""
-
-    def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
-        """Positions and pixels of all readable images, in order."""
-
-    def image(self, position: int) -> tuple[Images, Geometry]:
-        """Pixels (C, H, W) of one image, and where they lie in it."""
-
-    def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
-        """The features of all readable images; those of a folder are cached."""
-
-
-def open_source(options: DataCommandOptions, preprocessing: ImagePreprocessing) -> ImageSource:
-    """The images that `--data` names. Raises InputError for a table, an unknown name and a folder without images."""
-    kind = kind_of(options.data)
-    if kind == "table":
-        raise InputError("--data", f"{options.data} is a table, this command reads images", "give a folder of images")
-    if kind == "folder":
-        listing = folder.list_any_folder(user_path(options.data))
-        return _Folder(str(listing.root), listing, preprocessing, options)
-    loaded = load_named(options.data, data_root=options.data_root, offline=options.offline)
-    return _NamedSet(options.data, loaded, preprocessing)
-
-
 @dataclass(frozen=True)
 class _NamedSet:
     """A named set in memory; images of another size than the network's are resized, and their channels adapted."""
 
-    name: str
+    name: str  # as `--data` has it
     loaded: LabeledSamples
     preprocessing: ImagePreprocessing
 
@@ -87,23 +54,28 @@ class _NamedSet:
         return len(self.loaded.labels)
 
     def name_of(self, position: int) -> str:
+        """The file, or the position in a named set."""
         return str(position)
 
     def class_of(self, position: int) -> str | None:
+        """The class of an image; None in a folder without class folders."""
         return str(self.loaded.classes[self.loaded.labels[position]])
 
     def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
+        """Positions and pixels of all readable images, in order."""
         for start in range(0, len(self), size):
             positions = list(range(start, min(start + size, len(self))))
             yield positions, self._fitted(positions)
 
     def image(self, position: int) -> tuple[Images, Geometry]:
+        """Pixels (C, H, W) of one image, and where they lie in it."""
         pixels = self._fitted([position])[0]
         height, width = self.loaded.samples.shape[2:]
         whole = Geometry((pixels.shape[2], pixels.shape[1]), (width, height), (0.0, 0.0, float(width), float(height)))
         return pixels, whole
 
     def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
+        """The features of all readable images; those of a folder are cached."""
         positions = range(len(self))
         chunks = [extract_features(pixels, extractor) for _, pixels in self.batches(len(self))]
         return LabeledFeatures(np.concatenate(chunks), positions)
@@ -128,7 +100,7 @@ class _Folder:
     name: str
     listing: FolderListing
     preprocessing: ImagePreprocessing
-    options: DataCommandOptions
+    settings: DecodeSettings
 
     def __len__(self) -> int:
         return len(self.listing.names)
@@ -139,14 +111,10 @@ class _Folder:
     def class_of(self, position: int) -> str | None:
         return self.listing.classes[self.listing.labels[position]] or None
 
-    @cached_property
-    def _threads(self) -> int:
-        return self.options.thread_count
-
     def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
         for chunk in decode_chunks(
             self.listing.files, self._decode, size,
-            where="--data", threads=self._threads, skip_bad=self.options.skip_bad,
+            where="--data", threads=self.settings.threads, skip_bad=self.settings.skip_bad,
         ):  # fmt: skip
             for error in chunk.errors.values():
                 output.warn(f"skipped {error.fault}")
@@ -157,11 +125,53 @@ class _Folder:
         return self._decode(self.listing.files[position])
 
     def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
-        options = self.options
-        settings = DecodeSettings(self._threads, options.max_pixels, skip_bad=options.skip_bad)
-        read = folder.read_folder(self.listing, self.preprocessing.image_shape, settings, extractor)
+        read = folder.read_folder(self.listing, self.preprocessing.image_shape, self.settings, extractor)
         position = {self.listing.path(i): i for i in range(len(self))}
         return LabeledFeatures(np.asarray(read.samples, np.float32), [position[path] for path in read.files])
 
     def _decode(self, path: Path) -> tuple[Images, Geometry]:
-        return decode_placed(path, self.preprocessing.image_shape, self.options.max_pixels)
+        return decode_placed(path, self.preprocessing.image_shape, self.settings.max_pixels)
+
+
+ImageSource = _NamedSet | _Folder  # images by position, each with a name and, where there are classes, a class
+
+
+def open_source(config: SourceConfig, preprocessing: ImagePreprocessing) -> ImageSource:
+    """The images that `--data` names. Raises InputError for a table, an unknown name and a folder without images."""
+    kind = kind_of(config.data)
+    if kind == "table":
+        raise InputError("--data", f"{config.data} is a table, this command reads images", "give a folder of images")
+    if kind == "folder":
+        listing = folder.list_any_folder(user_path(config.data))
+        return _Folder(str(listing.root), listing, preprocessing, decode_settings(config))
+    loaded = load_named(config.data, data_root=config.data_root, offline=config.offline)
+    return _NamedSet(config.data, loaded, preprocessing)
+
+
+def decode_settings(config: SourceConfig) -> DecodeSettings:
+    """How image files are read."""
+    return DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad)
+
+
+def feature_layer(network: InspectedNetwork, name: str | None) -> NamedLayer:
+    """The layer called `name`, by default the last one before the output layer. Raises InputError."""
+    if name is not None:
+        return network.layer(name)
+    return network.layers[max(0, network.layers.index(network.output_layer) - 1)]
+
+
+def feature_extractor(network: InspectedNetwork, layer: NamedLayer) -> FeatureExtractor:
+    """The computation of features (n, F) from pixels, cached as those of `transfer` are.
+
+    They are the channels of maps or the values of tokens, averaged over positions.
+    """
+
+    def compute(samples: Tensor, _seeds: Tensor) -> Tensor:
+        outputs = network.activations(network.prepare(samples), [layer])[layer.name].float()
+        if outputs.ndim == 3:  # noqa: PLR2004  # (N, tokens, values)
+            return outputs.mean(dim=1)
+        return outputs.flatten(2).mean(dim=2) if outputs.ndim > 3 else outputs  # noqa: PLR2004  # (N, C, H, W)
+
+    width = layer.shape[-1] if len(layer.shape) == 2 else layer.shape[0]  # noqa: PLR2004  # (tokens, values)
+    name = f"{network.kind}-{network.digest}-{layer.name}-{network.preprocessing.image_shape}"
+    return cached_features(name, width, compute, network.runtime)

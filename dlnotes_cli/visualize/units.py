@@ -25,6 +25,11 @@ def parse_units(network: InspectedNetwork, layer: NamedLayer, named: tuple[str, 
     return list(dict.fromkeys(_unit(network, layer, name) for name in named))
 
 
+def layer_title(network: InspectedNetwork, layer: NamedLayer) -> str:
+    """A layer in the title of a sheet: the output layer by what its units are."""
+    return "the output classes" if layer == network.output_layer else layer.name
+
+
 def unit_name(network: InspectedNetwork, layer: NamedLayer, unit: int) -> str:
     """How a unit is called: its class in the output layer, otherwise its number."""
     return network.classes[unit] if layer == network.output_layer else f"unit {unit}"

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution
-from dlnotes_cli.explain.covered import CoveredWindows
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 
 Method = Callable[[InspectedNetwork, Tensor, attribution.ClassSelector], Attribution]
@@ -40,7 +39,7 @@ METHODS: dict[str, Method] = {
     "saliency": attribution.saliency,
     "smoothgrad": partial(attribution.smoothgrad, seed=3),
     "integrated-gradients": attribution.integrated_gradients,
-    "occlusion": lambda network, x, choose: attribution.occlusion(network, CoveredWindows(network, 3, 2), x, choose),
+    "occlusion": partial(attribution.occlusion, window=3, stride=2),
 }
 
 
@@ -61,21 +60,16 @@ def conv_gap_linear(network: InspectedNetwork) -> ConvGapLinear:
     return network.network
 
 
-def test_gradcam_is_the_classic_cam_divided_by_the_number_of_positions(simple: InspectedNetwork) -> None:
+@pytest.mark.parametrize(("formula", "lowest"), [(attribution.gradcam, None), (attribution.layercam, 0.0)])
+def test_maps_of_linear_scores_are_the_classic_cam_or_its_positive_weights(
+    simple: InspectedNetwork, formula: attribution.MapFormula, lowest: float | None
+) -> None:
     x, module = images(simple), conv_gap_linear(simple)
-    found = cam(attribution.gradcam, "activation")(simple, x, every_class)
+    found = cam(formula, "activation")(simple, x, every_class)
     features = F.relu(F.conv2d(x, module.convolution.weight, module.convolution.bias, padding=1))
-    classic = torch.einsum("kc,nchw->nkhw", module.output.weight, features)
-    torch.testing.assert_close(found.maps * SIDE * SIDE, classic.relu())
+    weights = module.output.weight if lowest is None else module.output.weight.clamp(min=lowest)
+    torch.testing.assert_close(found.maps * SIDE * SIDE, torch.einsum("kc,nchw->nkhw", weights, features).relu())
     assert (found.maps > 0).any()
-
-
-def test_layercam_keeps_the_positive_weights_of_the_classic_cam(simple: InspectedNetwork) -> None:
-    x, module = images(simple), conv_gap_linear(simple)
-    found = cam(attribution.layercam, "activation")(simple, x, every_class)
-    features = F.relu(F.conv2d(x, module.convolution.weight, module.convolution.bias, padding=1))
-    positive = torch.einsum("kc,nchw->nkhw", module.output.weight.clamp(min=0), features)
-    torch.testing.assert_close(found.maps * SIDE * SIDE, positive)
 
 
 def test_gradcam_plus_plus_follows_from_the_derivatives_of_the_exponential(simple: InspectedNetwork) -> None:
@@ -168,7 +162,7 @@ def test_occlusion_is_a_plain_loop_over_windows(window: int, data: st.DataObject
     torch.manual_seed(4)
     network = opened(deep())
     x = images(network, 2)
-    found = attribution.occlusion(network, CoveredWindows(network, window, stride), x, every_class)
+    found = attribution.occlusion(network, x, every_class, window, stride)
     last = max(SIDE - window, 0)
     starts = sorted({*range(0, last, stride), last})
     for n, k in product(range(2), range(len(CLASSES))):
@@ -186,16 +180,10 @@ def test_a_map_depends_neither_on_other_images_nor_on_other_classes(network: Ins
     x, method = images(network), METHODS[name]
     together = method(network, x, every_class)
     assert together.maps.shape[:2] == (3, len(CLASSES))
+    assert together.maps.dtype == torch.float32
+    assert torch.isfinite(together.maps).all()
+    torch.testing.assert_close(together.logits, network(x))
     for n, k in product(range(3), range(len(CLASSES))):
         alone = method(network, x[n : n + 1], lambda logits, k=k: torch.full((len(logits), 1), k))  # type: ignore[misc]
         torch.testing.assert_close(alone.maps[0, 0], together.maps[n, k], atol=1e-5, rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_the_chosen_classes_are_those_of_the_logits(network: InspectedNetwork, name: str) -> None:
-    x = images(network)
-    found = METHODS[name](network, x, predicted)
-    torch.testing.assert_close(found.logits, network(x))
-    assert torch.equal(found.classes, network(x).argmax(1, keepdim=True))
-    assert found.maps.dtype == torch.float32
-    assert torch.isfinite(found.maps).all()
+    assert torch.equal(method(network, x, predicted).classes, network(x).argmax(1, keepdim=True))

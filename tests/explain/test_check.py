@@ -55,33 +55,28 @@ def test_curves_are_a_plain_loop_over_pixels(reads_patch: InspectedNetwork) -> N
         deleted, inserted = image.clone().flatten(1), blurred.clone().flatten(1)
         deleted[:, chosen] = 0
         inserted[:, chosen] = image.flatten(1)[:, chosen]
-        for curve, pixels in ((found.deletion, deleted), (found.insertion, inserted)):
+        for curve, pixels in ((found.deletion_curve, deleted), (found.insertion_curve, inserted)):
             expected = reads_patch(pixels.view(1, 3, SIDE, SIDE)).softmax(1)[0, 0]
             assert curve[step] == pytest.approx(float(expected), abs=1e-5)
-
-
-def test_areas_are_those_of_the_trapezoidal_rule() -> None:
-    curve = (1.0, 0.5, 0.0, 0.25)
-    found = Curves(curve, tuple(reversed(curve)))
-    assert found.deletion_area == pytest.approx(float(np.trapezoid(curve, np.linspace(0, 1, 4))))
-    assert found.insertion_area == pytest.approx(found.deletion_area)
+    assert found.deletion == pytest.approx(float(np.trapezoid(found.deletion_curve, np.linspace(0, 1, 21))))
 
 
 def test_the_map_of_the_deciding_patch_is_credible_and_its_opposite_is_not(reads_patch: InspectedNetwork) -> None:
     other = torch.arange(float(SIDE * SIDE)).view(SIDE, SIDE)
     good = check_map(reads_patch, patch_image(), 0, patch_map(1.0, 0.1), other, 0)
     bad = check_map(reads_patch, patch_image(), 0, patch_map(0.1, 1.0), other, 0)
-    assert good.curves.deletion_area < good.random_deletion_area < bad.curves.deletion_area
-    assert good.curves.insertion_area > good.random_insertion_area > bad.curves.insertion_area
+    assert good.curves.deletion < good.random_deletion < bad.curves.deletion
+    assert good.curves.insertion > good.random_insertion > bad.curves.insertion
     assert good.verdict.startswith("credible")
     assert bad.verdict.startswith("doubtful: these pixels matter no more")
 
 
-def test_a_map_that_random_weights_give_too_is_doubtful(reads_patch: InspectedNetwork) -> None:
-    values = patch_map(1.0, 0.1)
-    assert check_map(reads_patch, patch_image(), 0, values, values, 0).verdict.startswith("doubtful: re-initialized")
-    bad = patch_map(0.1, 1.0)
-    assert check_map(reads_patch, patch_image(), 0, bad, bad, 0).verdict.startswith("not credible")
+@pytest.mark.parametrize(("inside", "outside", "verdict"), [(1.0, 0.1, "doubtful: re-in"), (0.1, 1.0, "not credible")])
+def test_a_map_that_random_weights_give_too_is_doubtful(
+    reads_patch: InspectedNetwork, inside: float, outside: float, verdict: str
+) -> None:
+    values = patch_map(inside, outside)
+    assert check_map(reads_patch, patch_image(), 0, values, values, 0).verdict.startswith(verdict)
 
 
 def test_a_class_without_probability_and_a_constant_map_are_named() -> None:

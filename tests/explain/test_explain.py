@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.cli import main
+from dlnotes_cli.data.cache.request import DecodeSettings
 from dlnotes_cli.explain import drawing
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig
@@ -60,7 +61,7 @@ def test_the_maximum_of_a_map_lies_in_the_patch_that_decides_the_class(
     config = ExplainConfig(model=str(home / "run"), images=(str(home / "images"),), method=method, **options)  # type: ignore[arg-type]
     explainer = Explainer(config)
     hits = []
-    for batch in read_batches(config.images, explainer.network, config, explainer.batch_size):
+    for batch in read_batches(config.images, explainer.network, DecodeSettings(1, 10**6), explainer.batch_size):
         for image, (found,) in explainer.explain(batch):
             row, column = np.unravel_index(found.at_input.argmax(), found.at_input.shape)
             top, left = places[image.path]
@@ -183,12 +184,14 @@ def test_a_sheet_names_long_files_in_any_script_and_shows_the_first_images(
     assert outcome.err.count("dlnotes: note:") == outcome.err.count("sheet.png shows the first 2 of 3 images") == 1
 
 
-def test_several_results_with_one_path_are_refused(tmp_path: Path, dlnotes: Command) -> None:
+@pytest.mark.parametrize(
+    ("out", "what"), [("out", "--out: two results have the path"), ("out.png", "is one file for 2 maps; give a folder")]
+)
+def test_several_results_with_one_path_are_refused(out: str, what: str, tmp_path: Path, dlnotes: Command) -> None:
     first, second = make_images(tmp_path / "a", count=1), make_images(tmp_path / "b", count=1)
     words = ("explain", "small", first / "red" / "0.png", second / "red" / "0.png")
-    assert "--out: two results have the path" in dlnotes(*words, "--out", tmp_path / "out").err
-    assert not (tmp_path / "out").exists()
-    assert "is one file for 2 maps; give a folder" in dlnotes(*words, "--out", tmp_path / "out.png").err
+    assert what in dlnotes(*words, "--out", tmp_path / out).err
+    assert not (tmp_path / out).exists()
 
 
 def test_the_sheet_says_what_it_shows_with_the_most_probable_class_first(

@@ -137,16 +137,21 @@ def test_umap_gets_the_features_and_the_seed(monkeypatch: pytest.MonkeyPatch) ->
     assert axes == ("UMAP 1", "UMAP 2")
 
 
-def test_data_that_is_no_images_is_refused(tmp_path: Path, table_run: Path, dlnotes: Command) -> None:
-    rows = table_run.parent / "rows.csv"
-    for command in ("patches", "embedding"):
-        outcome = dlnotes("visualize", command, "small", "--data", rows, "--sheet", tmp_path / "s.png")
-        assert outcome.code == 2
-        assert "is a table, this command reads images" in outcome.err
-    (tmp_path / "empty").mkdir()
-    outcome = dlnotes("visualize", "embedding", "small", "--data", tmp_path / "empty", "--sheet", tmp_path / "s.png")
+@pytest.mark.parametrize(
+    ("model", "data", "what"),
+    [
+        ("small", "{rows}", "is a table, this command reads images"),
+        ("small", "empty", "has no images"),
+        ("{table}", "digits", "reads tables"),
+    ],
+)
+def test_data_that_is_no_images_is_refused(
+    model: str, data: str, what: str, tmp_path: Path, table_run: Path, dlnotes: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    words = (word.format(table=table_run, rows=table_run.parent / "rows.csv") for word in (model, "--data", data))
+    outcome = dlnotes("visualize", "embedding", *words)
     assert outcome.code == 2
-    assert "has no images" in outcome.err
-    outcome = dlnotes("visualize", "embedding", table_run, "--sheet", tmp_path / "s.png")
-    assert outcome.code == 2
-    assert "reads tables" in outcome.err
+    assert what in outcome.err

@@ -28,16 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_patches_are_those_of_a_search_over_every_activation(run: Path, tmp_path: Path) -> None:
-    config = PatchesConfig(
-        model=str(run),
-        layer="relu2",
-        unit=(
-            "0",
-            "3",
-            "5",
-        ),
-        sheet=tmp_path / "sheet.png",
-    )
+    config = PatchesConfig(model=str(run), layer="relu2", unit=("0", "3", "5"), sheet=tmp_path / "sheet.png")
     result = find_patches(config)
     network = open_network(config)
     digits = load_named("digits", data_root=None, offline=True)
@@ -84,6 +75,13 @@ def test_only_the_window_decides_the_activation(tmp_path: Path) -> None:
     assert activation(inside) != pytest.approx(patch.activation, abs=1e-2)
 
 
+def test_units_of_the_output_layer_see_whole_images(run: Path, tmp_path: Path) -> None:
+    config = PatchesConfig(model=str(run), layer="linear1", unit=("3",), sheet=tmp_path / "s.png", gradient="deconvnet")
+    (unit,) = find_patches(config).units
+    assert unit.name == "3"
+    assert all(patch.box == (0, 0, 8, 8) for patch in unit.patches)
+
+
 def test_a_patch_is_at_least_half_inside_the_image(tmp_path: Path) -> None:
     config = PatchesConfig(layer="relu4", top=6, gradient="none", sheet=tmp_path / "sheet.png")
     for unit in find_patches(config).units:
@@ -127,15 +125,6 @@ def test_a_gradient_reaches_only_the_receptive_field(tmp_path: Path) -> None:
     assert gradient.shape == samples.shape
 
 
-def test_units_of_the_output_layer_see_whole_images(run: Path, tmp_path: Path) -> None:
-    config = PatchesConfig(
-        model=str(run), layer="linear1", unit=("3",), sheet=tmp_path / "sheet.png", gradient="deconvnet"
-    )
-    (unit,) = find_patches(config).units
-    assert unit.name == "3"
-    assert all(patch.box == (0, 0, 8, 8) for patch in unit.patches)
-
-
 def test_a_layer_that_sees_more_than_an_image_is_refused(tmp_path: Path, dlnotes: Command) -> None:
     words = ("--weights", "none", "--layer", "layer4", "--sheet", tmp_path / "sheet.png")
     outcome = dlnotes("visualize", "patches", "resnet18", *words)
@@ -158,6 +147,4 @@ def test_a_damaged_image_in_a_folder_is_an_error_or_skipped(tmp_path: Path, dlno
     assert outcome.code == 0, outcome.err
     assert "skipped" in outcome.err
     assert "say little about a single neuron" in outcome.err
-    document = json.loads(outcome.out)
-    assert document["images"] == 3
-    assert set(document["units"][0]["patches"][0]) == {"file", "class", "activation", "position", "box"}
+    assert json.loads(outcome.out)["images"] == 3

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.device import Runtime
+from dlnotes_cli.device import Runtime, RuntimeInfo
+from dlnotes_cli.shapes.layer import format_shape
+from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.training.inspection.layers import LayerTable, NamedLayer, accepts, tabulate_layers
 
@@ -23,6 +25,15 @@ _MOST_LISTED = 30  # names in an error
 
 class _EndReachedError(Exception):
     """Ends a forward pass after the last layer that is needed."""
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """Which network was looked at, and where it ran, as every result has it."""
+
+    model: str
+    weights: str
+    runtime: RuntimeInfo = field(metadata=INLINE)
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,11 @@ class InspectedNetwork:
         raise unknown_choice(option, name, names, kind="layer", see=see)
 
     @property
+    def info(self) -> NetworkInfo:
+        """The network as a result names it."""
+        return NetworkInfo(self.name, self.weights, self.runtime.info)
+
+    @property
     def title(self) -> str:
         """The network in the title of a sheet: its name; of a path the last two parts."""
         return f'model "{"/".join(Path(self.name).parts[-2:])}"'
@@ -169,8 +185,7 @@ class InspectedNetwork:
 def check_spatial(layer: NamedLayer, option: str = "--layer") -> None:
     """Raise InputError if a layer has no maps."""
     if not layer.is_spatial:
-        shape = "x".join(map(str, layer.shape))
-        what = f"the output of {layer.name} is {shape}, which has no positions"
+        what = f"the output of {layer.name} is {format_shape(layer.shape)}, which has no positions"
         raise InputError(option, what, "name a convolution, see dlnotes visualize layers")
 
 

@@ -1,6 +1,7 @@
 """Open a network for inspection: a model file of dlnotes, a network of torchvision, or the bundled one."""
 
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,30 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.inspection.layers import numbered_names, path_names
 from dlnotes_cli.training.inspection.network import InspectedNetwork
-from dlnotes_cli.training.inspection.options import NetworkOptions
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, TrainedModel, load_classifier
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 
 _DIGEST_DIGITS = 12  # of a SHA-256: enough to tell weights apart in the cache
 _BACKBONE_PREFIX = "backbone."
+
+
+class _NetworkOptions(Protocol):
+    """The options of a command that opens a network."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def weights(self) -> str | None: ...
+    @property
+    def offline(self) -> bool: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def threads(self) -> int | None: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
 
 
 class _Backbone(nn.Module):
@@ -40,7 +59,7 @@ class _Backbone(nn.Module):
         return logits
 
 
-def open_network(options: NetworkOptions) -> InspectedNetwork:
+def open_network(options: _NetworkOptions) -> InspectedNetwork:
     """The network that MODEL and `--weights` name, on its device, in evaluation mode.
 
     A name has priority over a file of that name, which `./NAME` still reaches. `--precision auto` is fp32, as gradients
@@ -77,7 +96,7 @@ _HOW_TO_NAME = f"name a run folder, a model file, a torchvision network or {EMBE
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
-def _inspected(options: NetworkOptions, model: TrainedModel, preprocessing: ImagePreprocessing) -> InspectedNetwork:
+def _inspected(options: _NetworkOptions, model: TrainedModel, preprocessing: ImagePreprocessing) -> InspectedNetwork:
     network, size, is_numbered = model.network, None, model.name == "cnn"
     if isinstance(network, TransferModel):
         size = model.metadata["configuration"]["size"]
@@ -89,7 +108,7 @@ def _inspected(options: NetworkOptions, model: TrainedModel, preprocessing: Imag
     )  # fmt: skip
 
 
-def _open_torchvision(options: NetworkOptions) -> InspectedNetwork:
+def _open_torchvision(options: _NetworkOptions) -> InspectedNetwork:
     weights = find_weights(options.model, options.weights or "default", offline=options.offline, seed=options.seed)
     network, classes = _load_torchvision(options, weights)
     preprocessing = weights.preprocessing(weights.expected.size, "crop")
@@ -101,7 +120,7 @@ def _open_torchvision(options: NetworkOptions) -> InspectedNetwork:
     )  # fmt: skip
 
 
-def _load_torchvision(options: NetworkOptions, weights: PretrainedWeights) -> tuple[nn.Module, tuple[str, ...]]:
+def _load_torchvision(options: _NetworkOptions, weights: PretrainedWeights) -> tuple[nn.Module, tuple[str, ...]]:
     """The network with its weights, and the names of its classes: ImageNet's, or numbers where it has others."""
     name, size, tensors = options.model, weights.expected.size, weights.read()
     imagenet = backbones.imagenet_classes(name)
@@ -120,7 +139,7 @@ def _load_torchvision(options: NetworkOptions, weights: PretrainedWeights) -> tu
     return network, imagenet if outputs == len(imagenet) else tuple(f"class {i}" for i in range(outputs))
 
 
-def _runtime(options: NetworkOptions) -> Runtime:
+def _runtime(options: _NetworkOptions) -> Runtime:
     return choose_runtime(options.device, options.precision, options.threads, bf16_pays=False)
 
 

@@ -1,20 +1,13 @@
 """The options that `explain` and `visualize` share: the network, the layer, and where results are written."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import Config, option, option_group, option_like
-from dlnotes_cli.shell.option_groups import (
-    DeviceOptions,
-    OfflineOption,
-    OutputOptions,
-    OverwriteOption,
-    ReadImagesOptions,
-    SeedOption,
-)
-from dlnotes_cli.training.options import WEIGHTS_HELP, WeightsOption, complete_models
+from dlnotes_cli.shell.option import option
+from dlnotes_cli.training.options import complete_models
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -25,85 +18,27 @@ def _complete(incomplete: str) -> list[str]:
 
 MODEL = option(
     EMBEDDED_NAME,
-    "Run folder or model file of an image classifier, the name of a torchvision network, or small (the "
-    "bundled network, trained on CIFAR-10).",
-    panel="Model",
-    metavar="MODEL",
-    complete=_complete,
-)
-
-
-@option_group
-class InspectedModelOption(Config):
-    """The network that is opened."""
-
-    model: str = MODEL
-
-
-@option_group
-class InspectedModelArgument(InspectedModelOption):
-    """The network that is opened, as the first argument."""
-
-    model: str = option_like(InspectedModelOption, "model", is_argument=True)
-
-
+    "Run or model file of an image classifier, a torchvision network, or small (bundled, trained on CIFAR-10).",
+    panel="Model", metavar="MODEL", is_argument=True, complete=_complete,
+)  # fmt: skip
+MODEL_OPTION = replace(MODEL, is_argument=False)
 IMAGES = option(
     (), "Images, patterns such as 'in/*.jpg', or a folder of images, including its subfolders.", panel="Data",
     is_argument=True, metavar="IMAGE", shown_default="a bundled image",
 )  # fmt: skip
-
-
-@option_group
-class ImagesArgument(Config):
-    """The images of a command, after the network."""
-
-    images: tuple[str, ...] = IMAGES
-
-
-LAYER = option(
-    None, "Layer, by its name in 'dlnotes visualize layers MODEL'.", panel="Model", metavar="NAME",
-    shown_default="chosen by the network",
+WEIGHTS = option(
+    None, "Weights of a torchvision network: a name (IMAGENET1K_V1), a .pth or .safetensors file, none (random), default.",
+    panel="Model", shown_default="", metavar="NAME|FILE", complete=lambda: ["default", "none"],
 )  # fmt: skip
 
 
-@option_group
-class LayerOption(Config):
-    """The layer that is looked at."""
-
-    layer: str | None = LAYER
-
-
-SHEET = option(None, "Save a contact sheet in this PNG file.", panel="Output", metavar="FILE.png")
+def layer_option(shown_default: str, **details: Any) -> Any:
+    """The option `--layer` of a command, with its default."""
+    text = "Layer, by its name in 'dlnotes visualize layers MODEL'."
+    return option(None, text, panel="Model", metavar="NAME", shown_default=shown_default, **details)
 
 
-@option_group
-class SheetOption(Config):
-    """The contact sheet."""
-
-    sheet: Path | None = SHEET
-
-    def __post_init__(self) -> None:
-        """Validate each option, then the name of the sheet."""
-        super().__post_init__()
-        if self.sheet is not None:
-            check_png("--sheet", self.sheet)
-
-
-@option_group
-class NetworkOptions(OutputOptions, DeviceOptions, SeedOption, OfflineOption, InspectedModelOption):
-    """What every command has that opens a network.
-
-    A command with a MODEL argument has `InspectedModelArgument` as its first base, in front of this group.
-    """
-
-    weights: str | None = option_like(
-        WeightsOption,
-        "weights",
-        default=None,
-        help=f"With a torchvision network: {WEIGHTS_HELP[0].lower()}{WEIGHTS_HELP[1:]}",
-    )
-
-
-@option_group
-class InspectionOptions(OverwriteOption, ReadImagesOptions, NetworkOptions):
-    """What every command has that opens a network, reads images and writes files."""
+def sheet_option(default: str | None, text: str = "Contact sheet to write.", **details: Any) -> Any:
+    """The option `--sheet` of a command, with its default."""
+    path = None if default is None else Path(default)
+    return option(path, text, panel="Output", metavar="FILE.png", ends_in=".png", **details)

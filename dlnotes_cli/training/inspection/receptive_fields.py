@@ -1,7 +1,6 @@
 """The receptive field of each layer of a network, by the rules of `conv-shape`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,40 +23,22 @@ _GLOBAL = {"adaptive_avg_pool2d", "mean"}
 _UNTRACEABLE = (fx.proxy.TraceError, RuntimeError, TypeError, ValueError)
 
 
-@dataclass(frozen=True)
-class NetworkGraph:
-    """A network as a graph, and by the name of each node the shape of its value and its field in the input."""
-
-    module: fx.GraphModule
-    fields: dict[str, ReceptiveField | None]
-    shapes: dict[str, tuple[int, ...]]
-    node_of: dict[nn.Module, str]  # the node that returns the output of a module, of a block too
-
-
-def graph_of(network: InspectedNetwork) -> NetworkGraph | None:
-    """The graph of a network; None where Python code decides what runs."""
-    tracer = _FieldTracer()
-    try:
-        nodes = tracer.trace(network.network)
-    except _UNTRACEABLE:
-        return None
-    module = fx.GraphModule(network.network, nodes)
-    run = _Run(module)
-    with torch.no_grad():
-        run.run(network.prepare(torch.zeros(1, *network.input_shape)))
-    node_of = {module: proxy.node.name for module, proxy in tracer.outputs.items() if isinstance(proxy, fx.Proxy)}
-    return NetworkGraph(module, run.fields, run.shapes, node_of)
-
-
 def receptive_fields(network: InspectedNetwork) -> dict[str, ReceptiveField]:
     """The field of each layer by name, in pixels of the network's input; layers where it is unknown are left out.
 
-    Operations whose rule is not known, such as attention, make the field of what follows unknown.
+    Operations whose rule is not known, such as attention, make the field of what follows unknown. There are none where
+    Python code decides what runs.
     """
-    graph = graph_of(network)
-    if graph is None:
+    tracer = _FieldTracer()
+    try:
+        graph = tracer.trace(network.network)
+    except _UNTRACEABLE:
         return {}
-    fields = {layer.name: graph.fields.get(graph.node_of.get(layer.module, "")) for layer in network.layers}
+    run = _Run(fx.GraphModule(network.network, graph))
+    with torch.no_grad():
+        run.run(network.prepare(torch.zeros(1, *network.input_shape)))
+    nodes = {module: proxy.node.name for module, proxy in tracer.outputs.items() if isinstance(proxy, fx.Proxy)}
+    fields = {layer.name: run.fields.get(nodes.get(layer.module, "")) for layer in network.layers}
     return {name: known for name, known in fields.items() if known is not None and known.size is not None}
 
 

@@ -1,8 +1,6 @@
 """Opened networks: their layers and shapes, and captured activations against plain forward hooks."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,20 +9,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dlnotes_cli.cli import main
+from dlnotes_cli.data.cache.request import DecodeSettings
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.images import read_batches
 from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.training.inspection.options import InspectionOptions, LayerOption
+from dlnotes_cli.visualize.options import LayersConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options(InspectionOptions, LayerOption):
-    command: ClassVar[str] = "visualize"
-
-
-def opened(model: object, **options: object) -> InspectedNetwork:
-    return open_network(Options(model=str(model), **options))  # type: ignore[arg-type]
+def opened(model: object, weights: str | None = None) -> InspectedNetwork:
+    return open_network(LayersConfig(model=str(model), weights=weights))
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +152,9 @@ def test_images_are_read_in_batches_and_know_the_class_of_their_folder(tmp_path:
     (tmp_path / "other" / "bad.png").write_bytes(b"no image")
     network = opened("small")
     with pytest.raises(InputError, match=r"bad\.png: not an image"):
-        list(read_batches([str(tmp_path)], network, Options(), 4))
-    batches = list(read_batches([str(tmp_path)], network, Options(skip_bad=True), 4))
+        list(read_batches([str(tmp_path)], network, DecodeSettings(1, 10**6), 4))
+    settings = DecodeSettings(1, 10**6, skip_bad=True)
+    batches = list(read_batches([str(tmp_path)], network, settings, 4))
     assert [len(batch.images) for batch in batches] == [4, 1]
     assert batches[0].samples().shape == (4, 3, 32, 32)
     classes = [image.true_class(network.classes) for batch in batches for image in batch.images]
