@@ -27,7 +27,7 @@ IMAGES = option(
     is_argument=True, metavar="IMAGE", shown_default="a bundled image",
 )  # fmt: skip
 WEIGHTS = option(
-    None, "Weights of a torchvision network: a name (IMAGENET1K_V1), a .pth or .safetensors file, none (random), default.",
+    None, "Weights of a torchvision network: name (IMAGENET1K_V1), .pth or .safetensors file, none (random), default.",
     panel="Model", shown_default="", metavar="NAME|FILE", complete=lambda: ["default", "none"],
 )  # fmt: skip
 
