@@ -15,6 +15,7 @@ class Table(NamedTuple):
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     numeric: Collection[str] = ()
+    is_result: bool = False  # and printed with `-q`, too
 
 
 class Detail(str):
@@ -27,7 +28,7 @@ class Shown(Protocol):
     """What `show` asks of a result. It may also have `csv() -> str`, `paths`, which it wrote, and `notes`."""
 
     def table(self) -> Iterable[Table | str]:
-        """Tables, which `-q` leaves out, and lines, which it keeps unless they are a `Detail`."""
+        """Tables, of which `-q` prints results only, and lines, of which it leaves out each `Detail`."""
 
 
 def show(result: Shown, config: Any, **more: Any) -> None:
@@ -65,7 +66,7 @@ def check_outputs(config: Any) -> None:
 
 
 def _print(parts: Iterable[Table | str], *, is_short: bool) -> None:
-    """Print tables with an empty line below each, and lines; without tables if `is_short`."""
+    """Print tables with an empty line below each, and lines; if `is_short`, of tables only results."""
     has_space = True
     for part in parts:
         if is_short and isinstance(part, Detail):
@@ -73,9 +74,9 @@ def _print(parts: Iterable[Table | str], *, is_short: bool) -> None:
         if isinstance(part, str):
             output.line(part)
             has_space = False
-        elif not is_short:
+        elif part.is_result or not is_short:
             if not has_space:
                 output.line()
-            output.table(*part)
+            output.table(part.columns, part.rows, part.numeric)
             output.line()
             has_space = True

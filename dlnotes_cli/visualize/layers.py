@@ -49,7 +49,7 @@ class LayersResult:
             )
             for one in self.layers
         ]
-        yield Table(("layer", "type", *numeric), rows, numeric)
+        yield Table(("layer", "type", *numeric), rows, numeric, is_result=True)
 
 
 def list_layers(config: LayersConfig) -> LayersResult:
