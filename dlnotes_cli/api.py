@@ -20,8 +20,8 @@ Train, evaluate and predict:
 
 Each command works in this way; shapes, for example, need no data:
 
->>> from dlnotes_cli.api import ConvShapeConfig, conv_shape
->>> conv_shape(ConvShapeConfig(layers=("Conv2d(3, 10, 3)",), input=(3, 130, 130))).as_json()["parameters"]
+>>> from dlnotes_cli.api import ConvShapeConfig, conv_shape, to_json
+>>> to_json(conv_shape(ConvShapeConfig(layers=("Conv2d(3, 10, 3)",), input=(3, 130, 130))))["parameters"]
 280
 
 A Config converts and validates its values when it is created; text works as in the shell (`epochs="5"`,
@@ -91,6 +91,7 @@ from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.server import Server
 from dlnotes_cli.shapes import WindowSpec, analyze, solve
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import DlnotesError, GateError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.style.feature_network import layer_names
 from dlnotes_cli.style.options import StyleTransferConfig
@@ -279,6 +280,7 @@ __all__ = [
     "show_filters",
     "solve",
     "style_transfer",
+    "to_json",
     "trace",
     "trace_text",
     "train_char_rnn",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.binding import command
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.report import check_accuracy, print_training
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _print_network(config: TrainCnnConfig) -> None:
 
     report = report_network(config)
     if config.json:
-        output.document(config.command, report.as_json())
+        output.document(config.command, to_json(report))
     else:
         for line in report_lines(report):
             output.line(line)

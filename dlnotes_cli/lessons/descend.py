@@ -1,17 +1,22 @@
 """`descend`: optimizers of torch.optim side by side on a surface."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from math import dist, isfinite
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from dlnotes_cli.lessons.drawings import Animated
 from dlnotes_cli.lessons.expressions import Formula
 from dlnotes_cli.lessons.options import DescendConfig, RacingOptimizer
 from dlnotes_cli.lessons.surfaces import Surface
+from dlnotes_cli.shell.codec import HIDDEN, in_json, named, through
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.output import number
+from dlnotes_cli.shell.show import Table
 
 Point = tuple[float, ...]
 EndPoint = Literal["minimum", "saddle point", "maximum", "flat", "still moving", "left the region", "diverged"]
@@ -19,6 +24,8 @@ EndPoint = Literal["minimum", "saddle point", "maximum", "flat", "still moving",
 _DEFAULT_LR: dict[str, float] = {"adagrad": 0.5, "adadelta": 10.0, "rmsprop": 0.05, "adam": 0.1, "adamw": 0.1}
 _NEAR = 0.01  # of the diagonal of the region: how near a point is to a minimum that it has reached
 _LEFT = 3.0  # times the size of the region: how far a point may go
+_MOMENTUM = 0.9  # without --momentum
+_MOST_RUNS = 24  # of a table
 _FLAT = 1e-9  # slopes and eigenvalues of the Hessian up to which a direction is flat
 
 
@@ -28,58 +35,81 @@ class Run:
 
     optimizer: RacingOptimizer
     lr: float
-    path: tuple[Point, ...]
-    values: tuple[float, ...]
-    kind: EndPoint
+    path: tuple[Point, ...] = field(metadata=HIDDEN)
+    values: tuple[float, ...] = field(metadata=HIDDEN)
+    kind: EndPoint = field(metadata=named("reached"))
     minimum: Point | None = None  # the known one that it reached
     steps: int | None = None
 
     @property
+    @in_json
+    def start(self) -> Point:
+        """The first point."""
+        return self.path[0]
+
+    @property
+    @in_json
     def end(self) -> Point:
         """The last point."""
         return self.path[-1]
 
     @property
+    @in_json
     def value(self) -> float:
         """The value at the last point."""
         return self.values[-1]
 
-    def as_json(self, *, is_verbose: bool) -> dict[str, Any]:
-        """One entry of `runs`."""
-        return {
-            "optimizer": self.optimizer,
-            "lr": self.lr,
-            "start": list(self.path[0]),
-            "end": list(self.end),
-            "value": self.value,
-            "reached": self.kind,
-            "minimum": None if self.minimum is None else list(self.minimum),
-            "steps": self.steps,
-            **({"path": [list(point) for point in self.path], "values": list(self.values)} if is_verbose else {}),
-        }
-
 
 @dataclass(frozen=True)
-class DescendResult:
+class DescendResult(Animated):
     """The runs on a surface, optimizer by optimizer."""
 
-    surface: Surface
+    config: DescendConfig = field(metadata=HIDDEN)
+    surface: Surface = field(metadata=through(attrgetter("name")))
     runs: tuple[Run, ...]
 
     @property
-    def best(self) -> Run | None:
-        """The run that reached the lowest minimum; None where none reached one."""
-        return min((run for run in self.runs if run.kind == "minimum"), key=lambda run: run.value, default=None)
+    @in_json
+    def formula(self) -> str:
+        """The formula of the surface."""
+        return self.surface.formula.text
 
-    def as_json(self, *, is_verbose: bool = False) -> dict[str, Any]:
-        """The fields of the JSON document."""
-        return {
-            "surface": self.surface.name,
-            "formula": self.surface.formula.text,
-            "minima": [list(minimum) for minimum in self.surface.minima],
-            "runs": [run.as_json(is_verbose=is_verbose) for run in self.runs],
-            "best": None if self.best is None else self.runs.index(self.best),
-        }
+    @property
+    @in_json
+    def minima(self) -> tuple[Point, ...]:
+        """The known minima of the surface."""
+        return self.surface.minima
+
+    @property
+    @in_json
+    def best(self) -> int | None:
+        """The position of the run that reached the lowest minimum; None where none reached one."""
+        reached = [i for i, run in enumerate(self.runs) if run.kind == "minimum"]
+        return min(reached, key=lambda i: self.runs[i].value, default=None)
+
+    def table(self) -> Iterator[Table | str]:
+        """A row for each run, and the lowest minimum."""
+        has_restarts = self.config.restarts is not None
+        columns = ["optimizer", "lr", *(["start"] if has_restarts else []), "end", "value", "reached", "steps"]
+        rows = [
+            [
+                run.optimizer, f"{run.lr:g}", *([_text(run.start)] if has_restarts else []), _text(run.end),
+                number(run.value), run.kind, "-" if run.steps is None else str(run.steps),
+            ]
+            for run in self.runs[:_MOST_RUNS]
+        ]  # fmt: skip
+        yield Table(columns, rows, {"lr", "value", "steps"}, is_result=True)
+        if len(self.runs) > _MOST_RUNS:
+            yield f"… {len(self.runs) - _MOST_RUNS} more runs; --json has all"
+        if self.best is None:
+            yield "no run reached a minimum"
+        else:
+            best = self.runs[self.best]
+            yield f"lowest minimum: {number(best.value)} at {_text(best.end)}, by {best.optimizer}"
+
+
+def _text(point: Point) -> str:
+    return ", ".join(f"{value:.3g}" for value in point)
 
 
 def descend(config: DescendConfig) -> DescendResult:
@@ -95,13 +125,13 @@ def descend(config: DescendConfig) -> DescendResult:
         for name, lr in zip(config.optimizer, rates, strict=True)
         for run in _runs(name, lr, starts, surface, config)  # type: ignore[arg-type]  # validated by the config
     ]
-    return DescendResult(surface, tuple(runs))
+    return DescendResult(config, surface, tuple(runs))
 
 
 def evaluate(formula: Formula, points: Tensor) -> Tensor:
     """The values (N,) of a formula at points (N, D)."""
     values = {name: points[:, i] for i, name in enumerate(formula.variables)}
-    result: Tensor = formula(lambda number: torch.tensor(number, dtype=torch.float64), torch, values)
+    result: Tensor = formula(lambda value: torch.tensor(value, dtype=torch.float64), torch, values)
     return result.expand(len(points))
 
 
@@ -132,7 +162,7 @@ def _optimizer(name: RacingOptimizer, points: Tensor, lr: float, momentum: float
 def _runs(name: RacingOptimizer, lr: float, starts: Tensor, surface: Surface, config: DescendConfig) -> list[Run]:
     """The paths from all starts at once: these optimizers treat each coordinate on its own."""
     points = starts.clone().requires_grad_()
-    optimizer = _optimizer(name, points, lr, config.momentum)
+    optimizer = _optimizer(name, points, lr, _MOMENTUM if config.momentum is None else config.momentum)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, config.decay)
     path = [starts]
     for _ in range(config.steps):

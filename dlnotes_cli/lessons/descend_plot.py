@@ -12,8 +12,6 @@ from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
 from dlnotes_cli.plots.names import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -35,13 +33,8 @@ def draw(result: DescendResult) -> bytes:
 def animate(result: DescendResult) -> bytes:
     """An animation in which the paths grow."""
     longest = max(len(run.path) for run in result.runs)
-    return gif(_frames(result, longest), _FRAME_S)
-
-
-def _frames(result: DescendResult, longest: int) -> "Iterator[Figure]":
     counts = sorted(set(np.linspace(1, longest, min(longest, _MOST_FRAMES)).round().astype(int).tolist()))
-    for count in counts:
-        yield _figure(result, count)
+    return gif((_figure(result, count) for count in counts), _FRAME_S)
 
 
 def _figure(result: DescendResult, count: int) -> "Figure":

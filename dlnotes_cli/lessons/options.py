@@ -1,16 +1,14 @@
 """The options of `dlnotes perceptron` and `dlnotes descend`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, get_args
 
 from dlnotes_cli.lessons.expressions import parse_formula
 from dlnotes_cli.lessons.surfaces import SURFACES, Surface, custom_surface
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.files import check_gif, check_png
-from dlnotes_cli.shell.option import Config, check_at_most_one, option, option_group
-from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption
+from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.output import counted
 from dlnotes_cli.shell.parse import items, numbers
 
@@ -18,7 +16,6 @@ Gate = Literal["and", "or", "not", "xor", "nand", "nor"]
 PredictionRule = Literal["step", "sigmoid"]
 RacingOptimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
 OPTIMIZERS: tuple[str, ...] = get_args(RacingOptimizer)
-_MOMENTUM_OPTIMIZERS = {"momentum", "nesterov"}
 _LARGEST = "[-1e6, 1e6]"
 _DEFAULT_LR: dict[PredictionRule, float] = {"step": 0.1, "sigmoid": 0.01}
 _XOR_PROOF = (
@@ -41,53 +38,41 @@ def weights(text: str) -> tuple[float, ...]:
     return words[text.strip()] if text.strip() in words else numbers(text)
 
 
-@option_group
-class DrawingOptions(OverwriteOption):
-    """What is drawn."""
-
-    plot: Path | None = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png")
-    animate: Path | None = option(None, "Animate the training as a GIF.", panel="Output", metavar="FILE.gif")
-
-    def check_drawings(self) -> None:
-        """Raise InputError for names of files that do not end as their format."""
-        if self.plot is not None:
-            check_png("--plot", self.plot)
-        if self.animate is not None:
-            check_gif("--animate", self.animate)
+PLOT = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png", ends_in=".png")
+ANIMATE = option(None, "Animate the training as a GIF.", panel="Output", metavar="FILE.gif", ends_in=".gif")
 
 
-@option_group
-class PointOptions(Config):
-    """The points to separate, or one point and a line to move."""
+@dataclass(frozen=True, kw_only=True)
+class PerceptronConfig(Config):
+    """Every option of `perceptron`."""
+
+    command: ClassVar[str] = "perceptron"
 
     csv: str | None = option(
         None, "CSV file of numeric columns and two classes, or - for standard input.", panel="Data", is_argument=True,
         metavar="CSV|-",
     )  # fmt: skip
     target: str | None = option(
-        None, "Column of the classes.", panel="Data", metavar="COLUMN", shown_default="the last column"
+        None, "Column of the classes.", panel="Data", metavar="COLUMN", shown_default="the last column", needs=("csv",)
     )
     header: bool | None = option(
         None, "Whether the first line of the CSV has the names of the columns; without it, they are 1, 2, 3.",
-        panel="Data", shown_default="unless it has numbers only",
+        panel="Data", shown_default="unless it has numbers only", needs=("csv",),
     )  # fmt: skip
-    gate: Gate | None = option(None, "Points of a logical gate; not negates the second input", panel="Data")
+    gate: Gate | None = option(
+        None, "Points of a logical gate; not negates the second input", panel="Data", conflicts=("csv",)
+    )
     line: tuple[float, ...] | None = option(
         None, "Weights and bias of a line, for one --point: 3,4,-10 is 3 x1 + 4 x2 - 10 = 0.", panel="Data",
-        parse=numbers, within=_LARGEST, metavar="W,W,B",
+        parse=numbers, within=_LARGEST, metavar="W,W,B", conflicts=("csv", "gate"),
     )  # fmt: skip
     point: tuple[float, ...] | None = option(
-        None, "With --line: the coordinates of the point.", panel="Data", parse=numbers, within=_LARGEST, metavar="X,X"
+        None, "With --line: the coordinates of the point.", panel="Data", parse=numbers, within=_LARGEST, metavar="X,X",
+        needs=("line",),
+    )  # fmt: skip
+    label: int | None = option(
+        None, "With --line: the class of the point, 0 or 1.", panel="Data", within="[0, 1]", needs=("line",)
     )
-    label: int | None = option(None, "With --line: the class of the point, 0 or 1.", panel="Data", within="[0, 1]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
-    """Every option of `perceptron`."""
-
-    command: ClassVar[str] = "perceptron"
-
     rule: PredictionRule = option(
         "step", "Update rule: step moves the line for misclassified points only; sigmoid takes a step of gradient "
         "descent on the log-loss for each point.", panel="Training",
@@ -95,56 +80,40 @@ class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
     lr: float | None = option(
         None, "Learning rate.", panel="Training", within="(0, 1e6]", shown_default="0.1; --rule sigmoid: 0.01"
     )
-    epochs: int = option(
-        100, "Passes over the points; step ends when all are classified correctly.", panel="Training", within="[1, 1e5]"
-    )
+    epochs: int | None = option(
+        None, "Passes over the points; step ends when all are classified correctly.", panel="Training",
+        within="[1, 1e5]", shown_default="100", unused_with=("line",),
+    )  # fmt: skip
     steps: int | None = option(
-        None,
-        "With --line: number of updates.",
-        panel="Training",
-        within="[1, 1e5]",
-        shown_default="until the point is classified correctly",
-    )
+        None, "With --line: number of updates.", panel="Training", within="[1, 1e5]",
+        shown_default="until the point is classified correctly", needs=("line",),
+    )  # fmt: skip
     init: tuple[float, ...] | None = option(
         None, "Initial weights and bias: W,W,B, zeros, or random (normal with standard deviation 1/sqrt(inputs), bias "
         "0).", panel="Training", parse=weights, within=_LARGEST, metavar="W,W,B", shown_default="random; --gate: zeros",
+        unused_with=("line",),
     )  # fmt: skip
-
-    @classmethod
-    def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config from the options of a command line, each of which must have an effect on its points."""
-        config = super().from_options(values)
-        if config.line is not None and "epochs" in values:
-            raise InputError("--epochs", "has no effect with --line", "use --steps, the number of updates")
-        if config.line is not None and config.init is not None:
-            raise InputError("--init", "has no effect with --line, which is where the line starts", "drop it")
-        for name in ("target", "header"):
-            if config.csv is None and name in values:
-                raise InputError(f"--{name}", "has no effect without a CSV file", "drop it, or give a CSV file")
-        return config
+    plot: Path | None = PLOT
+    animate: Path | None = ANIMATE
+    overwrite: bool = common.OVERWRITE
+    json: bool = replace(common.JSON, conflicts=())  # here, the CSV file - is standard input
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    seed: int = common.SEED
 
     def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
+        """Validate each option, then that there are points that a line can separate, or all of a single one."""
         super().__post_init__()
-        sources = {"CSV": self.csv is not None, "--gate": self.gate is not None, "--line": self.line is not None}
-        check_at_most_one(sources)
-        if not any(sources.values()):
+        if self.csv is None and self.gate is None and self.line is None:
             raise InputError("CSV", "no points", "give a CSV file, --gate and, or --line with --point and --label")
-        self._check_line()
         if self.gate == "xor":
             raise InputError("--gate", f"xor: {_XOR_PROOF}", _XOR_FIX)
-        self.check_drawings()
-
-    def _check_line(self) -> None:
-        of_line = {"--point": self.point, "--label": self.label}
-        for name, value in of_line.items():
-            if (value is None) != (self.line is None):
-                if value is None:
-                    raise InputError(name, "missing", "--line needs --point and --label")
-                raise InputError(name, "needs --line", "give --line, --point and --label")
-        if self.steps is not None and self.line is None:
-            raise InputError("--steps", "needs --line", "use --epochs")
-        if self.line is not None and self.point is not None and len(self.line) != len(self.point) + 1:
+        if self.line is None:
+            return
+        if self.point is None or self.label is None:
+            name = "--point" if self.point is None else "--label"
+            raise InputError(name, "missing", "--line needs --point and --label")
+        if len(self.line) != len(self.point) + 1:
             what = f"{counted(len(self.line), 'number')} for a point of {counted(len(self.point), 'coordinate')}"
             raise InputError("--line", what, "give a weight for each coordinate, and the bias last")
 
@@ -155,7 +124,7 @@ class PerceptronConfig(OutputOptions, DrawingOptions, SeedOption, PointOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
+class DescendConfig(Config):
     """Every option of `descend`."""
 
     command: ClassVar[str] = "descend"
@@ -169,51 +138,46 @@ class DescendConfig(OutputOptions, DrawingOptions, SeedOption):
         metavar="X,Y", shown_default="set by --surface",
     )  # fmt: skip
     restarts: int | None = option(
-        None, "Start from N random points of the drawn region instead of --start.", panel="Training", within="[1, 1000]"
-    )
+        None, "Start from N random points of the drawn region instead of --start.", panel="Training",
+        within="[1, 1000]", conflicts=("start",),
+    )  # fmt: skip
     optimizer: tuple[str, ...] = option(
         ("sgd", "momentum", "adam"), f"Optimizers of torch.optim, side by side: {', '.join(OPTIMIZERS)}.",
-        panel="Training", parse=items, metavar="NAME,NAME,…", complete=lambda: list(OPTIMIZERS),
+        panel="Training", parse=items, metavar="NAME,NAME,…", choices=OPTIMIZERS,
     )  # fmt: skip
     lr: tuple[float, ...] | None = option(
         None, "Learning rate of all optimizers, or one for each.", panel="Training", parse=numbers, within="(0, 1e6]",
         metavar="X,X,…", shown_default="set by --surface and --optimizer",
     )  # fmt: skip
-    momentum: float = option(
-        0.9, "Momentum coefficient of the optimizers momentum and nesterov.", panel="Training", within="[0, 1)"
-    )
+    momentum: float | None = option(
+        None, "Momentum coefficient of the optimizers momentum and nesterov.", panel="Training", within="[0, 1)",
+        shown_default="0.9", needs=("optimizer=momentum|nesterov",),
+    )  # fmt: skip
     decay: float = option(
         1.0, "Factor by which every learning rate is multiplied after each step.", panel="Training", within="(0, 1]"
     )
     steps: int = option(200, "Steps of each optimizer.", panel="Training", within="[1, 1e5]")
-
-    @classmethod
-    def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config from the options of a command line; a momentum needs an optimizer that has one."""
-        config = super().from_options(values)
-        if "momentum" in values and _MOMENTUM_OPTIMIZERS.isdisjoint(config.optimizer):
-            what = f"has no effect with --optimizer {','.join(config.optimizer)}"
-            raise InputError("--momentum", what, "drop it, or add momentum or nesterov")
-        return config
+    plot: Path | None = PLOT
+    animate: Path | None = ANIMATE
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    seed: int = common.SEED
 
     def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
+        """Validate each option, then the numbers of learning rates and coordinates."""
         super().__post_init__()
         if not self.optimizer:
             raise InputError("--optimizer", "is empty", f"choose from {', '.join(OPTIMIZERS)}")
-        for name in self.optimizer:
-            if name not in OPTIMIZERS:
-                raise unknown_choice("--optimizer", name, OPTIMIZERS)
         if self.lr is not None and len(self.lr) not in {1, len(self.optimizer)}:
             what = f"{counted(len(self.lr), 'learning rate')} for {counted(len(self.optimizer), 'optimizer')}"
             raise InputError("--lr", what, "give one for all, or one for each")
         self._check_repetition()
-        check_at_most_one({"--start": self.start is not None, "--restarts": self.restarts is not None})
-        count = len(self.chosen_surface.formula.variables)
-        if self.start is not None and len(self.start) != count:
-            what = f"{counted(len(self.start), 'number')} for a surface of {counted(count, 'variable')}"
-            raise InputError("--start", what, f"give {' and '.join(self.chosen_surface.formula.variables)}")
-        self.check_drawings()
+        variables = self.chosen_surface.formula.variables
+        if self.start is not None and len(self.start) != len(variables):
+            what = f"{counted(len(self.start), 'number')} for a surface of {counted(len(variables), 'variable')}"
+            raise InputError("--start", what, f"give {' and '.join(variables)}")
 
     def _check_repetition(self) -> None:
         """Refuse an optimizer that would run twice with the same learning rate."""

@@ -1,17 +1,24 @@
 """`perceptron`: a line between two classes, moved point by point."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.table import column_numbers, read_labels, read_table_argument
+from dlnotes_cli.lessons.drawings import Animated
 from dlnotes_cli.lessons.options import Gate, PerceptronConfig, PredictionRule
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, inlined, named, through
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.output import counted, number, printable
+from dlnotes_cli.shell.show import Table
 
 Vector = NDArray[np.float64]
+_EPOCHS = 100  # without --epochs
+_ROWS = 10  # of a table of many epochs
+_MOST_WEIGHTS = 3  # that fit into 80 columns
 _MOST_STEPS = 100_000  # of a line towards one point
 _ROUNDING = 1e-12  # of the sum of the absolute terms of a score: what is nearer to 0 is a point on the line
 _CORNERS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
@@ -33,36 +40,79 @@ _COURSE_STOPS_EARLY = "the course stops after one update, when the point is stil
 class LabeledPoints:
     """Points (N, D) with labels 0 or 1, the names of the columns and of the two classes."""
 
-    x: Vector
-    y: NDArray[np.int64]
+    x: Vector = field(metadata=HIDDEN)
+    y: NDArray[np.int64] = field(metadata=named("points") | through(len))
     columns: tuple[str, ...]
     classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Epoch:
+class Line:
+    """A line between two classes: w x + b = 0."""
+
+    weights: tuple[float, ...]
+    bias: float
+
+
+@dataclass(frozen=True)
+class Epoch(Line):
     """The line after an epoch, and how well it separates; epoch 0 is the start."""
 
     epoch: int
-    weights: tuple[float, ...]
-    bias: float
     errors: int
     accuracy: float
     loss: float
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `epochs`."""
-        return {**vars(self), "weights": list(self.weights)}
+
+@dataclass(frozen=True)
+class Step(Line):
+    """A line, and the score of the point on it; step 0 is the line as given."""
+
+    step: int
+    score: float
 
 
 @dataclass(frozen=True)
-class PerceptronResult:
+class _Taught(Animated):
+    """What a perceptron learned from its points."""
+
+    config: PerceptronConfig = field(metadata=HIDDEN)
+
+    @property
+    @in_json
+    def rule(self) -> PredictionRule:
+        """The update rule."""
+        return self.config.rule
+
+    @property
+    @in_json
+    def lr(self) -> float:
+        """The learning rate."""
+        return self.config.learning_rate
+
+    @property
+    @abstractmethod
+    def lines(self) -> Sequence[Line]:
+        """The lines from the first to the last."""
+
+    @property
+    @inlined
+    def line(self) -> Line:
+        """The last line."""
+        return Line(self.lines[-1].weights, self.lines[-1].bias)
+
+
+@dataclass(frozen=True)
+class PerceptronResult(_Taught):
     """The line after each epoch; `best` is the first epoch with the fewest errors."""
 
-    points: LabeledPoints
-    rule: PredictionRule
-    lr: float
+    points: LabeledPoints = field(metadata=INLINE)
     epochs: tuple[Epoch, ...]
+
+    @property
+    def lines(self) -> tuple[Epoch, ...]:
+        """The line after each epoch, from the start."""
+        return self.epochs
 
     @property
     def best(self) -> Epoch:
@@ -70,53 +120,70 @@ class PerceptronResult:
         return min(self.epochs, key=lambda epoch: epoch.errors)
 
     @property
+    @in_json
+    def best_epoch(self) -> int:
+        """The number of that epoch."""
+        return self.best.epoch
+
+    @property
+    @in_json
+    def errors(self) -> int:
+        """The number of wrong points after the last epoch."""
+        return self.epochs[-1].errors
+
+    @property
+    @in_json
+    def separated(self) -> bool:
+        """Whether the last line separates the classes."""
+        return not self.errors
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a student should know about this run."""
-        return (_NOT_SEPARATED,) if self.rule == "step" and self.epochs[-1].errors else ()
+        return (_NOT_SEPARATED,) if self.rule == "step" and self.errors else ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the JSON document."""
-        last = self.epochs[-1]
-        return {
-            "rule": self.rule,
-            "lr": self.lr,
-            "columns": list(self.points.columns),
-            "classes": list(self.points.classes),
-            "points": len(self.points.y),
-            "weights": list(last.weights),
-            "bias": last.bias,
-            "errors": last.errors,
-            "separated": not last.errors,
-            "best_epoch": self.best.epoch,
-            "epochs": [epoch.as_json() for epoch in self.epochs],
-        }
-
-
-@dataclass(frozen=True)
-class Step:
-    """A line, and the score of the point on it; step 0 is the line as given."""
-
-    step: int
-    weights: tuple[float, ...]
-    bias: float
-    score: float
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `steps`."""
-        return {**vars(self), "weights": list(self.weights)}
+    def table(self) -> Iterator[Table | str]:
+        """A row for some of the epochs, and how well the best one separates."""
+        last = self.epochs[-1].epoch
+        stride = max(1, -(-last // _ROWS))
+        shown = [one for one in self.epochs if one.epoch % stride == min(1, stride - 1) or one.epoch in {0, last}]
+        names = [f"w {printable(name)}" for name in self.points.columns[:_MOST_WEIGHTS]]
+        columns = ["epoch", *names, "bias", "errors", "accuracy", "loss"]
+        rows = [
+            [
+                one.epoch, *map(number, (*one.weights[: len(names)], one.bias)), one.errors, f"{one.accuracy:.4f}",
+                f"{one.loss:.4f}",
+            ]
+            for one in shown
+        ]  # fmt: skip
+        yield Table(columns, rows, columns, is_result=True)
+        if self.rule == "step" and self.separated:
+            yield f"separated after {counted(last, 'epoch')}"
+        else:
+            yield f"fewest errors: {self.best.errors} of {len(self.points.y)} points, after epoch {self.best.epoch}"
 
 
 @dataclass(frozen=True)
-class LineResult:
+class LineResult(_Taught):
     """A line that moves towards one point, step by step."""
 
     point: tuple[float, ...]
     label: int
-    rule: PredictionRule
-    lr: float
     steps: tuple[Step, ...]
 
     @property
+    def lines(self) -> tuple[Step, ...]:
+        """The line after each step, from the first one."""
+        return self.steps
+
+    @property
+    @in_json
+    def score(self) -> float:
+        """The score of the point after the last step."""
+        return self.steps[-1].score
+
+    @property
+    @in_json
     def right_after(self) -> int | None:
         """The number of updates after which the point is on its side; None if it never is."""
         return next((step.step for step in self.steps if (step.score >= 0) == bool(self.label)), None)
@@ -127,20 +194,18 @@ class LineResult:
         is_course = (self.steps[0].weights, self.steps[0].bias, self.point) == ((3.0, 4.0), -10.0, (4.0, 5.0))
         return (_COURSE_STOPS_EARLY,) if is_course and self.label == 0 else ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the JSON document."""
-        last = self.steps[-1]
-        return {
-            "rule": self.rule,
-            "lr": self.lr,
-            "point": list(self.point),
-            "label": self.label,
-            "weights": list(last.weights),
-            "bias": last.bias,
-            "score": last.score,
-            "right_after": self.right_after,
-            "steps": [step.as_json() for step in self.steps],
-        }
+    def table(self) -> Iterator[Table | str]:
+        """A row for each step, and when the point was on its side."""
+        names = [f"w{i}" for i in range(1, len(self.point) + 1)]
+        columns = ["step", *names, "bias", "score", "predicted"]
+        rows = [
+            [one.step, *map(number, (*one.weights, one.bias, one.score)), int(one.score >= 0)] for one in self.steps
+        ]
+        yield Table(columns, rows, columns, is_result=True)
+        if self.right_after is None:
+            yield "still wrong"
+        else:
+            yield f"the point is classified correctly after {counted(self.right_after, 'update')}"
 
 
 def perceptron(config: PerceptronConfig) -> PerceptronResult | LineResult:
@@ -156,7 +221,7 @@ def perceptron(config: PerceptronConfig) -> PerceptronResult | LineResult:
         epochs.append(epoch)
         if config.rule == "step" and not epoch.errors:
             break
-    return PerceptronResult(points, config.rule, config.learning_rate, tuple(epochs))
+    return PerceptronResult(config, points, tuple(epochs))
 
 
 def _points(config: PerceptronConfig) -> LabeledPoints:
@@ -194,10 +259,10 @@ def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:
 def _train(points: LabeledPoints, weights: Vector, bias: float, config: PerceptronConfig) -> Iterator[Epoch]:
     """The start, then each epoch: every point in its order moves the line, for `step` only if it is wrong."""
     yield _measured(0, points, weights, bias)
-    for number in range(1, config.epochs + 1):
+    for epoch in range(1, (config.epochs or _EPOCHS) + 1):
         for x, y in zip(points.x, points.y.tolist(), strict=True):
             weights, bias = _updated(weights, bias, x, y, config)
-        yield _measured(number, points, weights, bias)
+        yield _measured(epoch, points, weights, bias)
 
 
 def _updated(weights: Vector, bias: float, x: Vector, y: int, config: PerceptronConfig) -> tuple[Vector, float]:
@@ -208,12 +273,12 @@ def _updated(weights: Vector, bias: float, x: Vector, y: int, config: Perceptron
     return weights + change * x, bias + change
 
 
-def _measured(number: int, points: LabeledPoints, weights: Vector, bias: float) -> Epoch:
+def _measured(epoch: int, points: LabeledPoints, weights: Vector, bias: float) -> Epoch:
     scores = points.x @ weights + bias
     wrong = (_on_the_line(scores, points.x, weights, bias) | (scores >= 0)) != (points.y == 1)
     loss = float(np.mean(np.logaddexp(0, np.where(points.y == 1, -scores, scores))))  # - ln of the right sigmoid
     errors = int(wrong.sum())
-    return Epoch(number, tuple(weights.tolist()), float(bias), errors, 1 - errors / len(points.y), loss)
+    return Epoch(tuple(weights.tolist()), float(bias), epoch, errors, 1 - errors / len(points.y), loss)
 
 
 def _score(x: Vector, weights: Vector, bias: float) -> float:
@@ -236,11 +301,11 @@ def _sigmoid(score: Vector) -> Vector:
 def _move_line(config: PerceptronConfig, weights: Vector, bias: float, x: Vector) -> LineResult:
     """Move the line towards the point, `config.steps` times or until the point is on its side."""
     label = int(config.label or 0)
-    steps = [Step(0, tuple(weights.tolist()), bias, _score(x, weights, bias))]
+    steps = [Step(tuple(weights.tolist()), bias, 0, _score(x, weights, bias))]
     limit = config.steps or _MOST_STEPS
     while len(steps) <= limit and (config.steps is not None or (steps[-1].score >= 0) != bool(label)):
         weights, bias = _updated(weights, bias, x, label, config)
-        steps.append(Step(len(steps), tuple(weights.tolist()), bias, _score(x, weights, bias)))
+        steps.append(Step(tuple(weights.tolist()), bias, len(steps), _score(x, weights, bias)))
     if config.steps is None and len(steps) > limit:
         raise UnfinishedError("--lr", f"the point is still wrong after {limit:,} updates", "use a larger --lr")
-    return LineResult(tuple(x.tolist()), label, config.rule, config.learning_rate, tuple(steps))
+    return LineResult(config, tuple(x.tolist()), label, tuple(steps))

@@ -1,11 +1,11 @@
 """The drawings of `perceptron`: points with the line of every epoch or step, and the errors over the epochs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlnotes_cli.lessons.perceptron import Epoch, LabeledPoints, LineResult, PerceptronResult, Step
+from dlnotes_cli.lessons.perceptron import LabeledPoints, Line, LineResult, PerceptronResult
 from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
 from dlnotes_cli.shell.errors import InputError
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Line = Epoch | Step
 _PLANE = 2  # coordinates that can be drawn
 _MOST_LINES, _MOST_FRAMES = 40, 60
 _FRAME_S, _SLOWEST_FRAME_S = 0.15, 1.0
@@ -27,20 +26,15 @@ _MARGIN = 0.25  # of the range of the points
 
 def draw(result: PerceptronResult | LineResult) -> bytes:
     """The lines of all epochs or steps, the later ones darker, and the curve of the errors."""
-    lines = result.epochs if isinstance(result, PerceptronResult) else result.steps
-    return png(_figure(result, lines))
+    return png(_figure(result, result.lines))
 
 
 def animate(result: PerceptronResult | LineResult) -> bytes:
     """An animation that adds the epochs or steps one by one."""
-    lines = result.epochs if isinstance(result, PerceptronResult) else result.steps
-    return gif(_frames(result, lines), max(_FRAME_S, min(_SLOWEST_FRAME_S, _SHORTEST_S / len(lines))))
-
-
-def _frames(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Iterator[Figure]":
-    counts = sorted(set(np.linspace(1, len(lines), min(len(lines), _MOST_FRAMES)).round().astype(int).tolist()))
-    for count in counts:
-        yield _figure(result, lines[:count])
+    count = len(result.lines)
+    counts = sorted(set(np.linspace(1, count, min(count, _MOST_FRAMES)).round().astype(int).tolist()))
+    figures = (_figure(result, result.lines[:shown]) for shown in counts)
+    return gif(figures, max(_FRAME_S, min(_SLOWEST_FRAME_S, _SHORTEST_S / count)))
 
 
 def _figure(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Figure":

@@ -5,9 +5,12 @@ The recurrences are those of Dumoulin and Visin, "A guide to convolution arithme
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from math import ceil, floor, gcd, lcm
 from operator import ge
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from dlnotes_cli.shell.codec import HIDDEN, in_json, named
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -82,7 +85,8 @@ ONE_POSITION = AxisField((0,), (0,), 1)
 LayerField = tuple[AxisField, ...] | Literal["elementwise", "flattened", "global", "reduced", "rearranged", "unknown"]
 
 
-class ReceptiveField(NamedTuple):
+@dataclass(frozen=True)
+class ReceptiveField:
     """The receptive field of a layer's output in the input of the whole stack, borders ignored.
 
     `input_size` is the spatial size of that input, `size` the receptive field along each axis. `axes` is None once the
@@ -90,10 +94,10 @@ class ReceptiveField(NamedTuple):
     None too where the field is unknown. Statistics of normalization layers are not counted.
     """
 
-    input_size: tuple[int, ...]
-    axes: tuple[AxisField, ...] | None
-    size: tuple[int, ...] | None
-    union: tuple[int, ...] | None = None
+    input_size: tuple[int, ...] = field(metadata=HIDDEN)
+    axes: tuple[AxisField, ...] | None = field(metadata=HIDDEN)
+    size: tuple[int, ...] | None = field(metadata=named("receptive_field"))
+    union: tuple[int, ...] | None = field(default=None, metadata=HIDDEN)
 
     @classmethod
     def of_input(cls, shape: tuple[int, ...]) -> "ReceptiveField":
@@ -102,11 +106,13 @@ class ReceptiveField(NamedTuple):
         return cls(spatial, (ONE_POSITION,) * len(spatial), (1,) * len(spatial) or None)
 
     @property
+    @in_json
     def jump(self) -> "tuple[int | Fraction, ...] | None":
         """The distance between neighboring outputs along each axis, in input positions."""
         return tuple(axis.jump for axis in self.axes) if self.axes else None
 
     @property
+    @in_json
     def start(self) -> tuple[float, ...] | None:
         """The center of the first output's field along each axis, in input positions."""
         return tuple(axis.start for axis in self.axes) if self.axes else None
@@ -133,13 +139,13 @@ class ReceptiveField(NamedTuple):
     def joined(cls, fields: Sequence["ReceptiveField"], shapes: Sequence[tuple[int, ...]]) -> "ReceptiveField":
         """The union of the fields of branches with these output shapes, joined position by position."""
         first = fields[0]
-        if all(field == first for field in fields) and len({shape[2:] for shape in shapes}) == 1:
+        if all(one == first for one in fields) and len({shape[2:] for shape in shapes}) == 1:
             return first
-        if any(field.sees_everything for field in fields):  # as the gate of a squeeze-and-excitation block does
-            known = [field.size for field in fields if field.size]
+        if any(one.sees_everything for one in fields):  # as the gate of a squeeze-and-excitation block does
+            known = [one.size for one in fields if one.size]
             size = tuple(map(max, *known)) if len(known) > 1 else known[0]
             return cls(first.input_size, None, size, size)
-        axes = [field.axes for field in fields if field.axes]
+        axes = [one.axes for one in fields if one.axes]
         if len(axes) < len(fields) or len({(len(shape), shape[2:]) for shape in shapes}) > 1:
             return cls(first.input_size, None, None)
         unions = [_union_of_axes(branches) for branches in zip(*axes, strict=True)]
@@ -170,11 +176,11 @@ class ReceptiveField(NamedTuple):
         if self.axes is None or len(layer) > len(self.axes):
             return self._unknown()
         untouched = len(self.axes) - len(layer)
-        changed = [axis.followed_by(field) for axis, field in zip(self.axes[untouched:], layer, strict=True)]
+        changed = [axis.followed_by(one) for axis, one in zip(self.axes[untouched:], layer, strict=True)]
         axes = (*self.axes[:untouched], *(axis for axis in changed if axis))
         if len(axes) < len(self.axes):
             return self._unknown()
-        return ReceptiveField(self.input_size, axes, tuple(axis.size for axis in axes))
+        return ReceptiveField(self.input_size, axes, tuple(axis.size for axis in axes) or None)
 
     def _unknown(self) -> "ReceptiveField":
         if self.sees_everything:  # then every value computed from it does so too
@@ -209,8 +215,8 @@ def interpolation_field(slope: "Fraction", offset: "Fraction | int", margin: int
 
 def nearest_field(slope: "Fraction", offset: "Fraction | int" = 0) -> AxisField | None:
     """The field of a layer that reads the one position floor(slope * o + offset)."""
-    field = interpolation_field(slope, offset)
-    return field and AxisField(field.low, field.low, field.step)
+    both = interpolation_field(slope, offset)
+    return both and AxisField(both.low, both.low, both.step)
 
 
 def adaptive_field(size: int, output: int) -> AxisField | None:
@@ -231,5 +237,5 @@ def adaptive_field(size: int, output: int) -> AxisField | None:
 def layer_field(axes: Iterable[AxisField | None]) -> tuple[AxisField, ...] | Literal["unknown"]:
     """The field of a layer from those of its axes; unknown if one of them is."""
     fields = tuple(axes)
-    known = tuple(field for field in fields if field is not None)
+    known = tuple(axis for axis in fields if axis is not None)
     return known if len(known) == len(fields) else "unknown"

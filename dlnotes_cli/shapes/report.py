@@ -1,10 +1,10 @@
-"""The analysis of a stack of layers: totals, memory, and the numbers of each layer, also as JSON."""
+"""The analysis of a stack of layers: totals, memory, and the numbers of each layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype
 from dlnotes_cli.shapes.formulas import layer_formulas
@@ -13,9 +13,7 @@ from dlnotes_cli.shapes.layer import Layer, Shape
 from dlnotes_cli.shapes.parsing.layer_list import parse_network
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shapes.tracing import TracedLayer, trace, trace_network
-
-if TYPE_CHECKING:
-    from fractions import Fraction
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, in_json, inlined
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 OPTIMIZER_STATES: dict[AssumedOptimizer, int] = {  # state tensors for each parameter tensor
@@ -41,12 +39,9 @@ class Memory(NamedTuple):
     inference_bytes: int
     training_bytes: int
 
-    def as_json(self) -> dict[str, int]:
-        """The numbers as JSON values."""
-        return self._asdict()
 
-
-class LayerReport(NamedTuple):
+@dataclass(frozen=True)
+class LayerReport:
     """The numbers of one layer: shapes of one sample, counts of the whole batch."""
 
     layer: str
@@ -56,30 +51,19 @@ class LayerReport(NamedTuple):
     macs: int
     bias_adds: int
     activation_bytes: int
-    receptive_field: ReceptiveField
-    states: tuple[tuple[str, Shape], ...]  # name and shape of the states that a recurrent layer returns
-    inputs: tuple[int, ...] | None = None  # in a network with branches, the positions of the layers that it reads
+    receptive_field: ReceptiveField = field(metadata=INLINE)
+    hidden: Shape | None = field(metadata=OPTIONAL)  # the states that a recurrent layer returns
+    cell: Shape | None = field(metadata=OPTIONAL)
+    inputs: tuple[int, ...] | None = field(
+        metadata=OPTIONAL
+    )  # with branches, the positions of the layers that it reads
+    formulas: dict[str, str] | None = field(metadata=OPTIONAL)  # by quantity
 
     @property
+    @in_json
     def flops(self) -> int:
         """Floating-point operations: 2 for each MAC."""
         return 2 * self.macs
-
-    def as_json(self) -> dict[str, Any]:
-        """The numbers as JSON values."""
-        return {
-            "layer": self.layer,
-            "output": list(self.output),
-            "parameters": self.parameters,
-            "buffers": self.buffers,
-            "macs": self.macs,
-            "flops": self.flops,
-            "bias_adds": self.bias_adds,
-            "activation_bytes": self.activation_bytes,
-            **receptive_field_as_json(self.receptive_field),
-            **{name: list(shape) for name, shape in self.states},
-            **({} if self.inputs is None else {"inputs": list(self.inputs)}),
-        }
 
 
 @dataclass(frozen=True)
@@ -90,57 +74,72 @@ class NetworkReport:
     """
 
     input: Shape
-    traced: tuple[TracedLayer, ...]
+    traced: tuple[TracedLayer, ...] = field(metadata=HIDDEN)
     batch: int = 1
     dtype: Dtype = "float32"
     optimizer: AssumedOptimizer = "adam"
-    is_code: bool = False  # whether it comes from a forward(), where PyTorch passes on what the code says
+    is_code: bool = field(default=False, metadata=HIDDEN)  # a forward(), where PyTorch passes on what the code says
+    explain: bool = field(default=False, metadata=HIDDEN)  # whether its layers have formulas
 
     @property
+    @in_json
     def output(self) -> Shape:
         """The output shape."""
         return self.traced[-1].output if self.traced else self.input
 
     @property
+    @in_json
     def values(self) -> int:
         """The number of values in one sample's output."""
         return prod(self.output)
 
     @cached_property
+    @in_json
     def parameters(self) -> int:
         """The number of trainable parameters."""
         return sum(traced.info.parameters for traced in self.traced)
 
     @cached_property
+    @in_json
     def buffers(self) -> int:
         """The number of values in buffers, such as running means, which are stored but not trained."""
         return sum(traced.info.buffers for traced in self.traced)
 
     @cached_property
+    @in_json
     def macs(self) -> int:
         """Multiply-accumulate operations of convolutions, linear and recurrent layers, without the bias."""
         return self.batch * sum(traced.info.macs for traced in self.traced)
 
     @cached_property
+    @in_json
     def bias_adds(self) -> int:
         """Additions of a bias."""
         return self.batch * sum(traced.info.bias_adds for traced in self.traced)
 
     @property
+    @in_json
     def flops(self) -> int:
         """Floating-point operations: 2 for each MAC, without bias additions."""
         return 2 * self.macs
 
     @property
+    @inlined
     def receptive_field(self) -> ReceptiveField:
         """The receptive field of the output."""
         return self.traced[-1].receptive_field if self.traced else ReceptiveField.of_input(self.input)
 
-    def activation_bytes(self, traced: TracedLayer) -> int:
-        """The size in bytes of a layer's output."""
+    @property
+    @in_json
+    def activation_bytes(self) -> int:
+        """The size in bytes of all outputs of layers."""
+        return sum(map(self._output_bytes, self.traced))
+
+    def _output_bytes(self, traced: TracedLayer) -> int:
         return self.batch * traced.values * DTYPE_BYTES[self.dtype]
 
     @cached_property
+    @in_json
     def memory(self) -> Memory:
         """Memory of weights, buffers, gradients, optimizer state and activations, and of inference and training."""
         value_bytes = DTYPE_BYTES[self.dtype]
@@ -148,7 +147,7 @@ class NetworkReport:
         states = weights * OPTIMIZER_STATES[self.optimizer]
         has_indices = any(traced.layer.name == "Embedding" for traced in self.traced)
         input_bytes = self.batch * prod(self.input) * (_INDEX_BYTES if has_indices else value_bytes)
-        outputs = [0 if traced.info.is_view else self.activation_bytes(traced) for traced in self.traced]
+        outputs = [0 if traced.info.is_view else self._output_bytes(traced) for traced in self.traced]
         activations = input_bytes + sum(outputs)
         largest = _largest_sum(input_bytes, outputs, [traced.inputs for traced in self.traced])
         return Memory(
@@ -162,57 +161,38 @@ class NetworkReport:
         )
 
     @cached_property
+    @in_json
     def layers(self) -> tuple[LayerReport, ...]:
         """The numbers of each layer."""
-        return tuple(
-            LayerReport(
-                layer=traced.layer.text,
-                output=traced.output,
-                parameters=traced.info.parameters,
-                buffers=traced.info.buffers,
-                macs=self.batch * traced.info.macs,
-                bias_adds=self.batch * traced.info.bias_adds,
-                activation_bytes=self.activation_bytes(traced),
-                receptive_field=traced.receptive_field,
-                states=tuple((name, _for_batch(shape, self.batch)) for name, shape in traced.info.states),
-                inputs=tuple(index + 1 for index in traced.inputs) if self.has_branches else None,
-            )
-            for traced in self.traced
+        return tuple(map(self._layer, range(len(self.traced))))
+
+    def _layer(self, index: int) -> LayerReport:
+        traced = self.traced[index]
+        states = {name: _for_batch(shape, self.batch) for name, shape in traced.info.states}
+        return LayerReport(
+            layer=traced.layer.text,
+            output=traced.output,
+            parameters=traced.info.parameters,
+            buffers=traced.info.buffers,
+            macs=self.batch * traced.info.macs,
+            bias_adds=self.batch * traced.info.bias_adds,
+            activation_bytes=self._output_bytes(traced),
+            receptive_field=traced.receptive_field,
+            hidden=states.get("hidden"),
+            cell=states.get("cell"),
+            inputs=tuple(read + 1 for read in traced.inputs) if self._has_branches else None,
+            formulas=self._formulas(traced) if self.explain else None,
         )
 
     @cached_property
-    def has_branches(self) -> bool:
+    def _has_branches(self) -> bool:
         """Whether a layer reads anything other than the output of the layer before it."""
         return any(traced.inputs != (index - 1,) for index, traced in enumerate(self.traced))
 
-    def formulas(self, index: int) -> dict[str, str]:
-        """The formulas of one layer with their numbers, by quantity."""
-        read = next(iter(self.traced[index].inputs), INPUT)  # a constant reads nothing
+    def _formulas(self, traced: TracedLayer) -> dict[str, str]:
+        read = next(iter(traced.inputs), INPUT)  # a constant reads nothing
         before = ReceptiveField.of_input(self.input) if read == INPUT else self.traced[read].receptive_field
-        return dict(layer_formulas(self.traced[index], before))
-
-    def as_json(self, *, explain: bool = False) -> dict[str, Any]:
-        """The analysis as JSON values; with `explain`, the formulas of each layer too."""
-        return {
-            "input": list(self.input),
-            "output": list(self.output),
-            "values": self.values,
-            "batch": self.batch,
-            "dtype": self.dtype,
-            "optimizer": self.optimizer,
-            "parameters": self.parameters,
-            "buffers": self.buffers,
-            "macs": self.macs,
-            "flops": self.flops,
-            "bias_adds": self.bias_adds,
-            "activation_bytes": sum(layer.activation_bytes for layer in self.layers),
-            **receptive_field_as_json(self.receptive_field),
-            "memory": self.memory.as_json(),
-            "layers": [
-                layer.as_json() | ({"formulas": self.formulas(index)} if explain else {})
-                for index, layer in enumerate(self.layers)
-            ],
-        }
+        return dict(layer_formulas(traced, before))
 
 
 def analyze(
@@ -222,8 +202,9 @@ def analyze(
     batch: int = 1,
     dtype: Dtype = "float32",
     optimizer: AssumedOptimizer = "adam",
+    explain: bool = False,
 ) -> NetworkReport:
-    """Analyze a network, as text or parsed, applied to one sample of `shape`.
+    """Analyze a network, as text or parsed, applied to one sample of `shape`; with `explain`, with formulas.
 
     Raises InputError where the text is not a layer list or PyTorch would reject the stack.
 
@@ -232,18 +213,9 @@ def analyze(
     ((10, 32, 32), 280, 4423680, (6, 6))
     """
     network = parse_network(layers) if isinstance(layers, str) else layers
-    if isinstance(network, Network):
-        return NetworkReport(tuple(shape), trace_network(network, shape), batch, dtype, optimizer, network.is_code)
-    return NetworkReport(tuple(shape), trace(network, shape), batch, dtype, optimizer)
-
-
-def receptive_field_as_json(field: ReceptiveField) -> dict[str, Any]:
-    """Size, jump and start along each axis as JSON values, None where they are undefined."""
-    return {
-        "receptive_field": list(field.size) if field.size else None,
-        "jump": [_number(jump) for jump in field.jump] if field.jump else None,
-        "start": [_number(start) for start in field.start] if field.start else None,
-    }
+    is_code = isinstance(network, Network) and network.is_code
+    traced = trace_network(network, shape) if isinstance(network, Network) else trace(network, shape)
+    return NetworkReport(tuple(shape), traced, batch, dtype, optimizer, is_code, explain)
 
 
 def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, ...]]) -> int:
@@ -265,10 +237,6 @@ def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, .
             freed[last_use[index]] = freed.get(last_use[index], 0) + output
         held -= freed.get(index, 0)
     return largest
-
-
-def _number(value: "float | Fraction") -> float:
-    return value if isinstance(value, int) else float(value)
 
 
 def _for_batch(shape: Shape, batch: int) -> Shape:

@@ -17,28 +17,18 @@ if TYPE_CHECKING:
 
 _MIN_COLUMNS = 40  # of a terminal
 _LAYER_WIDTH = 40  # of a layer's text on a terminal
-_OPTIONAL_COLUMNS = (
-    "start",
-    "jump",
-    "bias adds",
-    "FLOPs",
-    "activations",
-    "field",
-    "MACs",
-)  # the first are left out first
+_OPTIONAL_COLUMNS = ("start", "jump", "bias adds", "FLOPs", "activations", "field", "MACs")  # the first go first
 
 
-def report_lines(report: NetworkReport, *, explain: bool = False) -> Iterator[str]:
-    """The table of a stack and its totals, with `explain` also the formulas of each layer; nothing without layers."""
+def report_lines(report: NetworkReport) -> Iterator[str]:
+    """The table of a stack, the formulas of each layer if it has them, and the totals; nothing without layers."""
     if not report.layers:
         return
     yield from _table([_row(index, layer) for index, layer in enumerate(report.layers, 1)])
-    if explain:
-        for index, layer in enumerate(report.layers):
-            formulas = report.formulas(index)
-            if formulas:
-                yield from ("", f"{index + 1}  {layer.layer}")
-                yield from (f"   {quantity}: {formula}" for quantity, formula in formulas.items())
+    for index, layer in enumerate(report.layers, 1):
+        if layer.formulas:
+            yield from ("", f"{index}  {layer.layer}")
+            yield from (f"   {quantity}: {formula}" for quantity, formula in layer.formulas.items())
     yield ""
     yield from total_lines(report)
 
@@ -97,9 +87,9 @@ def total_lines(report: NetworkReport) -> Iterator[str]:
     sizes = f"{format_shape(report.output)} = " if len(report.output) > 1 else ""
     yield f"output      {sizes}{report.values:,} values"
     for index, layer in enumerate(report.layers, 1):
-        if layer.states:
-            states = ", ".join(f"{name} {format_shape(shape)}" for name, shape in layer.states)
-            yield f"states      layer {index}: {states}"
+        if layer.hidden:
+            cell = f", cell {format_shape(layer.cell)}" if layer.cell else ""
+            yield f"states      layer {index}: hidden {format_shape(layer.hidden)}{cell}"
     yield f"parameters  {report.parameters:,}, buffers {report.buffers:,}"
     yield f"cost        {report.macs:,} MACs = {report.flops:,} FLOPs"
     yield f"            and {report.bias_adds:,} bias additions"

@@ -2,7 +2,8 @@
 
 A dataclass is an object of its fields, and of the properties marked with `in_json`. Metadata of a field changes its
 place: `field(metadata=named("bytes"))`, `field(metadata=HIDDEN)`, and `field(metadata=INLINE)` for a dataclass whose
-members stand beside the other fields; those of a property marked with `inlined` do, too.
+members stand beside the other fields; those of a property marked with `inlined` do, too. `field(metadata=through(f))`
+has the value that f makes of the field's.
 """
 
 import dataclasses
@@ -10,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import cache, cached_property
-from numbers import Rational
 from os import PathLike, fspath
 from pathlib import Path
 from types import NoneType, UnionType
@@ -29,9 +29,14 @@ _LARGEST = 2**53 + 1  # below it, a float holds every integer
 _LONGEST = 80  # characters of an error about a value
 
 
-def named(name: str) -> Mapping[str, Any]:
+def named(name: str) -> dict[str, Any]:
     """Metadata of a field that has another name in JSON."""
     return {"json": name}
+
+
+def through(function: Callable[[Any], Any]) -> dict[str, Any]:
+    """Metadata of a field that JSON has as `function` makes it, unless it is None."""
+    return {"through": function}
 
 
 def in_json(function: AnyFunction) -> AnyFunction:
@@ -70,7 +75,7 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind of value
         return fspath(value)
     if hasattr(value, "tolist"):  # NumPy's and PyTorch's arrays and numbers
         return _plain(value.tolist())
-    if isinstance(value, Rational) and not isinstance(value, int):  # a fraction
+    if hasattr(value, "denominator") and not isinstance(value, int):  # a fraction
         return float(value)
     return value
 
@@ -78,6 +83,7 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind of value
 def _members(value: Any) -> Iterator[tuple[str, Any]]:
     for field in dataclasses.fields(value):
         name, item = field.metadata.get("json", field.name), getattr(value, field.name)
+        item = field.metadata["through"](item) if item is not None and "through" in field.metadata else item
         if name == "*":
             yield from _plain(item).items()
         elif name is not None and not (item is None and field.metadata.get("optional")):
@@ -87,7 +93,7 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _plain_derived(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, function in _derived(type(value)).items():
+    for name, function in _derived(type(value)).items():  # type: ignore[arg-type]  # as in options_of
         item = _plain(getattr(value, name))
         found |= item if function.in_json == "*" else {name: item}
     return found
@@ -227,14 +233,14 @@ def _schema_of_object(kind: type) -> dict[str, Any]:
     required = []
     metadata = {f.name: f.metadata for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else {}
     for field in metadata or kind._fields:  # type: ignore[attr-defined]  # of a named tuple
-        described = metadata.get(field, {})
+        described: Mapping[str, Any] = metadata.get(field, {})
         name = described.get("json", field)
         if name == "*":
             inner = schema_of(hints[field])
             properties |= inner["properties"]
             required += inner["required"]
         elif name is not None:
-            properties[name] = schema_of(hints[field])
+            properties[name] = {} if "through" in described else schema_of(hints[field])
             required += [] if described.get("optional") else [name]
     for name, function in _derived(kind).items():
         schema = schema_of(get_type_hints(function).get("return", Any))

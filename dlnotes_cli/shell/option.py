@@ -347,13 +347,12 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
             fix = f"write {described.metavar}"
         raise InputError(where, str(error), fix) from error
     choices = _choices(described, type_of(hint))
-    if choices and converted not in choices:
-        raise unknown_choice(where, str(converted), choices)
-    if described.within is not None:
-        for number in converted if isinstance(converted, tuple) else (converted,):
-            if number not in described.within:
-                typed = value.strip() if isinstance(value, str) and not isinstance(converted, tuple) else number
-                raise InputError(where, f"{typed} is out of range", f"give {described.within.wanted}")
+    for item in converted if isinstance(converted, tuple) else (converted,):
+        if choices and item not in choices:
+            raise unknown_choice(where, str(item), choices)
+        if described.within is not None and item not in described.within:
+            typed = value.strip() if isinstance(value, str) and not isinstance(converted, tuple) else item
+            raise InputError(where, f"{typed} is out of range", f"give {described.within.wanted}")
     if described.ends_in and converted.suffix.lower() != described.ends_in:
         ending = described.ends_in
         raise InputError(where, f"{converted} does not end in {ending}", f"give the name of a {ending} file")

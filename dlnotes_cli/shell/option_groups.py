@@ -10,7 +10,7 @@ from dlnotes_cli.shell.option import Config, option, option_group
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
 
 
-JSON = option(False, "Print the result as one JSON document.", panel="Output")
+JSON = option(False, "Print the result as one JSON document.", panel="Output", conflicts=("csv=-",))
 QUIET = option(
     False, "Print only the result and errors, without progress; long tables are reduced to totals and paths.",
     panel="Output", short="-q",

@@ -38,7 +38,7 @@ def show(result: Shown, config: Any, **more: Any) -> None:
     tables are printed, and then the paths of written files. Notes go to standard error.
     """
     as_csv: Callable[[], str] | None = getattr(result, "csv", None)
-    csv, paths = config.csv if as_csv else None, list(getattr(result, "paths", ()))
+    csv, paths = getattr(config, "csv", None) if as_csv else None, list(getattr(result, "paths", ()))
     if as_csv and csv not in (None, "-"):
         files.write_text(files.user_path(csv), as_csv())
         paths.insert(0, Path(csv))
@@ -58,22 +58,24 @@ def check_outputs(config: Any) -> None:
     """Raise InputError, before any work, where a file that `--csv` or an option with `ends_in` names cannot be made."""
     for name, described in options_of(type(config)).items():
         path = getattr(config, name)
-        is_csv = name == "csv" and not described.is_argument and path != "-"
+        is_csv = name == "csv" and not described.is_argument and path != "-" and hasattr(config, "overwrite")
         if path is not None and (described.ends_in or is_csv):
-            files.check_output_file(
-                flag(name, described), files.user_path(path), overwrite=getattr(config, "overwrite", False)
-            )
+            files.check_output_file(flag(name, described), files.user_path(path), overwrite=config.overwrite)
 
 
 def _print(parts: Iterable[Table | str], *, is_short: bool) -> None:
-    """Print tables with an empty line below each, and lines; if `is_short`, of tables only results."""
+    """Print tables with an empty line below each, and lines; if `is_short`, of tables only results.
+
+    Two empty lines become one.
+    """
     has_space = True
     for part in parts:
         if is_short and isinstance(part, Detail):
             continue
         if isinstance(part, str):
-            output.line(part)
-            has_space = False
+            if part or not has_space:
+                output.line(part)
+            has_space = not part
         elif part.is_result or not is_short:
             if not has_space:
                 output.line()

@@ -2,7 +2,7 @@
 
 import json
 import math
-import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,8 @@ def test_what_is_not_arithmetic_is_refused_in_one_line(text: str, dlnotes: Comma
     assert outcome.err.startswith("dlnotes: error: --surface: ")
 
 
-def test_many_signs_are_arithmetic(dlnotes: Command) -> None:
-    assert dlnotes("descend", f"--surface={'-' * 400}x**2", "--steps", 3).code == 0
+def test_many_signs_are_arithmetic() -> None:
+    assert parse_formula(f"{'-' * 400}x**2", "--surface").variables == ("x",)
 
 
 # Surfaces
@@ -186,7 +186,12 @@ def test_the_table_names_the_lowest_minimum(dlnotes: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["--surface saddle", "--surface hills --restarts 3 --optimizer sgd", "--surface log(x*y)*x --start 1,1"]
+    "words",
+    [
+        "--surface saddle",
+        "--surface hills --restarts 3 --optimizer sgd",
+        "--surface log(x*y)*x --start 1,1",
+    ],
 )
 def test_drawings(words: str, tmp_path: Path, dlnotes: Command) -> None:
     png, gif = tmp_path / "race.png", tmp_path / "race.gif"
@@ -215,15 +220,13 @@ def test_drawings(words: str, tmp_path: Path, dlnotes: Command) -> None:
         ("--start 1,1 --restarts 2", "--restarts: cannot be combined with --start"),
         ("--decay 0", "--decay: 0 is out of range"),
         ("--momentum 1", "--momentum: 1 is out of range"),
-        ("--momentum 0.5 --optimizer sgd,adam", "--momentum: has no effect with --optimizer sgd,adam; drop it"),
+        ("--momentum 0.5 --optimizer sgd,adam", "--momentum: has no effect without --optimizer momentum or nesterov"),
         ("--steps 1e9", "--steps: '1e9' is not an integer"),
         ("--animate race.mp4", "--animate: race.mp4 does not end in .gif"),
     ],
 )
-def test_invalid_input_is_one_line(arguments: str, message: str, dlnotes: Command) -> None:
-    outcome = dlnotes("descend", *shlex.split(arguments))
-    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
-    assert message in outcome.err
+def test_invalid_input_is_one_line(arguments: str, message: str, refused: Callable[[str, str], None]) -> None:
+    refused(f"descend {arguments}", message)
 
 
 def test_one_optimizer_runs_at_several_learning_rates(dlnotes: Command) -> None:
@@ -252,6 +255,6 @@ def test_an_animation_keeps_the_color_of_every_line() -> None:
 
 @pytest.mark.parametrize("name", ["bowl", "ravine", "hills", "beale", "himmelblau"])
 def test_some_default_optimizer_reaches_a_minimum(name: str) -> None:
-    best = descend(DescendConfig(surface=name)).best
-    assert best is not None
-    assert best.minimum in SURFACES[name].minima
+    result = descend(DescendConfig(surface=name))
+    assert result.best is not None
+    assert result.runs[result.best].minimum in SURFACES[name].minima

@@ -210,7 +210,7 @@ def test_a_backtest_refuses_rows_of_the_training_without_times(tmp_path: Path, d
         (("forecast", "--data", "{gap}", "--fill", "skip"), "the last 24 rows have missing values; fill them"),
         (("forecast", "--data", "{days}"), "the step of column 'hour' is 1 d, but was 1 h in training"),
         (("forecast", "--data", "sine"), "the model was not trained on sine"),
-        (("forecast", "--csv", "-", "--json"), "--csv -: cannot be combined with --json"),
+        (("forecast", "--csv", "-", "--json"), "--json: cannot be combined with --csv -"),
         (("forecast", "--plot", "{short}"), "--plot: .*png"),
         (("backtest", "--folds", 0), "--folds: 0 is out of range"),
     ],

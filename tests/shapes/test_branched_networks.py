@@ -11,7 +11,6 @@ from dlnotes_cli.shapes import analyze, named_network
 from dlnotes_cli.shapes.branched_networks import branched_network
 from dlnotes_cli.shapes.choices import BranchedName, NetworkName
 from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.layer_list import parse_network
 
 SLIDE_FILTERS = (48, 128, 192, 192, 128)  # of one of AlexNet's two GPUs
 
@@ -80,48 +79,3 @@ def test_alexnet_for_one_gpu_is_that_of_torchvision_and_for_two_that_of_the_slid
     assert two.parameters == weights + dense == 60_965_224
     sides = [traced.output[1] for traced in two.traced if traced.layer.name == "Conv2d"]
     assert sides == [55, 27, 13, 13, 13]
-
-
-FORWARD = """
-class Fire(nn.Module):
-    def __init__(self, inputs, squeezed, width):
-        super().__init__()
-        self.squeeze = nn.Conv2d(inputs, squeezed, 1)
-        self.small = nn.Conv2d(squeezed, width, 1)
-        self.large = nn.Conv2d(squeezed, width, 3, padding=1)
-
-    def forward(self, x):
-        squeezed = torch.relu(self.squeeze(x))
-        left = self.small(squeezed)
-        right = self.large(squeezed)
-        joined = torch.cat([left, right], dim=1)
-        return joined
-
-
-class Network(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
-        self.fire = Fire(16, 4, 8)
-        self.head = nn.Linear(16, 10)
-
-    def forward(self, x):
-        stem = self.stem(x)
-        fire = self.fire(stem)
-        total = fire + stem
-        pooled = F.adaptive_avg_pool2d(total, 1)
-        flat = torch.flatten(pooled, 1)
-        return self.head(flat)
-"""
-
-
-def test_named_intermediates_of_a_pasted_forward_are_its_branches() -> None:
-    report = analyze(parse_network(FORWARD), (3, 32, 32))
-    scope: dict[str, object] = {"nn": nn, "torch": torch, "F": nn.functional}
-    exec(FORWARD, scope)  # noqa: S102  # the oracle: PyTorch runs the code that dlnotes only reads
-    network: nn.Module = scope["Network"]()  # type: ignore[operator]
-    assert report.parameters == sum(p.numel() for p in network.parameters())
-    assert report.output == tuple(network(torch.zeros(1, 3, 32, 32)).shape[1:])
-    reads = {layer.layer: layer.inputs for layer in report.layers if layer.inputs and len(layer.inputs) > 1}
-    assert [len(inputs) for inputs in reads.values()] == [2, 2]
-    assert list(reads) == ["torch.cat([left, right], dim=1)", "fire + stem"]

@@ -112,13 +112,6 @@ def test_chosen_stacks(layers: list[str]) -> None:
     check(layers, 31)
 
 
-def test_the_course_network() -> None:
-    report = analyze("Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)", (3, 130, 130))
-    assert report.receptive_field.size == (26, 26)
-    assert report.receptive_field.jump == (Fraction(8), Fraction(8))
-    assert report.receptive_field.start == (5, 5)
-
-
 def test_axes_are_independent() -> None:
     report = analyze("Conv2d(1, 1, (3, 5), stride=(1, 2), padding=(1, 0)); AvgPool2d((2, 1))", (1, 20, 30))
     assert report.receptive_field.size == (4, 5)

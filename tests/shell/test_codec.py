@@ -23,6 +23,7 @@ from dlnotes_cli.shell.codec import (
     inlined,
     named,
     schema_of,
+    through,
     to_json,
 )
 from dlnotes_cli.shell.errors import InputError
@@ -73,7 +74,7 @@ def test_a_dataclass_is_an_object_of_its_fields_and_marked_properties() -> None:
 
 @dataclass(frozen=True)
 class Derived:
-    side: int
+    side: int = field(metadata=through(abs))
 
     @property
     @inlined
@@ -87,8 +88,10 @@ class Derived:
 
 
 def test_members_of_a_property_stand_beside_the_fields_and_a_fraction_is_a_number() -> None:
+    assert to_json(Derived(-3))["side"] == 3
     assert to_json(Derived(3)) == {"side": 3, "device": "cpu", "threads": 3, "half": 1.5}
     assert schema_of(Derived)["properties"].keys() == to_json(Derived(3)).keys()
+    assert schema_of(Derived)["properties"]["side"] == {}
 
 
 @given(

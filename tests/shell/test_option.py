@@ -240,6 +240,7 @@ class RuledConfig(Config):
     width: float | None = option(None, "Width.", panel=MODEL, within="(0, 9]", unused_with=("layers", "optimizer=x|y"))
     names: tuple[str, ...] = option((), "Names.", panel=DATA, conflicts=("names=c|d",))
     plot: Path | None = option(None, "Plot.", panel=DATA, ends_in=".png")
+    colors: tuple[str, ...] = option((), "Colors.", panel=DATA, choices=("red", "blue"))
 
 
 @pytest.mark.parametrize(
@@ -253,6 +254,7 @@ class RuledConfig(Config):
         ({"width": 1.0, "layers": "a"}, "--width: has no effect with --layers; drop --width"),
         ({"width": 1.0, "optimizer": "y"}, "--width: has no effect with --optimizer y; drop --width"),
         ({"names": ["b", "c"]}, "--names: cannot be combined with --names c or d; drop one of them"),
+        ({"colors": ["red", "bleu"]}, "--colors: unknown value 'bleu'; did you mean 'blue'? choose from red, blue"),
         ({"plot": "a.gif"}, "--plot: a.gif does not end in .png; give the name of a .png file"),
     ],
 )

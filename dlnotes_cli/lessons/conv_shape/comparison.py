@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -16,6 +16,7 @@ from dlnotes_cli.shapes.parsing.layer_files import is_file_name
 from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shapes.rules.layer_types import layer_types
 from dlnotes_cli.shapes.table import byte_text
+from dlnotes_cli.shell.codec import HIDDEN, in_json, to_json
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 
@@ -29,29 +30,25 @@ class ComparedNetwork(NamedTuple):
     name: str
     report: NetworkReport
 
-    def as_json(self) -> dict[str, Any]:
-        """Its totals as JSON values."""
-        totals = self.report.as_json()
-        del totals["layers"]
-        return {"network": self.name, **totals}
-
 
 @dataclass(frozen=True)
 class ComparisonResult(ConvShapeResult):
     """Several networks."""
 
-    networks: tuple[ComparedNetwork, ...]
-    remarks: tuple[str, ...]
+    compared: tuple[ComparedNetwork, ...] = field(metadata=HIDDEN)
 
-    def as_json(self) -> dict[str, Any]:
+    @property
+    @in_json
+    def networks(self) -> list[dict[str, Any]]:
         """The totals of each network."""
-        return {"networks": [network.as_json() for network in self.networks]}
+        totals = [{"network": name, **to_json(report)} for name, report in self.compared]
+        return [{name: value for name, value in one.items() if name != "layers"} for one in totals]
 
-    def lines(self) -> Iterator[str]:
+    def table(self) -> Iterator[str]:
         """Yield a row for each network; ratios are those to the first one."""
         rows = [("network", "input", "output", "parameters", "ratio", "MACs", "ratio", "inference", "training")]
-        first = self.networks[0].report
-        for name, report in self.networks:
+        first = self.compared[0].report
+        for name, report in self.compared:
             memory = report.memory
             rows.append((
                 truncate(" ".join(name.split()), _NAME_WIDTH), format_shape(report.input), format_shape(report.output),
@@ -64,10 +61,6 @@ class ComparisonResult(ConvShapeResult):
             padded = zip(row, widths, strict=True)
             cells = [cell.rjust(w) if i >= _TEXT_COLUMNS else cell.ljust(w) for i, (cell, w) in enumerate(padded)]
             yield "  ".join(cells).rstrip()
-
-    def notes(self) -> Iterator[str]:
-        """Yield what the named networks are not."""
-        yield from self.remarks
 
 
 def compare_networks(config: ConvShapeConfig) -> ComparisonResult:
@@ -83,7 +76,7 @@ def compare_networks(config: ConvShapeConfig) -> ComparisonResult:
             raise InputError(f"{truncate(text)}: {error.where}", error.what, error.fix) from error
         compared.append(ComparedNetwork(text, report))
         notes += [*(known_remarks(name) if (name := _known(text)) else ()), *network.notes]
-    return ComparisonResult(tuple(compared), tuple(dict.fromkeys(notes)))
+    return ComparisonResult(tuple(compared), notes=tuple(dict.fromkeys(notes)))
 
 
 def _read(text: str, config: ConvShapeConfig) -> tuple[Network, Shape]:

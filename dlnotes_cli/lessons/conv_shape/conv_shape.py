@@ -1,11 +1,16 @@
-"""`conv-shape`: from options to a result.
+"""`conv-shape`: from options to a result, and one filter in the letters of the course.
 
 Each kind of question is imported where it is asked: one filter needs no parser, no layers and no solver, which take a
 sixth of the time of `conv-shape -W 130 -F 3`.
 """
 
+from typing import Any
+
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
-from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
+from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult, FormulaResult
+from dlnotes_cli.shapes.course import rounding_note
+from dlnotes_cli.shapes.sliding_window import SlidingWindow
+from dlnotes_cli.shell.errors import InputError
 
 
 def conv_shape(config: ConvShapeConfig) -> ConvShapeResult:
@@ -19,9 +24,38 @@ def conv_shape(config: ConvShapeConfig) -> ConvShapeResult:
 
         return solve_size(config)
     if config.letters:
-        from dlnotes_cli.lessons.conv_shape.single_filter import calculate_filter
-
-        return calculate_filter(config)
+        return _calculate_filter(config)
     from dlnotes_cli.lessons.conv_shape.stack import analyze_stack, matrix_sizes
 
     return matrix_sizes(config) if config.gram and not config.has_stack else analyze_stack(config)
+
+
+def _calculate_filter(config: ConvShapeConfig) -> FormulaResult:
+    """Apply the formulas whose letters are set; raises InputError where none has all of its letters."""
+    kernel, filters, depth = config.kernel, config.filters, config.depth
+    if kernel is None:
+        raise InputError("-F", "the size of the filter is missing", "add -W and -F, or -F, -K and -D")
+    values: dict[str, Any] = {}
+    formulas: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    if config.width is not None:
+        window = _window(config.width, kernel, config)
+        values |= {"width": config.width, "stride": window.stride, "padding": window.pad_before}
+        values["output"], formulas["size"] = window.output, window.formula
+        notes = tuple(filter(None, [rounding_note(window)]))
+    if filters and depth:  # K*F*F*D weights and K biases
+        total = filters * (kernel * kernel * depth + 1)
+        values |= {"filters": filters, "depth": depth, "parameters": total}
+        formulas["parameters"] = f"({filters} * {kernel}*{kernel} * {depth}) + {filters} = {total}"
+    if not formulas:
+        raise InputError(config.letters[0], "is not enough for a formula", "add -W and -F, or -F, -K and -D")
+    return FormulaResult(kernel=kernel, **values, formulas=formulas if config.explain else None, notes=notes)
+
+
+def _window(width: int, kernel: int, config: ConvShapeConfig) -> SlidingWindow:
+    padding = config.padding or 0
+    window = SlidingWindow(width, kernel, config.stride or 1, padding, padding)
+    if window.output < 1:
+        what = f"a filter of {kernel} does not fit into {width + 2 * padding} (padding included): {window.formula}"
+        raise InputError("-F", what, "use a smaller filter or more padding")
+    return window

@@ -6,18 +6,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import (
-    STDOUT_TWICE,
-    Config,
-    check_at_most_one,
-    option,
-    option_group,
-)
-from dlnotes_cli.shell.option_groups import CsvOption, OutputOptions, OverwriteOption
+from dlnotes_cli.shell.option import Config, option
 
 _POSITIVE = "[1, 9.2e18]"
 _LETTERS = {"width": "-W", "kernel": "-F", "stride": "-S", "padding": "-P", "filters": "-K", "depth": "-D"}
+_STACK = ("layers", "file", "network", "model", "input", "gram")  # what a single filter has not
 
 FieldName = Literal[
     "output", "values", "parameters", "buffers", "macs", "flops", "bias_adds", "activation_bytes", "inference_bytes",
@@ -37,116 +32,82 @@ def shape(text: str) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
-@option_group
-class StackOptions(Config):
-    """A stack of layers and its input."""
+@dataclass(frozen=True, kw_only=True)
+class ConvShapeConfig(Config):
+    """Every option of `conv-shape`."""
+
+    command: ClassVar[str] = "conv-shape"
 
     layers: tuple[str, ...] = option(
         (), "Layers in PyTorch's notation, or a file of them such as net.py; - is standard input.", panel="Model",
         is_argument=True, metavar="LAYERS",
-    )  # fmt: skip
-    file: str | None = option(
-        None, "Read the layers from a file of PyTorch code, which is not run; - is standard input.", panel="Model",
-        metavar="FILE|-",
-    )  # fmt: skip
-    network: NetworkName | None = option(None, "A network by name", panel="Model", short="--arch")
-    model: Path | None = option(
-        None, "The network of a run folder or model file of dlnotes, without loading torch.", panel="Model",
-        metavar="RUN",
-    )  # fmt: skip
-    compare: bool = option(
-        False, "Compare parameters, MACs and memory: each LAYERS is a network of its own; names for --network and run "
-        "folders too.", panel="Output",
     )  # fmt: skip
     input: tuple[int, ...] | None = option(
         None, "Shape of one sample, without the batch dimension, such as 3x130x130.", panel="Data", parse=shape,
         metavar="CxHxW", shown_default="with --network and --model: the network's own",
     )  # fmt: skip
     batch: int = option(1, "Batch size, which scales MACs and memory.", panel="Data", within=_POSITIVE)
-
-
-@option_group
-class LetterOptions(Config):
-    """One convolution or pooling layer, in the letters of the course's formulas."""
-
     width: int | None = option(
-        None, "Input size along one axis.", panel="Data", within=_POSITIVE, short="-W", name="--input-size"
+        None, "Input size along one axis.", panel="Data", within=_POSITIVE, short="-W", name="--input-size",
+        conflicts=_STACK,
+    )  # fmt: skip
+    file: str | None = option(
+        None, "Read the layers from a file of PyTorch code, which is not run; - is standard input.", panel="Model",
+        metavar="FILE|-", conflicts=("layers",),
+    )  # fmt: skip
+    network: NetworkName | None = option(
+        None, "A network by name", panel="Model", short="--arch", conflicts=("layers", "file")
     )
+    model: Path | None = option(
+        None, "The network of a run folder or model file of dlnotes, without loading torch.", panel="Model",
+        metavar="RUN", conflicts=("layers", "file", "network"),
+    )  # fmt: skip
     kernel: int | None = option(
-        None, "Kernel (filter) size.", panel="Model", within=_POSITIVE, short="-F", name="--kernel-size"
+        None, "Kernel (filter) size.", panel="Model", within=_POSITIVE, short="-F", name="--kernel-size",
+        conflicts=_STACK,
+    )  # fmt: skip
+    stride: int | None = option(
+        None, "Stride.", panel="Model", within=_POSITIVE, short="-S", shown_default="1", conflicts=_STACK
     )
-    stride: int | None = option(None, "Stride.", panel="Model", within=_POSITIVE, short="-S", shown_default="1")
     padding: int | None = option(
-        None, "Padding on each side.", panel="Model", within="[0, 9.2e18]", short="-P", shown_default="0"
-    )
+        None, "Padding on each side.", panel="Model", within="[0, 9.2e18]", short="-P", shown_default="0",
+        conflicts=_STACK,
+    )  # fmt: skip
     filters: int | None = option(
         None, "Number of filters (output channels); with -D, computes the parameters.", panel="Model", within=_POSITIVE,
-        short="-K",
+        short="-K", conflicts=_STACK, needs=("depth",), unused_with=("solve",),
     )  # fmt: skip
     depth: int | None = option(
-        None, "Depth of the input (input channels).", panel="Model", within=_POSITIVE, short="-D"
-    )
-    solve: Hyperparameter | None = option(
-        None, "With -W or one layer: find every value of this setting that gives the size --want", panel="Output"
-    )
-    want: int | None = option(None, "Output size for --solve.", panel="Output", within=_POSITIVE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConvShapeConfig(OutputOptions, OverwriteOption, CsvOption, LetterOptions, StackOptions):
-    """Every option of `conv-shape`."""
-
-    command: ClassVar[str] = "conv-shape"
-
+        None, "Depth of the input (input channels).", panel="Model", within=_POSITIVE, short="-D", conflicts=_STACK,
+        needs=("filters",), unused_with=("solve",),
+    )  # fmt: skip
     dtype: Dtype = option("float32", "Data type of weights and activations", panel="Training")
     optimizer: AssumedOptimizer = option("adam", "Optimizer assumed for training memory", panel="Training")
+    compare: bool = option(
+        False, "Compare networks: each LAYERS is one; names for --network and run folders too.", panel="Output",
+        conflicts=("csv", "field", "gram", "explain", "file", "network", "model", "solve"),
+    )  # fmt: skip
+    solve: Hyperparameter | None = option(
+        None, "With -W or one layer: find every value of this setting that gives the size --want", panel="Output",
+        conflicts=("gram",), needs=("want",),
+    )  # fmt: skip
+    want: int | None = option(None, "Output size for --solve.", panel="Output", within=_POSITIVE, needs=("solve",))
     explain: bool = option(False, "Print each formula with its numbers.", panel="Output")
     gram: bool = option(
-        False,
-        "Print the sizes of the output as a matrix (channels x positions) and of its Gram matrix.",
+        False, "Print the sizes of the output as a matrix (channels x positions) and of its Gram matrix.",
         panel="Output",
-    )
-    field: FieldName | None = option(None, "Print only this number or shape", panel="Output")
+    )  # fmt: skip
+    field: FieldName | None = option(None, "Print only this number or shape", panel="Output", conflicts=("json", "csv"))
+    csv: str | None = common.CSV
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
 
     def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
+        """Validate each option, then the number of networks to compare."""
         super().__post_init__()
-        check_at_most_one(
-            {"--json": self.json, "--csv -": self.csv_to_stdout, "--field": self.field is not None}, STDOUT_TWICE
-        )
-        check_at_most_one(
-            {
-                "LAYERS": bool(self.layers), "--file": self.file is not None, "--network": self.network is not None,
-                "--model": self.model is not None,
-            }
-        )  # fmt: skip
-        self._check_comparison()
-        if self.letters:
-            letter = self.letters[0]
-            for name, is_requested in (("--input", self.input is not None), ("LAYERS", self.has_stack)):
-                check_at_most_one({letter: True, name: is_requested}, f"{letter} describes a single filter")
-        if self.solve and (self.filters or self.depth):
-            raise InputError("-K" if self.filters else "-D", "has no effect with --solve", "drop it")
-        if (self.filters is None) != (self.depth is None):
-            present, missing = ("-K", "-D") if self.depth is None else ("-D", "-K")
-            raise InputError(present, f"needs {missing}: the parameters are K*F*F*D + K", f"add {missing}")
-        if self.gram and (self.letters or self.solve):
-            raise InputError("--gram", "needs a shape or a stack of layers", "give --input, with or without layers")
-        if (self.solve is None) != (self.want is None):
-            present, missing = ("--solve", "--want") if self.want is None else ("--want", "--solve")
-            raise InputError(present, f"needs {missing}", f"add {missing}")
-
-    def _check_comparison(self) -> None:
-        """Raise InputError for `--compare` of fewer than two networks, or with what a single one has."""
-        if not self.compare:
-            return
-        for name, value in {
-            "--csv": self.csv is not None, "--field": self.field is not None, "--gram": self.gram,
-            "--explain": self.explain, "--file": self.file is not None, "--network": self.network is not None,
-            "--model": self.model is not None,
-        }.items():  # fmt: skip
-            check_at_most_one({"--compare": True, name: value}, "--compare prints a row for each LAYERS")
-        if len(self.layers) < 2:  # noqa: PLR2004  # to compare
+        if self.compare and len(self.layers) < 2:  # noqa: PLR2004  # to compare
             what = f"needs two networks or more, got {len(self.layers)}"
             raise InputError("--compare", what, 'give them one by one: "Linear(16, 4)" resnet18 runs/digits')
 

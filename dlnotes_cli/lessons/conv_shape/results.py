@@ -1,21 +1,66 @@
-"""What every result of `conv-shape` offers; each kind of question has its own type, next to its calculation."""
+"""The results of `conv-shape` on one filter and on matrices, and what the result of every kind of question has."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+
+from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL
+from dlnotes_cli.shell.errors import InputError
+
+Shape = tuple[int, ...]
 
 
+@dataclass(frozen=True)
 class ConvShapeResult(ABC):
-    """A result of `conv-shape`: `as_json()` for scripts, `lines()` and `notes()` for people."""
+    """A result of `conv-shape`: `to_json` makes the JSON document, `table()` and `notes` are for people."""
+
+    notes: tuple[str, ...] = field(default=(), kw_only=True, metadata=HIDDEN)
 
     @abstractmethod
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the JSON document."""
-
-    @abstractmethod
-    def lines(self) -> Iterator[str]:
+    def table(self) -> Iterator[str]:
         """Yield the lines of the text output."""
 
-    def notes(self) -> Iterator[str]:
-        """Yield the notes for stderr."""
-        yield from ()
+    def csv(self) -> str:
+        """A row for each layer; raises InputError without layers."""
+        raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormulaResult(ConvShapeResult):
+    """The course's two formulas: the output size from W, F, S, P, and the parameters from K, F, D; either or both."""
+
+    kernel: int
+    width: int | None = field(default=None, metadata=OPTIONAL)
+    stride: int | None = field(default=None, metadata=OPTIONAL)
+    padding: int | None = field(default=None, metadata=OPTIONAL)
+    output: int | None = field(default=None, metadata=OPTIONAL)
+    filters: int | None = field(default=None, metadata=OPTIONAL)
+    depth: int | None = field(default=None, metadata=OPTIONAL)
+    parameters: int | None = field(default=None, metadata=OPTIONAL)
+    formulas: dict[str, str] | None = field(metadata=OPTIONAL)
+
+    def table(self) -> Iterator[str]:
+        """Yield the results, as formulas if there are some."""
+        if self.formulas is not None:
+            yield from self.formulas.values()
+            return
+        if self.output is not None:
+            yield str(self.output)
+        if self.parameters is not None:
+            yield f"{self.parameters} parameters"
+
+
+@dataclass(frozen=True)
+class GramResult(ConvShapeResult):
+    """Lesson 6: a feature map as a matrix of channels and positions, and the Gram matrix of its channels."""
+
+    input: Shape
+    vectorized: Shape
+    gram: Shape
+    explain: bool = field(default=False, metadata=HIDDEN)
+
+    def table(self) -> Iterator[str]:
+        """Yield the sizes of both matrices."""
+        formula = f": {'*'.join(map(str, self.input[1:]))} = {self.vectorized[1]}" if self.explain else ""
+        yield f"vectorized  {'x'.join(map(str, self.vectorized))}{formula}"
+        yield f"gram        {'x'.join(map(str, self.gram))}"

@@ -1,14 +1,14 @@
 """`--solve`: the values of one setting that give an output size."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
 from dlnotes_cli.lessons.conv_shape.stack import read_stack
 from dlnotes_cli.shapes.choices import Hyperparameter
 from dlnotes_cli.shapes.solver import Solutions, WindowSpec, layer_axes, solve
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, named
 from dlnotes_cli.shell.errors import InputError
 
 MAX_SOLUTIONS = 10_000  # values in the output
@@ -16,40 +16,20 @@ MAX_SOLUTIONS = 10_000  # values in the output
 
 @dataclass(frozen=True)
 class SolveResult(ConvShapeResult):
-    """The values of one hyperparameter that give a target size; `values` are the first of all `solutions`."""
+    """The values of one hyperparameter that give a target size; `values` are the first of all solutions."""
 
-    unknown: Hyperparameter
-    target: int
-    axis: WindowSpec  # the first axis, for the formulas
-    solutions: Solutions
-    values: tuple[int, ...]
-    explain: bool = False
+    unknown: Hyperparameter = field(metadata=named("solve"))
+    target: int = field(metadata=named("want"))
+    solutions: Solutions = field(metadata=INLINE)
+    values: tuple[int, ...] = field(metadata=named("solutions"))
+    formulas: tuple[str, ...] = field(metadata=HIDDEN)  # with --explain
 
-    def as_json(self) -> dict[str, Any]:
-        """The question, the range of all solutions and the values."""
-        return {
-            "solve": self.unknown,
-            "want": self.target,
-            "lowest": self.solutions.lowest,
-            "highest": self.solutions.highest,
-            "solutions": list(self.values),
-        }
-
-    def lines(self) -> Iterator[str]:
-        """Yield the values, with `explain` each with its formula."""
-        for value in self.values:
-            yield f"{value}: {self._formula(value)}" if self.explain else str(value)
-
-    def notes(self) -> Iterator[str]:
-        """Yield how many more solutions there are than `values`."""
-        highest = self.solutions.highest
-        if highest is None:
-            yield "every larger value is a solution too"
-        elif highest > self.values[-1]:
-            yield f"every larger value up to {highest} is a solution too"
-
-    def _formula(self, value: int) -> str:
-        return self.axis.with_value(self.unknown, value).window.formula
+    def table(self) -> Iterator[str]:
+        """Yield the values, each with its formula if there are some."""
+        if self.formulas:
+            yield from (f"{value}: {formula}" for value, formula in zip(self.values, self.formulas, strict=True))
+        else:
+            yield from map(str, self.values)
 
 
 def solve_size(config: ConvShapeConfig) -> SolveResult:
@@ -60,7 +40,16 @@ def solve_size(config: ConvShapeConfig) -> SolveResult:
     axes = _axes(config)
     solutions = solve(unknown, target, axes)
     values = tuple(solutions.first(MAX_SOLUTIONS))
-    return SolveResult(unknown, target, axes[0], solutions, values, config.explain)
+    formulas = tuple(axes[0].with_value(unknown, value).window.formula for value in values) if config.explain else ()
+    return SolveResult(unknown, target, solutions, values, formulas, notes=_notes(solutions, values))
+
+
+def _notes(solutions: Solutions, values: tuple[int, ...]) -> tuple[str, ...]:
+    """How many more solutions there are than `values`."""
+    if solutions.highest is None:
+        return ("every larger value is a solution too",)
+    is_cut = solutions.highest > values[-1]
+    return (f"every larger value up to {solutions.highest} is a solution too",) if is_cut else ()
 
 
 def _axes(config: ConvShapeConfig) -> tuple[WindowSpec, ...]:

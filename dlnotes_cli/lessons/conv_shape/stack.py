@@ -1,97 +1,80 @@
 """A stack of layers: from any source to its report, and the sizes of its output as a matrix."""
 
+import csv
+import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
 
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
-from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
+from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult, GramResult
 from dlnotes_cli.shapes.choices import NetworkName
 from dlnotes_cli.shapes.course import course_notes, gram_sizes
 from dlnotes_cli.shapes.graph import Network
-from dlnotes_cli.shapes.layer import Shape, format_shape
+from dlnotes_cli.shapes.layer import Shape
 from dlnotes_cli.shapes.parsing.layer_files import is_file_name, read_network
 from dlnotes_cli.shapes.parsing.layer_list import parse_network
 from dlnotes_cli.shapes.report import NetworkReport, analyze
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, to_json
 from dlnotes_cli.shell.errors import InputError
 
-
-@dataclass(frozen=True)
-class GramResult(ConvShapeResult):
-    """Lesson 6: a feature map as a matrix of channels and positions, and the Gram matrix of its channels."""
-
-    input: Shape
-    vectorized: Shape
-    gram: Shape
-    explain: bool = False
-
-    def sizes_as_json(self) -> dict[str, Any]:
-        """The sizes of both matrices."""
-        return {"vectorized": list(self.vectorized), "gram": list(self.gram)}
-
-    def as_json(self) -> dict[str, Any]:
-        """The shape and the sizes of both matrices."""
-        return {"input": list(self.input), **self.sizes_as_json()}
-
-    def lines(self) -> Iterator[str]:
-        """Yield the sizes of both matrices."""
-        formula = f": {'*'.join(map(str, self.input[1:]))} = {self.vectorized[1]}" if self.explain else ""
-        yield f"vectorized  {format_shape(self.vectorized)}{formula}"
-        yield f"gram        {format_shape(self.gram)}"
+_CSV_COLUMNS = (
+    "position", "layer", "output", "parameters", "buffers", "macs", "flops", "bias_adds", "activation_bytes",
+    "receptive_field", "jump", "start",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class StackResult(ConvShapeResult):
-    """The report on a stack of layers, with `gram` also the matrix sizes of its output."""
+    """The report on a stack of layers, with `--gram` also the matrix sizes of its output."""
 
-    report: NetworkReport
-    course_notes: tuple[str, ...]
-    gram: GramResult | None = None
-    explain: bool = False
+    report: NetworkReport = field(metadata=INLINE)
+    vectorized: Shape | None = field(default=None, metadata=OPTIONAL)
+    gram: Shape | None = field(default=None, metadata=OPTIONAL)
+    has_table: bool = field(default=True, metadata=HIDDEN)  # and not only totals, as next to a CSV file
 
-    def as_json(self) -> dict[str, Any]:
-        """The report, with `explain` also the formulas of each layer."""
-        return self.report.as_json(explain=self.explain) | (self.gram.sizes_as_json() if self.gram else {})
-
-    def lines(self) -> Iterator[str]:
+    def table(self) -> Iterator[str]:
         """Yield the table, the totals and the matrix sizes."""
-        from dlnotes_cli.shapes.table import report_lines  # --json needs no table
+        from dlnotes_cli.shapes.table import report_lines, total_lines  # --json needs no table
 
-        yield from report_lines(self.report, explain=self.explain)
-        if self.gram:
-            yield from self.gram.lines()
+        yield from report_lines(self.report) if self.has_table else total_lines(self.report)
+        if self.vectorized and self.gram:
+            yield from GramResult(self.report.output, self.vectorized, self.gram, self.report.explain).table()
 
-    def totals(self) -> Iterator[str]:
-        """Yield what is below the table."""
-        from dlnotes_cli.shapes.table import total_lines
+    def csv(self) -> str:
+        """The layers, one row for each."""
+        rows = [{"position": index, **to_json(layer)} for index, layer in enumerate(self.report.layers, 1)]
+        columns = [*_CSV_COLUMNS, *(["inputs"] if "inputs" in rows[0] else [])]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row[name]) for name in columns] for row in rows)
+        return text.getvalue()
 
-        yield from total_lines(self.report)
-        if self.gram:
-            yield from self.gram.lines()
 
-    def notes(self) -> Iterator[str]:
-        """Yield where the course is imprecise or wrong about this stack."""
-        yield from self.course_notes
+def _cell(value: object) -> str:
+    """A value of a CSV file, `3x32x32` for a list."""
+    if value is None:
+        return ""
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def analyze_stack(config: ConvShapeConfig) -> StackResult:
     """Analyze a stack of layers; raises InputError where PyTorch would raise an error."""
     network, size = read_stack(config)
-    report = analyze(network, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
-    gram = _matrix_sizes(report.output, config) if config.gram else None
+    report = analyze(
+        network, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer, explain=config.explain
+    )
+    vectorized, gram = gram_sizes(report.output) if config.gram else (None, None)
     remarks = () if config.network is None else known_remarks(config.network)
-    return StackResult(report, (*remarks, *network.notes, *course_notes(report)), gram, config.explain)
+    notes = (*remarks, *network.notes, *course_notes(report))
+    return StackResult(report, vectorized, gram, has_table=config.csv is None, notes=notes)
 
 
 def matrix_sizes(config: ConvShapeConfig) -> GramResult:
     """The sizes of a feature map of `--input` as a matrix, and of its Gram matrix."""
-    return _matrix_sizes(_input(config), config)
-
-
-def _matrix_sizes(shape: Shape, config: ConvShapeConfig) -> GramResult:
-    vectorized, gram = gram_sizes(shape)
-    return GramResult(shape, vectorized, gram, config.explain)
+    shape = _input(config)
+    return GramResult(shape, *gram_sizes(shape), config.explain)
 
 
 def read_stack(config: ConvShapeConfig) -> tuple[Network, Shape]:

@@ -30,8 +30,6 @@ def _is_distribution(row: Sequence[float]) -> bool:
 
 def check_options(config: LossConfig, loss: LossName | None, rows: Samples) -> None:
     """Raise InputError for options, numbers and targets that do not fit the loss."""
-    if config.loss is not None and rows.true is None:
-        raise InputError("--true", f"missing: {config.loss} compares with targets", "add --true")
     unused = {
         "--label-smoothing": config.label_smoothing is not None and loss != "cross-entropy",
         "--class-weights": config.class_weights is not None and loss not in {"cross-entropy", "nll"},

@@ -6,6 +6,7 @@ from math import exp, fsum
 
 from dlnotes_cli.lessons.loss import formulas
 from dlnotes_cli.lessons.loss.checks import check_options, usual_loss
+from dlnotes_cli.lessons.loss.explanation import explained
 from dlnotes_cli.lessons.loss.options import LossConfig, LossName
 from dlnotes_cli.lessons.loss.results import LossResult, SampleLoss, Target
 from dlnotes_cli.lessons.loss.samples import read_samples
@@ -35,11 +36,11 @@ def calculate_loss(config: LossConfig) -> LossResult:
     has_softmax = any(sample.shares is not None and sample.values == _COURSE_SCORES for sample in samples)
     notes = (_COURSE_CORRECTION,) if has_softmax else ()
     result = LossResult(config, loss, rows.classes, tuple(samples), notes=notes)
-    if loss is None and config.probabilities is not None:
-        return replace(result, negative_log_likelihood=_negative_log([p for row in rows.values for p in row]))
-    if loss is None:
-        return result
-    return _reduced(result, _weights(config, len(rows.classes)))
+    if loss is not None:
+        result = _reduced(result, _weights(config, len(rows.classes)))
+    elif config.probabilities is not None:
+        result = replace(result, negative_log_likelihood=_negative_log([p for row in rows.values for p in row]))
+    return replace(result, formulas=explained(result)) if config.explain else result
 
 
 def _weights(config: LossConfig, count: int) -> tuple[float, ...]:

@@ -1,12 +1,18 @@
 """The results of `loss`."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from math import exp, log
-from typing import Any
 
-from dlnotes_cli.lessons.loss.options import LossConfig, LossName
+from dlnotes_cli.lessons.drawings import Plotted
+from dlnotes_cli.lessons.loss.options import LossConfig, LossName, Reduction
+from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, in_json
+from dlnotes_cli.shell.output import number
+from dlnotes_cli.shell.show import Table
 
 Target = int | tuple[float, ...] | None  # a class, or one number for each number of the row
+_MOST_ROWS = 20  # of a table
+_NAMES = {"class", "true class", "highest"}  # columns that hold no numbers
 
 
 @dataclass(frozen=True)
@@ -23,36 +29,29 @@ class SampleLoss:
     shares: tuple[float, ...] | None = None
     probabilities: tuple[float, ...] | None = None
     log_probabilities: tuple[float, ...] | None = None
-    losses: tuple[float, ...] | None = None
+    losses: tuple[float, ...] | None = field(default=None, metadata=HIDDEN)
     gradient: tuple[float, ...] | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `samples`."""
-        losses = self.losses
-        return {
-            "values": self.values,
-            "true": self.true,
-            "targets": self.targets,
-            "shares": self.shares,
-            "probabilities": self.probabilities,
-            "log_probabilities": self.log_probabilities,
-            "loss": losses[0] if losses and (len(losses) == 1 < len(self.values)) else losses,
-            "gradient": self.gradient,
-        }
+    @property
+    @in_json
+    def loss(self) -> float | tuple[float, ...] | None:
+        """The loss of the row, or those of its numbers."""
+        return self.losses[0] if self.losses and len(self.losses) == 1 < len(self.values) else self.losses
 
 
 @dataclass(frozen=True)
-class LossResult:
+class LossResult(Plotted):
     """The samples and their reduced loss, in nats where it is a logarithm; `likelihood` is that of the true classes."""
 
-    config: LossConfig
+    config: LossConfig = field(metadata=HIDDEN)
     loss: LossName | None
     classes: tuple[str, ...]
     samples: tuple[SampleLoss, ...]
     mean: float | None = None
     sum: float | None = None
     negative_log_likelihood: float | None = None
-    notes: tuple[str, ...] = ()
+    formulas: list[str] | None = field(default=None, metadata=OPTIONAL)  # with `--explain`
+    notes: tuple[str, ...] = field(default=(), metadata=HIDDEN)
 
     @property
     def is_logarithm(self) -> bool:
@@ -60,32 +59,87 @@ class LossResult:
         return self.loss in {"cross-entropy", "nll", "bce"}
 
     @property
-    def likelihood(self) -> float | None:
-        """The probability of all true classes."""
-        nll = self.negative_log_likelihood
-        return None if nll is None else exp(-nll)
+    @in_json
+    def reduction(self) -> Reduction:
+        """How the losses of the samples are reduced."""
+        return self.config.reduction
 
     @property
+    @in_json
     def value(self) -> float | None:
         """The loss as `--reduction` reduces it; None for `none`."""
-        return {"mean": self.mean, "sum": self.sum, "none": None}[self.config.reduction]
+        return {"mean": self.mean, "sum": self.sum, "none": None}[self.reduction]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the JSON document."""
-        in_bits = {
-            f"{name}_bits": value / log(2) if value is not None and self.is_logarithm else None
-            for name, value in (("mean", self.mean), ("sum", self.sum))
+    @property
+    @in_json
+    def mean_bits(self) -> float | None:
+        """The mean in bits; None for a loss that is no logarithm."""
+        return self.mean / log(2) if self.mean is not None and self.is_logarithm else None
+
+    @property
+    @in_json
+    def sum_bits(self) -> float | None:
+        """The sum in bits; None for a loss that is no logarithm."""
+        return self.sum / log(2) if self.sum is not None and self.is_logarithm else None
+
+    @property
+    @in_json
+    def likelihood(self) -> float | None:
+        """The probability of all true classes."""
+        return None if self.negative_log_likelihood is None else exp(-self.negative_log_likelihood)
+
+    def table(self) -> Iterator[Table | str]:
+        """A row for each number of a sample, or for each sample with a class, then the reduced loss."""
+        if self.loss is not None or self.samples[0].shares is not None or self.config.scores is not None:
+            yield from self._sample_rows()
+        width = 12 if self.negative_log_likelihood is None else len("negative log-likelihood") + 2
+        if self.mean is not None and self.reduction != "none":
+            yield f"{'mean':<{width}}{self._with_unit(self.mean, self.mean_bits)}"
+        if self.sum is not None and self.reduction != "none" and self.sum != self.mean:
+            yield f"{'sum':<{width}}{self._with_unit(self.sum, self.sum_bits)}"
+        if self.negative_log_likelihood is not None:
+            yield f"{'likelihood':<{width}}{number(self.likelihood)}"
+            yield f"{'negative log-likelihood':<{width}}{number(self.negative_log_likelihood)}"
+        if self.formulas is not None:
+            yield from ("", *self.formulas)
+
+    def _with_unit(self, value: float, bits: float | None) -> str:
+        text = f"{self.loss} {number(value)}"
+        return text if bits is None else f"{text} nats = {number(bits)} bits"
+
+    def _sample_rows(self) -> Iterator[Table | str]:
+        if len(self.samples) > 1 and isinstance(self.samples[0].true, int):
+            rows = [self._summary(position, sample, sample.true) for position, sample in enumerate(self.samples, 1)]
+        else:
+            rows = [row for position, sample in enumerate(self.samples, 1) for row in self._details(position, sample)]
+        columns = list(rows[0])
+        cells = [[row[name] for name in columns] for row in rows[:_MOST_ROWS]]
+        yield Table(columns, cells, set(columns) - _NAMES, is_result=True)
+        if len(rows) > _MOST_ROWS:
+            yield f"… {len(rows) - _MOST_ROWS:,} more; --json has all"
+
+    def _summary(self, position: int, sample: SampleLoss, true: Target) -> dict[str, str]:
+        """The row of a sample with a true class."""
+        index = true if isinstance(true, int) else 0
+        highest = max(range(len(self.classes)), key=sample.values.__getitem__)
+        row = {"row": str(position), "true class": self.classes[index], "highest": self.classes[highest]}
+        if sample.probabilities:
+            row["probability"] = number(sample.probabilities[index])
+        return row | {"loss": number((sample.losses or (0.0,))[0])}
+
+    def _details(self, position: int, sample: SampleLoss) -> Iterator[dict[str, str]]:
+        """A row for each number of a sample."""
+        has_scores = self.config.scores is not None
+        probability = "sigmoid" if self.loss == "bce" else "softmax"
+        columns = {
+            "score" if has_scores else "probability": sample.values,
+            "true": sample.targets,
+            "share": sample.shares,
+            probability: sample.probabilities if has_scores else None,
+            f"log-{probability}" if has_scores else "ln": sample.log_probabilities,
+            "loss": sample.losses if sample.losses and len(sample.losses) == len(sample.values) else None,
+            "gradient": sample.gradient,
         }
-        return {
-            "loss": self.loss,
-            "reduction": self.config.reduction,
-            "classes": self.classes,
-            "samples": [sample.as_json() for sample in self.samples],
-            "value": self.value,
-            "mean": self.mean,
-            "sum": self.sum,
-            **in_bits,
-            "likelihood": self.likelihood,
-            "negative_log_likelihood": self.negative_log_likelihood,
-            "plot": None if self.config.plot is None else str(self.config.plot),
-        }
+        for i, name in enumerate(self.classes):
+            row = {"row": str(position)} if len(self.samples) > 1 else {}
+            yield row | {"class": name} | {column: number(v[i]) for column, v in columns.items() if v is not None}

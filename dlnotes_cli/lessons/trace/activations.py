@@ -1,16 +1,25 @@
 """Activation functions and their derivatives, as curves."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.lessons.trace.options import ACTIVATIONS
+from dlnotes_cli.shell.codec import HIDDEN, in_json
 
 _RANGE, _POINTS = 6.0, 1201
 _WIDE_RANGE, _WIDE_POINTS = 40.0, 8001  # of the largest slope, which softplus reaches far from 0
 _SHOWN = (-2.0, 0.0, 2.0)
+
+
+class CurvePoint(NamedTuple):
+    """A point of a function, and its slope there."""
+
+    x: float
+    value: float
+    slope: float
 
 
 @dataclass(frozen=True)
@@ -18,23 +27,17 @@ class Curve:
     """A function and its derivative at equally spaced points."""
 
     name: str
-    x: tuple[float, ...]
-    values: tuple[float, ...]
-    slopes: tuple[float, ...]
+    x: tuple[float, ...] = field(metadata=HIDDEN)
+    values: tuple[float, ...] = field(metadata=HIDDEN)
+    slopes: tuple[float, ...] = field(metadata=HIDDEN)
     largest_slope: float
 
-    def at(self, x: float) -> tuple[float, float]:
-        """The value and the slope at one of the points."""
-        index = min(range(len(self.x)), key=lambda i: abs(self.x[i] - x))
-        return self.values[index], self.slopes[index]
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `activations`."""
-        return {
-            "name": self.name,
-            "largest_slope": self.largest_slope,
-            "at": [dict(zip(("x", "value", "slope"), (x, *self.at(x)), strict=True)) for x in _SHOWN],
-        }
+    @property
+    @in_json
+    def at(self) -> list[CurvePoint]:
+        """The points at -2, 0 and 2."""
+        indices = [min(range(len(self.x)), key=lambda i: abs(self.x[i] - x)) for x in _SHOWN]
+        return [CurvePoint(x, self.values[i], self.slopes[i]) for x, i in zip(_SHOWN, indices, strict=True)]
 
 
 def activation_curves(name: str) -> Curve:

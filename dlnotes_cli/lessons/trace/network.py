@@ -1,8 +1,9 @@
 """The network of `trace`: layers, weights and input, from the options."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ def build_network(config: TraceConfig, layers: tuple[Layer, ...]) -> TracedNetwo
     seed = _init_seed(config.weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        trace_shapes(layers, _sample_shape(x, layout))
+        trace_shapes(layers, tuple(x.shape[1:]))
         modules = nn.ModuleList(_module(layer, config) for layer in layers)
     if sum(parameter.numel() for parameter in modules.parameters()) > _MOST_NUMBERS:
         raise InputError("LAYERS", f"more than {_MOST_NUMBERS:,} parameters", "use smaller layers")
@@ -108,9 +109,7 @@ def _shape(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\s*\d{1,9}(\s*x\s*\d{1,9})+\s*", text):
         return ()
     shape = tuple(int(size) for size in text.split("x"))
-    numbers = 1
-    for size in shape:
-        numbers *= size
+    numbers = prod(shape)
     if not 0 < numbers <= _MOST_NUMBERS:
         raise InputError("--input", f"{text} has {numbers:,} numbers", f"use 1 to {_MOST_NUMBERS:,}")
     return shape
@@ -138,11 +137,6 @@ def _is_batch_first(layers: Sequence[Layer]) -> bool:
     return dict(first.keywords).get("batch_first") is True
 
 
-def _sample_shape(x: Tensor, layout: str) -> tuple[int, ...]:
-    del layout
-    return tuple(x.shape[1:])
-
-
 def _init_seed(text: str) -> int:
     match = re.fullmatch(r"(?:init|seed):(\d{1,15})", text.strip())
     return int(match[1]) if match else 0
@@ -158,8 +152,3 @@ def _module(layer: Layer, config: TraceConfig) -> nn.Module:
         raise InputError(f"'{layer.text}'", what, f"list one {layer.name} after the other")
     is_lstm = isinstance(module, nn.LSTM)
     return Cell(module, peephole=config.peephole and is_lstm, use_gate=config.use_gate if is_lstm else "pytorch")
-
-
-def cells(network: TracedNetwork) -> Iterator[Cell]:
-    """The recurrent layers."""
-    yield from (module for module in network.modules if isinstance(module, Cell))

@@ -1,28 +1,51 @@
 """The results of `trace`; tensors are float64, and have their batch first."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dlnotes_cli.lessons.drawings import Plotted
 from dlnotes_cli.lessons.trace.activations import Curve
+from dlnotes_cli.lessons.trace.cells import LABELS
 from dlnotes_cli.lessons.trace.options import TraceConfig
+from dlnotes_cli.shell.codec import HIDDEN, in_json, named, through
+from dlnotes_cli.shell.output import counted, number
+from dlnotes_cli.shell.show import Table
 
 _MOST_IN_JSON = 10_000  # numbers of a tensor
+_MOST_COLUMNS, _MOST_ROWS = 6, 8  # of a tensor that is printed in full
+_MOST_STEPS = 12  # of a cell
+_CELL = 8  # characters of a number in a row
+
+
+def _numbers(tensor: Tensor) -> Any:
+    """A tensor as nested lists; None for a large one."""
+    return tensor.tolist() if tensor.numel() <= _MOST_IN_JSON else None
+
+
+def _gates(steps: tuple[dict[str, Tensor], ...]) -> list[dict[str, Any]]:
+    return [{name: _numbers(gate) for name, gate in step.items()} for step in steps]
+
+
+NUMBERS = through(_numbers)
 
 
 @dataclass(frozen=True)
-class ParameterTrace:
-    """A parameter and the gradient of the loss by it."""
+class NamedTensor:
+    """A parameter after an update."""
 
     name: str
-    value: Tensor
-    gradient: Tensor
+    value: Tensor = field(metadata=NUMBERS)
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `parameters`."""
-        return {"name": self.name, "value": numbers(self.value), "gradient": numbers(self.gradient)}
+
+@dataclass(frozen=True)
+class ParameterTrace(NamedTensor):
+    """A parameter and the gradient of the loss by it."""
+
+    gradient: Tensor = field(metadata=NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -32,30 +55,50 @@ class LayerTrace:
     Of a recurrent layer, `steps` has the gates of each time step and `states` the states before the first one.
     """
 
-    text: str
-    input: Tensor
-    output: Tensor
-    derivative: Tensor | None
-    gradient: Tensor
+    text: str = field(metadata=named("layer"))
+    input: Tensor = field(metadata=HIDDEN)
+    output: Tensor = field(metadata=NUMBERS)
+    derivative: Tensor | None = field(metadata=NUMBERS)
+    gradient: Tensor = field(metadata=NUMBERS)
     parameters: tuple[ParameterTrace, ...]
-    cell: str | None = None
-    steps: tuple[dict[str, Tensor], ...] = ()
-    states: tuple[Tensor, ...] = ()
+    cell: str | None = field(default=None, metadata=HIDDEN)
+    steps: tuple[dict[str, Tensor], ...] = field(default=(), metadata=through(_gates))
+    states: tuple[Tensor, ...] = field(default=(), metadata=HIDDEN)
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `layers`."""
-        last = self.steps[-1] if self.steps else {}
-        return {
-            "layer": self.text,
-            "shape": list(self.output.shape),
-            "output": numbers(self.output),
-            "derivative": None if self.derivative is None else numbers(self.derivative),
-            "gradient": numbers(self.gradient),
-            "gradient_norm": norm(self.gradient),
-            "parameters": [parameter.as_json() for parameter in self.parameters],
-            "steps": [{name: numbers(gate) for name, gate in step.items()} for step in self.steps],
-            "state_shape": [1, *last["h"].shape] if last else None,
-        }
+    @property
+    @in_json
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the output."""
+        return tuple(self.output.shape)
+
+    @property
+    @in_json
+    def gradient_norm(self) -> float:
+        """The Euclidean norm of the gradient."""
+        return norm(self.gradient)
+
+    @property
+    @in_json
+    def state_shape(self) -> tuple[int, ...] | None:
+        """The shape of the hidden state of a recurrent layer, as PyTorch returns it."""
+        return (1, *self.steps[-1]["h"].shape) if self.steps else None
+
+    def lines(self) -> Iterator[str]:
+        """The gates of each step, the output, the gradients and the parameters."""
+        for step, gates in enumerate(self.steps[:_MOST_STEPS], 1):
+            for name, values in gates.items():
+                yield from _block(f"step {step:<3} {LABELS[name]:<12} {name}", values, width=23)
+        if len(self.steps) > _MOST_STEPS:
+            yield f"… {len(self.steps) - _MOST_STEPS:,} more steps; --json has all"
+        if self.state_shape:
+            yield f"{'state':<14}{'x'.join(map(str, self.state_shape))}"
+        yield from _block("output", self.output)
+        if self.derivative is not None:
+            yield from _block("derivative", self.derivative)
+        yield from _block("gradient", self.gradient)
+        for parameter in self.parameters:
+            yield from _block(parameter.name.partition(".")[2], parameter.value)
+            yield from _block("  gradient", parameter.gradient)
 
 
 @dataclass(frozen=True)
@@ -63,22 +106,20 @@ class Check:
     """The gradient by one tensor from autograd and from finite differences."""
 
     name: str
-    autograd: Tensor
-    differences: Tensor
+    autograd: Tensor = field(metadata=NUMBERS)
+    differences: Tensor = field(metadata=NUMBERS)
 
     @property
+    @in_json
     def largest_difference(self) -> float:
         """The largest distance between the two."""
         return float((self.autograd - self.differences).abs().max())
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `checks`."""
-        return {
-            "name": self.name,
-            "autograd": numbers(self.autograd),
-            "differences": numbers(self.differences),
-            "largest_difference": self.largest_difference,
-        }
+    def lines(self) -> Iterator[str]:
+        """Both, and how far they are apart."""
+        yield f"{self.name}: autograd and finite differences, at most {self.largest_difference:.1e} apart"
+        for label, tensor in (("autograd", self.autograd), ("differences", self.differences)):
+            yield from (f"   {line}" for line in _block(label, tensor))
 
 
 @dataclass(frozen=True)
@@ -87,12 +128,7 @@ class Descent:
 
     lr: float
     losses: tuple[float, ...]
-    after: tuple[tuple[str, Tensor], ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The field `descent`."""
-        after = [{"name": name, "value": numbers(value)} for name, value in self.after]
-        return {"lr": self.lr, "losses": list(self.losses), "parameters": after}
+    after: tuple[NamedTensor, ...] = field(metadata=named("parameters"))
 
 
 @dataclass(frozen=True)
@@ -104,44 +140,96 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class TraceResult:
+class TraceResult(Plotted):
     """Layers traced forward and back, or, without layers, curves of activations."""
 
-    config: TraceConfig
+    config: TraceConfig = field(metadata=HIDDEN)
     layers: tuple[LayerTrace, ...] = ()
     parameters: int = 0
     value: float | None = None
-    input: Tensor | None = None
-    input_gradient: Tensor | None = None
+    input: Tensor | None = field(default=None, metadata=NUMBERS)
+    input_gradient: Tensor | None = field(default=None, metadata=NUMBERS)
     checks: tuple[Check, ...] = ()
     descent: Descent | None = None
     comparisons: tuple[Comparison, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    notes: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = field(default=(), metadata=named("activations"))
+    notes: tuple[str, ...] = field(default=(), metadata=HIDDEN)
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the JSON document."""
-        return {
-            "loss": self.config.chosen_loss if self.layers else None,
-            "value": self.value,
-            "mode": self.config.mode,
-            "parameters": self.parameters,
-            "input": None if self.input is None else numbers(self.input),
-            "input_gradient": None if self.input_gradient is None else numbers(self.input_gradient),
-            "layers": [layer.as_json() for layer in self.layers],
-            "checks": [check.as_json() for check in self.checks],
-            "descent": None if self.descent is None else self.descent.as_json(),
-            "comparisons": [{"activation": one.activation, "norms": list(one.norms)} for one in self.comparisons],
-            "activations": [curve.as_json() for curve in self.curves],
-            "plot": None if self.config.plot is None else str(self.config.plot),
-        }
+    @property
+    @in_json
+    def loss(self) -> str | None:
+        """The loss that is differentiated; None without layers."""
+        return self.config.chosen_loss if self.layers else None
 
+    @property
+    @in_json
+    def mode(self) -> str:
+        """The mode of dropout and batch normalization."""
+        return self.config.mode
 
-def numbers(tensor: Tensor) -> Any:
-    """A tensor as nested lists; None for a large one."""
-    return tensor.tolist() if tensor.numel() <= _MOST_IN_JSON else None
+    def table(self) -> Iterator[Table | str]:
+        """The curves; or every number of each layer, the loss, and what else was asked for. With `-q`, the loss."""
+        if self.curves:
+            yield self._curves()
+            return
+        totals = (f"{self.loss:<17}{number(self.value)}", f"parameters       {self.parameters:,}")
+        if self.config.quiet:
+            yield from totals
+            return
+        for label, tensor in (("input", self.input), ("gradient", self.input_gradient)):
+            if tensor is not None:
+                yield from _block(label, tensor, width=17)
+        for position, layer in enumerate(self.layers, 1):
+            yield from ("", f"{position}  {layer.text}", *(f"   {line}" for line in layer.lines()))
+        yield from ("", *totals)
+        if self.comparisons:
+            columns = ["layer", *(one.activation for one in self.comparisons)]
+            norms = zip(*(one.norms for one in self.comparisons), strict=True)
+            rows = [[str(i), *(f"{norm:.3g}" for norm in row)] for i, row in enumerate(norms, 1)]
+            yield Table(columns, rows, columns)
+        for check in self.checks:
+            yield from ("", *check.lines())
+        if self.descent is not None:
+            yield from ("", *self._descent(self.descent))
+
+    def _curves(self) -> Table:
+        columns = ["activation", "f(-2)", "f(0)", "f(2)", "f'(-2)", "f'(0)", "f'(2)", "largest f'"]
+        rows = []
+        for curve in self.curves:
+            shown = (*(one.value for one in curve.at), *(one.slope for one in curve.at), curve.largest_slope)
+            rows.append([curve.name, *(f"{value:.4f}" for value in shown)])
+        return Table(columns, rows, columns[1:], is_result=True)
+
+    def _descent(self, descent: Descent) -> Iterator[str]:
+        before = {parameter.name: parameter.value for layer in self.layers for parameter in layer.parameters}
+        updates = counted(len(descent.losses) - 1, "update")
+        yield f"loss {number(descent.losses[0])}, after {updates} {number(descent.losses[-1])}"
+        for one in descent.after:
+            lines = (*_block(one.name, before[one.name]), *_block("  after", one.value))
+            yield from (f"   {line}" for line in lines)
 
 
 def norm(tensor: Tensor) -> float:
     """The Euclidean norm."""
     return float(torch.linalg.vector_norm(tensor))
+
+
+def _block(label: str, tensor: Tensor, width: int = 14) -> Iterator[str]:
+    """A label and a small tensor, one line for each row; or the shape and norm of a large one."""
+    rows = tensor.reshape(-1, tensor.shape[-1]) if tensor.ndim else tensor.reshape(1, 1)
+    if rows.shape[1] > _MOST_COLUMNS or len(rows) > _MOST_ROWS:
+        yield f"{label:<{width - 1}} {'x'.join(map(str, tensor.shape))}, norm {number(norm(tensor.double()))}"
+        return
+    for row in rows.tolist():
+        yield f"{label:<{width}}" + "".join(f" {_cell(value):>{_CELL}}" for value in row)
+        label = ""
+
+
+def _cell(value: float) -> str:
+    """A number of at most `_CELL` characters."""
+    text = number(value)
+    digits = 4
+    while len(text) > _CELL and digits > 1:
+        digits -= 1
+        text = f"{value:.{digits}g}"
+    return text

@@ -1,17 +1,22 @@
 """`trace MODEL --text`: every gate of a trained character model for every character of a text."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dlnotes_cli.lessons.drawings import Plotted
 from dlnotes_cli.lessons.trace.options import TraceConfig
+from dlnotes_cli.shell.codec import HIDDEN
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.show import Table
 
 _QUOTES = '"“”„«»'  # an apostrophe is no quote
 _LONGEST = 2000  # characters
+_MOST_UNITS = 12  # unless --units says otherwise
 
 
 @dataclass(frozen=True)
@@ -24,31 +29,22 @@ class Unit:
     correlation: float
     gates: dict[str, tuple[float, ...]]
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `units`."""
-        return {**vars(self), "gates": {name: list(values) for name, values in self.gates.items()}}
-
 
 @dataclass(frozen=True)
-class TextTrace:
+class TextTrace(Plotted):
     """The units that follow quotes, line ends or spaces most, the best first."""
 
-    config: TraceConfig
-    model_file: str
+    config: TraceConfig = field(metadata=HIDDEN)
+    model_file: Path
     cell: str
     text: str
     units: tuple[Unit, ...]
-    notes: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the JSON document."""
-        return {
-            "model_file": self.model_file,
-            "cell": self.cell,
-            "text": self.text,
-            "units": [unit.as_json() for unit in self.units],
-            "plot": None if self.config.plot is None else str(self.config.plot),
-        }
+    def table(self) -> Iterator[Table]:
+        """A row for each unit."""
+        rows = [[str(unit.layer), str(unit.unit), unit.follows, f"{unit.correlation:.3f}"] for unit in self.units]
+        columns = ["layer", "unit", "follows", "correlation"]
+        yield Table(columns, rows, {"layer", "unit", "correlation"}, is_result=True)
 
 
 def names_a_model(config: TraceConfig) -> bool:
@@ -96,7 +92,7 @@ def trace_text(config: TraceConfig) -> TextTrace:
         gates = {name: torch.cat([step[name] for step in steps]) for name in steps[0]}  # each (T, H)
         units += _units(number + 1, gates, features)
     units.sort(key=lambda unit: -abs(unit.correlation))
-    return TextTrace(config, str(model.path), network.config.cell, text, tuple(units[: config.units]))
+    return TextTrace(config, model.path, network.config.cell, text, tuple(units[: config.units or _MOST_UNITS]))
 
 
 def _features(text: str, count: int) -> dict[str, Tensor]:

@@ -16,12 +16,13 @@ from dlnotes_cli.lessons.trace.network import (
     read_layers,
     with_activation,
 )
-from dlnotes_cli.lessons.trace.options import TraceConfig, TraceLossName
+from dlnotes_cli.lessons.trace.options import TraceConfig
 from dlnotes_cli.lessons.trace.results import (
     Check,
     Comparison,
     Descent,
     LayerTrace,
+    NamedTensor,
     ParameterTrace,
     TraceResult,
     norm,
@@ -37,7 +38,7 @@ _SIGMOID_SLOPE = 0.25  # the largest
 _TARGET_FIX = "give one number, or one for each number of the output"
 _COURSE_USE_GATE = (
     "the use gate of the notes has its own weights and sees the old memory, f c; an LSTM has h = o tanh(c) of the new "
-    "cell state, as the notes' own full diagram; --use-gate {} shows the other"
+    "cell state, as the notes' own full diagram; --use-gate pytorch shows the other"
 )
 
 
@@ -83,15 +84,14 @@ def trace(config: TraceConfig) -> TraceResult:
 
 def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
     kinds = {module.kind for module in network.modules if isinstance(module, Cell)}
-    used = {
-        "--state": (config.state is not None, bool(kinds), "a recurrent layer"),
-        "--memory": (config.memory is not None, "LSTM" in kinds, "an LSTM"),
-        "--peephole": (config.peephole, "LSTM" in kinds, "an LSTM"),
-        "--use-gate": (config.use_gate != "pytorch", "LSTM" in kinds, "an LSTM"),
-    }
-    for name, (is_set, has_effect, needed) in used.items():
-        if is_set and not has_effect:
-            raise InputError(name, f"has no effect without {needed}", "drop it")
+    if config.state is not None and not kinds:
+        raise InputError("--state", "has no effect without a recurrent layer", "drop it")
+    of_lstm = {
+        "--memory": config.memory is not None, "--peephole": config.peephole, "--use-gate": config.use_gate == "notes",
+    }  # fmt: skip
+    for name, is_set in of_lstm.items():
+        if is_set and "LSTM" not in kinds:
+            raise InputError(name, "has no effect without an LSTM", "drop it")
     if config.text is not None:
         raise InputError("--text", "needs a run of char-rnn in place of layers", "give runs/text, for example")
 
@@ -138,10 +138,8 @@ def _state(config: TraceConfig, cell: Cell, count: int, *, is_first: bool) -> St
         try:
             return values.expand(count, cell.hidden).clone()
         except RuntimeError as error:
-            sizes = "x".join(map(str, values.shape))
-            raise InputError(
-                option, f"{sizes} numbers for {counted(cell.hidden, 'unit')}", "give one for each, or one"
-            ) from error
+            what = f"{'x'.join(map(str, values.shape))} numbers for {counted(cell.hidden, 'unit')}"
+            raise InputError(option, what, "give one for each, or one") from error
 
     return numbers("--state", config.state), numbers("--memory", config.memory)
 
@@ -172,11 +170,7 @@ def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor
         ends_in_sigmoid = isinstance(network.modules[-1], nn.Sigmoid)
         of_output = F.binary_cross_entropy if ends_in_sigmoid else F.binary_cross_entropy_with_logits
         return of_output(output, target)
-    losses: dict[TraceLossName, Callable[[Tensor, Tensor], Tensor]] = {
-        "mse": F.mse_loss,
-        "mae": F.l1_loss,
-        "huber": F.huber_loss,
-    }
+    losses: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
     return losses[name](output, target)
 
 
@@ -272,17 +266,16 @@ def _differences(config: TraceConfig, network: TracedNetwork, tensor: Tensor) ->
 def _descend(config: TraceConfig, network: TracedNetwork) -> Descent:
     """Plain gradient descent: w - lr times the gradient."""
     lr, losses = config.lr or 0.0, []
+    if not network.parameters:
+        raise InputError("--lr", "the layers have no weights", "drop --lr, or add a layer such as Linear(3, 2)")
+    optimizer = torch.optim.SGD(network.modules.parameters(), lr)
     for _ in range(config.steps or 1):
         forward = _forward(config, network)
         losses.append(forward.loss.item())
         _backward(forward, network)
-        with torch.no_grad():
-            for parameter in network.modules.parameters():
-                parameter.sub_(lr * _gradient(parameter))
+        optimizer.step()
     losses.append(_forward(config, network).loss.item())
-    after = tuple((name, parameter.detach()) for name, parameter in network.modules.named_parameters())
-    if not after:
-        raise InputError("--lr", "the layers have no weights", "drop --lr, or add a layer such as Linear(3, 2)")
+    after = tuple(NamedTensor(name, parameter.detach()) for name, parameter in network.modules.named_parameters())
     return Descent(lr, tuple(losses), after)
 
 
@@ -294,8 +287,6 @@ def _notes(config: TraceConfig, network: TracedNetwork) -> Sequence[str]:
         share = number(_SIGMOID_SLOPE**count)
         what = f"{count} sigmoids pass at most {_SIGMOID_SLOPE}^{count} = {share} of a gradient"
         notes.append(f"{what}, times the weights between them: it vanishes where these are small")
-    if any(isinstance(module, Cell) and module.kind == "LSTM" for module in network.modules):
-        other = "notes" if config.use_gate == "pytorch" else "pytorch"
-        if config.use_gate == "notes":
-            notes.append(_COURSE_USE_GATE.format(other))
+    if config.use_gate == "notes":
+        notes.append(_COURSE_USE_GATE)
     return notes

@@ -141,10 +141,10 @@ def test_other_code_is_an_error_with_its_line(forward: str, message: str) -> Non
 
 def test_a_shared_layer_counts_its_parameters_once_and_its_macs_each_time() -> None:
     source = module("return self.again(self.again(x))", "self.again = nn.Conv2d(3, 3, 3)")
-    report = analyze(source, (3, 16, 16))
+    report = analyze(source, (3, 16, 16), explain=True)
     assert [layer.parameters for layer in report.layers] == [84, 0]
     assert report.macs == 3 * 3 * 9 * (14 * 14 + 12 * 12)
-    assert "parameters" not in report.formulas(1)
+    assert "parameters" not in (report.layers[1].formulas or {})
     with pytest.raises(InputError, match=r"layer 2 .* runs a second time with the same weights"):
         trace(parse_layers(source), (3, 16, 16))
 
@@ -168,6 +168,6 @@ def test_a_name_stands_for_the_layers_that_were_listed_with_it() -> None:
 
 def test_a_constant_has_formulas_and_a_row() -> None:
     source = module("return x + self.gain", "self.gain = nn.Parameter(torch.zeros(3, 1, 1))")
-    report = analyze(source, (3, 16, 16))
+    report = analyze(source, (3, 16, 16), explain=True)
     assert [(layer.parameters, layer.inputs) for layer in report.layers] == [(3, ()), (0, (0, 1))]
-    assert [report.formulas(index) for index in range(2)] == [{}, {}]
+    assert [layer.formulas for layer in report.layers] == [{}, {}]

@@ -1,0 +1,55 @@
+"""The drawings of a lesson: which files its options name, and how they are written."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from dlnotes_cli.shell import files
+from dlnotes_cli.shell.codec import HIDDEN, in_json
+from dlnotes_cli.shell.show import Table
+
+
+@dataclass(frozen=True)
+class Plotted(ABC):
+    """A result that `--plot` draws."""
+
+    config: Any = field(metadata=HIDDEN)
+
+    @abstractmethod
+    def table(self) -> Iterable[Table | str]:
+        """What is printed."""
+
+    @property
+    @in_json
+    def plot(self) -> Path | None:
+        """The plot that is drawn."""
+        path: Path | None = self.config.plot
+        return path
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are written."""
+        return [path for path in (self.plot, getattr(self.config, "animate", None)) if path is not None]
+
+
+@dataclass(frozen=True)
+class Animated(Plotted):
+    """A result that `--animate` draws, too."""
+
+    @property
+    @in_json
+    def animation(self) -> Path | None:
+        """The animation that is drawn."""
+        path: Path | None = self.config.animate
+        return path
+
+
+def write_drawings(result: Plotted, module: str) -> None:
+    """Write what `draw` and `animate` of a module of lessons make of a result; it is loaded only where it is needed."""
+    for path, function in ((result.plot, "draw"), (getattr(result, "animation", None), "animate")):
+        if path is not None:
+            drawing = getattr(import_module(f"dlnotes_cli.lessons.{module}"), function)
+            files.atomic_write(path, drawing(result))
