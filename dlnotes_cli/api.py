@@ -36,7 +36,8 @@ from dlnotes_cli.char_rnn.sample import CharRnnSampler, Sample, SampleResult
 from dlnotes_cli.char_rnn.score import Score, ScoreResult, score_texts
 from dlnotes_cli.char_rnn.train import CharRnnResult, train_char_rnn
 from dlnotes_cli.classify.evaluate import EvaluateResult, evaluate_model
-from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainCnnConfig, TrainMlpConfig
+from dlnotes_cli.classify.evaluation_options import EvaluateConfig, PredictConfig
+from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.predict import Predictor, predictions_csv
 from dlnotes_cli.classify.shift_test import ShiftTestResult, shift_test
 from dlnotes_cli.classify.train_cnn import report_network, train_cnn
@@ -51,8 +52,7 @@ from dlnotes_cli.export.results import ExportResult, Parity
 from dlnotes_cli.filter.filter import FilterResult, filter_images
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import PatchResult, filter_patch
-from dlnotes_cli.inference.predictions import Prediction
-from dlnotes_cli.inference.text_explanation import WordContributions
+from dlnotes_cli.inference.predictions import Prediction, WordContributions
 from dlnotes_cli.lessons.conv_shape.conv_shape import conv_shape
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult

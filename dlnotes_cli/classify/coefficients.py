@@ -1,13 +1,13 @@
 """The weights of a linear classifier of a table: a network without hidden layers, which is a logistic regression."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.onnx_file import is_onnx
+from dlnotes_cli.shell.show import Table
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,14 @@ class Coefficients:
     intercept: tuple[float, ...]  # at 0
     inputs: tuple[Coefficient, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+    def table(self) -> Table:
+        """A row for each input: its weights for one standard deviation, and for one unit of a numeric column."""
+        columns = [text for name in self.classes for text in (f"log-odds of {name}", f"per unit, {name}")]
+        rows = [
+            (one.input, *(f"{value:.4f}" for pair in zip(one.weights, one.per_unit, strict=True) for value in pair))
+            for one in (*self.inputs, Coefficient("bias", self.bias, self.intercept))
+        ]
+        return Table(("input", *columns), rows, numeric=columns)
 
 
 def coefficients_of(classifier: Classifier) -> Coefficients | None:

@@ -1,13 +1,12 @@
 """The evaluation of a trained classifier on labeled data."""
 
-import csv
-import io
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
-from dlnotes_cli.classify.options import EvaluateConfig
+from dlnotes_cli.classify.evaluation_options import EvaluateConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import list_folder
 from dlnotes_cli.data.load import load_for_model
@@ -18,12 +17,15 @@ from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
-from dlnotes_cli.shell import files
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, in_json_as, inlined, named
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.show import Table, csv_file, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import ImageReader, draw_evaluation, image_reader
-from dlnotes_cli.training.metrics import ClassScores, Evaluation
+from dlnotes_cli.training.metrics import ClassScores, Evaluation, Metrics
 from dlnotes_cli.training.model_data import (
     ChosenSplit,
     choose_split,
@@ -36,62 +38,88 @@ from dlnotes_cli.training.run_folder import check_outside_data, run_files
 if TYPE_CHECKING:
     from dlnotes_cli.inference.text_classifier import TextClassifier
 
+_SCORES = ("precision", "recall", "f1")
+
 
 @dataclass(frozen=True)
 class EvaluateResult:
     """Metrics over all samples and per class."""
 
-    model: str  # the path of the model file
+    model: str = field(metadata=named("model_file"))
     data: str
     split: str
-    classes: tuple[str, ...]
-    evaluation: Evaluation
-    runtime: RuntimeInfo
-    bad_files: tuple[str, ...]  # skipped
+    classes: tuple[str, ...] = field(metadata=HIDDEN)
+    evaluation: Evaluation = field(metadata=HIDDEN)
+    runtime: RuntimeInfo = field(metadata=INLINE)
+    bad_files: tuple[str, ...] = field(metadata=named("skipped"))
     plots: tuple[Path, ...]
     tta: bool = False
     coefficients: Coefficients | None = None  # of a linear classifier of a table
 
     @property
+    @inlined
+    def metrics(self) -> Metrics:
+        """Loss, accuracy and number of samples."""
+        return self.evaluation.metrics
+
+    @property
+    @in_json
+    def majority(self) -> float:
+        """The accuracy of always answering the most frequent class."""
+        return self.evaluation.majority
+
+    @property
+    @in_json_as("top")
+    def top_accuracies(self) -> dict[int, float]:
+        """Top-k accuracy by k: the fraction of the samples whose class is among the k most probable."""
+        return {k: count / self.evaluation.samples for k, count in self.evaluation.within_top.items()}
+
+    @property
+    @in_json
+    def macro(self) -> dict[str, float]:
+        """Unweighted means of precision, recall and F1."""
+        return self.evaluation.macro_average()
+
+    @property
+    @in_json_as("classes")
     def scores(self) -> list[ClassScores]:
         """Precision, recall, F1 and support of each class."""
         return self.evaluation.per_class(self.classes)
 
     @property
-    def top_accuracies(self) -> dict[int, float]:
-        """Top-k accuracy by k: the fraction of the samples whose class is among the k most probable."""
-        return {k: count / self.evaluation.samples for k, count in self.evaluation.within_top.items()}
+    @in_json
+    def confusion(self) -> list[list[int]]:
+        """The number of samples by true class (row) and predicted class (column)."""
+        return [list(row) for row in self.evaluation.confusion.tolist()]
 
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        return {
-            "model_file": self.model,
-            "data": self.data,
-            "split": self.split,
-            "tta": self.tta,
-            **asdict(self.runtime),
-            **asdict(self.evaluation.metrics),
-            "majority": self.evaluation.majority,
-            "top": {str(k): accuracy for k, accuracy in self.top_accuracies.items()},
-            "macro": self.evaluation.macro_average(),
-            "classes": [vars(score) for score in self.scores],
-            "coefficients": None if self.coefficients is None else self.coefficients.as_json(),
-            "confusion": self.evaluation.confusion.tolist(),
-            "skipped": list(self.bad_files),
-            "plots": [str(path) for path in self.plots],
-        }
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that were written."""
+        return self.plots
 
-    def as_csv(self) -> str:
+    def table(self) -> Iterator[Table | str]:
+        """The scores of each class, the weights of a linear classifier, and the totals in one line."""
+        rows = [(s.name, f"{s.precision:.4f}", f"{s.recall:.4f}", f"{s.f1:.4f}", f"{s.support:,}") for s in self.scores]
+        precision, recall, f1 = (f"{self.macro[name]:.4f}" for name in _SCORES)
+        rows.append(("macro average", precision, recall, f1, f"{self.metrics.samples:,}"))
+        yield Table(("class", *_SCORES, "support"), rows, numeric=(*_SCORES, "support"))
+        if self.coefficients is not None:
+            yield self.coefficients.table()
+        tops = "".join(f", top-{k} {accuracy:.4f}" for k, accuracy in self.top_accuracies.items())
+        totals = (
+            f"accuracy {self.metrics.accuracy:.4f} (always the most frequent class: {self.majority:.4f}){tops}, "
+            f"loss {self.metrics.loss:.4f}"
+        )
+        yield f"{totals} on {output.counted(self.metrics.samples, 'sample')} of {self.data} ({self.split})"
+
+    def csv(self) -> str:
         """A CSV table with one row per class."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("class", "precision", "recall", "f1", "support"))
-        writer.writerows((s.name, s.precision, s.recall, s.f1, s.support) for s in self.scores)
-        return stream.getvalue()
+        rows = [(s.name, s.precision, s.recall, s.f1, s.support) for s in self.scores]
+        return csv_text(("class", *_SCORES, "support"), rows)
 
 
 def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
-    """Evaluate a model on labeled data, with classes matched by name, and write plots and CSV.
+    """Evaluate a model on labeled data, with classes matched by name, and write plots.
 
     Raises InputError where the model file, the data or an output is invalid, or the data has a class that the model
     does not have.
@@ -103,16 +131,12 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     is_named = data == EMBEDDED_TEXTS if is_of_texts else data in NAMED_SETS
     if config.out is not None:
         check_outside_data("--out", config.out, None if is_named else user_path(data))
-    if config.csv_file is not None:
+    if (path := csv_file(config)) is not None:
         inputs = _input_files(data, of_texts=is_of_texts)
-        check_not_input("--csv", config.csv_file, [*run_files(classifier.path), *inputs])
+        check_not_input("--csv", path, [*run_files(classifier.path), *inputs])
     if isinstance(classifier, Classifier):
-        result = _of_samples(config, classifier, data)
-    else:
-        result = _of_texts(config, classifier, data)
-    if config.csv_file is not None:
-        files.write_text(config.csv_file, result.as_csv())
-    return result
+        return _of_samples(config, classifier, data)
+    return _of_texts(config, classifier, data)
 
 
 def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> EvaluateResult:
@@ -153,8 +177,8 @@ def _top(config: EvaluateConfig, classes: tuple[str, ...]) -> tuple[int, ...]:
 def load_split(config: EvaluateConfig, classifier: Classifier, data: str) -> tuple[DataSet, ChosenSplit]:
     """The data, preprocessed for a classifier of images or tables, and its split that is evaluated."""
     dataset = load_for_model(
-        data, config, classifier.preprocessing, classifier.classes,
-        threads=config.thread_count, raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
+        data, config, classifier.preprocessing, classifier.classes, threads=config.threads or default_threads(),
+        raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
     )  # fmt: skip
     dataset = split_as_in_training(data, dataset, classifier.metadata)
     return dataset, choose_split(dataset, config.split)
@@ -162,8 +186,8 @@ def load_split(config: EvaluateConfig, classifier: Classifier, data: str) -> tup
 
 def check_outputs(config: EvaluateConfig) -> None:
     """Validate `--csv` and `--out` without writing. Raises InputError."""
-    if config.csv_file is not None:
-        files.check_output_file("--csv", config.csv_file, overwrite=config.overwrite, made=config.out)
+    if (path := csv_file(config)) is not None:
+        files.check_output_file("--csv", path, overwrite=config.overwrite, made=config.out)
     if config.out is not None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
 

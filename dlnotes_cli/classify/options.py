@@ -1,9 +1,9 @@
-"""The options of `dlnotes train-mlp`, `train-cnn`, `evaluate` and `predict`."""
+"""The options of `dlnotes train-mlp` and `train-cnn`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from dlnotes_cli.classify.recipes import (
     CNN_BEST,
@@ -19,14 +19,10 @@ from dlnotes_cli.classify.recipes import (
     ScratchRecipe,
     with_arch,
 )
-from dlnotes_cli.data.options import DataOption, SourceOptions, TableOptions, TextColumnOption
-from dlnotes_cli.inference.options import ClassifierOptions, TopOption
 from dlnotes_cli.models.choices import INITIALIZATIONS, Activation, init_text
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import check_png
 from dlnotes_cli.shell.option import (
-    STDOUT_TWICE,
     Config,
     check_at_most_one,
     flag,
@@ -35,20 +31,12 @@ from dlnotes_cli.shell.option import (
     option_like,
     options_of,
 )
-from dlnotes_cli.shell.option_groups import (
-    CsvOption,
-    OutputOptions,
-    OverwriteOption,
-    ReadImagesOptions,
-)
 from dlnotes_cli.shell.parse import integers, items
 from dlnotes_cli.training.options import (
-    AccuracyGateOption,
     ClassifierConfig,
     DropoutOption,
     ImageClassifierConfig,
     InitFromOption,
-    complete_models_and_onnx,
 )
 from dlnotes_cli.training.recipes import SMALL_SET, defaults_text, resolve
 
@@ -250,117 +238,3 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
         if self.recipe == "notes":
             return "notes-cnn"
         return "large" if images is not None and images.count >= SMALL_SET else "fast"
-
-
-@option_group
-class EvaluateOptions(Config):
-    """The options of `evaluate` only."""
-
-    data: str | None = option_like(
-        DataOption, "data", default=None, shown_default="the data that the model was trained on"
-    )
-    split: Literal["auto", "train", "val", "test", "all"] = option(
-        "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
-        panel="Data",
-    )  # fmt: skip
-    target: str | None = option_like(
-        TableOptions, "target", help="CSV of texts: column of the classes.",
-        shown_default="that of the training data",
-    )  # fmt: skip
-    top: tuple[int, ...] = option(
-        (5,),
-        "Report top-k accuracy for these k, as far as there are more than k classes.",
-        panel="Output",
-        name="--top-k",
-        parse=integers,
-        within="[1, 1e6]",
-        metavar="K,…",
-    )
-    out: Path | None = option(
-        None, "Folder to create for the plots.", panel="Output", metavar="FOLDER", shown_default="no plots"
-    )
-    shift_test: str | None = option(
-        None,
-        "Measure the accuracy on changed images instead, against each amount: shift:N (pixels, in four directions), "
-        "rotate:DEGREES, scale:A-B, noise:X (standard deviation, 1 is white) and blur:X (pixels).",
-        panel="Data",
-        metavar="CHANGE,…",
-    )
-    others: tuple[Path, ...] = option(
-        (), "With --shift-test: more models to compare with.", panel="Data", is_argument=True, metavar="MODEL...",
-        complete=complete_models_and_onnx,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(
-    OutputOptions, OverwriteOption, CsvOption, AccuracyGateOption, EvaluateOptions, TextColumnOption, SourceOptions,
-    ClassifierOptions,
-):  # fmt: skip
-    """Every option of `evaluate`."""
-
-    command: ClassVar[str] = "evaluate"
-
-    def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
-        super().__post_init__()
-        check_at_most_one({"--json": self.json, "--csv -": self.csv_to_stdout}, STDOUT_TWICE)
-        if self.others and self.shift_test is None:
-            raise InputError(str(self.others[0]), "only --shift-test compares models", "name one model")
-        if self.shift_test is not None:
-            from dlnotes_cli.classify.shifts import parse_shifts
-
-            parse_shifts(self.shift_test)
-            check_at_most_one({"--min-accuracy": self.min_accuracy is not None, "--shift-test": True})
-
-
-@option_group
-class PredictOptions(Config):
-    """The options of `predict` only."""
-
-    paths: tuple[str, ...] = option(
-        (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files; for a model "
-        "of texts, texts, .txt files, CSV files, or - for one text per line.", panel="Data", is_argument=True,
-        metavar="PATH",
-    )  # fmt: skip
-    files_from: str | None = option(
-        None, "Read more paths from this file, one per line; - is standard input.", panel="Data", metavar="FILE|-"
-    )
-    jsonl: bool = option(False, "Print one line of JSON per prediction, as soon as it is made.", panel="Output")
-    sheet: Path | None = option(
-        None, "Draw each image next to bars of its classes' probabilities, into this PNG file.", panel="Output",
-        metavar="FILE.png",
-    )  # fmt: skip
-    explain: bool = option(False, "Texts: show which words carried each prediction.", panel="Output")
-    explain_html: Path | None = option(
-        None, "Texts: write each text as HTML, its words colored by what they contributed.", panel="Output",
-        metavar="FILE.html",
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictConfig(
-    OutputOptions, OverwriteOption, CsvOption, ReadImagesOptions, TextColumnOption, TopOption, PredictOptions,
-    ClassifierOptions,
-):  # fmt: skip
-    """Every option of `predict`."""
-
-    command: ClassVar[str] = "predict"
-
-    def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
-        super().__post_init__()
-        check_at_most_one({"--json": self.json, "--jsonl": self.jsonl, "--csv -": self.csv_to_stdout}, STDOUT_TWICE)
-        check_at_most_one(
-            {"PATH -": "-" in self.paths, "--files-from -": self.files_from == "-"}, "both read standard input"
-        )
-        if self.sheet is not None:
-            check_png("--sheet", self.sheet)
-        if self.explain_html is not None and self.explain_html.suffix.lower() not in {".html", ".htm"}:
-            what = f"{self.explain_html} does not end in .html"
-            raise InputError("--explain-html", what, "give the name of an .html file")
-
-    @property
-    def explains(self) -> bool:
-        """Whether the words of texts are explained."""
-        return self.explain or self.explain_html is not None

@@ -1,9 +1,8 @@
 """The predictions of a trained classifier for image files, table rows and texts, in the order of the input."""
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.classify.options import PredictConfig
+from dlnotes_cli.classify.evaluation_options import PredictConfig
 from dlnotes_cli.classify.predict_texts import predict_texts, texts_in_memory
+from dlnotes_cli.classify.word_html import explanations_html
 from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream, none_readable
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
@@ -20,16 +20,20 @@ from dlnotes_cli.data.table import read_table, select_rows
 from dlnotes_cli.data.texts.inputs import read_texts, text_files, text_paths
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
-from dlnotes_cli.inference.predictions import Prediction, predict_samples
+from dlnotes_cli.inference.predictions import Prediction, WordContributions, predict_samples
 from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
-from dlnotes_cli.shell import files
+from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import HIDDEN, in_json
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import DlnotesError, InputError
+from dlnotes_cli.shell.show import Table, check_outputs, csv_file, csv_text
 from dlnotes_cli.training.run_folder import run_files
 
 if TYPE_CHECKING:
     from dlnotes_cli.inference.text_classifier import TextClassifier
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
+_STRONGEST = 5  # words that an explanation lists on each side
 _CHUNK = 256  # images that are decoded and classified together
 
 
@@ -50,10 +54,7 @@ class Predictor:
 
     def __init__(self, config: PredictConfig) -> None:
         """Load the model and list the paths. Raises InputError for an invalid model file, output or path."""
-        outputs = {"--csv": config.csv_file, "--sheet": config.sheet, "--explain-html": config.explain_html}
-        for option, path in outputs.items():
-            if path is not None:
-                files.check_output_file(option, path, overwrite=config.overwrite)
+        check_outputs(config)
         self._config = config
         self._shown: list[ClassBars] = []  # the first predictions, for `--sheet`
         self.classifier = open_any_classifier(config)
@@ -68,6 +69,7 @@ class Predictor:
             self._texts = [*text_paths(config.paths), *(path for name in listed for path in text_files(name))]
             self.paths = [source for source in self._texts if isinstance(source, Path)]
         lists = [files.user_path(config.files_from)] if config.files_from else []
+        outputs = {"--csv": csv_file(config), "--sheet": config.sheet, "--explain-html": config.explain_html}
         for option, path in outputs.items():
             if path is not None:
                 named_files = (path for path in self.paths if path is not _STDIN)
@@ -105,18 +107,23 @@ class Predictor:
         """
         if not self.paths and not self._texts:
             raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
-        if not isinstance(self.classifier, Classifier):
+        is_any_read, skipped, first = False, 0, ""
+        for prediction in self._predictions():
+            is_any_read = is_any_read or prediction.error is None
+            skipped, first = skipped + (prediction.error is not None), first or prediction.error or ""
+            yield prediction
+        if not is_any_read and skipped:
+            raise none_readable("PATH", skipped, first)
+        if not is_any_read and self._texts:
+            raise InputError("PATH", "no text in the input", "give a text, or one per line on standard input")
+
+    def _predictions(self) -> Iterator[Prediction]:
+        if isinstance(self.classifier, Classifier):
+            for batch in self._batches(self.classifier):
+                yield from self._predict(batch)
+        else:
             column = self._config.text_column or self.classifier.preprocessing.text_column
             yield from predict_texts(self.classifier, read_texts(self._texts, column), self._config)
-            return
-        is_any_read, skipped, first = False, 0, ""
-        for batch in self._batches(self.classifier):
-            for prediction in self._predict(batch):
-                is_any_read = is_any_read or not prediction.error
-                skipped, first = skipped + bool(prediction.error), first or prediction.error
-                yield prediction
-        if skipped and not is_any_read:
-            raise none_readable("PATH", skipped, first)
 
     def _batches(self, classifier: Classifier) -> Iterator[_Batch]:
         """The images in batches, or the rows of one table after the other."""
@@ -157,6 +164,15 @@ class Predictor:
         """The PNG file of `--sheet`, with the first images that were predicted."""
         return draw_class_bars(self._shown)
 
+    def finish(self, predictions: Sequence[Prediction]) -> "PredictResult":
+        """The result for all predictions, after the files of `--sheet` and `--explain-html` are written."""
+        config = self._config
+        if config.sheet is not None:
+            files.atomic_write(config.sheet, self.sheet())
+        if config.explain_html is not None:
+            files.write_text(config.explain_html, explanations_html(predictions))
+        return PredictResult(self.classifier.path, predictions, config.sheet, config, len(self.classifier.classes))
+
     @property
     def _reads_tables(self) -> bool:
         return isinstance(self.classifier.preprocessing, TablePreprocessing)
@@ -168,7 +184,9 @@ class Predictor:
                 return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
             return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
 
-        decoded = decode_all(paths, decode, threads=self._config.thread_count, skip_bad=self._config.skip_bad)
+        decoded = decode_all(
+            paths, decode, threads=self._config.threads or default_threads(), skip_bad=self._config.skip_bad
+        )
         images = [image for image in decoded if not isinstance(image, DlnotesError)]
         samples = np.stack(images) if images else np.empty((0, *preprocessing.shape), np.uint8)
         errors = {i: error for i, error in enumerate(decoded) if isinstance(error, DlnotesError)}
@@ -208,13 +226,74 @@ class Predictor:
         return ClassBars(np.asarray(sample, np.uint8), prediction.item, tuple(pairs))
 
 
+@dataclass(frozen=True)
+class PredictResult:
+    """The predictions of `predict`, printed as its options say."""
+
+    model_file: Path
+    predictions: Sequence[Prediction]
+    sheet: Path | None
+    config: PredictConfig = field(metadata=HIDDEN)
+    classes: int = field(metadata=HIDDEN)  # of the model
+
+    @property
+    @in_json
+    def skipped(self) -> int:
+        """The number of items that could not be read."""
+        return sum(prediction.error is not None for prediction in self.predictions)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written, unless predictions are printed line by line."""
+        return [] if self.config.jsonl else list(filter(None, (self.sheet, self.config.explain_html)))
+
+    @property
+    def notes(self) -> list[str]:
+        """What the sheet leaves out."""
+        count = len(self.predictions) - self.skipped
+        is_cut = self.sheet is not None and count > MOST_SHEET_IMAGES
+        return [f"{self.sheet} has the first {MOST_SHEET_IMAGES} of {count:,} images"] if is_cut else []
+
+    def table(self) -> Iterator[Table | str]:
+        """The predictions, with `--explain` also what the words contributed."""
+        if self.config.jsonl or self.config.csv is not None:
+            return
+        if self.config.quiet:
+            yield output.counted(len(self.predictions) - self.skipped, "prediction")
+            return
+        yield Table(("item", "class", "probability", "runner-up"), list(map(_row, self.predictions)), ("probability",))
+        explained = [p.explanation for p in self.predictions if p.explanation is not None and self.config.explain]
+        for number, words in enumerate(explained):
+            yield from [""] if number else []
+            yield from _word_lines(words)
+
+    def csv(self) -> str:
+        """A CSV table with a row for each prediction."""
+        return predictions_csv(self.predictions, min(self.config.top, self.classes))
+
+
+def _row(prediction: Prediction) -> tuple[str, ...]:
+    if not prediction.top:
+        return prediction.item, "not read", "-", ""
+    (name, probability), *others = prediction.top
+    return prediction.item, name, f"{probability:.4f}", ", ".join(f"{other} {p:.4f}" for other, p in others)
+
+
+def _word_lines(words: WordContributions) -> Iterator[str]:
+    """The words of a text, colored by what they contributed, and those that contributed most."""
+    bias = "" if words.bias is None else f", of which {words.bias:+.3f} is the bias"
+    yield f"{words.label}: logit {words.logit:+.3f}{bias}"
+    output.weighed_words(words.shares)
+    if words.unread:
+        yield f"({words.unread:,} more words are not read)"
+    for label, is_for in (("for", True), ("against", False)):
+        strongest = words.strongest(_STRONGEST, is_for=is_for)
+        yield f"  {label:<8} {', '.join(f'{word} {value:+.3f}' for word, value in strongest) or '-'}"
+
+
 def predictions_csv(predictions: Sequence[Prediction], top: int) -> str:
     """A CSV table with a row for each prediction: its item, `top` classes with their probabilities, and its error."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     ranks = ["" if k == 1 else f"_{k}" for k in range(1, top + 1)]
-    writer.writerow(["item", *(f"{name}{rank}" for rank in ranks for name in ("class", "probability")), "error"])
-    for prediction in predictions:
-        cells = [cell for pair in prediction.top for cell in pair] or [""] * (2 * top)
-        writer.writerow([prediction.item, *cells, prediction.error])
-    return stream.getvalue()
+    columns = ["item", *(f"{name}{rank}" for rank in ranks for name in ("class", "probability")), "error"]
+    rows = [(p.item, *(cell for pair in p.top or [("", "")] * top for cell in pair), p.error) for p in predictions]
+    return csv_text(columns, rows)

@@ -5,8 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from dlnotes_cli.classify.options import PredictConfig
-from dlnotes_cli.data.images.decode import none_readable
+from dlnotes_cli.classify.evaluation_options import PredictConfig
 from dlnotes_cli.data.texts.inputs import NamedText, named_text
 from dlnotes_cli.inference.predictions import Prediction, predict_samples
 from dlnotes_cli.shell.errors import InputError
@@ -20,26 +19,14 @@ _CHUNK = 256  # texts that are classified together
 def predict_texts(
     classifier: "TextClassifier", texts: Iterator[NamedText], config: PredictConfig
 ) -> Iterator[Prediction]:
-    """The predictions. A text that cannot be read raises InputError; with `skip_bad` its Prediction has an error.
-
-    Raises InputError at the end if none was readable.
-    """
-    is_any_read, skipped, first = False, 0, ""
+    """The predictions. A text that cannot be read raises InputError; with `skip_bad` its Prediction has an error."""
     while chunk := list(islice(texts, _CHUNK)):
-        for text in chunk:
-            if text.error is None:
-                is_any_read = True
-            elif config.skip_bad:
-                skipped, first = skipped + 1, first or text.error.fault
-            else:
-                raise text.error
+        error = next((text.error for text in chunk if text.error is not None), None)
+        if error is not None and not config.skip_bad:
+            raise error
         predictions = iter(_predicted(classifier, [text for text in chunk if text.error is None], config))
         for text in chunk:
             yield next(predictions) if text.error is None else Prediction(text.item, error=text.error.fault)
-    if not is_any_read and skipped:
-        raise none_readable("PATH", skipped, first)
-    if not is_any_read:
-        raise InputError("PATH", "no text in the input", "give a text, or one per line on standard input")
 
 
 def texts_in_memory(items: Sequence[object]) -> Iterator[NamedText]:
@@ -56,7 +43,7 @@ def _predicted(classifier: "TextClassifier", texts: Sequence[NamedText], config:
         return []
     items, contents = [text.item for text in texts], [text.text for text in texts]
     predictions = predict_samples(classifier, items, contents, config.top)
-    if not config.explains:
+    if not (config.explain or config.explain_html):
         return predictions
     from dlnotes_cli.inference.text_explanation import explain_text
 

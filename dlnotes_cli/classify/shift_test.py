@@ -1,17 +1,15 @@
 """The robustness of trained classifiers: their accuracy on shifted, rotated, scaled, noisy and blurred images."""
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.classify.evaluate import check_outputs, load_split
-from dlnotes_cli.classify.options import EvaluateConfig
+from dlnotes_cli.classify.evaluation_options import EvaluateConfig
 from dlnotes_cli.classify.shifts import WHERE, ShiftKind, check_reach, parse_shifts
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.options import NAMED_SETS
@@ -21,8 +19,10 @@ from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.opening import open_classifier
 from dlnotes_cli.plots.robustness import AccuracyCurve, draw_robustness
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.show import Table, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit, training_data
@@ -56,14 +56,14 @@ class ModelShifts:
 
     model_file: str
     name: str  # a short one, different for each model
-    runtime: RuntimeInfo
+    runtime: RuntimeInfo = field(metadata=INLINE)
     accuracy: float  # of the images as they are
     shifts: tuple[ShiftCurve, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        values = {"model_file": self.model_file, "name": self.name, **asdict(self.runtime), "accuracy": self.accuracy}
-        return values | {"shifts": [asdict(curve) for curve in self.shifts]}
+    @property
+    def rows(self) -> list[tuple[str, ShiftPoint]]:
+        """Each change by its name, with each of its points."""
+        return [(curve.name, point) for curve in self.shifts for point in curve.points]
 
 
 @dataclass(frozen=True)
@@ -76,28 +76,27 @@ class ShiftTestResult:
     models: tuple[ModelShifts, ...]
     plots: tuple[Path, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        return {
-            "data": self.data, "split": self.split, "samples": self.samples,
-            "models": [model.as_json() for model in self.models], "plots": [str(path) for path in self.plots],
-        }  # fmt: skip
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that were written."""
+        return self.plots
 
-    def rows(self) -> list[tuple[str, float, list[float]]]:
-        """For each change and amount its name, the amount, and the accuracy of every model."""
-        of_models = [[point.accuracy for curve in model.shifts for point in curve.points] for model in self.models]
-        places = [(curve.name, point.amount) for curve in self.models[0].shifts for point in curve.points]
-        return [(*place, list(row)) for place, row in zip(places, zip(*of_models, strict=True), strict=True)]
-
-    def as_csv(self) -> str:
-        """A CSV table with one row for each model, change and amount."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("model", "change", "amount", "accuracy", "loss"))
+    def table(self) -> Iterator[Table | str]:
+        """The accuracy of every model by change and amount, and that of the unchanged images."""
+        names = tuple(model.name for model in self.models)
+        rows = [
+            (points[0][0], f"{points[0][1].amount:g}", *(f"{point.accuracy:.4f}" for _, point in points))
+            for points in zip(*(model.rows for model in self.models), strict=True)
+        ]
+        yield Table(("change", "amount", *names), rows, numeric=("amount", *names))
+        samples = output.counted(self.samples, "sample")
         for model in self.models:
-            for curve in model.shifts:
-                writer.writerows((model.name, curve.name, p.amount, p.accuracy, p.loss) for p in curve.points)
-        return stream.getvalue()
+            yield f"{model.name}: accuracy {model.accuracy:.4f} on {samples} of {self.data} ({self.split})"
+
+    def csv(self) -> str:
+        """A CSV table with one row for each model, change and amount."""
+        rows = [(m.name, change, p.amount, p.accuracy, p.loss) for m in self.models for change, p in m.rows]
+        return csv_text(("model", "change", "amount", "accuracy", "loss"), rows)
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class _Subject:
 
 
 def shift_test(config: EvaluateConfig) -> ShiftTestResult:
-    """Evaluate one or more classifiers of images on changed images, and write the plot and the CSV table.
+    """Evaluate one or more classifiers of images on changed images, and write the plot.
 
     Raises InputError where a model file, the data or an output is invalid, or a model reads tables.
     """
@@ -131,27 +130,16 @@ def shift_test(config: EvaluateConfig) -> ShiftTestResult:
     check_outputs(config)
     data, subjects = _open(config, kinds)
     names = distinct([_short_name(subject.classifier.path) for subject in subjects])
+    done, total = itertools.count(1), len(subjects) * sum(len(kind.amounts) for kind in kinds)
     with StopRequest() as stop, output.progress("changes") as bar:
-        counter = _Counter(bar, len(subjects) * sum(len(kind.amounts) for kind in kinds))
-        models = [_test(name, subject, kinds, stop, counter) for name, subject in zip(names, subjects, strict=True)]
+
+        def advance() -> None:
+            bar.update(next(done) / total)
+
+        models = [_test(name, subject, kinds, stop, advance) for name, subject in zip(names, subjects, strict=True)]
     split = subjects[0].split
     plots = _draw(config.out, models, f"{data} ({split.name}), {len(split.indices):,} images")
-    result = ShiftTestResult(data, split.name, len(split.indices), tuple(models), plots)
-    if config.csv_file is not None:
-        files.write_text(config.csv_file, result.as_csv())
-    return result
-
-
-class _Counter:
-    """Shows how many evaluations are done."""
-
-    def __init__(self, bar: output.Progress, total: int) -> None:
-        self._bar, self._total, self._done = bar, total, 0
-
-    def count(self) -> None:
-        """Count one more."""
-        self._done += 1
-        self._bar.update(self._done / self._total)
+    return ShiftTestResult(data, split.name, len(split.indices), tuple(models), plots)
 
 
 def _open(config: EvaluateConfig, kinds: tuple[ShiftKind, ...]) -> tuple[str, list[_Subject]]:
@@ -185,7 +173,7 @@ def _compare_samples(subjects: Sequence[_Subject]) -> None:
 
 
 def _test(
-    name: str, subject: _Subject, kinds: tuple[ShiftKind, ...], stop: StopRequest, counter: _Counter
+    name: str, subject: _Subject, kinds: tuple[ShiftKind, ...], stop: StopRequest, advance: Callable[[], None]
 ) -> ModelShifts:
     images, classifier = subject.images, subject.classifier
     unchanged = subject.evaluate(images, stop)
@@ -197,7 +185,7 @@ def _test(
             found = [unchanged if variant is images else subject.evaluate(variant, stop) for variant in variants]
             accuracy, loss = (float(np.mean([getattr(one, field) for one in found])) for field in ("accuracy", "loss"))
             points.append(ShiftPoint(amount, accuracy, loss))
-            counter.count()
+            advance()
         curves.append(ShiftCurve(kind.name, kind.unit, tuple(points)))
     return ModelShifts(str(classifier.path), name, classifier.runtime, unchanged.accuracy, tuple(curves))
 

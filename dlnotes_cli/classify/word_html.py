@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from dlnotes_cli.inference.predictions import Prediction
-from dlnotes_cli.inference.text_explanation import WordContributions
+from dlnotes_cli.inference.predictions import Prediction, WordContributions
 from dlnotes_cli.shell.output import readable
 
 _FOR, _AGAINST = "33, 102, 172", "214, 96, 77"  # red, green and blue of blue and orange, which most people tell apart

@@ -12,7 +12,7 @@ from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
 from dlnotes_cli.data.table import standardize
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.export.exported import Arrays
+from dlnotes_cli.export.wrapper import Arrays
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.metrics import inference_batch_size
 

@@ -10,15 +10,15 @@ from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.export import onnx_format, pt2_format, state_dict_format
-from dlnotes_cli.export.checks import OTHER_WAY, ClassifierCheck, LanguageModelCheck, ModelCheck, TextCheck
-from dlnotes_cli.export.exported import ExportedGraph
-from dlnotes_cli.export.options import FORMATS, ExportConfig
+from dlnotes_cli.export.checks import OTHER_WAY, ModelCheck, check_of
+from dlnotes_cli.export.options import DEFAULT_OPSET, FORMATS, ExportConfig
 from dlnotes_cli.export.results import ExportResult, Latency, Parity
 from dlnotes_cli.export.timing import median_ms
-from dlnotes_cli.export.wrapper import ExportGraph
+from dlnotes_cli.export.wrapper import ExportedGraph, ExportGraph
 from dlnotes_cli.inference.course_checkpoint import check_not_checkpoint, load_course_classifier
 from dlnotes_cli.inference.onnx_file import EXPORT_VERSION
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel, load_classifier, load_model
 from dlnotes_cli.training.model_metadata import Metadata
@@ -46,11 +46,7 @@ def export_model(config: ExportConfig) -> ExportResult:
     check_not_input("--out", out, run_files(model.path))
     choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
     output.status("export", f"{model.path} to {config.format}")
-    if isinstance(model, LanguageModel):
-        return _write(config, model, out, LanguageModelCheck(config, model, out))
-    if isinstance(model, TextModel):
-        return _write(config, model, out, TextCheck(config, model, out))
-    return _write(config, model, out, ClassifierCheck(config, model, out))
+    return _write(config, model, out, check_of(config, model, out))
 
 
 def _load(config: ExportConfig) -> AnyModel:
@@ -62,19 +58,18 @@ def _load(config: ExportConfig) -> AnyModel:
 
 def _write(config: ExportConfig, model: AnyModel, out: Path, check: ModelCheck) -> ExportResult:
     """Write the file under a temporary name, check it, and rename it."""
-    graph = check.graph() if FORMATS[config.format].has_graph else None
     checked: list[tuple[ExportedGraph | None, Parity]] = []
 
     def verify(temporary: Path) -> None:
         try:
             if config.format == "dlnotes":
-                checked.append((None, check.parity(check.eager(load_classifier(temporary).network))))
-            elif graph is None:
+                checked.append((None, check.compare(check.eager(load_classifier(temporary).network))))
+            elif check.graph is None:
                 network = state_dict_format.open_state_dict(temporary, model)
-                checked.append((None, check.parity(check.eager(network))))
+                checked.append((None, check.compare(check.eager(network))))
             else:
-                exported = _open(config, model, graph, temporary)
-                checked.append((exported, check.parity(exported.run)))
+                exported = _open(config, model, check.graph, temporary)
+                checked.append((exported, check.compare(exported.run)))
         except InputError as error:
             if error.where != str(temporary):
                 raise
@@ -84,7 +79,7 @@ def _write(config: ExportConfig, model: AnyModel, out: Path, check: ModelCheck) 
     if config.format == "dlnotes":
         write_tensors(out, model.network.state_dict(), model.metadata, verify)
     else:
-        files.atomic_write(out, _content(config, model, out, graph), verify)
+        files.atomic_write(out, _content(config, model, out, check.graph), verify)
     exported, parity = checked[0]
     result = ExportResult(model.path, out, config.format, out.stat().st_size, parity)
     if config.format == "dlnotes":
@@ -93,8 +88,8 @@ def _write(config: ExportConfig, model: AnyModel, out: Path, check: ModelCheck) 
         return replace(result, load_with=state_dict_format.code_to_load(out, model))
     return replace(
         result, dtype=config.dtype_name, dynamic=config.is_dynamic,
-        opset=config.opset_version if config.format == "onnx" else None, nodes=exported.nodes, inputs=exported.inputs,
-        outputs=exported.outputs, latency=_latency(exported, check, model.network),
+        opset=(config.opset or DEFAULT_OPSET) if config.format == "onnx" else None, nodes=exported.nodes,
+        inputs=exported.inputs, outputs=exported.outputs, latency=_latency(exported, check, model.network),
         timings=check.timings(replace(exported, path=out), result.nbytes) if config.time else (),
     )  # fmt: skip
 
@@ -105,13 +100,15 @@ def _content(config: ExportConfig, model: AnyModel, out: Path, graph: ExportGrap
     metadata = _metadata(config, model)
     if config.format == "pt2":
         return pt2_format.pt2_content(out, graph, metadata)
-    return onnx_format.onnx_content(out, graph, config.opset_version, metadata, model.preprocessing)
+    return onnx_format.onnx_content(out, graph, config.opset or DEFAULT_OPSET, metadata, model.preprocessing)
 
 
 def _open(config: ExportConfig, model: AnyModel, graph: ExportGraph, path: Path) -> ExportedGraph:
     if config.format == "pt2":
         return pt2_format.open_pt2(path, graph.outputs)
-    return onnx_format.open_onnx(path, config.thread_count, is_language_model=isinstance(model, LanguageModel))
+    return onnx_format.open_onnx(
+        path, config.threads or default_threads(), is_language_model=isinstance(model, LanguageModel)
+    )
 
 
 def _check_kind(config: ExportConfig, model: AnyModel) -> None:
@@ -140,6 +137,6 @@ def _metadata(config: ExportConfig, model: AnyModel) -> Metadata:
 
 
 def _latency(exported: ExportedGraph, check: ModelCheck, network: nn.Module) -> Latency:
-    one, eager = check.one_sample(), check.eager(network)
+    one, eager = check.one_sample, check.eager(network)
     (exported_ms, eager_ms), runs = median_ms([lambda: exported.run(*one), lambda: eager(*one)])
     return Latency(exported_ms, eager_ms, runs)

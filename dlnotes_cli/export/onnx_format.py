@@ -8,9 +8,8 @@ import torch
 
 from dlnotes_cli import __version__
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing, TextPreprocessing
-from dlnotes_cli.export.exported import ExportedGraph
 from dlnotes_cli.export.results import TensorShape
-from dlnotes_cli.export.wrapper import BATCH_AXIS, ExportGraph, not_exportable, silent
+from dlnotes_cli.export.wrapper import BATCH_AXIS, ExportedGraph, ExportGraph, not_exportable, silent
 from dlnotes_cli.inference.onnx_container import CHECKSUM_FIELD, METADATA_KEY, NO_CHECKSUM, with_checksum
 from dlnotes_cli.inference.onnx_file import TensorType, load_onnx_classifier, load_onnx_language_model
 from dlnotes_cli.shell.errors import InputError

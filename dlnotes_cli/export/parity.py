@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.export.eager import Answer, StepFunction
-from dlnotes_cli.export.exported import Arrays
 from dlnotes_cli.export.results import Parity
+from dlnotes_cli.export.wrapper import Arrays
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.metrics import softmax
 

@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.export.exported import Arrays, ExportedGraph
 from dlnotes_cli.export.results import TensorShape
-from dlnotes_cli.export.wrapper import BATCH_AXIS, ExportGraph, not_exportable, silent
+from dlnotes_cli.export.wrapper import BATCH_AXIS, Arrays, ExportedGraph, ExportGraph, not_exportable, silent
 from dlnotes_cli.shell import output
 from dlnotes_cli.training.model_metadata import Metadata
 

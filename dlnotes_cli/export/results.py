@@ -1,10 +1,15 @@
 """What `export` reports."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import named
 from dlnotes_cli.shell.output import counted
+from dlnotes_cli.shell.show import Detail, Table
+
+_TIMES = ("ms per sample", "in batches", "accuracy", "same class", "file")
 
 
 @dataclass(frozen=True)
@@ -14,10 +19,6 @@ class TensorShape:
     name: str
     dtype: str
     shape: tuple[int | str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self) | {"shape": list(self.shape)}
 
     def __str__(self) -> str:
         return f"{self.name} {self.dtype} ({', '.join(map(str, self.shape))})"
@@ -34,10 +35,6 @@ class Parity:
     same_class: float  # fraction of the samples whose most probable class is the same
     ties: int  # samples whose two most probable classes differ by no more than rounding, and changed places
     tolerance: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self) | {"batches": list(self.batches)}
 
     def __str__(self) -> str:
         *first, last = map(str, self.batches)
@@ -74,22 +71,23 @@ class ModelTiming:
     batch_ms: float  # per sample, in large batches
     accuracy: float
     same_class: float  # fraction of the samples with the same class as PyTorch in fp32
-    nbytes: int  # of its file
+    nbytes: int = field(metadata=named("bytes"))  # of its file
 
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `timings`."""
-        fields = asdict(self)
-        return fields | {"bytes": fields.pop("nbytes")}
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The row of a table with the columns `_TIMES`."""
+        times = (f"{self.ms:.3f}", f"{self.batch_ms:.3f}")
+        return self.name, *times, f"{self.accuracy:.4f}", f"{self.same_class:.4f}", output.size(self.nbytes)
 
 
 @dataclass(frozen=True)
 class ExportResult:
     """The result of `export`."""
 
-    model: Path
+    model: Path = field(metadata=named("model_file"))
     out: Path
     format: str
-    nbytes: int
+    nbytes: int = field(metadata=named("bytes"))
     parity: Parity
     dtype: str = "float32"
     dynamic: bool = True
@@ -99,15 +97,29 @@ class ExportResult:
     outputs: tuple[TensorShape, ...] = ()
     latency: Latency | None = None
     timings: tuple[ModelTiming, ...] = ()
-    load_with: str = ""  # Python code that loads a state dict
+    load_with: str | None = None  # Python code that loads a state dict
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the JSON document."""
-        return {
-            "model_file": str(self.model), "out": str(self.out), "format": self.format, "bytes": self.nbytes,
-            "dtype": self.dtype, "dynamic": self.dynamic, "opset": self.opset, "nodes": self.nodes,
-            "inputs": [tensor.as_json() for tensor in self.inputs],
-            "outputs": [tensor.as_json() for tensor in self.outputs],
-            "parity": self.parity.as_json(), "latency": self.latency and asdict(self.latency),
-            "timings": [timing.as_json() for timing in self.timings], "load_with": self.load_with or None,
-        }  # fmt: skip
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that were written."""
+        return (self.out,)
+
+    def table(self) -> Iterator[Table | str]:
+        """The file, its inputs and outputs, the check, and what `--time` measured or how to load a state dict."""
+        parts = [self.format, self.dtype, output.size(self.nbytes)]
+        parts += [f"opset {self.opset}"] if self.opset else []
+        parts += [counted(self.nodes, "node")] if self.nodes else []
+        rows = [("file", ", ".join(parts))]
+        for label, tensors in (("input", self.inputs), ("output", self.outputs)):
+            rows += [(label, "; ".join(map(str, tensors)))] if tensors else []
+        rows += [("check", str(self.parity))]
+        rows += [("latency", str(self.latency))] if self.latency else []
+        yield from (Detail(f"{label:<8} {text}") for label, text in rows)
+        if self.timings:
+            yield Table(("", *_TIMES), [timing.row for timing in self.timings], _TIMES)
+            return
+        yield Detail("")
+        if self.load_with:
+            yield Detail("To load it:")
+            yield from (Detail(f"    {line}") for line in self.load_with.splitlines())
+            yield Detail("")

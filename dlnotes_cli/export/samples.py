@@ -13,6 +13,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessin
 from dlnotes_cli.data.splits import limited
 from dlnotes_cli.export.options import DEFAULT_SAMPLES, ExportConfig
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_data import choose_split, class_folders, split_as_in_training, training_data
 from dlnotes_cli.training.model_file import TrainedModel
@@ -51,7 +52,7 @@ def choose_samples(config: ExportConfig, model: TrainedModel) -> CheckSamples:
 
 def _of_data(config: ExportConfig, model: TrainedModel, data: str) -> CheckSamples:
     dataset = load_for_model(
-        data, config, model.preprocessing, model.classes, threads=config.thread_count, raw=True,
+        data, config, model.preprocessing, model.classes, threads=config.threads or default_threads(), raw=True,
         folders=class_folders(model.metadata),
     )  # fmt: skip
     dataset = split_as_in_training(data, dataset, model.metadata)

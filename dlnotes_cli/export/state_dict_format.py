@@ -68,14 +68,14 @@ def open_state_dict(path: Path, model: TrainedModel | LanguageModel | TextModel)
     return (_Resized(network, config.size) if isinstance(config, BackboneConfig) else network).eval()
 
 
-def code_to_load(out: Path, model: TrainedModel | LanguageModel | TextModel) -> str:
-    """Python code that loads the weights without dlnotes; empty where the network has layers of its own."""
+def code_to_load(out: Path, model: TrainedModel | LanguageModel | TextModel) -> str | None:
+    """Python code that loads the weights without dlnotes; None where the network has layers of its own."""
     config = config_from_json(model.metadata["model"], model.metadata["configuration"])
     if isinstance(config, BackboneConfig):
         needs_version = config.backbone.startswith(_VERSIONED)
         return loading_code(out, torchvision_code(config), "torchvision", needs_version=needs_version)
     layers = _sequence(model.network)
-    return "" if layers is None else loading_code(out, layers, "collections")
+    return None if layers is None else loading_code(out, layers, "collections")
 
 
 def _sequence(network: nn.Module) -> list[str] | None:

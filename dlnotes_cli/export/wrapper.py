@@ -8,16 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import normalization
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
+from dlnotes_cli.export.results import TensorShape
 from dlnotes_cli.models.char_rnn import CharRnn, RecurrentState
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel
 
+Arrays = tuple[NDArray[Any], ...]
 BATCH_AXIS = "N"  # the name of the dynamic axis
 _OPERATOR = re.compile(r"torch\.ops\.(aten\.\w+)")  # in a message of PyTorch
 _MOST_SHOWN = 160  # characters of a message of PyTorch
@@ -51,6 +55,17 @@ class ExportGraph:
             return None
         batch = torch.export.Dim(BATCH_AXIS)
         return {name: {axis: batch} for name, axis in self.batch_axes.items()}
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """The graph in an exported file: its inputs and outputs, its number of nodes, and a function that runs it."""
+
+    inputs: tuple[TensorShape, ...]
+    outputs: tuple[TensorShape, ...]
+    nodes: int
+    run: Callable[..., Arrays]  # the values of the inputs -> the values of the outputs
+    path: Path
 
 
 class ImageClassifier(nn.Module):

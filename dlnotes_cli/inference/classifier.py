@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing, TablePreprocessing
 from dlnotes_cli.data.table import Table
 from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_metadata import Metadata
@@ -49,3 +50,10 @@ class Classifier(ABC):
         `keep_predictions` the evaluation has the prediction for each sample. Raises InputError where the loss is not
         finite.
         """
+
+
+def check_tta(preprocessing: Preprocessing, *, is_set: bool) -> None:
+    """Refuse `--tta` for a model that reads tables. Raises InputError."""
+    if is_set and not isinstance(preprocessing, ImagePreprocessing):
+        what = "the model reads tables, and only images can be shifted and mirrored"
+        raise InputError("--tta", what, "drop --tta")

@@ -96,13 +96,13 @@ class ForeignClassifier:
         return np.ascontiguousarray(images if self.layout == "NCHW" else images.transpose(0, 2, 3, 1))
 
 
-def open_foreign_classifier(options: ForeignModelOptions, path: Path, threads: int) -> ForeignClassifier:
+def open_foreign_classifier(options: ForeignModelOptions, threads: int) -> ForeignClassifier:
     """The classifier in an ONNX file of another program.
 
     Raises InputError for a graph whose input is not one batch of images or whose output is not one row of classes per
     image; where size or range of the pixels is not known; and for a file of class names that does not fit.
     """
-    graph = open_graph(path, threads)
+    graph = open_graph(options.model, threads)
     tensor = _image_input(graph)
     layout, channels = _layout(graph, tensor)
     spatial = tensor.shape[2:] if layout == "NCHW" else tensor.shape[1:3]

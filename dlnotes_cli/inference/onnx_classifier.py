@@ -11,12 +11,13 @@ from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.data.table import Table, encode_raw
 from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.classifier import Classifier, check_tta
 from dlnotes_cli.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
-from dlnotes_cli.inference.onnx_container import read_metadata
+from dlnotes_cli.inference.onnx_container import METADATA_KEY, read_metadata
 from dlnotes_cli.inference.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
-from dlnotes_cli.inference.options import ClassifierOptions
+from dlnotes_cli.inference.options import ClassifierOptions, check_no_foreign_options
 from dlnotes_cli.inference.probability_evaluation import SMALLEST, evaluate_probabilities
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.metrics import Evaluation, inference_batch_size, softmax
@@ -64,15 +65,15 @@ def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
     """
     if options.arch is not None:
         raise InputError("--arch", "an ONNX file has its own network", "drop --arch")
-    threads = options.thread_count
+    threads = options.threads or default_threads()
     model: OnnxClassifier | ForeignClassifier
-    if read_metadata(user_path(options.model)).is_ours:
-        options.check_for_model_file("an ONNX file")
+    if METADATA_KEY in read_metadata(user_path(options.model)):
+        check_no_foreign_options(options, "an ONNX file")
         model = load_onnx_classifier(options.model, threads)
     else:
-        model = open_foreign_classifier(options, options.model, threads)
+        model = open_foreign_classifier(options, threads)
     check_runtime_of_onnx(options, _dtype(model.metadata))
-    options.check_tta(model.preprocessing)
+    check_tta(model.preprocessing, is_set=options.tta)
     return OnnxRuntimeClassifier(
         path=model.path, classes=model.classes, preprocessing=model.preprocessing, metadata=model.metadata,
         runtime=RuntimeInfo("cpu", DTYPES[_dtype(model.metadata)], threads), run=model.probabilities, tta=options.tta,

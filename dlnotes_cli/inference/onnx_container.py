@@ -9,7 +9,6 @@ import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,20 +38,8 @@ class _Field(NamedTuple):
     stop: int
 
 
-@dataclass(frozen=True)
-class OnnxMetadata:
-    """The metadata of an ONNX file by key."""
-
-    values: dict[str, str]
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether dlnotes wrote the file."""
-        return METADATA_KEY in self.values
-
-
-def read_metadata(path: Path) -> OnnxMetadata:
-    """The metadata of an ONNX file, after a check that the file is whole.
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file by key, after a check that the file is whole.
 
     Raises InputError for a file that cannot be read, is not an ONNX file, is cut short, or whose SHA-256 differs.
     """
@@ -66,9 +53,7 @@ def read_metadata(path: Path) -> OnnxMetadata:
         if ours is not None:
             _check_sha256(path, content, ours)
         try:
-            return OnnxMetadata(
-                {key.decode(): content[value.start : value.stop].decode() for key, value in values.items()}
-            )
+            return {key.decode(): content[value.start : value.stop].decode() for key, value in values.items()}
         except UnicodeDecodeError as error:
             raise _damaged(path) from error
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ from dlnotes_cli.data.preprocessing import (
     preprocessing_from_json,
     text_preprocessing_from_json,
 )
+from dlnotes_cli.device import RuntimeOptions
 from dlnotes_cli.inference.onnx_container import METADATA_KEY, SUFFIX, read_metadata
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.extras import import_extra
-from dlnotes_cli.shell.option_groups import DeviceOptions
 from dlnotes_cli.training.metrics import inference_batch_size
 from dlnotes_cli.training.model_metadata import Metadata, check_data, class_names, metadata_errors
 from dlnotes_cli.training.stored_values import parse_object
@@ -88,11 +88,6 @@ class OnnxClassifier:
     metadata: Metadata
     graph: OnnxGraph
 
-    @property
-    def kind(self) -> Literal["image", "table"]:
-        """What the classifier reads."""
-        return "image" if isinstance(self.preprocessing, ImagePreprocessing) else "table"
-
     def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
         """Probabilities (N, classes) of samples as `data` reads them.
 
@@ -135,7 +130,7 @@ def is_onnx(path: str | Path) -> bool:
     return Path(path).suffix.lower() == SUFFIX
 
 
-def check_runtime_of_onnx(options: DeviceOptions, dtype: str = "float32") -> None:
+def check_runtime_of_onnx(options: RuntimeOptions, dtype: str = "float32") -> None:
     """Raise InputError for a device or precision that an ONNX file does not run with: it runs on the CPU as exported.
 
     `dtype` is the element type of its weights.
@@ -154,7 +149,7 @@ def open_graph(path: str | Path, threads: int) -> OnnxGraph:
     does not accept, and where ONNX Runtime is not installed.
     """
     path = files.user_path(path)
-    metadata = read_metadata(path).values
+    metadata = read_metadata(path)
     runtime = import_extra("onnxruntime", "onnx", path)
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
@@ -219,7 +214,7 @@ def read_export_metadata(path: str | Path) -> Metadata:
     Raises InputError for a file that cannot be read or is damaged, of another program, or of a newer dlnotes.
     """
     path = files.user_path(path)
-    stored = read_metadata(path).values.get(METADATA_KEY)
+    stored = read_metadata(path).get(METADATA_KEY)
     if stored is None:
         raise InputError(path, "has no metadata of dlnotes", "export the model with dlnotes export")
     with metadata_errors(path, _EXPORT_AGAIN):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.onnx_file import is_onnx
-from dlnotes_cli.inference.options import ClassifierOptions
+from dlnotes_cli.inference.options import ClassifierOptions, check_no_foreign_options
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def open_any_classifier(options: ClassifierOptions) -> "Classifier | TextClassif
         from dlnotes_cli.inference.onnx_classifier import open_onnx_classifier
 
         return open_onnx_classifier(options)
-    options.check_for_model_file()
+    check_no_foreign_options(options)
     from dlnotes_cli.inference.course_checkpoint import load_named_classifier
     from dlnotes_cli.training.model_file import TextModel
 

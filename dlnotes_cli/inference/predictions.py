@@ -1,14 +1,14 @@
 """The most probable classes of samples."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from dlnotes_cli.inference.text_explanation import WordContributions
+from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, in_json_as, named
 
 
 class GivesProbabilities(Protocol):
@@ -22,23 +22,76 @@ class GivesProbabilities(Protocol):
         """Probabilities (N, classes) of N samples. Raises InputError where they are not finite."""
 
 
+class WordContribution(NamedTuple):
+    """A word, and what it adds."""
+
+    word: str
+    contribution: float
+
+
+@dataclass(frozen=True)
+class WordContributions:
+    """What each word of a text adds to the logit of a class; of two classes, to the log-odds of the class.
+
+    For a linear model the contributions and the bias sum up to that logit. For a network they are gradient times
+    embedding: how the logit changes, to first order, with the size of the embedding of a word.
+    """
+
+    label: str = field(metadata=named("class"))
+    words: tuple[WordContribution, ...]  # in the order of the text, as the model reads it
+    logit: float
+    bias: float | None = None  # None: a network
+    unread: int = 0  # words behind the last one that the network reads
+
+    @property
+    def shares(self) -> list[tuple[str, float]]:
+        """Each word with its contribution as a fraction of the largest one, -1 to 1."""
+        largest = max((abs(value) for _, value in self.words), default=0.0) or 1.0
+        return [(word, value / largest) for word, value in self.words]
+
+    def strongest(self, count: int, *, is_for: bool) -> list[tuple[str, float]]:
+        """The words with the largest summed contributions for or against the class."""
+        sums: Counter[str] = Counter()
+        for word, value in self.words:
+            sums[word] += value  # type: ignore[assignment]  # a Counter adds floats as well
+        ordered = sorted(sums.items(), key=lambda item: (-item[1], item[0]) if is_for else (item[1], item[0]))
+        return [(word, value) for word, value in ordered[:count] if (value > 0) == is_for and value]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A class and its probability."""
+
+    label: str = field(metadata=named("class"))
+    probability: float
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The most probable classes of one item, an image, a row or a text, or the error for one that was skipped."""
 
     item: str  # a path, for a row path:line, or the text itself
-    top: tuple[tuple[str, float], ...] = ()  # (class, probability), most probable first
-    error: str = ""
-    explanation: "WordContributions | None" = None  # of a text, where it was asked for
+    top: tuple[tuple[str, float], ...] = field(default=(), metadata=HIDDEN)  # (class, probability), most probable first
+    error: str | None = field(default=None, metadata=OPTIONAL)
+    explanation: WordContributions | None = field(default=None, metadata=OPTIONAL)  # of a text, if asked for
 
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `--json`, and a line of `--jsonl`."""
-        if self.error:
-            return {"item": self.item, "error": self.error}
-        name, probability = self.top[0]
-        top = [{"class": c, "probability": p} for c, p in self.top]
-        fields = {"item": self.item, "class": name, "probability": probability, "top": top}
-        return fields if self.explanation is None else fields | {"explanation": self.explanation.as_json()}
+    @property
+    @in_json_as("top", optional=True)
+    def candidates(self) -> list[Candidate] | None:
+        """The most probable classes; None for an item that was skipped."""
+        return [Candidate(*pair) for pair in self.top] or None
+
+    @property
+    @in_json_as("class", optional=True)
+    def label(self) -> str | None:
+        """The most probable class."""
+        return self.top[0][0] if self.top else None
+
+    @property
+    @in_json_as("probability", optional=True)
+    def probability(self) -> float | None:
+        """The probability of the most probable class."""
+        return self.top[0][1] if self.top else None
 
 
 def predict_samples(

@@ -1,9 +1,7 @@
 """Which words of a text carry the answer of a classifier."""
 
 from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,42 +12,9 @@ from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import encode_texts, tokenizer_from_json
 from dlnotes_cli.data.texts.tfidf import ngrams_of
 from dlnotes_cli.data.texts.words import normalized, words_of
+from dlnotes_cli.inference.predictions import WordContribution, WordContributions
 from dlnotes_cli.inference.text_classifier import LinearTextClassifier, TextClassifier, TokenClassifier
 from dlnotes_cli.models.text_rnn import TextRnn
-
-
-@dataclass(frozen=True)
-class WordContributions:
-    """What each word of a text adds to the logit of a class; of two classes, to the log-odds of the class.
-
-    For a linear model the contributions and the bias sum up to that logit. For a network they are gradient times
-    embedding: how the logit changes, to first order, with the size of the embedding of a word.
-    """
-
-    label: str  # the class
-    words: tuple[tuple[str, float], ...]  # in the order of the text, as the model reads it
-    logit: float
-    bias: float | None = None  # None: a network
-    unread: int = 0  # words behind the last one that the network reads
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        words = [{"word": word, "contribution": value} for word, value in self.words]
-        return {"class": self.label, "logit": self.logit, "bias": self.bias, "words": words, "unread": self.unread}
-
-    @property
-    def shares(self) -> list[tuple[str, float]]:
-        """Each word with its contribution as a fraction of the largest one, -1 to 1."""
-        largest = max((abs(value) for _, value in self.words), default=0.0) or 1.0
-        return [(word, value / largest) for word, value in self.words]
-
-    def strongest(self, count: int, *, is_for: bool) -> list[tuple[str, float]]:
-        """The words with the largest summed contributions for or against the class."""
-        sums: Counter[str] = Counter()
-        for word, value in self.words:
-            sums[word] += value  # type: ignore[assignment]  # a Counter adds floats as well
-        ordered = sorted(sums.items(), key=lambda item: (-item[1], item[0]) if is_for else (item[1], item[0]))
-        return [(word, value) for word, value in ordered[:count] if (value > 0) == is_for and value]
 
 
 def explain_text(classifier: TextClassifier, text: str, label: int) -> WordContributions:
@@ -74,9 +39,8 @@ def _of_linear(classifier: LinearTextClassifier, text: str, label: int) -> WordC
     of_words = {terms[i]: float(dense[i]) for i in used if i < boundary}
     of_characters = {terms[i]: float(dense[i]) for i in used if i >= boundary}
     shares = _shared(words, of_words, of_characters)
-    return WordContributions(
-        classifier.classes[label], tuple(zip(words, shares.tolist(), strict=True)), float(dense.sum()) + bias, bias
-    )
+    contributions = tuple(map(WordContribution, words, shares.tolist()))
+    return WordContributions(classifier.classes[label], contributions, float(dense.sum()) + bias, bias)
 
 
 def _shared(words: list[str], of_words: dict[str, float], of_characters: dict[str, float]) -> NDArray[np.float64]:
@@ -107,9 +71,8 @@ def _of_network(classifier: TokenClassifier, text: str, label: int) -> WordContr
     read, unread = positions[:count], len(set(positions[count:]) - set(positions[:count]))
     contributions = np.zeros(len(words))
     np.add.at(contributions, read, own)
-    return WordContributions(
-        classifier.classes[label], tuple(zip(words, contributions.tolist(), strict=True)), logit, unread=unread
-    )
+    found = tuple(map(WordContribution, words, contributions.tolist()))
+    return WordContributions(classifier.classes[label], found, logit, unread=unread)
 
 
 def gradient_times_embedding(network: TextRnn, tokens: Tensor, label: int) -> tuple[NDArray[np.float64], float]:

@@ -15,7 +15,7 @@ from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import TablePreprocessing
 from dlnotes_cli.data.table import Table, encode
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.classifier import Classifier, check_tta
 from dlnotes_cli.inference.options import ClassifierOptions
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.metrics import Evaluation
@@ -66,7 +66,7 @@ def open_torch_classifier(options: ClassifierOptions, model: TrainedModel) -> To
     """The classifier of a model file, on its device. Raises InputError for options that do not apply to it."""
     runtime = runtime_for_model(model.metadata, options)
     network = model.network.to(runtime.device)
-    options.check_tta(model.preprocessing)
+    check_tta(model.preprocessing, is_set=options.tta)
     if options.tta:
         network = TtaNetwork(network, mirror=is_flippable(model.classes))
     return TorchClassifier(

@@ -18,6 +18,7 @@ from dlnotes_cli import __version__
 from dlnotes_cli.inference.predictions import Prediction
 from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 
 _MOST_IMAGES = 256  # in one request
@@ -87,7 +88,7 @@ def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> _
     async def predict(request: Request) -> JSONResponse:
         answer = await _answer(request, service)
         predictions = await asyncio.get_running_loop().run_in_executor(workers, answer)
-        return JSONResponse({"predictions": [prediction.as_json() for prediction in predictions]})
+        return JSONResponse({"predictions": to_json(predictions)})
 
     @app.exception_handler(InputError)
     async def bad_input(_request: Request, error: InputError) -> JSONResponse:

@@ -1,37 +1,46 @@
 """The options of `dlnotes serve`."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Literal
 
-from dlnotes_cli.inference.options import ClassifierOptions, TopOption
-from dlnotes_cli.shell.option import Config, option, option_group, option_like
-from dlnotes_cli.shell.option_groups import OutputOptions, ReadImagesOptions
+from dlnotes_cli.inference import options as inference_options
+from dlnotes_cli.inference.options import PixelScaling
+from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.training import options as training_options
+from dlnotes_cli.training.options import CourseArch
 
-_MEGABYTE = 1_000_000
 
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig(Config):
+    """Every option of `serve`."""
 
-@option_group
-class ServeOptions(Config):
-    """Where the server listens, and what it accepts."""
+    command: ClassVar[str] = "serve"
 
+    model: Path = inference_options.MODEL
+    # Data
+    max_upload: int = option(
+        32, "Refuse requests of more than this many megabytes.", panel="Data", within="[1, 4096]", metavar="MB"
+    )
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    size: int | None = inference_options.SIZE
+    normalize: PixelScaling | None = inference_options.NORMALIZE
+    classes: Path | None = inference_options.CLASSES
+    # Model
+    arch: CourseArch | None = training_options.ARCH
+    tta: bool = inference_options.TTA
+    # Output
+    top: int = inference_options.TOP
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    # Runtime
     host: str = option(
         "127.0.0.1", "Address to listen on; with 0.0.0.0 every machine in the network can send requests.",
         panel="Runtime", metavar="ADDRESS",
     )  # fmt: skip
     port: int = option(8000, "Port to listen on; 0 is a free one.", panel="Runtime", within="[0, 65535]")
-    max_upload: int = option(
-        32, "Refuse requests of more than this many megabytes.", panel="Data", within="[1, 4096]", metavar="MB"
-    )
-    max_pixels: int = option_like(ReadImagesOptions, "max_pixels")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServeConfig(OutputOptions, ServeOptions, TopOption, ClassifierOptions):
-    """Every option of `serve`."""
-
-    command: ClassVar[str] = "serve"
-
-    @property
-    def max_upload_bytes(self) -> int:
-        """The size from which a request is refused."""
-        return self.max_upload * _MEGABYTE
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION

@@ -11,12 +11,14 @@ from dlnotes_cli.inference.opening import open_classifier
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError, StoppedError, reason
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.shell.stopping import StopRequest
 
 _FINISH_S = 30  # for requests that run when the server is stopped
 _PACKAGES = ("fastapi", "uvicorn", "python_multipart")
+_MEGABYTE = 1_000_000
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
@@ -33,7 +35,7 @@ class Server:
         self._config = config
         # Several requests at once on a thread each are faster than one request on several threads.
         self.classifier = open_classifier(replace(config, threads=1))
-        self._workers = ThreadPoolExecutor(config.thread_count, "worker")
+        self._workers = ThreadPoolExecutor(config.threads or default_threads(), "worker")
         self._socket = _listen(config.host, config.port)
 
     def __enter__(self) -> Self:
@@ -59,7 +61,7 @@ class Server:
             output.note(f"every machine that reaches {self._config.host} can send requests")
         service = PredictionService(self.classifier, self._config.top, self._config.max_pixels)
         settings = uvicorn.Config(
-            make_app(service, self._workers, self._config.max_upload_bytes), lifespan="off", log_config=None,
+            make_app(service, self._workers, self._config.max_upload * _MEGABYTE), lifespan="off", log_config=None,
             log_level="critical", access_log=False, timeout_graceful_shutdown=_FINISH_S,
         )  # fmt: skip
         with StopRequest() as stop:

@@ -45,6 +45,16 @@ def in_json(function: AnyFunction) -> AnyFunction:
     return function
 
 
+def in_json_as(name: str, *, optional: bool = False) -> Callable[[AnyFunction], AnyFunction]:
+    """As `in_json`, under another name than that of the property, and if `optional` left out where it is None."""
+
+    def mark(function: AnyFunction) -> AnyFunction:
+        function.in_json, function.is_optional = name, optional  # type: ignore[attr-defined]  # as above
+        return function
+
+    return mark
+
+
 def inlined(function: AnyFunction) -> AnyFunction:
     """Mark the function of a property that returns a dataclass, whose members JSON has beside the other fields."""
     function.in_json = "*"  # type: ignore[attr-defined]  # as above
@@ -95,7 +105,8 @@ def _plain_derived(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, function in _derived(type(value)).items():  # type: ignore[arg-type]  # as in options_of
         item = _plain(getattr(value, name))
-        found |= item if function.in_json == "*" else {name: item}
+        if item is not None or not getattr(function, "is_optional", False):
+            found |= item if function.in_json == "*" else {_json_name(name, function): item}
     return found
 
 
@@ -104,6 +115,11 @@ def _derived(kind: type) -> dict[str, Any]:
     """The properties that `in_json` and `inlined` mark, those of bases first, and their functions."""
     functions = {name: _function(value) for base in reversed(kind.__mro__) for name, value in vars(base).items()}
     return {name: function for name, function in functions.items() if hasattr(function, "in_json")}
+
+
+def _json_name(name: str, function: Any) -> str:
+    """The name in JSON of a property."""
+    return function.in_json if isinstance(function.in_json, str) else name
 
 
 def _function(value: object) -> Any:
@@ -175,7 +191,7 @@ def _built_object(kind: type, value: object) -> Any:
             built[field.name] = None
         elif name is not None and field.default is field.default_factory is dataclasses.MISSING:
             raise TypeError(f"it has no {name}")
-    unknown = rest.keys() - _derived(kind).keys()
+    unknown = rest.keys() - {_json_name(name, function) for name, function in _derived(kind).items()}
     if unknown:
         raise TypeError(f"{kind.__name__} has no {min(map(str, unknown))}"[:_LONGEST])
     return kind(**built)
@@ -248,6 +264,6 @@ def _schema_of_object(kind: type) -> dict[str, Any]:
             properties |= schema["properties"]
             required += schema["required"]
         else:
-            properties[name] = schema
-            required.append(name)
+            properties[_json_name(name, function)] = schema
+            required += [] if getattr(function, "is_optional", False) else [_json_name(name, function)]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

@@ -1,6 +1,9 @@
 """How a command shows its result: as a table, as JSON, as CSV, or as nothing but paths."""
 
+import csv
+import io
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -38,18 +41,16 @@ def show(result: Shown, config: Any, **more: Any) -> None:
     tables are printed, and then the paths of written files. Notes go to standard error.
     """
     as_csv: Callable[[], str] | None = getattr(result, "csv", None)
-    csv, paths = getattr(config, "csv", None) if as_csv else None, list(getattr(result, "paths", ()))
-    if as_csv and csv not in (None, "-"):
-        files.write_text(files.user_path(csv), as_csv())
-        paths.insert(0, Path(csv))
+    csv_path, paths = getattr(config, "csv", None) if as_csv else None, list(getattr(result, "paths", ()))
+    if as_csv and csv_path not in (None, "-"):
+        files.write_text(files.user_path(csv_path), as_csv())
+        paths.insert(0, Path(csv_path))
     if config.json:
         output.document(config.command, to_json(result) | to_json(more))
-    elif as_csv and csv == "-":
+    elif as_csv and csv_path == "-":
         output.raw(as_csv())
     else:
-        _print(result.table(), is_short=config.quiet or csv is not None)
-        for path in paths:
-            output.line(str(path))
+        _print(chain(result.table(), map(str, paths)), is_short=config.quiet or csv_path is not None)
     for note in getattr(result, "notes", ()):
         output.note(note)
 
@@ -63,22 +64,37 @@ def check_outputs(config: Any) -> None:
             files.check_output_file(flag(name, described), files.user_path(path), overwrite=config.overwrite)
 
 
+def csv_file(config: Any) -> Path | None:
+    """The file of `--csv`; None without one, and for standard output."""
+    return None if config.csv in (None, "-") else files.user_path(config.csv)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A CSV table."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
 def _print(parts: Iterable[Table | str], *, is_short: bool) -> None:
-    """Print tables with an empty line below each, and lines; if `is_short`, of tables only results.
+    """Print lines, and tables with an empty line between them and other parts; if `is_short`, of tables only results.
 
     Two empty lines become one.
     """
-    has_space = True
+    is_below_table, has_space = False, True
     for part in parts:
-        if is_short and isinstance(part, Detail):
+        if is_short and (isinstance(part, Detail) or (isinstance(part, Table) and not part.is_result)):
             continue
-        if isinstance(part, str):
+        if is_below_table or (isinstance(part, Table) and not has_space):
+            output.line()
+            has_space = True
+        is_below_table = isinstance(part, Table)
+        if isinstance(part, Table):
+            output.table(part.columns, part.rows, part.numeric)
+            has_space = False
+        else:
             if part or not has_space:
                 output.line(part)
             has_space = not part
-        elif part.is_result or not is_short:
-            if not has_space:
-                output.line()
-            output.table(part.columns, part.rows, part.numeric)
-            output.line()
-            has_space = True

@@ -25,7 +25,7 @@ from dlnotes_cli.data.texts.preprocessing import (
     TfidfPreprocessing,
     document_preprocessing_from_json,
 )
-from dlnotes_cli.device import Runtime, choose_runtime
+from dlnotes_cli.device import Runtime, RuntimeOptions, choose_runtime
 from dlnotes_cli.models.registry import (
     CLASSIFIERS,
     LANGUAGE_MODELS,
@@ -39,7 +39,6 @@ from dlnotes_cli.models.series_rnn import SeriesRnn
 from dlnotes_cli.models.text_linear import TextLinearConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option_groups import DeviceOptions
 from dlnotes_cli.training.model_metadata import MOST_SHOWN, Metadata, check_data, class_names, metadata_errors
 from dlnotes_cli.training.stored_values import build_stored
 from dlnotes_cli.training.tensor_file import fix_for, read_tensors
@@ -204,7 +203,7 @@ def _check_text_input(config: Any, preprocessing: DocumentPreprocessing) -> None
         raise ValueError("padding")
 
 
-def runtime_for_model(metadata: Metadata, options: DeviceOptions) -> Runtime:
+def runtime_for_model(metadata: Metadata, options: RuntimeOptions) -> Runtime:
     """Device, precision and threads for a trained model.
 
     `--precision auto` is the precision of its training, so that the same samples get the same predictions, or fp32

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dlnotes_cli.classify import predict
-from dlnotes_cli.classify.options import PredictConfig
+from dlnotes_cli.classify.evaluation_options import PredictConfig
 from dlnotes_cli.classify.predict import Predictor
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
@@ -148,21 +148,6 @@ def test_a_skipped_row_has_an_error(table_run: Path, tmp_path: Path, dlnotes: Co
     assert [entry.get("class", "bad") for entry in entries] == ["yes", "bad", "no", "bad"]
     assert "'wide' is not a number" in entries[1]["error"]
     assert dlnotes("predict", table_run, tmp_path / "rows.csv").code == 2
-
-
-def test_tta_changes_the_probabilities_of_images_and_is_refused_for_tables(
-    images_run: Path, table_run: Path, photos: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    plain, averaged = (
-        json.loads(dlnotes("predict", images_run, photos, "--json", *more).out)["predictions"]
-        for more in ((), ("--tta",))
-    )
-    assert [entry["class"] for entry in averaged] == [entry["class"] for entry in plain]
-    assert [entry["probability"] for entry in averaged] != [entry["probability"] for entry in plain]
-    assert sum(candidate["probability"] for candidate in averaged[0]["top"]) == pytest.approx(1, abs=1e-5)
-    outcome = dlnotes("predict", table_run, make_table(tmp_path / "rows.csv", rows=5), "--tta")
-    assert outcome.code == 2
-    assert "--tta: the model reads tables" in outcome.err
 
 
 def test_a_long_table_lists_the_same_cells_as_a_short_one(

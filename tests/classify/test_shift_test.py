@@ -140,7 +140,7 @@ def test_what_cannot_be_tested_is_refused(digits_run: Path, table_run: Path, tmp
     for words, message in (
         ((digits_run, "--shift-test", "shift:8"), "--shift-test: 'shift:8' moves images of 8x8 out of sight; use a"),
         ((table_run, "--shift-test", "shift:1"), "reads tables, and only images can be shifted; name models of images"),
-        ((digits_run, digits_run), "only --shift-test compares models; name one model"),
+        ((digits_run, digits_run), "has no effect without --shift-test; add it"),
         ((digits_run, "--shift-test", "shift:1", "--min-accuracy", 0.5), "--shift-test: cannot be combined with --min"),
     ):
         outcome = dlnotes("evaluate", *words, "--out", tmp_path / "plots")

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.classify.options import EvaluateConfig, TrainMlpConfig
+from dlnotes_cli.classify.evaluation_options import EvaluateConfig
+from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_BEST
 from dlnotes_cli.data import folder, load
 from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor

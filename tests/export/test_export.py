@@ -264,7 +264,7 @@ BAD: list[tuple[Sequence[str], tuple[str, ...]]] = [
     (("--opset", "20", "--format", "pt2"), ("--opset: has no effect with --format pt2",)),
     (("--dtype", "float16", "--format", "state-dict"), ("--dtype: has no effect with --format state-dict",)),
     (("--no-dynamic", "--format", "state-dict"), ("--dynamic: has no effect with --format state-dict",)),
-    (("--time", "--no-dynamic"), ("--time: needs an exported graph with batches",)),
+    (("--time", "--no-dynamic"), ("--time: needs an exported graph with batches; drop --no-dynamic",)),
     (("--format", "dlnotes"), ("--format dlnotes: is for a state dict of the course; add --arch",)),
     (("--out", "model.pt"), ("--out: model.pt does not end in .onnx; give the name of a .onnx file",)),
     (("--out", "gone/model.onnx"), ("--out: no folder gone; make it first",)),

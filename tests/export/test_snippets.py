@@ -13,7 +13,7 @@ PAGE = (Path(__file__).parents[2] / "docs/export.md").read_text()
 PYTHON = next(
     code for code in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) if "onnxruntime" in code
 )
-JAVASCRIPT = re.findall(r"^```js\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+(JAVASCRIPT,) = re.findall(r"^```js\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -36,13 +36,7 @@ def test_the_python_snippet_gives_the_classes_of_predict(
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-@pytest.mark.parametrize("code", JAVASCRIPT)
-def test_the_javascript_snippet_can_be_parsed(code: str, tmp_path: Path) -> None:
+def test_the_javascript_snippet_can_be_parsed(tmp_path: Path) -> None:
     module = tmp_path / "snippet.mjs"
-    module.write_text(code)
+    module.write_text(JAVASCRIPT)
     subprocess.run(["node", "--check", str(module)], check=True, capture_output=True)
-
-
-def test_there_is_a_snippet_for_the_browser() -> None:
-    assert len(JAVASCRIPT) == 1
-    assert "onnxruntime-web" in JAVASCRIPT[0]

@@ -11,7 +11,7 @@ from builders import Command
 from onnx import TensorProto, helper
 from PIL import Image
 
-from dlnotes_cli.classify.options import PredictConfig
+from dlnotes_cli.classify.evaluation_options import PredictConfig
 from dlnotes_cli.inference.foreign_onnx import open_foreign_classifier
 from dlnotes_cli.shell.errors import InputError
 
@@ -61,7 +61,7 @@ def softmax_of(logits: np.ndarray[Any, np.dtype[np.floating]]) -> np.ndarray[Any
 
 
 def opened(path: Path, **options: Any) -> Any:
-    return open_foreign_classifier(PredictConfig(model=path, **options), path, threads=1)
+    return open_foreign_classifier(PredictConfig(model=path, **options), threads=1)
 
 
 @pytest.mark.parametrize(

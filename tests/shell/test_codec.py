@@ -20,6 +20,7 @@ from dlnotes_cli.shell.codec import (
     OPTIONAL,
     from_json,
     in_json,
+    in_json_as,
     inlined,
     named,
     schema_of,
@@ -86,11 +87,18 @@ class Derived:
     def half(self) -> Any:
         return Fraction(self.side, 2)
 
+    @property
+    @in_json_as("class", optional=True)
+    def label(self) -> str | None:
+        return "odd" if self.side % 2 else None
+
 
 def test_members_of_a_property_stand_beside_the_fields_and_a_fraction_is_a_number() -> None:
-    assert to_json(Derived(-3))["side"] == 3
-    assert to_json(Derived(3)) == {"side": 3, "device": "cpu", "threads": 3, "half": 1.5}
+    assert to_json(Derived(3)) == {"side": 3, "device": "cpu", "threads": 3, "half": 1.5, "class": "odd"}
+    assert "class" not in to_json(Derived(2))
     assert schema_of(Derived)["properties"].keys() == to_json(Derived(3)).keys()
+    assert set(schema_of(Derived)["required"]) == to_json(Derived(2)).keys()
+    assert to_json(Derived(-3))["side"] == 3
     assert schema_of(Derived)["properties"]["side"] == {}
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.classify.options import EvaluateConfig, PredictConfig, TrainMlpConfig
+from dlnotes_cli.classify.evaluation_options import EvaluateConfig, PredictConfig
+from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig, DataPreviewConfig, DoctorConfig
 from dlnotes_cli.shell.errors import InputError

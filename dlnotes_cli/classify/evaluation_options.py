@@ -1,0 +1,131 @@
+"""The options of `dlnotes evaluate` and `predict`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from dlnotes_cli.data import options as data_options
+from dlnotes_cli.inference import options as inference_options
+from dlnotes_cli.inference.options import PixelScaling
+from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.option import Config, check_at_most_one, option
+from dlnotes_cli.shell.parse import integers
+from dlnotes_cli.training import options as training_options
+from dlnotes_cli.training.options import CourseArch, complete_models_and_onnx
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Config):
+    """Every option of `evaluate`."""
+
+    command: ClassVar[str] = "evaluate"
+
+    model: Path = inference_options.MODEL
+    others: tuple[Path, ...] = option(
+        (), "With --shift-test: more models to compare with.", panel="Data", is_argument=True, metavar="MODEL...",
+        complete=complete_models_and_onnx, needs=("shift_test",),
+    )  # fmt: skip
+    # Data
+    data: str | None = option(
+        None, data_options.DATA.help, panel="Data", metavar=data_options.DATA.metavar,
+        complete=data_options.DATA.complete, shown_default="the data that the model was trained on",
+    )  # fmt: skip
+    split: Literal["auto", "train", "val", "test", "all"] = option(
+        "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
+        panel="Data",
+    )  # fmt: skip
+    target: str | None = option(
+        None, "CSV of texts: column of the classes.", panel="Data", metavar="COLUMN",
+        shown_default="that of the training data",
+    )  # fmt: skip
+    shift_test: str | None = option(
+        None, "Measure the accuracy on changed images instead, against each amount: shift:N (pixels, in four "
+        "directions), rotate:DEGREES, scale:A-B, noise:X (standard deviation, 1 is white) and blur:X (pixels).",
+        panel="Data", metavar="CHANGE,…", conflicts=("min_accuracy",),
+    )  # fmt: skip
+    size: int | None = inference_options.SIZE
+    normalize: PixelScaling | None = inference_options.NORMALIZE
+    classes: Path | None = inference_options.CLASSES
+    data_root: Path | None = data_options.DATA_ROOT
+    text_column: str | None = data_options.TEXT_COLUMN
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    # Model
+    arch: CourseArch | None = training_options.ARCH
+    tta: bool = inference_options.TTA
+    # Output
+    top: tuple[int, ...] = option(
+        (5,), "Report top-k accuracy for these k, as far as there are more than k classes.", panel="Output",
+        name="--top-k", parse=integers, within="[1, 1e6]", metavar="K,…",
+    )  # fmt: skip
+    out: Path | None = option(
+        None, "Folder to create for the plots.", panel="Output", metavar="FOLDER", shown_default="no plots"
+    )
+    min_accuracy: float | None = training_options.MIN_ACCURACY
+    csv: str | None = common.CSV
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    # Runtime
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(Config):
+    """Every option of `predict`."""
+
+    command: ClassVar[str] = "predict"
+
+    model: Path = inference_options.MODEL
+    paths: tuple[str, ...] = option(
+        (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files; for a model "
+        "of texts, texts, .txt files, CSV files, or - for one text per line.", panel="Data", is_argument=True,
+        metavar="PATH",
+    )  # fmt: skip
+    # Data
+    files_from: str | None = option(
+        None, "Read more paths from this file, one per line; - is standard input.", panel="Data", metavar="FILE|-"
+    )
+    size: int | None = inference_options.SIZE
+    normalize: PixelScaling | None = inference_options.NORMALIZE
+    classes: Path | None = inference_options.CLASSES
+    text_column: str | None = data_options.TEXT_COLUMN
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    # Model
+    arch: CourseArch | None = training_options.ARCH
+    tta: bool = inference_options.TTA
+    # Output
+    jsonl: bool = option(
+        False, "Print one line of JSON per prediction, as soon as it is made.", panel="Output",
+        conflicts=("json", "csv=-"),
+    )  # fmt: skip
+    sheet: Path | None = option(
+        None, "Draw each image next to bars of its classes' probabilities, into this PNG file.", panel="Output",
+        metavar="FILE.png", ends_in=".png",
+    )  # fmt: skip
+    explain: bool = option(False, "Texts: show which words carried each prediction.", panel="Output")
+    explain_html: Path | None = option(
+        None, "Texts: write each text as HTML, its words colored by what they contributed.", panel="Output",
+        metavar="FILE.html", ends_in=".html",
+    )  # fmt: skip
+    top: int = inference_options.TOP
+    csv: str | None = common.CSV
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    # Runtime
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
+
+    def __post_init__(self) -> None:
+        """Validate each option, then their combination."""
+        super().__post_init__()
+        reading = {"PATH -": "-" in self.paths, "--files-from -": self.files_from == "-"}
+        check_at_most_one(reading, "both read standard input")
