@@ -62,6 +62,7 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "data cache clear": "manage.commands:cache_clear",
     "runs early-stopping": "manage.commands:early_stopping",
     "doctor": "manage.commands:doctor",
+    "schema": "schema:schema",
 }
 GROUPS = {  # names in front of commands, each with its panel and help
     "char-rnn": ("Train", "Train, sample and score character-level language models."),

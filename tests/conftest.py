@@ -1,6 +1,7 @@
 """Fixtures of several test files: the program run in this process, and small trained runs."""
 
 import io
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 from builders import Command, Outcome, make_images, make_table, small_training
 from hypothesis import settings
+from jsonschema import Draft202012Validator
 from PIL import Image
 
 from dlnotes_cli.cli import main
+from dlnotes_cli.schema import document_schema
 from dlnotes_cli.shell import output
 
 if TYPE_CHECKING:
@@ -65,14 +68,26 @@ def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(Figure, "savefig", save)
 
 
+@cache
+def _validator(command: str) -> Draft202012Validator:
+    schema = document_schema(command)
+    return Draft202012Validator({} if schema is None else schema)
+
+
 @pytest.fixture
 def dlnotes(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the program in this process: `dlnotes("train-mlp", "--epochs", 1)`."""
+    """Run the program in this process: `dlnotes("train-mlp", "--epochs", 1)`.
+
+    A document of `--json` must be as `dlnotes schema` describes it.
+    """
 
     def run(*arguments: object) -> Outcome:
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
+        if "--json" in arguments and captured.out.startswith("{"):
+            document = json.loads(captured.out)
+            _validator(document["command"]).validate(document)
         return Outcome(int(code), captured.out, captured.err)
 
     return run

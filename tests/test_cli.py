@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from builders import Command, make_images, small_training
-from test_structure import commands
 
 from dlnotes_cli import __version__
 from dlnotes_cli.classify import train_mlp
+from dlnotes_cli.cli import COMMANDS, GROUPS, load_command
+from dlnotes_cli.shell.binding import ARGUMENTS
+from dlnotes_cli.shell.option import PANELS, options_of
 
+ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-m", "dlnotes_cli"]
 
 
@@ -27,37 +30,35 @@ def test_version_and_help(dlnotes: Command) -> None:
     assert "list" in dlnotes("data").out
 
 
-@pytest.mark.parametrize("name", ["", "data", "data cache", "char-rnn", *commands()])
-def test_no_help_is_wider_than_80_columns_or_breaks_an_example(
+@pytest.mark.parametrize("name", ["", *GROUPS, *COMMANDS])
+def test_help_fits_80_columns_and_shows_each_panel_once_and_no_types(
     name: str, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    lines = [line.rstrip() for line in dlnotes(*name.split(), "--help").out.splitlines()]
+    text = dlnotes(*name.split(), "--help").out
+    lines = [line.rstrip() for line in text.splitlines()]
     assert max(map(len, lines)) <= 80
-    examples = re.findall(r"\[bold\](\$ .*?)\[/bold\]", getattr(commands().get(name), "help", ""))
-    assert {f" {example}" for example in examples} <= set(lines)
-
-
-def test_help_fits_80_columns_and_shows_panels_and_defaults(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    text = dlnotes("train-mlp", "-h").out
-    assert max(map(len, text.splitlines())) <= 80
-    positions = [text.index(f"─ {panel} ─") for panel in ("Data", "Model", "Training", "Output", "Runtime")]
-    assert positions == sorted(positions)
-    assert re.search(r"default:[\s│]+512,512", text)
-    assert "$ dlnotes train-mlp" in text
-
-
-@pytest.mark.parametrize("words", ["", "train-mlp", "predict", "evaluate", "filter", "conv-shape", "data", "data info"])
-def test_help_shows_arguments_in_a_panel_and_no_types(
-    words: str, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    text = dlnotes(*words.split(), "--help").out
-    panels = re.findall(r"╭─ (\S+) ─", text)
-    assert len(set(panels)) == len(panels)
     assert not re.search(r"<(str|bool|int|float|list)|\[\[|Usage.*{", text)
-    assert ("Arguments" in panels) == (words in {"predict", "evaluate", "filter", "conv-shape", "data info"})
+    if name in COMMANDS:
+        declared = load_command(name)
+        assert {f" $ {example}" for example in declared.examples} <= set(lines)
+        used = [ARGUMENTS if one.is_argument else one.panel for one in options_of(declared.config_type).values()]
+        shown = [panel for panel in re.findall(r"╭─ (\S+) ─", text) if panel in {ARGUMENTS, *PANELS}]
+        assert [panel for panel in shown if panel in used] == [*dict.fromkeys(used)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_examples_and_the_same_ways_of_output(name: str, dlnotes: Command) -> None:
+    declared = load_command(name)
+    assert len(declared.examples) >= 2
+    assert all(example.startswith(f"dlnotes {name.split(maxsplit=1)[0]}") for example in declared.examples)
+    assert f"`{name}`" in (ROOT / "README.md").read_text()
+    options = options_of(declared.config_type)
+    assert {"json", "quiet", "verbose"} <= options.keys()
+    assert all(described.help and described.panel in PANELS for described in options.values())
+    outcome = dlnotes(*name.split(), "--no-such-option")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert re.fullmatch(r"dlnotes: error: --no-such-option: no such option; .*\n", outcome.err)
 
 
 def test_a_name_that_is_too_long_is_reported_in_one_line(dlnotes: Command) -> None:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import pytest
 from builders import Command
-from test_structure import commands
 
 from dlnotes_cli import cli
 from dlnotes_cli.serve.server import Server
@@ -119,7 +118,7 @@ def test_the_blocks_of_a_page_run_in_order_and_print_what_is_shown(
 def test_the_readme_is_short_and_runs_each_kind_of_command() -> None:
     assert len(README.splitlines()) <= README_LINES
     shown = "".join(block.code for block in blocks(README))
-    for name in commands():
+    for name in cli.COMMANDS:
         if name not in {"data cache clear", "serve"}:  # which deletes, and which does not end
             assert f"dlnotes {name} " in shown.replace("\n", " "), name
 
@@ -136,11 +135,7 @@ def test_every_example_runs_and_names_what_to_look_at(example: Path, tmp_path: P
 
 
 def help_examples() -> list[str]:
-    return [
-        example.strip()
-        for command in commands().values()
-        for example in re.findall(r"\$ (dlnotes [^\[]+)\[", str(command.help))  # type: ignore[attr-defined]
-    ]
+    return [example for name in cli.COMMANDS for example in cli.load_command(name).examples]
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -184,24 +179,11 @@ def test_the_course_has_every_lesson_and_names_planned_commands_as_such() -> Non
     assert re.findall(r"^## Lessons? ([\d and]+)", COURSE, re.MULTILINE) == ["2", "3", "4", "5", "6", "7", "8 and 9"]
     planned: set[str] = set()
     assert set(re.findall(r"planned: `([\w-]+)`", COURSE)) == planned
-    assert not planned & {name.split()[0] for name in commands()}
+    assert not planned & {name.split()[0] for name in cli.COMMANDS}
 
 
 def test_the_generated_references_are_up_to_date() -> None:
     assert run([sys.executable, "tools/write_reference.py", "--check"], ROOT)
-
-
-def test_every_command_can_be_called_from_python() -> None:
-    from dlnotes_cli import api
-    from dlnotes_cli.shell.option import Config
-
-    def with_subclasses(config_type: type[Config]) -> set[type[Config]]:
-        return {config_type, *(one for child in config_type.__subclasses__() for one in with_subclasses(child))}
-
-    config_types = [one for one in with_subclasses(Config) if one.__module__.startswith("dlnotes_cli.")]
-    names = {config_type.__name__ for config_type in config_types if "command" in vars(config_type)}
-    assert names - {"CacheListConfig"} <= set(api.__all__)  # its task has no option
-    assert len(names) >= len(commands())
 
 
 def anchors(page: Path) -> set[str]:

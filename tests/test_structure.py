@@ -12,10 +12,9 @@ import pytest
 
 from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
 from dlnotes_cli.classify.recipes import CnnRecipe, MlpRecipe
-from dlnotes_cli.cli import build
+from dlnotes_cli.cli import COMMANDS, load_command
 from dlnotes_cli.series.recipes import SeriesRecipe
-from dlnotes_cli.shell.binding import ARGUMENTS
-from dlnotes_cli.shell.option import PANELS
+from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +28,8 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
     {"training"},
     {"inference"},
     {"capabilities"},  # every other folder, none of which imports another
-    {"cli", "api"},
+    {"cli"},
+    {"api", "schema"},
     {"__main__"},
 ]
 _FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -127,18 +127,10 @@ def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[st
             assert outside <= also, f"{path}: {outside}"
 
 
-def type_aliases(tree: ast.Module) -> Iterator[str]:
-    """The names that a module gives to types, as in `Shape = tuple[int, ...]`; constants are in capitals."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp):
-            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            yield from (name for name in names if name[0].isupper() and not name.isupper())
-
-
 def is_light(path: Path) -> bool:
     """Whether a module is imported when a command starts or prints its help."""
     names = {"options", "commands", "help_texts", "choices", "cnn_architectures", "report"}
-    return area(path) in {"shell", "shapes", "device", "seeding", "cli"} or path.stem in names
+    return area(path) in {"shell", "shapes", "device", "seeding", "cli", "schema", "api"} or path.stem in names
 
 
 def test_options_and_commands_load_nothing_heavy_at_start() -> None:
@@ -196,11 +188,15 @@ def test_each_thing_has_one_owner(pattern: str, owners: set[str]) -> None:
             assert str(path.relative_to(PACKAGE)) in owners, f"{path}: {re.search(pattern, code)}"
 
 
-def loaded_by(*words: str) -> set[str]:
-    """Top-level modules that are loaded when a command ends."""
-    script = "import sys; from dlnotes_cli.cli import main; main(sys.argv[1:]); print('LOADED', *sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+def loaded_by(script: str) -> set[str]:
+    """Top-level modules that are loaded when a script ends."""
+    script = f"import sys\n{script}\nprint('LOADED', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
+
+
+def loaded_by_command(*words: str) -> set[str]:
+    return loaded_by(f"from dlnotes_cli.cli import main; main({[*words]})")
 
 
 @pytest.mark.parametrize(
@@ -217,47 +213,23 @@ def loaded_by(*words: str) -> set[str]:
     ],
 )
 def test_commands_that_only_print_text_load_no_torch(words: str) -> None:
-    assert not {"torch", "torchvision", "matplotlib", "sklearn"} & loaded_by(*words.split())
+    assert not {"torch", "torchvision", "matplotlib", "sklearn"} & loaded_by_command(*words.split())
+
+
+def test_the_names_for_python_load_no_torch_until_they_are_used() -> None:
+    assert not HEAVY & loaded_by("from dlnotes_cli import api; api.__all__; from dlnotes_cli.api import TrainMlpConfig")
 
 
 def test_filtering_loads_no_torch(tmp_path: Path) -> None:
-    loaded = loaded_by("filter", "--kernel", "gradient", "--out", str(tmp_path / "edges.png"))
+    loaded = loaded_by_command("filter", "--kernel", "gradient", "--out", str(tmp_path / "edges.png"))
     assert not {"torch", "torchvision", "matplotlib", "sklearn", "scipy", "rich", "pydantic"} & loaded
 
 
 def test_training_loads_no_torchvision_and_no_scikit_learn(tmp_path: Path) -> None:
-    loaded = loaded_by("train-mlp", "--epochs", "1", "--limit", "64", "--hidden", "4", "--out", str(tmp_path / "run"))
+    loaded = loaded_by_command(
+        "train-mlp", "--epochs", "1", "--limit", "64", "--hidden", "4", "--out", str(tmp_path / "run")
+    )
     assert not {"torchvision", "sklearn", "scipy"} & loaded
-
-
-def commands() -> "dict[str, object]":
-    """Every command of the program by its full name, in the order of the help."""
-    found: dict[str, object] = {}
-
-    def walk(node: object, name: str) -> None:
-        for word, child in getattr(node, "commands", {}).items():
-            if hasattr(child, "commands"):
-                walk(child, f"{name}{word} ")
-            else:
-                found[f"{name}{word}"] = child
-
-    walk(build(), "")
-    return found
-
-
-@pytest.mark.parametrize("name", commands())
-def test_every_command_has_help_examples_and_a_readme_entry(name: str) -> None:
-    command = commands()[name]
-    text = str(command.help)  # type: ignore[attr-defined]  # Typer's own command class is private
-    examples = re.findall(r"\$ (dlnotes [^\[]+)\[", text)
-    assert len(examples) >= 2, text
-    assert all(example.split()[1:2] == name.split()[:1] for example in examples)
-    assert f"`{name}`" in (ROOT / "README.md").read_text()
-    for parameter in command.params:  # type: ignore[attr-defined]
-        if parameter.name != "help":
-            assert getattr(parameter, "help", ""), f"{name}: {parameter.name} has no help"
-            is_argument = parameter.param_type_name == "argument"
-            assert parameter.rich_help_panel in ((ARGUMENTS,) if is_argument else PANELS)
 
 
 OTHER_PANELS = {  # options whose panel differs between commands, and why
@@ -272,11 +244,10 @@ OTHER_PANELS = {  # options whose panel differs between commands, and why
 
 def test_an_option_has_one_panel_in_every_command() -> None:
     panels: dict[str, set[str]] = {}
-    for command in commands().values():
-        for parameter in command.params:  # type: ignore[attr-defined]
-            for name in parameter.opts:
-                if name.startswith("--"):
-                    panels.setdefault(name, set()).add(parameter.rich_help_panel)
+    for command in COMMANDS:
+        for field, described in options_of(load_command(command).config_type).items():
+            if not described.is_argument:
+                panels.setdefault(flag(field, described), set()).add(described.panel)
     assert {name for name, found in panels.items() if len(found) > 1} == OTHER_PANELS.keys()
 
 

@@ -186,11 +186,10 @@ class Config:
         return not texts.isdisjoint(values.split("|")) if values else self._is_set(name)
 
     def _rule_text(self, rule: str) -> str:
-        """The options of a rule as in the shell: `--optimizer sgd or nesterov`, or the one value that is set."""
+        """A rule as in the shell, with the one value that is set where it is among those of the rule."""
         name, _, values = rule.partition("=")
         actual = value_text(getattr(self, name))
-        values = actual if actual in values.split("|") else values.replace("|", " or ")
-        return f"{flag(name, options_of(type(self))[name])} {values}".strip()
+        return rule_text(type(self), f"{name}={actual}" if actual in values.split("|") else rule)
 
     @classmethod
     def converted(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,6 +307,12 @@ def flag(name: str, described: Option) -> str:
     if described.is_argument:
         return name.upper()
     return described.name or "--" + name.replace("_", "-")
+
+
+def rule_text(config_type: type[Config], rule: str) -> str:
+    """A rule about another option as in the shell: `--optimizer sgd or nesterov`."""
+    name, _, values = rule.partition("=")
+    return f"{flag(name, options_of(config_type)[name])} {values.replace('|', ' or ')}".strip()
 
 
 def check_at_most_one(requested: Mapping[str, bool], because: str = "") -> None:

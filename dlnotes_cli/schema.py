@@ -1,0 +1,161 @@
+"""`dlnotes schema`: the options of commands and the JSON Schema of their results, for other programs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, get_args, get_type_hints
+
+from dlnotes_cli.cli import COMMANDS, load_command
+from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.binding import Command, command
+from dlnotes_cli.shell.codec import schema_of, to_json
+from dlnotes_cli.shell.errors import unknown_choice
+from dlnotes_cli.shell.option import (
+    REQUIRED,
+    Config,
+    Option,
+    choices_of,
+    flag,
+    hints_of,
+    is_tuple,
+    option,
+    options_of,
+    rule_text,
+    type_of,
+)
+
+_TYPES = {bool: "boolean", int: "integer", float: "number", Path: "path"}  # every other type is a string
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaConfig(Config):
+    """Options of `dlnotes schema`."""
+
+    command: ClassVar[str] = "schema"
+    name: tuple[str, ...] = option(
+        (), "Command or group, such as train-mlp or series; without it, all.",
+        panel="Output", metavar="COMMAND", is_argument=True, complete=lambda: sorted({name.split()[0] for name in COMMANDS}),
+    )  # fmt: skip
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+
+
+@dataclass(frozen=True)
+class OptionSchema:
+    """An option of a command; `range` is an interval, `several` says whether it takes a list.
+
+    `default_text` says what sets an option whose default is null. The rules are about other options: one that excludes
+    it, of which it needs one, with which it has no effect.
+    """
+
+    name: str
+    short: str
+    type: str
+    several: bool
+    required: bool
+    choices: tuple[str, ...]
+    range: str | None
+    default: Any
+    default_text: str
+    help: str
+    panel: str
+    conflicts: tuple[str, ...]
+    needs: tuple[str, ...]
+    unused_with: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CommandSchema:
+    """A command; `result` is the JSON Schema of what it prints with `--json`, null where that is not declared."""
+
+    name: str
+    panel: str
+    help: str
+    examples: tuple[str, ...]
+    options: tuple[OptionSchema, ...]
+    result: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class SchemaResult:
+    """The commands that are asked for, in the order of the help."""
+
+    commands: tuple[CommandSchema, ...]
+
+
+@command(
+    panel="Manage",
+    task="schema:describe_commands -> SchemaResult",
+    examples=("dlnotes schema train-mlp", "dlnotes schema series > series.json"),
+)
+def schema(config: SchemaConfig) -> None:
+    """Print as JSON which options commands have, and the JSON Schema of what they print with --json."""
+    output.document(config.command, to_json(describe_commands(config)))
+
+
+def describe_commands(config: SchemaConfig) -> SchemaResult:
+    """Describe a command, the commands of a group, or all. Raises InputError for an unknown name."""
+    wanted = " ".join(config.name)
+    names = [name for name in COMMANDS if not wanted or f"{name} ".startswith(f"{wanted} ")]
+    if not names:
+        raise unknown_choice("COMMAND", wanted, COMMANDS)
+    return SchemaResult(tuple(_command_schema(name, load_command(name)) for name in names))
+
+
+def _command_schema(name: str, declared: Command) -> CommandSchema:
+    kind = declared.config_type
+    options = tuple(_option_schema(kind, field, described) for field, described in options_of(kind).items())
+    return CommandSchema(name, declared.panel, declared.text, tuple(declared.examples), options, document_schema(name))
+
+
+def _option_schema(kind: type[Config], field: str, described: Option) -> OptionSchema:
+    hint, default = hints_of(kind)[field], kind.__dataclass_fields__[field].default
+    inner = get_args(type_of(hint))[0] if is_tuple(hint) else type_of(hint)
+
+    def rules(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(rule_text(kind, rule) for rule in names if rule.partition("=")[0] in options_of(kind))
+
+    return OptionSchema(
+        name=flag(field, described),
+        short=described.short,
+        type=_TYPES.get(inner, "string"),
+        several=is_tuple(hint),
+        required=default is REQUIRED,
+        choices=choices_of(kind, field),
+        range=described.within.notation if described.within else None,
+        default=None if default is REQUIRED else default,
+        default_text=described.shown_default or "",
+        help=described.help,
+        panel=described.panel,
+        conflicts=rules(described.conflicts),
+        needs=rules(described.needs),
+        unused_with=rules(described.unused_with),
+    )
+
+
+def document_schema(name: str) -> dict[str, Any] | None:
+    """The JSON Schema of what a command prints with `--json`; None where the types of its result are not declared."""
+    types = load_command(name).result_types
+    if not types or any(map(_writes_itself, types)):
+        return None
+    schemas = [_with_header(name, schema_of(kind)) for kind in types]
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def _with_header(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a document: that of a result, with the fields that every document has."""
+    header = {"schema_version": {"const": output.SCHEMA_VERSION}, "command": {"const": name}}
+    return schema | {"properties": header | schema["properties"], "required": [*header, *schema["required"]]}
+
+
+def _writes_itself(hint: Any) -> bool:
+    """Whether a type, or one inside it, has `as_json` of its own, of which no schema is known."""
+    return hasattr(hint, "as_json") or any(map(_writes_itself, _inner_types(hint)))
+
+
+def _inner_types(hint: Any) -> Iterator[Any]:
+    yield from get_args(hint)
+    if is_dataclass(hint) or hasattr(hint, "_fields"):
+        yield from get_type_hints(hint).values()
