@@ -1,9 +1,8 @@
 """`dlnotes schema`: the options of commands and the JSON Schema of their results, for other programs."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, get_args
 
 from dlnotes_cli.cli import COMMANDS, load_command
 from dlnotes_cli.shell import option_groups as common
@@ -34,8 +33,8 @@ class SchemaConfig(Config):
 
     command: ClassVar[str] = "schema"
     name: tuple[str, ...] = option(
-        (), "Command or group, such as train-mlp or series; without it, all.",
-        panel="Output", metavar="COMMAND", is_argument=True, complete=lambda: sorted({name.split()[0] for name in COMMANDS}),
+        (), "Command or group, such as train-mlp or series; without it, all.", panel="Output", metavar="COMMAND",
+        is_argument=True, complete=lambda: sorted({name.split()[0] for name in COMMANDS}),
     )  # fmt: skip
     json: bool = common.JSON
     quiet: bool = common.QUIET
@@ -138,7 +137,7 @@ def _option_schema(kind: type[Config], field: str, described: Option) -> OptionS
 def document_schema(name: str) -> dict[str, Any] | None:
     """The JSON Schema of what a command prints with `--json`; None where the types of its result are not declared."""
     types = load_command(name).result_types
-    if not types or any(map(_writes_itself, types)):
+    if not types or any(hasattr(kind, "as_json") for kind in types):
         return None
     schemas = [_with_header(name, schema_of(kind)) for kind in types]
     return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
@@ -148,14 +147,3 @@ def _with_header(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a document: that of a result, with the fields that every document has."""
     header = {"schema_version": {"const": output.SCHEMA_VERSION}, "command": {"const": name}}
     return schema | {"properties": header | schema["properties"], "required": [*header, *schema["required"]]}
-
-
-def _writes_itself(hint: Any) -> bool:
-    """Whether a type, or one inside it, has `as_json` of its own, of which no schema is known."""
-    return hasattr(hint, "as_json") or any(map(_writes_itself, _inner_types(hint)))
-
-
-def _inner_types(hint: Any) -> Iterator[Any]:
-    yield from get_args(hint)
-    if is_dataclass(hint) or hasattr(hint, "_fields"):
-        yield from get_type_hints(hint).values()

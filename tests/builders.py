@@ -46,20 +46,7 @@ def build_from_json(name: str, stored: dict[str, Any]) -> "nn.Module":
 
 def small_training(out: Path, *more: object) -> list[str]:
     """A training command that takes about a second."""
-    arguments = [
-        "train-mlp",
-        "--hidden",
-        "16",
-        "--epochs",
-        "2",
-        "--limit",
-        "256",
-        "--threads",
-        "1",
-        "--out",
-        out,
-        *more,
-    ]
+    arguments = ["train-mlp", "--hidden", 16, "--epochs", 2, "--limit", 256, "--threads", 1, "--out", out, *more]
     return [str(argument) for argument in arguments]
 
 

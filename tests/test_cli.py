@@ -43,6 +43,7 @@ def test_help_fits_80_columns_and_shows_each_panel_once_and_no_types(
         declared = load_command(name)
         assert {f" $ {example}" for example in declared.examples} <= set(lines)
         used = [ARGUMENTS if one.is_argument else one.panel for one in options_of(declared.config_type).values()]
+        assert used == sorted(used, key=(ARGUMENTS, *PANELS).index)
         shown = [panel for panel in re.findall(r"╭─ (\S+) ─", text) if panel in {ARGUMENTS, *PANELS}]
         assert [panel for panel in shown if panel in used] == [*dict.fromkeys(used)]
 

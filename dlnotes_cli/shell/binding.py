@@ -22,7 +22,7 @@ from dlnotes_cli.shell.option import (
     options_of,
     type_of,
 )
-from dlnotes_cli.shell.show import show
+from dlnotes_cli.shell.show import check_outputs, show
 from dlnotes_cli.shell.startup import PlainCommand
 
 PACKAGE = "dlnotes_cli"  # of the modules that are named as text
@@ -79,10 +79,11 @@ class Command:
         return [getattr(import_module(modules[name]), name) for name in names]
 
     def run(self, config: Config) -> None:
-        """Call the function; if it has no statements, do the task and show its result."""
+        """Call the function; if it has no statements, check the output files, do the task and show its result."""
         if self.function.__code__.co_code != _without_statements.__code__.co_code:
             self.function(config)
             return
+        check_outputs(config)
         module, name, *_ = re.findall(r"[\w.]+", self.task)
         show(getattr(import_module(f"{PACKAGE}.{module}"), name)(config), config)
 

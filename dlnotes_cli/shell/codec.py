@@ -8,7 +8,7 @@ has the value that f makes of the field's.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache, cached_property
 from os import PathLike, fspath
@@ -221,7 +221,7 @@ def _is_scalar(value: object, hint: Any) -> bool:
     return isinstance(kind, type) and isinstance(value, kind)
 
 
-def schema_of(hint: Any) -> dict[str, Any]:
+def schema_of(hint: Any) -> dict[str, Any]:  # noqa: PLR0911  # a case for each kind of type
     """The JSON Schema of a type, as `to_json` writes it; nan and infinity make any float null."""
     origin, arguments = get_origin(hint), get_args(hint)
     if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):
@@ -230,8 +230,11 @@ def schema_of(hint: Any) -> dict[str, Any]:
         return {"anyOf": [schema_of(one) for one in arguments]}
     if origin is Literal:
         return {"enum": list(arguments)}
-    if origin in {list, tuple}:
-        return {"type": "array", "items": schema_of(arguments[0])} if arguments else {"type": "array"}
+    if origin is tuple and ... not in arguments:
+        size = len(arguments)
+        return {"type": "array", "prefixItems": [*map(schema_of, arguments)], "minItems": size, "maxItems": size}
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return {"type": "array", "items": schema_of(arguments[0])}
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": schema_of(arguments[1])}
     return {"type": _SCHEMA_TYPES[hint]} if hint in _SCHEMA_TYPES else {}

@@ -1,6 +1,7 @@
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,25 +18,22 @@ def test_a_file_is_written_completely_with_the_usual_permissions(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-class Failing:
-    """Lets every call on `os` pass but the Nth, which fails as a full disk does."""
+def fail_at(nth: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """Let the Nth call on `os` fail as a full disk does; the names of the calls are appended to the list."""
+    called: list[str] = []
 
-    NAMES = ("open", "fsync", "close", "fdopen", "replace", "chmod", "unlink")
-
-    def __init__(self, nth: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._left, self.has_failed = nth, False
-        for name in ("open", "fsync", "fdopen", "replace", "chmod"):
-            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
-
-    def _counted(self, call: object) -> object:
+    def counted(name: str, call: Any) -> Any:
         def run(*words: object, **options: object) -> object:
-            self._left -= 1
-            if self._left == 0:
-                self.has_failed = True
+            called.append(name)
+            if len(called) == nth:
                 raise OSError(28, "No space left on device")
-            return call(*words, **options)  # type: ignore[operator]
+            return call(*words, **options)
 
         return run
+
+    for name in ("open", "fsync", "fdopen", "replace", "chmod"):
+        patch.setattr(os, name, counted(name, getattr(os, name)))
+    return called
 
 
 def test_the_old_file_or_the_new_one_is_complete_whichever_operation_fails(tmp_path: Path) -> None:
@@ -43,14 +41,14 @@ def test_the_old_file_or_the_new_one_is_complete_whichever_operation_fails(tmp_p
     for nth in range(1, 30):
         path.write_bytes(b"old")
         with pytest.MonkeyPatch.context() as patch:
-            failing = Failing(nth, patch)
+            called = fail_at(nth, patch)
             try:
                 files.atomic_write(path, b"new")
             except UnfinishedError as error:
                 assert "disk full: 3 bytes needed" in str(error)  # noqa: PT017  # one of many
         assert path.read_bytes() in {b"old", b"new"}
         assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
-        if not failing.has_failed:
+        if len(called) < nth:
             assert path.read_bytes() == b"new"
             break
     else:

@@ -1,17 +1,17 @@
 """SIGINT and SIGTERM at any moment: the exit code is that of the signal, and no file is left incomplete."""
 
 import gc
-import random
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from builders import Command, make_images, small_training
+from PIL import Image
 
 import dlnotes_cli
 from dlnotes_cli.classify import train_mlp
@@ -23,9 +23,15 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 PACKAGE = Path(dlnotes_cli.__file__).parent
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 START = """
-import sys
+import os, sys
 from dlnotes_cli.__main__ import main
-print("started", file=sys.stderr, flush=True)  # until then Python may print a traceback
+left, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+def count(event, _):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), number)
+sys.addaudithook(count)
 sys.exit(main())
 """
 
@@ -38,33 +44,14 @@ def _interrupts_are_not_ignored() -> Iterator[None]:
     signal.signal(signal.SIGINT, earlier)
 
 
-def code_of_interrupted(words: Sequence[object], number: int, delay_s: float) -> tuple[int, str]:
-    """The exit code, as a shell has it, and stderr of a command that gets a signal after a delay."""
-    command = [sys.executable, "-c", START, *map(str, words)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "started\n"
-        time.sleep(delay_s)
-        process.send_signal(number)
-        errors = process.stderr.read()
-    code = process.returncode
-    return (128 - code if code < 0 else code), errors
-
-
-def assert_ended_by_signal(words: Sequence[object], number: int, delay_s: float) -> bool:
-    """Assert that a command ended by a signal or was done before; returns whether it was done."""
-    code, errors = code_of_interrupted(words, number, delay_s)
-    assert code in {0, dict(SIGNALS)[signal.Signals(number)]}, (delay_s, code, errors)
-    lines = [line for line in errors.splitlines() if line.startswith("dlnotes: ") or "Error" in line]
-    assert "Traceback" not in errors
-    assert "Exception ignored" not in errors
-    assert all("bug" not in line for line in lines)
-    return code == 0
-
-
-def starts(count: int, longest_s: float) -> list[tuple[int, float]]:
-    generator = random.Random(0)  # moments, not secrets
-    return [(number, generator.uniform(0, longest_s)) for number, _ in SIGNALS for _ in range(count)]
+def ended_by_signal(words: Sequence[object], number: signal.Signals, event: int) -> bool:
+    """Whether a command ends by a signal that it gets at one of its audit events (imports, files); else it is done."""
+    command = [sys.executable, "-c", START, str(event), str(int(number)), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    code = 128 - done.returncode if done.returncode < 0 else done.returncode
+    assert code in {0, dict(SIGNALS)[number]}, done.stderr
+    assert not re.search(r"Traceback|Exception ignored|bug", done.stderr)
+    return code != 0
 
 
 def test_interrupts_have_no_traceback_before_any_other_module_is_imported() -> None:
@@ -80,31 +67,29 @@ def test_interrupts_have_no_traceback_before_any_other_module_is_imported() -> N
     assert done.stdout == f"dlnotes_cli dlnotes_cli.__main__ {int(signal.SIG_DFL)}\n"
 
 
-@pytest.mark.parametrize(("number", "delay_s"), starts(4, 0.6))
-def test_a_signal_while_a_command_starts(number: int, delay_s: float, tmp_path: Path) -> None:
-    done = assert_ended_by_signal(["train-mlp", "--out", tmp_path / "run", "-q"], number, delay_s)
-    assert not done
+@pytest.mark.parametrize("event", [1, 300, 1500, 4000])
+@pytest.mark.parametrize("number", dict(SIGNALS))
+def test_a_signal_while_a_command_starts(number: signal.Signals, event: int, tmp_path: Path) -> None:
+    assert ended_by_signal(["train-mlp", "--out", tmp_path / "run", "-q"], number, event)
     assert not list(tmp_path.rglob(".dlnotes-*.partial"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "delay_s"), starts(8, 4.0))
-def test_a_signal_at_any_moment_of_a_training_run(number: int, delay_s: float, tmp_path: Path) -> None:
-    assert_ended_by_signal([*small_training(tmp_path / "run"), "-q"], number, delay_s)
+@pytest.mark.parametrize("event", range(6000, 30_000, 4000))
+@pytest.mark.parametrize("number", dict(SIGNALS))
+def test_a_signal_at_any_moment_of_a_training_run(number: signal.Signals, event: int, tmp_path: Path) -> None:
+    ended_by_signal([*small_training(tmp_path / "run"), "-q"], number, event)
     assert not list(tmp_path.rglob(".dlnotes-*.partial"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "delay_s"), starts(8, 1.5))
-def test_a_signal_at_any_moment_of_filtering(number: int, delay_s: float, tmp_path: Path) -> None:
-    from PIL import Image
-
+@pytest.mark.parametrize("event", range(1000, 9000, 2000))
+@pytest.mark.parametrize("number", dict(SIGNALS))
+def test_a_signal_at_any_moment_of_filtering(number: signal.Signals, event: int, tmp_path: Path) -> None:
     make_images(tmp_path / "images", count=30)
-    done = assert_ended_by_signal(["filter", tmp_path / "images", "-r", "--out", tmp_path / "out/"], number, delay_s)
-    written = list((tmp_path / "out").rglob("*"))
-    files = [path for path in written if path.is_file()]
-    assert not [path for path in files if path.name.endswith(".partial")]
-    assert done <= (len(files) == 90)
+    is_ended = ended_by_signal(["filter", tmp_path / "images", "-r", "--out", tmp_path / "out/"], number, event)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert is_ended or len(files) == 90
     for path in files:
         with Image.open(path) as image:
             image.load()
@@ -125,7 +110,7 @@ def test_a_signal_during_an_import_is_delivered_after_it(
     monkeypatch.syspath_prepend(tmp_path)
     with EndedBySignals() as signals:
         import_module(f"module_with_signal_{int(number)}")
-        time.sleep(5)
+        signal.sigtimedwait([], 5)
         pytest.fail("the signal was not delivered")
     assert signals.exit_code == code
     assert signal.getsignal(number) is not signals._handle
@@ -140,7 +125,7 @@ def test_a_signal_in_a_destructor_is_delivered_again(capsys: pytest.CaptureFixtu
         noisy = Noisy()
         del noisy
         gc.collect()
-        time.sleep(5)
+        signal.sigtimedwait([], 5)
         pytest.fail("the signal was not delivered")
     assert signals.exit_code == ExitCode.TERMINATED
     assert capsys.readouterr().err == ""
