@@ -9,13 +9,12 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from dlnotes_cli import api
-from dlnotes_cli.cli import build
+from dlnotes_cli.cli import COMMANDS, build, load_command
 from dlnotes_cli.shell.option import Config
 
 ROOT = Path(__file__).parent.parent
@@ -26,28 +25,16 @@ FUNCTIONS_OF_MODULES = ("configure", "line", "document")
 def commands_page() -> str:
     """Every command with its help, examples and options."""
     blocks = ["# The commands", NOTICE]
-    for name, command in commands(build()):
-        text, examples = help_and_examples(command)
-        blocks += [f"## dlnotes {name}", text, "```sh\n" + "\n".join(examples) + "\n```"]
+    program = build()
+    for name in COMMANDS:
+        declared, command = load_command(name), program
+        for word in name.split():
+            command = command.commands[word]
+        blocks += [f"## dlnotes {name}", declared.text, "```sh\n" + "\n".join(declared.examples) + "\n```"]
         parameters = [parameter for parameter in command.params if parameter.name != "help"]
         for panel, members in groupby(parameters, lambda parameter: parameter.rich_help_panel):
             blocks.append("\n".join([f"| {panel} | |", "|---|---|", *map(row, members)]))
     return "\n\n".join(blocks) + "\n"
-
-
-def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Full name and Typer command of each command in a group and its subgroups, in the order of the help."""
-    for name, child in group.commands.items():
-        if hasattr(child, "commands"):
-            yield from commands(child, f"{prefix}{name} ")
-        else:
-            yield f"{prefix}{name}", child
-
-
-def help_and_examples(command: Any) -> tuple[str, list[str]]:
-    """The help of a command without its examples, and the examples."""
-    text, *examples = re.split(r"\n\n\[bold\]\$ ", command.help)
-    return text, [example.removesuffix("[/bold]") for example in examples]
 
 
 def row(parameter: Any) -> str:
