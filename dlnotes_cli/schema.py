@@ -45,8 +45,8 @@ class SchemaConfig(Config):
 class OptionSchema:
     """An option of a command; `range` is an interval, `several` says whether it takes a list.
 
-    `default_text` says what sets an option whose default is null. The rules are about other options: one that excludes
-    it, of which it needs one, with which it has no effect.
+    `default_text` is the default as the help shows it, also where a recipe or the data sets it. The rules are about
+    other options: those that exclude it, of which it needs one, with which it has no effect.
     """
 
     name: str
@@ -125,7 +125,7 @@ def _option_schema(kind: type[Config], field: str, described: Option) -> OptionS
         choices=choices_of(kind, field),
         range=described.within.notation if described.within else None,
         default=None if default is REQUIRED else default,
-        default_text=described.shown_default or "",
+        default_text=kind.shown_default(field),
         help=described.help,
         panel=described.panel,
         conflicts=rules(described.conflicts),

@@ -31,7 +31,8 @@ def test_an_option_has_its_type_range_choices_and_rules(dlnotes: Command) -> Non
     options = {one["name"]: one for one in described(dlnotes, "train-mlp")["train-mlp"]["options"]}
     hidden = options["--hidden"]
     assert (hidden["type"], hidden["several"], hidden["range"]) == ("integer", True, "[1, 1e6]")
-    assert hidden["default"] == [512, 512]
+    assert hidden["default"] is None
+    assert hidden["default_text"].startswith("512,512; ")
     assert options["--color"]["choices"] == ["gray", "rgb"]
     assert options["--threads"]["default"] is None
     assert options["--threads"]["default_text"].startswith("OMP_NUM_THREADS")
