@@ -188,15 +188,15 @@ def test_each_thing_has_one_owner(pattern: str, owners: set[str]) -> None:
             assert str(path.relative_to(PACKAGE)) in owners, f"{path}: {re.search(pattern, code)}"
 
 
-def loaded_by(script: str) -> set[str]:
+def loaded_by_script(script: str) -> set[str]:
     """Top-level modules that are loaded when a script ends."""
     script = f"import sys\n{script}\nprint('LOADED', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
 
 
-def loaded_by_command(*words: str) -> set[str]:
-    return loaded_by(f"from dlnotes_cli.cli import main; main({[*words]})")
+def loaded_by(*words: str) -> set[str]:
+    return loaded_by_script(f"from dlnotes_cli.cli import main; main({[*words]})")
 
 
 @pytest.mark.parametrize(
@@ -213,20 +213,20 @@ def loaded_by_command(*words: str) -> set[str]:
     ],
 )
 def test_commands_that_only_print_text_load_no_torch(words: str) -> None:
-    assert not {"torch", "torchvision", "matplotlib", "sklearn"} & loaded_by_command(*words.split())
+    assert not {"torch", "torchvision", "matplotlib", "sklearn"} & loaded_by(*words.split())
 
 
 def test_the_names_for_python_load_no_torch_until_they_are_used() -> None:
-    assert not HEAVY & loaded_by("from dlnotes_cli import api; api.__all__; from dlnotes_cli.api import TrainMlpConfig")
+    assert not HEAVY & loaded_by_script("from dlnotes_cli import api; api.__all__; from dlnotes_cli.api import TrainMlpConfig")
 
 
 def test_filtering_loads_no_torch(tmp_path: Path) -> None:
-    loaded = loaded_by_command("filter", "--kernel", "gradient", "--out", str(tmp_path / "edges.png"))
+    loaded = loaded_by("filter", "--kernel", "gradient", "--out", str(tmp_path / "edges.png"))
     assert not {"torch", "torchvision", "matplotlib", "sklearn", "scipy", "rich", "pydantic"} & loaded
 
 
 def test_training_loads_no_torchvision_and_no_scikit_learn(tmp_path: Path) -> None:
-    loaded = loaded_by_command(
+    loaded = loaded_by(
         "train-mlp", "--epochs", "1", "--limit", "64", "--hidden", "4", "--out", str(tmp_path / "run")
     )
     assert not {"torchvision", "sklearn", "scipy"} & loaded
