@@ -12,10 +12,11 @@ from dlnotes_cli.char_rnn.train import CharRnnResult as CharRnnResult
 from dlnotes_cli.char_rnn.train import train_char_rnn as train_char_rnn
 from dlnotes_cli.classify.evaluate import EvaluateResult as EvaluateResult
 from dlnotes_cli.classify.evaluate import evaluate_model as evaluate_model
-from dlnotes_cli.classify.options import EvaluateConfig as EvaluateConfig
-from dlnotes_cli.classify.options import PredictConfig as PredictConfig
+from dlnotes_cli.classify.evaluation_options import EvaluateConfig as EvaluateConfig
+from dlnotes_cli.classify.evaluation_options import PredictConfig as PredictConfig
 from dlnotes_cli.classify.options import TrainCnnConfig as TrainCnnConfig
 from dlnotes_cli.classify.options import TrainMlpConfig as TrainMlpConfig
+from dlnotes_cli.classify.predict import PredictResult as PredictResult
 from dlnotes_cli.classify.predict import Predictor as Predictor
 from dlnotes_cli.classify.predict import predictions_csv as predictions_csv
 from dlnotes_cli.classify.shift_test import ShiftTestResult as ShiftTestResult
@@ -39,7 +40,7 @@ from dlnotes_cli.filter.options import FilterConfig as FilterConfig
 from dlnotes_cli.filter.patch import PatchResult as PatchResult
 from dlnotes_cli.filter.patch import filter_patch as filter_patch
 from dlnotes_cli.inference.predictions import Prediction as Prediction
-from dlnotes_cli.inference.text_explanation import WordContributions as WordContributions
+from dlnotes_cli.inference.predictions import WordContributions as WordContributions
 from dlnotes_cli.lessons.conv_shape.conv_shape import conv_shape as conv_shape
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig as ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult as ConvShapeResult

@@ -217,7 +217,9 @@ def test_commands_that_only_print_text_load_no_torch(words: str) -> None:
 
 
 def test_the_names_for_python_load_no_torch_until_they_are_used() -> None:
-    assert not HEAVY & loaded_by_script("from dlnotes_cli import api; api.__all__; from dlnotes_cli.api import TrainMlpConfig")
+    assert not HEAVY & loaded_by_script(
+        "from dlnotes_cli import api; api.__all__; from dlnotes_cli.api import TrainMlpConfig"
+    )
 
 
 def test_filtering_loads_no_torch(tmp_path: Path) -> None:
@@ -226,9 +228,7 @@ def test_filtering_loads_no_torch(tmp_path: Path) -> None:
 
 
 def test_training_loads_no_torchvision_and_no_scikit_learn(tmp_path: Path) -> None:
-    loaded = loaded_by(
-        "train-mlp", "--epochs", "1", "--limit", "64", "--hidden", "4", "--out", str(tmp_path / "run")
-    )
+    loaded = loaded_by("train-mlp", "--epochs", "1", "--limit", "64", "--hidden", "4", "--out", str(tmp_path / "run"))
     assert not {"torchvision", "sklearn", "scipy"} & loaded
 
 
