@@ -33,7 +33,8 @@ def perceptron(config: PerceptronConfig) -> None:
 
 @command(
     panel="Learn",
-    task="lessons.descend:descend -> DescendResult",
+    task="lessons.descend:descend",
+    also=("lessons.descend:DescendResult",),  # with --verbose, its runs have more fields
     examples=(
         "dlnotes descend --surface ravine --optimizer sgd,momentum,adam",
         'dlnotes descend --surface "0.1*x**2 + sin(3*x)" --restarts 8',
