@@ -83,8 +83,9 @@ def description(name: str, value: Any) -> str:
 
 def api_stub() -> str:
     """What type checkers read instead of dlnotes_cli/api.py, which imports each name when it is used."""
-    lines = [f"from {module} import {name} as {name}" for name, module in api.modules().items()]
-    return "\n".join([f"# {NOTICE}", *sorted(lines)]) + "\n"
+    owners = {name: getattr(getattr(api, name), "__module__", module) for name, module in api.modules().items()}
+    lines = sorted(f"from {module} import {name} as {name}" for name, module in owners.items())
+    return "\n".join([f"# {NOTICE}", *lines, "__all__: list[str]", "def modules() -> dict[str, str]: ..."]) + "\n"
 
 
 def documentation(value: Any) -> str:
