@@ -19,101 +19,43 @@ from dlnotes_cli.classify.recipes import (
     ScratchRecipe,
     with_arch,
 )
+from dlnotes_cli.data import options as data_options
 from dlnotes_cli.models.choices import INITIALIZATIONS, Activation, init_text
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import (
-    Config,
-    check_at_most_one,
-    flag,
     option,
-    option_group,
-    option_like,
-    options_of,
 )
 from dlnotes_cli.shell.parse import integers, items
-from dlnotes_cli.training.options import (
-    ClassifierConfig,
-    DropoutOption,
-    ImageClassifierConfig,
-    InitFromOption,
-)
-from dlnotes_cli.training.recipes import SMALL_SET, defaults_text, resolve
+from dlnotes_cli.training import options as training
+from dlnotes_cli.training.recipes import SMALL_SET, OptimizerName, ScheduleName, defaults_text, resolve
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.load import TrainingImages
 
-_BY_ARCH = {f"--arch {name}": architecture for name, architecture in ARCHITECTURES.items()}
-
-
-@option_group
-class InitOptions(InitFromOption):
-    """The initial weights."""
-
-    init: str = option(
-        "default",
-        "Weight initialization: default (PyTorch's; He's for train-cnn with the recipe best), zeros, ones, "
-        "uniform:A,B, uniform (within 1/sqrt(inputs) of 0), normal:STD, normal (1/sqrt(inputs)), constant:X, xavier "
-        "or he.",
-        panel="Model",
-        parse=init_text,
-        metavar="NAME[:NUMBERS]",
-        complete=lambda: list(INITIALIZATIONS),
-    )
-
-
-@option_group
-class RestartOptions(InitOptions):
-    """Random restarts from other initial weights."""
-
-    restarts: int = option(
-        1, "Train N times from different initial weights, into subfolders of --out; keep the run with the lowest "
-        "validation loss. --epochs, --max-steps and --time-budget apply to each run.", panel="Training",
-        within="[1, 1000]",
-    )  # fmt: skip
-    init_seed: int | None = option(
-        None, "Seed of only the initial weights and dropout.", panel="Training", within="[0, 9e15]",
-        shown_default="--seed",
-    )  # fmt: skip
-
-    def check_restarts(self, out: Path | None, *, is_resumed: bool) -> None:
-        """Raise InputError for restarts without a folder for all of them."""
-        if self.restarts > 1 and (is_resumed or out is None):
-            what = "needs a new --out, whose subfolders are the runs"
-            raise InputError("--restarts", what, "add --out, or resume one of the subfolders")
-        if self.restarts > 1:
-            check_at_most_one({"--init-from": self.init_from is not None, "--restarts": True})
-
-
-@option_group
-class MlpOptions(Config):
-    """The network of `train-mlp`."""
-
-    hidden: tuple[int, ...] | None = option(
-        None,
-        "Units of each hidden layer; '' for no hidden layer.",
-        panel="Model",
-        parse=integers,
-        within="[1, 1e6]",
-        metavar="N,N,…",
-    )
-    activation: Activation = option("relu", "Activation function", panel="Model")
-    dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability of the hidden units.")
-    batch_norm: bool | None = option(None, "Apply batch normalization to each hidden layer.", panel="Model")
-
-
-@option_group
-class BesideOption(Config):
-    """Earlier runs to compare with."""
-
-    beside: tuple[str, ...] = option(
-        (), "Tables of two numeric columns: also draw the regions of these runs on the same table and of the new one "
-        "side by side, into boundaries.png.", panel="Output", parse=items, metavar="RUN,RUN,…",
-    )  # fmt: skip
+_BATCH_NORM_BY_ARCH, _DROPOUT_BY_ARCH = (
+    defaults_text({f"--arch {name}": arch for name, arch in ARCHITECTURES.items()}, option)
+    for option in ("batch_norm", "dropout")
+)
+INIT = option(
+    "default",
+    "Initial weights: default (PyTorch's; He's for train-cnn), zeros, ones, uniform, normal, constant, xavier or he.",
+    panel="Model",
+    parse=init_text,
+    metavar="NAME[:NUMBERS]",
+    complete=lambda: list(INITIALIZATIONS),
+)
+RESTARTS = option(
+    1, "Train N times from other initial weights, into subfolders of --out; keep the lowest validation loss.",
+    panel="Training", within="[1, 1000]", needs=("out",), conflicts=("init_from", "resume"),
+)  # fmt: skip
+INIT_SEED = option(
+    None, "Seed of only the initial weights and dropout.", panel="Training", within="[0, 9e15]", shown_default="--seed"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainMlpConfig(ClassifierConfig, BesideOption, RestartOptions, MlpOptions):
+class TrainMlpConfig(training.ClassifierConfig):
     """Every option of `train-mlp`."""
 
     command: ClassVar[str] = "train-mlp"
@@ -124,10 +66,72 @@ class TrainMlpConfig(ClassifierConfig, BesideOption, RestartOptions, MlpOptions)
         "notes": MLP_NOTES,
     }
 
-    def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
-        super().__post_init__()
-        self.check_restarts(self.out, is_resumed=self.resume is not None)
+    data: str = data_options.DATA
+    target: str | None = data_options.TARGET
+    categorical: tuple[str, ...] = data_options.CATEGORICAL
+    size: int | None = data_options.SIZE
+    resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
+    color: Literal["gray", "rgb"] | None = data_options.COLOR
+    class_names: Path | None = data_options.CLASS_NAMES
+    data_root: Path | None = data_options.DATA_ROOT
+    normalize: data_options.Normalization | None = data_options.NORMALIZE
+    val_split: float | None = data_options.VAL_SPLIT
+    test_split: float = data_options.TEST_SPLIT
+    limit: int | None = data_options.LIMIT
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    hidden: tuple[int, ...] | None = option(
+        None,
+        "Units of each hidden layer; '' for no hidden layer.",
+        panel="Model",
+        parse=integers,
+        within="[1, 1e6]",
+        metavar="N,N,…",
+    )
+    activation: Activation = option("relu", "Activation function", panel="Model")
+    dropout: float | None = training.DROPOUT
+    batch_norm: bool | None = option(None, "Apply batch normalization to each hidden layer.", panel="Model")
+    init: str = INIT
+    init_from: Path | None = training.INIT_FROM
+    restarts: int = RESTARTS
+    init_seed: int | None = INIT_SEED
+    recipe: Literal["best", "notes"] = training.RECIPE
+    time_budget: float | None = training.TIME_BUDGET
+    epochs: int | None = training.EPOCHS
+    max_steps: int | None = training.MAX_STEPS
+    lr: float | None = training.LR
+    schedule: ScheduleName | None = training.SCHEDULE
+    optimizer: OptimizerName | None = training.OPTIMIZER
+    momentum: float | None = training.MOMENTUM
+    weight_decay: float | None = training.WEIGHT_DECAY
+    patience: int | None = training.PATIENCE
+    ema: float | None = training.EMA
+    grad_clip: float | None = training.GRAD_CLIP
+    batch_size: int | None = training.BATCH_SIZE
+    accumulate: int = training.ACCUMULATE
+    augment: str | None = training.AUGMENT
+    l1: float | None = training.L1
+    label_smoothing: float | None = training.LABEL_SMOOTHING
+    class_weights: str = training.CLASS_WEIGHTS
+    monitor: training.Monitor = training.MONITOR
+    beside: tuple[str, ...] = option(
+        (), "Tables of two numeric columns: draw the regions of these runs beside the new one's, in boundaries.png.",
+        panel="Output", parse=items, metavar="RUN,RUN,…",
+    )  # fmt: skip
+    min_accuracy: float | None = training.MIN_ACCURACY
+    out: Path | None = training.OUT
+    resume: Path | None = training.RESUME
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    devices: int = training.DEVICES
+    compile: bool = training.COMPILE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: common.Precision = common.PRECISION
 
     def resolved(self) -> MlpRecipe:
         """The recipe of the run, for images or for a table, in which options that are set replace values."""
@@ -142,55 +146,8 @@ class TrainMlpConfig(ClassifierConfig, BesideOption, RestartOptions, MlpOptions)
         return resolve(self, MLP_BEST_ON_SMALL_TABLES if is_small else MLP_BEST_ON_TABLES)
 
 
-@option_group
-class CnnOptions(Config):
-    """The network of `train-cnn`."""
-
-    arch: str | None = option(
-        None,
-        "Architecture: " + "; ".join(f"{name}: {arch.summary}" for name, arch in ARCHITECTURES.items()) + ".",
-        panel="Model",
-        choices=ARCHITECTURES,
-        shown_default=f"fast; {SMALL_SET:,} training images or more: large; notes: notes-cnn",
-    )
-    layers: str | None = option(
-        None,
-        "Your own network in place of --arch: layers as conv-shape reads them, a file of them, or - for standard "
-        "input.",
-        panel="Model",
-        metavar="LAYERS|FILE|-",
-    )
-    width: float | None = option(
-        None,
-        "Multiply the channels of --arch by X.",
-        panel="Model",
-        within="[0.1, 32]",
-        shown_default="1; large in a time budget: what this machine can train in it",
-    )
-    early_size: float | None = option(
-        None,
-        "Side of the images in the first 60 % of the steps, as a fraction (progressive resizing).",
-        panel="Training",
-        within="[0.25, 1]",
-        shown_default="1; large in a short time budget: 0.625",
-    )
-    dropout: float | None = option_like(
-        DropoutOption,
-        "dropout",
-        help="Dropout probability in front of linear layers.",
-        shown_default=defaults_text(_BY_ARCH, "dropout"),
-    )
-    batch_norm: bool | None = option_like(
-        MlpOptions,
-        "batch_norm",
-        help="Apply batch normalization after each convolution.",
-        shown_default=defaults_text(_BY_ARCH, "batch_norm"),
-    )
-    print: bool = option(False, "Print the layer table and exit without training.", panel="Output")
-
-
 @dataclass(frozen=True, kw_only=True)
-class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
+class TrainCnnConfig(training.ClassifierConfig):
     """Every option of `train-cnn`."""
 
     command: ClassVar[str] = "train-cnn"
@@ -201,17 +158,94 @@ class TrainCnnConfig(ImageClassifierConfig, RestartOptions, CnnOptions):
         "notes": with_arch(CNN_NOTES, "notes-cnn"),
     }
 
-    def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
-        super().__post_init__()
-        self.check_restarts(self.out, is_resumed=self.resume is not None)
-        if self.layers is None:
-            return
-        for name in ("arch", "width", "early_size", "dropout", "batch_norm"):
-            if getattr(self, name) is not None:
-                unused = flag(name, options_of(type(self))[name])
-                fix = f"drop {unused}, or write it into the layer list"
-                raise InputError(unused, "has no effect with --layers", fix)
+    data: str = data_options.IMAGES
+    size: int | None = data_options.SIZE
+    resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
+    color: Literal["gray", "rgb"] | None = data_options.COLOR
+    class_names: Path | None = data_options.CLASS_NAMES
+    data_root: Path | None = data_options.DATA_ROOT
+    normalize: data_options.Normalization | None = data_options.NORMALIZE
+    val_split: float | None = data_options.VAL_SPLIT
+    test_split: float = data_options.TEST_SPLIT
+    limit: int | None = data_options.LIMIT
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    arch: str | None = option(
+        None,
+        "Architecture: " + "; ".join(f"{name}: {arch.summary}" for name, arch in ARCHITECTURES.items()) + ".",
+        panel="Model",
+        choices=ARCHITECTURES,
+        shown_default=f"fast; {SMALL_SET:,} training images or more: large; notes: notes-cnn",
+        unused_with=("layers",),
+    )
+    layers: str | None = option(
+        None, "Your own network: layers as conv-shape reads them, a file of them, or - for standard input.",
+        panel="Model", metavar="LAYERS|FILE|-",
+    )  # fmt: skip
+    width: float | None = option(
+        None,
+        "Multiply the channels of --arch by X.",
+        panel="Model",
+        within="[0.1, 32]",
+        shown_default="1; large in a time budget: what this machine can train in it",
+        unused_with=("layers",),
+    )
+    dropout: float | None = option(
+        None, "Dropout probability in front of linear layers.", panel="Model", within="[0, 1)",
+        shown_default=_DROPOUT_BY_ARCH, unused_with=("layers",),
+    )  # fmt: skip
+    batch_norm: bool | None = option(
+        None, "Apply batch normalization after each convolution.", panel="Model", shown_default=_BATCH_NORM_BY_ARCH,
+        unused_with=("layers",),
+    )  # fmt: skip
+    init: str = INIT
+    init_from: Path | None = training.INIT_FROM
+    early_size: float | None = option(
+        None,
+        "Side of the images in the first 60 % of the steps, as a fraction (progressive resizing).",
+        panel="Training",
+        within="[0.25, 1]",
+        shown_default="1; large in a short time budget: 0.625",
+        unused_with=("layers",),
+    )
+    restarts: int = RESTARTS
+    init_seed: int | None = INIT_SEED
+    recipe: Literal["best", "notes"] = training.RECIPE
+    time_budget: float | None = training.TIME_BUDGET
+    epochs: int | None = training.EPOCHS
+    max_steps: int | None = training.MAX_STEPS
+    lr: float | None = training.LR
+    schedule: ScheduleName | None = training.SCHEDULE
+    optimizer: OptimizerName | None = training.OPTIMIZER
+    momentum: float | None = training.MOMENTUM
+    weight_decay: float | None = training.WEIGHT_DECAY
+    patience: int | None = training.PATIENCE
+    ema: float | None = training.EMA
+    grad_clip: float | None = training.GRAD_CLIP
+    batch_size: int | None = training.BATCH_SIZE
+    accumulate: int = training.ACCUMULATE
+    augment: str | None = training.AUGMENT
+    l1: float | None = training.L1
+    label_smoothing: float | None = training.LABEL_SMOOTHING
+    class_weights: str = training.CLASS_WEIGHTS
+    monitor: training.Monitor = training.MONITOR
+    print: bool = option(False, "Print the layer table and exit without training.", panel="Output")
+    min_accuracy: float | None = training.MIN_ACCURACY
+    out: Path | None = training.OUT
+    resume: Path | None = training.RESUME
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    devices: int = training.DEVICES
+    compile: bool = training.COMPILE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: common.Precision = common.PRECISION
+    target: str | None = None  # of tables
+    categorical: tuple[str, ...] = ()
 
     def resolved(self, images: "TrainingImages | None" = None) -> ScratchRecipe:
         """The recipe of the run, in which options that are set replace values.

@@ -47,6 +47,15 @@ DATA = option(
 )
 
 
+IMAGES = option(
+    "digits",
+    f"A named set ({_NAMES}) or a folder with one subfolder of images per class.",
+    panel="Data",
+    metavar="NAME|FOLDER",
+    complete=lambda: list(NAMED_SETS),
+)
+
+
 @option_group
 class DataOption(Config):
     """The data set."""

@@ -7,6 +7,7 @@ from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import Config, option, option_group
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
 
 
@@ -125,4 +126,4 @@ class DeviceOptions(ThreadsOption):
     """Where, and in which precision, a command computes."""
 
     device: str = DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = PRECISION
+    precision: Precision = PRECISION

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from dlnotes_cli.training.options import DevicesOption
+    from dlnotes_cli.training.options import TrainingConfig
 
 _TIMEOUT = timedelta(hours=2)  # after which a process that does not answer is given up
 _VARIABLES = (
@@ -86,7 +86,7 @@ class Processes:
         """The rows of a batch that this process computes: every `count`-th."""
         return slice(self.rank, None, self.count)
 
-    def runtime(self, options: "DevicesOption", *, bf16_pays: bool) -> Runtime:
+    def runtime(self, options: "TrainingConfig", *, bf16_pays: bool) -> Runtime:
         """The device of this process, precision, and its share of the threads; raises errors as `choose_runtime`."""
         device, threads = options.device, options.threads
         if not self.is_alone:
@@ -207,7 +207,7 @@ ALONE = Processes()
 
 
 @contextmanager
-def joined(options: "DevicesOption") -> Iterator[Processes]:
+def joined(options: "TrainingConfig") -> Iterator[Processes]:
     """The processes of the run for the duration of the block, connected with gloo, on CUDA devices with NCCL.
 
     Raises InputError for more devices than there are, and for processes with other options or code;

@@ -2,11 +2,13 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from glob import escape, glob
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from dlnotes_cli.data.options import IMAGES_HELP, IMAGES_METAVAR, NAMED_SETS, DataOption, DataOptions, SplitOptions
+from dlnotes_cli.data import options as data_options
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import (
@@ -14,12 +16,11 @@ from dlnotes_cli.shell.option import (
     Config,
     option,
     option_group,
-    option_like,
 )
 from dlnotes_cli.shell.option_groups import (
     DeviceOptions,
-    OutputOptions,
     OverwriteOption,
+    Precision,
     SeedOption,
 )
 from dlnotes_cli.shell.parse import count_or_auto, duration
@@ -34,6 +35,7 @@ from dlnotes_cli.training.recipes import (
     optimizer_defaults_text,
 )
 
+Monitor = Literal["auto", "loss", "accuracy", "macro-f1"]
 WEIGHT_FILES = (".csv", ".json")  # of --class-weights
 _CLASS_WEIGHTS = ("none", "balanced")
 _AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
@@ -155,41 +157,6 @@ class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
 
     accumulate: int = ACCUMULATE
 
-    @classmethod
-    def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config from the options of a command line; a momentum needs an optimizer that has one."""
-        config = super().from_options(values)
-        optimizer = getattr(config.resolved(), "optimizer", None) if "momentum" in values else None
-        if optimizer not in {None, *MOMENTUM_OPTIMIZERS}:
-            what = f"has no effect with --optimizer {optimizer}"
-            raise InputError("--momentum", what, f"drop it, or use {' or '.join(MOMENTUM_OPTIMIZERS)}")
-        return config
-
-    def resolved(self) -> object:
-        """The recipe of the run, in which options that are set replace values."""
-        raise NotImplementedError("every training command has its own recipes")
-
-    @property
-    def has_long_budget(self) -> bool:
-        """Whether a run of the recipe `best` has time to train a larger network."""
-        return self.recipe == "best" and (self.time_budget or 0) >= LONG_BUDGET_S
-
-    @property
-    def has_auto_batch_size(self) -> bool:
-        """Whether `--batch-size` is auto."""
-        return self.batch_size == _AUTO_BATCH_SIZE
-
-    def run_length(self, defaults: LengthDefaults, samples: int, batch_size: int | None = None) -> RunLength:
-        """The length of a run on a number of training samples: the options that are set, otherwise the defaults.
-
-        `batch_size` is that of the run where the device decides it.
-        """
-        batch_size = batch_size or self.batch_size or defaults.batch_size_of(samples)
-        epochs = self.epochs
-        if epochs is None and (defaults.is_fixed or not (self.time_budget or self.max_steps)):
-            epochs = defaults.epochs_of(samples, batch_size)
-        return RunLength(batch_size, epochs, self.max_steps, self.time_budget, self.patience)
-
 
 DROPOUT = option(None, "Dropout probability.", panel="Model", within="[0, 1)")
 
@@ -261,14 +228,10 @@ MONITOR = option(
 class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
     """How a classifier is trained."""
 
-    min_accuracy: float | None = option_like(
-        AccuracyGateOption, "min_accuracy", help="Exit with code 4 if the test accuracy is below X (0 to 1)."
-    )
-
     l1: float | None = L1
     label_smoothing: float | None = LABEL_SMOOTHING
     class_weights: str = CLASS_WEIGHTS
-    monitor: Literal["auto", "loss", "accuracy", "macro-f1"] = MONITOR
+    monitor: Monitor = MONITOR
 
 
 OUT = option(None, "Run folder to create.", panel="Output", metavar="FOLDER", shown_default="runs/<command>-<n>")
@@ -284,33 +247,6 @@ class RunOptions(OverwriteOption):
 
     out: Path | None = OUT
     resume: Path | None = RESUME
-
-    @classmethod
-    def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config; with `resume`, from the stored run's options and the few in `values` that may change.
-
-        `resume` is `auto` to continue the run in `out`, or to start it there.
-        """
-        if "resume" not in values:
-            return super().from_options(values)
-        from dlnotes_cli.training.resumed_options import has_started, resumed_config
-
-        if values["resume"] == "auto":
-            if "out" not in values:
-                raise InputError("--resume", "auto needs the folder of the run", "add --out")
-            folder = user_path(values["out"])
-            if not has_started(folder, cls.command):
-                config = super().from_options({name: value for name, value in values.items() if name != "resume"})
-                if getattr(config, "restarts", 1) > 1:
-                    raise InputError("--restarts", "cannot be combined with --resume auto", "drop one of them")
-                return config
-            values = {**values, "resume": folder}
-        return resumed_config(cls, values)
-
-    @property
-    def data_folder(self) -> Path | None:
-        """The folder of training images, in which nothing may be written; None for other data."""
-        return None
 
 
 DEVICES = option(
@@ -334,14 +270,131 @@ class DevicesOption(DeviceOptions):
     compile: bool = COMPILE
 
 
-@option_group
-class TrainingRunOptions(RunOptions, DevicesOption, LearningOptions):
-    """The options of every training run: its folder, how it learns, and where."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Config):
+    """The methods of every training command's config, which lists the fields itself."""
+
+    recipes: ClassVar[Mapping[str, object]] = {}  # by the conditions under which they apply
+
+    if TYPE_CHECKING:
+        recipe: Literal["best", "notes"]
+        time_budget: float | None
+        epochs: int | None
+        max_steps: int | None
+        patience: int | None
+        batch_size: int | None
+        accumulate: int
+        out: Path | None
+        resume: Path | None
+        overwrite: bool
+        quiet: bool
+        devices: int
+        compile: bool
+        seed: int
+        threads: int | None
+        device: str
+        precision: Precision
+
+    @classmethod
+    def shown_default(cls, name: str) -> str:
+        """The default of an option as the help shows it, which may depend on the recipe."""
+        return super().shown_default(name) or defaults_text(cls.recipes, name)
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """Create a config; with `resume`, from the stored run's options and the few in `values` that may change.
+
+        `resume` is `auto` to continue the run in `out`, or to start it there.
+        """
+        from dlnotes_cli.training.resumed_options import has_started, resumed_config
+
+        is_auto = values.get("resume") == "auto"
+        if is_auto and "out" not in values:
+            raise InputError("--resume", "auto needs the folder of the run", "add --out")
+        if is_auto and getattr(cls(**{**values, "resume": None}), "restarts", 1) > 1:
+            raise InputError("--restarts", "cannot be combined with --resume auto", "drop one of them")
+        if is_auto and has_started(user_path(values["out"]), cls.command):
+            values = {**values, "resume": user_path(values["out"])}
+        elif "resume" not in values or is_auto:
+            values = {name: value for name, value in values.items() if name != "resume"}
+            config = cls(**values)
+            config.check_given(values)
+            return config
+        return resumed_config(cls, values)
+
+    def check_given(self, values: Mapping[str, Any]) -> None:
+        """Refuse options of a command line, `values`, that have no effect. Raises InputError."""
+        optimizer = getattr(self.resolved(), "optimizer", None) if "momentum" in values else None
+        if optimizer not in {None, *MOMENTUM_OPTIMIZERS}:
+            what = f"has no effect with --optimizer {optimizer}"
+            raise InputError("--momentum", what, f"drop it, or use {' or '.join(MOMENTUM_OPTIMIZERS)}")
+
+    def resolved(self) -> object:
+        """The recipe of the run, in which options that are set replace values."""
+        raise NotImplementedError("every training command has its own recipes")
+
+    @property
+    def thread_count(self) -> int:
+        """The number of threads, by default OMP_NUM_THREADS or one per core."""
+        return self.threads or default_threads()
+
+    @property
+    def data_folder(self) -> Path | None:
+        """The folder of training images, in which nothing may be written; None for other data."""
+        return None
+
+    @property
+    def has_long_budget(self) -> bool:
+        """Whether a run of the recipe `best` has time to train a larger network."""
+        return self.recipe == "best" and (self.time_budget or 0) >= LONG_BUDGET_S
+
+    @property
+    def has_auto_batch_size(self) -> bool:
+        """Whether `--batch-size` is auto."""
+        return self.batch_size == _AUTO_BATCH_SIZE
+
+    def run_length(self, defaults: LengthDefaults, samples: int, batch_size: int | None = None) -> RunLength:
+        """The length of a run on a number of training samples: the options that are set, otherwise the defaults.
+
+        `batch_size` is that of the run where the device decides it.
+        """
+        batch_size = batch_size or self.batch_size or defaults.batch_size_of(samples)
+        epochs = self.epochs
+        if epochs is None and (defaults.is_fixed or not (self.time_budget or self.max_steps)):
+            epochs = defaults.epochs_of(samples, batch_size)
+        return RunLength(batch_size, epochs, self.max_steps, self.time_budget, self.patience)
 
 
-@option_group
-class ClassifierConfig(OutputOptions, TrainingRunOptions, TrainingOptions, SplitOptions, DataOptions):
-    """The options that all commands share that train a classifier."""
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig(TrainingConfig):
+    """The methods of the configs that train a classifier of images or tables."""
+
+    reads_in_own_shape: ClassVar[bool] = True  # whether named sets keep the shape of their images
+
+    if TYPE_CHECKING:
+        data: str
+        target: str | None
+        categorical: tuple[str, ...]
+        size: int | None
+        resize: Literal["crop", "squash", "letterbox"]
+        color: Literal["gray", "rgb"] | None
+        class_names: Path | None
+        data_root: Path | None
+        normalize: data_options.Normalization | None
+        val_split: float | None
+        test_split: float
+        limit: int | None
+        offline: bool
+        skip_bad: bool
+        max_pixels: int
+        ema: float | None
+        augment: str | None
+        l1: float | None
+        label_smoothing: float | None
+        class_weights: str
+        monitor: Monitor
+        min_accuracy: float | None
+        json: bool
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
@@ -349,32 +402,28 @@ class ClassifierConfig(OutputOptions, TrainingRunOptions, TrainingOptions, Split
         if self.class_weights not in _CLASS_WEIGHTS and not self.class_weights.lower().endswith(WEIGHT_FILES):
             see = f"choose from {', '.join(_CLASS_WEIGHTS)}, or name a file that ends in {' or '.join(WEIGHT_FILES)}"
             raise unknown_choice("--class-weights", self.class_weights, _CLASS_WEIGHTS, see=see)
-        if self.val_split == 0:
-            self._check_without_validation()
-
-    def _check_without_validation(self) -> None:
-        """Refuse options that need validation samples. Raises InputError."""
         needing = {
             "--patience": self.patience is not None, "--monitor": self.monitor != "auto", "--ema": bool(self.ema),
             "--restarts": getattr(self, "restarts", 1) > 1,
         }  # fmt: skip
         for name, is_set in needing.items():
-            if is_set:
+            if is_set and self.val_split == 0:
                 raise InputError(name, "needs validation samples, and --val-split is 0", f"drop {name} or --val-split")
+
+    def check_given(self, values: Mapping[str, Any]) -> None:
+        """Refuse options of a command line, `values`, that have no effect, as on this kind of data."""
+        super().check_given(values)
+        data_options.check_data_options(self.data, values, resizes_all=not self.reads_in_own_shape)
 
     @property
     def data_folder(self) -> Path | None:
         """The value of `--data`, unless it is a named set; a CSV file is no folder, but nothing is inside it either."""
-        return None if self.data in NAMED_SETS else user_path(self.data)
+        return None if self.data in data_options.NAMED_SETS else user_path(self.data)
 
 
 @option_group
-class ImageClassifierConfig(ClassifierConfig):
-    """The options that all commands share that train a classifier of images only."""
-
-    data: str = option_like(DataOption, "data", help=IMAGES_HELP, metavar=IMAGES_METAVAR)
-    target: str | None = None  # of tables
-    categorical: tuple[str, ...] = ()
+class TrainingRunOptions(TrainingConfig, RunOptions, DevicesOption, LearningOptions):
+    """The options of every training run: its folder, how it learns, and where."""
 
 
 def complete_models(incomplete: str) -> list[str]:

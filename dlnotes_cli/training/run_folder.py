@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.options import RunOptions
+from dlnotes_cli.training.options import TrainingConfig
 from dlnotes_cli.training.resumed_options import (
     CONFIG,
     LOCK,
@@ -45,7 +45,7 @@ class RunFolder:
     Of several processes, only the main one does so; the others leave all files to it.
     """
 
-    def __init__(self, options: RunOptions, *, is_main: bool = True) -> None:
+    def __init__(self, options: TrainingConfig, *, is_main: bool = True) -> None:
         """Validate the folder without writing. Raises InputError naming `--out` or `--resume`."""
         self.is_resumed, self._is_main = options.resume is not None, is_main
         self._command = options.command
@@ -92,7 +92,7 @@ class RunFolder:
         """The path of one of the run's files."""
         return self.path / name
 
-    def start(self, options: RunOptions, threads: int) -> None:
+    def start(self, options: TrainingConfig, threads: int) -> None:
         """Write the options of a new run; an earlier run in the folder keeps its results, but not its checkpoint.
 
         The old checkpoint goes before the new options come, so that the two are never of different runs.
@@ -100,7 +100,7 @@ class RunFolder:
         files.remove(self.path / LAST)
         self.write_options(options, threads)
 
-    def write_options(self, options: RunOptions, threads: int) -> None:
+    def write_options(self, options: TrainingConfig, threads: int) -> None:
         """Write config.json: the command, and every option with its resolved value; `threads` is how many it runs on.
 
         Warns if a resumed run had another number of threads, which changes the order of sums.
@@ -164,7 +164,7 @@ class RunFolder:
         files.write_text(self.file(METRICS), "".join(json.dumps(entry.as_json()) + "\n" for entry in history))
 
 
-def has_checkpoint(options: RunOptions) -> bool:
+def has_checkpoint(options: TrainingConfig) -> bool:
     """Whether the run is resumed from a checkpoint."""
     return options.resume is not None and (options.resume / LAST).exists()
 

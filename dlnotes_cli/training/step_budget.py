@@ -1,12 +1,14 @@
 """The number of steps of a run: set by epochs or steps, or chosen during the run so that a time budget is met."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 
 from dlnotes_cli.training.schedule import HALVED, Continuation, Schedule
 
 _PLANNED_FRACTION = 0.95  # of the time budget: the rest is a reserve for slower steps
 EARLY_FRACTION = 0.6  # of the steps, which may cost less: until the learning rate has begun to decay
-TIMED = (5, 20)  # steps between which the time of whole steps is measured
+TIMED = range(5, 21)  # steps whose times tell that of whole steps
 _MAX_FRACTION = 1.05  # of the time budget, after which a run ends even before its last step
 
 
@@ -23,7 +25,7 @@ class StepBudget:
     time_budget_s: float | None
     has_early_steps: bool = False  # whether the first steps cost less
     total: int | None = field(init=False)
-    timed_s: list[float] = field(init=False, default_factory=list)  # times of the steps in TIMED
+    timed_s: list[float] = field(init=False, default_factory=list)  # seconds of the run after the steps in TIMED
     continuation: Continuation | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -58,7 +60,7 @@ class StepBudget:
 
         The first steps are not: their time tells how many whole steps a time budget affords.
         """
-        if self.continuation is not None or self.schedule.name not in HALVED or step < TIMED[1]:
+        if self.continuation is not None or self.schedule.name not in HALVED or step < TIMED[-1]:
             return False
         return self.total is None or step < EARLY_FRACTION * self.total
 
@@ -85,9 +87,9 @@ class StepBudget:
         if self.schedule.name == "cosine" and step >= self.schedule.warmup:
             return max(2 * step, int(step * usable_s / elapsed_s))
         remaining_s = elapsed_s  # at half of the steps
-        if self.has_early_steps and step > TIMED[1]:
-            early_s = (elapsed_s - self.timed_s[1]) / (step - TIMED[1])
-            late_s = (self.timed_s[1] - self.timed_s[0]) / (TIMED[1] - TIMED[0])
+        if self.has_early_steps and step > TIMED[-1]:
+            early_s = (elapsed_s - self.timed_s[-1]) / (step - TIMED[-1])
+            late_s = median(after - before for before, after in pairwise(self.timed_s))
             remaining_s = 2 * step * ((EARLY_FRACTION - 0.5) * early_s + (1 - EARLY_FRACTION) * late_s)
         return 2 * step if elapsed_s + remaining_s >= usable_s else None
 

@@ -4,15 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from dlnotes_cli.data.options import Normalization
+from dlnotes_cli.data import options as data_options
 from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import check_at_most_one, option, option_group, option_like
+from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import integers
-from dlnotes_cli.training.options import DropoutOption, ImageClassifierConfig, WeightsOption
+from dlnotes_cli.training import options as training
 from dlnotes_cli.training.recipes import OptimizerName, ScheduleName, resolve
 from dlnotes_cli.transfer.recipes import FINE_TUNE, FROZEN, NOTES, FineTuneRecipe, FrozenRecipe
 
@@ -28,10 +28,38 @@ def last_blocks(text: str) -> str:
     return text.strip()
 
 
-@option_group
-class BackboneOptions(WeightsOption):
-    """The pretrained network."""
+@dataclass(frozen=True, kw_only=True)
+class TransferConfig(training.ClassifierConfig):
+    """Every option of `transfer`; some that classifiers share have another default or meaning here, or none."""
 
+    command: ClassVar[str] = "transfer"
+    recipes: ClassVar[Mapping[str, object]] = {"": FROZEN, "--fine-tune": FINE_TUNE, "notes": NOTES}
+
+    reads_in_own_shape: ClassVar[bool] = False  # as all images are resized for the backbone
+
+    target: str | None = None  # of tables
+    categorical: tuple[str, ...] = ()
+    color: Literal["gray", "rgb"] | None = None  # always rgb
+    normalize: data_options.Normalization | None = None  # as the weights require
+
+    data: str = data_options.IMAGES
+    size: int | None = option(
+        None,
+        "Pixels per side of the backbone's input.",
+        panel="Data",
+        within="[1, 4096]",
+        shown_default="set by --weights",
+    )
+    resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
+    offline: bool = common.OFFLINE
+    class_names: Path | None = data_options.CLASS_NAMES
+    data_root: Path | None = data_options.DATA_ROOT
+    val_split: float | None = data_options.VAL_SPLIT
+    test_split: float = data_options.TEST_SPLIT
+    limit: int | None = data_options.LIMIT
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    dropout: float | None = training.DROPOUT
     backbone: str | None = option(
         None,
         "Pretrained torchvision network (--list shows all), or small, which is part of dlnotes and needs no download.",
@@ -39,30 +67,16 @@ class BackboneOptions(WeightsOption):
         metavar="NAME",
         complete=lambda: [EMBEDDED_NAME, *BACKBONES],
     )
-
-
-@option_group
-class TransferOptions(BackboneOptions, DropoutOption):
-    """The options of `transfer` only."""
-
     hidden: tuple[int, ...] = option(
         (), "Units of each hidden layer of the new head.", panel="Model", parse=integers, within="[1, 1e6]",
         metavar="N,N,…", shown_default="no hidden layer",
     )  # fmt: skip
-    dropout: float | None = option_like(
-        DropoutOption, "dropout",
-        help="With --fine-tune or --recipe notes: dropout probability after each hidden layer of the head.",
-        shown_default="0",
-    )  # fmt: skip
     fine_tune: str | None = option(
-        None,
-        "Unfreeze and train the last N blocks of the backbone too (last-N), or all blocks; without a value last-3.",
-        panel="Model",
-        parse=last_blocks,
-        implied="last-3",
-        metavar="[last-N|all]",
-        shown_default="none: the backbone is frozen, and its features are computed once",
-    )
+        None, "Also train the last N blocks of the backbone (last-N; without a value last-3), or all blocks.",
+        panel="Model", parse=last_blocks, implied="last-3", metavar="[last-N|all]",
+        shown_default="none: the backbone is frozen, and --lr, --schedule and the like have no effect",
+    )  # fmt: skip
+    weights: str = training.WEIGHTS
     views: int = option(
         1,
         "Frozen backbone: train on N views of each image, all but the first augmented.",
@@ -70,11 +84,31 @@ class TransferOptions(BackboneOptions, DropoutOption):
         within="[1, 1000]",
     )
     folds: int | None = option(
-        None,
-        "Frozen backbone: choose the weight decay by N-fold cross-validation in place of one validation split.",
-        panel="Training",
-        within="[2, 100]",
-    )
+        None, "Frozen backbone: choose the weight decay by N-fold cross-validation.", panel="Training",
+        within="[2, 100]", conflicts=("time_budget", "max_steps"),
+    )  # fmt: skip
+    epochs: int | None = training.EPOCHS
+    max_steps: int | None = training.MAX_STEPS
+    lr: float | None = training.LR
+    schedule: ScheduleName | None = training.SCHEDULE
+    optimizer: OptimizerName | None = training.OPTIMIZER
+    momentum: float | None = training.MOMENTUM
+    weight_decay: float | None = option(
+        None, "Weight decay; of a frozen backbone λ in λ/2·‖w‖², for standardized features.", panel="Training",
+        within="[0, 1e6]", shown_default="chosen by validation; --fine-tune: 0.05; notes: 0",
+    )  # fmt: skip
+    patience: int | None = training.PATIENCE
+    ema: float | None = training.EMA
+    grad_clip: float | None = training.GRAD_CLIP
+    batch_size: int | None = training.BATCH_SIZE
+    augment: str | None = training.AUGMENT
+    l1: float | None = training.L1
+    recipe: Literal["best", "notes"] = training.RECIPE
+    time_budget: float | None = training.TIME_BUDGET
+    accumulate: int = training.ACCUMULATE
+    label_smoothing: float | None = training.LABEL_SMOOTHING
+    class_weights: str = training.CLASS_WEIGHTS
+    monitor: training.Monitor = training.MONITOR
     export_features: Path | None = option(
         None, "Frozen backbone: write features, labels and names to this .npz file.", panel="Output",
         metavar="FILE.npz",
@@ -83,72 +117,24 @@ class TransferOptions(BackboneOptions, DropoutOption):
         None, "Frozen backbone: plot the features of all images, projected to two dimensions.", panel="Output",
         metavar="FILE.png", name="--map",
     )  # fmt: skip
-    map_method: Literal["pca", "tsne"] = option("pca", "Projection of --map", panel="Output")
+    map_method: Literal["pca", "tsne"] = option("pca", "Projection of --map", panel="Output", needs=("map_file",))
     list_backbones: bool = option(
-        False, "List the backbones with their size, ImageNet accuracy and whether their weights are on this machine; "
-        "do not train.", panel="Output", name="--list",
+        False, "List the backbones with their size, accuracy and whether their weights are on this machine, and exit.",
+        panel="Output", name="--list",
     )  # fmt: skip
-
-
-def _of_gradient_training(name: str) -> Any:
-    """An option that has no effect on a frozen backbone, as its help says."""
-    text = ImageClassifierConfig.__dataclass_fields__[name].metadata["option"].help
-    first = text[0].lower() if text[1].islower() else text[0]
-    return option_like(ImageClassifierConfig, name, help=f"With --fine-tune or --recipe notes: {first}{text[1:]}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransferConfig(ImageClassifierConfig, TransferOptions):
-    """Every option of `transfer`; some that classifiers share have another default or meaning here, or none."""
-
-    command: ClassVar[str] = "transfer"
-    recipes: ClassVar[Mapping[str, object]] = {"": FROZEN, "--fine-tune": FINE_TUNE, "notes": NOTES}
-
-    color: Literal["gray", "rgb"] | None = None  # always rgb
-    normalize: Normalization | None = None  # as the weights require
-    size: int | None = option_like(
-        ImageClassifierConfig, "size", help="Pixels per side of the backbone's input.", shown_default="set by --weights"
-    )
-    resize: Literal["crop", "squash", "letterbox"] = option_like(
-        ImageClassifierConfig, "resize", help="Make images square by crop, squash or letterbox."
-    )
-    offline: bool = option_like(
-        ImageClassifierConfig, "offline",
-        help="Never download data sets or weights. Without --backbone, small replaces resnet18 if its weights are not "
-        "on this machine.",
-    )  # fmt: skip
-    # The head of a frozen backbone is solved with L-BFGS, so that limits and weight decay mean something else.
-    epochs: int | None = option_like(
-        ImageClassifierConfig, "epochs",
-        help="Passes over the training samples. Frozen backbone: limit of the passes per weight decay.",
-    )  # fmt: skip
-    max_steps: int | None = option_like(
-        ImageClassifierConfig, "max_steps", help="Stop after N optimizer steps. Frozen backbone: after N passes in all."
-    )
-    weight_decay: float | None = option_like(
-        ImageClassifierConfig, "weight_decay",
-        help="Weight decay: L2 penalty on the weights (decoupled with adamw). Frozen backbone: λ in λ/2·‖w‖², for "
-        "standardized features.", shown_default="chosen by validation; --fine-tune: 0.05; notes: 0",
-    )  # fmt: skip
-    lr: float | None = _of_gradient_training("lr")
-    schedule: ScheduleName | None = _of_gradient_training("schedule")
-    optimizer: OptimizerName | None = _of_gradient_training("optimizer")
-    momentum: float | None = _of_gradient_training("momentum")
-    patience: int | None = _of_gradient_training("patience")
-    ema: float | None = _of_gradient_training("ema")
-    grad_clip: float | None = _of_gradient_training("grad_clip")
-    batch_size: int | None = _of_gradient_training("batch_size")
-    l1: float | None = _of_gradient_training("l1")
-    augment: str | None = option_like(
-        ImageClassifierConfig, "augment",
-        help=f"{ImageClassifierConfig.__dataclass_fields__['augment'].metadata['option'].help} Frozen backbone: needs "
-        "--views.",
-    )  # fmt: skip
-
-    @property
-    def reads_in_own_shape(self) -> bool:
-        """Whether named sets keep the shape of their images: no, all images are resized for the backbone."""
-        return False
+    min_accuracy: float | None = training.MIN_ACCURACY
+    out: Path | None = training.OUT
+    resume: Path | None = training.RESUME
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    devices: int = training.DEVICES
+    compile: bool = training.COMPILE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: common.Precision = common.PRECISION
 
     @property
     def is_frozen(self) -> bool:
@@ -160,11 +146,3 @@ class TransferConfig(ImageClassifierConfig, TransferOptions):
         if self.is_frozen:
             return resolve(self, FROZEN)
         return resolve(self, NOTES if self.recipe == "notes" else FINE_TUNE)
-
-    def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
-        super().__post_init__()
-        for limit, value in (("--time-budget", self.time_budget), ("--max-steps", self.max_steps)):
-            check_at_most_one({"--folds": bool(self.folds), limit: bool(value)}, "every fold is fitted to the end")
-        if self.map_method == "tsne" and self.map_file is None:
-            raise InputError("--map-method", "has no effect without --map", "add --map map.png")

@@ -25,7 +25,7 @@ from dlnotes_cli.classify.recipes import (
 )
 from dlnotes_cli.data.load import TrainingImages
 from dlnotes_cli.shell.option import options_of, value_text
-from dlnotes_cli.training.options import LearningOptions
+from dlnotes_cli.training.options import TrainingConfig
 from dlnotes_cli.training.recipes import LengthDefaults, resolve, with_recipe
 from dlnotes_cli.transfer.options import TransferConfig
 
@@ -108,7 +108,7 @@ def test_epochs_and_batch_size_are_in_range(samples: int, batch_size: int | None
 
 
 CSV = "a,label\n" + "0,x\n1,y\n" * 3
-RUNS: list[tuple[type[LearningOptions], dict[str, dict[str, Any]]]] = [  # by the conditions that the help shows
+RUNS: list[tuple[type[TrainingConfig], dict[str, dict[str, Any]]]] = [  # by the conditions that the help shows
     (
         TrainMlpConfig,
         {
@@ -135,7 +135,7 @@ RUNS: list[tuple[type[LearningOptions], dict[str, dict[str, Any]]]] = [  # by th
 
 @pytest.mark.parametrize(("config_type", "runs"), RUNS, ids=[config_type.command for config_type, _ in RUNS])
 def test_the_help_shows_the_defaults_that_a_run_resolves(
-    config_type: type[LearningOptions], runs: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config_type: type[TrainingConfig], runs: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("table.csv").write_text(CSV * 200)

@@ -151,12 +151,12 @@ def test_steps_before_the_decay_may_cost_less() -> None:
         is_early = budget.is_early(step)
         assert is_early == (step >= 20)
         step, elapsed_s = step + 1, elapsed_s + (1.0 if is_early else 4.0)
-        for validation_s in (0.0, 1.0 if step == 5 else 0.0):
+        for validation_s in (0.0, 9.0 if step == 5 else 0.0):
             elapsed_s += validation_s
             budget.observe(step, elapsed_s, 0.0)
     assert budget.total == 2 * step
     early = math.ceil(0.6 * budget.total)
-    assert 8 + 4 * 20 + (early - 20) + 4 * (budget.total - early) == pytest.approx(950, abs=10)
+    assert 16 + 4 * 20 + (early - 20) + 4 * (budget.total - early) == pytest.approx(950, abs=5)
     repeated = StepBudget(Schedule("one-cycle", 10), budget.total, None)
     steps = (19, 20, early - 1, early, 2 * step)
     assert [repeated.is_early(each) for each in steps] == [False, True, True, False, False]
