@@ -112,9 +112,9 @@ class CnnTask(ScratchTask):
         With `--width` or `--max-steps` nothing is measured. A restart has what the first one chose.
         """
         options, recipe, started = self.options, self.recipe, time.monotonic()
-        is_free = options.time_budget is not None and options.width is None and options.max_steps is None
-        if is_free and isinstance(recipe, CnnRecipe) and recipe.arch == "large":
-            self.affordable = self.affordable or self.processes.share(self._choose(options.time_budget))
+        budget_s = options.time_budget if options.width is None and options.max_steps is None else None
+        if budget_s is not None and isinstance(recipe, CnnRecipe) and recipe.arch == "large":
+            self.affordable = self.affordable or self.processes.share(self._choose(budget_s))
             self.recipe = replace(recipe, width=self.affordable.width, early_size=self.affordable.early_size)
             self.network_config = _network_config(options, self.recipe, TrainingImages.of(self.dataset))
             self._note_choice(self.affordable)
